@@ -1,0 +1,113 @@
+"""The project's commands.  ``nox`` verifies the claims of the mini suite and builds the report; ``nox -l`` lists the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import venv
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["claims", "report"]
+nox.options.default_venv_backend = "none"
+
+ROOT = Path(__file__).parent
+# One environment for all sessions: torch alone is larger than everything else together.
+ENVIRONMENT = Path(os.environ.get("UNIVERSAL_NEURONS_VENV", ROOT / ".nox" / "environment"))
+LOCKS = ("pyproject.toml", "constraints.txt")
+# Without these, glibc returns every large temporary to the system and the next product faults it in again: 1.3 to 1.5
+# times slower on a CPU.
+MALLOC = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+
+
+def environment(session: nox.Session) -> dict[str, str]:
+    """Make or refresh the shared environment and return the variables to run in it."""
+    scripts = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
+    stamp = ENVIRONMENT / ".installed"
+    digest = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in LOCKS)).hexdigest()
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != digest:
+        session.log(f"installing into {ENVIRONMENT} (torch is large: a few minutes the first time)")
+        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        venv.create(ENVIRONMENT, with_pip=True)
+        session.run(
+            str(scripts / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+            "--constraint", "constraints.txt", "--editable", ".[dev]", external=True,
+        )  # fmt: skip
+        stamp.write_text(digest, encoding="utf-8")
+    path = os.pathsep.join([str(scripts), os.environ.get("PATH", "")])
+    return {"PATH": path, "VIRTUAL_ENV": str(ENVIRONMENT), "PYTHONDONTWRITEBYTECODE": "1", **MALLOC}
+
+
+def run(session: nox.Session, *command: str) -> None:
+    """Run a command of the shared environment in the project's root."""
+    variables = environment(session)
+    program = shutil.which(command[0], path=variables["PATH"]) or command[0]
+    session.run(program, *command[1:], env=variables, external=True)
+
+
+@nox.session
+def claims(session: nox.Session) -> None:
+    """Verify the claims from the shipped evidence; -- --recompute computes everything again, -- --suite NAME another suite."""
+    run(session, "pytest", "claims", *session.posargs)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Build the report from what the claims measured."""
+    run(session, "universal-neurons", "report", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the project's own tests."""
+    run(session, "pytest", "tests", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting and the import rules of the architecture."""
+    run(session, "ruff", "check", ".")
+    run(session, "ruff", "format", "--check", ".")
+    run(session, "lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of sources, claims, tests and this file."""
+    run(session, "mypy")
+
+
+@nox.session
+def spotcheck(session: nox.Session) -> None:
+    """Recompute a sample of the shipped evidence from the weights and compare."""
+    run(session, "universal-neurons", "store", "verify", "--recompute-sample", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the engine against a bare matrix product and against the published way."""
+    run(session, "pytest", "tests/bench/bench_engine.py", "--benchmark-only", "-s", *session.posargs)
+
+
+@nox.session
+def compute(session: nox.Session) -> None:
+    """Compute what a suite still lacks into the working store; -- --suite NAME."""
+    run(session, "universal-neurons", "compute", *session.posargs)
+
+
+@nox.session
+def train(session: nox.Session) -> None:
+    """Train the mini zoo's five seeds, resumable; the shipped weights are left alone until -- --publish."""
+    run(session, "universal-neurons", "train", *session.posargs)
+
+
+if __name__ == "__main__":
+    sys.exit("run with: nox")

@@ -1,0 +1,166 @@
+"""What an artifact looks like as bytes: tables as parquet, arrays as safetensors, everything else as JSON.
+
+This module decides the bytes of a payload: equal values give equal bytes in one environment, and no format can run
+code when it is read (there is no pickle).  It refuses to know keys, files and where bytes come from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, assert_never, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from universal_neurons.artifacts.key import JSON, NotJSONError, plain_json
+from universal_neurons.errors import UserError
+
+Array: TypeAlias = npt.NDArray[Any]
+Payload: TypeAlias = pd.DataFrame | Mapping[str, Array] | Mapping[str, JSON]
+Suffix = Literal["parquet", "safetensors", "json"]
+SUFFIXES: tuple[Suffix, ...] = get_args(Suffix)
+
+ROW_GROUP = 1 << 20
+# The numbers that parquet and safetensors both hold bit by bit: no long doubles, no complex numbers.
+_NUMBERS = frozenset(np.dtype(code) for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
+
+
+class PayloadError(UserError):
+    """A value that no format holds faithfully, or bytes that are not what their suffix says."""
+
+
+def encode(value: Payload) -> tuple[Suffix, bytes]:
+    """Suffix and bytes of ``value``; equal values give equal bytes, however they lie in memory.
+
+    - a data frame: parquet.  Columns of booleans, integers, floats (up to 64 bits) or text, unique text names, the
+      default index; missing text stays missing.  ``attrs`` are not stored.
+    - a non-empty mapping of names to arrays only: safetensors, any shape, the same kinds of numbers.
+    - any other mapping: a JSON object.
+
+    Every NaN becomes the same NaN: its sign and payload bits depend on the processor.  Raises :class:`PayloadError`
+    for values that would come back changed, and for NaN in JSON.
+    """
+    if isinstance(value, pd.DataFrame):
+        return "parquet", _parquet(value)
+    if not isinstance(value, Mapping):
+        raise PayloadError(
+            f"payload: a {type(value).__name__}; expected a data frame or a mapping of arrays or JSON values"
+        )
+    if value and all(isinstance(item, np.ndarray) for item in value.values()):
+        return "safetensors", _safetensors(cast("Mapping[str, Array]", value))
+    return "json", _json(cast("Mapping[str, JSON]", value))
+
+
+def decode(suffix: Suffix, data: bytes) -> Payload:
+    """The value that :func:`encode` turned into ``data``; raises :class:`PayloadError` if it is damaged."""
+    try:
+        match suffix:
+            case "parquet":
+                return cast("pd.DataFrame", pq.read_table(pa.BufferReader(data), use_threads=False).to_pandas())
+            case "safetensors":
+                return dict(sorted(safetensors.numpy.load(data).items()))
+            case "json":
+                return _object(data)
+            case _:
+                assert_never(suffix)
+    except (pa.ArrowException, OSError, SafetensorError, ValueError, LookupError, RecursionError) as error:
+        raise PayloadError(f"payload: not readable as {suffix} ({type(error).__name__})") from error
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    _check_labels(frame)
+    columns = {str(name): _column(str(name), frame[name]) for name in frame.columns}
+    floats = [name for name, column in columns.items() if pa.types.is_floating(column.type)]
+    table = pa.table(columns)
+    sink = pa.BufferOutputStream()
+    # Neither the arrow schema nor the pandas metadata is stored: both carry version numbers of the writer.
+    pq.write_table(
+        table,
+        sink,
+        row_group_size=ROW_GROUP,
+        compression="zstd",
+        compression_level=9,
+        use_dictionary=[name for name in columns if name not in floats],
+        use_byte_stream_split=floats,
+        store_schema=False,
+    )
+    return cast("bytes", sink.getvalue().to_pybytes())
+
+
+def _check_labels(frame: pd.DataFrame) -> None:
+    names = list(frame.columns)
+    if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) != len(names):
+        raise PayloadError("table: expected at least one column, each with a text name of its own")
+    index = frame.index
+    if not (isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1 and index.name is None):
+        raise PayloadError("table: expected the default index 0, 1, 2, ..., which is not stored; call reset_index()")
+
+
+def _column(name: str, series: pd.Series[Any]) -> pa.Array:
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
+        # from_pandas would turn NaN into a null, and a null among integers into floats on the way back.
+        return pa.array(_numbers(f"table: column {name!r}", series.to_numpy()), from_pandas=False)
+    if isinstance(dtype, pd.StringDtype) or dtype == np.dtype(object):
+        return pa.array([_cell(name, cell) for cell in series.tolist()], type=pa.string())
+    raise PayloadError(f"table: column {name!r} is {dtype}; expected booleans, integers, floats or text")
+
+
+def _cell(name: str, cell: object) -> str | None:
+    if isinstance(cell, str):
+        try:
+            cell.encode()
+        except UnicodeEncodeError:
+            raise PayloadError(f"table: column {name!r} holds text that is not Unicode (a lone surrogate)") from None
+        return str.__str__(cell)
+    if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
+        return None
+    raise PayloadError(f"table: column {name!r} holds a {type(cell).__name__}; expected text only")
+
+
+def _safetensors(arrays: Mapping[str, Array]) -> bytes:
+    if not all(isinstance(name, str) and name and name != "__metadata__" for name in arrays):
+        raise PayloadError("arrays: expected names that are text, not empty and not __metadata__")
+    plain = {name: _numbers(f"arrays: {name!r}", array) for name, array in sorted(arrays.items())}
+    try:
+        return safetensors.numpy.save(plain)
+    except (SafetensorError, UnicodeEncodeError) as error:
+        raise PayloadError(f"arrays: not writable as safetensors ({type(error).__name__})") from error
+
+
+def _numbers(where: str, array: Array) -> Array:
+    """``array`` in native byte order, contiguous in C order, with one spelling of NaN."""
+    native = array.dtype.newbyteorder("=")
+    if native not in _NUMBERS:
+        raise PayloadError(f"{where} is {array.dtype}; expected booleans, integers or floats of at most 64 bits")
+    # Not ascontiguousarray: it turns a scalar into an array of one element.
+    plain: Array = np.array(array, dtype=native, order="C", copy=True)
+    if native.kind == "f":
+        plain[np.isnan(plain)] = np.nan
+    return plain
+
+
+def _json(value: Mapping[str, JSON]) -> bytes:
+    try:
+        plain = plain_json(value, "payload")
+    except NotJSONError as error:
+        raise PayloadError(str(error)) from error
+    return json_bytes(plain)
+
+
+def json_bytes(value: JSON) -> bytes:
+    """``value`` (builtin types) as a readable JSON file: sorted keys, two blanks, ASCII, one newline at the end."""
+    return (json.dumps(value, sort_keys=True, indent=2, allow_nan=False) + "\n").encode()
+
+
+def _object(data: bytes) -> dict[str, JSON]:
+    value = json.loads(data.decode("utf-8"))
+    if not isinstance(value, dict) or json_bytes(value) != data:
+        raise ValueError("not the canonical spelling of a JSON object")
+    return value

@@ -1,0 +1,158 @@
+"""Where an artifact comes from: which code, which device, which versions, how long, how much memory.
+
+This module decides what is worth knowing about a computation afterwards.  It is never part of a key, and it refuses to
+know who computed it and where: no host, no user, no path.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import cast
+
+from universal_neurons.artifacts.key import JSON, is_absolute_path, plain_json
+from universal_neurons.errors import UserError
+
+PACKAGES = ("numpy", "pandas", "pyarrow", "safetensors", "torch", "transformer-lens", "transformers")
+PACKAGE = Path(__file__).resolve().parents[1]
+_FIELDS = ("created", "device", "git_commit", "peak_memory_bytes", "versions", "wall_seconds")
+
+
+class ProvenanceError(UserError):
+    """A provenance that is incomplete, or that would tell where on a machine something was computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The circumstances of one computation.
+
+    ``created``: UTC, ISO 8601 in seconds.  ``git_commit``: 40 hexadecimal digits, with ``-dirty`` if the package
+    differed from it, None where the package is not under version control.  ``device``: its name for torch.
+    ``versions``: Python and the packages that numbers depend on.  ``wall_seconds``: elapsed time.
+    ``peak_memory_bytes``: the largest resident set of the process up to the end of the computation, so what ran before
+    it in the same process counts; None where the system does not tell.
+
+    Raises :class:`ProvenanceError` for other types, numbers that are not finite or negative, and absolute paths.
+    """
+
+    created: str
+    git_commit: str | None
+    device: str
+    versions: Mapping[str, str]
+    wall_seconds: float
+    peak_memory_bytes: int | None
+
+    def __post_init__(self) -> None:
+        texts = [self.created, self.device, *self.versions, *self.versions.values()]
+        if self.git_commit is not None:
+            texts.append(self.git_commit)
+        if not all(isinstance(text, str) and text.isprintable() and not is_absolute_path(text) for text in texts):
+            raise ProvenanceError("provenance: expected printable text without absolute paths everywhere")
+        amounts = [self.wall_seconds] if self.peak_memory_bytes is None else [self.wall_seconds, self.peak_memory_bytes]
+        if not all(type(amount) in {int, float} and 0 <= amount < math.inf for amount in amounts):
+            raise ProvenanceError("provenance: expected finite numbers of seconds and bytes, from 0 on")
+        object.__setattr__(self, "versions", dict(self.versions))
+
+    def as_dict(self) -> dict[str, JSON]:
+        """Builtin types only."""
+        return cast("dict[str, JSON]", plain_json({name: getattr(self, name) for name in _FIELDS}, "provenance"))
+
+    @classmethod
+    def from_dict(cls, raw: object) -> Provenance:
+        """The inverse of :meth:`as_dict`; raises :class:`ProvenanceError` for anything else."""
+        if not isinstance(raw, Mapping) or set(raw) != set(_FIELDS) or not isinstance(raw["versions"], Mapping):
+            raise ProvenanceError(f"provenance: expected a mapping with exactly the fields {', '.join(_FIELDS)}")
+        return cls(**raw)
+
+
+@dataclass(slots=True)
+class Measured:
+    """A computation being measured; ``device`` may be named while it runs."""
+
+    device: str
+    _provenance: Provenance | None = field(default=None, repr=False)
+
+    @property
+    def provenance(self) -> Provenance:
+        """The provenance of the finished computation; raises RuntimeError before its end and if it failed."""
+        if self._provenance is None:
+            raise RuntimeError("the computation has not finished, so it has no provenance yet")
+        return self._provenance
+
+
+@contextmanager
+def capture(device: str = "cpu") -> Iterator[Measured]:
+    """Measure the body: ``with capture() as run: value = ...`` and then ``run.provenance``."""
+    measured = Measured(device)
+    commit = git_commit()
+    start = time.perf_counter()
+    yield measured
+    measured._provenance = Provenance(
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        git_commit=commit,
+        device=measured.device,
+        versions=versions(),
+        wall_seconds=round(time.perf_counter() - start, 3),
+        peak_memory_bytes=peak_memory_bytes(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the installed ones of ``PACKAGES``, asked of their metadata: none is imported."""
+    installed = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            installed[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return installed
+
+
+def peak_memory_bytes() -> int | None:
+    """The largest resident set of this process since its start, in bytes; None on systems that do not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts kibibytes, macOS bytes.
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@cache
+def git_commit(package: Path = PACKAGE) -> str | None:
+    """The commit of the repository that holds ``package``, with ``-dirty`` if the package differs from it.
+
+    None without git, outside a repository, before its first commit, and where the package is installed inside a
+    repository that does not track it: another project's commit would be a false statement.  Read once per process,
+    like the code itself.
+    """
+    if not _git(package, "ls-files", "--error-unmatch", "--", "__init__.py"):
+        return None
+    commit = _git(package, "rev-parse", "--verify", "HEAD")
+    if not commit:
+        return None
+    return commit if _git(package, "status", "--porcelain", "--", ".") == "" else f"{commit}-dirty"
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    # Inside a git hook these variables point to another repository or index.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,434 @@
+"""Where artifacts are kept, and why what is read from there can be believed.
+
+This module decides which store is asked first, what is done about damage, and what is said about it.  The layout is
+``<root>/<stage>/<digest>/{payload.<suffix>, manifest.json}``; every read verifies every digest.  It refuses to know
+what stages compute.  Nothing that was ever committed is deleted: damage goes to quarantine.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shlex
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import filelock
+import pandas as pd
+
+from universal_neurons.artifacts.codec import encode
+from universal_neurons.artifacts.folder import Contents, Folder, folders, sync_folder, write_file
+from universal_neurons.artifacts.manifest import DamageError, Manifest
+from universal_neurons.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from universal_neurons.artifacts.codec import Array, Payload
+    from universal_neurons.artifacts.key import JSON, Key
+    from universal_neurons.artifacts.provenance import Provenance
+
+QUARANTINE = "quarantine"
+LOCKS = "locks"
+CACHEDIR_TAG = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# Everything here can be computed again; see https://bford.info/cachedir/.\n"
+)
+# Every attempt but the last fails only if another process commits or removes the same artifact at that moment.
+_ATTEMPTS = 10
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+class StoreError(UserError):
+    """The store cannot do what was asked: one line saying what, where, why and what to run."""
+
+
+class Origin(StrEnum):
+    """Which store an artifact was found in."""
+
+    WORKING = "working"
+    SHIPPED = "shipped"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Artifact:
+    """A value read from a store, or just written to it, after its digest was verified."""
+
+    value: Payload
+    manifest: Manifest
+    origin: Origin
+
+    @property
+    def key(self) -> Key:
+        """Its name."""
+        return self.manifest.key
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the payload's bytes."""
+        return self.manifest.sha256
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where it comes from."""
+        return self.manifest.provenance
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The value of an artifact that is a table; raises :class:`StoreError` for other kinds."""
+        if not isinstance(self.value, pd.DataFrame):
+            raise self._other_kind("a table")
+        return self.value
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """The value of an artifact that consists of arrays; raises :class:`StoreError` for other kinds."""
+        if self.manifest.suffix != "safetensors":
+            raise self._other_kind("arrays")
+        return cast("Mapping[str, Array]", self.value)
+
+    @property
+    def document(self) -> Mapping[str, JSON]:
+        """The value of an artifact that is a JSON object; raises :class:`StoreError` for other kinds."""
+        if self.manifest.suffix != "json":
+            raise self._other_kind("a JSON object")
+        return cast("Mapping[str, JSON]", self.value)
+
+    def _other_kind(self, expected: str) -> StoreError:
+        return StoreError(f"{self.key} is stored as {self.manifest.suffix}; expected {expected}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One committed artifact as its verified manifest describes it; the payload was not read."""
+
+    manifest: Manifest
+    origin: Origin
+    path: Path
+
+    @property
+    def key(self) -> Key:
+        """Its name."""
+        return self.manifest.key
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One folder that is not the artifact that it should be."""
+
+    origin: Origin
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{_shown(self.path)}: {self.reason}"
+
+
+class Store:
+    """A working store that is read and written, and shipped ones behind it that are only read.
+
+    ``warn`` gets one line for everything that was put right without asking: damage moved to quarantine, a second writer
+    with other bytes, a lock that could not be had.
+
+    Raises :class:`StoreError` if ``working`` is a file or one of the shipped stores.
+    """
+
+    def __init__(self, working: Path, shipped: Sequence[Path] = (), *, warn: Callable[[str], None]) -> None:
+        self.working = working.absolute()
+        self.shipped = tuple(root.absolute() for root in shipped)
+        self._warn = warn
+        if self.working.exists() and not self.working.is_dir():
+            raise StoreError(f"working store {_shown(self.working)} is a file; expected a folder or a free name")
+        if self.working.resolve() in {root.resolve() for root in self.shipped}:
+            raise StoreError(
+                f"working store {_shown(self.working)} is a shipped store, which is read-only; name another"
+            )
+
+    def read(self, key: Key) -> Artifact | None:
+        """The artifact of ``key`` from the first store that has it, verified; None if none has.
+
+        A damaged folder of the working store is moved to quarantine and counts as absent.  A damaged one in a shipped
+        store raises :class:`StoreError`: evidence is restored, never silently computed again.
+        """
+        found = self._find(key)
+        return None if found is None else Artifact(found[1], found[0].manifest, found[2])
+
+    def has(self, key: Key) -> bool:
+        """Whether :meth:`read` would return an artifact; as thorough, but it leaves damage where it is."""
+        for folder, origin in self._places(key):
+            with _one_line(f"reading {key} from", folder.root):
+                try:
+                    if _read(folder) is not None:
+                        return True
+                except DamageError as damage:
+                    if origin is Origin.SHIPPED:
+                        raise _shipped_damage(folder, damage) from damage
+        return False
+
+    def write(self, key: Key, value: Payload, provenance: Provenance) -> Artifact:
+        """Commit ``value`` to the working store and return what any later :meth:`read` of it will return.
+
+        If another process committed the key first, its artifact stays and is returned, with a warning if the bytes
+        differ.  Raises :class:`StoreError` if the system refuses (no space left, no permission); nothing of the new
+        artifact is then visible, and nothing committed earlier is touched.
+        """
+        suffix, payload = encode(value)
+        contents = Contents(Manifest.of(key, suffix, payload, provenance), payload)
+        folder = Folder.of(self.working, key)
+        with _one_line(f"writing {key} to", self.working):
+            self._prepare()
+            for _ in range(_ATTEMPTS):
+                present = self._sound_or_quarantined(folder)
+                if present is not None:
+                    self._warn_if_different(present[0].manifest, contents.manifest)
+                    return Artifact(present[1], present[0].manifest, Origin.WORKING)
+                if _committed(folder, contents):
+                    folder.sweep()
+                    return Artifact(contents.value(), contents.manifest, Origin.WORKING)
+        raise StoreError(f"writing {key}: {_shown(folder.path)} keeps being taken and removed; run again")
+
+    @contextmanager
+    def lock(self, key: Key, *, patience: float = 3600.0) -> Iterator[bool]:
+        """Keep other processes from computing ``key`` meanwhile; yields whether the lock was had.
+
+        Advice only: after ``patience`` seconds, or where the file system has no locks, the body runs all the same.
+        Two results of one key do no harm; a lock that is never released does.
+        """
+        lock = filelock.FileLock(self.working / LOCKS / f"{key.stage}-{key.digest}.lock", timeout=patience)
+        try:
+            self._prepare()
+            (self.working / LOCKS).mkdir(exist_ok=True)
+            lock.acquire()
+        except filelock.Timeout:
+            self._warn(f"{key} has been locked by another process for {patience:g} seconds; going on without the lock")
+        except (OSError, NotImplementedError) as error:
+            self._warn(f"{key} cannot be locked in {_shown(self.working)} ({_cause(error)}); going on without the lock")
+        try:
+            yield lock.is_locked
+        finally:
+            lock.release()
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All committed artifacts, the working store's first, by stage and digest.
+
+        Manifests are verified, payloads are not read; what is damaged is left out here and reported by :meth:`verify`.
+        """
+        entries = []
+        for folder, origin in self._everything():
+            with _one_line("listing", folder.root), suppress(DamageError):
+                manifest = folder.manifest()
+                if manifest is not None:
+                    entries.append(Entry(manifest, origin, folder.path))
+        return tuple(entries)
+
+    def verify(self) -> list[Problem]:
+        """Everything that is wrong in any of the stores; every byte is read, nothing is moved."""
+        problems = []
+        for folder, origin in self._everything():
+            with _one_line("verifying", folder.root):
+                try:
+                    _read(folder)
+                except DamageError as damage:
+                    problems.append(Problem(origin, folder.path, str(damage)))
+        return problems
+
+    def why(self, key: Key) -> str:
+        """One line: where the artifact of ``key`` is, or why it would be computed.
+
+        For an absent one the nearest existing artifact of its stage is named (fewest differing settings, then by
+        digest) with what differs.
+        """
+        lines: list[str] = []
+        for folder, origin in self._places(key):
+            with _one_line(f"reading {key} from", folder.root):
+                try:
+                    if _read(folder) is not None:
+                        return "; ".join([*lines, f"{key} is in the {origin} store {_shown(folder.root)}"])
+                except DamageError as damage:
+                    if origin is Origin.SHIPPED:
+                        return str(_shipped_damage(folder, damage))
+                    lines.append(f"{key} is damaged in the working store ({damage}) and will go to quarantine")
+        return lines[0] if lines else self._why_absent(key)
+
+    def export(self, keys: Iterable[Key], target: Path) -> tuple[Path, ...]:
+        """Copy the artifacts of ``keys``, byte by byte, into the shipped store ``target``; returns their folders.
+
+        An artifact that is there with the same payload stays as it is, its provenance included.  Raises
+        :class:`StoreError` before anything is copied if one is in no store, and at the first one that ``target`` has
+        with other bytes or damaged: the same key must not come to mean something else.
+        """
+        wanted = sorted(set(keys), key=lambda key: (key.stage, key.digest))
+        for key in wanted:
+            if not self.has(key):
+                raise StoreError(f"export: {self.why(key)}; compute it first")
+        return tuple(self._export(key, target.absolute()) for key in wanted)
+
+    def _export(self, key: Key, target: Path) -> Path:
+        found = self._find(key)
+        if found is None:
+            raise StoreError(f"export: {key} vanished from the store meanwhile; run again")
+        contents, folder = found[0], Folder.of(target, key)
+        with _one_line(f"exporting {key} to", target):
+            for _ in range(_ATTEMPTS):
+                present = _sound_or_raised(folder)
+                if present is None and _committed(folder, contents):
+                    return folder.path
+                if present is not None and present[0].manifest.sha256 == contents.manifest.sha256:
+                    return folder.path
+                if present is not None:
+                    raise StoreError(
+                        f"export: {_shown(folder.path)} holds other bytes ({present[0].manifest.sha256[:12]}) than "
+                        f"{contents.manifest.sha256[:12]}; raise the stage's version, or remove it first"
+                    )
+        raise StoreError(f"exporting {key}: {_shown(folder.path)} keeps being taken and removed; run again")
+
+    def _find(self, key: Key) -> tuple[Contents, Payload, Origin] | None:
+        for folder, origin in self._places(key):
+            with _one_line(f"reading {key} from", folder.root):
+                look = self._sound_or_quarantined if origin is Origin.WORKING else _sound_or_raised
+                found = look(folder)
+                if found is not None:
+                    return *found, origin
+        return None
+
+    def _places(self, key: Key) -> Iterator[tuple[Folder, Origin]]:
+        for root, origin in self._roots():
+            yield Folder.of(root, key), origin
+
+    def _roots(self) -> Iterator[tuple[Path, Origin]]:
+        yield self.working, Origin.WORKING
+        for root in self.shipped:
+            yield root, Origin.SHIPPED
+
+    def _everything(self) -> Iterator[tuple[Folder, Origin]]:
+        for root, origin in self._roots():
+            with _one_line("listing", root):
+                found = list(folders(root, besides=frozenset({QUARANTINE, LOCKS})))
+            yield from ((folder, origin) for folder in found)
+
+    def _why_absent(self, key: Key) -> str:
+        kin = sorted({entry.key for entry in self.entries() if entry.key.stage == key.stage}, key=lambda k: k.digest)
+        if not kin:
+            return f"{key} is absent: no artifact of stage {key.stage} is in any store yet"
+        nearest = min(kin, key=lambda other: len(key.differences(other)))
+        differences = key.differences(nearest)
+        rest = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        return f"{key} is absent; in the nearest one, {nearest}, {', '.join(differences[:3])}{rest}"
+
+    def _sound_or_quarantined(self, folder: Folder) -> tuple[Contents, Payload] | None:
+        for _ in range(_ATTEMPTS):
+            try:
+                return _read(folder)
+            except DamageError as damage:
+                self._quarantine(folder, damage)
+        return None
+
+    def _quarantine(self, folder: Folder, damage: DamageError) -> None:
+        cell = Folder(
+            self.working / QUARANTINE / f"{folder.stage}-{folder.digest}-{secrets.token_hex(4)}",
+            folder.stage,
+            folder.digest,
+        )
+        cell.path.parent.mkdir(exist_ok=True)
+        try:
+            folder.path.rename(cell.path)
+        except FileNotFoundError:
+            return  # another process was faster
+        try:
+            _read(cell)
+        except DamageError:
+            self._warn(f"{folder} was damaged ({damage}): moved to {_shown(cell.path)}, it counts as absent")
+            return
+        # Since it was read, another process had put a sound artifact in its place: that one goes back.  If yet another
+        # has been committed meanwhile, the bytes are safe there.
+        with suppress(OSError):
+            cell.path.rename(folder.path)
+
+    def _warn_if_different(self, first: Manifest, second: Manifest) -> None:
+        if first.sha256 != second.sha256:
+            self._warn(
+                f"{first.key} was computed twice with different bytes; the first result stays ({first.sha256[:12]}), "
+                f"the second ({second.sha256[:12]}) is dropped"
+            )
+
+    def _prepare(self) -> None:
+        """Create the working store with the tag that keeps backups from copying it."""
+        tag = self.working / "CACHEDIR.TAG"
+        if tag.exists():
+            return
+        self.working.mkdir(parents=True, exist_ok=True)
+        temporary = tag.with_name(f".{tag.name}-{secrets.token_hex(4)}")
+        try:
+            write_file(temporary, CACHEDIR_TAG.encode())
+            temporary.replace(tag)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        sync_folder(self.working)
+
+
+def _read(folder: Folder) -> tuple[Contents, Payload] | None:
+    """Contents and value of a folder; None if it does not exist; raises :class:`DamageError`."""
+    contents = folder.contents()
+    return None if contents is None else (contents, contents.value())
+
+
+def _sound_or_raised(folder: Folder) -> tuple[Contents, Payload] | None:
+    try:
+        return _read(folder)
+    except DamageError as damage:
+        raise _shipped_damage(folder, damage) from damage
+
+
+def _shipped_damage(folder: Folder, damage: DamageError) -> StoreError:
+    path = _shown(folder.path)
+    return StoreError(f"{path} is damaged ({damage}); run: git checkout -- {shlex.quote(path)}")
+
+
+def _committed(folder: Folder, contents: Contents) -> bool:
+    try:
+        return folder.commit(contents)
+    except DamageError as damage:
+        raise StoreError(
+            f"writing {folder} to {_shown(folder.root)}: the disk gave back other bytes ({damage}); check the disk"
+        ) from damage
+
+
+@contextmanager
+def _one_line(doing: str, root: Path) -> Iterator[None]:
+    """Turn what the system refuses into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{doing} {_shown(root)}: {_cause(error)}; {_advice(error, root)}") from error
+
+
+def _cause(error: Exception) -> str:
+    if not isinstance(error, OSError) or error.errno is None:
+        return " ".join(str(error).split()) or type(error).__name__
+    if error.errno in _FULL:
+        return "no space left"
+    if error.errno in _FORBIDDEN:
+        return "permission denied"
+    return os.strerror(error.errno)
+
+
+def _advice(error: OSError, root: Path) -> str:
+    path = shlex.quote(_shown(root))
+    if error.errno in _FULL:
+        return f"nothing committed is lost; free some space there (df -h {path}) and run again"
+    if error.errno in _FORBIDDEN:
+        return f"see ls -ld {path}, or name another folder"
+    return "nothing committed is lost; run again"
+
+
+def _shown(path: Path) -> str:
+    """``path`` as one would type it here, on one line."""
+    with suppress(ValueError, OSError):
+        path = path.relative_to(Path.cwd())
+    return str(path) if str(path).isprintable() else ascii(str(path))

@@ -1,0 +1,61 @@
+"""A sentence of a paper that can be judged: who said it, what would count as reproducing it, on which suite."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, get_args
+
+from universal_neurons.errors import UserError
+from universal_neurons.evidence.criteria import Criterion
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Promise = Literal["bit-exact", "protocol-exact"]
+_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+class ClaimError(UserError):
+    """A claim or a control that is declared wrongly; the message names it and says what was expected."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim: ``statement`` in our words, ``source`` with section, figure or table, and the criterion.
+
+    ``expect`` holds on every suite that ``on`` does not name.  Claims of one ``family`` are corrected together for
+    multiple testing.  ``promise`` is what rerunning gives: the same bits, or a number from the same protocol.
+
+    Raises :class:`ClaimError` for an id that is no plain word (it becomes a TOML key and a row of a table), an empty
+    statement or source, something that is not a criterion, or an unknown promise.
+    """
+
+    id: str
+    statement: str
+    source: str
+    expect: Criterion
+    on: Mapping[str, Criterion] = field(default_factory=dict)
+    family: str | None = None
+    promise: Promise = "protocol-exact"
+
+    def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.id):
+            raise ClaimError(f"claim {self.id!r}: an id is a letter followed by letters, digits, _ or -, such as N1")
+        for name, text in (("statement", self.statement), ("source", self.source)):
+            if not text.strip():
+                raise ClaimError(f"claim {self.id}: {name} is empty")
+        for where, criterion in (("expect", self.expect), *((f"on[{suite!r}]", c) for suite, c in self.on.items())):
+            if not isinstance(criterion, Criterion):
+                raise ClaimError(
+                    f"claim {self.id}: {where} must be a criterion such as AtMost(0.05), got {criterion!r}"
+                )
+        if self.promise not in get_args(Promise):
+            raise ClaimError(f"claim {self.id}: promise is {self.promise!r}, expected {' or '.join(get_args(Promise))}")
+        # A mapping shared with the caller could change the criterion after the measurement.
+        object.__setattr__(self, "on", MappingProxyType(dict(self.on)))
+
+    def criterion_for(self, suite: str) -> Criterion:
+        """The criterion by which the claim is judged on ``suite``."""
+        return self.on.get(suite, self.expect)

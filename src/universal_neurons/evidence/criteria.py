@@ -1,0 +1,377 @@
+"""What would count as reproducing a claim, as data: quotable in a report, judged again without measuring again.
+
+Every criterion looks at the whole interval of a measurement.  Inside the region it names: reproduced; outside it:
+refuted; straddling its border: inconclusive.  A bound may be a :class:`Published` number, which is looked up before
+judging, so that no number of a paper stands in a claim's code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from universal_neurons.errors import UserError
+from universal_neurons.evidence.verdict import Judgement, Verdict
+
+if TYPE_CHECKING:
+    from universal_neurons.measurement import Measurement
+
+Label = str | int | float
+
+
+class CriterionError(UserError):
+    """A criterion that cannot be judged: contradictory bounds, or a published number that was never looked up."""
+
+
+@dataclass(frozen=True, init=False)
+class Published:
+    """A number printed in a paper, by its table and the labels of its cell; ``value`` is None until it is looked up.
+
+    >>> Published("nandan2025.table1", threshold=0.5, step=100000).text()
+    'nandan2025.table1[threshold=0.5, step=100000]'
+    """
+
+    table: str
+    where: tuple[tuple[str, Label], ...]
+    value: float | None
+
+    def __init__(self, table: str, /, **where: Label) -> None:
+        object.__setattr__(self, "table", table)
+        object.__setattr__(self, "where", tuple(where.items()))
+        object.__setattr__(self, "value", None)
+
+    def at(self, value: float) -> Published:
+        """This reference with the number found there."""
+        found = Published(self.table, **dict(self.where))
+        object.__setattr__(found, "value", float(value))
+        return found
+
+    def text(self) -> str:
+        """Where the number stands."""
+        labels = ", ".join(f"{name}={label}" for name, label in self.where)
+        return f"{self.table}[{labels}]" if labels else self.table
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        return {"published": self.table, "where": dict(self.where), "value": self.value}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Published:
+        """The inverse of :meth:`as_dict`."""
+        reference = cls(str(raw["published"]), **raw["where"])
+        return reference if raw["value"] is None else reference.at(raw["value"])
+
+
+Bound = float | Published
+Resolver = Callable[[Published], float]
+
+
+def number(bound: Bound) -> float:
+    """The number that a bound stands for; raises :class:`CriterionError` for a published one not yet looked up."""
+    if not isinstance(bound, Published):
+        return float(bound)
+    if bound.value is None:
+        raise CriterionError(f"published number {bound.text()} has not been looked up; call resolved() before judging")
+    return bound.value
+
+
+def _phrase(bound: Bound) -> str:
+    if not isinstance(bound, Published):
+        return f"{bound:.6g}"
+    return bound.text() if bound.value is None else f"{bound.value:.6g} ({bound.text()})"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A region of values in which a claim counts as reproduced; the base of all criteria.
+
+    Raises :class:`CriterionError` on construction if a bound is NaN or infinite.
+    """
+
+    kind: ClassVar[str]
+    kinds: ClassVar[dict[str, type[Criterion]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Criterion.kinds[cls.kind] = cls
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not self._accepts(value):
+                raise CriterionError(f"{type(self).__name__}: {field.name} must be a finite number, got {value!r}")
+        self._check()
+
+    @classmethod
+    def _accepts(cls, value: object) -> bool:
+        # bool is an int: AtMost(True) would be a criterion that nobody meant.
+        if isinstance(value, bool):
+            return False
+        return isinstance(value, Published) or (isinstance(value, int | float) and math.isfinite(value))
+
+    def _check(self) -> None:
+        """Raise :class:`CriterionError` if the bounds contradict each other."""
+
+    @property
+    def published(self) -> tuple[Published, ...]:
+        """The published numbers among the bounds."""
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return tuple(value for value in values if isinstance(value, Published))
+
+    def resolved(self, resolver: Resolver) -> Self:
+        """This criterion with every published bound looked up by ``resolver``."""
+        found = {
+            field.name: value.at(resolver(value))
+            for field in dataclasses.fields(self)
+            if isinstance(value := getattr(self, field.name), Published)
+        }
+        return dataclasses.replace(self, **found) if found else self
+
+    def without_sources(self) -> Self:
+        """This criterion with every published bound that is known as a plain number, for short texts."""
+        plain = {
+            field.name: value.value
+            for field in dataclasses.fields(self)
+            if isinstance(value := getattr(self, field.name), Published) and value.value is not None
+        }
+        return dataclasses.replace(self, **plain) if plain else self
+
+    def judge(self, measurement: Measurement) -> Judgement:
+        """What ``measurement`` says about the criterion; a missing one is not evaluated."""
+        if measurement.is_missing:
+            return Judgement(
+                Verdict.NOT_EVALUATED, f"nothing to measure (n = {measurement.n}); criterion: {self.text()}"
+            )
+        verdict = self._verdict(measurement)
+        return Judgement(verdict, f"{shown(measurement)} {_RELATIONS[verdict]}: {self.text()}")
+
+    def _verdict(self, measurement: Measurement) -> Verdict:
+        raise NotImplementedError
+
+    def text(self) -> str:
+        """One readable phrase, such as ``at most 0.05``."""
+        return self._text()
+
+    def _text(self) -> str:
+        raise NotImplementedError
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only, with ``kind`` naming the criterion."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {"kind": self.kind, **{k: v.as_dict() if isinstance(v, Published) else v for k, v in values.items()}}
+
+    @staticmethod
+    def from_dict(raw: Mapping[str, Any]) -> Criterion:
+        """The inverse of :meth:`as_dict`; raises :class:`CriterionError` for an unknown kind."""
+        values = dict(raw)
+        kind = values.pop("kind", None)
+        if kind not in Criterion.kinds:
+            raise CriterionError(f"unknown criterion {kind!r}; expected one of {', '.join(sorted(Criterion.kinds))}")
+        arguments = {k: Published.from_dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+        return Criterion.kinds[kind](**arguments)
+
+
+_RELATIONS = {
+    Verdict.REPRODUCED: "satisfies",
+    Verdict.REFUTED: "contradicts",
+    Verdict.INCONCLUSIVE: "straddles",
+}
+
+
+def shown(measurement: Measurement) -> str:
+    """``value [low, high]`` with three significant digits.
+
+    >>> from universal_neurons.measurement import Over
+    >>> shown(Measurement(0.04741, 0.0411, 0.05333, 900, Over.NEURONS))
+    '0.0474 [0.0411, 0.0533]'
+    """
+    if measurement.is_missing:
+        return "nothing to measure"
+    unit = f" {measurement.unit}" if measurement.unit else ""
+    return f"{measurement.value:.3g} [{measurement.low:.3g}, {measurement.high:.3g}]{unit}"
+
+
+def _sided(*, inside: bool, outside: bool) -> Verdict:
+    """The verdict from whether the whole interval lies in the region, or wholly out of it."""
+    if inside:
+        return Verdict.REPRODUCED
+    return Verdict.REFUTED if outside else Verdict.INCONCLUSIVE
+
+
+@dataclass(frozen=True)
+class AtMost(Criterion):
+    """The value is at most ``bound``: reproduced if high <= bound, refuted if low > bound."""
+
+    kind: ClassVar[str] = "at_most"
+    bound: Bound
+
+    def _verdict(self, measurement: Measurement) -> Verdict:
+        bound = number(self.bound)
+        return _sided(inside=measurement.high <= bound, outside=measurement.low > bound)
+
+    def _text(self) -> str:
+        return f"at most {_phrase(self.bound)}"
+
+
+@dataclass(frozen=True)
+class LessThan(Criterion):
+    """The value is below ``bound``: reproduced if high < bound, refuted if low >= bound."""
+
+    kind: ClassVar[str] = "less_than"
+    bound: Bound
+
+    def _verdict(self, measurement: Measurement) -> Verdict:
+        bound = number(self.bound)
+        return _sided(inside=measurement.high < bound, outside=measurement.low >= bound)
+
+    def _text(self) -> str:
+        return f"less than {_phrase(self.bound)}"
+
+
+@dataclass(frozen=True)
+class AtLeast(Criterion):
+    """The value is at least ``bound``: reproduced if low >= bound, refuted if high < bound."""
+
+    kind: ClassVar[str] = "at_least"
+    bound: Bound
+
+    def _verdict(self, measurement: Measurement) -> Verdict:
+        bound = number(self.bound)
+        return _sided(inside=measurement.low >= bound, outside=measurement.high < bound)
+
+    def _text(self) -> str:
+        return f"at least {_phrase(self.bound)}"
+
+
+@dataclass(frozen=True)
+class GreaterThan(Criterion):
+    """The value is above ``bound``: reproduced if low > bound, refuted if high <= bound."""
+
+    kind: ClassVar[str] = "greater_than"
+    bound: Bound
+
+    def _verdict(self, measurement: Measurement) -> Verdict:
+        bound = number(self.bound)
+        return _sided(inside=measurement.low > bound, outside=measurement.high <= bound)
+
+    def _text(self) -> str:
+        return f"greater than {_phrase(self.bound)}"
+
+
+@dataclass(frozen=True)
+class Between(Criterion):
+    """The value lies in [``lower``, ``upper``], both ends included.
+
+    Reproduced if lower <= low and high <= upper; refuted if high < lower or low > upper.
+    Raises :class:`CriterionError` if lower > upper.
+    """
+
+    kind: ClassVar[str] = "between"
+    lower: Bound
+    upper: Bound
+
+    def _check(self) -> None:
+        is_known = all(bound.value is not None for bound in self.published)
+        if is_known and number(self.lower) > number(self.upper):
+            raise CriterionError(f"Between: lower {_phrase(self.lower)} exceeds upper {_phrase(self.upper)}")
+
+    def _verdict(self, measurement: Measurement) -> Verdict:
+        lower, upper = number(self.lower), number(self.upper)
+        return _sided(
+            inside=lower <= measurement.low and measurement.high <= upper,
+            outside=measurement.high < lower or measurement.low > upper,
+        )
+
+    def _text(self) -> str:
+        return f"between {_phrase(self.lower)} and {_phrase(self.upper)}"
+
+
+@dataclass(frozen=True)
+class Near(Criterion):
+    """The value matches a published one: the catalogue's MATCH rule (claims.md, section B).
+
+    With tolerance = max(``absolute``, ``relative`` * abs(target)): reproduced if the target lies in [low, high] or the
+    value within the tolerance of it; refuted if the interval excludes the whole band target +- tolerance; else
+    inconclusive.  The defaults are half a percentage point and ten per cent.  A wide interval matches easily, by that
+    rule: the interval is therefore shown wherever the verdict is.
+    """
+
+    kind: ClassVar[str] = "near"
+    target: Bound
+    absolute: float = 0.005
+    relative: float = 0.10
+
+    def _check(self) -> None:
+        if self.absolute < 0 or self.relative < 0:
+            raise CriterionError(f"Near: tolerances must not be negative, got {self.absolute} and {self.relative}")
+
+    @property
+    def band(self) -> tuple[float, float]:
+        """The values within the tolerance of the target."""
+        target = number(self.target)
+        tolerance = max(self.absolute, self.relative * abs(target))
+        return target - tolerance, target + tolerance
+
+    def _verdict(self, measurement: Measurement) -> Verdict:
+        lower, upper = self.band
+        return _sided(
+            inside=measurement.low <= number(self.target) <= measurement.high or lower <= measurement.value <= upper,
+            outside=measurement.high < lower or measurement.low > upper,
+        )
+
+    def _text(self) -> str:
+        return f"near {_phrase(self.target)} within max({self.absolute:.6g}, {self.relative * 100:.6g} %)"
+
+
+@dataclass(frozen=True)
+class Equivalent(Criterion):
+    """The value is the same as ``to`` for all practical purposes: two one-sided tests (Schuirmann 1987, TOST).
+
+    Reproduced if the interval lies inside the open interval to +- ``margin``, refuted if it lies outside it.  A
+    two-sided interval of level 1 - 2 alpha gives each of the two tests level alpha: 95 % means alpha = 2.5 %.
+    Raises :class:`CriterionError` unless the margin is positive.
+    """
+
+    kind: ClassVar[str] = "equivalent"
+    to: Bound
+    margin: float
+
+    def _check(self) -> None:
+        if self.margin <= 0:
+            raise CriterionError(f"Equivalent: margin must be positive, got {self.margin}")
+
+    def _verdict(self, measurement: Measurement) -> Verdict:
+        lower, upper = number(self.to) - self.margin, number(self.to) + self.margin
+        return _sided(
+            inside=lower < measurement.low and measurement.high < upper,
+            outside=measurement.high <= lower or measurement.low >= upper,
+        )
+
+    def _text(self) -> str:
+        return f"equivalent to {_phrase(self.to)} within {self.margin:.6g}"
+
+
+@dataclass(frozen=True)
+class NotJudged(Criterion):
+    """The claim is not about this suite: its number is measured and shown, and nothing is concluded from it."""
+
+    kind: ClassVar[str] = "not_judged"
+    reason: str
+
+    @classmethod
+    def _accepts(cls, value: object) -> bool:
+        return isinstance(value, str)
+
+    def _check(self) -> None:
+        if not self.reason.strip():
+            raise CriterionError("NotJudged: needs the reason why the claim is not judged on this suite")
+
+    def judge(self, measurement: Measurement) -> Judgement:
+        """Never a judgement, whatever was measured."""
+        return Judgement(Verdict.NOT_EVALUATED, f"{shown(measurement)} is {self.text()}")
+
+    def _text(self) -> str:
+        return f"not judged: {self.reason}"

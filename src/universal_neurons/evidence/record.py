@@ -1,0 +1,303 @@
+"""What one run found out, item by item: the only thing that reports and ledgers are made from.
+
+A record holds builtin types only, because it travels between processes and lies on disk as one line of JSON.  NaN is
+null there and an infinite bound is the word ``inf``: JSON has neither.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from enum import Enum
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal
+
+from universal_neurons.errors import UserError
+from universal_neurons.evidence.criteria import Criterion
+from universal_neurons.evidence.verdict import Judgement, Verdict, claim_verdict
+from universal_neurons.measurement import Measurement
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERSION = 1
+RECORDS = "records.jsonl"
+VERDICTS = "verdicts.json"
+
+Role = Literal["claim", "control"]
+
+
+class RecordError(UserError):
+    """A file of evidence that cannot be read or written; the message names it, and the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlResult:
+    """What a control gave with the parameters of the item that it guards.
+
+    A control is sound unless its ``verdict`` is reproduced: refuted, inconclusive and nothing-to-measure all mean that
+    it does not satisfy the criterion, and the verdict says which.
+    """
+
+    test: str
+    verdict: Verdict
+    reason: str
+    measurement: Mapping[str, Any] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        return _builtin_dict(asdict(self))
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> ControlResult:
+        """The inverse of :meth:`as_dict`."""
+        return cls(**{**raw, "verdict": Verdict(raw["verdict"])})
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRecord:
+    """One item of one run: a claim, or one of its controls, with one set of parameters.
+
+    ``test`` is pytest's node id, ``item`` the part of it in brackets (empty without parameters), ``command`` computes
+    missing evidence, ``artifacts`` are the digests read, ``locator`` is file:line relative to the project root.
+    """
+
+    claim: str
+    role: Role
+    test: str
+    item: str
+    statement: str
+    source: str
+    family: str | None
+    promise: str
+    suite: str
+    parameters: Mapping[str, Any]
+    measurement: Mapping[str, Any] | None
+    criterion: Mapping[str, Any]
+    criterion_text: str
+    verdict: Verdict
+    reason: str
+    command: str | None
+    controls: tuple[ControlResult, ...]
+    artifacts: tuple[str, ...]
+    locator: str
+    duration_seconds: float
+    version: int = VERSION
+
+    def to_json(self) -> str:
+        """One line of strict JSON."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["controls"] = [control.as_dict() for control in self.controls]
+        return json.dumps(_builtin_dict(values), allow_nan=False, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> EvidenceRecord:
+        """The inverse of :meth:`to_json`; raises :class:`RecordError` for another version of the format."""
+        raw = json.loads(line)
+        if raw.get("version") != VERSION:
+            raise RecordError(
+                f"evidence record has version {raw.get('version')}, expected {VERSION}; run the claims again"
+            )
+        raw["verdict"] = Verdict(raw["verdict"])
+        raw["controls"] = tuple(ControlResult.from_dict(c) for c in raw["controls"])
+        raw["artifacts"] = tuple(raw["artifacts"])
+        return cls(**raw)
+
+    def measured(self) -> Measurement | None:
+        """The measurement, or None where the item never came to one."""
+        return None if self.measurement is None else Measurement.from_dict(self.measurement)
+
+    def rejudged(self) -> Judgement:
+        """The judgement from the recorded measurement, criterion and controls alone; nothing is computed again.
+
+        An item that never came to a measurement keeps the verdict that says why.
+        """
+        measurement = self.measured()
+        unjudgeable = self.verdict in (Verdict.ERROR, Verdict.STALE)
+        if measurement is None or unjudgeable or self.command is not None:
+            return Judgement(self.verdict, self.reason)
+        judgement = Criterion.from_dict(self.criterion).judge(measurement)
+        satisfied = [c.test for c in self.controls if c.verdict is Verdict.REPRODUCED]
+        return vacuous(judgement, satisfied[0]) if satisfied else judgement
+
+    def under(self, criterion: Criterion) -> EvidenceRecord:
+        """This record if it was judged by ``criterion``, otherwise the same record with the verdict stale."""
+        if dict(self.criterion) == criterion.as_dict():
+            return self
+        reason = f"judged as '{self.criterion_text}', the claim now says '{criterion.text()}'; run the claims again"
+        return replace(self, verdict=Verdict.STALE, reason=reason)
+
+
+def vacuous(judgement: Judgement, control: str) -> Judgement:
+    """``judgement`` of an item whose ``control`` satisfies the criterion too."""
+    return Judgement(
+        Verdict.VACUOUS, f"its control {control} satisfies the criterion too; without it: {judgement.reason}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSummary:
+    """All items of one claim in one run, and the controls that ran beside them."""
+
+    items: tuple[EvidenceRecord, ...]
+    controls: tuple[EvidenceRecord, ...]
+
+    @property
+    def claim(self) -> str:
+        """The claim's id."""
+        return self.first.claim
+
+    @property
+    def first(self) -> EvidenceRecord:
+        """The first item, for what all items share: statement, source, criterion."""
+        return self.items[0]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The claim's verdict, from all its items."""
+        return claim_verdict(record.verdict for record in self.items)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        shared = (
+            "claim",
+            "statement",
+            "source",
+            "family",
+            "promise",
+            "suite",
+            "criterion",
+            "criterion_text",
+            "locator",
+        )
+        return {
+            **{name: getattr(self.first, name) for name in shared},
+            "verdict": self.verdict.value,
+            "items": [json.loads(record.to_json()) for record in self.items],
+            "controls": [json.loads(record.to_json()) for record in self.controls],
+        }
+
+
+def summaries(records: Iterable[EvidenceRecord]) -> tuple[ClaimSummary, ...]:
+    """One summary per claim in natural order of ids (N2 before N10); a claim of which only controls ran has none."""
+    items: dict[str, list[EvidenceRecord]] = {}
+    controls: dict[str, list[EvidenceRecord]] = {}
+    for record in records:
+        (items if record.role == "claim" else controls).setdefault(record.claim, []).append(record)
+    return tuple(
+        ClaimSummary(tuple(items[claim]), tuple(controls.get(claim, ()))) for claim in sorted(items, key=natural_order)
+    )
+
+
+def natural_order(text: str) -> tuple[tuple[bool, int, str], ...]:
+    """A sort key in which numbers inside ``text`` count as numbers.
+
+    >>> sorted(["N10", "N2", "G6"], key=natural_order)
+    ['G6', 'N2', 'N10']
+    """
+    parts: list[str] = []
+    for character in text:
+        if parts and parts[-1][-1].isdecimal() == character.isdecimal():
+            parts[-1] += character
+        else:
+            parts.append(character)
+    return tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
+
+
+class EvidenceLog:
+    """The records of the latest run of a suite: a folder with ``records.jsonl`` and ``verdicts.json``.
+
+    The first record of a run replaces the log of the run before: what is in the folder was found by one run, and
+    nothing in it is left over from a claim that is gone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._started = False
+
+    def append(self, record: EvidenceRecord) -> None:
+        """Write ``record`` now, so that a run that is killed has recorded all it came to."""
+        line = record.to_json() + "\n"
+        with writing(self.folder / RECORDS):
+            if not self._started:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                (self.folder / VERDICTS).unlink(missing_ok=True)
+            with (self.folder / RECORDS).open("a" if self._started else "w", encoding="utf-8") as log:
+                log.write(line)
+        self._started = True
+
+    def conclude(self, summary: Mapping[str, Any]) -> None:
+        """Write ``verdicts.json``, whole or not at all."""
+        text = json.dumps(_builtin_dict(summary), indent=2, allow_nan=False, ensure_ascii=False)
+        replace_text(self.folder / VERDICTS, text + "\n")
+
+    @staticmethod
+    def read(folder: Path) -> Iterator[EvidenceRecord]:
+        """The records in ``folder`` in the order of the run; raises :class:`RecordError` naming a damaged line."""
+        path = folder / RECORDS
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            raise RecordError(f"{path}: no evidence log here; run: pytest claims") from None
+        for row, line in enumerate(lines, start=1):
+            try:
+                yield EvidenceRecord.from_json(line)
+            except RecordError as error:
+                raise RecordError(f"{path}:{row}: {error}") from error
+            except (KeyError, TypeError, ValueError) as error:
+                raise RecordError(f"{path}:{row}: not an evidence record ({error}); run the claims again") from error
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` through a temporary file beside it: a killed run leaves the old text or the new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line that ``path`` cannot be written: no space, no permission, something else in its place."""
+    try:
+        yield
+    except OSError as error:
+        raise RecordError(
+            f"{path}: cannot be written ({error.strerror or error}); free space or choose another place"
+        ) from error
+
+
+def _builtin_dict(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name): _builtin(value) for name, value in values.items()}
+
+
+def _builtin(value: Any) -> Any:
+    """``value`` in JSON's own types, numbers of other libraries as Python's; raises TypeError for anything else."""
+    match value:
+        case None | bool():
+            return value
+        case Enum():
+            return _builtin(value.value)
+        case str():
+            return str(value)
+        case Integral():
+            return int(value)
+        case Real():
+            return _builtin_float(float(value))
+        case Mapping():
+            return _builtin_dict(value)
+        case list() | tuple():
+            return [_builtin(item) for item in value]
+        case _:
+            raise TypeError(f"evidence holds builtin types only, got {type(value).__name__}: {value!r}")
+
+
+def _builtin_float(value: float) -> float | str | None:
+    if math.isnan(value):
+        return None
+    return value if math.isfinite(value) else str(value)

@@ -1,0 +1,161 @@
+"""How a function becomes a claim, or the control of one: the two decorators, and what they refuse.
+
+A decorator checks what can be known from the function alone, so that a mistake is one line while the file is read.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
+
+from universal_neurons.evidence.claim import Claim, ClaimError, Promise
+from universal_neurons.measurement import Measurement
+
+if TYPE_CHECKING:
+    from universal_neurons.evidence.criteria import Criterion
+
+P = ParamSpec("P")
+Measuring = Callable[..., Measurement]
+AxisName = Literal["reference", "partner", "checkpoint", "interval", "threshold", "layer"]
+# Also the order of the parts of an item's id: a-b-25%-50%-0.5-L3.
+AXES: tuple[AxisName, ...] = ("reference", "partner", "checkpoint", "interval", "threshold", "layer")
+Selection = Literal["first", "last"] | Sequence[object]
+
+_DECLARATION = "__universal_neurons__"
+
+
+@dataclass(frozen=True, eq=False)
+class ClaimDeclaration:
+    """A claim, the function that measures it, how it narrows the suite's axes, and its controls so far."""
+
+    claim: Claim
+    function: Measuring
+    axes: Mapping[AxisName, Selection]
+    controls: list[ControlDeclaration] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class ControlDeclaration:
+    """A function that measures, the same way, something of which the claim ``of`` must not be true."""
+
+    of: ClaimDeclaration
+    function: Measuring
+
+
+Declaration = ClaimDeclaration | ControlDeclaration
+
+
+def claim(
+    id: str,  # noqa: A002 - the word of the catalogue
+    statement: str,
+    *,
+    source: str,
+    expect: Criterion,
+    on: Mapping[str, Criterion] | None = None,
+    family: str | None = None,
+    promise: Promise = "protocol-exact",
+    axes: Mapping[AxisName, Selection] | None = None,
+) -> Callable[[Callable[P, Measurement]], Callable[P, Measurement]]:
+    """Declare a test function as the measurement of a claim.
+
+    ``expect`` is the criterion, ``on`` the criterion on suites for which it is another.  ``axes`` narrows axes of the
+    suite: ``{"checkpoint": "first", "threshold": (0.5,)}``; a selection is "first", "last" or a sequence of values,
+    labels or steps.  Raises :class:`ClaimError` if the declaration contradicts itself.
+    """
+    declared = Claim(id, statement, source, expect, on or {}, family, promise)
+
+    def declare(function: Callable[P, Measurement]) -> Callable[P, Measurement]:
+        narrowed = dict(axes or {})
+        _check_function(function, f"claim {id}")
+        _check_axes(function, narrowed, f"claim {id}")
+        _attach(function, ClaimDeclaration(declared, function, narrowed), f"claim {id}")
+        return function
+
+    return declare
+
+
+def control(*, of: Measuring) -> Callable[[Callable[P, Measurement]], Callable[P, Measurement]]:
+    """Declare a test function as a negative control of the claim function ``of``: it must not satisfy the criterion.
+
+    A control takes the axes of its claim or some of them and is evaluated with the same parameters.
+    Raises :class:`ClaimError` if ``of`` is no claim or the control takes an axis that the claim does not.
+    """
+
+    def declare(function: Callable[P, Measurement]) -> Callable[P, Measurement]:
+        name = f"control {getattr(function, '__name__', function)}"
+        guarded = declaration_of(of)
+        if not isinstance(guarded, ClaimDeclaration):
+            raise ClaimError(f"{name} ({locator(function)}): of={getattr(of, '__name__', of)!r} is not a claim")
+        _check_function(function, name)
+        extra = [axis for axis in axes_of(function) if axis not in axes_of(of)]
+        if extra:
+            taken = f"takes {', '.join(extra)}, which its claim {guarded.claim.id} does not take"
+            raise ClaimError(f"{name} ({locator(function)}): {taken}")
+        declaration = ControlDeclaration(guarded, function)
+        _attach(function, declaration, name)
+        guarded.controls.append(declaration)
+        return function
+
+    return declare
+
+
+def declaration_of(function: object) -> Declaration | None:
+    """What ``function`` was declared to be, or None."""
+    declared = getattr(function, _DECLARATION, None)
+    return declared if isinstance(declared, ClaimDeclaration | ControlDeclaration) else None
+
+
+def claim_of(declared: Declaration) -> ClaimDeclaration:
+    """The claim itself, or the one that a control guards."""
+    return declared if isinstance(declared, ClaimDeclaration) else declared.of
+
+
+def arguments_of(function: Measuring) -> tuple[str, ...]:
+    """The names of the function's arguments, without those that have a default: pytest leaves these alone."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(parameter.name for parameter in parameters if parameter.default is parameter.empty)
+
+
+def axes_of(function: Measuring) -> tuple[AxisName, ...]:
+    """The axes that the function takes, in the order of :data:`AXES`."""
+    arguments = arguments_of(function)
+    return tuple(axis for axis in AXES if axis in arguments)
+
+
+def locator(function: Any) -> str:
+    """``file:line`` of a function, for messages."""
+    code = getattr(function, "__code__", None)
+    return "?" if code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+
+
+def _attach(function: Measuring, declared: Declaration, name: str) -> None:
+    if declaration_of(function) is not None:
+        raise ClaimError(
+            f"{name} ({locator(function)}): the function is declared twice; one function, one claim or control"
+        )
+    setattr(function, _DECLARATION, declared)
+
+
+def _check_function(function: Measuring, name: str) -> None:
+    # pytest would not collect it, and a claim that is never run is never missed.
+    if not function.__name__.startswith("test_"):
+        raise ClaimError(f"{name} ({locator(function)}): rename {function.__name__} to test_...; pytest runs no other")
+    if "." in function.__qualname__.rpartition("<locals>.")[2]:
+        raise ClaimError(f"{name} ({locator(function)}): {function.__qualname__} is a method; a claim is a function")
+
+
+def _check_axes(function: Measuring, narrowed: Mapping[AxisName, Selection], name: str) -> None:
+    for axis, selection in narrowed.items():
+        if axis not in AXES:
+            raise ClaimError(f"{name} ({locator(function)}): unknown axis {axis!r}; there are {', '.join(AXES)}")
+        if axis not in axes_of(function):
+            raise ClaimError(f"{name} ({locator(function)}): narrows {axis}, which {function.__name__} does not take")
+        # A string is a sequence of its letters: "fisrt" would be five unknown values, "b" would look right by accident.
+        if not selection or (isinstance(selection, str) and selection not in ("first", "last")):
+            raise ClaimError(
+                f"{name} ({locator(function)}): {axis} is narrowed to {selection!r}; "
+                'expected "first", "last" or a sequence of values'
+            )

@@ -1,0 +1,121 @@
+"""Running a claim's function and making of it a judgement that is always one of the known words.
+
+What can go wrong in a claim is a value here and is raised again at the edge, by the plugin: an exception is an
+``error``, missing evidence is ``not_evaluated``, and neither can be taken for a measurement that refutes the claim.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.errors import ArtifactMissing
+from universal_neurons.evidence.claim import ClaimError
+from universal_neurons.evidence.criteria import Criterion, NotJudged
+from universal_neurons.evidence.record import ControlResult, vacuous
+from universal_neurons.evidence.verdict import Judgement, Verdict
+from universal_neurons.measurement import Measurement
+
+if TYPE_CHECKING:
+    from universal_neurons.harness.declare import Measuring
+
+Broken = tuple[type[BaseException], ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one call of a claim's or a control's function gave, judged."""
+
+    judgement: Judgement
+    measurement: Measurement | None = None
+    error: BaseException | None = None
+    command: str | None = None
+    artifacts: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def measured(self) -> dict[str, Any] | None:
+        """The measurement in builtin types."""
+        return None if self.measurement is None else self.measurement.as_dict()
+
+
+def evaluate(
+    function: Measuring, arguments: Mapping[str, Any], criterion: Criterion, *, broken: Broken = (Exception,)
+) -> Evaluation:
+    """The judgement of what ``function`` returns for ``arguments``; exceptions of a type in ``broken`` are errors."""
+    began, reads_before = time.perf_counter(), len(_reads(arguments))
+    measurement, error, command = None, None, None
+    try:
+        measurement = _measurement(function(**arguments), function)
+        judgement = criterion.judge(measurement)
+    except ArtifactMissing as missing:
+        command, judgement = (
+            missing.command,
+            Judgement(Verdict.NOT_EVALUATED, f"evidence missing; run: {missing.command}"),
+        )
+    except broken as caught:
+        error, judgement = caught, _error(caught)
+    artifacts = tuple(dict.fromkeys(str(digest) for digest in _reads(arguments)[reads_before:]))
+    return Evaluation(judgement, measurement, error, command, artifacts, time.perf_counter() - began)
+
+
+def broken_by(error: BaseException) -> Evaluation:
+    """The evaluation of a function that could not even be called."""
+    return Evaluation(_error(error), error=error)
+
+
+def guarded(own: Evaluation, controls: Iterable[tuple[str, Evaluation]]) -> Evaluation:
+    """``own`` after its named ``controls`` had their say: the first that broke, then missing evidence, then vacuity.
+
+    A claim whose control cannot be evaluated is not known to mean anything, so it gets no judgement of its own.
+    """
+    if own.error is not None or own.command is not None:
+        return own
+    results = list(controls)
+    for name, result in results:
+        if result.error is not None:
+            return _with(own, Judgement(Verdict.ERROR, f"its control {name} broke: {result.judgement.reason}"))
+    for name, result in results:
+        if result.command is not None:
+            reason = f"evidence of its control {name} missing; run: {result.command}"
+            return _with(own, Judgement(Verdict.NOT_EVALUATED, reason), command=result.command)
+    for name, result in results:
+        if result.judgement.verdict is Verdict.REPRODUCED:
+            return _with(own, vacuous(own.judgement, name))
+    return own
+
+
+def control_result(name: str, evaluation: Evaluation) -> ControlResult:
+    """A control's evaluation as the record of the guarded item keeps it."""
+    return ControlResult(name, evaluation.judgement.verdict, evaluation.judgement.reason, evaluation.measured)
+
+
+def needs_controls(criterion: Criterion, own: Evaluation) -> bool:
+    """Whether a judgement was reached that a control could make void."""
+    return own.error is None and own.command is None and not isinstance(criterion, NotJudged)
+
+
+def _error(error: BaseException) -> Judgement:
+    return Judgement(Verdict.ERROR, _one_line(error))
+
+
+def _with(own: Evaluation, judgement: Judgement, *, command: str | None = None) -> Evaluation:
+    return Evaluation(judgement, own.measurement, own.error, command, own.artifacts, own.seconds)
+
+
+def _measurement(returned: object, function: Measuring) -> Measurement:
+    if not isinstance(returned, Measurement):
+        raise ClaimError(f"{function.__name__} returned {type(returned).__name__}, expected a Measurement")
+    return returned
+
+
+def _reads(arguments: Mapping[str, Any]) -> Sequence[object]:
+    reads = getattr(arguments.get("study"), "reads", ())
+    return reads if isinstance(reads, Sequence) else ()
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ClaimError) else f"{type(error).__name__}: {text}".removesuffix(": ")

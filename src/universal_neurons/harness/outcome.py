@@ -1,0 +1,73 @@
+"""What a verdict does to a test: the mapping from record and ledger to pytest's four outcomes, as a pure function.
+
+Passing means one thing only: reproduced, now and when the ledger was accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from universal_neurons.evidence.criteria import NotJudged
+from universal_neurons.evidence.verdict import Verdict
+
+if TYPE_CHECKING:
+    from universal_neurons.evidence.ledger import Ledger
+    from universal_neurons.evidence.record import EvidenceRecord
+
+
+class Kind(StrEnum):
+    """The outcome of a test."""
+
+    PASSED = "passed"
+    XFAILED = "xfailed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a test ends and the line that says why."""
+
+    kind: Kind
+    message: str
+
+
+def outcome(record: EvidenceRecord, ledger: Ledger) -> Outcome:
+    """How the test of ``record`` ends."""
+    if record.verdict is Verdict.ERROR:
+        return Outcome(Kind.FAILED, f"error: {record.reason}")
+    # Missing evidence says nothing about the claim, so it is no change of verdict either.
+    if record.command is not None:
+        return Outcome(Kind.SKIPPED, record.reason)
+    return _of_claim(record, ledger) if record.role == "claim" else _of_control(record, ledger)
+
+
+def _of_claim(record: EvidenceRecord, ledger: Ledger) -> Outcome:
+    accepted = ledger.accepted(record.claim, record.item)
+    if accepted is None:
+        return Outcome(
+            Kind.FAILED, f"{record.verdict}, but no accepted verdict; run with --update-verdicts ({record.reason})"
+        )
+    if record.verdict is not accepted:
+        return Outcome(Kind.FAILED, f"changed from {accepted} to {record.verdict}: {record.reason}")
+    if record.verdict is Verdict.REPRODUCED:
+        return Outcome(Kind.PASSED, record.reason)
+    if _is_not_judged(record):
+        return Outcome(Kind.SKIPPED, record.reason)
+    return Outcome(Kind.XFAILED, f"{record.verdict} as accepted: {record.reason}")
+
+
+def _of_control(record: EvidenceRecord, ledger: Ledger) -> Outcome:
+    if _is_not_judged(record):
+        return Outcome(Kind.SKIPPED, record.reason)
+    if record.verdict is not Verdict.REPRODUCED:
+        return Outcome(Kind.PASSED, f"control is {record.verdict}: {record.reason}")
+    message = f"the control satisfies the criterion of {record.claim}, which is therefore vacuous: {record.reason}"
+    accepted = ledger.accepted_claim(record.claim) is Verdict.VACUOUS
+    return Outcome(Kind.XFAILED if accepted else Kind.FAILED, message)
+
+
+def _is_not_judged(record: EvidenceRecord) -> bool:
+    return record.criterion.get("kind") == NotJudged.kind

@@ -1,0 +1,489 @@
+"""The pytest plugin: collects claims, parametrises them from the suite, judges what they return, reports the verdicts.
+
+The only importer of pytest.  The hooks delegate; nothing beyond options and markers happens in a run without claims.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from universal_neurons.errors import ArtifactMissing, UserError
+from universal_neurons.evidence.claim import ClaimError
+from universal_neurons.evidence.criteria import Criterion, NotJudged
+from universal_neurons.evidence.ledger import Ledger
+from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord
+from universal_neurons.evidence.verdict import Judgement, Verdict
+from universal_neurons.harness.axes import Suite, combination_id, combinations
+from universal_neurons.harness.declare import (
+    AXES,
+    ClaimDeclaration,
+    ControlDeclaration,
+    Declaration,
+    Measuring,
+    arguments_of,
+    axes_of,
+    claim_of,
+    declaration_of,
+)
+from universal_neurons.harness.evaluation import Evaluation, broken_by, evaluate, guarded, needs_controls
+from universal_neurons.harness.outcome import Kind, Outcome, outcome
+from universal_neurons.harness.recording import Subject, role_of
+from universal_neurons.harness.run import Collected, Collection, Extent, Run
+from universal_neurons.harness.terminal import TerminalStream, print_verdicts
+from universal_neurons.harness.world import DEFAULT_FACTORY, World
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from _pytest.terminal import TerminalReporter
+
+# A property of the test reports: plain JSON text, because pytest-xdist cannot send an enum.
+EVIDENCE = "universal_neurons.evidence"
+WORKER_OUTPUT = "universal_neurons"
+# As in inputs.suite, which is imported only when a claim needs it.
+ROOT_VARIABLE = "UNIVERSAL_NEURONS_ROOT"
+# A claim that fails by pytest.fail is broken, not refuted; pytest's outcomes are no Exceptions.
+BROKEN = (Exception, pytest.fail.Exception)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the harness."""
+    group = parser.getgroup("universal-neurons", "claims about universal neurons")
+    group.addoption("--suite", default="mini", metavar="NAME", help="judge the claims on this suite (default: mini)")
+    group.addoption("--recompute", action="store_true", help="compute all evidence again, from the weights")
+    group.addoption("--update-verdicts", action="store_true", help="accept this run's verdicts; the run itself fails")
+    group.addoption("--evidence-dir", type=Path, metavar="PATH", help="folder of the evidence log")
+    group.addoption("--store", type=Path, metavar="PATH", help="working store of artifacts")
+    group.addoption("--study-factory", default=DEFAULT_FACTORY, metavar="MODULE:NAME", help="what opens the study")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, so that ``-m claim`` works under ``--strict-markers``."""
+    config.addinivalue_line("markers", "claim(id): a test that returns the measurement of a claim")
+    config.addinivalue_line("markers", "control(id): a negative control of a claim")
+    config.stash[HARNESS] = Harness(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrise claims and controls over the axes that they take."""
+    declared = declaration_of(metafunc.function)
+    if declared is not None:
+        harness_of(metafunc.config).parametrise(metafunc, declared)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark claims and controls, so that ``-m claim`` and ``-k N1`` select them."""
+    declared = declared_by(item)
+    if declared is not None:
+        mark = pytest.mark.claim if isinstance(declared, ClaimDeclaration) else pytest.mark.control
+        name = claim_of(declared).claim.id
+        item.add_marker(mark(id=name))
+        item.extra_keyword_matches.add(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn a user's mistake in a claim file into one line and exit status 4."""
+    report = yield
+    excinfo = report.call.excinfo if hasattr(report, "call") else None
+    if excinfo is not None and isinstance(excinfo.value, UserError):
+        harness_of(collector.config).refuse(excinfo.value)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse contradictory claims, before ``-k`` or ``-m`` can hide one of them."""
+    with harness_of(config).refusing():
+        check_claims(item for item in items if declared_by(item) is not None)
+
+
+def pytest_deselected(items: Iterable[pytest.Item]) -> None:
+    """Remember the claims of which not everything will run."""
+    for item in items:
+        if (declared := declared_by(item)) is not None:
+            harness_of(item.config).collection.deselected.add(claim_of(declared).claim.id)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Remember the claims that will run."""
+    harness_of(session.config).collected(session.items)
+
+
+@pytest.fixture(scope="session")
+def study(request: pytest.FixtureRequest) -> object:
+    """The study of the suite: what claims measure on."""
+    return harness_of(request.config).open_study()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
+    """Run claims and controls, which return a measurement; leave every other test to pytest."""
+    declared = declared_by(pyfuncitem)
+    return None if declared is None else harness_of(pyfuncitem.config).judge(pyfuncitem, declared)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Record claims that end before they are called."""
+    report = yield
+    declared = declared_by(item)
+    if declared is not None and call.when == "setup" and call.excinfo is not None:
+        harness_of(item.config).record_setup(item, declared, call.excinfo, report)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Write the record that a worker of pytest-xdist sent."""
+    node = getattr(report, "node", None)
+    if node is not None:
+        harness_of(node.config).receive(report)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker of pytest-xdist collected, or its user's mistake."""
+    harness_of(node.config).worker_ended(getattr(node, "workeroutput", {}).get(WORKER_OUTPUT))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Conclude: verdicts, ledger, and whether everything that was collected was also reported."""
+    session.exitstatus = harness_of(session.config).finish(session, exitstatus)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Print the verdict table."""
+    harness_of(terminalreporter.config).print_summary(terminalreporter)
+
+
+def declared_by(item: pytest.Item) -> Declaration | None:
+    """What the item's function was declared to be, or None."""
+    return declaration_of(getattr(item, "function", None))
+
+
+def subject_of(item: pytest.Item, declared: Declaration) -> Subject:
+    """The item as its record describes it."""
+    path, line, _ = item.location
+    callspec = getattr(item, "callspec", None)
+    name, values = ("", {}) if callspec is None else (callspec.id, callspec.params)
+    return Subject(declared, item.nodeid, name, values, locator=f"{Path(path).as_posix()}:{(line or 0) + 1}")
+
+
+def check_claims(items: Iterable[pytest.Item]) -> None:
+    """Raise :class:`ClaimError` for a claim without control, an id used twice, or an outcome expected by a mark."""
+    tests: dict[str, str] = {}
+    for item in items:
+        declared = declared_by(item)
+        # The ledger says what is expected, visibly; a mark would hide a change of verdict.
+        if next(item.iter_markers("xfail"), None) is not None:
+            raise ClaimError(
+                f"{item.nodeid}: marked xfail; what is expected of a claim stands in the ledger of verdicts"
+            )
+        if not isinstance(declared, ClaimDeclaration):
+            continue
+        claim, test = declared.claim, item.nodeid.partition("[")[0]
+        if not declared.controls:
+            raise ClaimError(
+                f"claim {claim.id} ({test}): has no control; add one with @control(of={item.name.partition('[')[0]})"
+            )
+        if tests.setdefault(claim.id, test) != test:
+            raise ClaimError(
+                f"claim {claim.id}: declared twice, by {tests[claim.id]} and by {test}; an id names one claim"
+            )
+
+
+class Harness:
+    """The plugin's state in one process: the suite and the study when first needed, and the run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.collection = Collection()
+        self.mistake: str | None = None
+        self._controls: dict[tuple[object, ...], Evaluation] = {}
+        self._run: Run | None = None
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether this process is a worker of pytest-xdist, which reports to a controller."""
+        return hasattr(self.config, "workerinput")
+
+    @cached_property
+    def root(self) -> Path:
+        """The root of the project: where fixtures and claims lie."""
+        return Path(os.environ.get(ROOT_VARIABLE) or self.config.rootpath).resolve()
+
+    @cached_property
+    def world(self) -> World:
+        """Where study, suite and published numbers come from."""
+        return World(self.config.getoption("study_factory"), self.root)
+
+    @cached_property
+    def suite(self) -> Suite:
+        """The suite of this run."""
+        return self.world.suite(self.config.getoption("suite"))
+
+    @cached_property
+    def ledger_path(self) -> Path:
+        """The file of the accepted verdicts."""
+        return self.root / "fixtures" / "verdicts" / f"{self.config.getoption('suite')}.toml"
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The accepted verdicts, as they were before this run."""
+        return Ledger.read(self.ledger_path)
+
+    @property
+    def run(self) -> Run:
+        """The run, begun by its first claim."""
+        if self._run is None:
+            name = self.config.getoption("suite")
+            default = self.root / ".universal-neurons" / "evidence" / name
+            log = EvidenceLog(self.config.getoption("evidence_dir") or default)
+            self._run = Run(suite=name, log=log, ledger=self.ledger, ledger_path=self.ledger_path)
+            self._run.collection = self.collection
+        return self._run
+
+    def open_study(self) -> object:
+        """The study; a user's mistake ends the run, missing evidence only the claim that asked for it."""
+        try:
+            if self.is_worker and self.config.getoption("recompute"):
+                raise UserError("--recompute: every worker would compute everything; run in one process, without -n")
+            return self.world.open_study(
+                self.suite.name,
+                store=self.config.getoption("store"),
+                recompute=self.config.getoption("recompute"),
+                warn=self.collection.warnings.append,
+                progress=self._progress(),
+            )
+        except ArtifactMissing:
+            raise
+        except UserError as mistake:
+            self.refuse(mistake)
+
+    def _progress(self) -> object:
+        """Plain lines of progress where the results appear; nothing from a worker, whose lines nobody sees."""
+        from universal_neurons.progress import Reporter
+
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        return Reporter(io.StringIO() if self.is_worker or reporter is None else TerminalStream(reporter))
+
+    def refuse(self, mistake: UserError) -> NoReturn:
+        """End the run with one line and exit status 4."""
+        self.mistake = str(mistake)
+        pytest.exit(f"error: {mistake}", returncode=pytest.ExitCode.USAGE_ERROR)
+
+    @contextmanager
+    def refusing(self) -> Generator[None]:
+        """Refuse what is wrong inside."""
+        try:
+            yield
+        except UserError as mistake:
+            self.refuse(mistake)
+
+    def parametrise(self, metafunc: pytest.Metafunc, declared: Declaration) -> None:
+        """Give the function every combination of its axes' values on the suite."""
+        claim = claim_of(declared)
+        self._check_suite_names(claim)
+        axes = axes_of(metafunc.function)
+        if not axes:
+            return
+        combined = combinations(self.suite, axes, claim.axes, name=f"claim {claim.claim.id}")
+        # pytest would skip an empty set too, with a value of its own that no claim knows.
+        nothing = pytest.mark.skip(reason=f"suite {self.suite.name} has no {', '.join(axes)}")
+        metafunc.parametrize(
+            axes,
+            [tuple(value.value for value in combination) for combination in combined]
+            or [pytest.param(*(None for _ in axes), marks=nothing)],
+            ids=[combination_id(combination) for combination in combined] or ["none"],
+        )
+
+    def _check_suite_names(self, declared: ClaimDeclaration) -> None:
+        """A misspelt suite would leave the general criterion in force, unnoticed."""
+        unknown = [name for name in declared.claim.on if name not in self.world.suites()] if declared.claim.on else []
+        if unknown:
+            raise ClaimError(
+                f"claim {declared.claim.id}: no suite {', '.join(unknown)}; there are {', '.join(self.world.suites())}"
+            )
+
+    def collected(self, items: Iterable[pytest.Item]) -> None:
+        """Remember the claims and controls among ``items``."""
+        for item in items:
+            declared = declared_by(item)
+            if declared is not None:
+                self.collection.items[item.nodeid] = Collected(
+                    item.nodeid, claim_of(declared).claim.id, role_of(declared)
+                )
+
+    def judge(self, item: pytest.Function, declared: Declaration) -> bool:
+        """Run a claim or control, write its record, and only then end the test by what the ledger expects."""
+        with self.refusing():
+            criterion = claim_of(declared).claim.criterion_for(self.suite.name).resolved(self.world.published)
+            ledger = self.ledger
+        try:
+            own, controls = self._evaluated(item, declared, criterion)
+        except pytest.skip.Exception as skipped:
+            self._deliver(item, subject_of(item, declared).record(self.suite, criterion, _not_run(skipped), {}))
+            raise
+        record = subject_of(item, declared).record(self.suite, criterion, own, controls)
+        self._deliver(item, record)
+        if isinstance(own.error, UserError) and not isinstance(own.error, ClaimError):
+            self.refuse(own.error)
+        self._end(own, outcome(record, ledger))
+        return True
+
+    def _evaluated(
+        self, item: pytest.Function, declared: Declaration, criterion: Criterion
+    ) -> tuple[Evaluation, dict[str, Evaluation]]:
+        if isinstance(declared, ControlDeclaration):
+            if isinstance(criterion, NotJudged):
+                return Evaluation(Judgement(Verdict.NOT_EVALUATED, criterion.text())), {}
+            return self._control(item, declared, criterion), {}
+        own = evaluate(declared.function, self._arguments(item, declared.function), criterion, broken=BROKEN)
+        if not needs_controls(criterion, own):
+            return own, {}
+        controls = {c.function.__name__: self._control(item, c, criterion) for c in declared.controls}
+        return guarded(own, controls.items()), controls
+
+    def _control(self, item: pytest.Function, declared: ControlDeclaration, criterion: Criterion) -> Evaluation:
+        """The control with the item's parameters: computed once per process, for its own item and those it guards."""
+        parameters = subject_of(item, declared).parameters(self.suite)
+        key = (declared.function, json.dumps(parameters, sort_keys=True))
+        depends_on_more = set(arguments_of(declared.function)) - {*AXES, "study"}
+        if depends_on_more or key not in self._controls:
+            try:
+                arguments = self._arguments(item, declared.function)
+            except BROKEN as error:
+                return broken_by(error)
+            self._controls[key] = evaluate(declared.function, arguments, criterion, broken=BROKEN)
+        return self._controls[key]
+
+    def _arguments(self, item: pytest.Function, function: Measuring) -> dict[str, Any]:
+        # A control may use fixtures that its claim does not; pytest offers no public way to ask for them from here.
+        request = item._request
+        return {
+            name: item.funcargs[name] if name in item.funcargs else request.getfixturevalue(name)
+            for name in arguments_of(function)
+        }
+
+    def _end(self, own: Evaluation, end: Outcome) -> None:
+        if own.error is not None and not isinstance(own.error, ClaimError | pytest.xfail.Exception):
+            raise own.error
+        match end.kind:
+            case Kind.SKIPPED:
+                pytest.skip(end.message)
+            case Kind.XFAILED if not self.config.getoption("runxfail"):
+                pytest.xfail(end.message)
+            case Kind.FAILED | Kind.XFAILED:
+                pytest.fail(end.message, pytrace=False)
+
+    def record_setup(
+        self,
+        item: pytest.Item,
+        declared: Declaration,
+        excinfo: pytest.ExceptionInfo[BaseException],
+        report: pytest.TestReport,
+    ) -> None:
+        """The record of an item whose setup failed or skipped; missing evidence becomes a skip there too."""
+        failure = excinfo.value
+        if isinstance(failure, ArtifactMissing):
+            evaluation = _missing(failure)
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), 0, f"Skipped: {evaluation.judgement.reason}")
+        elif isinstance(failure, pytest.skip.Exception):
+            evaluation = _not_run(failure)
+        else:
+            if isinstance(failure, pytest.FixtureLookupError):
+                report.longrepr = f"argument {failure.argname!r} is neither an axis ({', '.join(AXES)}) nor a fixture"
+            text = report.longrepr if isinstance(report.longrepr, str) else f"{type(failure).__name__}: {failure}"
+            evaluation = Evaluation(Judgement(Verdict.ERROR, f"setup failed: {' '.join(text.split())}"))
+        criterion = claim_of(declared).claim.criterion_for(self.suite.name)
+        self._deliver(item, subject_of(item, declared).record(self.suite, criterion, evaluation, {}))
+        report.user_properties = list(item.user_properties)
+
+    def _deliver(self, item: pytest.Item, record: EvidenceRecord) -> None:
+        """Hand ``record`` to the process that reports: this one, or the controller by way of the test report."""
+        if self.is_worker:
+            item.user_properties.append((EVIDENCE, record.to_json()))
+        else:
+            with self.refusing():
+                self.run.add(record)
+
+    def receive(self, report: pytest.TestReport) -> None:
+        """Log the record in a worker's report."""
+        for name, value in report.user_properties:
+            if name == EVIDENCE:
+                with self.refusing():
+                    self.run.add(EvidenceRecord.from_json(str(value)))
+
+    def worker_ended(self, sent: str | None) -> None:
+        """Take over a worker's collection; its user's mistake ends the whole run."""
+        if sent is None:
+            return
+        output = json.loads(sent)
+        self.collection.merge(output["collection"])
+        if output["mistake"] is not None:
+            self.refuse(UserError(output["mistake"]))
+
+    def finish(self, session: pytest.Session, status: int) -> int:
+        """The exit status of the session."""
+        if self.is_worker:
+            output = {"collection": self.collection.as_dict(), "mistake": self.mistake}
+            self.config.workeroutput[WORKER_OUTPUT] = json.dumps(output)  # type: ignore[attr-defined]
+            return status
+        only_looked = self.config.getoption("collectonly") or self.config.getoption("setuponly")
+        # Nothing is concluded from a run that broke off: its other statuses stay as they are.
+        ended = status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if not self.collection.items or only_looked or not ended:
+            return status
+        stopped = bool(session.shouldfail or session.shouldstop)
+        update = self.config.getoption("update_verdicts")
+        with self.refusing():
+            return self.run.finish(int(status), extent=self._extent(), stopped=stopped, update=update)
+
+    def _extent(self) -> Extent:
+        """What the command line asked for; ``-k`` and the like show as deselected items."""
+        asked = [(self.config.invocation_params.dir / argument).resolve() for argument in self.config.args]
+        everything = {self.root, self.root / "claims"}
+        return Extent(
+            by_id=any("::" in argument for argument in self.config.args),
+            all_claims=any(path in everything for path in asked),
+        )
+
+    def print_summary(self, reporter: TerminalReporter) -> None:
+        """The verdict table, then what else the run has to say."""
+        if self._run is None or not self._run.records:
+            return
+        encoding = getattr(reporter._tw._file, "encoding", None)
+        print_verdicts(reporter, self._run, width=reporter._tw.fullwidth, encoding=encoding)
+
+
+HARNESS = pytest.StashKey[Harness]()
+
+
+def harness_of(config: pytest.Config) -> Harness:
+    """The state of this process."""
+    return config.stash[HARNESS]
+
+
+def _missing(error: ArtifactMissing) -> Evaluation:
+    return Evaluation(
+        Judgement(Verdict.NOT_EVALUATED, f"evidence missing; run: {error.command}"), command=error.command
+    )
+
+
+def _not_run(skipped: BaseException) -> Evaluation:
+    return Evaluation(Judgement(Verdict.NOT_EVALUATED, f"skipped: {skipped}"))

@@ -1,0 +1,136 @@
+"""One run over the claims of a suite: what was collected, what was found, what is missing, what becomes of the ledger.
+
+Lives in the process that reports (under pytest-xdist the controller), so that every record is written once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, Role, summaries
+from universal_neurons.evidence.verdict import tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from universal_neurons.evidence.ledger import Ledger
+
+LOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """One collected item: its node id, the claim that it is or guards, and which of the two."""
+
+    test: str
+    claim: str
+    role: Role
+
+
+@dataclass
+class Collection:
+    """What pytest collected and what it then deselected; in builtin types it travels from worker to controller."""
+
+    items: dict[str, Collected] = field(default_factory=dict)
+    deselected: set[str] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only."""
+        items = [asdict(item) for item in self.items.values()]
+        return {"items": items, "deselected": sorted(self.deselected), "warnings": self.warnings}
+
+    def merge(self, raw: dict[str, Any]) -> None:
+        """Add what a worker collected; the workers collect the same, so adding twice changes nothing."""
+        self.items.update({entry["test"]: Collected(**entry) for entry in raw["items"]})
+        self.deselected.update(raw["deselected"])
+        self.warnings.extend(line for line in raw["warnings"] if line not in self.warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What the command line asked for: single items (``by_id``), and whether it covers all claims of the project."""
+
+    by_id: bool
+    all_claims: bool
+
+
+class Run:
+    """The records of a run, and everything that follows from them."""
+
+    def __init__(self, *, suite: str, log: EvidenceLog, ledger: Ledger, ledger_path: Path) -> None:
+        self.suite = suite
+        self.log = log
+        self.ledger = ledger
+        self.ledger_path = ledger_path
+        self.collection = Collection()
+        self.records: dict[str, EvidenceRecord] = {}
+        self.notes: list[str] = []
+
+    def add(self, record: EvidenceRecord) -> None:
+        """Log ``record``, once: the reports of setup, call and teardown all carry it."""
+        if record.test not in self.records:
+            self.records[record.test] = record
+            self.log.append(record)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The collected items that left no record."""
+        return tuple(test for test in self.collection.items if test not in self.records)
+
+    def orphans(self, extent: Extent) -> tuple[str, ...]:
+        """The accepted claims that nobody collected, though everything was asked for: their tests are lost."""
+        if extent.by_id or not extent.all_claims or self.collection.deselected:
+            return ()
+        present = {item.claim for item in self.collection.items.values() if item.role == "claim"}
+        return tuple(claim for claim in self.ledger.claims if claim not in present)
+
+    def finish(self, status: int, *, extent: Extent, stopped: bool, update: bool) -> int:
+        """The exit status of the run, after writing ``verdicts.json`` and, if asked, the ledger.
+
+        ``status`` is pytest's own, passed or failed; ``stopped`` says whether it ended early on purpose (``-x``).
+        """
+        lost, orphans = self.missing, self.orphans(extent)
+        self._conclude(complete=not (lost or stopped or extent.by_id or self.collection.deselected))
+        if lost and not stopped:
+            self._note(f"{len(lost)} collected without leaving a record: {', '.join(lost)}")
+            return LOST
+        if update and not lost:
+            self._update(extent, orphans)
+            return 1
+        if update:
+            self._note("accepted verdicts not rewritten: the run was stopped early")
+        if orphans and not update:
+            self._note(
+                f"accepted in {self.ledger_path} but not collected: {', '.join(orphans)}; restore, or --update-verdicts"
+            )
+        return 1 if update or orphans else status
+
+    def _update(self, extent: Extent, orphans: Iterable[str]) -> None:
+        collected = {item.claim for item in self.collection.items.values()}
+        complete = set() if extent.by_id else collected - self.collection.deselected
+        new = self.ledger.updated(self.records.values(), complete=complete).without(set(orphans))
+        new.write(self.ledger_path, self.suite)
+        changes = new.changes_from(self.ledger)
+        self._note(f"accepted verdicts rewritten ({changes} changed): {self.ledger_path}; read them and run again")
+
+    def _conclude(self, *, complete: bool) -> None:
+        claims = summaries(self.records.values())
+        self.log.conclude(
+            {
+                "version": 1,
+                "suite": self.suite,
+                "complete": complete,
+                "counts": {verdict.value: count for verdict, count in tally(c.verdict for c in claims).items()},
+                "missing": list(self.missing),
+                "warnings": self.collection.warnings,
+                "claims": [
+                    {**claim.as_dict(), "accepted": self.ledger.accepted_claim(claim.claim)} for claim in claims
+                ],
+            }
+        )
+
+    def _note(self, line: str) -> None:
+        self.notes.append(line)

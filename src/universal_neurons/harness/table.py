@@ -1,0 +1,103 @@
+"""The verdict table at the end of a run: one aligned row per claim, as plain text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from universal_neurons.evidence.criteria import Criterion
+from universal_neurons.evidence.verdict import Verdict, tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from universal_neurons.evidence.record import ClaimSummary
+    from universal_neurons.measurement import Measurement
+
+HEADINGS = ("claim", "statement", "criterion", "value", "verdict")
+_GAP = 2
+_MIN_STATEMENT = 24
+_MAX_CRITERION = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """The characters beyond ASCII that the table uses."""
+
+    ellipsis: str
+    dash: str
+
+    @classmethod
+    def for_encoding(cls, encoding: str | None) -> Glyphs:
+        """Typographic ones if ``encoding`` has them, otherwise ASCII."""
+        try:
+            "…–".encode(encoding or "ascii")
+        except (UnicodeEncodeError, LookupError):
+            return cls("...", "-")
+        return cls("…", "–")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table, aligned, and the verdict that colours it (None for the headings)."""
+
+    text: str
+    verdict: Verdict | None
+
+
+def verdict_table(claims: Iterable[ClaimSummary], *, width: int, encoding: str | None) -> list[Row]:
+    """The rows of the table, headings first; only statements and criteria are shortened to fit into ``width``."""
+    glyphs = Glyphs.for_encoding(encoding)
+    summaries = list(claims)
+    cells = [HEADINGS, *(_cells(summary, glyphs) for summary in summaries)]
+    cells = [(c, s, _shortened(criterion, _MAX_CRITERION, glyphs), v, d) for c, s, criterion, v, d in cells]
+    others = sum(max(len(row[k]) for row in cells) + _GAP for k in (0, 2, 3, 4)) - _GAP
+    room = max(_MIN_STATEMENT, width - others - _GAP)
+    cells = [(c, _shortened(statement, room, glyphs), k, v, d) for c, statement, k, v, d in cells]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(HEADINGS))]
+    verdicts = [None, *(summary.verdict for summary in summaries)]
+    return [Row(_line(row, widths), verdict) for row, verdict in zip(cells, verdicts, strict=True)]
+
+
+def value_range(measurements: Sequence[Measurement], dash: str = "-") -> str:
+    """The smallest and the largest value, and the interval that holds all their intervals.
+
+    >>> from universal_neurons.measurement import Over
+    >>> value_range([Measurement(0.02, 0.01, 0.03, 9, Over.NEURONS), Measurement(0.05, 0.04, 0.06, 9, Over.NEURONS)])
+    '0.02 - 0.05 [0.01, 0.06]'
+    """
+    present = [m for m in measurements if not m.is_missing]
+    if not present:
+        return dash
+    low, high = f"{min(m.low for m in present):.3g}", f"{max(m.high for m in present):.3g}"
+    smallest, largest = f"{min(m.value for m in present):.3g}", f"{max(m.value for m in present):.3g}"
+    value = smallest if smallest == largest else f"{smallest} {dash} {largest}"
+    units = {m.unit for m in present}
+    unit = f" {units.pop()}" if len(units) == 1 and units != {""} else ""
+    return f"{value} [{low}, {high}]{unit}"
+
+
+def _cells(summary: ClaimSummary, glyphs: Glyphs) -> tuple[str, str, str, str, str]:
+    measured = [m for record in summary.items if (m := record.measured()) is not None]
+    first = summary.first
+    criterion = Criterion.from_dict(first.criterion).without_sources()
+    return summary.claim, first.statement, criterion.text(), value_range(measured, glyphs.dash), _verdict(summary)
+
+
+def _verdict(summary: ClaimSummary) -> str:
+    """The verdict, and of how many items it is that of."""
+    total = len(summary.items)
+    count = tally(record.verdict for record in summary.items)[summary.verdict]
+    if total == 1:
+        return summary.verdict.value
+    return f"{summary.verdict} ({total})" if count == total else f"{summary.verdict} ({count} of {total})"
+
+
+def _shortened(text: str, room: int, glyphs: Glyphs) -> str:
+    text = text if glyphs.ellipsis == "…" else text.encode("ascii", "replace").decode("ascii")
+    return text if len(text) <= room else text[: room - len(glyphs.ellipsis)].rstrip() + glyphs.ellipsis
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    gap = " " * _GAP
+    return gap.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()

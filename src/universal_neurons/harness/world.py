@@ -1,0 +1,69 @@
+"""Where the study, the suite and the published numbers come from; imported only when a claim needs them.
+
+The factory is named by ``--study-factory module:name``.  It is called like ``universal_neurons.study.open_study``; a
+factory of another kind may carry ``load_suite``, ``available_suites`` and ``published`` too, and then nothing of this
+project's study is imported (so the harness is tested without torch, weights or numbers of ours).
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+
+    from universal_neurons.evidence.criteria import Published
+    from universal_neurons.harness.axes import Suite
+
+DEFAULT_FACTORY = "universal_neurons.study:open_study"
+_SUITES = "universal_neurons.inputs.suite"
+_PUBLISHED = "universal_neurons.inputs.published"
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything outside the harness that claims are judged with, for one project root."""
+
+    factory: str
+    root: Path
+
+    def suite(self, name: str) -> Suite:
+        """The suite called ``name``; raises UserError if there is none."""
+        suite: Suite = self._function("load_suite", _SUITES)(name, self.root)
+        return suite
+
+    def suites(self) -> Collection[str]:
+        """The names of all suites."""
+        names: Collection[str] = self._function("available_suites", _SUITES)(self.root)
+        return names
+
+    def published(self, reference: Published) -> float:
+        """The published number that a criterion refers to; raises UserError if it is not there."""
+        return float(self._function("published", _PUBLISHED)(reference.table, root=self.root, **dict(reference.where)))
+
+    def open_study(
+        self, suite: str, *, store: Path | None, recompute: bool, warn: Callable[[str], None], progress: object
+    ) -> object:
+        """The study that the claims of a run share."""
+        return self._factory()(suite, root=self.root, store=store, recompute=recompute, warn=warn, progress=progress)
+
+    def _factory(self) -> Callable[..., Any]:
+        module, _, name = self.factory.partition(":")
+        try:
+            factory: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            # An import that fails inside the study is a defect of ours and keeps its traceback.
+            if self.factory == DEFAULT_FACTORY:
+                raise
+            raise UserError(f"--study-factory {self.factory}: {error}; expected module:callable") from error
+        return factory
+
+    def _function(self, name: str, module: str) -> Callable[..., Any]:
+        own = None if self.factory == DEFAULT_FACTORY else getattr(self._factory(), name, None)
+        function: Callable[..., Any] = own or getattr(importlib.import_module(module), name)
+        return function

@@ -1,0 +1,425 @@
+"""Text, and which of its tokens count.
+
+This module decides what a document is, which documents are held out, how a stream of tokens is cut into
+rows, and which positions of a row are scored.  It refuses to know any model: a row is integers.
+
+The *wheel corpus* is the Python source of pinned distributions that this project installs anyway.  It needs
+no network and no text in the repository: a machine with the same versions has the same corpus, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from universal_neurons.errors import UserError
+from universal_neurons.ids import CorpusRef
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tokenizers import Tokenizer
+
+END_OF_TEXT = "<|endoftext|>"
+MIN_CHARACTERS = 300
+MAX_CHARACTERS = 300_000
+MAX_VOCABULARY = 2**16
+# Written by the build of a wheel, so they differ between machines that have the same version installed.
+BUILD_FILES = frozenset({"__config__.py", "version.py", "_version.py", "_build_config.py", "_distutils_config.py"})
+
+TokenRows = npt.NDArray[np.uint16]
+RowMask = npt.NDArray[np.bool_]
+Split = Literal["train", "held-out"]
+
+
+class CorpusError(UserError):
+    """The corpus cannot be built or is not the expected one; the message says what to do."""
+
+
+class EmptyTokenSet(CorpusError):  # noqa: N818  named after what is wrong, as all our exceptions are
+    """No token is left to score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One source file: its distribution (the domain label), its path inside it, its text without licence header."""
+
+    domain: str
+    path: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        """Distribution and path: what the held-out rule looks at."""
+        return f"{self.domain}/{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class DistributionRecord:
+    """What one distribution contributes; ``sha256`` is over its documents' paths and texts in order."""
+
+    name: str
+    version: str
+    files: int
+    characters: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusManifest:
+    """Everything that identifies a wheel corpus: contents per distribution, and how it is held out."""
+
+    distributions: tuple[DistributionRecord, ...]
+    held_out_share: float
+    seed: int
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over what the documents say; the version labels do not enter, the texts do."""
+        material = [[d.name, d.sha256] for d in self.distributions]
+        text = json.dumps([material, self.held_out_share, self.seed], separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only, the fingerprint first; :meth:`read` is the inverse of writing this as JSON."""
+        return {"fingerprint": self.fingerprint, **asdict(self)}
+
+    @classmethod
+    def read(cls, path: Path) -> CorpusManifest:
+        """The manifest stored at ``path``; raises :class:`CorpusError` if its fingerprint does not fit its contents."""
+        try:
+            raw = json.loads(_text(path, "corpus manifest"))
+            stated = str(raw["fingerprint"])
+            manifest = cls(
+                distributions=tuple(DistributionRecord(**d) for d in raw["distributions"]),
+                held_out_share=raw["held_out_share"],
+                seed=raw["seed"],
+            )
+        except (ValueError, KeyError, TypeError):
+            raise CorpusError(f"{path}: not a corpus manifest; run: git checkout -- {path}") from None
+        if stated != manifest.fingerprint:
+            raise CorpusError(
+                f"{path}: fingerprint is {stated[:12]}, its contents give {manifest.fingerprint[:12]}; "
+                f"run: git checkout -- {path}"
+            )
+        return manifest
+
+    def difference(self, other: CorpusManifest) -> str | None:
+        """One line naming the distributions in which ``other`` deviates from this manifest, or None."""
+        if self.fingerprint == other.fingerprint:
+            return None
+        mine = {d.name: d for d in self.distributions}
+        theirs = {d.name: d for d in other.distributions}
+        names = [n for n in sorted(mine.keys() | theirs.keys()) if _sha256(mine.get(n)) != _sha256(theirs.get(n))]
+        parts = [f"{n} {_version(mine.get(n))} -> {_version(theirs.get(n))}" for n in names]
+        what = ", ".join(parts) or "held-out rule or order"
+        return f"corpus {self.fingerprint[:12]} expected, {other.fingerprint[:12]} here: {what}"
+
+
+def _sha256(record: DistributionRecord | None) -> str | None:
+    return None if record is None else record.sha256
+
+
+def _version(record: DistributionRecord | None) -> str:
+    return "absent" if record is None else record.version
+
+
+def _text(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror}); expected a {what}") from None
+
+
+_LICENCE = re.compile(r"licen[cs]e|copyright|all rights reserved|spdx-", re.IGNORECASE)
+
+
+def strip_licence_header(text: str) -> str:
+    """``text`` without its leading comment block if that block is a licence or copyright notice.
+
+    >>> strip_licence_header("# Copyright 2020 Someone\\n# MIT licence\\n\\nimport os\\n")
+    'import os\\n'
+    >>> strip_licence_header("# Helpers for reading\\nimport os\\n")
+    '# Helpers for reading\\nimport os\\n'
+    """
+    lines = text.splitlines(keepends=True)
+    end = 0
+    while end < len(lines) and (lines[end].startswith("#") or not lines[end].strip()):
+        end += 1
+    return "".join(lines[end:]) if _LICENCE.search("".join(lines[:end])) else text
+
+
+def _text_digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def wheel_documents(distribution: str) -> Iterator[Document]:
+    """The Python files of one installed distribution, by path; too short, too long and duplicate files are left out.
+
+    Raises :class:`CorpusError` if the distribution is not installed.
+    """
+    try:
+        installed = metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        raise CorpusError(
+            f"corpus: distribution {distribution!r} is not installed; run: pip install {distribution}"
+        ) from None
+    paths = {f.as_posix(): f for f in installed.files or () if f.suffix == ".py" and ".." not in f.parts}
+    seen: set[bytes] = set()
+    for path in sorted(paths):
+        file = Path(str(paths[path].locate()))
+        if file.name in BUILD_FILES or not file.is_file():
+            continue
+        text = strip_licence_header(file.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n"))
+        digest = _text_digest(text)
+        if not MIN_CHARACTERS <= len(text) <= MAX_CHARACTERS or digest in seen:
+            continue
+        seen.add(digest)
+        yield Document(distribution, path, text)
+
+
+def is_held_out(name: str, *, share: float, seed: int) -> bool:
+    """Whether the document called ``name`` is held out.
+
+    Decided by a hash of its name, so that one file that comes or goes never moves another.
+    """
+    number = int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big")
+    return number < share * 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusRecipe:
+    """Which distributions make up the wheel corpus and how its documents are held out (a TOML file in fixtures)."""
+
+    distributions: tuple[str, ...]
+    held_out_share: float
+    seed: int
+
+    @classmethod
+    def read(cls, path: Path) -> CorpusRecipe:
+        """The recipe in the TOML file ``path``; raises :class:`CorpusError`."""
+        try:
+            raw = tomllib.loads(_text(path, "corpus recipe"))
+            return cls(tuple(raw["distributions"]), float(raw["held_out_share"]), int(raw["seed"]))
+        except (ValueError, KeyError, TypeError):
+            raise CorpusError(
+                f"{path}: not a corpus recipe; expected distributions (names), held_out_share (number), seed (integer)"
+            ) from None
+
+    def documents(self, split: Split) -> Iterator[Document]:
+        """The documents of one split, distribution by distribution, in the order of their paths.
+
+        A held-out document whose text a training document repeats under another name (vendored code) is left out: what
+        was trained on is not held out.
+        """
+        match split:
+            case "train":
+                return (document for document in self._everything() if not self._holds_out(document))
+            case "held-out":
+                return self._held_out()
+            case _:
+                assert_never(split)
+
+    def _everything(self) -> Iterator[Document]:
+        return (document for name in self.distributions for document in wheel_documents(name))
+
+    def _holds_out(self, document: Document) -> bool:
+        return is_held_out(document.name, share=self.held_out_share, seed=self.seed)
+
+    def _held_out(self) -> Iterator[Document]:
+        trained_on: set[bytes] = set()
+        candidates: list[Document] = []
+        for document in self._everything():
+            if self._holds_out(document):
+                candidates.append(document)
+            else:
+                trained_on.add(_text_digest(document.text))
+        return (document for document in candidates if _text_digest(document.text) not in trained_on)
+
+    def manifest(self) -> CorpusManifest:
+        """The manifest of the corpus as this machine has it."""
+        return CorpusManifest(
+            tuple(_distribution_record(name) for name in self.distributions), self.held_out_share, self.seed
+        )
+
+
+def _distribution_record(name: str) -> DistributionRecord:
+    digest, files, characters = hashlib.sha256(), 0, 0
+    for document in wheel_documents(name):
+        digest.update(f"{document.path}\0{len(document.text)}\0{document.text}\0".encode())
+        files, characters = files + 1, characters + len(document.text)
+    return DistributionRecord(name, metadata.version(name), files, characters, digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStream:
+    """Encoded documents one after the other, each followed by end-of-text; ``domain`` labels every token."""
+
+    tokens: npt.NDArray[np.uint16]
+    domain: npt.NDArray[np.uint8]
+    domains: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer, *, chunk: int = 512) -> TokenStream:
+    """The token stream of ``documents``; every document ends with the end-of-text token.
+
+    Raises :class:`EmptyTokenSet` if there is no document, and :class:`CorpusError` if the tokenizer has no end-of-text
+    token or more ids than 16 bits hold: both would go on as other tokens.
+    """
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    if end is None:
+        raise CorpusError(f"tokenizer: expected a token {END_OF_TEXT!r}, got none; it was not trained by this project")
+    if (size := tokenizer.get_vocab_size()) > MAX_VOCABULARY:
+        raise CorpusError(f"tokenizer: expected at most {MAX_VOCABULARY} tokens, got {size}")
+    tokens: list[npt.NDArray[np.uint16]] = []
+    labels: list[npt.NDArray[np.uint8]] = []
+    domains: dict[str, int] = {}
+    for batch in _chunks(documents, chunk):
+        encodings = tokenizer.encode_batch([d.text for d in batch], add_special_tokens=False)
+        for document, encoding in zip(batch, encodings, strict=True):
+            ids = np.asarray([*encoding.ids, end], dtype=np.uint16)
+            label = domains.setdefault(document.domain, len(domains))
+            tokens.append(ids)
+            labels.append(np.full(len(ids), label, dtype=np.uint8))
+    if not tokens:
+        raise EmptyTokenSet("corpus: no document is left after the split; check distributions and held_out_share")
+    return TokenStream(np.concatenate(tokens), np.concatenate(labels), tuple(domains))
+
+
+def _chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    for document in documents:
+        batch.append(document)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def token_rows(tokens: npt.NDArray[np.uint16], *, row_length: int, bos: int) -> TokenRows:
+    """Rows (row position): beginning-of-sequence, then ``row_length`` - 1 tokens of the stream.
+
+    A last partial row is dropped: padding it would put tokens into the model that no text has.  Raises
+    :class:`CorpusError` if ``row_length`` leaves no room for text.
+    """
+    if row_length < 2:
+        raise CorpusError(f"corpus: row_length: expected an integer of at least 2, got {row_length}")
+    width = row_length - 1
+    count = len(tokens) // width
+    rows = np.empty((count, row_length), dtype=np.uint16)
+    rows[:, 0] = bos
+    rows[:, 1:] = tokens[: count * width].reshape(count, width)
+    return rows
+
+
+class MaskPolicy(StrEnum):
+    """Which tokens are scored.
+
+    ``published``: all but padding, beginning-of-sequence, end-of-text and the newline token (Gurnee et al. appendix
+    A.2; in GPT-2 the first three are one token).  ``published-first``: the same, and position 0 is dropped whatever
+    stands there, because a transformer's first position carries attention-sink activations.  ``special-only``: keeps
+    newlines.  ``all``: every position.
+    """
+
+    PUBLISHED = "published"
+    PUBLISHED_FIRST = "published-first"
+    SPECIAL_ONLY = "special-only"
+    ALL = "all"
+
+
+def score_mask(rows: TokenRows, policy: MaskPolicy, *, special: Sequence[int], newline: int) -> RowMask:
+    """True where a token is scored (row position); ``special`` are the ids of padding, beginning and end of text."""
+    match policy:
+        case MaskPolicy.ALL:
+            return np.ones(rows.shape, dtype=np.bool_)
+        case MaskPolicy.SPECIAL_ONLY:
+            return ~np.isin(rows, list(special))
+        case MaskPolicy.PUBLISHED:
+            return ~np.isin(rows, [*special, newline])
+        case MaskPolicy.PUBLISHED_FIRST:
+            mask = ~np.isin(rows, [*special, newline])
+            mask[:, 0] = False
+            return mask
+        case _:
+            assert_never(policy)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSet:
+    """The tokens of an analysis: rows (row position), the mask of scored positions, a domain label per position."""
+
+    rows: TokenRows
+    mask: RowMask
+    domain: npt.NDArray[np.uint8]
+    domains: tuple[str, ...]
+    ref: CorpusRef
+
+    @property
+    def scored(self) -> int:
+        """Number of scored tokens."""
+        return int(self.mask.sum())
+
+
+def token_set(
+    stream: TokenStream,
+    *,
+    name: str,
+    revision: str,
+    tokenizer_digest: str,
+    row_length: int,
+    policy: MaskPolicy,
+    tokens: int,
+    seed: int,
+    bos: int,
+    newline: int,
+) -> TokenSet:
+    """Seeded sample of whole rows of ``stream`` with just enough rows for ``tokens`` scored tokens.
+
+    Raises :class:`EmptyTokenSet` if nothing is left to score and :class:`CorpusError` if the stream is too short.
+    """
+    rows = token_rows(stream.tokens, row_length=row_length, bos=bos)
+    domain = token_rows(stream.domain.astype(np.uint16), row_length=row_length, bos=0).astype(np.uint8)
+    domain[:, 0] = domain[:, 1]
+    order = np.random.default_rng(seed).permutation(len(rows))
+    rows, domain = rows[order], domain[order]
+    mask = score_mask(rows, policy, special=(bos,), newline=newline)
+    kept = np.cumsum(mask.sum(axis=1))
+    if tokens < 1 or len(kept) == 0 or kept[-1] == 0:
+        raise EmptyTokenSet(f"corpus {name}: no token is left to score (asked for {tokens}, policy {policy.value})")
+    if kept[-1] < tokens:
+        raise CorpusError(
+            f"corpus {name}: {tokens} scored tokens wanted, {int(kept[-1])} there; ask for fewer (suite: corpus.tokens)"
+        )
+    count = int(np.searchsorted(kept, tokens)) + 1
+    rows, mask, domain = rows[:count].copy(), mask[:count].copy(), domain[:count].copy()
+    ref = CorpusRef(
+        name=name,
+        revision=revision,
+        tokenizer=tokenizer_digest,
+        row_length=row_length,
+        mask=policy.value,
+        tokens=int(mask.sum()),
+        sha256=_digest(rows, mask),
+    )
+    return TokenSet(rows, mask, domain, stream.domains, ref)
+
+
+def _digest(rows: TokenRows, mask: RowMask) -> str:
+    digest = hashlib.sha256(repr(rows.shape).encode())
+    digest.update(np.ascontiguousarray(rows).astype("<u2").tobytes())
+    digest.update(np.packbits(mask).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,423 @@
+"""A suite: which models, checkpoints and tokens are looked at, and with which thresholds, draws and resamples.
+
+One TOML file under ``fixtures/suites`` holds every number of ours that a result depends on; there is no default, so
+that the file shows all of them.  This module decides what such a file may say.  It refuses to know how anything is
+computed, and it imports no torch: a mistake in a suite file is answered at once.
+
+Checkpoints are written as shares of the training ("25 %"); the steps come from the zoo's manifest, so that no step is
+ever copied by hand.
+"""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from universal_neurons.errors import UserError
+from universal_neurons.inputs.corpus import MaskPolicy
+from universal_neurons.inputs.zoo import UNTRAINED, Zoo
+
+ROOT_VARIABLE = "UNIVERSAL_NEURONS_ROOT"
+SUITES = Path("fixtures") / "suites"
+CORPORA = Path("fixtures") / "corpora"
+
+_T = TypeVar("_T")
+_SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
+_LONGEST_VALUE_SHOWN = 60
+
+
+class SuiteError(UserError):
+    """A suite is unknown, or its file says something that a suite may not say."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Checkpoint:
+    """A training step that a suite looks at; ``share`` of the training is done, ``label`` is how it is shown."""
+
+    step: int
+    share: float
+    label: str
+
+    def __str__(self) -> str:
+        return self.label
+
+
+def share_label(share: float) -> str:
+    """``share`` as suites and reports spell it.
+
+    >>> share_label(0.25)
+    '25 %'
+    >>> share_label(0.125)
+    '12.5 %'
+    """
+    return f"{100 * share:.10g} %"
+
+
+class _Table(BaseModel):
+    # Strict: TOML has types, and ``tokens = true`` or ``draws = "20"`` is a mistake and not a number.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _described(description: str, **bounds: Any) -> Any:
+    return Field(description=description, **bounds)
+
+
+_Share = Annotated[float, Field(gt=0, lt=1)]
+_Seed = Annotated[int, _described("an integer, 0 or more", ge=0)]
+
+
+class ZooSpec(_Table):
+    """Which models: a folder of fixtures, the letters taken from it, and the model whose neurons look for partners."""
+
+    kind: Literal["fixtures"] = _described("'fixtures'")
+    path: str = _described("a folder under fixtures, such as 'zoo/mini'", min_length=1)
+    models: tuple[str, ...] = _described("at least two different names of models", min_length=2)
+    reference: str = _described("one of zoo.models")
+
+    @field_validator("models")
+    @classmethod
+    def _are_different(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        return _different(models)
+
+    @field_validator("reference")
+    @classmethod
+    def _is_a_model(cls, reference: str, info: ValidationInfo) -> str:
+        models = info.data.get("models", (reference,))
+        if reference not in models:
+            raise _unexpected(f"one of {', '.join(models)}", reference)
+        return reference
+
+
+class CorpusSpec(_Table):
+    """Which tokens: a corpus recipe, how many scored tokens of its held-out documents, their rows, their mask."""
+
+    recipe: str = _described("the name of a recipe in fixtures/corpora", min_length=1)
+    tokens: int = _described("a positive integer", ge=1)
+    row_length: int = _described("an integer, 2 or more", ge=2)
+    mask: MaskPolicy = _described(f"one of {', '.join(repr(policy.value) for policy in MaskPolicy)}")
+    seed: _Seed
+
+
+class UniversalitySpec(_Table):
+    """How universality is measured: thresholds of excess correlation, rotation baseline, halves, blocks, candidates.
+
+    ``thresholds`` is the axis; ``threshold`` is the one that is meant where none is named.  ``draws`` rotations
+    estimate a baseline, ``half_draws`` that of each half.  ``blocks`` groups of rows are resampled; the even ones are
+    half A.  Neurons whose excess passes ``floor`` are candidates and get an interval, so no threshold may lie below it.
+    """
+
+    threshold: _Share = _described("a number in (0, 1)")
+    thresholds: tuple[_Share, ...] = _described("different numbers in (0, 1), at least one", min_length=1)
+    rotation: Literal["gaussian", "orthogonal"] = _described("'gaussian' or 'orthogonal'")
+    draws: int = _described("an integer, 2 or more", ge=2)
+    half_draws: int = _described("an integer, 2 or more", ge=2)
+    top_k: int = _described("a positive integer", ge=1)
+    blocks: int = _described("an even integer, 2 or more", ge=2, multiple_of=2)
+    floor: _Share = _described("a number in (0, 1)")
+    seed: _Seed
+
+    @field_validator("thresholds")
+    @classmethod
+    def _are_different(cls, thresholds: tuple[float, ...]) -> tuple[float, ...]:
+        return _different(thresholds)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.threshold not in self.thresholds:
+            raise _unexpected(f"one of universality.thresholds {list(self.thresholds)}", self.threshold, "threshold")
+        if self.floor >= min(self.thresholds):
+            raise _unexpected(f"less than the lowest threshold {min(self.thresholds)}", self.floor, "floor")
+        return self
+
+
+class ResamplingSpec(_Table):
+    """How intervals are made: number of bootstrap resamples, level of the interval, seed."""
+
+    resamples: int = _described("an integer, 100 or more", ge=100)
+    level: _Share = _described("a number in (0, 1)")
+    seed: _Seed
+
+
+class _Settings(_Table):
+    title: str = _described("a line of text", min_length=1)
+    description: str = _described("text", min_length=1)
+    zoo: ZooSpec = _described("a table [zoo]")
+    corpus: CorpusSpec = _described("a table [corpus]")
+    universality: UniversalitySpec = _described("a table [universality]")
+    resampling: ResamplingSpec = _described("a table [resampling]")
+
+    @model_validator(mode="after")
+    def _fills_every_block(self) -> Self:
+        # A block without tokens has no influence, and half of an empty pair of blocks has no correlation.
+        least = self.universality.blocks * (self.corpus.row_length - 1)
+        if self.corpus.tokens < least:
+            raise _unexpected(
+                f"at least {least} (universality.blocks x scored positions of a row), so that no block is empty",
+                self.corpus.tokens,
+                "corpus.tokens",
+            )
+        return self
+
+
+class SuiteFile(_Settings):
+    """A suite as its file has it: checkpoints by share, and whether the untrained models belong to it."""
+
+    checkpoints: tuple[str, ...] = _described("shares of the training, such as ['50 %', '100 %']", min_length=1)
+    untrained: bool = _described("true or false")
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _are_shares(cls, checkpoints: tuple[str, ...]) -> tuple[str, ...]:
+        for label in checkpoints:
+            if _SHARE.fullmatch(label) is None:
+                raise _unexpected("shares of the training, such as '25 %'", label)
+        return _different(tuple(share_label(float(label.rstrip("% ")) / 100) for label in checkpoints))
+
+
+class Suite(_Settings):
+    """A suite whose checkpoints are steps of its zoo; ``narrowing`` says what was left out of it, if anything.
+
+    ``checkpoints`` are the trained ones in the order of training; ``untrained`` is step 0, which the zoo regenerates
+    from its seeds, or None where the suite does without.
+    """
+
+    name: str
+    checkpoints: tuple[Checkpoint, ...]
+    untrained: Checkpoint | None
+    narrowing: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.narrowing})" if self.narrowing else self.name
+
+    def zoo_folder(self, root: Path) -> Path:
+        """The folder of the suite's zoo in the checkout ``root``."""
+        return root / "fixtures" / self.zoo.path
+
+    def checkpoint(self, wanted: str | int) -> Checkpoint:
+        """The checkpoint with this label or step, the untrained one included; raises :class:`SuiteError`."""
+        known = [*self.checkpoints, *([] if self.untrained is None else [self.untrained])]
+        text = str(wanted).replace(" ", "")
+        for checkpoint in known:
+            if text in {checkpoint.label.replace(" ", ""), str(checkpoint.step)}:
+                return checkpoint
+        names = ", ".join(f"'{c.label}'" for c in self.checkpoints)
+        raise SuiteError(f"suite {self.name}: checkpoints: expected one of {names}, got {_value(wanted)}")
+
+    def narrowed(
+        self,
+        *,
+        models: Iterable[str] | None = None,
+        checkpoints: Iterable[str | int] | None = None,
+        tokens: int | None = None,
+        reference: str | None = None,
+        threshold: float | None = None,
+    ) -> "Suite":
+        """This suite with less in it, for a quick look; ``narrowing`` of the result says what was chosen.
+
+        Order is the suite's, whatever order is asked for; untrained models stay.  What is None, or chooses everything
+        that is there, changes nothing.  Raises :class:`SuiteError` for a name, number or step that is not the suite's.
+        """
+        zoo = self._narrowed_zoo(models, reference)
+        kept = self.checkpoints if checkpoints is None else self._narrowed_checkpoints(checkpoints)
+        universality = self.universality if threshold is None else self._at(threshold)
+        corpus = self.corpus.model_copy(update={} if tokens is None else {"tokens": self._fewer(tokens)})
+        changes = {"zoo": zoo, "checkpoints": kept, "universality": universality, "corpus": corpus}
+        suite = self.model_copy(update=changes)
+        return suite.model_copy(update={"narrowing": _narrowing(self, suite)})
+
+    def _narrowed_zoo(self, models: Iterable[str] | None, reference: str | None) -> ZooSpec:
+        wanted = list(self.zoo.models if models is None else models)
+        for name in wanted:
+            if name not in self.zoo.models:
+                self._refuse("zoo.models", f"one of {', '.join(self.zoo.models)}", name)
+        kept = tuple(name for name in self.zoo.models if name in wanted)
+        if len(kept) < 2:
+            self._refuse("zoo.models", "at least two different models", wanted)
+        reference = self.zoo.reference if reference is None else reference
+        if reference not in kept:
+            self._refuse("zoo.reference", f"one of {', '.join(kept)}", reference)
+        return self.zoo.model_copy(update={"models": kept, "reference": reference})
+
+    def _narrowed_checkpoints(self, wanted: Iterable[str | int]) -> tuple[Checkpoint, ...]:
+        chosen = [self.checkpoint(one) for one in wanted]
+        kept = tuple(checkpoint for checkpoint in self.checkpoints if checkpoint in chosen)
+        if not kept:
+            names = ", ".join(f"'{c.label}'" for c in self.checkpoints)
+            self._refuse("checkpoints", f"at least one of {names}", [c.label for c in chosen])
+        return kept
+
+    def _fewer(self, tokens: int) -> int:
+        least = self.universality.blocks * (self.corpus.row_length - 1)
+        if not least <= tokens <= self.corpus.tokens:
+            self._refuse("corpus.tokens", f"an integer from {least} to {self.corpus.tokens}", tokens)
+        return tokens
+
+    def _at(self, threshold: float) -> UniversalitySpec:
+        low = self.universality.floor
+        if not 0 < threshold < 1:
+            self._refuse("universality.threshold", "a number in (0, 1)", threshold)
+        if threshold <= low:
+            self._refuse("universality.threshold", f"more than universality.floor {low}", threshold)
+        return self.universality.model_copy(update={"threshold": threshold, "thresholds": (threshold,)})
+
+    def _refuse(self, field: str, expected: str, got: object) -> NoReturn:
+        raise SuiteError(f"suite {self.name}: {field}: expected {expected}, got {_value(got)}")
+
+
+def _narrowing(whole: Suite, part: Suite) -> str:
+    said = {
+        "models": (whole.zoo.models, part.zoo.models, ", ".join(part.zoo.models)),
+        "reference": (whole.zoo.reference, part.zoo.reference, part.zoo.reference),
+        "checkpoints": (whole.checkpoints, part.checkpoints, ", ".join(c.label for c in part.checkpoints)),
+        "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
+        "threshold": (whole.universality, part.universality, str(part.universality.threshold)),
+    }
+    here = [f"{name} {text}" for name, (before, after, text) in said.items() if before != after]
+    return "; ".join([*([whole.narrowing] if whole.narrowing else []), *here])
+
+
+def available_suites(root: Path) -> tuple[str, ...]:
+    """The names of the suites in the checkout ``root``, in alphabetical order."""
+    return tuple(sorted(path.stem for path in (root / SUITES).glob("*.toml")))
+
+
+def load_suite(name: str, root: Path) -> Suite:
+    """The suite ``name`` of the checkout ``root``, its checkpoints looked up in the zoo's manifest.
+
+    Raises :class:`SuiteError` (one line: file, field, expected, got) for an unknown suite or a mistake in its file, and
+    ``ZooError`` if its zoo is missing or damaged.
+    """
+    known = available_suites(root)
+    if name not in known:
+        there = f"expected one of {', '.join(known)}" if known else f"there is none in {root / SUITES}"
+        raise SuiteError(f"unknown suite {name!r}; {there}")
+    file = SUITES / f"{name}.toml"
+    written = parse_suite((root / file).read_bytes(), where=file.as_posix())
+    _check_corpus(written, root, where=file.as_posix())
+    return _resolved(name, written, Zoo.open(root / "fixtures" / written.zoo.path), where=file.as_posix())
+
+
+def parse_suite(content: bytes, *, where: str) -> SuiteFile:
+    """The suite that a TOML file says; ``where`` names the file in errors.  Raises :class:`SuiteError`."""
+    try:
+        raw = tomllib.loads(content.decode())
+    except ValueError as error:
+        raise SuiteError(f"{where}: not TOML: {error}") from None
+    try:
+        # By way of JSON, because strict pydantic takes a TOML array for a tuple only there.
+        return SuiteFile.model_validate_json(json.dumps(raw, default=str))
+    except ValidationError as error:
+        raise SuiteError(f"{where}: {_line(error.errors())}") from None
+
+
+def _check_corpus(written: SuiteFile, root: Path, *, where: str) -> None:
+    recipes = sorted(path.stem for path in (root / CORPORA).glob("*.toml"))
+    if written.corpus.recipe not in recipes:
+        expected = f"one of {', '.join(recipes)}" if recipes else "a file in fixtures/corpora"
+        raise SuiteError(f"{where}: corpus.recipe: expected {expected}, got {_value(written.corpus.recipe)}")
+
+
+def _resolved(name: str, written: SuiteFile, zoo: Zoo, *, where: str) -> Suite:
+    for model in written.zoo.models:
+        if model not in zoo.names:
+            raise SuiteError(f"{where}: zoo.models: expected some of {', '.join(zoo.names)}, got {_value(model)}")
+    context = zoo.recipe().context
+    if written.corpus.row_length > context:
+        got = written.corpus.row_length
+        raise SuiteError(f"{where}: corpus.row_length: expected at most {context} (the models' context), got {got}")
+    settings = {field: getattr(written, field) for field in _Settings.model_fields}
+    return Suite(
+        **settings,
+        name=name,
+        checkpoints=_checkpoints(written.checkpoints, zoo.shares, where=where),
+        untrained=Checkpoint(UNTRAINED, 0.0, "untrained") if written.untrained else None,
+    )
+
+
+def _checkpoints(labels: Sequence[str], shares: Mapping[int, float], *, where: str) -> tuple[Checkpoint, ...]:
+    known = {share_label(share): Checkpoint(step, share, share_label(share)) for step, share in shares.items()}
+    for label in labels:
+        if label not in known:
+            there = ", ".join(repr(one) for one in known)
+            raise SuiteError(f"{where}: checkpoints: expected shares that the zoo has ({there}), got {label!r}")
+    return tuple(sorted(known[label] for label in labels))
+
+
+def project_root() -> Path:
+    """The checkout that is worked on.
+
+    The folder named by UNIVERSAL_NEURONS_ROOT; else the nearest folder with fixtures/suites at or above the working
+    directory; else the checkout that this package lies in.  Raises :class:`UserError` if there is none.
+    """
+    named = os.environ.get(ROOT_VARIABLE)
+    if named:
+        if not (Path(named) / SUITES).is_dir():
+            raise UserError(f"{ROOT_VARIABLE}: expected a folder with fixtures/suites, got {named!r}")
+        return Path(named).resolve()
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[3]):
+        if (folder / SUITES).is_dir():
+            return folder
+    raise UserError(f"no fixtures/suites at or above {here}; change into a checkout or set {ROOT_VARIABLE}")
+
+
+def _different(values: tuple[_T, ...]) -> tuple[_T, ...]:
+    for value in values:
+        if values.count(value) > 1:
+            raise _unexpected("every entry once", value)
+    return values
+
+
+def _unexpected(expected: str, got: object, field: str = "") -> PydanticCustomError:
+    # ``field`` is for a rule between fields, which pydantic reports at the table that holds them.
+    return PydanticCustomError("unexpected", "{expected}", {"expected": expected, "got": got, "field": field})
+
+
+def _line(errors: Sequence[ErrorDetails]) -> str:
+    # A misspelt field is also a missing one; its misspelling is the mistake.
+    first = min(errors, key=lambda error: error["type"] != "extra_forbidden")
+    others = len({_path(error) for error in errors}) - 1
+    more = f" (and {others} more)" if others else ""
+    path = [*_path(first)]
+    context = first.get("ctx", {})
+    match first["type"]:
+        case "unexpected":
+            path += [context["field"]] if context["field"] else []
+            said = f"expected {context['expected']}, got {_value(context['got'])}"
+        case "extra_forbidden":
+            said = f"unknown field; expected one of {', '.join(_table(path[:-1]).model_fields)}"
+        case "missing":
+            said = f"expected {_expectation(path)}, got nothing"
+        case _:
+            said = f"expected {_expectation(path)}, got {_value(first['input'])}"
+    return f"{'.'.join(path)}: {said}{more}"
+
+
+def _path(error: ErrorDetails) -> tuple[str, ...]:
+    return tuple(part for part in error["loc"] if isinstance(part, str))
+
+
+def _expectation(path: Sequence[str]) -> str:
+    field = _table(path[:-1]).model_fields[path[-1]]
+    return field.description or "another value"
+
+
+def _table(path: Sequence[str]) -> type[BaseModel]:
+    table: type[BaseModel] = SuiteFile
+    for name in path:
+        annotation = table.model_fields[name].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            table = annotation
+    return table
+
+
+def _value(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE_SHOWN else f"{text[:_LONGEST_VALUE_SHOWN]}..."

@@ -1,0 +1,86 @@
+"""The project's own tokenizer: byte-level BPE, trained on a seeded sample of the training documents.
+
+This module decides the vocabulary and the ids of its two special positions (end-of-text, newline).  It refuses to know
+how text is cut into rows: that is the corpus's decision.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from universal_neurons.inputs.corpus import END_OF_TEXT, CorpusError, Document, EmptyTokenSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+# The byte-level alphabet spells byte 10 as this letter; a tokenizer trained here never merges across it into a word.
+NEWLINE = "Ċ"
+BYTES = 256
+
+
+def train_tokenizer(
+    documents: Iterable[Document], *, vocabulary: int, seed: int, characters: int = 30_000_000
+) -> Tokenizer:
+    """Byte-level BPE of exactly ``vocabulary`` tokens, trained on about ``characters`` characters of ``documents``.
+
+    The documents must be those of the training split.  They are shuffled by ``random.Random(seed)`` and taken from the
+    front until ``characters`` is reached.  As in GPT-2, id 0 is ``!``, the last id is end-of-text, and a text that
+    spells end-of-text out is encoded as it.  A vocabulary that the sample cannot fill is an error, not a smaller one.
+
+    Raises :class:`CorpusError` if ``vocabulary`` cannot hold the 256 bytes and end-of-text or cannot be filled, and
+    :class:`EmptyTokenSet` if there is no document.
+    """
+    if vocabulary <= BYTES:
+        raise CorpusError(
+            f"tokenizer: vocabulary: expected more than {BYTES} (every byte and end-of-text), got {vocabulary}"
+        )
+    texts = [document.text for document in documents]
+    if not texts:
+        raise EmptyTokenSet("tokenizer: no document to train on; check distributions and held_out_share")
+    random.Random(seed).shuffle(texts)  # noqa: S311  a sample, not a secret
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary - 1,
+        special_tokens=[],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_leading(texts, characters), trainer)
+    tokenizer.add_special_tokens([END_OF_TEXT])
+    if tokenizer.get_vocab_size() != vocabulary:
+        raise CorpusError(
+            f"tokenizer: vocabulary: expected {vocabulary} tokens, got {tokenizer.get_vocab_size()}; "
+            "the sample is too small for as many: ask for fewer or give more text"
+        )
+    return tokenizer
+
+
+def _leading(texts: Iterable[str], characters: int) -> Iterator[str]:
+    total = 0
+    for text in texts:
+        if total >= characters:
+            return
+        yield text
+        total += len(text)
+
+
+def end_of_text_id(tokenizer: Tokenizer) -> int:
+    """The id that ends every document and begins every row; raises :class:`CorpusError` if there is none."""
+    return _id(tokenizer, END_OF_TEXT)
+
+
+def newline_id(tokenizer: Tokenizer) -> int:
+    """The id of a single newline; raises :class:`CorpusError` if there is none."""
+    return _id(tokenizer, NEWLINE)
+
+
+def _id(tokenizer: Tokenizer, token: str) -> int:
+    number = tokenizer.token_to_id(token)
+    if number is None:
+        raise CorpusError(f"tokenizer: expected a token {token!r}, got none; it was not trained by this project")
+    return int(number)

@@ -1,0 +1,280 @@
+"""Training of the mini zoo: small GPT-2s that differ in initialisation and in the order of their data.
+
+One process trains one seed on one core (or on a GPU) and can be killed at any time: every minute the whole state is
+written, and a run that finds a state goes on from it.  The data order is a function of the seed alone, so a resumed run
+sees the tokens that the undisturbed run would have seen.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AttentionInterface, GPT2LMHeadModel
+
+from universal_neurons.inputs.recipe import TrainingRecipe as TrainingRecipe  # noqa: TC001  exported from here too
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from universal_neurons.inputs.corpus import TokenRows
+
+
+def initial_model(recipe: TrainingRecipe, *, seed: int) -> GPT2LMHeadModel:
+    """The untrained model of ``seed``: GPT-2's initialisation from a generator of its own, in float32 on the CPU.
+
+    Drawn tensor by tensor in the order of their names, so that neither the global generator nor the order in which a
+    library builds its modules decides the weights.
+    """
+    model = GPT2LMHeadModel(recipe.config())
+    generator = torch.Generator().manual_seed(seed)
+    residual_sd = 0.02 / math.sqrt(2 * recipe.layers)
+    with torch.no_grad():
+        for name, parameter in sorted(model.named_parameters()):
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif ".ln_" in name:
+                parameter.fill_(1.0)
+            else:
+                sd = residual_sd if name.endswith("c_proj.weight") else 0.02
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * sd)
+    return model
+
+
+def data_order(rows: int, *, seed: int) -> npt.NDArray[np.int64]:
+    """The order in which the model of ``seed`` sees the rows of one epoch."""
+    return np.random.default_rng([seed, 1]).permutation(rows)
+
+
+def batch_rows(rows: TokenRows, recipe: TrainingRecipe, *, seed: int, step: int) -> TokenRows:
+    """The rows of ``step``; after an epoch the same order begins again."""
+    return rows[_order(len(rows), seed).take(range(step * recipe.batch, (step + 1) * recipe.batch), mode="wrap")]
+
+
+@lru_cache(maxsize=8)
+def _order(rows: int, seed: int) -> npt.NDArray[np.int64]:
+    return data_order(rows, seed=seed)
+
+
+def _batched_matmul_attention(
+    _module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    _attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    # The backward pass of torch's fused attention takes 37 % of a training step of this size on a CPU; three plain
+    # products take a quarter of that.  The causal mask is made here, because sdpa-style masks arrive as None.
+    batch, heads, position, width = query.shape
+    flat = (batch * heads, position, width)
+    causal = torch.full((position, position), float("-inf"), dtype=query.dtype, device=query.device).triu(1)
+    scores = torch.baddbmm(
+        causal.expand(batch * heads, position, position),
+        query.reshape(flat),
+        key.reshape(flat).transpose(1, 2),
+        alpha=scaling if scaling is not None else width**-0.5,
+    )
+    out = torch.bmm(torch.softmax(scores, -1, dtype=scores.dtype), value.reshape(flat))
+    return out.view(batch, heads, position, width).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register("batched_matmul", _batched_matmul_attention)
+
+
+def trainable(model: GPT2LMHeadModel, device: torch.device) -> GPT2LMHeadModel:
+    """``model`` with the fastest equivalent kernels for training on ``device``."""
+    if device.type == "cpu":
+        model.set_attn_implementation("batched_matmul")
+    for block in model.transformer.h:
+        # gelu_new and torch's tanh GELU are one function; the fused one is three times faster.
+        cast("Any", block).mlp.act = nn.GELU(approximate="tanh")
+    _as_module(model).to(device).train()
+    return model
+
+
+def _as_module(model: GPT2LMHeadModel) -> nn.Module:
+    # transformers' own signature of ``to`` rejects what it accepts; torch's is right.
+    return model
+
+
+def next_token_loss(model: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy in nats of predicting each token of ``rows`` (row position) from those before it."""
+    logits = model(rows).logits[:, :-1]
+    return nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), rows[:, 1:].reshape(-1))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPaths:
+    """Where one seed's run keeps its state, log and checkpoints."""
+
+    folder: Path
+
+    @property
+    def state(self) -> Path:
+        """Weights, both moments of the optimiser, and the step they belong to."""
+        return self.folder / "state.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """One JSON record per line: step, tokens, loss (nats), learning rate, seconds, device."""
+        return self.folder / "log.jsonl"
+
+    def checkpoint(self, step: int) -> Path:
+        """The Hugging Face folder with the weights after ``step``."""
+        return self.folder / f"step-{step}"
+
+
+def train_seed(
+    recipe: TrainingRecipe,
+    rows: TokenRows,
+    held_out: TokenRows,
+    paths: TrainingPaths,
+    *,
+    seed: int,
+    device: str = "cpu",
+    save_seconds: float = 60.0,
+    log_every: int = 100,
+) -> Iterator[dict[str, float | int | str]]:
+    """Train one seed to the end, yielding one log record every ``log_every`` steps; resumes from a saved state.
+
+    ``rows`` and ``held_out`` are (row position) token ids.  Checkpoints are written as float16 Hugging Face folders.
+    """
+    target = torch.device(device)
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    model = trainable(initial_model(recipe, seed=seed), target)
+    optimiser = _optimiser(model, recipe)
+    start, spent = _restore(paths, model, optimiser)
+    began = saved = time.monotonic()
+    total, counted = torch.zeros((), device=target), 0
+    for step in range(start, recipe.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate(step)
+        batch = torch.from_numpy(batch_rows(rows, recipe, seed=seed, step=step).astype(np.int64)).to(target)
+        total += _step(model, optimiser, batch, recipe.clip_norm)
+        done, counted = step + 1, counted + 1
+        now = time.monotonic()
+        is_checkpoint = done in recipe.checkpoint_steps
+        if done % log_every == 0 or is_checkpoint:
+            record = _record(recipe, done, float(total) / counted, spent + now - began, target)
+            if is_checkpoint:
+                record["held_out_loss"] = held_out_loss(model, held_out)
+                save_checkpoint(model, recipe, paths.checkpoint(done))
+            total, counted = torch.zeros((), device=target), 0
+            with paths.log.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(record) + "\n")
+            yield record
+        if now - saved > save_seconds and done % log_every == 0:
+            _save(paths, model, optimiser, done, spent + now - began)
+            saved = now
+    _save(paths, model, optimiser, recipe.steps, spent + time.monotonic() - began)
+
+
+def _optimiser(model: nn.Module, recipe: TrainingRecipe) -> torch.optim.AdamW:
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
+
+
+def _step(model: nn.Module, optimiser: torch.optim.Optimizer, batch: torch.Tensor, clip_norm: float) -> torch.Tensor:
+    with torch.autocast(batch.device.type, dtype=torch.bfloat16):
+        loss = next_token_loss(model, batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimiser.step()
+    optimiser.zero_grad()
+    return loss.detach()
+
+
+def _record(
+    recipe: TrainingRecipe, step: int, loss: float, seconds: float, device: torch.device
+) -> dict[str, float | int | str]:
+    tokens = step * recipe.batch * recipe.context
+    return {
+        "step": step,
+        "tokens": tokens,
+        "loss": round(loss, 5),
+        "learning_rate": recipe.rate(step - 1),
+        "seconds": round(seconds, 1),
+        "device": device.type,
+    }
+
+
+@torch.no_grad()
+def held_out_loss(model: nn.Module, rows: TokenRows, *, batch: int = 32) -> float:
+    """Mean held-out cross-entropy in nats of predicting every token of ``rows`` but the first of each row."""
+    model.eval()
+    device = next(model.parameters()).device
+    mixed = torch.autocast(device.type, dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
+    total = 0.0
+    with mixed:
+        for start in range(0, len(rows), batch):
+            part = torch.from_numpy(rows[start : start + batch].astype(np.int64)).to(device)
+            total += float(next_token_loss(model, part)) * len(part)
+    model.train()
+    return total / len(rows)
+
+
+def save_checkpoint(model: GPT2LMHeadModel, recipe: TrainingRecipe, folder: Path) -> None:
+    """Write the weights as a Hugging Face folder of float16 safetensors that every GPT-2 loader reads."""
+    fresh = GPT2LMHeadModel(recipe.config())
+    fresh.load_state_dict({name: tensor.cpu() for name, tensor in model.state_dict().items()})
+    _as_module(fresh).to(torch.float16)
+    fresh.save_pretrained(folder)
+
+
+def _save(paths: TrainingPaths, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, seconds: float) -> None:
+    tensors = {f"model.{name}": p.detach().contiguous() for name, p in model.named_parameters()}
+    for name, p in model.named_parameters():
+        state = optimiser.state[p]
+        tensors |= {f"{moment}.{name}": state[moment] for moment in ("exp_avg", "exp_avg_sq")}
+    temporary = paths.state.with_suffix(".tmp")
+    save_file(tensors, temporary, metadata={"step": str(step), "seconds": str(seconds)})
+    temporary.replace(paths.state)
+
+
+def _restore(paths: TrainingPaths, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
+    if not paths.state.exists():
+        paths.log.unlink(missing_ok=True)
+        return 0, 0.0
+    from safetensors import safe_open
+
+    with safe_open(paths.state, framework="pt") as file:
+        described = file.metadata()
+    tensors = load_file(paths.state)
+    step = int(described["step"])
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(tensors[f"model.{name}"])
+            optimiser.state[p] = {
+                # Fused AdamW wants its counter where the weights are; on a GPU a counter on the CPU is an error.
+                "step": torch.tensor(float(step), device=p.device),
+                "exp_avg": tensors[f"exp_avg.{name}"].to(p.device),
+                "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(p.device),
+            }
+    _trim_log(paths.log, step)
+    return step, float(described["seconds"])
+
+
+def _trim_log(log: Path, step: int) -> None:
+    # Records after the saved state belong to work that is lost and will be done again.
+    kept = [line for line in log.read_text(encoding="utf-8").splitlines(keepends=True) if _is_kept(line, step)]
+    log.write_text("".join(kept), encoding="utf-8")
+
+
+def _is_kept(line: str, step: int) -> bool:
+    # A kill in the middle of a write leaves a last line without its end, which is no JSON; it is later than the state.
+    return line.endswith("\n") and int(json.loads(line)["step"]) <= step

@@ -1,0 +1,93 @@
+"""A number, its interval, and what the interval is over."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Over(StrEnum):
+    """The source of variation that an interval covers."""
+
+    TOKEN_BLOCKS = "token blocks"
+    NEURONS = "neurons"
+    MODELS = "models"
+    ROTATION_DRAWS = "rotation draws"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A measured value with a ``level`` interval [``low``, ``high``] over ``over``; ``n`` units entered it.
+
+    ``NOTHING`` marks a number without sampling error (a count of files): low = value = high.  ``details`` are further
+    named numbers that belong to the measurement and are shown beside it (the same number with another interval, the
+    chance level); they are never judged.
+
+    Raises ValueError if the value lies outside its interval or a bound is NaN while the value is not.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    over: Over
+    level: float = 0.95
+    unit: str = ""
+    details: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.value):
+            return
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"measurement {self.value} lies outside its interval [{self.low}, {self.high}]")
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there was nothing to measure (the value is NaN)."""
+        return math.isnan(self.value)
+
+    @classmethod
+    def missing(cls, *, n: int = 0, over: Over = Over.NOTHING, unit: str = "") -> Measurement:
+        """The measurement of a quantity that is undefined here, such as a share of no neurons."""
+        return cls(math.nan, math.nan, math.nan, n, over, unit=unit)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only; NaN becomes None, because JSON has no NaN and because NaN is never a number."""
+        return {
+            "value": _none_if_nan(self.value),
+            "low": _none_if_nan(self.low),
+            "high": _none_if_nan(self.high),
+            "n": self.n,
+            "over": self.over.value,
+            "level": self.level,
+            "unit": self.unit,
+            "details": {name: _none_if_nan(value) for name, value in self.details.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Measurement:
+        """The inverse of :meth:`as_dict`."""
+        return cls(
+            value=_nan_if_none(raw["value"]),
+            low=_nan_if_none(raw["low"]),
+            high=_nan_if_none(raw["high"]),
+            n=int(raw["n"]),
+            over=Over(raw["over"]),
+            level=float(raw["level"]),
+            unit=str(raw["unit"]),
+            details={name: _nan_if_none(value) for name, value in raw["details"].items()},
+        )
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _nan_if_none(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,140 @@
+"""Universality tables as values: what a claim is given to measure.
+
+The pipeline builds them from artifacts; nothing here reads a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from universal_neurons.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pandas as pd
+
+
+class InfluenceMissing(UserError):
+    """A neuron is above the threshold but has no influence per token block, so no interval can be given."""
+
+
+class Definition(StrEnum):
+    """What makes a neuron of the reference universal given several partners (design/claims.md, A1)."""
+
+    PAIR = "pair"  # per partner; the share is the mean over partners of the shares
+    AVERAGED = "averaged"  # the mean of its excess over partners is above the threshold (Gurnee et al.)
+    UNION = "union"  # universal against at least one partner
+    INTERSECTION = "intersection"  # universal against every partner
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """How token blocks are resampled: number of replicates, level of the intervals, seed of the weights."""
+
+    resamples: int
+    level: float
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class UniversalityTable:
+    """The neurons of ``reference`` against ``partner`` at training ``step``, one row per neuron in layer-major order.
+
+    ``frame`` has at least the columns layer, neuron, partner_layer (-1 where undefined), correlation, excess,
+    excess_half_a and excess_half_b.  ``candidates`` (candidate,) are row numbers of it; ``influence`` (block,
+    candidate) is the influence of each token block on their correlation; ``draws`` (draw, candidate) their baseline in
+    each rotation draw.  A table without any candidate is a null: its shares are points.
+
+    Raises ValueError where these do not fit together.
+    """
+
+    reference: str
+    partner: str
+    step: int
+    frame: pd.DataFrame
+    candidates: npt.NDArray[np.integer]
+    influence: npt.NDArray[np.floating]
+    draws: npt.NDArray[np.floating]
+    resampling: Resampling
+
+    def __post_init__(self) -> None:
+        rows = self.candidates
+        if rows.ndim != 1 or len(np.unique(rows)) != rows.size or (rows.size and not self._are_rows(rows)):
+            raise ValueError(f"{self}: candidates are distinct row numbers below {len(self.frame)}")
+        for name, array in (("influence", self.influence), ("draws", self.draws)):
+            if array.ndim != 2 or array.shape[1] != rows.size:
+                raise ValueError(f"{self}: {name} has shape {array.shape}; expected (..., {rows.size} candidates)")
+        # A NaN would compare as "not above" in every replicate: a universal neuron would vanish from the interval.
+        defined = self.frame["excess"].notna().to_numpy()[rows]
+        if np.isnan(self.influence[:, defined]).any() or np.isnan(self.draws[:, defined]).any():
+            raise ValueError(f"{self}: a candidate with a defined excess has NaN influence or draws")
+
+    def _are_rows(self, rows: npt.NDArray[np.integer]) -> bool:
+        return int(rows.min()) >= 0 and int(rows.max()) < len(self.frame)
+
+    def __str__(self) -> str:
+        return f"table {self.reference} against {self.partner} at step {self.step}"
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceTables:
+    """The tables of one ``reference`` at one ``step`` against all its partners, by partner name.
+
+    Raises ValueError for no table, or for a table of another reference, step or partner than its place says.
+    """
+
+    reference: str
+    step: int
+    tables: Mapping[str, UniversalityTable]
+
+    def __post_init__(self) -> None:
+        if not self.tables:
+            raise ValueError(f"reference {self.reference} at step {self.step} has no partner")
+        for partner, table in self.tables.items():
+            if (table.reference, table.partner, table.step) != (self.reference, partner, self.step):
+                raise ValueError(f"{table} cannot stand for {self.reference} against {partner} at step {self.step}")
+
+    @classmethod
+    def of(cls, tables: Sequence[UniversalityTable]) -> ReferenceTables:
+        """The tables of one reference and step, gathered."""
+        if not tables:
+            raise ValueError("tables of a reference: got none")
+        return cls(tables[0].reference, tables[0].step, {table.partner: table for table in tables})
+
+    @property
+    def partners(self) -> tuple[str, ...]:
+        """The partners' names, in the order of the tables."""
+        return tuple(self.tables)
+
+    def without(self, partner: str) -> ReferenceTables:
+        """The same tables, one partner left out."""
+        return ReferenceTables.of([table for name, table in self.tables.items() if name != partner])
+
+    def each(self, change: Callable[[UniversalityTable], UniversalityTable]) -> ReferenceTables:
+        """The tables that ``change`` makes of these."""
+        return ReferenceTables.of([change(table) for table in self.tables.values()])
+
+
+Tables = UniversalityTable | ReferenceTables
+
+
+def members(tables: Tables) -> tuple[UniversalityTable, ...]:
+    """The single tables, one per partner."""
+    return tuple(tables.tables.values()) if isinstance(tables, ReferenceTables) else (tables,)
+
+
+def shuffled_layers(table: UniversalityTable, *, seed: int) -> UniversalityTable:
+    """The same table with the layers dealt out anew among the neurons: a control for every statement about depth.
+
+    Every neuron keeps its scores and its partner; layers keep their sizes.  One seed gives one dealing for all tables
+    of a suite, so that a neuron has the same false layer at every checkpoint and against every partner.
+    """
+    dealt = np.random.default_rng(seed).permutation(table.frame["layer"].to_numpy())
+    return dataclasses.replace(table, frame=table.frame.assign(layer=dealt))

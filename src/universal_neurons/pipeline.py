@@ -1,0 +1,442 @@
+"""Every stage of the computation, in the order in which data flows: the only module that binds inputs, core and store.
+
+    tokens -> universality (one pass over the tokens per checkpoint, all pairs) -> candidates (a second, cheap pass)
+
+A stage is a key, a computation and an artifact.  Nothing is computed that the store already holds: every table is
+committed when it is done, and a killed run goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from universal_neurons.artifacts.provenance import capture
+from universal_neurons.errors import UserError
+from universal_neurons.inputs.corpus import TokenSet
+from universal_neurons.workspace import (
+    NullKind,
+    Pair,
+    Workspace,
+    candidates_key,
+    corpus_fingerprint,
+    corpus_key,
+    corpus_recipe,
+    corpus_ref_from,
+    draws_key,
+    null_keys,
+    pairs_of,
+    read,
+    suite_keys,
+    table_keys,
+    universality_key,
+    with_excess,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence, Set
+
+    from torch import Tensor
+
+    from universal_neurons.artifacts.key import JSON, Key
+    from universal_neurons.core.moments import PairwiseAccumulator
+    from universal_neurons.core.universality import SelectedPairs, UniversalityScores
+    from universal_neurons.ids import ModelRef
+
+# Rows in one forward pass: 32 x 128 tokens keep the activations of five mini models within the caches' reach.
+BATCH_ROWS = 32
+
+
+# --- tokens ----------------------------------------------------------------------------------------------------------
+
+
+def token_set(work: Workspace) -> TokenSet:
+    """The scored tokens of the suite, from the working store or from the held-out documents of this machine."""
+    key = corpus_key(work, "tokens")
+    tokens, record = work.store.read(key), work.store.read(corpus_key(work, "corpus"))
+    if tokens is not None and record is not None:
+        return _stored_tokens(tokens.arrays, record.document)
+    here = corpus_recipe(work).manifest().fingerprint
+    if here != corpus_fingerprint(work):
+        raise UserError(
+            f"corpus {work.suite.corpus.recipe}: the shipped evidence is about another version of the text; "
+            f"run: universal-neurons compute --suite {work.suite.name}"
+        )
+    with capture() as run:
+        sampled = _sampled_tokens(work, revision=here)
+    described: dict[str, JSON] = {
+        "ref": asdict(sampled.ref),
+        "domains": list(sampled.domains),
+        "rows": len(sampled.rows),
+    }
+    arrays: dict[str, Any] = {"rows": sampled.rows, "mask": sampled.mask.astype(np.uint8), "domain": sampled.domain}
+    work.store.write(key, arrays, run.provenance)
+    work.store.write(corpus_key(work, "corpus"), described, run.provenance)
+    return sampled
+
+
+def _stored_tokens(arrays: Mapping[str, Any], record: Mapping[str, Any]) -> TokenSet:
+    mask = arrays["mask"].astype(np.bool_)
+    domains = tuple(str(name) for name in record["domains"])
+    return TokenSet(arrays["rows"], mask, arrays["domain"], domains, corpus_ref_from(record))
+
+
+def _sampled_tokens(work: Workspace, *, revision: str) -> TokenSet:
+    from universal_neurons.inputs.corpus import encode_documents
+    from universal_neurons.inputs.corpus import token_set as sampled
+
+    spec = work.suite.corpus
+    tokenizer = work.zoo.tokenizer()
+    stream = encode_documents(corpus_recipe(work).documents("held-out"), tokenizer)
+    return sampled(
+        stream,
+        name=spec.recipe,
+        revision=revision,
+        tokenizer_digest=work.zoo.tokenizer_digest,
+        row_length=spec.row_length,
+        policy=spec.mask,
+        tokens=spec.tokens,
+        seed=spec.seed,
+        bos=work.zoo.end_of_text,
+        newline=work.zoo.newline,
+    )
+
+
+# --- universality: one pass over the tokens of a checkpoint feeds all pairs ------------------------------------------
+
+
+@dataclass(frozen=True)
+class LoadedModels:
+    """The models of one training step, and the tokens that all of them read in the same order."""
+
+    work: Workspace
+    refs: tuple[ModelRef, ...]
+    bridges: tuple[Any, ...]
+    tokens: TokenSet
+
+    @classmethod
+    def of(cls, work: Workspace, refs: Sequence[ModelRef]) -> LoadedModels:
+        """Load ``refs`` (digests verified) and the suite's tokens."""
+        return cls(work, tuple(refs), tuple(work.zoo.load(ref) for ref in refs), token_set(work))
+
+    def position(self, name: str) -> int:
+        """The place of a model in the stream."""
+        return next(i for i, ref in enumerate(self.refs) if ref.name == name)
+
+    @property
+    def widths(self) -> list[tuple[int, ...]]:
+        """Neurons per layer of each model."""
+        from universal_neurons.core.activations import layer_widths
+
+        return [layer_widths(bridge) for bridge in self.bridges]
+
+    def stream(self, title: str) -> Iterator[tuple[list[Tensor], Tensor]]:
+        """Batch by batch: every model's activations at the same scored tokens (token neuron), each token's block."""
+        from universal_neurons.core.activations import row_blocks, stream
+
+        rows, blocks = len(self.tokens.rows), self.work.suite.universality.blocks
+        streams = [
+            stream(b, self.tokens.rows.astype(np.int64), self.tokens.mask, batch_rows=BATCH_ROWS) for b in self.bridges
+        ]
+        self.work.progress.start(title, self.tokens.scored)
+        for batches in zip(*streams, strict=True):
+            yield [batch.values for batch in batches], row_blocks(batches[0].row, rows=rows, blocks=blocks)
+            self.work.progress.advance(len(batches[0]))
+        self.work.progress.finish()
+
+
+def accumulated_moments(work: Workspace, models: LoadedModels, *, permuted: bool) -> PairwiseAccumulator:
+    """One pass over the tokens: the cross moments of all pairs, in halves.
+
+    With ``permuted`` the reference joins the stream once more, as its last model, with its tokens shuffled inside every
+    batch: the null in which nothing is shared.
+    """
+    from universal_neurons.core.matmul import checked_precision, matmul_precision
+    from universal_neurons.core.moments import PairwiseAccumulator
+    from universal_neurons.core.nulls import permuted as shuffled
+
+    reference = models.position(work.suite.zoo.reference)
+    count, seed = len(models.refs), work.suite.universality.seed
+    pairs = list(combinations(range(count), 2))
+    widths = models.widths
+    if permuted:
+        pairs += [(i, count) for i in range(count) if i != reference]
+        widths = [*widths, widths[reference]]
+    accumulator = PairwiseAccumulator(widths, pairs=pairs)
+    with matmul_precision(checked_precision()):
+        for number, (values, block) in enumerate(models.stream(f"step {models.refs[0].step}: moments")):
+            if permuted:
+                values.append(shuffled(values[reference], seed=seed, model=models.refs[reference].name, batch=number))
+            accumulator.add(values, block)
+    return accumulator
+
+
+def _write_tables(
+    work: Workspace,
+    models: LoadedModels,
+    accumulator: PairwiseAccumulator,
+    tables: Set[Pair],
+    nulls: Mapping[tuple[Pair, NullKind], Key],
+) -> None:
+    """Score every missing pair, both directions at once, and every missing null; each is committed when it is done."""
+    unordered = {frozenset((p.reference.name, p.partner.name)) for p in tables}
+    work.progress.start(f"step {models.refs[0].step}: scores", len(unordered) + len(nulls))
+    for x, y in combinations(models.refs, 2):
+        if frozenset((x.name, y.name)) not in unordered:
+            continue
+        with capture() as run:
+            forward, backward = _pair_scores(work, accumulator, models, x.name, y.name)
+        for pair, scores in ((Pair(x, y), forward), (Pair(y, x), backward)):
+            if pair in tables:
+                work.store.write(draws_key(work, pair), {"draws": scores.baseline_draws.numpy()}, run.provenance)
+                work.store.write(universality_key(work, pair), score_table(scores), run.provenance)
+        work.progress.advance()
+    for (pair, kind), key in nulls.items():
+        with capture() as run:
+            scores = _null_scores(work, accumulator, models, pair, kind)
+        work.store.write(key, score_table(scores), run.provenance)
+        work.progress.advance()
+    work.progress.finish()
+
+
+def _score_settings(work: Workspace) -> dict[str, Any]:
+    spec = work.suite.universality
+    return {
+        "draws": spec.draws,
+        "half_draws": spec.half_draws,
+        "rotation": spec.rotation,
+        "seed": spec.seed,
+        "top_k": spec.top_k,
+    }
+
+
+def _pair_scores(
+    work: Workspace, accumulator: PairwiseAccumulator, models: LoadedModels, x: str, y: str
+) -> tuple[UniversalityScores, UniversalityScores]:
+    from universal_neurons.core.universality import pair_scores
+
+    halves = accumulator.cross(models.position(x), models.position(y))
+    return pair_scores(*halves, models=(x, y), **_score_settings(work))
+
+
+def _null_scores(
+    work: Workspace, accumulator: PairwiseAccumulator, models: LoadedModels, pair: Pair, kind: NullKind
+) -> UniversalityScores:
+    from universal_neurons.core.nulls import rotated
+    from universal_neurons.core.universality import pair_scores
+
+    x, y = pair.reference.name, pair.partner.name
+    spec = work.suite.universality
+    if kind == "permuted":
+        a, b = accumulator.cross(len(models.refs), models.position(y))
+    else:
+        a, b = (
+            rotated(half, kind=spec.rotation, seed=spec.seed, draw=0, models=(x, y))
+            for half in accumulator.cross(models.position(x), models.position(y))
+        )
+    return pair_scores(a, b, models=(f"{x} {kind}", f"{y} {kind}"), **_score_settings(work))[0]
+
+
+def score_table(scores: UniversalityScores) -> pd.DataFrame:
+    """The universality table: one row per neuron of x, layer by layer; -1 and NaN where a neuron has no partner.
+
+    Excess is not stored: it is the difference of two columns, taken again on reading (:func:`with_excess`).
+    """
+    import torch
+
+    from universal_neurons.core.universality import neuron_locations
+
+    flat = torch.arange(len(scores.best_partner))
+    layer, neuron = neuron_locations(flat, scores.x_widths)
+    partner_layer, partner_neuron = neuron_locations(scores.partner, scores.y_widths)
+    columns: dict[str, Any] = {
+        "layer": layer.numpy().astype(np.int16),
+        "neuron": neuron.numpy().astype(np.int32),
+        "partner_layer": partner_layer[:, 0].numpy().astype(np.int16),
+        "partner_neuron": partner_neuron[:, 0].numpy().astype(np.int32),
+        "correlation": scores.best_correlation.numpy(),
+        "baseline": scores.baseline.numpy(),
+        "baseline_sd": scores.baseline_sd.numpy(),
+        "correlation_crossfit": scores.correlation_crossfit.numpy(),
+    }
+    for name, half in (("half_a", scores.half_a), ("half_b", scores.half_b)):
+        columns[f"correlation_{name}"] = half.correlation.numpy()
+        columns[f"baseline_{name}"] = half.baseline.numpy()
+    for rank in range(1, scores.partner.shape[1]):
+        columns[f"partner_{rank + 1}_layer"] = partner_layer[:, rank].numpy().astype(np.int16)
+        columns[f"partner_{rank + 1}_neuron"] = partner_neuron[:, rank].numpy().astype(np.int32)
+        columns[f"correlation_{rank + 1}"] = scores.correlation[:, rank].numpy()
+    return pd.DataFrame(columns)
+
+
+# --- candidates: a second, cheap pass says how much each block of tokens weighs ---------------------------------------
+
+
+def _write_candidates(
+    work: Workspace, models: LoadedModels, accumulator: PairwiseAccumulator, absent: Mapping[ModelRef, Key]
+) -> None:
+    """The influence of every token block on the candidates of each reference, and their baseline per rotation draw."""
+    from universal_neurons.core.matmul import checked_precision, matmul_precision
+    from universal_neurons.core.universality import BlockInfluence
+
+    with capture() as run:
+        halves = [accumulator.neurons(models.position(ref.name)) for ref in models.refs]
+        moments = [a + b for a, b in halves]
+        tables = {pair: _read_table(work, pair) for ref in absent for pair in pairs_of(work, ref)}
+        chosen = {ref: candidate_rows(work, [tables[pair] for pair in pairs_of(work, ref)]) for ref in absent}
+        selected = [_selected(models, pair, frame, chosen[pair.reference]) for pair, frame in tables.items()]
+        passes = BlockInfluence(moments, selected, blocks=work.suite.universality.blocks)
+        with matmul_precision(checked_precision()):
+            for values, block in models.stream(f"step {models.refs[0].step}: influence"):
+                passes.add(values, block)
+        influence = iter(passes.influence())
+    for ref, key in absent.items():
+        pairs = pairs_of(work, ref)
+        arrays = {
+            "neuron": chosen[ref].astype(np.int32),
+            "influence": np.stack([next(influence).numpy().astype(np.float32) for _ in pairs]),
+            "draws": np.stack([read(work, draws_key(work, pair)).arrays["draws"][:, chosen[ref]] for pair in pairs]),
+        }
+        work.store.write(key, arrays, run.provenance)
+
+
+def candidate_rows(work: Workspace, frames: Sequence[pd.DataFrame]) -> npt.NDArray[np.int64]:
+    """The rows of a reference's neurons whose excess exceeds the suite's floor against at least one partner."""
+    above = np.stack([frame["excess"].to_numpy() > work.suite.universality.floor for frame in frames])
+    return np.flatnonzero(above.any(axis=0))
+
+
+def _selected(models: LoadedModels, pair: Pair, frame: pd.DataFrame, rows: npt.NDArray[np.int64]) -> SelectedPairs:
+    import torch
+
+    from universal_neurons.core.moments import layer_slices
+    from universal_neurons.core.universality import NO_PARTNER, SelectedPairs
+
+    x, y = models.position(pair.reference.name), models.position(pair.partner.name)
+    starts = np.array([layer.start for layer in layer_slices(models.widths[y])])
+    layer, neuron = frame["partner_layer"].to_numpy()[rows], frame["partner_neuron"].to_numpy()[rows]
+    partner = np.where(layer == NO_PARTNER, NO_PARTNER, starts[layer] + neuron)
+    return SelectedPairs(x, y, torch.from_numpy(rows), torch.from_numpy(partner))
+
+
+def _read_table(work: Workspace, pair: Pair) -> pd.DataFrame:
+    return with_excess(read(work, universality_key(work, pair)).table)
+
+
+# --- all of it --------------------------------------------------------------------------------------------------------
+
+
+def compute(work: Workspace) -> int:
+    """Compute every artifact that the suite still lacks; returns how many were written."""
+    token_set(work)
+    before = {key.digest for key in suite_keys(work) if work.store.has(key)}
+    for step in work.steps:
+        compute_step(work, step)
+    return sum(key.digest not in before for key in suite_keys(work))
+
+
+def recomputed(work: Workspace) -> None:
+    """Compute the whole suite into an empty store; one that was left unfinished by a kill goes on instead."""
+    finished = work.store.working / "finished"
+    if finished.exists():
+        shutil.rmtree(work.store.working)
+    compute(work)
+    finished.touch()
+
+
+def compute_step(work: Workspace, step: int) -> None:
+    """The tables, null tables and candidates of one training step, as far as they are missing."""
+    store = work.store
+    candidates = {ref: key for ref in work.models(step) if not store.has(key := candidates_key(work, ref))}
+    nulls = {case: key for case, key in null_keys(work, step).items() if not store.has(key)}
+    tables = {
+        pair
+        for pair, key in table_keys(work, step).items()
+        if not store.has(key) or (pair.reference in candidates and not store.has(draws_key(work, pair)))
+    }
+    if not tables and not nulls and not candidates:
+        return
+    models = LoadedModels.of(work, work.models(step))
+    accumulator = accumulated_moments(work, models, permuted=any(kind == "permuted" for _, kind in nulls))
+    if tables or nulls:
+        _write_tables(work, models, accumulator, tables, nulls)
+    if candidates:
+        _write_candidates(work, models, accumulator, candidates)
+
+
+# --- a sample of the evidence, computed again ---------------------------------------------------------------------------
+
+# Between two machines the same float32 products differ in their last bits; a wrong mask or a wrong rotation moves
+# correlations by percents.
+SPOTCHECK_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class SpotCheck:
+    """One table of the evidence against its recomputation: largest differences, and partners that changed."""
+
+    pair: Pair
+    neurons: int
+    correlation_error: float
+    baseline_error: float
+    partners_changed: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every number is within the tolerance and no partner changed by more than a tie."""
+        worst = max(self.correlation_error, self.baseline_error)
+        return worst <= SPOTCHECK_TOLERANCE and self.partners_changed <= self.neurons // 500
+
+    def __str__(self) -> str:
+        return (
+            f"{self.pair.reference} against {self.pair.partner}, {self.neurons} neurons computed again: largest "
+            f"difference {self.correlation_error:.1e} in correlation, {self.baseline_error:.1e} in baseline, "
+            f"{self.partners_changed} other partners (tolerance {SPOTCHECK_TOLERANCE:.0e})"
+        )
+
+
+class EvidenceDiffers(UserError):  # noqa: N818  named after what is wrong, as all our exceptions are
+    """The shipped evidence is not what its weights and tokens give."""
+
+
+def spotcheck(work: Workspace) -> SpotCheck:
+    """Compute one table of the evidence again: the reference against its first partner at the last checkpoint.
+
+    Raises :class:`EvidenceDiffers` if they disagree and UserError if this machine's corpus is another one, because then
+    there is nothing to compare.
+    """
+    step = work.suite.checkpoints[-1].step
+    pair = next(pair for pair in work.pairs(step) if pair.reference.name == work.suite.zoo.reference)
+    stored = _read_table(work, pair)
+    models = LoadedModels.of(work, (pair.reference, pair.partner))
+    accumulator = accumulated_moments(work, models, permuted=False)
+    scores, _ = _pair_scores(work, accumulator, models, pair.reference.name, pair.partner.name)
+    again = with_excess(score_table(scores))
+    found = SpotCheck(
+        pair=pair,
+        neurons=len(stored),
+        correlation_error=_largest_difference(stored["correlation"], again["correlation"]),
+        baseline_error=_largest_difference(stored["baseline"], again["baseline"]),
+        partners_changed=int(
+            (
+                (stored["partner_layer"] != again["partner_layer"])
+                | (stored["partner_neuron"] != again["partner_neuron"])
+            ).sum()
+        ),
+    )
+    if not found.agrees:
+        raise EvidenceDiffers(f"evidence of suite {work.suite.name}: {found}; run: nox -s claims -- --recompute")
+    return found
+
+
+def _largest_difference(stored: pd.Series[float], again: pd.Series[float]) -> float:
+    """Largest absolute difference; infinite where one is NaN and the other is not."""
+    if (stored.isna() != again.isna()).any():
+        return float("inf")
+    return float((stored - again).abs().max())

@@ -1,0 +1,192 @@
+"""What a built page must be, whichever program built it: checked on the output, because exit statuses do not tell.
+
+Decides what counts as broken: an unresolved reference, a link to nothing, a request that leaves the page, markup that
+assistive software cannot follow, a script that the page's own policy does not name, a verdict unlike the evidence's.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from universal_neurons.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_LOADING = {"src", "srcset", "poster", "data", "background", "action", "formaction", "ping", "manifest"}
+_FORBIDDEN = {"iframe", "object", "embed", "base", "form", "audio", "video", "foreignobject"}
+_UNRESOLVED = re.compile(r"\?@[\w-]*|\?\?\?|@(?:fig|tbl|sec)-[\w-]+")
+_CSS_REQUEST = re.compile(r"@import|url\(\s*['\"]?(?!#|data:)", re.IGNORECASE)
+_VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+# Elements in which the report quotes evidence: a reference is never written there, but a claim may look like one.
+_QUOTING = {"code", "pre", "table", "dl", "svg"}
+QUOTED = "quoted"
+
+
+class ReportBroken(UserError):  # noqa: N818  named after what is wrong, as all our exceptions are
+    """A built page is not what a page of the report must be; one line per fault."""
+
+
+@dataclass
+class Page(HTMLParser):
+    """One parsed page: ids, links and what is wrong with it."""
+
+    path: Path
+    ids: Counter[str] = field(default_factory=Counter)
+    links: list[str] = field(default_factory=list)
+    verdicts: list[tuple[str, str]] = field(default_factory=list)
+    elements: Counter[str] = field(default_factory=Counter)
+    attributes: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    policy: str = ""
+    scripts: list[str] = field(default_factory=list)
+    _open: list[tuple[str, bool]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+
+    @classmethod
+    def read(cls, path: Path) -> Page:
+        """The page at ``path``."""
+        page = cls(path)
+        page.feed(path.read_text(encoding="utf-8"))
+        page.close()
+        return page
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what the element brings and what is wrong with it."""
+        given = {name: value or "" for name, value in attrs}
+        self.elements[tag] += 1
+        self.attributes.update(list(given))
+        if tag not in _VOID:
+            quoting = tag in _QUOTING or QUOTED in given.get("class", "").split()
+            self._open.append((tag, quoting))
+        if tag == "script":
+            self.scripts.append("")
+        if "id" in given:
+            self.ids[given["id"]] += 1
+        if tag == "meta" and given.get("http-equiv", "").casefold() == "content-security-policy":
+            self.policy = given.get("content", "")
+        if "data-claim" in given:
+            self.verdicts.append((given["data-claim"], given.get("data-verdict", "")))
+        self.faults += self._faults(tag, given)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """The same, of an element that closes itself."""
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self._open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave the element, and any inside it that was never closed."""
+        if tag in (name for name, _ in self._open):
+            while self._open.pop()[0] != tag:
+                pass
+
+    def handle_data(self, data: str) -> None:
+        """Look for what must not stand in a page's text."""
+        inside = self._open[-1][0] if self._open else ""
+        if inside == "script":
+            self.scripts[-1] += data
+        elif inside == "style":
+            self.faults += [f"style sheet makes a request: {found[0]}" for found in _CSS_REQUEST.finditer(data)]
+        elif not any(quoting for _, quoting in self._open):
+            self.faults += [f"unresolved reference: {found[0]}" for found in _UNRESOLVED.finditer(data)]
+
+    def _faults(self, tag: str, given: Mapping[str, str]) -> Iterator[str]:
+        if tag in _FORBIDDEN:
+            yield f"element <{tag}> has no place in the report"
+        if tag == "img" and not given.get("alt", "").strip():
+            yield "image without alternative text"
+        if tag == "svg" and given.get("aria-hidden") != "true" and not given.get("aria-label", "").strip():
+            yield "drawing without alternative text"
+        if tag == "th" and given.get("scope") not in {"col", "row", "colgroup", "rowgroup"}:
+            yield "table header without scope"
+        for name, value in given.items():
+            if name.startswith("on"):
+                yield f"attribute {name} runs a script"
+            elif name in _LOADING and not value.startswith("data:"):
+                yield f"{name} of <{tag}> makes a request or is missing: {value}"
+            elif name == "style" and _CSS_REQUEST.search(value):
+                yield f"style of <{tag}> makes a request"
+            elif name in {"href", "xlink:href"}:
+                yield from self._link(tag, value)
+
+    def _link(self, tag: str, value: str) -> Iterator[str]:
+        scheme = urlsplit(value).scheme
+        if tag == "a" and scheme in {"", "http", "https", "mailto"}:
+            self.links.append(value)
+        elif tag == "a" or (not value.startswith(("#", "data:"))):
+            yield f"href of <{tag}> is not allowed: {value}"
+        elif value.startswith("#"):
+            self.links.append(value)
+
+
+def check_pages(folder: Path, verdicts: Mapping[str, str]) -> None:
+    """Check every page in ``folder``; raises ReportBroken naming each fault with its file.
+
+    ``verdicts`` are the evidence's, by claim: every page that shows one must show that one, and each must be shown.
+    """
+    pages = {path.name: Page.read(path) for path in sorted(folder.glob("*.html"))}
+    if "index.html" not in pages:
+        raise ReportBroken(f"{folder}: there is no index.html")
+    faults = [
+        f"{name}: {fault}"
+        for name, page in pages.items()
+        for fault in (*page.faults, *_repeated_ids(page), *_dead_links(page, pages), *_unlisted_scripts(page))
+    ]
+    faults += _wrong_verdicts(pages, verdicts)
+    if faults:
+        raise ReportBroken(f"the report in {folder} is broken:\n  " + "\n  ".join(dict.fromkeys(faults)))
+
+
+def _repeated_ids(page: Page) -> Iterator[str]:
+    yield from (f"id {name!r} occurs {number} times" for name, number in page.ids.items() if number > 1)
+
+
+def _dead_links(page: Page, pages: Mapping[str, Page]) -> Iterator[str]:
+    for link in page.links:
+        target = urlsplit(link)
+        if target.scheme:
+            continue
+        other = pages.get(unquote(target.path), page if not target.path else None)
+        if other is None:
+            if not (page.path.parent / unquote(target.path)).is_file():
+                yield f"link to a file that is not there: {link}"
+        elif target.fragment and unquote(target.fragment) not in other.ids:
+            yield f"link to a place that is not there: {link}"
+
+
+def _unlisted_scripts(page: Page) -> Iterator[str]:
+    if "default-src 'none'" not in page.policy:
+        yield "no content security policy"
+    for script in page.scripts:
+        if script_hash(script) not in page.policy:
+            yield f"script that the page's policy does not name: {script[:40]!r}"
+
+
+def script_hash(script: str) -> str:
+    """The source expression by which a content security policy allows exactly this script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _wrong_verdicts(pages: Mapping[str, Page], verdicts: Mapping[str, str]) -> Iterator[str]:
+    for name, page in pages.items():
+        for claim, verdict in page.verdicts:
+            if verdicts.get(claim) != verdict:
+                yield f"{name}: claim {claim} is shown as {verdict!r}, the evidence says {verdicts.get(claim)!r}"
+    for missing in _unshown(pages, list(verdicts)):
+        yield f"claim {missing} is in the evidence and on no page"
+
+
+def _unshown(pages: Mapping[str, Page], claims: Sequence[str]) -> list[str]:
+    shown = {claim for page in pages.values() for claim, _ in page.verdicts}
+    return [claim for claim in claims if claim not in shown]

@@ -1,0 +1,97 @@
+"""The evidence of a run as the report reads it.
+
+Decides which records a report may be built from: those of one finished run, of one suite, whose verdicts still follow
+from their own measurements and criteria.  A sentence of the report can therefore not contradict the evidence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from universal_neurons.errors import UserError
+from universal_neurons.evidence.criteria import (
+    AtLeast,
+    AtMost,
+    Between,
+    Criterion,
+    Equivalent,
+    GreaterThan,
+    LessThan,
+    Near,
+    number,
+)
+from universal_neurons.evidence.record import RECORDS, VERDICTS, ClaimSummary, EvidenceLog, summaries
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from universal_neurons.measurement import Measurement
+
+
+class EvidenceUnusable(UserError):  # noqa: N818  named after what is wrong, as all our exceptions are
+    """The evidence is missing, unfinished, about another suite, or contradicts itself."""
+
+
+def read_claims(evidence: Path, *, suite: str) -> tuple[ClaimSummary, ...]:
+    """The claims of the run recorded at ``evidence``: its folder, or a file in it (``verdicts.json``).
+
+    Raises EvidenceUnusable if the run did not finish, judged no claim, was about another suite, or if the verdict of a
+    record does not follow from its measurement and criterion.
+    """
+    folder = evidence if evidence.is_dir() else evidence.parent
+    again = f"run: pytest claims --suite {suite}"
+    if not (folder / RECORDS).is_file():
+        raise EvidenceUnusable(f"{folder}: no evidence log here; {again}")
+    if not (folder / VERDICTS).is_file():
+        raise EvidenceUnusable(f"{folder}: the run that wrote this evidence did not finish; {again}")
+    records = tuple(EvidenceLog.read(folder))
+    for record in records:
+        if record.suite != suite:
+            raise EvidenceUnusable(f"{folder}: expected evidence of suite {suite}, got {record.suite}; {again}")
+        judged = record.rejudged().verdict
+        if judged is not record.verdict:
+            raise EvidenceUnusable(
+                f"{folder}: {record.test} is recorded as {record.verdict}, its numbers give {judged}"
+            )
+    claims = summaries(records)
+    if not claims:
+        raise EvidenceUnusable(f"{folder}: the run judged no claim; {again}")
+    return claims
+
+
+def check_artifacts(claims: Sequence[ClaimSummary], present: Collection[str]) -> None:
+    """Raise EvidenceUnusable if a claim was judged from an artifact that is not among those ``present``.
+
+    The report would then show verdicts beside numbers that they are not about: another corpus, another stage version.
+    """
+    for record in (record for claim in claims for record in claim.items):
+        foreign = sorted(set(record.artifacts) - set(present))
+        if foreign:
+            raise EvidenceUnusable(
+                f"{record.test} was judged from artifact {foreign[0][:12]}, which is not here in suite "
+                f"{record.suite}; run: pytest claims --suite {record.suite}"
+            )
+
+
+def measured_of(claim: ClaimSummary) -> tuple[Measurement, ...]:
+    """What the items of a claim measured, leaving out those without a number."""
+    found = (record.measured() for record in claim.items)
+    return tuple(m for m in found if m is not None and not m.is_missing)
+
+
+def accepted_interval(criterion: Criterion) -> tuple[float | None, float | None] | None:
+    """The interval of values that ``criterion`` accepts; None where it is not an interval of numbers."""
+    match criterion:
+        case AtMost(bound) | LessThan(bound):
+            return None, number(bound)
+        case AtLeast(bound) | GreaterThan(bound):
+            return number(bound), None
+        case Between(lower, upper):
+            return number(lower), number(upper)
+        case Near():
+            return criterion.band
+        case Equivalent(to, margin):
+            return number(to) - margin, number(to) + margin
+        case _:
+            return None

@@ -1,0 +1,305 @@
+"""What each page says: the values that its template asks for, as text that is ready for it.
+
+Decides which numbers are said in words and how.  Templates have no logic and no numbers; figures, tables and claims are
+made elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from universal_neurons.inputs.corpus import MaskPolicy
+from universal_neurons.render.escaping import Html, html_text
+from universal_neurons.render.evidence_log import measured_of
+from universal_neurons.render.figures import (
+    Figure,
+    layer_heat_map,
+    partner_lines,
+    reading_lines,
+    threshold_curves,
+    training_curves,
+)
+from universal_neurons.render.grids import Cell, Column, Grid
+from universal_neurons.render.numerals import (
+    count,
+    decimal,
+    duration,
+    interval,
+    listed,
+    plural,
+    with_interval,
+)
+from universal_neurons.render.scoreboard import DIGEST_SHOWN, card, scoreboard, verdict_table
+from universal_neurons.render.wording import summary_sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from universal_neurons.evidence.record import ClaimSummary
+    from universal_neurons.ids import CorpusRef, ModelRef
+    from universal_neurons.measurement import Measurement
+    from universal_neurons.render.deviations import Deviation
+    from universal_neurons.render.results import PublishedCell, Results, Study
+
+PERCENT_PLACES = 2
+DAY = len("2025-11-09")
+
+MASKS = {
+    MaskPolicy.PUBLISHED: "padding, beginning-of-sequence, end-of-text and newline tokens",
+    MaskPolicy.PUBLISHED_FIRST: (
+        "padding, beginning-of-sequence, end-of-text and newline tokens, and the first position of each row"
+    ),
+    MaskPolicy.SPECIAL_ONLY: "padding, beginning-of-sequence and end-of-text tokens",
+    MaskPolicy.ALL: "nothing",
+}
+
+
+def figures(found: Results) -> tuple[Figure, ...]:
+    """All figures of the report, in the order of its text."""
+    return (
+        partner_lines(found.by_partner),
+        layer_heat_map(found.layers),
+        threshold_curves(found.thresholds),
+        reading_lines(found.by_reading),
+        training_curves(found.training, found.checkpoint_tokens),
+    )
+
+
+def index_page(
+    found: Results, claims: Sequence[ClaimSummary], drawn: Sequence[Figure], unseen: Sequence[str]
+) -> dict[str, Any]:
+    """The values of the front page."""
+    suite = found.suite
+    return {
+        "summary": summary(found, claims),
+        "threshold": decimal(found.threshold, 1),
+        "suite": {"title": suite.title, "description": suite.description},
+        "scoreboard": scoreboard(claims),
+        "unseen": listed(unseen) if unseen else "",
+        "table_number": "1",
+        "table_one": table_one(found),
+        "reference": found.reference,
+        "partners": plural(len(found.partners), "partner"),
+        "level": f"{suite.resampling.level * 100:g} %",
+        "figures": {figure.name: figure.block() for figure in drawn},
+        "models": count(len(suite.zoo.models)),
+    }
+
+
+def claims_page(claims: Sequence[ClaimSummary]) -> dict[str, Any]:
+    """The values of the page of claim cards."""
+    return {"cards": [card(claim) for claim in claims]}
+
+
+def methods_page(found: Results, admitted: Sequence[Deviation], provenance: Provenance) -> dict[str, Any]:
+    """The values of the page on methods and provenance."""
+    spec, corpus, resampling = found.suite.universality, found.suite.corpus, found.suite.resampling
+    rows = tuple((Html(f"<code>{html_text(d.where)}</code>"), d.text) for d in admitted)
+    return {
+        "tokens": count(corpus.tokens),
+        "mask": MASKS[corpus.mask],
+        "draws": count(spec.draws),
+        "rotation": "Gaussian" if spec.rotation == "gaussian" else spec.rotation,
+        "level": f"{resampling.level * 100:g} %",
+        "blocks": count(spec.blocks),
+        "resamples": count(resampling.resamples),
+        "verdict_table": verdict_table(),
+        "deviations": Grid("Deviations", (Column("where"), Column("deviation")), rows).html() if rows else "",
+        "provenance": provenance.tables(),
+    }
+
+
+def summary(found: Results, claims: Sequence[ClaimSummary]) -> tuple[str, str, str]:
+    """The three sentences of the front page: what was tested, what came out, how many neurons that is about."""
+    number = plural(len(claims), "claim")
+    measurements = sum(len(measured_of(claim)) for claim in claims)
+    first, last = found.checkpoints[0], found.checkpoints[-1]
+    published = [cell for cell in found.published if cell.threshold == found.threshold]
+    printed = ""
+    if published:
+        earliest, latest = min(published, key=_training), max(published, key=_training)
+        printed = (
+            f"; for GPT-2 small the paper printed {_percent(earliest.value)} at {earliest.label} and "
+            f"{_percent(latest.value)} at {latest.label}"
+        )
+    return (
+        f"{number} about universal neurons {'was' if len(claims) == 1 else 'were'} put to the test "
+        f"on {plural(len(found.suite.zoo.models), 'model')} that differ in nothing but their seed: "
+        f"{plural(measurements, 'measurement')}, each with an interval.",
+        summary_sentence([(claim.claim, claim.verdict) for claim in claims]),
+        f"Of the neurons of model {found.reference}, {with_interval(found.first, PERCENT_PLACES)} are universal at "
+        f"{first.label} of the training and {with_interval(found.last, PERCENT_PLACES)} at {last.label}{printed}.",
+    )
+
+
+def _training(cell: PublishedCell) -> float:
+    return cell.training
+
+
+def _percent(share: float) -> str:
+    return f"{decimal(share * 100, PERCENT_PLACES)} %"
+
+
+def table_one(found: Results) -> Html:
+    """Table 1, ours above what was printed: a row of each for every threshold, a column for every checkpoint."""
+    labels = [checkpoint.label for checkpoint in found.checkpoints]
+    head = "".join(f'<th scope="col" class="number">{html_text(label)}</th>' for label in labels)
+    rows = "\n".join(_table_one_rows(found, threshold) for threshold in found.suite.universality.thresholds)
+    return Html(
+        '<div class="scroll" role="region" tabindex="0" aria-label="Table of shares, ours beside the published">'
+        f'<table><thead><tr><th scope="col">threshold</th><th scope="col">models</th>{head}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody></table></div>"
+    )
+
+
+def _table_one_rows(found: Results, threshold: float) -> str:
+    ours = "".join(
+        f'<td class="number">{_ours(found.table_one[threshold, checkpoint.step])}</td>'
+        for checkpoint in found.checkpoints
+    )
+    cells = {round(c.training, 6): c for c in found.published if c.threshold == threshold}
+    printed = "".join(
+        f'<td class="number">{_printed(cells.get(round(checkpoint.share, 6)))}</td>' for checkpoint in found.checkpoints
+    )
+    name = html_text(decimal(threshold, 1))
+    return (
+        f'<tr class="ours"><th scope="row">{name}</th><th scope="row">{html_text(found.suite.name)}</th>{ours}</tr>\n'
+        f'<tr class="printed"><td></td><th scope="row">GPT-2 small</th>{printed}</tr>'
+    )
+
+
+def _ours(measurement: Measurement) -> Html:
+    if measurement.is_missing:
+        return Html('<span class="none">undefined</span>')
+    value = decimal(measurement.value * 100, PERCENT_PLACES)
+    return Html(f'{html_text(value)}<span class="interval">{html_text(interval(measurement, PERCENT_PLACES))}</span>')
+
+
+def _printed(cell: PublishedCell | None) -> Html:
+    if cell is None:
+        return Html('<span class="none" title="not printed">–</span>')
+    return Html(
+        f'{html_text(decimal(cell.value * 100, PERCENT_PLACES))}<span class="interval">{html_text(cell.label)}</span>'
+    )
+
+
+def table_one_grid(found: Results) -> Grid:
+    """Table 1 for its CSV: one row per threshold and checkpoint."""
+    cells = {(c.threshold, round(c.training, 6)): c for c in found.published}
+    rows: list[tuple[Cell, ...]] = []
+    for (threshold, step), m in found.table_one.items():
+        checkpoint = next(c for c in found.checkpoints if c.step == step)
+        cell = cells.get((threshold, round(checkpoint.share, 6)))
+        ours: tuple[Cell, ...] = (None,) * 3 if m.is_missing else tuple(x * 100 for x in (m.value, m.low, m.high))
+        rows.append((decimal(threshold, 1), checkpoint.label, *ours, None if cell is None else cell.value * 100))
+    names = ("threshold", "checkpoint", "share", "low", "high", "published for GPT-2 small")
+    return Grid(
+        "Table 1 in per cent", tuple(Column(name, 2 if i > 1 else None) for i, name in enumerate(names)), tuple(rows)
+    )
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What was computed from what: the weights by checkpoint label, the scored text, one row per artifact."""
+
+    models: tuple[tuple[str, ModelRef], ...]
+    corpus: CorpusRef
+    artifacts: pd.DataFrame
+
+    @classmethod
+    def of(cls, study: Study) -> Provenance:
+        """The provenance of everything that ``study`` reads."""
+        models = tuple((c.label, study.model(name, c)) for name in study.suite.zoo.models for c in study.checkpoints)
+        return cls(models, study.corpus(), study.provenance())
+
+    def tables(self) -> dict[str, Html]:
+        """The tables of the methods page, digests abbreviated."""
+        return {
+            "models": self._models().html(),
+            "corpus": _corpus_grid(self.corpus).html(),
+            "stages": _stages_grid(self.artifacts).html(),
+            "software": _software_grid(self.artifacts).html(),
+        }
+
+    def grids(self) -> dict[str, Grid]:
+        """The lists beside the page, digests whole, by file name."""
+        models = tuple((ref.name, label, ref.step, ref.source, ref.digest) for label, ref in self.models)
+        names = ("stage", "digest", "origin", "created", "git_commit", "device", "wall_seconds", "peak_memory_bytes")
+        artifacts = tuple(tuple(_csv_value(row[name]) for name in names) for row in self.artifacts.to_dict("records"))
+        columns = ("model", "checkpoint", "step", "source", "sha256 of the weights")
+        return {
+            "data/models.csv": Grid("Models", tuple(map(Column, columns)), models),
+            "data/artifacts.csv": Grid("Artifacts", tuple(map(Column, names)), artifacts),
+        }
+
+    def _models(self) -> Grid:
+        labels = list(dict.fromkeys(label for label, _ in self.models))
+        names = list(dict.fromkeys(ref.name for _, ref in self.models))
+        digests = {(ref.name, label): ref.digest for label, ref in self.models}
+        rows = tuple((name, *(_digest(digests[name, label]) for label in labels)) for name in names)
+        return Grid(
+            "The models: sha256 of the weights at each checkpoint", (Column("model"), *map(Column, labels)), rows
+        )
+
+
+def _csv_value(value: object) -> Cell:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value if isinstance(value, int | float) else str(value)
+
+
+def _corpus_grid(corpus: CorpusRef) -> Grid:
+    rows: tuple[tuple[Cell, ...], ...] = (
+        ("corpus", corpus.name),
+        ("fingerprint of the text", _digest(corpus.revision)),
+        ("tokenizer", _digest(corpus.tokenizer)),
+        ("scored tokens", count(corpus.tokens)),
+        ("row length", count(corpus.row_length)),
+        ("mask", corpus.mask),
+        ("sha256 of the rows", _digest(corpus.sha256)),
+    )
+    return Grid("The scored text", (Column("what"), Column("which")), rows)
+
+
+def _stages_grid(artifacts: pd.DataFrame) -> Grid:
+    rows = tuple(_stage_row(str(stage), part) for stage, part in artifacts.groupby("stage", sort=True))
+    columns = ("stage", "artifacts", "store", "created", "device", "wall time", "peak memory")
+    return Grid("Stages of the computation", tuple(Column(name) for name in columns), rows)
+
+
+def _stage_row(stage: str, part: pd.DataFrame) -> tuple[str, ...]:
+    # One run writes many artifacts, and each carries the time of the whole run.
+    runs = part.drop_duplicates(["created", "wall_seconds"])
+    days = sorted({str(created)[:DAY] for created in part["created"]})
+    return (
+        stage,
+        count(len(part)),
+        listed(sorted({str(origin) for origin in part["origin"]})),
+        days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
+        listed(sorted({str(device) for device in part["device"]})),
+        duration(float(runs["wall_seconds"].sum())),
+        _memory(part["peak_memory_bytes"].max()),
+    )
+
+
+def _memory(peak: float | None) -> str:
+    return "unknown" if peak is None or pd.isna(peak) else f"{decimal(float(peak) / 2**30, 2)} GiB"
+
+
+def _software_grid(artifacts: pd.DataFrame) -> Grid:
+    seen: dict[str, set[str]] = {}
+    for versions in artifacts["versions"]:
+        for package, version in versions.items():
+            seen.setdefault(str(package), set()).add(str(version))
+    commits = sorted({str(commit)[:DIGEST_SHOWN] for commit in artifacts["git_commit"] if commit})
+    rows = [(package, listed(sorted(versions))) for package, versions in sorted(seen.items())]
+    rows.append(("commit of this project", listed(commits) if commits else "not under version control"))
+    return Grid("Versions that the artifacts were computed with", (Column("package"), Column("version")), tuple(rows))
+
+
+def _digest(digest: str) -> Html:
+    return Html(f'<span class="digest">{html_text(digest[:DIGEST_SHOWN])}</span>')

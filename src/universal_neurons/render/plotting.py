@@ -1,0 +1,233 @@
+"""The look of every figure: one matplotlib style, colours that follow the page's theme, SVG that sits inline in a page.
+
+Decides fonts, lines, colours and what happens to matplotlib's SVG on its way into a page.  Text stays text; colours
+become CSS variables with the light theme's value as fallback, so that one drawing serves light, dark and print.  Knows
+nothing of what is drawn.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.render.escaping import Html, html_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+LINE_SPACING = 1.32
+DOTS_PER_INCH = 72
+
+
+class Colour(StrEnum):
+    """The colours of the theme by their light values; the series are Okabe and Ito's, safe for colour-blind readers."""
+
+    INK = "#1c1e22"
+    MUTED = "#5d626c"
+    RULE = "#dcdfe4"
+    PAPER = "#fefefe"
+    BLUE = "#0072b2"
+    VERMILION = "#d55e00"
+    GREEN = "#009e73"
+    PURPLE = "#cc79a7"
+    ORANGE = "#e69f00"
+    SKY = "#56b4e9"
+
+    @property
+    def variable(self) -> str:
+        """The CSS variable of the theme that holds this colour."""
+        return f"--{self.name.casefold()}"
+
+    @property
+    def css(self) -> str:
+        """The colour as a CSS value that follows the theme."""
+        return f"var({self.variable}, {self.value})"
+
+
+SERIES = (Colour.BLUE, Colour.VERMILION, Colour.GREEN, Colour.PURPLE, Colour.ORANGE, Colour.SKY)
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The width in CSS pixels that a drawing is made for, and the size of its text there."""
+
+    name: str
+    width: int
+    text: float
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the drawing is for a telephone."""
+        return self.width < 500
+
+
+WIDE = Size("wide", 720, 13.0)
+NARROW = Size("narrow", 340, 12.0)
+
+
+def settings(size: Size) -> Any:
+    """The matplotlib settings of a drawing; nothing of matplotlib's defaults that a reader would recognise is left."""
+    return {
+        "figure.dpi": DOTS_PER_INCH,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "universal-neurons",
+        "svg.id": None,
+        "path.simplify": True,
+        "font.family": ["DejaVu Sans"],
+        "font.size": size.text,
+        "axes.facecolor": "none",
+        "figure.facecolor": "none",
+        "axes.edgecolor": Colour.MUTED.value,
+        "axes.labelcolor": Colour.MUTED.value,
+        "axes.labelsize": size.text,
+        "axes.linewidth": 1.0,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.spines.left": False,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "axes.axisbelow": True,
+        "axes.unicode_minus": True,
+        "grid.color": Colour.RULE.value,
+        "grid.linewidth": 1.0,
+        "text.color": Colour.INK.value,
+        "xtick.color": Colour.MUTED.value,
+        "ytick.color": Colour.MUTED.value,
+        "xtick.labelsize": size.text,
+        "ytick.labelsize": size.text,
+        "xtick.major.size": 4,
+        "ytick.major.size": 0,
+        "xtick.minor.size": 0,
+        "ytick.minor.size": 0,
+        "lines.linewidth": 2.0,
+        "lines.solid_capstyle": "round",
+        "lines.markersize": 6,
+    }
+
+
+class Drawing:
+    """A figure being drawn: one set of axes placed in pixels, and the SVG it becomes."""
+
+    def __init__(self, size: Size, height: int, *, left: int, right: int, top: int, bottom: int) -> None:
+        from matplotlib.figure import Figure
+
+        self.size, self.height = size, height
+        self.figure = Figure(figsize=(size.width / DOTS_PER_INCH, height / DOTS_PER_INCH))
+        self.plot_height = height - top - bottom
+        self.plot_width = size.width - left - right
+        self.axes: Any = self.figure.add_axes(
+            (left / size.width, bottom / height, self.plot_width / size.width, self.plot_height / height)
+        )
+
+    def label_y(self, text: str) -> None:
+        """The name of the vertical axis, written level above it where a reader starts."""
+        self.axes.annotate(
+            text, (0, 1), xycoords=("figure fraction", "axes fraction"), xytext=(2, 12), textcoords="offset points",
+            color=Colour.MUTED.value, va="bottom", ha="left", annotation_clip=False,
+        )  # fmt: skip
+
+    def label_x(self, text: str) -> None:
+        """The name of the horizontal axis, at its right end."""
+        self.axes.set_xlabel(text, loc="right", labelpad=6)
+
+    def label_ends(self, ends: Sequence[tuple[float, float, str, Colour]]) -> None:
+        """Names at the right ends of lines, pushed apart where they would overlap, each tied to its line.
+
+        ``ends`` holds x and y of the last point in data units, the name and the colour of the tie.
+        """
+        place = self.axes.transData.transform
+        wanted = [float(place((x, y))[1]) for x, y, _, _ in ends]
+        edge = float(self.axes.transAxes.transform((1, 0))[0])
+        gap = self.size.text * LINE_SPACING
+        for (x, y, name, colour), at in zip(ends, spread(wanted, gap), strict=True):
+            origin = place((x, y))
+            offset = (edge - origin[0] + 24, at - origin[1])
+            self.axes.annotate(
+                name, (x, y), xytext=offset, textcoords="offset pixels", va="center", ha="left", annotation_clip=False,
+                arrowprops={"arrowstyle": "-", "color": colour.value, "linewidth": 0.9, "shrinkA": 2, "shrinkB": 6},
+            )  # fmt: skip
+
+    def svg(self) -> str:
+        """What was drawn, as matplotlib writes it, without dates."""
+        from matplotlib import rc_context
+
+        stream = io.StringIO()
+        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        # The settings that make text stay text and ids repeatable are read here, not when the figure is made.
+        with rc_context(settings(self.size)):
+            self.figure.savefig(stream, format="svg", metadata=nothing, transparent=True)
+        return stream.getvalue()
+
+
+@contextmanager
+def drawing(size: Size, height: int, *, left: int, right: int, top: int = 30, bottom: int = 50) -> Iterator[Drawing]:
+    """A drawing under the project's style; the margins are in pixels."""
+    from matplotlib import rc_context
+
+    with rc_context(settings(size)):
+        yield Drawing(size, height, left=left, right=right, top=top, bottom=bottom)
+
+
+def spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Positions at least ``gap`` apart in the order of ``wanted``; those that would touch are centred on their mean.
+
+    >>> spread([0.0, 1.0, 30.0], 10.0)
+    [-4.5, 5.5, 30.0]
+    """
+    order = sorted(range(len(wanted)), key=lambda i: (wanted[i], i))
+    groups: list[tuple[float, list[int]]] = []
+    for index in order:
+        centre, members = wanted[index], [index]
+        while groups and centre - groups[-1][0] < gap * (len(members) + len(groups[-1][1])) / 2:
+            _, before = groups.pop()
+            members = before + members
+            centre = sum(wanted[i] for i in members) / len(members)
+        groups.append((centre, members))
+    placed = [0.0] * len(wanted)
+    for centre, members in groups:
+        for rank, index in enumerate(members):
+            placed[index] = centre + gap * (rank - (len(members) - 1) / 2)
+    return placed
+
+
+_PROLOGUE = re.compile(r"^.*?<svg[^>]*>", re.DOTALL)
+_VIEW_BOX = re.compile(r'viewBox="([^"]+)"')
+_METADATA = re.compile(r"<metadata>.*?</metadata>\s*", re.DOTALL)
+# The one global style of matplotlib's would apply to the whole page; the theme has it for figures only.
+_STYLE = re.compile(r"<defs>\s*<style[^>]*>[^<]*</style>\s*</defs>\s*")
+_NO_ROTATION = re.compile(r' transform="rotate\(-?0(?: [^)]*)?\)"')
+_COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
+_ID = re.compile(r'\sid="([^"]+)"')
+_REFERENCE = re.compile(r'(?:url\(#|href="#)([^")]+)')
+_FONT = re.compile(r"font(?:-family)?: ([^;\"]*?)'?DejaVu Sans'?[^;\"]*")
+_NUMBER = re.compile(r"(?<![\w#])(-?\d+\.\d{3,})")
+
+
+def inline_svg(svg: str, *, name: str, size: Size, alt: str) -> Html:
+    """matplotlib's ``svg`` as an element of a page: named by ``alt``, coloured by the theme, with ids of its own.
+
+    Coordinates are rounded to hundredths of a pixel, which halves the size of a page.
+    """
+    box = _VIEW_BOX.search(svg)
+    if box is None:
+        raise ValueError(f"figure {name}: an SVG without a viewBox")
+    body = _PROLOGUE.sub("", svg, count=1)
+    for noise in (_METADATA, _COMMENT, _STYLE, _NO_ROTATION):
+        body = noise.sub("", body)
+    used = set(_REFERENCE.findall(body))
+    prefix = f"{name}-{size.name}-"
+    body = _ID.sub(lambda m: f' id="{prefix}{m[1]}"' if m[1] in used else "", body)
+    body = _REFERENCE.sub(lambda m: m[0].replace(f"#{m[1]}", f"#{prefix}{m[1]}"), body).replace("xlink:href", "href")
+    body = _FONT.sub(lambda m: f"font-size: {m[1].split()[-1]}" if m[1].strip() else "font-style: normal", body)
+    body = _NUMBER.sub(lambda m: f"{float(m[1]):.2f}".rstrip("0").rstrip("."), body)
+    for colour in Colour:
+        body = body.replace(colour.value, colour.css)
+    return Html(
+        f'<svg class="{size.name}" viewBox="{box[1]}" role="img" aria-label="{html_text(alt)}" '
+        f'xmlns="http://www.w3.org/2000/svg">{body.strip()}'
+    )

@@ -1,0 +1,180 @@
+"""The report from evidence to pages: generate the static source, render it, check what came out, put it in place.
+
+Decides the order of these steps and the files of a built report.  A report that fails a check is not put in place: the
+one before it stays.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from universal_neurons.errors import UserError
+from universal_neurons.evidence.ledger import Ledger
+from universal_neurons.evidence.record import RECORDS, VERDICTS, ClaimSummary
+from universal_neurons.render import pages
+from universal_neurons.render.checks import check_pages, script_hash
+from universal_neurons.render.deviations import deviations
+from universal_neurons.render.engines import Engine, available_engine, render
+from universal_neurons.render.evidence_log import check_artifacts, read_claims
+from universal_neurons.render.results import Results, Study, published_table_one, results
+from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, stray_digits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from universal_neurons.render.figures import Figure
+    from universal_neurons.render.grids import Grid
+
+PAGES = ("index", "claims", "methods")
+COPIED = ("_quarto.yml", "page.html", "crossref.lua", "references.bib")
+DATA = "data"
+SOURCE = "source"
+
+
+class ReportMisplaced(UserError):  # noqa: N818  named after what is wrong, as all our exceptions are
+    """The report cannot be built here: its sources are missing, or something else is where it should go."""
+
+
+def build_report(
+    study: Study,
+    *,
+    root: Path,
+    output: Path,
+    verdicts: Path | None = None,
+    engine: Engine | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Build the report of ``study`` into the folder ``output`` and return its first page.
+
+    ``root`` is the checkout with ``report/``; ``verdicts`` the folder of the evidence log (default: where the claims
+    were last run), or a file in it.  ``engine`` is Quarto where installed; if its pages fail a check, pandoc builds
+    them and ``say`` gets one line.  The folder holds ``index.html``, ``claims.html``, ``methods.html``, ``data/`` and
+    the generated ``source/``, and is replaced as a whole.
+
+    Raises the study's ArtifactMissing, EvidenceUnusable, TemplateWrong, RenderingFailed, ReportBroken,
+    ReportMisplaced: each a UserError, and ``output`` is left as it was.
+    """
+    _check_places(root, output)
+    folder = verdicts or default_evidence(root, study.suite.name)
+    claims = read_claims(folder, suite=study.suite.name)
+    found = results(study, published_table_one(root))
+    drawn = pages.figures(found)
+    provenance = pages.Provenance.of(study)
+    check_artifacts(claims, set(provenance.artifacts["digest"]))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".report-", dir=output.parent) as scratch:
+        built = Path(scratch) / "report"
+        texts = page_texts(root, found, claims, drawn, provenance)
+        write_source(built, root / "report", texts, data_files(found, drawn, provenance))
+        _copy_evidence(folder, built / DATA)
+        _render(built, {claim.claim: claim.verdict.value for claim in claims}, engine=engine, say=say)
+        _put_in_place(built, output)
+    return output / "index.html"
+
+
+def default_evidence(root: Path, suite: str) -> Path:
+    """Where the claims of a suite leave their evidence log."""
+    return root / ".universal-neurons" / "evidence" / suite
+
+
+def data_files(found: Results, drawn: Sequence[Figure], provenance: pages.Provenance) -> dict[str, Grid]:
+    """The tables that lie beside the report as CSV, by file name."""
+    figures = {figure.csv_name: figure.data for figure in drawn}
+    return {**figures, f"{DATA}/table-one.csv": pages.table_one_grid(found), **provenance.grids()}
+
+
+def page_texts(
+    root: Path,
+    found: Results,
+    claims: Sequence[ClaimSummary],
+    drawn: Sequence[Figure],
+    provenance: pages.Provenance,
+) -> dict[str, str]:
+    """The pages as Quarto Markdown, by name; raises TemplateWrong with file and line."""
+    folder = root / "report"
+    stray = stray_digits(folder)
+    if stray:
+        raise TemplateWrong(f"{stray[0]}: a template states a number; expected an expression over the evidence")
+    values = {
+        "index": pages.index_page(found, claims, drawn, claims_left_out(root, found.suite.name, claims)),
+        "claims": pages.claims_page(claims),
+        "methods": pages.methods_page(found, deviations(), provenance),
+    }
+    return {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
+
+
+def claims_left_out(root: Path, suite: str, claims: Sequence[ClaimSummary]) -> list[str]:
+    """The claims that have an accepted verdict on the suite but were not part of the run."""
+    ledger = Ledger.read(root / "fixtures" / "verdicts" / f"{suite}.toml")
+    judged = {claim.claim for claim in claims}
+    return [claim for claim in ledger.claims if claim not in judged]
+
+
+def write_source(built: Path, templates: Path, texts: Mapping[str, str], data: Mapping[str, Grid]) -> None:
+    """The static Quarto project and the data files of a report."""
+    source = built / SOURCE
+    source.mkdir(parents=True)
+    (built / DATA).mkdir()
+    for name in COPIED:
+        shutil.copyfile(templates / name, source / name)
+    (source / "head.html").write_text(page_head(templates), encoding="utf-8", newline="\n")
+    for name, text in texts.items():
+        (source / f"{name}.qmd").write_text(text, encoding="utf-8", newline="\n")
+    for name, grid in data.items():
+        (built / name).write_text(grid.csv(), encoding="utf-8", newline="\n")
+
+
+def page_head(templates: Path) -> str:
+    """Style, script and the policy under which a page makes no request and runs no script but this one."""
+    style = (templates / "theme.css").read_text(encoding="utf-8")
+    script = "\n" + (templates / "theme.js").read_text(encoding="utf-8")
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"script-src {script_hash(script)}"
+    )
+    return (
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"<style>\n{style}</style>\n<script>{script}</script>\n"
+    )
+
+
+def _render(built: Path, verdicts: Mapping[str, str], *, engine: Engine | None, say: Callable[[str], None]) -> None:
+    chosen = engine or available_engine()
+    try:
+        render(built / SOURCE, PAGES, built, engine=chosen)
+        check_pages(built, verdicts)
+    except UserError as wrong:
+        # Quarto's output differs between its versions; a reader with Quarto must not be worse off than one without.
+        if chosen == "pandoc" or engine is not None:
+            raise
+        say(f"quarto did not give sound pages, pandoc builds them instead ({str(wrong).splitlines()[0]})")
+        render(built / SOURCE, PAGES, built, engine="pandoc")
+        check_pages(built, verdicts)
+
+
+def _copy_evidence(evidence: Path, target: Path) -> None:
+    folder = evidence if evidence.is_dir() else evidence.parent
+    for name in (RECORDS, VERDICTS):
+        shutil.copyfile(folder / name, target / name)
+
+
+def _check_places(root: Path, output: Path) -> None:
+    for name in (*COPIED, *(f"{page}.qmd{SUFFIX}" for page in PAGES)):
+        if not (root / "report" / name).is_file():
+            raise ReportMisplaced(
+                f"{root / 'report' / name}: missing; the report is built in a checkout of the project"
+            )
+    if output.exists() and any(output.iterdir()) and not (output / SOURCE / "_quarto.yml").is_file():
+        raise ReportMisplaced(f"{output}: holds something that is not a report; name another folder or empty this one")
+
+
+def _put_in_place(built: Path, output: Path) -> None:
+    """Replace ``output`` by ``built``; both lie in one folder, so each step is a rename."""
+    shutil.rmtree(built / SOURCE / "_pages", ignore_errors=True)
+    shutil.rmtree(built / SOURCE / ".quarto", ignore_errors=True)
+    if output.exists():
+        output.rename(built.parent / "replaced")
+    built.rename(output)

@@ -1,0 +1,178 @@
+"""What claims and the report read: a suite's tables, without a line of computation.
+
+A study opens in a second and imports no torch.  What is absent raises ArtifactMissing with the command that computes
+it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+
+from universal_neurons.errors import UserError
+from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.workspace import (
+    NullKind,
+    Pair,
+    Progress,
+    Warn,
+    Workspace,
+    candidates_key,
+    corpus_ref,
+    open_workspace,
+    pairs_of,
+    read,
+    suite_keys,
+    universality_key,
+    with_excess,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from universal_neurons.artifacts.key import Key
+    from universal_neurons.artifacts.store import Artifact
+    from universal_neurons.ids import CorpusRef, ModelRef
+    from universal_neurons.inputs.suite import Checkpoint, Suite
+
+
+@dataclass
+class Study:
+    """Read access to what a suite computed: the ``study`` of every claim.
+
+    ``reads`` lists the digests of the artifacts read so far, in order, so that evidence can name what it rests on.
+    """
+
+    work: Workspace
+    reads: list[str] = field(default_factory=list)
+
+    @property
+    def suite(self) -> Suite:
+        """The suite as resolved (and perhaps narrowed)."""
+        return self.work.suite
+
+    @property
+    def root(self) -> Path:
+        """The project's root folder."""
+        return self.work.root
+
+    @property
+    def reference(self) -> str:
+        """The suite's reference model."""
+        return self.suite.zoo.reference
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """The trained checkpoints in order of training."""
+        return self.suite.checkpoints
+
+    @property
+    def untrained(self) -> Checkpoint | None:
+        """The checkpoint before the first step, where the suite has it."""
+        return self.suite.untrained
+
+    def partners(self, reference: str | None = None) -> tuple[str, ...]:
+        """The other models of the suite, in its order."""
+        return tuple(name for name in self.suite.zoo.models if name != (reference or self.reference))
+
+    def model(self, name: str, checkpoint: Checkpoint) -> ModelRef:
+        """The reference to one model's weights."""
+        return self.work.model(name, checkpoint.step)
+
+    def corpus(self) -> CorpusRef:
+        """The identity of the scored tokens."""
+        return corpus_ref(self.work)
+
+    def universality(self, *, partner: str, checkpoint: Checkpoint, reference: str | None = None) -> UniversalityTable:
+        """The universality table of one directed pair at one checkpoint; raises ArtifactMissing."""
+        return self.reference_tables(checkpoint=checkpoint, reference=reference).tables[partner]
+
+    def reference_tables(self, *, checkpoint: Checkpoint, reference: str | None = None) -> ReferenceTables:
+        """The tables of one reference against all its partners at one checkpoint; raises ArtifactMissing."""
+        x = self.model(reference or self.reference, checkpoint)
+        extra = self._read(candidates_key(self.work, x)).arrays
+        tables = {
+            pair.partner.name: self._table(pair, universality_key(self.work, pair), extra, place)
+            for place, pair in enumerate(pairs_of(self.work, x))
+        }
+        return ReferenceTables(reference=x.name, step=checkpoint.step, tables=tables)
+
+    def null(
+        self, *, partner: str, checkpoint: Checkpoint, kind: NullKind, reference: str | None = None
+    ) -> UniversalityTable:
+        """What a pair looks like where nothing is shared: ``untrained`` models, ``rotated`` against rotated
+        activations, or ``permuted`` tokens.  Null tables have no candidates: their interval has no width."""
+        if kind == "untrained":
+            if self.untrained is None:
+                raise UserError(
+                    f"suite {self.suite.name}: has no untrained checkpoint, so there is no null of that kind"
+                )
+            return self.universality(partner=partner, checkpoint=self.untrained, reference=reference)
+        pair = Pair(self.model(reference or self.reference, checkpoint), self.model(partner, checkpoint))
+        blocks, draws = self.suite.universality.blocks, self.suite.universality.draws
+        nothing = {
+            "neuron": np.empty(0, dtype=np.int32),
+            "influence": np.empty((1, blocks, 0), dtype=np.float32),
+            "draws": np.empty((1, draws, 0), dtype=np.float32),
+        }
+        return self._table(pair, universality_key(self.work, pair, f"null-{kind}"), nothing, 0)
+
+    def training_log(self) -> pd.DataFrame:
+        """One row per logged training step of each model: model, step, tokens, loss, held_out_loss, seconds, device."""
+        return pd.DataFrame(self.work.zoo.training_log())
+
+    def provenance(self) -> pd.DataFrame:
+        """One row per artifact of the suite that is there: stage, digest, origin, device, seconds, peak memory."""
+        rows = [
+            {"stage": k.stage, "digest": k.digest, "origin": found.origin, **found.provenance.as_dict()}
+            for k in suite_keys(self.work)
+            if (found := self.work.store.read(k)) is not None
+        ]
+        return pd.DataFrame(rows)
+
+    def _table(self, pair: Pair, key: Key, candidates: Mapping[str, Any], place: int) -> UniversalityTable:
+        spec = self.suite.resampling
+        return UniversalityTable(
+            reference=pair.reference.name,
+            partner=pair.partner.name,
+            step=pair.reference.step,
+            frame=with_excess(self._read(key).table),
+            candidates=candidates["neuron"],
+            influence=candidates["influence"][place],
+            draws=candidates["draws"][place],
+            resampling=Resampling(resamples=spec.resamples, level=spec.level, seed=spec.seed),
+        )
+
+    def _read(self, key: Key) -> Artifact:
+        if key.digest not in self.work.cache:
+            self.work.cache[key.digest] = read(self.work, key)
+        self.reads.append(key.digest)
+        return cast("Artifact", self.work.cache[key.digest])
+
+
+def open_study(
+    suite: str,
+    *,
+    root: Path | None = None,
+    store: Path | None = None,
+    recompute: bool = False,
+    warn: Warn = print,
+    progress: Progress | None = None,
+) -> Study:
+    """The study of a suite from the working store and the shipped evidence.
+
+    With ``recompute`` everything is computed again from the weights first, and nothing else is read: a recomputation
+    that was killed goes on, one that was finished begins anew.
+    """
+    work = open_workspace(
+        suite, root=root, store=store, recompute=recompute, local=recompute, warn=warn, progress=progress
+    )
+    if recompute:
+        from universal_neurons.pipeline import recomputed
+
+        recomputed(work)
+    return Study(work)

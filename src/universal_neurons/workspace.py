@@ -1,0 +1,302 @@
+"""A suite's workspace: what its stages read from and write to, and what every artifact is called.
+
+This module decides the keys.  It reads manifests and the store and computes nothing, so that judging shipped evidence
+starts in a second; what computes is in :mod:`universal_neurons.pipeline`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+
+from universal_neurons.artifacts.key import Key
+from universal_neurons.artifacts.store import Artifact, Store
+from universal_neurons.errors import ArtifactMissing
+from universal_neurons.ids import CorpusRef, ModelRef
+from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
+from universal_neurons.inputs.suite import Suite, load_suite, project_root
+from universal_neurons.inputs.zoo import Zoo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+NullKind = Literal["untrained", "rotated", "permuted"]
+Warn = Callable[[str], None]
+
+TOKENS_VERSION = 1
+UNIVERSALITY_VERSION = 1
+CANDIDATES_VERSION = 1
+WORK_FOLDER = ".universal-neurons"
+
+
+class Progress(Protocol):
+    """How a long computation says how far it is; the command line draws it, tests count it."""
+
+    def start(self, title: str, total: int) -> None:
+        """A task of ``total`` steps begins."""
+
+    def advance(self, steps: int = 1) -> None:
+        """``steps`` more of the current task are done."""
+
+    def finish(self) -> None:
+        """The current task is done."""
+
+
+class Silence:
+    """Progress that nobody sees."""
+
+    def start(self, title: str, total: int) -> None:
+        """Say nothing."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Say nothing."""
+
+    def finish(self) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A directed pair of models at one training step: ``reference``'s neurons look for partners in ``partner``."""
+
+    reference: ModelRef
+    partner: ModelRef
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A suite with everything that its stages read from and write to.
+
+    ``local`` says what the keys name: the corpus and the untrained weights as they were published (False: nothing is
+    read but manifests, so shipped evidence is found on any machine) or as this machine really has them (True).
+    """
+
+    suite: Suite
+    root: Path
+    store: Store
+    zoo: Zoo
+    warn: Warn = print
+    progress: Progress = field(default_factory=Silence)
+    local: bool = False
+    cache: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def model(self, name: str, step: int) -> ModelRef:
+        """The reference to model ``name`` of the suite's zoo at ``step``."""
+        found = self.cache.get((name, step))
+        if found is None:
+            found = self.zoo.local_ref(name, step, warn=self.warn) if self.local else self.zoo.ref(name, step)
+            self.cache[name, step] = found
+        return cast("ModelRef", found)
+
+    def models(self, step: int) -> tuple[ModelRef, ...]:
+        """The references to all models of the suite at ``step``."""
+        return tuple(self.model(name, step) for name in self.suite.zoo.models)
+
+    def pairs(self, step: int) -> tuple[Pair, ...]:
+        """All directed pairs of the suite's models at ``step``."""
+        return tuple(Pair(x, y) for x, y in permutations(self.models(step), 2))
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Every step that is computed, the untrained one first."""
+        untrained = self.suite.untrained
+        return (*([] if untrained is None else [untrained.step]), *(c.step for c in self.suite.checkpoints))
+
+
+def corpus_fingerprint(work: Workspace) -> str:
+    """The fingerprint of the corpus that the keys name; one warning line if this machine's is not the shipped one."""
+    shipped = CorpusManifest.read(work.root / "fixtures" / "corpora" / f"{work.suite.corpus.recipe}.json")
+    if not work.local:
+        return shipped.fingerprint
+    if "fingerprint" not in work.cache:
+        here = corpus_recipe(work).manifest()
+        difference = shipped.difference(here)
+        if difference is not None:
+            work.warn(f"{difference}; results get keys of their own and are not compared with the shipped ones")
+        work.cache["fingerprint"] = here.fingerprint
+    return str(work.cache["fingerprint"])
+
+
+def corpus_recipe(work: Workspace) -> CorpusRecipe:
+    """Which distributions make up the suite's corpus."""
+    return CorpusRecipe.read(work.root / "fixtures" / "corpora" / f"{work.suite.corpus.recipe}.toml")
+
+
+def corpus_key(work: Workspace, stage: str) -> Key:
+    """The key of the token set: of its identity (stage ``corpus``) or of the tokens themselves (``tokens``)."""
+    spec = work.suite.corpus
+    return Key(
+        stage=stage,
+        version=TOKENS_VERSION,
+        parameters={
+            "recipe": spec.recipe,
+            "split": "held-out",
+            "tokens": spec.tokens,
+            "row_length": spec.row_length,
+            "mask": spec.mask.value,
+            "seed": spec.seed,
+        },
+        inputs={"corpus": corpus_fingerprint(work), "tokenizer": work.zoo.tokenizer_digest},
+    )
+
+
+def corpus_ref(work: Workspace) -> CorpusRef:
+    """The identity of the suite's token set, which is all that evidence knows of the text; raises ArtifactMissing."""
+    if "corpus" not in work.cache:
+        work.cache["corpus"] = corpus_ref_from(read(work, corpus_key(work, "corpus")).document)
+    return cast("CorpusRef", work.cache["corpus"])
+
+
+def corpus_ref_from(record: Mapping[str, Any]) -> CorpusRef:
+    """The reference inside the record of a token set."""
+    return CorpusRef(**record["ref"])
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+def universality_key(work: Workspace, pair: Pair, stage: str = "universality") -> Key:
+    """The key of one table of a pair (or, by another ``stage``, of its null or its draws): what changes its numbers."""
+    spec = work.suite.universality
+    return Key(
+        stage=stage,
+        version=UNIVERSALITY_VERSION,
+        parameters={
+            "reference": pair.reference.name,
+            "partner": pair.partner.name,
+            "rotation": spec.rotation,
+            "draws": spec.draws,
+            "half_draws": spec.half_draws,
+            "seed": spec.seed,
+            "top_k": spec.top_k,
+            "blocks": spec.blocks,
+            "dtype": "float32",
+        },
+        inputs={
+            "reference": pair.reference.digest,
+            "partner": pair.partner.digest,
+            "tokens": corpus_ref(work).sha256,
+        },
+    )
+
+
+def candidates_key(work: Workspace, reference: ModelRef) -> Key:
+    """The key of the block influences of one reference's candidates; the tables that select them are its inputs."""
+    tables = {pair.partner.name: universality_key(work, pair).digest for pair in pairs_of(work, reference)}
+    return Key(
+        stage="candidates",
+        version=CANDIDATES_VERSION,
+        parameters={"floor": work.suite.universality.floor},
+        inputs=tables,
+    )
+
+
+def suite_keys(work: Workspace) -> tuple[Key, ...]:
+    """The key of every artifact that judging the suite reads, in the order in which they are computed."""
+    keys = [corpus_key(work, "corpus")]
+    for step in work.steps:
+        keys += table_keys(work, step).values()
+        keys += null_keys(work, step).values()
+        keys += [candidates_key(work, ref) for ref in work.models(step)]
+    return tuple(keys)
+
+
+def table_keys(work: Workspace, step: int) -> dict[Pair, Key]:
+    """The universality tables of one step."""
+    return {pair: universality_key(work, pair) for pair in work.pairs(step)}
+
+
+def draws_key(work: Workspace, pair: Pair) -> Key:
+    """The baseline of every neuron in every rotation draw: made with the table, needed until candidates are chosen."""
+    return universality_key(work, pair, "baseline-draws")
+
+
+def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
+    """The null tables of one step: the suite's reference against each partner; untrained models are a null themselves."""
+    if work.suite.untrained is not None and step == work.suite.untrained.step:
+        return {}
+    own = [pair for pair in work.pairs(step) if pair.reference.name == work.suite.zoo.reference]
+    kinds: tuple[NullKind, ...] = ("rotated", "permuted")
+    return {(pair, kind): universality_key(work, pair, f"null-{kind}") for pair in own for kind in kinds}
+
+
+def pairs_of(work: Workspace, reference: ModelRef) -> list[Pair]:
+    """The directed pairs of one reference with all its partners."""
+    return [pair for pair in work.pairs(reference.step) if pair.reference == reference]
+
+
+def read(work: Workspace, key: Key) -> Artifact:
+    """The verified artifact of ``key``; raises ArtifactMissing."""
+    found = work.store.read(key)
+    if found is None:
+        raise missing(work, key)
+    return found
+
+
+def with_excess(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with its excess columns, correlation minus baseline, for the whole and for each half."""
+    return frame.assign(
+        excess=frame["correlation"] - frame["baseline"],
+        excess_half_a=frame["correlation_half_a"] - frame["baseline_half_a"],
+        excess_half_b=frame["correlation_half_b"] - frame["baseline_half_b"],
+    )
+
+
+def missing(work: Workspace, key: Key) -> ArtifactMissing:
+    """The error that says which artifact is absent and which command computes it."""
+    command = f"universal-neurons compute --suite {work.suite.name}"
+    names = ", ".join(f"{k} {v}" for k, v in key.parameters.items() if k in ("reference", "partner"))
+    return ArtifactMissing(f"{key.stage} ({names or key.digest[:12]}): not computed; run: {command}", command=command)
+
+
+def open_workspace(
+    suite: str,
+    *,
+    root: Path | None = None,
+    store: Path | None = None,
+    recompute: bool = False,
+    local: bool = False,
+    warn: Warn = print,
+    progress: Progress | None = None,
+    narrowing: Mapping[str, Any] | None = None,
+) -> Workspace:
+    """The workspace of a suite; raises UserError for an unknown suite, a bad suite file or a damaged zoo.
+
+    ``recompute`` leaves the shipped evidence out and, unless ``store`` names one, uses a working store of its own, so
+    that nothing that was computed before can answer.
+    """
+    here = root or project_root()
+    resolved = load_suite(suite, here)
+    if narrowing:
+        resolved = resolved.narrowed(**narrowing)
+    working = store or here / WORK_FOLDER / ("recomputed" if recompute else "store")
+    shipped = [] if recompute else [here / "fixtures" / "evidence"]
+    return Workspace(
+        suite=resolved,
+        root=here,
+        store=Store(working, shipped, warn=warn),
+        zoo=Zoo.open(resolved.zoo_folder(here)),
+        warn=warn,
+        progress=progress or Silence(),
+        local=local,
+    )
+
+
+def describe(key: Key) -> str:
+    """What an artifact is about, in a few words: ``a against b`` or the candidates' partners."""
+    parameters = key.parameters
+    if "reference" in parameters:
+        return f"{parameters['reference']} against {parameters['partner']}"
+    if "tokens" in parameters:
+        return f"{parameters['tokens']} tokens of {parameters['recipe']}"
+    return f"partners {', '.join(sorted(key.inputs))}"
+
+
+def where(work: Workspace, key: Key) -> str:
+    """The store that has the artifact, or ``absent``."""
+    found = work.store.read(key)
+    return "absent" if found is None else found.origin.value

@@ -1,0 +1,131 @@
+"""The stream gives the model's post-GELU activations at the scored tokens, whatever the batches."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from universal_neurons.core.activations import layer_widths, mlp_activations, row_blocks, stream
+
+LAYERS, WIDTH, ROWS, POSITIONS = 3, 20, 7, 9
+
+
+def language_model() -> Any:
+    config = GPT2Config(
+        vocab_size=31,
+        n_positions=POSITIONS,
+        n_embd=16,
+        n_layer=LAYERS,
+        n_head=2,
+        n_inner=WIDTH,
+        bos_token_id=30,
+        eos_token_id=30,
+        use_cache=False,
+    )
+    model: Any = GPT2LMHeadModel(config)
+    model.eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for _, parameter in sorted(model.named_parameters()):
+            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def bridged(model: Any) -> Any:
+    return build_bridge_from_module(model, architecture="GPT2LMHeadModel", hf_config=model.config)
+
+
+@pytest.fixture(scope="module")
+def rows() -> Tensor:
+    return torch.randint(31, (ROWS, POSITIONS), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def bridge() -> Any:
+    return bridged(language_model())
+
+
+@pytest.fixture(scope="module")
+def expected(rows: Tensor) -> Tensor:
+    """What enters every down projection of the Hugging Face model, before any bridge touches it."""
+    model = language_model()
+    caught: list[Tensor] = []
+
+    def catch(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        caught.append(inputs[0])
+
+    for block in model.transformer.h:
+        block.mlp.c_proj.register_forward_pre_hook(catch)
+    with torch.no_grad():
+        model(rows)
+    return torch.cat(caught, dim=-1)
+
+
+def test_activations_are_what_enters_the_down_projection(bridge: Any, rows: Tensor, expected: Tensor) -> None:
+    found = mlp_activations(bridge, rows)
+    assert found.shape == (ROWS, POSITIONS, LAYERS * WIDTH)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert found.dtype == torch.float32
+    assert not found.requires_grad
+
+
+def test_the_forward_pass_ends_before_the_unembedding(bridge: Any, rows: Tensor) -> None:
+    calls: list[str] = []
+    handle = bridge.unembed.register_forward_hook(lambda *_: calls.append("unembed"))
+    try:
+        mlp_activations(bridge, rows)
+        assert calls == []
+        bridge(rows)
+        assert calls == ["unembed"]
+    finally:
+        handle.remove()
+
+
+def test_the_hooks_are_gone_after_the_pass(bridge: Any, rows: Tensor) -> None:
+    mlp_activations(bridge, rows)
+    assert all(not block.mlp.hook_post.fwd_hooks for block in bridge.blocks)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 3, 100])
+def test_the_stream_is_the_scored_tokens_in_order(bridge: Any, rows: Tensor, expected: Tensor, batch_rows: int) -> None:
+    mask = torch.rand(ROWS, POSITIONS, generator=torch.Generator().manual_seed(2)) < 0.6
+    mask[3:6] = False
+    batches = list(stream(bridge, rows, mask, batch_rows=batch_rows))
+    assert all(len(batch) for batch in batches)
+    torch.testing.assert_close(torch.cat([b.values for b in batches]), expected[mask], rtol=0, atol=1e-5)
+    assert torch.equal(torch.cat([b.row for b in batches]), mask.nonzero()[:, 0])
+
+
+def test_rows_may_be_arrays_of_short_integers(bridge: Any, rows: Tensor, expected: Tensor) -> None:
+    mask = torch.ones(ROWS, POSITIONS, dtype=torch.bool)
+    (batch,) = stream(bridge, rows.numpy().astype("uint16"), mask.numpy(), batch_rows=ROWS)
+    torch.testing.assert_close(batch.values, expected[mask], rtol=0, atol=1e-5)
+
+
+def test_half_precision_weights_give_float32_activations(rows: Tensor, expected: Tensor) -> None:
+    found = mlp_activations(bridged(language_model().to(torch.bfloat16)), rows)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.5)
+
+
+def test_no_scored_token_and_other_shapes_are_refused(bridge: Any, rows: Tensor) -> None:
+    for mask in (torch.zeros(ROWS, POSITIONS, dtype=torch.bool), torch.ones(ROWS, 2, dtype=torch.bool)):
+        with pytest.raises(ValueError, match="no token is scored"):
+            next(stream(bridge, rows, mask, batch_rows=2))
+
+
+def test_the_layers_of_a_model_are_as_wide_as_its_mlps(bridge: Any) -> None:
+    assert layer_widths(bridge) == (WIDTH,) * LAYERS
+
+
+def test_blocks_are_contiguous_and_of_nearly_one_size() -> None:
+    block = row_blocks(torch.arange(23), rows=23, blocks=5)
+    assert torch.equal(block, block.sort().values)
+    sizes = torch.bincount(block)
+    assert len(sizes) == 5
+    assert int(sizes.max() - sizes.min()) <= 1
+    with pytest.raises(ValueError, match="3 rows cannot be cut into 4 blocks"):
+        row_blocks(torch.arange(3), rows=3, blocks=4)

@@ -1,0 +1,63 @@
+"""The float32 kernel is chosen by its measured error, and the setting of before comes back."""
+
+from typing import get_args
+
+import pytest
+import torch
+
+from universal_neurons.core import matmul
+from universal_neurons.core.matmul import (
+    CORRELATION_TOLERANCE,
+    Precision,
+    checked_precision,
+    fastest_checked_precision,
+    matmul_precision,
+    product_error,
+)
+
+
+def test_the_default_kernel_of_this_machine_is_within_the_stated_bound() -> None:
+    assert 0 < product_error("highest", tokens=512, width=64) <= CORRELATION_TOLERANCE
+
+
+def test_the_chosen_kernel_is_within_its_tolerance_or_the_default() -> None:
+    chosen = checked_precision(tokens=512, width=64)
+    assert chosen == "highest" or product_error(chosen, tokens=512, width=64) <= CORRELATION_TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("errors", "chosen"),
+    [
+        ({"medium": 1e-8, "high": 1e-8, "highest": 1e-8}, "medium"),
+        ({"medium": 7e-4, "high": 1e-8, "highest": 1e-8}, "high"),
+        ({"medium": 7e-4, "high": 1e-5, "highest": 1e-8}, "highest"),
+        ({"medium": 7e-4, "high": 1e-5, "highest": 1e-6}, "highest"),
+    ],
+)
+def test_a_kernel_that_rounds_too_much_is_passed_over(
+    errors: dict[Precision, float], chosen: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(precision: Precision, **_: object) -> float:
+        return errors[precision]
+
+    monkeypatch.setattr(matmul, "product_error", measured)
+    with fastest_checked_precision() as precision:
+        assert precision == chosen
+
+
+def test_the_error_of_rounding_to_bfloat16_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    product = torch.Tensor.__matmul__
+
+    def rounded(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return product(a, b) if a.dtype == torch.float64 else product(a.bfloat16().float(), b.bfloat16().float())
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+    assert product_error("highest", tokens=512, width=64) > 10 * CORRELATION_TOLERANCE
+
+
+@pytest.mark.parametrize("before", get_args(Precision))
+def test_the_setting_of_before_comes_back_even_after_an_error(before: Precision) -> None:
+    with matmul_precision(before):
+        with pytest.raises(RuntimeError, match="boom"), matmul_precision("high"):
+            raise RuntimeError("boom")
+        assert torch.get_float32_matmul_precision() == before

@@ -1,0 +1,255 @@
+"""Streamed, merged and transposed moments are those of the whole data, and constants are told apart exactly."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.core.oracle import X_WIDTHS, Y_WIDTHS, activations, correlation
+from universal_neurons.core.moments import (
+    CrossMoments,
+    NeuronMoments,
+    NonFiniteActivationError,
+    PairwiseAccumulator,
+    column_means,
+    cross_moments,
+    layer_slices,
+)
+from universal_neurons.core.nulls import permuted
+
+TOKENS = 700
+
+
+def pair(offset: float = 0.0, tokens: int = TOKENS) -> tuple[Tensor, Tensor]:
+    x = activations(tokens, X_WIDTHS, seed=1, offset=offset)
+    y = activations(tokens, Y_WIDTHS, seed=2, offset=offset)
+    y[:, 3] = x[:, 7] + 0.3 * y[:, 3]
+    return x, y
+
+
+def moments(x: Tensor, y: Tensor) -> CrossMoments:
+    return cross_moments(x, y, x_widths=X_WIDTHS, y_widths=Y_WIDTHS)
+
+
+def assert_same(a: CrossMoments, b: CrossMoments, tolerance: float = 1e-6) -> None:
+    """Equal counts, and means and (co)moments equal in units of one standard deviation."""
+    assert a.count == b.count
+    torch.testing.assert_close(a.correlation(), b.correlation(), rtol=0, atol=tolerance, equal_nan=True)
+    for left, right in ((a.x, b.x), (a.y, b.y)):
+        assert left.widths == right.widths
+        torch.testing.assert_close(left.mean / left.sd, right.mean / left.sd, rtol=1e-7, atol=tolerance, equal_nan=True)
+        torch.testing.assert_close(left.m2, right.m2, rtol=tolerance, atol=0)
+        for s, t in zip(left.layers, right.layers, strict=True):
+            torch.testing.assert_close(s, t, rtol=tolerance, atol=tolerance * float(s.diagonal().max()))
+
+
+# At 1e5 the float32 mean of a chunk is off by up to 0.004 standard deviations, which must not enter as variance.
+@pytest.mark.parametrize("offset", [0.0, 1.0, 1e3, 1e5])
+def test_correlations_are_those_of_the_dense_float64_oracle(offset: float) -> None:
+    x, y = pair(offset)
+    torch.testing.assert_close(moments(x, y).correlation(), correlation(x, y), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 64, 300])
+@pytest.mark.parametrize("accumulate", [torch.float64, torch.float32])
+def test_the_size_of_the_chunks_does_not_matter(chunk: int, accumulate: torch.dtype) -> None:
+    x, y = pair(1e3)
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=chunk, accumulate=accumulate)
+    accumulator.add([x, y], torch.zeros(TOKENS, dtype=torch.int64))
+    result = accumulator.cross(0, 1)[0].correlation()
+    torch.testing.assert_close(result, correlation(x, y), rtol=0, atol=1e-6)
+
+
+def test_a_trend_across_chunks_is_not_lost_with_their_means() -> None:
+    x, y = pair()
+    trend = torch.linspace(-50, 50, TOKENS)[:, None]
+    x, y = x + trend, y - trend
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=5)
+    accumulator.add([x, y], torch.zeros(TOKENS, dtype=torch.int64))
+    result = accumulator.cross(0, 1)[0].correlation()
+    torch.testing.assert_close(result, correlation(x, y), rtol=0, atol=1e-6)
+    assert float(result.max()) < -0.9
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sets(st.integers(0, TOKENS), max_size=6), st.permutations(range(7)))
+def test_any_split_merged_in_any_order_is_the_whole(cuts: set[int], order: list[int]) -> None:
+    x, y = pair(1e3)
+    parts = [moments(x[a:b], y[a:b]) for a, b in pairwise(sorted({0, TOKENS, *cuts}))]
+    total = CrossMoments(
+        NeuronMoments.empty(X_WIDTHS), NeuronMoments.empty(Y_WIDTHS), torch.zeros(11, 16, dtype=torch.float64)
+    )
+    for k in order:
+        total = total + parts[k] if k < len(parts) else total
+    assert_same(total, moments(x, y))
+
+
+def test_halves_are_the_even_and_the_odd_blocks_and_add_up_to_the_whole() -> None:
+    x, y = pair()
+    block = torch.arange(TOKENS) * 7 // TOKENS
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64)
+    for start in range(0, TOKENS, 90):
+        part = slice(start, start + 90)
+        accumulator.add([x[part], y[part]], block[part])
+    half_a, half_b = accumulator.cross(0, 1)
+    even = block % 2 == 0
+    assert_same(half_a, moments(x[even], y[even]))
+    assert_same(half_b, moments(x[~even], y[~even]))
+    assert_same(half_a + half_b, moments(x, y))
+
+
+def test_three_models_feed_three_pairs_from_one_stream() -> None:
+    x, y = pair()
+    z = activations(TOKENS, (3, 3), seed=3)
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS, (3, 3)], chunk_tokens=128)
+    accumulator.add([x, y, z], torch.zeros(TOKENS, dtype=torch.int64))
+    models = (x, y, z)
+    assert accumulator.pairs == ((0, 1), (0, 2), (1, 2))
+    for i, j in ((0, 1), (0, 2), (1, 2), (2, 0)):
+        found = accumulator.cross(i, j)[0].correlation()
+        torch.testing.assert_close(found, correlation(models[i], models[j]), rtol=0, atol=1e-6)
+
+
+def test_only_the_wanted_pairs_are_there() -> None:
+    accumulator = PairwiseAccumulator([(2,), (3,), (4,)], pairs=[(0, 2)])
+    x = [torch.randn(9, n, generator=torch.Generator().manual_seed(n)) for n in (2, 3, 4)]
+    accumulator.add(x, torch.zeros(9, dtype=torch.int64))
+    torch.testing.assert_close(accumulator.cross(0, 2)[0].correlation(), correlation(x[0], x[2]), rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="was not accumulated"):
+        accumulator.cross(0, 1)
+
+
+def test_reading_the_moments_does_not_disturb_the_stream() -> None:
+    x, y = pair()
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=50)
+    block = torch.zeros(TOKENS, dtype=torch.int64)
+    accumulator.add([x[:333], y[:333]], block[:333])
+    early = accumulator.cross(0, 1)[0]
+    accumulator.add([x[333:], y[333:]], block[333:])
+    assert_same(early, moments(x[:333], y[:333]))
+    assert_same(accumulator.cross(0, 1)[0], moments(x, y))
+
+
+def test_swapped_models_are_the_transpose() -> None:
+    x, y = pair()
+    swapped = cross_moments(y, x, x_widths=Y_WIDTHS, y_widths=X_WIDTHS)
+    assert_same(moments(x, y).transpose(), swapped)
+
+
+def test_the_order_of_the_tokens_does_not_matter_if_it_is_the_same_for_both() -> None:
+    x, y = pair(1e3)
+    order = torch.randperm(TOKENS, generator=torch.Generator().manual_seed(0))
+    assert_same(moments(x[order], y[order]), moments(x, y))
+
+
+def test_tokens_permuted_in_one_model_only_lose_their_partners() -> None:
+    x, y = pair()
+    assert float(moments(x, y).correlation()[7, 3]) > 0.9
+    shuffled = permuted(y, seed=0, model="y", batch=0)
+    assert float(moments(x, shuffled).correlation()[7, 3]) < 0.3
+    torch.testing.assert_close(correlation(shuffled, shuffled), correlation(y, y))
+    assert torch.equal(shuffled, permuted(y, seed=0, model="y", batch=0))
+    assert not torch.equal(shuffled, permuted(y, seed=0, model="y", batch=1))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_a_model_with_itself_has_ones_on_the_diagonal_and_nothing_above_one(offset: float) -> None:
+    x, _ = pair(offset)
+    own = cross_moments(x, x.clone(), x_widths=X_WIDTHS, y_widths=X_WIDTHS).correlation()
+    torch.testing.assert_close(own.diagonal(), torch.ones(11, dtype=torch.float64), rtol=0, atol=1e-6)
+    assert float(own.max()) <= 1
+
+
+def test_a_spread_below_the_float32_range_of_squares_is_not_a_constant() -> None:
+    x, y = pair()
+    x[:, 2] *= 1e-28
+    cross = moments(x, y)
+    assert cross.x.constant_count == 0
+    torch.testing.assert_close(cross.correlation(), correlation(x, y), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1 / 3, 1e3 + 0.7, 1e-30, 1e30])
+@pytest.mark.parametrize("chunk", [1, 7, 2048])
+def test_a_constant_neuron_is_exactly_nan_and_counted(value: float, chunk: int) -> None:
+    x, y = pair()
+    x[:, 2] = value
+    y[:, 5] = value
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=chunk)
+    for start in range(0, TOKENS, 99):
+        accumulator.add([x[start : start + 99], y[start : start + 99]], torch.arange(TOKENS)[start : start + 99] // 30)
+    half_a, half_b = accumulator.cross(0, 1)
+    for cross in (half_a, half_b, half_a + half_b):
+        missing = cross.correlation().isnan()
+        assert cross.x.constant_count == 1
+        assert cross.y.constant_count == 1
+        assert missing[2].all()
+        assert missing[:, 5].all()
+        assert int(missing.sum()) == 11 + 16 - 1
+
+
+def test_a_neuron_that_is_constant_in_each_half_but_not_in_the_whole_is_defined() -> None:
+    x, y = pair()
+    first = torch.arange(TOKENS) < 300
+    x[:, 2] = torch.where(first, 0.1, 0.2)
+    a, b = moments(x[first], y[first]), moments(x[~first], y[~first])
+    assert (a.x.constant_count, b.x.constant_count, (a + b).x.constant_count) == (1, 1, 0)
+    torch.testing.assert_close((a + b).correlation(), correlation(x, y), rtol=0, atol=1e-6)
+
+
+def test_one_token_has_no_correlation() -> None:
+    cross = moments(*pair(tokens=1))
+    assert cross.count == 1
+    assert cross.x.constant_count == 11
+    assert cross.correlation().isnan().all()
+
+
+def test_no_token_has_no_correlation_and_no_spread() -> None:
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS])
+    cross = accumulator.cross(0, 1)[1]
+    assert cross.count == 0
+    assert cross.correlation().isnan().all()
+    assert cross.x.sd.isnan().all()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_activations_that_are_not_finite_are_refused(bad: float) -> None:
+    x, y = pair()
+    y[13, 2] = bad
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS])
+    accumulator.add([x, y], torch.zeros(TOKENS, dtype=torch.int64))
+    with pytest.raises(NonFiniteActivationError, match="joint neuron 13"):
+        accumulator.cross(0, 1)
+
+
+def test_activations_of_other_shapes_are_refused() -> None:
+    x, y = pair()
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS])
+    with pytest.raises(ValueError, match=r"shapes \[\(700, 11\)\]; expected"):
+        accumulator.add([x], torch.zeros(TOKENS, dtype=torch.int64))
+    with pytest.raises(ValueError, match="expected"):
+        accumulator.add([x, y[1:]], torch.zeros(TOKENS, dtype=torch.int64))
+
+
+def test_moments_of_different_models_or_tokens_do_not_combine() -> None:
+    x, y = pair()
+    with pytest.raises(ValueError, match="different models"):
+        moments(x, y) + moments(x, y).transpose()
+    with pytest.raises(ValueError, match="cross moments of 700 and 699 tokens"):
+        CrossMoments(moments(x, y).x, moments(x[1:], y[1:]).y, torch.zeros(11, 16))
+
+
+def test_pairs_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="pairs"):
+        PairwiseAccumulator([(2,), (3,)], pairs=[(1, 0)])
+
+
+def test_the_mean_of_one_repeated_value_is_that_value() -> None:
+    values = torch.rand(50, generator=torch.Generator().manual_seed(0)).expand(1001, 50)
+    assert torch.equal(column_means(values).float(), values[0])
+
+
+def test_layers_lie_one_after_the_other() -> None:
+    assert layer_slices((2, 3)) == (slice(0, 2), slice(2, 5))

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+# Imported here once; pytester forgets what an inner run imports, and rich takes a while.
+import universal_neurons.progress  # noqa: F401
+from tests.harness.projects import Project
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+    # Every inner run would otherwise import the plugins of this environment again, for seconds each.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("UNIVERSAL_NEURONS_ROOT", raising=False)
+    # A subprocess runs in another folder, where a relative path to our sources leads nowhere.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    return Project(pytester)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness.worlds import claim_file
+from universal_neurons.evidence.record import EvidenceLog
+from universal_neurons.evidence.verdict import Verdict
+
+if TYPE_CHECKING:
+    from tests.harness.projects import Project
+
+pytest_plugins = ("pytester",)
+
+
+@pytest.mark.parametrize(
+    ("takes", "axes", "items"),
+    [
+        ("study", "{}", [""]),
+        ("study, partner", "{}", ["a-b", "a-c"]),
+        ("study, reference", "{}", ["a", "b", "c"]),
+        ("study, reference, partner", "{}", ["a-b", "a-c", "b-a", "b-c", "c-a", "c-b"]),
+        ("study, partner, reference", '{"partner": ("b",)}', ["a-b", "c-b"]),
+        ("study, checkpoint", "{}", ["25%", "50%", "100%"]),
+        ("study, checkpoint", '{"checkpoint": "first"}', ["25%"]),
+        ("study, checkpoint", '{"checkpoint": "last"}', ["100%"]),
+        ("study, checkpoint", '{"checkpoint": (1, "50 %")}', ["25%", "50%"]),
+        ("study, interval", "{}", ["25%-50%", "50%-100%"]),
+        ("study, interval", '{"interval": ((2, 4),)}', ["50%-100%"]),
+        ("study, threshold", "{}", ["0.4", "0.5"]),
+        ("study, partner, threshold=0.5", "{}", ["a-b", "a-c"]),
+        ("study, layer, threshold", '{"threshold": (0.5,)}', ["0.5-L0", "0.5-L1"]),
+        ("study, interval, partner", '{"partner": ("c",)}', ["a-c-25%-50%", "a-c-50%-100%"]),
+    ],
+)
+def test_arguments_named_after_axes_are_parametrised_from_the_suite(
+    project: Project, takes: str, axes: str, items: list[str]
+) -> None:
+    project.write(claim_file(takes=takes, options=f", axes={axes}"))
+    project.accept(N1=dict.fromkeys(items, "reproduced"))
+    project.run().assert_outcomes(passed=2 * len(items))
+    assert [r.item for r in project.records().values() if r.role == "claim"] == items
+
+
+def test_an_axis_that_is_empty_on_the_suite_is_not_evaluated(project: Project) -> None:
+    project.write(claim_file(takes="study, interval, partner"))
+    result = project.run("claims", "--suite", "tiny", "-rs")
+    result.assert_outcomes(skipped=2)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["SKIPPED * suite tiny has no partner, interval"])
+    records = list(EvidenceLog.read(project.root / ".universal-neurons" / "evidence" / "tiny"))
+    assert [record.verdict for record in records] == [Verdict.NOT_EVALUATED] * 2
+    assert records[0].reason == "skipped: suite tiny has no partner, interval"

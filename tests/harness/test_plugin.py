@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.harness.projects import Project, assert_refused
+from tests.harness.worlds import LOSE, claim_file
+from universal_neurons.evidence.ledger import Ledger
+from universal_neurons.evidence.record import EvidenceLog
+from universal_neurons.evidence.verdict import Verdict
+
+pytest_plugins = ("pytester",)
+
+
+def test_a_run_without_claims_does_nothing(project: Project) -> None:
+    project.pytester.makepyfile(
+        test_plain="import sys\ndef test_plain():\n    assert 'fake_world' not in sys.modules\n"
+    )
+    result = project.run("test_plain.py", "--suite", "nonexistent")
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+    assert "verdicts of suite" not in result.stdout.str()
+    assert not (project.root / ".universal-neurons").exists()
+
+
+def test_the_plugin_imports_neither_torch_nor_the_pipeline(project: Project) -> None:
+    script = (
+        "import sys, universal_neurons.harness.plugin\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'universal_neurons.pipeline', 'universal_neurons.core'}\n"
+        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
+    )
+    assert project.pytester.run(sys.executable, "-c", script).ret == 0
+
+
+def test_other_tests_keep_pytests_own_rules(project: Project) -> None:
+    project.pytester.makepyfile(test_plain="def test_plain():\n    return 1\n")
+    result = project.run("test_plain.py")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*PytestReturnNotNoneWarning*"])
+
+
+def test_items_are_selected_as_in_any_run(project: Project) -> None:
+    project.write(claim_file(takes="study, partner"), claim_file(id="N2", name="other"))
+    project.accept(N1={"a-b": "reproduced", "a-c": "reproduced"}, N2="reproduced")
+    for arguments, collected in (
+        (("claims", "-k", "N1"), 4),
+        (("claims", "-k", "a-b"), 2),
+        (("claims", "-m", "control"), 3),
+        (("claims", "-m", "claim(id='N2')"), 1),
+        (("claims/test_claims.py::test_few[a-c]",), 1),
+    ):
+        result = project.run(*arguments)
+        assert result.parseoutcomes()["passed"] == collected, arguments
+        assert result.ret == 0, arguments
+        assert len(project.records()) == collected, arguments
+        assert project.verdicts()["complete"] is False if project.verdicts()["claims"] else True
+
+
+def test_workers_report_to_one_log(project: Project) -> None:
+    project.write(
+        claim_file("study.share(partner, checkpoint.step)", takes="study, partner, checkpoint"),
+        claim_file("around(0.2)", id="N2", name="two"),
+        claim_file("1 / 0", id="N3", name="three"),
+    )
+    project.accept(
+        N1={f"a-{p}-{c}": "reproduced" for p in "bc" for c in ("25%", "50%", "100%")}, N2="refuted", N3="refuted"
+    )
+    result = project.run_workers()
+    result.assert_outcomes(passed=13, skipped=1, xfailed=1, failed=1)
+    assert result.ret == 1
+    assert len(list(EvidenceLog.read(project.evidence))) == 16
+    verdicts = project.verdicts()
+    assert verdicts["complete"] is True
+    assert {c["claim"]: c["verdict"] for c in verdicts["claims"]} == {
+        "N1": "not_evaluated",
+        "N2": "refuted",
+        "N3": "error",
+    }
+    assert verdicts["warnings"] == ["the corpus of this machine is another one"]
+
+
+def test_workers_update_and_lose_as_one_process_does(project: Project) -> None:
+    project.write(claim_file(takes="study, partner"))
+    project.accept(N9="reproduced")
+    assert project.run_workers("-k", "a-b", "--update-verdicts").ret == 1
+    assert Ledger.read(project.ledger).claims == {"N1": {"a-b": Verdict.REPRODUCED}, "N9": {"": Verdict.REPRODUCED}}
+    assert project.run_workers("-k", "a-b").ret == 0
+    crash = LOSE.format(lost="few[a-c").replace("return True", "import os; return os._exit(1)")
+    (project.root / "conftest.py").write_text(crash)
+    lost = project.run_workers("--max-worker-restart=2")
+    assert lost.ret == 3
+    lost.stdout.fnmatch_lines(["2 collected without leaving a record: *::test_few[[]a-c], *::test_control_*[[]a-c]"])
+
+
+def test_a_mistake_found_by_a_worker_is_still_one_line(project: Project) -> None:
+    project.write(claim_file())
+    assert_refused(project.run_workers("--suite", "maxi"), "unknown suite 'maxi'; there are mini, tiny")
+    assert_refused(project.run_workers("--recompute"), "--recompute: every worker would compute everything")
+    (project.root / "damaged").touch()
+    assert_refused(project.run_workers(), "the store is damaged; run: universal-neurons store verify")
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        (claim_file(control=None), ("claim N1", "test_few", "has no control; add one with @control(of=test_few)")),
+        (claim_file() + claim_file(name="again"), ("claim N1: declared twice", "test_few", "test_again")),
+        (claim_file(id="N 1"), ("claim 'N 1': an id is",)),
+        (claim_file(expect="0.05"), ("claim N1: expect must be a criterion",)),
+        (claim_file(expect="Between(2, 1)"), ("Between: lower 2 exceeds upper 1",)),
+        (claim_file(expect="Near(Published('table1', step=3))"), ("table1 has no step 3",)),
+        (claim_file(options=', on={"mimi": AtMost(1)}'), ("claim N1: no suite mimi; there are mini, tiny",)),
+        (
+            claim_file(takes="study, checkpoint", options=', axes={"checkpoint": ("75 %",)}'),
+            ("claim N1: checkpoint has no value '75 %' on suite mini; it has 25%, 50%, 100%",),
+        ),
+        (
+            claim_file(takes="study, partner", options=', axes={"partner": ("a",)}'),
+            ("claim N1: partner has no value 'a' on suite mini; it has a-b, a-c",),
+        ),
+        (
+            claim_file(takes="study, partner", options=', axes={"partner": "b"}'),
+            ("partner is narrowed to 'b'", "sequence"),
+        ),
+        (claim_file(options=', axes={"threshold": (0.5,)}'), ("narrows threshold, which test_few does not take",)),
+        (claim_file(options=", axes={'treshold': (0.5,)}"), ("unknown axis 'treshold'; there are",)),
+        (claim_file(control=None).replace("test_few", "few"), ("rename few to test_...; pytest runs no other",)),
+        (
+            "class TestFew:" + claim_file(control=None).replace("\n", "\n    "),
+            ("claim N1", "TestFew.test_few is a method"),
+        ),
+        (
+            claim_file("(_ for _ in ()).throw(UserError('weights of b are damaged'))"),
+            ("error: weights of b are damaged",),
+        ),
+        ("import pytest\n\n@pytest.mark.xfail" + claim_file(), ("marked xfail", "ledger")),
+        (
+            claim_file(control=None) + "\n@control(of=test_few)\ndef test_no(study, layer):\n    pass\n",
+            ("control test_no", "takes layer, which its claim N1 does not take"),
+        ),
+        (
+            "def test_few():\n    pass\n\n@control(of=test_few)\ndef test_no(study):\n    pass\n",
+            ("of='test_few' is not a claim",),
+        ),
+        (
+            claim_file() + "\n@control(of=test_few)\n@control(of=test_few)\ndef test_no(study):\n    pass\n",
+            ("control test_no", "declared twice"),
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_4(project: Project, claims: str, words: tuple[str, ...]) -> None:
+    project.write(claims)
+    assert_refused(project.run(), *words)
+
+
+def test_an_unknown_suite_is_one_line(project: Project) -> None:
+    project.write(claim_file())
+    assert_refused(project.run("claims", "--suite", "maxi"), "unknown suite 'maxi'; there are mini, tiny")
+
+
+def test_a_damaged_store_is_one_line(project: Project) -> None:
+    project.write(claim_file())
+    (project.root / "damaged").touch()
+    assert_refused(project.run(), "the store is damaged; run: universal-neurons store verify")
+
+
+def test_evidence_that_cannot_be_written_is_one_line(project: Project) -> None:
+    project.write(claim_file())
+    project.accept(N1="reproduced")
+    (project.root / "taken").touch()
+    assert_refused(project.run("claims", "--evidence-dir", "taken"), "taken", "cannot be written (File exists)")
+    (project.root / "log" / "verdicts.json" / "not empty").mkdir(parents=True)
+    assert_refused(project.run("claims", "--evidence-dir", "log"), "cannot be written (Is a directory)")
+
+
+def test_a_ledger_that_cannot_be_written_or_read_is_one_line(project: Project) -> None:
+    # The claim itself puts a file in the way, after the ledger was read and before it is written.
+    project.write("from pathlib import Path\n", claim_file("(Path('fixtures').touch(), around(0.02))[1]"))
+    result = project.run("claims", "--update-verdicts")
+    assert_refused(result, "mini.toml", "cannot be written (Not a directory)")
+    assert_refused(project.run(), "mini.toml", "cannot be read (Not a directory)")
+
+
+@pytest.mark.parametrize("factory", ["nowhere:open_study", "fake_world:nothing", "fake_world"])
+def test_a_factory_that_is_not_there_is_one_line(project: Project, factory: str) -> None:
+    project.write(claim_file())
+    assert_refused(project.run("claims", "--study-factory", factory), f"--study-factory {factory}", "module:callable")
+
+
+def test_a_mistake_is_found_before_selection_hides_it(project: Project) -> None:
+    project.write(claim_file(takes="study, partner") + claim_file(name="again"))
+    assert_refused(project.run("claims", "-k", "a-b"), "claim N1: declared twice")
+
+
+def test_a_claim_collected_from_two_files_is_declared_twice(project: Project) -> None:
+    project.write(claim_file(), file="test_one.py")
+    (project.root / "claims" / "test_two.py").write_text("from test_one import test_few\n")
+    assert_refused(project.run(), "claim N1: declared twice", "test_one.py", "test_two.py")
+
+
+def test_an_argument_that_is_nothing_is_one_line_and_an_error(project: Project) -> None:
+    project.write(claim_file(takes="study, chekpoint"))
+    project.accept(N1="reproduced")
+    result = project.run()
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["argument 'chekpoint' is neither an axis (*) nor a fixture"])
+    assert not any(line.startswith("E  ") for line in result.outlines)
+    assert project.records()["claim N1"].verdict is Verdict.ERROR
+
+
+def test_the_mark_of_a_skipped_claim_leaves_a_record(project: Project) -> None:
+    project.write('import pytest\n\n@pytest.mark.skip(reason="later")' + claim_file())
+    project.run().assert_outcomes(passed=1, skipped=1)
+    assert project.records()["claim N1"].reason == "skipped: later"

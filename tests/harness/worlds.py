@@ -1,0 +1,141 @@
+"""A small world of suites, studies and published numbers, and claim files about it; written into pytester's folder."""
+
+from __future__ import annotations
+
+WORLD = """
+from dataclasses import dataclass, field
+
+from universal_neurons.errors import ArtifactMissing, UserError
+from universal_neurons.measurement import Measurement, Over
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    step: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Zoo:
+    models: tuple
+    reference: str
+    layers: int = 2
+
+
+@dataclass(frozen=True)
+class Universality:
+    thresholds: tuple = (0.4, 0.5)
+
+
+@dataclass(frozen=True)
+class Suite:
+    name: str
+    zoo: Zoo
+    checkpoints: tuple
+    universality: Universality = Universality()
+
+
+SUITES = {
+    "mini": Suite(
+        "mini", Zoo(("a", "b", "c"), "a"), (Checkpoint(1, "25 %"), Checkpoint(2, "50 %"), Checkpoint(4, "100 %"))
+    ),
+    "tiny": Suite("tiny", Zoo(("a", "b"), "a"), (Checkpoint(4, "100 %"),)),
+}
+
+
+def around(value, margin=0.01):
+    return Measurement(value, value - margin, value + margin, 10, Over.TOKEN_BLOCKS)
+
+
+@dataclass
+class Study:
+    recompute: bool
+    reads: list = field(default_factory=list)
+
+    def share(self, partner="b", step=4):
+        if partner == "c" and step == 1:
+            raise ArtifactMissing("no table for c at 1", command="universal-neurons compute --suite mini")
+        self.reads.append(f"digest-{partner}-{step}")
+        return around(0.02)
+
+
+class World:
+    def __call__(self, suite, *, root, store, recompute, warn, progress):
+        (root / "opened.txt").write_text(f"{suite} store={store} recompute={recompute}")
+        if (root / "damaged").exists():
+            raise UserError(f"{root.name}: the store is damaged; run: universal-neurons store verify")
+        if (root / "uncomputed").exists():
+            raise ArtifactMissing("nothing there", command="universal-neurons compute")
+        warn("the corpus of this machine is another one")
+        return Study(recompute)
+
+    def load_suite(self, name, root):
+        if name not in SUITES:
+            raise UserError(f"unknown suite {name!r}; there are {', '.join(SUITES)}")
+        return SUITES[name]
+
+    def available_suites(self, root):
+        return tuple(SUITES)
+
+    def published(self, table, *, root, **where):
+        if where.get("step") == 3:
+            raise UserError(f"{table} has no step 3")
+        return 0.0474
+
+
+open_study = World()
+"""
+
+HEADER = """
+from fake_world import around
+
+from universal_neurons.errors import UserError
+from universal_neurons.harness import (
+    AtLeast, AtMost, Between, GreaterThan, Measurement, Near, NotJudged, Published, claim, control,
+)
+"""
+
+STATEMENT = "Few neurons are universal at the first checkpoint, says the paper."
+
+INI = """
+[pytest]
+addopts = --strict-markers --strict-config -p universal_neurons.harness.plugin --study-factory fake_world:open_study
+xfail_strict = true
+filterwarnings = error
+"""
+
+
+# A conftest.py with which pytest forgets the items whose name contains {lost}.
+LOSE = """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    return True if "{lost}" in item.name else None
+"""
+
+
+def claim_file(
+    body: str = "around(0.02)",
+    *,
+    id: str = "N1",  # noqa: A002 - the word of the decorator
+    name: str = "few",
+    expect: str = "AtMost(0.05)",
+    takes: str = "study",
+    control: str | None = "around(0.5)",
+    options: str = "",
+) -> str:
+    """The text of one claim with its control; ``body`` and ``control`` are what the two functions return."""
+    claim = f"""
+@claim("{id}", "{STATEMENT}", source="table 1", expect={expect}{options})
+def test_{name}({takes}):
+    return {body}
+"""
+    if control is None:
+        return claim
+    return f"""{claim}
+
+@control(of=test_{name})
+def test_control_of_{name}({takes}):
+    return {control}
+"""

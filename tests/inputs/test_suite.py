@@ -1,0 +1,405 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from universal_neurons.errors import UserError
+from universal_neurons.inputs.corpus import MaskPolicy
+from universal_neurons.inputs.suite import (
+    Checkpoint,
+    Suite,
+    SuiteError,
+    SuiteFile,
+    available_suites,
+    load_suite,
+    parse_suite,
+    project_root,
+    share_label,
+)
+from universal_neurons.inputs.zoo import ZooError
+
+CHECKOUT = Path(__file__).parents[2]
+MINI = (CHECKOUT / "fixtures" / "suites" / "mini.toml").read_text()
+RECIPE = """
+layers = 1
+width = 16
+heads = 2
+mlp = 32
+context = 128
+vocabulary = 300
+tokens = 512
+batch = 4
+learning_rate = 1e-2
+final_share = 0.1
+warmup_steps = 2
+weight_decay = 0.1
+betas = [0.9, 0.95]
+clip_norm = 1.0
+checkpoints = [0.25, 0.5, 0.75, 1.0]
+"""
+
+
+def write_zoo(folder: Path) -> None:
+    """A zoo of which only the manifest and the recipe are there: a suite reads no more."""
+    models = {
+        name: {
+            "seed": seed,
+            "checkpoints": {
+                str(step): {"share": step / 400, "folder": f"{name}/step-{step}", "digest": f"{name}{step}"}
+                for step in (100, 200, 300, 400)
+            },
+        }
+        for seed, name in enumerate("abcde")
+    }
+    weights = [
+        f"{n}/step-{s}/{f}" for n in models for s in (100, 200, 300, 400) for f in ("config.json", "model.safetensors")
+    ]
+    files = dict.fromkeys(["tokenizer.json", "training_log.jsonl", *weights], "0")
+    files["recipe.toml"] = sha256(RECIPE.encode()).hexdigest()
+    manifest = {
+        "models": models,
+        "files": files,
+        "recipe": files["recipe.toml"],
+        "corpus": "c",
+        "tokenizer": "t",
+        "untrained": {name: f"{name}0" for name in models},
+    }
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "recipe.toml").write_text(RECIPE)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout with the mini suite."""
+    write_zoo(tmp_path / "fixtures" / "zoo" / "mini")
+    for folder in ("suites", "corpora"):
+        (tmp_path / "fixtures" / folder).mkdir()
+    (tmp_path / "fixtures" / "suites" / "mini.toml").write_text(MINI)
+    (tmp_path / "fixtures" / "corpora" / "wheels.toml").write_text("")
+    return tmp_path
+
+
+@pytest.fixture
+def mini(root: Path) -> Suite:
+    return load_suite("mini", root)
+
+
+def with_line(line: str) -> str:
+    """The mini suite with one field set otherwise: ``table.field = value``."""
+    field, value = line.split(" = ", maxsplit=1)
+    table, _, name = field.rpartition(".")
+    lines, here, found = [], "", False
+    for old in MINI.splitlines():
+        here = old.strip("[]") if old.startswith("[") else here
+        is_it = here == table and old.startswith(f"{name} = ")
+        lines.append(f"{name} = {value}" if is_it else old)
+        found |= is_it
+    assert found, line
+    return "\n".join(lines)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_suite_says_what_the_contract_says() -> None:
+    suite = parse_suite(MINI.encode(), where="mini.toml")
+    assert suite.zoo.models == ("a", "b", "c", "d", "e")
+    assert suite.zoo.reference == "a"
+    assert suite.corpus.mask is MaskPolicy.PUBLISHED_FIRST
+    assert (suite.universality.threshold, suite.universality.thresholds) == (0.5, (0.4, 0.5, 0.6))
+    assert suite.universality.draws >= 20
+    assert suite.checkpoints == ("25 %", "50 %", "75 %", "100 %")
+
+
+def test_steps_come_from_the_zoos_manifest(mini: Suite, root: Path) -> None:
+    assert mini.checkpoints == tuple(Checkpoint(s, s / 400, f"{s // 4} %") for s in (100, 200, 300, 400))
+    assert mini.untrained == Checkpoint(0, 0.0, "untrained")
+    assert mini.zoo_folder(root) == root / "fixtures" / "zoo" / "mini"
+    assert (mini.name, str(mini)) == ("mini", "mini")
+
+
+def test_a_suite_may_do_without_the_untrained_models(root: Path) -> None:
+    (root / "fixtures" / "suites" / "trained.toml").write_text(with_line("untrained = false"))
+    assert load_suite("trained", root).untrained is None
+
+
+def test_checkpoints_are_in_the_order_of_training_however_they_are_spelled(root: Path) -> None:
+    (root / "fixtures" / "suites" / "other.toml").write_text(with_line('checkpoints = ["100%", "25.0 %"]'))
+    assert [checkpoint.label for checkpoint in load_suite("other", root).checkpoints] == ["25 %", "100 %"]
+
+
+def test_a_suite_cannot_be_changed(mini: Suite) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        mini.universality.threshold = 0.1
+    assert hash(mini) == hash(mini.model_copy())
+
+
+def test_reading_a_suite_imports_no_torch(root: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from universal_neurons.inputs.suite import load_suite\n"
+        f"load_suite('mini', Path({str(root)!r}))\n"
+        "sys.exit(', '.join({'torch', 'transformers', 'transformer_lens'} & sys.modules.keys()) or 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("share", "label"), [(0.25, "25 %"), (1.0, "100 %"), (0.125, "12.5 %"), (1 / 3, "33.33333333 %")]
+)
+def test_a_share_is_spelled_in_per_cent(share: float, label: str) -> None:
+    assert share_label(share) == label
+
+
+# --- mistakes --------------------------------------------------------------------------------------------------------
+
+
+def refusal(root: Path, text: str) -> str:
+    (root / "fixtures" / "suites" / "mini.toml").write_text(text)
+    with pytest.raises(SuiteError) as raised:
+        load_suite("mini", root)
+    line = str(raised.value)
+    assert "\n" not in line
+    assert line.startswith("fixtures/suites/mini.toml: ")
+    return line.removeprefix("fixtures/suites/mini.toml: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("universality.threshold = 1.5", "universality.threshold: expected a number in (0, 1), got 1.5"),
+        ("universality.threshold = 0", "universality.threshold: expected a number in (0, 1), got 0"),
+        ("universality.threshold = nan", "universality.threshold: expected a number in (0, 1), got nan"),
+        ('universality.threshold = "0.5"', "universality.threshold: expected a number in (0, 1), got '0.5'"),
+        (
+            "universality.threshold = 0.7",
+            "universality.threshold: expected one of universality.thresholds [0.4, 0.5, 0.6], got 0.7",
+        ),
+        (
+            "universality.thresholds = [0.5, 1.0]",
+            "universality.thresholds: expected different numbers in (0, 1), at least one, got 1.0",
+        ),
+        (
+            "universality.thresholds = []",
+            "universality.thresholds: expected different numbers in (0, 1), at least one, got []",
+        ),
+        ("universality.thresholds = [0.5, 0.5]", "universality.thresholds: expected every entry once, got 0.5"),
+        (
+            "universality.rotation = 'random'",
+            "universality.rotation: expected 'gaussian' or 'orthogonal', got 'random'",
+        ),
+        ("universality.draws = 1", "universality.draws: expected an integer, 2 or more, got 1"),
+        ("universality.draws = 20.5", "universality.draws: expected an integer, 2 or more, got 20.5"),
+        ("universality.draws = true", "universality.draws: expected an integer, 2 or more, got True"),
+        ("universality.blocks = 7", "universality.blocks: expected an even integer, 2 or more, got 7"),
+        ("universality.floor = 0.4", "universality.floor: expected less than the lowest threshold 0.4, got 0.4"),
+        ("universality.seed = -1", "universality.seed: expected an integer, 0 or more, got -1"),
+        ("zoo.models = ['a', 'b', 'a']", "zoo.models: expected every entry once, got 'a'"),
+        ("zoo.models = ['a']", "zoo.models: expected at least two different names of models, got ['a']"),
+        ("zoo.models = ['a', 'z']", "zoo.models: expected some of a, b, c, d, e, got 'z'"),
+        ("zoo.reference = 'f'", "zoo.reference: expected one of a, b, c, d, e, got 'f'"),
+        ("zoo.kind = 'cloud'", "zoo.kind: expected 'fixtures', got 'cloud'"),
+        ("corpus.tokens = 0", "corpus.tokens: expected a positive integer, got 0"),
+        ("corpus.tokens = 2024-01-01", "corpus.tokens: expected a positive integer, got '2024-01-01'"),
+        (
+            "corpus.tokens = 1000",
+            "corpus.tokens: expected at least 12700 (universality.blocks x scored positions of a row), "
+            "so that no block is empty, got 1000",
+        ),
+        ("corpus.row_length = 129", "corpus.row_length: expected at most 128 (the models' context), got 129"),
+        (
+            "corpus.mask = 'none'",
+            "corpus.mask: expected one of 'published', 'published-first', 'special-only', 'all', got 'none'",
+        ),
+        ("corpus.recipe = 'pile'", "corpus.recipe: expected one of wheels, got 'pile'"),
+        ("resampling.resamples = 10", "resampling.resamples: expected an integer, 100 or more, got 10"),
+        ("resampling.level = 95", "resampling.level: expected a number in (0, 1), got 95"),
+        (
+            "checkpoints = ['30 %']",
+            "checkpoints: expected shares that the zoo has ('25 %', '50 %', '75 %', '100 %'), got '30 %'",
+        ),
+        ("checkpoints = ['last']", "checkpoints: expected shares of the training, such as '25 %', got 'last'"),
+        ("checkpoints = ['25 %', '25%']", "checkpoints: expected every entry once, got '25 %'"),
+        ("checkpoints = [100]", "checkpoints: expected shares of the training, such as ['50 %', '100 %'], got 100"),
+        ("untrained = 'yes'", "untrained: expected true or false, got 'yes'"),
+        ("title = ''", "title: expected a line of text, got ''"),
+    ],
+)
+def test_a_wrong_field_is_one_line_that_names_it(root: Path, line: str, said: str) -> None:
+    assert refusal(root, with_line(line)) == said
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("level = 0.95", "", "resampling.level: expected a number in (0, 1), got nothing"),
+        ("level = 0.95", "levle = 0.95", "resampling.levle: unknown field; expected one of resamples, level, seed ("),
+        ("seed = 20251109", "sead = 1", "corpus.sead: unknown field; expected one of recipe, tokens, row_length, mask"),
+        ("untrained = true", "name = 'x'", "name: unknown field; expected one of title, description, zoo, corpus, "),
+        ("[resampling]", "[[resampling]]", "resampling: expected a table [resampling], got [{"),
+        ("[resampling]", "[resample]", "resample: unknown field; expected one of title, description, zoo, corpus, "),
+        (MINI[MINI.index("[resampling]") :], "", "resampling: expected a table [resampling], got nothing"),
+        ("[resampling]", "[resampling", "not TOML: "),
+        ("title = ", "title ", "not TOML: "),
+    ],
+)  # fmt: skip
+def test_a_wrong_table_is_one_line(root: Path, before: str, after: str, said: str) -> None:
+    assert refusal(root, MINI.replace(before, after, 1)).startswith(said)
+
+
+def test_a_file_that_is_no_text_is_one_line(root: Path) -> None:
+    (root / "fixtures" / "suites" / "mini.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SuiteError, match=r"fixtures/suites/mini.toml: not TOML: "):
+        load_suite("mini", root)
+
+
+def test_a_long_value_is_shortened(root: Path) -> None:
+    assert len(refusal(root, with_line(f"zoo.kind = '{'x' * 5000}'"))) < 120
+
+
+def test_an_unknown_suite_lists_those_that_there_are(root: Path) -> None:
+    (root / "fixtures" / "suites" / "paper.toml").write_text(MINI)
+    assert available_suites(root) == ("mini", "paper")
+    for name in ("maxi", "../suites/mini", ""):
+        with pytest.raises(SuiteError, match=rf"^unknown suite '{name}'; expected one of mini, paper$"):
+            load_suite(name, root)
+
+
+def test_a_checkout_without_suites_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match=r"^unknown suite 'mini'; there is none in .*fixtures/suites$"):
+        load_suite("mini", tmp_path)
+
+
+def test_a_suite_without_its_zoo_says_which_file_is_missing(root: Path) -> None:
+    (root / "fixtures" / "zoo" / "mini" / "manifest.json").unlink()
+    with pytest.raises(ZooError, match=r"fixtures/zoo/mini/manifest.json: missing; run: git checkout -- "):
+        load_suite("mini", root)
+
+
+# --- narrowing -------------------------------------------------------------------------------------------------------
+
+
+def test_a_narrowed_suite_has_less_in_it_and_says_so(mini: Suite) -> None:
+    narrow = mini.narrowed(models=["c", "a"], checkpoints=["100%", 200], tokens=20_000, reference="c", threshold=0.45)
+    assert narrow.zoo.models == ("a", "c")
+    assert narrow.zoo.reference == "c"
+    assert [checkpoint.step for checkpoint in narrow.checkpoints] == [200, 400]
+    assert narrow.untrained == mini.untrained
+    assert narrow.corpus.tokens == 20_000
+    assert (narrow.universality.threshold, narrow.universality.thresholds) == (0.45, (0.45,))
+    assert (narrow.name, narrow.narrowing) == (
+        "mini",
+        "models a, c; reference c; checkpoints 50 %, 100 %; tokens 20000; threshold 0.45",
+    )
+    assert str(narrow) == f"mini ({narrow.narrowing})"
+
+
+def test_a_narrowed_suite_leaves_the_whole_one_as_it_was(mini: Suite, root: Path) -> None:
+    mini.narrowed(models=["a", "b"], checkpoints=["100 %"])
+    assert mini == load_suite("mini", root)
+
+
+def test_choosing_everything_is_no_narrowing(mini: Suite) -> None:
+    assert mini.narrowed() == mini
+    everything = mini.narrowed(
+        models="edcba", checkpoints=["100 %", "75 %", "50 %", "25 %"], tokens=200_000, reference="a"
+    )
+    assert everything == mini
+
+
+def test_narrowing_twice_says_both(mini: Suite) -> None:
+    assert mini.narrowed(models="ab").narrowed(tokens=20_000).narrowing == "models a, b; tokens 20000"
+
+
+def test_the_settings_of_a_narrowed_suite_still_fit_together(mini: Suite) -> None:
+    narrow = mini.narrowed(models="ab", checkpoints=["25 %"], tokens=12_700, threshold=0.21)
+    settings: dict[str, Any] = {field: getattr(narrow, field) for field in Suite.model_fields}
+    assert Suite(**settings) == narrow
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"models": ["a", "f"]}, "zoo.models: expected one of a, b, c, d, e, got 'f'"),
+        ({"models": ["a", "a"]}, "zoo.models: expected at least two different models, got ['a', 'a']"),
+        ({"models": []}, "zoo.models: expected at least two different models, got []"),
+        ({"models": ["b", "c"]}, "zoo.reference: expected one of b, c, got 'a'"),
+        ({"reference": "f"}, "zoo.reference: expected one of a, b, c, d, e, got 'f'"),
+        ({"checkpoints": ["30 %"]}, "checkpoints: expected one of '25 %', '50 %', '75 %', '100 %', got '30 %'"),
+        ({"checkpoints": [150]}, "checkpoints: expected one of '25 %', '50 %', '75 %', '100 %', got 150"),
+        ({"checkpoints": []}, "checkpoints: expected at least one of '25 %', '50 %', '75 %', '100 %', got []"),
+        (
+            {"checkpoints": ["untrained"]},
+            "checkpoints: expected at least one of '25 %', '50 %', '75 %', '100 %', got ['untrained']",
+        ),
+        ({"tokens": 0}, "corpus.tokens: expected an integer from 12700 to 200000, got 0"),
+        ({"tokens": 200_001}, "corpus.tokens: expected an integer from 12700 to 200000, got 200001"),
+        ({"threshold": 1.5}, "universality.threshold: expected a number in (0, 1), got 1.5"),
+        ({"threshold": float("nan")}, "universality.threshold: expected a number in (0, 1), got nan"),
+        ({"threshold": 0.2}, "universality.threshold: expected more than universality.floor 0.2, got 0.2"),
+    ],
+)
+def test_what_a_suite_does_not_have_cannot_be_chosen(mini: Suite, choice: dict[str, Any], said: str) -> None:
+    with pytest.raises(SuiteError) as raised:
+        mini.narrowed(**choice)
+    assert str(raised.value) == f"suite mini: {said}"
+
+
+@pytest.mark.parametrize("wanted", ["75 %", "75%", 300, "300"])
+def test_a_checkpoint_is_found_by_label_and_by_step(mini: Suite, wanted: str | int) -> None:
+    assert mini.checkpoint(wanted).step == 300
+
+
+@pytest.mark.parametrize("wanted", ["untrained", 0, "0"])
+def test_the_untrained_checkpoint_is_found_by_label_and_by_step(mini: Suite, wanted: str | int) -> None:
+    assert mini.checkpoint(wanted) == mini.untrained
+
+
+# --- the checkout ----------------------------------------------------------------------------------------------------
+
+
+def test_the_variable_names_the_checkout(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNIVERSAL_NEURONS_ROOT", str(root))
+    monkeypatch.chdir(root.parent)
+    assert project_root() == root.resolve()
+
+
+def test_a_variable_that_names_no_checkout_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNIVERSAL_NEURONS_ROOT", str(tmp_path))
+    with pytest.raises(UserError, match=r"^UNIVERSAL_NEURONS_ROOT: expected a folder with fixtures/suites, got "):
+        project_root()
+
+
+def test_the_checkout_is_looked_for_upwards(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UNIVERSAL_NEURONS_ROOT", raising=False)
+    monkeypatch.chdir(root / "fixtures" / "zoo")
+    assert project_root() == root
+
+
+def test_elsewhere_it_is_the_checkout_that_the_package_lies_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UNIVERSAL_NEURONS_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert project_root() == CHECKOUT
+
+
+def test_without_any_checkout_a_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UNIVERSAL_NEURONS_ROOT", raising=False)
+    monkeypatch.setattr("universal_neurons.inputs.suite.__file__", str(tmp_path / "a/b/c/d/suite.py"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        UserError, match=r"^no fixtures/suites at or above .*; change into a checkout or set UNIVERSAL_"
+    ):
+        project_root()
+
+
+def test_every_setting_is_described_for_whoever_gets_it_wrong() -> None:
+    for table in (SuiteFile, *(field.annotation for field in SuiteFile.model_fields.values())):
+        for name, field in getattr(table, "model_fields", {}).items():
+            assert field.description, name

@@ -1,0 +1,529 @@
+"""Shares and differences of shares on tables whose answers are known by hand, and the promises of their intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+
+from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.intervals import block_weights, percentile_interval
+from universal_neurons.measures.universality import (
+    Definition,
+    InfluenceMissing,
+    ReferenceTables,
+    Resampling,
+    UniversalityTable,
+    acceleration,
+    definition_share,
+    depth_contrast,
+    depth_rank_correlation,
+    early_share_ratio,
+    growth_by_layer,
+    layer_layer_mass,
+    mcnemar_difference,
+    same_depth_mass,
+    share_by_layer,
+    share_difference,
+    shuffled_layers,
+    table_one,
+    threshold_curve,
+    universal_share,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Floats = npt.NDArray[np.float64]
+RESAMPLING = Resampling(resamples=400, level=0.95, seed=7)
+FLOOR = 0.2
+
+
+def table(
+    excess: npt.ArrayLike,
+    *,
+    layer: npt.ArrayLike | None = None,
+    partner: str = "b",
+    step: int = 1,
+    partner_layer: npt.ArrayLike | None = None,
+    influence: npt.ArrayLike | None = None,
+    draws: npt.ArrayLike | None = None,
+    correlation: npt.ArrayLike | None = None,
+    half_a: npt.ArrayLike | None = None,
+    half_b: npt.ArrayLike | None = None,
+    candidates: npt.ArrayLike | None = None,
+    dtype: type[np.floating[Any] | float] = np.float32,
+    resampling: Resampling = RESAMPLING,
+) -> UniversalityTable:
+    """A table of neurons with these scores; every neuron above the floor is a candidate that never moves."""
+    excess = np.asarray(excess, dtype=dtype)
+    size = excess.size
+    layer = np.zeros(size, dtype=np.int16) if layer is None else np.asarray(layer, dtype=np.int16)
+    frame = pd.DataFrame(
+        {
+            "layer": layer,
+            "neuron": np.arange(size, dtype=np.int32),
+            "partner_layer": layer if partner_layer is None else np.asarray(partner_layer, dtype=np.int16),
+            "correlation": excess if correlation is None else np.asarray(correlation, dtype=dtype),
+            "excess": excess,
+            "excess_half_a": excess if half_a is None else np.asarray(half_a, dtype=dtype),
+            "excess_half_b": excess if half_b is None else np.asarray(half_b, dtype=dtype),
+        }
+    )
+    chosen = np.flatnonzero(excess > FLOOR) if candidates is None else np.asarray(candidates, dtype=np.int64)
+    moves = np.zeros((10, chosen.size)) if influence is None else np.asarray(influence)
+    baselines = np.zeros((2, chosen.size)) if draws is None else np.asarray(draws)
+    return UniversalityTable("a", partner, step, frame, chosen, moves, baselines, resampling)
+
+
+def noisy(
+    true: Floats,
+    seed: int,
+    *,
+    noise: float = 0.02,
+    shared: float = 0.3,
+    blocks: int = 100,
+    step: int = 1,
+    common: Floats | None = None,
+    resampling: Resampling = RESAMPLING,
+) -> UniversalityTable:
+    """A table measured on ``blocks`` token blocks: every block adds noise of its own, part of it to all neurons."""
+    generator = np.random.default_rng(seed)
+    scale = noise * math.sqrt(blocks)
+    own = generator.normal(0, scale, (blocks, len(true))) if common is None else common
+    noises = math.sqrt(1 - shared) * own + math.sqrt(shared) * generator.normal(0, scale, (blocks, 1))
+    measured = true + noises.mean(axis=0)
+    candidates = np.flatnonzero(measured > FLOOR)
+    influence = (noises - noises.mean(axis=0))[:, candidates] / blocks
+    return table(measured, influence=influence, candidates=candidates, step=step, dtype=float, resampling=resampling)
+
+
+def tail(neurons: int, seed: int = 0) -> Floats:
+    return np.asarray(0.1 + np.random.default_rng(seed).exponential(0.12, neurons).clip(max=0.85))
+
+
+def width(measurement: Measurement) -> float:
+    return measurement.high - measurement.low
+
+
+# The share.
+
+
+def test_a_neuron_is_universal_strictly_above_the_threshold_and_without_score_it_is_not_counted_at_all() -> None:
+    share = universal_share(table([0.75, 0.5, 0.25, np.nan, 0.625, 0.125, -0.5]), 0.5)
+    assert share.value == pytest.approx(2 / 6)
+    assert share.n == 6
+    assert share.over is Over.TOKEN_BLOCKS
+    assert share.details["undefined"] == 1
+    assert share.details["universal"] == pytest.approx(2)
+
+
+@pytest.mark.parametrize("threshold", [0.4, 0.5, 0.6])
+def test_a_score_stored_in_single_precision_as_the_threshold_is_not_above_it(threshold: float) -> None:
+    assert universal_share(table([threshold, 0.9]), threshold).value == 0.5
+
+
+def test_a_share_of_no_neuron_is_missing_and_not_zero() -> None:
+    assert universal_share(table([np.nan, np.nan]), 0.5).is_missing
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, -0.1, 50])
+def test_a_threshold_lies_between_0_and_1(threshold: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        universal_share(table([0.7]), threshold)
+
+
+def test_the_interval_is_that_of_the_share_recomputed_replicate_by_replicate() -> None:
+    generator = np.random.default_rng(5)
+    excess = generator.uniform(0.0, 1.0, 60)
+    excess[::7] = np.nan
+    layer = np.repeat([0, 1, 2], 20)
+    candidates = np.flatnonzero(excess > FLOOR)
+    influence = generator.normal(0, 0.01, (12, candidates.size))
+    share = universal_share(table(excess, layer=layer, influence=influence, candidates=candidates, dtype=float), 0.5)
+    replicates = []
+    for weights in block_weights(12, resamples=RESAMPLING.resamples, seed=RESAMPLING.seed):
+        moved = excess.copy()
+        for column, neuron in enumerate(candidates):
+            moved[neuron] += sum((weights[b] - 1) * influence[b, column] for b in range(12))
+        replicates.append(np.mean(moved[~np.isnan(moved)] > 0.5))
+    assert (share.low, share.high) == pytest.approx(percentile_interval(share.value, replicates, level=0.95))
+    assert share.details["bias"] == pytest.approx(np.mean(replicates) - share.value)
+    assert width(share) > 0
+
+
+def test_the_details_show_the_halves_and_the_spread_over_rotation_draws() -> None:
+    measured = table(
+        [0.55, 0.7, 0.1, 0.1],
+        correlation=[0.75, 0.9, 0.3, 0.3],
+        draws=[[0.2, 0.2], [0.3, 0.2], [0.3, 0.2]],  # the first neuron is universal in the first draw only
+        half_a=[0.6, 0.7, 0.1, np.nan],
+        half_b=[0.4, 0.7, 0.1, 0.1],
+    )
+    details = universal_share(measured, 0.5).details
+    assert details["half_a"] == pytest.approx(2 / 3)
+    assert details["half_b"] == pytest.approx(1 / 4)
+    assert details["draws_sd"] == pytest.approx(np.std([0.5, 0.25, 0.25], ddof=1))
+
+
+def test_an_interval_that_would_ignore_universal_neurons_without_influence_is_refused() -> None:
+    with pytest.raises(InfluenceMissing, match=r"table a against b at step 1: 1 neurons exceed the threshold 0\.5"):
+        universal_share(table([0.7, 0.8], candidates=[0]), 0.5)
+
+
+def test_a_null_without_any_candidate_is_a_point() -> None:
+    share = universal_share(table([0.7, 0.1], candidates=[]), 0.5)
+    assert (share.low, share.value, share.high) == (0.5, 0.5, 0.5)
+
+
+def test_the_order_of_the_neurons_does_not_matter() -> None:
+    true = tail(300)
+    ordered = noisy(true, seed=1)
+    order = np.random.default_rng(2).permutation(300)
+    candidates = np.argsort(order)[ordered.candidates]
+    shuffled = dataclasses.replace(ordered, frame=ordered.frame.iloc[order], candidates=candidates)
+    assert universal_share(shuffled, 0.5) == universal_share(ordered, 0.5)
+
+
+def test_the_interval_of_a_share_contains_the_truth_as_often_as_it_says() -> None:
+    resampling = Resampling(resamples=200, level=0.95, seed=7)
+    hits = 0
+    for seed in range(400):
+        true = tail(800, seed)
+        share = universal_share(noisy(true, seed + 1000, resampling=resampling), 0.5)
+        hits += int(share.low <= np.mean(true > 0.5) <= share.high)
+    assert 0.92 <= hits / 400 <= 0.98
+
+
+# Tables that do not fit together.
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"candidates": np.array([0, 9])}, "distinct row numbers below 3"),
+        ({"candidates": np.array([1, 1])}, "distinct row numbers"),
+        ({"influence": np.zeros((10, 3))}, "influence has shape"),
+        ({"draws": np.zeros(2)}, "draws has shape"),
+        ({"influence": np.full((10, 2), np.nan)}, "NaN influence or draws"),
+    ],
+)
+def test_a_table_whose_parts_contradict_each_other_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(table([0.7, 0.1, 0.6]), **change)
+
+
+def test_a_candidate_without_score_against_this_partner_needs_no_influence() -> None:
+    undefined = table([0.7, np.nan], candidates=[0, 1], influence=[[0.0, np.nan]] * 4, draws=[[0.1, np.nan]] * 2)
+    assert universal_share(undefined, 0.5).value == 1.0
+
+
+def test_reference_tables_refuse_a_table_under_a_wrong_name() -> None:
+    with pytest.raises(ValueError, match="cannot stand for a against c"):
+        ReferenceTables("a", 1, {"c": table([0.7])})
+    with pytest.raises(ValueError, match="has no partner"):
+        ReferenceTables("a", 1, {})
+
+
+# Differences between checkpoints.
+
+
+def test_growth_is_the_difference_of_the_shares_of_neurons_defined_at_both_checkpoints() -> None:
+    earlier = table([0.6, 0.1, 0.1, 0.1, np.nan])
+    later = table([0.6, 0.7, 0.7, np.nan, 0.7], step=2)
+    growth = share_difference(earlier, later, 0.5)
+    assert growth.value == pytest.approx(2 / 3)
+    assert growth.n == 3
+    assert growth.details["undefined"] == 2
+    assert (growth.details["gained"], growth.details["lost"]) == (2, 0)
+
+
+def test_a_checkpoint_compared_with_itself_has_not_grown_in_any_replicate() -> None:
+    measured = noisy(tail(300), seed=1)
+    growth = share_difference(measured, measured, 0.5)
+    assert (growth.low, growth.value, growth.high) == (0, 0, 0)
+
+
+def test_growth_changes_sign_when_time_is_reversed() -> None:
+    earlier, later = noisy(tail(400), seed=1), noisy(tail(400) + 0.03, seed=2, step=2)
+    forwards, backwards = share_difference(earlier, later, 0.5), share_difference(later, earlier, 0.5)
+    assert forwards.value > 0
+    assert backwards.value == -forwards.value
+    # Ends are order statistics, so mirroring moves them by at most one replicate.
+    assert (-backwards.high, -backwards.low) == pytest.approx((forwards.low, forwards.high), abs=0.005)
+
+
+def test_pairing_narrows_the_interval_of_growth() -> None:
+    common = np.random.default_rng(9).normal(0, 0.3, (100, 600))
+    earlier = noisy(tail(600), seed=1, common=common)
+    later = noisy(tail(600) + 0.01, seed=1, common=common, step=2)
+    unpaired = math.hypot(width(universal_share(earlier, 0.5)), width(universal_share(later, 0.5)))
+    assert 0 < width(share_difference(earlier, later, 0.5)) < unpaired / 2
+
+
+def test_the_view_over_neurons_is_newcombe_on_the_changed_neurons() -> None:
+    earlier = table([0.7] * 2 + [0.3] * 19)
+    later = table([0.7, 0.3] + [0.7] * 7 + [0.3] * 12, step=2)
+    growth = mcnemar_difference(earlier, later, 0.5)
+    assert growth.over is Over.NEURONS
+    assert growth.value == pytest.approx(6 / 21)
+    assert (growth.low, growth.high) == pytest.approx((0.026, 0.507), abs=5e-4)
+    assert growth.details["mcnemar_p"] == pytest.approx(0.0703, abs=5e-5)
+    assert growth.details["tokens_low"] == growth.details["tokens_high"] == growth.value
+
+
+@pytest.mark.parametrize("measure", [share_difference, mcnemar_difference, early_share_ratio, depth_contrast])
+def test_tables_of_different_neurons_or_replicates_are_not_compared(measure: Callable[..., Measurement]) -> None:
+    with pytest.raises(ValueError, match="not about the same neurons"):
+        measure(table([0.7, 0.7]), table([0.7, 0.7], layer=[0, 1]), 0.5)
+    with pytest.raises(ValueError, match="resampled differently"):
+        measure(table([0.7]), table([0.7], resampling=Resampling(400, 0.95, 8)), 0.5)
+
+
+def test_tables_against_different_partners_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="different partners"):
+        share_difference(table([0.7]), table([0.7], partner="c"), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [((1, 2, 3), 0), ((1, 4, 5), -2), ((0, 1, 4), 2), ((3, 2, 1), 0)],
+)
+def test_acceleration_is_the_second_step_minus_the_first_and_exactly_0_on_a_line(
+    counts: tuple[int, int, int], expected: int
+) -> None:
+    first, second, third = (table([0.7] * c + [0.1] * (7 - c), step=step) for step, c in enumerate(counts))
+    measured = acceleration(first, second, third, 0.5)
+    assert measured.value == expected / 7
+    assert (measured.low, measured.high) == (expected / 7, expected / 7)
+
+
+def test_the_early_ratio_is_the_share_that_is_already_there() -> None:
+    earlier, later = table([0.7, 0.1, 0.1, 0.1]), table([0.7, 0.7, 0.7, 0.1], step=2)
+    assert early_share_ratio(earlier, later, 0.5).value == pytest.approx(1 / 3)
+    assert early_share_ratio(later, later, 0.5).high == 1.0
+    assert early_share_ratio(table([0.1] * 4), later, 0.5).value == 0.0
+
+
+def test_the_early_ratio_to_nothing_is_missing() -> None:
+    assert early_share_ratio(table([0.7, 0.1]), table([0.1, 0.1], step=2), 0.5).is_missing
+
+
+def test_the_early_ratio_to_almost_nothing_is_missing_because_its_interval_would_be_infinite() -> None:
+    earlier = table([0.9, 0.3])
+    barely = table([0.3, 0.501], step=2, influence=np.random.default_rng(1).normal(0, 0.1, (10, 2)))
+    assert early_share_ratio(earlier, barely, 0.5).is_missing
+
+
+# Definitions over several partners.
+
+PARTNERS = ReferenceTables.of(
+    [
+        table([0.9, 0.6, 0.8, 0.1, np.nan], partner="b", candidates=[0, 1, 2]),
+        table([0.9, 0.3, 0.4, 0.1, 0.1], partner="c", candidates=[0, 1, 2]),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("definition", "expected", "n"),
+    [
+        (Definition.PAIR, (3 / 4 + 1 / 5) / 2, 4),
+        (Definition.AVERAGED, 2 / 4, 4),
+        (Definition.UNION, 3 / 4, 4),
+        (Definition.INTERSECTION, 1 / 4, 4),
+    ],
+)
+def test_each_reading_of_universal_gives_its_own_share(definition: Definition, expected: float, n: int) -> None:
+    share = definition_share(PARTNERS, definition, 0.5)
+    assert share.value == pytest.approx(expected)
+    assert share.n == n
+    assert share.details["undefined"] == 1
+
+
+def test_the_jackknife_leaves_each_partner_out() -> None:
+    tables = ReferenceTables.of(
+        [table([0.7] * c + [0.1] * (10 - c), partner=p) for p, c in zip("bcde", (4, 5, 4, 6), strict=True)]
+    )
+    share = definition_share(tables, Definition.PAIR, 0.5)
+    reach = 3.182446305284264 * np.std([0.4, 0.5, 0.4, 0.6], ddof=1) / 2
+    assert (share.details["models_low"], share.details["models_high"]) == pytest.approx((0.475 - reach, 0.475 + reach))
+    assert "models_low" not in definition_share(ReferenceTables.of([table([0.7])]), Definition.PAIR, 0.5).details
+
+
+def test_partners_share_the_noise_of_their_common_tokens() -> None:
+    # Two partners that see exactly the same noise are one partner: with weights of their own the mean would look surer.
+    measured = noisy(tail(400), seed=1)
+    twin = dataclasses.replace(measured, partner="c")
+    both = definition_share(ReferenceTables.of([measured, twin]), Definition.PAIR, 0.5)
+    alone = universal_share(measured, 0.5)
+    assert (both.value, both.low, both.high) == pytest.approx((alone.value, alone.low, alone.high))
+
+
+@pytest.mark.parametrize("definition", [Definition.AVERAGED, Definition.UNION, Definition.INTERSECTION])
+def test_readings_that_combine_scores_need_the_same_candidates(definition: Definition) -> None:
+    tables = ReferenceTables.of([table([0.7, 0.1]), table([0.7, 0.7], partner="c")])
+    with pytest.raises(ValueError, match="same candidates"):
+        definition_share(tables, definition, 0.5)
+
+
+def test_growth_over_several_partners_is_the_mean_of_their_growths() -> None:
+    earlier = ReferenceTables.of([table([0.7, 0.1]), table([0.1, 0.1], partner="c")])
+    later = ReferenceTables.of([table([0.7, 0.7], step=2), table([0.1, 0.1], partner="c", step=2)])
+    growth = share_difference(earlier, later, 0.5)
+    assert growth.value == pytest.approx(0.25)
+    assert {"models_low", "models_high"} <= set(growth.details)
+
+
+# Layers.
+
+LAYERS = [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_the_layers_shares_weighted_by_their_neurons_are_the_share() -> None:
+    measured = noisy(tail(400), seed=3)
+    frame = measured.frame.assign(layer=np.repeat([0, 1, 2], [50, 150, 200]).astype(np.int16))
+    measured = dataclasses.replace(measured, frame=frame)
+    layers = share_by_layer(measured, 0.5)
+    assert layers["neurons"].tolist() == [50, 150, 200]
+    assert np.average(layers["value"], weights=layers["neurons"]) == pytest.approx(universal_share(measured, 0.5).value)
+    assert (layers["low"] <= layers["value"]).all()
+    assert (layers["value"] <= layers["high"]).all()
+
+
+def test_a_layer_without_any_score_has_no_share() -> None:
+    layers = share_by_layer(table([0.7, np.nan, 0.1], layer=[0, 1, 2]), 0.5)
+    assert layers["value"].isna().tolist() == [False, True, False]
+    assert layers["low"].isna().tolist() == [False, True, False]
+
+
+def test_growth_by_layer_is_the_difference_within_each_layer() -> None:
+    earlier = table([0.7] + [0.1] * 9, layer=LAYERS)
+    later = table([0.7, 0.7, 0.1, 0.1, 0.1, 0.1, 0.7, 0.1, 0.7, 0.7], layer=LAYERS, step=2)
+    growth = growth_by_layer(earlier, later, 0.5)
+    assert growth["value"].tolist() == pytest.approx([0.25, 0.0, 0.5, 1.0])
+    assert growth["earlier"].tolist() == pytest.approx([0.25, 0.0, 0.0, 0.0])
+    contrast = depth_contrast(earlier, later, 0.5)
+    assert contrast.value == pytest.approx(3 / 4 - 1 / 6)
+    assert contrast.over is Over.NEURONS
+    assert contrast.details["rank_correlation"] == pytest.approx(0.8)
+    assert depth_rank_correlation(earlier, later, 0.5).value == pytest.approx(0.8)
+
+
+def test_the_middle_layer_of_an_odd_number_belongs_to_neither_half() -> None:
+    earlier = table([0.1] * 6, layer=[0, 0, 1, 1, 2, 2])
+    later = table([0.1, 0.1, 0.7, 0.7, 0.7, 0.1], layer=[0, 0, 1, 1, 2, 2], step=2)
+    assert depth_contrast(earlier, later, 0.5).value == 0.5
+
+
+def test_equal_growth_everywhere_has_no_order_and_one_layer_no_contrast() -> None:
+    earlier, later = table([0.1] * 4, layer=[0, 0, 1, 1]), table([0.7, 0.1, 0.7, 0.1], layer=[0, 0, 1, 1], step=2)
+    assert depth_rank_correlation(earlier, later, 0.5).is_missing
+    assert depth_contrast(earlier, later, 0.5).value == 0.0
+    assert depth_contrast(table([0.1]), table([0.7], step=2), 0.5).is_missing
+
+
+def test_a_contrast_between_random_halves_of_the_neurons_contains_0_as_often_as_its_interval_says() -> None:
+    generator = np.random.default_rng(4)
+    earlier = table(np.full(600, 0.1), layer=np.repeat([0, 1, 2, 3], 150))
+    hits = 0
+    for _ in range(200):
+        later = table(np.where(generator.uniform(size=600) < 0.1, 0.7, 0.1), layer=earlier.frame["layer"], step=2)
+        contrast = depth_contrast(earlier, later, 0.5)
+        hits += contrast.low <= 0 <= contrast.high
+    assert 0.92 <= hits / 200 <= 0.98
+
+
+def test_dealing_the_layers_out_anew_keeps_the_shares_and_destroys_the_order_of_depth() -> None:
+    layer = np.repeat([0, 1, 2, 3], 300)
+    earlier = table(np.full(1200, 0.1), layer=layer)
+    later = table(np.where(layer >= 2, 0.7, 0.1), layer=layer, step=2)
+    false_earlier, false_later = shuffled_layers(earlier, seed=3), shuffled_layers(later, seed=3)
+    assert depth_contrast(earlier, later, 0.5).value == 1.0
+    assert abs(depth_contrast(false_earlier, false_later, 0.5).value) < 0.1
+    assert share_difference(false_earlier, false_later, 0.5).value == share_difference(earlier, later, 0.5).value
+    assert false_later.frame["layer"].value_counts().tolist() == [300] * 4
+    gathered = ReferenceTables.of([earlier]).each(lambda one: shuffled_layers(one, seed=3))
+    pd.testing.assert_frame_equal(gathered.tables["b"].frame, false_earlier.frame)
+
+
+# Tables for pictures.
+
+
+def test_the_threshold_curve_falls_and_has_no_interval_where_influence_is_missing() -> None:
+    curve = threshold_curve(noisy(tail(500), seed=1), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    assert (curve["value"].diff().dropna() <= 0).all()
+    assert curve["value"].iloc[0] > curve["value"].iloc[-1]
+    assert curve["low"].isna().tolist() == [True] + [False] * 8
+    assert (curve["half_a"] == curve["value"]).all()
+
+
+def test_table_1_lists_every_threshold_and_checkpoint_beside_the_published_value() -> None:
+    early = ReferenceTables.of([table([0.7, 0.45, 0.1, 0.1]), table([0.1, 0.1, 0.1, 0.1], partner="c")])
+    late = ReferenceTables.of([table([0.7, 0.7, 0.1, 0.1], step=2), table([0.7, 0.1, 0.1, 0.1], partner="c", step=2)])
+    rows = table_one({"25 %": early, "50 %": late}, [0.4, 0.5], published={(0.5, "50 %"): 0.0556})
+    assert rows["value"].tolist() == pytest.approx([0.25, 0.375, 0.125, 0.375])
+    assert rows["sd"].tolist() == pytest.approx(
+        [np.std([0.5, 0], ddof=1), 0.25 / math.sqrt(2)] * 1 + [0.25 / math.sqrt(2)] * 2
+    )
+    assert rows["step"].tolist() == [1, 2, 1, 2]
+    assert rows["published"].isna().tolist() == [True, True, True, False]
+
+
+def test_the_mass_of_each_layer_over_partner_layers_is_averaged_over_partners() -> None:
+    layer = [0, 0, 1, 1]
+    tables = ReferenceTables.of(
+        [
+            table([0.7] * 4, layer=layer, partner_layer=[0, 0, 1, 0]),
+            table([0.7] * 4, layer=layer, partner="c", partner_layer=[0, 1, 1, -1]),
+        ]
+    )
+    np.testing.assert_allclose(layer_layer_mass(tables), [[0.75, 0.25], [0.25, 0.75]])
+
+
+# Depth specialisation.
+
+
+def test_the_expected_mass_is_the_mean_over_all_permutations_of_the_partner_layers() -> None:
+    layer, partner = [0, 0, 1, 2, 3, 3], [0, 1, 1, 3, 3, 2]
+    measured = same_depth_mass(table([0.3] * 6, layer=layer, partner_layer=partner))
+    near = [np.mean(np.abs(np.array(layer) - np.array(order)) <= 1) for order in permutations(partner)]
+    assert measured.details["mass"] == 1.0
+    assert measured.details["expected"] == pytest.approx(np.mean(near))
+    assert measured.value == pytest.approx(1 - np.mean(near))
+    relabelled = [
+        np.mean([abs(x - names[y]) <= 1 for x, y in zip(layer, partner, strict=True)])
+        for names in permutations(range(4))
+    ]
+    assert measured.details["expected_uniform"] == pytest.approx(np.mean(relabelled))
+
+
+def test_one_layer_that_attracts_every_neuron_is_no_specialisation() -> None:
+    layer = np.repeat([0, 1, 2, 3], 25)
+    measured = same_depth_mass(table([0.3] * 100, layer=layer, partner_layer=np.ones(100)))
+    assert measured.details["mass"] == 0.75
+    assert measured.value == pytest.approx(0, abs=1e-12)
+
+
+def test_neurons_without_partner_are_left_out_and_counted() -> None:
+    measured = same_depth_mass(table([0.3, np.nan, 0.3], layer=[0, 1, 3], partner_layer=[0, -1, 3]))
+    assert measured.n == 2
+    assert measured.details["undefined"] == 1
+    assert measured.details["mass"] == 1.0
+    assert same_depth_mass(table([np.nan], partner_layer=[-1])).is_missing
+
+
+def test_partners_in_random_layers_have_no_excess_mass_as_often_as_the_interval_says() -> None:
+    generator = np.random.default_rng(6)
+    layer = np.repeat([0, 1, 2, 3], 200)
+    hits = 0
+    for _ in range(200):
+        measured = same_depth_mass(table(np.full(800, 0.3), layer=layer, partner_layer=generator.integers(0, 4, 800)))
+        hits += measured.low <= 0 <= measured.high
+    assert 0.92 <= hits / 200 <= 0.98

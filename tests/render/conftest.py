@@ -1,0 +1,59 @@
+"""The report, built once from a made-up study, and a checkout whose report sources a test may change."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, write_log
+from universal_neurons.render import build_report, pages
+from universal_neurons.render.results import Results, published_table_one, results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from universal_neurons.render.figures import Figure
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout that has the report's sources and the published numbers and nothing else."""
+    return copied_checkout(tmp_path / "checkout")
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a report, built by pandoc."""
+    folder = tmp_path_factory.mktemp("report")
+    evidence = write_log(folder / "evidence", fake_records())
+    root = copied_checkout(folder / "checkout")
+    return build_report(FakeStudy(), root=root, output=folder / "built", verdicts=evidence, engine="pandoc").parent
+
+
+@pytest.fixture(scope="session")
+def found() -> Results:
+    """The numbers of the made-up study."""
+    return results(FakeStudy(), published_table_one(CHECKOUT))
+
+
+@pytest.fixture(scope="session")
+def drawn(found: Results) -> tuple[Figure, ...]:
+    """The figures of the made-up study."""
+    return pages.figures(found)
+
+
+@pytest.fixture
+def measured_once(monkeypatch: pytest.MonkeyPatch, found: Results, drawn: tuple[Figure, ...]) -> None:
+    """Builds of the made-up study take its numbers and figures from the ones made before."""
+    monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: found)
+    monkeypatch.setattr("universal_neurons.render.pages.figures", lambda _: drawn)
+
+
+def copied_checkout(target: Path) -> Path:
+    """A copy of what a report is built from."""
+    shutil.copytree(CHECKOUT / "report", target / "report", ignore=shutil.ignore_patterns("_*", ".*"))
+    shutil.copy(CHECKOUT / "report" / "_quarto.yml", target / "report")
+    shutil.copytree(CHECKOUT / "fixtures" / "published", target / "fixtures" / "published")
+    return target

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.render.fakes import ARTIFACTS, fake_records, record, write_log
+from universal_neurons.evidence.criteria import AtLeast, AtMost, Between, Criterion, Equivalent, Near, NotJudged
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.render.evidence_log import EvidenceUnusable, accepted_interval, check_artifacts, read_claims
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_claims_come_in_the_order_of_their_numbers_from_a_folder_or_a_file_in_it(tmp_path: Path) -> None:
+    folder = write_log(tmp_path / "log", fake_records())
+    claims = read_claims(folder, suite="mini")
+    assert [claim.claim for claim in claims] == ["G6", "G7", "N1", "N2", "N3", "N5", "N6", "V5"]
+    assert read_claims(folder / "verdicts.json", suite="mini") == claims
+
+
+def test_a_missing_log_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(EvidenceUnusable, match="no evidence log here; run: pytest claims --suite mini"):
+        read_claims(tmp_path, suite="mini")
+
+
+def test_an_unfinished_run_is_no_evidence(tmp_path: Path) -> None:
+    folder = write_log(tmp_path / "log", fake_records())
+    (folder / "verdicts.json").unlink()
+    with pytest.raises(EvidenceUnusable, match="did not finish"):
+        read_claims(folder, suite="mini")
+
+
+def test_evidence_of_another_suite_is_refused(tmp_path: Path) -> None:
+    folder = write_log(tmp_path / "log", fake_records())
+    with pytest.raises(EvidenceUnusable, match="expected evidence of suite paper, got mini"):
+        read_claims(folder, suite="paper")
+
+
+def test_a_run_of_controls_only_judged_nothing(tmp_path: Path) -> None:
+    folder = write_log(tmp_path / "log", [record(role="control")])
+    with pytest.raises(EvidenceUnusable, match="judged no claim"):
+        read_claims(folder, suite="mini")
+
+
+def test_a_verdict_that_does_not_follow_from_its_numbers_is_refused(tmp_path: Path) -> None:
+    folder = write_log(tmp_path / "log", [replace(record(), verdict=Verdict.REFUTED)])
+    with pytest.raises(EvidenceUnusable, match="is recorded as refuted, its numbers give reproduced"):
+        read_claims(folder, suite="mini")
+
+
+def test_a_verdict_on_artifacts_that_are_not_here_is_refused(tmp_path: Path) -> None:
+    claims = read_claims(write_log(tmp_path / "log", [record()]), suite="mini")
+    check_artifacts(claims, ARTIFACTS)
+    with pytest.raises(EvidenceUnusable, match="was judged from artifact"):
+        check_artifacts(claims, ARTIFACTS[:1])
+
+
+@pytest.mark.parametrize(
+    ("criterion", "expected"),
+    [
+        (AtMost(0.05), (None, 0.05)),
+        (AtLeast(0.05), (0.05, None)),
+        (Between(0.1, 0.2), (0.1, 0.2)),
+        (Near(0.5, absolute=0.1, relative=0.1), (0.4, 0.6)),
+        (Equivalent(1.0, 0.25), (0.75, 1.25)),
+        (NotJudged("other models"), None),
+    ],
+)
+def test_the_accepted_interval_is_the_criterions(
+    criterion: Criterion, expected: tuple[float | None, float | None] | None
+) -> None:
+    assert accepted_interval(criterion) == expected

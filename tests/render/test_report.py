@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from tests.render.fakes import FakeStudy, fake_records, fake_suite, record, write_log
+from tests.render.payloads import PAYLOADS
+from universal_neurons.evidence.ledger import Ledger
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.render import build_report
+from universal_neurons.render.checks import Page
+from universal_neurons.render.engines import RenderingFailed
+from universal_neurons.render.evidence_log import EvidenceUnusable
+from universal_neurons.render.report import ReportMisplaced, page_head
+from universal_neurons.render.templates import TemplateWrong
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from pathlib import Path
+
+    from universal_neurons.evidence.record import EvidenceRecord
+
+PAGES = ("index", "claims", "methods")
+
+
+def build(root: Path, name: str, records: list[EvidenceRecord] | None = None, study: FakeStudy | None = None) -> Path:
+    evidence = write_log(root.parent / f"{name}-log", fake_records() if records is None else records)
+    page = build_report(study or FakeStudy(), root=root, output=root.parent / name, verdicts=evidence, engine="pandoc")
+    return page.parent
+
+
+def text_of(page: Path) -> str:
+    html = page.read_text(encoding="utf-8").partition("<main")[2]
+    return " ".join(re.sub(r"<[^>]+>", " ", html).replace("\u00a0", " ").split())
+
+
+def test_the_front_page_says_what_was_found(report: Path) -> None:
+    said = text_of(report / "index.html")
+    assert "8 claims about universal neurons were put to the test on 5 models" in said
+    assert "21 measurements, each with an interval" in said
+    assert "Of 8 claims, 1 is reproduced (N1), 2 are refuted (N3 and N6)" in said
+    assert "the paper printed 4.74 % at 100k and 5.71 % at 300k" in said
+    assert "9.58" in said
+    assert "11.33" in said
+
+
+def test_every_figure_has_its_drawings_its_data_and_its_file(report: Path) -> None:
+    html = (report / "index.html").read_text(encoding="utf-8")
+    for name in ("partners", "layers", "thresholds", "readings", "training"):
+        block = html[html.index(f'<figure id="fig-{name}"') :].partition("</figure>")[0]
+        assert block.count('<svg class="wide"') == 1
+        assert block.count('<svg class="narrow"') == 1
+        assert "<details" in block
+        assert f'href="data/{name}.csv"' in block
+        assert len(pd.read_csv(report / "data" / f"{name}.csv")) >= 16
+
+
+def test_the_csv_of_table_1_has_ours_beside_the_published(report: Path) -> None:
+    table = pd.read_csv(report / "data" / "table-one.csv")
+    assert len(table) == 12
+    assert table["published for GPT-2 small"].dropna().tolist() == [
+        9.58,
+        10.99,
+        11.33,
+        4.74,
+        5.56,
+        5.71,
+        2.0,
+        2.35,
+        2.41,
+    ]
+    assert (table["low"] <= table["share"]).all()
+    assert (table["share"] <= table["high"]).all()
+
+
+def test_every_claim_has_a_card_with_its_verdict_its_controls_and_how_to_run_it(report: Path) -> None:
+    page = report / "claims.html"
+    said = text_of(page)
+    assert "nox -s claims -- -k N2" in said
+    assert "Inconclusive: the uncertainty reaches across the border of the criterion" in said
+    assert "Its 12 cases:" in said
+    assert "yes: the claim is vacuous here" in said
+    assert said.count("no, as it must") == 17
+    assert "No control was run." in said
+    assert "ZeroDivisionError" in said
+    shown = dict(Page.read(page).verdicts)
+    assert shown == {
+        "G6": "vacuous", "G7": "error", "N1": "reproduced", "N2": "inconclusive", "N3": "refuted",
+        "N5": "inconclusive", "N6": "refuted", "V5": "not_evaluated",
+    }  # fmt: skip
+
+
+def test_the_methods_page_says_what_was_computed_from_what(report: Path) -> None:
+    said = text_of(report / "methods.html")
+    for part in ("wheels", "a1a1a1a1a1a1", "61.5 s", "2.00 GiB", "torch 2.10.0", "2025-11-20", "d4d4d4d4d4d4"):
+        assert part in said
+    assert len(pd.read_csv(report / "data" / "models.csv")) == 20
+    assert set(pd.read_csv(report / "data" / "artifacts.csv")["stage"]) == {"corpus", "universality"}
+
+
+def test_two_builds_are_the_same_bytes(report: Path, root: Path) -> None:
+    again = build(root, "again")
+    files = sorted(path.relative_to(report) for path in report.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
+    assert [path for path in files if (report / path).read_bytes() != (again / path).read_bytes()] == []
+
+
+def hostile(text: str, number: int) -> EvidenceRecord:
+    # A line separator ends a line of the evidence log for its reader; the other places of the report get it.
+    payload = text.replace("\u2028", " ").replace("\u2029", " ")
+    return record(
+        f"N{number}",
+        statement=payload,
+        source=payload,
+        parameters={payload: payload},
+        verdict=Verdict.ERROR,
+        reason=payload,
+        locator=payload,
+        promise=payload,
+        family=payload,
+    )
+
+
+def structure(folder: Path) -> dict[str, tuple[Counter[str], Counter[str]]]:
+    pages = {name: Page.read(folder / f"{name}.html") for name in PAGES}
+    return {name: (page.elements, page.attributes) for name, page in pages.items()}
+
+
+def test_hostile_texts_leave_no_new_element_and_no_new_attribute(root: Path) -> None:
+    everything = " ".join(PAYLOADS)
+    tame = build(root, "tame", [hostile("tame", i) for i in range(len(PAYLOADS))])
+    suite = fake_suite(title=everything, description=everything)
+    wild = build(root, "wild", [hostile(p, i) for i, p in enumerate(PAYLOADS)], FakeStudy(suite))
+    assert structure(wild) == structure(tame)
+    assert "<script>alert(1)</script>" in text_of_entities(wild / "claims.html")
+
+
+def text_of_entities(page: Path) -> str:
+    return page.read_text(encoding="utf-8").replace("&lt;", "<").replace("&gt;", ">")
+
+
+@pytest.mark.usefixtures("measured_once")
+def test_a_claim_that_the_run_left_out_is_named(root: Path) -> None:
+    ledger = root / "fixtures" / "verdicts" / "mini.toml"
+    Ledger({"N1": {"": Verdict.REPRODUCED}, "N99": {"": Verdict.REFUTED}}).write(ledger, "mini")
+    said = text_of(build(root, "built") / "index.html")
+    assert "Not part of this run, although the suite has an accepted verdict on them: N99." in said
+
+
+def change(root: Path, name: str, old: str, new: str) -> None:
+    path = root / "report" / name
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("new", "error", "fault"),
+    [
+        ("<< nothing >>", TemplateWrong, r"index\.qmd\.j2:\d+: 'nothing' is undefined"),
+        ("<< figures.nothing >>", TemplateWrong, r"index\.qmd\.j2:\d+: .*no attribute 'nothing'"),
+        ("About 5 % are.", TemplateWrong, r"index\.qmd\.j2:\d+: 5 %: a template states a number"),
+        ("See @fig-nothing.", RenderingFailed, "reference to nothing: @fig-nothing"),
+        ("![A picture](nothing.svg)", RenderingFailed, r"image that is not there: nothing\.svg"),
+        ("As @nobody2020 says.", RenderingFailed, "citation of nothing: @nobody2020"),
+    ],
+)
+@pytest.mark.usefixtures("measured_once")
+def test_a_fault_in_a_template_stops_the_build_and_leaves_the_last_report(
+    root: Path, new: str, error: type[Exception], fault: str
+) -> None:
+    output = root.parent / "built"
+    (output / "source").mkdir(parents=True)
+    (output / "source" / "_quarto.yml").touch()
+    change(root, "index.qmd.j2", "No principle sets the threshold.", new)
+    with pytest.raises(error, match=fault):
+        build(root, "built")
+    assert [path.name for path in output.rglob("*")] == ["source", "_quarto.yml"]
+    assert [path.name for path in root.parent.iterdir() if path.name.startswith(".report-")] == []
+
+
+def test_a_folder_that_is_no_report_is_not_replaced(root: Path) -> None:
+    (root.parent / "built").mkdir()
+    (root.parent / "built" / "precious.txt").touch()
+    with pytest.raises(ReportMisplaced, match="holds something that is not a report"):
+        build(root, "built")
+
+
+@pytest.mark.usefixtures("measured_once")
+def test_a_report_is_replaced_by_the_next_one(root: Path) -> None:
+    old = root.parent / "built" / "source"
+    old.mkdir(parents=True)
+    (old / "_quarto.yml").touch()
+    (old / "old.qmd").touch()
+    assert build(root, "built") == old.parent
+    assert not (old / "old.qmd").exists()
+    assert (old / "index.qmd").is_file()
+
+
+def test_a_checkout_without_report_sources_is_named(root: Path) -> None:
+    (root / "report" / "crossref.lua").unlink()
+    with pytest.raises(ReportMisplaced, match=r"crossref\.lua: missing"):
+        build(root, "built")
+
+
+@pytest.mark.usefixtures("measured_once")
+def test_without_evidence_there_is_no_report(root: Path) -> None:
+    with pytest.raises(EvidenceUnusable, match="no evidence log here; run: pytest claims --suite mini"):
+        build_report(FakeStudy(), root=root, output=root.parent / "built")
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(
+    "theme", [r":root \{", r':root\[data-theme="dark"\] \{', r':root:not\(\[data-theme="light"\]\) \{']
+)
+def test_text_has_a_contrast_of_at_least_4_5_in_every_theme(root: Path, theme: str) -> None:
+    block = re.split(theme, page_head(root / "report"))[1].partition("}")[0]
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", block))
+    for name in ("ink", "muted", "link", "good", "bad", "open", "void", "none"):
+        for ground in ("paper", "wash"):
+            light, dark = sorted((luminance(colours[name]), luminance(colours[ground])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
