@@ -33,6 +33,7 @@ from universal_neurons.workspace import (
     null_keys,
     pairs_of,
     read,
+    stored_influence,
     suite_keys,
     table_keys,
     universality_key,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.key import JSON, Key
     from universal_neurons.core.moments import PairwiseAccumulator
-    from universal_neurons.core.universality import SelectedPairs, UniversalityScores
+    from universal_neurons.core.universality import RotationSettings, SelectedPairs, UniversalityScores
     from universal_neurons.ids import ModelRef
 
 # Rows in one forward pass: 32 x 128 tokens keep the activations of five mini models within the caches' reach.
@@ -157,7 +158,7 @@ def accumulated_moments(work: Workspace, models: LoadedModels, *, permuted: bool
     With ``permuted`` the reference joins the stream once more, as its last model, with its tokens shuffled inside every
     batch: the null in which nothing is shared.
     """
-    from universal_neurons.core.matmul import checked_precision, matmul_precision
+    from universal_neurons.core.matmul import fastest_checked_precision
     from universal_neurons.core.moments import PairwiseAccumulator
     from universal_neurons.core.nulls import permuted as shuffled
 
@@ -169,7 +170,7 @@ def accumulated_moments(work: Workspace, models: LoadedModels, *, permuted: bool
         pairs += [(i, count) for i in range(count) if i != reference]
         widths = [*widths, widths[reference]]
     accumulator = PairwiseAccumulator(widths, pairs=pairs)
-    with matmul_precision(checked_precision()):
+    with fastest_checked_precision():
         for number, (values, block) in enumerate(models.stream(f"step {models.refs[0].step}: moments")):
             if permuted:
                 values.append(shuffled(values[reference], seed=seed, model=models.refs[reference].name, batch=number))
@@ -184,63 +185,66 @@ def _write_tables(
     tables: Set[Pair],
     nulls: Mapping[tuple[Pair, NullKind], Key],
 ) -> None:
-    """Score every missing pair, both directions at once, and every missing null; each is committed when it is done."""
-    unordered = {frozenset((p.reference.name, p.partner.name)) for p in tables}
-    work.progress.start(f"step {models.refs[0].step}: scores", len(unordered) + len(nulls))
-    for x, y in combinations(models.refs, 2):
-        if frozenset((x.name, y.name)) not in unordered:
-            continue
+    """Score every missing table and null, partner by partner: a partner is rotated once for all who look for it."""
+    work.progress.start(f"step {models.refs[0].step}: scores", len(tables) + len(nulls))
+    for y in models.refs:
+        pairs = [pair for pair in tables if pair.partner == y]
+        permuted = [pair for pair, kind in nulls if pair.partner == y and kind == "permuted"]
+        rotated = [pair for pair, kind in nulls if pair.partner == y and kind == "rotated"]
         with capture() as run:
-            forward, backward = _pair_scores(work, accumulator, models, x.name, y.name)
-        for pair, scores in ((Pair(x, y), forward), (Pair(y, x), backward)):
-            if pair in tables:
-                work.store.write(draws_key(work, pair), {"draws": scores.baseline_draws.numpy()}, run.provenance)
-                work.store.write(universality_key(work, pair), score_table(scores), run.provenance)
-        work.progress.advance()
-    for (pair, kind), key in nulls.items():
-        with capture() as run:
-            scores = _null_scores(work, accumulator, models, pair, kind)
-        work.store.write(key, score_table(scores), run.provenance)
-        work.progress.advance()
+            scores = _scores_against(work, models, accumulator, y, pairs, permuted)
+        for pair, score in zip(pairs, scores, strict=False):
+            work.store.write(draws_key(work, pair), {"draws": score.baseline_draws.numpy()}, run.provenance)
+            work.store.write(universality_key(work, pair), score_table(score), run.provenance)
+        for pair, score in zip(permuted, scores[len(pairs) :], strict=True):
+            work.store.write(nulls[pair, "permuted"], score_table(score), run.provenance)
+        for pair in rotated:
+            with capture() as run:
+                score = _rotated_scores(work, models, accumulator, pair)
+            work.store.write(nulls[pair, "rotated"], score_table(score), run.provenance)
+        work.progress.advance(len(pairs) + len(permuted) + len(rotated))
     work.progress.finish()
 
 
-def _score_settings(work: Workspace) -> dict[str, Any]:
-    spec = work.suite.universality
-    return {
-        "draws": spec.draws,
-        "half_draws": spec.half_draws,
-        "rotation": spec.rotation,
-        "seed": spec.seed,
-        "top_k": spec.top_k,
-    }
+def _scores_against(
+    work: Workspace,
+    models: LoadedModels,
+    accumulator: PairwiseAccumulator,
+    y: ModelRef,
+    pairs: Sequence[Pair],
+    permuted: Sequence[Pair],
+) -> list[UniversalityScores]:
+    """The scores of ``pairs``, then of those whose reference is permuted, all against ``y``."""
+    from universal_neurons.core.universality import scores_against
+
+    places = [models.position(pair.reference.name) for pair in pairs] + [len(models.refs)] * len(permuted)
+    if not places:
+        return []
+    halves = [accumulator.cross(x, models.position(y.name)) for x in places]
+    return scores_against(halves, model=y.name, baseline=_rotations(work), top_k=work.suite.universality.top_k)
 
 
-def _pair_scores(
-    work: Workspace, accumulator: PairwiseAccumulator, models: LoadedModels, x: str, y: str
-) -> tuple[UniversalityScores, UniversalityScores]:
-    from universal_neurons.core.universality import pair_scores
-
-    halves = accumulator.cross(models.position(x), models.position(y))
-    return pair_scores(*halves, models=(x, y), **_score_settings(work))
-
-
-def _null_scores(
-    work: Workspace, accumulator: PairwiseAccumulator, models: LoadedModels, pair: Pair, kind: NullKind
+def _rotated_scores(
+    work: Workspace, models: LoadedModels, accumulator: PairwiseAccumulator, pair: Pair
 ) -> UniversalityScores:
+    """The scores that are left when every layer of both models has been rotated: no neuron is in them any more."""
     from universal_neurons.core.nulls import rotated
-    from universal_neurons.core.universality import pair_scores
+    from universal_neurons.core.universality import scores_against
 
-    x, y = pair.reference.name, pair.partner.name
+    spec, names = work.suite.universality, (pair.reference.name, pair.partner.name)
+    a, b = (
+        rotated(half, kind=spec.rotation, seed=spec.seed, draw=0, models=names)
+        for half in accumulator.cross(*(models.position(name) for name in names))
+    )
+    (scores,) = scores_against([(a, b)], model=names[1], baseline=_rotations(work), top_k=spec.top_k)
+    return scores
+
+
+def _rotations(work: Workspace) -> RotationSettings:
+    from universal_neurons.core.universality import RotationSettings
+
     spec = work.suite.universality
-    if kind == "permuted":
-        a, b = accumulator.cross(len(models.refs), models.position(y))
-    else:
-        a, b = (
-            rotated(half, kind=spec.rotation, seed=spec.seed, draw=0, models=(x, y))
-            for half in accumulator.cross(models.position(x), models.position(y))
-        )
-    return pair_scores(a, b, models=(f"{x} {kind}", f"{y} {kind}"), **_score_settings(work))[0]
+    return RotationSettings(kind=spec.rotation, seed=spec.seed, draws=spec.draws, half_draws=spec.half_draws)
 
 
 def score_table(scores: UniversalityScores) -> pd.DataFrame:
@@ -282,7 +286,7 @@ def _write_candidates(
     work: Workspace, models: LoadedModels, accumulator: PairwiseAccumulator, absent: Mapping[ModelRef, Key]
 ) -> None:
     """The influence of every token block on the candidates of each reference, and their baseline per rotation draw."""
-    from universal_neurons.core.matmul import checked_precision, matmul_precision
+    from universal_neurons.core.matmul import fastest_checked_precision
     from universal_neurons.core.universality import BlockInfluence
 
     with capture() as run:
@@ -292,15 +296,15 @@ def _write_candidates(
         chosen = {ref: candidate_rows(work, [tables[pair] for pair in pairs_of(work, ref)]) for ref in absent}
         selected = [_selected(models, pair, frame, chosen[pair.reference]) for pair, frame in tables.items()]
         passes = BlockInfluence(moments, selected, blocks=work.suite.universality.blocks)
-        with matmul_precision(checked_precision()):
+        with fastest_checked_precision():
             for values, block in models.stream(f"step {models.refs[0].step}: influence"):
                 passes.add(values, block)
         influence = iter(passes.influence())
     for ref, key in absent.items():
         pairs = pairs_of(work, ref)
-        arrays = {
+        arrays: dict[str, Any] = {
             "neuron": chosen[ref].astype(np.int32),
-            "influence": np.stack([next(influence).numpy().astype(np.float32) for _ in pairs]),
+            "influence": np.stack([stored_influence(next(influence).numpy()) for _ in pairs]),
             "draws": np.stack([read(work, draws_key(work, pair)).arrays["draws"][:, chosen[ref]] for pair in pairs]),
         }
         work.store.write(key, arrays, run.provenance)
@@ -416,7 +420,7 @@ def spotcheck(work: Workspace) -> SpotCheck:
     stored = _read_table(work, pair)
     models = LoadedModels.of(work, (pair.reference, pair.partner))
     accumulator = accumulated_moments(work, models, permuted=False)
-    scores, _ = _pair_scores(work, accumulator, models, pair.reference.name, pair.partner.name)
+    (scores,) = _scores_against(work, models, accumulator, pair.partner, [pair], [])
     again = with_excess(score_table(scores))
     found = SpotCheck(
         pair=pair,

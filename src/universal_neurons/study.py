@@ -25,6 +25,7 @@ from universal_neurons.workspace import (
     open_workspace,
     pairs_of,
     read,
+    read_influence,
     suite_keys,
     universality_key,
     with_excess,
@@ -116,7 +117,7 @@ class Study:
         blocks, draws = self.suite.universality.blocks, self.suite.universality.draws
         nothing = {
             "neuron": np.empty(0, dtype=np.int32),
-            "influence": np.empty((1, blocks, 0), dtype=np.float32),
+            "influence": np.empty((1, blocks, 0), dtype=np.float16),
             "draws": np.empty((1, draws, 0), dtype=np.float32),
         }
         return self._table(pair, universality_key(self.work, pair, f"null-{kind}"), nothing, 0)
@@ -142,7 +143,7 @@ class Study:
             step=pair.reference.step,
             frame=with_excess(self._read(key).table),
             candidates=candidates["neuron"],
-            influence=candidates["influence"][place],
+            influence=read_influence(candidates["influence"][place]),
             draws=candidates["draws"][place],
             resampling=Resampling(resamples=spec.resamples, level=spec.level, seed=spec.seed),
         )

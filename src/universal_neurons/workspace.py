@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
+import numpy as np
+
 from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.store import Artifact, Store
 from universal_neurons.errors import ArtifactMissing
@@ -22,7 +24,9 @@ from universal_neurons.inputs.zoo import Zoo
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy.typing as npt
     import pandas as pd
+
 
 NullKind = Literal["untrained", "rotated", "permuted"]
 Warn = Callable[[str], None]
@@ -244,6 +248,20 @@ def with_excess(frame: pd.DataFrame) -> pd.DataFrame:
         excess_half_a=frame["correlation_half_a"] - frame["baseline_half_a"],
         excess_half_b=frame["correlation_half_b"] - frame["baseline_half_b"],
     )
+
+
+def stored_influence(influence: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:
+    """Influences (block candidate) as they are stored: times the number of blocks, in half precision.
+
+    Half the size of everything that is shipped; the rounding (1 part in 2000 of each influence) moves an interval's ends
+    far less than another seed of the bootstrap does.
+    """
+    return (influence * len(influence)).astype(np.float16)
+
+
+def read_influence(stored: npt.NDArray[np.float16]) -> npt.NDArray[np.float64]:
+    """The inverse of :func:`stored_influence`."""
+    return stored.astype(np.float64) / len(stored)
 
 
 def missing(work: Workspace, key: Key) -> ArtifactMissing:

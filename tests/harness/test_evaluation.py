@@ -137,3 +137,23 @@ def test_a_fixture_of_a_claim_that_breaks_is_an_error(project: Project) -> None:
     project.run().assert_outcomes(errors=2)
     assert project.records()["claim N1"].verdict is Verdict.ERROR
     assert project.records()["claim N1"].reason == "setup failed: AssertionError: no"
+
+
+def test_a_control_that_uses_other_fixtures_is_computed_anew_with_each_of_them(project: Project) -> None:
+    project.write(
+        """
+@claim("N1", "Few.", source="table 1", expect=AtMost(0.05))
+def test_few(study, layer):
+    return around(0.02)
+
+@control(of=test_few)
+def test_untrained(study, tmp_path):
+    print("computed in", tmp_path.name)
+    return around(0.5)
+"""
+    )
+    project.accept(N1={"L0": "reproduced", "L1": "reproduced"})
+    output = project.run("claims", "-s").stdout.str()
+    assert [output.count(f"computed in {name}0") for name in ("test_few_L0_", "test_few_L1_", "test_untrained")] == [
+        1
+    ] * 3

@@ -49,6 +49,14 @@ class Published:
         object.__setattr__(found, "value", float(value))
         return found
 
+    def placed(self, cell: Mapping[str, Label]) -> Published:
+        """This reference with every label that names an axis of ``cell`` replaced by the item's value on that axis.
+
+        >>> Published("nandan2025.table1", threshold=0.5, step="checkpoint").placed({"checkpoint": 100000}).text()
+        'nandan2025.table1[threshold=0.5, step=100000]'
+        """
+        return Published(self.table, **{name: cell.get(str(label), label) for name, label in self.where})
+
     def text(self) -> str:
         """Where the number stands."""
         labels = ", ".join(f"{name}={label}" for name, label in self.where)
@@ -120,6 +128,15 @@ class Criterion:
         """The published numbers among the bounds."""
         values = (getattr(self, field.name) for field in dataclasses.fields(self))
         return tuple(value for value in values if isinstance(value, Published))
+
+    def placed(self, cell: Mapping[str, Label]) -> Self:
+        """This criterion with every published bound placed in the ``cell`` of one item; see :meth:`Published.placed`."""
+        found = {
+            field.name: value.placed(cell)
+            for field in dataclasses.fields(self)
+            if isinstance(value := getattr(self, field.name), Published)
+        }
+        return dataclasses.replace(self, **found) if found else self
 
     def resolved(self, resolver: Resolver) -> Self:
         """This criterion with every published bound looked up by ``resolver``."""

@@ -240,7 +240,8 @@ class EvidenceLog:
         """The records in ``folder`` in the order of the run; raises :class:`RecordError` naming a damaged line."""
         path = folder / RECORDS
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            # Not splitlines(): a record may hold U+2028, which that takes for the end of a line.
+            lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
         except FileNotFoundError:
             raise RecordError(f"{path}: no evidence log here; run: pytest claims") from None
         for row, line in enumerate(lines, start=1):

@@ -331,7 +331,8 @@ class Harness:
     def judge(self, item: pytest.Function, declared: Declaration) -> bool:
         """Run a claim or control, write its record, and only then end the test by what the ledger expects."""
         with self.refusing():
-            criterion = claim_of(declared).claim.criterion_for(self.suite.name).resolved(self.world.published)
+            criterion = claim_of(declared).claim.criterion_for(self.suite.name)
+            criterion = criterion.placed(_cell(item)).resolved(self.world.published)
             ledger = self.ledger
         try:
             own, controls = self._evaluated(item, declared, criterion)
@@ -361,7 +362,7 @@ class Harness:
     def _control(self, item: pytest.Function, declared: ControlDeclaration, criterion: Criterion) -> Evaluation:
         """The control with the item's parameters: computed once per process, for its own item and those it guards."""
         parameters = subject_of(item, declared).parameters(self.suite)
-        key = (declared.function, json.dumps(parameters, sort_keys=True))
+        key = (declared.function, json.dumps(parameters, sort_keys=True), criterion)
         depends_on_more = set(arguments_of(declared.function)) - {*AXES, "study"}
         if depends_on_more or key not in self._controls:
             try:
@@ -477,6 +478,12 @@ HARNESS = pytest.StashKey[Harness]()
 def harness_of(config: pytest.Config) -> Harness:
     """The state of this process."""
     return config.stash[HARNESS]
+
+
+def _cell(item: pytest.Function) -> dict[str, str | int | float]:
+    """The item's place on every axis as published tables label it: a checkpoint by its step."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return {name: getattr(value, "step", value) for name, value in params.items() if name in AXES and name != "interval"}
 
 
 def _missing(error: ArtifactMissing) -> Evaluation:
