@@ -1,4 +1,4 @@
-"""The project's commands.  ``nox`` verifies the claims of the mini suite and builds the report; ``nox -l`` lists the rest."""
+"""The project's commands: ``nox`` verifies the mini suite's claims and builds the report, ``nox -l`` lists the rest."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run(session: nox.Session, *command: str) -> None:
 
 @nox.session
 def claims(session: nox.Session) -> None:
-    """Verify the claims from the shipped evidence; -- --recompute computes everything again, -- --suite NAME another suite."""
+    """Verify the claims from the shipped evidence; -- --recompute computes all again, -- --suite NAME another suite."""
     run(session, "pytest", "claims", *session.posargs)
 
 

@@ -1,7 +1,12 @@
-"""The command line: thin commands over the pipeline, one line for every mistake, exit status 4."""
+"""The command line: thin commands over the pipeline.
+
+This module decides what a mistake looks like: one line on standard error and exit status 4; 2 for an option that does
+not exist, 130 for an interruption.  It refuses to know how anything is computed, so that ``--help`` starts at once.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -17,24 +22,30 @@ from universal_neurons.errors import UserError
 from universal_neurons.inputs.suite import project_root
 from universal_neurons.progress import Reporter
 from universal_neurons.study import Study
-from universal_neurons.workspace import Workspace, describe, open_workspace, suite_keys, where
+from universal_neurons.workspace import Workspace, corpus_key, describe, open_workspace, step_keys, suite_keys, where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 USER_ERROR = 4
+USAGE_ERROR = 2
 INTERRUPTED = 130
+# Characters in a line of a table that no terminal shows.
+_WIDE = 1000
+# What the system refuses and the user can mend; any other OSError is a defect of ours and keeps its traceback.
+_REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
+# The base of every mistake in options; some versions of typer bring a click of their own that has no public name.
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 # ruff: noqa: FBT002  (a flag of the command line is a boolean with a default)
 app = typer.Typer(
     name="universal-neurons",
     help="Verify the claims about universal neurons, and build the report from what was measured.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-store_app = typer.Typer(help="Look at, check and share computed artifacts.", no_args_is_help=True)
+store_app = typer.Typer(help="Look at, check and share computed artifacts.")
 app.add_typer(store_app, name="store")
 
 SuiteName = Annotated[str, typer.Option("--suite", help="The suite: a file of fixtures/suites without .toml.")]
@@ -49,20 +60,31 @@ ReferenceName = Annotated[str | None, typer.Option("--reference", help="Another 
 
 
 def main() -> NoReturn:
-    """Run the command line; a user's mistake is one line and status 4, an interruption is status 130."""
+    """Run the command line; a user's mistake is one line and status 4, an interruption is status 130.
+
+    Without arguments the help is shown.
+    """
     try:
-        app(standalone_mode=False)
+        # Not standalone: typer would print mistakes in options in its own way, on several lines.  It returns the status
+        # of a typer.Exit and turns an interruption into one, or into typer.Abort, depending on its version.
+        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except UserError as error:
-        _fail(str(error), USER_ERROR)
-    except KeyboardInterrupt:
+        _fail(f"error: {error}", USER_ERROR)
+    except _UsageError as error:
+        _fail(f"error: {error.format_message()} (see --help)", USAGE_ERROR)
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        _fail(f"error: {error.filename or 'writing'}: {error.strerror}; nothing committed is lost", USER_ERROR)
+    if status == INTERRUPTED:
         _fail("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    sys.exit(0)
+    sys.exit(status)
 
 
-def _fail(line: str, status: int) -> NoReturn:
-    sys.stderr.write(f"error: {line}\n" if status == USER_ERROR else f"{line}\n")
+def _fail(text: str, status: int) -> NoReturn:
+    sys.stderr.write(" ".join(text.splitlines()) + "\n")
     sys.exit(status)
 
 
@@ -75,7 +97,7 @@ def _workspace(
     local: bool = False,
     **narrowing: Any,
 ) -> Iterator[Workspace]:
-    """The suite's workspace, with progress drawn on standard error."""
+    """The suite's workspace, with progress drawn on standard error; ``narrowing`` as in ``Suite.narrowed``."""
     with Reporter.on_stderr() as reporter:
         yield open_workspace(
             suite,
@@ -93,17 +115,27 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 
 def _show(rows: list[dict[str, Any]], columns: dict[str, str], *, as_json: bool, title: str) -> None:
-    """Print rows as JSON or as a table whose columns are ``{field: heading}``."""
+    """Print rows as JSON or as a table whose columns are ``{field: heading}``.
+
+    A table that is read by a program is as wide as its longest row: nothing is wrapped, cut or coloured.
+    """
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2, default=str) + "\n")
         return
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name, heading in columns.items():
         numeric = all(isinstance(row[name], int | float) for row in rows) if rows else False
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric)
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric or not sys.stdout.isatty())
     for row in rows:
         table.add_row(*(str(row[name]) for name in columns))
-    Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False).print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    # NO_COLOR alone would leave bold and italic, which are escape codes too.
+    plain = bool(os.environ.get("NO_COLOR"))
+    wide = None if sys.stdout.isatty() else _WIDE
+    return Console(color_system=None if plain else "auto", width=wide, highlight=False, markup=False)
 
 
 @app.command()
@@ -123,8 +155,8 @@ def plan(
 
         rows = [stage.as_dict() for stage in planning.plan(work)]
     columns = {
-        "stage": "stage", "artifacts": "artifacts", "present": "present", "teraflop": "Tflop", "seconds": "about s",
-        "megabytes": "MB in memory",
+        "stage": "stage", "step": "step", "artifacts": "artifacts", "present": "present", "teraflop": "Tflop",
+        "seconds": "about s", "megabytes": "MB in memory",
     }  # fmt: skip
     _show(rows, columns, as_json=as_json, title=f"suite {suite}")
 
@@ -206,23 +238,25 @@ def why(digest: Annotated[str, typer.Argument(help="The first characters of an a
 def status(suite: SuiteName = "mini", store: StorePath = None, as_json: AsJson = False) -> None:
     """List the artifacts of a suite and where each one is."""
     with _workspace(suite, store=store) as work:
+        of_steps = [(f"{step}", key) for step in work.steps for key in step_keys(work, step)]
         rows = [
             {
                 "stage": key.stage,
+                "step": step,
                 "what": describe(key),
                 "digest": key.digest[:12],
                 "where": where(work, key),
             }
-            for key in suite_keys(work)
+            for step, key in [("", corpus_key(work, "corpus")), *of_steps]
         ]
-    columns = {"stage": "stage", "what": "what", "digest": "digest", "where": "where"}
+    columns = {"stage": "stage", "step": "step", "what": "what", "digest": "digest", "where": "where"}
     _show(rows, columns, as_json=as_json, title=f"suite {suite}")
 
 
 @store_app.command("ls")
-def store_ls(store: StorePath = None, as_json: AsJson = False) -> None:
+def store_ls(suite: SuiteName = "mini", store: StorePath = None, as_json: AsJson = False) -> None:
     """List every artifact in the working store and in the shipped evidence."""
-    with _workspace("mini", store=store) as work:
+    with _workspace(suite, store=store) as work:
         rows = [
             {"stage": e.key.stage, "digest": e.key.digest[:12], "origin": e.origin.value, "size": e.manifest.size}
             for e in work.store.entries()

@@ -52,7 +52,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True, order=True)
 class CorpusRef:
-    """One set of scored tokens: corpus name and revision, tokenizer, row length, mask policy, count, sha256 of the rows."""
+    """One set of scored tokens: corpus, revision, tokenizer, row length, mask policy, count, sha256 of the rows."""
 
     name: str
     revision: str

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Over(StrEnum):
     """The source of variation that an interval covers."""
 
-    TOKEN_BLOCKS = "token blocks"
+    TOKEN_BLOCKS = "token blocks"  # noqa: S105  a token of text, not a password
     NEURONS = "neurons"
     MODELS = "models"
     ROTATION_DRAWS = "rotation draws"

@@ -41,7 +41,7 @@ from universal_neurons.workspace import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence, Set
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -58,19 +58,23 @@ BATCH_ROWS = 32
 
 
 def token_set(work: Workspace) -> TokenSet:
-    """The scored tokens of the suite, from the working store or from the held-out documents of this machine."""
+    """The scored tokens of the suite, from the working store or from the held-out documents of this machine.
+
+    Raises UserError where the evidence that is asked for is about another text than this machine's, and CorpusError
+    where there are fewer tokens than the suite wants.
+    """
     key = corpus_key(work, "tokens")
     tokens, record = work.store.read(key), work.store.read(corpus_key(work, "corpus"))
     if tokens is not None and record is not None:
         return _stored_tokens(tokens.arrays, record.document)
-    here = corpus_recipe(work).manifest().fingerprint
-    if here != corpus_fingerprint(work):
+    revision = corpus_fingerprint(work)
+    if not work.local and corpus_recipe(work).manifest().fingerprint != revision:
         raise UserError(
             f"corpus {work.suite.corpus.recipe}: the shipped evidence is about another version of the text; "
             f"run: universal-neurons compute --suite {work.suite.name}"
         )
     with capture() as run:
-        sampled = _sampled_tokens(work, revision=here)
+        sampled = _sampled_tokens(work, revision=revision)
     described: dict[str, JSON] = {
         "ref": asdict(sampled.ref),
         "domains": list(sampled.domains),
@@ -182,7 +186,7 @@ def _write_tables(
     work: Workspace,
     models: LoadedModels,
     accumulator: PairwiseAccumulator,
-    tables: Set[Pair],
+    tables: Sequence[Pair],
     nulls: Mapping[tuple[Pair, NullKind], Key],
 ) -> None:
     """Score every missing table and null, partner by partner: a partner is rotated once for all who look for it."""
@@ -193,7 +197,7 @@ def _write_tables(
         rotated = [pair for pair, kind in nulls if pair.partner == y and kind == "rotated"]
         with capture() as run:
             scores = _scores_against(work, models, accumulator, y, pairs, permuted)
-        for pair, score in zip(pairs, scores, strict=False):
+        for pair, score in zip(pairs, scores[: len(pairs)], strict=True):
             work.store.write(draws_key(work, pair), {"draws": score.baseline_draws.numpy()}, run.provenance)
             work.store.write(universality_key(work, pair), score_table(score), run.provenance)
         for pair, score in zip(permuted, scores[len(pairs) :], strict=True):
@@ -337,19 +341,28 @@ def _read_table(work: Workspace, pair: Pair) -> pd.DataFrame:
 
 
 def compute(work: Workspace) -> int:
-    """Compute every artifact that the suite still lacks; returns how many were written."""
-    token_set(work)
-    before = {key.digest for key in suite_keys(work) if work.store.has(key)}
+    """Compute every artifact that the suite still lacks; returns how many of ``suite_keys`` that were.
+
+    The tokens are not sampled where all evidence is there: only their identity is needed then.
+    """
+    sampled = not work.store.has(corpus_key(work, "corpus"))
+    if sampled:
+        token_set(work)
+    absent = sum(not work.store.has(key) for key in suite_keys(work))
     for step in work.steps:
         compute_step(work, step)
-    return sum(key.digest not in before for key in suite_keys(work))
+    return absent + sampled
 
 
 def recomputed(work: Workspace) -> None:
     """Compute the whole suite into an empty store; one that was left unfinished by a kill goes on instead."""
     finished = work.store.working / "finished"
     if finished.exists():
-        shutil.rmtree(work.store.working)
+        # The mark goes last: without it, what a kill leaves of the old store would pass for the beginning of a new one.
+        for folder in work.store.working.iterdir():
+            if folder.is_dir():
+                shutil.rmtree(folder)
+        finished.unlink()
     compute(work)
     finished.touch()
 
@@ -359,11 +372,12 @@ def compute_step(work: Workspace, step: int) -> None:
     store = work.store
     candidates = {ref: key for ref in work.models(step) if not store.has(key := candidates_key(work, ref))}
     nulls = {case: key for case, key in null_keys(work, step).items() if not store.has(key)}
-    tables = {
+    # A list: the order of a set differs from run to run, and with it the last bits of what is computed together.
+    tables = [
         pair
         for pair, key in table_keys(work, step).items()
         if not store.has(key) or (pair.reference in candidates and not store.has(draws_key(work, pair)))
-    }
+    ]
     if not tables and not nulls and not candidates:
         return
     models = LoadedModels.of(work, work.models(step))
@@ -374,7 +388,7 @@ def compute_step(work: Workspace, step: int) -> None:
         _write_candidates(work, models, accumulator, candidates)
 
 
-# --- a sample of the evidence, computed again ---------------------------------------------------------------------------
+# --- a sample of the evidence, computed again ------------------------------------------------------------------------
 
 # Between two machines the same float32 products differ in their last bits; a wrong mask or a wrong rotation moves
 # correlations by percents.
@@ -405,7 +419,7 @@ class SpotCheck:
         )
 
 
-class EvidenceDiffers(UserError):  # noqa: N818  named after what is wrong, as all our exceptions are
+class EvidenceDiffers(UserError):
     """The shipped evidence is not what its weights and tokens give."""
 
 
@@ -440,7 +454,7 @@ def spotcheck(work: Workspace) -> SpotCheck:
 
 
 def _largest_difference(stored: pd.Series[float], again: pd.Series[float]) -> float:
-    """Largest absolute difference; infinite where one is NaN and the other is not."""
-    if (stored.isna() != again.isna()).any():
+    """Largest absolute difference; infinite where one is NaN and the other is not, 0 where both are throughout."""
+    if len(stored) != len(again) or (stored.isna() != again.isna()).any():
         return float("inf")
-    return float((stored - again).abs().max())
+    return float((stored - again).abs().fillna(0.0).max())

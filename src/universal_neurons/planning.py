@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.pipeline import token_set
-from universal_neurons.workspace import Workspace, candidates_key, null_keys, table_keys
+from universal_neurons.workspace import Workspace, candidates_key, corpus_key, null_keys, table_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +24,8 @@ FORWARD_SHARE = 0.15
 class PlannedStage:
     """One stage at one step: its artifacts, how many are there, and what the missing ones cost.
 
-    ``teraflop``: 10^12 floating-point operations; ``seconds``: at this machine's measured speed; ``megabytes``: sums held
-    in memory.  All are 0 where nothing is missing.
+    ``teraflop``: 10^12 floating-point operations; ``seconds``: at this machine's measured speed; ``megabytes``: sums
+    held in memory.  All are 0 where nothing is missing.
     """
 
     stage: str
@@ -42,8 +42,9 @@ class PlannedStage:
 
 
 def plan(work: Workspace) -> list[PlannedStage]:
-    """Every stage of a suite, step by step.  Reads the tokens (and makes them, if need be): keys depend on them."""
-    token_set(work)
+    """Every stage of a suite, step by step.  Where nobody has sampled the tokens yet they are: keys depend on them."""
+    if not work.store.has(corpus_key(work, "corpus")):
+        token_set(work)
     speed = product_speed()
     stages = []
     for step in work.steps:

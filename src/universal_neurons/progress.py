@@ -1,4 +1,7 @@
-"""How long work shows how far it is: a bar with rate and time left on a terminal, a plain line every half minute elsewhere."""
+"""How long work shows how far it is.
+
+On a terminal a bar with rate and time left; elsewhere plain lines, one every half minute at most.
+"""
 
 from __future__ import annotations
 

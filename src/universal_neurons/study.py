@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.store import Artifact
     from universal_neurons.ids import CorpusRef, ModelRef
     from universal_neurons.inputs.suite import Checkpoint, Suite
+    from universal_neurons.measures.study import HasStep
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Study:
         """The other models of the suite, in its order."""
         return tuple(name for name in self.suite.zoo.models if name != (reference or self.reference))
 
-    def model(self, name: str, checkpoint: Checkpoint) -> ModelRef:
+    def model(self, name: str, checkpoint: HasStep) -> ModelRef:
         """The reference to one model's weights."""
         return self.work.model(name, checkpoint.step)
 
@@ -88,14 +89,19 @@ class Study:
         """The identity of the scored tokens."""
         return corpus_ref(self.work)
 
-    def universality(self, *, partner: str, checkpoint: Checkpoint, reference: str | None = None) -> UniversalityTable:
-        """The universality table of one directed pair at one checkpoint; raises ArtifactMissing."""
-        return self.reference_tables(checkpoint=checkpoint, reference=reference).tables[partner]
+    def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
+        """The universality table of one directed pair at one checkpoint.
 
-    def reference_tables(self, *, checkpoint: Checkpoint, reference: str | None = None) -> ReferenceTables:
+        Raises ArtifactMissing, and UserError for a model that is not the suite's or is its own partner.
+        """
+        pair = self._pair(partner, checkpoint, reference)
+        place = self.partners(pair.reference.name).index(partner)
+        return self._table(pair, universality_key(self.work, pair), self._candidates(pair.reference), place)
+
+    def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
         """The tables of one reference against all its partners at one checkpoint; raises ArtifactMissing."""
         x = self.model(reference or self.reference, checkpoint)
-        extra = self._read(candidates_key(self.work, x)).arrays
+        extra = self._candidates(x)
         tables = {
             pair.partner.name: self._table(pair, universality_key(self.work, pair), extra, place)
             for place, pair in enumerate(pairs_of(self.work, x))
@@ -103,17 +109,23 @@ class Study:
         return ReferenceTables(reference=x.name, step=checkpoint.step, tables=tables)
 
     def null(
-        self, *, partner: str, checkpoint: Checkpoint, kind: NullKind, reference: str | None = None
+        self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
     ) -> UniversalityTable:
         """What a pair looks like where nothing is shared: ``untrained`` models, ``rotated`` against rotated
-        activations, or ``permuted`` tokens.  Null tables have no candidates: their interval has no width."""
+        activations, or ``permuted`` tokens.
+
+        Null tables have no candidates: their interval has no width.  Raises ArtifactMissing, and UserError where the
+        suite has no untrained checkpoint or ``reference`` is not the suite's, for which alone the others are computed.
+        """
         if kind == "untrained":
             if self.untrained is None:
-                raise UserError(
-                    f"suite {self.suite.name}: has no untrained checkpoint, so there is no null of that kind"
-                )
+                raise UserError(f"suite {self.suite.name}: no untrained checkpoint, so there is no null of that kind")
             return self.universality(partner=partner, checkpoint=self.untrained, reference=reference)
-        pair = Pair(self.model(reference or self.reference, checkpoint), self.model(partner, checkpoint))
+        pair = self._pair(partner, checkpoint, reference)
+        if pair.reference.name != self.reference:
+            raise UserError(
+                f"suite {self.suite.name}: {kind} null: expected reference {self.reference}, got {pair.reference.name}"
+            )
         blocks, draws = self.suite.universality.blocks, self.suite.universality.draws
         nothing = {
             "neuron": np.empty(0, dtype=np.int32),
@@ -134,6 +146,16 @@ class Study:
             if (found := self.work.store.read(k)) is not None
         ]
         return pd.DataFrame(rows)
+
+    def _pair(self, partner: str, checkpoint: HasStep, reference: str | None) -> Pair:
+        name = reference or self.reference
+        for model, known in ((name, self.suite.zoo.models), (partner, self.partners(name))):
+            if model not in known:
+                raise UserError(f"suite {self.suite.name}: expected one of {', '.join(known)}, got {model!r}")
+        return Pair(self.model(name, checkpoint), self.model(partner, checkpoint))
+
+    def _candidates(self, reference: ModelRef) -> Mapping[str, Any]:
+        return self._read(candidates_key(self.work, reference)).arrays
 
     def _table(self, pair: Pair, key: Key, candidates: Mapping[str, Any], place: int) -> UniversalityTable:
         spec = self.suite.resampling

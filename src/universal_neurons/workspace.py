@@ -112,7 +112,11 @@ class Workspace:
 
 
 def corpus_fingerprint(work: Workspace) -> str:
-    """The fingerprint of the corpus that the keys name; one warning line if this machine's is not the shipped one."""
+    """The fingerprint of the corpus that the keys name; one warning line if this machine's is not the shipped one.
+
+    Raises CorpusError if the pinned manifest is missing or damaged, or, where the workspace is local, a distribution is
+    not installed.
+    """
     shipped = CorpusManifest.read(work.root / "fixtures" / "corpora" / f"{work.suite.corpus.recipe}.json")
     if not work.local:
         return shipped.fingerprint
@@ -201,12 +205,13 @@ def candidates_key(work: Workspace, reference: ModelRef) -> Key:
 
 def suite_keys(work: Workspace) -> tuple[Key, ...]:
     """The key of every artifact that judging the suite reads, in the order in which they are computed."""
-    keys = [corpus_key(work, "corpus")]
-    for step in work.steps:
-        keys += table_keys(work, step).values()
-        keys += null_keys(work, step).values()
-        keys += [candidates_key(work, ref) for ref in work.models(step)]
-    return tuple(keys)
+    return (corpus_key(work, "corpus"), *(key for step in work.steps for key in step_keys(work, step)))
+
+
+def step_keys(work: Workspace, step: int) -> tuple[Key, ...]:
+    """The keys of one step: tables, nulls, candidates."""
+    candidates = (candidates_key(work, ref) for ref in work.models(step))
+    return (*table_keys(work, step).values(), *null_keys(work, step).values(), *candidates)
 
 
 def table_keys(work: Workspace, step: int) -> dict[Pair, Key]:
@@ -220,7 +225,8 @@ def draws_key(work: Workspace, pair: Pair) -> Key:
 
 
 def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
-    """The null tables of one step: the suite's reference against each partner; untrained models are a null themselves."""
+    """The null tables of one step: the suite's reference against each partner; none where models are untrained, because
+    these are a null themselves."""
     if work.suite.untrained is not None and step == work.suite.untrained.step:
         return {}
     own = [pair for pair in work.pairs(step) if pair.reference.name == work.suite.zoo.reference]
@@ -253,8 +259,8 @@ def with_excess(frame: pd.DataFrame) -> pd.DataFrame:
 def stored_influence(influence: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:
     """Influences (block candidate) as they are stored: times the number of blocks, in half precision.
 
-    Half the size of everything that is shipped; the rounding (1 part in 2000 of each influence) moves an interval's ends
-    far less than another seed of the bootstrap does.
+    Half the size of everything that is shipped; the rounding (1 part in 2000 of each influence) moves an interval's
+    ends far less than another seed of the bootstrap does.
     """
     return (influence * len(influence)).astype(np.float16)
 
@@ -315,6 +321,6 @@ def describe(key: Key) -> str:
 
 
 def where(work: Workspace, key: Key) -> str:
-    """The store that has the artifact, or ``absent``."""
+    """The store that has the artifact, ``working`` or ``shipped``, or ``absent``."""
     found = work.store.read(key)
     return "absent" if found is None else found.origin.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -56,9 +57,10 @@ def training_rows(root: Path, folder: Path, recipe: TrainingRecipe) -> tuple[Tok
     for split in ("train", "held-out"):
         path = folder / f"{split}.npy"
         if not path.exists():
-            temporary = path.with_suffix(".partial.npy")
+            # Named by process: two seeds that are started side by side must not write into one file.
+            temporary = path.with_suffix(f".{os.getpid()}.npy")
             np.save(temporary, encode_documents(corpus.documents(split), tokenizer).tokens)
-            os.replace(temporary, path)
+            temporary.replace(path)
         parts.append(token_rows(np.load(path), row_length=recipe.context, bos=end_of_text_id(tokenizer)))
     order = np.random.default_rng(0).permutation(len(parts[1]))
     return parts[0], parts[1][order[:HELD_OUT_ROWS]]
@@ -108,13 +110,15 @@ def _train_side_by_side(root: Path, folder: Path, names: Sequence[str], device: 
 
 
 def publish(root: Path, folder: Path) -> None:
-    """Make ``fixtures/zoo/mini`` of the finished training in ``folder``, and pin the corpus that it read."""
-    import json
+    """Make ``fixtures/zoo/mini`` of the finished training in ``folder``, and pin the corpus as this machine has it.
 
+    Raises ZooError for a training that is not finished, and CorpusError for a distribution that is not installed.
+    """
     from universal_neurons.inputs.publication import publish_zoo
 
     manifest = CorpusRecipe.read(root / CORPUS).manifest()
-    content = json.dumps(manifest.as_dict(), indent=2) + "\n"
-    (root / CORPUS).with_suffix(".json").write_text(content, encoding="utf-8")
     zoo = root / ZOO
     publish_zoo(folder, zoo, recipe=zoo / "recipe.toml", tokenizer=zoo / "tokenizer.json", corpus=manifest.fingerprint)
+    # After the zoo: a training that is not finished must not move the pin.
+    content = json.dumps(manifest.as_dict(), indent=2) + "\n"
+    (root / CORPUS).with_suffix(".json").write_text(content, encoding="utf-8")

@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
+from tests.harness.projects import Project, assert_refused
 from tests.harness.worlds import claim_file
 from universal_neurons.evidence.verdict import Verdict
-
-if TYPE_CHECKING:
-    from tests.harness.projects import Project
 
 pytest_plugins = ("pytester",)
 
@@ -161,3 +157,22 @@ def test_a_published_number_is_looked_up_and_recorded(project: Project) -> None:
     record = project.records()["claim N1"]
     assert record.criterion["target"]["value"] == 0.0474
     assert record.rejudged().verdict is Verdict.REPRODUCED
+
+
+def test_a_published_number_may_be_that_of_the_items_own_cell(project: Project) -> None:
+    expect = 'Near(Published("nandan2025.table1", step="checkpoint"))'
+    options = ', axes={"checkpoint": ("25 %", "100 %")}'
+    project.write(claim_file("around(0.045)", expect=expect, takes="study, checkpoint", options=options))
+    project.accept(N1={"25%": "reproduced", "100%": "reproduced"})
+    project.run().assert_outcomes(passed=4)
+    cells = {record.criterion["target"]["where"]["step"] for record in project.records().values()}
+    assert cells == {1, 4}
+
+
+def test_a_control_without_the_axis_of_its_claims_cell_is_refused(project: Project) -> None:
+    project.write(
+        claim_file(
+            "around(0.045)", expect='Near(Published("nandan2025.table1", step="checkpoint"))', takes="study, checkpoint"
+        ).replace("def test_control_of_few(study, checkpoint)", "def test_control_of_few(study)")
+    )
+    assert_refused(project.run(), "needs the axis checkpoint")

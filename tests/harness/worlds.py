@@ -19,7 +19,6 @@ class Checkpoint:
 class Zoo:
     models: tuple
     reference: str
-    layers: int = 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class Suite:
     zoo: Zoo
     checkpoints: tuple
     universality: Universality = Universality()
+    layers: int = 2
 
 
 SUITES = {

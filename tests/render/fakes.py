@@ -48,6 +48,7 @@ def fake_suite(**changes: Any) -> Suite:
         "resampling": ResamplingSpec(resamples=200, level=0.95, seed=1),
         "checkpoints": CHECKPOINTS,
         "untrained": None,
+        "layers": LAYERS,
     }  # fmt: skip
     return Suite(**{**settings, **changes})
 

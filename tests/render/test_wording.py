@@ -31,7 +31,7 @@ def test_the_sentence_of_a_verdict_begins_with_it_and_names_no_other(verdict: Ve
     assert not [label for label in others if label in sentence.replace("criterion", "").casefold().split()]
 
 
-@pytest.mark.parametrize("verdict", set(Verdict) - {Verdict.REFUTED})
+@pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if verdict is not Verdict.REFUTED])
 def test_only_a_refuted_claim_is_called_refuted(verdict: Verdict) -> None:
     assert "refuted" not in verdict_sentence([verdict]).casefold()
 

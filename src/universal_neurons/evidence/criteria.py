@@ -130,7 +130,7 @@ class Criterion:
         return tuple(value for value in values if isinstance(value, Published))
 
     def placed(self, cell: Mapping[str, Label]) -> Self:
-        """This criterion with every published bound placed in the ``cell`` of one item; see :meth:`Published.placed`."""
+        """This criterion with every published bound in the ``cell`` of one item; see :meth:`Published.placed`."""
         found = {
             field.name: value.placed(cell)
             for field in dataclasses.fields(self)

@@ -159,9 +159,9 @@ def _interval(earlier: Checkpoint, later: Checkpoint) -> AxisValue:
 
 
 def _layers(suite: Suite) -> int:
-    layers = getattr(suite.zoo, "layers", None)
+    layers = getattr(suite, "layers", None)
     if not isinstance(layers, int):
-        raise ClaimError(f"suite {suite.name}: a claim takes the axis layer, but zoo.layers is not given")
+        raise ClaimError(f"suite {suite.name}: a claim takes the axis layer, but the suite does not know its layers")
     return layers
 
 

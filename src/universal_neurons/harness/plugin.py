@@ -332,7 +332,7 @@ class Harness:
         """Run a claim or control, write its record, and only then end the test by what the ledger expects."""
         with self.refusing():
             criterion = claim_of(declared).claim.criterion_for(self.suite.name)
-            criterion = criterion.placed(_cell(item)).resolved(self.world.published)
+            criterion = placed(criterion, item).resolved(self.world.published)
             ledger = self.ledger
         try:
             own, controls = self._evaluated(item, declared, criterion)
@@ -480,10 +480,20 @@ def harness_of(config: pytest.Config) -> Harness:
     return config.stash[HARNESS]
 
 
-def _cell(item: pytest.Function) -> dict[str, str | int | float]:
-    """The item's place on every axis as published tables label it: a checkpoint by its step."""
-    params = item.callspec.params if hasattr(item, "callspec") else {}
-    return {name: getattr(value, "step", value) for name, value in params.items() if name in AXES and name != "interval"}
+def placed(criterion: Criterion, item: pytest.Item) -> Criterion:
+    """``criterion`` in the item's own cell of a published table, where a checkpoint is labelled by its step.
+
+    Raises :class:`ClaimError` for a control without an axis that the criterion of its claim looks up.
+    """
+    callspec = getattr(item, "callspec", None)
+    values = {} if callspec is None else callspec.params
+    cell = {name: getattr(value, "step", value) for name, value in values.items() if name in AXES}
+    found = criterion.placed(cell)
+    for reference in found.published:
+        for label, axis in reference.where:
+            if axis in AXES:
+                raise ClaimError(f"{item.name}: {reference.text()} needs the axis {axis} for {label}; take it")
+    return found
 
 
 def _missing(error: ArtifactMissing) -> Evaluation:

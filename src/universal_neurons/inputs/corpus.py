@@ -46,7 +46,7 @@ class CorpusError(UserError):
     """The corpus cannot be built or is not the expected one; the message says what to do."""
 
 
-class EmptyTokenSet(CorpusError):  # noqa: N818  named after what is wrong, as all our exceptions are
+class EmptyTokenSet(CorpusError):
     """No token is left to score."""
 
 

@@ -185,12 +185,13 @@ class Suite(_Settings):
     """A suite whose checkpoints are steps of its zoo; ``narrowing`` says what was left out of it, if anything.
 
     ``checkpoints`` are the trained ones in the order of training; ``untrained`` is step 0, which the zoo regenerates
-    from its seeds, or None where the suite does without.
+    from its seeds, or None where the suite does without.  ``layers`` is the depth of its models.
     """
 
     name: str
     checkpoints: tuple[Checkpoint, ...]
     untrained: Checkpoint | None
+    layers: int
     narrowing: str = ""
 
     def __str__(self) -> str:
@@ -328,16 +329,19 @@ def _resolved(name: str, written: SuiteFile, zoo: Zoo, *, where: str) -> Suite:
     for model in written.zoo.models:
         if model not in zoo.names:
             raise SuiteError(f"{where}: zoo.models: expected some of {', '.join(zoo.names)}, got {_value(model)}")
-    context = zoo.recipe().context
-    if written.corpus.row_length > context:
+    recipe = zoo.recipe()
+    if written.corpus.row_length > recipe.context:
         got = written.corpus.row_length
-        raise SuiteError(f"{where}: corpus.row_length: expected at most {context} (the models' context), got {got}")
+        raise SuiteError(
+            f"{where}: corpus.row_length: expected at most {recipe.context} (the models' context), got {got}"
+        )
     settings = {field: getattr(written, field) for field in _Settings.model_fields}
     return Suite(
         **settings,
         name=name,
         checkpoints=_checkpoints(written.checkpoints, zoo.shares, where=where),
         untrained=Checkpoint(UNTRAINED, 0.0, "untrained") if written.untrained else None,
+        layers=recipe.layers,
     )
 
 

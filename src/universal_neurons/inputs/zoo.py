@@ -46,7 +46,7 @@ class ZooError(UserError):
     """A zoo is missing, damaged, or does not hold what was asked for."""
 
 
-class UntrainedWeightsDiffer(ZooError):  # noqa: N818  named after what is wrong, as all our exceptions are
+class UntrainedWeightsDiffer(ZooError):
     """The seed gives other untrained weights than where the zoo was published; ``here`` names the ones it gives."""
 
     def __init__(self, message: str, *, here: ModelRef) -> None:

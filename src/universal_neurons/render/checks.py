@@ -31,7 +31,7 @@ _QUOTING = {"code", "pre", "table", "dl", "svg"}
 QUOTED = "quoted"
 
 
-class ReportBroken(UserError):  # noqa: N818  named after what is wrong, as all our exceptions are
+class ReportBroken(UserError):
     """A built page is not what a page of the report must be; one line per fault."""
 
 

@@ -21,7 +21,7 @@ TIME_LIMIT_SECONDS = 300
 QUARTO_OUTPUT = "_pages"
 
 
-class RenderingFailed(UserError):  # noqa: N818  named after what is wrong, as all our exceptions are
+class RenderingFailed(UserError):
     """The rendering program refused the source; the message is what it said."""
 
 

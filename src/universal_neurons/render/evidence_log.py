@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from universal_neurons.measurement import Measurement
 
 
-class EvidenceUnusable(UserError):  # noqa: N818  named after what is wrong, as all our exceptions are
+class EvidenceUnusable(UserError):
     """The evidence is missing, unfinished, about another suite, or contradicts itself."""
 
 

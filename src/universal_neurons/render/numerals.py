@@ -24,7 +24,7 @@ UNDEFINED = "undefined"
 _SHARES = frozenset({"share", "fraction", "proportion"})
 
 
-class MissingNumber(UserError):  # noqa: N818  named after what is wrong, as all our exceptions are
+class MissingNumber(UserError):
     """A number that the report needs is not there."""
 
 

@@ -34,7 +34,7 @@ DATA = "data"
 SOURCE = "source"
 
 
-class ReportMisplaced(UserError):  # noqa: N818  named after what is wrong, as all our exceptions are
+class ReportMisplaced(UserError):
     """The report cannot be built here: its sources are missing, or something else is where it should go."""
 
 

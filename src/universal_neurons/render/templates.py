@@ -34,7 +34,7 @@ ALLOWED = re.compile(r"GPT-2|@[\w:.-]+|\{[^}\n]*\}|\]\([^)\n]*\)|`[^`\n]*`")
 _DIGIT = re.compile(r"\d[\d.,]*\s?%?")
 
 
-class TemplateWrong(UserError):  # noqa: N818  named after what is wrong, as all our exceptions are
+class TemplateWrong(UserError):
     """A template asks for a value that is not there, cannot be read, or states a number itself."""
 
 

@@ -1,0 +1,52 @@
+"""A whole project in miniature, built once: a corpus of two distributions, a zoo of three models, suites, evidence.
+
+It is trained and computed by the real code.  A test that changes anything takes a copy (``own``).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.miniature import Miniature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def _offline_on_one_thread() -> Iterator[None]:
+    import torch
+
+    threads, variables = torch.get_num_threads(), dict(os.environ)
+    torch.set_num_threads(1)
+    os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1")
+    yield
+    torch.set_num_threads(threads)
+    os.environ.clear()
+    os.environ.update(variables)
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory: pytest.TempPathFactory, _offline_on_one_thread: None) -> Miniature:
+    """The project before anything was computed; for reading only."""
+    return Miniature.built(tmp_path_factory.mktemp("miniature"))
+
+
+@pytest.fixture(scope="session")
+def computed(tmp_path_factory: pytest.TempPathFactory, miniature: Miniature) -> Miniature:
+    """The project after ``compute`` of its suite; for reading only."""
+    from universal_neurons.pipeline import compute
+
+    project = miniature.copied(tmp_path_factory.mktemp("computed") / "project")
+    compute(project.workspace(local=True))
+    return project
+
+
+@pytest.fixture
+def own(computed: Miniature, tmp_path: Path) -> Miniature:
+    """A computed project of one's own, that a test may damage."""
+    return computed.copied(tmp_path / "project")

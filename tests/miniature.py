@@ -1,0 +1,178 @@
+"""How the miniature project is built, copied, damaged and opened."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.inputs.corpus import CorpusRecipe, encode_documents, token_rows
+from universal_neurons.inputs.recipe import TrainingRecipe
+from universal_neurons.inputs.tokenization import end_of_text_id, train_tokenizer
+from universal_neurons.study import Study
+from universal_neurons.workspace import Workspace, open_workspace, suite_keys
+
+if TYPE_CHECKING:
+    from universal_neurons.artifacts.key import Key
+
+RECIPE = """
+layers = 2
+width = 16
+heads = 2
+mlp = 24
+context = 32
+vocabulary = 300
+tokens = 7680
+batch = 8
+learning_rate = 1e-2
+final_share = 0.1
+warmup_steps = 2
+weight_decay = 0.1
+betas = [0.9, 0.95]
+clip_norm = 1.0
+checkpoints = [0.5, 1.0]
+
+[seeds]
+a = 1
+b = 2
+c = 3
+"""
+CORPUS = """
+distributions = ["jaxtyping", "iniconfig"]
+held_out_share = 0.4
+seed = 1
+"""
+# Floor and thresholds are low: models that were trained for thirty steps are not much alike.
+SUITE = """
+title = "Miniature"
+description = "Three models, two checkpoints."
+checkpoints = {checkpoints}
+untrained = {untrained}
+
+[zoo]
+kind = "fixtures"
+path = "zoo/mini"
+models = ["a", "b", "c"]
+reference = "a"
+
+[corpus]
+recipe = "wheels"
+tokens = {tokens}
+row_length = 32
+mask = "published-first"
+seed = 1
+
+[universality]
+threshold = 0.2
+thresholds = [0.1, 0.2]
+rotation = "gaussian"
+draws = 4
+half_draws = 2
+top_k = 3
+blocks = 10
+floor = 0.02
+seed = 1
+
+[resampling]
+resamples = 100
+level = 0.95
+seed = 1
+"""
+
+
+@dataclass(frozen=True)
+class Miniature:
+    """A project in ``root``, with the suites ``mini`` and, with one checkpoint only, ``brief``."""
+
+    root: Path
+
+    @classmethod
+    def built(cls, root: Path) -> Miniature:
+        """Write suites, corpus and recipe, train the zoo and publish it."""
+        fixtures = root / "fixtures"
+        for folder in ("suites", "corpora", "zoo/mini"):
+            (fixtures / folder).mkdir(parents=True)
+        mini = SUITE.format(checkpoints=["50 %", "100 %"], untrained="true", tokens=3000)
+        brief = SUITE.format(checkpoints=["100 %"], untrained="false", tokens=1000)
+        (fixtures / "suites" / "mini.toml").write_text(mini)
+        (fixtures / "suites" / "brief.toml").write_text(brief)
+        (fixtures / "corpora" / "wheels.toml").write_text(CORPUS)
+        (fixtures / "zoo" / "mini" / "recipe.toml").write_text(RECIPE)
+        _train(root)
+        return cls(root)
+
+    def copied(self, target: Path) -> Miniature:
+        """The same project in another folder."""
+        return Miniature(Path(shutil.copytree(self.root, target)))
+
+    @property
+    def working(self) -> Path:
+        """The working store."""
+        return self.root / ".universal-neurons" / "store"
+
+    @property
+    def weights(self) -> Path:
+        """One file of weights."""
+        return self.root / "fixtures" / "zoo" / "mini" / "b" / "step-30" / "model.safetensors"
+
+    @property
+    def zoo_manifest(self) -> Path:
+        """The zoo's manifest."""
+        return self.root / "fixtures" / "zoo" / "mini" / "manifest.json"
+
+    def workspace(self, suite: str = "mini", **options: Any) -> Workspace:
+        """A workspace of the suite that complains about every unexpected warning."""
+        return open_workspace(suite, **{"root": self.root, "warn": _unexpected, **options})
+
+    def study(self, suite: str = "mini", **options: Any) -> Study:
+        """The study of the suite."""
+        return Study(self.workspace(suite, **options))
+
+    def replace(self, relative: str, old: str, new: str) -> None:
+        """Change a text file of the project."""
+        path = self.root / relative
+        text = path.read_text()
+        assert text.count(old) == 1, (relative, old)
+        path.write_text(text.replace(old, new))
+
+    def ship(self) -> tuple[Key, ...]:
+        """Move the computed evidence of ``mini`` to fixtures/evidence, so that no working store is left."""
+        work = self.workspace()
+        keys = suite_keys(work)
+        work.store.export(keys, self.root / "fixtures" / "evidence")
+        shutil.rmtree(self.root / ".universal-neurons")
+        return keys
+
+    def pin_another_corpus(self) -> None:
+        """Make the pinned corpus one that this machine does not have."""
+        from universal_neurons.inputs.corpus import CorpusManifest, DistributionRecord
+
+        path = self.root / "fixtures" / "corpora" / "wheels.json"
+        here = CorpusManifest.read(path)
+        first = here.distributions[0]
+        other = DistributionRecord(first.name, "9.9", first.files, first.characters, "0" * 64)
+        pinned = CorpusManifest((other, *here.distributions[1:]), here.held_out_share, here.seed)
+        path.write_text(json.dumps(pinned.as_dict()))
+
+
+def _train(root: Path) -> None:
+    from universal_neurons.inputs.training import TrainingPaths, train_seed
+    from universal_neurons.zoo_training import publish
+
+    recipe = TrainingRecipe.parse(RECIPE, where="recipe.toml")
+    corpus = CorpusRecipe.read(root / "fixtures" / "corpora" / "wheels.toml")
+    tokenizer = train_tokenizer(corpus.documents("train"), vocabulary=recipe.vocabulary, seed=0)
+    tokenizer.save(str(root / "fixtures" / "zoo" / "mini" / "tokenizer.json"))
+    stream = encode_documents(corpus.documents("train"), tokenizer)
+    rows = token_rows(stream.tokens, row_length=recipe.context, bos=end_of_text_id(tokenizer))
+    training = root / "training"
+    for name, seed in recipe.seeds.items():
+        list(train_seed(recipe, rows, rows[:8], TrainingPaths(training / name), seed=seed, log_every=10))
+    publish(root, training)
+    shutil.rmtree(training)
+
+
+def _unexpected(line: str) -> None:
+    raise AssertionError(f"unexpected warning: {line}")

@@ -1,0 +1,412 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from universal_neurons import cli, pipeline
+from universal_neurons.workspace import corpus_key, suite_keys, universality_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.miniature import Miniature
+
+ESCAPE = "\x1b"
+
+
+class Run:
+    """The command line in this process: status, standard output, standard error."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, project: Miniature, *arguments: str) -> tuple[int, str, str]:
+        self._monkeypatch.setenv("UNIVERSAL_NEURONS_ROOT", str(project.root))
+        self._monkeypatch.setattr(sys, "argv", ["universal-neurons", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = self._capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    def mistake(self, project: Miniature, *arguments: str, status: int = 4) -> str:
+        """The one line that a mistake is answered with."""
+        found, out, err = self(project, *arguments)
+        assert (found, out) == (status, ""), err
+        assert err.startswith("error: ") and err.endswith("\n") and err.count("\n") == 1, err
+        return err.strip()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("universal_neurons.planning.product_speed", lambda: 1e10)
+    return Run(monkeypatch, capsys)
+
+
+def _script(project: Miniature, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "universal_neurons.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "UNIVERSAL_NEURONS_ROOT": str(project.root), **variables},
+    )
+
+
+# --- what is asked for -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--suite", "nano"), "unknown suite 'nano'; expected one of brief, mini"),
+        (("--models", "a,z"), "suite mini: zoo.models: expected one of a, b, c, got 'z'"),
+        (("--models", "a"), "suite mini: zoo.models: expected at least two different models, got ['a']"),
+        (("--models", ""), "suite mini: zoo.models: expected at least two different models, got []"),
+        (("--reference", "z"), "suite mini: zoo.reference: expected one of a, b, c, got 'z'"),
+        (("--checkpoints", "33 %"), "suite mini: checkpoints: expected one of '50 %', '100 %', got '33 %'"),
+        (("--checkpoints", "16"), "suite mini: checkpoints: expected one of '50 %', '100 %', got '16'"),
+        (("--tokens", "5"), "suite mini: corpus.tokens: expected an integer from 310 to 3000, got 5"),
+        (("--tokens", "-1"), "suite mini: corpus.tokens: expected an integer from 310 to 3000, got -1"),
+        (("--tokens", "3001"), "suite mini: corpus.tokens: expected an integer from 310 to 3000, got 3001"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "compute"])
+def test_what_the_suite_does_not_have_is_one_line(
+    run: Run, miniature: Miniature, command: str, arguments: tuple[str, ...], said: str
+) -> None:
+    assert run.mistake(miniature, command, *arguments) == f"error: {said}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("threshold = 0.2", "threshold = 1.5", "universality.threshold: expected a number in (0, 1), got 1.5"),
+        ("floor = 0.02", "floor = 0.0", "universality.floor: expected a number in (0, 1), got 0.0"),
+        ("draws = 4\n", "draw = 4\n", "universality.draw: unknown field; expected one of threshold, "),
+        ("row_length = 32", "row_length = 64", "corpus.row_length: expected at most 32 (the models' context), got 64"),
+        ("[zoo]", "[zoo", "not TOML"),
+    ],
+)
+def test_a_mistake_in_a_suite_file_names_file_and_field(
+    run: Run, own: Miniature, old: str, new: str, said: str
+) -> None:
+    own.replace("fixtures/suites/mini.toml", f"\n{old}", f"\n{new}")
+    line = run.mistake(own, "status")
+    assert line.startswith("error: fixtures/suites/mini.toml: ")
+    assert said in line
+
+
+def _without(path: Path) -> None:
+    path.unlink()
+
+
+def _damaged(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"), [(_without, "missing; run: git checkout -- "), (_damaged, "damaged: sha256")]
+)
+def test_weights_that_are_not_the_published_ones_are_one_line(
+    run: Run, own: Miniature, harm: Callable[[Path], None], said: str
+) -> None:
+    harm(own.weights)
+    store = str(own.root / "empty")
+    line = run.mistake(own, "compute", "--suite", "brief", "--store", store)
+    assert "b/step-30/model.safetensors: " in line
+    assert said in line
+
+
+def test_two_checkpoints_with_the_same_weights_are_one_line(run: Run, own: Miniature) -> None:
+    manifest = json.loads(own.zoo_manifest.read_text())
+    steps = manifest["models"]["b"]["checkpoints"]
+    steps["30"]["digest"] = steps["15"]["digest"]
+    own.zoo_manifest.write_text(json.dumps(manifest))
+    assert "b@15 and b@30 have the same weights" in run.mistake(own, "plan")
+
+
+def test_a_zoo_that_is_missing_is_one_line(run: Run, own: Miniature) -> None:
+    own.zoo_manifest.unlink()
+    assert "manifest.json: missing; run: " in run.mistake(own, "status")
+
+
+def test_evidence_that_nobody_computed_names_the_command(run: Run, miniature: Miniature, tmp_path: Path) -> None:
+    line = run.mistake(miniature, "status", "--store", str(tmp_path))
+    assert line.endswith("not computed; run: universal-neurons compute --suite mini")
+
+
+def test_damage_in_shipped_evidence_is_one_line_and_not_computed_again(run: Run, own: Miniature) -> None:
+    key = own.ship()[3]
+    payload = next((own.root / "fixtures" / "evidence" / key.stage / key.digest).glob("payload.*"))
+    _damaged(payload)
+    for command in (("status",), ("compute",), ("store", "verify"), ("plan",)):
+        assert key.digest[:12] in run.mistake(own, *command)
+    assert not (own.working / key.stage).exists()
+
+
+def test_damage_in_the_working_store_is_computed_again_with_one_warning(run: Run, own: Miniature) -> None:
+    assert run(own, "compute", "--suite", "brief")[0] == 0
+    work = own.workspace("brief")
+    table = universality_key(work, work.pairs(30)[0])
+    _damaged(own.working / table.stage / table.digest / "payload.parquet")
+    assert run.mistake(own, "store", "verify", "--suite", "brief").count(table.digest[:12]) == 1
+    status, out, err = run(own, "compute", "--suite", "brief")
+    assert (status, out) == (0, "suite brief: 1 artifacts computed, everything is there\n")
+    assert sum(line.startswith("warning: ") for line in err.splitlines()) == 1
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(run: Run, own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    before = sorted(own.working.rglob("*"))
+    monkeypatch.setattr("universal_neurons.artifacts.folder.write_file", full)
+    line = run.mistake(own, "plan", "--tokens", "1000")
+    assert "no space left; nothing committed is lost; free some space there" in line
+    assert [path for path in before if not path.exists()] == []
+
+
+def test_a_full_disk_outside_the_store_is_one_line_too(
+    run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_show", _raises(OSError(errno.ENOSPC, "No space left on device", "page.html")))
+    assert run.mistake(computed, "status") == "error: page.html: No space left on device; nothing committed is lost"
+
+
+def test_a_defect_of_ours_keeps_its_traceback(run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_show", _raises(FileNotFoundError(errno.ENOENT, "No such file", "x")))
+    monkeypatch.setenv("UNIVERSAL_NEURONS_ROOT", str(computed.root))
+    monkeypatch.setattr(sys, "argv", ["universal-neurons", "status"])
+    with pytest.raises(FileNotFoundError):
+        cli.main()
+
+
+def test_a_message_of_several_lines_becomes_one(run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_show", _raises(cli.UserError("one\ntwo")))
+    assert run.mistake(computed, "status") == "error: one two"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("plan", "--fast"), "No such option: --fast"),
+        (("plan", "--tokens", "many"), "Invalid value for '--tokens'"),
+        (("train", "--jobs", "0"), "Invalid value for '--jobs'"),
+        (("why",), "Missing argument"),
+        (("store",), "Missing command"),
+        (("prove",), "No such command 'prove'"),
+    ],
+)
+def test_an_option_that_does_not_exist_is_one_line_and_status_2(
+    run: Run, miniature: Miniature, arguments: tuple[str, ...], said: str
+) -> None:
+    assert run.mistake(miniature, *arguments, status=2).startswith(f"error: {said}")
+
+
+def test_an_interruption_is_status_130_and_says_that_it_can_go_on(
+    run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "compute", _raises(KeyboardInterrupt()))
+    status, out, err = run(computed, "compute")
+    assert (status, out) == (130, "")
+    assert err == "interrupted; what was finished is kept, the same command goes on from there\n"
+
+
+def test_the_status_of_the_claims_is_the_status_of_verify(
+    run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+
+    def judged(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", judged)
+    assert run(computed, "verify", "--recompute", "-k", "N2")[0] == 1
+    assert commands[0][1:] == ["-m", "pytest", "claims", "--suite", "mini", "--recompute", "-k", "N2"]
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def test_without_arguments_the_help_is_shown(run: Run, miniature: Miniature) -> None:
+    status, out, err = run(miniature)
+    assert (status, err) == (0, "")
+    assert "compute" in out
+    assert "new-claim" in out
+
+
+def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_path: Path) -> None:
+    arguments = ("--suite", "brief", "--store", str(tmp_path))
+    status, out, err = run(miniature, "plan", *arguments, "--json")
+    assert (status, err) == (0, "")
+    before = json.loads(out)
+    assert [(s["stage"], s["step"], s["artifacts"], s["present"]) for s in before] == [
+        ("universality", 30, 10, 0),
+        ("candidates", 30, 3, 0),
+    ]
+    assert before[0]["seconds"] >= 0
+    assert before[0]["megabytes"] > 0
+    status, out, err = run(miniature, "compute", *arguments)
+    # The plan has sampled the tokens already.
+    assert (status, out) == (0, "suite brief: 13 artifacts computed, everything is there\n")
+    assert ESCAPE not in err
+    assert "step 30: moments" in err
+    after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
+    assert [s["present"] for s in after] == [10, 3]
+    assert {(s["teraflop"], s["seconds"], s["megabytes"]) for s in after} == {(0, 0, 0)}
+    assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
+
+
+def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
+    rows = json.loads(run(own, "plan", "--models", "a,b", "--checkpoints", "100 %", "--json")[1])
+    assert [(s["stage"], s["step"], s["artifacts"]) for s in rows] == [
+        ("universality", 0, 2),
+        ("candidates", 0, 2),
+        ("universality", 30, 4),
+        ("candidates", 30, 2),
+    ]
+
+
+def test_a_narrow_compute_reuses_the_tables_of_the_whole(run: Run, own: Miniature) -> None:
+    status, out, _ = run(own, "compute", "--models", "a,b", "--checkpoints", "30")
+    # Only the candidates are others: they depend on who the partners are.
+    assert (status, out) == (0, "suite mini: 4 artifacts computed, everything is there\n")
+
+
+@pytest.mark.parametrize("command", [("plan",), ("status",), ("store", "ls")])
+def test_tables_for_programs_have_no_escape_codes_and_are_not_cut(
+    run: Run, computed: Miniature, command: tuple[str, ...]
+) -> None:
+    status, out, err = run(computed, *command)
+    assert (status, err) == (0, "")
+    assert ESCAPE not in out
+    assert "…" not in out
+    _, heading, *lines = out.splitlines()
+    assert heading.startswith("stage ")
+    rows = json.loads(run(computed, *command, "--json")[1])
+    assert len(rows) == len(lines) > 0
+    for line, row in zip(lines, rows, strict=True):
+        assert "".join(line.split()) == "".join(str(value).replace(" ", "") for value in row.values())
+
+
+def test_a_terminal_without_colour_gets_no_escape_codes(
+    run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert ESCAPE in run(computed, "status")[1]
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert ESCAPE not in run(computed, "status")[1]
+
+
+def test_status_says_where_everything_is(run: Run, own: Miniature) -> None:
+    own.ship()
+    rows = json.loads(run(own, "status", "--json")[1])
+    assert len(rows) == len(suite_keys(own.workspace())) == 36
+    assert {row["where"] for row in rows} == {"shipped"}
+    assert rows[0] == {
+        "stage": "corpus",
+        "step": "",
+        "what": "3000 tokens of wheels",
+        "digest": corpus_key(own.workspace(), "corpus").digest[:12],
+        "where": "shipped",
+    }
+    assert [row["step"] for row in rows if row["what"] == "a against b"] == ["0", *["15"] * 3, *["30"] * 3]
+
+
+def test_status_of_an_incomplete_suite_shows_what_is_absent(run: Run, own: Miniature) -> None:
+    work = own.workspace()
+    table = universality_key(work, work.pairs(15)[0])
+    for path in (own.working / table.stage / table.digest).iterdir():
+        path.unlink()
+    (own.working / table.stage / table.digest).rmdir()
+    rows = json.loads(run(own, "status", "--json")[1])
+    assert [row["digest"] for row in rows if row["where"] == "absent"] == [table.digest[:12]]
+    status, out, _ = run(own, "why", table.digest[:8])
+    assert status == 0
+    assert "is absent; in the nearest one" in out
+
+
+def test_why_says_where_an_artifact_is(run: Run, computed: Miniature) -> None:
+    digest = suite_keys(computed.workspace())[5].digest
+    status, out, _ = run(computed, "why", digest[:8])
+    assert status == 0
+    assert "is in the working store" in out
+    assert out.count("\n") == 1
+    assert "digest xyz: no artifact of suite mini starts like this; run: " in run.mistake(computed, "why", "xyz")
+
+
+def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path: Path) -> None:
+    listed = json.loads(run(own, "store", "ls", "--json")[1])
+    stages = {row["stage"] for row in listed}
+    assert stages == {
+        "tokens",
+        "corpus",
+        "universality",
+        "baseline-draws",
+        "candidates",
+        "null-rotated",
+        "null-permuted",
+    }
+    assert all(row["size"] > 0 and row["origin"] == "working" for row in listed)
+    assert run(own, "store", "verify") == (0, "store: every digest fits\n", "")
+    status, out, _ = run(own, "store", "export", str(tmp_path / "evidence"))
+    assert (status, out) == (0, f"exported 36 artifacts to {tmp_path / 'evidence'}\n")
+    # The text itself is nobody's to publish.
+    assert not (tmp_path / "evidence" / "tokens").exists()
+
+
+def test_the_sample_is_computed_again(run: Run, own: Miniature) -> None:
+    own.ship()
+    status, out, _ = run(own, "store", "verify", "--recompute-sample")
+    assert status == 0
+    assert out.startswith("store: every digest fits\nevidence: a@30 against b@30, 48 neurons computed again")
+
+
+# --- as a program of its own -----------------------------------------------------------------------------------------
+
+
+def test_as_a_program_a_mistake_is_one_line_and_no_traceback(miniature: Miniature) -> None:
+    done = _script(miniature, "status", "--suite", "nano")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == "error: unknown suite 'nano'; expected one of brief, mini\n"
+
+
+def test_as_a_program_a_plan_has_no_escape_codes(computed: Miniature) -> None:
+    done = _script(computed, "plan", NO_COLOR="1", TERM="xterm-256color")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ESCAPE not in done.stdout
+    assert done.stdout.splitlines()[0].strip() == "suite mini"
+
+
+def test_as_a_program_an_interruption_is_status_130(miniature: Miniature) -> None:
+    code = (
+        "import sys, universal_neurons.cli as cli\n"
+        "def interrupted(*_, **__): raise KeyboardInterrupt\n"
+        "cli.open_workspace = interrupted\n"
+        "sys.argv = ['universal-neurons', 'status']\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.startswith("interrupted; ")
+    assert done.stderr.count("\n") == 1
+
+
+def _raises(error: BaseException) -> Callable[..., Any]:
+    def raising(*_: object, **__: object) -> None:
+        raise error
+
+    return raising

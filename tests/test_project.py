@@ -1,0 +1,238 @@
+"""The project about itself: what its documents name exists, what it ships fits, nothing of one machine is left."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.sources import ROOT, claim_files, kept_files, package_modules, text_of
+from universal_neurons.cli import app
+from universal_neurons.evidence.ledger import Ledger
+from universal_neurons.harness.scaffold import declared_ids
+from universal_neurons.inputs.suite import available_suites, load_suite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERIFY = "python3 -m venv .venv && .venv/bin/pip install -q nox && .venv/bin/nox"
+MEGABYTE = 1 << 20
+# Made-up places, of which tests show that keys and provenance refuse them.
+INVENTED = ("/home/a", "/home/somebody", "/root/zoo")
+MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|opt|home)\b(?:/[\w.-]+)?")
+REGISTRY = re.compile(
+    r"index-url|pypi\.|pythonhosted|artifactory|devpi|https?://[^\s/]*[@:]|https?://[^\s/]*\.(?:internal|local|lan|corp)\b"
+)
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+@cache
+def project() -> dict[str, Any]:
+    """The table ``project`` of pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads(text("pyproject.toml"))["project"]
+    return table
+
+
+@cache
+def sessions() -> dict[str, str]:
+    """The sessions of the noxfile and what each runs, read without nox."""
+    return {
+        node.name: ast.unparse(node)
+        for node in ast.parse(text("noxfile.py")).body
+        if isinstance(node, ast.FunctionDef) and any("session" in ast.unparse(d) for d in node.decorator_list)
+    }
+
+
+def named_sessions(document: str) -> set[str]:
+    """The sessions that a text tells its reader to run, or explains in a table."""
+    runs = re.findall(r"\bnox -s ([a-z]+(?: [a-z]+)*)", document)
+    rows = re.findall(r"^\| (`[a-z]+`(?:, `[a-z]+`)*) \|", document, re.MULTILINE)
+    return {word for found in (*runs, *rows) for word in re.findall(r"[a-z]+", found)}
+
+
+def named_commands(document: str) -> set[str]:
+    """The commands of ``universal-neurons`` that a text tells its reader to run."""
+    runs = re.findall(r"(?:run: |`)universal-neurons ([a-z-]+(?: \| [a-z-]+)*)", document)
+    return {word for found in runs for word in found.split(" | ")}
+
+
+@cache
+def commands() -> dict[str, Any]:
+    """The commands of the command line by name, those of groups as ``store ls``."""
+
+    def walk(group: Any, prefix: str) -> dict[str, Any]:
+        found = {}
+        for name, command in group.commands.items():
+            found[prefix + name] = command
+            if hasattr(command, "commands"):
+                found |= walk(command, f"{prefix}{name} ")
+        return found
+
+    return walk(typer.main.get_command(app), "")
+
+
+def pins() -> dict[str, str]:
+    """The constraints: canonical name to version."""
+    lines = [line.partition("#")[0].strip() for line in text("constraints.txt").splitlines()]
+    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if line)}
+
+
+def releases() -> list[tuple[str, str]]:
+    """The versions and dates of the changelog, newest first."""
+    return re.findall(r"^## (\S+) \(([\d-]+)\)$", text("CHANGELOG.md"), re.MULTILINE)
+
+
+def field_of(name: str) -> str:
+    """A field of CITATION.cff's first level."""
+    found = re.search(rf"^{name}: (.+)$", text("CITATION.cff"), re.MULTILINE)
+    return "" if found is None else found[1].strip('"')
+
+
+def traces(content: str) -> list[str]:
+    """Absolute paths and registries of one machine, which mean nothing on another."""
+    found = [match.group() for match in (*MACHINE_PATH.finditer(content), *REGISTRY.finditer(content))]
+    return [trace for trace in found if trace not in INVENTED]
+
+
+def test_the_readme_has_the_two_commands_and_ci_runs_the_second() -> None:
+    lines = text("README.md").splitlines()
+    assert VERIFY in lines
+    assert f"{VERIFY} -s tests" in lines
+    assert f"{VERIFY} -s tests" in text(".ci/run").splitlines()
+
+
+def test_the_first_command_verifies_the_claims_and_builds_the_report() -> None:
+    assert 'nox.options.sessions = ["claims", "report"]' in text("noxfile.py")
+
+
+@pytest.mark.parametrize("document", ["README.md", ".ci/run", "CHANGELOG.md"])
+def test_every_session_that_a_document_names_exists(document: str) -> None:
+    assert named_sessions(text(document)) - sessions().keys() == set()
+
+
+def test_every_session_that_the_sources_name_exists_and_the_readme_explains_every_session() -> None:
+    for name, source in package_modules().items():
+        assert named_sessions(source) - sessions().keys() == set(), name
+    assert sessions().keys() - named_sessions(text("README.md")) == set()
+
+
+def test_every_session_has_a_docstring() -> None:
+    assert [name for name, source in sessions().items() if '"""' not in source] == []
+
+
+def test_every_command_that_the_documents_and_messages_name_exists() -> None:
+    for name, source in {"README.md": text("README.md"), **package_modules()}.items():
+        assert named_commands(source) - commands().keys() == set(), name
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_and_every_argument_has_help(name: str) -> None:
+    command = commands()[name]
+    assert command.help
+    assert [parameter.name for parameter in command.params if not parameter.help and parameter.name != "help"] == []
+
+
+def test_version_and_date_are_the_same_everywhere() -> None:
+    assert releases()[0] == (project()["version"], field_of("date-released"))
+    assert field_of("version") == project()["version"]
+
+
+def test_the_licence_is_there_and_is_the_one_that_is_named() -> None:
+    assert text("LICENSE").startswith("MIT License\n")
+    assert project()["license"] == field_of("license") == "MIT"
+
+
+def test_every_dependency_is_pinned_to_a_version_that_it_allows() -> None:
+    listed = [*project()["dependencies"], *project()["optional-dependencies"]["dev"]]
+    needed = {canonicalize_name(requirement.name): requirement.specifier for requirement in map(Requirement, listed)}
+    assert needed.keys() - pins().keys() == set()
+    assert [name for name, allowed in needed.items() if not allowed.contains(pins()[name])] == []
+    assert pins()["torch"] == "2.13.0"
+
+
+@pytest.mark.skipif(not (ROOT / "fixtures/zoo/mini/manifest.json").exists(), reason="the mini zoo is not there yet")
+@pytest.mark.parametrize("name", available_suites(ROOT))
+def test_every_suite_loads(name: str) -> None:
+    assert load_suite(name, ROOT).name == name
+
+
+def test_the_zoo_is_small_enough_to_be_cloned() -> None:
+    size = sum(file.stat().st_size for file in (ROOT / "fixtures" / "zoo").rglob("*") if file.is_file())
+    assert size <= 60 * MEGABYTE
+
+
+def test_the_accepted_verdicts_are_those_of_the_claims() -> None:
+    ledger = ROOT / "fixtures" / "verdicts" / "mini.toml"
+    if not ledger.exists():
+        pytest.skip("no verdicts accepted yet")
+    assert sorted(Ledger.read(ledger).claims) == sorted(claim for file in claim_files() for claim in declared_ids(file))
+
+
+def test_the_readme_shows_a_claim_in_under_25_lines(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```python\n(.*?)^```$", text("README.md"), re.MULTILINE | re.DOTALL)
+    (tmp_path / "example.py").write_text(example, "utf-8")
+    assert len(list(declared_ids(tmp_path / "example.py"))) == 1
+    assert len(example.splitlines()) < 25
+
+
+def test_no_claim_is_left_as_it_was_scaffolded() -> None:
+    assert [file.name for file in claim_files() if "EDIT" in file.read_text("utf-8")] == []
+
+
+def test_nothing_of_one_machine_is_kept() -> None:
+    found = {
+        str(file.relative_to(ROOT)): traces(text_of(file)) for file in kept_files() if file.name != "test_project.py"
+    }
+    assert {name: list(lines) for name, lines in found.items() if lines} == {}
+
+
+def test_every_hook_before_a_commit_is_run_by_a_session_too() -> None:
+    hooks = re.findall(r"^ +entry: (.+)$", text(".pre-commit-config.yaml"), re.MULTILINE)
+    run = sessions()["lint"] + sessions()["types"]
+    assert hooks == ["ruff check .", "ruff format --check .", "lint-imports", "mypy"]
+    assert [hook for hook in hooks if ", ".join(map(repr, hook.split())) not in run] == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "see /work/notes", "'/root/.cache'", "(/home/me/x)", "cd /opt", "--extra-index-url x", "http://mirror:3141/simple",
+        "https://user:secret@host/x", "https://packages.corp/simple",
+    ],
+)  # fmt: skip
+def test_a_trace_of_a_machine_is_found(content: str) -> None:
+    assert traces(content) != []
+
+
+@pytest.mark.parametrize("content", ["frame/work", "../root", "the /homes of", "https://arxiv.org/abs/2508.00903"])
+def test_what_only_resembles_a_trace_is_not_one(content: str) -> None:
+    assert traces(content) == []
+
+
+def test_a_session_or_command_that_does_not_exist_is_found() -> None:
+    assert named_sessions("`nox -s lint nothing -- -k x`\n| `report`, `gone` | text |") == {
+        "lint",
+        "nothing",
+        "report",
+        "gone",
+    }
+    assert named_commands("run: universal-neurons explode --now; `universal-neurons plan | gone`") == {
+        "explode",
+        "plan",
+        "gone",
+    }
+
+
+def test_a_file_that_is_not_text_has_no_text(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(b"\xff\xfe\x00\x80")
+    assert text_of(tmp_path / "weights") == ""

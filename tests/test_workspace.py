@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from universal_neurons.errors import ArtifactMissing
+from universal_neurons.workspace import (
+    Silence,
+    candidates_key,
+    corpus_key,
+    corpus_ref,
+    describe,
+    draws_key,
+    null_keys,
+    read,
+    read_influence,
+    stored_influence,
+    suite_keys,
+    table_keys,
+    universality_key,
+    where,
+    with_excess,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.miniature import Miniature
+    from universal_neurons.workspace import Workspace
+
+
+def test_the_keys_of_a_suite_are_all_different_and_name_every_step(computed: Miniature) -> None:
+    work = computed.workspace()
+    keys = suite_keys(work)
+    assert len({key.digest for key in keys}) == len(keys)
+    stages = pd.Series([key.stage for key in keys]).value_counts().to_dict()
+    # Three models have six directed pairs; untrained ones have no nulls, for they are one.
+    assert stages == {"corpus": 1, "universality": 18, "candidates": 9, "null-rotated": 4, "null-permuted": 4}
+
+
+def test_untrained_models_have_no_null_tables_of_their_own(computed: Miniature) -> None:
+    work = computed.workspace()
+    assert null_keys(work, 0) == {}
+    assert {pair.reference.name for pair, _ in null_keys(work, 30)} == {"a"}
+
+
+def test_keys_of_a_pair_name_weights_and_tokens_by_digest(computed: Miniature) -> None:
+    work = computed.workspace()
+    pair, key = next(iter(table_keys(work, 30).items()))
+    tokens = corpus_ref(work).sha256
+    assert dict(key.inputs) == {"reference": pair.reference.digest, "partner": pair.partner.digest, "tokens": tokens}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("draws", 5), ("half_draws", 3), ("seed", 2), ("top_k", 2), ("blocks", 8), ("rotation", "orthogonal")],
+)
+def test_whatever_changes_the_numbers_changes_the_key(computed: Miniature, field: str, value: object) -> None:
+    work = computed.workspace()
+    changed = _with_universality(work, field, value)
+    pair = work.pairs(30)[0]
+    assert universality_key(work, pair) != universality_key(changed, pair)
+    assert candidates_key(work, pair.reference) != candidates_key(changed, pair.reference)
+
+
+def test_a_threshold_changes_no_key_and_the_floor_only_that_of_candidates(computed: Miniature) -> None:
+    work = computed.workspace()
+    assert suite_keys(_with_universality(work, "threshold", 0.1)) == suite_keys(work)
+    changed = _with_universality(work, "floor", 0.01)
+    assert {a.stage for a, b in zip(suite_keys(work), suite_keys(changed), strict=True) if a != b} == {"candidates"}
+
+
+def test_tables_nulls_and_draws_of_one_pair_have_different_keys(computed: Miniature) -> None:
+    work = computed.workspace()
+    pair = work.pairs(30)[0]
+    keys = {universality_key(work, pair), draws_key(work, pair), universality_key(work, pair, "null-rotated")}
+    assert len({key.digest for key in keys}) == 3
+
+
+def test_missing_evidence_names_itself_and_the_command(miniature: Miniature) -> None:
+    work = miniature.workspace("brief")
+    with pytest.raises(ArtifactMissing) as caught:
+        corpus_ref(work)
+    assert caught.value.command == "universal-neurons compute --suite brief"
+    assert str(caught.value).startswith("corpus (")
+    assert str(caught.value).endswith(caught.value.command)
+
+
+def test_a_missing_table_names_its_pair(computed: Miniature) -> None:
+    work = computed.workspace()
+    key = universality_key(_with_universality(work, "seed", 7), work.pairs(30)[0])
+    with pytest.raises(ArtifactMissing, match=r"^universality \(reference a, partner b\): not computed; run: "):
+        read(work, key)
+    assert where(work, key) == "absent"
+    assert where(work, corpus_key(work, "corpus")) == "working"
+
+
+def test_another_corpus_gets_keys_of_its_own_and_one_warning(own: Miniature) -> None:
+    as_published = suite_keys(own.workspace())
+    before = corpus_key(own.workspace(), "corpus")
+    own.pin_another_corpus()
+    lines: list[str] = []
+    local = own.workspace(local=True, warn=lines.append)
+    # What this machine has is what the keys name, so what was computed here is found again.
+    assert corpus_key(local, "corpus") == before
+    assert suite_keys(local) == as_published
+    assert corpus_key(own.workspace(), "corpus") != before
+    assert len(lines) == 1
+    assert "jaxtyping 9.9 ->" in lines[0]
+    assert lines[0].endswith("not compared with the shipped ones")
+
+
+def test_the_same_corpus_warns_of_nothing(computed: Miniature) -> None:
+    assert suite_keys(computed.workspace(local=True)) == suite_keys(computed.workspace())
+
+
+def test_other_untrained_weights_get_keys_of_their_own_and_one_warning_each(own: Miniature) -> None:
+    published = own.workspace().zoo.manifest.untrained["b"]
+    own.replace("fixtures/zoo/mini/manifest.json", published, "0" * 64)
+    lines: list[str] = []
+    local = own.workspace(local=True, warn=lines.append)
+    assert (own.workspace().model("b", 0).digest, local.model("b", 0).digest) == ("0" * 64, published)
+    local.model("b", 0)
+    assert len(lines) == 1
+    assert "b@0" in lines[0]
+
+
+def test_a_recomputation_reads_nothing_that_was_computed_before(own: Miniature) -> None:
+    own.ship()
+    work = own.workspace(recompute=True)
+    assert work.store.shipped == ()
+    assert work.store.working == own.root / ".universal-neurons" / "recomputed"
+
+
+def test_the_working_store_can_be_named(miniature: Miniature, tmp_path: Path) -> None:
+    assert miniature.workspace(store=tmp_path / "here", recompute=True).store.working == tmp_path / "here"
+
+
+def test_excess_is_correlation_minus_baseline_in_whole_and_halves() -> None:
+    columns = {name: np.array([0.5, np.nan], dtype=np.float32) for name in
+               ("correlation", "correlation_half_a", "correlation_half_b")}  # fmt: skip
+    baselines = {
+        f"baseline{part}": np.full(2, value, np.float32)
+        for part, value in (("", 0.25), ("_half_a", 0.5), ("_half_b", 1))
+    }
+    frame = with_excess(pd.DataFrame({**columns, **baselines}))
+    assert frame[["excess", "excess_half_a", "excess_half_b"]].iloc[0].tolist() == [0.25, 0.0, -0.5]
+    assert frame["excess"].isna().tolist() == [False, True]
+
+
+def test_influences_survive_storage_within_half_precision() -> None:
+    influence = np.random.default_rng(0).normal(size=(100, 5)) * 1e-3
+    np.testing.assert_allclose(read_influence(stored_influence(influence)), influence, rtol=1e-3, atol=1e-9)
+    # Without the scaling these would vanish: float16 has nothing below 6e-8.
+    tiny = np.full((100, 1), 1e-7)
+    np.testing.assert_allclose(read_influence(stored_influence(tiny)), tiny, rtol=1e-2)
+
+
+def test_artifacts_are_described_in_a_few_words(computed: Miniature) -> None:
+    work = computed.workspace()
+    assert describe(corpus_key(work, "corpus")) == "3000 tokens of wheels"
+    assert describe(universality_key(work, work.pairs(30)[0])) == "a against b"
+    assert describe(candidates_key(work, work.model("a", 30))) == "partners b, c"
+
+
+def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    silence = Silence()
+    silence.start("task", 3)
+    silence.advance()
+    silence.finish()
+    assert capsys.readouterr() == ("", "")
+
+
+def _with_universality(work: Workspace, field: str, value: object) -> Workspace:
+    universality = work.suite.universality.model_copy(update={field: value})
+    return dataclasses.replace(work, suite=work.suite.model_copy(update={"universality": universality}), cache={})
