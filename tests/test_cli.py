@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from universal_neurons import cli, pipeline
+from universal_neurons.errors import UserError
 from universal_neurons.workspace import corpus_key, suite_keys, universality_key
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Run:
         """The one line that a mistake is answered with."""
         found, out, err = self(project, *arguments)
         assert (found, out) == (status, ""), err
-        assert err.startswith("error: ") and err.endswith("\n") and err.count("\n") == 1, err
+        assert err.startswith("error: "), err
+        assert len(err.splitlines()) == 1, err
         return err.strip()
 
 
@@ -193,7 +195,7 @@ def test_a_defect_of_ours_keeps_its_traceback(run: Run, computed: Miniature, mon
 
 
 def test_a_message_of_several_lines_becomes_one(run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_show", _raises(cli.UserError("one\ntwo")))
+    monkeypatch.setattr(cli, "_show", _raises(UserError("one\ntwo")))
     assert run.mistake(computed, "status") == "error: one two"
 
 

@@ -121,9 +121,7 @@ def test_the_best_partners_are_those_of_a_dense_correlation_in_float64(computed:
 
 def test_the_halves_are_those_of_the_even_and_the_odd_token_blocks(computed: Miniature) -> None:
     work = computed.workspace()
-    tokens = pipeline.token_set(work)
-    row = np.nonzero(tokens.mask)[0]
-    even = (row * 10 // len(tokens.rows)) % 2 == 0
+    even = _even_blocks(work)
     x, y = _activations(work, "a", 30), _activations(work, "b", 30)
     frame = read(work, universality_key(work, work.pairs(30)[0])).table
     dense = {half: np.corrcoef(x[which], y[which], rowvar=False)[:48, 48:]
@@ -136,23 +134,20 @@ def test_the_halves_are_those_of_the_even_and_the_odd_token_blocks(computed: Min
 
 
 def test_the_baseline_is_that_of_layers_that_were_really_rotated(computed: Miniature) -> None:
-    from universal_neurons.core.nulls import rotation
-
     work = computed.workspace()
     x, y = _activations(work, "a", 30), _activations(work, "b", 30)
-    draws = []
-    for draw in range(4):
-        layers = [
-            y[:, layer * 24 : (layer + 1) * 24]
-            @ rotation("gaussian", 24, seed=1, draw=draw, model="b", layer=layer).double().numpy().T
-            for layer in range(2)
-        ]
-        draws.append(np.corrcoef(x, np.hstack(layers), rowvar=False)[:48, 48:].max(axis=1))
+    turned = [_rotated_layers(y, model="b", draw=draw) for draw in range(4)]
+    draws = np.stack([_largest_correlations(x, rotated) for rotated in turned])
     pair = work.pairs(30)[0]
     np.testing.assert_allclose(read(work, draws_key(work, pair)).arrays["draws"], draws, rtol=0, atol=2e-6)
     frame = read(work, universality_key(work, pair)).table
-    np.testing.assert_allclose(frame["baseline"], np.mean(draws, axis=0), rtol=0, atol=2e-6)
-    np.testing.assert_allclose(frame["baseline_sd"], np.std(draws, axis=0, ddof=1), rtol=0, atol=4e-6)
+    np.testing.assert_allclose(frame["baseline"], draws.mean(axis=0), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(frame["baseline_sd"], draws.std(axis=0, ddof=1), rtol=0, atol=4e-6)
+    even = _even_blocks(work)
+    for half, which in (("a", even), ("b", ~even)):
+        # The suite gives each half the first two of the four rotations.
+        dense = np.mean([_largest_correlations(x[which], rotated[which]) for rotated in turned[:2]], axis=0)
+        np.testing.assert_allclose(frame[f"baseline_half_{half}"], dense, rtol=0, atol=2e-6)
 
 
 def test_every_table_has_a_row_per_neuron_in_layer_order(computed: Miniature) -> None:
@@ -247,9 +242,14 @@ def test_a_recomputation_that_was_finished_begins_anew_and_one_that_was_killed_g
         writes = Writes(patch)
         pipeline.recomputed(work())
     assert len(writes.stages) == 10
+    with monkeypatch.context() as patch:
+        writes = Writes(patch, kill_at=20)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.recomputed(work())
+    # Begun anew, or nothing would have been left to write; and now this one goes on.
     writes = Writes(monkeypatch)
     pipeline.recomputed(work())
-    assert len(writes.stages) == 21
+    assert len(writes.stages) == 2
 
 
 def test_a_finished_store_that_is_only_half_removed_is_not_taken_for_an_unfinished_one(
@@ -289,9 +289,7 @@ def test_the_spot_check_finds_one_altered_number(own: Miniature, tmp_path: Path,
         _copy(sound, altered, corpus_key(sound, stage))
     table = read(sound, key)
     frame = table.table.copy()
-    frame.loc[7, column] = (frame.loc[7, column] + change) % 24 if column == "partner_neuron" else (
-        frame.loc[7, column] + np.float32(change)
-    )  # fmt: skip
+    frame[column] += np.where(np.arange(48) == 7, change, 0).astype(frame[column].dtype)
     altered.store.write(key, frame, table.provenance)
     with pytest.raises(pipeline.EvidenceDiffers, match=r"^evidence of suite mini: a@30 against b@30.*run: nox -s"):
         pipeline.spotcheck(altered)
@@ -326,7 +324,8 @@ def _activations(work: Workspace, name: str, step: int) -> npt.NDArray[np.float6
     from transformers import GPT2LMHeadModel
 
     folder = work.zoo.folder / work.zoo.manifest.models[name].checkpoints[step].folder
-    model: Any = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval()
+    model: Any = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32)
+    model.train(mode=False)
     caught: list[torch.Tensor] = []
     for block in model.transformer.h:
         block.mlp.c_proj.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
@@ -335,6 +334,24 @@ def _activations(work: Workspace, name: str, step: int) -> npt.NDArray[np.float6
         model(torch.from_numpy(tokens.rows.astype(np.int64)))
     together: npt.NDArray[np.float64] = torch.cat(caught, dim=-1).double().numpy()[tokens.mask]
     return together
+
+
+def _even_blocks(work: Workspace) -> npt.NDArray[np.bool_]:
+    tokens = pipeline.token_set(work)
+    even: npt.NDArray[np.bool_] = (np.nonzero(tokens.mask)[0] * 10 // len(tokens.rows)) % 2 == 0
+    return even
+
+
+def _rotated_layers(y: npt.NDArray[np.float64], *, model: str, draw: int) -> npt.NDArray[np.float64]:
+    from universal_neurons.core.nulls import rotation
+
+    turns = [rotation("gaussian", 24, seed=1, draw=draw, model=model, layer=layer) for layer in range(2)]
+    return np.hstack([part @ turn.double().numpy().T for part, turn in zip(np.hsplit(y, 2), turns, strict=True)])
+
+
+def _largest_correlations(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    largest: npt.NDArray[np.float64] = np.corrcoef(x, y, rowvar=False)[:48, 48:].max(axis=1)
+    return largest
 
 
 def _copy(source: Workspace, target: Workspace, key: Any) -> None:

@@ -236,3 +236,10 @@ def test_a_session_or_command_that_does_not_exist_is_found() -> None:
 def test_a_file_that_is_not_text_has_no_text(tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(b"\xff\xfe\x00\x80")
     assert text_of(tmp_path / "weights") == ""
+
+
+def test_the_readme_states_the_accepted_verdict_of_every_claim() -> None:
+    ledger = Ledger.read(ROOT / "fixtures" / "verdicts" / "mini.toml")
+    rows = re.findall(r"^\| (\w+) \|.*\| \*\*([a-z ]+)\*\*", text("README.md"), re.MULTILINE)
+    accepted = {claim: ledger.accepted_claim(claim) for claim in ledger.claims}
+    assert dict(rows) == {claim: str(verdict).replace("_", " ") for claim, verdict in accepted.items()}

@@ -6,8 +6,8 @@ rename.  Whatever is killed or fails in between, no reader ever sees a part, and
 
 It refuses to know which store it belongs to and what to do about damage.
 
-Deviation: the architecture renames payload and manifest one after the other.  Two writers of different bytes under one
-key can then pair one's payload with the other's manifest; one rename of the folder leaves no such moment.
+One rename, because two (payload, then manifest) would let two writers of different bytes pair one's payload with the
+other's manifest.
 """
 
 from __future__ import annotations

@@ -18,6 +18,9 @@ start.  The largest error of a correlation is then that of one float32 product o
 chunks, with means a thousand standard deviations from 0 as well: one chunk of 1024 tokens gives at most about 1e-6 for
 correlations near 1 and 2e-7 for small ones, two hundred chunks a tenth of that.  A neuron that never varied has
 deviations of exactly 0 and is told apart exactly.
+
+Deviation: the published code takes sums and squares of float16 activations, which overflow and round, and turns an
+undefined correlation into 0.  Here activations stay float32, sums are float64, and undefined stays NaN and is counted.
 """
 
 from collections.abc import Sequence

@@ -10,6 +10,10 @@ The rotation baseline needs no second pass over the tokens.  For a matrix R_l th
     corr(x_i, (R_l y_l)_j) = (C_l R_l^T)_ij / (sd_i sqrt((R_l S_l R_l^T)_jj)),
 
 with C_l the comoment of x with layer l of y and S_l the layer's own comoment (sd_i the root of x's own).
+
+Deviation: the published code draws one un-seeded rotation per run, rounds it to float16 and streams the tokens a
+second time through it.  Here the baseline of a neuron is the mean of its maxima over many seeded draws in float32, from
+the covariances of one pass; the spread of the share over single draws is in the details of every measurement.
 """
 
 import hashlib

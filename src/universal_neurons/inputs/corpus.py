@@ -333,6 +333,9 @@ class MaskPolicy(StrEnum):
     A.2; in GPT-2 the first three are one token).  ``published-first``: the same, and position 0 is dropped whatever
     stands there, because a transformer's first position carries attention-sink activations.  ``special-only``: keeps
     newlines.  ``all``: every position.
+
+    Deviation: the published code of the newer paper pads rows with token 0 and counts the padding as text.  Here rows
+    are full, nothing is padded, and position 0 is never scored in the shipped suite.
     """
 
     PUBLISHED = "published"

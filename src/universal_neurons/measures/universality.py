@@ -285,6 +285,8 @@ def same_depth_mass(table: UniversalityTable, *, within: int = 1) -> Measurement
     recomputed in every replicate.  Details: ``mass``, ``expected``, ``expected_uniform`` (the expectation when the
     layers of the partner are relabelled at random instead), ``undefined``.  Neurons without a partner are left out;
     missing where none has one.
+
+    Deviation: the paper shows the heat map without a chance level; the expectation is ours.
     """
     cells = _layer_cells(table)
     n = int(cells.sum())

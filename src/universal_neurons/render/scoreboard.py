@@ -7,6 +7,7 @@ Decides how a claim and its evidence are laid out.  The words of a verdict come 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -266,16 +267,20 @@ def _parameters(records: Sequence[EvidenceRecord]) -> list[str]:
 
 
 def _parameter_cells(record: EvidenceRecord, names: Sequence[str]) -> tuple[Cell, ...]:
-    return tuple(_spelled(record.parameters.get(name, "")) for name in names)
+    return tuple(spelled(record.parameters.get(name, "")) for name in names)
 
 
 def _case_name(record: EvidenceRecord) -> str:
     return (
-        listed(f"{name} {_spelled(value)}" for name, value in record.parameters.items()) if record.parameters else "all"
+        listed(f"{name} {spelled(value)}" for name, value in record.parameters.items()) if record.parameters else "all"
     )
 
 
-def _spelled(value: object) -> str:
+def spelled(value: object) -> str:
+    """A parameter in words: a checkpoint by its label, an interval by the labels of its ends."""
+    if isinstance(value, Mapping):
+        ends = (spelled(value[end]) for end in ("earlier", "later") if end in value)
+        return " to ".join(ends) or str(value.get("label", value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
