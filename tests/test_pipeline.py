@@ -289,7 +289,7 @@ def test_the_spot_check_finds_one_altered_number(own: Miniature, tmp_path: Path,
         _copy(sound, altered, corpus_key(sound, stage))
     table = read(sound, key)
     frame = table.table.copy()
-    frame[column] += np.where(np.arange(48) == 7, change, 0).astype(frame[column].dtype)
+    frame[column] += np.where(np.arange(48) == 7, change, 0).astype(frame[column].to_numpy().dtype)
     altered.store.write(key, frame, table.provenance)
     with pytest.raises(pipeline.EvidenceDiffers, match=r"^evidence of suite mini: a@30 against b@30.*run: nox -s"):
         pipeline.spotcheck(altered)
