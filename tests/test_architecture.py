@@ -35,6 +35,7 @@ DISTRIBUTIONS = {
     "pipeline": {"numpy", "pandas", "torch"},
     "study": {"numpy", "pandas"},
     "planning": {"torch"},
+    "recheck": {"pandas"},
     "zoo_training": {"numpy", "tokenizers"},
     "harness": {"_pytest", "pytest"},
     "render": {"jinja2", "matplotlib", "pandas", "pypandoc"},

@@ -9,10 +9,8 @@ from pandas.testing import assert_frame_equal
 
 from universal_neurons import pipeline
 from universal_neurons.artifacts.store import Store
-from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.workspace import (
     candidates_key,
-    corpus_key,
     draws_key,
     null_keys,
     pairs_of,
@@ -268,56 +266,6 @@ def test_a_finished_store_that_is_only_half_removed_is_not_taken_for_an_unfinish
     assert (tmp_path / "finished").exists()
 
 
-def test_the_spot_check_agrees_with_sound_evidence(own: Miniature) -> None:
-    own.ship()
-    found = pipeline.spotcheck(own.workspace())
-    assert found.agrees
-    assert (found.pair.reference.name, found.pair.partner.name, found.pair.reference.step) == ("a", "b", 30)
-    assert found.correlation_error < 1e-6
-    assert found.partners_changed == 0
-    assert "a@30 against b@30, 48 neurons computed again" in str(found)
-
-
-@pytest.mark.parametrize(
-    ("column", "change"), [("correlation", 0.001), ("baseline", -0.001), ("partner_neuron", 1), ("correlation", np.nan)]
-)
-def test_the_spot_check_finds_one_altered_number(own: Miniature, tmp_path: Path, column: str, change: float) -> None:
-    sound = own.workspace()
-    altered = own.workspace(store=tmp_path / "altered")
-    key = universality_key(sound, sound.pairs(30)[0])
-    for stage in ("corpus", "tokens"):
-        _copy(sound, altered, corpus_key(sound, stage))
-    table = read(sound, key)
-    frame = table.table.copy()
-    frame[column] += np.where(np.arange(48) == 7, change, 0).astype(frame[column].to_numpy().dtype)
-    altered.store.write(key, frame, table.provenance)
-    with pytest.raises(pipeline.EvidenceDiffers, match=r"^evidence of suite mini: a@30 against b@30.*run: nox -s"):
-        pipeline.spotcheck(altered)
-
-
-def test_the_spot_check_refuses_to_compare_where_the_text_is_another(own: Miniature) -> None:
-    before = own.workspace()
-    record = read(before, corpus_key(before, "corpus"))
-    own.pin_another_corpus()
-    work = own.workspace()
-    work.store.write(corpus_key(work, "corpus"), record.document, record.provenance)
-    with pytest.raises(UserError, match="is about another version of the text; run: universal-neurons compute"):
-        pipeline.spotcheck(work)
-
-
-def test_the_spot_check_without_evidence_names_the_command(miniature: Miniature, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactMissing, match="run: universal-neurons compute --suite mini"):
-        pipeline.spotcheck(miniature.workspace(store=tmp_path))
-
-
-def test_differences_of_numbers_that_are_not_there() -> None:
-    number, nothing = pd.Series([0.5, 0.25]), pd.Series([np.nan, np.nan])
-    assert pipeline._largest_difference(number, number + 0.5) == 0.5
-    assert pipeline._largest_difference(nothing, nothing) == 0
-    assert pipeline._largest_difference(number, nothing) == float("inf")
-    assert pipeline._largest_difference(number, number[:1]) == float("inf")
-
-
 def _activations(work: Workspace, name: str, step: int) -> npt.NDArray[np.float64]:
     """What goes into every MLP's down projection at the scored tokens, by Hugging Face's own model."""
     import torch
@@ -352,11 +300,6 @@ def _rotated_layers(y: npt.NDArray[np.float64], *, model: str, draw: int) -> npt
 def _largest_correlations(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     largest: npt.NDArray[np.float64] = np.corrcoef(x, y, rowvar=False)[:48, 48:].max(axis=1)
     return largest
-
-
-def _copy(source: Workspace, target: Workspace, key: Any) -> None:
-    found = read(source, key)
-    target.store.write(key, found.value, found.provenance)
 
 
 def _assert_same(found: Artifact, expected: Artifact) -> None:

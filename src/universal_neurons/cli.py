@@ -280,7 +280,7 @@ def store_verify(
             raise UserError("; ".join(map(str, problems)))
         typer.echo("store: every digest fits")
         if recompute_sample:
-            from universal_neurons.pipeline import spotcheck
+            from universal_neurons.recheck import spotcheck
 
             typer.echo(f"evidence: {spotcheck(work)}")
 

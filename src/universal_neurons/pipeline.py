@@ -196,7 +196,7 @@ def _write_tables(
         permuted = [pair for pair, kind in nulls if pair.partner == y and kind == "permuted"]
         rotated = [pair for pair, kind in nulls if pair.partner == y and kind == "rotated"]
         with capture() as run:
-            scores = _scores_against(work, models, accumulator, y, pairs, permuted)
+            scores = scores_against_partner(work, models, accumulator, y, pairs, permuted)
         for pair, score in zip(pairs, scores[: len(pairs)], strict=True):
             work.store.write(draws_key(work, pair), {"draws": score.baseline_draws.numpy()}, run.provenance)
             work.store.write(universality_key(work, pair), score_table(score), run.provenance)
@@ -210,7 +210,7 @@ def _write_tables(
     work.progress.finish()
 
 
-def _scores_against(
+def scores_against_partner(
     work: Workspace,
     models: LoadedModels,
     accumulator: PairwiseAccumulator,
@@ -296,7 +296,7 @@ def _write_candidates(
     with capture() as run:
         halves = [accumulator.neurons(models.position(ref.name)) for ref in models.refs]
         moments = [a + b for a, b in halves]
-        tables = {pair: _read_table(work, pair) for ref in absent for pair in pairs_of(work, ref)}
+        tables = {pair: read_table(work, pair) for ref in absent for pair in pairs_of(work, ref)}
         chosen = {ref: candidate_rows(work, [tables[pair] for pair in pairs_of(work, ref)]) for ref in absent}
         selected = [_selected(models, pair, frame, chosen[pair.reference]) for pair, frame in tables.items()]
         passes = BlockInfluence(moments, selected, blocks=work.suite.universality.blocks)
@@ -333,7 +333,8 @@ def _selected(models: LoadedModels, pair: Pair, frame: pd.DataFrame, rows: npt.N
     return SelectedPairs(x, y, torch.from_numpy(rows), torch.from_numpy(partner))
 
 
-def _read_table(work: Workspace, pair: Pair) -> pd.DataFrame:
+def read_table(work: Workspace, pair: Pair) -> pd.DataFrame:
+    """The stored universality table of a pair, with its excess; raises ArtifactMissing."""
     return with_excess(read(work, universality_key(work, pair)).table)
 
 
@@ -386,75 +387,3 @@ def compute_step(work: Workspace, step: int) -> None:
         _write_tables(work, models, accumulator, tables, nulls)
     if candidates:
         _write_candidates(work, models, accumulator, candidates)
-
-
-# --- a sample of the evidence, computed again ------------------------------------------------------------------------
-
-# Between two machines the same float32 products differ in their last bits; a wrong mask or a wrong rotation moves
-# correlations by percents.
-SPOTCHECK_TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True, slots=True)
-class SpotCheck:
-    """One table of the evidence against its recomputation: largest differences, and partners that changed."""
-
-    pair: Pair
-    neurons: int
-    correlation_error: float
-    baseline_error: float
-    partners_changed: int
-
-    @property
-    def agrees(self) -> bool:
-        """Whether every number is within the tolerance and no partner changed by more than a tie."""
-        worst = max(self.correlation_error, self.baseline_error)
-        return worst <= SPOTCHECK_TOLERANCE and self.partners_changed <= self.neurons // 500
-
-    def __str__(self) -> str:
-        return (
-            f"{self.pair.reference} against {self.pair.partner}, {self.neurons} neurons computed again: largest "
-            f"difference {self.correlation_error:.1e} in correlation, {self.baseline_error:.1e} in baseline, "
-            f"{self.partners_changed} other partners (tolerance {SPOTCHECK_TOLERANCE:.0e})"
-        )
-
-
-class EvidenceDiffers(UserError):
-    """The shipped evidence is not what its weights and tokens give."""
-
-
-def spotcheck(work: Workspace) -> SpotCheck:
-    """Compute one table of the evidence again: the reference against its first partner at the last checkpoint.
-
-    Raises :class:`EvidenceDiffers` if they disagree and UserError if this machine's corpus is another one, because then
-    there is nothing to compare.
-    """
-    step = work.suite.checkpoints[-1].step
-    pair = next(pair for pair in work.pairs(step) if pair.reference.name == work.suite.zoo.reference)
-    stored = _read_table(work, pair)
-    models = LoadedModels.of(work, (pair.reference, pair.partner))
-    accumulator = accumulated_moments(work, models, permuted=False)
-    (scores,) = _scores_against(work, models, accumulator, pair.partner, [pair], [])
-    again = with_excess(score_table(scores))
-    found = SpotCheck(
-        pair=pair,
-        neurons=len(stored),
-        correlation_error=_largest_difference(stored["correlation"], again["correlation"]),
-        baseline_error=_largest_difference(stored["baseline"], again["baseline"]),
-        partners_changed=int(
-            (
-                (stored["partner_layer"] != again["partner_layer"])
-                | (stored["partner_neuron"] != again["partner_neuron"])
-            ).sum()
-        ),
-    )
-    if not found.agrees:
-        raise EvidenceDiffers(f"evidence of suite {work.suite.name}: {found}; run: nox -s claims -- --recompute")
-    return found
-
-
-def _largest_difference(stored: pd.Series[float], again: pd.Series[float]) -> float:
-    """Largest absolute difference; infinite where one is NaN and the other is not, 0 where both are throughout."""
-    if len(stored) != len(again) or (stored.isna() != again.isna()).any():
-        return float("inf")
-    return float((stored - again).abs().fillna(0.0).max())

@@ -189,13 +189,17 @@ def open_study(
     """The study of a suite from the working store and the shipped evidence.
 
     With ``recompute`` everything is computed again from the weights first, and nothing else is read: a recomputation
-    that was killed goes on, one that was finished begins anew.
+    that was killed goes on, one that was finished begins anew.  It is compared with the shipped evidence, and raises
+    EvidenceDiffers beyond the stated tolerance.
     """
     work = open_workspace(
         suite, root=root, store=store, recompute=recompute, local=recompute, warn=warn, progress=progress
     )
     if recompute:
         from universal_neurons.pipeline import recomputed
+        from universal_neurons.recheck import recomputation_check
 
         recomputed(work)
+        found = recomputation_check(work)
+        warn("recomputed: nothing shipped to compare with" if found is None else f"recomputed: {found}")
     return Study(work)

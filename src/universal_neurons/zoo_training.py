@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,8 +55,10 @@ def training_rows(root: Path, folder: Path, recipe: TrainingRecipe) -> tuple[Tok
     tokenizer = shipped_tokenizer(root, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
+    # Named by text and tokenizer: after an upgrade of a distribution the old tokens must not be taken for the new text.
+    name = sha256(f"{corpus.manifest().fingerprint}{tokenizer.to_str()}".encode()).hexdigest()[:12]
     for split in ("train", "held-out"):
-        path = folder / f"{split}.npy"
+        path = folder / f"{split}-{name}.npy"
         if not path.exists():
             # Named by process: two seeds that are started side by side must not write into one file.
             temporary = path.with_suffix(f".{os.getpid()}.npy")
