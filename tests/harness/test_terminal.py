@@ -42,3 +42,11 @@ def test_colours_are_left_out_where_they_are_not_wanted(project: Project, monkey
     assert "\x1b" not in project.run().stdout.str()
     monkeypatch.delenv("NO_COLOR")
     assert "\x1b[32mN1 " in project.run("claims", "--color=yes").stdout.str()
+
+
+def test_progress_is_seen_while_pytest_captures(project: Project) -> None:
+    project.write(claim_file())
+    project.accept(N1="reproduced")
+    result = project.pytester.runpytest_subprocess("claims")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["computing everything ...", "computing everything: *s"])

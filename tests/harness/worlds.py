@@ -67,6 +67,8 @@ class World:
         if (root / "uncomputed").exists():
             raise ArtifactMissing("nothing there", command="universal-neurons compute")
         warn("the corpus of this machine is another one")
+        progress.start("computing everything", 1)
+        progress.finish()
         return Study(recompute)
 
     def load_suite(self, name, root):

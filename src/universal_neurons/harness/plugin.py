@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -279,7 +279,10 @@ class Harness:
         from universal_neurons.progress import Reporter
 
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        return Reporter(io.StringIO() if self.is_worker or reporter is None else TerminalStream(reporter))
+        if self.is_worker or reporter is None:
+            return Reporter(io.StringIO())
+        capture = self.config.pluginmanager.get_plugin("capturemanager")
+        return Reporter(TerminalStream(reporter, capture.global_and_fixture_disabled if capture else nullcontext))
 
     def refuse(self, mistake: UserError) -> NoReturn:
         """End the run with one line and exit status 4."""

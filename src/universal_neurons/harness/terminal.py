@@ -10,6 +10,9 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.table import verdict_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from universal_neurons.harness.run import Run
 
 COLOURS = {
@@ -47,14 +50,20 @@ def print_verdicts(terminal: Terminal, run: Run, *, width: int, encoding: str | 
 
 
 class TerminalStream(io.StringIO):
-    """A text stream that writes where pytest reports, past the capture of standard output."""
+    """A text stream that writes where pytest reports, past the capture of standard output.
 
-    def __init__(self, terminal: Terminal) -> None:
+    ``uncaptured`` suspends that capture: while a fixture is set up, pytest's own terminal is redirected as well, and
+    ten minutes of progress would only be seen when they are over.
+    """
+
+    def __init__(self, terminal: Terminal, uncaptured: Callable[[], AbstractContextManager[None]]) -> None:
         super().__init__()
         self._terminal = terminal
+        self._uncaptured = uncaptured
 
     def write(self, text: str) -> int:
         """Write ``text``, beginning on a line of its own."""
-        self._terminal.ensure_newline()
-        self._terminal.write(text, flush=True)
+        with self._uncaptured():
+            self._terminal.ensure_newline()
+            self._terminal.write(text, flush=True)
         return len(text)
