@@ -6,7 +6,9 @@ stored side is always the shipped evidence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING
 
 from universal_neurons.artifacts.store import Store
@@ -104,19 +106,14 @@ def recomputation_check(work: Workspace) -> Comparison | None:
 
     None is the answer on a machine whose corpus is another one.  Raises :class:`EvidenceDiffers` if they disagree.
     """
-    total: Comparison | None = None
+    found = []
     for step in work.steps:
         for pair, key in table_keys(work, step).items():
             stored, again = _shipped_table(work, key), work.store.read(key)
-            if stored is None or again is None:
-                continue
-            found = Comparison.of(_named(pair), stored, with_excess(again.table)).checked(work.suite.name)
-            total = found if total is None else total + found
-    return None if total is None else Comparison("all tables", *_numbers(total))
-
-
-def _numbers(found: Comparison) -> tuple[int, float, float, int]:
-    return found.neurons, found.correlation_error, found.baseline_error, found.partners_changed
+            if stored is not None and again is not None:
+                compared = Comparison.of(_named(pair), stored, with_excess(again.table))
+                found.append(compared.checked(work.suite.name))
+    return replace(reduce(add, found), what="all tables") if found else None
 
 
 def _named(pair: Pair) -> str:
