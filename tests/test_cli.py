@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from universal_neurons import cli, pipeline
+from universal_neurons import cli
 from universal_neurons.errors import UserError
+from universal_neurons.pipeline import stages
 from universal_neurons.workspace import corpus_key, suite_keys, universality_key
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def test_an_option_that_does_not_exist_is_one_line_and_status_2(
 def test_an_interruption_is_status_130_and_says_that_it_can_go_on(
     run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "compute", _raises(KeyboardInterrupt()))
+    monkeypatch.setattr(stages, "compute", _raises(KeyboardInterrupt()))
     status, out, err = run(computed, "compute")
     assert (status, out) == (130, "")
     assert err == "interrupted; what was finished is kept, the same command goes on from there\n"

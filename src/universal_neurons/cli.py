@@ -174,9 +174,9 @@ def compute(
     """Compute what the suite still lacks; a killed run goes on where it stopped."""
     narrowing = _narrowing(models, checkpoints, tokens, reference)
     with _workspace(suite, store=store, recompute=recompute, local=True, **narrowing) as work:
-        from universal_neurons import pipeline
+        from universal_neurons.pipeline import stages
 
-        count = pipeline.compute(work)
+        count = stages.compute(work)
     typer.echo(
         f"suite {suite}: {count} artifacts computed, everything is there"
         if count

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from universal_neurons.pipeline import token_set
+from universal_neurons.pipeline.tokens import token_set
 from universal_neurons.workspace import Workspace, candidates_key, corpus_key, null_keys, table_keys
 
 if TYPE_CHECKING:

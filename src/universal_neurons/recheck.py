@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import UserError
-from universal_neurons.pipeline import LoadedModels, accumulated_moments, score_table, scores_against_partner
+from universal_neurons.pipeline.models import LoadedModels
+from universal_neurons.pipeline.universality import accumulated_moments, score_table, scores_against_partner
 from universal_neurons.workspace import WORK_FOLDER, Pair, Workspace, missing, table_keys, universality_key, with_excess
 
 if TYPE_CHECKING:

@@ -196,7 +196,7 @@ def open_study(
         suite, root=root, store=store, recompute=recompute, local=recompute, warn=warn, progress=progress
     )
     if recompute:
-        from universal_neurons.pipeline import recomputed
+        from universal_neurons.pipeline.stages import recomputed
         from universal_neurons.recheck import recomputation_check
 
         recomputed(work)

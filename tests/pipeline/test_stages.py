@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from universal_neurons import pipeline
 from universal_neurons.artifacts.store import Store
+from universal_neurons.pipeline import stages
+from universal_neurons.pipeline.models import LoadedModels
+from universal_neurons.pipeline.tokens import token_set
 from universal_neurons.workspace import (
     candidates_key,
     draws_key,
@@ -57,21 +59,21 @@ def test_compute_writes_every_artifact_that_judging_reads(computed: Miniature) -
 
 def test_compute_counts_what_it_computed(miniature: Miniature, tmp_path: Path) -> None:
     work = miniature.workspace("brief", store=tmp_path, local=True)
-    assert pipeline.compute(work) == len(suite_keys(work)) == 14
+    assert stages.compute(work) == len(suite_keys(work)) == 14
 
 
 def test_a_second_compute_computes_nothing(computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
     writes = Writes(monkeypatch)
-    monkeypatch.setattr(pipeline.LoadedModels, "of", _must_not_be_called)
-    assert pipeline.compute(computed.workspace(local=True)) == 0
+    monkeypatch.setattr(LoadedModels, "of", _must_not_be_called)
+    assert stages.compute(computed.workspace(local=True)) == 0
     assert writes.stages == []
 
 
 def test_shipped_evidence_makes_compute_read_no_text(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
     own.ship()
     writes = Writes(monkeypatch)
-    monkeypatch.setattr(pipeline, "token_set", _must_not_be_called)
-    assert pipeline.compute(own.workspace(local=True)) == 0
+    monkeypatch.setattr(stages, "token_set", _must_not_be_called)
+    assert stages.compute(own.workspace(local=True)) == 0
     assert writes.stages == []
 
 
@@ -79,7 +81,7 @@ def test_shipped_evidence_makes_compute_read_no_text(own: Miniature, monkeypatch
 def undisturbed(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A suite of one checkpoint, computed in one go."""
     work = miniature.workspace("brief", store=tmp_path_factory.mktemp("undisturbed"), local=True)
-    pipeline.compute(work)
+    stages.compute(work)
     return work
 
 
@@ -91,11 +93,11 @@ def test_a_killed_compute_goes_on_and_ends_with_the_same_tables(
     with monkeypatch.context() as patch:
         Writes(patch, kill_at=kill_at)
         with pytest.raises(KeyboardInterrupt):
-            pipeline.compute(miniature.workspace("brief", store=tmp_path, local=True))
+            stages.compute(miniature.workspace("brief", store=tmp_path, local=True))
     work = miniature.workspace("brief", store=tmp_path, local=True)
     present = sum(work.store.has(key) for key in suite_keys(undisturbed))
     writes = Writes(monkeypatch)
-    assert pipeline.compute(work) == 14 - present
+    assert stages.compute(work) == 14 - present
     # What was committed is not written again, but for the half of two that belong together: tokens and their record,
     # draws and their table.
     assert len(writes.stages) <= (21 - kill_at + 1) + 1
@@ -177,7 +179,7 @@ def test_candidates_are_the_neurons_above_the_floor_against_some_partner(compute
 
 def test_influences_are_those_of_the_blocks_on_the_correlation(computed: Miniature) -> None:
     work = computed.workspace()
-    tokens = pipeline.token_set(work)
+    tokens = token_set(work)
     block = np.nonzero(tokens.mask)[0] * 10 // len(tokens.rows)
     pair = work.pairs(30)[0]
     table = read(work, universality_key(work, pair)).table
@@ -210,7 +212,7 @@ def test_permuted_tokens_leave_hardly_any_correlation(computed: Miniature) -> No
 
 def test_the_tokens_are_held_out_masked_and_as_many_as_were_asked_for(computed: Miniature) -> None:
     work = computed.workspace()
-    tokens = pipeline.token_set(work)
+    tokens = token_set(work)
     assert 3000 <= tokens.scored < 3000 + 32
     assert not tokens.mask[:, 0].any()
     assert work.zoo.newline not in tokens.rows[tokens.mask]
@@ -220,7 +222,7 @@ def test_the_tokens_are_held_out_masked_and_as_many_as_were_asked_for(computed: 
 def test_stored_tokens_are_the_ones_that_were_sampled(
     computed: Miniature, miniature: Miniature, tmp_path: Path
 ) -> None:
-    stored, sampled = (pipeline.token_set(work) for work in (computed.workspace(), miniature.workspace(store=tmp_path)))
+    stored, sampled = (token_set(work) for work in (computed.workspace(), miniature.workspace(store=tmp_path)))
     for name in ("rows", "mask", "domain"):
         np.testing.assert_array_equal(getattr(stored, name), getattr(sampled, name))
     assert (stored.domains, stored.ref) == (sampled.domains, sampled.ref)
@@ -235,18 +237,18 @@ def test_a_recomputation_that_was_finished_begins_anew_and_one_that_was_killed_g
     with monkeypatch.context() as patch:
         Writes(patch, kill_at=12)
         with pytest.raises(KeyboardInterrupt):
-            pipeline.recomputed(work())
+            stages.recomputed(work())
     with monkeypatch.context() as patch:
         writes = Writes(patch)
-        pipeline.recomputed(work())
+        stages.recomputed(work())
     assert len(writes.stages) == 10
     with monkeypatch.context() as patch:
         writes = Writes(patch, kill_at=20)
         with pytest.raises(KeyboardInterrupt):
-            pipeline.recomputed(work())
+            stages.recomputed(work())
     # Begun anew, or nothing would have been left to write; and now this one goes on.
     writes = Writes(monkeypatch)
-    pipeline.recomputed(work())
+    stages.recomputed(work())
     assert len(writes.stages) == 2
 
 
@@ -254,15 +256,15 @@ def test_a_finished_store_that_is_only_half_removed_is_not_taken_for_an_unfinish
     miniature: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = miniature.workspace("brief", store=tmp_path, recompute=True, local=True)
-    pipeline.recomputed(work)
+    stages.recomputed(work)
 
     def killed(path: Path) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("universal_neurons.pipeline.shutil.rmtree", killed)
+        patch.setattr("universal_neurons.pipeline.stages.shutil.rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
-            pipeline.recomputed(work)
+            stages.recomputed(work)
     assert (tmp_path / "finished").exists()
 
 
@@ -277,7 +279,7 @@ def _activations(work: Workspace, name: str, step: int) -> npt.NDArray[np.float6
     caught: list[torch.Tensor] = []
     for block in model.transformer.h:
         block.mlp.c_proj.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
-    tokens = pipeline.token_set(work)
+    tokens = token_set(work)
     with torch.no_grad():
         model(torch.from_numpy(tokens.rows.astype(np.int64)))
     together: npt.NDArray[np.float64] = torch.cat(caught, dim=-1).double().numpy()[tokens.mask]
@@ -285,7 +287,7 @@ def _activations(work: Workspace, name: str, step: int) -> npt.NDArray[np.float6
 
 
 def _even_blocks(work: Workspace) -> npt.NDArray[np.bool_]:
-    tokens = pipeline.token_set(work)
+    tokens = token_set(work)
     even: npt.NDArray[np.bool_] = (np.nonzero(tokens.mask)[0] * 10 // len(tokens.rows)) % 2 == 0
     return even
 

@@ -1,0 +1,73 @@
+"""All stages of a suite, in the order in which data flows.
+
+    tokens -> universality (one pass over the tokens per checkpoint, all pairs) -> candidates (a second, cheap pass)
+
+Nothing is computed that the store already holds: every table is committed when it is done, and a killed run goes on
+with what is missing.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from universal_neurons.pipeline.candidates import write_candidates
+from universal_neurons.pipeline.models import LoadedModels
+from universal_neurons.pipeline.tokens import token_set
+from universal_neurons.pipeline.universality import accumulated_moments, write_tables
+from universal_neurons.workspace import (
+    Workspace,
+    candidates_key,
+    corpus_key,
+    draws_key,
+    null_keys,
+    suite_keys,
+    table_keys,
+)
+
+
+def compute(work: Workspace) -> int:
+    """Compute every artifact that the suite still lacks; returns how many of ``suite_keys`` that were.
+
+    The tokens are not sampled where all evidence is there: only their identity is needed then.
+    """
+    sampled = not work.store.has(corpus_key(work, "corpus"))
+    if sampled:
+        token_set(work)
+    absent = sum(not work.store.has(key) for key in suite_keys(work))
+    for step in work.steps:
+        compute_step(work, step)
+    return absent + sampled
+
+
+def recomputed(work: Workspace) -> None:
+    """Compute the whole suite into an empty store; one that was left unfinished by a kill goes on instead."""
+    finished = work.store.working / "finished"
+    if finished.exists():
+        # The mark goes last: without it, what a kill leaves of the old store would pass for the beginning of a new one.
+        for folder in work.store.working.iterdir():
+            if folder.is_dir():
+                shutil.rmtree(folder)
+        finished.unlink()
+    compute(work)
+    finished.touch()
+
+
+def compute_step(work: Workspace, step: int) -> None:
+    """The tables, null tables and candidates of one training step, as far as they are missing."""
+    store = work.store
+    candidates = {ref: key for ref in work.models(step) if not store.has(key := candidates_key(work, ref))}
+    nulls = {case: key for case, key in null_keys(work, step).items() if not store.has(key)}
+    # A list: the order of a set differs from run to run, and with it the last bits of what is computed together.
+    tables = [
+        pair
+        for pair, key in table_keys(work, step).items()
+        if not store.has(key) or (pair.reference in candidates and not store.has(draws_key(work, pair)))
+    ]
+    if not tables and not nulls and not candidates:
+        return
+    models = LoadedModels.of(work, work.models(step))
+    accumulator = accumulated_moments(work, models, permuted=any(kind == "permuted" for _, kind in nulls))
+    if tables or nulls:
+        write_tables(work, models, accumulator, tables, nulls)
+    if candidates:
+        write_candidates(work, models, accumulator, candidates)
