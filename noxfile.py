@@ -93,8 +93,8 @@ def spotcheck(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the engine against a bare matrix product and against the published way."""
-    run(session, "pytest", "tests/bench/bench_engine.py", "-s", *session.posargs)
+    """Measure the engines: correlations against a bare product and the published way, ablations against the naive."""
+    run(session, "pytest", "tests/bench/bench_engine.py", "tests/bench/bench_ablation.py", "-s", *session.posargs)
 
 
 @nox.session

@@ -65,8 +65,8 @@ mask = "published-first"
 seed = 1
 
 [universality]
-threshold = 0.2
-thresholds = [0.1, 0.2]
+threshold = 0.03
+thresholds = [0.03, 0.05]
 rotation = "gaussian"
 draws = 4
 half_draws = 2
@@ -74,6 +74,23 @@ top_k = 3
 blocks = 10
 floor = 0.02
 seed = 1
+
+[ablation]
+tokens = 300
+blocks = 5
+draws = 2
+dose = [0.5]
+orders = 2
+seed = 1
+
+[variants]
+masks = ["published", "special-only", "all"]
+tokens = [500]
+rotations = ["orthogonal", "whitened"]
+single = [1]
+padding = "!"
+padded_tokens = 800
+draws = 3
 
 [resampling]
 resamples = 100

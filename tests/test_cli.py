@@ -92,7 +92,7 @@ def test_what_the_suite_does_not_have_is_one_line(
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("threshold = 0.2", "threshold = 1.5", "universality.threshold: expected a number in (0, 1), got 1.5"),
+        ("threshold = 0.03", "threshold = 1.5", "universality.threshold: expected a number in (0, 1), got 1.5"),
         ("floor = 0.02", "floor = 0.0", "universality.floor: expected a number in (0, 1), got 0.0"),
         ("draws = 4\n", "draw = 4\n", "universality.draw: unknown field; expected one of threshold, "),
         ("row_length = 32", "row_length = 64", "corpus.row_length: expected at most 32 (the models' context), got 64"),
@@ -258,16 +258,18 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
     assert [(s["stage"], s["step"], s["artifacts"], s["present"]) for s in before] == [
         ("universality", 30, 10, 0),
         ("candidates", 30, 3, 0),
+        ("variants", 30, 1, 0),
+        ("ablation", 30, 6, 0),
     ]
     assert before[0]["seconds"] >= 0
     assert before[0]["megabytes"] > 0
     status, out, err = run(miniature, "compute", *arguments)
     # The plan has sampled the tokens already.
-    assert (status, out) == (0, "suite brief: 13 artifacts computed, everything is there\n")
+    assert (status, out) == (0, "suite brief: 21 artifacts computed, everything is there\n")
     assert ESCAPE not in err
     assert "step 30: moments" in err
     after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
-    assert [s["present"] for s in after] == [10, 3]
+    assert [s["present"] for s in after] == [10, 3, 1, 6]
     assert {(s["teraflop"], s["seconds"], s["megabytes"]) for s in after} == {(0, 0, 0)}
     assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
 
@@ -277,15 +279,19 @@ def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
     assert [(s["stage"], s["step"], s["artifacts"]) for s in rows] == [
         ("universality", 0, 2),
         ("candidates", 0, 2),
+        ("variants", 0, 0),
+        ("ablation", 0, 2),
         ("universality", 30, 4),
         ("candidates", 30, 2),
+        ("variants", 30, 1),
+        ("ablation", 30, 4),
     ]
 
 
 def test_a_narrow_compute_reuses_the_tables_of_the_whole(run: Run, own: Miniature) -> None:
     status, out, _ = run(own, "compute", "--models", "a,b", "--checkpoints", "30")
-    # Only the candidates are others: they depend on who the partners are.
-    assert (status, out) == (0, "suite mini: 4 artifacts computed, everything is there\n")
+    # Only candidates (4), variants (1) and ablations (3 x 2) are others: they depend on who the partners are.
+    assert (status, out) == (0, "suite mini: 11 artifacts computed, everything is there\n")
 
 
 @pytest.mark.parametrize("command", [("plan",), ("status",), ("store", "ls")])
@@ -317,7 +323,7 @@ def test_a_terminal_without_colour_gets_no_escape_codes(
 def test_status_says_where_everything_is(run: Run, own: Miniature) -> None:
     own.ship()
     rows = json.loads(run(own, "status", "--json")[1])
-    assert len(rows) == len(suite_keys(own.workspace())) == 36
+    assert len(rows) == len(suite_keys(own.workspace())) == 53
     assert {row["where"] for row in rows} == {"shipped"}
     assert rows[0] == {
         "stage": "corpus",
@@ -326,6 +332,8 @@ def test_status_says_where_everything_is(run: Run, own: Miniature) -> None:
         "digest": corpus_key(own.workspace(), "corpus").digest[:12],
         "where": "shipped",
     }
+    assert (rows[1]["stage"], rows[1]["what"]) == ("evaluation", "300 predictions of wheels")
+    assert [row["step"] for row in rows if row["what"] == "sets of neurons of a"] == ["0"] * 2 + ["15"] * 2 + ["30"] * 2
     assert [row["step"] for row in rows if row["what"] == "a against b"] == ["0", *["15"] * 3, *["30"] * 3]
 
 
@@ -357,6 +365,11 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
     assert stages == {
         "tokens",
         "corpus",
+        "evaluation",
+        "evaluation-tokens",
+        "ablation",
+        "ablation-blocks",
+        "variants",
         "universality",
         "baseline-draws",
         "candidates",
@@ -366,9 +379,9 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
     assert all(row["size"] > 0 and row["origin"] == "working" for row in listed)
     assert run(own, "store", "verify") == (0, "store: every digest fits\n", "")
     status, out, _ = run(own, "store", "export", str(tmp_path / "evidence"))
-    assert (status, out) == (0, f"exported 36 artifacts to {tmp_path / 'evidence'}\n")
+    assert (status, out) == (0, f"exported 53 artifacts to {tmp_path / 'evidence'}\n")
     # The text itself is nobody's to publish.
-    assert not (tmp_path / "evidence" / "tokens").exists()
+    assert not [name for name in ("tokens", "evaluation-tokens") if (tmp_path / "evidence" / name).exists()]
 
 
 def test_the_sample_is_computed_again(run: Run, own: Miniature) -> None:

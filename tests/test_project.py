@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from tests.sources import ROOT, claim_files, kept_files, package_modules, text_of
 from universal_neurons.cli import app
 from universal_neurons.evidence.ledger import Ledger
+from universal_neurons.evidence.untested import read_untested
 from universal_neurons.harness.scaffold import declared_ids
 from universal_neurons.inputs.suite import available_suites, load_suite
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 VERIFY = "python3 -m venv .venv && .venv/bin/pip install -q nox && .venv/bin/nox"
 MEGABYTE = 1 << 20
+# The catalogue's claims of Nandan et al., version 1 and what is known of version 2.
+CATALOGUE = [*(f"N{number}" for number in range(1, 27)), *(f"V{number}" for number in range(1, 9))]
 # Made-up places, of which tests show that keys and provenance refuse them.
 INVENTED = ("/home/a", "/home/somebody", "/root/zoo")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|opt|home)\b(?:/[\w.-]+)?")
@@ -176,6 +179,22 @@ def test_the_accepted_verdicts_are_those_of_the_claims() -> None:
     if not ledger.exists():
         pytest.skip("no verdicts accepted yet")
     assert sorted(Ledger.read(ledger).claims) == sorted(claim for file in claim_files() for claim in declared_ids(file))
+
+
+def declared_claims() -> list[str]:
+    return [claim for file in claim_files() for claim in declared_ids(file)]
+
+
+@pytest.mark.parametrize("claim", CATALOGUE)
+def test_every_claim_of_the_catalogue_is_tested_or_listed_with_the_reason_and_none_twice(claim: str) -> None:
+    untested = [entry.id for entry in read_untested(ROOT / "claims" / "untested.toml")]
+    assert [*declared_claims(), *untested].count(claim) == 1
+
+
+def test_what_is_untested_is_in_the_catalogue_and_points_to_claims() -> None:
+    untested = read_untested(ROOT / "claims" / "untested.toml")
+    assert {entry.id for entry in untested} - set(CATALOGUE) == set()
+    assert {other for entry in untested for other in entry.see} - set(declared_claims()) == set()
 
 
 def test_the_readme_shows_a_claim_in_under_25_lines(tmp_path: Path) -> None:

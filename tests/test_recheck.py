@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,13 @@ from universal_neurons import recheck
 from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.study import open_study
-from universal_neurons.workspace import corpus_key, read, universality_key
+from universal_neurons.workspace import ablation_keys, corpus_key, read, suite_keys, universality_key, variants_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.miniature import Miniature
+    from universal_neurons.artifacts.key import Key
 
 
 def test_the_spot_check_agrees_with_sound_evidence(own: Miniature) -> None:
@@ -71,8 +72,10 @@ def test_a_recomputation_is_compared_with_every_shipped_table(own: Miniature) ->
     lines: list[str] = []
     study = open_study("mini", root=own.root, recompute=True, warn=lines.append)
     assert [line.split(":")[0] for line in lines] == ["recomputed"]
-    # 3 steps x 6 directed pairs x 48 neurons
-    assert f"all tables, {3 * 6 * 48} neurons computed again" in lines[0]
+    # 3 steps x 6 directed pairs x 48 neurons, and at 2 steps 9 variants of 2 pairs
+    assert f"all tables, {3 * 6 * 48 + 2 * 9 * 2 * 48} neurons computed again" in lines[0]
+    # The reference has 102 sets, untrained 20, the other models 38; at the last checkpoint 14 more each
+    assert f"{20 + 2 * (102 + 38 + 38) + 3 * 14} ablations computed again" in lines[0]
     assert study.work.store.shipped == ()
 
 
@@ -83,12 +86,65 @@ def test_a_recomputation_that_differs_from_the_evidence_is_refused(own: Miniatur
         open_study("mini", root=own.root, recompute=True, warn=lambda _: None)
 
 
+@pytest.mark.parametrize(
+    ("column", "change", "rows"), [("kl", 0.001, 1), ("loss_increase", -0.001, 1), ("norm", 0.01, 60), ("draw", 1, 1)]
+)
+def test_altered_ablations_are_found(own: Miniature, column: str, change: float, rows: int) -> None:
+    alter_ablation(own, column, change, rows)
+    with pytest.raises(recheck.EvidenceDiffers, match=r"^evidence of suite mini: 418 ablations.*run: universal"):
+        recheck.ablation_check(own.workspace())
+
+
+def test_an_altered_block_is_found(own: Miniature) -> None:
+    work = own.workspace()
+    _, key = ablation_keys(work, 30)[work.model("a", 30)]
+    found = read(work, key)
+    changed = {**found.arrays, "kl": found.arrays["kl"] + np.where(np.arange(5) == 2, 0.001, 0).astype(np.float32)}
+    ship_ablations(own)
+    reship(own, key, changed, found.provenance)
+    with pytest.raises(recheck.EvidenceDiffers):
+        recheck.ablation_check(own.workspace())
+
+
+def test_a_set_of_other_neurons_is_an_accident_of_rounding_where_it_is_rare(own: Miniature) -> None:
+    alter_ablation(own, "norm", 0.01, 3)
+    found = recheck.ablation_check(own.workspace())
+    assert found is not None
+    assert (found.sets, found.changed, found.kl_error, found.loss_error) == (418, 3, 0, 0)
+
+
+def test_without_shipped_ablations_there_is_nothing_to_compare(computed: Miniature) -> None:
+    assert recheck.ablation_check(computed.workspace()) is None
+
+
+@pytest.mark.parametrize(("name", "change"), [("correlation", 0.001), ("excess", 0.001), ("excess", np.nan)])
+def test_a_recomputation_finds_one_altered_number_of_a_variant(own: Miniature, name: str, change: float) -> None:
+    own.ship()
+    work = own.workspace()
+    key = variants_key(work, 30)
+    found = read(work, key)
+    arrays = {column: array.copy() for column, array in found.arrays.items()}
+    arrays[name][4, 1, 7] += change
+    evidence = own.root / "fixtures" / "evidence"
+    shutil.rmtree(evidence / key.stage / key.digest)
+    again = Store(own.root / "again", warn=print)
+    again.write(key, found.arrays, found.provenance)
+    altered = own.workspace(store=own.root / "again")
+    assert [one.agrees for one in recheck.variants_compared(altered, 30)] == []
+    Store(evidence, warn=print).write(key, arrays, found.provenance)
+    (compared,) = recheck.variants_compared(altered, 30)
+    assert not compared.agrees
+    with pytest.raises(recheck.EvidenceDiffers, match="evidence of suite mini: variants at step 30"):
+        compared.checked("mini")
+
+
 def test_differences_of_numbers_that_are_not_there() -> None:
     number, nothing = pd.Series([0.5, 0.25]), pd.Series([np.nan, np.nan])
     assert recheck.largest_difference(number, number + 0.5) == 0.5
     assert recheck.largest_difference(nothing, nothing) == 0
     assert recheck.largest_difference(number, nothing) == float("inf")
     assert recheck.largest_difference(number, number[:1]) == float("inf")
+    assert recheck.largest_difference(number[:0], number[:0]) == 0
 
 
 def alter(own: Miniature, column: str, change: float) -> None:
@@ -101,3 +157,28 @@ def alter(own: Miniature, column: str, change: float) -> None:
     evidence = own.root / "fixtures" / "evidence"
     shutil.rmtree(evidence / key.stage / key.digest)
     Store(evidence, warn=print).write(key, frame, table.provenance)
+
+
+def alter_ablation(own: Miniature, column: str, change: float, rows: int) -> None:
+    """Ship other numbers in the first ``rows`` rows of the reference's last ablations."""
+    work = own.workspace()
+    key, _ = ablation_keys(work, 30)[work.model("a", 30)]
+    found = read(work, key)
+    frame = found.table.copy()
+    numbers = frame[column].to_numpy()
+    frame[column] = numbers + np.where(np.arange(len(frame)) < rows, change, 0).astype(numbers.dtype)
+    ship_ablations(own)
+    reship(own, key, frame, found.provenance)
+
+
+def ship_ablations(own: Miniature) -> None:
+    """Ship the evidence, and leave the working store as it is."""
+    work = own.workspace()
+    work.store.export(suite_keys(work), own.root / "fixtures" / "evidence")
+
+
+def reship(own: Miniature, key: Key, value: Any, provenance: Any) -> None:
+    """Ship another payload under ``key``."""
+    evidence = own.root / "fixtures" / "evidence"
+    shutil.rmtree(evidence / key.stage / key.digest)
+    Store(evidence, warn=print).write(key, value, provenance)

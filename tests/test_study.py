@@ -10,7 +10,15 @@ import pytest
 from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.measures.universality import universal_share
 from universal_neurons.study import open_study
-from universal_neurons.workspace import candidates_key, corpus_ref, null_keys, suite_keys, table_keys, universality_key
+from universal_neurons.workspace import (
+    ablation_keys,
+    candidates_key,
+    corpus_ref,
+    null_keys,
+    suite_keys,
+    table_keys,
+    universality_key,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +111,31 @@ def test_the_untrained_null_is_the_table_of_the_untrained_models(study: Study) -
     assert null.frame.equals(study.universality(partner="b", checkpoint=study.untrained).frame)
 
 
+@pytest.mark.parametrize(("reference", "sets"), [(None, 116), ("b", 52)])
+def test_ablations_have_a_row_per_set_and_a_column_per_block(study: Study, reference: str | None, sets: int) -> None:
+    table = study.ablation(checkpoint=study.checkpoints[-1], reference=reference)
+    assert (table.reference, table.step, len(table.frame)) == (reference or "a", 30, sets)
+    assert table.kl.shape == table.loss_increase.shape == (sets, 5)
+    assert table.predictions.sum() == study.evaluation().tokens == 310
+    np.testing.assert_allclose(table.kl.mean(axis=1), table.frame["kl"], rtol=0, atol=1e-7)
+    assert table.resampling.resamples == 100
+
+
+def test_untrained_ablations_are_those_of_the_reference(study: Study) -> None:
+    assert study.untrained is not None
+    table = study.ablation(checkpoint=study.untrained)
+    assert (table.step, set(table.frame["labels_step"])) == (0, {30})
+    with pytest.raises(UserError, match="suite mini: ablations at step 0: expected one of a, got 'b'"):
+        study.ablation(checkpoint=study.untrained, reference="b")
+    with pytest.raises(UserError, match="suite mini: ablations at step 30: expected one of a, b, c, got 'z'"):
+        study.ablation(checkpoint=study.checkpoints[-1], reference="z")
+
+
+def test_ablations_that_were_read_are_in_the_evidence(study: Study) -> None:
+    study.ablation(checkpoint=study.checkpoints[0])
+    assert study.reads == [key.digest for key in ablation_keys(study.work, 15)[study.model("a", study.checkpoints[0])]]
+
+
 def test_a_suite_without_untrained_models_says_so(computed: Miniature) -> None:
     study = computed.study("brief")
     with pytest.raises(UserError, match="suite brief: no untrained checkpoint"):
@@ -153,6 +186,7 @@ from universal_neurons.study import open_study
 study = open_study("mini", root=Path(sys.argv[1]))
 measured = universal_share(study.universality(partner="b", checkpoint=study.checkpoints[-1]), 0.03)
 study.null(partner="b", checkpoint=study.checkpoints[-1], kind="permuted")
+study.ablation(checkpoint=study.checkpoints[-1])
 study.training_log()
 study.provenance()
 loaded = [name for name in ("torch", "transformers", "transformer_lens", "pytest") if name in sys.modules]

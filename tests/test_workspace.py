@@ -10,11 +10,17 @@ import pytest
 from universal_neurons.errors import ArtifactMissing
 from universal_neurons.workspace import (
     Silence,
+    ablated_models,
+    ablated_pairs,
+    ablation_key,
     candidates_key,
     corpus_key,
     corpus_ref,
     describe,
     draws_key,
+    evaluation_key,
+    evaluation_ref,
+    labels_step,
     null_keys,
     read,
     read_influence,
@@ -38,8 +44,11 @@ def test_the_keys_of_a_suite_are_all_different_and_name_every_step(computed: Min
     keys = suite_keys(work)
     assert len({key.digest for key in keys}) == len(keys)
     stages = pd.Series([key.stage for key in keys]).value_counts().to_dict()
-    # Three models have six directed pairs; untrained ones have no nulls, for they are one.
-    assert stages == {"corpus": 1, "universality": 18, "candidates": 9, "null-rotated": 4, "null-permuted": 4}
+    # Three models have six directed pairs; untrained ones have no nulls, for they are one, and one of them is ablated.
+    assert stages == {
+        "corpus": 1, "evaluation": 1, "universality": 18, "candidates": 9, "null-rotated": 4, "null-permuted": 4,
+        "variants": 2, "ablation": 7, "ablation-blocks": 7,
+    }  # fmt: skip
 
 
 def test_untrained_models_have_no_null_tables_of_their_own(computed: Miniature) -> None:
@@ -67,11 +76,58 @@ def test_whatever_changes_the_numbers_changes_the_key(computed: Miniature, field
     assert candidates_key(work, pair.reference) != candidates_key(changed, pair.reference)
 
 
-def test_a_threshold_changes_no_key_and_the_floor_only_that_of_candidates(computed: Miniature) -> None:
+def test_a_threshold_changes_no_score_but_what_is_ablated_and_the_floor_only_candidates(computed: Miniature) -> None:
     work = computed.workspace()
-    assert suite_keys(_with_universality(work, "threshold", 0.1)) == suite_keys(work)
+    changed = _with_universality(work, "threshold", 0.05)
+    ablations = {"ablation", "ablation-blocks"}
+    assert {a.stage for a, b in zip(suite_keys(work), suite_keys(changed), strict=True) if a != b} == ablations
     changed = _with_universality(work, "floor", 0.01)
     assert {a.stage for a, b in zip(suite_keys(work), suite_keys(changed), strict=True) if a != b} == {"candidates"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("tokens", 200), ("blocks", 4), ("draws", 3), ("dose", (0.4,)), ("orders", 3), ("seed", 2)]
+)
+def test_whatever_changes_what_is_ablated_changes_its_keys_and_no_other(
+    computed: Miniature, field: str, value: object
+) -> None:
+    work = computed.workspace()
+    spec = work.suite.ablation.model_copy(update={field: value})
+    changed = dataclasses.replace(work, suite=work.suite.model_copy(update={"ablation": spec}), cache={})
+    before, after = suite_keys(work), suite_keys(changed)
+    others = {"ablation", "ablation-blocks"} | ({"evaluation"} if field == "tokens" else set())
+    assert {a.stage for a, b in zip(before, after, strict=True) if a != b} == others
+    assert not {a.digest for a in before if a.stage in others} & {b.digest for b in after}
+
+
+def test_the_labels_of_untrained_models_are_those_of_the_last_checkpoint(computed: Miniature) -> None:
+    work = computed.workspace()
+    assert [labels_step(work, step) for step in (0, 15, 30)] == [30, 15, 30]
+    narrow = dataclasses.replace(work, suite=work.suite.narrowed(checkpoints=["50 %"]), cache={})
+    assert [labels_step(narrow, step) for step in (0, 15)] == [15, 15]
+    # A checkpoint has more sets where it is the last one: another artifact.
+    assert ablation_key(narrow, narrow.model("a", 15)) != ablation_key(work, work.model("a", 15))
+
+
+def test_only_the_reference_is_ablated_pair_by_pair_and_untrained(computed: Miniature) -> None:
+    work = computed.workspace()
+    assert [ref.name for ref in ablated_models(work, 0)] == ["a"]
+    assert [ref.name for ref in ablated_models(work, 30)] == ["a", "b", "c"]
+    assert [ablated_pairs(work, work.model(name, 30)) for name in "abc"] == [["b", "c"], [], []]
+    assert ablated_pairs(work, work.model("a", 0)) == []
+
+
+def test_the_rows_of_ablations_are_known_before_anything_was_sampled(miniature: Miniature, tmp_path: Path) -> None:
+    work = miniature.workspace(store=tmp_path)
+    assert evaluation_key(work, "evaluation") != corpus_key(work, "corpus")
+    with pytest.raises(ArtifactMissing, match=r"^evaluation \([0-9a-f]{12}\): not computed; run: universal-neurons"):
+        evaluation_ref(work)
+
+
+def test_a_missing_ablation_names_model_and_step(computed: Miniature) -> None:
+    work = _with_universality(computed.workspace(), "seed", 7)
+    with pytest.raises(ArtifactMissing, match=r"^ablation \(model b, step 30\): not computed; run: universal-neurons"):
+        read(work, ablation_key(work, work.model("b", 30)))
 
 
 def test_tables_nulls_and_draws_of_one_pair_have_different_keys(computed: Miniature) -> None:

@@ -5,10 +5,11 @@ be true of models that share nothing, so "present" needs the lower end: it is th
 The rule names no model, so it is the same on every suite; whether the share is the printed 4.74 % is asked by N3.
 """
 
-from universal_neurons.harness import Between, Measurement, Published, claim, control
+from universal_neurons.harness import Between, Measurement, Published, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
+from universal_neurons.measures.robustness import longest_prefix, share_over_neurons, share_over_references
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import universal_share
+from universal_neurons.measures.universality import Definition, definition_share, universal_share
 
 
 @claim(
@@ -20,6 +21,7 @@ from universal_neurons.measures.universality import universal_share
         Published("nandan2025.text", quantity="share at 100k, upper bound"),
     ),
     family="emergence",
+    correction="holm",
     axes={"checkpoint": "first", "threshold": (0.5,)},
 )
 def test_universal_neurons_are_rare_but_present(
@@ -42,3 +44,111 @@ def test_rotated_neurons_are_not_universal(
 ) -> Measurement:
     """Fails if the excess over the baseline does not remove what any basis of the layer would share."""
     return universal_share(study.null(partner=partner, checkpoint=checkpoint, kind="rotated"), threshold)
+
+
+@reading(
+    of=test_universal_neurons_are_rare_but_present,
+    ambiguity="A1",
+    says="the mean of the excess over the partners is above the threshold",
+)
+def test_rare_but_present_by_the_averaged_definition(
+    study: Study, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    return definition_share(study.reference_tables(checkpoint=checkpoint), Definition.AVERAGED, threshold)
+
+
+@reading(of=test_universal_neurons_are_rare_but_present, ambiguity="A1", says="universal against at least one partner")
+def test_rare_but_present_by_the_union_definition(
+    study: Study, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    return definition_share(study.reference_tables(checkpoint=checkpoint), Definition.UNION, threshold)
+
+
+@reading(of=test_universal_neurons_are_rare_but_present, ambiguity="A1", says="universal against every partner")
+def test_rare_but_present_by_the_intersection_definition(
+    study: Study, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    return definition_share(study.reference_tables(checkpoint=checkpoint), Definition.INTERSECTION, threshold)
+
+
+@reading(
+    of=test_universal_neurons_are_rare_but_present, ambiguity="A2", says="the mean over every model as the reference"
+)
+def test_rare_but_present_over_every_reference(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
+    models = (study.reference, *study.partners())
+    return share_over_references(
+        [study.reference_tables(checkpoint=checkpoint, reference=model) for model in models], threshold
+    )
+
+
+@reading(
+    of=test_universal_neurons_are_rare_but_present,
+    ambiguity="A8",
+    says="orthogonal rotations instead of Gaussian matrices",
+)
+def test_rare_but_present_under_orthogonal_rotations(
+    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    return share_over_neurons(study.variant("rotation:orthogonal", partner=partner, checkpoint=checkpoint), threshold)
+
+
+@reading(of=test_universal_neurons_are_rare_but_present, ambiguity="A8", says="one rotation draw, as published")
+def test_rare_but_present_with_one_draw(
+    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    return share_over_neurons(study.variant("draws:1", partner=partner, checkpoint=checkpoint), threshold)
+
+
+@reading(
+    of=test_universal_neurons_are_rare_but_present,
+    ambiguity="F2",
+    says="rotations of whitened layers, which are not drawn towards neurons of large variance",
+)
+def test_rare_but_present_under_whitened_rotations(
+    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    return share_over_neurons(study.variant("rotation:whitened", partner=partner, checkpoint=checkpoint), threshold)
+
+
+@reading(
+    of=test_universal_neurons_are_rare_but_present,
+    ambiguity="A9",
+    says="the tokens are counted with their padding, so fewer of them are text",
+)
+def test_rare_but_present_on_fewer_tokens(
+    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    return share_over_neurons(study.variant(longest_prefix(study), partner=partner, checkpoint=checkpoint), threshold)
+
+
+@reading(
+    of=test_universal_neurons_are_rare_but_present,
+    ambiguity="F7",
+    says="every position is scored, first ones and newlines too",
+)
+def test_rare_but_present_at_every_position(
+    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    return share_over_neurons(study.variant("mask:all", partner=partner, checkpoint=checkpoint), threshold)
+
+
+@reading(
+    of=test_universal_neurons_are_rare_but_present,
+    ambiguity="F7",
+    says="rows are padded with token 0, and padding and first positions are scored, as published",
+)
+def test_rare_but_present_with_counted_padding(
+    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    return share_over_neurons(study.variant("padding:published", partner=partner, checkpoint=checkpoint), threshold)
+
+
+@reading(
+    of=test_universal_neurons_are_rare_but_present,
+    ambiguity="F7",
+    says="the rows of the published padding, the padding itself not scored",
+)
+def test_rare_but_present_with_dropped_padding(
+    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    return share_over_neurons(study.variant("padding:dropped", partner=partner, checkpoint=checkpoint), threshold)

@@ -6,9 +6,10 @@ The steps are those between 25, 50 and 75 % of training, as in the paper; every 
 hold.
 """
 
-from universal_neurons.harness import GreaterThan, Interval, Measurement, claim, control
+from universal_neurons.harness import GreaterThan, Interval, Measurement, claim, control, reading
+from universal_neurons.measures.robustness import growth_over_references, longest_prefix
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import mcnemar_difference
+from universal_neurons.measures.universality import Definition, mcnemar_difference, share_difference
 
 
 @claim(
@@ -17,6 +18,7 @@ from universal_neurons.measures.universality import mcnemar_difference
     source="Nandan et al. 2025 v1, section 4 (lines 81-84) and table 1",
     expect=GreaterThan(0.0),
     family="emergence",
+    correction="holm",
     axes={"interval": (("25 %", "50 %"), ("50 %", "75 %")), "threshold": (0.5,)},
 )
 def test_the_share_grows(study: Study, partner: str, interval: Interval, threshold: float) -> Measurement:
@@ -34,5 +36,122 @@ def test_rotated_neurons_do_not_become_universal(
     earlier, later = (
         study.null(partner=partner, checkpoint=checkpoint, kind="rotated")
         for checkpoint in (interval.earlier, interval.later)
+    )
+    return mcnemar_difference(earlier, later, threshold)
+
+
+@reading(
+    of=test_the_share_grows, ambiguity="A1", says="the mean of the excess over the partners is above the threshold"
+)
+def test_the_share_grows_by_the_averaged_definition(study: Study, interval: Interval, threshold: float) -> Measurement:
+    earlier, later = (study.reference_tables(checkpoint=stage) for stage in (interval.earlier, interval.later))
+    return share_difference(earlier, later, threshold, definition=Definition.AVERAGED)
+
+
+@reading(of=test_the_share_grows, ambiguity="A1", says="universal against at least one partner")
+def test_the_share_grows_by_the_union_definition(study: Study, interval: Interval, threshold: float) -> Measurement:
+    earlier, later = (study.reference_tables(checkpoint=stage) for stage in (interval.earlier, interval.later))
+    return share_difference(earlier, later, threshold, definition=Definition.UNION)
+
+
+@reading(of=test_the_share_grows, ambiguity="A1", says="universal against every partner")
+def test_the_share_grows_by_the_intersection_definition(
+    study: Study, interval: Interval, threshold: float
+) -> Measurement:
+    earlier, later = (study.reference_tables(checkpoint=stage) for stage in (interval.earlier, interval.later))
+    return share_difference(earlier, later, threshold, definition=Definition.INTERSECTION)
+
+
+@reading(of=test_the_share_grows, ambiguity="A2", says="the mean over every model as the reference")
+def test_the_share_grows_over_every_reference(study: Study, interval: Interval, threshold: float) -> Measurement:
+    models = (study.reference, *study.partners())
+    earlier, later = (
+        [study.reference_tables(checkpoint=stage, reference=model) for model in models]
+        for stage in (interval.earlier, interval.later)
+    )
+    return growth_over_references(earlier, later, threshold)
+
+
+@reading(of=test_the_share_grows, ambiguity="A8", says="orthogonal rotations instead of Gaussian matrices")
+def test_the_share_grows_under_orthogonal_rotations(
+    study: Study, partner: str, interval: Interval, threshold: float
+) -> Measurement:
+    earlier, later = (
+        study.variant("rotation:orthogonal", partner=partner, checkpoint=stage)
+        for stage in (interval.earlier, interval.later)
+    )
+    return mcnemar_difference(earlier, later, threshold)
+
+
+@reading(of=test_the_share_grows, ambiguity="A8", says="one rotation draw, as published")
+def test_the_share_grows_with_one_draw(study: Study, partner: str, interval: Interval, threshold: float) -> Measurement:
+    earlier, later = (
+        study.variant("draws:1", partner=partner, checkpoint=stage) for stage in (interval.earlier, interval.later)
+    )
+    return mcnemar_difference(earlier, later, threshold)
+
+
+@reading(
+    of=test_the_share_grows,
+    ambiguity="F2",
+    says="rotations of whitened layers, which are not drawn towards neurons of large variance",
+)
+def test_the_share_grows_under_whitened_rotations(
+    study: Study, partner: str, interval: Interval, threshold: float
+) -> Measurement:
+    earlier, later = (
+        study.variant("rotation:whitened", partner=partner, checkpoint=stage)
+        for stage in (interval.earlier, interval.later)
+    )
+    return mcnemar_difference(earlier, later, threshold)
+
+
+@reading(
+    of=test_the_share_grows, ambiguity="A9", says="the tokens are counted with their padding, so fewer of them are text"
+)
+def test_the_share_grows_on_fewer_tokens(
+    study: Study, partner: str, interval: Interval, threshold: float
+) -> Measurement:
+    earlier, later = (
+        study.variant(longest_prefix(study), partner=partner, checkpoint=stage)
+        for stage in (interval.earlier, interval.later)
+    )
+    return mcnemar_difference(earlier, later, threshold)
+
+
+@reading(of=test_the_share_grows, ambiguity="F7", says="every position is scored, first ones and newlines too")
+def test_the_share_grows_at_every_position(
+    study: Study, partner: str, interval: Interval, threshold: float
+) -> Measurement:
+    earlier, later = (
+        study.variant("mask:all", partner=partner, checkpoint=stage) for stage in (interval.earlier, interval.later)
+    )
+    return mcnemar_difference(earlier, later, threshold)
+
+
+@reading(
+    of=test_the_share_grows,
+    ambiguity="F7",
+    says="rows are padded with token 0, and padding and first positions are scored, as published",
+)
+def test_the_share_grows_with_counted_padding(
+    study: Study, partner: str, interval: Interval, threshold: float
+) -> Measurement:
+    earlier, later = (
+        study.variant("padding:published", partner=partner, checkpoint=stage)
+        for stage in (interval.earlier, interval.later)
+    )
+    return mcnemar_difference(earlier, later, threshold)
+
+
+@reading(
+    of=test_the_share_grows, ambiguity="F7", says="the rows of the published padding, the padding itself not scored"
+)
+def test_the_share_grows_with_dropped_padding(
+    study: Study, partner: str, interval: Interval, threshold: float
+) -> Measurement:
+    earlier, later = (
+        study.variant("padding:dropped", partner=partner, checkpoint=stage)
+        for stage in (interval.earlier, interval.later)
     )
     return mcnemar_difference(earlier, later, threshold)

@@ -15,6 +15,7 @@ from universal_neurons.measures.universality import mcnemar_difference
     source="Nandan et al. 2025 v1, section 4 (lines 84-85), section 5, appendix C and table 1",
     expect=GreaterThan(0.0),
     family="emergence",
+    correction="holm",
     axes={"interval": (("25 %", "50 %"), ("50 %", "75 %")), "threshold": (0.4, 0.6)},
 )
 def test_the_share_grows_at_other_thresholds(

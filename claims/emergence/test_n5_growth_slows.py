@@ -16,6 +16,7 @@ from universal_neurons.measures.universality import acceleration
     source="Nandan et al. 2025 v1, table 1 (implicit)",
     expect=LessThan(0.0),
     family="emergence",
+    correction="holm",
 )
 def test_growth_slows(study: Study, threshold: float) -> Measurement:
     first, second, third = (study.reference_tables(checkpoint=stage) for stage in paper_checkpoints(study)[:3])

@@ -22,7 +22,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.inputs.suite import project_root
 from universal_neurons.progress import Reporter
 from universal_neurons.study import Study
-from universal_neurons.workspace import Workspace, corpus_key, describe, open_workspace, step_keys, suite_keys, where
+from universal_neurons.workspace import Workspace, describe, open_workspace, step_keys, suite_keys, token_keys, where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,7 +247,7 @@ def status(suite: SuiteName = "mini", store: StorePath = None, as_json: AsJson =
                 "digest": key.digest[:12],
                 "where": where(work, key),
             }
-            for step, key in [("", corpus_key(work, "corpus")), *of_steps]
+            for step, key in [*(("", key) for key in token_keys(work)), *of_steps]
         ]
     columns = {"stage": "stage", "step": "step", "what": "what", "digest": "digest", "where": "where"}
     _show(rows, columns, as_json=as_json, title=f"suite {suite}")

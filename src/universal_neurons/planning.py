@@ -6,8 +6,18 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from universal_neurons.pipeline.ablation import set_plan
 from universal_neurons.pipeline.tokens import token_set
-from universal_neurons.workspace import Workspace, candidates_key, corpus_key, null_keys, table_keys
+from universal_neurons.workspace import (
+    Workspace,
+    ablated_models,
+    ablation_keys,
+    candidates_key,
+    corpus_key,
+    null_keys,
+    table_keys,
+    variants_keys,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,10 +60,13 @@ def plan(work: Workspace) -> list[PlannedStage]:
     for step in work.steps:
         tables, nulls = table_keys(work, step).values(), null_keys(work, step).values()
         candidates = [candidates_key(work, ref) for ref in work.models(step)]
+        ablations = [key for both in ablation_keys(work, step).values() for key in both]
         passes = _passes(work, null=bool(nulls))
         stages += [
             _stage(work, "universality", step, [*tables, *nulls], passes, speed),
             _stage(work, "candidates", step, candidates, _forward(work), speed * FORWARD_SHARE),
+            _stage(work, "variants", step, variants_keys(work, step), _variants(work), speed),
+            _stage(work, "ablation", step, ablations, _ablations(work, step), speed * FORWARD_SHARE),
         ]
     return stages
 
@@ -92,10 +105,29 @@ def _passes(work: Workspace, *, null: bool) -> float:
     return products * 2 * neurons**2 * work.suite.corpus.tokens + within + rotations * per_rotation
 
 
+def _variants(work: Workspace) -> float:
+    """Operations of the variants: both passes over the tokens, and the rotations of every variant."""
+    recipe, neurons = work.zoo.recipe(), _neurons(work)
+    spec, variants, models = work.suite.universality, work.suite.variants, len(work.suite.zoo.models)
+    per_token = 2 * neurons * ((models - 1) * neurons + models * recipe.mlp)
+    draws = variants.draws * (len(variants.masks) + len(variants.tokens) + 2) + spec.draws * len(variants.rotations)
+    rotations = 2 * neurons * recipe.mlp * (neurons + recipe.mlp) * draws * (models - 1)
+    return float(per_token * (work.suite.corpus.tokens + variants.padded_tokens) + rotations)
+
+
 def _forward(work: Workspace) -> float:
     recipe = work.zoo.recipe()
     weights = recipe.layers * (4 * recipe.width**2 + 2 * recipe.width * recipe.mlp)
     return 2.0 * weights * work.suite.corpus.tokens * len(work.suite.zoo.models)
+
+
+def _ablations(work: Workspace, step: int) -> float:
+    """Operations of every set: the blocks above the first ablated layer run again, and so does the unembedding."""
+    recipe = work.zoo.recipe()
+    block, head = 4 * recipe.width**2 + 2 * recipe.width * recipe.mlp, recipe.width * recipe.vocabulary
+    sets = [one for ref in ablated_models(work, step) for one in set_plan(work, ref).sets()]
+    weights = sum((recipe.layers - 1 - max(one.layer, 0)) * block + head for one in sets)
+    return 2.0 * weights * work.suite.ablation.tokens
 
 
 def _stage(work: Workspace, name: str, step: int, keys: Iterable[Key], operations: float, speed: float) -> PlannedStage:
@@ -104,7 +136,7 @@ def _stage(work: Workspace, name: str, step: int, keys: Iterable[Key], operation
     cost = operations if present < len(wanted) else 0.0
     models, neurons = len(work.suite.zoo.models), _neurons(work)
     sums = 2 * SUM_BYTES * neurons**2 * (models * (models - 1) / 2 + models - 1)
-    forward = _forward(work) / (speed * FORWARD_SHARE) if name == "universality" and cost else 0.0
+    forward = _forward(work) / (speed * FORWARD_SHARE) if name in ("universality", "variants") and cost else 0.0
     return PlannedStage(
         stage=name,
         step=step,

@@ -11,22 +11,42 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
 from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import UserError
 from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.universality import accumulated_moments, score_table, scores_against_partner
-from universal_neurons.workspace import WORK_FOLDER, Pair, Workspace, missing, table_keys, universality_key, with_excess
+from universal_neurons.workspace import (
+    WORK_FOLDER,
+    Pair,
+    Workspace,
+    ablation_keys,
+    missing,
+    table_keys,
+    universality_key,
+    variants_keys,
+    with_excess,
+)
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
 
     from universal_neurons.artifacts.key import Key
+    from universal_neurons.artifacts.store import Artifact
 
 # Between two machines the same float32 products differ in their last bits; a wrong mask or a wrong rotation moves
 # correlations by percents.
 TOLERANCE = 1e-4
 # Of neurons whose two best partners are equal to within the tolerance, so that either may come first.
 TIES = 0.002
+# Of sets that are not the same neurons: a score so near its threshold that rounding decides changes the universal set
+# of one model and everything that is compared with it.
+SETS = 0.05
+_NAMES = ["partner", "definition", "threshold", "layer", "neurons", "draw", "mode", "fraction", "labels_step"]
 
 
 class EvidenceDiffers(UserError):
@@ -85,6 +105,61 @@ class Comparison:
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class EffectComparison:
+    """Ablations of the evidence against their recomputation: largest differences in nats, and sets that changed.
+
+    A set has changed if its size or its norm has; its effects are then those of other neurons and are not compared.
+    Differences are those of all sets together and of every block of rows.
+    """
+
+    sets: int
+    changed: int
+    kl_error: float
+    loss_error: float
+
+    @classmethod
+    def of(cls, stored: tuple[Artifact, Artifact], again: tuple[Artifact, Artifact]) -> EffectComparison:
+        """The table and the blocks of one model and step against those that were computed again."""
+        mine, theirs = stored[0].table, again[0].table
+        if not mine[_NAMES].equals(theirs[_NAMES]):
+            return cls(len(mine), len(mine), 0.0, 0.0)
+        same = (mine["size"] == theirs["size"]) & np.isclose(mine["norm"], theirs["norm"], rtol=TOLERANCE, atol=0)
+        errors = []
+        for name in ("kl", "loss_increase"):
+            columns = zip(_effects(stored, name, same), _effects(again, name, same), strict=True)
+            errors.append(max(largest_difference(pd.Series(one), pd.Series(other)) for one, other in columns))
+        return cls(len(mine), int((~same).sum()), *errors)
+
+    def __add__(self, other: EffectComparison) -> EffectComparison:
+        """Both comparisons as one."""
+        return EffectComparison(
+            self.sets + other.sets,
+            self.changed + other.changed,
+            max(self.kl_error, other.kl_error),
+            max(self.loss_error, other.loss_error),
+        )
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every effect is within the tolerance, and few enough sets changed to be accidents of rounding."""
+        return max(self.kl_error, self.loss_error) <= TOLERANCE and self.changed <= SETS * self.sets
+
+    def __str__(self) -> str:
+        return (
+            f"{self.sets} ablations computed again: largest difference {self.kl_error:.1e} in KL, "
+            f"{self.loss_error:.1e} in loss, {self.changed} other sets (tolerance {TOLERANCE:.0e} nats)"
+        )
+
+
+def _effects(
+    found: tuple[Artifact, Artifact], name: str, chosen: pd.Series[bool]
+) -> Iterator[npt.NDArray[np.floating]]:
+    """What the table says of the ``chosen`` sets, and then what the blocks say."""
+    yield found[0].table[name].to_numpy()[chosen]
+    yield found[1].arrays[name][chosen].ravel()
+
+
 def spotcheck(work: Workspace) -> Comparison:
     """Compute one shipped table again: the reference against its first partner at the last checkpoint.
 
@@ -103,7 +178,7 @@ def spotcheck(work: Workspace) -> Comparison:
 
 
 def recomputation_check(work: Workspace) -> Comparison | None:
-    """Every recomputed table of ``work`` against the shipped one of the same name; None where none is shipped.
+    """Every recomputed table and variant of ``work`` against the shipped one of the same name; None where none is.
 
     None is the answer on a machine whose corpus is another one.  Raises :class:`EvidenceDiffers` if they disagree.
     """
@@ -114,7 +189,50 @@ def recomputation_check(work: Workspace) -> Comparison | None:
             if stored is not None and again is not None:
                 compared = Comparison.of(_named(pair), stored, with_excess(again.table))
                 found.append(compared.checked(work.suite.name))
+    found += [one.checked(work.suite.name) for step in work.steps for one in variants_compared(work, step)]
     return replace(reduce(add, found), what="all tables") if found else None
+
+
+def ablation_check(work: Workspace) -> EffectComparison | None:
+    """Every recomputed ablation of ``work`` against the shipped one; None where none is shipped.
+
+    Raises :class:`EvidenceDiffers` if they disagree.
+    """
+    found = []
+    for step in work.steps:
+        for keys in ablation_keys(work, step).values():
+            stored = [artifact for key in keys if (artifact := _shipped(work, key)) is not None]
+            again = [artifact for key in keys if (artifact := work.store.read(key)) is not None]
+            if len(stored) == len(again) == len(keys):
+                found.append(EffectComparison.of((stored[0], stored[1]), (again[0], again[1])))
+    compared = reduce(add, found) if found else None
+    if compared is not None and not compared.agrees:
+        raise EvidenceDiffers(
+            f"evidence of suite {work.suite.name}: {compared}; run: universal-neurons compute --recompute"
+        )
+    return compared
+
+
+def variants_compared(work: Workspace, step: int) -> Iterator[Comparison]:
+    """The recomputed variants of one step against the shipped ones, where there are any.
+
+    The baseline is not stored; what correlation does not explain of a difference in excess is its.
+    """
+    for key in variants_keys(work, step):
+        stored, again = _shipped(work, key), work.store.read(key)
+        if stored is not None and again is not None:
+            columns = [
+                {"correlation": one.arrays["correlation"], "baseline": one.arrays["correlation"] - one.arrays["excess"]}
+                for one in (stored, again)
+            ]
+            frames = [pd.DataFrame({name: array.ravel() for name, array in both.items()}) for both in columns]
+            yield Comparison(
+                what=f"variants at step {step}",
+                neurons=len(frames[0]),
+                correlation_error=largest_difference(frames[0]["correlation"], frames[1]["correlation"]),
+                baseline_error=largest_difference(frames[0]["baseline"], frames[1]["baseline"]),
+                partners_changed=0,
+            )
 
 
 def _named(pair: Pair) -> str:
@@ -122,13 +240,17 @@ def _named(pair: Pair) -> str:
 
 
 def _shipped_table(work: Workspace, key: Key) -> pd.DataFrame | None:
-    nothing = work.root / WORK_FOLDER / "unused"
-    found = Store(nothing, [work.root / "fixtures" / "evidence"], warn=work.warn).read(key)
+    found = _shipped(work, key)
     return None if found is None else with_excess(found.table)
+
+
+def _shipped(work: Workspace, key: Key) -> Artifact | None:
+    nothing = work.root / WORK_FOLDER / "unused"
+    return Store(nothing, [work.root / "fixtures" / "evidence"], warn=work.warn).read(key)
 
 
 def largest_difference(stored: pd.Series[float], again: pd.Series[float]) -> float:
     """Largest absolute difference; infinite where one is NaN and the other is not, 0 where both are throughout."""
     if len(stored) != len(again) or (stored.isna() != again.isna()).any():
         return float("inf")
-    return float((stored - again).abs().fillna(0.0).max())
+    return float((stored - again).abs().fillna(0.0).max()) if len(stored) else 0.0

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from universal_neurons.errors import UserError
+from universal_neurons.measures.ablation import AblationTable
 from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.workspace import (
     NullKind,
@@ -20,14 +21,17 @@ from universal_neurons.workspace import (
     Progress,
     Warn,
     Workspace,
+    ablation_keys,
     candidates_key,
     corpus_ref,
+    evaluation_ref,
     open_workspace,
     pairs_of,
     read,
     read_influence,
     suite_keys,
     universality_key,
+    variants_keys,
     with_excess,
 )
 
@@ -89,6 +93,10 @@ class Study:
         """The identity of the scored tokens."""
         return corpus_ref(self.work)
 
+    def evaluation(self) -> CorpusRef:
+        """The identity of the rows on which ablations are judged; its tokens are predictions."""
+        return evaluation_ref(self.work)
+
     def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
         """The universality table of one directed pair at one checkpoint.
 
@@ -133,6 +141,81 @@ class Study:
             "draws": np.empty((1, draws, 0), dtype=np.float32),
         }
         return self._table(pair, universality_key(self.work, pair, f"null-{kind}"), nothing, 0)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names of the suite's variants, such as ``tokens:10000``."""
+        return self.suite.variants.names
+
+    def variant(self, name: str, *, partner: str, checkpoint: HasStep) -> UniversalityTable:
+        """The suite's reference against ``partner`` at a trained checkpoint, with one choice made otherwise.
+
+        The frame has correlation and excess; partners and halves are not kept.  There are no candidates, so its shares
+        have no interval over tokens; ``draws`` (draw, none) still says how many rotations made the baseline.  Raises
+        ArtifactMissing, and UserError for a name, a partner or a checkpoint of which the suite has no variant.
+        """
+        place, found = self._variant_place(name), self._variants(checkpoint)
+        pair = self._pair(partner, checkpoint, None)
+        arrays = {key: found[key][place, self.partners().index(partner)] for key in ("correlation", "excess")}
+        recipe = self.work.zoo.recipe()
+        neurons = np.arange(recipe.layers * recipe.mlp)
+        nothing = np.full(len(neurons), np.nan, dtype=np.float32)
+        columns: dict[str, Any] = {"layer": neurons // recipe.mlp, "neuron": neurons % recipe.mlp}
+        columns |= {"partner_layer": np.full(len(neurons), -1), **arrays}
+        columns |= {"excess_half_a": nothing, "excess_half_b": nothing}
+        spec, blocks = self.suite.resampling, self.suite.universality.blocks
+        return UniversalityTable(
+            reference=pair.reference.name,
+            partner=partner,
+            step=checkpoint.step,
+            frame=pd.DataFrame(columns).astype({"layer": "int16", "neuron": "int32", "partner_layer": "int16"}),
+            candidates=np.empty(0, dtype=np.int32),
+            influence=np.empty((blocks, 0)),
+            draws=np.empty((int(found["draws"][place]), 0), dtype=np.float32),
+            resampling=Resampling(resamples=spec.resamples, level=spec.level, seed=spec.seed),
+        )
+
+    def variant_settings(self, checkpoint: HasStep) -> pd.DataFrame:
+        """One row per variant: its name, the tokens that it counts, the rotation draws of its baseline."""
+        found = self._variants(checkpoint)
+        return pd.DataFrame({"variant": self.variants, "tokens": found["tokens"], "draws": found["draws"]})
+
+    def _variant_place(self, name: str) -> int:
+        if name not in self.variants:
+            raise UserError(f"suite {self.suite.name}: expected one of {', '.join(self.variants)}, got {name!r}")
+        return self.variants.index(name)
+
+    def _variants(self, checkpoint: HasStep) -> Mapping[str, Any]:
+        keys = variants_keys(self.work, checkpoint.step)
+        if not keys:
+            raise UserError(f"suite {self.suite.name}: no variants at step {checkpoint.step}, only where it is trained")
+        return self._read(keys[0]).arrays
+
+    def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
+        """What every ablated set of neurons of one model does to its predictions at one checkpoint.
+
+        Untrained, the sets are those of the last checkpoint.  Raises ArtifactMissing, and UserError for a model that is
+        not ablated there: one that is not the suite's or, untrained, not its reference.
+        """
+        keys = {ref.name: both for ref, both in ablation_keys(self.work, checkpoint.step).items()}
+        name = reference or self.reference
+        if name not in keys:
+            raise UserError(
+                f"suite {self.suite.name}: ablations at step {checkpoint.step}: expected one of {', '.join(keys)}, "
+                f"got {name!r}"
+            )
+        table, effects = (self._read(key) for key in keys[name])
+        spec = self.suite.resampling
+        return AblationTable(
+            reference=name,
+            step=checkpoint.step,
+            frame=table.table,
+            kl=effects.arrays["kl"],
+            loss_increase=effects.arrays["loss_increase"],
+            clean_loss=effects.arrays["clean_loss"],
+            predictions=effects.arrays["predictions"],
+            resampling=Resampling(resamples=spec.resamples, level=spec.level, seed=spec.seed),
+        )
 
     def training_log(self) -> pd.DataFrame:
         """One row per logged training step of each model: model, step, tokens, loss, held_out_loss, seconds, device."""
@@ -197,9 +280,9 @@ def open_study(
     )
     if recompute:
         from universal_neurons.pipeline.stages import recomputed
-        from universal_neurons.recheck import recomputation_check
+        from universal_neurons.recheck import ablation_check, recomputation_check
 
         recomputed(work)
-        found = recomputation_check(work)
-        warn("recomputed: nothing shipped to compare with" if found is None else f"recomputed: {found}")
+        found = [str(check) for check in (recomputation_check(work), ablation_check(work)) if check is not None]
+        warn(f"recomputed: {'; '.join(found) or 'nothing shipped to compare with'}")
     return Study(work)

@@ -34,6 +34,10 @@ Warn = Callable[[str], None]
 TOKENS_VERSION = 1
 UNIVERSALITY_VERSION = 1
 CANDIDATES_VERSION = 1
+VARIANTS_VERSION = 1
+ABLATION_VERSION = 1
+# Rows in one pass of an ablation.  Resampled activations come from the same batch, so this number changes results.
+ABLATION_BATCH_ROWS = 16
 WORK_FOLDER = ".universal-neurons"
 
 
@@ -159,6 +163,26 @@ def corpus_ref(work: Workspace) -> CorpusRef:
     return cast("CorpusRef", work.cache["corpus"])
 
 
+def evaluation_key(work: Workspace, stage: str) -> Key:
+    """The key of the rows on which ablations are judged: of their identity (stage ``evaluation``) or of the rows
+    themselves (``evaluation-tokens``).
+
+    They follow the suite's own rows, so whatever chooses those is in this key too.
+    """
+    own = corpus_key(work, stage)
+    return Key(
+        stage=stage,
+        version=ABLATION_VERSION,
+        parameters={**own.parameters, "predictions": work.suite.ablation.tokens},
+        inputs=dict(own.inputs),
+    )
+
+
+def evaluation_ref(work: Workspace) -> CorpusRef:
+    """The identity of the rows on which ablations are judged; its tokens are predictions; raises ArtifactMissing."""
+    return corpus_ref_from(read(work, evaluation_key(work, "evaluation")).document)
+
+
 def corpus_ref_from(record: Mapping[str, Any]) -> CorpusRef:
     """The reference inside the record of a token set."""
     return CorpusRef(**record["ref"])
@@ -203,15 +227,90 @@ def candidates_key(work: Workspace, reference: ModelRef) -> Key:
     )
 
 
+def ablation_key(work: Workspace, model: ModelRef, stage: str = "ablation") -> Key:
+    """The key of the ablations of one model (stage ``ablation-blocks``: their effects per block of rows).
+
+    The universality tables that say which neurons are universal are inputs, those of the last checkpoint for untrained
+    models.
+    """
+    suite, spec = work.suite, work.suite.ablation
+    labels = work.model(model.name, labels_step(work, model.step))
+    tables = {f"against {pair.partner.name}": universality_key(work, pair).digest for pair in pairs_of(work, labels)}
+    return Key(
+        stage=stage,
+        version=ABLATION_VERSION,
+        parameters={
+            "model": model.name,
+            "step": model.step,
+            "labels_step": labels.step,
+            "role": ablation_role(work, model.step),
+            "pairs": ablated_pairs(work, model),
+            "thresholds": list(suite.universality.thresholds),
+            "threshold": suite.universality.threshold,
+            "blocks": spec.blocks,
+            "draws": spec.draws,
+            "dose": list(spec.dose),
+            "orders": spec.orders,
+            "seed": spec.seed,
+            "batch_rows": ABLATION_BATCH_ROWS,
+            "dtype": "float32",
+        },
+        # The rows by the key that chooses them and not by what they say: keys must not depend on text that is not here.
+        inputs={"model": model.digest, "rows": evaluation_key(work, "evaluation").digest, **tables},
+    )
+
+
+def ablation_role(work: Workspace, step: int) -> Literal["untrained", "trained", "last"]:
+    """What is ablated at ``step``: the last checkpoint has more sets than the others, untrained models have fewer."""
+    if work.suite.untrained is not None and step == work.suite.untrained.step:
+        return "untrained"
+    return "last" if step == work.suite.checkpoints[-1].step else "trained"
+
+
+def labels_step(work: Workspace, step: int) -> int:
+    """The step whose universal neurons are ablated at ``step``: its own, or the last one in untrained models.
+
+    No neuron of an untrained model is universal; what is asked there is what the same places do before training.
+    """
+    return work.suite.checkpoints[-1].step if ablation_role(work, step) == "untrained" else step
+
+
+def ablated_models(work: Workspace, step: int) -> tuple[ModelRef, ...]:
+    """The models that are ablated at ``step``: all of them, or of untrained ones the suite's reference alone."""
+    every = ablation_role(work, step) != "untrained"
+    return tuple(ref for ref in work.models(step) if every or ref.name == work.suite.zoo.reference)
+
+
+def ablated_pairs(work: Workspace, model: ModelRef) -> list[str]:
+    """The partners against whom a model's universal neurons are also ablated pair by pair: the suite's reference's."""
+    if model.name != work.suite.zoo.reference or ablation_role(work, model.step) == "untrained":
+        return []
+    return [pair.partner.name for pair in pairs_of(work, model)]
+
+
+def ablation_keys(work: Workspace, step: int) -> dict[ModelRef, tuple[Key, Key]]:
+    """The table of sets and the effects per block, of every model that is ablated at ``step``."""
+    return {
+        ref: (ablation_key(work, ref), ablation_key(work, ref, "ablation-blocks")) for ref in ablated_models(work, step)
+    }
+
+
 def suite_keys(work: Workspace) -> tuple[Key, ...]:
-    """The key of every artifact that judging the suite reads, in the order in which they are computed."""
-    return (corpus_key(work, "corpus"), *(key for step in work.steps for key in step_keys(work, step)))
+    """The key of every artifact that judging the suite reads: of its tokens, then step by step."""
+    return (*token_keys(work), *(key for step in work.steps for key in step_keys(work, step)))
+
+
+def token_keys(work: Workspace) -> tuple[Key, ...]:
+    """The identities of the two token sets: those that identify the neurons, and those that ablations are judged on."""
+    return corpus_key(work, "corpus"), evaluation_key(work, "evaluation")
 
 
 def step_keys(work: Workspace, step: int) -> tuple[Key, ...]:
-    """The keys of one step: tables, nulls, candidates."""
+    """The keys of one step: tables, nulls, candidates, variants, ablations."""
     candidates = (candidates_key(work, ref) for ref in work.models(step))
-    return (*table_keys(work, step).values(), *null_keys(work, step).values(), *candidates)
+    ablations = (key for both in ablation_keys(work, step).values() for key in both)
+    scores = (*table_keys(work, step).values(), *null_keys(work, step).values())
+    return (*scores, *candidates, *variants_keys(work, step), *ablations)
 
 
 def table_keys(work: Workspace, step: int) -> dict[Pair, Key]:
@@ -232,6 +331,39 @@ def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
     own = [pair for pair in work.pairs(step) if pair.reference.name == work.suite.zoo.reference]
     kinds: tuple[NullKind, ...] = ("rotated", "permuted")
     return {(pair, kind): universality_key(work, pair, f"null-{kind}") for pair in own for kind in kinds}
+
+
+def variants_keys(work: Workspace, step: int) -> tuple[Key, ...]:
+    """The key of the variants of one step; none where models are untrained."""
+    is_trained = step in {checkpoint.step for checkpoint in work.suite.checkpoints}
+    return (variants_key(work, step),) if is_trained else ()
+
+
+def variants_key(work: Workspace, step: int) -> Key:
+    """The key of the suite's reference against all its partners under every variant."""
+    spec, variants = work.suite.universality, work.suite.variants
+    reference = work.suite.zoo.reference
+    return Key(
+        stage="variants",
+        version=VARIANTS_VERSION,
+        parameters={
+            "reference": reference,
+            "partners": [name for name in work.suite.zoo.models if name != reference],
+            "variants": list(variants.names),
+            "draws": variants.draws,
+            "padding": variants.padding,
+            "padded_tokens": variants.padded_tokens,
+            "rotation": spec.rotation,
+            "rotation_draws": spec.draws,
+            "seed": spec.seed,
+            "dtype": "float32",
+        },
+        inputs={
+            **{f"model {ref.name}": ref.digest for ref in work.models(step)},
+            "tokens": corpus_ref(work).sha256,
+            "tokenizer": work.zoo.tokenizer_digest,
+        },
+    )
 
 
 def pairs_of(work: Workspace, reference: ModelRef) -> list[Pair]:
@@ -270,10 +402,13 @@ def read_influence(stored: npt.NDArray[np.float16]) -> npt.NDArray[np.float64]:
     return stored.astype(np.float64) / len(stored)
 
 
+_NAMING = ("reference", "partner", "model", "step")
+
+
 def missing(work: Workspace, key: Key) -> ArtifactMissing:
     """The error that says which artifact is absent and which command computes it."""
     command = f"universal-neurons compute --suite {work.suite.name}"
-    names = ", ".join(f"{k} {v}" for k, v in key.parameters.items() if k in ("reference", "partner"))
+    names = ", ".join(f"{k} {v}" for k, v in key.parameters.items() if k in _NAMING)
     return ArtifactMissing(f"{key.stage} ({names or key.digest[:12]}): not computed; run: {command}", command=command)
 
 
@@ -313,8 +448,14 @@ def open_workspace(
 def describe(key: Key) -> str:
     """What an artifact is about, in a few words: ``a against b`` or the candidates' partners."""
     parameters = key.parameters
+    if isinstance(variants := parameters.get("variants"), list | tuple):
+        return f"{parameters['reference']} under {len(variants)} variants"
     if "reference" in parameters:
         return f"{parameters['reference']} against {parameters['partner']}"
+    if "model" in parameters:
+        return f"sets of neurons of {parameters['model']}"
+    if "predictions" in parameters:
+        return f"{parameters['predictions']} predictions of {parameters['recipe']}"
     if "tokens" in parameters:
         return f"{parameters['tokens']} tokens of {parameters['recipe']}"
     return f"partners {', '.join(sorted(key.inputs))}"

@@ -184,7 +184,7 @@ def test_most_of_a_share_that_was_there_at_once_appeared_early_and_most_of_a_lat
 
 
 def test_the_papers_checkpoints_are_the_quarters_where_a_suite_has_all_three() -> None:
-    study = SyntheticStudy(GROWING)
+    study: Any = SyntheticStudy(GROWING)
     assert [stage.share for stage in paper_checkpoints(study)] == [0.25, 0.5, 0.75]
     study.checkpoints = STAGES[1:]
     assert paper_checkpoints(study) == STAGES[1:]

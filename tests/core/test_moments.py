@@ -1,6 +1,8 @@
 """Streamed, merged and transposed moments are those of the whole data, and constants are told apart exactly."""
 
+from functools import reduce
 from itertools import pairwise
+from operator import add
 
 import pytest
 import torch
@@ -253,3 +255,29 @@ def test_the_mean_of_one_repeated_value_is_that_value() -> None:
 
 def test_layers_lie_one_after_the_other() -> None:
     assert layer_slices((2, 3)) == (slice(0, 2), slice(2, 5))
+
+
+@pytest.mark.parametrize("groups", [1, 3, 5])
+def test_groups_of_tokens_have_the_moments_of_their_own_tokens_and_add_up_to_the_whole(groups: int) -> None:
+    x, y = pair(1e3)
+    group = torch.arange(TOKENS) ** 2 % 5 % groups
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64, groups=groups)
+    for tokens in torch.split(torch.arange(TOKENS), 97):
+        accumulator.add([x[tokens], y[tokens]], group[tokens])
+    found = accumulator.crosses(0, 1)
+    assert len(found) == groups
+    for number, cross in enumerate(found):
+        chosen = group == number
+        if bool(chosen.any()):
+            assert_same(cross, moments(x[chosen], y[chosen]))
+        assert cross.count == int(chosen.sum())
+    assert_same(reduce(add, found), moments(x, y))
+    assert_same(accumulator.crosses(1, 0)[0].transpose(), found[0])
+
+
+def test_halves_are_two_groups_and_no_other_number() -> None:
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], groups=3)
+    with pytest.raises(ValueError, match="too many values"):
+        accumulator.cross(0, 1)
+    with pytest.raises(ValueError, match="0 groups"):
+        PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], groups=0)

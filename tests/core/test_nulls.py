@@ -8,8 +8,8 @@ from torch import Tensor
 
 from tests.core.oracle import X_WIDTHS, Y_WIDTHS, activations, correlation, rotated_activations
 from universal_neurons.core import nulls
-from universal_neurons.core.moments import CrossMoments, NeuronMoments, cross_moments
-from universal_neurons.core.nulls import Rotation, rotated, rotated_maxima, rotation
+from universal_neurons.core.moments import CrossMoments, NeuronMoments, cross_moments, layer_slices
+from universal_neurons.core.nulls import Rotation, rotated, rotated_maxima, rotation, whitened
 
 KINDS = get_args(Rotation)
 
@@ -171,3 +171,41 @@ def test_rotating_the_halves_is_rotating_the_whole() -> None:
     a, b = moments(x[:250], y[:250]), moments(x[250:], y[250:])
     turned = [rotated(m, kind="gaussian", seed=5, draw=0, models=("a", "b")) for m in (a, b, a + b)]
     torch.testing.assert_close((turned[0] + turned[1]).correlation(), turned[2].correlation(), rtol=0, atol=1e-9)
+
+
+def dense_whitened(y: Tensor) -> Tensor:
+    """Every layer's activations whitened token by token, by another factorisation (the SVD of the centred layer)."""
+    parts = []
+    for part in layer_slices(Y_WIDTHS):
+        layer = y[:, part].double() - y[:, part].double().mean(0)
+        left, sizes, right = torch.linalg.svd(layer, full_matrices=False)
+        left = torch.where(sizes > 1e-6 * sizes.max(), left, 0)
+        parts.append(left @ right * len(y) ** 0.5)
+    return torch.cat(parts, dim=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whitened_baseline_is_that_of_rotated_whitened_activations(kind: Rotation) -> None:
+    x, y = data(10.0)
+    # A neuron that never varied, and one that repeats another: directions that cannot be whitened.
+    y[:, 2], y[:, 6] = 3.0, y[:, 5]
+    found = maxima(whitened(moments(x, y)), draws=2, kind=kind, seed=5, model="b")
+    expected = explicit_maxima(x, dense_whitened(y), draws=2, kind=kind, model="b")
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)
+
+
+def test_whitened_layers_have_unit_variance_and_no_correlation_and_x_stays_as_it_is() -> None:
+    x, y = data()
+    cross = moments(x, y)
+    found = whitened(cross)
+    for layer in found.y.layers:
+        torch.testing.assert_close(layer / cross.count, torch.eye(len(layer), dtype=torch.float64), rtol=0, atol=1e-6)
+    assert found.x is cross.x
+
+
+def test_whitening_makes_no_neurons_out_of_a_layer_that_never_varied() -> None:
+    x, y = data()
+    y[:, :4] = 7.0
+    found = whitened(moments(x, y))
+    assert not bool(found.y.layers[0].any())
+    assert not bool(found.comoment[:, :4].any())

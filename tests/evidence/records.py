@@ -38,4 +38,4 @@ RECORD = EvidenceRecord(
 
 
 def record(item: str = "a-b-25%", **changes: Any) -> EvidenceRecord:
-    return replace(RECORD, item=item, test=f"claims/test_n1.py::test_few[{item}]", **changes)
+    return replace(RECORD, **{"item": item, "test": f"claims/test_n1.py::test_few[{item}]", **changes})

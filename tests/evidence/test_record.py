@@ -15,8 +15,8 @@ from universal_neurons.evidence.record import (
     EvidenceRecord,
     RecordError,
     natural_order,
-    summaries,
 )
+from universal_neurons.evidence.summary import summaries
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
 
@@ -120,8 +120,8 @@ def test_a_run_that_is_killed_leaves_its_records_and_no_verdicts_of_another_run(
     ("line", "message"),
     [
         ("{", r"records\.jsonl:2: not an evidence record"),
-        ('{"version": 1, "verdict": "maybe"}', r"records\.jsonl:2: not an evidence record"),
-        ('{"version": 99}', r"records\.jsonl:2: evidence record has version 99, expected 1"),
+        ('{"version": 2, "verdict": "maybe"}', r"records\.jsonl:2: not an evidence record"),
+        ('{"version": 99}', r"records\.jsonl:2: evidence record has version 99, expected 2"),
     ],
 )
 def test_a_damaged_log_is_refused_with_its_line(tmp_path: Path, line: str, message: str) -> None:

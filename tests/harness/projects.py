@@ -36,6 +36,12 @@ class Project:
         claims = {claim: {item: Verdict(word) for item, word in v.items()} for claim, v in items.items()}
         Ledger(claims).write(self.ledger, "mini")
 
+    def accept_readings(self, claim: str, readings: dict[str, str]) -> None:
+        """Accept verdicts of readings beside what is accepted already."""
+        accepted = Ledger.read(self.ledger)
+        words = {name: Verdict(word) for name, word in readings.items()}
+        Ledger(accepted.claims, {**accepted.readings, claim: words}, accepted.corrected).write(self.ledger, "mini")
+
     def run(self, *arguments: str) -> pytest.RunResult:
         return self.pytester.runpytest_inprocess(*(arguments or ("claims",)))
 

@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
+from tests.harness.projects import Project, assert_refused
 from tests.harness.worlds import claim_file
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.evidence.verdict import Verdict
-
-if TYPE_CHECKING:
-    from tests.harness.projects import Project
 
 pytest_plugins = ("pytester",)
 
@@ -41,6 +37,29 @@ def test_arguments_named_after_axes_are_parametrised_from_the_suite(
     project.accept(N1=dict.fromkeys(items, "reproduced"))
     project.run().assert_outcomes(passed=2 * len(items))
     assert [r.item for r in project.records().values() if r.role == "claim"] == items
+
+
+SELECTED = claim_file(takes="study, checkpoint", options=', axes={"checkpoint": ("25 %", "100 %")}')
+
+
+def test_values_that_only_another_suite_has_leave_one_record_with_the_reason_and_the_rest_runs(
+    project: Project,
+) -> None:
+    project.write(SELECTED, claim_file(id="N2", name="two"))
+    result = project.run("claims", "--suite", "tiny", "-rs")
+    result.assert_outcomes(passed=1, skipped=2, failed=1)
+    why = "not evaluated on this suite: claim N1: checkpoint has no value '25 %' on suite tiny; it has 100%"
+    result.stdout.fnmatch_lines([f"SKIPPED * {why}"])
+    records = list(EvidenceLog.read(project.root / ".universal-neurons" / "evidence" / "tiny"))
+    (claim,) = (record for record in records if (record.claim, record.role) == ("N1", "claim"))
+    assert (claim.verdict, claim.reason, claim.measurement) == (Verdict.NOT_EVALUATED, f"skipped: {why}", None)
+    project.run("claims", "--suite", "tiny", "--update-verdicts")
+    assert project.run("claims", "--suite", "tiny").ret == 0
+
+
+def test_values_that_no_suite_has_together_are_a_mistake(project: Project) -> None:
+    project.write(SELECTED.replace("100 %", "75 %"))
+    assert_refused(project.run("claims", "--suite", "tiny"), "checkpoint has no value", "on suite tiny")
 
 
 def test_an_axis_that_is_empty_on_the_suite_is_not_evaluated(project: Project) -> None:

@@ -147,6 +147,27 @@ def test_a_mistake_found_by_a_worker_is_still_one_line(project: Project) -> None
             claim_file() + "\n@control(of=test_few)\n@control(of=test_few)\ndef test_no(study):\n    pass\n",
             ("control test_no", "declared twice"),
         ),
+        (
+            claim_file() + "\n@reading(of=test_few, ambiguity='A99', says='x')\ndef test_no(study):\n    pass\n",
+            ("reading test_no", "ambiguity is 'A99'; expected A1 to A21 or F1 to F22"),
+        ),
+        (
+            claim_file() + "\n@reading(of=test_few, ambiguity='A1', says=' ')\ndef test_no(study):\n    pass\n",
+            ("reading test_no", "says is empty; expected how A1 is read here"),
+        ),
+        (
+            claim_file() + "\n@reading(of=test_few, ambiguity='A1', says='x')\ndef test_no(study, layer):\n    pass\n",
+            ("reading test_no", "takes layer, which its claim N1 does not take"),
+        ),
+        (
+            claim_file(control=None, others=("around(0.02)",)),
+            ("claim N1", "has no control"),
+        ),
+        (claim_file(options=", correction='holm'"), ("claim N1: correction holm needs the family",)),
+        (
+            claim_file(options=", family='f', correction='bonferroni'"),
+            ("claim N1: correction is 'bonferroni', expected holm or benjamini-hochberg",),
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_4(project: Project, claims: str, words: tuple[str, ...]) -> None:

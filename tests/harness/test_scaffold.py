@@ -96,7 +96,7 @@ def assert_clean(path: Path) -> None:
 def test_the_file_is_about_twenty_lines_and_named_after_id_and_statement(tmp_path: Path) -> None:
     path = scaffold_claim(section(tmp_path), "X-1", "Deep neurons are universal too, says nobody.")
     assert path == section(tmp_path) / "test_x_1_deep_neurons_are_universal.py"
-    assert len(path.read_text("utf-8").splitlines()) < 26
+    assert len(path.read_text("utf-8").splitlines()) < 28
     assert list(declared_ids(path)) == ["X-1"]
 
 
@@ -169,6 +169,15 @@ def test_a_folder_that_is_no_section_of_the_claims_is_refused(folder: str, tmp_p
 def test_an_id_that_another_section_uses_is_refused(again: str, tmp_path: Path) -> None:
     scaffold_claim(tmp_path / "claims" / "ablation", "X-1", "One statement.")
     assert_refused(section(tmp_path), again, "Another statement.", "X-1 is declared in claims/ablation/test_x_1_one")
+
+
+def test_an_id_that_is_listed_as_untested_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "claims").mkdir()
+    fields = ("id", "statement", "source", "reason")
+    text = "".join(f'{name} = "X1"\n' for name in fields)
+    (tmp_path / "claims" / "untested.toml").write_text(f'[[untested]]\n{text}kind = "untestable"\nsee = []\n')
+    assert_refused(section(tmp_path), "x1", "A statement.", "untested.toml says why no test judges it")
+    assert scaffold_claim(section(tmp_path), "X2", "A statement.").exists()
 
 
 def test_an_id_given_by_name_or_by_the_module_is_found(tmp_path: Path) -> None:

@@ -2,10 +2,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.harness.worlds import claim_file
+import pytest
+
+from tests.evidence.records import record
+from tests.harness.worlds import STATEMENT, claim_file
+from universal_neurons.evidence.ledger import Ledger
+from universal_neurons.evidence.record import EvidenceLog
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.harness.run import Run
+from universal_neurons.harness.terminal import print_verdicts
 
 if TYPE_CHECKING:
-    import pytest
+    from pathlib import Path
 
     from tests.harness.projects import Project
 
@@ -33,6 +41,45 @@ def test_the_verdict_table_ends_the_run(project: Project, monkeypatch: pytest.Mo
     )
     assert "changed" not in result.outlines[-1]
     result.stdout.fnmatch_lines(["*= FAILURES =*"])
+
+
+def test_a_pipe_is_no_narrow_terminal(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write(claim_file(), claim_file(id="N2", name="two"))
+    monkeypatch.setenv("COLUMNS", "80")
+    assert STATEMENT not in project.run().stdout.str()
+    monkeypatch.delenv("COLUMNS")
+    output = project.run().stdout.str()
+    assert STATEMENT in output
+    assert "2 reproduced" in output
+
+
+@pytest.mark.parametrize("encoding", ["ascii", None, "no-such-encoding"])
+def test_a_reading_that_the_terminal_cannot_spell_is_shown_all_the_same(encoding: str | None, tmp_path: Path) -> None:
+    terminal = Lines()
+    run = Run(suite="mini", log=EvidenceLog(tmp_path), ledger=Ledger(), ledger_path=tmp_path / "mini.toml")
+    run.add(record("a-b"))
+    run.add(record("a-c", role="reading", verdict=Verdict.REFUTED, ambiguity="A1", says="excess ≥ 0.5"))
+    print_verdicts(terminal, run, width=100, encoding=encoding)
+    assert terminal.lines[-1] == "N1 would be refuted under A1: excess ? 0.5"
+
+
+class Lines:
+    """A terminal that remembers its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write_sep(self, sep: str, title: str | None = None, /) -> None:
+        self.lines.append(f"{sep} {title}")
+
+    def write_line(self, line: str, **markup: bool) -> None:
+        self.lines.append(line)
+
+    def write(self, content: str, /, *, flush: bool = False) -> None:
+        raise NotImplementedError
+
+    def ensure_newline(self) -> None:
+        raise NotImplementedError
 
 
 def test_colours_are_left_out_where_they_are_not_wanted(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ from fake_world import around
 
 from universal_neurons.errors import UserError
 from universal_neurons.harness import (
-    AtLeast, AtMost, Between, GreaterThan, Measurement, Near, NotJudged, Published, claim, control,
+    AtLeast, AtMost, Between, GreaterThan, Measurement, Near, NotJudged, Published, claim, control, reading,
 )
 """
 
@@ -126,12 +126,19 @@ def claim_file(
     takes: str = "study",
     control: str | None = "around(0.5)",
     options: str = "",
+    others: tuple[str, ...] = (),
 ) -> str:
-    """The text of one claim with its control; ``body`` and ``control`` are what the two functions return."""
+    """One claim with its control and a reading for each of ``others``; the texts are what the functions return."""
     claim = f"""
 @claim("{id}", "{STATEMENT}", source="table 1", expect={expect}{options})
 def test_{name}({takes}):
     return {body}
+"""
+    for number, other in enumerate(others):
+        claim += f"""
+@reading(of=test_{name}, ambiguity="A1", says="the other way, {number}")
+def test_other_{number}_of_{name}({takes}):
+    return {other}
 """
     if control is None:
         return claim

@@ -25,7 +25,9 @@ from universal_neurons.inputs.corpus import (
     TokenSet,
     TokenStream,
     encode_documents,
+    evaluation_set,
     is_held_out,
+    padded_rows,
     score_mask,
     strip_licence_header,
     token_rows,
@@ -297,6 +299,27 @@ def test_a_mask_drops_what_its_policy_names(policy: MaskPolicy, expected: list[l
     assert score_mask(rows, policy, special=(END,), newline=NEWLINE).astype(int).tolist() == expected
 
 
+def test_padded_rows_are_half_text_without_its_first_token_and_half_padding() -> None:
+    rows = np.array([[END, 1, 2, 3, 4], [END, 5, 0, 6, 7]], dtype=np.uint16)
+    padded, is_text = padded_rows(rows, length=3, context=6, padding=0)
+    assert padded.tolist() == [[1, 2, 3, 0, 0, 0], [5, 0, 6, 0, 0, 0]]
+    # The padding's id is an ordinary token of the text too: what is padding is where it stands.
+    assert is_text.astype(int).tolist() == [[1, 1, 1, 0, 0, 0]] * 2
+    assert padded.dtype == rows.dtype
+
+
+def test_rows_with_less_text_than_asked_for_are_padded_from_where_it_ends() -> None:
+    rows = np.array([[END, 1, 2]], dtype=np.uint16)
+    padded, is_text = padded_rows(rows, length=4, context=5, padding=8)
+    assert (padded.tolist(), is_text.astype(int).tolist()) == ([[1, 2, 8, 8, 8]], [[1, 1, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("length", [0, 7])
+def test_padding_beyond_the_context_is_refused(length: int) -> None:
+    with pytest.raises(CorpusError, match=f"length: expected 1 to 6 .*got {length}"):
+        padded_rows(np.zeros((1, 4), dtype=np.uint16), length=length, context=6, padding=0)
+
+
 def tokens_of(
     length: int = 400, *, tokens: int = 40, policy: MaskPolicy = MaskPolicy.PUBLISHED_FIRST, seed: int = 0
 ) -> TokenSet:
@@ -314,6 +337,55 @@ def tokens_of(
         bos=END,
         newline=NEWLINE,
     )
+
+
+def evaluated(length: int = 400, *, tokens: int = 40, predictions: int = 50, repeated: bool = False) -> TokenSet:
+    drawn = np.random.default_rng(5).integers(0, 10, length).astype(np.uint16)
+    if repeated:
+        drawn = np.tile(drawn[: length // 2], 2)
+    stream = TokenStream(drawn, (np.arange(length) >= length // 2).astype(np.uint8), ("x", "y"))
+    identified = token_set(
+        stream,
+        name="wheels",
+        revision="r",
+        tokenizer_digest="t",
+        row_length=9,
+        policy=MaskPolicy.PUBLISHED_FIRST,
+        tokens=tokens,
+        seed=0,
+        bos=END,
+        newline=NEWLINE,
+    )
+    found = evaluation_set(stream, identified, predictions=predictions, seed=0, bos=END)
+    assert not {row.tobytes() for row in identified.rows} & {row.tobytes() for row in found.rows}
+    return found
+
+
+def test_evaluation_rows_follow_those_that_identify_neurons() -> None:
+    whole, own, found = tokens_of(tokens=150), tokens_of(), evaluated()
+    assert np.array_equal(found.rows, whole.rows[len(own.rows) : len(own.rows) + 7])
+    assert np.array_equal(found.domain, whole.domain[len(own.rows) : len(own.rows) + 7])
+
+
+def test_every_evaluation_row_predicts_everywhere_but_at_its_end() -> None:
+    found = evaluated(predictions=50)
+    # 50 predictions, 8 in a row: newlines and ends of text are among them.
+    assert found.mask.tolist() == [[True] * 8 + [False]] * 7
+    assert (found.scored, found.ref.tokens, found.ref.mask) == (56, 56, "predicting")
+    assert np.isin(found.rows[:, :-1], [NEWLINE]).any()
+    assert found.ref.sha256 != evaluated(predictions=60).ref.sha256
+
+
+def test_a_row_whose_text_identified_neurons_is_not_judged_on() -> None:
+    # Every row is there twice: most of what is left is asked for, and among it are twins of rows identified on.
+    assert len(evaluated(repeated=True, predictions=30 * 8).rows) == 30
+
+
+@pytest.mark.parametrize(("tokens", "predictions"), [(40, 5000), (300, 100)])
+def test_too_little_text_for_an_evaluation_is_one_line(tokens: int, predictions: int) -> None:
+    said = rf"^corpus wheels: {predictions} predictions wanted beyond the suite's own tokens, \d+ there; ask for fewer"
+    with pytest.raises(CorpusError, match=said):
+        evaluated(tokens=tokens, predictions=predictions)
 
 
 def test_a_token_set_has_just_enough_whole_rows() -> None:

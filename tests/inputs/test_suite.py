@@ -30,6 +30,7 @@ CHECKOUT = Path(__file__).parents[2]
 MINI = (CHECKOUT / "fixtures" / "suites" / "mini.toml").read_text()
 # The shipped suite is tuned by measuring; what it may not become is tested against what it is.
 TOKENS: int = tomllib.loads(MINI)["corpus"]["tokens"]
+BLOCKS: int = tomllib.loads(MINI)["ablation"]["blocks"]
 FLOOR: float = tomllib.loads(MINI)["universality"]["floor"]
 RECIPE = """
 layers = 1
@@ -120,6 +121,7 @@ def test_the_shipped_suite_says_what_the_contract_says() -> None:
     assert suite.corpus.mask is MaskPolicy.PUBLISHED_FIRST
     assert (suite.universality.threshold, suite.universality.thresholds) == (0.5, (0.4, 0.5, 0.6))
     assert suite.universality.draws >= 20
+    assert suite.ablation.draws >= 20
     assert suite.checkpoints == ("25 %", "50 %", "75 %", "100 %")
 
 
@@ -223,6 +225,31 @@ def refusal(root: Path, text: str) -> str:
             "corpus.mask: expected one of 'published', 'published-first', 'special-only', 'all', got 'none'",
         ),
         ("corpus.recipe = 'pile'", "corpus.recipe: expected one of wheels, got 'pile'"),
+        (
+            "variants.masks = ['none']",
+            "variants.masks: expected some of 'published', 'published-first', 'special-only', 'all', got 'none'",
+        ),
+        ("variants.tokens = [0]", "variants.tokens: expected positive integers, got 0"),
+        ("variants.tokens = [1000, 1000]", "variants.tokens: expected every entry once, got 1000"),
+        (
+            f"variants.tokens = [{TOKENS}]",
+            f"variants.tokens: expected at most {TOKENS - 1} (corpus.tokens is the whole), got {TOKENS}",
+        ),
+        ("variants.draws = 21", "variants.draws: expected at most 20 (universality.draws is the whole), got 21"),
+        ("variants.single = [1, 30]", "variants.single: expected at most 20 (universality.draws is the whole), got 30"),
+        ("ablation.tokens = 0", "ablation.tokens: expected a positive integer, got 0"),
+        (
+            "ablation.tokens = 127",
+            f"ablation.tokens: expected more than {(BLOCKS - 1) * 127} ((ablation.blocks - 1) x predictions of a row), "
+            "so that there is a row per block, got 127",
+        ),
+        ("ablation.blocks = 1", "ablation.blocks: expected an integer, 2 or more, got 1"),
+        ("ablation.draws = 1", "ablation.draws: expected an integer, 2 or more, got 1"),
+        ("ablation.dose = []", "ablation.dose: expected different numbers in (0, 1), at least one, got []"),
+        ("ablation.dose = [0.5, 1.0]", "ablation.dose: expected different numbers in (0, 1), at least one, got 1.0"),
+        ("ablation.dose = [0.5, 0.5]", "ablation.dose: expected every entry once, got 0.5"),
+        ("ablation.orders = 0", "ablation.orders: expected a positive integer, got 0"),
+        ("ablation.seed = -1", "ablation.seed: expected an integer, 0 or more, got -1"),
         ("resampling.resamples = 10", "resampling.resamples: expected an integer, 100 or more, got 10"),
         ("resampling.level = 95", "resampling.level: expected a number in (0, 1), got 95"),
         (
@@ -320,6 +347,21 @@ def test_choosing_everything_is_no_narrowing(mini: Suite) -> None:
 
 def test_narrowing_twice_says_both(mini: Suite) -> None:
     assert mini.narrowed(models="ab").narrowed(tokens=20_000).narrowing == "models a, b; tokens 20000"
+
+
+def test_variants_are_spelled_by_choice_and_value(mini: Suite) -> None:
+    assert mini.variants.names == (
+        *(f"mask:{policy}" for policy in ("published", "special-only", "all")),
+        *("padding:published", "padding:dropped"),
+        *(f"tokens:{tokens}" for tokens in mini.variants.tokens),
+        *("rotation:orthogonal", "rotation:whitened", "draws:1"),
+    )
+
+
+def test_a_suite_of_fewer_tokens_has_only_the_variants_of_still_fewer(mini: Suite) -> None:
+    fewest, *others = sorted(mini.variants.tokens)
+    assert others
+    assert mini.narrowed(tokens=others[0]).variants.tokens == (fewest,)
 
 
 def test_the_settings_of_a_narrowed_suite_still_fit_together(mini: Suite) -> None:

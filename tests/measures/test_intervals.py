@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from universal_neurons.measures.intervals import (
-    benjamini_hochberg,
+    NOISE,
     block_weights,
-    holm,
+    extrapolated,
+    extrapolated_interval,
     jackknife,
     mcnemar_p,
     newcombe_paired,
     percentile_interval,
     wilson,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy.typing as npt
-
-    Adjustment = Callable[[npt.ArrayLike], npt.NDArray[np.float64]]
 
 
 def test_block_weights_draw_every_replicate_with_as_many_blocks_as_there_are() -> None:
@@ -80,6 +74,43 @@ def test_a_bootstrap_interval_refuses_replicates_it_cannot_sort(replicates: list
 def test_a_level_lies_between_0_and_1(level: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         percentile_interval(0.1, [0.1, 0.2], level=level)
+
+
+@pytest.mark.parametrize("curve", [(3.0, 0.0, 0.0), (1.0, -0.5, 0.0), (0.3, 0.2, 0.1)])
+def test_a_parabola_is_extrapolated_to_no_noise_exactly(curve: tuple[float, float, float]) -> None:
+    constant, slope, bend = curve
+    means = [constant + slope * noise + bend * noise**2 for noise in NOISE]
+    assert extrapolated(means) == pytest.approx(constant - slope + bend)
+
+
+def test_the_extrapolated_interval_is_wider_than_the_replicates_by_the_price_of_extrapolating() -> None:
+    # The price from its definition: scores of even density, counted with the weights of the extrapolation.
+    x = np.linspace(-30, 30, 60_001)
+    weights = np.array([35, -40, 14]) / 9
+    counted = sum(w * stats.norm.cdf(x / math.sqrt(noise)) for w, noise in zip(weights, NOISE, strict=True))
+    missed = float(np.sum((counted - stats.norm.cdf(x)) ** 2) * (x[1] - x[0]))
+    factor = math.sqrt(1 + missed * math.sqrt(math.pi))
+    low, high = extrapolated_interval(0.0, [-1.0, 1.0], 0.0, level=0.95)
+    assert (low, high) == pytest.approx((-1.959964 * factor, 1.959964 * factor), rel=1e-5)
+
+
+def test_the_extrapolated_interval_is_about_the_extrapolated_value_and_contains_the_measured_one() -> None:
+    low, high = extrapolated_interval(0.1, [0.105, 0.115], 0.09, level=0.95)
+    assert (low + high) / 2 == pytest.approx(0.09)
+    assert extrapolated_interval(0.2, [0.105, 0.115], 0.09, level=0.95) == (low, 0.2)
+
+
+def test_the_extrapolated_interval_stays_within_the_values_that_are_possible() -> None:
+    assert extrapolated_interval(0.1, [0.0, 0.3], 0.05, level=0.95, within=(0.0, 1.0)).low == 0.0
+
+
+def test_replicates_that_never_differ_are_extrapolated_to_exactly_their_value() -> None:
+    assert extrapolated([1 / 7] * 3) == 1 / 7
+    assert extrapolated_interval(1 / 7, np.full(50, 1 / 7), 1 / 7, level=0.95) == (1 / 7, 1 / 7)
+
+
+def test_an_infinite_replicate_leaves_the_extrapolated_interval_without_ends() -> None:
+    assert extrapolated_interval(1.0, [1.0, math.inf], 1.0, level=0.95) == (-math.inf, math.inf)
 
 
 @pytest.mark.parametrize(
@@ -155,28 +186,3 @@ def test_the_jackknife_of_a_mean_is_the_textbook_interval() -> None:
 def test_a_jackknife_refuses_less_than_two_values(values: list[float]) -> None:
     with pytest.raises(ValueError, match="at least two"):
         jackknife(0.1, values, level=0.95)
-
-
-def test_holm_steps_down_and_keeps_the_order_of_its_input() -> None:
-    # 4 x 0.005, then max(0.02, 3 x 0.01), max(0.03, 2 x 0.03), max(0.06, 0.04)
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-
-
-def test_benjamini_hochberg_steps_up_and_keeps_the_order_of_its_input() -> None:
-    # 0.04; min(0.04, 4/3 x 0.03); 4/2 x 0.01; 4 x 0.005
-    assert benjamini_hochberg([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.02, 0.04, 0.04, 0.02])
-
-
-@pytest.mark.parametrize("adjust", [holm, benjamini_hochberg])
-def test_an_empty_family_stays_empty_and_one_test_stays_itself(
-    adjust: Adjustment,
-) -> None:
-    assert adjust([]).size == 0
-    assert adjust([0.2]) == pytest.approx([0.2])
-
-
-@pytest.mark.parametrize("adjust", [holm, benjamini_hochberg])
-@pytest.mark.parametrize("values", [[1.2], [-0.1], [math.nan]])
-def test_adjustments_refuse_what_is_no_p_value(adjust: Adjustment, values: list[float]) -> None:
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        adjust(values)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.intervals import block_weights, percentile_interval
+from universal_neurons.measures.intervals import NOISE, block_weights, extrapolated, extrapolated_interval
 from universal_neurons.measures.universality import (
     Definition,
     InfluenceMissing,
@@ -147,15 +147,18 @@ def test_the_interval_is_that_of_the_share_recomputed_replicate_by_replicate() -
     candidates = np.flatnonzero(excess > FLOOR)
     influence = generator.normal(0, 0.01, (12, candidates.size))
     share = universal_share(table(excess, layer=layer, influence=influence, candidates=candidates, dtype=float), 0.5)
-    replicates = []
+    replicates: list[list[float]] = [[], [], []]
     for weights in block_weights(12, resamples=RESAMPLING.resamples, seed=RESAMPLING.seed):
-        moved = excess.copy()
-        for column, neuron in enumerate(candidates):
-            moved[neuron] += sum((weights[b] - 1) * influence[b, column] for b in range(12))
-        replicates.append(np.mean(moved[~np.isnan(moved)] > 0.5))
-    assert (share.low, share.high) == pytest.approx(percentile_interval(share.value, replicates, level=0.95))
-    assert share.details["bias"] == pytest.approx(np.mean(replicates) - share.value)
-    assert width(share) > 0
+        for amount, shares in zip(NOISE, replicates, strict=True):
+            moved = excess.copy()
+            for column, neuron in enumerate(candidates):
+                moved[neuron] += math.sqrt(amount) * sum((weights[b] - 1) * influence[b, column] for b in range(12))
+            shares.append(float(np.mean(moved[~np.isnan(moved)] > 0.5)))
+    means = [float(np.mean(shares)) for shares in replicates]
+    expected = extrapolated_interval(share.value, replicates[0], float(extrapolated(means)), level=0.95)
+    assert (share.low, share.high) == pytest.approx(tuple(expected))
+    assert share.details["extrapolated"] == pytest.approx(float(extrapolated(means)))
+    assert share.details["bias"] == pytest.approx(means[0] - share.value)
 
 
 def test_the_details_show_the_halves_and_the_spread_over_rotation_draws() -> None:

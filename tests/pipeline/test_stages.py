@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from universal_neurons.workspace import Workspace
 
 STEPS = (0, 15, 30)
+# What judging the brief suite reads: two token sets, tables and nulls, candidates, variants, ablations.
+BRIEF = 2 + 10 + 3 + 1 + 6
+# And what is written for them: besides these the rows of both token sets, and the draws of six tables.
+WRITTEN = BRIEF + 2 + 6
 
 
 class Writes:
@@ -59,7 +63,7 @@ def test_compute_writes_every_artifact_that_judging_reads(computed: Miniature) -
 
 def test_compute_counts_what_it_computed(miniature: Miniature, tmp_path: Path) -> None:
     work = miniature.workspace("brief", store=tmp_path, local=True)
-    assert stages.compute(work) == len(suite_keys(work)) == 14
+    assert stages.compute(work) == len(suite_keys(work)) == BRIEF
 
 
 def test_a_second_compute_computes_nothing(computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,8 +89,9 @@ def undisturbed(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) 
     return work
 
 
-# Tokens, their record, then draws and table of each pair, nulls among them, and candidates at the end: 21 writes.
-@pytest.mark.parametrize("kill_at", [1, 2, 4, 9, 21])
+# Rows and record of two token sets, then draws and table of each pair, nulls among them, candidates, variants, and
+# blocks and table of each ablated model.
+@pytest.mark.parametrize("kill_at", [1, 2, 4, 9, 21, 28])
 def test_a_killed_compute_goes_on_and_ends_with_the_same_tables(
     miniature: Miniature, undisturbed: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
 ) -> None:
@@ -97,10 +102,10 @@ def test_a_killed_compute_goes_on_and_ends_with_the_same_tables(
     work = miniature.workspace("brief", store=tmp_path, local=True)
     present = sum(work.store.has(key) for key in suite_keys(undisturbed))
     writes = Writes(monkeypatch)
-    assert stages.compute(work) == 14 - present
+    assert stages.compute(work) == BRIEF - present
     # What was committed is not written again, but for the half of two that belong together: tokens and their record,
-    # draws and their table.
-    assert len(writes.stages) <= (21 - kill_at + 1) + 1
+    # draws and their table, blocks and their table.
+    assert len(writes.stages) <= (WRITTEN - kill_at + 1) + 1
     assert suite_keys(work) == suite_keys(undisturbed)
     for key in suite_keys(work):
         _assert_same(read(work, key), read(undisturbed, key))
@@ -235,15 +240,15 @@ def test_a_recomputation_that_was_finished_begins_anew_and_one_that_was_killed_g
         return miniature.workspace("brief", store=tmp_path / "again", recompute=True, local=True)
 
     with monkeypatch.context() as patch:
-        Writes(patch, kill_at=12)
+        Writes(patch, kill_at=14)
         with pytest.raises(KeyboardInterrupt):
             stages.recomputed(work())
     with monkeypatch.context() as patch:
         writes = Writes(patch)
         stages.recomputed(work())
-    assert len(writes.stages) == 10
+    assert len(writes.stages) == WRITTEN - 13
     with monkeypatch.context() as patch:
-        writes = Writes(patch, kill_at=20)
+        writes = Writes(patch, kill_at=WRITTEN - 1)
         with pytest.raises(KeyboardInterrupt):
             stages.recomputed(work())
     # Begun anew, or nothing would have been left to write; and now this one goes on.

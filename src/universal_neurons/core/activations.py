@@ -1,7 +1,7 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
 """Post-GELU activations of every MLP neuron at the scored tokens, as a stream.
 
-This module decides which values a neuron's activations are, and is the only one in core that sees the model backend.
+This module decides which values a neuron's activations are; in core only it and ablation see the model backend.
 It refuses to know which tokens count: the mask comes with the rows.
 
 Activations come through the hook point ``blocks.{l}.mlp.hook_post``.  The forward pass ends at the last of them: no

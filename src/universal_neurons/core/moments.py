@@ -282,11 +282,12 @@ def _shape(product: tuple[slice, slice]) -> tuple[int, int]:
 
 
 class PairwiseAccumulator:
-    """The cross moments of all pairs of several models from one stream of their activations, in two halves.
+    """The cross moments of all pairs of several models from one stream of their activations, in disjoint groups.
 
-    Tokens of even blocks go to half A, those of odd blocks to half B; the whole is A + B, so every score has a
-    split-half ceiling at no cost.  Model i's product with all later models is one matrix product
-    x_i^T [x_{i+1} ... x_m]; the layers' own comoments are small products beside it.
+    Tokens of block b go to group b modulo ``groups``.  There are two unless said otherwise, half A of the even blocks
+    and half B of the odd ones; the whole is A + B, so every score has a split-half ceiling at no cost.  Model i's
+    product with all later models is one matrix product x_i^T [x_{i+1} ... x_m]; the layers' own comoments are small
+    products beside it.
 
     ``widths``: neurons per layer of every model.  ``pairs``: the wanted pairs (i, j), i < j; default all.
     ``dtype``: of the products (float32; on a GPU its precision is set by :mod:`universal_neurons.core.matmul`).
@@ -302,12 +303,14 @@ class PairwiseAccumulator:
         chunk_tokens: int = 1024,
         dtype: torch.dtype = torch.float32,
         accumulate: torch.dtype = torch.float64,
+        groups: int = 2,
         device: torch.device | str = "cpu",
     ) -> None:
         self.widths = tuple(tuple(w) for w in widths)
         self.pairs = tuple(combinations(range(len(self.widths)), 2)) if pairs is None else tuple(pairs)
-        if chunk_tokens < 1 or any(not 0 <= i < j < len(self.widths) for i, j in self.pairs):
-            raise ValueError(f"pairs {self.pairs} of {len(self.widths)} models, chunks of {chunk_tokens} tokens")
+        if min(chunk_tokens, groups) < 1 or any(not 0 <= i < j < len(self.widths) for i, j in self.pairs):
+            found = f"chunks of {chunk_tokens} tokens, {groups} groups"
+            raise ValueError(f"pairs {self.pairs} of {len(self.widths)} models, {found}")
         self._models = layer_slices([sum(w) for w in self.widths])
         self._layers = [layer_slices([s.start, *w])[1:] for s, w in zip(self._models, self.widths, strict=True)]
         self._crosses = [self._cross_product(i) for i in range(len(self.widths)) if self._later(i)]
@@ -316,9 +319,9 @@ class PairwiseAccumulator:
         largest = max(rows * cols for rows, cols in map(_shape, plan))
         scratch = torch.empty(0 if accumulate == dtype else largest, dtype=dtype, device=place)
         columns = self._models[-1].stop
-        self._halves = tuple(
+        self._groups = tuple(
             _Comoments(columns, plan, chunk_tokens=chunk_tokens, accumulate=accumulate, scratch=scratch)
-            for _ in range(2)
+            for _ in range(groups)
         )
 
     def _later(self, model: int) -> list[int]:
@@ -338,44 +341,54 @@ class PairwiseAccumulator:
         expected = [(len(block), sum(w)) for w in self.widths]
         if found != expected:
             raise ValueError(f"activations of shapes {found}; expected {expected}")
-        for parity, half in enumerate(self._halves):
-            chosen = block % 2 == parity
+        for number, group in enumerate(self._groups):
+            chosen = block % len(self._groups) == number
             if bool(chosen.all()):
-                half.add(values)
+                group.add(values)
             elif bool(chosen.any()):
-                half.add([v[chosen.to(v.device)] for v in values])
+                group.add([v[chosen.to(v.device)] for v in values])
 
     def cross(self, i: int, j: int) -> tuple[CrossMoments, CrossMoments]:
-        """The moments of models i and j in halves A and B; for i > j the transposes of (j, i)."""
+        """The moments of models i and j in halves A and B; for i > j the transposes of (j, i).
+
+        Raises ValueError for a pair that was not accumulated, or where there are other than two groups.
+        """
+        a, b = self.crosses(i, j)
+        return a, b
+
+    def crosses(self, i: int, j: int) -> tuple[CrossMoments, ...]:
+        """The moments of models i and j in each group; for i > j the transposes of (j, i).
+
+        Raises ValueError for a pair that was not accumulated.
+        """
         if i > j:
-            a, b = self.cross(j, i)
-            return a.transpose(), b.transpose()
+            return tuple(cross.transpose() for cross in self.crosses(j, i))
         if (i, j) not in self.pairs:
             raise ValueError(f"pair {(i, j)} was not accumulated; there are {self.pairs}")
         number = next(k for k, (rows, _) in enumerate(self._crosses) if rows == self._models[i])
         first = self._crosses[number][1].start
         columns = slice(self._models[j].start - first, self._models[j].stop - first)
-        halves = zip(self.neurons(i), self.neurons(j), self._halves, strict=True)
-        of_a, of_b = (CrossMoments(x, y, half.sums[number][:, columns].clone()) for x, y, half in halves)
-        return of_a, of_b
+        xs, ys = ([self._neurons(group, model) for group in self._groups] for model in (i, j))
+        groups = zip(xs, ys, self._groups, strict=True)
+        return tuple(CrossMoments(x, y, group.sums[number][:, columns].clone()) for x, y, group in groups)
 
     def neurons(self, model: int) -> tuple[NeuronMoments, NeuronMoments]:
         """The moments of one model's own neurons in halves A and B."""
-        a, b = (self._neurons(half, model) for half in self._halves)
+        a, b = (self._neurons(group, model) for group in self._groups)
         return a, b
 
-    def _neurons(self, half: _Comoments, model: int) -> NeuronMoments:
-        half.flush()
-        half.fold()
+    def _neurons(self, group: _Comoments, model: int) -> NeuronMoments:
+        group.flush()
+        group.fold()
         first = len(self._crosses) + sum(len(layers) for layers in self._layers[:model])
         layers = []
         for number, part in enumerate(self._layers[model], start=first):
-            layer = half.sums[number].to(torch.float64, copy=True)
+            layer = group.sums[number].to(torch.float64, copy=True)
             # The variances come from float64: a self-product in float32 adds terms of one sign, and the spread of a
             # neuron below 1e-19 would underflow to that of a constant.
-            layer.diagonal().copy_(half.squares[part])
+            layer.diagonal().copy_(group.squares[part])
             layers.append(layer)
-        return NeuronMoments(half.count, half.mean[self._models[model]].clone(), tuple(layers))
+        return NeuronMoments(group.count, group.mean[self._models[model]].clone(), tuple(layers))
 
 
 def cross_moments(

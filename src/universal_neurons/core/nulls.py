@@ -147,6 +147,33 @@ def _turned(neurons: NeuronMoments, turns: list[Tensor]) -> NeuronMoments:
     return NeuronMoments(neurons.count, mean, layers)
 
 
+def whitened(cross: CrossMoments) -> CrossMoments:
+    """The moments that ``cross`` would have if every layer of y had been whitened before streaming.
+
+    With S_l the comoment of layer l of y and n tokens, the layer becomes z = (S_l / n)^(-1/2) (y_l - mean), so that
+    its directions have unit variance and no correlation, and
+
+        comoment of x with z = C_l (S_l / n)^(-1/2),  comoment of z = n I.
+
+    A random direction of z is then no longer drawn towards the neurons with the largest variance, as one of y is: the
+    baseline of :func:`rotated_maxima` on it is that of a basis of which nothing but the layer's span is kept.
+    Directions that never varied, or whose variance is rounding beside the largest (below width x 2^-52 of it), become
+    0: dividing by them would make neurons out of noise.
+    """
+    maps = [_inverse_root(spread.double() / max(cross.count, 1)) for spread in cross.y.layers]
+    parts = layer_slices(cross.y.widths)
+    columns = [cross.comoment[:, part].double() @ root for root, part in zip(maps, parts, strict=True)]
+    layers = tuple(root @ spread.double() @ root for root, spread in zip(maps, cross.y.layers, strict=True))
+    return CrossMoments(cross.x, NeuronMoments(cross.count, cross.y.mean, layers), torch.cat(columns, dim=1))
+
+
+def _inverse_root(covariance: Float[Tensor, "width width"]) -> Float[Tensor, "width width"]:
+    values, vectors = torch.linalg.eigh(covariance)
+    smallest = values.amax() * len(values) * torch.finfo(values.dtype).eps
+    scale = torch.where((values > smallest) & (values > 0), values.clamp(min=0).rsqrt(), 0.0)
+    return (vectors * scale) @ vectors.T
+
+
 def permuted(values: Float[Tensor, "token neuron"], *, seed: int, model: str, batch: int) -> Tensor:
     """The rows of one model's activations in a random order, so that its tokens no longer are those of its partner.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.criteria import Criterion
+from universal_neurons.evidence.multiplicity import Correction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,11 +26,13 @@ class ClaimError(UserError):
 class Claim:
     """One claim: ``statement`` in our words, ``source`` with section, figure or table, and the criterion.
 
-    ``expect`` holds on every suite that ``on`` does not name.  Claims of one ``family`` are corrected together for
-    multiple testing.  ``promise`` is what rerunning gives: the same bits, or a number from the same protocol.
+    ``expect`` holds on every suite that ``on`` does not name.  The items of all claims of one ``family`` that name the
+    same ``correction`` are corrected together for multiple testing; see ``evidence.summary``.  ``promise`` is what
+    rerunning gives: the same bits, or a number from the same protocol.
 
     Raises :class:`ClaimError` for an id that is no plain word (it becomes a TOML key and a row of a table), an empty
-    statement or source, something that is not a criterion, or an unknown promise.
+    statement or source, something that is not a criterion, an unknown promise or correction, or a correction without a
+    family.
     """
 
     id: str
@@ -39,6 +42,7 @@ class Claim:
     on: Mapping[str, Criterion] = field(default_factory=dict)
     family: str | None = None
     promise: Promise = "protocol-exact"
+    correction: Correction | None = None
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
@@ -53,6 +57,12 @@ class Claim:
                 )
         if self.promise not in get_args(Promise):
             raise ClaimError(f"claim {self.id}: promise is {self.promise!r}, expected {' or '.join(get_args(Promise))}")
+        if self.correction is not None and self.correction not in get_args(Correction):
+            raise ClaimError(
+                f"claim {self.id}: correction is {self.correction!r}, expected {' or '.join(get_args(Correction))}"
+            )
+        if self.correction is not None and not self.family:
+            raise ClaimError(f"claim {self.id}: correction {self.correction} needs the family that is corrected")
         # A mapping shared with the caller could change the criterion after the measurement.
         object.__setattr__(self, "on", MappingProxyType(dict(self.on)))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
@@ -18,17 +18,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.criteria import Criterion
-from universal_neurons.evidence.verdict import Judgement, Verdict, claim_verdict
+from universal_neurons.evidence.judging import judged
+from universal_neurons.evidence.verdict import Judgement, Verdict
 from universal_neurons.measurement import Measurement
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSION = 1
+    from universal_neurons.evidence.multiplicity import Correction
+
+VERSION = 2
 RECORDS = "records.jsonl"
 VERDICTS = "verdicts.json"
 
-Role = Literal["claim", "control"]
+Role = Literal["claim", "control", "reading"]
 
 
 class RecordError(UserError):
@@ -60,10 +63,11 @@ class ControlResult:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRecord:
-    """One item of one run: a claim, or one of its controls, with one set of parameters.
+    """One item of one run: a claim, one of its controls or one of its readings, with one set of parameters.
 
     ``test`` is pytest's node id, ``item`` the part of it in brackets (empty without parameters), ``command`` computes
-    missing evidence, ``artifacts`` are the digests read, ``locator`` is file:line relative to the project root.
+    missing evidence, ``artifacts`` are the digests read, ``locator`` is file:line relative to the project root.  A
+    reading ``says`` how it reads the ``ambiguity`` of the catalogue.
     """
 
     claim: str
@@ -86,7 +90,15 @@ class EvidenceRecord:
     artifacts: tuple[str, ...]
     locator: str
     duration_seconds: float
+    correction: Correction | None = None
+    ambiguity: str | None = None
+    says: str | None = None
     version: int = VERSION
+
+    @property
+    def reading(self) -> str:
+        """A reading among those of its claim: its function and, with parameters, the item in brackets."""
+        return self.test.partition("::")[2]
 
     def to_json(self) -> str:
         """One line of strict JSON."""
@@ -120,7 +132,7 @@ class EvidenceRecord:
         unjudgeable = self.verdict in (Verdict.ERROR, Verdict.STALE)
         if measurement is None or unjudgeable or self.command is not None:
             return Judgement(self.verdict, self.reason)
-        judgement = Criterion.from_dict(self.criterion).judge(measurement)
+        judgement = judged(Criterion.from_dict(self.criterion), measurement)
         satisfied = [c.test for c in self.controls if c.verdict is Verdict.REPRODUCED]
         return vacuous(judgement, satisfied[0]) if satisfied else judgement
 
@@ -136,60 +148,6 @@ def vacuous(judgement: Judgement, control: str) -> Judgement:
     """``judgement`` of an item whose ``control`` satisfies the criterion too."""
     return Judgement(
         Verdict.VACUOUS, f"its control {control} satisfies the criterion too; without it: {judgement.reason}"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimSummary:
-    """All items of one claim in one run, and the controls that ran beside them."""
-
-    items: tuple[EvidenceRecord, ...]
-    controls: tuple[EvidenceRecord, ...]
-
-    @property
-    def claim(self) -> str:
-        """The claim's id."""
-        return self.first.claim
-
-    @property
-    def first(self) -> EvidenceRecord:
-        """The first item, for what all items share: statement, source, criterion."""
-        return self.items[0]
-
-    @property
-    def verdict(self) -> Verdict:
-        """The claim's verdict, from all its items."""
-        return claim_verdict(record.verdict for record in self.items)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        shared = (
-            "claim",
-            "statement",
-            "source",
-            "family",
-            "promise",
-            "suite",
-            "criterion",
-            "criterion_text",
-            "locator",
-        )
-        return {
-            **{name: getattr(self.first, name) for name in shared},
-            "verdict": self.verdict.value,
-            "items": [json.loads(record.to_json()) for record in self.items],
-            "controls": [json.loads(record.to_json()) for record in self.controls],
-        }
-
-
-def summaries(records: Iterable[EvidenceRecord]) -> tuple[ClaimSummary, ...]:
-    """One summary per claim in natural order of ids (N2 before N10); a claim of which only controls ran has none."""
-    items: dict[str, list[EvidenceRecord]] = {}
-    controls: dict[str, list[EvidenceRecord]] = {}
-    for record in records:
-        (items if record.role == "claim" else controls).setdefault(record.claim, []).append(record)
-    return tuple(
-        ClaimSummary(tuple(items[claim]), tuple(controls.get(claim, ()))) for claim in sorted(items, key=natural_order)
     )
 
 

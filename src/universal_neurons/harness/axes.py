@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from universal_neurons.harness.declare import AxisName, Selection
 
 
+class ValueMissing(ClaimError):
+    """A selected value of an axis that the suite at hand does not have."""
+
+
 class Checkpoint(Protocol):
     """A training step of a suite, with the label by which people call it (``25 %``)."""
 
@@ -96,7 +100,7 @@ def combinations(
     """All combinations of the values of ``axes`` on ``suite``, narrowed; the last axis varies fastest.
 
     ``partner`` means every model but the reference, which is the suite's unless ``reference`` is an axis too.
-    ``name`` begins the message of the :class:`ClaimError` raised for a selected value that the suite does not have.
+    ``name`` begins the message of :class:`ValueMissing`, raised for a selected value that the suite does not have.
     """
     combined: list[Combination] = [()]
     for axis in axes:
@@ -182,5 +186,5 @@ def _narrowing(
     for wanted in selection:
         if not any(value.is_called(wanted) for value in known):
             has = ", ".join(value.id for value in known) or "none"
-            raise ClaimError(f"{name}: {axis} has no value {wanted!r} on suite {suite}; it has {has}")
+            raise ValueMissing(f"{name}: {axis} has no value {wanted!r} on suite {suite}; it has {has}")
     return lambda values: [value for value in values if any(value.is_called(wanted) for wanted in selection)]

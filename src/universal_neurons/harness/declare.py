@@ -1,4 +1,4 @@
-"""How a function becomes a claim, or the control of one: the two decorators, and what they refuse.
+"""How a function becomes a claim, or the control or a reading of one: the three decorators, and what they refuse.
 
 A decorator checks what can be known from the function alone, so that a mistake is one line while the file is read.
 """
@@ -6,6 +6,7 @@ A decorator checks what can be known from the function alone, so that a mistake 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from universal_neurons.measurement import Measurement
 
 if TYPE_CHECKING:
     from universal_neurons.evidence.criteria import Criterion
+    from universal_neurons.evidence.multiplicity import Correction
 
 P = ParamSpec("P")
 Measuring = Callable[..., Measurement]
@@ -25,16 +27,19 @@ AXES: tuple[AxisName, ...] = ("reference", "partner", "checkpoint", "interval", 
 Selection = Literal["first", "last"] | Sequence[object]
 
 _DECLARATION = "__universal_neurons__"
+# The catalogue's ambiguities (A1 to A21) and the items of its list F, of which each is a choice the papers left open.
+_AMBIGUITY = re.compile(r"A([1-9]|1\d|2[01])|F([1-9]|1\d|2[0-2])")
 
 
 @dataclass(frozen=True, eq=False)
 class ClaimDeclaration:
-    """A claim, the function that measures it, how it narrows the suite's axes, and its controls so far."""
+    """A claim, the function that measures it, how it narrows the suite's axes, its controls and its readings so far."""
 
     claim: Claim
     function: Measuring
     axes: Mapping[AxisName, Selection]
     controls: list[ControlDeclaration] = field(default_factory=list)
+    readings: list[ReadingDeclaration] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +50,17 @@ class ControlDeclaration:
     function: Measuring
 
 
-Declaration = ClaimDeclaration | ControlDeclaration
+@dataclass(frozen=True, eq=False)
+class ReadingDeclaration:
+    """A function that measures the claim ``of`` under another reading of the paper: ``says`` it, of ``ambiguity``."""
+
+    of: ClaimDeclaration
+    function: Measuring
+    ambiguity: str
+    says: str
+
+
+Declaration = ClaimDeclaration | ControlDeclaration | ReadingDeclaration
 
 
 def claim(
@@ -57,15 +72,17 @@ def claim(
     on: Mapping[str, Criterion] | None = None,
     family: str | None = None,
     promise: Promise = "protocol-exact",
+    correction: Correction | None = None,
     axes: Mapping[AxisName, Selection] | None = None,
 ) -> Callable[[Callable[P, Measurement]], Callable[P, Measurement]]:
     """Declare a test function as the measurement of a claim.
 
     ``expect`` is the criterion, ``on`` the criterion on suites for which it is another.  ``axes`` narrows axes of the
     suite: ``{"checkpoint": "first", "threshold": (0.5,)}``; a selection is "first", "last" or a sequence of values,
-    labels or steps.  Raises :class:`ClaimError` if the declaration contradicts itself.
+    labels or steps.  ``correction`` is for multiple testing within the ``family``: "holm" or "benjamini-hochberg".
+    Raises :class:`ClaimError` if the declaration contradicts itself.
     """
-    declared = Claim(id, statement, source, expect, on or {}, family, promise)
+    declared = Claim(id, statement, source, expect, on or {}, family, promise, correction)
 
     def declare(function: Callable[P, Measurement]) -> Callable[P, Measurement]:
         narrowed = dict(axes or {})
@@ -85,15 +102,8 @@ def control(*, of: Measuring) -> Callable[[Callable[P, Measurement]], Callable[P
     """
 
     def declare(function: Callable[P, Measurement]) -> Callable[P, Measurement]:
-        name = f"control {getattr(function, '__name__', function)}"
-        guarded = declaration_of(of)
-        if not isinstance(guarded, ClaimDeclaration):
-            raise ClaimError(f"{name} ({locator(function)}): of={getattr(of, '__name__', of)!r} is not a claim")
-        _check_function(function, name)
-        extra = [axis for axis in axes_of(function) if axis not in axes_of(of)]
-        if extra:
-            taken = f"takes {', '.join(extra)}, which its claim {guarded.claim.id} does not take"
-            raise ClaimError(f"{name} ({locator(function)}): {taken}")
+        name = _name("control", function)
+        guarded = _claim_beside(function, of, name)
         declaration = ControlDeclaration(guarded, function)
         _attach(function, declaration, name)
         guarded.controls.append(declaration)
@@ -102,14 +112,42 @@ def control(*, of: Measuring) -> Callable[[Callable[P, Measurement]], Callable[P
     return declare
 
 
+def reading(
+    *, of: Measuring, ambiguity: str, says: str
+) -> Callable[[Callable[P, Measurement]], Callable[P, Measurement]]:
+    """Declare a test function as the claim function ``of`` under another reading: what would the verdict be then?
+
+    ``ambiguity`` is the catalogue's id of the question that the paper leaves open (A1 to A21, or F1 to F22), ``says``
+    the answer that this function gives to it.  A reading takes the axes of its claim or some of them and is judged by
+    the claim's own criterion.  It changes nothing about the claim: neither its verdict nor whether it is vacuous.
+    Raises :class:`ClaimError` for an id that the catalogue does not have, an empty ``says``, or as :func:`control`.
+    """
+
+    def declare(function: Callable[P, Measurement]) -> Callable[P, Measurement]:
+        name = _name("reading", function)
+        if not _AMBIGUITY.fullmatch(ambiguity):
+            raise ClaimError(
+                f"{name} ({locator(function)}): ambiguity is {ambiguity!r}; expected A1 to A21 or F1 to F22"
+            )
+        if not says.strip():
+            raise ClaimError(f"{name} ({locator(function)}): says is empty; expected how {ambiguity} is read here")
+        read = _claim_beside(function, of, name)
+        declaration = ReadingDeclaration(read, function, ambiguity, says)
+        _attach(function, declaration, name)
+        read.readings.append(declaration)
+        return function
+
+    return declare
+
+
 def declaration_of(function: object) -> Declaration | None:
     """What ``function`` was declared to be, or None."""
     declared = getattr(function, _DECLARATION, None)
-    return declared if isinstance(declared, ClaimDeclaration | ControlDeclaration) else None
+    return declared if isinstance(declared, Declaration) else None
 
 
 def claim_of(declared: Declaration) -> ClaimDeclaration:
-    """The claim itself, or the one that a control guards."""
+    """The claim itself, or the one that a control guards or a reading reads."""
     return declared if isinstance(declared, ClaimDeclaration) else declared.of
 
 
@@ -131,10 +169,27 @@ def locator(function: Any) -> str:
     return "?" if code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"
 
 
+def _name(role: str, function: object) -> str:
+    return f"{role} {getattr(function, '__name__', function)}"
+
+
+def _claim_beside(function: Measuring, of: Measuring, name: str) -> ClaimDeclaration:
+    """The claim of a control or reading, which is a test function of its own and takes no axis that the claim lacks."""
+    found = declaration_of(of)
+    if not isinstance(found, ClaimDeclaration):
+        raise ClaimError(f"{name} ({locator(function)}): of={getattr(of, '__name__', of)!r} is not a claim")
+    _check_function(function, name)
+    extra = [axis for axis in axes_of(function) if axis not in axes_of(of)]
+    if extra:
+        taken = f"takes {', '.join(extra)}, which its claim {found.claim.id} does not take"
+        raise ClaimError(f"{name} ({locator(function)}): {taken}")
+    return found
+
+
 def _attach(function: Measuring, declared: Declaration, name: str) -> None:
     if declaration_of(function) is not None:
         raise ClaimError(
-            f"{name} ({locator(function)}): the function is declared twice; one function, one claim or control"
+            f"{name} ({locator(function)}): the function is declared twice; one function, one claim, control or reading"
         )
     setattr(function, _DECLARATION, declared)
 

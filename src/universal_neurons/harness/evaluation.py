@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from universal_neurons.errors import ArtifactMissing
 from universal_neurons.evidence.claim import ClaimError
 from universal_neurons.evidence.criteria import Criterion, NotJudged
+from universal_neurons.evidence.judging import judged
 from universal_neurons.evidence.record import ControlResult, vacuous
 from universal_neurons.evidence.verdict import Judgement, Verdict
 from universal_neurons.measurement import Measurement
@@ -49,7 +50,7 @@ def evaluate(
     measurement, error, command = None, None, None
     try:
         measurement = _measurement(function(**arguments), function)
-        judgement = criterion.judge(measurement)
+        judgement = judged(criterion, measurement)
     except ArtifactMissing as missing:
         command, judgement = (
             missing.command,

@@ -1,13 +1,14 @@
 """What a verdict does to a test: the mapping from record and ledger to pytest's four outcomes, as a pure function.
 
-Passing means one thing only: reproduced, now and when the ledger was accepted.
+A claim passes for one reason only: reproduced, now and when the ledger was accepted.  A reading asks what the verdict
+would be, so it passes if the answer is the accepted one, whichever that is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from universal_neurons.evidence.criteria import NotJudged
 from universal_neurons.evidence.verdict import Verdict
@@ -41,22 +42,41 @@ def outcome(record: EvidenceRecord, ledger: Ledger) -> Outcome:
     # Missing evidence says nothing about the claim, so it is no change of verdict either.
     if record.command is not None:
         return Outcome(Kind.SKIPPED, record.reason)
-    return _of_claim(record, ledger) if record.role == "claim" else _of_control(record, ledger)
+    match record.role:
+        case "claim":
+            return _of_claim(record, ledger)
+        case "control":
+            return _of_control(record, ledger)
+        case "reading":
+            return _of_reading(record, ledger)
+        case _:
+            assert_never(record.role)
 
 
 def _of_claim(record: EvidenceRecord, ledger: Ledger) -> Outcome:
-    accepted = ledger.accepted(record.claim, record.item)
-    if accepted is None:
-        return Outcome(
-            Kind.FAILED, f"{record.verdict}, but no accepted verdict; run with --update-verdicts ({record.reason})"
-        )
-    if record.verdict is not accepted:
-        return Outcome(Kind.FAILED, f"changed from {accepted} to {record.verdict}: {record.reason}")
+    if (changed := _change(record, ledger.accepted(record.claim, record.item))) is not None:
+        return changed
     if record.verdict is Verdict.REPRODUCED:
         return Outcome(Kind.PASSED, record.reason)
     if _is_not_judged(record):
         return Outcome(Kind.SKIPPED, record.reason)
     return Outcome(Kind.XFAILED, f"{record.verdict} as accepted: {record.reason}")
+
+
+def _of_reading(record: EvidenceRecord, ledger: Ledger) -> Outcome:
+    if (changed := _change(record, ledger.accepted_reading(record.claim, record.reading))) is not None:
+        return changed
+    return Outcome(Kind.SKIPPED if _is_not_judged(record) else Kind.PASSED, f"{record.verdict}: {record.reason}")
+
+
+def _change(record: EvidenceRecord, accepted: Verdict | None) -> Outcome | None:
+    """The failure of a record whose verdict is not the ``accepted`` one."""
+    if accepted is None:
+        unknown = f"{record.verdict}, but no accepted verdict; run with --update-verdicts ({record.reason})"
+        return Outcome(Kind.FAILED, unknown)
+    if record.verdict is not accepted:
+        return Outcome(Kind.FAILED, f"changed from {accepted} to {record.verdict}: {record.reason}")
+    return None
 
 
 def _of_control(record: EvidenceRecord, ledger: Ledger) -> Outcome:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,13 +21,15 @@ from universal_neurons.evidence.criteria import Criterion, NotJudged
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord
 from universal_neurons.evidence.verdict import Judgement, Verdict
-from universal_neurons.harness.axes import Suite, combination_id, combinations
+from universal_neurons.harness.axes import Combination, Suite, ValueMissing, combination_id, combinations
 from universal_neurons.harness.declare import (
     AXES,
+    AxisName,
     ClaimDeclaration,
     ControlDeclaration,
     Declaration,
     Measuring,
+    ReadingDeclaration,
     arguments_of,
     axes_of,
     claim_of,
@@ -37,11 +39,11 @@ from universal_neurons.harness.evaluation import Evaluation, broken_by, evaluate
 from universal_neurons.harness.outcome import Kind, Outcome, outcome
 from universal_neurons.harness.recording import Subject, role_of
 from universal_neurons.harness.run import Collected, Collection, Extent, Run
-from universal_neurons.harness.terminal import TerminalStream, print_verdicts
+from universal_neurons.harness.terminal import UNBOUNDED, TerminalStream, print_verdicts
 from universal_neurons.harness.world import DEFAULT_FACTORY, World
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
 
     from _pytest.terminal import TerminalReporter
 
@@ -69,24 +71,26 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, so that ``-m claim`` works under ``--strict-markers``."""
     config.addinivalue_line("markers", "claim(id): a test that returns the measurement of a claim")
     config.addinivalue_line("markers", "control(id): a negative control of a claim")
+    config.addinivalue_line("markers", "reading(id): a claim under another reading of what the paper leaves open")
     config.stash[HARNESS] = Harness(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Parametrise claims and controls over the axes that they take."""
+    """Parametrise claims, controls and readings over the axes that they take."""
     declared = declaration_of(metafunc.function)
     if declared is not None:
         harness_of(metafunc.config).parametrise(metafunc, declared)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark claims and controls, so that ``-m claim`` and ``-k N1`` select them."""
+    """Mark claims, controls and readings, so that ``-m claim`` and ``-k N1`` select them."""
     declared = declared_by(item)
     if declared is not None:
-        mark = pytest.mark.claim if isinstance(declared, ClaimDeclaration) else pytest.mark.control
         name = claim_of(declared).claim.id
-        item.add_marker(mark(id=name))
+        item.add_marker(getattr(pytest.mark, role_of(declared))(id=name))
         item.extra_keyword_matches.add(name)
+        if isinstance(declared, ReadingDeclaration):
+            item.extra_keyword_matches.add(declared.ambiguity)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -128,7 +132,7 @@ def study(request: pytest.FixtureRequest) -> object:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
-    """Run claims and controls, which return a measurement; leave every other test to pytest."""
+    """Run claims, controls and readings, which return a measurement; leave every other test to pytest."""
     declared = declared_by(pyfuncitem)
     return None if declared is None else harness_of(pyfuncitem.config).judge(pyfuncitem, declared)
 
@@ -184,8 +188,9 @@ def subject_of(item: pytest.Item, declared: Declaration) -> Subject:
 
 
 def check_claims(items: Iterable[pytest.Item]) -> None:
-    """Raise :class:`ClaimError` for a claim without control, an id used twice, or an outcome expected by a mark."""
+    """Raise :class:`ClaimError` for a claim without control, a name used twice, or an outcome expected by a mark."""
     tests: dict[str, str] = {}
+    readings: dict[tuple[str, str], str] = {}
     for item in items:
         declared = declared_by(item)
         # The ledger says what is expected, visibly; a mark would hide a change of verdict.
@@ -193,9 +198,17 @@ def check_claims(items: Iterable[pytest.Item]) -> None:
             raise ClaimError(
                 f"{item.nodeid}: marked xfail; what is expected of a claim stands in the ledger of verdicts"
             )
+        if declared is None:
+            continue
+        claim, test = claim_of(declared).claim, item.nodeid.partition("[")[0]
+        name = test.partition("::")[2]
+        # The ledger calls a reading by its function.
+        if isinstance(declared, ReadingDeclaration) and readings.setdefault((claim.id, name), test) != test:
+            raise ClaimError(
+                f"claim {claim.id}: reading declared twice, by {readings[claim.id, name]} and by {test}; rename one"
+            )
         if not isinstance(declared, ClaimDeclaration):
             continue
-        claim, test = declared.claim, item.nodeid.partition("[")[0]
         if not declared.controls:
             raise ClaimError(
                 f"claim {claim.id} ({test}): has no control; add one with @control(of={item.name.partition('[')[0]})"
@@ -304,15 +317,30 @@ class Harness:
         axes = axes_of(metafunc.function)
         if not axes:
             return
-        combined = combinations(self.suite, axes, claim.axes, name=f"claim {claim.claim.id}")
+        why, combined = f"suite {self.suite.name} has no {', '.join(axes)}", list[Combination]()
+        try:
+            combined = combinations(self.suite, axes, claim.axes, name=f"claim {claim.claim.id}")
+        except ValueMissing as missing:
+            if not self._is_known_elsewhere(axes, claim):
+                raise
+            why = f"not evaluated on this suite: {missing}"
         # pytest would skip an empty set too, with a value of its own that no claim knows.
-        nothing = pytest.mark.skip(reason=f"suite {self.suite.name} has no {', '.join(axes)}")
+        nothing = pytest.mark.skip(reason=why)
         metafunc.parametrize(
             axes,
             [tuple(value.value for value in combination) for combination in combined]
             or [pytest.param(*(None for _ in axes), marks=nothing)],
             ids=[combination_id(combination) for combination in combined] or ["none"],
         )
+
+    def _is_known_elsewhere(self, axes: Sequence[AxisName], claim: ClaimDeclaration) -> bool:
+        """Whether another suite has what ``claim`` narrows its axes to: then it is about that one, and no mistake."""
+        for name in self.world.suites():
+            # A suite that cannot be loaded knows no value; whoever runs it is told why.
+            with suppress(UserError):
+                combinations(self.world.suite(name), axes, claim.axes, name=claim.claim.id)
+                return True
+        return False
 
     def _check_suite_names(self, declared: ClaimDeclaration) -> None:
         """A misspelt suite would leave the general criterion in force, unnoticed."""
@@ -323,7 +351,7 @@ class Harness:
             )
 
     def collected(self, items: Iterable[pytest.Item]) -> None:
-        """Remember the claims and controls among ``items``."""
+        """Remember the claims, controls and readings among ``items``."""
         for item in items:
             declared = declared_by(item)
             if declared is not None:
@@ -332,7 +360,7 @@ class Harness:
                 )
 
     def judge(self, item: pytest.Function, declared: Declaration) -> bool:
-        """Run a claim or control, write its record, and only then end the test by what the ledger expects."""
+        """Run an item, write its record, and only then end the test by what the ledger expects."""
         with self.refusing():
             criterion = claim_of(declared).claim.criterion_for(self.suite.name)
             criterion = placed(criterion, item).resolved(self.world.published)
@@ -357,7 +385,7 @@ class Harness:
                 return Evaluation(Judgement(Verdict.NOT_EVALUATED, criterion.text())), {}
             return self._control(item, declared, criterion), {}
         own = evaluate(declared.function, self._arguments(item, declared.function), criterion, broken=BROKEN)
-        if not needs_controls(criterion, own):
+        if isinstance(declared, ReadingDeclaration) or not needs_controls(criterion, own):
             return own, {}
         controls = {c.function.__name__: self._control(item, c, criterion) for c in declared.controls}
         return guarded(own, controls.items()), controls
@@ -472,7 +500,10 @@ class Harness:
         if self._run is None or not self._run.records:
             return
         encoding = getattr(reporter._tw._file, "encoding", None)
-        print_verdicts(reporter, self._run, width=reporter._tw.fullwidth, encoding=encoding)
+        # pytest takes a pipe for a terminal of 80 columns; whoever reads a file or a log has no such border.
+        is_bounded = reporter.isatty or "COLUMNS" in os.environ
+        width = reporter._tw.fullwidth if is_bounded else UNBOUNDED
+        print_verdicts(reporter, self._run, width=width, encoding=encoding)
 
 
 HARNESS = pytest.StashKey[Harness]()

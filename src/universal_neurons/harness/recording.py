@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from universal_neurons.evidence.record import EvidenceRecord, Role
 from universal_neurons.harness.axes import recorded
-from universal_neurons.harness.declare import ClaimDeclaration, axes_of, claim_of
+from universal_neurons.harness.declare import (
+    ClaimDeclaration,
+    ControlDeclaration,
+    ReadingDeclaration,
+    axes_of,
+    claim_of,
+)
 from universal_neurons.harness.evaluation import control_result
 
 if TYPE_CHECKING:
@@ -45,6 +51,7 @@ class Subject:
     ) -> EvidenceRecord:
         """The evidence record of the item."""
         claim = claim_of(self.declared).claim
+        read = self.declared if isinstance(self.declared, ReadingDeclaration) else None
         return EvidenceRecord(
             claim=claim.id,
             role=role_of(self.declared),
@@ -66,9 +73,20 @@ class Subject:
             artifacts=own.artifacts,
             locator=self.locator,
             duration_seconds=own.seconds,
+            correction=claim.correction,
+            ambiguity=None if read is None else read.ambiguity,
+            says=None if read is None else read.says,
         )
 
 
 def role_of(declared: Declaration) -> Role:
-    """Whether a claim was declared or a control."""
-    return "claim" if isinstance(declared, ClaimDeclaration) else "control"
+    """Whether a claim was declared, a control or a reading."""
+    match declared:
+        case ClaimDeclaration():
+            return "claim"
+        case ControlDeclaration():
+            return "control"
+        case ReadingDeclaration():
+            return "reading"
+        case _:
+            assert_never(declared)

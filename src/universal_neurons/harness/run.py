@@ -8,21 +8,24 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, Role, summaries
-from universal_neurons.evidence.verdict import tally
+from universal_neurons.evidence.record import VERSION
+from universal_neurons.evidence.summary import ClaimSummary, summaries
+from universal_neurons.evidence.verdict import Verdict, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection as Group
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from universal_neurons.evidence.ledger import Ledger
+    from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, Role
 
 LOST = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """One collected item: its node id, the claim that it is or guards, and which of the two."""
+    """One collected item: its node id, the claim that it is, guards or reads, and which of the three."""
 
     test: str
     claim: str
@@ -68,12 +71,21 @@ class Run:
         self.collection = Collection()
         self.records: dict[str, EvidenceRecord] = {}
         self.notes: list[str] = []
+        self._claims: tuple[ClaimSummary, ...] | None = None
 
     def add(self, record: EvidenceRecord) -> None:
         """Log ``record``, once: the reports of setup, call and teardown all carry it."""
         if record.test not in self.records:
             self.records[record.test] = record
+            self._claims = None
             self.log.append(record)
+
+    @property
+    def claims(self) -> tuple[ClaimSummary, ...]:
+        """What the records say of each claim."""
+        if self._claims is None:
+            self._claims = summaries(self.records.values())
+        return self._claims
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -87,6 +99,29 @@ class Run:
         present = {item.claim for item in self.collection.items.values() if item.role == "claim"}
         return tuple(claim for claim in self.ledger.claims if claim not in present)
 
+    def uncorrected(self, extent: Extent, *, stopped: bool) -> frozenset[str]:
+        """The claims to be corrected of whose family something did not run, broke, or has no evidence.
+
+        The size of the family is a part of its correction, so such a run does not know these claims' verdicts.
+        """
+        corrected = [claim for claim in self.claims if claim.first.correction is not None]
+        is_whole = extent.all_claims and not (extent.by_id or stopped or self.collection.deselected or self.missing)
+        broken = {_family(claim) for claim in corrected if any(map(_says_nothing, claim.items))}
+        return frozenset(claim.claim for claim in corrected if not is_whole or _family(claim) in broken)
+
+    def changed(self, uncorrected: Group[str]) -> tuple[str, ...]:
+        """One line for each claim whose correction, or whose verdict after it, is not as accepted.
+
+        What changes without a correction is a change of an item, and that item's test says so.  A claim of which
+        nothing was accepted is left to its items too.
+        """
+        return tuple(
+            line
+            for claim in self.claims
+            if claim.claim in self.ledger.claims
+            for line in _changes(claim, self.ledger, is_comparable=claim.claim not in uncorrected)
+        )
+
     def finish(self, status: int, *, extent: Extent, stopped: bool, update: bool) -> int:
         """The exit status of the run, after writing ``verdicts.json`` and, if asked, the ledger.
 
@@ -97,8 +132,10 @@ class Run:
         if lost and not stopped:
             self._note(f"{len(lost)} collected without leaving a record: {', '.join(lost)}")
             return LOST
+        uncorrected = self.uncorrected(extent, stopped=stopped)
+        self._tell_of(uncorrected)
         if update and not lost:
-            self._update(extent, orphans)
+            self._update(extent, orphans, uncorrected)
             return 1
         if update:
             self._note("accepted verdicts not rewritten: the run was stopped early")
@@ -106,21 +143,34 @@ class Run:
             self._note(
                 f"accepted in {self.ledger_path} but not collected: {', '.join(orphans)}; restore, or --update-verdicts"
             )
-        return 1 if update or orphans else status
+        changed = self.changed(uncorrected)
+        for line in () if update else changed:
+            self._note(line)
+        return 1 if update or orphans or changed else status
 
-    def _update(self, extent: Extent, orphans: Iterable[str]) -> None:
+    def _tell_of(self, uncorrected: Group[str]) -> None:
+        # Without a refutation there is nothing that a correction could take back, so nothing is left open either.
+        open_ = [c.claim for c in self.claims if c.claim in uncorrected and _is_refuted_somewhere(c)]
+        if open_:
+            self._note(
+                f"corrected for what ran only, and not compared with the accepted verdict: {', '.join(open_)}; "
+                "the family did not run whole"
+            )
+
+    def _update(self, extent: Extent, orphans: Iterable[str], uncorrected: Group[str]) -> None:
         collected = {item.claim for item in self.collection.items.values()}
         complete = set() if extent.by_id else collected - self.collection.deselected
-        new = self.ledger.updated(self.records.values(), complete=complete).without(set(orphans))
+        updated = self.ledger.updated(self.records.values(), complete=complete, uncorrectable=uncorrected)
+        new = updated.without(set(orphans))
         new.write(self.ledger_path, self.suite)
         changes = new.changes_from(self.ledger)
         self._note(f"accepted verdicts rewritten ({changes} changed): {self.ledger_path}; read them and run again")
 
     def _conclude(self, *, complete: bool) -> None:
-        claims = summaries(self.records.values())
+        claims = self.claims
         self.log.conclude(
             {
-                "version": 1,
+                "version": VERSION,
                 "suite": self.suite,
                 "complete": complete,
                 "counts": {verdict.value: count for verdict, count in tally(c.verdict for c in claims).items()},
@@ -134,3 +184,26 @@ class Run:
 
     def _note(self, line: str) -> None:
         self.notes.append(line)
+
+
+def _family(claim: ClaimSummary) -> tuple[str | None, str | None]:
+    """Which claims are corrected together."""
+    return claim.first.family, claim.first.correction
+
+
+def _says_nothing(record: EvidenceRecord) -> bool:
+    return record.verdict in (Verdict.ERROR, Verdict.STALE) or record.command is not None
+
+
+def _is_refuted_somewhere(claim: ClaimSummary) -> bool:
+    return any(record.verdict is Verdict.REFUTED for record in claim.items)
+
+
+def _changes(claim: ClaimSummary, ledger: Ledger, *, is_comparable: bool) -> Iterator[str]:
+    correction = claim.first.correction
+    accepted = ledger.corrected.get(claim.claim)
+    known = None if accepted is None else accepted.correction
+    if correction != known:
+        yield f"{claim.claim}: correction changed from {known} to {correction}; run with --update-verdicts"
+    elif accepted is not None and is_comparable and claim.verdict is not accepted.verdict:
+        yield f"{claim.claim}: changed from {accepted.verdict} to {claim.verdict} after {correction} over its family"

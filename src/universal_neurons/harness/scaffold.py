@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.evidence.claim import Claim, ClaimError
 from universal_neurons.evidence.criteria import GreaterThan
+from universal_neurons.evidence.untested import read_untested
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,10 @@ _LONGEST_STATEMENT = 500
 _COLUMNS = 115
 
 _TEMPLATE = '''\
-"""{id}: EDIT: which paper says so, by what rule it is judged here, and why by that one."""
+"""{id}: EDIT: which paper says so, by what rule it is judged here, and why by that one.
+
+EDIT: what else the paper could mean, each a function with @reading(of=..., ambiguity="A1", says="...").
+"""
 
 from universal_neurons.harness import Checkpoint, GreaterThan, Measurement, claim, control
 from universal_neurons.measures.study import Study
@@ -53,8 +57,8 @@ def scaffold_claim(folder: Path, claim_id: str, statement: str) -> Path:
     """Write a new claim file with its control into ``folder``, a section of ``claims/``, and return its path.
 
     Raises :class:`ClaimError`, and writes nothing, for an id or a statement that no claim can have, an id that another
-    file under ``claims/`` uses (in any spelling that would give the same file name), a folder that is no section of
-    ``claims/``, or a file that exists.
+    file under ``claims/`` uses (in any spelling that would give the same file name) or its list of untested statements
+    names, a folder that is no section of ``claims/``, or a file that exists.
     """
     _check_text(claim_id, statement)
     _check_folder(folder)
@@ -102,6 +106,10 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_unused(claims: Path, claim_id: str) -> None:
+    listed = claims / "untested.toml"
+    for entry in read_untested(listed) if listed.exists() else ():
+        if _plain(entry.id) == _plain(claim_id):
+            raise ClaimError(f"claim {claim_id}: {listed} says why no test judges it; remove it there first")
     for file in sorted(claims.rglob("*.py")):
         for used in declared_ids(file):
             if _plain(used) == _plain(claim_id):

@@ -11,13 +11,18 @@ from universal_neurons.evidence.verdict import Verdict, tally
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from universal_neurons.evidence.record import ClaimSummary
+    from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.measurement import Measurement
 
-HEADINGS = ("claim", "statement", "criterion", "value", "verdict")
+HEADINGS = ("claim", "statement", "criterion", "value", "p", "verdict")
 _GAP = 2
+# What a shortened statement or criterion keeps, however narrow the terminal.
 _MIN_STATEMENT = 24
+_MIN_CRITERION = 16
 _MAX_CRITERION = 36
+# On a wider one the eye loses the line before it reaches the verdict.
+_MAX_STATEMENT = 100
+_SMALLEST_P = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +51,24 @@ class Row:
 
 
 def verdict_table(claims: Iterable[ClaimSummary], *, width: int, encoding: str | None) -> list[Row]:
-    """The rows of the table, headings first; only statements and criteria are shortened to fit into ``width``."""
+    """The rows of the table, headings first; only statements and criteria are shortened to fit into ``width``.
+
+    The column of p values is there only if a claim was corrected for multiple testing.
+    """
     glyphs = Glyphs.for_encoding(encoding)
     summaries = list(claims)
-    cells = [HEADINGS, *(_cells(summary, glyphs) for summary in summaries)]
-    cells = [(c, s, _shortened(criterion, _MAX_CRITERION, glyphs), v, d) for c, s, criterion, v, d in cells]
-    others = sum(max(len(row[k]) for row in cells) + _GAP for k in (0, 2, 3, 4)) - _GAP
-    room = max(_MIN_STATEMENT, width - others - _GAP)
-    cells = [(c, _shortened(statement, room, glyphs), k, v, d) for c, statement, k, v, d in cells]
-    widths = [max(len(row[k]) for row in cells) for k in range(len(HEADINGS))]
+    rows = [HEADINGS, *(_cells(summary, glyphs) for summary in summaries)]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    _, statement, criterion, _, p, _ = columns
+    if not any(p[1:]):
+        columns.remove(p)
+    others = [column for column in columns if column is not statement and column is not criterion]
+    room = width - sum(map(_width, others)) - _GAP * (len(columns) - 1)
+    _shorten(criterion, min(_MAX_CRITERION, max(_MIN_CRITERION, room - _MIN_STATEMENT)), glyphs)
+    _shorten(statement, min(_MAX_STATEMENT, max(_MIN_STATEMENT, room - _width(criterion))), glyphs)
+    widths = [_width(column) for column in columns]
     verdicts = [None, *(summary.verdict for summary in summaries)]
-    return [Row(_line(row, widths), verdict) for row, verdict in zip(cells, verdicts, strict=True)]
+    return [Row(_line(row, widths), verdict) for row, verdict in zip(zip(*columns, strict=True), verdicts, strict=True)]
 
 
 def value_range(measurements: Sequence[Measurement], dash: str = "-") -> str:
@@ -77,20 +89,35 @@ def value_range(measurements: Sequence[Measurement], dash: str = "-") -> str:
     return f"{value} [{low}, {high}]{unit}"
 
 
-def _cells(summary: ClaimSummary, glyphs: Glyphs) -> tuple[str, str, str, str, str]:
+def _cells(summary: ClaimSummary, glyphs: Glyphs) -> tuple[str, ...]:
     measured = [m for record in summary.items if (m := record.measured()) is not None]
     first = summary.first
     criterion = Criterion.from_dict(first.criterion).without_sources()
-    return summary.claim, first.statement, criterion.text(), value_range(measured, glyphs.dash), _verdict(summary)
+    p = "" if summary.adjusted_p is None else _p_value(summary.adjusted_p)
+    value = value_range(measured, glyphs.dash)
+    return summary.claim, first.statement, criterion.text(), value, p, _verdict(summary)
+
+
+def _p_value(p: float) -> str:
+    """``p`` with two digits, for as long as these say something."""
+    return f"{p:.2g}" if p >= _SMALLEST_P else f"<{_SMALLEST_P:g}"
 
 
 def _verdict(summary: ClaimSummary) -> str:
     """The verdict, and of how many items it is that of."""
     total = len(summary.items)
-    count = tally(record.verdict for record in summary.items)[summary.verdict]
+    count = tally(summary.corrected)[summary.verdict]
     if total == 1:
         return summary.verdict.value
     return f"{summary.verdict} ({total})" if count == total else f"{summary.verdict} ({count} of {total})"
+
+
+def _width(column: Sequence[str]) -> int:
+    return max(map(len, column))
+
+
+def _shorten(column: list[str], room: int, glyphs: Glyphs) -> None:
+    column[:] = [_shortened(text, room, glyphs) for text in column]
 
 
 def _shortened(text: str, room: int, glyphs: Glyphs) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Protocol
 
-from universal_neurons.evidence.record import summaries
-from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.evidence.verdict import Verdict, tally
 from universal_neurons.harness.table import verdict_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
+    from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.harness.run import Run
 
+# The width of what is no terminal: wide enough for whole statements.
+UNBOUNDED = 240
+
+JUDGED = (Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE)
 COLOURS = {
     None: "bold",
     Verdict.REPRODUCED: "green",
@@ -43,10 +47,29 @@ class Terminal(Protocol):
 def print_verdicts(terminal: Terminal, run: Run, *, width: int, encoding: str | None) -> None:
     """Print the verdict table of ``run`` and what else it has to say."""
     terminal.write_sep("=", f"verdicts of suite {run.suite}")
-    for row in verdict_table(summaries(run.records.values()), width=width, encoding=encoding):
+    for row in verdict_table(run.claims, width=width, encoding=encoding):
         terminal.write_line(row.text, **{COLOURS.get(row.verdict, "yellow"): True})
-    for line in (*run.collection.warnings, *run.notes):
-        terminal.write_line(line, yellow=True)
+    if len(run.claims) > 1:
+        counts = tally(claim.verdict for claim in run.claims)
+        terminal.write_line(", ".join(f"{count} {verdict}" for verdict, count in reversed(counts.items())))
+    for line in (*other_readings(run.claims), *run.collection.warnings, *run.notes):
+        terminal.write_line(_printable(line, encoding), yellow=True)
+
+
+def other_readings(claims: Iterable[ClaimSummary]) -> Iterator[str]:
+    """One line for each reading under which a claim would have another verdict, if one was reached."""
+    for claim in claims:
+        for reading in claim.readings:
+            if reading.verdict in JUDGED and reading.verdict is not claim.verdict:
+                yield f"{claim.claim} would be {reading.verdict} under {reading.ambiguity}: {reading.says}"
+
+
+def _printable(line: str, encoding: str | None) -> str:
+    """``line`` with what ``encoding`` lacks replaced: such a character would end the run with an error."""
+    try:
+        return line.encode(encoding or "ascii", "replace").decode(encoding or "ascii")
+    except LookupError:
+        return _printable(line, "ascii")
 
 
 class TerminalStream(io.StringIO):

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +34,8 @@ END_OF_TEXT = "<|endoftext|>"
 MIN_CHARACTERS = 300
 MAX_CHARACTERS = 300_000
 MAX_VOCABULARY = 2**16
+# The mask of rows on which predictions are judged; no policy of MaskPolicy, because none is applied.
+PREDICTING = "predicting"
 # Written by the build of a wheel, so they differ between machines that have the same version installed.
 BUILD_FILES = frozenset({"__config__.py", "version.py", "_version.py", "_build_config.py", "_distutils_config.py"})
 
@@ -361,6 +363,27 @@ def score_mask(rows: TokenRows, policy: MaskPolicy, *, special: Sequence[int], n
             assert_never(policy)
 
 
+def padded_rows(rows: TokenRows, *, length: int, context: int, padding: int) -> tuple[TokenRows, RowMask]:
+    """Rows as the newer paper's code reads them, and where they are text (both: row, position up to ``context``).
+
+    An emulation of that code (design/claims.md A.3): ``seq[:length]`` followed by token ``padding`` up to the models'
+    context, with nothing that would filter the padding or position 0.  The text is that of ``rows`` without their first
+    token, because the published rows do not begin with beginning-of-sequence: an ordinary token stands at position 0.
+    The published padding is token 0, which in GPT-2's vocabulary is "!", an ordinary token as well.
+
+    A row with less than ``length`` tokens of text is padded from where its text ends.  Raises :class:`CorpusError`
+    where ``length`` lies outside 1..context.
+    """
+    if not 1 <= length <= context:
+        raise CorpusError(f"padded rows: length: expected 1 to {context} (the context), got {length}")
+    text = rows[:, 1 : 1 + length]
+    padded = np.full((len(rows), context), padding, dtype=rows.dtype)
+    padded[:, : text.shape[1]] = text
+    is_text = np.zeros(padded.shape, dtype=np.bool_)
+    is_text[:, : text.shape[1]] = True
+    return padded, is_text
+
+
 @dataclass(frozen=True, slots=True)
 class TokenSet:
     """The tokens of an analysis: rows (row position), the mask of scored positions, a domain label per position."""
@@ -394,11 +417,7 @@ def token_set(
 
     Raises :class:`EmptyTokenSet` if nothing is left to score and :class:`CorpusError` if the stream is too short.
     """
-    rows = token_rows(stream.tokens, row_length=row_length, bos=bos)
-    domain = token_rows(stream.domain.astype(np.uint16), row_length=row_length, bos=0).astype(np.uint8)
-    domain[:, 0] = domain[:, 1]
-    order = np.random.default_rng(seed).permutation(len(rows))
-    rows, domain = rows[order], domain[order]
+    rows, domain = _shuffled_rows(stream, row_length=row_length, bos=bos, seed=seed)
     mask = score_mask(rows, policy, special=(bos,), newline=newline)
     kept = np.cumsum(mask.sum(axis=1))
     if tokens < 1 or len(kept) == 0 or kept[-1] == 0:
@@ -419,6 +438,44 @@ def token_set(
         sha256=_digest(rows, mask),
     )
     return TokenSet(rows, mask, domain, stream.domains, ref)
+
+
+def evaluation_set(stream: TokenStream, identified: TokenSet, *, predictions: int, seed: int, bos: int) -> TokenSet:
+    """The rows on which ablations are judged: those that follow ``identified``'s own in the same permutation.
+
+    ``stream`` and ``seed`` are those of :func:`token_set`, and as many rows are taken as give ``predictions``.  A row
+    whose text is also in ``identified`` is left out, so the neurons were identified on none of these rows.  The mask is
+    true where a position predicts its successor: everywhere but at the last (design/claims.md A7: no mask policy is
+    applied, newlines and ends of text are predicted like any other token).
+
+    Raises :class:`CorpusError` if the stream is too short.
+    """
+    ref = identified.ref
+    rows, domain = _shuffled_rows(stream, row_length=ref.row_length, bos=bos, seed=seed)
+    own = {row.tobytes() for row in identified.rows}
+    left = [i for i in range(len(identified.rows), len(rows)) if rows[i].tobytes() not in own]
+    count = -(-predictions // (ref.row_length - 1))
+    if len(left) < count:
+        raise CorpusError(
+            f"corpus {ref.name}: {predictions} predictions wanted beyond the suite's own tokens, "
+            f"{len(left) * (ref.row_length - 1)} there; ask for fewer (suite: corpus.tokens, ablation.tokens)"
+        )
+    rows, domain = rows[left[:count]], domain[left[:count]]
+    mask = np.ones(rows.shape, dtype=np.bool_)
+    mask[:, -1] = False
+    there = replace(ref, mask=PREDICTING, tokens=int(mask.sum()), sha256=_digest(rows, mask))
+    return TokenSet(rows, mask, domain, identified.domains, there)
+
+
+def _shuffled_rows(
+    stream: TokenStream, *, row_length: int, bos: int, seed: int
+) -> tuple[TokenRows, npt.NDArray[np.uint8]]:
+    """All whole rows of ``stream`` in a seeded order, and the domain of each position."""
+    rows = token_rows(stream.tokens, row_length=row_length, bos=bos)
+    domain = token_rows(stream.domain.astype(np.uint16), row_length=row_length, bos=0).astype(np.uint8)
+    domain[:, 0] = domain[:, 1]
+    order = np.random.default_rng(seed).permutation(len(rows))
+    return rows[order], domain[order]
 
 
 def _digest(rows: TokenRows, mask: RowMask) -> str:

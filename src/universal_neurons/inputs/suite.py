@@ -145,12 +145,73 @@ class ResamplingSpec(_Table):
     seed: _Seed
 
 
+class AblationSpec(_Table):
+    """How much is ablated: predictions that are scored, their blocks, random sets of each kind, the dose curve.
+
+    ``tokens`` predictions are taken of held-out rows that identified no neuron, in whole rows, and cut into ``blocks``
+    groups of rows.  ``draws`` random sets of every kind stand against the universal neurons.  The dose curve ablates
+    each share ``dose`` of them, the first ones of ``orders`` random orders.
+    """
+
+    tokens: int = _described("a positive integer", ge=1)
+    blocks: int = _described("an integer, 2 or more", ge=2)
+    draws: int = _described("an integer, 2 or more", ge=2)
+    dose: tuple[_Share, ...] = _described("different numbers in (0, 1), at least one", min_length=1)
+    orders: int = _described("a positive integer", ge=1)
+    seed: _Seed
+
+    @field_validator("dose")
+    @classmethod
+    def _are_different(cls, dose: tuple[float, ...]) -> tuple[float, ...]:
+        return _different(dose)
+
+
+class VariantsSpec(_Table):
+    """Under which other choices the reference's scores are taken again, and how exactly.
+
+    ``masks``, ``tokens`` (the first rows with that many scored tokens), ``rotations`` and ``single`` (that many of the
+    suite's draws as the whole baseline) change one choice each.  ``padding`` is the text of the token with which the
+    published emulation pads; ``padded_tokens`` are counted there, padding included.  ``draws`` rotations estimate the
+    baseline under other tokens: the first ones of the suite's, so that differences from it are paired.
+    """
+
+    masks: tuple[MaskPolicy, ...] = _described(f"some of {', '.join(repr(policy.value) for policy in MaskPolicy)}")
+    tokens: tuple[int, ...] = _described("different positive integers")
+    rotations: tuple[Literal["orthogonal", "whitened"], ...] = _described("'orthogonal', 'whitened', both or none")
+    single: tuple[int, ...] = _described("different positive integers")
+    padding: str = _described("the text of one token, such as '!'", min_length=1)
+    padded_tokens: int = _described("a positive integer", ge=1)
+    draws: int = _described("a positive integer", ge=1)
+
+    @field_validator("masks", "tokens", "rotations", "single")
+    @classmethod
+    def _are_different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        for value in values:
+            if isinstance(value, int) and value < 1:
+                raise _unexpected("positive integers", value)
+        return _different(values)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The variants, each spelled ``choice:value``."""
+        return (
+            *(f"mask:{policy.value}" for policy in self.masks),
+            "padding:published",
+            "padding:dropped",
+            *(f"tokens:{tokens}" for tokens in self.tokens),
+            *(f"rotation:{kind}" for kind in self.rotations),
+            *(f"draws:{draws}" for draws in self.single),
+        )
+
+
 class _Settings(_Table):
     title: str = _described("a line of text", min_length=1)
     description: str = _described("text", min_length=1)
     zoo: ZooSpec = _described("a table [zoo]")
     corpus: CorpusSpec = _described("a table [corpus]")
     universality: UniversalitySpec = _described("a table [universality]")
+    ablation: AblationSpec = _described("a table [ablation]")
+    variants: VariantsSpec = _described("a table [variants]")
     resampling: ResamplingSpec = _described("a table [resampling]")
 
     @model_validator(mode="after")
@@ -163,6 +224,26 @@ class _Settings(_Table):
                 self.corpus.tokens,
                 "corpus.tokens",
             )
+        scored = self.corpus.row_length - 1
+        if self.ablation.tokens <= (self.ablation.blocks - 1) * scored:
+            raise _unexpected(
+                f"more than {(self.ablation.blocks - 1) * scored} ((ablation.blocks - 1) x predictions of a row), so "
+                "that there is a row per block",
+                self.ablation.tokens,
+                "ablation.tokens",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _varies_what_is_there(self) -> Self:
+        bounds = {
+            "tokens": (max(self.variants.tokens, default=0), self.corpus.tokens - 1, "corpus.tokens"),
+            "draws": (self.variants.draws, self.universality.draws, "universality.draws"),
+            "single": (max(self.variants.single, default=0), self.universality.draws, "universality.draws"),
+        }
+        for field, (found, most, of) in bounds.items():
+            if found > most:
+                raise _unexpected(f"at most {most} ({of} is the whole)", found, f"variants.{field}")
         return self
 
 
@@ -229,7 +310,9 @@ class Suite(_Settings):
         kept = self.checkpoints if checkpoints is None else self._narrowed_checkpoints(checkpoints)
         universality = self.universality if threshold is None else self._at(threshold)
         corpus = self.corpus.model_copy(update={} if tokens is None else {"tokens": self._fewer(tokens)})
+        prefixes = tuple(prefix for prefix in self.variants.tokens if prefix < corpus.tokens)
         changes = {"zoo": zoo, "checkpoints": kept, "universality": universality, "corpus": corpus}
+        changes["variants"] = self.variants.model_copy(update={"tokens": prefixes})
         suite = self.model_copy(update=changes)
         return suite.model_copy(update={"narrowing": _narrowing(self, suite)})
 

@@ -3,6 +3,7 @@
 A replicate with block weights w moves the excess of a candidate by sum_b (w_b - 1) influence[b], the first-order change
 of its correlation with the partner selected on all tokens.  The baseline stays where it is: its own error is the spread
 over rotation draws.  The selection of the partner by maximum is part of the definition and is not resampled.
+Replicates with more noise, sqrt(noise) times that change, show what noise does to a count (intervals.NOISE).
 
 Only candidates, the neurons whose excess exceeds the suite's floor against some partner, can cross a threshold in a
 replicate.  A threshold must therefore lie well above that floor, and one that non-candidates exceed is refused.  Only a
@@ -11,13 +12,14 @@ table without any candidate, a null, is measured all the same: its replicates ne
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
-from universal_neurons.measures.intervals import Floats, block_weights
+from universal_neurons.measures.intervals import NOISE, Floats, block_weights, extrapolated
 from universal_neurons.measures.tables import (
     Definition,
     InfluenceMissing,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-# Candidates per product: 4 partners x 2,000 resamples x 512 candidates in float64 are 33 MB.
+# Candidates per product: 4 partners x 2,000 resamples x 512 candidates in float64 are 33 MB, moved and unmoved 66 MB.
 _CHUNK = 512
 
 
@@ -72,19 +74,21 @@ class Group:
 
     def replicate_states(self, threshold: float) -> Flags:
         """(resample, candidate): which candidates are universal in each replicate of the token blocks."""
+        return np.asarray(self.noisy_states(threshold, (1.0,))[0])
+
+    def noisy_states(self, threshold: float, noise: Sequence[float] = NOISE) -> Flags:
+        """(noise, resample, candidate): the same with ``noise`` times the variance of the token blocks."""
         first = self.tables[0]
         change = self._weights() - 1
         excess = np.stack([table.frame["excess"].to_numpy(dtype=np.float64) for table in self.tables])
-        states = np.empty((change.shape[0], first.candidates.size), dtype=np.bool_)
+        states = np.empty((len(noise), change.shape[0], first.candidates.size), dtype=np.bool_)
         for start in range(0, first.candidates.size, _CHUNK):
             chunk = slice(start, start + _CHUNK)
-            moved = np.stack(
-                [
-                    excess[place, first.candidates[chunk]] + change @ table.influence[:, chunk].astype(np.float64)
-                    for place, table in enumerate(self.tables)
-                ]
-            )
-            states[:, chunk] = self.combined(moved) > self.cut(threshold)
+            scores = excess[:, None, first.candidates[chunk]]
+            moves = np.stack([change @ table.influence[:, chunk].astype(np.float64) for table in self.tables])
+            for place, amount in enumerate(noise):
+                moved = scores + math.sqrt(amount) * moves
+                states[place, :, chunk] = self.combined(moved) > self.cut(threshold)
         return states
 
     def draw_states(self, threshold: float) -> Flags:
@@ -107,18 +111,30 @@ class Group:
 class Panel:
     """Counts of universal neurons, axes (..., group, checkpoint, layer), and the neurons they are counts of.
 
-    ``replicates`` and ``draws`` have a leading axis of block bootstrap replicates and of rotation draws.  Every
-    statistic is a function of (counts, neurons) that keeps leading axes, so the value, its replicates and its draws
-    cannot differ in anything but the counts.
+    ``replicates`` and ``draws`` have a leading axis of block bootstrap replicates and of rotation draws, ``noisy`` one
+    of amounts of noise (intervals.NOISE), with the mean counts over replicates.  Every statistic is a function of
+    (counts, neurons) that keeps leading axes, so the value, its replicates and its draws cannot differ in anything but
+    the counts.
     """
 
     counts: Floats
     replicates: Floats
+    noisy: Floats
     draws: Floats
     neurons: Floats  # (group, layer): defined at every checkpoint
     layer: Integers  # (neuron,)
     n: int  # neurons defined at every checkpoint in every group
     level: float
+
+    @property
+    def extrapolated(self) -> Floats:
+        """The counts without noise."""
+        return extrapolated(self.noisy)
+
+    @property
+    def moved(self) -> Floats:
+        """The replicates moved to have the mean :attr:`extrapolated`, where the noise has lifted them away from it."""
+        return np.asarray(self.replicates + (self.extrapolated - self.noisy[NOISE.index(1.0)]))
 
 
 def panel_of(
@@ -128,22 +144,21 @@ def panel_of(
     if not 0 < threshold < 1:
         raise ValueError(f"a threshold lies between 0 and 1; got {threshold}")
     series = list(zip(*(groups_of(tables, definition) for tables in checkpoints), strict=True))
-    _check_alignment([table for groups in series for group in groups for table in group.tables])
+    check_alignment([table for groups in series for group in groups for table in group.tables])
     first = series[0][0].tables[0]
     layer = first.frame["layer"].to_numpy(dtype=np.int64)
     layers = int(layer.max()) + 1 if layer.size else 0
     kept = [np.all([~np.isnan(group.scores()) for group in groups], axis=0) for groups in series]
-    counts, replicates, draws = [], [], []
-    for groups, defined in zip(series, kept, strict=True):
-        counted = [_counts(group, threshold, defined, layer, layers, resampled=resampled) for group in groups]
-        counts.append([count[0] for count in counted])
-        replicates.append([count[1] for count in counted])
-        draws.append([count[2] for count in counted])
-    fewest = min(drawn.shape[0] for group in draws for drawn in group)
+    counted = [
+        [_counts(group, threshold, defined, layer, layers, resampled=resampled) for group in groups]
+        for groups, defined in zip(series, kept, strict=True)
+    ]
+    fewest = min(count.draws.shape[0] for group in counted for count in group)
     return Panel(
-        counts=np.array(counts),
-        replicates=np.moveaxis(np.array(replicates), 2, 0),
-        draws=np.moveaxis(np.array([[drawn[:fewest] for drawn in group] for group in draws]), 2, 0),
+        counts=np.array([[count.measured for count in group] for group in counted]),
+        replicates=np.moveaxis(np.array([[count.replicates for count in group] for group in counted]), 2, 0),
+        noisy=np.moveaxis(np.array([[count.noisy for count in group] for group in counted]), 2, 0),
+        draws=np.moveaxis(np.array([[count.draws[:fewest] for count in group] for group in counted]), 2, 0),
         neurons=np.array([_per_layer(layer[defined], layers) for defined in kept]),
         layer=layer,
         n=int(np.count_nonzero(np.all(kept, axis=0))),
@@ -151,14 +166,23 @@ def panel_of(
     )
 
 
+class _Counts(NamedTuple):
+    """Universal neurons per layer: (layer,), in replicates, at amounts of noise, in draws (..., layer)."""
+
+    measured: Floats
+    replicates: Floats
+    noisy: Floats
+    draws: Floats
+
+
 def _counts(
     group: Group, threshold: float, defined: Flags, layer: Integers, layers: int, *, resampled: bool
-) -> tuple[Floats, Floats, Floats]:
-    """Universal neurons per layer: (layer,), in replicates (resample, layer), in draws (draw, layer)."""
+) -> _Counts:
     universal = defined & (group.scores() > group.cut(threshold))
     counts = _per_layer(layer[universal], layers)
     if not resampled:
-        return counts, np.empty((0, layers)), np.empty((0, layers))
+        nothing = np.empty((0, layers))
+        return _Counts(counts, nothing, nothing, nothing)
     candidates = group.tables[0].candidates
     others = universal.copy()
     others[candidates] = False
@@ -170,9 +194,14 @@ def _counts(
     fixed = _per_layer(layer[others], layers)
     kept = defined[candidates]
     membership = np.eye(layers)[layer[candidates[kept]]]
-    replicates = group.replicate_states(threshold)[:, kept].astype(np.float64) @ membership + fixed
+    states = group.noisy_states(threshold)[..., kept]
     draws = group.draw_states(threshold)[:, kept].astype(np.float64) @ membership + fixed
-    return counts, replicates, draws
+    return _Counts(
+        measured=counts,
+        replicates=states[NOISE.index(1.0)].astype(np.float64) @ membership + fixed,
+        noisy=states.mean(axis=1) @ membership + fixed,
+        draws=draws,
+    )
 
 
 def groups_of(tables: Tables, definition: Definition) -> list[Group]:
@@ -197,7 +226,7 @@ def share_of(
     return float(np.mean(shares))
 
 
-def _check_alignment(tables: Sequence[UniversalityTable]) -> None:
+def check_alignment(tables: Sequence[UniversalityTable]) -> None:
     """Raise ValueError unless all tables are of the same neurons and their replicates are paired."""
     first = tables[0]
     for table in tables[1:]:

@@ -1,7 +1,7 @@
 """Intervals: how far a number could have come out otherwise.
 
-This module decides how replicates, counts and leave-one-out values become an interval or a p value.  It refuses to know
-what the number means: no neuron, no threshold, no model.
+This module decides how replicates, counts and leave-one-out values become an interval.  It refuses to know what the
+number means: no neuron, no threshold, no model; and how many intervals are read at once (evidence.multiplicity).
 """
 
 from __future__ import annotations
@@ -49,17 +49,107 @@ def block_weights(blocks: int, *, resamples: int, seed: int) -> Floats:
 def percentile_interval(value: float, replicates: npt.ArrayLike, *, level: float) -> Interval:
     """The central ``level`` of the bootstrap replicates, widened where necessary until it contains ``value``.
 
-    Efron & Tibshirani 1993, section 13.3.  The percentile interval of a biased statistic can miss the value it is about
-    (a share of scores just above a threshold is such a statistic); an interval that excludes its own value cannot be
-    judged, so the nearer end is moved to the value.  For such a share the bias-corrected interval (Efron 1987, JASA 82,
-    171-185) is worse, not better: the share is not smooth in the scores, the replicates fall back towards the truth,
-    and the correction takes that for bias (simulated at a nominal 95 %: 79 % coverage against 95 % of this one).
+    Efron & Tibshirani 1993, section 13.3.  For statistics without much bias: an interval that excludes its own value
+    cannot be judged, so the nearer end is moved to the value.  It is the wrong interval of a count of noisy scores over
+    a threshold, see :func:`extrapolated_interval`.
 
     Raises ValueError without replicates, or with a NaN among them, which would vanish in the sort.  Infinite ones may
     become ends.
     """
     low, high = np.quantile(_replicates(replicates, level), _tails(level), method="inverted_cdf")
     return _containing(value, float(low), float(high))
+
+
+# Noise of the scores in units of the variance that one set of replicates adds.  The measured scores carry one unit
+# already, so -1 is what infinitely many tokens would give.  From 1 on, because at 0 the count is a step function of the
+# scores and its own noise would enter the extrapolation many times over; 4, twice the standard deviation, is about as
+# far as the tail of a distribution of correlations still looks like a parabola.
+NOISE = (1.0, 2.5, 4.0)
+_NO_NOISE = -1.0
+
+
+def extrapolated(means: npt.ArrayLike) -> Floats:
+    """The values without noise: the parabola through the ``means`` (noise, ...) at :data:`NOISE`, continued to -1.
+
+    Simulation-extrapolation (SIMEX) with the quadratic extrapolant: Cook & Stefanski 1994, JASA 89, 1314-1328.  Raises
+    ValueError unless there is one mean for each amount of noise.
+    """
+    first, *others = np.asarray(means, dtype=np.float64)
+    _, *weights = _extrapolation_weights()
+    # As differences, so that means that do not differ, those of a null, are extrapolated without rounding.
+    return np.asarray(first + sum(w * (other - first) for w, other in zip(weights, others, strict=True)))
+
+
+def extrapolated_interval(
+    value: float,
+    replicates: npt.ArrayLike,
+    centre: float,
+    *,
+    level: float,
+    within: tuple[float, float] = (-math.inf, math.inf),
+) -> Interval:
+    """The interval of a count of noisy scores over a threshold, or of a smooth function of such counts.
+
+    centre -+ z f sd(replicates), cut to ``within``, the values that the number can have, and widened where necessary
+    until it contains ``value``.  ``centre`` is the number at the :func:`extrapolated` mean counts; ``replicates`` are
+    its values in replicates of the counts that were moved to have these means, on which the spread of a ratio depends.
+
+    Why not the percentiles: in the tail of a distribution noise lifts more scores over a threshold than it drops below
+    it.  The value has this bias once, the mean of the replicates twice, and their difference is no estimate of it,
+    because the value is a step function of the scores and the mean is not: a correction by that difference (basic
+    interval, BC and BCa of Efron 1987, JASA 82, 171-185) adds more noise than it removes bias.  The extrapolation takes
+    both biases away at a price known beforehand: for scores of locally even density, with Gaussian noise, the variance
+    of (centre - truth) is f^2 times that of the replicates, f = 1.127 (:func:`_spread_factor`).
+
+    Coverage of the value without noise at a nominal 95 %: 1,000 draws a setting (400 for the second to fifth line), 100
+    blocks, correlations N(0.22, 0.16) with the standard errors of the mini suite and half as much again, thresholds 0.4
+    to 0.6, 2,048 or 512 neurons, four partners or one; from the worst to the best setting:
+
+    ==================  ==============  ==============  ==============
+    interval            share           difference      ratio
+    ==================  ==============  ==============  ==============
+    percentile          8 to 98 %       96 to 98 %      93 to 94 %
+    centred percentile  60 to 86 %      87 to 93 %      86 to 87 %
+    basic               79 to 86 %      71 to 85 %      73 to 76 %
+    value - bias        75 to 81 %      70 to 80 %      72 to 75 %
+    BC, BCa             31 to 91 %      71 to 87 %      74 to 76 %
+    this one            93.0 to 96.8 %  93.0 to 95.5 %  93.3 to 94.8 %
+    ==================  ==============  ==============  ==============
+
+    Its limits: with twice the standard errors of mini the parabola is no longer enough and 89 % are covered, where the
+    percentile interval covers 1 %; a difference of two differences between counts of about 20 is covered in 92.7 %.
+
+    Raises ValueError without replicates or with a NaN among them.  Infinite replicates give an infinite interval.
+    """
+    sample = _replicates(replicates, level)
+    if not (np.isfinite(sample).all() and math.isfinite(centre)):
+        return Interval(-math.inf, math.inf)
+    reach = _normal_quantile(level) * _spread_factor() * float((sample - sample[0]).std())
+    low, high = (min(max(end, within[0]), within[1]) for end in (centre - reach, centre + reach))
+    return _containing(value, low, high)
+
+
+@lru_cache(maxsize=1)
+def _extrapolation_weights() -> tuple[float, ...]:
+    """What each mean counts in the parabola at -1 (Lagrange): 35/9, -40/9, 14/9."""
+    return tuple(
+        math.prod((_NO_NOISE - other) / (noise - other) for other in NOISE if other != noise) for noise in NOISE
+    )
+
+
+@lru_cache(maxsize=1)
+def _spread_factor() -> float:
+    """By how much the standard deviation of (centre - truth) exceeds that of the replicates.
+
+    A score x standard errors above the threshold counts Phi(x / sqrt(noise)) in the mean of the replicates, g(x) with
+    the weights of the extrapolation.  Over scores of even density a truth given the scores has the variance integral of
+    Phi (1 - Phi) = 1/sqrt(pi), as the replicates have, and g misses its mean Phi by integral of (g - Phi)^2.  With g -
+    Phi = sum of a_j Phi(x / sqrt(n_j)), sum of a_j = 0, the latter is -(2 pi)^(-1/2) sum_jk a_j a_k sqrt(n_j + n_k).
+    """
+    first, *others = _extrapolation_weights()
+    terms = list(zip((first - 1, *others), NOISE, strict=True))
+    total = math.fsum(a * b * math.sqrt(m + n) for a, m in terms for b, n in terms)
+    return math.sqrt(1 - total / math.sqrt(2))
 
 
 def wilson(successes: int, n: int, *, level: float) -> Interval:
@@ -140,31 +230,6 @@ def jackknife(value: float, leave_one_out: Sequence[float], *, level: float) -> 
     return Interval(value - reach, value + reach)
 
 
-def holm(p_values: npt.ArrayLike) -> Floats:
-    """p values adjusted so that rejecting those below alpha keeps the family-wise error rate at alpha.
-
-    Step-down: the k-th smallest of m becomes max over j <= k of (m - j + 1) p_(j), at most 1 (Holm 1979, Scandinavian
-    Journal of Statistics 6, 65-70), whatever the dependence.  An empty family gives an empty array.  Raises ValueError
-    outside [0, 1].
-    """
-    values = _p_values(p_values)
-    order = np.argsort(values, kind="stable")
-    stepped = np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1))
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
-
-
-def benjamini_hochberg(p_values: npt.ArrayLike) -> Floats:
-    """p values adjusted so that rejecting those below q keeps the false discovery rate at q for independent tests.
-
-    Step-up: the k-th smallest of m becomes min over j >= k of m p_(j) / j (Benjamini & Hochberg 1995, JRSS B 57,
-    289-300), by scipy.  An empty family gives an empty array.  Raises ValueError outside [0, 1].
-    """
-    values = _p_values(p_values)
-    return np.asarray(stats.false_discovery_control(values, method="bh"), dtype=np.float64) if values.size else values
-
-
 def _replicates(replicates: npt.ArrayLike, level: float) -> Floats:
     sample = np.asarray(replicates, dtype=np.float64)
     if sample.ndim != 1 or sample.size == 0 or np.isnan(sample).any():
@@ -188,10 +253,3 @@ def _containing(value: float, low: float, high: float) -> Interval:
 
 def _square_and_add(a: float, b: float, phi: float) -> float:
     return math.sqrt(max(a**2 - 2 * phi * a * b + b**2, 0.0))
-
-
-def _p_values(p_values: npt.ArrayLike) -> Floats:
-    values = np.asarray(p_values, dtype=np.float64)
-    if values.ndim != 1 or not np.all((values >= 0) & (values <= 1)):
-        raise ValueError(f"p values are a row of numbers between 0 and 1; got {values.tolist()}")
-    return values

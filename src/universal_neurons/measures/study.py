@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from universal_neurons.errors import UserError
 from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pandas as pd
+
+    from universal_neurons.measures.ablation import AblationTable
 
 Null = Literal["untrained", "rotated", "permuted"]
 # The checkpoints of Nandan et al. 2025 v1, section 3: 25, 50 and 75 % of training.
@@ -37,6 +42,14 @@ class Study(Protocol):
     """The evidence of one suite; a table that nobody has computed raises ``ArtifactMissing``."""
 
     @property
+    def reference(self) -> str:
+        """The model whose neurons are looked at."""
+
+    @property
+    def untrained(self) -> HasStep | None:
+        """The checkpoint before the first training step, where the suite has it."""
+
+    @property
     def checkpoints(self) -> Sequence[Stage]:
         """The trained checkpoints in the order of training."""
 
@@ -52,6 +65,22 @@ class Study(Protocol):
     def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
         """The table of what training does not make alike: untrained models, rotated neurons, permuted tokens."""
 
+    def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
+        """What the reference loses by every set of neurons that the suite ablates.
+
+        At the untrained checkpoint the sets are those of the last: labels that mean nothing there.
+        """
+
+    @property
+    def variants(self) -> Sequence[str]:
+        """The other choices under which the reference was scored, each spelled ``choice:value``."""
+
+    def variant(self, name: str, *, partner: str, checkpoint: HasStep) -> UniversalityTable:
+        """The reference's neurons against one partner with one choice made otherwise; without candidates."""
+
+    def variant_settings(self, checkpoint: HasStep) -> pd.DataFrame:
+        """One row per variant: variant, tokens, draws."""
+
 
 def paper_checkpoints(study: Study) -> tuple[Stage, ...]:
     """The checkpoints at 25, 50 and 75 % of training; all trained ones where a suite lacks one of the three."""
@@ -64,3 +93,13 @@ def null_tables(study: Study, *, checkpoint: HasStep, kind: Null) -> ReferenceTa
     return ReferenceTables.of(
         [study.null(partner=partner, checkpoint=checkpoint, kind=kind) for partner in study.partners()]
     )
+
+
+def untrained_ablation(study: Study) -> AblationTable:
+    """The reference before training, its neurons labelled as they are at the end (the averaged definition only).
+
+    Raises UserError where the suite has no untrained checkpoint.
+    """
+    if study.untrained is None:
+        raise UserError("this suite has no untrained checkpoint, so its ablations have no untrained control")
+    return study.ablation(checkpoint=study.untrained)

@@ -4,14 +4,17 @@ A neuron of the reference is *universal* at threshold T when its excess correlat
 2024, equation 3; Nandan et al. 2025 v1, section 3).  A neuron without an excess, because it or the partner never
 varied, is counted in the details and left out of numerator and denominator; it is never a zero.
 
-Every share here is a function of the counts of universal neurons per layer (module counts), and its interval is the
-same function of the counts in replicates of the token blocks.  This module refuses to know where a table comes from: no
+Every share here is a function of the counts of universal neurons per layer (module counts), and its interval is made of
+the same function of the counts in replicates of the token blocks (intervals.extrapolated_interval): the value is that
+of the tokens at hand, the interval is about the share that infinitely many would give.  Noise lifts a share, so the
+value tends to lie in the upper part of its interval.  This module refuses to know where a table comes from: no
 files, no models, no published numbers.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
@@ -20,10 +23,12 @@ import pandas as pd
 from scipy import stats
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.counts import Integers, groups_of, panel_of, share_of
+from universal_neurons.measures.counts import Integers, Panel, groups_of, panel_of, share_of
 from universal_neurons.measures.intervals import (
+    NOISE,
     Floats,
     Interval,
+    extrapolated_interval,
     jackknife,
     mcnemar_p,
     newcombe_paired,
@@ -72,13 +77,13 @@ Statistic = Callable[[Floats, Floats], Floats]
 def universal_share(table: UniversalityTable, threshold: float) -> Measurement:
     """The share of neurons with excess above ``threshold``: #{i: excess_i > T} / #{i: excess_i defined}.
 
-    Interval: percentile of the block bootstrap over tokens.  n is the number of neurons with a defined excess.
+    Interval: block bootstrap over tokens, extrapolated to no noise.  n is the number of neurons with a defined excess.
 
     Details: ``half_a`` and ``half_b``, the share measured on each half of the tokens alone; ``draws_sd``, the standard
     deviation (ddof 1) over rotation draws d of the share with that single draw as the baseline,
     #{correlation - draws[d] > T}; ``undefined``, neurons left out; ``universal``, the count; ``bias``, the mean of the
     replicates minus the value: noise lifts more neurons over a threshold in the tail than it drops below it, in the
-    replicates about as much as in the value; read the interval with caution where it is not small against its width.
+    replicates about as much as in the value; ``extrapolated``, the share without noise, the centre of the interval.
 
     Missing where no neuron is defined.  Raises :class:`InfluenceMissing` where non-candidates exceed ``threshold``.
     """
@@ -104,8 +109,7 @@ def share_by_layer(tables: Tables, threshold: float, *, definition: Definition =
     """
     panel = panel_of([tables], threshold, definition)
     values = _layer_shares(panel.counts, panel.neurons)[0]
-    replicates = _layer_shares(panel.replicates, panel.neurons)[:, 0]
-    ends = [_ends(value, replicates[:, layer], panel.level) for layer, value in enumerate(values)]
+    ends = _layer_ends(panel, lambda counts, neurons: _layer_shares(counts, neurons)[..., 0, :], (0.0, 1.0))
     return pd.DataFrame(
         {
             "layer": np.arange(values.size),
@@ -127,7 +131,7 @@ def share_difference(
     of :func:`mcnemar_difference`; for several partners ``models_low``/``models_high``.  Raises ValueError unless both
     tables have the same reference, partners and neurons.
     """
-    measured = _measurement([earlier, later], threshold, _difference, definition)
+    measured = _measurement([earlier, later], threshold, _difference, definition, within=(-1.0, 1.0))
     if measured.is_missing or isinstance(earlier, ReferenceTables):
         return measured
     details = {**measured.details, **_mcnemar_details(earlier, later, threshold)}
@@ -160,7 +164,7 @@ def acceleration(
 
     Paired as :func:`share_difference`.  It means a change of speed only where the three checkpoints are equally spaced.
     """
-    return _measurement([first, second, third], threshold, _acceleration, definition)
+    return _measurement([first, second, third], threshold, _acceleration, definition, within=(-2.0, 2.0))
 
 
 def early_share_ratio(
@@ -168,9 +172,9 @@ def early_share_ratio(
 ) -> Measurement:
     """share(earlier) / share(later): how much of the later share is already there.
 
-    Missing where the later share is zero, or so near to it that the upper end of the interval is infinite.
+    Missing where the later share is zero, or so near to it that it is exactly zero in a replicate.
     """
-    return _measurement([earlier, later], threshold, _ratio, definition, unit="")
+    return _measurement([earlier, later], threshold, _ratio, definition, within=(0.0, math.inf), unit="")
 
 
 def growth_by_layer(
@@ -180,8 +184,7 @@ def growth_by_layer(
     panel = panel_of([earlier, later], threshold, definition)
     shares = _layer_shares(panel.counts, panel.neurons)
     values = _growth(panel.counts, panel.neurons)
-    replicates = _growth(panel.replicates, panel.neurons)
-    ends = [_ends(value, replicates[:, layer], panel.level) for layer, value in enumerate(values)]
+    ends = _layer_ends(panel, _growth, (-1.0, 1.0))
     return pd.DataFrame(
         {
             "layer": np.arange(values.size),
@@ -212,7 +215,7 @@ def depth_contrast(earlier: Tables, later: Tables, threshold: float) -> Measurem
     changes = _changes(earlier, later, threshold)
     replicates = _contrast_over_neurons(changes, panel.layer, earlier)
     low, high = percentile_interval(value, replicates, level=panel.level)
-    over_tokens = percentile_interval(value, _contrast(panel.replicates, panel.neurons), level=panel.level)
+    over_tokens = _token_interval(panel, _contrast, (-2.0, 2.0))
     details = {
         "tokens_low": over_tokens.low,
         "tokens_high": over_tokens.high,
@@ -226,8 +229,9 @@ def depth_contrast(earlier: Tables, later: Tables, threshold: float) -> Measurem
 def depth_rank_correlation(earlier: Tables, later: Tables, threshold: float) -> Measurement:
     """Spearman's rank correlation of layer and growth of its share, ties ranked by their mean.
 
-    Interval: percentile of the block bootstrap.  A replicate in which no layer differs from another has no order and
-    counts as 0; missing where that holds for the value.  n is the number of layers, and few layers give few values.
+    Interval: percentile of the block bootstrap, because ranks are no smooth function of counts.  A replicate in which
+    no layer differs from another has no order and counts as 0; missing where that holds for the value.  n is the number
+    of layers, and few layers give few values.
     """
     panel = panel_of([earlier, later], threshold, Definition.PAIR)
     value = float(_rank_correlation(panel.counts, panel.neurons))
@@ -325,7 +329,7 @@ def _share_measurement(tables: Tables, threshold: float, definition: Definition)
         "half_a": share_of(tables, threshold, definition, column="excess_half_a"),
         "half_b": share_of(tables, threshold, definition, column="excess_half_b"),
     }
-    measured = _measurement([tables], threshold, _first_share, definition, details=details)
+    measured = _measurement([tables], threshold, _first_share, definition, within=(0.0, 1.0), details=details)
     if measured.is_missing:
         return measured
     # Under PAIR with several partners the count is a mean over partners, as in the counts beside table 1.
@@ -350,23 +354,57 @@ def _measurement(
     statistic: Statistic,
     definition: Definition,
     *,
+    within: tuple[float, float],
     unit: str = SHARE,
     details: Mapping[str, float] | None = None,
 ) -> Measurement:
-    """``statistic`` of the counts at ``checkpoints`` with its interval over token blocks and its details."""
+    """``statistic`` of the counts at ``checkpoints`` with its interval over token blocks and its details.
+
+    ``within`` are the least and the largest value that the statistic can have.
+    """
     _check_partners(checkpoints)
     panel = panel_of(checkpoints, threshold, definition)
     value = float(statistic(panel.counts, panel.neurons))
     if not np.isfinite(value):
         return Measurement.missing(n=panel.n, over=Over.TOKEN_BLOCKS, unit=unit)
-    replicates = statistic(panel.replicates, panel.neurons)
-    low, high = percentile_interval(value, replicates, level=panel.level)
+    low, high = _token_interval(panel, statistic, within)
     if not np.isfinite([low, high]).all():
         return Measurement.missing(n=panel.n, over=Over.TOKEN_BLOCKS, unit=unit)
     found = {**(details or {}), "draws_sd": _sd(statistic(panel.draws, panel.neurons))}
-    found |= {"undefined": float(panel.layer.size - panel.n), "bias": float(np.mean(replicates)) - value}
+    bias = float(statistic(panel.noisy[NOISE.index(1.0)], panel.neurons)) - value
+    centre = float(statistic(panel.extrapolated, panel.neurons))
+    found |= {"undefined": float(panel.layer.size - panel.n)}
+    found |= {"bias": bias, "extrapolated": centre}
     found |= _models_interval(checkpoints, threshold, statistic, definition, value, panel.level)
     return Measurement(value, low, high, panel.n, Over.TOKEN_BLOCKS, panel.level, unit, found)
+
+
+def _token_interval(panel: Panel, statistic: Statistic, within: tuple[float, float]) -> Interval:
+    """Infinite where a replicate is: a number that may not exist has no interval, wherever its replicates are moved."""
+    if not np.isfinite(statistic(panel.replicates, panel.neurons)).all():
+        return Interval(-math.inf, math.inf)
+    return extrapolated_interval(
+        float(statistic(panel.counts, panel.neurons)),
+        statistic(panel.moved, panel.neurons),
+        float(statistic(panel.extrapolated, panel.neurons)),
+        level=panel.level,
+        within=within,
+    )
+
+
+def _layer_ends(panel: Panel, statistic: Statistic, within: tuple[float, float]) -> list[Interval]:
+    """The interval of each layer for a ``statistic`` with a last axis of layers; NaN where a layer has no value."""
+    values, replicates, centres = (
+        statistic(counts, panel.neurons) for counts in (panel.counts, panel.moved, panel.extrapolated)
+    )
+    return [
+        Interval(np.nan, np.nan)
+        if np.isnan(value)
+        else extrapolated_interval(
+            float(value), replicates[:, layer], float(centres[layer]), level=panel.level, within=within
+        )
+        for layer, value in enumerate(values)
+    ]
 
 
 def _check_partners(checkpoints: Sequence[Tables]) -> None:
@@ -480,9 +518,12 @@ def _acceleration(counts: Floats, neurons: Floats) -> Floats:
 
 
 def _ratio(counts: Floats, neurons: Floats) -> Floats:
-    """The first share over the second; infinite where the second is zero, so that such a replicate is not lost."""
-    shares = _shares(counts, neurons)
-    return np.nan_to_num(_ratio_or_nan(shares[..., 0], shares[..., 1]), nan=np.inf)
+    """The first share over the second; infinite where the second is zero, so that such a replicate is not lost.
+
+    A count may be moved below zero, and no share is: it counts as zero.
+    """
+    first, second = np.moveaxis(np.maximum(_shares(counts, neurons), 0.0), -1, 0)
+    return np.nan_to_num(_ratio_or_nan(first, second), nan=np.inf)
 
 
 def _growth(counts: Floats, neurons: Floats) -> Floats:
@@ -541,10 +582,6 @@ def _ratio_or_nan(numerator: Floats, denominator: Floats) -> Floats:
     numerator, denominator = np.broadcast_arrays(numerator, denominator)
     undefined = np.full(numerator.shape, np.nan)
     return np.asarray(np.divide(numerator, denominator, out=undefined, where=denominator != 0))
-
-
-def _ends(value: float, replicates: Floats, level: float) -> Interval:
-    return Interval(np.nan, np.nan) if np.isnan(value) else percentile_interval(value, replicates, level=level)
 
 
 def _sd(values: Floats) -> float:

@@ -1,6 +1,8 @@
 """All stages of a suite, in the order in which data flows.
 
     tokens -> universality (one pass over the tokens per checkpoint, all pairs) -> candidates (a second, cheap pass)
+           -> ablation (of the universal neurons and of what they are compared with, on rows of its own)
+           -> variants (other masks, paddings, rotations: the suite's reference only)
 
 Nothing is computed that the store already holds: every table is committed when it is done, and a killed run goes on
 with what is missing.
@@ -10,15 +12,18 @@ from __future__ import annotations
 
 import shutil
 
+from universal_neurons.pipeline.ablation import write_ablations
 from universal_neurons.pipeline.candidates import write_candidates
 from universal_neurons.pipeline.models import LoadedModels
-from universal_neurons.pipeline.tokens import token_set
+from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.pipeline.universality import accumulated_moments, write_tables
+from universal_neurons.pipeline.variants import compute_variants
 from universal_neurons.workspace import (
     Workspace,
     candidates_key,
     corpus_key,
     draws_key,
+    evaluation_key,
     null_keys,
     suite_keys,
     table_keys,
@@ -28,14 +33,20 @@ from universal_neurons.workspace import (
 def compute(work: Workspace) -> int:
     """Compute every artifact that the suite still lacks; returns how many of ``suite_keys`` that were.
 
-    The tokens are not sampled where all evidence is there: only their identity is needed then.
+    The tokens are not sampled where all evidence is there: only their identity is needed then.  Ablations come last:
+    the neurons ablated in untrained models are those of the last checkpoint.
     """
     sampled = not work.store.has(corpus_key(work, "corpus"))
     if sampled:
         token_set(work)
     absent = sum(not work.store.has(key) for key in suite_keys(work))
+    if not work.store.has(evaluation_key(work, "evaluation")):
+        evaluation_tokens(work)
     for step in work.steps:
         compute_step(work, step)
+        compute_variants(work, step)
+    for step in work.steps:
+        write_ablations(work, step)
     return absent + sampled
 
 

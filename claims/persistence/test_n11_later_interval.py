@@ -1,0 +1,67 @@
+"""N11: universal neurons are more persistent over the later interval than over the earlier, in every model.
+
+Rule (catalogue, N11): P(50 -> 75 %) - P(25 -> 50 %) > 0 for each pair. A rule of direction, the same on every suite;
+every pair is an item, and all must hold. "Every model" of figure 3 is read as every partner of the reference (A11).
+The interval is over neurons and knows that the two rates share them.
+"""
+
+from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
+from universal_neurons.measures.persistence import persistence_gain, shuffled_neurons, smallest, typical
+from universal_neurons.measures.study import Study, paper_checkpoints
+
+
+@claim(
+    "N11",
+    "More universal neurons stay so from 50 to 75 % of training than from 25 to 50 %, in every pair.",
+    source="Nandan et al. 2025 v1, appendix A.1 and figure 3",
+    expect=GreaterThan(0.0),
+    family="persistence",
+    correction="holm",
+    axes={"threshold": (0.5,)},
+)
+def test_the_later_interval_is_more_persistent(study: Study, partner: str, threshold: float) -> Measurement:
+    first, second, third = (
+        study.universality(partner=partner, checkpoint=stage) for stage in paper_checkpoints(study)[:3]
+    )
+    return persistence_gain(first, second, third, threshold)
+
+
+@control(of=test_the_later_interval_is_more_persistent)
+def test_a_growing_share_alone_does_not_stabilise(study: Study, partner: str, threshold: float) -> Measurement:
+    """The labels in the middle are shuffled; fails if a share that grows looks like persistence that grows."""
+    first, second, third = (
+        study.universality(partner=partner, checkpoint=stage) for stage in paper_checkpoints(study)[:3]
+    )
+    return typical(
+        lambda seed: persistence_gain(first, shuffled_neurons(second, seed=seed), third, threshold, resampled=False)
+    )
+
+
+@control(of=test_the_later_interval_is_more_persistent)
+def test_untrained_models_do_not_stabilise(study: Study, partner: str, threshold: float) -> Measurement:
+    """The same models three times; fails if a difference of exactly 0 counts as above it."""
+    first, second, third = (
+        study.null(partner=partner, checkpoint=stage, kind="untrained") for stage in paper_checkpoints(study)[:3]
+    )
+    return persistence_gain(first, second, third, threshold)
+
+
+@reading(of=test_the_later_interval_is_more_persistent, ambiguity="A10", says="all pairs pooled")
+def test_of_all_pairs_together_the_later_interval(study: Study, threshold: float) -> Measurement:
+    first, second, third = (study.reference_tables(checkpoint=stage) for stage in paper_checkpoints(study)[:3])
+    return persistence_gain(first, second, third, threshold)
+
+
+@reading(
+    of=test_the_later_interval_is_more_persistent,
+    ambiguity="A11",
+    says="the models are the five references, each with its pairs pooled",
+)
+def test_of_every_reference_the_later_interval(study: Study, threshold: float) -> Measurement:
+    stages = paper_checkpoints(study)[:3]
+    own = study.reference_tables(checkpoint=stages[0])
+    found = []
+    for reference in (own.reference, *own.partners):
+        first, second, third = (study.reference_tables(checkpoint=stage, reference=reference) for stage in stages)
+        found.append(persistence_gain(first, second, third, threshold))
+    return smallest(found)

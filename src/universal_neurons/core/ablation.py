@@ -1,0 +1,421 @@
+# ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
+"""What becomes of a model's predictions when sets of its MLP neurons are ablated.
+
+This module decides what an ablation replaces and how its effect is measured.  It refuses to know which neurons are
+worth ablating, and which tokens are held out.
+
+Work is shared, not repeated.  One clean pass over a batch serves every set: what lies below the first ablated layer l
+is the same with and without the ablation, and so is everything in block l but the MLP's output, which is linear in the
+activations,
+
+    resid_post' = resid_post - (v - v')[S] W_out[S].
+
+Only blocks l+1 and up run again.  The bridge cannot do that (its ``start_at_layer`` still executes the blocks below),
+so they run as the transformers modules that it wraps, in a shallow copy without hooks that shares their weights.
+
+The products are as many as a forward pass of the upper blocks has: batches of 4 to 48 rows of 128 tokens take the same
+time per token on a CPU, so several ablations in one batch would save nothing and need more memory.
+
+Source: zero ablation at ``hook_post`` as in Gurnee et al. (2024).
+"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Literal, assert_never
+
+import torch
+from jaxtyping import Float, Float64, Int, Int64
+from torch import Tensor, nn
+from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
+
+from universal_neurons.core.activations import layer_widths, mlp_activations, row_blocks
+from universal_neurons.core.matmul import matmul_precision
+from universal_neurons.core.moments import column_means, layer_slices
+
+Mode = Literal["zero", "mean", "resample"]
+
+TILE_PREDICTIONS = 256
+AGREEMENT = 1e-3
+
+
+class UnsuitableAttentionError(ValueError):
+    """The model's attention is not sdpa: a block that is run on its own under eager attention sees the future."""
+
+
+class NonFiniteEffectError(ValueError):
+    """A clean or ablated model gave logits that are infinite or not a number; no effect can be computed from them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ablation:
+    """A set of neurons to be ablated together, and what takes the place of their activations.
+
+    ``neurons``: numbers over the whole model, layer by layer, in any order; empty ablates nothing.  ``mode``: "zero";
+    "mean", the neuron's mean over all positions of the evaluation rows of the clean model; "resample", the neuron's
+    clean value at another (row, position) of the same batch.
+
+    Raises ValueError if a neuron is named twice.
+    """
+
+    neurons: Int64[Tensor, " neuron"]
+    mode: Mode = "zero"
+
+    def __post_init__(self) -> None:
+        ordered = self.neurons.sort().values
+        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+        if len(repeated):
+            raise ValueError(f"an ablated set names neuron {int(repeated[0])} twice")
+
+
+@dataclass(frozen=True, eq=False)
+class AblationEffects:
+    """Effects of several ablations on the same predictions, per block of rows, in nats per prediction.
+
+    ``kl``: mean of KL(P || Q) over the whole vocabulary, P the clean and Q the ablated model.  ``loss_increase``: mean
+    of log P(y) - log Q(y) at the true next token y, so ``clean_loss + loss_increase`` is the ablated cross-entropy.
+    ``predictions``: how many each block has; position t of a row predicts position t + 1, the last one nothing.
+    Blocks are :func:`~universal_neurons.core.activations.row_blocks`; the mean over all predictions is the mean over
+    blocks weighted by ``predictions``.
+    """
+
+    kl: Float64[Tensor, "ablation block"]
+    loss_increase: Float64[Tensor, "ablation block"]
+    clean_loss: Float64[Tensor, " block"]
+    predictions: Int64[Tensor, " block"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Bare:
+    """The transformers modules behind a bridge, without its wrappers and hooks; the weights are shared."""
+
+    model: nn.Module
+    blocks: tuple[nn.Module, ...]
+    down: tuple[nn.Module, ...]
+    norm: nn.Module
+    unembed: nn.Module
+
+    @classmethod
+    def of(cls, bridge: TransformerBridge) -> "_Bare":
+        """Raises :class:`UnsuitableAttentionError` unless attention is sdpa."""
+        source: Any = bridge.original_model
+        attention = getattr(source.config, "_attn_implementation", None)
+        if attention != "sdpa":
+            raise UnsuitableAttentionError(f"attention is {attention!r}; expected 'sdpa'")
+        twins: dict[int, nn.Module] = {}
+        model = _unwrapped(source, twins)
+        blocks: list[Any] = list(bridge.blocks)
+        return cls(
+            model.eval(),
+            tuple(_unwrapped(block, twins) for block in blocks),
+            tuple(_unwrapped(block.mlp.out, twins) for block in blocks),
+            _unwrapped(bridge.ln_final, twins),
+            _unwrapped(bridge.unembed, twins),
+        )
+
+    def output_weights(self, layer: int) -> Float[Tensor, "neuron width"]:
+        """W_out of a layer, one row per neuron."""
+        return _output_weights(self.down[layer])
+
+
+def _unwrapped(module: nn.Module, twins: dict[int, nn.Module]) -> nn.Module:
+    # A copy without bridges and hooks that shares all tensors; ``twins`` finds it by the id of the original.  Only in a
+    # copy can hooks be set and the activation function be replaced without a trace in the caller's model.
+    while isinstance(module, GeneralizedComponent):
+        inner: Any = module.original_component
+        module = inner
+    if id(module) not in twins:
+        twins[id(module)] = _twin(module, twins)
+    return twins[id(module)]
+
+
+def _twin(module: nn.Module, twins: dict[int, nn.Module]) -> nn.Module:
+    if type(module).__name__ == "NewGELUActivation":
+        # The same formula in one kernel instead of eight.
+        return nn.GELU(approximate="tanh")
+    twin = copy.copy(module)
+    twin._forward_hooks = OrderedDict()
+    twin._forward_pre_hooks = OrderedDict()
+    twin._modules = {name: None if m is None else _unwrapped(m, twins) for name, m in module._modules.items()}
+    return twin
+
+
+def _output_weights(down: Any) -> Float[Tensor, "neuron width"]:
+    # torch's Linear keeps its matrix transposed, transformers' Conv1D does not.
+    weight: Tensor = down.weight.T if isinstance(down, nn.Linear) else down.weight
+    return weight
+
+
+@dataclass(frozen=True, eq=False)
+class _Clean:
+    """The clean pass over one batch, and what of an ablation's effect does not depend on the ablated set.
+
+    ``residual`` and ``arguments`` (what else a block is called with, its attention mask among it) are per layer, and so
+    are ``activations``, neuron by neuron, so that the activations of a set are a copy of rows.  The others are of the
+    predicting positions only: ``final`` leaves the last layer norm; ``expected`` is the mean of the unembedding under
+    the ``probabilities``, ``target`` the unembedding of the true next token; ``loss`` is the clean one.  ``source`` is
+    where resampled activations come from.
+    """
+
+    residual: list[Float[Tensor, "row position width"]]
+    activations: list[Float[Tensor, "neuron token"]]
+    arguments: list[tuple[tuple[Any, ...], dict[str, Any]]]
+    final: Float[Tensor, "prediction width"]
+    probabilities: Float[Tensor, "prediction vocab"]
+    expected: Float[Tensor, "prediction width"]
+    target: Float[Tensor, "prediction width"]
+    loss: Float[Tensor, "row position"]
+    source: Int64[Tensor, " token"]
+
+
+class _Engine:
+    """A model that runs clean once per batch, and then ablated from the first ablated layer upwards."""
+
+    def __init__(self, bridge: TransformerBridge) -> None:
+        self.bare = _Bare.of(bridge)
+        self.layers = layer_slices(layer_widths(bridge))
+        self.means = torch.zeros(self.layers[-1].stop, dtype=torch.float64)
+        head: Any = self.bare.unembed
+        # What all logits of a token share changes no probability; without it no exponential overflows because of it.
+        self.unembedding: Tensor = (head.weight - head.weight.mean(0)).float()
+
+    def check_against(self, bridge: TransformerBridge, rows: Int64[Tensor, "row position"]) -> None:
+        """Raises ValueError if the bridge predicts something else than the bare model: hooks, or processed weights."""
+        bare = self.bare.model(rows, use_cache=False).logits.log_softmax(-1)
+        difference = float((bridge(rows).log_softmax(-1) - bare).abs().max())
+        if not difference <= AGREEMENT:
+            raise ValueError(
+                f"the bridge's log-probabilities differ by {difference:.2g} from those of the model that it wraps; "
+                f"expected at most {AGREEMENT}: ablate a bridge with raw weights and without hooks"
+            )
+
+    def clean(self, rows: Int64[Tensor, "row position"], *, seed: int) -> _Clean:
+        """The clean pass over a batch; ``seed`` draws where resampled activations come from."""
+        residual: list[Tensor] = []
+        activations: list[Tensor] = []
+        arguments: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        final: list[Tensor] = []
+        with ExitStack() as hooks:
+            for block, down in zip(self.bare.blocks, self.bare.down, strict=True):
+                keep = block.register_forward_pre_hook(
+                    lambda _, args, kwargs: arguments.append((args[1:], kwargs)), with_kwargs=True
+                )
+                hooks.callback(keep.remove)
+                hooks.callback(block.register_forward_hook(lambda *call: residual.append(_hidden(call[2]))).remove)
+                hooks.callback(down.register_forward_pre_hook(lambda *call: activations.append(call[1][0])).remove)
+            hooks.callback(self.bare.norm.register_forward_hook(lambda *call: final.append(call[2])).remove)
+            logits: Tensor = self.bare.model(rows, use_cache=False).logits
+        log_probabilities = logits[:, :-1].float().log_softmax(-1)
+        probabilities = log_probabilities.exp().flatten(0, 1)
+        return _Clean(
+            residual=residual,
+            activations=[values.flatten(0, 1).T.contiguous() for values in activations],
+            arguments=arguments,
+            final=final[0][:, :-1].flatten(0, 1),
+            probabilities=probabilities,
+            expected=probabilities @ self.unembedding,
+            target=self.unembedding[rows[:, 1:].flatten()],
+            loss=-log_probabilities.gather(-1, rows[:, 1:, None])[..., 0],
+            source=_other_tokens(rows.numel(), seed=seed).to(rows.device),
+        )
+
+    def change(self, clean: _Clean, ablation: Ablation) -> Float[Tensor, "prediction width"]:
+        """What the ablation adds to the output of the last layer norm, at the predicting positions."""
+        chosen = self._by_layer(ablation)
+        first = min(chosen)
+        removed = clean.activations[first][chosen[first]]
+        replacement = self._replacement(clean, ablation.mode, first, chosen[first])
+        if replacement is not None:
+            removed = removed - replacement
+        residual = clean.residual[first]
+        flat = torch.addmm(residual.flatten(0, 1), removed.T, self.bare.output_weights(first)[chosen[first]], alpha=-1)
+        hidden = flat.view_as(residual)
+        with ExitStack() as hooks:
+            for layer in chosen.keys() - {first}:
+                edit = self._edit(clean, ablation.mode, layer, chosen[layer])
+                hooks.callback(self.bare.down[layer].register_forward_pre_hook(edit).remove)
+            for layer in range(first + 1, len(self.layers)):
+                args, kwargs = clean.arguments[layer]
+                hidden = _hidden(self.bare.blocks[layer](hidden, *args, **kwargs))
+        final: Tensor = self.bare.norm(hidden)[:, :-1].flatten(0, 1)
+        return final - clean.final
+
+    def _by_layer(self, ablation: Ablation) -> dict[int, Int64[Tensor, " neuron"]]:
+        # The ablated neurons of every layer that has some, numbered within it.
+        neurons = ablation.neurons.sort().values
+        parts = {i: neurons[(s.start <= neurons) & (neurons < s.stop)] - s.start for i, s in enumerate(self.layers)}
+        return {layer: part for layer, part in parts.items() if len(part)}
+
+    def _replacement(
+        self, clean: _Clean, mode: Mode, layer: int, chosen: Int64[Tensor, " neuron"]
+    ) -> Float[Tensor, "neuron _"] | None:
+        # What takes the place of the chosen activations of a layer, neuron by neuron; None for zeros.
+        match mode:
+            case "zero":
+                return None
+            case "mean":
+                means = self.means[self.layers[layer]][chosen]
+                return means[:, None].to(clean.activations[layer].dtype)
+            case "resample":
+                return clean.activations[layer][chosen][:, clean.source]
+            case _:
+                assert_never(mode)
+
+    def _edit(self, clean: _Clean, mode: Mode, layer: int, chosen: Int64[Tensor, " neuron"]) -> Callable[..., Any]:
+        # A hook that ablates the chosen neurons at the input of the layer's output matrix.
+        keep = clean.activations[layer].new_ones(len(clean.activations[layer]))
+        keep[chosen] = 0
+        replacement = self._replacement(clean, mode, layer, chosen)
+        if replacement is None:
+            # In place: nothing else reads the activations, and a second copy of them costs ten times the product.
+            return lambda _, inputs: (inputs[0].mul_(keep),)
+        fill = keep.new_zeros(replacement.shape[1], len(keep))
+        fill[:, chosen] = replacement.T
+        return lambda _, inputs: (torch.addcmul(fill, inputs[0].flatten(0, 1), keep).view_as(inputs[0]),)
+
+    def effects(
+        self, clean: _Clean, change: Float[Tensor, "prediction width"]
+    ) -> tuple[Float[Tensor, " prediction"], Float[Tensor, " prediction"]]:
+        """KL(P || Q) and log P(y) - log Q(y) of every prediction, from the change d = change W_U^T of the logits alone:
+
+            m = sum_v P_v d_v,    KL = log sum_v P_v exp(d_v - m),    log P(y) - log Q(y) = KL + m - d_y.
+
+        The sum is at least 1 by Jensen's inequality and is taken as 1 + sum_v P_v expm1(d_v - m), so that a small
+        effect is not the difference of two large numbers and no change is exactly 0.  m and d_y need no pass over the
+        vocabulary: they are products of the change with vectors that all ablations share.
+        """
+        mean = (change * clean.expected).sum(-1)
+        tiles = (slice(start, start + TILE_PREDICTIONS) for start in range(0, len(change), TILE_PREDICTIONS))
+        divergence = torch.cat([self._divergence(clean, change, mean, tile) for tile in tiles])
+        return divergence, divergence + mean - (change * clean.target).sum(-1)
+
+    def sums(self, clean: _Clean, ablation: Ablation) -> Float64[Tensor, "2 row"]:
+        """The two effects of an ablation, summed over the predictions of every row."""
+        if not len(ablation.neurons):
+            return torch.zeros(2, len(clean.loss), dtype=torch.float64)
+        effects = torch.stack(self.effects(clean, self.change(clean, ablation)))
+        return effects.double().view(2, *clean.loss.shape).sum(-1)
+
+    def _divergence(self, clean: _Clean, change: Tensor, mean: Tensor, tile: slice) -> Float[Tensor, " prediction"]:
+        centred = (change[tile] @ self.unembedding.T).sub_(mean[tile, None])
+        divergence: Tensor = torch.linalg.vecdot(clean.probabilities[tile], torch.expm1(centred)).log1p_()
+        if bool(divergence.isfinite().all()):
+            return divergence
+        # An exponential overflowed: a logit rose by more than 88 against the mean.
+        clean_logits = clean.final[tile] @ self.unembedding.T
+        divergence = (clean_logits.log_softmax(-1) + centred).logsumexp(-1)
+        if not bool(divergence.isfinite().all()):
+            raise NonFiniteEffectError("the logits of the clean or of an ablated model are infinite or not a number")
+        return divergence
+
+
+def _hidden(output: Any) -> Tensor:
+    # transformers' blocks return the residual stream alone or first in a tuple, depending on the architecture.
+    hidden: Tensor = output[0] if isinstance(output, tuple) else output
+    return hidden
+
+
+def _other_tokens(tokens: int, *, seed: int) -> Int64[Tensor, " token"]:
+    # For each token one of the others, all equally likely.
+    distance = torch.randint(1, tokens, (tokens,), generator=torch.Generator().manual_seed(seed))
+    return (torch.arange(tokens) + distance) % tokens
+
+
+@torch.no_grad()
+def ablation_effects(
+    bridge: TransformerBridge,
+    rows: Int[Tensor, "row position"],
+    ablations: Sequence[Ablation],
+    *,
+    blocks: int,
+    batch_rows: int,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> AblationEffects:
+    """The effect of each ablation on the predictions of ``rows``, per block of rows; see :class:`AblationEffects`.
+
+    Every position t < last of a row predicts the token at t + 1, all of them count.  KL is not clipped at 0; see
+    :meth:`_Engine.effects` for why it is not negative beyond rounding (1e-6 nats per prediction in float32).
+    Sums over predictions are float64.  An empty set has an effect of exactly 0.
+
+    A batch of ``batch_rows`` rows is run clean once and then once per ablation, so memory is that of one pass over it
+    and of its activations, however many ablations there are.  The results for "zero" and "mean" do not depend on
+    ``batch_rows`` beyond rounding.  "resample" draws, by ``seed`` and the number of the batch's first row, one other
+    (row, position) of the batch for each of its tokens: all ablated neurons take their values from there together, in
+    all layers and all sets, so that what is lost is the token and not how neurons go together, and sets are compared on
+    equal draws.  ``progress`` is told how many rows were finished, ``len(ablations) * len(rows)`` in all.
+
+    Raises :class:`UnsuitableAttentionError` unless the model's attention is sdpa, :class:`NonFiniteEffectError` if a
+    logit is not finite, and ValueError if a neuron does not exist, if rows have fewer than two positions or cannot be
+    cut into ``blocks``, if a batch has no rows, or if the bridge computes something else than the model that it wraps.
+    """
+    _check(rows, ablations, neurons=sum(layer_widths(bridge)), batch_rows=batch_rows)
+    device = next(bridge.parameters()).device
+    tokens = rows.to(device, torch.int64)
+    block = row_blocks(torch.arange(len(rows)), rows=len(rows), blocks=blocks)
+    placed = [Ablation(a.neurons.to(device), a.mode) for a in ablations]
+    sums = torch.zeros(2, len(ablations), len(rows), dtype=torch.float64)
+    loss = torch.zeros(len(rows), dtype=torch.float64)
+    # The faster kernels are none here: they slow attention down by more than they win, and round on other machines.
+    with matmul_precision("highest"):
+        engine = _Engine(bridge)
+        engine.check_against(bridge, tokens[:1])
+        if any(ablation.mode == "mean" for ablation in ablations):
+            engine.means = _mean_activations(bridge, tokens, batch_rows=batch_rows, absolute=False).to(device)
+        for start in range(0, len(rows), batch_rows):
+            part = slice(start, min(start + batch_rows, len(rows)))
+            clean = engine.clean(tokens[part], seed=seed + start)
+            loss[part] = clean.loss.double().sum(1).cpu()
+            for number, ablation in enumerate(placed):
+                sums[:, number, part] = engine.sums(clean, ablation).cpu()
+                if progress is not None:
+                    progress(part.stop - part.start)
+    predictions = torch.bincount(block, minlength=blocks) * (rows.shape[1] - 1)
+    kl, loss_increase = (_block_means(of_rows, block, predictions) for of_rows in sums)
+    return AblationEffects(kl, loss_increase, _block_means(loss, block, predictions), predictions)
+
+
+@torch.no_grad()
+def activation_norms(
+    bridge: TransformerBridge, rows: Int[Tensor, "row position"], *, batch_rows: int = 32
+) -> Float64[Tensor, " neuron"]:
+    """How much each neuron writes to the residual stream, which is what its zero ablation takes away:
+
+        mean over all positions of ``rows`` of |v| times ||w_out||_2,
+
+    neurons layer by layer.  0 for a neuron whose activations or output weights are 0.
+    """
+    total = _mean_activations(bridge, rows, batch_rows=batch_rows, absolute=True)
+    downs: list[Any] = [block.mlp.out.original_component for block in bridge.blocks]
+    norms = [torch.linalg.vector_norm(_output_weights(down).double(), dim=1) for down in downs]
+    return total * torch.cat(norms).cpu()
+
+
+def _mean_activations(
+    bridge: TransformerBridge, rows: Int[Tensor, "row position"], *, batch_rows: int, absolute: bool
+) -> Float64[Tensor, " neuron"]:
+    device = next(bridge.parameters()).device
+    total = torch.zeros(sum(layer_widths(bridge)), dtype=torch.float64)
+    for start in range(0, len(rows), batch_rows):
+        values = mlp_activations(bridge, rows[start : start + batch_rows].to(device, torch.int64)).flatten(0, 1)
+        total += column_means(values.abs() if absolute else values).cpu() * len(values)
+    return total / rows.numel()
+
+
+def _check(rows: Tensor, ablations: Sequence[Ablation], *, neurons: int, batch_rows: int) -> None:
+    if rows.shape[1] < 2 or batch_rows < 1:
+        raise ValueError(f"rows of {rows.shape[1]} positions in batches of {batch_rows} rows: nothing is predicted")
+    for number, ablation in enumerate(ablations):
+        outside = ablation.neurons[(ablation.neurons < 0) | (ablation.neurons >= neurons)]
+        if len(outside):
+            raise ValueError(f"ablation {number} names neuron {int(outside[0])}; the model has {neurons}")
+
+
+def _block_means(
+    of_rows: Float64[Tensor, "*ablation row"], block: Int64[Tensor, " row"], predictions: Int64[Tensor, " block"]
+) -> Float64[Tensor, "*ablation block"]:
+    sums = of_rows.new_zeros(*of_rows.shape[:-1], len(predictions)).index_add_(-1, block, of_rows)
+    return sums / predictions

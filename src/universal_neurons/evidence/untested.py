@@ -1,0 +1,87 @@
+"""The statements of the papers that are not judged, and why: what a reader would otherwise take for an oversight.
+
+They stand in ``claims/untested.toml``.  This module decides what such an entry must say.  It refuses to know which
+statements the papers make.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from universal_neurons.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Kind = Literal["interpretive", "untestable"]
+_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+class UntestedError(UserError):
+    """A list of untested statements that cannot be read; the message names file, entry and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untested:
+    """A statement of a paper in our words, with its source, why no test judges it, and the claims nearest to it.
+
+    ``interpretive`` statements say what results mean, so claims bear on them without deciding them; of ``untestable``
+    ones no measurement of a model would decide anything.
+    """
+
+    id: str
+    statement: str
+    source: str
+    kind: Kind
+    reason: str
+    see: tuple[str, ...]
+
+
+def read_untested(path: Path) -> tuple[Untested, ...]:
+    """The entries of the file at ``path``, in its order.
+
+    Raises :class:`UntestedError` if the file is missing or no TOML, holds anything but tables ``untested``, or an entry
+    lacks a field, has one too many, has an empty text, an unknown kind, an id that is no plain word or comes twice, or
+    points to itself.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UntestedError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UntestedError(f"{path}: not a TOML file ({error})") from error
+    entries = raw.get("untested")
+    if raw.keys() != {"untested"} or not isinstance(entries, list):
+        raise UntestedError(f"{path}: expected tables [[untested]] and nothing else, got {', '.join(raw) or 'nothing'}")
+    read = tuple(_entry(f"{path}: entry {number}", entry) for number, entry in enumerate(entries, start=1))
+    for number, entry in enumerate(read):
+        if entry.id in (other.id for other in read[:number]):
+            raise UntestedError(f"{path}: {entry.id} is listed twice")
+    return read
+
+
+def _entry(where: str, raw: object) -> Untested:
+    names = tuple(field.name for field in fields(Untested))
+    if not isinstance(raw, dict) or raw.keys() != set(names):
+        got = ", ".join(raw) if isinstance(raw, dict) else repr(raw)
+        raise UntestedError(f"{where}: expected {', '.join(names)}; got {got}")
+    where = f"{where} ({raw['id']})"
+    for name in ("id", "statement", "source", "reason"):
+        if not isinstance(raw[name], str) or not raw[name].strip():
+            raise UntestedError(f"{where}: {name} must be a text, got {raw[name]!r}")
+    if raw["kind"] not in get_args(Kind):
+        raise UntestedError(f"{where}: kind is {raw['kind']!r}, expected {' or '.join(get_args(Kind))}")
+    return Untested(raw["id"], raw["statement"], raw["source"], raw["kind"], raw["reason"], _see(where, raw))
+
+
+def _see(where: str, raw: dict[str, Any]) -> tuple[str, ...]:
+    see = raw["see"]
+    ids = [raw["id"], *see] if isinstance(see, list) else []
+    if not ids or not all(isinstance(name, str) and _ID.fullmatch(name) for name in ids):
+        raise UntestedError(f"{where}: id and see must be ids of claims such as N7, got {raw['id']!r} and {see!r}")
+    if raw["id"] in see:
+        raise UntestedError(f"{where}: points to itself")
+    return tuple(see)

@@ -1,0 +1,433 @@
+"""Files of a hub by commit, every byte verified before anybody sees it; and the same from a local folder.
+
+This module decides what is asked of a hub, what is asked again, and what each failure is called.  It refuses to know
+what the files mean.  The hub's own client does the transport: its cache, its token, HF_ENDPOINT, HF_HOME and
+HF_HUB_OFFLINE work as everywhere.  It is imported only when something is asked for.
+
+What the client does by itself: it writes to a temporary file and renames, resumes a broken transfer, and waits out 429
+when it transfers.  What it does not, and is done here: it never compares the bytes with the digest that it was told, it
+does not repeat a refused question (429, 503) and not a transfer that was refused with 503.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from universal_neurons.inputs.zoo import ZooError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+FOLDERS_VARIABLE = "UNIVERSAL_NEURONS_MODELS"
+_BUSY = (408, 429, 500, 502, 503, 504)
+_LONGEST_WAIT = 300.0
+_SECONDS_TO_ANSWER = 10.0
+
+_T = TypeVar("_T")
+
+
+class HubError(ZooError):
+    """Something could not be had from a hub."""
+
+
+class HubUnreachable(HubError):
+    """The hub does not answer."""
+
+
+class HubBusy(HubError):
+    """The hub answers that it is busy (429, 503, ...), and kept doing so."""
+
+
+class NotInCache(HubError):
+    """The network must not be used, and the local cache does not have it."""
+
+
+class RepositoryMissing(HubError):
+    """The hub has no such repository."""
+
+
+class RevisionMissing(HubError):
+    """The repository has no such branch or commit."""
+
+
+class FileMissing(HubError):
+    """The revision has no such file."""
+
+
+class TokenRequired(HubError):
+    """The repository is private (or does not exist: a hub does not tell), or the token was refused."""
+
+
+class AccessGated(HubError):
+    """Whoever wants the repository must accept its terms first."""
+
+
+class DownloadBroken(HubError):
+    """A transfer ended before the file did, again and again."""
+
+
+class CacheUnwritable(HubError):
+    """The local cache cannot be written."""
+
+
+class DigestMismatch(HubError):
+    """The bytes are not those that were announced or locked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A revision of a repository; ``commit`` is what it was resolved to, empty for a local folder."""
+
+    repository: str
+    revision: str
+    commit: str = ""
+
+    def __str__(self) -> str:
+        at = self.revision if self.commit in ("", self.revision) else f"{self.revision} ({self.commit[:12]})"
+        return f"{self.repository}@{at}"
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What is known of a file before it is there: its sha256, or the id that git gives its content, or nothing."""
+
+    sha256: str | None = None
+    git_blob: str | None = None
+
+    def defect(self, content: bytes) -> str | None:
+        """How ``content`` differs from what was announced, or None."""
+        if self.sha256 is not None:
+            got = hashlib.sha256(content).hexdigest()
+            return None if got == self.sha256 else f"sha256 {self.sha256[:12]} expected, got {got[:12]}"
+        if self.git_blob is not None:
+            got = git_blob(content)
+            return None if got == self.git_blob else f"git blob {self.git_blob[:12]} expected, got {got[:12]}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The files of a revision at one moment."""
+
+    place: Place
+    files: Mapping[str, Announced]
+
+
+class Source(Protocol):
+    """Where files come from."""
+
+    def snapshot(self, repository: str, revision: str) -> Snapshot:
+        """The revision as it is now; raises :class:`HubError`."""
+
+    def content(self, place: Place, name: str, expected: Announced) -> bytes:
+        """The verified bytes of a file; raises :class:`HubError`."""
+
+
+def git_blob(content: bytes) -> str:
+    """The id that git gives to a file with this content, by which a hub announces its small files.
+
+    >>> git_blob(b"")
+    'e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'
+    """
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def silence(_: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A hub, asked through its own client; ``command`` is what an error tells the user to run.
+
+    What is None is as huggingface_hub has it from the environment.  A refused question is asked ``attempts`` times in
+    all, after 1, 2, 4 ... seconds or when the hub says; ``warn`` gets a line for each pause.
+    """
+
+    command: str
+    endpoint: str | None = None
+    cache: Path | None = None
+    token: str | None = None
+    attempts: int = 4
+    warn: Callable[[str], None] = silence
+    wait: Callable[[float], None] = field(default=time.sleep)
+
+    def snapshot(self, repository: str, revision: str) -> Snapshot:
+        """The commit that ``revision`` means now, with all its files.
+
+        One question, so that commit and files belong together even if the branch moves the moment after.  Where the
+        network must not be used, the commit is the one that the cache remembers and the files are those it has.
+        """
+        place = Place(repository, revision)
+        return self._remembered(place) if self._offline else self._listed(place)
+
+    def content(self, place: Place, name: str, expected: Announced) -> bytes:
+        """The bytes of ``name`` at ``place.commit``, from the cache if it has the right ones, else from the hub.
+
+        Raises :class:`DigestMismatch` if the hub, asked twice, gives other bytes than ``expected``.
+        """
+        cached = self._cached(place, name)
+        defect = None
+        if cached is not None:
+            content = cached.read_bytes()
+            if (defect := expected.defect(content)) is None:
+                return content
+        if self._offline:
+            raise self._unavailable(place, name, cached, defect)
+        # Twice: a fault on the way is healed by asking again, a wrong file on the hub is not.
+        for again in (cached is not None, True):
+            content = self._downloaded(place, name, again=again).read_bytes()
+            if (defect := expected.defect(content)) is None:
+                return content
+        raise DigestMismatch(f"{place}/{name}: {defect}; nothing was used; run again later: {self.command}")
+
+    @property
+    def _offline(self) -> bool:
+        from huggingface_hub import constants
+
+        return constants.is_offline_mode()
+
+    def _listed(self, place: Place) -> Snapshot:
+        from huggingface_hub import HfApi
+
+        api = HfApi(endpoint=self.endpoint, token=self.token)
+        info = self._asked(
+            place,
+            "",
+            lambda: api.model_info(
+                place.repository, revision=place.revision, files_metadata=True, timeout=_SECONDS_TO_ANSWER
+            ),
+        )
+        files = {
+            file.rfilename: Announced(sha256=file.lfs.sha256 if file.lfs else None, git_blob=file.blob_id)
+            for file in info.siblings or []
+        }
+        return Snapshot(Place(place.repository, place.revision, info.sha or ""), files)
+
+    def _remembered(self, place: Place) -> Snapshot:
+        from huggingface_hub import snapshot_download
+
+        def cached() -> str:
+            return snapshot_download(
+                place.repository, revision=place.revision, cache_dir=self.cache, local_files_only=True
+            )
+
+        folder = Path(self._asked(place, "", cached))
+        files = {path.relative_to(folder).as_posix(): Announced() for path in folder.rglob("*") if path.is_file()}
+        return Snapshot(Place(place.repository, place.revision, commit=folder.name), files)
+
+    def _cached(self, place: Place, name: str) -> Path | None:
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(place.repository, name, cache_dir=self.cache, revision=place.commit)
+        return Path(found) if isinstance(found, str) else None
+
+    def _downloaded(self, place: Place, name: str, *, again: bool) -> Path:
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+        url = hf_hub_url(place.repository, name, revision=place.commit, endpoint=self.endpoint)
+
+        def transfer() -> str:
+            # Asked for first, because the client wraps what goes wrong with this question into other errors, after
+            # half a minute of repeating it to a hub that is not there.
+            get_hf_file_metadata(url, token=self.token, timeout=_SECONDS_TO_ANSWER, endpoint=self.endpoint)
+            return hf_hub_download(
+                place.repository,
+                name,
+                revision=place.commit,
+                cache_dir=self.cache,
+                endpoint=self.endpoint,
+                token=self.token,
+                force_download=again,
+            )
+
+        return Path(self._asked(place, name, transfer))
+
+    def _asked(self, place: Place, name: str, question: Callable[[], _T]) -> _T:
+        from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # the client's own transport errors
+
+        for attempt in range(1, self.attempts + 1):
+            try:
+                return question()
+            except (HTTPError, OSError, ValueError) as error:
+                pause = _pause(error, attempt)
+                if pause is None or attempt == self.attempts:
+                    raise self._explained(error, place, name) from None
+                self.warn(f"{_named(place, name)}: {_first_line(error)}; waiting {pause:.0f} s")
+                self.wait(pause)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _explained(self, error: Exception, place: Place, name: str) -> HubError:
+        what = _named(place, name)
+        response = _response(error)
+        if response is not None:
+            return self._refused(response, what, repository=place.repository)
+        if _is_offline(error):
+            return self._unavailable(place, name, None, None)
+        if _never_connected(error):
+            return HubUnreachable(
+                f"{what}: the hub at {self._host} cannot be reached ({_first_line(error)}); "
+                f"with network run: {self.command}; or put the files into ${FOLDERS_VARIABLE}/<repository>/<revision>"
+            )
+        if _is_local(error):
+            return CacheUnwritable(
+                f"{what}: the cache cannot be written ({_first_line(error)}); mend that, or set HF_HOME; "
+                f"run again: {self.command}"
+            )
+        return DownloadBroken(
+            f"{what}: the transfer broke off ({_first_line(error)}); nothing was used; run again: {self.command}"
+        )
+
+    def _refused(self, response: Any, what: str, *, repository: str) -> HubError:
+        status, code = response.status_code, response.headers.get("X-Error-Code")
+        if code == "GatedRepo":
+            return AccessGated(
+                f"{what}: access is gated (HTTP {status}); accept the terms at {self._host}/{repository}, then run: "
+                f"hf auth login; {self.command}"
+            )
+        if code == "RevisionNotFound":
+            return RevisionMissing(f"{what}: the repository has no such branch or commit")
+        if code == "EntryNotFound":
+            return FileMissing(f"{what}: the hub does not have this file; nothing was used; run later: {self.command}")
+        if status in (401, 403):
+            return TokenRequired(
+                f"{what}: expected a public repository or a token that may read it, got HTTP {status}; "
+                f"run: hf auth login (or set HF_TOKEN); {self.command}"
+            )
+        if status in _BUSY:
+            return HubBusy(f"{what}: the hub is busy (HTTP {status}, asked {self.attempts} times); run: {self.command}")
+        if status == 404:
+            return RepositoryMissing(f"{what}: no such repository at {self._host}")
+        return HubError(f"{what}: expected an answer, got HTTP {status}; run: {self.command}")
+
+    def _unavailable(self, place: Place, name: str, cached: Path | None, defect: str | None) -> HubError:
+        what = _named(place, name)
+        if cached is not None:
+            return DigestMismatch(
+                f"{what}: damaged in the cache ({cached}): {defect}; run without HF_HUB_OFFLINE: {self.command}"
+            )
+        return NotInCache(f"{what}: not in the cache, and HF_HUB_OFFLINE is set; run without it: {self.command}")
+
+    @property
+    def _host(self) -> str:
+        from huggingface_hub import constants
+
+        return self.endpoint or constants.ENDPOINT
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Local folders ``<root>/<repository>/<revision>/`` with the files of a revision, as a download leaves them."""
+
+    root: Path
+
+    def holds(self, repository: str, revision: str) -> bool:
+        """Whether there is a folder for the revision."""
+        return self._folder(repository, revision).is_dir()
+
+    def snapshot(self, repository: str, revision: str) -> Snapshot:
+        """The files of the folder; they have no commit, and their digests are known when they are read."""
+        folder = self._folder(repository, revision)
+        names = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+        if not names:
+            raise FileMissing(f"{folder}: expected the files of {repository}@{revision}, got none")
+        return Snapshot(Place(repository, revision), {name: Announced() for name in names})
+
+    def content(self, place: Place, name: str, expected: Announced) -> bytes:
+        """The bytes of a file; raises :class:`DigestMismatch` if they are not ``expected``."""
+        path = self._folder(place.repository, place.revision) / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise FileMissing(f"{path}: cannot be read ({error.strerror}); expected a file of {place}") from None
+        if (defect := expected.defect(content)) is not None:
+            raise DigestMismatch(f"{path}: not the locked file of {place}: {defect}; remove it or replace it")
+        return content
+
+    def _folder(self, repository: str, revision: str) -> Path:
+        return self.root / repository / revision
+
+
+@dataclass(frozen=True)
+class FoldersFirst:
+    """Local folders where they hold a revision, the hub for everything else."""
+
+    folders: Folders
+    hub: Hub
+
+    def snapshot(self, repository: str, revision: str) -> Snapshot:
+        """The revision in its folder, else on the hub."""
+        return self._source(repository, revision).snapshot(repository, revision)
+
+    def content(self, place: Place, name: str, expected: Announced) -> bytes:
+        """The file from the revision's folder, else from the hub."""
+        return self._source(place.repository, place.revision).content(place, name, expected)
+
+    def _source(self, repository: str, revision: str) -> Source:
+        return self.folders if self.folders.holds(repository, revision) else self.hub
+
+
+def source_from_environment(command: str, *, warn: Callable[[str], None] = silence) -> Source:
+    """The hub of the environment, after the folders in UNIVERSAL_NEURONS_MODELS if that is set."""
+    hub, root = Hub(command, warn=warn), os.environ.get(FOLDERS_VARIABLE)
+    return FoldersFirst(Folders(Path(root)), hub) if root else hub
+
+
+def _named(place: Place, name: str) -> str:
+    return f"{place}/{name}" if name else str(place)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    # The client says what went wrong in the cause of an error that says where it was looked for instead.
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _response(error: Exception) -> Any:
+    found = (getattr(one, "response", None) for one in _chain(error))
+    return next((response for response in found if response is not None), None)
+
+
+def _is_offline(error: Exception) -> bool:
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    refused = any(isinstance(one, OfflineModeIsEnabled | LocalEntryNotFoundError) for one in _chain(error))
+    return refused and not _never_connected(error)
+
+
+def _never_connected(error: Exception) -> bool:
+    # By name: which library carries the client's requests differs between its versions, these names do not.
+    return any(type(one).__name__ in {"ConnectError", "ConnectTimeout", "ProxyError"} for one in _chain(error))
+
+
+def _is_local(error: Exception) -> bool:
+    # The file system's errors have a number; those of a connection are wrapped by the client and have none.
+    return isinstance(error, OSError) and error.errno is not None
+
+
+def _pause(error: Exception, attempt: int) -> float | None:
+    """Seconds until the same question may be answered, or None if it will not be."""
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
+
+    response = _response(error)
+    if response is None:
+        hopeless = _is_offline(error) or _never_connected(error) or _is_local(error)
+        return None if hopeless else 2.0 ** (attempt - 1)
+    if response.status_code not in _BUSY:
+        return None
+    limit = parse_ratelimit_headers(response.headers)
+    after = response.headers.get("Retry-After", "")
+    if limit is not None and limit.remaining == 0:
+        return min(_LONGEST_WAIT, limit.reset_in_seconds + 1.0)
+    return min(_LONGEST_WAIT, float(after)) if after.isdigit() else 2.0 ** (attempt - 1)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,331 @@
+"""A zoo on a hub: a family of the catalogue, each checkpoint pinned to a commit and to the digests of its files.
+
+This module decides which published weights a model's name and step mean, and refuses to hand out any other under that
+reference.  It has the surface of :class:`~universal_neurons.inputs.zoo.Zoo`, and differs in when it can answer: what a
+checkpoint's digest is, the hub must have been asked once (:meth:`HubZoo.pin`), and the lock beside the suite remembers.
+
+    fixtures/models.toml                   the catalogue
+    fixtures/suites/<suite>.lock.toml      commits and digests
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.errors import ArtifactMissing
+from universal_neurons.ids import ModelRef
+from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue
+from universal_neurons.inputs.hub import (
+    Announced,
+    FileMissing,
+    HubError,
+    Place,
+    RevisionMissing,
+    Source,
+    silence,
+    source_from_environment,
+)
+from universal_neurons.inputs.lock import LOCK_SUFFIX, EqualWeights, Lock, LockedCheckpoint, LockedFiles
+from universal_neurons.inputs.weights import WEIGHTS, configuration, published_model, tensors
+from universal_neurons.inputs.zoo import CONFIG, ZooError, untrained_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from tokenizers import Tokenizer
+
+    from universal_neurons.inputs.bridge import Bridge
+    from universal_neurons.inputs.catalogue import Architecture, Family
+    from universal_neurons.inputs.hub import Snapshot
+
+
+class NotPinned(HubError, ArtifactMissing):
+    """The lock does not have it: the hub was never asked, so there cannot be evidence about it either."""
+
+
+class RepositoryChanged(HubError):
+    """A branch means another commit, or other files, than the lock says."""
+
+
+def fetch_command(suite: str) -> str:
+    """What pins and fetches a suite's models."""
+    return f"universal-neurons fetch --suite {suite}"
+
+
+def accept_command(suite: str) -> str:
+    """What puts a changed repository into the lock."""
+    return f"{fetch_command(suite)} --accept-changes"
+
+
+@dataclass
+class HubZoo:
+    """The models of ``family`` as ``suite``'s lock at ``path`` pins them, their files from ``source_of_files``.
+
+    Nothing is asked of the hub until something is pinned, fetched or loaded.
+    """
+
+    name: str
+    family: Family
+    suite: str
+    path: Path
+    source_of_files: Source
+    lock: Lock
+    _loaded: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        family: str,
+        *,
+        suite: str,
+        source: Source | None = None,
+        warn: Callable[[str], None] = silence,
+    ) -> HubZoo:
+        """The ``family`` of the catalogue in the checkout ``root``, locked for ``suite``.
+
+        Raises :class:`CatalogueError` for an unknown family, :class:`LockError` for a damaged lock and
+        :class:`EqualWeights` for one that has the same weights twice.
+        """
+        path = root / "fixtures" / "suites" / f"{suite}{LOCK_SUFFIX}"
+        found = Catalogue.read(root / CATALOGUE).family(family)
+        files = source or source_from_environment(fetch_command(suite), warn=warn)
+        return cls(family, found, suite, path, files, Lock.read(path))
+
+    @property
+    def source(self) -> str:
+        """The family's name."""
+        return f"hub/{self.name}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models, in the order of the catalogue."""
+        return tuple(self.family.models)
+
+    @property
+    def shares(self) -> Mapping[int, float]:
+        """Training step to share of the training, for every published step but the untrained one, in order."""
+        return self.family.shares
+
+    def recipe(self) -> Architecture:
+        """The shape of the models, as the catalogue has it and every ``config.json`` is checked against."""
+        return self.family.architecture
+
+    def training_log(self) -> tuple[dict[str, Any], ...]:
+        """Nothing: the hub has weights, not how they came about."""
+        return ()
+
+    def ref(self, name: str, step: int) -> ModelRef:
+        """The reference to model ``name`` at ``step`` as the lock has it: nothing is asked, nothing is loaded.
+
+        Raises :class:`ZooError` for a model or a step that was not published, :class:`NotPinned` for one not locked.
+        """
+        self._check_published(name, step)
+        entry = self.lock.find(name, step)
+        if entry is None:
+            raise self._not_pinned(f"{name}@{step}")
+        return ModelRef(name, entry.source, step, entry.digest)
+
+    def local_ref(self, name: str, step: int, *, warn: Callable[[str], None]) -> ModelRef:  # noqa: ARG002
+        """:meth:`ref`, pinned first if it is not yet: published weights are the same on every machine."""
+        self._check_published(name, step)
+        if self.lock.find(name, step) is None:
+            self.pin([name], [step])
+        return self.ref(name, step)
+
+    def pin(self, names: Iterable[str], steps: Iterable[int], *, accept: bool = False) -> None:
+        """Ask the hub what ``names`` at ``steps`` and the tokenizer are, and write the lock if that is news.
+
+        Each branch is resolved once; everything else is asked by commit, so that a branch that moves meanwhile cannot
+        mix two commits.  The weights are not downloaded where the hub announces their sha256.
+
+        Raises :class:`RepositoryChanged` if the hub now means something else than the lock and ``accept`` is False,
+        :class:`EqualWeights` if two checkpoints are equal, and :class:`HubError` for whatever the hub lacks.  The lock
+        is written when everything is known, or not at all.
+        """
+        lock, wanted = self.lock, [(name, step) for step in steps for name in names]
+        for name, step in wanted:
+            self._check_published(name, step)
+            known, now = lock.find(name, step), self._resolved_checkpoint(name, step)
+            self._refuse_change(f"{name}@{step}", known, now, accept=accept)
+            lock = lock.with_checkpoint(name, step, _merged(known, now))
+        tokenizer = self._resolved_tokenizer()
+        self._refuse_change("tokenizer", lock.tokenizer, tokenizer, accept=accept)
+        lock = lock.model_copy(update={"tokenizer": _merged(lock.tokenizer, tokenizer)})
+        lock.check(where=_shown(self.path))
+        if lock != self.lock:
+            lock.write(self.path, command=fetch_command(self.suite))
+        self.lock = lock
+
+    def fetch(
+        self, names: Iterable[str], steps: Iterable[int], *, done: Callable[[str], None] = silence, accept: bool = False
+    ) -> None:
+        """:meth:`pin`, and have every file here and verified; ``done`` gets the name of each checkpoint."""
+        names, steps = tuple(names), tuple(steps)
+        self.pin(names, steps, accept=accept)
+        for step in steps:
+            for name in names:
+                entry = self._entry(name, step)
+                for file in entry.files:
+                    self._content(entry, file)
+                done(f"{name}@{step}")
+
+    def load(self, ref: ModelRef) -> Bridge:
+        """The model behind ``ref``: raw weights in float32 on the CPU, in evaluation mode, attention by sdpa.
+
+        Every file's sha256 is that of the lock.  Raises :class:`HubError` if a file cannot be had or is another, or if
+        ``ref`` is not what the lock pins; ``UnsafeWeights`` and ``WeightsUnfit`` if the files are no such model;
+        :class:`EqualWeights` if the tensors are those of a checkpoint that was loaded before, in whatever format.
+        """
+        from universal_neurons.inputs.bridge import frozen_bridge
+
+        pinned = self.ref(ref.name, ref.step)
+        if pinned != ref:
+            raise HubError(
+                f"{self.suite}: {ref}: expected what {_shown(self.path)} pins ({pinned.source}, {pinned.digest[:12]}), "
+                f"got {ref.source}, {ref.digest[:12]}"
+            )
+        entry = self._entry(ref.name, ref.step)
+        where = str(_place(entry))
+        config = configuration(self._content(entry, CONFIG), self.family.architecture, where=f"{where}/{CONFIG}")
+        state = tensors(entry.weights, self._content(entry, entry.weights), where=where)
+        model = published_model(config, state, self.family.architecture, where=where)
+        self._refuse_equal(f"{ref} ({entry})", untrained_digest(model))  # type: ignore[arg-type]  # any causal model
+        return frozen_bridge(model, name=f"{entry.repository}@{entry.revision}")
+
+    @property
+    def tokenizer_digest(self) -> str:
+        """sha256 of the tokenizer's file; raises :class:`NotPinned`."""
+        return self._locked_tokenizer().files[self.family.tokenizer.file]
+
+    def tokenizer(self) -> Tokenizer:
+        """The family's tokenizer; raises :class:`HubError`."""
+        from tokenizers import Tokenizer
+
+        entry = self._locked_tokenizer()
+        content = self._content(entry, self.family.tokenizer.file).decode()
+        return Tokenizer.from_str(content)
+
+    @property
+    def end_of_text(self) -> int:
+        """The id that ends every document and begins every row."""
+        from universal_neurons.inputs.tokenization import end_of_text_id
+
+        return end_of_text_id(self.tokenizer())
+
+    @property
+    def newline(self) -> int:
+        """The id of a single newline."""
+        from universal_neurons.inputs.tokenization import newline_id
+
+        return newline_id(self.tokenizer())
+
+    def verify(self) -> None:
+        """Have every locked file here and verified; raises :class:`HubError` for the first that is not."""
+        for _, _, entry in self.lock.entries():
+            for file in entry.files:
+                self._content(entry, file)
+
+    def _check_published(self, name: str, step: int) -> None:
+        if name not in self.names:
+            own = self.family.model_named(name)
+            hint = f"{own!r}, whose alias this is" if own else f"one of {', '.join(self.names)}"
+            raise ZooError(f"{self.source}: unknown model {name!r}; expected {hint}")
+        if step not in self.family.every_step:
+            near = sorted(sorted(self.family.every_step, key=lambda one: abs(one - step))[:4])
+            raise ZooError(
+                f"{self.source}: model {name} has no step {step}; expected one of "
+                f"{len(self.family.every_step)} published ones, near it {', '.join(map(str, near))}"
+            )
+
+    def _resolved_checkpoint(self, name: str, step: int) -> LockedCheckpoint:
+        snapshot = self.source_of_files.snapshot(self.family.models[name].repository, self.family.branch(step))
+        weights = next((file for file in WEIGHTS if file in snapshot.files), None)
+        if weights is None or CONFIG not in snapshot.files:
+            expected = CONFIG if weights else " or ".join(WEIGHTS)
+            raise FileMissing(
+                f"{snapshot.place}: expected {expected}, got {', '.join(sorted(snapshot.files)) or 'no file'}"
+            )
+        content = self.source_of_files.content(snapshot.place, CONFIG, snapshot.files[CONFIG])
+        configuration(content, self.family.architecture, where=f"{snapshot.place}/{CONFIG}")
+        files = {CONFIG: hashlib.sha256(content).hexdigest(), weights: self._digest(snapshot, weights)}
+        return LockedCheckpoint(**_fields(snapshot.place), files=files, weights=weights)
+
+    def _resolved_tokenizer(self) -> LockedFiles:
+        place = self.family.tokenizer
+        snapshot = self.source_of_files.snapshot(place.repository, place.revision)
+        if place.file not in snapshot.files:
+            raise FileMissing(f"{snapshot.place}: expected {place.file}, got {', '.join(sorted(snapshot.files))}")
+        return LockedFiles(**_fields(snapshot.place), files={place.file: self._digest(snapshot, place.file)})
+
+    def _digest(self, snapshot: Snapshot, name: str) -> str:
+        announced = snapshot.files[name]
+        if announced.sha256 is not None:
+            return announced.sha256
+        return hashlib.sha256(self.source_of_files.content(snapshot.place, name, announced)).hexdigest()
+
+    def _refuse_change(self, what: str, known: LockedFiles | None, now: LockedFiles, *, accept: bool) -> None:
+        if known is not None and not accept and not known.succeeded_by(now):
+            raise self._changed(what, known, now)
+
+    def _changed(self, what: str, known: LockedFiles, now: LockedFiles) -> RepositoryChanged:
+        differing = sorted({file for file, _ in known.files.items() ^ now.files.items()})
+        files = f"{', '.join(differing)} differ" if differing else "the files taken are the same"
+        return RepositoryChanged(
+            f"{what}: {known.repository}@{known.revision} changed: commit {known.commit or 'none'} is locked, "
+            f"the branch is now {now.commit or 'none'} ({files}); to accept it run: {accept_command(self.suite)}"
+        )
+
+    def _refuse_equal(self, name: str, digest: str) -> None:
+        first = self._loaded.setdefault(digest, name)
+        if first != name:
+            raise EqualWeights(f"{first} and {name} have the same tensors ({digest[:12]}); expected all to differ")
+
+    def _entry(self, name: str, step: int) -> LockedCheckpoint:
+        entry = self.lock.find(name, step)
+        if entry is None:
+            raise AssertionError(f"{name}@{step} was not pinned")
+        return entry
+
+    def _locked_tokenizer(self) -> LockedFiles:
+        if self.lock.tokenizer is None:
+            raise self._not_pinned("tokenizer")
+        return self.lock.tokenizer
+
+    def _not_pinned(self, what: str) -> NotPinned:
+        command = fetch_command(self.suite)
+        return NotPinned(f"{self.suite}: {what}: not pinned in {_shown(self.path)}; run: {command}", command=command)
+
+    def _content(self, entry: LockedFiles, file: str) -> bytes:
+        try:
+            return self.source_of_files.content(_place(entry), file, Announced(sha256=entry.files[file]))
+        except RevisionMissing:
+            # History was rewritten: the branch may still be there, and then its new commit belongs into the message.
+            now = self.source_of_files.snapshot(entry.repository, entry.revision).place
+            if now.commit == entry.commit:
+                raise
+            raise RepositoryChanged(
+                f"{entry.repository}@{entry.revision} changed: commit {entry.commit} is locked and gone, the branch is "
+                f"now {now.commit}; to accept it run: {accept_command(self.suite)}"
+            ) from None
+
+
+def _place(entry: LockedFiles) -> Place:
+    return Place(entry.repository, entry.revision, entry.commit)
+
+
+def _fields(place: Place) -> dict[str, str]:
+    return {"repository": place.repository, "revision": place.revision, "commit": place.commit}
+
+
+def _merged(known: Any, now: Any) -> Any:
+    """``now``, except that a folder, which has no commit, does not take the commit out of the lock."""
+    return known if known is not None and not now.commit and known.files == now.files else now
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,172 @@
+"""A suite's lock: which commit of which repository it means, and the sha256 of every file that is taken from it.
+
+This module decides how a lock is written and what makes it unusable.  It refuses to know where files come from.
+
+    fixtures/suites/<suite>.lock.toml
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from universal_neurons.inputs.zoo import ZooError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOCK_SUFFIX = ".lock.toml"
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")]
+
+
+class LockError(ZooError):
+    """A lock is damaged."""
+
+
+class EqualWeights(ZooError):
+    """Two checkpoints hold the same weights, so that a comparison between them would be one with itself."""
+
+
+class LockedFiles(BaseModel):
+    """Files of one commit by their sha256; ``commit`` is empty for files that came from a local folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repository: str
+    revision: str
+    commit: _Commit
+    files: dict[str, _Sha256]
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.commit[:12] or self.revision}"
+
+    @property
+    def source(self) -> str:
+        """The repository with its commit, which is what references to models carry."""
+        return f"{self.repository}@{self.commit or self.revision}"
+
+    def succeeded_by(self, other: LockedFiles) -> bool:
+        """Whether ``other`` means the same files of the same commit, so that it may silently take this one's place."""
+        same_commit = self.commit == other.commit or not self.commit or not other.commit
+        return same_commit and self.files == other.files
+
+
+class LockedCheckpoint(LockedFiles):
+    """The files of one model at one step; ``weights`` names the one that holds the tensors."""
+
+    weights: str
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the weights' file."""
+        return self.files[self.weights]
+
+
+class Lock(BaseModel):
+    """Checkpoints by model and step, and the tokenizer; empty until something was fetched."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokenizer: LockedFiles | None = None
+    checkpoints: dict[str, dict[int, LockedCheckpoint]] = {}
+
+    @classmethod
+    def read(cls, path: Path) -> Lock:
+        """The lock in ``path``, empty where there is no file; raises :class:`LockError` and :class:`EqualWeights`."""
+        try:
+            lock = cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return cls()
+        except OSError as error:
+            raise LockError(f"{path}: cannot be read ({error.strerror})") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise LockError(f"{path}: damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})") from None
+        except ValueError as error:
+            raise LockError(f"{path}: damaged (not TOML: {error})") from None
+        lock.check(where=str(path))
+        return lock
+
+    def entries(self) -> Iterator[tuple[str, int, LockedCheckpoint]]:
+        """Every checkpoint as (model, step, files)."""
+        for model, steps in self.checkpoints.items():
+            for step, entry in steps.items():
+                yield model, step, entry
+
+    def find(self, model: str, step: int) -> LockedCheckpoint | None:
+        """The files of ``model`` at ``step``, or None."""
+        return self.checkpoints.get(model, {}).get(step)
+
+    def with_checkpoint(self, model: str, step: int, entry: LockedCheckpoint) -> Lock:
+        """This lock with ``entry`` for ``model`` at ``step``."""
+        steps = {**self.checkpoints.get(model, {}), step: entry}
+        return self.model_copy(update={"checkpoints": {**self.checkpoints, model: steps}})
+
+    def check(self, *, where: str) -> None:
+        """Raise :class:`LockError` for an entry without weights and :class:`EqualWeights` for two with the same.
+
+        A loader once returned the same weights for every checkpoint label (TransformerLens issue 453).
+        """
+        first: dict[str, str] = {}
+        for model, step, entry in self.entries():
+            if entry.weights not in entry.files:
+                raise LockError(
+                    f"{where}: {model}@{step}: files: expected {entry.weights!r}, got {sorted(entry.files)}"
+                )
+            name = f"{model}@{step} ({entry})"
+            if entry.digest in first:
+                raise EqualWeights(
+                    f"{where}: {first[entry.digest]} and {name} have the same weights ({entry.digest[:12]}); "
+                    "expected all to differ"
+                )
+            first[entry.digest] = name
+
+    def write(self, path: Path, *, command: str) -> None:
+        """Write the lock to ``path`` in one step: a killed run leaves the old one; ``command`` made it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(self.text(command=command))
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        finally:
+            with suppress(FileNotFoundError):
+                Path(temporary).unlink()
+
+    def text(self, *, command: str) -> str:
+        """The lock as TOML, models and steps in order, so that a change of one checkpoint is a change of its lines."""
+        parts = [
+            "# Which commits and which bytes the suite means.  Written by:",
+            f"#   {command}",
+            "",
+        ]
+        if self.tokenizer is not None:
+            parts += _table("tokenizer", self.tokenizer)
+        for model in sorted(self.checkpoints):
+            for step in sorted(self.checkpoints[model]):
+                parts += _table(f"checkpoints.{_quoted(model)}.{step}", self.checkpoints[model][step])
+        return "\n".join(parts)
+
+
+def _table(name: str, entry: LockedFiles) -> list[str]:
+    scalars = {key: value for key, value in entry.model_dump().items() if key != "files"}
+    lines = [f"[{name}]", *(f"{key} = {_quoted(value)}" for key, value in scalars.items())]
+    files = [f"{_quoted(file)} = {_quoted(digest)}" for file, digest in sorted(entry.files.items())]
+    return [*lines, f"[{name}.files]", *files, ""]
+
+
+def _quoted(text: str) -> str:
+    # Repositories, branches and file names of a hub hold neither quotes nor control characters; what does is no name.
+    if any(character in '"\\' or ord(character) < 32 for character in text):
+        raise LockError(f"{text!r}: expected a name without quotes, backslashes and control characters")
+    return f'"{text}"'

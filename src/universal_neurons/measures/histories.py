@@ -1,0 +1,278 @@
+"""Which neurons were universal when, and the rates at which they stay so: as measured, resampled, over neurons.
+
+A neuron of the reference is the same (layer, index) at every checkpoint and is never matched again; its partner may
+change (design/claims.md, A.7).  A rate is sum(given and then) / sum(given) over neurons and, where several are pooled,
+over partners and spans of time.
+
+Two intervals belong to a rate.  Over neurons: Wilson's with an effective number of neurons, because one neuron that is
+universal against four partners is not four neurons.  Over token blocks: the same rate in paired replicates.  They
+carry the noise of the tokens once more than the value does and move neurons across the threshold on both sides, so that
+interval is not centred on the value; it stands in the details, and what is judged is the interval over neurons.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from universal_neurons.measures.counts import Flags, Group, Integers, check_alignment, groups_of
+from universal_neurons.measures.intervals import Floats, Interval
+from universal_neurons.measures.tables import Definition, InfluenceMissing, Tables, UniversalityTable, members
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """``coefficient`` times the rate of one pool of neurons, P(universal at ``then`` | universal at ``given``).
+
+    The pool is over ``spans`` of (given, then), both places in a history, over ``groups`` and over ``layers``; None
+    means all of them.
+    """
+
+    spans: tuple[Span, ...]
+    layers: tuple[int, ...] | None = None
+    groups: tuple[int, ...] | None = None
+    coefficient: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Rate:
+    """A proportion of neurons with what is needed for its interval.
+
+    ``effective`` is the number of neurons that a simple random sample would need for the same variance (Kish 1965,
+    Survey Sampling, section 8.2); ``influence`` (neuron,) is what each neuron adds to the error of ``value``;
+    ``given`` (neuron,) are those that are in the pool at all, ``count`` is how often.
+    """
+
+    value: float
+    effective: float
+    influence: Floats
+    given: Flags
+    count: int
+
+    def limits(self, level: float) -> Interval:
+        """Wilson's score interval (Wilson 1927, JASA 22, 209-212) with ``effective`` units instead of a count.
+
+        For clustered units: Korn & Graubard 1998, Survey Methodology 24, 193-201; Dean & Pagano 2015, Journal of Survey
+        Statistics and Methodology 3, 484-503.  With one group and one span it is :func:`intervals.wilson` itself.
+        """
+        z = float(stats.norm.ppf((1 + level) / 2))
+        centre = self.value + z**2 / (2 * self.effective)
+        reach = z * math.sqrt(self.value * (1 - self.value) / self.effective + (z / (2 * self.effective)) ** 2)
+        low, high = ((centre + sign * reach) / (1 + z**2 / self.effective) for sign in (-1, 1))
+        return Interval(
+            0.0 if self.value == 0 else min(low, self.value), 1.0 if self.value == 1 else max(high, self.value)
+        )
+
+
+def rate_of(given: Flags, then: Flags) -> Rate | None:
+    """The share of ``given`` that is also ``then``, both (pool, neuron) with a neuron's own column; None for no given.
+
+    With r_i = sum over the pool of (given and then) - value * given, the variance over neurons is sum r_i^2 / count^2;
+    against value (1 - value) / count it gives the effective number.  It is never above count, nor, where nothing varies
+    (all or none persist), above the number of neurons: four partners of one neuron may then all say the same.
+    """
+    count = int(np.count_nonzero(given))
+    if count == 0:
+        return None
+    per_neuron = given.sum(axis=0)
+    stayed = (given & then).sum(axis=0)
+    value = float(stayed.sum() / count)
+    influence = (stayed - value * per_neuron) / count
+    variance, simple = float(np.sum(influence**2)), value * (1 - value)
+    present = np.asarray(per_neuron > 0)
+    effective = min(simple / variance, float(count)) if simple > 0 and variance > 0 else float(present.sum())
+    return Rate(value, effective, influence, present, count)
+
+
+def combined(rates: Sequence[Rate], coefficients: Sequence[float], *, level: float) -> tuple[float, Interval]:
+    """The sum of coefficient times rate, with its interval over neurons.
+
+    With t_k = c_k p_k and the distances d_k from p_k to that limit of its own interval which lowers t_k, the lower end
+    is sum t_k - sqrt(sum_jk r_jk c_j d_j c_k d_k), the upper end likewise (MOVER: Zou, Huang & Zhang 2009,
+    Computational Statistics and Data Analysis 53, 1080-1085, for independent proportions; with correlations Zou 2007,
+    Psychological Methods 12, 399-413).  r_jk is the correlation of the two errors over neurons: 0 for rates of
+    different neurons, as of two layers.  Unlike a bootstrap it has width where every neuron of a layer persisted.
+    """
+    weights = np.array(coefficients, dtype=np.float64)
+    values = np.array([rate.value for rate in rates])
+    limits = np.array([rate.limits(level) for rate in rates])
+    value = float(weights @ values)
+    related = _correlations([rate.influence for rate in rates])
+    below, above = values - limits[:, 0], limits[:, 1] - values
+    lowered = weights * np.where(weights >= 0, below, above)
+    raised = weights * np.where(weights >= 0, above, below)
+    low, high = (math.sqrt(max(float(side @ related @ side), 0.0)) for side in (lowered, raised))
+    return value, Interval(
+        max(value - low, min(value, float(weights.clip(max=0).sum()))),
+        min(value + high, max(value, float(weights.clip(min=0).sum()))),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Who was universal at each of a row of checkpoints, against each partner (group), by one definition and threshold.
+
+    A neuron belongs to a group where it is defined at every checkpoint; elsewhere it is in no rate.
+    """
+
+    series: tuple[tuple[Group, ...], ...]  # (group, checkpoint)
+    threshold: float
+    resampled: bool = True  # whether there are replicates and draws
+
+    @classmethod
+    def of(
+        cls, checkpoints: Sequence[Tables], threshold: float, definition: Definition, *, resampled: bool = True
+    ) -> History:
+        """The history over ``checkpoints``; raises ValueError unless all are about the same neurons and partners."""
+        if not 0 < threshold < 1:
+            raise ValueError(f"a threshold lies between 0 and 1; got {threshold}")
+        _check_partners(checkpoints)
+        return cls(
+            tuple(zip(*(groups_of(tables, definition) for tables in checkpoints), strict=True)), threshold, resampled
+        )
+
+    @property
+    def first(self) -> UniversalityTable:
+        """Any of its tables."""
+        return self.series[0][0].tables[0]
+
+    @property
+    def level(self) -> float:
+        """Of the intervals."""
+        return self.first.resampling.level
+
+    @property
+    def groups(self) -> int:
+        """How many partners, or 1 where a definition combines them."""
+        return len(self.series)
+
+    @cached_property
+    def layer(self) -> Integers:
+        """(neuron,)."""
+        return self.first.frame["layer"].to_numpy(dtype=np.int64)
+
+    @property
+    def layers(self) -> int:
+        """The depth of the reference."""
+        return int(self.layer.max(initial=-1)) + 1
+
+    @cached_property
+    def defined(self) -> Flags:
+        """(group, neuron): defined at every checkpoint."""
+        return np.array([np.all([~np.isnan(group.scores()) for group in row], axis=0) for row in self.series])
+
+    @cached_property
+    def states(self) -> Flags:
+        """(group, checkpoint, neuron): defined throughout and universal then."""
+        return self.column_states("excess")
+
+    def column_states(self, column: str) -> Flags:
+        """(group, checkpoint, neuron): the same by another column, such as the excess on half of the tokens."""
+        above = np.array([[group.scores(column) > group.cut(self.threshold) for group in row] for row in self.series])
+        return above & self.defined[:, None, :]
+
+    def rate(self, term: Term) -> Rate | None:
+        """The rate of a term; None where no neuron is given."""
+        inside = np.ones(self.layer.size, dtype=np.bool_) if term.layers is None else np.isin(self.layer, term.layers)
+        groups = range(self.groups) if term.groups is None else term.groups
+        pool = [(self.states[group, given], self.states[group, then]) for group in groups for given, then in term.spans]
+        return rate_of(np.array([given & inside for given, _ in pool]), np.array([then for _, then in pool]))
+
+    @cached_property
+    def joint(self) -> Floats:
+        """(group, checkpoint, checkpoint, layer): neurons universal at both; the diagonal counts those of one."""
+        return np.array([_joint(states[None], self._membership)[0] for states in np.asarray(self.states)])
+
+    @cached_property
+    def joint_replicates(self) -> Floats:
+        """(resample, group, checkpoint, checkpoint, layer): :attr:`joint` in each replicate of the token blocks."""
+        return self._resampled(lambda group: group.replicate_states(self.threshold))
+
+    @cached_property
+    def joint_draws(self) -> Floats:
+        """(draw, group, checkpoint, checkpoint, layer): :attr:`joint` with each rotation draw alone as the baseline."""
+        return self._resampled(lambda group: group.draw_states(self.threshold))
+
+    def value(self, terms: Sequence[Term], joint: Floats) -> Floats:
+        """(...): the sum of the terms from ``joint`` (..., group, checkpoint, checkpoint, layer); NaN for no given."""
+        return np.asarray(sum(term.coefficient * self._pooled(term, joint) for term in terms))
+
+    @cached_property
+    def _membership(self) -> Floats:
+        return np.eye(self.layers)[self.layer]
+
+    def _pooled(self, term: Term, joint: Floats) -> Floats:
+        layers = np.arange(self.layers) if term.layers is None else np.array(term.layers, dtype=np.int64)
+        groups = np.arange(self.groups) if term.groups is None else np.array(term.groups, dtype=np.int64)
+        inside = joint[..., groups, :, :, :][..., layers].sum(axis=(-1, -4))
+        stayed = np.sum([inside[..., given, then] for given, then in term.spans], axis=0)
+        counted = np.sum([inside[..., given, given] for given, _ in term.spans], axis=0)
+        return np.asarray(np.divide(stayed, counted, out=np.full(np.shape(stayed), np.nan), where=counted > 0))
+
+    def _resampled(self, states_of: Callable[[Group], Flags]) -> Floats:
+        if not self.resampled:
+            return np.empty((0, *self.joint.shape))
+        found = []
+        for row, measured, defined in zip(self.series, self.states, self.defined, strict=True):
+            moving = np.unique(np.concatenate([group.tables[0].candidates for group in row]))
+            columns = np.union1d(moving, np.flatnonzero(measured.any(axis=0)))
+            resampled = []
+            for group, state in zip(row, measured, strict=True):
+                candidates = group.tables[0].candidates
+                self._check_candidates(group.tables[0], state)
+                drawn = states_of(group)
+                kept = np.repeat(state[None, columns], drawn.shape[0], axis=0)
+                kept[:, np.searchsorted(columns, candidates)] = drawn & defined[candidates]
+                resampled.append(kept)
+            fewest = min(states.shape[0] for states in resampled)
+            stacked = np.stack([states[:fewest] for states in resampled], axis=1)
+            found.append(_joint(stacked, self._membership[columns]))
+        fewest = min(joint.shape[0] for joint in found)
+        return np.stack([joint[:fewest] for joint in found], axis=1)
+
+    def _check_candidates(self, table: UniversalityTable, state: Flags) -> None:
+        others = state.copy()
+        others[table.candidates] = False
+        if table.candidates.size and others.any():
+            raise InfluenceMissing(
+                f"{table}: {np.count_nonzero(others)} neurons exceed the threshold {self.threshold:g} without being"
+                " candidates; expected a threshold above the candidates' floor of the suite (universality.floor)"
+            )
+
+
+def _joint(states: Flags, membership: Floats) -> Floats:
+    """(resample, checkpoint, neuron) and (neuron, layer) -> (resample, checkpoint, checkpoint, layer)."""
+    checkpoints = states.shape[1]
+    joint = np.empty((states.shape[0], checkpoints, checkpoints, membership.shape[1]))
+    for x in range(checkpoints):
+        for y in range(x, checkpoints):
+            both = (states[:, x] & states[:, y]).astype(np.float64) @ membership
+            joint[:, x, y], joint[:, y, x] = both, both
+    return joint
+
+
+def _correlations(influences: Sequence[Floats]) -> Floats:
+    """(rate, rate): the correlation of the errors; 0 beside a rate that no neuron moves, 1 on the diagonal."""
+    stacked = np.stack(influences)
+    products = stacked @ stacked.T
+    scale = np.sqrt(np.outer(np.diag(products), np.diag(products)))
+    related = np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
+    np.fill_diagonal(related, 1.0)
+    return np.asarray(related)
+
+
+def _check_partners(checkpoints: Sequence[Tables]) -> None:
+    names = [[table.partner for table in members(tables)] for tables in checkpoints]
+    if any(name != names[0] for name in names):
+        raise ValueError(f"checkpoints with different partners cannot be compared: {names}")
+    check_alignment([table for tables in checkpoints for table in members(tables)])

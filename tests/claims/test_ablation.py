@@ -1,0 +1,270 @@
+"""The ablation claims on synthetic studies of which it is known what is true."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.measures.ablations import Ablated, table_of
+from universal_neurons.errors import UserError
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.harness.declare import ClaimDeclaration, declaration_of
+from universal_neurons.measures.ablation import ALL_LAYERS, AblationTable, Kind
+from universal_neurons.measures.study import untrained_ablation
+from universal_neurons.pipeline.neuron_sets import NeuronSet, SetPlan
+
+if TYPE_CHECKING:
+    from universal_neurons.measurement import Measurement
+    from universal_neurons.measures.study import HasStep
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "claims" / "ablation").glob("test_n*.py")) + sorted(
+    (ROOT / "claims" / "ablation").glob("test_v*.py")
+)
+NAMES = ["N14", "N15", "N16", "N17", "N18", "N19", "N20", "V2", "V4", "V7"]
+LAYERS, BLOCKS = 3, 12
+# What as many neurons of a random kind do: in all layers at once, in one layer.
+RANDOM_EVERYWHERE, RANDOM_IN_A_LAYER = 0.05, 0.02
+# How much literally all others do: the network is broken.
+OTHERS = 6.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A checkpoint of the synthetic study."""
+
+    step: int
+    share: float
+    label: str
+
+
+STAGES = tuple(Stage(step, share, f"{share:.0%}") for step, share in ((200, 0.5), (400, 1.0)))
+
+
+@dataclass(frozen=True)
+class Planted:
+    """The KL of ablating universal neurons, everywhere and per layer, and how sensitive each layer is to any neuron.
+
+    The loss increases by ``loss`` times the KL.
+    """
+
+    everywhere: float = 1.5
+    layers: tuple[float, ...] = (3.0, 0.6, 0.5)
+    sensitivity: tuple[float, ...] = (1.0, 1.0, 1.0)
+    loss: float = 0.6
+
+    def effect(self, one: NeuronSet) -> float:
+        """The true KL of a set."""
+        random = RANDOM_EVERYWHERE
+        if one.layer != ALL_LAYERS:
+            random = RANDOM_IN_A_LAYER * self.sensitivity[one.layer]
+        match one.neurons:
+            case Kind.UNIVERSAL:
+                return one.fraction * (self.everywhere if one.layer == ALL_LAYERS else self.layers[one.layer])
+            case Kind.OTHERS:
+                return OTHERS
+            case Kind.TOP_NORM:
+                return 2 * random
+            case _:
+                return random
+
+
+LIKE_THE_PAPER = Planted()
+LIKE_ANY = Planted(RANDOM_EVERYWHERE, (RANDOM_IN_A_LAYER,) * LAYERS)
+LESS_THAN_ANY = Planted(RANDOM_EVERYWHERE / 2, (RANDOM_IN_A_LAYER / 2,) * LAYERS)
+
+
+@dataclass
+class SyntheticStudy:
+    """Exactly the sets that the pipeline plans, with planted effects, in trained and in untrained models."""
+
+    trained: Planted = LIKE_THE_PAPER
+    before: Planted = LIKE_ANY
+    untrained: Stage | None = Stage(0, 0.0, "untrained")
+    reference: str = "a"
+    checkpoints: tuple[Stage, ...] = STAGES
+    tables: dict[tuple[int, str], AblationTable] = field(default_factory=dict)
+
+    def partners(self, reference: str | None = None) -> tuple[str, ...]:
+        return tuple(model for model in "abc" if model != (reference or "a"))
+
+    def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
+        model = reference or "a"
+        if (checkpoint.step, model) not in self.tables:
+            self.tables[checkpoint.step, model] = self._table(checkpoint.step, model)
+        return self.tables[checkpoint.step, model]
+
+    def _table(self, step: int, model: str) -> AblationTable:
+        planted = self.trained if step else self.before
+        generator = np.random.default_rng([step, ord(model)])
+        common = generator.normal(0, 0.02, BLOCKS)
+        sets = []
+        for one in plan(step, model).sets():
+            spread = 1 + 0.1 * generator.standard_normal() * one.neurons.is_random
+            kl = planted.effect(one) * (spread + common + generator.normal(0, 0.01, BLOCKS))
+            scope = 8 if one.layer != ALL_LAYERS else 8 * LAYERS
+            size = 20 * scope if one.neurons is Kind.OTHERS else scope
+            sets.append(
+                Ablated(
+                    **{name: getattr(one, name) for name in one.__slots__},
+                    kl=kl,
+                    loss=planted.loss * kl,
+                    size=size,
+                    norm=size / 2,
+                )
+            )
+        return table_of(sets, blocks=BLOCKS)
+
+
+def plan(step: int, model: str) -> SetPlan:
+    return SetPlan(
+        role="last" if step == STAGES[-1].step else "trained" if step else "untrained",
+        partners=("b", "c") if model == "a" else (),
+        thresholds=(0.4, 0.5, 0.6),
+        threshold=0.5,
+        layers=LAYERS,
+        draws=20,
+        dose=(0.5,),
+        orders=2,
+    )
+
+
+@cache
+def study_of(trained: Planted, before: Planted = LIKE_ANY) -> SyntheticStudy:
+    return SyntheticStudy(trained, before)
+
+
+@cache
+def claims() -> dict[str, ClaimDeclaration]:
+    """The declared claims by id."""
+    found: dict[str, ClaimDeclaration] = {}
+    for file in FILES:
+        spec = importlib.util.spec_from_file_location(f"claims_{file.stem}", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        declared = [declaration_of(value) for value in vars(module).values()]
+        found |= {one.claim.id: one for one in declared if isinstance(one, ClaimDeclaration)}
+    return found
+
+
+def measured(function: Any, study: SyntheticStudy, *, layer: int = 1, stage: Stage = STAGES[0]) -> Measurement:
+    """One item: the first partner, the given checkpoint and layer, the threshold that the claim selects."""
+    declared = declaration_of(function)
+    assert declared is not None
+    claim = declared if isinstance(declared, ClaimDeclaration) else declared.of
+    threshold = claim.axes["threshold"][0]
+    values = {"study": study, "partner": "b", "checkpoint": stage, "threshold": threshold, "layer": layer}
+    found: Measurement = function(**{name: values[name] for name in inspect.signature(function).parameters})
+    return found
+
+
+def verdict(name: str, measurement: Measurement) -> Verdict:
+    return claims()[name].claim.expect.judge(measurement).verdict
+
+
+def test_every_claim_of_the_folder_has_one_file_two_controls_and_a_reading() -> None:
+    assert sorted(claims()) == NAMES
+    assert len(FILES) == len(NAMES)
+    assert all(len(claim.controls) >= 2 and claim.readings for claim in claims().values())
+    assert all(len(claims()[name].controls) == 3 for name in ("N14", "N18", "V4"))
+
+
+def test_layers_are_corrected_for_their_number() -> None:
+    assert claims()["N17"].claim.correction == "holm"
+    assert {claim.claim.family for claim in claims().values()} == {"ablation"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_that_does_what_the_paper_says_reproduces_the_claim(name: str) -> None:
+    study = study_of(LIKE_THE_PAPER)
+    for stage in STAGES:
+        assert verdict(name, measured(claims()[name].function, study, stage=stage)) is Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_in_which_universal_neurons_matter_less_than_any_refutes_the_claim(name: str) -> None:
+    study = study_of(LESS_THAN_ANY)
+    assert verdict(name, measured(claims()[name].function, study)) is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_in_which_universal_neurons_are_like_any_does_not_reproduce_the_claim(name: str) -> None:
+    study = study_of(LIKE_ANY)
+    for layer in range(LAYERS):
+        assert verdict(name, measured(claims()[name].function, study, layer=layer)) is not Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize("planted", [LIKE_THE_PAPER, LIKE_ANY, LESS_THAN_ANY])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_controls_do_not_satisfy_the_criterion(name: str, planted: Planted) -> None:
+    for control in claims()[name].controls:
+        for layer in range(LAYERS):
+            found = measured(control.function, study_of(planted), layer=layer, stage=STAGES[-1])
+            assert verdict(name, found) is not Verdict.REPRODUCED, control.function.__name__
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "N16"])
+def test_an_effect_that_was_there_before_training_is_seen_by_a_control(name: str) -> None:
+    study = study_of(LIKE_THE_PAPER, LIKE_THE_PAPER)
+    found = [verdict(name, measured(control.function, study)) for control in claims()[name].controls]
+    assert Verdict.REPRODUCED in found
+
+
+def test_a_first_layer_that_is_sensitive_to_any_neuron_is_seen_by_the_controls_of_n18() -> None:
+    study = study_of(Planted(sensitivity=(5.0, 1.0, 1.0)))
+    found = {one.function.__name__: verdict("N18", measured(one.function, study)) for one in claims()["N18"].controls}
+    assert sorted(found.values()) == [Verdict.REFUTED, Verdict.REPRODUCED, Verdict.REPRODUCED]
+    assert found["test_the_first_layer_does_not_matter_most_before_training"] is Verdict.REFUTED
+
+
+def test_so_many_neurons_that_any_of_them_are_critical_are_seen_by_the_controls_of_v7() -> None:
+    study = study_of(Planted(everywhere=RANDOM_EVERYWHERE, loss=20.0), LIKE_ANY)
+    found = [verdict("V7", measured(control.function, study)) for control in claims()["V7"].controls]
+    assert found.count(Verdict.REPRODUCED) == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_reading_asks_for_sets_that_the_pipeline_computes(name: str) -> None:
+    study = study_of(LIKE_THE_PAPER)
+    for reading in claims()[name].readings:
+        for layer in range(LAYERS):
+            for stage in STAGES:
+                assert not measured(reading.function, study, layer=layer, stage=stage).is_missing
+
+
+@pytest.mark.parametrize("name", ["N14", "N15", "N16", "N17", "N19"])
+def test_read_as_literally_all_others_the_claim_is_refuted_where_most_of_the_network_matters_more(name: str) -> None:
+    (literal,) = [one for one in claims()[name].readings if one.ambiguity == "A4" and one.says.startswith("(i) ")]
+    assert verdict(name, measured(literal.function, study_of(LIKE_THE_PAPER))) is Verdict.REFUTED
+
+
+def test_other_readings_agree_where_all_of_them_are_planted_alike() -> None:
+    for name in NAMES:
+        for reading in claims()[name].readings:
+            literal = reading.ambiguity == "A4" and reading.says.startswith("(i) ")
+            # Per neuron literally all others do less, whatever they do together.
+            expected = Verdict.REFUTED if literal and name != "N20" else Verdict.REPRODUCED
+            found = verdict(name, measured(reading.function, study_of(LIKE_THE_PAPER), layer=0))
+            assert found is expected, reading.function.__name__
+
+
+def test_one_model_without_the_effect_is_enough_against_every_model() -> None:
+    study = SyntheticStudy()
+    study.tables[STAGES[0].step, "c"] = SyntheticStudy(LESS_THAN_ANY).ablation(checkpoint=STAGES[0], reference="c")
+    for name in ("N14", "N15", "V4", "V7"):
+        (every,) = [one for one in claims()[name].readings if one.ambiguity == "A3"]
+        assert verdict(name, measured(every.function, study)) is Verdict.REFUTED
+
+
+def test_a_suite_without_untrained_models_has_no_untrained_control() -> None:
+    with pytest.raises(UserError, match="no untrained checkpoint"):
+        untrained_ablation(SyntheticStudy(untrained=None))  # type: ignore[arg-type]

@@ -1,0 +1,192 @@
+"""The robustness claims and the readings of emergence claims on studies of which it is known what is true."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.claims.test_emergence import CONSTANT, GROWING, LAYERS, STAGES, WIDTH, SyntheticStudy, lookup
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.harness.axes import Interval
+from universal_neurons.harness.declare import ClaimDeclaration, axes_of, declaration_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from universal_neurons.measures.study import HasStep, Null
+    from universal_neurons.measures.universality import UniversalityTable
+
+CLAIMS = Path(__file__).parents[2] / "claims"
+ROBUSTNESS = ("F2", "F2-rotation", "F4", "F7", "F7-padding", "F8", "N23")
+VARIANTS = (
+    *("mask:all", "padding:published", "padding:dropped", "tokens:100", "tokens:5000"),
+    *("rotation:orthogonal", "rotation:whitened", "draws:1"),
+)
+
+
+class VariedStudy(SyntheticStudy):
+    """As the emergence study; variants keep all scores but what ``shift`` adds to half of the universal neurons."""
+
+    reference = "a"
+
+    def __init__(self, *, shift: float = 0.0, noise: float = 0.0, shares: Any = None) -> None:
+        super().__init__(GROWING if shares is None else shares)
+        self.shift, self.noise = shift, noise
+        self.asked: list[str] = []
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        return VARIANTS
+
+    def variant(self, name: str, *, partner: str, checkpoint: HasStep) -> UniversalityTable:
+        assert name in VARIANTS
+        self.asked.append(name)
+        own = self.universality(partner=partner, checkpoint=checkpoint)
+        excess = own.frame["excess"].to_numpy()
+        moved = np.where((excess > 0.5) & (np.arange(len(excess)) % 2 == 0), excess + self.shift, excess)
+        nothing = np.empty(0, dtype=np.int64)
+        return dataclasses.replace(
+            own,
+            frame=own.frame.assign(excess=moved),
+            candidates=nothing,
+            influence=np.empty((len(own.influence), 0)),
+            draws=np.empty((len(own.draws), 0)),
+        )
+
+    def variant_settings(self, checkpoint: HasStep) -> pd.DataFrame:
+        return pd.DataFrame({"variant": VARIANTS, "tokens": 1, "draws": 3})
+
+    def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
+        table = super().universality(partner=partner, checkpoint=checkpoint, reference=reference)
+        # A baseline that matters: without it, whatever is not universal would seem to be.
+        excess = table.frame["excess"].to_numpy()
+        frame = table.frame.assign(correlation=np.where(excess > 0.5, excess + 0.2, 0.55))
+        if reference not in (None, "a"):
+            # Of another model other neurons are universal.
+            turned = {name: np.roll(frame[name].to_numpy(), WIDTH // 2) for name in ("excess", "excess_half_b")}
+            nothing: Any = {"candidates": np.empty(0, dtype=np.int64), "draws": np.empty((3, 0))}
+            nothing["influence"] = np.empty((len(table.influence), 0))
+            return dataclasses.replace(table, reference=str(reference), frame=frame.assign(**turned), **nothing)
+        generator = np.random.default_rng(checkpoint.step)
+        half_b = frame["excess_half_b"] + self.noise * generator.normal(size=len(frame))
+        return dataclasses.replace(table, frame=frame.assign(excess_half_b=half_b))
+
+    def partners(self, reference: str | None = None) -> tuple[str, ...]:
+        return tuple(name for name in ("a", "b", "c") if name != (reference or "a"))
+
+    def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
+        table = super().null(partner=partner, checkpoint=checkpoint, kind=kind, reference=reference)
+        # Untrained models are alike in whatever any two models of their shape share, above what a rotation finds.
+        correlation = table.frame["excess"] + (0.7 if kind == "untrained" else 0.3)
+        return dataclasses.replace(table, frame=table.frame.assign(correlation=correlation))
+
+
+@cache
+def claims(folder: str) -> dict[str, ClaimDeclaration]:
+    """The declared claims by id."""
+    found: dict[str, ClaimDeclaration] = {}
+    for file in sorted((CLAIMS / folder).glob("test_*.py")):
+        spec = importlib.util.spec_from_file_location(f"claims_{file.stem}", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        declared = [declaration_of(value) for value in vars(module).values()]
+        found |= {one.claim.id: one for one in declared if isinstance(one, ClaimDeclaration)}
+    return found
+
+
+def verdict(claim: ClaimDeclaration, function: Callable[..., Any], study: VariedStudy) -> Verdict:
+    """How the claim's criterion judges ``function`` at one item of the suite."""
+    last = claim.axes.get("checkpoint") == "last"
+    values = {
+        "study": study,
+        "partner": "b",
+        "checkpoint": STAGES[-1 if last else 0],
+        "interval": Interval(STAGES[0], STAGES[1]),
+        "threshold": 0.5,
+    }
+    given = {name: values[name] for name in ("study", *axes_of(function))}
+    return claim.claim.expect.resolved(lookup).judge(function(**given)).verdict
+
+
+def test_every_claim_of_the_folder_has_one_file_and_two_controls() -> None:
+    assert sorted(claims("robustness")) == sorted(ROBUSTNESS)
+    assert len(list((CLAIMS / "robustness").glob("test_*.py"))) == len(ROBUSTNESS)
+    for claim in claims("robustness").values():
+        assert (len(claim.controls), claim.claim.family, claim.claim.correction) == (2, "robustness", "holm")
+
+
+@pytest.mark.parametrize("name", ROBUSTNESS)
+def test_a_study_whose_choices_do_not_matter_reproduces_the_claim(name: str) -> None:
+    claim = claims("robustness")[name]
+    assert verdict(claim, claim.function, VariedStudy()) is Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize("name", ROBUSTNESS)
+def test_the_controls_do_not_satisfy_the_criterion(name: str) -> None:
+    claim = claims("robustness")[name]
+    for control in claim.controls:
+        assert verdict(claim, control.function, VariedStudy()) is Verdict.REFUTED, control.function.__name__
+
+
+@pytest.mark.parametrize("name", ["F2-rotation", "F7", "F7-padding", "F8"])
+def test_choices_that_lose_half_of_the_universal_neurons_refute_the_claim(name: str) -> None:
+    claim = claims("robustness")[name]
+    assert verdict(claim, claim.function, VariedStudy(shift=-0.5)) is Verdict.REFUTED
+
+
+def test_halves_that_are_mostly_noise_refute_cross_fitting() -> None:
+    claim = claims("robustness")["F4"]
+    assert verdict(claim, claim.function, VariedStudy(noise=1.0)) is Verdict.REFUTED
+
+
+def test_a_null_like_the_neurons_themselves_refutes_the_claims_about_it() -> None:
+    class Alike(VariedStudy):
+        def null(
+            self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None
+        ) -> UniversalityTable:
+            return self.universality(partner=partner, checkpoint=checkpoint)
+
+    for name in ("N23", "F2"):
+        claim = claims("robustness")[name]
+        assert verdict(claim, claim.function, Alike()) is Verdict.REFUTED
+
+
+def test_the_tokens_that_are_compared_are_the_most_of_those_that_are_fewer() -> None:
+    study, claim = VariedStudy(), claims("robustness")["F8"]
+    verdict(claim, claim.function, study)
+    assert study.asked == ["tokens:5000"]
+
+
+@pytest.mark.parametrize("name", ["N1", "N2"])
+def test_every_reading_of_an_ambiguous_choice_is_there(name: str) -> None:
+    readings = claims("emergence")[name].readings
+    ambiguities = sorted(reading.ambiguity for reading in readings)
+    assert ambiguities == ["A1", "A1", "A1", "A2", "A8", "A8", "A9", "F2", "F7", "F7", "F7"]
+    assert len({reading.says for reading in readings}) == len(readings)
+
+
+@pytest.mark.parametrize("shares", [GROWING, CONSTANT])
+@pytest.mark.parametrize("name", ["N1", "N2"])
+def test_readings_that_change_nothing_give_the_claims_own_verdict(name: str, shares: Any) -> None:
+    claim, study = claims("emergence")[name], VariedStudy(shares=shares)
+    own = verdict(claim, claim.function, study)
+    assert own is (Verdict.INCONCLUSIVE if (name, shares) == ("N2", CONSTANT) else Verdict.REPRODUCED)
+    for reading in claim.readings:
+        found = verdict(claim, reading.function, study)
+        # Without any change, an interval over tokens has no width and refutes what one over neurons leaves open.
+        assert found is own or (own is Verdict.INCONCLUSIVE and found is Verdict.REFUTED), reading.says
+    assert set(study.asked) == set(VARIANTS) - {"tokens:100"}
+
+
+def test_readings_that_lose_every_neuron_do_not_reproduce_presence() -> None:
+    claim, study = claims("emergence")["N1"], VariedStudy(shares=dict.fromkeys(GROWING, (0.0,) * LAYERS))
+    assert all(verdict(claim, reading.function, study) is not Verdict.REPRODUCED for reading in claim.readings)

@@ -1,0 +1,861 @@
+"""The zoo on a hub, driven through the real clients against a hub on 127.0.0.1."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import safetensors.torch
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
+
+from tests.hub import Busy, Corrupted, Fault, LoopbackHub, Moving, Truncated, Vanished
+from universal_neurons.errors import ArtifactMissing
+from universal_neurons.ids import ModelRef
+from universal_neurons.inputs.bridge import frozen_bridge
+from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue, CatalogueError
+from universal_neurons.inputs.hub import (
+    AccessGated,
+    Announced,
+    CacheUnwritable,
+    DigestMismatch,
+    DownloadBroken,
+    FileMissing,
+    Folders,
+    FoldersFirst,
+    Hub,
+    HubBusy,
+    HubError,
+    HubUnreachable,
+    NotInCache,
+    Place,
+    RepositoryMissing,
+    RevisionMissing,
+    TokenRequired,
+)
+from universal_neurons.inputs.hub_zoo import HubZoo, NotPinned, RepositoryChanged
+from universal_neurons.inputs.lock import EqualWeights, Lock, LockedCheckpoint, LockError
+from universal_neurons.inputs.weights import UnsafeWeights, WeightsUnfit
+from universal_neurons.inputs.zoo import ZooError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tokenizers import Tokenizer
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from universal_neurons.errors import UserError
+
+CHECKOUT = Path(__file__).parents[2]
+SHAPE: dict[str, Any] = {"n_layer": 3, "n_embd": 16, "n_head": 2, "n_positions": 16, "vocab_size": 300}
+A, B, WORDS = "someone/tiny-a", "someone/tiny-b", "someone/words"
+BIN, SAFE = "pytorch_model.bin", "model.safetensors"
+FETCH = "universal-neurons fetch --suite tiny"
+CATALOGUED = """
+[families.tiny]
+title = "Tiny"
+source = "nobody"
+revision = "checkpoint-{step}"
+ranges = [[0, 20, 10]]
+tokenizer = { repository = "someone/words", revision = "main", file = "tokenizer.json" }
+architecture = { name = "GPT2LMHeadModel", layers = 3, width = 16, heads = 2, mlp = 64, context = 16, vocabulary = 300 }
+models.a = { repository = "someone/tiny-a", seed = 1, aliases = ["tiny-a"] }
+models.b = { repository = "someone/tiny-b", seed = 2 }
+
+[families.neox]
+title = "Tiny with rotary positions"
+source = "nobody"
+revision = "step{step}"
+steps = [1]
+tokenizer = { repository = "someone/words", revision = "main", file = "tokenizer.json" }
+
+[families.neox.architecture]
+name = "GPTNeoXForCausalLM"
+layers = 2
+width = 16
+heads = 2
+mlp = 64
+context = 16
+vocabulary = 300
+
+[families.neox.models]
+a = { repository = "someone/neox", seed = 1 }
+"""
+TOKENS = torch.arange(48).reshape(3, 16) * 6 % 300
+
+
+def tiny(seed: int, **options: Any) -> Any:
+    """A GPT-2 like Stanford's: attention scaled by the layer, and numbers large enough for that to matter."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        scaled = {"scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True, "initializer_range": 0.5}
+        model: Any = GPT2LMHeadModel(GPT2Config(**SHAPE, **{**scaled, **options}))
+        return model.eval()
+
+
+def config_of(model: Any) -> bytes:
+    return json.dumps({**model.config.to_dict(), "architectures": ["SomebodysOwnClass"]}).encode()
+
+
+def pickled(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def in_bin(model: Any) -> dict[str, bytes]:
+    """As the older checkpoints are stored: pickled, with causal masks that are no weights and the tied matrix twice."""
+    masks = {f"transformer.h.{i}.attn.bias": torch.ones(1, 1, 16, 16, dtype=torch.uint8) for i in range(3)}
+    masks |= {f"transformer.h.{i}.attn.masked_bias": torch.tensor(-1e4) for i in range(3)}
+    return {"config.json": config_of(model), BIN: pickled({**model.state_dict(), **masks})}
+
+
+def in_safetensors(model: Any) -> dict[str, bytes]:
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+    return {"config.json": config_of(model), SAFE: safetensors.torch.save(state, metadata={"format": "pt"})}
+
+
+@dataclass
+class World:
+    """A checkout, a hub, and the pauses that were made."""
+
+    root: Path
+    hub: LoopbackHub
+    cache: Path
+    waits: list[float] = field(default_factory=list)
+    folders: Path | None = None
+
+    def zoo(self, family: str = "tiny", **options: Any) -> HubZoo:
+        hub = Hub(FETCH, wait=self.waits.append, **options)
+        source = FoldersFirst(Folders(self.folders), hub) if self.folders else hub
+        return HubZoo.open(self.root, family, suite="tiny", source=source)
+
+    def pinned(self, *names: str, steps: tuple[int, ...] = (10,)) -> HubZoo:
+        zoo = self.zoo()
+        zoo.pin(names or ("a",), steps)
+        return zoo
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "fixtures" / "suites" / "tiny.lock.toml"
+
+    def cached(self, name: str) -> list[Path]:
+        return [path for path in self.cache.rglob(name) if "snapshots" in path.parts]
+
+    def partial(self) -> list[Path]:
+        return [path for path in self.cache.rglob("*") if path.name.endswith((".incomplete", ".tmp"))]
+
+
+class Clock:
+    """The clients' module ``time`` with pauses that are written down instead of made."""
+
+    def __init__(self, waits: list[float]) -> None:
+        self.sleep = waits.append
+
+    def __getattr__(self, name: str) -> Any:
+        import time
+
+        return getattr(time, name)
+
+
+@pytest.fixture(scope="module")
+def published(_one_thread: None) -> Mapping[tuple[str, int], Mapping[str, bytes]]:
+    """Two seeds at three steps, one stored as older repositories do it."""
+    steps = (0, 10, 20)
+    older = {("a", step): in_bin(tiny(step)) for step in steps}
+    return older | {("b", step): in_safetensors(tiny(100 + step)) for step in steps}
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path,
+    published: Mapping[tuple[str, int], Mapping[str, bytes]],
+    tokenizer: Tokenizer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    import huggingface_hub
+
+    (tmp_path / "fixtures" / "suites").mkdir(parents=True)
+    (tmp_path / "fixtures" / "models.toml").write_text(CATALOGUED)
+    with LoopbackHub() as hub:
+        for (name, step), files in published.items():
+            hub.commit(f"someone/tiny-{name}", f"checkpoint-{step}", files)
+        hub.commit(WORDS, "main", {"tokenizer.json": tokenizer.to_str().encode()})
+        found = World(tmp_path, hub, tmp_path / "cache")
+        use(monkeypatch, hub, found)
+        huggingface_hub.close_session()
+        yield found
+        huggingface_hub.close_session()
+
+
+def use(monkeypatch: pytest.MonkeyPatch, hub: LoopbackHub, world: World) -> None:
+    """Point the clients at the hub; they read the environment once, when they are imported."""
+    constants = "huggingface_hub.constants"
+    monkeypatch.setattr(f"{constants}.ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(
+        f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr(f"{constants}.HF_HUB_CACHE", str(world.cache))
+    monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(f"{constants}.HF_TOKEN_PATH", str(world.root / "no-token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setenv("DISABLE_SAFETENSORS_CONVERSION", "1")
+    # A question about itself that the client asks once per process would be counted among those of a test.
+    monkeypatch.setattr("huggingface_hub.utils._detect_agent._registry", {"harnesses": {}}, raising=False)
+    for module in ("utils._http", "file_download"):
+        monkeypatch.setattr(f"huggingface_hub.{module}.time", Clock(world.waits))
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    return lambda: monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def refusal(kind: type[UserError], action: Callable[[], object]) -> str:
+    """The one line that ``action`` fails with."""
+    with pytest.raises(kind) as caught:
+        action()
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        found = model(TOKENS)
+    return getattr(found, "logits", found)  # type: ignore[no-any-return]
+
+
+def distance(x: Any, y: Any) -> float:
+    """The largest difference between two models' logits, as a share of the largest logit."""
+    return float((logits(x) - logits(y)).abs().max() / logits(y).abs().max())
+
+
+# --- what works ------------------------------------------------------------------------------------------------------
+
+
+def test_the_catalogue_has_the_steps_and_the_repositories_that_transformer_lens_knows() -> None:
+    from transformer_lens.tools.model_registry.checkpoints import get_checkpoint_labels
+    from transformer_lens.tools.model_registry.registry_io import resolve_model_alias
+
+    families = Catalogue.read(CHECKOUT / CATALOGUE).families
+    assert list(families) == ["stanford-gpt2-small", "stanford-gpt2-medium", "pythia-160m"]
+    for family in families.values():
+        for model in family.models.values():
+            assert list(family.every_step) == get_checkpoint_labels(model.repository)[0]
+            assert {resolve_model_alias(alias) or alias for alias in model.aliases} <= {
+                model.repository,
+                model.repository.removeprefix("EleutherAI/"),
+            }
+    assert families["stanford-gpt2-small"].branch(100_000) == "checkpoint-100000"
+    assert families["stanford-gpt2-small"].shares[100_000] == 0.25
+    assert families["pythia-160m"].branch(143_000) == "step143000"
+
+
+def test_pinning_resolves_branches_to_commits_and_downloads_no_weights(world: World) -> None:
+    zoo = world.pinned("a", "b", steps=(10, 20))
+    for name in "ab":
+        repository = world.hub.model(f"someone/tiny-{name}")
+        for step in (10, 20):
+            commit = repository.branches[f"checkpoint-{step}"]
+            weights = repository.commits[commit][BIN if name == "a" else SAFE]
+            digest = Announced(sha256=zoo.ref(name, step).digest)
+            assert zoo.ref(name, step) == ModelRef(name, f"someone/tiny-{name}@{commit}", step, digest.sha256 or "")
+            assert digest.defect(weights) is None
+    assert world.hub.asked("cdn") == []
+
+
+def test_a_lock_says_the_same_when_it_is_read_again_and_is_left_alone_when_nothing_is_new(world: World) -> None:
+    zoo = world.pinned("a", "b", steps=(10, 20))
+    written = world.lock.read_bytes()
+    assert FETCH in written.decode()
+    assert world.zoo().lock == zoo.lock
+    before = world.lock.stat().st_ino
+    world.zoo().pin(["a"], [20])
+    assert (world.lock.read_bytes(), world.lock.stat().st_ino) == (written, before)
+
+
+@pytest.mark.parametrize(("name", "repository"), [("a", A), ("b", B)], ids=["bin", "safetensors"])
+def test_a_loaded_model_computes_what_transformers_computes(world: World, name: str, repository: str) -> None:
+    zoo = world.pinned(name)
+    # In evaluation mode, as everything is that transformers loads.
+    theirs = AutoModelForCausalLM.from_pretrained(repository, revision="checkpoint-10", dtype=torch.float32)
+    before = torch.get_rng_state()
+    ours = zoo.load(zoo.ref(name, 10))
+    assert torch.equal(before, torch.get_rng_state())
+    assert distance(ours, theirs) < 1e-5
+    assert not ours.training
+    assert {(p.dtype, p.requires_grad) for p in ours.parameters()} == {(torch.float32, False)}
+    wrapped: Any = ours.original_model
+    assert wrapped.config._attn_implementation == "sdpa"
+
+
+def test_a_model_in_training_mode_leaves_it_in_the_bridge() -> None:
+    assert not frozen_bridge(tiny(1).train(), name="tiny").training
+
+
+def test_attention_is_scaled_by_the_layer_where_the_configuration_says_so(world: World) -> None:
+    zoo = world.pinned()
+    scaled, unscaled = tiny(10), tiny(10, scale_attn_by_inverse_layer_idx=False)
+    ours = zoo.load(zoo.ref("a", 10))
+    assert distance(scaled, unscaled) > 0.01
+    assert distance(ours, scaled) < 1e-5
+
+
+def test_half_precision_and_rotary_positions_are_loaded_in_float32(world: World) -> None:
+    torch.manual_seed(0)
+    shape: dict[str, Any] = {
+        "num_hidden_layers": 2,
+        "hidden_size": 16,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
+    theirs: Any = GPTNeoXForCausalLM(GPTNeoXConfig(**shape, vocab_size=300, max_position_embeddings=16))
+    theirs.eval().half()
+    stored = {**theirs.state_dict(), "gpt_neox.layers.0.attention.masked_bias": torch.tensor(-1e9)}
+    stored["gpt_neox.layers.0.attention.rotary_emb.inv_freq"] = torch.ones(2)
+    world.hub.commit("someone/neox", "step1", {"config.json": config_of(theirs), BIN: pickled(stored)})
+    zoo = world.zoo("neox")
+    zoo.pin(["a"], [1])
+    ours = zoo.load(zoo.ref("a", 1))
+    assert {p.dtype for p in ours.parameters()} == {torch.float32}
+    assert distance(ours, theirs.float()) < 1e-5
+
+
+def test_what_was_fetched_is_loaded_without_asking(world: World) -> None:
+    zoo = world.zoo()
+    names: list[str] = []
+    zoo.fetch(["a", "b"], [10, 20], done=names.append)
+    assert names == ["a@10", "b@10", "a@20", "b@20"]
+    asked = len(world.hub.seen)
+    again = world.zoo()
+    again.load(again.ref("b", 20))
+    again.verify()
+    assert again.tokenizer().get_vocab_size() == 300
+    assert len(world.hub.seen) == asked
+
+
+def test_it_has_the_surface_of_a_zoo(world: World, tokenizer: Tokenizer) -> None:
+    zoo = world.pinned()
+    assert (zoo.names, dict(zoo.shares)) == (("a", "b"), {10: 0.5, 20: 1.0})
+    shape = zoo.recipe()
+    assert (shape.layers, shape.width, shape.mlp, shape.context, shape.vocabulary) == (3, 16, 64, 16, 300)
+    assert (zoo.end_of_text, zoo.newline) == (299, tokenizer.token_to_id("Ċ"))
+    assert Announced(sha256=zoo.tokenizer_digest).defect(tokenizer.to_str().encode()) is None
+    assert zoo.training_log() == ()
+
+
+def test_asking_for_a_reference_in_order_to_compute_pins_it(world: World) -> None:
+    zoo = world.zoo()
+    assert zoo.local_ref("b", 0, warn=pytest.fail) == world.zoo().ref("b", 0)
+    asked = len(world.hub.seen)
+    zoo.local_ref("b", 0, warn=pytest.fail)
+    assert len(world.hub.seen) == asked
+
+
+def test_opening_and_naming_import_neither_torch_nor_a_client(world: World) -> None:
+    world.pinned()
+    program = (
+        "import sys; from pathlib import Path; from universal_neurons.inputs.hub_zoo import HubZoo\n"
+        f"zoo = HubZoo.open(Path({str(world.root)!r}), 'tiny', suite='tiny'); zoo.ref('a', 10); zoo.tokenizer_digest\n"
+        "sys.exit(', '.join({'torch', 'transformers', 'huggingface_hub', 'datasets'} & sys.modules.keys()) or 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True).stderr == ""
+
+
+def test_the_environment_is_what_the_clients_make_of_it(world: World) -> None:
+    """HF_ENDPOINT, HF_HOME and HF_TOKEN are read when the clients are imported, so this needs a process of its own."""
+    world.hub.model(A).token = "secret"
+    program = (
+        "import sys; from pathlib import Path; from universal_neurons.inputs.hub_zoo import HubZoo\n"
+        f"zoo = HubZoo.open(Path({str(world.root)!r}), 'tiny', suite='tiny'); zoo.fetch(['a'], [10])\n"
+        "print(zoo.ref('a', 10))"
+    )
+    home = world.root / "home"
+    kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
+    environment = {**kept, "HF_ENDPOINT": world.hub.endpoint, "HF_HOME": str(home), "HF_TOKEN": "secret"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=False, capture_output=True, text=True, timeout=60
+    )
+    assert ended.stdout.strip() == "a@10", ended.stderr
+    assert [path.name for path in home.rglob(BIN)] == [BIN]
+
+
+def test_a_token_is_shown_to_the_hub_and_not_to_the_store_behind_it(world: World) -> None:
+    world.hub.model(A).token = "secret"
+    world.zoo(token="secret").fetch(["a"], [10])
+    assert {one.token for one in world.hub.asked("hub", path=A)} == {"secret"}
+    assert {one.token for one in world.hub.asked("cdn")} == {None}
+
+
+def test_a_branch_that_moves_between_two_questions_does_not_mix_two_commits(world: World) -> None:
+    repository = world.hub.model(A)
+    old = repository.branches["checkpoint-10"]
+    new = world.hub.commit(A, "checkpoint-10", in_bin(tiny(7, attn_pdrop=0.0)))
+    repository.branches["checkpoint-10"] = old
+    world.hub.faults.append(Moving(A, "checkpoint-10", new, requests=1))
+    zoo = world.zoo()
+    zoo.fetch(["a"], [10])
+    assert repository.branches["checkpoint-10"] == new
+    assert zoo.ref("a", 10).source == f"{A}@{old}"
+    assert distance(zoo.load(zoo.ref("a", 10)), tiny(10)) < 1e-5
+
+
+def test_what_is_pinned_is_loaded_although_the_branch_has_moved(world: World) -> None:
+    zoo = world.pinned()
+    world.hub.commit(A, "checkpoint-10", in_bin(tiny(7)))
+    assert distance(zoo.load(zoo.ref("a", 10)), tiny(10)) < 1e-5
+
+
+# --- faults of the hub -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("part", ["api", "hub", "cdn"])
+def test_a_busy_hub_is_asked_again_when_it_says(world: World, part: Any, status: int) -> None:
+    world.hub.faults.append(Busy(status, times=2, retry_after=7, part=part, path="" if part == "cdn" else A))
+    zoo = world.zoo()
+    zoo.fetch(["a"], [10])
+    assert distance(zoo.load(zoo.ref("a", 10)), tiny(10)) < 1e-5
+    # The client, where it repeats a question itself, adds a second to what it is told.
+    assert len(world.waits) == 2
+    assert set(world.waits) <= {7.0, 8.0}
+
+
+def test_pauses_grow_where_the_hub_does_not_say_how_long(world: World) -> None:
+    world.hub.faults.append(Busy(503, times=3))
+    world.pinned()
+    assert world.waits == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("part", ["api", "hub", "cdn"])
+def test_a_hub_that_stays_busy_is_given_up(world: World, part: Any, status: int) -> None:
+    world.hub.faults.append(Busy(status, times=1000, part=part))
+    said = refusal(HubBusy, lambda: world.zoo().fetch(["a"], [10]))
+    assert f"HTTP {status}" in said
+    assert FETCH in said
+    assert world.partial() == []
+
+
+def test_a_transfer_that_breaks_off_is_resumed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is smaller than a chunk was not written yet, and there is nothing to resume.
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 100)
+    world.hub.faults.append(Truncated(BIN, at=1000, times=1))
+    world.zoo().fetch(["a"], [10])
+    assert [one.range for one in world.hub.asked("cdn")] == [None, "bytes=1000-"]
+
+
+def test_a_transfer_that_always_breaks_off_leaves_nothing_behind(world: World) -> None:
+    zoo = world.pinned()
+    world.hub.faults.append(Truncated(BIN, at=1000, times=1000))
+    said = refusal(DownloadBroken, lambda: zoo.load(zoo.ref("a", 10)))
+    assert f"{A}@checkpoint-10" in said
+    assert FETCH in said
+    assert (world.cached(BIN), world.partial()) == ([], [])
+
+
+def test_wrong_bytes_are_asked_for_again(world: World) -> None:
+    world.hub.faults.append(Corrupted(BIN, times=1))
+    zoo = world.pinned()
+    assert distance(zoo.load(zoo.ref("a", 10)), tiny(10)) < 1e-5
+
+
+@pytest.mark.parametrize("file", [BIN, "config.json"])
+def test_bytes_that_stay_wrong_are_never_used(world: World, file: str) -> None:
+    fault = Corrupted(file, times=1000)
+    world.hub.faults.append(fault)
+    said = refusal(DigestMismatch, lambda: world.zoo().fetch(["a"], [10]))
+    assert f"/{file}: " in said
+    assert "expected, got" in said
+    fault.times = 0
+    # The client keeps what it got; when the hub is well again, the bad copy must not be taken for the file.
+    zoo = world.pinned()
+    assert distance(zoo.load(zoo.ref("a", 10)), tiny(10)) < 1e-5
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(world: World) -> None:
+    zoo = world.zoo()
+    zoo.fetch(["a"], [10])
+    (weights,) = world.cached(BIN)
+    weights.resolve().write_bytes(weights.read_bytes()[:1000])
+    assert distance(zoo.load(zoo.ref("a", 10)), tiny(10)) < 1e-5
+
+
+def missing_weights(hub: LoopbackHub) -> None:
+    hub.commit(A, "checkpoint-10", {"config.json": config_of(tiny(1)), "flax_model.msgpack": b""})
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "said"),
+    [
+        (Vanished(BIN), FileMissing, f"/{BIN}: the hub does not have this file"),
+        (Vanished("config.json"), FileMissing, "/config.json: the hub does not have this file"),
+        (missing_weights, FileMissing, "expected model.safetensors or pytorch_model.bin, got config.json, flax"),
+        (lambda hub: hub.model(A).branches.clear(), RevisionMissing, "no such branch or commit"),
+        (lambda hub: hub.repositories.pop(("models", A)), RepositoryMissing, "no such repository at http://127"),
+        (lambda hub: setattr(hub.model(A), "token", "t"), TokenRequired, "got HTTP 401; run: hf auth login"),
+        (lambda hub: setattr(hub.model(A), "gated", True), AccessGated, "accept the terms at http://127.0.0.1"),
+        (Busy(418, times=1), HubError, "expected an answer, got HTTP 418"),
+    ],
+)  # fmt: skip
+def test_what_a_hub_refuses_is_said_in_one_line(
+    world: World, fault: Fault | Callable[[LoopbackHub], object], kind: type[HubError], said: str
+) -> None:
+    if callable(fault):
+        fault(world.hub)
+    else:
+        world.hub.faults.append(fault)
+    line = refusal(kind, lambda: world.zoo().fetch(["a"], [10]))
+    assert said in line
+    assert line.startswith(f"{A}@checkpoint-10")
+    assert world.cached(BIN) == []
+
+
+def test_a_hub_that_is_not_there_is_said_to_be_not_there(world: World) -> None:
+    world.pinned()
+    gone = world.zoo(endpoint="http://127.0.0.1:9")
+    for action in (lambda: gone.pin(["a"], [20]), lambda: gone.load(gone.ref("a", 10))):
+        said = refusal(HubUnreachable, action)
+        assert "http://127.0.0.1:9 cannot be reached" in said
+        assert FETCH in said
+    assert world.waits == []
+
+
+def test_a_cache_that_cannot_be_written_is_said_to_be_that(world: World) -> None:
+    world.cache.write_text("a file where a folder should be")
+    said = refusal(CacheUnwritable, world.pinned)
+    assert "the cache cannot be written" in said
+    assert world.waits == []
+
+
+def test_without_network_a_full_cache_is_enough(world: World, offline: Callable[[], None]) -> None:
+    world.zoo().fetch(["a"], [10])
+    offline()
+    zoo = world.zoo(endpoint="http://127.0.0.1:9")
+    assert distance(zoo.load(zoo.ref("a", 10)), tiny(10)) < 1e-5
+    assert zoo.tokenizer().get_vocab_size() == 300
+
+
+def test_without_network_and_lock_the_cache_says_which_commit_a_branch_was(
+    world: World, offline: Callable[[], None]
+) -> None:
+    from huggingface_hub import snapshot_download
+
+    snapshot_download(A, revision="checkpoint-10")
+    snapshot_download(WORDS)
+    offline()
+    zoo = world.pinned()
+    assert zoo.ref("a", 10).source.endswith(world.hub.model(A).branches["checkpoint-10"])
+    assert distance(zoo.load(zoo.ref("a", 10)), tiny(10)) < 1e-5
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_without_network_an_empty_cache_is_said_to_be_empty(
+    world: World, offline: Callable[[], None], *, locked: bool
+) -> None:
+    zoo = world.pinned() if locked else world.zoo()
+    for path in sorted(world.cache.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    offline()
+    said = refusal(NotInCache, lambda: zoo.load(zoo.local_ref("a", 10, warn=pytest.fail)))
+    assert "HF_HUB_OFFLINE" in said
+    assert FETCH in said
+
+
+def test_without_network_a_damaged_cache_is_said_to_be_damaged(world: World, offline: Callable[[], None]) -> None:
+    zoo = world.zoo()
+    zoo.fetch(["a"], [10])
+    offline()
+    (weights,) = world.cached(BIN)
+    weights.resolve().write_bytes(b"half of it")
+    said = refusal(DigestMismatch, lambda: zoo.load(zoo.ref("a", 10)))
+    assert str(weights) in said
+    assert "run without HF_HUB_OFFLINE" in said
+
+
+# --- what changed, and what must not be equal ------------------------------------------------------------------------
+
+
+def test_a_branch_that_changed_is_refused_with_both_commits_and_the_command_that_accepts_it(world: World) -> None:
+    old = world.pinned().ref("a", 10).source.partition("@")[2]
+    written = world.lock.read_bytes()
+    new = world.hub.commit(A, "checkpoint-10", in_bin(tiny(7)))
+    said = refusal(RepositoryChanged, lambda: world.zoo().pin(["a"], [10]))
+    assert f"commit {old} is locked, the branch is now {new}" in said
+    assert f"{BIN} differ" in said
+    assert f"{FETCH} --accept-changes" in said
+    assert world.lock.read_bytes() == written
+    zoo = world.zoo()
+    zoo.pin(["a"], [10], accept=True)
+    assert zoo.ref("a", 10).source == world.zoo().ref("a", 10).source == f"{A}@{new}"
+
+
+def test_a_new_commit_with_the_same_files_is_said_to_be_that(world: World) -> None:
+    zoo = world.pinned()
+    world.hub.commit(A, "checkpoint-10", {**in_bin(tiny(10)), "README.md": b"new"})
+    assert "the files taken are the same" in refusal(RepositoryChanged, lambda: zoo.pin(["a"], [10]))
+
+
+def test_a_commit_that_is_gone_is_named_with_the_one_in_its_place(world: World) -> None:
+    zoo = world.pinned()
+    repository = world.hub.model(A)
+    old = repository.branches["checkpoint-10"]
+    new = world.hub.commit(A, "checkpoint-10", in_bin(tiny(7)))
+    del repository.commits[old]
+    for path in world.cached("config.json"):
+        path.unlink()
+    said = refusal(RepositoryChanged, lambda: zoo.load(zoo.ref("a", 10)))
+    assert f"commit {old} is locked and gone, the branch is now {new}" in said
+    assert "--accept-changes" in said
+
+
+def test_two_steps_with_the_same_file_are_refused_when_they_are_pinned(world: World) -> None:
+    world.hub.commit(A, "checkpoint-20", in_bin(tiny(10)))
+    said = refusal(EqualWeights, lambda: world.pinned("a", steps=(10, 20)))
+    assert "a@10" in said
+    assert "a@20" in said
+    assert not world.lock.exists()
+
+
+def test_the_same_tensors_in_another_format_are_refused_when_they_are_loaded(world: World) -> None:
+    world.hub.commit(A, "checkpoint-20", in_safetensors(tiny(10)))
+    zoo = world.pinned("a", steps=(10, 20))
+    zoo.load(zoo.ref("a", 10))
+    zoo.load(zoo.ref("a", 10))
+    said = refusal(EqualWeights, lambda: zoo.load(zoo.ref("a", 20)))
+    assert "have the same tensors" in said
+
+
+def test_a_reference_to_something_else_than_the_lock_pins_is_refused(world: World) -> None:
+    zoo = world.pinned()
+    other = ModelRef("a", zoo.ref("a", 10).source, 10, "0" * 64)
+    assert "000000000000" in refusal(HubError, lambda: zoo.load(other))
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "said"),
+    [
+        (lambda zoo: zoo.ref("z", 10), ZooError, "unknown model 'z'; expected one of a, b"),
+        (lambda zoo: zoo.ref("tiny-a", 10), ZooError, "expected 'a', whose alias this is"),
+        (lambda zoo: zoo.pin(["a"], [11]), ZooError, "no step 11; expected one of 3 published ones, near it 0, 10, 20"),
+        (lambda zoo: zoo.ref("a", 20), NotPinned, "tiny: a@20: not pinned in"),
+        (lambda zoo: zoo.tokenizer(), NotPinned, f"run: {FETCH}"),
+    ],
+)  # fmt: skip
+def test_what_was_not_published_or_not_pinned_is_refused(
+    world: World, action: Callable[[HubZoo], object], kind: type[UserError], said: str
+) -> None:
+    assert said in refusal(kind, lambda: action(world.zoo()))
+    assert world.hub.seen == []
+
+
+def test_what_is_not_pinned_has_no_evidence_and_says_which_command_begins_with_it(world: World) -> None:
+    with pytest.raises(ArtifactMissing) as caught:
+        world.zoo().ref("a", 10)
+    assert caught.value.command == FETCH
+
+
+# --- what weights may be ---------------------------------------------------------------------------------------------
+
+
+class Trap:
+    """What a pickle can do: call anything when it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def loaded(world: World, files: Mapping[str, bytes]) -> TransformerBridge:
+    world.hub.commit(A, "checkpoint-10", files)
+    zoo = world.pinned()
+    return zoo.load(zoo.ref("a", 10))
+
+
+@pytest.mark.parametrize("saved", [pickled, pickle.dumps], ids=["torch", "pickle"])
+def test_a_pickle_that_calls_something_is_not_read(world: World, saved: Callable[[Any], bytes]) -> None:
+    sprung = world.root / "sprung"
+    content = saved({"x": Trap(sprung)})
+    said = refusal(UnsafeWeights, lambda: loaded(world, {"config.json": config_of(tiny(1)), BIN: content}))
+    assert f"{BIN}: expected a file of tensors only" in said
+    assert not sprung.exists()
+    torch.load(io.BytesIO(pickled({"x": Trap(sprung)})), weights_only=False)
+    assert sprung.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(BIN, b""), (BIN, b"<html>"), (BIN, pickled([torch.ones(1)])), (SAFE, b"<html>"), (SAFE, b"")],
+)
+def test_a_file_that_holds_no_tensors_is_refused(world: World, name: str, content: bytes) -> None:
+    refusal(UnsafeWeights, lambda: loaded(world, {"config.json": config_of(tiny(1)), name: content}))
+
+
+def changed(**tensors: torch.Tensor | None) -> dict[str, bytes]:
+    model = tiny(3)
+    state = {**model.state_dict(), **tensors}
+    kept = {name: tensor for name, tensor in state.items() if tensor is not None}
+    return {"config.json": config_of(model), BIN: pickled(kept)}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (changed(**{"transformer.ln_f.weight": None}), "do not fit: transformer.ln_f.weight"),
+        (changed(extra=torch.ones(1)), "do not fit: extra"),
+        (changed(**{"transformer.ln_f.weight": torch.ones(3)}), "another shape"),
+        (changed(**{"lm_head.weight": torch.ones(300, 16)}), "lm_head.weight: expected the embedding"),
+        ({"config.json": config_of(tiny(3, n_inner=32)), BIN: b""}, "64, 16, 300), got gpt2 of shape (3, 16, 2, 32"),
+        ({"config.json": b'{"model_type": "bert"}', BIN: b""}, "got bert of shape"),
+        ({"config.json": b"<html>", BIN: b""}, "not the configuration of a GPT2LMHeadModel"),
+    ],
+)  # fmt: skip
+def test_weights_that_do_not_fit_are_refused(world: World, files: Mapping[str, bytes], said: str) -> None:
+    assert said in refusal(WeightsUnfit, lambda: loaded(world, files))
+
+
+# --- local folders ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(world: World) -> Path:
+    """The files of one checkpoint as a download leaves them, where UNIVERSAL_NEURONS_MODELS points."""
+    world.folders = world.root / "models"
+    target = world.folders / A / "checkpoint-10"
+    target.mkdir(parents=True)
+    for name, content in in_bin(tiny(10)).items():
+        (target / name).write_bytes(content)
+    return target
+
+
+def test_a_local_folder_is_read_instead_of_the_hub(world: World, folder: Path) -> None:
+    del world.hub.repositories["models", A]
+    zoo = world.pinned()
+    assert zoo.ref("a", 10).source == f"{A}@checkpoint-10"
+    assert distance(zoo.load(zoo.ref("a", 10)), tiny(10)) < 1e-5
+    assert world.zoo().ref("a", 10) == zoo.ref("a", 10)
+
+
+def test_the_environment_says_where_the_folders_are(
+    world: World, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIVERSAL_NEURONS_MODELS", str(world.folders))
+    zoo = HubZoo.open(world.root, "tiny", suite="tiny")
+    zoo.fetch(["a"], [10])
+    assert world.hub.asked("api", path=A) == world.hub.asked("cdn") == []
+
+
+def test_a_local_folder_does_not_take_the_commit_out_of_the_lock(world: World) -> None:
+    zoo = world.pinned()
+    pinned, files = zoo.ref("a", 10), world.hub.model(A).commits[world.hub.model(A).branches["checkpoint-10"]]
+    world.folders = world.root / "models"
+    for name, content in files.items():
+        path = world.folders / A / "checkpoint-10" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    asked = len(world.hub.asked("cdn"))
+    again = world.pinned()
+    again.load(again.ref("a", 10))
+    assert again.ref("a", 10) == pinned
+    assert len(world.hub.asked("cdn")) == asked
+
+
+def test_a_local_folder_that_changed_is_refused(world: World, folder: Path) -> None:
+    zoo = world.pinned()
+    (folder / BIN).write_bytes(in_bin(tiny(7))[BIN])
+    assert "not the locked file" in refusal(DigestMismatch, lambda: zoo.load(zoo.ref("a", 10)))
+    (folder / BIN).unlink()
+    assert "cannot be read" in refusal(FileMissing, lambda: zoo.load(zoo.ref("a", 10)))
+    assert "expected model.safetensors or" in refusal(FileMissing, lambda: world.zoo().pin(["a"], [10]))
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    assert "expected the files of x/y@z, got none" in refusal(
+        FileMissing, lambda: Folders(tmp_path).snapshot("x/y", "z")
+    )
+
+
+# --- the files of the project ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"checkpoint-{step}"', '"checkpoint"', "expected a pattern with {step}"),
+        ("[[0, 20, 10]]", "[[0, 25, 10]]", "expected first, last, stride that meet"),
+        ("ranges = [[0, 20, 10]]", "", "expected at least one step"),
+        ('"someone/tiny-b"', '"someone/tiny-a"', "expected every repository once"),
+        ("layers = 3, ", "", "architecture.layers: Field required"),
+        ("[families.tiny]", "[families.tiny", "not TOML"),
+    ],
+)
+def test_a_mistake_in_the_catalogue_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = tmp_path / "models.toml"
+    path.write_text(CATALOGUED.replace(old, new, 1))
+    assert said in refusal(CatalogueError, lambda: Catalogue.read(path))
+
+
+def test_a_missing_catalogue_and_an_unknown_family_are_named(world: World) -> None:
+    assert "expected one of tiny, neox" in refusal(CatalogueError, lambda: world.zoo("huge"))
+    (world.root / CATALOGUE).unlink()
+    assert "git checkout -- fixtures/models.toml" in refusal(CatalogueError, world.zoo)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("commit = ", "comit = ", "damaged (checkpoints.a.10.commit: Field required)"),
+        ('weights = "pytorch', 'weights = "tensors', "expected 'tensors_model.bin'"),
+        ("[tokenizer]", "[tokenizer", "not TOML"),
+    ],
+)
+def test_a_damaged_lock_is_named(world: World, old: str, new: str, said: str) -> None:
+    world.pinned()
+    head, mark, tail = world.lock.read_text().partition("[checkpoints.")
+    text = head + mark + tail.replace(old, new) if old in tail else (head.replace(old, new) + mark + tail)
+    world.lock.write_text(text)
+    assert said in refusal(LockError, world.zoo)
+
+
+def test_a_lock_with_the_same_weights_twice_is_refused_when_it_is_read(world: World) -> None:
+    zoo = world.pinned()
+    twice = zoo.lock.with_checkpoint("b", 20, zoo.lock.checkpoints["a"][10])
+    twice.write(world.lock, command=FETCH)
+    assert "a@10" in refusal(EqualWeights, world.zoo)
+
+
+@pytest.mark.parametrize("moment", ["os.fsync", "pathlib.Path.replace"])
+def test_a_lock_is_replaced_in_one_step(world: World, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    zoo = world.pinned()
+    before = world.lock.read_bytes()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(moment, killed)
+    with pytest.raises(KeyboardInterrupt):
+        zoo.pin(["b"], [10])
+    assert world.lock.read_bytes() == before
+    assert [path.name for path in world.lock.parent.iterdir()] == [world.lock.name]
+
+
+def test_a_name_that_would_break_the_lock_is_refused() -> None:
+    entry = LockedCheckpoint(repository='x"/y', revision="main", commit="", files={BIN: "0" * 64}, weights=BIN)
+    lock = Lock().with_checkpoint("a", 1, entry)
+    assert "without quotes" in refusal(LockError, lambda: lock.text(command=FETCH))
+
+
+def test_a_place_names_the_revision_and_its_commit() -> None:
+    assert str(Place("x/y", "main")) == "x/y@main"
+    assert str(Place("x/y", "main", "0123456789abcdef")) == "x/y@main (0123456789ab)"

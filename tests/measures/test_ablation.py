@@ -1,0 +1,518 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, draws, table_of
+from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.ablation import (
+    AblationTable,
+    Kind,
+    Quantity,
+    SetMissing,
+    SetOf,
+    contrast,
+    dose_curve,
+    effect,
+    effect_over_each,
+    effect_over_random,
+    effect_ratio,
+    effects_frame,
+    first_layer_margin,
+    first_layer_ratio,
+    joint_minus_sum,
+    layers_frame,
+    negligible_margin,
+    perplexity_ratio,
+    weakest,
+)
+from universal_neurons.measures.intervals import block_weights
+from universal_neurons.measures.tables import Definition, Resampling
+
+PAIR = SetOf(0.5, "b")
+AVERAGED = SetOf(0.5, definition=Definition.AVERAGED)
+# In this spelling: 0.025 of 400 replicates is the tenth, (1 - 0.95) / 2 in binary a little more.
+TAILS = ((1 - 0.95) / 2, (1 + 0.95) / 2)
+
+
+def noise(seed: int, sets: int, scale: float = 0.02) -> Any:
+    """(set, block)."""
+    return np.random.default_rng(seed).normal(0, scale, (sets, BLOCKS))
+
+
+def compared(universal: float = 1.0, random: float = 0.3, spread: float = 0.02, **given: Any) -> AblationTable:
+    """A universal set against 20 draws of two kinds, with token noise of their own and in common."""
+    common = noise(1, 1, 0.1)[0]
+    effects = random + spread * np.random.default_rng(2).standard_normal(20)
+    rows = [Ablated(Kind.UNIVERSAL, universal + common, loss=universal / 2, **given)]
+    rows += draws(Kind.RANDOM_OTHERS, list(effects[:, None] + common + noise(3, 20)), **given)
+    rows += draws(Kind.LAYER_MATCHED, list(effects[::-1, None] + 0.1 + common + noise(4, 20)), **given)
+    return table_of(rows)
+
+
+def layered(effects: dict[int, float], *, sizes: dict[int, int] | None = None, joint: float = 2.0) -> AblationTable:
+    """Universal sets of single layers, and of all of them."""
+    rows = [Ablated(Kind.UNIVERSAL, joint, loss=joint / 2)]
+    for layer, value in effects.items():
+        size = (sizes or {}).get(layer, 10)
+        rows.append(Ablated(Kind.UNIVERSAL, value + noise(layer, 1)[0] * value, loss=value / 2, layer=layer, size=size))
+    return table_of(rows)
+
+
+def weights(table: AblationTable) -> Any:
+    resampling = table.resampling
+    return block_weights(len(table.predictions), resamples=resampling.resamples, seed=resampling.seed)
+
+
+# What a set is.
+
+
+def test_an_effect_is_the_mean_over_predictions_and_not_over_blocks() -> None:
+    counts = [10] * (BLOCKS - 1) + [1000]
+    values = np.arange(BLOCKS, dtype=np.float64)
+    table = table_of([Ablated(Kind.UNIVERSAL, values)], predictions=counts)
+    found = effect(table, PAIR)
+    assert found.value == pytest.approx(np.average(values, weights=counts))
+    replicates = [np.average(values, weights=row * counts) for row in weights(table)]
+    low, high = np.quantile(replicates, TAILS, method="inverted_cdf")
+    assert (found.low, found.high) == pytest.approx((min(low, found.value), max(high, found.value)))
+    assert (found.n, found.over, found.unit) == (BLOCKS, Over.TOKEN_BLOCKS, "nats")
+
+
+def test_the_effect_of_a_random_kind_is_the_mean_of_its_draws_with_their_range() -> None:
+    table = table_of(draws(Kind.RANDOM, [0.1, 0.2, 0.6]))
+    found = effect(table, PAIR, Kind.RANDOM)
+    assert found.value == pytest.approx(0.3)
+    assert found.details["draws"] == 3
+    assert found.details["draws_low"] == pytest.approx(0.1)
+    assert found.details["draws_high"] == pytest.approx(0.6)
+    assert found.details["draws_sd"] == pytest.approx(np.std([0.1, 0.2, 0.6], ddof=1))
+
+
+def test_ablating_nothing_has_an_effect_of_exactly_zero_and_none_per_neuron() -> None:
+    found = effect(table_of([Ablated(Kind.UNIVERSAL, 0.0, size=0, norm=0.0)]), PAIR)
+    assert (found.value, found.low, found.high) == (0, 0, 0)
+    assert math.isnan(found.details["per_neuron"])
+    assert math.isnan(found.details["per_norm"])
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        SetOf(0.4, "b"),
+        SetOf(0.5, "c"),
+        SetOf(0.5, "b", layer=1),
+        SetOf(0.5, "b", mode="mean"),
+        SetOf(0.5, "b", fraction=0.1),
+        AVERAGED,
+    ],
+)
+def test_a_set_that_was_not_ablated_is_named(wanted: SetOf) -> None:
+    with pytest.raises(SetMissing, match=r"ablations of a at step 400: no set universal at threshold"):
+        effect(compared(), wanted)
+
+
+def test_every_property_of_a_set_tells_it_from_another() -> None:
+    asked = [
+        PAIR,
+        SetOf(0.5, "c"),
+        SetOf(0.4, "b"),
+        SetOf(0.6, "b"),
+        PAIR.in_layer(0),
+        SetOf(0.5, "b", mode="mean"),
+        SetOf(0.5, "b", mode="resample"),
+        SetOf(0.5, "b", fraction=0.1),
+        *(SetOf(0.5, definition=one) for one in (Definition.AVERAGED, Definition.UNION, Definition.INTERSECTION)),
+    ]
+    rows = [
+        Ablated(Kind.UNIVERSAL, float(place), **{**dataclasses.asdict(one), "partner": one.partner or ""})
+        for place, one in enumerate(asked)
+    ]
+    table = table_of(rows)
+    assert [effect(table, one).value for one in asked] == list(range(len(asked)))
+
+
+def test_a_set_per_pair_has_a_partner_and_no_other_set_has() -> None:
+    with pytest.raises(ValueError, match="does not go with partner None"):
+        SetOf(0.5)
+    with pytest.raises(ValueError, match="does not go with partner 'b'"):
+        SetOf(0.5, "b", Definition.UNION)
+
+
+def test_two_rows_for_one_set_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 rows for one set"):
+        effect(table_of([Ablated(Kind.UNIVERSAL, 1.0), Ablated(Kind.UNIVERSAL, 2.0)]), PAIR)
+
+
+def test_a_table_that_does_not_fit_together_is_refused() -> None:
+    good = compared()
+    with pytest.raises(ValueError, match=r"kl has shape \(41, 23\); expected \(41, 24\)"):
+        dataclasses.replace(good, kl=good.kl[:, 1:])
+    with pytest.raises(ValueError, match="columns missing: norm"):
+        dataclasses.replace(good, frame=good.frame.drop(columns="norm"))
+    with pytest.raises(ValueError, match="in every token block"):
+        dataclasses.replace(good, predictions=np.zeros(BLOCKS, dtype=np.int64))
+    broken = good.loss_increase.copy()
+    broken[3, 1] = np.nan
+    with pytest.raises(ValueError, match="loss_increase is not finite in row 3"):
+        dataclasses.replace(good, loss_increase=broken)
+
+
+# Against random draws.
+
+
+def test_the_excess_over_random_draws_is_the_effect_minus_their_95th_percentile() -> None:
+    table = compared()
+    drawn = table.kl[1:21].astype(np.float64).mean(axis=1)
+    own = float(table.kl[0].astype(np.float64).mean())
+    found = effect_over_random(table, PAIR)
+    assert found.value == pytest.approx(own - np.quantile(drawn, 0.95))
+    assert found.details["ratio"] == pytest.approx(own / drawn.mean())
+    assert found.details["rank"] == 1.0
+    assert found.details["draws"] == 20
+
+
+def test_the_interval_over_draws_is_the_exact_tolerance_limit_where_tokens_say_everything() -> None:
+    effects = 0.3 + 0.05 * np.random.default_rng(5).standard_normal(20)
+    rows = [Ablated(Kind.UNIVERSAL, 1.0), *draws(Kind.RANDOM_OTHERS, list(effects))]
+    found = effect_over_random(table_of(rows, resampling=Resampling(40_000, 0.95, 7)), PAIR)
+    # Noncentral t: the limits of the 95th percentile of a normal sample.
+    shift = stats.norm.ppf(0.95) * np.sqrt(20)
+    factors = stats.nct.ppf((0.975, 0.025), 19, shift) / np.sqrt(20)
+    low, high = 1.0 - (effects.mean() + factors * effects.std(ddof=1))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.003)
+
+
+def test_what_all_sets_have_in_common_on_a_block_does_not_widen_the_interval() -> None:
+    calm = compared()
+    shift = 5 * noise(9, 1, 1.0)[0].astype(np.float32)
+    stormy = dataclasses.replace(calm, kl=calm.kl + shift)
+    for measure in (effect_over_random, contrast):
+        first, second = (measure(table, PAIR, Kind.RANDOM_OTHERS) for table in (calm, stormy))
+        assert (second.value, second.low, second.high) == pytest.approx((first.value, first.low, first.high), abs=1e-5)
+
+
+def test_the_order_of_blocks_and_of_rows_does_not_matter() -> None:
+    table = compared()
+    order = np.random.default_rng(0).permutation(len(table.frame))
+    shuffled = dataclasses.replace(
+        table,
+        frame=table.frame.iloc[order].reset_index(drop=True),
+        kl=table.kl[order],
+        loss_increase=table.loss_increase[order],
+    )
+    turned = dataclasses.replace(table, kl=table.kl[:, ::-1], loss_increase=table.loss_increase[:, ::-1])
+    first = effect_over_random(table, PAIR)
+    assert effect_over_random(shuffled, PAIR).as_dict() == first.as_dict()
+    assert effect_over_random(turned, PAIR).value == pytest.approx(first.value)
+
+
+def test_intervals_are_the_same_whenever_they_are_asked_for() -> None:
+    assert effect_over_random(compared(), PAIR).as_dict() == effect_over_random(compared(), PAIR).as_dict()
+
+
+@cache
+def unmeasured(sets: int) -> AblationTable:
+    """A universal set and draws without effects: a frame to be given some, which is quicker than a new one."""
+    return table_of([Ablated(Kind.UNIVERSAL, 0.0), *draws(Kind.RANDOM_OTHERS, [0.0] * (sets - 1))])
+
+
+def simulated(generator: np.random.Generator, effects: Any) -> AblationTable:
+    """A universal set and draws with the given true effects, the set's first, seen through token noise."""
+    common = generator.normal(0, 0.1, BLOCKS)
+    seen = effects[:, None] + common + generator.normal(0, 0.02, (effects.size, BLOCKS))
+    return dataclasses.replace(unmeasured(effects.size), kl=seen)
+
+
+def test_the_interval_covers_the_excess_over_the_true_percentile() -> None:
+    generator = np.random.default_rng(11)
+    truth = 1.0 - (0.3 + 0.05 * float(stats.norm.ppf(0.95)))
+    covered = 0
+    for _ in range(1000):
+        drawn = 0.3 + 0.05 * generator.standard_normal(20)
+        found = effect_over_random(simulated(generator, np.array([1.0, *drawn])), PAIR)
+        covered += found.low <= truth <= found.high
+    assert 0.93 <= covered / 1000 <= 0.98
+
+
+@pytest.mark.parametrize(("skewed", "most"), [(False, 0.02), (True, 0.05)])
+def test_a_set_that_is_one_more_draw_seldom_counts_as_more_than_random(skewed: bool, most: float) -> None:
+    generator = np.random.default_rng(12)
+    above, different = 0, 0
+    for _ in range(500):
+        # Sums of a few strong neurons are skewed; the interval takes draws as normal.
+        effects = 0.02 * generator.gamma(6.0, size=21) if skewed else 0.3 + 0.05 * generator.standard_normal(21)
+        table = simulated(generator, effects)
+        above += effect_over_random(table, PAIR).low > 0
+        different += contrast(table, PAIR, Kind.RANDOM_OTHERS).low > 0
+    assert above / 500 <= most
+    assert different / 500 <= 0.025 + most
+
+
+def test_another_kind_in_the_sets_place_is_judged_by_the_mean_of_its_draws() -> None:
+    table = compared()
+    found = effect_over_random(table, PAIR, Kind.RANDOM_OTHERS, of=Kind.LAYER_MATCHED)
+    drawn = table.kl.astype(np.float64).mean(axis=1)
+    assert found.value == pytest.approx(drawn[21:].mean() - np.quantile(drawn[1:21], 0.95))
+
+
+def test_a_kind_is_judged_against_the_other_half_of_its_own_draws() -> None:
+    table = table_of(draws(Kind.RANDOM, [1.0, 0.1, 1.0, 0.2, 1.0, 0.3]))
+    found = effect_over_random(table, PAIR, Kind.RANDOM, of=Kind.RANDOM)
+    assert found.value == pytest.approx(1.0 - np.quantile([0.1, 0.2, 0.3], 0.95), abs=1e-6)
+    with pytest.raises(SetMissing, match="at least 4 for two halves"):
+        effect_over_random(table_of(draws(Kind.RANDOM, [1.0, 0.1, 1.0])), PAIR, Kind.RANDOM, of=Kind.RANDOM)
+
+
+def test_exceeding_each_kind_is_exceeding_the_stronger_one() -> None:
+    table = compared()
+    found = effect_over_each(table, PAIR)
+    stronger = effect_over_random(table, PAIR, Kind.LAYER_MATCHED)
+    assert (found.value, found.low) == (stronger.value, stronger.low)
+    assert found.details["kl_random_others"] == effect_over_random(table, PAIR, Kind.RANDOM_OTHERS).value
+    both = effect_over_each(table, PAIR, quantities=tuple(Quantity))
+    assert both.value == min(effect_over_each(table, PAIR, quantities=(one,)).value for one in Quantity)
+
+
+@pytest.mark.parametrize("measure", [effect_over_random, contrast, effect_ratio])
+def test_an_empty_set_is_compared_with_nothing(measure: Any) -> None:
+    rows = [Ablated(Kind.UNIVERSAL, 0.0, size=0, norm=0.0), *draws(Kind.RANDOM_OTHERS, [0.0, 0.0], size=0, norm=0.0)]
+    assert measure(table_of(rows), PAIR, Kind.RANDOM_OTHERS).is_missing
+
+
+def test_one_draw_is_no_random_kind() -> None:
+    table = table_of([Ablated(Kind.UNIVERSAL, 1.0), *draws(Kind.RANDOM, [0.1])])
+    with pytest.raises(SetMissing, match="one draw of random"):
+        effect_over_random(table, PAIR, Kind.RANDOM)
+
+
+# Contrasts and ratios.
+
+
+def test_a_contrast_with_one_set_is_the_paired_difference() -> None:
+    own, others = 1.0 + noise(1, 1)[0], 3.0 + noise(2, 1)[0]
+    table = table_of([Ablated(Kind.UNIVERSAL, own), Ablated(Kind.OTHERS, others, size=100)])
+    found = contrast(table, PAIR, Kind.OTHERS)
+    difference = own.astype(np.float32).astype(np.float64) - others.astype(np.float32)
+    replicates = weights(table) @ difference / BLOCKS
+    assert found.value == pytest.approx(difference.mean())
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(replicates, TAILS, method="inverted_cdf")))
+
+
+def test_a_contrast_with_draws_has_the_interval_of_one_more_draw() -> None:
+    effects = 0.3 + 0.05 * np.random.default_rng(5).standard_normal(20)
+    rows = [Ablated(Kind.UNIVERSAL, 0.4), *draws(Kind.RANDOM, list(effects))]
+    found = contrast(table_of(rows, resampling=Resampling(40_000, 0.95, 7)), PAIR, Kind.RANDOM)
+    reach = stats.t.ppf(0.975, 19) * effects.std(ddof=1) * np.sqrt(1 + 1 / 20)
+    assert found.value == pytest.approx(0.4 - effects.mean(), abs=1e-6)
+    assert (found.low, found.high) == pytest.approx((found.value - reach, found.value + reach), abs=0.003)
+
+
+def test_a_ratio_divides_effects_or_effects_per_neuron_or_per_norm() -> None:
+    table = table_of([Ablated(Kind.UNIVERSAL, 1.0, size=10, norm=4.0), Ablated(Kind.OTHERS, 2.0, size=100, norm=16.0)])
+    assert effect_ratio(table, PAIR, Kind.OTHERS).value == pytest.approx(0.5)
+    assert effect_ratio(table, PAIR, Kind.OTHERS, per="neuron").value == pytest.approx(5.0)
+    assert effect_ratio(table, PAIR, Kind.OTHERS, per="norm").value == pytest.approx(2.0)
+
+
+def test_a_ratio_turned_around_is_its_inverse() -> None:
+    table = table_of(
+        [Ablated(Kind.UNIVERSAL, 1.0 + noise(1, 1)[0]), Ablated(Kind.OTHERS, 2.0 + noise(2, 1)[0], size=90)]
+    )
+    first = effect_ratio(table, PAIR, Kind.OTHERS)
+    second = effect_ratio(table, PAIR, Kind.UNIVERSAL, of=Kind.OTHERS)
+    assert (second.value, second.low, second.high) == pytest.approx(
+        (1 / first.value, 1 / first.high, 1 / first.low), rel=1e-3
+    )
+
+
+def test_a_ratio_of_two_random_kinds_knows_that_both_were_drawn() -> None:
+    generator = np.random.default_rng(1)
+    first, second = 0.3 * np.exp(0.2 * generator.standard_normal((2, 20)))
+    table = table_of(
+        [Ablated(Kind.OTHERS, 0.3), *draws(Kind.RANDOM, list(first)), *draws(Kind.RANDOM_OTHERS, list(second))],
+        resampling=Resampling(20_000, 0.95, 7),
+    )
+    both = effect_ratio(table, PAIR, Kind.RANDOM_OTHERS, of=Kind.RANDOM)
+    reach = math.log(both.high / both.low) / 2
+    single = [effect_ratio(table, PAIR, kind, of=Kind.OTHERS) for kind in (Kind.RANDOM, Kind.RANDOM_OTHERS)]
+    apart = [math.log(one.high / one.low) / 2 for one in single]
+    assert reach == pytest.approx(math.hypot(*apart), rel=0.05)
+
+
+@pytest.mark.parametrize("worst", [0.0, -0.1])
+def test_a_ratio_to_no_effect_or_a_negative_one_is_missing(worst: float) -> None:
+    rows = [Ablated(Kind.UNIVERSAL, 1.0), *draws(Kind.RANDOM, [0.2, worst, 0.3])]
+    assert effect_ratio(table_of(rows), PAIR, Kind.RANDOM).is_missing
+
+
+def test_a_ratio_per_norm_of_neurons_that_write_nothing_is_missing() -> None:
+    table = table_of([Ablated(Kind.UNIVERSAL, 1.0), Ablated(Kind.OTHERS, 2.0, norm=0.0)])
+    assert effect_ratio(table, PAIR, Kind.OTHERS, per="norm").is_missing
+
+
+# Layers.
+
+
+def test_the_first_layer_is_divided_by_the_largest_of_the_deeper_ones() -> None:
+    found = first_layer_ratio(layered({0: 3.0, 1: 0.5, 2: 1.0, 3: 0.2}), PAIR)
+    assert found.value == pytest.approx(3.0, rel=0.02)
+    assert 2.9 < found.low < found.value < found.high < 3.1
+    assert found.details["layer_2"] == pytest.approx(1.0, rel=0.02)
+
+
+def test_the_largest_deeper_layer_is_sought_anew_in_every_replicate() -> None:
+    # Two deeper layers that take turns: the larger of their means in a replicate exceeds the larger of their means.
+    turns = np.where(np.arange(BLOCKS) % 2, 1.5, 0.5)
+    rows = [Ablated(Kind.UNIVERSAL, 2.0, layer=0), Ablated(Kind.UNIVERSAL, turns, layer=1)]
+    table = table_of([*rows, Ablated(Kind.UNIVERSAL, 2.0 - turns, layer=2)])
+    found = first_layer_ratio(table, PAIR)
+    means = weights(table) @ np.stack([turns, 2.0 - turns], axis=1) / BLOCKS
+    assert found.value == pytest.approx(2.0)
+    assert found.low == pytest.approx(np.quantile(2.0 / means.max(axis=1), TAILS[0], method="inverted_cdf"))
+    assert found.high <= 2.0 + 1e-9
+
+
+def test_the_first_layer_per_neuron_divides_every_layer_by_its_own() -> None:
+    table = layered({0: 3.0, 1: 1.0}, sizes={0: 30, 1: 5})
+    assert first_layer_ratio(table, PAIR, per="neuron").value == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("sizes", [{0: 0}, {1: 0, 2: 0}])
+def test_the_first_layer_is_not_compared_where_there_is_nothing_to_ablate(sizes: dict[int, int]) -> None:
+    effects = {layer: 0.0 if layer in sizes else 1.0 for layer in range(3)}
+    table = layered(effects, sizes=sizes)
+    assert first_layer_ratio(table, PAIR).is_missing
+    assert first_layer_margin(table, PAIR, 2.0).is_missing
+
+
+def test_a_single_deeper_layer_without_universal_neurons_is_left_out() -> None:
+    table = layered({0: 3.0, 1: 0.0, 2: 1.0}, sizes={1: 0})
+    assert first_layer_ratio(table, PAIR, per="neuron").value == pytest.approx(3.0, rel=0.02)
+
+
+@pytest.mark.parametrize(("first", "sign"), [(3.0, 1), (1.5, -1)])
+def test_the_margin_of_the_first_layer_has_the_sign_of_the_ratio_less_its_factor(first: float, sign: int) -> None:
+    table = layered({0: first, 1: 0.5, 2: 1.0})
+    margin, ratio = first_layer_margin(table, PAIR, 2.0), first_layer_ratio(table, PAIR)
+    assert np.sign([margin.low, margin.high, ratio.low - 2, ratio.high - 2]).tolist() == [sign] * 4
+
+
+@pytest.mark.parametrize(("others", "is_negligible"), [(0.05, True), (0.2, False)])
+def test_the_negligible_margin_agrees_with_the_ratio(others: float, is_negligible: bool) -> None:
+    effects = others + 0.002 * np.random.default_rng(1).standard_normal(20)
+    table = table_of([Ablated(Kind.UNIVERSAL, 1.0), *draws(Kind.RANDOM, list(effects))])
+    margin = negligible_margin(table, PAIR, Kind.RANDOM, 0.1)
+    assert margin.value == pytest.approx(0.1 - effects.mean(), abs=1e-6)
+    ratio = effect_ratio(table, PAIR, Kind.UNIVERSAL, of=Kind.RANDOM)
+    assert (margin.low > 0) == (ratio.high < 0.1) == is_negligible
+
+
+def test_layers_that_back_each_other_up_lose_more_together() -> None:
+    found = joint_minus_sum(layered({0: 0.5, 1: 0.25, 2: 0.25}, joint=3.0), PAIR)
+    assert found.value == pytest.approx(2.0, abs=0.02)
+    assert found.details["joint"] == pytest.approx(3.0)
+
+
+def test_nothing_ablated_layer_by_layer_is_said() -> None:
+    with pytest.raises(SetMissing, match="nothing ablated layer by layer"):
+        first_layer_ratio(compared(), PAIR)
+
+
+# Perplexity.
+
+
+def test_the_perplexity_ratio_is_the_exponential_of_the_loss_increase() -> None:
+    loss = 0.7 + noise(1, 1)[0]
+    table = table_of([Ablated(Kind.UNIVERSAL, 9.0, loss=loss, size=5), Ablated(Kind.OTHERS, 9.0, size=95)])
+    found, increase = perplexity_ratio(table, PAIR), effect(table, PAIR, quantity=Quantity.LOSS)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        tuple(np.exp([increase.value, increase.low, increase.high]))
+    )
+    assert found.details["share"] == pytest.approx(0.05)
+    assert found.details["clean_loss"] == pytest.approx(3.0)
+
+
+def test_the_perplexity_without_an_empty_set_is_missing() -> None:
+    assert perplexity_ratio(table_of([Ablated(Kind.UNIVERSAL, 0.0, size=0)]), PAIR).is_missing
+
+
+# Several parts.
+
+
+def part(value: float, low: float, high: float, unit: str = "nats") -> Measurement:
+    return Measurement(value, low, high, BLOCKS, Over.TOKEN_BLOCKS, unit=unit)
+
+
+def test_the_weakest_is_above_a_bound_exactly_where_all_are() -> None:
+    found = weakest({"x": part(1.0, 0.1, 1.5), "y": part(0.8, 0.5, 0.9)})
+    assert (found.value, found.low, found.high) == (0.8, 0.1, 0.9)
+    assert (found.details["x"], found.details["missing_parts"]) == (1.0, 0.0)
+
+
+def test_missing_parts_are_left_out_and_counted() -> None:
+    missing = Measurement.missing(over=Over.TOKEN_BLOCKS, unit="nats")
+    found = weakest({"x": missing, "y": part(0.8, 0.5, 0.9)})
+    assert (found.value, found.details["missing_parts"]) == (0.8, 1.0)
+    assert weakest({"x": missing}).is_missing
+
+
+def test_parts_in_different_units_have_no_weakest() -> None:
+    with pytest.raises(ValueError, match="in one unit"):
+        weakest({"x": part(1.0, 0.1, 1.5), "y": part(0.8, 0.5, 0.9, "ratio")})
+    with pytest.raises(ValueError, match="in one unit"):
+        weakest({})
+
+
+# Tables of the report.
+
+
+def test_the_table_of_effects_has_a_row_per_kind() -> None:
+    frame = effects_frame(compared(), PAIR)
+    assert frame["kind"].tolist() == ["universal", "random_others", "layer_matched"]
+    assert frame["draws"].tolist() == [1, 20, 20]
+    assert frame["draws_sd"].isna().tolist() == [True, False, False]
+    assert frame["value"][1] == effect(compared(), PAIR, Kind.RANDOM_OTHERS).value
+    assert (frame["low"] <= frame["value"]).all()
+
+
+def test_the_table_of_layers_has_a_row_per_layer_and_kind() -> None:
+    frame = layers_frame(layered({0: 3.0, 1: 0.5}), PAIR, quantity=Quantity.LOSS)
+    assert frame["layer"].tolist() == [0, 1]
+    assert frame["value"].tolist() == pytest.approx([1.5, 0.25])
+
+
+def test_the_dose_curve_is_the_mean_over_orders_with_their_range() -> None:
+    rows = [Ablated(Kind.UNIVERSAL, 2.0, partner="", definition=Definition.AVERAGED)]
+    for fraction in (0.1, 0.5):
+        rows += [
+            Ablated(
+                Kind.UNIVERSAL,
+                fraction + order,
+                draw=order,
+                partner="",
+                definition=Definition.AVERAGED,
+                fraction=fraction,
+            )
+            for order in range(3)
+        ]
+    frame = dose_curve(table_of(rows), AVERAGED)
+    assert frame["fraction"].tolist() == pytest.approx([0.1, 0.5, 1.0])
+    assert frame["orders"].tolist() == [3, 3, 1]
+    assert frame["value"].tolist() == pytest.approx([1.1, 1.5, 2.0])
+    assert frame["orders_high"].tolist() == pytest.approx([2.1, 2.5, 2.0])
+
+
+def test_resampling_of_the_table_is_used() -> None:
+    wide = effect_over_random(compared(), PAIR)
+    narrow = effect_over_random(
+        dataclasses.replace(compared(), resampling=dataclasses.replace(RESAMPLING, level=0.5)), PAIR
+    )
+    assert wide.low < narrow.low < narrow.high < wide.high
+    assert narrow.level == 0.5

@@ -1,0 +1,180 @@
+"""Do the intervals over token blocks cover?  Worlds whose true correlations are known, measured as tables are.
+
+The truth is the number with the true correlations, what infinitely many tokens would give.  Correlations and standard
+errors are those of a small suite (mini) and half as much again; nothing here was fitted to a verdict.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+
+from universal_neurons.measures.counts import Group
+from universal_neurons.measures.intervals import Interval, percentile_interval
+from universal_neurons.measures.universality import (
+    Definition,
+    ReferenceTables,
+    Resampling,
+    UniversalityTable,
+    acceleration,
+    definition_share,
+    early_share_ratio,
+    share_difference,
+    universal_share,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from universal_neurons.measurement import Measurement
+
+Floats = npt.NDArray[np.float64]
+DRAWS = 1000
+BLOCKS = 100
+RESAMPLING = Resampling(resamples=200, level=0.95, seed=3)
+NEAR = 0.15  # about ten standard errors: neurons that lie lower never cross the threshold
+
+
+@dataclass(frozen=True)
+class World:
+    """How the correlations of a reference's neurons are distributed, over several tables at once.
+
+    ``alike`` and ``shared`` are the correlations, from one table to the next, of the true values and of the noise.
+    """
+
+    neurons: int
+    threshold: float
+    means: tuple[float, ...]
+    alike: float = 0.87
+    shared: float = 0.74
+    error: float = 0.022
+
+    def tables(self, generator: np.random.Generator) -> tuple[Floats, list[UniversalityTable]]:
+        """The true correlations (table, neuron) and what one corpus of 100 blocks makes of them."""
+        shape = (len(self.means), self.neurons)
+        truth = np.array(self.means)[:, None] + 0.16 * chained(generator.standard_normal(shape), self.alike)
+        candidates = np.flatnonzero((truth > self.threshold - NEAR).any(axis=0))
+        spread = np.exp(0.5 * generator.standard_normal(candidates.size))
+        errors = self.error * (1 - truth[:, candidates] ** 2) * spread
+        # Blocks of tokens differ in how much they matter; it gives influences the kurtosis of mini's, above 4.
+        weight = np.exp(0.3 * generator.standard_normal((BLOCKS, 1)) - 0.09)
+        noise = weight * generator.standard_normal((len(self.means), BLOCKS, candidates.size))
+        moves = errors[:, None, :] * chained(noise, self.shared) / math.sqrt(BLOCKS)
+        excess = truth.copy()
+        excess[:, candidates] += moves.sum(axis=1)
+        influence = (moves - moves.mean(axis=1, keepdims=True)).astype(np.float32)
+        return truth, [
+            measured(excess[place], candidates, influence[place], partner="bcde"[place], step=place)
+            for place in range(len(self.means))
+        ]
+
+
+def chained(noise: Floats, correlation: float) -> Floats:
+    """Each entry along the first axis correlated with the one before it."""
+    for place in range(1, len(noise)):
+        noise[place] = correlation * noise[place - 1] + math.sqrt(1 - correlation**2) * noise[place]
+    return noise
+
+
+def measured(
+    excess: Floats, candidates: npt.NDArray[np.int64], influence: Floats, *, partner: str, step: int
+) -> UniversalityTable:
+    columns = ("correlation", "excess", "excess_half_a", "excess_half_b")
+    zeros = np.zeros(excess.size, dtype=np.int16)
+    frame = pd.DataFrame({"layer": zeros, "neuron": np.arange(excess.size), **dict.fromkeys(columns, excess)})
+    draws = np.zeros((2, candidates.size))
+    return UniversalityTable("a", partner, step, frame, candidates, influence, draws, RESAMPLING)
+
+
+def at_steps(tables: list[UniversalityTable]) -> list[UniversalityTable]:
+    """The tables as those of one partner at successive steps."""
+    return [
+        UniversalityTable("a", "b", t.step, t.frame, t.candidates, t.influence, t.draws, t.resampling) for t in tables
+    ]
+
+
+def of_partners(tables: list[UniversalityTable]) -> ReferenceTables:
+    """The tables as those of several partners at one step."""
+    return ReferenceTables.of(
+        [
+            UniversalityTable("a", t.partner, 1, t.frame, t.candidates, t.influence, t.draws, t.resampling)
+            for t in tables
+        ]
+    )
+
+
+def mean_share(world: World, tables: list[UniversalityTable]) -> Measurement:
+    return definition_share(of_partners(tables), Definition.PAIR, world.threshold)
+
+
+def difference(world: World, tables: list[UniversalityTable]) -> Measurement:
+    earlier, later = at_steps(tables)
+    return share_difference(earlier, later, world.threshold)
+
+
+def change_of_growth(world: World, tables: list[UniversalityTable]) -> Measurement:
+    first, second, third = at_steps(tables)
+    return acceleration(first, second, third, world.threshold)
+
+
+def ratio(world: World, tables: list[UniversalityTable]) -> Measurement:
+    earlier, later = at_steps(tables)
+    return early_share_ratio(earlier, later, world.threshold)
+
+
+# The numbers as functions of the shares (table,), without any code of the measures.
+TRUTHS: dict[Callable[[World, list[UniversalityTable]], Measurement], Callable[[Floats], float]] = {
+    mean_share: lambda shares: float(shares.mean()),
+    difference: lambda shares: float(shares[1] - shares[0]),
+    change_of_growth: lambda shares: float(shares[2] - 2 * shares[1] + shares[0]),
+    ratio: lambda shares: float(shares[0] / shares[1]),
+}
+FOUR = (0.22, 0.22, 0.22, 0.22)
+
+
+def covers(interval: Interval, truth: float) -> bool:
+    """With room for rounding: a share and its truth may be the same count divided in another order."""
+    return interval.low - 1e-12 <= truth <= interval.high + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("world", "number"),
+    [
+        pytest.param(World(1024, 0.5, (0.22,)), mean_share, id="share"),
+        pytest.param(World(2048, 0.6, (0.22,)), mean_share, id="share, high threshold"),
+        pytest.param(World(512, 0.5, (0.22,)), mean_share, id="share, few neurons"),
+        pytest.param(World(512, 0.5, FOUR, shared=0.72), mean_share, id="mean share of four partners"),
+        pytest.param(World(512, 0.5, (0.20, 0.22)), difference, id="difference"),
+        pytest.param(World(1024, 0.6, (0.20, 0.22)), difference, id="difference, high threshold"),
+        pytest.param(World(1024, 0.5, (0.20, 0.215, 0.22)), change_of_growth, id="acceleration"),
+        pytest.param(World(1024, 0.5, (0.20, 0.22)), ratio, id="ratio"),
+    ],
+)
+def test_the_intervals_cover_the_value_without_noise(
+    world: World, number: Callable[[World, list[UniversalityTable]], Measurement]
+) -> None:
+    generator = np.random.default_rng(20251109)
+    covered = 0
+    for _ in range(DRAWS):
+        truth, tables = world.tables(generator)
+        found = number(world, tables)
+        covered += covers(Interval(found.low, found.high), TRUTHS[number]((truth > world.threshold).mean(axis=1)))
+    assert 0.93 <= covered / DRAWS <= 0.97
+
+
+def test_the_percentile_interval_does_not_cover_the_share_without_noise() -> None:
+    # What the test above would find of the interval that it replaced; fails if these worlds are too easy to tell.
+    world, generator, covered = World(2048, 0.5, (0.22,)), np.random.default_rng(20251109), 0
+    for _ in range(200):
+        truth, (table,) = world.tables(generator)
+        replicates = Group((table,), Definition.PAIR).replicate_states(world.threshold).sum(axis=1) / world.neurons
+        value = universal_share(table, world.threshold).value
+        interval = percentile_interval(value, replicates, level=0.95)
+        covered += covers(interval, float((truth[0] > world.threshold).mean()))
+    assert covered / 200 < 0.8

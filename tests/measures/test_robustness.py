@@ -1,0 +1,312 @@
+"""Changes, halves and nulls on tables whose answers are known by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.measures.test_universality import RESAMPLING, table
+from universal_neurons.errors import UserError
+from universal_neurons.measurement import Over
+from universal_neurons.measures.intervals import newcombe_paired, wilson
+from universal_neurons.measures.robustness import (
+    growth_over_references,
+    longest_prefix,
+    mean_excess,
+    share_change,
+    share_over_neurons,
+    share_over_references,
+    split_half_agreement,
+    split_halves,
+    table_one_under,
+    token_convergence,
+    variant_change,
+    with_draws,
+    with_second_half_of,
+    with_second_half_shuffled,
+    without_baseline,
+)
+from universal_neurons.measures.universality import (
+    Definition,
+    ReferenceTables,
+    UniversalityTable,
+    definition_share,
+    share_difference,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = 0.5
+NAN = float("nan")
+
+
+def test_a_share_over_neurons_is_a_proportion_with_wilsons_interval() -> None:
+    found = share_over_neurons(table([0.6, 0.5, 0.1, NAN, 0.7]), T)
+    assert (found.value, found.n, found.over) == (0.5, 4, Over.NEURONS)
+    assert (found.low, found.high) == wilson(2, 4, level=0.95)
+    assert found.details == {"universal": 2, "undefined": 1, "draws": 2}
+    assert share_over_neurons(table([NAN, NAN]), T).is_missing
+
+
+def test_a_change_counts_who_gained_and_who_lost_among_those_defined_in_both() -> None:
+    before = table([0.6, 0.6, 0.6, 0.1, 0.1, NAN, 0.9])
+    after = table([0.6, 0.1, 0.1, 0.9, 0.1, 0.9, NAN])
+    found = share_change(before, after, T)
+    assert found.value == pytest.approx(-0.2)
+    assert (found.n, found.over) == (5, Over.NEURONS)
+    assert (found.low, found.high) == newcombe_paired(both=1, first=2, second=1, neither=1, level=0.95)
+    assert found.details["suite"] == pytest.approx(0.6)
+    assert found.details["variant"] == pytest.approx(0.4)
+    assert (found.details["gained"], found.details["lost"], found.details["undefined"]) == (1, 2, 2)
+    assert found.details["jaccard"] == pytest.approx(1 / 4)
+    assert found.details["mcnemar_p"] == pytest.approx(1.0)
+
+
+def test_a_table_against_itself_does_not_change_and_the_interval_has_width() -> None:
+    own = table([0.6, 0.1, 0.1, 0.7])
+    found = share_change(own, own, T)
+    assert (found.value, found.details["jaccard"]) == (0, 1)
+    assert found.low < 0 < found.high
+
+
+def test_nothing_defined_in_both_is_nothing_to_measure() -> None:
+    assert share_change(table([0.6, NAN]), table([NAN, 0.6]), T).is_missing
+
+
+@pytest.mark.parametrize("other", [{"partner": "c"}, {"step": 2}, {"layer": [0, 1]}])
+def test_other_neurons_are_not_compared(other: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="not about the same neurons"):
+        share_change(table([0.6, 0.1]), table([0.6, 0.1], **other), T)
+
+
+def test_fewer_draws_are_the_first_ones_and_of_candidates_only() -> None:
+    own = table([0.45, 0.55, 0.1], correlation=[0.75, 0.8, 0.2], draws=[[0.2, 0.25], [0.4, 0.25]])
+    one = with_draws(own, 1)
+    assert one.frame["excess"].tolist() == pytest.approx([0.55, 0.55, 0.1])
+    assert one.draws.shape == (1, 2)
+    assert with_draws(own, 2) is own
+    assert own.frame["excess"].tolist() == pytest.approx([0.45, 0.55, 0.1])
+    for draws in (0, 3):
+        with pytest.raises(ValueError, match=f"{draws} draws wanted of 2"):
+            with_draws(own, draws)
+
+
+def test_half_b_judges_what_half_a_identified() -> None:
+    own = table([0.6] * 6, half_a=[0.6, 0.7, 0.8, 0.9, 0.1, NAN], half_b=[0.6, 0.6, 0.6, 0.1, 0.9, 0.9])
+    found = split_half_agreement(own, T)
+    assert (found.value, found.n, found.over) == (0.75, 4, Over.NEURONS)
+    assert (found.low, found.high) == wilson(3, 4, level=0.95)
+    assert found.details["reverse"] == 0.75
+    assert found.details["jaccard"] == pytest.approx(3 / 5)
+    assert found.details["expected"] == pytest.approx(4 / 5)
+    # Agreement 3/5 against 4/5 x 4/5 + 1/5 x 1/5 = 17/25 by chance.
+    assert found.details["kappa"] == pytest.approx((3 / 5 - 17 / 25) / (8 / 25))
+    assert found.details["undefined"] == 1
+
+
+def test_halves_that_identify_nothing_have_no_agreement() -> None:
+    assert split_half_agreement(table([0.1, 0.2]), T).is_missing
+
+
+def test_a_shuffled_half_agrees_no_better_than_its_layer() -> None:
+    scores = np.where(np.arange(4000) % 10 == 0, 0.9, 0.1)
+    layer = np.arange(4000) // 2000
+    own = table(np.where(layer == 1, scores, 0.1), layer=layer)
+    assert split_half_agreement(own, T).value == 1
+    shuffled = with_second_half_shuffled(own, seed=0)
+    found = split_half_agreement(shuffled, T)
+    assert 0.04 < found.value < 0.17
+    assert not (shuffled.frame["excess_half_b"].to_numpy()[layer == 0] > T).any()
+    assert share_over_neurons(shuffled, T).value == share_over_neurons(own, T).value
+
+
+def test_the_half_of_another_table_is_taken_row_by_row() -> None:
+    other = table([0.1, 0.9], partner="c")
+    found = with_second_half_of(table([0.9, 0.1]), other)
+    assert found.frame["excess_half_b"].tolist() == pytest.approx([0.1, 0.9])
+    assert split_half_agreement(found, T).value == 0
+    with pytest.raises(ValueError, match="2 and 3 neurons"):
+        with_second_half_of(table([0.9, 0.1]), table([0.1, 0.1, 0.1]))
+
+
+def test_a_mean_excess_has_students_interval_and_tells_of_its_tail() -> None:
+    excess = np.linspace(-0.1, 0.3, 101)
+    found = mean_excess(table([*excess, NAN]))
+    assert found.value == pytest.approx(0.1)
+    reach = 1.98397 * excess.std(ddof=1) / np.sqrt(101)
+    assert [found.low, found.high] == pytest.approx([0.1 - reach, 0.1 + reach], abs=1e-5)
+    assert found.details["median"] == pytest.approx(0.1)
+    assert found.details["q99"] == pytest.approx(0.296)
+    assert found.details["largest"] == pytest.approx(0.3)
+    assert (found.n, found.details["undefined"]) == (101, 1)
+    assert mean_excess(table([0.1, NAN])).is_missing
+
+
+def test_without_a_baseline_the_score_is_the_correlation() -> None:
+    own = table([0.4, 0.1], correlation=[0.7, 0.6])
+    assert share_over_neurons(without_baseline(own), T).value == 1
+    assert share_change(own, without_baseline(own), T).value == 1
+    assert without_baseline(own).candidates.size == 0
+
+
+def references(*scores: tuple[list[float], list[float]], step: int = 1) -> list[ReferenceTables]:
+    """Two partners for every reference; every neuron above the floor moves with the blocks."""
+    generator = np.random.default_rng(step)
+    found = []
+    for number, pair in enumerate(scores):
+        candidates = np.flatnonzero(np.max(pair, axis=0) > 0.2)
+        tables = [
+            table(excess, partner=partner, step=step, candidates=candidates,
+                  draws=np.zeros((3, candidates.size)), influence=generator.normal(0, 0.02, (10, candidates.size)))
+            for partner, excess in zip(("y", "z"), pair, strict=True)
+        ]  # fmt: skip
+        renamed = [dataclasses.replace(one, reference=f"r{number}") for one in tables]
+        found.append(ReferenceTables.of(renamed))
+    return found
+
+
+FIRST = ([0.6, 0.1, 0.52, 0.1], [0.6, 0.6, 0.1, 0.49])
+SECOND = ([0.1, 0.1, 0.1, 0.7], [0.1, 0.1, 0.1, 0.51])
+
+
+def test_a_mean_over_references_is_that_of_their_shares_and_of_one_is_its_own() -> None:
+    both = references(FIRST, SECOND)
+    alone = [definition_share(one, Definition.PAIR, T) for one in both]
+    found = share_over_references(both, T)
+    assert found.value == pytest.approx((0.5 + 0.25) / 2)
+    assert (found.details["lowest"], found.details["highest"]) == (0.25, 0.5)
+    assert found.details["models_low"] < found.value < found.details["models_high"]
+    single = share_over_references(both[:1], T)
+    assert (single.value, single.low, single.high) == (alone[0].value, alone[0].low, alone[0].high)
+    assert found.low < found.value < found.high
+    assert found.low >= (alone[0].low + alone[1].low) / 2 - 1e-9
+    with pytest.raises(ValueError, match="got none"):
+        share_over_references([], T)
+    assert share_over_references(references(([NAN] * 4, [0.6] * 4)), T).is_missing
+
+
+def test_growth_over_references_is_paired() -> None:
+    earlier, later = references(FIRST, SECOND), references(SECOND, SECOND, step=2)
+    found = growth_over_references(earlier, later, T)
+    assert found.value == pytest.approx(((0.25 - 0.5) + 0) / 2)
+    single = growth_over_references(earlier[:1], later[:1], T)
+    alone = share_difference(earlier[0], later[0], T)
+    assert (single.value, single.low, single.high) == (alone.value, alone.low, alone.high)
+
+
+# --- frames --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stage:
+    step: int
+    share: float = 1.0
+
+    def __str__(self) -> str:
+        return f"step {self.step}"
+
+
+class VariantStudy:
+    """Two partners and variants that are given; the suite's own scores are 100 neurons, every tenth universal."""
+
+    reference = "a"
+    untrained = None
+    checkpoints = (Stage(1), Stage(2))
+
+    def __init__(self, scores: Mapping[str, np.ndarray[Any, np.dtype[np.float64]]]) -> None:
+        self.scores = scores
+        self.variants = tuple(scores)
+
+    def partners(self, reference: str | None = None) -> tuple[str, ...]:
+        return ("b", "c")
+
+    def universality(self, *, partner: str, checkpoint: Any, reference: str | None = None) -> UniversalityTable:
+        return table(OWN, partner=partner, step=checkpoint.step, correlation=OWN + 0.2, draws=DRAWS)
+
+    def variant(self, name: str, *, partner: str, checkpoint: Any) -> UniversalityTable:
+        found = table(self.scores[name], partner=partner, step=checkpoint.step, candidates=[])
+        return dataclasses.replace(found, draws=np.empty((1 if name == "draws:1" else 2, 0)))
+
+    def variant_settings(self, checkpoint: Any) -> pd.DataFrame:
+        tokens = [int(name.partition(":")[2]) if name.startswith("tokens") else 1000 for name in self.variants]
+        return pd.DataFrame({"variant": self.variants, "tokens": tokens, "draws": [2] * len(tokens)})
+
+
+OWN = np.where(np.arange(100) % 10 == 0, 0.6, 0.1)
+DRAWS = np.array([[0.2] * 10, [0.2] * 10])
+DRAWS[0, 0], DRAWS[1, 0] = 0.35, 0.05
+MORE = np.where(np.arange(100) % 5 == 0, 0.6, 0.1)
+FEWER = np.where(np.arange(100) % 20 == 0, 0.6, 0.1) + 0.01
+ONE = OWN.copy()
+ONE[0] = 0.45
+STUDY: Any = VariantStudy({"mask:all": MORE, "tokens:100": FEWER, "tokens:500": OWN, "draws:1": ONE})
+
+
+def test_one_change_of_a_study_is_that_of_its_tables() -> None:
+    found = variant_change(STUDY, "mask:all", partner="b", checkpoint=STUDY.checkpoints[0], threshold=T)
+    assert found.value == pytest.approx(0.1)
+    assert found.details["gained"] == 10
+
+
+def test_variants_of_draws_are_compared_with_the_whole_baseline_and_others_with_as_many_draws() -> None:
+    found = variant_change(STUDY, "draws:1", partner="b", checkpoint=STUDY.checkpoints[0], threshold=T)
+    assert [found.details["suite"], found.details["variant"]] == pytest.approx([0.1, 0.09])
+    # With one draw only, the suite's own first neuron would not be universal either.
+    other: Any = VariantStudy({"rotation:orthogonal": ONE})
+    with_one = dataclasses.replace(table(ONE, candidates=[]), draws=np.empty((1, 0)))
+    other.variant = lambda *_, **__: with_one
+    found = variant_change(other, "rotation:orthogonal", partner="b", checkpoint=Stage(1), threshold=T)
+    assert found.details["suite"] == pytest.approx(0.09)
+    assert found.value == 0
+
+
+def test_table_one_has_a_row_per_variant_threshold_and_checkpoint_the_suite_first() -> None:
+    frame = table_one_under(STUDY, (0.4, 0.5), STUDY.checkpoints)
+    assert len(frame) == 5 * 2 * 2
+    assert frame["variant"].tolist()[:5] == ["suite", "mask:all", "tokens:100", "tokens:500", "draws:1"]
+    row = frame.query("variant == 'mask:all' and threshold == 0.5 and checkpoint == 'step 2'").iloc[0]
+    assert row["share"] == pytest.approx(0.2)
+    assert row["difference"] == pytest.approx(0.1)
+    assert 0 < row["low"] < 0.1 < row["high"] < 0.2
+    assert row["jaccard"] == pytest.approx(0.5)
+    suite = frame[frame["variant"] == "suite"]
+    assert (suite["share"] == 0.1).all()
+    assert suite["tokens"].tolist() == [1000] * 4
+
+
+def test_convergence_ends_with_the_suite_itself() -> None:
+    frame = token_convergence(STUDY, checkpoint=Stage(1), threshold=T)
+    assert frame["tokens"].tolist() == [100, 500, 1000]
+    assert frame["variant"].tolist() == ["tokens:100", "tokens:500", "suite"]
+    assert frame["share"].tolist() == pytest.approx([0.05, 0.1, 0.1])
+    assert frame["jaccard"].tolist() == pytest.approx([0.5, 1, 1])
+    # Five neurons in a hundred fell by 0.5; all were lifted by 0.01.
+    expected = np.sqrt((5 * 0.49**2 + 95 * 0.01**2) / 100)
+    assert frame["excess_error"].tolist() == pytest.approx([expected, 0, 0], abs=1e-6)
+
+
+def test_the_longest_prefix_is_by_number_and_not_by_name() -> None:
+    assert longest_prefix(STUDY) == "tokens:500"
+    study: Any = VariantStudy({"tokens:1000": OWN, "tokens:200": OWN})
+    assert longest_prefix(study) == "tokens:1000"
+    with pytest.raises(UserError, match=r"variants\.tokens"):
+        longest_prefix(VariantStudy({"mask:all": OWN}))  # type: ignore[arg-type]
+
+
+def test_every_pair_has_its_halves_in_the_frame() -> None:
+    frame = split_halves(STUDY, (0.5,), STUDY.checkpoints)
+    assert frame[["partner", "step"]].to_numpy().tolist() == [["b", 1], ["c", 1], ["b", 2], ["c", 2]]
+    assert (frame["value"] == 1).all()
+    assert (frame["low"] < 1).all()
+
+
+def test_intervals_use_the_tables_own_level() -> None:
+    wide = dataclasses.replace(RESAMPLING, level=0.5)
+    narrow, usual = (share_over_neurons(table([0.6, 0.1, 0.1], resampling=how), T) for how in (wide, RESAMPLING))
+    assert usual.low < narrow.low < narrow.high < usual.high
