@@ -197,7 +197,7 @@ class Study:
         Untrained, the sets are those of the last checkpoint.  Raises ArtifactMissing, and UserError for a model that is
         not ablated there: one that is not the suite's or, untrained, not its reference.
         """
-        keys = {ref.name: both for ref, both in ablation_keys(self.work, checkpoint.step).items()}
+        keys = self._ablation_keys(checkpoint.step)
         name = reference or self.reference
         if name not in keys:
             raise UserError(
@@ -233,6 +233,13 @@ class Study:
             if (found := self.work.store.read(k)) is not None
         ]
         return pd.DataFrame(rows)
+
+    def _ablation_keys(self, step: int) -> Mapping[str, tuple[Key, Key]]:
+        # A key rests on those of all tables that chose the sets: too much to put together for every claim.
+        place = ("ablation keys", step)
+        if place not in self.work.cache:
+            self.work.cache[place] = {ref.name: both for ref, both in ablation_keys(self.work, step).items()}
+        return cast("Mapping[str, tuple[Key, Key]]", self.work.cache[place])
 
     def _pair(self, partner: str, checkpoint: HasStep, reference: str | None) -> Pair:
         name = reference or self.reference
