@@ -259,6 +259,6 @@ def test_a_file_that_is_not_text_has_no_text(tmp_path: Path) -> None:
 
 def test_the_readme_states_the_accepted_verdict_of_every_claim() -> None:
     ledger = Ledger.read(ROOT / "fixtures" / "verdicts" / "mini.toml")
-    rows = re.findall(r"^\| (\w+) \|.*\| \*\*([a-z ]+)\*\*", text("README.md"), re.MULTILINE)
+    rows = re.findall(r"^\| ([\w-]+) \|.*\| \*\*([a-z ]+)\*\*", text("README.md"), re.MULTILINE)
     accepted = {claim: ledger.accepted_claim(claim) for claim in ledger.claims}
     assert dict(rows) == {claim: str(verdict).replace("_", " ") for claim, verdict in accepted.items()}
