@@ -117,11 +117,13 @@ def verdict(claim: ClaimDeclaration, function: Callable[..., Any], study: Varied
     return claim.claim.expect.resolved(lookup).judge(function(**given)).verdict
 
 
-def test_every_claim_of_the_folder_has_one_file_and_two_controls() -> None:
+def test_every_claim_of_the_folder_has_one_file_and_its_controls() -> None:
     assert sorted(claims("robustness")) == sorted(ROBUSTNESS)
     assert len(list((CLAIMS / "robustness").glob("test_*.py"))) == len(ROBUSTNESS)
     for claim in claims("robustness").values():
-        assert (len(claim.controls), claim.claim.family, claim.claim.correction) == (2, "robustness", "holm")
+        # What a null would be without its baseline is no control of F2: the thresholds alone may keep it out.
+        controls = 1 if claim.claim.id == "F2" else 2
+        assert (len(claim.controls), claim.claim.family, claim.claim.correction) == (controls, "robustness", "holm")
 
 
 @pytest.mark.parametrize("name", ROBUSTNESS)

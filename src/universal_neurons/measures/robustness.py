@@ -357,10 +357,10 @@ def _over_references(
     if np.isnan(values).any():
         return Measurement.missing(n=n, over=Over.TOKEN_BLOCKS, unit=SHARE)
     value = float(values.mean())
-    replicates = np.mean([_contrast(panel.replicates, panel.neurons, contrast) for panel in panels], axis=0)
-    noisy = np.mean([_contrast(panel.noisy, panel.neurons, contrast) for panel in panels], axis=0)
+    replicates = np.mean([_contrast(panel.moved, panel.neurons, contrast) for panel in panels], axis=0)
+    centre = np.mean([_contrast(panel.extrapolated, panel.neurons, contrast) for panel in panels])
     least = 0.0 if len(contrast) == 1 else -1.0
-    low, high = extrapolated_interval(value, replicates, noisy, level=level, within=(least, 1.0))
+    low, high = extrapolated_interval(value, replicates, float(centre), level=level, within=(least, 1.0))
     details = {"lowest": float(values.min()), "highest": float(values.max())}
     if len(values) > 1:
         rest = [float(np.delete(values, place).mean()) for place in range(len(values))]
