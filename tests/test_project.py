@@ -27,8 +27,8 @@ VERIFY = "python3 -m venv .venv && .venv/bin/pip install -q nox && .venv/bin/nox
 MEGABYTE = 1 << 20
 # The catalogue's claims of Nandan et al., version 1 and what is known of version 2.
 CATALOGUE = [*(f"N{number}" for number in range(1, 27)), *(f"V{number}" for number in range(1, 9))]
-# Made-up places, of which tests show that keys and provenance refuse them.
-INVENTED = ("/home/a", "/home/somebody", "/root/zoo")
+# Made-up places, of which tests show that keys and provenance refuse them, and the loopback, which every machine has.
+INVENTED = ("/home/a", "/home/somebody", "/root/zoo", "http://127.0.0.1:")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|opt|home)\b(?:/[\w.-]+)?")
 REGISTRY = re.compile(
     r"index-url|pypi\.|pythonhosted|artifactory|devpi|https?://[^\s/]*[@:]|https?://[^\s/]*\.(?:internal|local|lan|corp)\b"

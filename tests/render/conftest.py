@@ -9,12 +9,12 @@ import pytest
 
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, write_log
 from universal_neurons.render import build_report, pages
-from universal_neurons.render.results import Results, published_table_one, results
+from universal_neurons.render.paper_page import paper_figures
+from universal_neurons.render.report import Drawn
+from universal_neurons.render.results import Results, printed_numbers, results
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from universal_neurons.render.figures import Figure
 
 
 @pytest.fixture
@@ -35,20 +35,21 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def found() -> Results:
     """The numbers of the made-up study."""
-    return results(FakeStudy(), published_table_one(CHECKOUT))
+    return results(FakeStudy(), printed_numbers(CHECKOUT))
 
 
 @pytest.fixture(scope="session")
-def drawn(found: Results) -> tuple[Figure, ...]:
+def drawn(found: Results) -> Drawn:
     """The figures of the made-up study."""
-    return pages.figures(found)
+    return Drawn(pages.figures(found), paper_figures(found))
 
 
 @pytest.fixture
-def measured_once(monkeypatch: pytest.MonkeyPatch, found: Results, drawn: tuple[Figure, ...]) -> None:
+def measured_once(monkeypatch: pytest.MonkeyPatch, found: Results, drawn: Drawn) -> None:
     """Builds of the made-up study take its numbers and figures from the ones made before."""
     monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: found)
-    monkeypatch.setattr("universal_neurons.render.pages.figures", lambda _: drawn)
+    monkeypatch.setattr("universal_neurons.render.pages.figures", lambda _: drawn.front)
+    monkeypatch.setattr("universal_neurons.render.report.paper_figures", lambda _: drawn.paper)
 
 
 def copied_checkout(target: Path) -> Path:
@@ -56,4 +57,8 @@ def copied_checkout(target: Path) -> Path:
     shutil.copytree(CHECKOUT / "report", target / "report", ignore=shutil.ignore_patterns("_*", ".*"))
     shutil.copy(CHECKOUT / "report" / "_quarto.yml", target / "report")
     shutil.copytree(CHECKOUT / "fixtures" / "published", target / "fixtures" / "published")
+    shutil.copy(CHECKOUT / "CITATION.cff", target)
+    (target / "claims").mkdir()
+    for name in ("untested.toml", "ambiguities.toml"):
+        shutil.copy(CHECKOUT / "claims" / name, target / "claims")
     return target

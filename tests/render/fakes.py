@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from tests.measures.ablations import Ablated, table_of
 from universal_neurons.evidence.criteria import AtMost, Criterion, GreaterThan, Near, NotJudged, Published
 from universal_neurons.evidence.record import ControlResult, EvidenceLog, EvidenceRecord
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.ids import CorpusRef, ModelRef
 from universal_neurons.inputs.corpus import MaskPolicy
 from universal_neurons.inputs.suite import (
+    AblationSpec,
     Checkpoint,
     CorpusSpec,
     ResamplingSpec,
     Suite,
     UniversalitySpec,
+    VariantsSpec,
     ZooSpec,
 )
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.ablation import AblationTable, Kind
 from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.pipeline.neuron_sets import NeuronSet, SetPlan
+
+if TYPE_CHECKING:
+    from universal_neurons.measures.study import HasStep, Null
 
 CHECKOUT = Path(__file__).parents[2]
 MODELS = ("a", "b", "c", "d", "e")
 CHECKPOINTS = tuple(Checkpoint(step=1000 * i, share=i / 4, label=f"{25 * i} %") for i in (1, 2, 3, 4))
 ARTIFACTS = (f"{1:064x}", f"{2:064x}")
 LAYERS, WIDTH, BLOCKS, DRAWS = 4, 250, 20, 6
+DOSE = (0.25, 0.5, 0.75)
+RESAMPLING = Resampling(resamples=200, level=0.95, seed=1)
 
 
 def fake_suite(**changes: Any) -> Suite:
@@ -45,6 +55,11 @@ def fake_suite(**changes: Any) -> Suite:
             threshold=0.5, thresholds=(0.4, 0.5, 0.6), rotation="gaussian", draws=DRAWS, half_draws=2, top_k=5,
             blocks=BLOCKS, floor=0.2, seed=1,
         ),
+        "ablation": AblationSpec(tokens=3_048, blocks=BLOCKS, draws=DRAWS, dose=DOSE, orders=3, seed=1),
+        "variants": VariantsSpec(
+            masks=(MaskPolicy.PUBLISHED, MaskPolicy.ALL), tokens=(10_000, 50_000), rotations=("orthogonal",),
+            single=(1,), padding="!", padded_tokens=50_000, draws=DRAWS,
+        ),
         "resampling": ResamplingSpec(resamples=200, level=0.95, seed=1),
         "checkpoints": CHECKPOINTS,
         "untrained": None,
@@ -53,21 +68,28 @@ def fake_suite(**changes: Any) -> Suite:
     return Suite(**{**settings, **changes})
 
 
-def fake_tables(step: int) -> ReferenceTables:
-    """Made-up tables of model a: few neurons far above the baseline, more of them later and in the first layer."""
-    rng = np.random.default_rng(step)
+def fake_tables(step: int, reference: str = "a") -> ReferenceTables:
+    """Made-up tables of one model: few neurons far above the baseline, more of them later and in the first layer.
+
+    A neuron that is universal once tends to stay so, as it has the same talent at every step.
+    """
+    talents = np.random.default_rng(MODELS.index(reference))
+    rng = np.random.default_rng([step, MODELS.index(reference)])
     neurons = LAYERS * WIDTH
     layer = np.repeat(np.arange(LAYERS), WIDTH)
     chance = (0.01 + 0.012 * step / 1000) * np.array([1.8, 0.7, 0.6, 1.2])[layer]
-    shared = rng.random(neurons) < chance
+    shared = talents.random(neurons) + rng.normal(0, 0.004, neurons) < chance
     excesses = {
-        partner: np.clip(rng.beta(1.3, 10, neurons) + np.where(shared, rng.normal(0.48, 0.12, neurons), 0), -0.1, 0.95)
-        for partner in MODELS[1:]
+        partner: np.clip(
+            rng.beta(1.3, 10, neurons) + np.where(shared, talents.normal(0.5, 0.12, neurons), 0), -0.1, 0.95
+        )
+        for partner in MODELS
+        if partner != reference
     }
     rows = np.flatnonzero(np.max(list(excesses.values()), axis=0) > 0.2)
     tables = {
         partner: UniversalityTable(
-            reference="a", partner=partner, step=step, candidates=rows,
+            reference=reference, partner=partner, step=step, candidates=rows,
             frame=pd.DataFrame(
                 {
                     "layer": layer.astype(np.int16), "neuron": np.tile(np.arange(WIDTH), LAYERS),
@@ -78,11 +100,44 @@ def fake_tables(step: int) -> ReferenceTables:
             ),
             influence=rng.normal(0, 0.006, (BLOCKS, rows.size)),
             draws=0.2 + rng.normal(0, 0.005, (DRAWS, rows.size)),
-            resampling=Resampling(resamples=200, level=0.95, seed=1),
+            resampling=RESAMPLING,
         )
         for partner, excess in excesses.items()
     }  # fmt: skip
-    return ReferenceTables(reference="a", step=step, tables=tables)
+    return ReferenceTables(reference=reference, step=step, tables=tables)
+
+
+# What ablating a set of each kind does, in nats: universal neurons more than random ones, all others very much.
+_EFFECTS = {
+    Kind.UNIVERSAL: 0.03, Kind.OTHERS: 2.4, Kind.TOP_NORM: 0.06, Kind.RANDOM_OTHERS: 0.007, Kind.LAYER_MATCHED: 0.011,
+    Kind.NORM_MATCHED: 0.02, Kind.RANDOM: 0.008,
+}  # fmt: skip
+
+
+def fake_ablation(checkpoint: Checkpoint, reference: str = "a") -> AblationTable:
+    """Made-up ablations: the sets that the suite's plan has, effects that grow over the training."""
+    rng = np.random.default_rng([7, checkpoint.step, MODELS.index(reference)])
+    partners = tuple(name for name in MODELS if name != reference) if reference == "a" else ()
+    last = checkpoint == CHECKPOINTS[-1]
+    plan = SetPlan(
+        role="last" if last else "trained", partners=partners, thresholds=(0.4, 0.5, 0.6), threshold=0.5,
+        layers=LAYERS, draws=DRAWS, dose=DOSE, orders=3,
+    )  # fmt: skip
+    sets = [_ablated(one, checkpoint.share, rng) for one in plan.sets()]
+    table = table_of(sets, resampling=RESAMPLING, blocks=BLOCKS)
+    return replace(table, reference=reference, step=checkpoint.step)
+
+
+def _ablated(one: NeuronSet, trained: float, rng: np.random.Generator) -> Ablated:
+    place = 1.0 if one.layer < 0 else (0.6, 0.1, 0.15, 0.25)[one.layer]
+    size = max(round(40 * place * one.fraction * (1.6 - one.threshold) * (30 if one.neurons is Kind.OTHERS else 1)), 1)
+    strength = _EFFECTS[one.neurons] * place * (0.4 + trained) * one.fraction**1.3 * (1.6 - one.threshold)
+    spread = rng.normal(1, 0.25) if one.neurons.is_random or one.fraction < 1 else rng.normal(1, 0.05)
+    blocks = np.abs(strength * spread) * rng.normal(1, 0.2, BLOCKS)
+    return Ablated(
+        one.neurons, blocks, loss=blocks * 0.6 - 0.0005, draw=one.draw, partner=one.partner, definition=one.definition,
+        threshold=one.threshold, layer=one.layer, mode=one.mode, fraction=one.fraction, size=size, norm=size * 0.5,
+    )  # fmt: skip
 
 
 @dataclass
@@ -91,6 +146,8 @@ class FakeStudy:
 
     suite: Suite = field(default_factory=fake_suite)
     reference: str = "a"
+    untrained: None = None
+    reads: list[str] = field(default_factory=list)
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -99,10 +156,41 @@ class FakeStudy:
     def partners(self, reference: str | None = None) -> tuple[str, ...]:
         return tuple(name for name in self.suite.zoo.models if name != (reference or self.reference))
 
-    def reference_tables(self, *, checkpoint: Checkpoint, reference: str | None = None) -> ReferenceTables:
-        return fake_tables(checkpoint.step)
+    def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
+        self.reads.append(ARTIFACTS[1])
+        return fake_tables(checkpoint.step, reference or self.reference)
 
-    def model(self, name: str, checkpoint: Checkpoint) -> ModelRef:
+    def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
+        return self.reference_tables(checkpoint=checkpoint, reference=reference).tables[partner]
+
+    def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
+        raise NotImplementedError
+
+    def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
+        self.reads.append(ARTIFACTS[0])
+        return fake_ablation(self.suite.checkpoint(checkpoint.step), reference or self.reference)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        return self.suite.variants.names
+
+    def variant(self, name: str, *, partner: str, checkpoint: HasStep) -> UniversalityTable:
+        table = self.universality(partner=partner, checkpoint=checkpoint)
+        rng = np.random.default_rng(len(name))
+        change = rng.normal(0.002 * (len(name) - 14), 0.01, len(table.frame))
+        nothing = np.empty(0, dtype=np.int64)
+        return replace(
+            table, frame=table.frame.assign(excess=table.frame["excess"] + change), candidates=nothing,
+            influence=np.empty((BLOCKS, 0)), draws=np.empty((DRAWS, 0)),
+        )  # fmt: skip
+
+    def variant_settings(self, checkpoint: HasStep) -> pd.DataFrame:
+        tokens = [
+            int(n.partition(":")[2]) if n.startswith("tokens:") else self.suite.corpus.tokens for n in self.variants
+        ]
+        return pd.DataFrame({"variant": self.variants, "tokens": tokens, "draws": DRAWS})
+
+    def model(self, name: str, checkpoint: HasStep) -> ModelRef:
         return ModelRef(
             name, self.suite.zoo.path, checkpoint.step, hashlib.sha256(f"{name}{checkpoint.step}".encode()).hexdigest()
         )
@@ -191,9 +279,13 @@ def fake_records() -> list[EvidenceRecord]:
         record("N2", GreaterThan(0.0), share(float(m), 0.004), statement="It grows.", parameters=p, controls=sound)
         for p, m in zip(pairs, growth, strict=True)
     ]
+    test = "claims/x.py::test_on_average"
+    read: dict[str, Any] = {"role": "reading", "ambiguity": "A1", "says": "on average", "test": test}
     return [
         *rare,
         *grows,
+        record("N1", measurement=share(0.09, 0.01), **read),
+        record("N2", GreaterThan(0.0), share(0.001, 0.01), statement="It grows.", **read),
         record("N3", Near(target), share(0.012, 0.003), statement="The shares are those of table 1."),
         record("N5", AtMost(0.0), share(-0.001, 0.004), statement="Growth slows down.", controls=sound),
         record("N6", GreaterThan(0.0), share(-0.012, 0.005), statement="Deeper layers grow more."),

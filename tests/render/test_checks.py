@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from universal_neurons.render.checks import ReportBroken, check_pages, script_hash
+from universal_neurons.render.checks import ReportBroken, Stated, check_pages, script_hash
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +58,10 @@ def test_a_sound_page_passes(tmp_path: Path) -> None:
         ("<table><tr><th>x</th></tr></table>", "table header without scope"),
         ('<p id="main">x</p>', "occurs 2 times"),
         ('<b data-claim="N1" data-verdict="refuted">x</b>', "claim N1 is shown as 'refuted'"),
+        ('<b data-claim="N1" data-verdict="reproduced">refuted: no</b>', "a place for the verdict 'reproduced' says"),
+        ('<b data-claim="N1" data-verdict="reproduced">not reproduced</b>', "says 'not reproduced'"),
+        ('<b data-claim="N1" data-verdict="fine">fine</b>', "a place for the verdict 'fine' says 'fine'"),
+        ('<a href="claims/n9.html">x</a>', "link to a file that is not there: claims/n9.html"),
         ('<b data-claim="N9" data-verdict="refuted">x</b>', "claim N9 is shown as 'refuted', the evidence says None"),
     ],
 )
@@ -86,3 +90,54 @@ def test_a_report_without_a_first_page_is_a_fault(tmp_path: Path) -> None:
 
 def test_what_a_claim_says_may_look_like_a_reference(tmp_path: Path) -> None:
     check(tmp_path, page('<div class="claim quoted"><p>?@fig-x</p></div>'))
+
+
+def test_a_page_without_a_required_figure_is_broken(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(page('<figure id="fig-paper-1"></figure>'), encoding="utf-8")
+    check_pages(tmp_path, VERDICTS, {"index.html": ("fig-paper-1",)})
+    with pytest.raises(ReportBroken, match=r"index\.html: the figure or table fig-paper-2 is missing"):
+        check_pages(tmp_path, VERDICTS, {"index.html": ("fig-paper-1", "fig-paper-2")})
+    with pytest.raises(ReportBroken, match=r"paper\.html: the figure or table fig-paper-1 is missing"):
+        check_pages(tmp_path, VERDICTS, {"paper.html": ("fig-paper-1",)})
+
+
+def stated_page(folder: Path, body: str, stated: Stated) -> None:
+    (folder / "claims").mkdir(exist_ok=True)
+    (folder / "index.html").write_text(page(), encoding="utf-8")
+    (folder / "claims" / "n1.html").write_text(page(body), encoding="utf-8")
+    check_pages(folder, VERDICTS, stated=stated)
+
+
+def test_the_verdict_of_a_reading_and_of_a_case_is_that_of_the_evidence(tmp_path: Path) -> None:
+    stated = Stated(parts={"reading N1/test_x": "refuted", "case N1/0": "reproduced"})
+    reading = '<b data-reading="N1/test_x" data-verdict="refuted">✕refuted</b>'
+    case = '<b data-case="N1/0" data-verdict="reproduced"><i>● </i>reproduced</b>'
+    stated_page(tmp_path, reading + case, stated)
+    wrong = reading.replace("refuted", "vacuous").replace("✕", "")
+    with pytest.raises(ReportBroken, match="reading N1/test_x is shown as 'vacuous', the evidence says 'refuted'"):
+        stated_page(tmp_path, wrong, stated)
+    with pytest.raises(ReportBroken, match="case N1/7 is shown as 'reproduced', the evidence says None"):
+        stated_page(tmp_path, case.replace("N1/0", "N1/7"), stated)
+
+
+def test_a_claim_without_its_page_is_a_fault(tmp_path: Path) -> None:
+    stated_page(tmp_path, "", Stated(pages={"claims/n1.html": "N1"}))
+    with pytest.raises(ReportBroken, match=r"claim N2 has no page claims/n2\.html"):
+        stated_page(tmp_path, "", Stated(pages={"claims/n2.html": "N2"}))
+    with pytest.raises(ReportBroken, match=r"claims/n1\.html: the page of claim N2 does not state its verdict"):
+        stated_page(tmp_path, "", Stated(pages={"claims/n1.html": "N2"}))
+
+
+def test_a_sentence_that_the_evidence_does_not_give_is_a_fault(tmp_path: Path) -> None:
+    stated = Stated(sentences={"claims/n1.html": ["Of 2 claims, 1 is refuted (N1)."]})
+    stated_page(tmp_path, "<p>Of 2 claims,\n1 is refuted (N1).</p>", stated)
+    with pytest.raises(ReportBroken, match="does not say: Of 2 claims"):
+        stated_page(tmp_path, "<p>Of 2 claims, 2 are refuted.</p>", stated)
+
+
+def test_links_of_a_page_in_a_folder_are_read_from_there(tmp_path: Path) -> None:
+    stated_page(tmp_path, '<a href="../index.html#main">a</a><a href="n1.html#main">b</a>', Stated())
+    with pytest.raises(ReportBroken, match=r"claims/n1\.html: link to a file that is not there: index\.html"):
+        stated_page(tmp_path, '<a href="index.html">a</a>', Stated())
+    with pytest.raises(ReportBroken, match=r"link to a place that is not there: \.\./index\.html#x"):
+        stated_page(tmp_path, '<a href="../index.html#x">a</a>', Stated())

@@ -10,6 +10,7 @@ from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, write_log
 from universal_neurons.render import build_report
 from universal_neurons.render.engines import RenderingFailed, pandoc_command, render
 from universal_neurons.render.report import page_head
+from universal_neurons.render.scoreboard import page_of
 
 PAGE = "---\ntitle: Title\n---\n\n"
 FIGURE = "::: {#fig-x}\n```{=html}\n<b>x</b>\n```\n\nThe caption.\n:::\n"
@@ -82,6 +83,19 @@ def test_pandoc_is_asked_for_what_the_quarto_project_asks_for() -> None:
         assert option in command
 
 
+def test_a_page_in_a_folder_is_rendered_into_that_folder_and_cites_nothing(tmp_path: Path) -> None:
+    (tmp_path / "claims").mkdir()
+    for name in ("page.html", "crossref.lua", "references.bib"):
+        shutil.copy(CHECKOUT / "report" / name, tmp_path)
+    (tmp_path / "head.html").touch()
+    for name in ("n1", "n2"):
+        (tmp_path / "claims" / f"{name}.qmd").write_text(f'---\ntitle: {name}\nroot: "../"\n---\n\ntext\n')
+    render(tmp_path, ["claims/n1", "claims/n2"], tmp_path / "built", engine="pandoc")
+    html = (tmp_path / "built" / "claims" / "n2.html").read_text(encoding="utf-8")
+    assert 'href="../methods.html"' in html
+    assert "--citeproc" not in pandoc_command("claims/n1", Path("n1.html"))
+
+
 def fake_quarto(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """A program called quarto on PATH; only its calling convention is Quarto's."""
     program = folder / "bin" / "quarto"
@@ -93,10 +107,11 @@ def fake_quarto(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> N
 
 def pandoc_as_quarto() -> str:
     calls = (" ".join(f"'{part}'" for part in pandoc_command(p, Path(f"_pages/{p}.html"))) for p in PAGES)
-    return "mkdir -p _pages\n" + "\n".join(calls)
+    return "mkdir -p _pages/claims\n" + "\n".join(calls)
 
 
-PAGES = ("index", "claims", "methods")
+CLAIMS = tuple(sorted({page_of(record.claim).removesuffix(".html") for record in fake_records()}))
+PAGES = ("index", "paper", "claims", "readings", "methods", *CLAIMS)
 
 
 @pytest.mark.usefixtures("measured_once")
@@ -108,8 +123,9 @@ def test_quarto_builds_the_pages_where_it_is_installed(
     page = build_report(FakeStudy(), root=root, output=tmp_path / "built", verdicts=evidence)
     assert (tmp_path / "asked").read_text(encoding="utf-8") == "render --to html --no-clean\n"
     assert sorted(path.name for path in page.parent.iterdir()) == [
-        "claims.html", "data", "index.html", "methods.html", "source",
+        "claims", "claims.html", "data", "index.html", "methods.html", "paper.html", "readings.html", "source",
     ]  # fmt: skip
+    assert [f"claims/{path.stem}" for path in sorted((page.parent / "claims").iterdir())] == list(CLAIMS)
     assert not (page.parent / "source" / "_pages").exists()
 
 

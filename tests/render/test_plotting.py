@@ -53,3 +53,12 @@ def test_ids_are_the_drawings_own_and_every_reference_has_one() -> None:
 
 def test_the_same_drawing_gives_the_same_bytes() -> None:
     assert drawn(WIDE) == drawn(WIDE)
+
+
+def test_coordinates_are_rounded_and_numbers_in_words_are_not() -> None:
+    svg = inline_svg(
+        '<svg viewBox="0 0 1 1"><path d="M 1.23456 2"/><text>0.005</text></svg>', name="x", size=WIDE, alt="a 0.0042"
+    )
+    assert 'd="M 1.23 2"' in svg
+    assert ">0.005<" in svg
+    assert 'aria-label="a 0.0042"' in svg

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
-from tests.render.fakes import FakeStudy, fake_records, fake_suite, record, write_log
+from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, fake_suite, record, write_log
 from tests.render.payloads import PAYLOADS
 from universal_neurons.evidence.ledger import Ledger
+from universal_neurons.evidence.record import ControlResult
+from universal_neurons.evidence.untested import read_untested
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render import build_report
 from universal_neurons.render.checks import Page
@@ -19,11 +22,12 @@ from universal_neurons.render.templates import TemplateWrong
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Sequence
     from pathlib import Path
 
     from universal_neurons.evidence.record import EvidenceRecord
 
-PAGES = ("index", "claims", "methods")
+PAGES = ("index", "paper", "claims", "readings", "methods")
 
 
 def build(root: Path, name: str, records: list[EvidenceRecord] | None = None, study: FakeStudy | None = None) -> Path:
@@ -48,8 +52,10 @@ def test_the_front_page_says_what_was_found(report: Path) -> None:
 
 
 def test_every_figure_has_its_drawings_its_data_and_its_file(report: Path) -> None:
-    html = (report / "index.html").read_text(encoding="utf-8")
-    for name in ("partners", "layers", "thresholds", "readings", "training"):
+    pages = {name: (report / f"{name}.html").read_text(encoding="utf-8") for name in PAGES}
+    places = dict.fromkeys(("layers", "thresholds", "readings", "partners"), "paper") | {"training": "index"}
+    for name, page in places.items():
+        html = pages[page]
         block = html[html.index(f'<figure id="fig-{name}"') :].partition("</figure>")[0]
         assert block.count('<svg class="wide"') == 1
         assert block.count('<svg class="narrow"') == 1
@@ -76,21 +82,71 @@ def test_the_csv_of_table_1_has_ours_beside_the_published(report: Path) -> None:
     assert (table["share"] <= table["high"]).all()
 
 
-def test_every_claim_has_a_card_with_its_verdict_its_controls_and_how_to_run_it(report: Path) -> None:
-    page = report / "claims.html"
-    said = text_of(page)
-    assert "nox -s claims -- -k N2" in said
+SHOWN = {
+    "G6": "vacuous", "G7": "error", "N1": "reproduced", "N2": "inconclusive", "N3": "refuted",
+    "N5": "inconclusive", "N6": "refuted", "V5": "not_evaluated",
+}  # fmt: skip
+
+
+def test_every_claim_is_in_the_list_under_the_anchor_that_older_links_use(report: Path) -> None:
+    page = Page.read(report / "claims.html")
+    assert dict(page.verdicts) == SHOWN
+    for claim in SHOWN:
+        assert f"claim-{claim.lower()}" in page.ids
+        assert f"claims/{claim.lower()}.html" in page.links
+
+
+def test_every_claim_has_a_page_with_its_verdict(report: Path) -> None:
+    assert sorted(path.stem for path in (report / "claims").iterdir()) == sorted(name.lower() for name in SHOWN)
+    for claim, verdict in SHOWN.items():
+        assert set(Page.read(report / "claims" / f"{claim.lower()}.html").verdicts) == {(claim, verdict)}
+
+
+def test_a_claims_page_says_what_was_measured_what_controls_showed_and_how_to_run_it(report: Path) -> None:
+    said = text_of(report / "claims" / "n2.html")
     assert "Inconclusive: the uncertainty reaches across the border of the criterion" in said
     assert "Its 12 cases:" in said
-    assert "yes: the claim is vacuous here" in said
-    assert said.count("no, as it must") == 17
-    assert "No control was run." in said
-    assert "ZeroDivisionError" in said
-    shown = dict(Page.read(page).verdicts)
-    assert shown == {
-        "G6": "vacuous", "G7": "error", "N1": "reproduced", "N2": "inconclusive", "N3": "refuted",
-        "N5": "inconclusive", "N6": "refuted", "V5": "not_evaluated",
-    }  # fmt: skip
+    assert "nox -s claims -- -k test_share --suite mini" in said
+    assert "pytest claims/emergence/test_share.py --suite mini" in said
+    assert "no, as it must, in all 12 cases" in said
+    assert "universality (1)" in said
+    assert "No control was run." in text_of(report / "claims" / "n3.html")
+    assert "in 1 of 1 case: vacuous there" in text_of(report / "claims" / "g6.html")
+    assert "The one case is without a number: ZeroDivisionError" in text_of(report / "claims" / "g7.html")
+
+
+def test_the_page_of_readings_puts_every_reading_beside_the_default(report: Path) -> None:
+    page = Page.read(report / "readings.html")
+    assert dict(page.parts) == {"reading N1/test_on_average": "refuted", "reading N2/test_on_average": "inconclusive"}
+    said = text_of(report / "readings.html")
+    assert "Of 2 readings, 1 would change the verdict on the claim (N1)." in said
+    assert "A1: Is a neuron universal against one partner, or on average?" in said
+    assert "1 reading would change the verdict." in text_of(report / "claims" / "n1.html")
+
+
+def test_what_is_not_tested_is_listed_with_its_reason(report: Path) -> None:
+    said = text_of(report / "claims.html")
+    for one in read_untested(CHECKOUT / "claims" / "untested.toml"):
+        assert " ".join(one.statement.split()) in said
+        assert " ".join(one.reason.split()) in said
+
+
+def test_the_scoreboard_is_whole_and_readable_without_its_script(report: Path) -> None:
+    html = (report / "index.html").read_text(encoding="utf-8")
+    assert '<div class="filters" id="filters"' in html
+    assert re.search(r'<div class="filters"[^>]* hidden', html)
+    table = html[html.index('id="scoreboard"') :].partition("</table>")[0]
+    assert re.findall(r'href="claims/(\w+)\.html"', table) == [
+        "g6", "g7", "n1", "n2", "n3", "n5", "n6", "v5",
+    ]  # fmt: skip
+    assert " hidden" not in table
+
+
+def test_every_page_runs_the_same_script_and_only_that(report: Path) -> None:
+    pages = [Page.read(path) for path in [*report.glob("*.html"), *report.glob("claims/*.html")]]
+    assert len({page.policy for page in pages}) == 1
+    assert {len(page.scripts) for page in pages} == {1}
+    assert 'getElementById("scoreboard")' in pages[0].scripts[0]
 
 
 def test_the_methods_page_says_what_was_computed_from_what(report: Path) -> None:
@@ -124,18 +180,41 @@ def hostile(text: str, number: int) -> EvidenceRecord:
     )
 
 
+def hostile_reading(text: str, number: int) -> EvidenceRecord:
+    payload = text.replace("\u2028", " ").replace("\u2029", " ")
+    test = f"claims/x.py::test_reading_{number}"
+    return replace(hostile(text, number), role="reading", test=test, ambiguity="A1", says=payload)
+
+
+def hostile_measured(text: str, number: int) -> EvidenceRecord:
+    payload = text.replace("\u2028", " ").replace("\u2029", " ")
+    unit = fake_records()[0].measurement
+    guard = ControlResult(f"claims/x.py::test_{payload}", Verdict.REFUTED, payload, None)
+    return replace(
+        hostile(text, number), verdict=Verdict.REPRODUCED, measurement=unit, controls=(guard,), item="measured",
+        test=f"claims/x.py::test_measured_{number}",
+    )  # fmt: skip
+
+
+def hostile_log(texts: Sequence[str]) -> list[EvidenceRecord]:
+    kinds = (hostile, hostile_measured, hostile_reading)
+    return [one(text, i) for i, text in enumerate(texts) for one in kinds]
+
+
 def structure(folder: Path) -> dict[str, tuple[Counter[str], Counter[str]]]:
-    pages = {name: Page.read(folder / f"{name}.html") for name in PAGES}
+    paths = [folder / f"{name}.html" for name in PAGES] + sorted((folder / "claims").iterdir())
+    pages = {path.relative_to(folder).as_posix(): Page.read(path) for path in paths}
     return {name: (page.elements, page.attributes) for name, page in pages.items()}
 
 
 def test_hostile_texts_leave_no_new_element_and_no_new_attribute(root: Path) -> None:
     everything = " ".join(PAYLOADS)
-    tame = build(root, "tame", [hostile("tame", i) for i in range(len(PAYLOADS))])
+    tame = build(root, "tame", hostile_log(["tame"] * len(PAYLOADS)))
     suite = fake_suite(title=everything, description=everything)
-    wild = build(root, "wild", [hostile(p, i) for i, p in enumerate(PAYLOADS)], FakeStudy(suite))
+    wild = build(root, "wild", hostile_log(PAYLOADS), FakeStudy(suite))
     assert structure(wild) == structure(tame)
-    assert "<script>alert(1)</script>" in text_of_entities(wild / "claims.html")
+    for name in ("claims.html", "readings.html", "claims/n0.html"):
+        assert "<script>alert(1)</script>" in text_of_entities(wild / name)
 
 
 def text_of_entities(page: Path) -> str:
@@ -160,9 +239,9 @@ def change(root: Path, name: str, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("new", "error", "fault"),
     [
-        ("<< nothing >>", TemplateWrong, r"index\.qmd\.j2:\d+: 'nothing' is undefined"),
-        ("<< figures.nothing >>", TemplateWrong, r"index\.qmd\.j2:\d+: .*no attribute 'nothing'"),
-        ("About 5 % are.", TemplateWrong, r"index\.qmd\.j2:\d+: 5 %: a template states a number"),
+        ("<< nothing >>", TemplateWrong, r"paper\.qmd\.j2:\d+: 'nothing' is undefined"),
+        ("<< figures.nothing >>", TemplateWrong, r"paper\.qmd\.j2:\d+: .*no attribute 'nothing'"),
+        ("About 5 % are.", TemplateWrong, r"paper\.qmd\.j2:\d+: 5 %: a template states a number"),
         ("See @fig-nothing.", RenderingFailed, "reference to nothing: @fig-nothing"),
         ("![A picture](nothing.svg)", RenderingFailed, r"image that is not there: nothing\.svg"),
         ("As @nobody2020 says.", RenderingFailed, "citation of nothing: @nobody2020"),
@@ -175,7 +254,7 @@ def test_a_fault_in_a_template_stops_the_build_and_leaves_the_last_report(
     output = root.parent / "built"
     (output / "source").mkdir(parents=True)
     (output / "source" / "_quarto.yml").touch()
-    change(root, "index.qmd.j2", "No principle sets the threshold.", new)
+    change(root, "paper.qmd.j2", "No principle sets the threshold.", new)
     with pytest.raises(error, match=fault):
         build(root, "built")
     assert [path.name for path in output.rglob("*")] == ["source", "_quarto.yml"]

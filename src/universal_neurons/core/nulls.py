@@ -171,7 +171,8 @@ def _inverse_root(covariance: Float[Tensor, "width width"]) -> Float[Tensor, "wi
     values, vectors = torch.linalg.eigh(covariance)
     smallest = values.amax() * len(values) * torch.finfo(values.dtype).eps
     scale = torch.where((values > smallest) & (values > 0), values.clamp(min=0).rsqrt(), 0.0)
-    return (vectors * scale) @ vectors.T
+    root: Tensor = (vectors * scale) @ vectors.T
+    return root
 
 
 def permuted(values: Float[Tensor, "token neuron"], *, seed: int, model: str, batch: int) -> Tensor:

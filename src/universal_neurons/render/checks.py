@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
+import posixpath
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,6 +18,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from universal_neurons.errors import UserError
+from universal_neurons.render.escaping import html_text
+from universal_neurons.render.wording import WORDING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,10 +33,38 @@ _VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "t
 # Elements in which the report quotes evidence: a reference is never written there, but a claim may look like one.
 _QUOTING = {"code", "pre", "table", "dl", "svg"}
 QUOTED = "quoted"
+# What has a verdict besides a claim, by the attribute that names it.
+PARTS = ("reading", "case")
+SOURCE = "source"
+_LABELS = {verdict.value: words.label for verdict, words in WORDING.items()}
+_SIGNS = "".join(words.sign for words in WORDING.values())
 
 
 class ReportBroken(UserError):
     """A built page is not what a page of the report must be; one line per fault."""
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What the evidence says beyond the verdicts of claims, and where it must be said.
+
+    ``parts`` are the verdicts of readings and cases by attribute and name ("reading N1/test_x", "case N1/0"), ``pages``
+    the claim to which each page belongs, ``sentences`` what a page must say word for word.
+    """
+
+    parts: Mapping[str, str] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
+    sentences: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass
+class _Open:
+    """An element that is not closed yet; ``text`` is collected where it states a verdict."""
+
+    tag: str
+    quoting: bool
+    verdict: str | None = None
+    text: str = ""
 
 
 @dataclass
@@ -43,12 +75,14 @@ class Page(HTMLParser):
     ids: Counter[str] = field(default_factory=Counter)
     links: list[str] = field(default_factory=list)
     verdicts: list[tuple[str, str]] = field(default_factory=list)
+    parts: list[tuple[str, str]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
     elements: Counter[str] = field(default_factory=Counter)
     attributes: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     policy: str = ""
     scripts: list[str] = field(default_factory=list)
-    _open: list[tuple[str, bool]] = field(default_factory=list)
+    _open: list[_Open] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -68,7 +102,7 @@ class Page(HTMLParser):
         self.attributes.update(list(given))
         if tag not in _VOID:
             quoting = tag in _QUOTING or QUOTED in given.get("class", "").split()
-            self._open.append((tag, quoting))
+            self._open.append(_Open(tag, quoting, given.get("data-verdict")))
         if tag == "script":
             self.scripts.append("")
         if "id" in given:
@@ -77,6 +111,11 @@ class Page(HTMLParser):
             self.policy = given.get("content", "")
         if "data-claim" in given:
             self.verdicts.append((given["data-claim"], given.get("data-verdict", "")))
+        self.parts += [
+            (f"{part} {given[f'data-{part}']}", given.get("data-verdict", ""))
+            for part in PARTS
+            if f"data-{part}" in given
+        ]
         self.faults += self._faults(tag, given)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -87,18 +126,32 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         """Leave the element, and any inside it that was never closed."""
-        if tag in (name for name, _ in self._open):
-            while self._open.pop()[0] != tag:
+        if tag in (element.tag for element in self._open):
+            while self._leave() != tag:
                 pass
+
+    def _leave(self) -> str:
+        """Close the innermost element; one that states a verdict must begin with its name."""
+        left = self._open.pop()
+        if left.verdict is not None:
+            words, label = left.text.strip().lstrip(_SIGNS).strip().casefold(), _LABELS.get(left.verdict)
+            if label is None or not words.startswith(label):
+                self.faults.append(f"a place for the verdict {left.verdict!r} says {words[:60]!r}")
+        return left.tag
 
     def handle_data(self, data: str) -> None:
         """Look for what must not stand in a page's text."""
-        inside = self._open[-1][0] if self._open else ""
+        inside = self._open[-1].tag if self._open else ""
+        for element in self._open:
+            if element.verdict is not None:
+                element.text += data
+        if inside not in {"script", "style"}:
+            self.said.append(data)
         if inside == "script":
             self.scripts[-1] += data
         elif inside == "style":
             self.faults += [f"style sheet makes a request: {found[0]}" for found in _CSS_REQUEST.finditer(data)]
-        elif not any(quoting for _, quoting in self._open):
+        elif not any(element.quoting for element in self._open):
             self.faults += [f"unresolved reference: {found[0]}" for found in _UNRESOLVED.finditer(data)]
 
     def _faults(self, tag: str, given: Mapping[str, str]) -> Iterator[str]:
@@ -130,20 +183,31 @@ class Page(HTMLParser):
             self.links.append(value)
 
 
-def check_pages(folder: Path, verdicts: Mapping[str, str]) -> None:
+def check_pages(
+    folder: Path,
+    verdicts: Mapping[str, str],
+    required: Mapping[str, Sequence[str]] | None = None,
+    *,
+    stated: Stated | None = None,
+) -> None:
     """Check every page in ``folder``; raises ReportBroken naming each fault with its file.
 
     ``verdicts`` are the evidence's, by claim: every page that shows one must show that one, and each must be shown.
+    ``stated`` is what else the evidence says: of readings and cases, on the page of each claim, in sentences.
+    ``required`` are the ids that a page must have, by file name: figures and tables without which it is not finished.
     """
-    pages = {path.name: Page.read(path) for path in sorted(folder.glob("*.html"))}
+    paths = [path for path in sorted(folder.rglob("*.html")) if path.relative_to(folder).parts[0] != SOURCE]
+    pages = {path.relative_to(folder).as_posix(): Page.read(path) for path in paths}
     if "index.html" not in pages:
         raise ReportBroken(f"{folder}: there is no index.html")
     faults = [
         f"{name}: {fault}"
         for name, page in pages.items()
-        for fault in (*page.faults, *_repeated_ids(page), *_dead_links(page, pages), *_unlisted_scripts(page))
+        for fault in (*page.faults, *_repeated_ids(page), *_dead_links(name, page, pages), *_unlisted_scripts(page))
     ]
     faults += _wrong_verdicts(pages, verdicts)
+    faults += _wrong_statements(pages, stated or Stated())
+    faults += _missing(pages, required or {})
     if faults:
         raise ReportBroken(f"the report in {folder} is broken:\n  " + "\n  ".join(dict.fromkeys(faults)))
 
@@ -152,12 +216,13 @@ def _repeated_ids(page: Page) -> Iterator[str]:
     yield from (f"id {name!r} occurs {number} times" for name, number in page.ids.items() if number > 1)
 
 
-def _dead_links(page: Page, pages: Mapping[str, Page]) -> Iterator[str]:
+def _dead_links(name: str, page: Page, pages: Mapping[str, Page]) -> Iterator[str]:
     for link in page.links:
         target = urlsplit(link)
         if target.scheme:
             continue
-        other = pages.get(unquote(target.path), page if not target.path else None)
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(target.path)))
+        other = pages.get(path) if target.path else page
         if other is None:
             if not (page.path.parent / unquote(target.path)).is_file():
                 yield f"link to a file that is not there: {link}"
@@ -185,6 +250,33 @@ def _wrong_verdicts(pages: Mapping[str, Page], verdicts: Mapping[str, str]) -> I
                 yield f"{name}: claim {claim} is shown as {verdict!r}, the evidence says {verdicts.get(claim)!r}"
     for missing in _unshown(pages, list(verdicts)):
         yield f"claim {missing} is in the evidence and on no page"
+
+
+def _missing(pages: Mapping[str, Page], required: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for name, ids in required.items():
+        there = pages[name].ids if name in pages else Counter[str]()
+        yield from (f"{name}: the figure or table {wanted} is missing" for wanted in ids if wanted not in there)
+
+
+def _wrong_statements(pages: Mapping[str, Page], stated: Stated) -> Iterator[str]:
+    parts = {_as_read(name): verdict for name, verdict in stated.parts.items()}
+    for name, page in pages.items():
+        for part, verdict in page.parts:
+            if parts.get(part) != verdict:
+                yield f"{name}: {part} is shown as {verdict!r}, the evidence says {parts.get(part)!r}"
+    for name, claim in stated.pages.items():
+        if name not in pages:
+            yield f"claim {claim} has no page {name}"
+        elif _as_read(claim) not in (shown for shown, _ in pages[name].verdicts):
+            yield f"{name}: the page of claim {claim} does not state its verdict"
+    for name, sentences in stated.sentences.items():
+        said = " ".join("".join(pages[name].said).split()) if name in pages else ""
+        yield from (f"{name}: does not say: {s}" for s in sentences if " ".join(_as_read(s).split()) not in said)
+
+
+def _as_read(text: str) -> str:
+    """``text`` as a reader of the page finds it."""
+    return html.unescape(html_text(text))
 
 
 def _unshown(pages: Mapping[str, Page], claims: Sequence[str]) -> list[str]:

@@ -20,7 +20,8 @@ from universal_neurons.evidence.criteria import (
     Near,
     number,
 )
-from universal_neurons.evidence.record import RECORDS, VERDICTS, ClaimSummary, EvidenceLog, summaries
+from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
+from universal_neurons.evidence.summary import ClaimSummary, summaries
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

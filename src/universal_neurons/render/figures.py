@@ -1,7 +1,7 @@
-"""Every figure of the report: what is drawn, its caption and alt text from its numbers, the table of its data.
+"""The figures about emergence: what is drawn, its caption and alt text from its numbers, the table of its data.
 
-Decides axes, series and words of each figure; the look is that of ``render.plotting``.  A figure is drawn
-twice, for a page and for a telephone, because a picture scaled to half its width cannot be read.
+Decides axes, series and words of each figure; the look is that of ``render.plotting``, the frame that of
+``render.plates``.
 """
 
 from __future__ import annotations
@@ -10,61 +10,26 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, raw_html
+from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.grids import Column, Grid
 from universal_neurons.render.numerals import (
     EN_DASH,
     NO_BREAK,
-    MissingNumber,
     decimal,
     listed,
     places_of,
     with_interval,
 )
-from universal_neurons.render.plotting import MARKERS, NARROW, SERIES, WIDE, Colour, Drawing, Size, drawing, inline_svg
+from universal_neurons.render.plates import Figure, figure
+from universal_neurons.render.plotting import MARKERS, SERIES, Colour, Drawing, Size, drawing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from universal_neurons.measurement import Measurement
 
 PERCENT = 100.0
 HEAT_OPACITY = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure: its name (the reference is ``@fig-<name>``), words, both drawings and its data."""
-
-    name: str
-    caption: Markdown
-    alt: str
-    drawings: tuple[Html, ...]
-    data: Grid
-    code: str
-
-    @property
-    def csv_name(self) -> str:
-        """The file with the figure's data, in the report's folder ``data``."""
-        return f"data/{self.name}.csv"
-
-    def block(self) -> Markdown:
-        """The figure as a Quarto cross-reference block: drawings, table of the data, caption."""
-        body = Html(
-            f'<div class="plot">{"".join(self.drawings)}</div>\n'
-            f'<details class="data"><summary>Data of this figure</summary>{self.data.html(css="data")}'
-            f'<p class="source">The same numbers, unrounded: <a href="{self.csv_name}" download>'
-            f"{html_text(self.csv_name)}</a>. Drawn by <code>{html_text(self.code)}</code>.</p></details>"
-        )
-        return Markdown(f"::: {{#fig-{self.name}}}\n{raw_html(body)}\n\n{self.caption}\n:::\n")
-
-
-def figure(name: str, draw: Callable[[Size], Drawing], *, caption: Markdown, alt: str, data: Grid, code: str) -> Figure:
-    """The figure that ``draw`` draws in both sizes; raises MissingNumber if there is nothing to draw."""
-    if not data.rows:
-        raise MissingNumber(f"figure {name}: there is no number to draw")
-    drawings = tuple(inline_svg(draw(size).svg(), name=name, size=size, alt=alt) for size in (WIDE, NARROW))
-    return Figure(name=name, caption=caption, alt=alt, drawings=drawings, data=data, code=code)
 
 
 # --- the heat map ----------------------------------------------------------------------------------------------------

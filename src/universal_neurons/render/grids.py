@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,12 @@ from universal_neurons.render.numerals import decimal, interval, value
 from universal_neurons.render.plotting import Colour
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from universal_neurons.measurement import Measurement
 
 Cell = str | float | int | None
+MARKED = ' class="marked"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,28 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table of words and numbers; None is a number that does not exist and is shown as a dash that says so."""
+    """A table of words and numbers; None is a number that does not exist and is shown as a dash that says so.
+
+    ``marked`` are the places of rows to look at first.
+    """
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     row_headers: int = 1
+    marked: frozenset[int] = frozenset()
 
     def html(self, *, css: str = "") -> Html:
         """The table with a caption, scoped headers and numbers aligned on the decimal point."""
         head = "".join(
             f'<th scope="col"{_number_class(column)}>{html_text(column.title)}</th>' for column in self.columns
         )
-        body = "\n".join(f"<tr>{self._row(row)}</tr>" for row in self.rows)
+        # Where there is no room for columns, cells stand under each other and each says what it is.
+        labelled = "stack" in css.split()
+        body = "\n".join(
+            f"<tr{MARKED if place in self.marked else ''}>{self._row(row, labelled=labelled)}</tr>"
+            for place, row in enumerate(self.rows)
+        )
         style = f' class="{css}"' if css else ""
         return Html(
             f'<div class="scroll" role="region" tabindex="0" aria-label="{html_text(self.caption)}">'
@@ -52,10 +63,13 @@ class Grid:
             f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
         )
 
-    def _row(self, row: Sequence[Cell]) -> str:
+    def _row(self, row: Sequence[Cell], *, labelled: bool) -> str:
         cells = []
         for index, (column, cell) in enumerate(zip(self.columns, row, strict=True)):
             tag, scope = ("th", ' scope="row"') if index < self.row_headers else ("td", "")
+            if labelled and tag == "td":
+                ending = "" if column.title.endswith("?") else ":"
+                scope = f' data-label="{html_text(column.title)}{ending}"'
             cells.append(f"<{tag}{scope}{_number_class(column)}>{cell_html(cell, column.places)}</{tag}>")
         return "".join(cells)
 
@@ -100,45 +114,92 @@ def measured(measurement: Measurement | None, places: int | None = None) -> Html
     )
 
 
-STRIP_WIDTH, STRIP_ROW, STRIP_MARGIN = 180, 7, 8
+STRIP_WIDTH, STRIP_ROW, STRIP_MARGIN, STRIP_MOST = 180, 7, 8, 84
+MARK_WIDTH, MARK_HEIGHT = 150, 16
+Bounds = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A horizontal axis of small drawings, ``width`` pixels wide; what lies beyond its ends is drawn at them."""
+
+    low: float
+    high: float
+    width: int
+
+    @classmethod
+    def over(cls, measurements: Sequence[Measurement], bounds: Iterable[Bounds | None], width: int) -> Axis:
+        """The axis that shows all intervals and all finite bounds."""
+        ends = [end for m in measurements for end in (m.low, m.value, m.high)]
+        ends += [end for pair in bounds for end in pair or () if end is not None]
+        finite = [end for end in ends if math.isfinite(end)] or [0.0]
+        low, high = min(finite), max(finite)
+        margin = (high - low or abs(high) or 1.0) * 0.06
+        return cls(low - margin, high + margin, width)
+
+    def at(self, x: float) -> str:
+        """Where ``x`` is, in pixels."""
+        share = (min(max(x, self.low), self.high) - self.low) / (self.high - self.low)
+        return f"{share * self.width:.1f}"
+
+    def ground(self, bounds: Bounds | None, height: int) -> str:
+        """The shaded part that a criterion accepts, and the line at zero."""
+        parts = []
+        if bounds is not None and any(bound is not None for bound in bounds):
+            left, right = (
+                self.at(end if bound is None else bound)
+                for end, bound in zip((self.low, self.high), bounds, strict=True)
+            )
+            parts.append(
+                f'<path d="M{left} 0H{right}V{height}H{left}Z" fill="{Colour.GREEN.css}" fill-opacity="0.13"/>'
+            )
+        if self.low < 0 < self.high:
+            parts.append(
+                f'<path d="M{self.at(0)} 0V{height}" stroke="{Colour.MUTED.css}" stroke-dasharray="2 2" '
+                'stroke-opacity="0.7"/>'
+            )
+        return "".join(parts)
+
+    def mark(self, m: Measurement, colour: Colour, y: float, radius: float = 2.6) -> str:
+        """One measurement: a dot on its interval."""
+        return (
+            f'<path d="M{self.at(m.low)} {y:g}H{self.at(m.high)}" stroke="{colour.css}" '
+            f'stroke-width="{min(1.6, radius):g}"/>'
+            f'<circle cx="{self.at(m.value)}" cy="{y:g}" r="{radius:g}" fill="{colour.css}"/>'
+        )
 
 
 def strip(
     measurements: Sequence[Measurement],
     colours: Sequence[Colour],
-    bounds: tuple[float | None, float | None] | None,
+    bounds: Bounds | None,
     alt: str,
 ) -> Html:
     """Every measurement of a claim as a dot with its interval, one under the other, on a shared axis.
 
-    The shaded part of the axis is what the claim's criterion accepts, where that is an interval.  The axis covers
-    all intervals and the finite bounds.
+    The shaded part of the axis is what the claim's criterion accepts, where that is an interval.  Many measurements
+    move together, so that no claim takes more room than a few lines of text.
     """
     if not measurements:
         return Html("")
-    finite = [bound for bound in bounds or () if bound is not None]
-    low = min([m.low for m in measurements] + finite)
-    high = max([m.high for m in measurements] + finite)
-    margin = (high - low or abs(high) or 1.0) * 0.06
-    low, high = low - margin, high + margin
-    height = STRIP_ROW * len(measurements) + 2 * STRIP_MARGIN
-
-    def at(x: float) -> str:
-        return f"{(x - low) / (high - low) * STRIP_WIDTH:.1f}"
-
-    parts = []
-    if bounds is not None and finite:
-        left, right = (at(edge if bound is None else bound) for edge, bound in zip((low, high), bounds, strict=True))
-        parts.append(f'<path d="M{left} 0H{right}V{height}H{left}Z" fill="{Colour.GREEN.css}" fill-opacity="0.13"/>')
-    if low < 0 < high:
-        parts.append(f'<path d="M{at(0)} 0V{height}" stroke="{Colour.MUTED.css}" stroke-dasharray="2 2"/>')
-    for rank, (m, colour) in enumerate(zip(measurements, colours, strict=True)):
-        y = STRIP_MARGIN + STRIP_ROW * (rank + 0.5)
-        parts.append(
-            f'<path d="M{at(m.low)} {y}H{at(m.high)}" stroke="{colour.css}" stroke-width="1.6"/>'
-            f'<circle cx="{at(m.value)}" cy="{y}" r="2.6" fill="{colour.css}"/>'
-        )
+    axis = Axis.over(measurements, [bounds], STRIP_WIDTH)
+    row = min(STRIP_ROW, STRIP_MOST / len(measurements))
+    height = math.ceil(row * len(measurements)) + 2 * STRIP_MARGIN
+    radius = min(2.6, max(1.1, 0.45 * row))
+    parts = [
+        axis.mark(m, colour, round(STRIP_MARGIN + row * (rank + 0.5), 2), radius)
+        for rank, (m, colour) in enumerate(zip(measurements, colours, strict=True))
+    ]
     return Html(
         f'<svg class="strip" viewBox="0 0 {STRIP_WIDTH} {height}" width="{STRIP_WIDTH}" height="{height}" role="img" '
-        f'aria-label="{html_text(alt)}">{"".join(parts)}</svg>'
+        f'aria-label="{html_text(alt)}">{axis.ground(bounds, height)}{"".join(parts)}</svg>'
+    )
+
+
+def mark(measurement: Measurement, colour: Colour, bounds: Bounds | None, axis: Axis) -> Html:
+    """One measurement on an axis that its table shares; the numbers stand beside it, so it is hidden from readers."""
+    drawn = axis.ground(bounds, MARK_HEIGHT) + axis.mark(measurement, colour, MARK_HEIGHT / 2, 3.2)
+    return Html(
+        f'<svg class="mark" viewBox="0 0 {axis.width} {MARK_HEIGHT}" width="{axis.width}" height="{MARK_HEIGHT}" '
+        f'aria-hidden="true">{drawn}</svg>'
     )

@@ -152,3 +152,14 @@ def listed(items: Iterable[str]) -> str:
 def plural(number: int, noun: str, nouns: str | None = None) -> str:
     """``number`` with its noun: "1 claim", "3 claims"."""
     return f"{count(number)} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def probability(p: float) -> str:
+    """A p value with two significant digits, and no claim to know more of a very small one.
+
+    >>> probability(0.0123), probability(3e-9), probability(math.nan)
+    ('0.012', '< 0.0001', 'undefined')
+    """
+    if math.isnan(p):
+        return UNDEFINED
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"

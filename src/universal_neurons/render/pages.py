@@ -15,35 +15,32 @@ import pandas as pd
 from universal_neurons.inputs.corpus import MaskPolicy
 from universal_neurons.render.escaping import Html, html_text
 from universal_neurons.render.evidence_log import measured_of
-from universal_neurons.render.figures import (
-    Figure,
-    layer_heat_map,
-    partner_lines,
-    reading_lines,
-    threshold_curves,
-    training_curves,
-)
+from universal_neurons.render.figures import partner_lines, training_curves
 from universal_neurons.render.grids import Cell, Column, Grid
 from universal_neurons.render.numerals import (
     count,
     decimal,
     duration,
-    interval,
     listed,
     plural,
     with_interval,
 )
-from universal_neurons.render.scoreboard import DIGEST_SHOWN, card, scoreboard, verdict_table
+from universal_neurons.render.overview import ambiguity_table, families_table
+from universal_neurons.render.scoreboard import DIGEST_SHOWN, scoreboard, verdict_table
+from universal_neurons.render.table_one import table_one
 from universal_neurons.render.wording import summary_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from universal_neurons.evidence.record import ClaimSummary
+    from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.ids import CorpusRef, ModelRef
-    from universal_neurons.measurement import Measurement
+    from universal_neurons.render.ambiguities import Ambiguity
+    from universal_neurons.render.citation import Citation
     from universal_neurons.render.deviations import Deviation
-    from universal_neurons.render.results import PublishedCell, Results, Study
+    from universal_neurons.render.plates import Figure
+    from universal_neurons.render.results import PublishedCell, Results
+    from universal_neurons.render.study import Study
 
 PERCENT_PLACES = 2
 DAY = len("2025-11-09")
@@ -59,14 +56,8 @@ MASKS = {
 
 
 def figures(found: Results) -> tuple[Figure, ...]:
-    """All figures of the report, in the order of its text."""
-    return (
-        partner_lines(found.by_partner),
-        layer_heat_map(found.layers),
-        threshold_curves(found.thresholds),
-        reading_lines(found.by_reading),
-        training_curves(found.training, found.checkpoint_tokens),
-    )
+    """The figures of the front page, in the order of its text."""
+    return partner_lines(found.by_partner), training_curves(found.training, found.checkpoint_tokens)
 
 
 def index_page(
@@ -90,12 +81,14 @@ def index_page(
     }
 
 
-def claims_page(claims: Sequence[ClaimSummary]) -> dict[str, Any]:
-    """The values of the page of claim cards."""
-    return {"cards": [card(claim) for claim in claims]}
-
-
-def methods_page(found: Results, admitted: Sequence[Deviation], provenance: Provenance) -> dict[str, Any]:
+def methods_page(
+    found: Results,
+    admitted: Sequence[Deviation],
+    provenance: Provenance,
+    claims: Sequence[ClaimSummary],
+    ambiguities: Mapping[str, Ambiguity],
+    citation: Citation,
+) -> dict[str, Any]:
     """The values of the page on methods and provenance."""
     spec, corpus, resampling = found.suite.universality, found.suite.corpus, found.suite.resampling
     rows = tuple((Html(f"<code>{html_text(d.where)}</code>"), d.text) for d in admitted)
@@ -108,6 +101,9 @@ def methods_page(found: Results, admitted: Sequence[Deviation], provenance: Prov
         "blocks": count(spec.blocks),
         "resamples": count(resampling.resamples),
         "verdict_table": verdict_table(),
+        "families": families_table(claims),
+        "ambiguities": ambiguity_table(ambiguities, claims),
+        "citation": {"sentence": citation.sentence, "bibtex": citation.bibtex()},
         "deviations": Grid("Deviations", (Column("where"), Column("deviation")), rows).html() if rows else "",
         "provenance": provenance.tables(),
     }
@@ -142,64 +138,6 @@ def _training(cell: PublishedCell) -> float:
 
 def _percent(share: float) -> str:
     return f"{decimal(share * 100, PERCENT_PLACES)} %"
-
-
-def table_one(found: Results) -> Html:
-    """Table 1, ours above what was printed: a row of each for every threshold, a column for every checkpoint."""
-    labels = [checkpoint.label for checkpoint in found.checkpoints]
-    head = "".join(f'<th scope="col" class="number">{html_text(label)}</th>' for label in labels)
-    rows = "\n".join(_table_one_rows(found, threshold) for threshold in found.suite.universality.thresholds)
-    return Html(
-        '<div class="scroll" role="region" tabindex="0" aria-label="Table of shares, ours beside the published">'
-        f'<table><thead><tr><th scope="col">threshold</th><th scope="col">models</th>{head}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody></table></div>"
-    )
-
-
-def _table_one_rows(found: Results, threshold: float) -> str:
-    ours = "".join(
-        f'<td class="number">{_ours(found.table_one[threshold, checkpoint.step])}</td>'
-        for checkpoint in found.checkpoints
-    )
-    cells = {round(c.training, 6): c for c in found.published if c.threshold == threshold}
-    printed = "".join(
-        f'<td class="number">{_printed(cells.get(round(checkpoint.share, 6)))}</td>' for checkpoint in found.checkpoints
-    )
-    name = html_text(decimal(threshold, 1))
-    return (
-        f'<tr class="ours"><th scope="row">{name}</th><th scope="row">{html_text(found.suite.name)}</th>{ours}</tr>\n'
-        f'<tr class="printed"><td></td><th scope="row">GPT-2 small</th>{printed}</tr>'
-    )
-
-
-def _ours(measurement: Measurement) -> Html:
-    if measurement.is_missing:
-        return Html('<span class="none">undefined</span>')
-    value = decimal(measurement.value * 100, PERCENT_PLACES)
-    return Html(f'{html_text(value)}<span class="interval">{html_text(interval(measurement, PERCENT_PLACES))}</span>')
-
-
-def _printed(cell: PublishedCell | None) -> Html:
-    if cell is None:
-        return Html('<span class="none" title="not printed">–</span>')
-    return Html(
-        f'{html_text(decimal(cell.value * 100, PERCENT_PLACES))}<span class="interval">{html_text(cell.label)}</span>'
-    )
-
-
-def table_one_grid(found: Results) -> Grid:
-    """Table 1 for its CSV: one row per threshold and checkpoint."""
-    cells = {(c.threshold, round(c.training, 6)): c for c in found.published}
-    rows: list[tuple[Cell, ...]] = []
-    for (threshold, step), m in found.table_one.items():
-        checkpoint = next(c for c in found.checkpoints if c.step == step)
-        cell = cells.get((threshold, round(checkpoint.share, 6)))
-        ours: tuple[Cell, ...] = (None,) * 3 if m.is_missing else tuple(x * 100 for x in (m.value, m.low, m.high))
-        rows.append((decimal(threshold, 1), checkpoint.label, *ours, None if cell is None else cell.value * 100))
-    names = ("threshold", "checkpoint", "share", "low", "high", "published for GPT-2 small")
-    return Grid(
-        "Table 1 in per cent", tuple(Column(name, 2 if i > 1 else None) for i, name in enumerate(names)), tuple(rows)
-    )
 
 
 @dataclass(frozen=True)
@@ -268,7 +206,12 @@ def _corpus_grid(corpus: CorpusRef) -> Grid:
 def _stages_grid(artifacts: pd.DataFrame) -> Grid:
     rows = tuple(_stage_row(str(stage), part) for stage, part in artifacts.groupby("stage", sort=True))
     columns = ("stage", "artifacts", "store", "created", "device", "wall time", "peak memory")
-    return Grid("Stages of the computation", tuple(Column(name) for name in columns), rows)
+    return Grid("Stages of the computation", tuple(Column(name) for name in columns), (*rows, _whole(artifacts)))
+
+
+def _whole(artifacts: pd.DataFrame) -> tuple[str, ...]:
+    """All stages together: the sum of their times, once where a run wrote artifacts of two, and the largest memory."""
+    return ("all", *_stage_row("", artifacts)[1:])
 
 
 def _stage_row(stage: str, part: pd.DataFrame) -> tuple[str, ...]:

@@ -68,6 +68,19 @@ class Size:
 
 WIDE = Size("wide", 720, 13.0)
 NARROW = Size("narrow", 340, 12.0)
+# Two of them stand side by side on a page, one below the other on a telephone.
+HALF = Size("half", 340, 12.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How one series is told from the others: never by its colour alone."""
+
+    colour: Colour
+    marker: str = "o"  # "" for a line without points
+    dashed: bool = False
+    hollow: bool = False
+    is_bar: bool = False
 
 
 def settings(size: Size) -> Any:
@@ -205,6 +218,8 @@ _COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
 _ID = re.compile(r'\sid="([^"]+)"')
 _REFERENCE = re.compile(r'(?:url\(#|href="#)([^")]+)')
 _FONT = re.compile(r"font(?:-family)?: ([^;\"]*?)'?DejaVu Sans'?[^;\"]*")
+# A coordinate stands inside a tag; the number 0.005 beside a tick must not become 0.01.
+_TAG = re.compile(r"<[^>]+>")
 _NUMBER = re.compile(r"(?<![\w#])(-?\d+\.\d{3,})")
 
 
@@ -224,7 +239,7 @@ def inline_svg(svg: str, *, name: str, size: Size, alt: str) -> Html:
     body = _ID.sub(lambda m: f' id="{prefix}{m[1]}"' if m[1] in used else "", body)
     body = _REFERENCE.sub(lambda m: m[0].replace(f"#{m[1]}", f"#{prefix}{m[1]}"), body).replace("xlink:href", "href")
     body = _FONT.sub(lambda m: f"font-size: {m[1].split()[-1]}" if m[1].strip() else "font-style: normal", body)
-    body = _NUMBER.sub(lambda m: f"{float(m[1]):.2f}".rstrip("0").rstrip("."), body)
+    body = _TAG.sub(lambda tag: _NUMBER.sub(lambda m: f"{float(m[1]):.2f}".rstrip("0").rstrip("."), tag[0]), body)
     for colour in Colour:
         body = body.replace(colour.value, colour.css)
     return Html(

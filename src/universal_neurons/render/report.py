@@ -8,34 +8,57 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.ledger import Ledger
-from universal_neurons.evidence.record import RECORDS, VERDICTS, ClaimSummary
+from universal_neurons.evidence.record import RECORDS, VERDICTS
+from universal_neurons.evidence.untested import read_untested
 from universal_neurons.render import pages
+from universal_neurons.render.ambiguities import read_ambiguities
 from universal_neurons.render.checks import check_pages, script_hash
+from universal_neurons.render.citation import Citation
+from universal_neurons.render.claim_page import Neighbours, claim_page
 from universal_neurons.render.deviations import deviations
 from universal_neurons.render.engines import Engine, available_engine, render
-from universal_neurons.render.evidence_log import check_artifacts, read_claims
-from universal_neurons.render.results import Results, Study, published_table_one, results
+from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
+from universal_neurons.render.overview import claims_page, readings_page, stated
+from universal_neurons.render.paper_page import REQUIRED, PaperFigures, paper_data, paper_figures, paper_page
+from universal_neurons.render.results import Results, printed_numbers, results
+from universal_neurons.render.scoreboard import in_sections, page_of
+from universal_neurons.render.table_one import table_one_grid
 from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, stray_digits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from universal_neurons.render.figures import Figure
+    from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.render.grids import Grid
+    from universal_neurons.render.plates import Figure
+    from universal_neurons.render.study import Study
 
-PAGES = ("index", "claims", "methods")
+PAGES = ("index", "paper", "claims", "readings", "methods")
 COPIED = ("_quarto.yml", "page.html", "crossref.lua", "references.bib")
+SCRIPTS = ("theme.js", "scoreboard.js")
+CITATION = "CITATION.cff"
+UNTESTED = Path("claims") / "untested.toml"
+AMBIGUITIES = Path("claims") / "ambiguities.toml"
 DATA = "data"
 SOURCE = "source"
 
 
 class ReportMisplaced(UserError):
     """The report cannot be built here: its sources are missing, or something else is where it should go."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """All figures of a report: those of the front page, and those of the page that rebuilds the paper."""
+
+    front: Sequence[Figure]
+    paper: PaperFigures
 
 
 def build_report(
@@ -51,8 +74,8 @@ def build_report(
 
     ``root`` is the checkout with ``report/``; ``verdicts`` the folder of the evidence log (default: where the claims
     were last run), or a file in it.  ``engine`` is Quarto where installed; if its pages fail a check, pandoc builds
-    them and ``say`` gets one line.  The folder holds ``index.html``, ``claims.html``, ``methods.html``, ``data/`` and
-    the generated ``source/``, and is replaced as a whole.
+    them and ``say`` gets one line.  The folder holds a page for each of ``PAGES``, ``data/`` and the generated
+    ``source/``, and is replaced as a whole.
 
     Raises the study's ArtifactMissing, EvidenceUnusable, TemplateWrong, RenderingFailed, ReportBroken,
     ReportMisplaced: each a UserError, and ``output`` is left as it was.
@@ -60,8 +83,8 @@ def build_report(
     _check_places(root, output)
     folder = verdicts or default_evidence(root, study.suite.name)
     claims = read_claims(folder, suite=study.suite.name)
-    found = results(study, published_table_one(root))
-    drawn = pages.figures(found)
+    found = results(study, printed_numbers(root))
+    drawn = Drawn(pages.figures(found), paper_figures(found))
     provenance = pages.Provenance.of(study)
     check_artifacts(claims, set(provenance.artifacts["digest"]))
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +93,8 @@ def build_report(
         texts = page_texts(root, found, claims, drawn, provenance)
         write_source(built, root / "report", texts, data_files(found, drawn, provenance))
         _copy_evidence(folder, built / DATA)
-        _render(built, {claim.claim: claim.verdict.value for claim in claims}, engine=engine, say=say)
+        shutil.copyfile(root / CITATION, built / DATA / CITATION)
+        _render(built, tuple(texts), claims, engine=engine, say=say)
         _put_in_place(built, output)
     return output / "index.html"
 
@@ -80,37 +104,68 @@ def default_evidence(root: Path, suite: str) -> Path:
     return root / ".universal-neurons" / "evidence" / suite
 
 
-def data_files(found: Results, drawn: Sequence[Figure], provenance: pages.Provenance) -> dict[str, Grid]:
+def data_files(found: Results, drawn: Drawn, provenance: pages.Provenance) -> dict[str, Grid]:
     """The tables that lie beside the report as CSV, by file name."""
-    figures = {figure.csv_name: figure.data for figure in drawn}
-    return {**figures, f"{DATA}/table-one.csv": pages.table_one_grid(found), **provenance.grids()}
+    front = {figure.csv_name: figure.data for figure in drawn.front}
+    table_one = {f"{DATA}/table-one.csv": table_one_grid(found)}
+    return {**front, **paper_data(found, drawn.paper), **table_one, **provenance.grids()}
 
 
 def page_texts(
     root: Path,
     found: Results,
     claims: Sequence[ClaimSummary],
-    drawn: Sequence[Figure],
+    drawn: Drawn,
     provenance: pages.Provenance,
 ) -> dict[str, str]:
     """The pages as Quarto Markdown, by name; raises TemplateWrong with file and line."""
     folder = root / "report"
+    ambiguities = read_ambiguities(root / AMBIGUITIES)
     stray = stray_digits(folder)
     if stray:
         raise TemplateWrong(f"{stray[0]}: a template states a number; expected an expression over the evidence")
     values = {
-        "index": pages.index_page(found, claims, drawn, claims_left_out(root, found.suite.name, claims)),
-        "claims": pages.claims_page(claims),
-        "methods": pages.methods_page(found, deviations(), provenance),
+        "index": pages.index_page(found, claims, drawn.front, claims_left_out(root, found.suite.name, claims)),
+        "paper": paper_page(found, drawn.paper, [claim.claim for claim in claims]),
+        "claims": claims_page(claims, read_untested(root / UNTESTED)),
+        "readings": readings_page(claims, ambiguities),
+        "methods": pages.methods_page(
+            found, deviations(), provenance, claims, ambiguities, Citation.read(root / CITATION)
+        ),
     }
-    return {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
+    texts = {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
+    return texts | claim_texts(root, claims, provenance, Ledger.read(_ledger_path(root, found.suite.name)))
+
+
+def claim_texts(
+    root: Path, claims: Sequence[ClaimSummary], provenance: pages.Provenance, accepted: Ledger
+) -> dict[str, str]:
+    """The page of every claim, by name (``claims/n1``).
+
+    Raises TemplateWrong, and EvidenceUnusable for two claims whose pages would have one name.
+    """
+    stages = dict(zip(provenance.artifacts["digest"], provenance.artifacts["stage"], strict=True))
+    ordered = [claim for section in in_sections(claims).values() for claim in section]
+    names: list[str | None] = [None, *(claim.claim for claim in ordered), None]
+    texts: dict[str, str] = {}
+    for place, claim in enumerate(ordered):
+        name = page_of(claim.claim).removesuffix(".html")
+        if name in texts:
+            raise EvidenceUnusable(f"claim {claim.claim}: another claim has the same page {name}.html; rename one")
+        values = claim_page(claim, Neighbours(names[place], names[place + 2]), accepted, stages)
+        texts[name] = filled(root / "report", f"claim.qmd{SUFFIX}", values)
+    return texts
 
 
 def claims_left_out(root: Path, suite: str, claims: Sequence[ClaimSummary]) -> list[str]:
     """The claims that have an accepted verdict on the suite but were not part of the run."""
-    ledger = Ledger.read(root / "fixtures" / "verdicts" / f"{suite}.toml")
+    ledger = Ledger.read(_ledger_path(root, suite))
     judged = {claim.claim for claim in claims}
     return [claim for claim in ledger.claims if claim not in judged]
+
+
+def _ledger_path(root: Path, suite: str) -> Path:
+    return root / "fixtures" / "verdicts" / f"{suite}.toml"
 
 
 def write_source(built: Path, templates: Path, texts: Mapping[str, str], data: Mapping[str, Grid]) -> None:
@@ -122,6 +177,7 @@ def write_source(built: Path, templates: Path, texts: Mapping[str, str], data: M
         shutil.copyfile(templates / name, source / name)
     (source / "head.html").write_text(page_head(templates), encoding="utf-8", newline="\n")
     for name, text in texts.items():
+        (source / name).parent.mkdir(exist_ok=True)
         (source / f"{name}.qmd").write_text(text, encoding="utf-8", newline="\n")
     for name, grid in data.items():
         (built / name).write_text(grid.csv(), encoding="utf-8", newline="\n")
@@ -130,7 +186,7 @@ def write_source(built: Path, templates: Path, texts: Mapping[str, str], data: M
 def page_head(templates: Path) -> str:
     """Style, script and the policy under which a page makes no request and runs no script but this one."""
     style = (templates / "theme.css").read_text(encoding="utf-8")
-    script = "\n" + (templates / "theme.js").read_text(encoding="utf-8")
+    script = "\n" + "".join((templates / name).read_text(encoding="utf-8") for name in SCRIPTS)
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"script-src {script_hash(script)}"
@@ -141,18 +197,27 @@ def page_head(templates: Path) -> str:
     )
 
 
-def _render(built: Path, verdicts: Mapping[str, str], *, engine: Engine | None, say: Callable[[str], None]) -> None:
+def _render(
+    built: Path,
+    names: Sequence[str],
+    claims: Sequence[ClaimSummary],
+    *,
+    engine: Engine | None,
+    say: Callable[[str], None],
+) -> None:
+    verdicts = {claim.claim: claim.verdict.value for claim in claims}
+    facts = stated(claims)
     chosen = engine or available_engine()
     try:
-        render(built / SOURCE, PAGES, built, engine=chosen)
-        check_pages(built, verdicts)
+        render(built / SOURCE, names, built, engine=chosen)
+        check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
     except UserError as wrong:
         # Quarto's output differs between its versions; a reader with Quarto must not be worse off than one without.
         if chosen == "pandoc" or engine is not None:
             raise
         say(f"quarto did not give sound pages, pandoc builds them instead ({str(wrong).splitlines()[0]})")
-        render(built / SOURCE, PAGES, built, engine="pandoc")
-        check_pages(built, verdicts)
+        render(built / SOURCE, names, built, engine="pandoc")
+        check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
 
 
 def _copy_evidence(evidence: Path, target: Path) -> None:
@@ -162,7 +227,7 @@ def _copy_evidence(evidence: Path, target: Path) -> None:
 
 
 def _check_places(root: Path, output: Path) -> None:
-    for name in (*COPIED, *(f"{page}.qmd{SUFFIX}" for page in PAGES)):
+    for name in (*COPIED, *SCRIPTS, *(f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim"))):
         if not (root / "report" / name).is_file():
             raise ReportMisplaced(
                 f"{root / 'report' / name}: missing; the report is built in a checkout of the project"

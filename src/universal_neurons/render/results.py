@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -32,13 +32,21 @@ from universal_neurons.render.figures import (
     TrainingCurve,
 )
 from universal_neurons.render.numerals import MissingNumber
+from universal_neurons.render.results_ablation import Ablations, ablation_results
+from universal_neurons.render.results_persistence import (
+    Persistence,
+    PrintedPersistence,
+    persistence_results,
+    printed_persistence,
+)
+from universal_neurons.render.results_robustness import Robustness, robustness_results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from universal_neurons.ids import CorpusRef, ModelRef
     from universal_neurons.inputs.suite import Checkpoint, Suite
+    from universal_neurons.render.study import Study
 
 CURVE_THRESHOLDS = tuple(step / 20 for step in range(2, 18))
 CURVE_POINTS_OF_TRAINING = 120
@@ -49,40 +57,6 @@ READINGS = {
     Definition.UNION: "with any",
     Definition.INTERSECTION: "with all",
 }
-
-
-class Study(Protocol):
-    """What the report needs of ``universal_neurons.study.Study``."""
-
-    @property
-    def suite(self) -> Suite:
-        """The suite whose numbers are shown."""
-
-    @property
-    def reference(self) -> str:
-        """The model whose neurons are asked about."""
-
-    @property
-    def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """The trained checkpoints, in order."""
-
-    def partners(self, reference: str | None = None) -> tuple[str, ...]:
-        """The models that partners are looked for in."""
-
-    def reference_tables(self, *, checkpoint: Checkpoint, reference: str | None = None) -> ReferenceTables:
-        """The tables of one reference against all partners."""
-
-    def model(self, name: str, checkpoint: Checkpoint) -> ModelRef:
-        """The identity of one set of weights."""
-
-    def corpus(self) -> CorpusRef:
-        """The identity of the scored tokens."""
-
-    def training_log(self) -> pd.DataFrame:
-        """One row per logged training step."""
-
-    def provenance(self) -> pd.DataFrame:
-        """One row per artifact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +85,11 @@ class Results:
     thresholds: ThresholdCurves
     training: tuple[TrainingCurve, ...]
     checkpoint_tokens: tuple[float, ...]
+    pairs: pd.DataFrame
+    artifacts: tuple[str, ...]
+    persistence: Persistence
+    ablation: Ablations
+    robustness: Robustness
 
     @property
     def threshold(self) -> float:
@@ -128,8 +107,22 @@ class Results:
         return self.table_one[self.threshold, self.checkpoints[-1].step]
 
 
-def results(study: Study, printed: Sequence[PublishedCell]) -> Results:
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """The numbers of the paper that stand beside ours: its table 1, and what its text says about persistence."""
+
+    table_one: tuple[PublishedCell, ...]
+    persistence: PrintedPersistence
+
+
+def printed_numbers(root: Path) -> Printed:
+    """What Nandan et al. 2025 v1 printed; raises PublishedError where the project's files do not have it."""
+    return Printed(published_table_one(root), printed_persistence(root))
+
+
+def results(study: Study, printed: Printed) -> Results:
     """All numbers of the report from ``study``; raises the study's own errors where an artifact is missing."""
+    before = len(study.reads)
     tables = {checkpoint: study.reference_tables(checkpoint=checkpoint) for checkpoint in study.checkpoints}
     threshold = study.suite.universality.threshold
     return Results(
@@ -142,14 +135,31 @@ def results(study: Study, printed: Sequence[PublishedCell]) -> Results:
             for t in study.suite.universality.thresholds
             for checkpoint, found in tables.items()
         },
-        published=tuple(printed),
+        published=printed.table_one,
         layers=_layers(tables, threshold),
         by_partner=_by_partner(study, tables, threshold),
         by_reading=_by_reading(tables, threshold),
-        thresholds=_thresholds(tables, threshold, printed),
+        thresholds=_thresholds(tables, threshold, printed.table_one),
         training=training(study.training_log()),
         checkpoint_tokens=_checkpoint_tokens(study),
+        pairs=_pairs(tables, study.suite.universality.thresholds),
+        artifacts=tuple(dict.fromkeys(study.reads[before:])),
+        persistence=persistence_results(study, printed.persistence),
+        ablation=ablation_results(study),
+        robustness=robustness_results(study),
     )
+
+
+def _pairs(tables: Mapping[Checkpoint, ReferenceTables], thresholds: Sequence[float]) -> pd.DataFrame:
+    """Table 1 pair by pair: threshold, checkpoint, partner, and the share with its interval."""
+    rows = []
+    for checkpoint, found in tables.items():
+        for partner, table in found.tables.items():
+            for threshold in thresholds:
+                m = universal_share(table, threshold)
+                where = {"threshold": threshold, "checkpoint": checkpoint.label, "partner": partner}
+                rows.append({**where, "value": m.value, "low": m.low, "high": m.high})
+    return pd.DataFrame(rows)
 
 
 def _layers(tables: Mapping[Checkpoint, ReferenceTables], threshold: float) -> LayerShares:

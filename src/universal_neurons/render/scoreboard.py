@@ -1,51 +1,86 @@
-"""Claims as tables and cards: the scoreboard, every measurement, what the controls showed.
+"""Claims in one line: the scoreboard, its filters, and the words and marks that every page uses for a verdict.
 
-Decides how a claim and its evidence are laid out.  The words of a verdict come from
-:mod:`universal_neurons.render.wording`, the numbers from the record.
+Decides how a claim looks where it stands among others; :mod:`universal_neurons.render.claim_page` has all of it.  The
+words of a verdict come from :mod:`universal_neurons.render.wording`, the numbers from the record.
 """
 
 from __future__ import annotations
 
-import math
+import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from universal_neurons.evidence.criteria import Criterion
+from universal_neurons.evidence.record import natural_order
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.measurement import Measurement
-from universal_neurons.measures.universality import SHARE
-from universal_neurons.render.escaping import Html, Markdown, fragment, html_text, markdown
-from universal_neurons.render.evidence_log import accepted_interval, measured_of
-from universal_neurons.render.grids import Cell, Column, Grid, measured, strip
-from universal_neurons.render.numerals import EN_DASH, UNDEFINED, count, listed, places_of, plural, span, with_interval
+from universal_neurons.render.escaping import Html, fragment, html_text
+from universal_neurons.render.evidence_log import accepted_interval
+from universal_neurons.render.grids import Column, Grid, strip
+from universal_neurons.render.numerals import EN_DASH, count, listed, places_of, plural, span, with_interval
 from universal_neurons.render.plotting import Colour
-from universal_neurons.render.wording import WORDING, counted, criterion_phrase, quantity, verdict_sentence
+from universal_neurons.render.wording import WORDING, counted, criterion_phrase, quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from universal_neurons.evidence.record import ClaimSummary, EvidenceRecord
+    from universal_neurons.evidence.record import EvidenceRecord
+    from universal_neurons.evidence.summary import ClaimSummary
+    from universal_neurons.measurement import Measurement
 
+CLAIMS = "claims"
 DIGEST_SHOWN = 12
 NUMBERS_SPELLED = 2
-_COLOURS = {Verdict.REPRODUCED: Colour.GREEN, Verdict.REFUTED: Colour.VERMILION, Verdict.INCONCLUSIVE: Colour.ORANGE}
+# The sections of the papers in the order of their argument; claims of another family come after these.
+SECTIONS = ("emergence", "persistence", "ablation", "robustness", "extensions")
+ELSEWHERE = "other"
+_WORD = re.compile(r"[a-z][a-z-]*")
+COLOURS = {Verdict.REPRODUCED: Colour.GREEN, Verdict.REFUTED: Colour.VERMILION, Verdict.INCONCLUSIVE: Colour.ORANGE}
 
 
 def anchor(claim: str) -> str:
-    """The id of a claim's card."""
+    """The id of a claim's entry in the list of claims."""
     return f"claim-{fragment(claim)}"
 
 
-def badge(verdict: Verdict, *, claim: str = "") -> Html:
-    """A verdict as sign and word; with ``claim`` it is that claim's, and the output check compares it with the log."""
+def page_of(claim: str) -> str:
+    """The page of a claim, seen from the first page: ``claims/n1.html``."""
+    return f"{CLAIMS}/{fragment(claim)}.html"
+
+
+def badge(verdict: Verdict, *, claim: str = "", reading: str = "", case: str = "") -> Html:
+    """A verdict as sign and word.
+
+    One that names its ``claim``, ``reading`` ("N1/test_x") or ``case`` ("N1/0") is compared with the evidence when the
+    built page is checked.
+    """
     words = WORDING[verdict]
-    marks = (
-        f'data-claim="{html_text(claim)}" data-verdict="{verdict.value}"' if claim else f'data-item="{verdict.value}"'
-    )
     return Html(
-        f'<span class="verdict" {marks}><span class="sign" aria-hidden="true">{words.sign}</span>{words.label}</span>'
+        f'<span class="verdict" {marks(verdict, claim=claim, reading=reading, case=case)}>'
+        f'<span class="sign" aria-hidden="true">{words.sign}</span>{words.label}</span>'
     )
+
+
+def marks(verdict: Verdict, *, claim: str = "", reading: str = "", case: str = "") -> str:
+    """The attributes by which an element says whose verdict it states."""
+    named = {"claim": claim, "reading": reading, "case": case}
+    stated = "".join(f'data-{name}="{html_text(value)}" ' for name, value in named.items() if value)
+    return f'{stated}data-{"verdict" if stated else "item"}="{verdict.value}"'
+
+
+def section_of(claim: ClaimSummary) -> str:
+    """The section of the papers that a claim belongs to; a family that is no plain word is no heading either."""
+    family = claim.first.family or ""
+    return family if _WORD.fullmatch(family) else ELSEWHERE
+
+
+def in_sections(claims: Sequence[ClaimSummary]) -> dict[str, list[ClaimSummary]]:
+    """The claims by section, both in the order in which pages show them; sections without claims are left out."""
+    found: dict[str, list[ClaimSummary]] = {}
+    for claim in sorted(claims, key=lambda claim: natural_order(claim.claim)):
+        found.setdefault(section_of(claim), []).append(claim)
+    places = {name: place for place, name in enumerate(SECTIONS)}
+    return {name: found[name] for name in sorted(found, key=lambda name: (places.get(name, len(places)), name))}
 
 
 def criteria(records: Sequence[EvidenceRecord]) -> list[str]:
@@ -56,8 +91,8 @@ def criteria(records: Sequence[EvidenceRecord]) -> list[str]:
 
 
 def unit_of(records: Iterable[EvidenceRecord]) -> str:
-    """The unit of what a claim measures; shares until something else was measured, as most claims are about shares."""
-    return next((m.unit for record in records if (m := record.measured()) is not None), SHARE)
+    """The unit of what a claim measures; none until something was measured, as a wrong one misstates a criterion."""
+    return next((m.unit for record in records if (m := record.measured()) is not None), "")
 
 
 def published_numbers(records: Sequence[EvidenceRecord]) -> str:
@@ -71,206 +106,126 @@ def published_numbers(records: Sequence[EvidenceRecord]) -> str:
     return listed(spelled) if len(spelled) <= NUMBERS_SPELLED else f"{plural(len(spelled), 'number')}, by case"
 
 
+def filters(claims: Sequence[ClaimSummary]) -> Html:
+    """What narrows and orders the scoreboard: verdict, section, suite, words.
+
+    Hidden until the script that it needs is there.  A choice of one is no choice: suites are offered where there are
+    several.
+    """
+    verdicts = Counter(claim.verdict for claim in claims)
+    buttons = "".join(
+        f'<button type="button" aria-pressed="false" data-outcome="{verdict.value}">'
+        f'<span class="verdict" data-item="{verdict.value}"><span class="sign" aria-hidden="true">'
+        f"{WORDING[verdict].sign}</span>{WORDING[verdict].label}</span> {count(verdicts[verdict])}</button>"
+        for verdict in WORDING
+        if verdicts[verdict]
+    )
+    sections = list(in_sections(claims))
+    suites = sorted({claim.first.suite for claim in claims})
+    return Html(
+        '<div class="filters" id="filters" role="search" aria-label="Narrow the list of claims" hidden>'
+        f'<div class="chips" role="group" aria-label="Verdicts">{buttons}</div>'
+        '<label>Find <input type="search" id="filter-words" autocomplete="off" spellcheck="false"></label>'
+        f"{_select('section', 'Section', sections)}{_select('suite', 'Suite', suites)}"
+        '<label>Order <select id="filter-order"><option value="given">as in the papers</option>'
+        '<option value="claim">by name</option><option value="verdict">by verdict</option></select></label>'
+        f'<p role="status" id="filter-shown">{plural(len(claims), "claim")}</p>'
+        '<button type="button" id="filter-clear" hidden>Show all</button></div>'
+    )
+
+
+def _select(name: str, label: str, values: Sequence[str]) -> str:
+    if len(values) < 2:
+        return ""
+    options = "".join(f'<option value="{html_text(value)}">{html_text(value)}</option>' for value in values)
+    return f'<label>{label} <select id="filter-{name}"><option value="">all</option>{options}</select></label>'
+
+
 def scoreboard(claims: Sequence[ClaimSummary]) -> Html:
     """All claims in one table: statement, what would reproduce it, every measurement drawn, the verdict."""
-    head = "".join(
-        f'<th scope="col">{name}</th>' for name in ("Claim", "Statement", "Published", "Criterion", "Ours", "Verdict")
-    )
-    rows = "\n".join(_score(claim) for claim in claims)
+    titles = ("Claim", "Statement", "Published", "Criterion", "Ours", "Verdict")
+    sorting = {"Claim": ' data-order="claim"', "Verdict": ' data-order="verdict"'}
+    head = "".join(f'<th scope="col"{sorting.get(title, "")}>{title}</th>' for title in titles)
+    ordered = [claim for section in in_sections(claims).values() for claim in section]
+    names = sorted(claims, key=lambda claim: natural_order(claim.claim))
+    places = {claim.claim: place for place, claim in enumerate(names)}
+    rows = "\n".join(_score(claim, places[claim.claim]) for claim in ordered)
     return Html(
-        '<div class="scroll" role="region" tabindex="0" aria-label="The claims and their verdicts">'
-        f'<table class="stack"><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
+        f'{filters(claims)}<div class="scroll" role="region" tabindex="0" aria-label="The claims and their verdicts">'
+        f'<table class="stack score" id="scoreboard"><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n'
+        "</tbody></table></div>"
     )
 
 
-def _score(claim: ClaimSummary) -> str:
-    first = claim.first
-    verdicts = [record.verdict for record in claim.items]
+def _score(claim: ClaimSummary, place: int) -> str:
+    first, verdict = claim.first, claim.verdict
+    verdicts = list(claim.corrected)
     tally = f'<span class="tally">{html_text(counted(verdicts))}</span>' if len(set(verdicts)) > 1 else ""
-    name = f'<a href="claims.html#{anchor(claim.claim)}">{html_text(claim.claim)}</a>'
+    name = f'<a href="{page_of(claim.claim)}">{html_text(claim.claim)}</a>'
+    keys = (
+        f'data-outcome="{verdict.value}" data-section="{html_text(section_of(claim))}" '
+        f'data-suite="{html_text(first.suite)}" data-place="{place}" data-rank="{list(WORDING).index(verdict)}"'
+    )
     return (
-        f'<tr><th scope="row">{name}</th>'
+        f'<tr {keys}><th scope="row">{name}<span class="origin">{html_text(section_of(claim))}</span></th>'
         f'<td><span class="statement">{html_text(first.statement)}</span>'
         f'<span class="origin">{html_text(first.source)}</span></td>'
         f'<td data-label="Published:">{html_text(published_numbers(claim.items))}</td>'
-        f'<td data-label="Criterion:">{html_text(_criteria_line(claim.items))}'
+        f'<td data-label="Criterion:">{html_text(criteria_line(claim.items))}'
         f'<span class="origin">suite {html_text(first.suite)}</span></td>'
-        f'<td data-label="Ours:">{_drawn(claim)}{html_text(ours(claim))}</td>'
-        f"<td>{badge(claim.verdict, claim=claim.claim)}{tally}</td></tr>"
+        f'<td data-label="Ours:">{drawn(claim)}{html_text(ours(claim))}</td>'
+        f"<td>{badge(verdict, claim=claim.claim)}{tally}</td></tr>"
     )
 
 
-def _criteria_line(records: Sequence[EvidenceRecord]) -> str:
+def criteria_line(records: Sequence[EvidenceRecord]) -> str:
+    """What counts as reproducing the claim, in one line."""
     phrases = criteria(records)
     return phrases[0] if len(phrases) == 1 else f"{plural(len(phrases), 'criterion', 'criteria')}, by case"
 
 
 def ours(claim: ClaimSummary) -> str:
     """What we measured, in one line: the value with its interval, or the range over the cases."""
-    found = measured_of(claim)
+    return measured_line(claim.items) or (
+        "no measurement" if claim.verdict is not Verdict.NOT_EVALUATED else "not measured"
+    )
+
+
+def measured_line(records: Sequence[EvidenceRecord]) -> str:
+    """What ``records`` measured in one line; empty where none of them has a number."""
+    found = [m for m, _ in numbers_of(records)]
     if not found:
-        return "no measurement" if claim.verdict is not Verdict.NOT_EVALUATED else "not measured"
+        return ""
     if len(found) == 1:
         return with_interval(found[0])
+    if len({m.unit for m in found}) > 1:
+        return f"{plural(len(found), 'measurement')} in different units"
     return f"{span([m.value for m in found], found[0].unit, places_of(found))} over {plural(len(found), 'case')}"
 
 
-def _drawn(claim: ClaimSummary) -> Html:
-    """The strip of a claim's measurements; none where the cases have different criteria or units."""
-    judged = [(m, r) for r in claim.items if (m := r.measured()) is not None and not m.is_missing]
-    if not judged:
+def numbers_of(records: Sequence[EvidenceRecord]) -> list[tuple[Measurement, EvidenceRecord]]:
+    """The records that measured a number, each after its measurement."""
+    return [(m, record) for record in records if (m := record.measured()) is not None and not m.is_missing]
+
+
+def drawn(claim: ClaimSummary) -> Html:
+    """The strip of a claim's measurements; none where the cases have different units."""
+    found = numbers_of(claim.items)
+    if not found or len({m.unit for m, _ in found}) > 1:
         return Html("")
-    criteria = {r.criterion_text for _, r in judged}
-    bounds = accepted_interval(Criterion.from_dict(judged[0][1].criterion)) if len(criteria) == 1 else None
-    colours = [_COLOURS.get(r.verdict, Colour.MUTED) for _, r in judged]
-    if len({m.unit for m, _ in judged}) > 1:
-        return Html("")
-    return strip([m for m, _ in judged], colours, bounds, f"Measurements of claim {claim.claim}: {ours(claim)}.")
+    criteria = {record.criterion_text for _, record in found}
+    bounds = accepted_interval(Criterion.from_dict(found[0][1].criterion)) if len(criteria) == 1 else None
+    colours = [COLOURS.get(record.verdict, Colour.MUTED) for _, record in found]
+    return strip([m for m, _ in found], colours, bounds, f"Measurements of claim {claim.claim}: {ours(claim)}.")
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """The page section of one claim."""
-
-    heading: Markdown
-    statement: str
-    facts: Html
-    sentence: str
-    measurements: Html
-    controls: Html
-    details: Html
-
-
-def card(claim: ClaimSummary) -> Card:
-    """Everything that the evidence says about one claim."""
-    return Card(
-        heading=Markdown(f"## {markdown(claim.claim)} {{#{anchor(claim.claim)} .unnumbered}}"),
-        statement=claim.first.statement,
-        facts=_facts(claim),
-        sentence=verdict_sentence([record.verdict for record in claim.items]),
-        measurements=_measurements(claim),
-        controls=_controls(claim),
-        details=_details(claim),
-    )
-
-
-def _facts(claim: ClaimSummary) -> Html:
-    first = claim.first
-    path, _, line = first.locator.rpartition(":")
-    facts = {
-        "Verdict": badge(claim.verdict, claim=claim.claim),
-        "Source": html_text(first.source),
-        "Criterion": html_text("; ".join(criteria(claim.items))),
-        "Suite": html_text(first.suite),
-        "Promise": html_text(first.promise),
-        "Code": Html(f"<code>{html_text(first.locator if path else line)}</code>"),
-        "Run just this": Html(f"<code>nox -s claims -- -k {html_text(claim.claim)}</code>"),
-    }
-    rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items())
-    return Html(f"<dl>{rows}</dl>")
-
-
-def _measurements(claim: ClaimSummary) -> Html:
-    names = _parameters(claim.items)
-    units = {m.unit for m in measured_of(claim)}
-    places = places_of(measured_of(claim)) if len(units) == 1 else None
-    rows = tuple(
-        (
-            *_parameter_cells(record, names),
-            measured(record.measured(), places)
-            if record.measurement is not None
-            else Html('<span class="none">none</span>'),
-            _over(record.measured()),
-            badge(record.verdict),
-            _because(record),
-        )
-        for record in claim.items
-    )
-    columns = (
-        *(Column(name) for name in names),
-        Column("measured"),
-        Column("interval over"),
-        Column("verdict"),
-        Column("because"),
-    )
-    if not names:
-        columns, rows = (Column("case"), *columns), tuple(("all", *row) for row in rows)
-    return _without_empty_columns(Grid(f"What was measured for {claim.claim}", columns, rows)).html()
-
-
-def _because(record: EvidenceRecord) -> str:
-    """The reason, where a verdict is not a judgement of the number beside it."""
-    judged = record.verdict in {Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE}
-    return "" if judged else record.reason
-
-
-def _over(measurement: Measurement | None) -> str:
-    if measurement is None or measurement.is_missing:
-        return ""
-    return f"{measurement.over.value} (n = {count(measurement.n)})"
-
-
-def _controls(claim: ClaimSummary) -> Html:
-    rows = [
-        (
-            _test_name(control.test),
-            _case_name(record),
-            Html("–") if control.measurement is None else measured(Measurement.from_dict(control.measurement)),
-            _control_outcome(control.verdict),
-        )
-        for record in claim.items
-        for control in record.controls
-    ]
-    if not rows:
-        return Html('<p class="quiet">No control was run.</p>')
-    columns = (Column("control"), Column("case"), Column("measured"), Column("satisfies the criterion?"))
-    shown = Grid(f"Controls of {claim.claim}", columns, tuple(rows)).html()
-    satisfied = sum(c.verdict is Verdict.REPRODUCED for r in claim.items for c in r.controls)
-    said = f"Controls: {plural(len(rows), 'case')}, {count(satisfied)} of them satisfied the criterion"
-    return Html(f"<details{' open' if satisfied else ''}><summary>{said}</summary>{shown}</details>")
-
-
-def _control_outcome(verdict: Verdict) -> Html:
-    if verdict is Verdict.REPRODUCED:
-        return Html(f'<span class="verdict" data-item="{Verdict.REFUTED.value}">yes: the claim is vacuous here</span>')
-    if verdict in {Verdict.ERROR, Verdict.STALE}:
-        return badge(verdict)
-    return html_text("no, as it must")
-
-
-def _details(claim: ClaimSummary) -> Html:
-    """The numbers that belong to the measurements but were not judged, and what they were computed from."""
-    found = [(record, m) for record in claim.items if (m := record.measured()) is not None and m.details]
-    names = list(dict.fromkeys(name for _, m in found for name in m.details))
-    digests = sorted({digest for record in claim.items for digest in record.artifacts})
-    parts: list[str] = []
-    if names:
-        columns = (Column("case"), *(Column(name.replace("_", " ")) for name in names))
-        rows = tuple((_case_name(record), *(_plain(m.details.get(name)) for name in names)) for record, m in found)
-        parts.append(
-            Grid(f"Further numbers of {claim.claim}, not judged; shares as fractions", columns, rows).html(css="data")
-        )
-    if digests:
-        shown = " ".join(f'<span class="digest">{html_text(digest[:DIGEST_SHOWN])}</span>' for digest in digests)
-        parts.append(f'<p class="source">From {plural(len(digests), "artifact")}: {shown}</p>')
-    if not parts:
-        return Html("")
-    return Html(f"<details><summary>Further numbers and artifacts</summary>{''.join(parts)}</details>")
-
-
-def _plain(number: float | None) -> str:
-    return UNDEFINED if number is None or math.isnan(number) else f"{number:.4g}"
-
-
-def _parameters(records: Sequence[EvidenceRecord]) -> list[str]:
+def parameters(records: Sequence[EvidenceRecord]) -> list[str]:
+    """The names of the parameters of ``records``, in the order in which they occur."""
     return list(dict.fromkeys(str(name) for record in records for name in record.parameters))
 
 
-def _parameter_cells(record: EvidenceRecord, names: Sequence[str]) -> tuple[Cell, ...]:
-    return tuple(spelled(record.parameters.get(name, "")) for name in names)
-
-
-def _case_name(record: EvidenceRecord) -> str:
+def case_name(record: EvidenceRecord) -> str:
+    """The parameters of a record in words; "all" for the one case of a claim without any."""
     return (
         listed(f"{name} {spelled(value)}" for name, value in record.parameters.items()) if record.parameters else "all"
     )
@@ -284,17 +239,9 @@ def spelled(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _test_name(node: str) -> str:
+def words_of(node: str) -> str:
     """A node id without its file and parameters, as words."""
     return node.rpartition("::")[2].partition("[")[0].removeprefix("test_").replace("_", " ")
-
-
-def _without_empty_columns(grid: Grid) -> Grid:
-    """``grid`` without the columns after the first in which no row says anything."""
-    keep: Callable[[int], bool] = lambda i: i < grid.row_headers or any(row[i] not in ("", None) for row in grid.rows)  # noqa: E731
-    kept = [i for i in range(len(grid.columns)) if keep(i)]
-    rows = tuple(tuple(row[i] for i in kept) for row in grid.rows)
-    return Grid(grid.caption, tuple(grid.columns[i] for i in kept), rows, grid.row_headers)
 
 
 def verdict_table() -> Html:

@@ -1,0 +1,65 @@
+"""What the papers leave open and how the claims read it by default: the file ``claims/ambiguities.toml``.
+
+Decides what an entry of that file must say.  Which claims have other readings is known from the evidence.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from universal_neurons.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class AmbiguityError(UserError):
+    """The list of ambiguities cannot be read; the message names file, entry and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguity:
+    """A question that a paper leaves open, by its id in the catalogue, and the answer that the claims give to it."""
+
+    id: str
+    question: str
+    default: str
+
+
+def read_ambiguities(path: Path) -> dict[str, Ambiguity]:
+    """The entries of the file at ``path`` by id, in its order.
+
+    Raises :class:`AmbiguityError` if the file is missing or no TOML, or if an entry lacks a text, has a field too many
+    or comes twice.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as wrong:
+        raise AmbiguityError(f"{path}: cannot be read ({wrong.strerror or wrong})") from wrong
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+        raise AmbiguityError(f"{path}: not a TOML file ({wrong})") from wrong
+    entries = raw.get("ambiguity")
+    if raw.keys() != {"ambiguity"} or not isinstance(entries, list):
+        raise AmbiguityError(
+            f"{path}: expected tables [[ambiguity]] and nothing else, got {', '.join(raw) or 'nothing'}"
+        )
+    found: dict[str, Ambiguity] = {}
+    for number, entry in enumerate(entries, start=1):
+        one = _entry(f"{path}: entry {number}", entry)
+        if one.id in found:
+            raise AmbiguityError(f"{path}: {one.id} is listed twice")
+        found[one.id] = one
+    return found
+
+
+def _entry(where: str, raw: object) -> Ambiguity:
+    names = {field.name for field in fields(Ambiguity)}
+    if (
+        not isinstance(raw, dict)
+        or raw.keys() != names
+        or not all(isinstance(t, str) and t.strip() for t in raw.values())
+    ):
+        raise AmbiguityError(f"{where}: expected a text for each of {', '.join(sorted(names))}; got {raw!r}")
+    return Ambiguity(**raw)

@@ -1,0 +1,223 @@
+"""The page "The paper, rebuilt": table 1 and figures 1 to 20 of Nandan et al. 2025 v1, and what the paper lacks.
+
+Decides which figure stands where, what it is called, which claims judge it, and which figures a report must have
+(:data:`REQUIRED`): a build without one of them fails.
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.render.ablation_figures import AblationFigures, ablation_figures
+from universal_neurons.render.escaping import Html, Markdown, markdown, raw_html
+from universal_neurons.render.figures import layer_heat_map, partner_lines, reading_lines, threshold_curves
+from universal_neurons.render.grids import Column, Grid
+from universal_neurons.render.numerals import count, decimal, listed, plural, with_interval
+from universal_neurons.render.persistence_figures import PersistenceFigures, in_words, persistence_figures
+from universal_neurons.render.plates import FIGURES_CSV, Figure, Sources, judged_links, side_by_side
+from universal_neurons.render.robustness_figures import RobustnessFigures, robustness_figures
+from universal_neurons.render.table_one import pairs_grid, table_one
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from universal_neurons.render.results import Results
+
+# Which claims judge what a figure shows, in the order of the page; ours are lettered in this order.
+CLAIMS: Mapping[str, tuple[str, ...]] = {
+    "partners": ("N2", "N3", "N5"),
+    "thresholds": ("N4",),
+    "readings": ("N1",),
+    "layers": ("N6",),
+    "paper-1": ("N7", "N8", "N9", "N12", "N22", "V3"),
+    "paper-3": ("N7", "N10", "N11"),
+    "paper-4": ("N8", "N9", "N12"),
+    "paper-5": ("N8", "N9", "N11", "N12"),
+    "paper-6": ("N8", "N9", "N10", "N12"),
+    "ceiling": ("N7", "V6", "F4"),
+    "paper-2": ("N14", "N19"),
+    "paper-7": ("N15", "N20"),
+    "paper-8": ("N15", "N19"),
+    "twin-4": ("V2", "V4"),
+    "twin-5": ("V2", "V4", "V7"),
+    "twin-6": ("V2", "V4"),
+    "twin-models": ("V2", "V4"),
+    "sets": ("N14", "N19", "N20"),
+    "dose": ("N20",),
+    "paper-9": ("N17", "N18"),
+    "paper-10": ("N17",),
+    "paper-11": ("N17", "N18"),
+    "paper-12": ("N17",),
+    **{f"paper-{number}": ("N16",) for number in range(13, 21)},
+    "variants": ("F2", "F2-rotation", "F7", "F7-padding"),
+    "tokens": ("F8",),
+}
+TABLE_ONE = "tbl-paper-1"
+TABLE_CSV, PAIRS_CSV = "data/table-one.csv", "data/table-one-pairs.csv"
+TABLE_ONE_CLAIMS = ("N1", "N2", "N3", "N4", "N5")
+# design/claims.md B.5: nothing of this list may be missing from the page.
+REQUIRED = (
+    TABLE_ONE,
+    *(f"fig-paper-{number}" for number in range(1, 21)),
+    *(f"fig-{name}" for name in ("layers", "readings", "ceiling", "sets", "dose", "variants", "tokens", "twin-models")),
+)
+
+
+@dataclass(frozen=True)
+class PaperFigures:
+    """The figures of the page, grouped as their sections show them."""
+
+    emergence: Mapping[str, Figure]
+    persistence: PersistenceFigures
+    ablation: AblationFigures
+    robustness: RobustnessFigures
+
+    @property
+    def all(self) -> tuple[Figure, ...]:
+        """Every figure once, with its label and what it rests on."""
+        kept, ablation = self.persistence, self.ablation
+        return (
+            *self.emergence.values(), kept.aggregated, kept.by_interval, *kept.by_layer, kept.beside_ceiling,
+            ablation.outputs, *ablation.losses, *ablation.twins, ablation.readings, ablation.dose, *ablation.layers,
+            *ablation.lower, *ablation.higher, self.robustness.variants, self.robustness.tokens,
+        )  # fmt: skip
+
+
+def paper_figures(found: Results) -> PaperFigures:
+    """All figures of the page, drawn."""
+    emergence = (
+        partner_lines(found.by_partner), threshold_curves(found.thresholds), reading_lines(found.by_reading),
+        layer_heat_map(found.layers),
+    )  # fmt: skip
+    return PaperFigures(
+        emergence={one.name: one for one in emergence},
+        persistence=persistence_figures(found.persistence),
+        ablation=ablation_figures(found.ablation),
+        robustness=robustness_figures(found.robustness),
+    )
+
+
+def labelled(found: Results, drawn: PaperFigures, judged: Collection[str]) -> dict[str, Figure]:
+    """Every figure by name, with its label, its claims (linked where ``judged``) and the artifacts it was drawn from.
+
+    Figures of ours have letters in the order of the page, so that a number always is one of the paper's.
+    """
+    letters = _letters(drawn)
+    artifacts = _artifacts(found, drawn)
+    named = {}
+    for one in drawn.all:
+        where = "after the second version of the paper" if one.name.startswith("twin") else "not in the paper"
+        label = one.label or f"Figure {letters[one.name]}, {where}."
+        sources = Sources(CLAIMS.get(one.name, ()), artifacts[one.name]).among(judged)
+        named[one.name] = replace(one, label=label, sources=sources)
+    return named
+
+
+def _letters(drawn: PaperFigures) -> dict[str, str]:
+    ours = [one.name for one in drawn.all if not one.label]
+    return dict(zip(ours, string.ascii_uppercase, strict=False))
+
+
+def _artifacts(found: Results, drawn: PaperFigures) -> dict[str, tuple[str, ...]]:
+    kept = drawn.persistence
+    groups = (
+        (drawn.emergence.values(), found.artifacts),
+        ((kept.aggregated, kept.by_interval, *kept.by_layer, kept.beside_ceiling), found.persistence.artifacts),
+        ((drawn.robustness.variants, drawn.robustness.tokens), found.robustness.artifacts),
+    )
+    known = {one.name: digests for figures, digests in groups for one in figures}
+    return {one.name: known.get(one.name, found.ablation.artifacts) for one in drawn.all}
+
+
+def paper_page(found: Results, drawn: PaperFigures, judged: Collection[str]) -> dict[str, Any]:
+    """The values of the page; ``judged`` are the claims that have a card to link to."""
+    named = labelled(found, drawn, judged)
+    kept, ablation = drawn.persistence, drawn.ablation
+    groups = {
+        "by_layer": (kept.by_layer, kept.partners, kept.by_interval),
+        "losses": (ablation.losses, ablation.bars, None),
+        "layers": (ablation.layers, ablation.checkpoints, None),
+        "lower": (ablation.lower, ablation.partners, None),
+        "higher": (ablation.higher, ablation.partners, None),
+        "twins": (ablation.twins, ablation.bands, None),
+    }
+    suite = found.suite
+    return {
+        "figures": {name.replace("-", "_"): one.block() for name, one in named.items()},
+        "groups": {
+            name: side_by_side([named[one.name] for one in ((first,) if first else ()) + tuple(figures)], keys)
+            for name, (figures, keys, first) in groups.items()
+        },
+        "ref": {name.replace("-", "_"): link(one) for name, one in named.items()},
+        "table_one": _table_one(found, judged),
+        "models": count(len(suite.zoo.models)),
+        "reference": found.reference,
+        "partners": listed(found.partners),
+        "suite": {"title": suite.title, "name": suite.name},
+        "threshold": decimal(found.threshold, 1),
+        "lower": decimal(min(suite.universality.thresholds), 1),
+        "higher": decimal(max(suite.universality.thresholds), 1),
+        "numbers": _numbers(found),
+    }
+
+
+def link(one: Figure) -> Markdown:
+    """A link to a figure by what it is called, for the text: "Figure 7", "Figure C"."""
+    called = " ".join(one.label.rstrip(".").replace(",", "").split()[:2])
+    return Markdown(f"[{markdown(called)}](#{one.anchor})")
+
+
+def _numbers(found: Results) -> dict[str, str]:
+    """The numbers that the text of the page states."""
+    kept, ablation = found.persistence, found.ablation
+    longest = kept.all_spans[kept.longest]
+    pairs = [m for key, m in ablation.pairs.items() if key.threshold == found.threshold]
+    return {
+        "first": with_interval(found.first, 2),
+        "last": with_interval(found.last, 2),
+        "first_label": found.checkpoints[0].label,
+        "last_label": found.checkpoints[-1].label,
+        "persistence": with_interval(longest, 1),
+        "persistence_span": in_words(kept.longest),
+        "persistence_printed": f"over {decimal(kept.printed.overall * 100, 0)} %",
+        "draws": count(int(max((m.details.get("draws", 1) for m in pairs), default=1))),
+        "blocks": count(pairs[0].n),
+    }
+
+
+def _table_one(found: Results, judged: Collection[str]) -> Markdown:
+    """Table 1 as a block of its own number: ours with interval and the pairs' standard deviation, then the printed."""
+    number = "Table 1 of the paper."
+    words = (
+        f"Share of universal neurons in per cent at each threshold (rows) and share of training, reference "
+        f"{found.reference}, mean over {plural(len(found.partners), 'partner')}: ours with its interval over token "
+        f"blocks and ± the standard deviation between partners, below it what was printed for GPT-2 small."
+    )
+    opening = Html(f'<figure id="{TABLE_ONE}" class="tbl">\n<figcaption>')
+    caption = f"**{markdown(number)}** {markdown(words)}{judged_links(Sources(TABLE_ONE_CLAIMS).among(judged))}"
+    details = (
+        f'<details class="data"><summary>Pair by pair</summary>{pairs_grid(found).html(css="data")}'
+        f'<p class="source">The same numbers, unrounded: <a href="{PAIRS_CSV}" download>{PAIRS_CSV}</a>, and the '
+        f'table: <a href="{TABLE_CSV}" download>{TABLE_CSV}</a>. Computed by '
+        "<code>measures.universality.definition_share</code>.</p></details>"
+    )
+    body = Html(f"</figcaption>\n{table_one(found, spread=True)}\n{details}\n</figure>")
+    return Markdown(f"{raw_html(opening)}\n\n{caption}\n\n{raw_html(body)}\n")
+
+
+def paper_data(found: Results, drawn: PaperFigures) -> dict[str, Grid]:
+    """The tables of the page as CSV files by name; one of them says what every figure rests on."""
+    named = labelled(found, drawn, ())
+    rests = tuple(
+        (one.label.rstrip("."), one.anchor, ", ".join(one.sources.claims), one.code, digest)
+        for one in named.values()
+        for digest in one.sources.artifacts
+    )
+    columns = tuple(map(Column, ("figure", "anchor", "claims", "drawn by", "artifact")))
+    return {
+        **{one.csv_name: one.data for one in named.values()},
+        PAIRS_CSV: pairs_grid(found),
+        FIGURES_CSV: Grid("What every figure rests on", columns, rests),
+    }

@@ -1,0 +1,42 @@
+"""What the report needs of ``universal_neurons.study.Study``: the tables of the claims, and where they come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from universal_neurons.measures import study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from universal_neurons.ids import CorpusRef, ModelRef
+    from universal_neurons.inputs.suite import Checkpoint, Suite
+    from universal_neurons.measures.study import HasStep
+
+
+class Study(study.Study, Protocol):
+    """A study with its suite, its models and its provenance."""
+
+    @property
+    def suite(self) -> Suite:
+        """The suite whose numbers are shown."""
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """The trained checkpoints, in order."""
+
+    @property
+    def reads(self) -> list[str]:
+        """The digests of the artifacts that were read so far."""
+
+    def model(self, name: str, checkpoint: HasStep) -> ModelRef:
+        """The identity of one set of weights."""
+
+    def corpus(self) -> CorpusRef:
+        """The identity of the scored tokens."""
+
+    def training_log(self) -> pd.DataFrame:
+        """One row per logged training step."""
+
+    def provenance(self) -> pd.DataFrame:
+        """One row per artifact."""
