@@ -260,16 +260,17 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
         ("candidates", 30, 3, 0),
         ("variants", 30, 1, 0),
         ("ablation", 30, 6, 0),
+        ("extensions", 30, 2, 0),
     ]
     assert before[0]["seconds"] >= 0
     assert before[0]["megabytes"] > 0
     status, out, err = run(miniature, "compute", *arguments)
     # The plan has sampled the tokens already.
-    assert (status, out) == (0, "suite brief: 21 artifacts computed, everything is there\n")
+    assert (status, out) == (0, "suite brief: 23 artifacts computed, everything is there\n")
     assert ESCAPE not in err
     assert "step 30: moments" in err
     after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
-    assert [s["present"] for s in after] == [10, 3, 1, 6]
+    assert [s["present"] for s in after] == [10, 3, 1, 6, 2]
     assert {(s["teraflop"], s["seconds"], s["megabytes"]) for s in after} == {(0, 0, 0)}
     assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
 
@@ -281,17 +282,19 @@ def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
         ("candidates", 0, 2),
         ("variants", 0, 0),
         ("ablation", 0, 2),
+        ("extensions", 0, 0),
         ("universality", 30, 4),
         ("candidates", 30, 2),
         ("variants", 30, 1),
         ("ablation", 30, 4),
+        ("extensions", 30, 2),
     ]
 
 
 def test_a_narrow_compute_reuses_the_tables_of_the_whole(run: Run, own: Miniature) -> None:
     status, out, _ = run(own, "compute", "--models", "a,b", "--checkpoints", "30")
-    # Only candidates (4), variants (1) and ablations (3 x 2) are others: they depend on who the partners are.
-    assert (status, out) == (0, "suite mini: 11 artifacts computed, everything is there\n")
+    # Only candidates (4), variants (1), ablations (3 x 2) and extensions (2) are others: they depend on who the partners are.
+    assert (status, out) == (0, "suite mini: 13 artifacts computed, everything is there\n")
 
 
 @pytest.mark.parametrize("command", [("plan",), ("status",), ("store", "ls")])
@@ -369,6 +372,8 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
         "evaluation-tokens",
         "ablation",
         "ablation-blocks",
+        "extensions",
+        "extensions-blocks",
         "variants",
         "universality",
         "baseline-draws",

@@ -74,8 +74,8 @@ def test_a_recomputation_is_compared_with_every_shipped_table(own: Miniature) ->
     assert [line.split(":")[0] for line in lines] == ["recomputed"]
     # 3 steps x 6 directed pairs x 48 neurons, and at 2 steps 9 variants of 2 pairs
     assert f"all tables, {3 * 6 * 48 + 2 * 9 * 2 * 48} neurons computed again" in lines[0]
-    # The reference has 102 sets, untrained 20, the other models 38; at the last checkpoint 14 more each
-    assert f"{20 + 2 * (102 + 38 + 38) + 3 * 14} ablations computed again" in lines[0]
+    # The reference has 102 sets, untrained 20, the other models 38; at the last checkpoint 14 more each; extensions have 18
+    assert f"{20 + 2 * (102 + 38 + 38) + 3 * 14 + 2 * 18} ablations computed again" in lines[0]
     assert study.work.store.shipped == ()
 
 
@@ -91,7 +91,7 @@ def test_a_recomputation_that_differs_from_the_evidence_is_refused(own: Miniatur
 )
 def test_altered_ablations_are_found(own: Miniature, column: str, change: float, rows: int) -> None:
     alter_ablation(own, column, change, rows)
-    with pytest.raises(recheck.EvidenceDiffers, match=r"^evidence of suite mini: 418 ablations.*run: universal"):
+    with pytest.raises(recheck.EvidenceDiffers, match=r"^evidence of suite mini: 454 ablations.*run: universal"):
         recheck.ablation_check(own.workspace())
 
 
@@ -110,7 +110,7 @@ def test_a_set_of_other_neurons_is_an_accident_of_rounding_where_it_is_rare(own:
     alter_ablation(own, "norm", 0.01, 3)
     found = recheck.ablation_check(own.workspace())
     assert found is not None
-    assert (found.sets, found.changed, found.kl_error, found.loss_error) == (418, 3, 0, 0)
+    assert (found.sets, found.changed, found.kl_error, found.loss_error) == (454, 3, 0, 0)
 
 
 def test_without_shipped_ablations_there_is_nothing_to_compare(computed: Miniature) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.pipeline.ablation import set_plan
+from universal_neurons.pipeline.extensions import PATCHED, family_kinds
 from universal_neurons.pipeline.tokens import token_set
 from universal_neurons.workspace import (
     Workspace,
@@ -14,6 +15,7 @@ from universal_neurons.workspace import (
     ablation_keys,
     candidates_key,
     corpus_key,
+    extensions_keys,
     null_keys,
     table_keys,
     variants_keys,
@@ -67,6 +69,7 @@ def plan(work: Workspace) -> list[PlannedStage]:
             _stage(work, "candidates", step, candidates, _forward(work), speed * FORWARD_SHARE),
             _stage(work, "variants", step, variants_keys(work, step), _variants(work), speed),
             _stage(work, "ablation", step, ablations, _ablations(work, step), speed * FORWARD_SHARE),
+            _stage(work, "extensions", step, extensions_keys(work, step), _extensions(work), speed * FORWARD_SHARE),
         ]
     return stages
 
@@ -128,6 +131,15 @@ def _ablations(work: Workspace, step: int) -> float:
     sets = [one for ref in ablated_models(work, step) for one in set_plan(work, ref).sets()]
     weights = sum((recipe.layers - 1 - max(one.layer, 0)) * block + head for one in sets)
     return 2.0 * weights * work.suite.ablation.tokens
+
+
+def _extensions(work: Workspace) -> float:
+    """Operations of one pass over the tokens and of every set that is ablated by family or patched."""
+    recipe = work.zoo.recipe()
+    block, head = 4 * recipe.width**2 + 2 * recipe.width * recipe.mlp, recipe.width * recipe.vocabulary
+    sets = sum(work.suite.ablation.draws if kind.is_random else 1 for kind in (*family_kinds(), *PATCHED))
+    weights = sets * ((recipe.layers - 1) * block + head)
+    return _forward(work) / len(work.suite.zoo.models) + 2.0 * weights * work.suite.ablation.tokens
 
 
 def _stage(work: Workspace, name: str, step: int, keys: Iterable[Key], operations: float, speed: float) -> PlannedStage:

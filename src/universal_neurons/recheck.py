@@ -23,6 +23,7 @@ from universal_neurons.workspace import (
     Pair,
     Workspace,
     ablation_keys,
+    extensions_keys,
     missing,
     table_keys,
     universality_key,
@@ -194,13 +195,15 @@ def recomputation_check(work: Workspace) -> Comparison | None:
 
 
 def ablation_check(work: Workspace) -> EffectComparison | None:
-    """Every recomputed ablation of ``work`` against the shipped one; None where none is shipped.
+    """Every recomputed ablation of ``work`` against the shipped one, families and patches among them; None where none
+    is shipped.
 
     Raises :class:`EvidenceDiffers` if they disagree.
     """
     found = []
     for step in work.steps:
-        for keys in ablation_keys(work, step).values():
+        extensions = extensions_keys(work, step)
+        for keys in (*ablation_keys(work, step).values(), *([extensions] if extensions else [])):
             stored = [artifact for key in keys if (artifact := _shipped(work, key)) is not None]
             again = [artifact for key in keys if (artifact := work.store.read(key)) is not None]
             if len(stored) == len(again) == len(keys):

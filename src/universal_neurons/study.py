@@ -14,6 +14,7 @@ import pandas as pd
 
 from universal_neurons.errors import UserError
 from universal_neurons.measures.ablation import AblationTable
+from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.workspace import (
     NullKind,
@@ -25,6 +26,7 @@ from universal_neurons.workspace import (
     candidates_key,
     corpus_ref,
     evaluation_ref,
+    extensions_keys,
     open_workspace,
     pairs_of,
     read,
@@ -220,6 +222,44 @@ class Study:
                 resampling=Resampling(resamples=spec.resamples, level=spec.level, seed=spec.seed),
             )
         return cast("AblationTable", self.work.cache[place])
+
+    def extensions(self, *, checkpoint: HasStep) -> Extensions:
+        """Families and patches of the suite's reference; raises ArtifactMissing, and UserError if it is untrained."""
+        keys = extensions_keys(self.work, checkpoint.step)
+        if not keys:
+            raise UserError(
+                f"suite {self.suite.name}: no extensions at step {checkpoint.step}, only where it is trained"
+            )
+        frame, arrays = self._read(keys[0]).table, self._read(keys[1]).arrays
+        place = ("extensions", keys[0].digest)
+        if place not in self.work.cache:
+            recipe = self.work.zoo.recipe()
+            self.work.cache[place] = Extensions(
+                reference=self.reference,
+                step=checkpoint.step,
+                families=self._effects(frame, arrays, checkpoint.step, mode="zero", kl="kl"),
+                patches=self._effects(frame, arrays, checkpoint.step, mode="resample", kl="toward"),
+                distance=arrays["distance"],
+                score=arrays["score"],
+                token=arrays["token"],
+                layer=np.arange(recipe.layers * recipe.mlp) // recipe.mlp,
+            )
+        return cast("Extensions", self.work.cache[place])
+
+    def _effects(
+        self, frame: pd.DataFrame, arrays: Mapping[str, Any], step: int, *, mode: str, kl: str
+    ) -> AblationTable:
+        chosen, spec = (frame["mode"] == mode).to_numpy(), self.suite.resampling
+        return AblationTable(
+            reference=self.reference,
+            step=step,
+            frame=frame[chosen].reset_index(drop=True),
+            kl=arrays[kl][chosen],
+            loss_increase=arrays["loss_increase"][chosen],
+            clean_loss=arrays["clean_loss"],
+            predictions=arrays["predictions"],
+            resampling=Resampling(resamples=spec.resamples, level=spec.level, seed=spec.seed),
+        )
 
     def training_log(self) -> pd.DataFrame:
         """One row per logged training step of each model: model, step, tokens, loss, held_out_loss, seconds, device."""

@@ -36,6 +36,11 @@ UNIVERSALITY_VERSION = 1
 CANDIDATES_VERSION = 1
 VARIANTS_VERSION = 1
 ABLATION_VERSION = 1
+EXTENSIONS_VERSION = 1
+# As rare as Gurnee et al. 2024 allow a unigram label to be: 3,000 occurrences in 10 million tokens.
+UNIGRAM_RATE = 0.0003
+# The score from which their families are counted (section 4.3).
+UNIGRAM_THRESHOLD = 0.5
 # Rows in one pass of an ablation.  Resampled activations come from the same batch, so this number changes results.
 ABLATION_BATCH_ROWS = 16
 WORK_FOLDER = ".universal-neurons"
@@ -295,6 +300,41 @@ def ablation_keys(work: Workspace, step: int) -> dict[ModelRef, tuple[Key, Key]]
     }
 
 
+def extensions_keys(work: Workspace, step: int) -> tuple[Key, ...]:
+    """The families and patches of the suite's reference: table of sets, effects per block; none if untrained."""
+    if ablation_role(work, step) == "untrained":
+        return ()
+    model = work.model(work.suite.zoo.reference, step)
+    return extensions_key(work, model), extensions_key(work, model, "extensions-blocks")
+
+
+def extensions_key(work: Workspace, model: ModelRef, stage: str = "extensions") -> Key:
+    """The key of what is ablated by family and patched in one model (or of the effects per block of rows)."""
+    spec = work.suite.ablation
+    tables = {f"against {pair.partner.name}": universality_key(work, pair).digest for pair in pairs_of(work, model)}
+    return Key(
+        stage=stage,
+        version=EXTENSIONS_VERSION,
+        parameters={
+            "model": model.name,
+            "step": model.step,
+            "threshold": work.suite.universality.threshold,
+            "unigram_threshold": UNIGRAM_THRESHOLD,
+            "unigram_rate": UNIGRAM_RATE,
+            "draws": spec.draws,
+            "seed": spec.seed,
+            "batch_rows": ABLATION_BATCH_ROWS,
+            "dtype": "float32",
+        },
+        inputs={
+            "model": model.digest,
+            "rows": evaluation_key(work, "evaluation").digest,
+            "tokens": corpus_ref(work).sha256,
+            **tables,
+        },
+    )
+
+
 def suite_keys(work: Workspace) -> tuple[Key, ...]:
     """The key of every artifact that judging the suite reads: of its tokens, then step by step."""
     return (*token_keys(work), *(key for step in work.steps for key in step_keys(work, step)))
@@ -306,11 +346,11 @@ def token_keys(work: Workspace) -> tuple[Key, ...]:
 
 
 def step_keys(work: Workspace, step: int) -> tuple[Key, ...]:
-    """The keys of one step: tables, nulls, candidates, variants, ablations."""
+    """The keys of one step: tables, nulls, candidates, variants, ablations, extensions."""
     candidates = (candidates_key(work, ref) for ref in work.models(step))
     ablations = (key for both in ablation_keys(work, step).values() for key in both)
     scores = (*table_keys(work, step).values(), *null_keys(work, step).values())
-    return (*scores, *candidates, *variants_keys(work, step), *ablations)
+    return (*scores, *candidates, *variants_keys(work, step), *ablations, *extensions_keys(work, step))
 
 
 def table_keys(work: Workspace, step: int) -> dict[Pair, Key]:
@@ -452,6 +492,8 @@ def describe(key: Key) -> str:
         return f"{parameters['reference']} under {len(variants)} variants"
     if "reference" in parameters:
         return f"{parameters['reference']} against {parameters['partner']}"
+    if "unigram_rate" in parameters:
+        return f"families and patches of {parameters['model']}"
     if "model" in parameters:
         return f"sets of neurons of {parameters['model']}"
     if "predictions" in parameters:

@@ -192,7 +192,7 @@ def test_effects_agree_with_a_dense_model_in_float64(bridge: Any, rows: Tensor) 
 @pytest.mark.parametrize("scale", [1e-9, 1e-6, 1e-3, 1.0, 30.0])
 def test_the_divergence_of_any_change_is_right_and_never_negative(bridge: Any, rows: Tensor, scale: float) -> None:
     """From no effect to one whose exponentials overflow; 1e-6 nats per prediction bound what rounding takes below 0."""
-    runner = engine._Engine(bridge)
+    runner = engine.Engine(bridge)
     with torch.no_grad():
         clean = runner.clean(rows, seed=0)
         change = scale * torch.randn(clean.final.shape, generator=torch.Generator().manual_seed(2))

@@ -150,18 +150,20 @@ def _output_weights(down: Any) -> Float[Tensor, "neuron width"]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Clean:
+class Clean:
     """The clean pass over one batch, and what of an ablation's effect does not depend on the ablated set.
 
     ``residual`` and ``arguments`` (what else a block is called with, its attention mask among it) are per layer, and so
     are ``activations``, neuron by neuron, so that the activations of a set are a copy of rows.  The others are of the
     predicting positions only: ``final`` leaves the last layer norm; ``expected`` is the mean of the unembedding under
-    the ``probabilities``, ``target`` the unembedding of the true next token; ``loss`` is the clean one.  ``source`` is
-    where resampled activations come from.
+    the ``probabilities``, ``target`` the unembedding of the true next token; ``loss`` is the clean one.  Resampled
+    activations are those of ``donor`` (per layer, as ``activations``, which it is unless another input is patched in)
+    at the tokens ``source``.
     """
 
     residual: list[Float[Tensor, "row position width"]]
     activations: list[Float[Tensor, "neuron token"]]
+    donor: list[Float[Tensor, "neuron token"]]
     arguments: list[tuple[tuple[Any, ...], dict[str, Any]]]
     final: Float[Tensor, "prediction width"]
     probabilities: Float[Tensor, "prediction vocab"]
@@ -171,7 +173,7 @@ class _Clean:
     source: Int64[Tensor, " token"]
 
 
-class _Engine:
+class Engine:
     """A model that runs clean once per batch, and then ablated from the first ablated layer upwards."""
 
     def __init__(self, bridge: TransformerBridge) -> None:
@@ -192,7 +194,7 @@ class _Engine:
                 f"expected at most {AGREEMENT}: ablate a bridge with raw weights and without hooks"
             )
 
-    def clean(self, rows: Int64[Tensor, "row position"], *, seed: int) -> _Clean:
+    def clean(self, rows: Int64[Tensor, "row position"], *, seed: int) -> Clean:
         """The clean pass over a batch; ``seed`` draws where resampled activations come from."""
         residual: list[Tensor] = []
         activations: list[Tensor] = []
@@ -210,9 +212,11 @@ class _Engine:
             logits: Tensor = self.bare.model(rows, use_cache=False).logits
         log_probabilities = logits[:, :-1].float().log_softmax(-1)
         probabilities = log_probabilities.exp().flatten(0, 1)
-        return _Clean(
+        by_neuron = [values.flatten(0, 1).T.contiguous() for values in activations]
+        return Clean(
             residual=residual,
-            activations=[values.flatten(0, 1).T.contiguous() for values in activations],
+            activations=by_neuron,
+            donor=by_neuron,
             arguments=arguments,
             final=final[0][:, :-1].flatten(0, 1),
             probabilities=probabilities,
@@ -222,7 +226,7 @@ class _Engine:
             source=_other_tokens(rows.numel(), seed=seed).to(rows.device),
         )
 
-    def change(self, clean: _Clean, ablation: Ablation) -> Float[Tensor, "prediction width"]:
+    def change(self, clean: Clean, ablation: Ablation) -> Float[Tensor, "prediction width"]:
         """What the ablation adds to the output of the last layer norm, at the predicting positions."""
         chosen = self._by_layer(ablation)
         first = min(chosen)
@@ -250,7 +254,7 @@ class _Engine:
         return {layer: part for layer, part in parts.items() if len(part)}
 
     def _replacement(
-        self, clean: _Clean, mode: Mode, layer: int, chosen: Int64[Tensor, " neuron"]
+        self, clean: Clean, mode: Mode, layer: int, chosen: Int64[Tensor, " neuron"]
     ) -> Float[Tensor, "neuron _"] | None:
         # What takes the place of the chosen activations of a layer, neuron by neuron; None for zeros.
         match mode:
@@ -260,11 +264,11 @@ class _Engine:
                 means = self.means[self.layers[layer]][chosen]
                 return means[:, None].to(clean.activations[layer].dtype)
             case "resample":
-                return clean.activations[layer][chosen][:, clean.source]
+                return clean.donor[layer][chosen][:, clean.source]
             case _:
                 assert_never(mode)
 
-    def _edit(self, clean: _Clean, mode: Mode, layer: int, chosen: Int64[Tensor, " neuron"]) -> Callable[..., Any]:
+    def _edit(self, clean: Clean, mode: Mode, layer: int, chosen: Int64[Tensor, " neuron"]) -> Callable[..., Any]:
         # A hook that ablates the chosen neurons at the input of the layer's output matrix.
         keep = clean.activations[layer].new_ones(len(clean.activations[layer]))
         keep[chosen] = 0
@@ -277,7 +281,7 @@ class _Engine:
         return lambda _, inputs: (torch.addcmul(fill, inputs[0].flatten(0, 1), keep).view_as(inputs[0]),)
 
     def effects(
-        self, clean: _Clean, change: Float[Tensor, "prediction width"]
+        self, clean: Clean, change: Float[Tensor, "prediction width"]
     ) -> tuple[Float[Tensor, " prediction"], Float[Tensor, " prediction"]]:
         """KL(P || Q) and log P(y) - log Q(y) of every prediction, from the change d = change W_U^T of the logits alone:
 
@@ -292,14 +296,14 @@ class _Engine:
         divergence = torch.cat([self._divergence(clean, change, mean, tile) for tile in tiles])
         return divergence, divergence + mean - (change * clean.target).sum(-1)
 
-    def sums(self, clean: _Clean, ablation: Ablation) -> Float64[Tensor, "2 row"]:
+    def sums(self, clean: Clean, ablation: Ablation) -> Float64[Tensor, "2 row"]:
         """The two effects of an ablation, summed over the predictions of every row."""
         if not len(ablation.neurons):
             return torch.zeros(2, len(clean.loss), dtype=torch.float64)
         effects = torch.stack(self.effects(clean, self.change(clean, ablation)))
         return effects.double().view(2, *clean.loss.shape).sum(-1)
 
-    def _divergence(self, clean: _Clean, change: Tensor, mean: Tensor, tile: slice) -> Float[Tensor, " prediction"]:
+    def _divergence(self, clean: Clean, change: Tensor, mean: Tensor, tile: slice) -> Float[Tensor, " prediction"]:
         centred = (change[tile] @ self.unembedding.T).sub_(mean[tile, None])
         divergence: Tensor = torch.linalg.vecdot(clean.probabilities[tile], torch.expm1(centred)).log1p_()
         if bool(divergence.isfinite().all()):
@@ -338,7 +342,7 @@ def ablation_effects(
     """The effect of each ablation on the predictions of ``rows``, per block of rows; see :class:`AblationEffects`.
 
     Every position t < last of a row predicts the token at t + 1, all of them count.  KL is not clipped at 0; see
-    :meth:`_Engine.effects` for why it is not negative beyond rounding (1e-6 nats per prediction in float32).
+    :meth:`Engine.effects` for why it is not negative beyond rounding (1e-6 nats per prediction in float32).
     Sums over predictions are float64.  An empty set has an effect of exactly 0.
 
     A batch of ``batch_rows`` rows is run clean once and then once per ablation, so memory is that of one pass over it
@@ -361,7 +365,7 @@ def ablation_effects(
     loss = torch.zeros(len(rows), dtype=torch.float64)
     # The faster kernels are none here: they slow attention down by more than they win, and round on other machines.
     with matmul_precision("highest"):
-        engine = _Engine(bridge)
+        engine = Engine(bridge)
         engine.check_against(bridge, tokens[:1])
         if any(ablation.mode == "mean" for ablation in ablations):
             engine.means = _mean_activations(bridge, tokens, batch_rows=batch_rows, absolute=False).to(device)
@@ -374,8 +378,8 @@ def ablation_effects(
                 if progress is not None:
                     progress(part.stop - part.start)
     predictions = torch.bincount(block, minlength=blocks) * (rows.shape[1] - 1)
-    kl, loss_increase = (_block_means(of_rows, block, predictions) for of_rows in sums)
-    return AblationEffects(kl, loss_increase, _block_means(loss, block, predictions), predictions)
+    kl, loss_increase = (block_means(of_rows, block, predictions) for of_rows in sums)
+    return AblationEffects(kl, loss_increase, block_means(loss, block, predictions), predictions)
 
 
 @torch.no_grad()
@@ -414,8 +418,9 @@ def _check(rows: Tensor, ablations: Sequence[Ablation], *, neurons: int, batch_r
             raise ValueError(f"ablation {number} names neuron {int(outside[0])}; the model has {neurons}")
 
 
-def _block_means(
+def block_means(
     of_rows: Float64[Tensor, "*ablation row"], block: Int64[Tensor, " row"], predictions: Int64[Tensor, " block"]
 ) -> Float64[Tensor, "*ablation block"]:
+    """Sums per row as means over the predictions of each block."""
     sums = of_rows.new_zeros(*of_rows.shape[:-1], len(predictions)).index_add_(-1, block, of_rows)
     return sums / predictions

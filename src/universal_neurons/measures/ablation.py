@@ -74,6 +74,26 @@ class Kind(StrEnum):
         return self not in (Kind.UNIVERSAL, Kind.OTHERS, Kind.TOP_NORM)
 
 
+class Family(StrEnum):
+    """Kinds that divide the universal neurons by whether one token explains them (unigram neurons; catalogue, G20).
+
+    In every layer the two kinds of a comparison are drawn in equal number: that of the smaller one.
+    """
+
+    UNIVERSAL_UNIGRAM = "universal_unigram"  # all that are both
+    UNIGRAM_DRAWN = "unigram_drawn"  # drawn from these, against the next kind
+    PLAIN_DRAWN = "plain_drawn"  # drawn from the universal ones that are not unigram neurons
+    SHUFFLED_DRAWN = "shuffled_drawn"  # as many drawn from all universal ones, as if the families had been shuffled
+    SHARED_DRAWN = "shared_drawn"  # drawn from the universal unigram ones, against the next kind
+    UNSHARED_DRAWN = "unshared_drawn"  # drawn from the unigram neurons that are not universal
+
+    @property
+    def is_random(self) -> bool:
+        """Whether there are several draws of it."""
+        return self is not Family.UNIVERSAL_UNIGRAM
+
+
+AnyKind = Kind | Family
 # What the catalogue's rule N14 matches: the size, and the size in every layer.
 MATCHED = (Kind.RANDOM_OTHERS, Kind.LAYER_MATCHED)
 
@@ -113,7 +133,7 @@ _Key = tuple[str, str, str, str, float, float, int]
 _DIGITS = 6
 
 
-def _key(which: SetOf, kind: Kind) -> _Key:
+def _key(which: SetOf, kind: AnyKind) -> _Key:
     words = (kind.value, which.partner or "", which.definition.value, which.mode)
     return (*words, round(which.threshold, _DIGITS), round(which.fraction, _DIGITS), which.layer)
 
@@ -162,7 +182,7 @@ class AblationTable:
         """(row, block): the effect of every set on every token block."""
         return self.kl if quantity is Quantity.KL else self.loss_increase
 
-    def rows(self, which: SetOf, kind: Kind) -> Integers:
+    def rows(self, which: SetOf, kind: AnyKind) -> Integers:
         """The row numbers of ``kind``, in order of the draws; raises :class:`SetMissing` where there is none."""
         found = self._found.get(_key(which, kind), np.empty(0, dtype=np.int64))
         if not found.size:
@@ -212,7 +232,7 @@ class AblationTable:
 
 
 def effect(
-    table: AblationTable, which: SetOf, kind: Kind = Kind.UNIVERSAL, *, quantity: Quantity = Quantity.KL
+    table: AblationTable, which: SetOf, kind: AnyKind = Kind.UNIVERSAL, *, quantity: Quantity = Quantity.KL
 ) -> Measurement:
     """The effect of ablating one kind of set: the mean over predictions, of a random kind also over its draws.
 
@@ -231,9 +251,9 @@ def effect(
 def effect_over_random(
     table: AblationTable,
     which: SetOf,
-    against: Kind = Kind.RANDOM_OTHERS,
+    against: AnyKind = Kind.RANDOM_OTHERS,
     *,
-    of: Kind = Kind.UNIVERSAL,
+    of: AnyKind = Kind.UNIVERSAL,
     quantity: Quantity = Quantity.KL,
 ) -> Measurement:
     """The effect of a set minus the 95th percentile of the effects of random draws: above 0 it is more than random.
@@ -302,9 +322,9 @@ def effect_over_each(
 def contrast(
     table: AblationTable,
     which: SetOf,
-    against: Kind,
+    against: AnyKind,
     *,
-    of: Kind = Kind.UNIVERSAL,
+    of: AnyKind = Kind.UNIVERSAL,
     quantity: Quantity = Quantity.KL,
 ) -> Measurement:
     """The effect of one kind of set minus that of another, paired over tokens.
@@ -636,7 +656,7 @@ def _missing(table: AblationTable, unit: str) -> Measurement:
     return Measurement.missing(n=table.predictions.size, over=Over.TOKEN_BLOCKS, unit=unit)
 
 
-def _draw_details(values: Floats, kind: Kind) -> dict[str, float]:
+def _draw_details(values: Floats, kind: AnyKind) -> dict[str, float]:
     if not kind.is_random:
         return {"draws": 1.0}
     ends = {"draws_low": float(values.min()), "draws_high": float(values.max())}

@@ -1,0 +1,70 @@
+"""F14: among the universal neurons, those that follow a single token matter more than the rest.
+
+Rule (ours, written before anything was measured): the increase of the loss by zero ablation of universal unigram
+neurons, the mean over draws, is above the 95th percentile of as many other universal neurons of the same layers. In
+every layer both are drawn in the number of the rarer kind, so that neither size nor depth can be the reason. A unigram
+neuron is one of whose variance a single token explains at least one half, the threshold of Gurnee et al. for a family.
+"""
+
+from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
+from universal_neurons.harness.axes import Checkpoint
+from universal_neurons.measures.ablation import Family, Quantity, SetOf, effect_over_random
+from universal_neurons.measures.study import Study
+from universal_neurons.measures.universality import Definition
+
+
+@claim(
+    "F14",
+    "Ablating universal unigram neurons costs more loss than ablating as many other universal neurons of their layers.",
+    source="Nandan et al. 2025 v1, section 5 (future work)",
+    expect=GreaterThan(0.0),
+    family="extensions",
+    correction="holm",
+    axes={"threshold": (0.5,)},
+)
+def test_unigram_neurons_matter_more(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
+    which = SetOf(threshold, definition=Definition.AVERAGED)
+    table = study.extensions(checkpoint=checkpoint).families
+    return effect_over_random(table, which, Family.PLAIN_DRAWN, of=Family.UNIGRAM_DRAWN, quantity=Quantity.LOSS)
+
+
+@control(of=test_unigram_neurons_matter_more)
+def test_other_universal_neurons_do_not_exceed_themselves(
+    study: Study, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    """Half of the draws of the others in the family's place; fails if any universal neurons exceed their like."""
+    which = SetOf(threshold, definition=Definition.AVERAGED)
+    table = study.extensions(checkpoint=checkpoint).families
+    return effect_over_random(table, which, Family.PLAIN_DRAWN, of=Family.PLAIN_DRAWN, quantity=Quantity.LOSS)
+
+
+@control(of=test_unigram_neurons_matter_more)
+def test_shuffled_families_do_not_exceed_each_other(
+    study: Study, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    """Families dealt out anew among the universal neurons; fails if a label without meaning is enough."""
+    which = SetOf(threshold, definition=Definition.AVERAGED)
+    table = study.extensions(checkpoint=checkpoint).families
+    return effect_over_random(table, which, Family.SHUFFLED_DRAWN, of=Family.SHUFFLED_DRAWN, quantity=Quantity.LOSS)
+
+
+@reading(of=test_unigram_neurons_matter_more, ambiguity="F6", says="by the KL divergence instead of the loss")
+def test_unigram_neurons_matter_more_in_divergence(
+    study: Study, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    which = SetOf(threshold, definition=Definition.AVERAGED)
+    table = study.extensions(checkpoint=checkpoint).families
+    return effect_over_random(table, which, Family.PLAIN_DRAWN, of=Family.UNIGRAM_DRAWN)
+
+
+@reading(
+    of=test_unigram_neurons_matter_more,
+    ambiguity="F14",
+    says="against as many unigram neurons of their layers that are not universal",
+)
+def test_universal_unigram_neurons_matter_more_than_others(
+    study: Study, checkpoint: Checkpoint, threshold: float
+) -> Measurement:
+    which = SetOf(threshold, definition=Definition.AVERAGED)
+    table = study.extensions(checkpoint=checkpoint).families
+    return effect_over_random(table, which, Family.UNSHARED_DRAWN, of=Family.SHARED_DRAWN, quantity=Quantity.LOSS)

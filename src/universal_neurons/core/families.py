@@ -1,0 +1,71 @@
+# ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
+"""How much of a neuron one token explains: the family of unigram neurons.
+
+This module decides the score.  It refuses to know which neurons are universal and at what score a family begins.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64, Int, Int64, Num
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class UnigramScores:
+    """The best single-token explanation of every neuron: its ``score``, and the ``token`` that has it.
+
+    NaN and -1 where there is none: for a neuron that never varies, and where no token occurs often enough.
+    """
+
+    score: Float64[Tensor, " neuron"]
+    token: Int64[Tensor, " neuron"]
+
+
+class TokenSums:
+    """Sums of activations per token id, exact over any number of batches: float64, about 0.
+
+    With the sums of squares over all tokens they say everything that :meth:`scores` needs, because the variance within
+    the two groups of a label is the whole variance less that between them.
+    """
+
+    def __init__(self, *, vocabulary: int, neurons: int) -> None:
+        self.count = torch.zeros(vocabulary, dtype=torch.int64)
+        self.total = torch.zeros(vocabulary, neurons, dtype=torch.float64)
+        self.squares = torch.zeros(neurons, dtype=torch.float64)
+
+    def add(self, values: Num[Tensor, "token neuron"], tokens: Int[Tensor, " token"]) -> None:
+        """Take in the activations at the scored ``tokens``, given by their ids."""
+        exact, ids = values.double().cpu(), tokens.long().cpu()
+        self.count += torch.bincount(ids, minlength=len(self.count))
+        self.total.index_add_(0, ids, exact)
+        self.squares += exact.square().sum(0)
+
+    def scores(self, *, occurrences: int) -> UnigramScores:
+        """The score of the label "the current token is w", maximal over the w that occur ``occurrences`` times or more:
+
+            1 - [(1 - beta) var(v | not w) + beta var(v | w)] / var(v)  =  beta / (1 - beta) (mean_w - mean)^2 / var(v)
+
+        with beta the share of w: the reduction of variance of Gurnee et al. 2024, equation 4, on activations after the
+        nonlinearity.  It is between 0 and 1.
+
+        Deviation: a label is one id of the vocabulary; theirs joins the spellings of a word in lower and upper case.
+        A token rarer than ``occurrences`` is no label, because the best of many rare ones explains much by chance.  A
+        token that is all there is explains nothing.  Raises ValueError before anything was added.
+        """
+        tokens = int(self.count.sum())
+        if not tokens:
+            raise ValueError("scores of no token: nothing was added")
+        mean = self.total.sum(0) / tokens
+        variance = self.squares / tokens - mean.square()
+        labels = ((self.count >= max(occurrences, 1)) & (self.count < tokens)).nonzero()[:, 0]
+        share = (self.count[labels].double() / tokens)[:, None]
+        offset = self.total[labels] / self.count[labels, None] - mean
+        # What is left of the variance of a constant is rounding: of its square, which it is the difference of two of.
+        varies = variance > 1e-12 * self.squares / tokens
+        reduction = torch.where(varies, share / (1 - share) * offset.square() / variance, torch.nan)
+        if not len(labels):
+            return UnigramScores(torch.full_like(mean, torch.nan), torch.full(mean.shape, -1))
+        best = reduction.nan_to_num(nan=-1.0).max(0)
+        score = torch.where(varies, best.values.clamp(max=1.0), torch.nan)
+        return UnigramScores(score, torch.where(varies, labels[best.indices], -1))

@@ -1,0 +1,148 @@
+"""The numbers a claim may ask of the extensions: families of universal neurons, and what patching them moves.
+
+This module refuses to know where a table comes from: no files, no models, no published numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.ablation import AblationTable, Kind, Quantity, SetOf, effect, effect_over_random
+from universal_neurons.measures.intervals import wilson
+from universal_neurons.measures.tables import Definition
+
+if TYPE_CHECKING:
+    from universal_neurons.measures.tables import ReferenceTables
+
+Flags = npt.NDArray[np.bool_]
+# The score from which Gurnee et al. 2024 (section 4.3) count a neuron among a family.
+UNIGRAM = 0.5
+_DEALING = 20251109
+
+
+@dataclass(frozen=True, eq=False)
+class Extensions:
+    """What was computed of the reference at one checkpoint beyond the paper.
+
+    ``families``: universal neurons ablated by family (kinds of :class:`~universal_neurons.measures.ablation.Family`),
+    as any ablation table.  ``patches``: sets whose activations come from another row, under the mode "resample"; its
+    ``kl`` is the divergence from the other row's output that the patch takes away, KL(P_y || P_x) - KL(P_y || Q), in
+    nats per prediction, negative where the output moves away from it.  ``distance`` (block,): KL(P_y || P_x), all that
+    could be taken away.  ``score`` and ``token`` (neuron,): the share of a neuron's variance that the best single token
+    explains, and its id (NaN and -1 if none); ``layer`` (neuron,).
+
+    Raises ValueError where arrays do not fit together.
+    """
+
+    reference: str
+    step: int
+    families: AblationTable
+    patches: AblationTable
+    distance: npt.NDArray[np.floating]
+    score: npt.NDArray[np.floating]
+    token: npt.NDArray[np.integer]
+    layer: npt.NDArray[np.integer]
+
+    def __post_init__(self) -> None:
+        if not self.score.shape == self.token.shape == self.layer.shape:
+            raise ValueError(f"extensions of {self.reference}: scores, tokens and layers are not of the same neurons")
+        if self.distance.shape != self.patches.predictions.shape:
+            raise ValueError(f"extensions of {self.reference}: no distance for every block of patches")
+
+
+def unigram_share_difference(
+    found: Extensions,
+    tables: ReferenceTables,
+    threshold: float,
+    *,
+    definition: Definition = Definition.AVERAGED,
+    score: float = UNIGRAM,
+    dealt: bool = False,
+) -> Measurement:
+    """How much more often universal neurons are unigram neurons than the others of the same layer:
+
+        sum over layers of w_l (p_l - q_l),    w_l the share of the universal neurons that are in layer l,
+
+    p_l and q_l the shares of unigram neurons (score at least ``score``) among the universal and the other neurons of
+    layer l, which leaves the first layers' having more of both out of it.  Interval over neurons: Wilson's limits of
+    every share, squared and added with their weights (MOVER; Zou & Donner 2008, Statistics in Medicine 27, 1693-1702).
+
+    ``dealt``: the labels are dealt out anew among the neurons of each layer.  Layers without others are left out.
+    Details: ``universal_share``, ``others_share``, ``universal``, ``unigram``.  Missing where none is universal.
+    """
+    universal = _universal(tables, threshold, definition)
+    if len(universal) != len(found.layer):
+        raise ValueError(f"{len(universal)} labels for {len(found.layer)} neurons")
+    if dealt:
+        universal = _dealt(universal, found.layer)
+    family = np.nan_to_num(found.score, nan=-math.inf) >= score
+    level = found.families.resampling.level
+    layers = [at for at in np.unique(found.layer) if 0 < universal[found.layer == at].sum() < (found.layer == at).sum()]
+    total = sum(int(universal[found.layer == at].sum()) for at in layers)
+    if not total:
+        return Measurement.missing(n=0, over=Over.NEURONS, unit="share")
+    shares, below, above = np.zeros(2), 0.0, 0.0
+    for at in layers:
+        own, others = (family[(found.layer == at) & flags] for flags in (universal, ~universal))
+        p, q = float(own.mean()), float(others.mean())
+        weight = len(own) / total
+        low_p, high_p = wilson(int(own.sum()), len(own), level=level)
+        low_q, high_q = wilson(int(others.sum()), len(others), level=level)
+        shares += weight * np.array([p, q])
+        below += weight**2 * ((p - low_p) ** 2 + (high_q - q) ** 2)
+        above += weight**2 * ((high_p - p) ** 2 + (q - low_q) ** 2)
+    value = float(shares[0] - shares[1])
+    details = {
+        "universal_share": float(shares[0]),
+        "others_share": float(shares[1]),
+        "universal": float(total),
+        "unigram": float(family.sum()),
+    }
+    low, high = value - math.sqrt(below), value + math.sqrt(above)
+    return Measurement(value, low, high, total, Over.NEURONS, level, "share", details)
+
+
+def patching_over_random(
+    found: Extensions, threshold: float, against: Kind = Kind.LAYER_MATCHED, *, of: Kind = Kind.UNIVERSAL
+) -> Measurement:
+    """By how many nats patching a set brings the output nearer to the other row's than random draws do.
+
+    :func:`~universal_neurons.measures.ablation.effect_over_random` on the divergence taken away: the set's minus the
+    95th percentile of the draws'.  Further details: ``distance``, and ``recovered``, the set's share of it.
+    """
+    which = SetOf(threshold, definition=Definition.AVERAGED, mode="resample")
+    measured = effect_over_random(found.patches, which, against, of=of, quantity=Quantity.KL)
+    if measured.is_missing:
+        return measured
+    distance = float(np.average(found.distance, weights=found.patches.predictions))
+    recovered = {"distance": distance, "recovered": measured.details["effect"] / distance} if distance else {}
+    return replace(measured, details={**measured.details, **recovered})
+
+
+def patching_effect(found: Extensions, threshold: float, kind: Kind = Kind.UNIVERSAL) -> Measurement:
+    """By how many nats patching one kind of set brings the output nearer to the other row's; interval over blocks."""
+    return effect(found.patches, SetOf(threshold, definition=Definition.AVERAGED, mode="resample"), kind)
+
+
+def _universal(tables: ReferenceTables, threshold: float, definition: Definition) -> Flags:
+    # NaN is the score of a neuron without a partner: it is universal under no definition.
+    scores = np.stack([table.frame["excess"].to_numpy(dtype=np.float64) for table in tables.tables.values()])
+    above = np.nan_to_num(scores, nan=-math.inf) > threshold
+    if definition is Definition.UNION:
+        return np.asarray(above.any(axis=0))
+    if definition is Definition.INTERSECTION:
+        return np.asarray(above.all(axis=0))
+    return np.asarray(scores.mean(axis=0) > threshold)
+
+
+def _dealt(labels: Flags, layer: npt.NDArray[np.integer]) -> Flags:
+    generator, dealt = np.random.default_rng(_DEALING), labels.copy()
+    for at in np.unique(layer):
+        dealt[layer == at] = generator.permutation(labels[layer == at])
+    return dealt

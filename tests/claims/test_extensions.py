@@ -1,0 +1,127 @@
+"""The claims about extensions on studies of which it is known what is true."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, table_of
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.harness.declare import ClaimDeclaration, declaration_of
+from universal_neurons.measures.ablation import Family, Kind
+from universal_neurons.measures.extensions import Extensions
+from universal_neurons.measures.tables import Definition, ReferenceTables, UniversalityTable
+
+if TYPE_CHECKING:
+    from universal_neurons.measurement import Measurement
+
+FILES = sorted((Path(__file__).parents[2] / "claims" / "extensions").glob("test_*.py"))
+NAMES = ["F14", "F14-share", "N26"]
+NEURONS = 400
+LAYER = np.repeat([0, 1], NEURONS // 2)
+
+
+@dataclass(frozen=True)
+class SyntheticStudy:
+    """``family`` and ``patched`` are planted effects beside the 0.1 of every other set; ``share`` of unigrams among
+    the universal neurons beside 0.2 of the others."""
+
+    family: float
+    patched: float
+    share: float
+    reference: str = "a"
+
+    def partners(self) -> tuple[str, ...]:
+        return ("b", "c")
+
+    def extensions(self, *, checkpoint: Any) -> Extensions:
+        del checkpoint
+        zero, patch = self._table(list(Family), "zero"), self._table(list(Kind), "resample")
+        rate = np.where(self._universal("a"), self.share, 0.2)
+        score = np.where(np.random.default_rng(1).random(NEURONS) < rate, 0.7, 0.1)
+        return Extensions("a", 400, zero, patch, np.full(BLOCKS, 3.0), score, np.zeros(NEURONS, dtype=int), LAYER)
+
+    def reference_tables(self, *, checkpoint: Any, reference: str = "a") -> ReferenceTables:
+        del checkpoint
+        frame = pd.DataFrame({"layer": LAYER, "excess": np.where(self._universal(reference), 0.9, 0.0)})
+        empty, nothing = np.empty(0, dtype=int), np.empty((1, 0))
+        partners = [name for name in "abc" if name != reference]
+        return ReferenceTables.of(
+            [UniversalityTable(reference, p, 400, frame, empty, nothing, nothing, RESAMPLING) for p in partners]
+        )
+
+    def _universal(self, model: str) -> Any:
+        return np.random.default_rng(ord(model)).random(NEURONS) < 0.25
+
+    def _table(self, kinds: list[Any], mode: str) -> Any:
+        planted = {
+            Family.UNIGRAM_DRAWN: self.family,
+            Family.SHARED_DRAWN: self.family,
+            Kind.UNIVERSAL: self.patched,
+            Kind.OTHERS: 0.05,
+        }
+        generator, sets = np.random.default_rng(7), []
+        for kind in kinds:
+            for draw in range(20) if kind.is_random else (-1,):
+                spread = 0.01 * generator.standard_normal() * kind.is_random
+                kl = planted.get(kind, 0.1) + spread + 0.005 * generator.standard_normal(BLOCKS)
+                sets.append(Ablated(kind, kl, kl, draw, "", Definition.AVERAGED, mode=mode))
+        return table_of(sets)
+
+
+TRUE, FALSE, ALIKE = SyntheticStudy(0.3, 0.3, 0.8), SyntheticStudy(0.03, 0.02, 0.0), SyntheticStudy(0.1, 0.1, 0.2)
+
+
+@cache
+def claims() -> dict[str, ClaimDeclaration]:
+    found: dict[str, ClaimDeclaration] = {}
+    for file in FILES:
+        spec = importlib.util.spec_from_file_location(f"claims_{file.stem}", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        declared = [declaration_of(value) for value in vars(module).values()]
+        found |= {one.claim.id: one for one in declared if isinstance(one, ClaimDeclaration)}
+    return found
+
+
+def verdict(name: str, function: Any, study: SyntheticStudy) -> Verdict:
+    measured: Measurement = function(study, None, 0.5)
+    return claims()[name].claim.expect.judge(measured).verdict
+
+
+def test_there_are_three_claims_with_two_controls_and_readings_corrected_together() -> None:
+    assert sorted(claims()) == NAMES
+    for one in claims().values():
+        assert (one.claim.family, one.claim.correction) == ("extensions", "holm")
+        assert len(one.controls) == 2
+        assert len(one.readings) >= 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_planted_is_found(name: str) -> None:
+    function = claims()[name].function
+    assert verdict(name, function, TRUE) is Verdict.REPRODUCED
+    assert verdict(name, function, FALSE) is Verdict.REFUTED
+    assert verdict(name, function, ALIKE) is not Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize("study", [TRUE, FALSE, ALIKE])
+@pytest.mark.parametrize("name", NAMES)
+def test_no_control_satisfies_the_criterion(name: str, study: SyntheticStudy) -> None:
+    for control in claims()[name].controls:
+        assert verdict(name, control.function, study) is not Verdict.REPRODUCED, control.function.__name__
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_reading_can_be_measured_and_agrees_where_all_are_planted_alike(name: str) -> None:
+    for reading in claims()[name].readings:
+        assert verdict(name, reading.function, TRUE) is Verdict.REPRODUCED, reading.function.__name__

@@ -1,0 +1,75 @@
+"""What is measured of extensions, on tables made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, draws, table_of
+from universal_neurons.measures.ablation import Kind
+from universal_neurons.measures.extensions import (
+    Extensions,
+    patching_effect,
+    patching_over_random,
+    unigram_share_difference,
+)
+from universal_neurons.measures.tables import Definition, ReferenceTables, UniversalityTable
+
+LAYER = np.repeat([0, 1], 50)
+AVERAGED = {"partner": "", "definition": Definition.AVERAGED, "mode": "resample"}
+
+
+def extensions(unigram: np.ndarray, *, effect: float = 1.0) -> Extensions:
+    drawn = draws(Kind.LAYER_MATCHED, np.linspace(0.1, 0.2, 20), **AVERAGED)
+    patches = table_of([Ablated(Kind.UNIVERSAL, effect, **AVERAGED), *drawn])  # type: ignore[arg-type]
+    score = np.where(unigram, 0.6, np.nan)
+    return Extensions("a", 400, patches, patches, np.full(BLOCKS, 4.0), score, np.zeros(100, dtype=int), LAYER)
+
+
+def tables(*universal: np.ndarray) -> ReferenceTables:
+    found = []
+    for partner, flags in zip("bc", universal, strict=False):
+        frame = pd.DataFrame({"layer": LAYER, "excess": np.where(flags, 0.9, 0.0)})
+        nothing = np.empty((1, 0))
+        empty = np.empty(0, dtype=int)
+        found.append(UniversalityTable("a", partner, 400, frame, empty, nothing, nothing, RESAMPLING))
+    return ReferenceTables.of(found)
+
+
+def test_the_difference_of_shares_is_that_within_layers() -> None:
+    universal = np.isin(np.arange(100), [*range(20), 50])
+    unigram = np.isin(np.arange(100), [*range(10), *range(20, 26), 51])
+    found = unigram_share_difference(extensions(unigram), tables(universal), 0.5)
+    expected = 20 / 21 * (10 / 20 - 6 / 30) + 1 / 21 * (0 - 1 / 49)
+    assert found.value == pytest.approx(expected)
+    assert found.low < found.value < found.high
+    assert (found.details["universal"], found.details["unigram"]) == (21, 17)
+
+
+def test_a_layer_with_more_of_both_makes_no_difference_and_dealt_labels_none_either() -> None:
+    universal, unigram = np.arange(100) % 5 == 0, np.isin(np.arange(100), range(50))
+    assert unigram_share_difference(extensions(unigram), tables(universal), 0.5).value == 0
+    same = unigram_share_difference(extensions(universal), tables(universal), 0.5)
+    dealt = unigram_share_difference(extensions(universal), tables(universal), 0.5, dealt=True)
+    assert (same.value, same.low > 0.5) == (1.0, True)
+    assert dealt.low < 0.1 < dealt.high
+
+
+def test_definitions_differ_and_no_universal_neuron_is_missing() -> None:
+    one, other = (np.isin(np.arange(100), chosen) for chosen in ([0, 1, 2], [2, 3]))
+    found = extensions(one)
+    sizes = {
+        kind: unigram_share_difference(found, tables(one, other), 0.5, definition=kind).details["universal"]
+        for kind in (Definition.UNION, Definition.INTERSECTION)
+    }
+    assert sizes == {Definition.UNION: 4, Definition.INTERSECTION: 1}
+    assert unigram_share_difference(found, tables(one & False), 0.5).is_missing
+
+
+@pytest.mark.parametrize(("effect", "more"), [(1.0, True), (0.15, False)])
+def test_patching_is_compared_with_draws_and_as_a_share_of_the_distance(effect: float, more: bool) -> None:
+    found = patching_over_random(extensions(LAYER == 0, effect=effect), 0.5)
+    assert (found.low > 0) == more
+    assert found.details["recovered"] == pytest.approx(effect / 4)
+    assert patching_effect(extensions(LAYER == 0, effect=effect), 0.5).value == pytest.approx(effect)
