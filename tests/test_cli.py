@@ -293,7 +293,7 @@ def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
 
 def test_a_narrow_compute_reuses_the_tables_of_the_whole(run: Run, own: Miniature) -> None:
     status, out, _ = run(own, "compute", "--models", "a,b", "--checkpoints", "30")
-    # Only candidates (4), variants (1), ablations (3 x 2) and extensions (2) are others: they depend on who the partners are.
+    # Only candidates (4), variants (1), ablations (3 x 2) and extensions (2) are others: they depend on the partners.
     assert (status, out) == (0, "suite mini: 13 artifacts computed, everything is there\n")
 
 

@@ -35,10 +35,15 @@ def test_not_with_labels_dealt_out_anew(study: Study, checkpoint: Checkpoint, th
 
 
 @control(of=test_more_often_unigram_neurons)
-def test_not_with_the_labels_of_another_model(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
-    """The neurons that are universal in a partner, by their numbers; fails if numbers mean anything across models."""
-    tables = study.reference_tables(checkpoint=checkpoint, reference=study.partners()[0])
-    return unigram_share_difference(study.extensions(checkpoint=checkpoint), tables, threshold)
+def test_not_with_the_labels_of_other_models(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
+    """The neurons universal in a partner, by their numbers; fails if numbers mean anything across models.
+
+    Of the partners the one with the (upper) median: a single one would satisfy the criterion by chance now and then.
+    """
+    found = study.extensions(checkpoint=checkpoint)
+    labels = [study.reference_tables(checkpoint=checkpoint, reference=partner) for partner in study.partners()]
+    measured = [unigram_share_difference(found, tables, threshold) for tables in labels]
+    return sorted(measured, key=lambda one: one.value)[len(measured) // 2]
 
 
 @reading(of=test_more_often_unigram_neurons, ambiguity="A1", says="(iii) universal: against any partner")

@@ -37,8 +37,11 @@ def test_other_neurons_do_not_exceed_themselves(study: Study, checkpoint: Checkp
 def test_neurons_with_shuffled_labels_do_not_move_more(
     study: Study, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
-    """The labels dealt out anew among all neurons; fails if not being drawn from the others is enough."""
-    return patching_over_random(study.extensions(checkpoint=checkpoint), threshold, of=Kind.RANDOM)
+    """The labels dealt out anew among all neurons; fails if any set of this size moves the output more than its like.
+
+    Against draws of the same kind: against draws of the universal neurons' layers it would ask which layers matter.
+    """
+    return patching_over_random(study.extensions(checkpoint=checkpoint), threshold, Kind.RANDOM, of=Kind.RANDOM)
 
 
 @reading(
