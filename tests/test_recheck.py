@@ -74,7 +74,7 @@ def test_a_recomputation_is_compared_with_every_shipped_table(own: Miniature) ->
     assert [line.split(":")[0] for line in lines] == ["recomputed"]
     # 3 steps x 6 directed pairs x 48 neurons, and at 2 steps 9 variants of 2 pairs
     assert f"all tables, {3 * 6 * 48 + 2 * 9 * 2 * 48} neurons computed again" in lines[0]
-    # The reference has 102 sets, untrained 20, the other models 38; at the last checkpoint 14 more each; extensions have 18
+    # The reference has 102 sets, untrained 20, the other models 38; the last checkpoint 14 more each; extensions 18
     assert f"{20 + 2 * (102 + 38 + 38) + 3 * 14 + 2 * 18} ablations computed again" in lines[0]
     assert study.work.store.shipped == ()
 
