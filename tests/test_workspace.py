@@ -47,7 +47,7 @@ def test_the_keys_of_a_suite_are_all_different_and_name_every_step(computed: Min
     # Three models have six directed pairs; untrained ones have no nulls, for they are one, and one of them is ablated.
     assert stages == {
         "corpus": 1, "evaluation": 1, "universality": 18, "candidates": 9, "null-rotated": 4, "null-permuted": 4,
-        "variants": 2, "ablation": 7, "ablation-blocks": 7,
+        "variants": 2, "ablation": 7, "ablation-blocks": 7, "extensions": 2, "extensions-blocks": 2,
     }  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def test_whatever_changes_the_numbers_changes_the_key(computed: Miniature, field
 def test_a_threshold_changes_no_score_but_what_is_ablated_and_the_floor_only_candidates(computed: Miniature) -> None:
     work = computed.workspace()
     changed = _with_universality(work, "threshold", 0.05)
-    ablations = {"ablation", "ablation-blocks"}
+    ablations = {"ablation", "ablation-blocks", "extensions", "extensions-blocks"}
     assert {a.stage for a, b in zip(suite_keys(work), suite_keys(changed), strict=True) if a != b} == ablations
     changed = _with_universality(work, "floor", 0.01)
     assert {a.stage for a, b in zip(suite_keys(work), suite_keys(changed), strict=True) if a != b} == {"candidates"}
@@ -96,6 +96,8 @@ def test_whatever_changes_what_is_ablated_changes_its_keys_and_no_other(
     changed = dataclasses.replace(work, suite=work.suite.model_copy(update={"ablation": spec}), cache={})
     before, after = suite_keys(work), suite_keys(changed)
     others = {"ablation", "ablation-blocks"} | ({"evaluation"} if field == "tokens" else set())
+    # Extensions have neither a dose curve nor blocks of their own choice.
+    others |= {"extensions", "extensions-blocks"} if field in ("tokens", "draws", "seed") else set()
     assert {a.stage for a, b in zip(before, after, strict=True) if a != b} == others
     assert not {a.digest for a in before if a.stage in others} & {b.digest for b in after}
 

@@ -38,7 +38,8 @@ def by_definition(occurrences: int) -> np.ndarray:
             within = (1 - beta) * values[~chosen].var(0) + beta * values[chosen].var(0)
             with np.errstate(all="ignore"):
                 found.append(1 - within / values.var(0))
-    return np.max(found, axis=0)
+    best: np.ndarray = np.stack(found).max(axis=0)
+    return best
 
 
 @pytest.mark.parametrize("occurrences", [1, 5, 20])

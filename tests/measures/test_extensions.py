@@ -21,7 +21,7 @@ AVERAGED = {"partner": "", "definition": Definition.AVERAGED, "mode": "resample"
 
 
 def extensions(unigram: np.ndarray, *, effect: float = 1.0) -> Extensions:
-    drawn = draws(Kind.LAYER_MATCHED, np.linspace(0.1, 0.2, 20), **AVERAGED)
+    drawn = draws(Kind.LAYER_MATCHED, np.linspace(0.1, 0.2, 20).tolist(), **AVERAGED)
     patches = table_of([Ablated(Kind.UNIVERSAL, effect, **AVERAGED), *drawn])  # type: ignore[arg-type]
     score = np.where(unigram, 0.6, np.nan)
     return Extensions("a", 400, patches, patches, np.full(BLOCKS, 4.0), score, np.zeros(100, dtype=int), LAYER)

@@ -92,7 +92,7 @@ def test_patches_close_at_most_the_distance_and_ablations_close_none(computed: M
     patched = (table.table["mode"] == "resample").to_numpy()
     assert not blocks.arrays["toward"][~patched].any()
     assert (blocks.arrays["toward"][patched] <= blocks.arrays["distance"] + 1e-6).all()
-    others = (patched & (table.table["neurons"] == "others")).to_numpy()
+    others = patched & (table.table["neurons"] == "others").to_numpy()
     assert (blocks.arrays["kl"][others] > 0).all()
     assert (blocks.arrays["toward"][others] != 0).any()
 

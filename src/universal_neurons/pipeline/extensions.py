@@ -58,13 +58,16 @@ def family_kinds() -> tuple[AnyKind, ...]:
 def write_extensions(work: Workspace, step: int) -> None:
     """The extensions at ``step``, as far as they are missing; raises ArtifactMissing without universality tables."""
     keys = extensions_keys(work, step)
+    if not keys:
+        return
+    table, blocks = keys
     if all(work.store.has(key) for key in keys):
         return
     with capture() as run:
         frame, arrays = extensions(work, work.model(work.suite.zoo.reference, step))
     # The table last: it is what says that the other half is there.
-    for key, payload in zip(reversed(keys), (arrays, frame), strict=True):
-        work.store.write(key, payload, run.provenance)
+    work.store.write(blocks, arrays, run.provenance)
+    work.store.write(table, frame, run.provenance)
 
 
 def extensions(work: Workspace, ref: ModelRef) -> tuple[pd.DataFrame, dict[str, npt.NDArray[Any]]]:
