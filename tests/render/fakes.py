@@ -32,6 +32,7 @@ from universal_neurons.measures.universality import ReferenceTables, Resampling,
 from universal_neurons.pipeline.neuron_sets import NeuronSet, SetPlan
 
 if TYPE_CHECKING:
+    from universal_neurons.measures.extensions import Extensions
     from universal_neurons.measures.study import HasStep, Null
 
 CHECKOUT = Path(__file__).parents[2]
@@ -189,6 +190,9 @@ class FakeStudy:
             int(n.partition(":")[2]) if n.startswith("tokens:") else self.suite.corpus.tokens for n in self.variants
         ]
         return pd.DataFrame({"variant": self.variants, "tokens": tokens, "draws": DRAWS})
+
+    def extensions(self, *, checkpoint: HasStep) -> Extensions:
+        raise AssertionError(f"the report reads no extensions, not at step {checkpoint.step} either")
 
     def model(self, name: str, checkpoint: HasStep) -> ModelRef:
         return ModelRef(
