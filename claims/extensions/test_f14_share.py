@@ -38,7 +38,8 @@ def test_not_with_labels_dealt_out_anew(study: Study, checkpoint: Checkpoint, th
 def test_not_with_the_labels_of_other_models(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
     """The neurons universal in a partner, by their numbers; fails if numbers mean anything across models.
 
-    Of the partners the one with the (upper) median: a single one would satisfy the criterion by chance now and then.
+    Of the partners the one with the (upper) median, a change made after measuring: a single one would satisfy the
+    criterion by chance now and then.  It changed no verdict.
     """
     found = study.extensions(checkpoint=checkpoint)
     labels = [study.reference_tables(checkpoint=checkpoint, reference=partner) for partner in study.partners()]
