@@ -125,21 +125,22 @@ def _forward(work: Workspace) -> float:
 
 
 def _ablations(work: Workspace, step: int) -> float:
-    """Operations of every set: the blocks above the first ablated layer run again, and so does the unembedding."""
-    recipe = work.zoo.recipe()
-    block, head = 4 * recipe.width**2 + 2 * recipe.width * recipe.mlp, recipe.width * recipe.vocabulary
+    """Operations of every set that is ablated at ``step``."""
     sets = [one for ref in ablated_models(work, step) for one in set_plan(work, ref).sets()]
-    weights = sum((recipe.layers - 1 - max(one.layer, 0)) * block + head for one in sets)
-    return 2.0 * weights * work.suite.ablation.tokens
+    return sum(_rerun(work, first=max(one.layer, 0)) for one in sets)
 
 
 def _extensions(work: Workspace) -> float:
     """Operations of one pass over the tokens and of every set that is ablated by family or patched."""
+    sets = sum(work.suite.ablation.draws if kind.is_random else 1 for kind in (*family_kinds(), *PATCHED))
+    return _forward(work) / len(work.suite.zoo.models) + sets * _rerun(work, first=0)
+
+
+def _rerun(work: Workspace, *, first: int) -> float:
+    """Operations of one ablated run: the blocks above the ``first`` ablated layer, and the unembedding."""
     recipe = work.zoo.recipe()
     block, head = 4 * recipe.width**2 + 2 * recipe.width * recipe.mlp, recipe.width * recipe.vocabulary
-    sets = sum(work.suite.ablation.draws if kind.is_random else 1 for kind in (*family_kinds(), *PATCHED))
-    weights = sets * ((recipe.layers - 1) * block + head)
-    return _forward(work) / len(work.suite.zoo.models) + 2.0 * weights * work.suite.ablation.tokens
+    return 2.0 * ((recipe.layers - 1 - first) * block + head) * work.suite.ablation.tokens
 
 
 def _stage(work: Workspace, name: str, step: int, keys: Iterable[Key], operations: float, speed: float) -> PlannedStage:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation import AblationTable, Kind, Quantity, SetOf, effect, effect_over_random
 from universal_neurons.measures.intervals import wilson
-from universal_neurons.measures.tables import Definition
+from universal_neurons.measures.tables import Definition, universal_flags
 
 if TYPE_CHECKING:
     from universal_neurons.measures.tables import ReferenceTables
@@ -76,7 +76,8 @@ def unigram_share_difference(
     ``dealt``: the labels are dealt out anew among the neurons of each layer.  Layers without others are left out.
     Details: ``universal_share``, ``others_share``, ``universal``, ``unigram``.  Missing where none is universal.
     """
-    universal = _universal(tables, threshold, definition)
+    scores = np.stack([table.frame["excess"].to_numpy(dtype=np.float64) for table in tables.tables.values()])
+    universal = universal_flags(scores, threshold, definition)
     if len(universal) != len(found.layer):
         raise ValueError(f"{len(universal)} labels for {len(found.layer)} neurons")
     if dealt:
@@ -128,17 +129,6 @@ def patching_over_random(
 def patching_effect(found: Extensions, threshold: float, kind: Kind = Kind.UNIVERSAL) -> Measurement:
     """By how many nats patching one kind of set brings the output nearer to the other row's; interval over blocks."""
     return effect(found.patches, SetOf(threshold, definition=Definition.AVERAGED, mode="resample"), kind)
-
-
-def _universal(tables: ReferenceTables, threshold: float, definition: Definition) -> Flags:
-    # NaN is the score of a neuron without a partner: it is universal under no definition.
-    scores = np.stack([table.frame["excess"].to_numpy(dtype=np.float64) for table in tables.tables.values()])
-    above = np.nan_to_num(scores, nan=-math.inf) > threshold
-    if definition is Definition.UNION:
-        return np.asarray(above.any(axis=0))
-    if definition is Definition.INTERSECTION:
-        return np.asarray(above.all(axis=0))
-    return np.asarray(scores.mean(axis=0) > threshold)
 
 
 def _dealt(labels: Flags, layer: npt.NDArray[np.integer]) -> Flags:

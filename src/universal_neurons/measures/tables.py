@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,27 @@ class Definition(StrEnum):
     AVERAGED = "averaged"  # the mean of its excess over partners is above the threshold (Gurnee et al.)
     UNION = "union"  # universal against at least one partner
     INTERSECTION = "intersection"  # universal against every partner
+
+
+def universal_flags(
+    scores: npt.NDArray[np.floating], threshold: float, definition: Definition
+) -> npt.NDArray[np.bool_]:
+    """(partner, neuron) excess -> (neuron,) which neurons are universal under a definition over all partners.
+
+    NaN is the score of a neuron without a partner: it is above no threshold, and neither is a mean that it is part of.
+    Raises ValueError for PAIR, which says nothing about several partners.
+    """
+    match definition:
+        case Definition.AVERAGED:
+            return np.asarray(scores.mean(axis=0) > threshold)
+        case Definition.UNION:
+            return np.asarray((scores > threshold).any(axis=0))
+        case Definition.INTERSECTION:
+            return np.asarray((scores > threshold).all(axis=0))
+        case Definition.PAIR:
+            raise ValueError("a neuron is universal per pair with one partner, not with several")
+        case _:
+            assert_never(definition)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from universal_neurons.ids import ModelRef
-    from universal_neurons.inputs.corpus import TokenSet
+    from universal_neurons.inputs.corpus import RowMask, TokenRows, TokenSet
     from universal_neurons.workspace import Workspace
 
 # Rows in one forward pass: 32 x 128 tokens keep the activations of five mini models within the caches' reach.
@@ -49,14 +49,27 @@ class LoadedModels:
 
     def stream(self, title: str) -> Iterator[tuple[list[Tensor], Tensor]]:
         """Batch by batch: every model's activations at the same scored tokens (token neuron), each token's block."""
-        from universal_neurons.core.activations import row_blocks, stream
+        import torch
 
-        rows, blocks = len(self.tokens.rows), self.work.suite.universality.blocks
-        streams = [
-            stream(b, self.tokens.rows.astype(np.int64), self.tokens.mask, batch_rows=BATCH_ROWS) for b in self.bridges
-        ]
-        self.work.progress.start(title, self.tokens.scored)
+        from universal_neurons.core.activations import row_blocks
+
+        rows, mask = self.tokens.rows, self.tokens.mask
+        row = torch.from_numpy(np.nonzero(mask)[0])
+        blocks = row_blocks(row, rows=len(rows), blocks=self.work.suite.universality.blocks)
+        return self.labelled_stream(title, rows, mask, blocks)
+
+    def labelled_stream(
+        self, title: str, rows: TokenRows, mask: RowMask, label: Tensor
+    ) -> Iterator[tuple[list[Tensor], Tensor]]:
+        """The same over any ``rows`` where ``mask`` (row position) is true, with each token's ``label`` (token,)."""
+        from universal_neurons.core.activations import stream
+
+        streams = [stream(bridge, rows.astype(np.int64), mask, batch_rows=BATCH_ROWS) for bridge in self.bridges]
+        progress, start = self.work.progress, 0
+        progress.start(title, len(label))
         for batches in zip(*streams, strict=True):
-            yield [batch.values for batch in batches], row_blocks(batches[0].row, rows=rows, blocks=blocks)
-            self.work.progress.advance(len(batches[0]))
-        self.work.progress.finish()
+            stop = start + len(batches[0])
+            yield [batch.values for batch in batches], label[start:stop]
+            progress.advance(stop - start)
+            start = stop
+        progress.finish()

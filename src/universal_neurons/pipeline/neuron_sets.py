@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from universal_neurons.measures.ablation import ALL_LAYERS, Kind, Mode
-from universal_neurons.measures.tables import Definition
+from universal_neurons.measures.tables import Definition, universal_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -155,16 +155,7 @@ class Population:
         """(neuron,): which neurons of the whole model are universal under the set's definition and threshold."""
         if wanted.definition is Definition.PAIR:
             return np.asarray(self.excess[wanted.partner] > wanted.threshold)
-        scores = np.stack(list(self.excess.values()))
-        match wanted.definition:
-            case Definition.AVERAGED:
-                return np.asarray(scores.mean(axis=0) > wanted.threshold)
-            case Definition.UNION:
-                return np.asarray((scores > wanted.threshold).any(axis=0))
-            case Definition.INTERSECTION:
-                return np.asarray((scores > wanted.threshold).all(axis=0))
-            case _:
-                assert_never(wanted.definition)
+        return universal_flags(np.stack(list(self.excess.values())), wanted.threshold, wanted.definition)
 
     def neurons(self, wanted: NeuronSet) -> Neurons:
         """The neurons of a set, in ascending order.

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy, RowMask, TokenRows, padded_rows, score_mask
-from universal_neurons.pipeline.models import BATCH_ROWS, LoadedModels
+from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.workspace import Workspace, variants_key, variants_keys
 
 if TYPE_CHECKING:
@@ -170,34 +170,17 @@ def token_classes(masks: Mapping[str, RowMask]) -> tuple[Classes, dict[str, tupl
 
 def class_moments(models: LoadedModels, rows: TokenRows, classes: Classes, *, title: str) -> PairwiseAccumulator:
     """One pass: the moments of the first model with each other one, in a group per class of tokens."""
+    import torch
+
     from universal_neurons.core.moments import PairwiseAccumulator
 
     pairs = [(0, other) for other in range(1, len(models.refs))]
     accumulator = PairwiseAccumulator(models.widths, pairs=pairs, groups=int(classes.max()) + 1)
-    for values, group in _stream(models, rows, classes, f"step {models.refs[0].step}: {title}"):
+    used = classes != UNUSED
+    label = torch.from_numpy(classes[used])
+    for values, group in models.labelled_stream(f"step {models.refs[0].step}: {title}", rows, used, label):
         accumulator.add(values, group)
     return accumulator
-
-
-def _stream(
-    models: LoadedModels, rows: TokenRows, classes: Classes, title: str
-) -> Iterator[tuple[list[Tensor], Tensor]]:
-    import torch
-
-    from universal_neurons.core.activations import stream
-
-    mask = classes != UNUSED
-    labels = torch.from_numpy(classes[mask])
-    streams = [stream(bridge, rows.astype(np.int64), mask, batch_rows=BATCH_ROWS) for bridge in models.bridges]
-    progress = models.work.progress
-    progress.start(title, len(labels))
-    start = 0
-    for batches in zip(*streams, strict=True):
-        stop = start + len(batches[0])
-        yield [batch.values for batch in batches], labels[start:stop]
-        progress.advance(stop - start)
-        start = stop
-    progress.finish()
 
 
 def _scores(
