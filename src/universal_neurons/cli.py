@@ -184,6 +184,31 @@ def compute(
     )
 
 
+@app.command()
+def fetch(
+    suite: SuiteName = "mini",
+    store: StorePath = None,
+    models: Models = None,
+    checkpoints: Checkpoints = None,
+    tokens: Tokens = None,
+    reference: ReferenceName = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Take what the hub changed since the suite was pinned.")
+    ] = False,
+) -> None:
+    """Fetch a suite's models and text from their hub and pin them; what is here and verified is not fetched again."""
+    narrowing = _narrowing(models, checkpoints, tokens, reference)
+    with _workspace(suite, store=store, local=True, **narrowing) as work:
+        from universal_neurons.pipeline.fetching import fetch as fetched
+
+        count = fetched(work, accept=accept_changes, done=typer.echo)
+    typer.echo(
+        f"suite {suite}: {count} files are here and verified"
+        if count
+        else f"suite {suite}: nothing to fetch, everything lies in the checkout"
+    )
+
+
 def _narrowing(
     models: str | None, checkpoints: str | None, tokens: int | None, reference: str | None
 ) -> dict[str, Any]:

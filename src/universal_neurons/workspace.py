@@ -18,8 +18,7 @@ from universal_neurons.artifacts.store import Artifact, Store
 from universal_neurons.errors import ArtifactMissing
 from universal_neurons.ids import CorpusRef, ModelRef
 from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
-from universal_neurons.inputs.suite import Suite, load_suite, project_root
-from universal_neurons.inputs.zoo import Zoo
+from universal_neurons.inputs.suite import AnyZoo, Suite, load_suite, project_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +90,7 @@ class Workspace:
     suite: Suite
     root: Path
     store: Store
-    zoo: Zoo
+    zoo: AnyZoo
     warn: Warn = print
     progress: Progress = field(default_factory=Silence)
     local: bool = False
@@ -478,7 +477,7 @@ def open_workspace(
         suite=resolved,
         root=here,
         store=Store(working, shipped, warn=warn),
-        zoo=Zoo.open(resolved.zoo_folder(here)),
+        zoo=resolved.open_zoo(here, warn=warn),
         warn=warn,
         progress=progress or Silence(),
         local=local,

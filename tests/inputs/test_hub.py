@@ -334,7 +334,10 @@ def test_what_was_fetched_is_loaded_without_asking(world: World) -> None:
     zoo = world.zoo()
     names: list[str] = []
     zoo.fetch(["a", "b"], [10, 20], done=names.append)
-    assert names == ["a@10", "b@10", "a@20", "b@20"]
+    places = {name: f"{zoo.lock.checkpoints[name[0]][int(name[2:])]}" for name in ("a@10", "b@10", "a@20", "b@20")}
+    files = {"a": BIN, "b": SAFE}
+    expected = [f"{n}: {places[n]}/{file}" for n in places for file in ("config.json", files[n[0]])]
+    assert names == [*expected, f"tokenizer: {zoo.lock.tokenizer}/tokenizer.json"]
     asked = len(world.hub.seen)
     again = world.zoo()
     again.load(again.ref("b", 20))

@@ -24,7 +24,7 @@ from universal_neurons.inputs.suite import (
     project_root,
     share_label,
 )
-from universal_neurons.inputs.zoo import ZooError
+from universal_neurons.inputs.zoo import Zoo, ZooError
 
 CHECKOUT = Path(__file__).parents[2]
 MINI = (CHECKOUT / "fixtures" / "suites" / "mini.toml").read_text()
@@ -128,7 +128,9 @@ def test_the_shipped_suite_says_what_the_contract_says() -> None:
 def test_steps_come_from_the_zoos_manifest(mini: Suite, root: Path) -> None:
     assert mini.checkpoints == tuple(Checkpoint(s, s / 400, f"{s // 4} %") for s in (100, 200, 300, 400))
     assert mini.untrained == Checkpoint(0, 0.0, "untrained")
-    assert mini.zoo_folder(root) == root / "fixtures" / "zoo" / "mini"
+    zoo = mini.open_zoo(root, warn=pytest.fail)
+    assert isinstance(zoo, Zoo)
+    assert zoo.folder == root / "fixtures" / "zoo" / "mini"
     assert (mini.name, str(mini)) == ("mini", "mini")
 
 
@@ -211,7 +213,7 @@ def refusal(root: Path, text: str) -> str:
         ("zoo.models = ['a']", "zoo.models: expected at least two different names of models, got ['a']"),
         ("zoo.models = ['a', 'z']", "zoo.models: expected some of a, b, c, d, e, got 'z'"),
         ("zoo.reference = 'f'", "zoo.reference: expected one of a, b, c, d, e, got 'f'"),
-        ("zoo.kind = 'cloud'", "zoo.kind: expected 'fixtures', got 'cloud'"),
+        ("zoo.kind = 'cloud'", "zoo.kind: expected 'fixtures' or 'hub', got 'cloud'"),
         ("corpus.tokens = 0", "corpus.tokens: expected a positive integer, got 0"),
         ("corpus.tokens = 2024-01-01", "corpus.tokens: expected a positive integer, got '2024-01-01'"),
         (
@@ -256,9 +258,23 @@ def refusal(root: Path, text: str) -> str:
             "checkpoints = ['30 %']",
             "checkpoints: expected shares that the zoo has ('25 %', '50 %', '75 %', '100 %'), got '30 %'",
         ),
-        ("checkpoints = ['last']", "checkpoints: expected shares of the training, such as '25 %', got 'last'"),
+        (
+            "checkpoints = ['last']",
+            "checkpoints: expected shares or steps of the training, such as '25 %' or 'step 100', got 'last'",
+        ),
         ("checkpoints = ['25 %', '25%']", "checkpoints: expected every entry once, got '25 %'"),
-        ("checkpoints = [100]", "checkpoints: expected shares of the training, such as ['50 %', '100 %'], got 100"),
+        (
+            "checkpoints = [100]",
+            "checkpoints: expected shares or steps of the training, such as ['step 100', '50 %', '100 %'], got 100",
+        ),
+        (
+            "checkpoints = ['step 150']",
+            "checkpoints: expected steps that the zoo has (near it 100, 200, 300, 400), got 'step 150'",
+        ),
+        (
+            "checkpoints = ['25 %', 'step 100']",
+            "checkpoints: expected every step once, got '25 %' and 'step 100'",
+        ),
         ("untrained = 'yes'", "untrained: expected true or false, got 'yes'"),
         ("title = ''", "title: expected a line of text, got ''"),
     ],

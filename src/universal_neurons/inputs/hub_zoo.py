@@ -30,7 +30,7 @@ from universal_neurons.inputs.hub import (
 )
 from universal_neurons.inputs.lock import LOCK_SUFFIX, EqualWeights, Lock, LockedCheckpoint, LockedFiles
 from universal_neurons.inputs.weights import WEIGHTS, configuration, published_model, tensors
-from universal_neurons.inputs.zoo import CONFIG, ZooError, untrained_digest
+from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, ZooError, untrained_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -106,6 +106,11 @@ class HubZoo:
         return tuple(self.family.models)
 
     @property
+    def has_untrained(self) -> bool:
+        """Whether the untrained models were published."""
+        return UNTRAINED in self.family.every_step
+
+    @property
     def shares(self) -> Mapping[int, float]:
         """Training step to share of the training, for every published step but the untrained one, in order."""
         return self.family.shares
@@ -146,7 +151,9 @@ class HubZoo:
         :class:`EqualWeights` if two checkpoints are equal, and :class:`HubError` for whatever the hub lacks.  The lock
         is written when everything is known, or not at all.
         """
-        lock, wanted = self.lock, [(name, step) for step in steps for name in names]
+        # As it is now and not as it was when this zoo was opened: the corpus is pinned in the same file.
+        lock, wanted = Lock.read(self.path), [(name, step) for step in steps for name in names]
+        read = lock
         for name, step in wanted:
             self._check_published(name, step)
             known, now = lock.find(name, step), self._resolved_checkpoint(name, step)
@@ -156,22 +163,33 @@ class HubZoo:
         self._refuse_change("tokenizer", lock.tokenizer, tokenizer, accept=accept)
         lock = lock.model_copy(update={"tokenizer": _merged(lock.tokenizer, tokenizer)})
         lock.check(where=_shown(self.path))
-        if lock != self.lock:
+        if lock != read:
             lock.write(self.path, command=fetch_command(self.suite))
         self.lock = lock
+
+    def pin_missing(self, names: Iterable[str], steps: Iterable[int]) -> None:
+        """:meth:`pin` what the lock does not have yet, step by step, so that what is known stays known."""
+        names = tuple(names)
+        for step in steps:
+            if absent := [name for name in names if self.lock.find(name, step) is None]:
+                self.pin(absent, [step])
 
     def fetch(
         self, names: Iterable[str], steps: Iterable[int], *, done: Callable[[str], None] = silence, accept: bool = False
     ) -> None:
-        """:meth:`pin`, and have every file here and verified; ``done`` gets the name of each checkpoint."""
+        """:meth:`pin`, and have every file here and verified; ``done`` gets a line for each."""
         names, steps = tuple(names), tuple(steps)
         self.pin(names, steps, accept=accept)
         for step in steps:
             for name in names:
                 entry = self._entry(name, step)
-                for file in entry.files:
-                    self._content(entry, file)
-                done(f"{name}@{step}")
+                self._have(entry, f"{name}@{step}", done)
+        self._have(self._locked_tokenizer(), "tokenizer", done)
+
+    def _have(self, entry: LockedFiles, what: str, done: Callable[[str], None]) -> None:
+        for file in entry.files:
+            self._content(entry, file)
+            done(f"{what}: {entry}/{file}")
 
     def load(self, ref: ModelRef) -> Bridge:
         """The model behind ``ref``: raw weights in float32 on the CPU, in evaluation mode, attention by sdpa.

@@ -16,6 +16,7 @@ import shutil
 from universal_neurons.pipeline.ablation import write_ablations
 from universal_neurons.pipeline.candidates import write_candidates
 from universal_neurons.pipeline.extensions import write_extensions
+from universal_neurons.pipeline.fetching import pin
 from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.pipeline.universality import accumulated_moments, write_tables
@@ -37,7 +38,10 @@ def compute(work: Workspace) -> int:
 
     The tokens are not sampled where all evidence is there: only their identity is needed then.  Ablations come last:
     the neurons ablated in untrained models are those of the last checkpoint.
+
+    Published models that nobody pinned yet are pinned first, for which a hub or a local folder must be there.
     """
+    pin(work)
     sampled = not work.store.has(corpus_key(work, "corpus"))
     if sampled:
         token_set(work)
