@@ -27,7 +27,7 @@ DISTRIBUTIONS = {
     "progress": {"rich"},
     "inputs": {
         "huggingface_hub", "numpy", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch",
-        "transformer_lens", "transformers",
+        "transformer_lens", "transformers", "zstandard",
     },
     "core": {"jaxtyping", "torch", "transformer_lens"},
     "artifacts": {"filelock", "numpy", "pandas", "pyarrow", "safetensors"},

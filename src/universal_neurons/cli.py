@@ -55,7 +55,21 @@ Models = Annotated[str | None, typer.Option("--models", help="Only these models,
 Checkpoints = Annotated[
     str | None, typer.Option("--checkpoints", help="Only these checkpoints (labels or steps), separated by commas.")
 ]
-Tokens = Annotated[int | None, typer.Option("--tokens", help="Another number of scored tokens.")]
+
+
+def _number(text: str) -> int:
+    """A number of tokens, which may be spelt ``50k`` or ``5M``."""
+    factor = {"k": 10**3, "M": 10**6}.get(text[-1:], 1)
+    digits = text[:-1] if factor > 1 else text
+    try:
+        return int(digits) * factor
+    except ValueError:
+        raise typer.BadParameter(f"expected a number such as 50000, 50k or 5M, got {text!r}") from None
+
+
+Tokens = Annotated[
+    int | None, typer.Option("--tokens", parser=_number, metavar="NUMBER", help="Fewer scored tokens (50k, 5M).")
+]
 ReferenceName = Annotated[str | None, typer.Option("--reference", help="Another reference model.")]
 
 
@@ -203,7 +217,7 @@ def fetch(
 
         count = fetched(work, accept=accept_changes, done=typer.echo)
     typer.echo(
-        f"suite {suite}: {count} files are here and verified"
+        f"suite {suite}: everything is here and verified"
         if count
         else f"suite {suite}: nothing to fetch, everything lies in the checkout"
     )

@@ -18,7 +18,8 @@ from universal_neurons.artifacts.store import Artifact, Store
 from universal_neurons.errors import ArtifactMissing
 from universal_neurons.ids import CorpusRef, ModelRef
 from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
-from universal_neurons.inputs.suite import AnyZoo, Suite, load_suite, project_root
+from universal_neurons.inputs.hub_corpus import HubCorpus, is_on_hub
+from universal_neurons.inputs.suite import CORPORA, AnyZoo, Suite, load_suite, project_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,7 +126,9 @@ def corpus_fingerprint(work: Workspace) -> str:
     Raises CorpusError if the pinned manifest is missing or damaged, or, where the workspace is local, a distribution is
     not installed.
     """
-    shipped = CorpusManifest.read(work.root / "fixtures" / "corpora" / f"{work.suite.corpus.recipe}.json")
+    if (text := hub_corpus(work)) is not None:
+        return text.fingerprint
+    shipped = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
     if not work.local:
         return shipped.fingerprint
     if "fingerprint" not in work.cache:
@@ -138,8 +141,18 @@ def corpus_fingerprint(work: Workspace) -> str:
 
 
 def corpus_recipe(work: Workspace) -> CorpusRecipe:
-    """Which distributions make up the suite's corpus."""
-    return CorpusRecipe.read(work.root / "fixtures" / "corpora" / f"{work.suite.corpus.recipe}.toml")
+    """Which distributions make up the suite's corpus, where it is one of installed distributions."""
+    return CorpusRecipe.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.toml")
+
+
+def hub_corpus(work: Workspace) -> HubCorpus | None:
+    """The suite's text where it is a data set of a hub, else None."""
+    name = work.suite.corpus.recipe
+    if "hub corpus" not in work.cache:
+        there = is_on_hub(work.root / CORPORA / f"{name}.toml")
+        opened = HubCorpus.open(work.root, name, suite=work.suite.name, warn=work.warn) if there else None
+        work.cache["hub corpus"] = opened
+    return cast("HubCorpus | None", work.cache["hub corpus"])
 
 
 def corpus_key(work: Workspace, stage: str) -> Key:
@@ -150,7 +163,7 @@ def corpus_key(work: Workspace, stage: str) -> Key:
         version=TOKENS_VERSION,
         parameters={
             "recipe": spec.recipe,
-            "split": "held-out",
+            "split": "held-out" if hub_corpus(work) is None else "streamed",
             "tokens": spec.tokens,
             "row_length": spec.row_length,
             "mask": spec.mask.value,

@@ -40,6 +40,8 @@ _T = TypeVar("_T")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _STEP = re.compile(r"step (\d+)")
 _LONGEST_VALUE_SHOWN = 60
+# An interval over fewer blocks of tokens is not worth its name; a narrowed suite does with fewer than it was given.
+FEWEST_BLOCKS = 50
 _MOST_SHARES_SHOWN = 12
 
 
@@ -339,6 +341,7 @@ class Suite(_Settings):
         kept = self.checkpoints if checkpoints is None else self._narrowed_checkpoints(checkpoints)
         universality = self.universality if threshold is None else self._at(threshold)
         corpus = self.corpus.model_copy(update={} if tokens is None else {"tokens": self._fewer(tokens)})
+        universality = universality.model_copy(update={"blocks": self._blocks(corpus.tokens)})
         prefixes = tuple(prefix for prefix in self.variants.tokens if prefix < corpus.tokens)
         changes = {"zoo": zoo, "checkpoints": kept, "universality": universality, "corpus": corpus}
         changes["variants"] = self.variants.model_copy(update={"tokens": prefixes})
@@ -367,10 +370,15 @@ class Suite(_Settings):
         return kept
 
     def _fewer(self, tokens: int) -> int:
-        least = self.universality.blocks * (self.corpus.row_length - 1)
+        least = min(self.universality.blocks, FEWEST_BLOCKS) * (self.corpus.row_length - 1)
         if not least <= tokens <= self.corpus.tokens:
             self._refuse("corpus.tokens", f"an integer from {least} to {self.corpus.tokens}", tokens)
         return tokens
+
+    def _blocks(self, tokens: int) -> int:
+        """The suite's blocks, or the largest even number of blocks of which ``tokens`` fill every one."""
+        most = tokens // (self.corpus.row_length - 1)
+        return min(self.universality.blocks, most - most % 2)
 
     def _at(self, threshold: float) -> UniversalitySpec:
         low = self.universality.floor
@@ -390,10 +398,15 @@ def _narrowing(whole: Suite, part: Suite) -> str:
         "reference": (whole.zoo.reference, part.zoo.reference, part.zoo.reference),
         "checkpoints": (whole.checkpoints, part.checkpoints, ", ".join(c.label for c in part.checkpoints)),
         "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
-        "threshold": (whole.universality, part.universality, str(part.universality.threshold)),
+        "blocks": (whole.universality.blocks, part.universality.blocks, str(part.universality.blocks)),
+        "threshold": (_levels(whole), _levels(part), str(part.universality.threshold)),
     }
     here = [f"{name} {text}" for name, (before, after, text) in said.items() if before != after]
     return "; ".join([*([whole.narrowing] if whole.narrowing else []), *here])
+
+
+def _levels(suite: Suite) -> tuple[float, ...]:
+    return (suite.universality.threshold, *suite.universality.thresholds)
 
 
 def available_suites(root: Path) -> tuple[str, ...]:

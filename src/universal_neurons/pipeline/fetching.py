@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from universal_neurons.inputs.hub_zoo import HubZoo
+from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
+from universal_neurons.workspace import hub_corpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
 
 
 def pin(work: Workspace) -> None:
-    """Ask the hub what the suite's checkpoints are, as far as its lock does not say; raises ``HubError``."""
+    """Ask the hub what the suite's checkpoints and text are, as far as its lock does not say; raises ``HubError``."""
     if isinstance(work.zoo, HubZoo):
         work.zoo.pin_missing(work.suite.zoo.models, work.steps)
+    if (text := hub_corpus(work)) is not None:
+        text.pin_missing()
 
 
 def fetch(work: Workspace, *, accept: bool, done: Callable[[str], None]) -> int:
@@ -34,6 +38,12 @@ def fetch(work: Workspace, *, accept: bool, done: Callable[[str], None]) -> int:
         count += 1
         done(line)
 
+    text = hub_corpus(work)
+    if text is not None:
+        text.pin(accept=accept)
     if isinstance(work.zoo, HubZoo):
         work.zoo.fetch(work.suite.zoo.models, work.steps, done=told, accept=accept)
+    if text is not None:
+        for what, tokens in (("tokens", token_set(work)), ("held-out tokens", evaluation_tokens(work))):
+            told(f"{what}: {text.recipe.repository}: {tokens.scored} in {len(tokens.rows)} rows")
     return count
