@@ -71,6 +71,9 @@ Tokens = Annotated[
     int | None, typer.Option("--tokens", parser=_number, metavar="NUMBER", help="Fewer scored tokens (50k, 5M).")
 ]
 ReferenceName = Annotated[str | None, typer.Option("--reference", help="Another reference model.")]
+References = Annotated[
+    str | None, typer.Option("--references", help="Only these models' neurons look for partners, separated by commas.")
+]
 
 
 def main() -> NoReturn:
@@ -160,10 +163,11 @@ def plan(
     checkpoints: Checkpoints = None,
     tokens: Tokens = None,
     reference: ReferenceName = None,
+    references: References = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a suite computes, what of it is there, and about how long the rest takes."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference)
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
     with _workspace(suite, store=store, local=_is_narrow(narrowing), **narrowing) as work:
         from universal_neurons import planning
 
@@ -183,10 +187,11 @@ def compute(
     checkpoints: Checkpoints = None,
     tokens: Tokens = None,
     reference: ReferenceName = None,
+    references: References = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Ignore the shipped evidence.")] = False,
 ) -> None:
     """Compute what the suite still lacks; a killed run goes on where it stopped."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference)
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
     with _workspace(suite, store=store, recompute=recompute, local=True, **narrowing) as work:
         from universal_neurons.pipeline import stages
 
@@ -206,12 +211,13 @@ def fetch(
     checkpoints: Checkpoints = None,
     tokens: Tokens = None,
     reference: ReferenceName = None,
+    references: References = None,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Take what the hub changed since the suite was pinned.")
     ] = False,
 ) -> None:
     """Fetch a suite's models and text from their hub and pin them; what is here and verified is not fetched again."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference)
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
     with _workspace(suite, store=store, local=True, **narrowing) as work:
         from universal_neurons.pipeline.fetching import fetch as fetched
 
@@ -224,9 +230,10 @@ def fetch(
 
 
 def _narrowing(
-    models: str | None, checkpoints: str | None, tokens: int | None, reference: str | None
+    models: str | None, checkpoints: str | None, tokens: int | None, reference: str | None, references: str | None
 ) -> dict[str, Any]:
-    return {"models": _names(models), "checkpoints": _names(checkpoints), "tokens": tokens, "reference": reference}
+    lists = {"models": models, "checkpoints": checkpoints, "references": references}
+    return {**{name: _names(text) for name, text in lists.items()}, "tokens": tokens, "reference": reference}
 
 
 def _is_narrow(narrowing: dict[str, Any]) -> bool:

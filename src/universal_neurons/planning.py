@@ -66,7 +66,7 @@ def plan(work: Workspace) -> list[PlannedStage]:
     stages = []
     for step in work.steps:
         tables, nulls = table_keys(work, step).values(), null_keys(work, step).values()
-        candidates = [candidates_key(work, ref) for ref in work.models(step)]
+        candidates = [candidates_key(work, ref) for ref in work.references(step)]
         ablations = [key for both in ablation_keys(work, step).values() for key in both]
         passes = _passes(work, null=bool(nulls))
         stages += [

@@ -109,9 +109,13 @@ class Workspace:
         """The references to all models of the suite at ``step``."""
         return tuple(self.model(name, step) for name in self.suite.zoo.models)
 
+    def references(self, step: int) -> tuple[ModelRef, ...]:
+        """The models whose neurons look for partners at ``step``: all of the suite, unless it was narrowed."""
+        return tuple(ref for ref in self.models(step) if ref.name in self.suite.references)
+
     def pairs(self, step: int) -> tuple[Pair, ...]:
-        """All directed pairs of the suite's models at ``step``."""
-        return tuple(Pair(x, y) for x, y in permutations(self.models(step), 2))
+        """All directed pairs at ``step`` of a reference with another model of the suite."""
+        return tuple(Pair(x, y) for x, y in permutations(self.models(step), 2) if x.name in self.suite.references)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -293,9 +297,9 @@ def labels_step(work: Workspace, step: int) -> int:
 
 
 def ablated_models(work: Workspace, step: int) -> tuple[ModelRef, ...]:
-    """The models that are ablated at ``step``: all of them, or of untrained ones the suite's reference alone."""
+    """The models that are ablated at ``step``: all references, or of untrained models the suite's reference alone."""
     every = ablation_role(work, step) != "untrained"
-    return tuple(ref for ref in work.models(step) if every or ref.name == work.suite.zoo.reference)
+    return tuple(ref for ref in work.references(step) if every or ref.name == work.suite.zoo.reference)
 
 
 def ablated_pairs(work: Workspace, model: ModelRef) -> list[str]:
@@ -359,7 +363,7 @@ def token_keys(work: Workspace) -> tuple[Key, ...]:
 
 def step_keys(work: Workspace, step: int) -> tuple[Key, ...]:
     """The keys of one step: tables, nulls, candidates, variants, ablations, extensions."""
-    candidates = (candidates_key(work, ref) for ref in work.models(step))
+    candidates = (candidates_key(work, ref) for ref in work.references(step))
     ablations = (key for both in ablation_keys(work, step).values() for key in both)
     scores = (*table_keys(work, step).values(), *null_keys(work, step).values())
     return (*scores, *candidates, *variants_keys(work, step), *ablations, *extensions_keys(work, step))

@@ -13,6 +13,7 @@ from tests.hub import Busy, Corrupted, Fault, LoopbackHub, Truncated, Vanished
 from tests.published import FILE, SUBSETS, TEXT, Published, packed, tokenizer, words
 from tests.tiny_models import use
 from universal_neurons import cli
+from universal_neurons.errors import UserError
 from universal_neurons.inputs import hub_corpus
 from universal_neurons.inputs.corpus import CorpusError, is_held_out, token_rows
 from universal_neurons.inputs.hub import (
@@ -39,8 +40,6 @@ from universal_neurons.workspace import corpus_key, suite_keys
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from universal_neurons.errors import UserError
 
 FETCH = "universal-neurons fetch --suite tiny"
 
@@ -143,7 +142,7 @@ def test_the_record_says_what_went_in(world: Published) -> None:
     tokens = token_set(work)
     record = work.store.read(corpus_key(work, "corpus"))
     assert record is not None
-    manifest = record.document["manifest"]
+    manifest: Any = record.document["manifest"]
     assert set(manifest["subsets"]) == set(SUBSETS)
     for key in ("documents", "bytes", "tokens"):
         assert manifest[key] == sum(subset[key] for subset in manifest["subsets"].values())
@@ -189,7 +188,7 @@ def test_rows_are_the_documents_one_after_the_other_until_enough_is_scored(world
     work = world.workspace(local=True)
     pin(work)
     found, words_of = token_set(work), tokenizer()
-    ends = words_of.token_to_id("<|endoftext|>")
+    ends = work.zoo.end_of_text
     stream = [token for text in texts(world) for token in [*words_of.encode(text).ids, ends]]
     expected = token_rows(np.array(stream, dtype=np.uint16), row_length=16, bos=ends)
     rows = len(found.rows)
@@ -466,6 +465,30 @@ def test_what_changed_is_one_line_until_it_is_accepted(
     assert (status, out, len(err.splitlines())) == (4, "", 1)
     assert err.startswith("error: text: someone/text@main changed: ")
     assert run("fetch", "--suite", "tiny", "--accept-changes")[0] == 0
+
+
+def test_a_narrowed_suite_is_pinned_and_computed_as_far_as_it_goes(
+    world: Published, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    narrowing = ("--checkpoints", "20", "--tokens", "600", "--references", "a")
+    status, _, err = run("compute", "--suite", "tiny", *narrowing)
+    assert status == 0, err
+    assert sorted({step for _, step, _ in Lock.read(world.lock).entries()}) == [0, 20]
+    work = world.workspace(narrowing={"checkpoints": ["20"], "tokens": 600, "references": ["a"]})
+    keys = suite_keys(work)
+    assert [key for key in keys if not work.store.has(key)] == []
+    assert {key.parameters["reference"] for key in keys if key.stage == "universality"} == {"a"}
+    study = Study(work)
+    assert "references: expected one of a, got 'b'" in refusal(
+        UserError, lambda: study.reference_tables(checkpoint=study.checkpoints[0], reference="b")
+    )
+
+
+@pytest.mark.parametrize("tokens", ["many", "5G", "k", "1.5k"])
+def test_a_number_of_tokens_that_is_none_is_one_line(run: Callable[..., tuple[int, str, str]], tokens: str) -> None:
+    status, out, err = run("plan", "--suite", "tiny", "--tokens", tokens)
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert f"expected a number such as 50000, 50k or 5M, got '{tokens}'" in err
 
 
 @pytest.mark.parametrize("command", ["fetch", "compute", "plan"])

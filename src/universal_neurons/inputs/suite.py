@@ -298,12 +298,14 @@ class Suite(_Settings):
 
     ``checkpoints`` are the trained ones in the order of training; ``untrained`` is step 0, which was published or which
     the zoo regenerates from its seeds, or None where the suite does without.  ``layers`` is the depth of its models.
+    ``references`` are the models whose neurons look for partners: all of them, unless the suite was narrowed.
     """
 
     name: str
     checkpoints: tuple[Checkpoint, ...]
     untrained: Checkpoint | None
     layers: int
+    references: tuple[str, ...]
     narrowing: str = ""
 
     def __str__(self) -> str:
@@ -330,6 +332,7 @@ class Suite(_Settings):
         checkpoints: Iterable[str | int] | None = None,
         tokens: int | None = None,
         reference: str | None = None,
+        references: Iterable[str] | None = None,
         threshold: float | None = None,
     ) -> "Suite":
         """This suite with less in it, for a quick look; ``narrowing`` of the result says what was chosen.
@@ -344,6 +347,7 @@ class Suite(_Settings):
         universality = universality.model_copy(update={"blocks": self._blocks(corpus.tokens)})
         prefixes = tuple(prefix for prefix in self.variants.tokens if prefix < corpus.tokens)
         changes = {"zoo": zoo, "checkpoints": kept, "universality": universality, "corpus": corpus}
+        changes["references"] = self._narrowed_references(zoo, references)
         changes["variants"] = self.variants.model_copy(update={"tokens": prefixes})
         suite = self.model_copy(update=changes)
         return suite.model_copy(update={"narrowing": _narrowing(self, suite)})
@@ -360,6 +364,15 @@ class Suite(_Settings):
         if reference not in kept:
             self._refuse("zoo.reference", f"one of {', '.join(kept)}", reference)
         return self.zoo.model_copy(update={"models": kept, "reference": reference})
+
+    def _narrowed_references(self, zoo: ZooSpec, wanted: Iterable[str] | None) -> tuple[str, ...]:
+        chosen = [name for name in self.references if name in zoo.models] if wanted is None else list(wanted)
+        for name in chosen:
+            if name not in zoo.models:
+                self._refuse("references", f"some of {', '.join(zoo.models)}", name)
+        if zoo.reference not in chosen:
+            self._refuse("references", f"{zoo.reference} (zoo.reference) among them", chosen)
+        return tuple(name for name in zoo.models if name in chosen)
 
     def _narrowed_checkpoints(self, wanted: Iterable[str | int]) -> tuple[Checkpoint, ...]:
         chosen = [self.checkpoint(one) for one in wanted]
@@ -396,6 +409,7 @@ def _narrowing(whole: Suite, part: Suite) -> str:
     said = {
         "models": (whole.zoo.models, part.zoo.models, ", ".join(part.zoo.models)),
         "reference": (whole.zoo.reference, part.zoo.reference, part.zoo.reference),
+        "references": (_own(whole, part), part.references, ", ".join(part.references)),
         "checkpoints": (whole.checkpoints, part.checkpoints, ", ".join(c.label for c in part.checkpoints)),
         "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
         "blocks": (whole.universality.blocks, part.universality.blocks, str(part.universality.blocks)),
@@ -403,6 +417,11 @@ def _narrowing(whole: Suite, part: Suite) -> str:
     }
     here = [f"{name} {text}" for name, (before, after, text) in said.items() if before != after]
     return "; ".join([*([whole.narrowing] if whole.narrowing else []), *here])
+
+
+def _own(whole: Suite, part: Suite) -> tuple[str, ...]:
+    """The references of ``whole`` that are models of ``part``, because fewer models are fewer references anyway."""
+    return tuple(name for name in whole.references if name in part.zoo.models)
 
 
 def _levels(suite: Suite) -> tuple[float, ...]:
@@ -485,6 +504,7 @@ def _resolved(name: str, written: SuiteFile, zoo: AnyZoo, *, where: str) -> Suit
         checkpoints=_checkpoints(written.checkpoints, zoo.shares, where=where),
         untrained=Checkpoint(UNTRAINED, 0.0, "untrained") if written.untrained else None,
         layers=recipe.layers,
+        references=written.zoo.models,
     )
 
 

@@ -73,7 +73,7 @@ def recomputed(work: Workspace) -> None:
 def compute_step(work: Workspace, step: int) -> None:
     """The tables, null tables and candidates of one training step, as far as they are missing."""
     store = work.store
-    candidates = {ref: key for ref in work.models(step) if not store.has(key := candidates_key(work, ref))}
+    candidates = {ref: key for ref in work.references(step) if not store.has(key := candidates_key(work, ref))}
     nulls = {case: key for case, key in null_keys(work, step).items() if not store.has(key)}
     # A list: the order of a set differs from run to run, and with it the last bits of what is computed together.
     tables = [
