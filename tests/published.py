@@ -59,8 +59,8 @@ mask = "published-first"
 seed = 3
 
 [universality]
-threshold = 0.2
-thresholds = [0.1, 0.2]
+threshold = 0.5
+thresholds = [0.4, 0.5, 0.6]
 rotation = "gaussian"
 draws = 3
 half_draws = 2

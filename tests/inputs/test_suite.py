@@ -337,8 +337,9 @@ def test_a_suite_without_its_zoo_says_which_file_is_missing(root: Path) -> None:
 
 def suite_of_steps(root: Path, checkpoints: list[str], **changes: str) -> Path:
     text = with_line(f"checkpoints = {checkpoints}")
-    for old, new in changes.items():
-        text = text.replace(*(f'{old} = "{value}"' for value in new.split("|")))
+    for field, change in changes.items():
+        old, new = change.split("|")
+        text = text.replace(f'{field} = "{old}"', f'{field} = "{new}"')
     path = root / "fixtures" / "suites" / "steps.toml"
     path.write_text(text)
     return path
