@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +17,8 @@ from tests.published import FILE, SUBSETS, TEXT, Published, packed, tokenizer, w
 from tests.tiny_models import use
 from universal_neurons import cli
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.record import EvidenceLog
+from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.inputs import hub_corpus
 from universal_neurons.inputs.corpus import CorpusError, is_held_out, token_rows
 from universal_neurons.inputs.hub import (
@@ -39,8 +44,9 @@ from universal_neurons.workspace import corpus_key, suite_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+CHECKOUT = Path(__file__).parents[2]
+NOWHERE = "http://127.0.0.1:9"
 FETCH = "universal-neurons fetch --suite tiny"
 
 
@@ -99,7 +105,26 @@ def test_a_suite_is_computed_from_the_hub_and_read_without_it(world: Published, 
     assert len(study.ablation(checkpoint=last).frame) > 0
     assert study.corpus().name == "text"
     assert stages.compute(world.workspace(local=True)) == 0
+    assert judged(world, "test_n1_rare_but_present.py") == {"N1": Verdict.REFUTED}
     assert len(world.hub.seen) == asked
+
+
+def judged(world: Published, file: str) -> dict[str, Verdict]:
+    """The verdicts of a claim of the checkout on the suite, by pytest, without a hub."""
+    fixtures = world.root / "fixtures"
+    shutil.copytree(CHECKOUT / "fixtures" / "published", fixtures / "published")
+    shutil.copy(CHECKOUT / "fixtures" / "suites" / "mini.toml", fixtures / "suites")
+    shutil.copy(CHECKOUT / "fixtures" / "suites" / "paper.toml", fixtures / "suites")
+    variables = {"UNIVERSAL_NEURONS_ROOT": str(world.root), "HF_HUB_OFFLINE": "1"}
+    claims = [str(CHECKOUT / "claims" / "emergence" / file), "--suite", "tiny", "-p", "no:cacheprovider"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *claims],
+        cwd=CHECKOUT, env={**os.environ, **variables}, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    log = EvidenceLog.read(world.root / ".universal-neurons" / "evidence" / "tiny")
+    found = {record.claim: record.verdict for record in log if record.role == "claim"}
+    assert found, ended.stdout + ended.stderr
+    return found
 
 
 def test_what_was_fetched_is_computed_without_asking(world: Published, offline: Callable[[], None]) -> None:
@@ -367,8 +392,8 @@ def test_a_hub_that_is_not_there_is_said_to_be_not_there(world: Published) -> No
     texts(world)
     for path in world.downloads:
         path.unlink()
-    for action in (lambda: world.corpus(endpoint="http://127.0.0.1:9").pin(),
-                   lambda: texts(world, endpoint="http://127.0.0.1:9")):  # fmt: skip
+    for action in (lambda: world.corpus(endpoint=NOWHERE).pin(),
+                   lambda: texts(world, endpoint=NOWHERE)):  # fmt: skip
         said = refusal(HubUnreachable, action)
         assert "cannot be reached" in said
         assert f"$UNIVERSAL_NEURONS_MODELS/datasets/{TEXT}/main" in said
@@ -495,7 +520,7 @@ def test_a_number_of_tokens_that_is_none_is_one_line(run: Callable[..., tuple[in
 def test_a_hub_that_cannot_be_reached_is_one_line(
     world: Published, run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", NOWHERE)
     status, out, err = run(command, "--suite", "tiny")
     assert (status, out, len(err.splitlines())) == (4, "", 1)
     assert "the hub at http://127.0.0.1:9 cannot be reached" in err
