@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from universal_neurons.inputs.corpus import CorpusRecipe, encode_documents, token_rows
 from universal_neurons.inputs.recipe import TrainingRecipe
 from universal_neurons.inputs.tokenization import end_of_text_id, train_tokenizer
+from universal_neurons.inputs.zoo import Zoo
 from universal_neurons.study import Study
 from universal_neurons.workspace import Workspace, open_workspace, suite_keys
 
@@ -172,6 +173,12 @@ class Miniature:
         other = DistributionRecord(first.name, "9.9", first.files, first.characters, "0" * 64)
         pinned = CorpusManifest((other, *here.distributions[1:]), here.held_out_share, here.seed)
         path.write_text(json.dumps(pinned.as_dict()))
+
+
+def folder_zoo(work: Workspace) -> Zoo:
+    """The zoo of a workspace whose models lie in a folder."""
+    assert isinstance(work.zoo, Zoo)
+    return work.zoo
 
 
 def _train(root: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.miniature import folder_zoo
 from universal_neurons.errors import ArtifactMissing
 from universal_neurons.workspace import (
     Silence,
@@ -177,7 +178,7 @@ def test_the_same_corpus_warns_of_nothing(computed: Miniature) -> None:
 
 
 def test_other_untrained_weights_get_keys_of_their_own_and_one_warning_each(own: Miniature) -> None:
-    published = own.workspace().zoo.manifest.untrained["b"]
+    published = folder_zoo(own.workspace()).manifest.untrained["b"]
     own.replace("fixtures/zoo/mini/manifest.json", published, "0" * 64)
     lines: list[str] = []
     local = own.workspace(local=True, warn=lines.append)

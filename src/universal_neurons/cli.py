@@ -55,8 +55,25 @@ Models = Annotated[str | None, typer.Option("--models", help="Only these models,
 Checkpoints = Annotated[
     str | None, typer.Option("--checkpoints", help="Only these checkpoints (labels or steps), separated by commas.")
 ]
-Tokens = Annotated[int | None, typer.Option("--tokens", help="Another number of scored tokens.")]
+
+
+def _number(text: str) -> int:
+    """A number of tokens, which may be spelt ``50k`` or ``5M``."""
+    factor = {"k": 10**3, "M": 10**6}.get(text[-1:], 1)
+    digits = text[:-1] if factor > 1 else text
+    try:
+        return int(digits) * factor
+    except ValueError:
+        raise typer.BadParameter(f"expected a number such as 50000, 50k or 5M, got {text!r}") from None
+
+
+Tokens = Annotated[
+    int | None, typer.Option("--tokens", parser=_number, metavar="NUMBER", help="Fewer scored tokens (50k, 5M).")
+]
 ReferenceName = Annotated[str | None, typer.Option("--reference", help="Another reference model.")]
+References = Annotated[
+    str | None, typer.Option("--references", help="Only these models' neurons look for partners, separated by commas.")
+]
 
 
 def main() -> NoReturn:
@@ -146,10 +163,11 @@ def plan(
     checkpoints: Checkpoints = None,
     tokens: Tokens = None,
     reference: ReferenceName = None,
+    references: References = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a suite computes, what of it is there, and about how long the rest takes."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference)
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
     with _workspace(suite, store=store, local=_is_narrow(narrowing), **narrowing) as work:
         from universal_neurons import planning
 
@@ -169,10 +187,11 @@ def compute(
     checkpoints: Checkpoints = None,
     tokens: Tokens = None,
     reference: ReferenceName = None,
+    references: References = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Ignore the shipped evidence.")] = False,
 ) -> None:
     """Compute what the suite still lacks; a killed run goes on where it stopped."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference)
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
     with _workspace(suite, store=store, recompute=recompute, local=True, **narrowing) as work:
         from universal_neurons.pipeline import stages
 
@@ -184,10 +203,37 @@ def compute(
     )
 
 
+@app.command()
+def fetch(
+    suite: SuiteName = "mini",
+    store: StorePath = None,
+    models: Models = None,
+    checkpoints: Checkpoints = None,
+    tokens: Tokens = None,
+    reference: ReferenceName = None,
+    references: References = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Take what the hub changed since the suite was pinned.")
+    ] = False,
+) -> None:
+    """Fetch a suite's models and text from their hub and pin them; what is here and verified is not fetched again."""
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
+    with _workspace(suite, store=store, local=True, **narrowing) as work:
+        from universal_neurons.pipeline.fetching import fetch as fetched
+
+        count = fetched(work, accept=accept_changes, done=typer.echo)
+    typer.echo(
+        f"suite {suite}: everything is here and verified"
+        if count
+        else f"suite {suite}: nothing to fetch, everything lies in the checkout"
+    )
+
+
 def _narrowing(
-    models: str | None, checkpoints: str | None, tokens: int | None, reference: str | None
+    models: str | None, checkpoints: str | None, tokens: int | None, reference: str | None, references: str | None
 ) -> dict[str, Any]:
-    return {"models": _names(models), "checkpoints": _names(checkpoints), "tokens": tokens, "reference": reference}
+    lists = {"models": models, "checkpoints": checkpoints, "references": references}
+    return {**{name: _names(text) for name, text in lists.items()}, "tokens": tokens, "reference": reference}
 
 
 def _is_narrow(narrowing: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from universal_neurons.pipeline.ablation import set_plan
 from universal_neurons.pipeline.extensions import PATCHED, family_kinds
+from universal_neurons.pipeline.fetching import pin
 from universal_neurons.pipeline.tokens import token_set
 from universal_neurons.workspace import (
     Workspace,
@@ -54,14 +55,18 @@ class PlannedStage:
 
 
 def plan(work: Workspace) -> list[PlannedStage]:
-    """Every stage of a suite, step by step.  Where nobody has sampled the tokens yet they are: keys depend on them."""
+    """Every stage of a suite, step by step.
+
+    Where nobody has sampled the tokens yet they are, and where nobody has pinned the models: keys depend on them.
+    """
+    pin(work)
     if not work.store.has(corpus_key(work, "corpus")):
         token_set(work)
     speed = product_speed()
     stages = []
     for step in work.steps:
         tables, nulls = table_keys(work, step).values(), null_keys(work, step).values()
-        candidates = [candidates_key(work, ref) for ref in work.models(step)]
+        candidates = [candidates_key(work, ref) for ref in work.references(step)]
         ablations = [key for both in ablation_keys(work, step).values() for key in both]
         passes = _passes(work, null=bool(nulls))
         stages += [

@@ -110,7 +110,11 @@ class Study:
 
     def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
         """The tables of one reference against all its partners at one checkpoint; raises ArtifactMissing."""
-        x = self.model(reference or self.reference, checkpoint)
+        name = reference or self.reference
+        if name not in self.suite.references:
+            known = ", ".join(self.suite.references)
+            raise UserError(f"suite {self.suite.name}: references: expected one of {known}, got {name!r}")
+        x = self.model(name, checkpoint)
         extra = self._candidates(x)
         tables = {
             pair.partner.name: self._table(pair, universality_key(self.work, pair), extra, place)
@@ -283,7 +287,7 @@ class Study:
 
     def _pair(self, partner: str, checkpoint: HasStep, reference: str | None) -> Pair:
         name = reference or self.reference
-        for model, known in ((name, self.suite.zoo.models), (partner, self.partners(name))):
+        for model, known in ((name, self.suite.references), (partner, self.partners(name))):
             if model not in known:
                 raise UserError(f"suite {self.suite.name}: expected one of {', '.join(known)}, got {model!r}")
         return Pair(self.model(name, checkpoint), self.model(partner, checkpoint))

@@ -18,8 +18,8 @@ from universal_neurons.artifacts.store import Artifact, Store
 from universal_neurons.errors import ArtifactMissing
 from universal_neurons.ids import CorpusRef, ModelRef
 from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
-from universal_neurons.inputs.suite import Suite, load_suite, project_root
-from universal_neurons.inputs.zoo import Zoo
+from universal_neurons.inputs.hub_corpus import HubCorpus, is_on_hub
+from universal_neurons.inputs.suite import CORPORA, AnyZoo, Suite, load_suite, project_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +91,7 @@ class Workspace:
     suite: Suite
     root: Path
     store: Store
-    zoo: Zoo
+    zoo: AnyZoo
     warn: Warn = print
     progress: Progress = field(default_factory=Silence)
     local: bool = False
@@ -109,9 +109,13 @@ class Workspace:
         """The references to all models of the suite at ``step``."""
         return tuple(self.model(name, step) for name in self.suite.zoo.models)
 
+    def references(self, step: int) -> tuple[ModelRef, ...]:
+        """The models whose neurons look for partners at ``step``: all of the suite, unless it was narrowed."""
+        return tuple(ref for ref in self.models(step) if ref.name in self.suite.references)
+
     def pairs(self, step: int) -> tuple[Pair, ...]:
-        """All directed pairs of the suite's models at ``step``."""
-        return tuple(Pair(x, y) for x, y in permutations(self.models(step), 2))
+        """All directed pairs at ``step`` of a reference with another model of the suite."""
+        return tuple(Pair(x, y) for x, y in permutations(self.models(step), 2) if x.name in self.suite.references)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -126,7 +130,9 @@ def corpus_fingerprint(work: Workspace) -> str:
     Raises CorpusError if the pinned manifest is missing or damaged, or, where the workspace is local, a distribution is
     not installed.
     """
-    shipped = CorpusManifest.read(work.root / "fixtures" / "corpora" / f"{work.suite.corpus.recipe}.json")
+    if (text := hub_corpus(work)) is not None:
+        return text.fingerprint
+    shipped = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
     if not work.local:
         return shipped.fingerprint
     if "fingerprint" not in work.cache:
@@ -139,8 +145,18 @@ def corpus_fingerprint(work: Workspace) -> str:
 
 
 def corpus_recipe(work: Workspace) -> CorpusRecipe:
-    """Which distributions make up the suite's corpus."""
-    return CorpusRecipe.read(work.root / "fixtures" / "corpora" / f"{work.suite.corpus.recipe}.toml")
+    """Which distributions make up the suite's corpus, where it is one of installed distributions."""
+    return CorpusRecipe.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.toml")
+
+
+def hub_corpus(work: Workspace) -> HubCorpus | None:
+    """The suite's text where it is a data set of a hub, else None."""
+    name = work.suite.corpus.recipe
+    if "hub corpus" not in work.cache:
+        there = is_on_hub(work.root / CORPORA / f"{name}.toml")
+        opened = HubCorpus.open(work.root, name, suite=work.suite.name, warn=work.warn) if there else None
+        work.cache["hub corpus"] = opened
+    return cast("HubCorpus | None", work.cache["hub corpus"])
 
 
 def corpus_key(work: Workspace, stage: str) -> Key:
@@ -151,7 +167,7 @@ def corpus_key(work: Workspace, stage: str) -> Key:
         version=TOKENS_VERSION,
         parameters={
             "recipe": spec.recipe,
-            "split": "held-out",
+            "split": "held-out" if hub_corpus(work) is None else "streamed",
             "tokens": spec.tokens,
             "row_length": spec.row_length,
             "mask": spec.mask.value,
@@ -281,9 +297,9 @@ def labels_step(work: Workspace, step: int) -> int:
 
 
 def ablated_models(work: Workspace, step: int) -> tuple[ModelRef, ...]:
-    """The models that are ablated at ``step``: all of them, or of untrained ones the suite's reference alone."""
+    """The models that are ablated at ``step``: all references, or of untrained models the suite's reference alone."""
     every = ablation_role(work, step) != "untrained"
-    return tuple(ref for ref in work.models(step) if every or ref.name == work.suite.zoo.reference)
+    return tuple(ref for ref in work.references(step) if every or ref.name == work.suite.zoo.reference)
 
 
 def ablated_pairs(work: Workspace, model: ModelRef) -> list[str]:
@@ -347,7 +363,7 @@ def token_keys(work: Workspace) -> tuple[Key, ...]:
 
 def step_keys(work: Workspace, step: int) -> tuple[Key, ...]:
     """The keys of one step: tables, nulls, candidates, variants, ablations, extensions."""
-    candidates = (candidates_key(work, ref) for ref in work.models(step))
+    candidates = (candidates_key(work, ref) for ref in work.references(step))
     ablations = (key for both in ablation_keys(work, step).values() for key in both)
     scores = (*table_keys(work, step).values(), *null_keys(work, step).values())
     return (*scores, *candidates, *variants_keys(work, step), *ablations, *extensions_keys(work, step))
@@ -478,7 +494,7 @@ def open_workspace(
         suite=resolved,
         root=here,
         store=Store(working, shipped, warn=warn),
-        zoo=Zoo.open(resolved.zoo_folder(here)),
+        zoo=resolved.open_zoo(here, warn=warn),
         warn=warn,
         progress=progress or Silence(),
         local=local,

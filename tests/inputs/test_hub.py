@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import pickle
 import subprocess
@@ -13,11 +12,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import safetensors.torch
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from tests.hub import Busy, Corrupted, Fault, LoopbackHub, Moving, Truncated, Vanished
+from tests.tiny_models import (
+    BIN,
+    CATALOGUED,
+    SAFE,
+    WORDS,
+    A,
+    B,
+    config_of,
+    in_bin,
+    in_safetensors,
+    pickled,
+    tiny,
+    use,
+)
 from universal_neurons.errors import ArtifactMissing
 from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.bridge import frozen_bridge
@@ -41,8 +53,9 @@ from universal_neurons.inputs.hub import (
     RevisionMissing,
     TokenRequired,
 )
-from universal_neurons.inputs.hub_zoo import HubZoo, NotPinned, RepositoryChanged
+from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockedCheckpoint, LockError
+from universal_neurons.inputs.pinning import NotPinned, RepositoryChanged
 from universal_neurons.inputs.weights import UnsafeWeights, WeightsUnfit
 from universal_neurons.inputs.zoo import ZooError
 
@@ -55,72 +68,8 @@ if TYPE_CHECKING:
     from universal_neurons.errors import UserError
 
 CHECKOUT = Path(__file__).parents[2]
-SHAPE: dict[str, Any] = {"n_layer": 3, "n_embd": 16, "n_head": 2, "n_positions": 16, "vocab_size": 300}
-A, B, WORDS = "someone/tiny-a", "someone/tiny-b", "someone/words"
-BIN, SAFE = "pytorch_model.bin", "model.safetensors"
 FETCH = "universal-neurons fetch --suite tiny"
-CATALOGUED = """
-[families.tiny]
-title = "Tiny"
-source = "nobody"
-revision = "checkpoint-{step}"
-ranges = [[0, 20, 10]]
-tokenizer = { repository = "someone/words", revision = "main", file = "tokenizer.json" }
-architecture = { name = "GPT2LMHeadModel", layers = 3, width = 16, heads = 2, mlp = 64, context = 16, vocabulary = 300 }
-models.a = { repository = "someone/tiny-a", seed = 1, aliases = ["tiny-a"] }
-models.b = { repository = "someone/tiny-b", seed = 2 }
-
-[families.neox]
-title = "Tiny with rotary positions"
-source = "nobody"
-revision = "step{step}"
-steps = [1]
-tokenizer = { repository = "someone/words", revision = "main", file = "tokenizer.json" }
-
-[families.neox.architecture]
-name = "GPTNeoXForCausalLM"
-layers = 2
-width = 16
-heads = 2
-mlp = 64
-context = 16
-vocabulary = 300
-
-[families.neox.models]
-a = { repository = "someone/neox", seed = 1 }
-"""
 TOKENS = torch.arange(48).reshape(3, 16) * 6 % 300
-
-
-def tiny(seed: int, **options: Any) -> Any:
-    """A GPT-2 like Stanford's: attention scaled by the layer, and numbers large enough for that to matter."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        scaled = {"scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True, "initializer_range": 0.5}
-        model: Any = GPT2LMHeadModel(GPT2Config(**SHAPE, **{**scaled, **options}))
-        return model.eval()
-
-
-def config_of(model: Any) -> bytes:
-    return json.dumps({**model.config.to_dict(), "architectures": ["SomebodysOwnClass"]}).encode()
-
-
-def pickled(value: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
-
-
-def in_bin(model: Any) -> dict[str, bytes]:
-    """As the older checkpoints are stored: pickled, with causal masks that are no weights and the tied matrix twice."""
-    masks = {f"transformer.h.{i}.attn.bias": torch.ones(1, 1, 16, 16, dtype=torch.uint8) for i in range(3)}
-    masks |= {f"transformer.h.{i}.attn.masked_bias": torch.tensor(-1e4) for i in range(3)}
-    return {"config.json": config_of(model), BIN: pickled({**model.state_dict(), **masks})}
-
-
-def in_safetensors(model: Any) -> dict[str, bytes]:
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
-    return {"config.json": config_of(model), SAFE: safetensors.torch.save(state, metadata={"format": "pt"})}
 
 
 @dataclass
@@ -154,18 +103,6 @@ class World:
         return [path for path in self.cache.rglob("*") if path.name.endswith((".incomplete", ".tmp"))]
 
 
-class Clock:
-    """The clients' module ``time`` with pauses that are written down instead of made."""
-
-    def __init__(self, waits: list[float]) -> None:
-        self.sleep = waits.append
-
-    def __getattr__(self, name: str) -> Any:
-        import time
-
-        return getattr(time, name)
-
-
 @pytest.fixture(scope="module")
 def published(_one_thread: None) -> Mapping[tuple[str, int], Mapping[str, bytes]]:
     """Two seeds at three steps, one stored as older repositories do it."""
@@ -190,28 +127,9 @@ def world(
             hub.commit(f"someone/tiny-{name}", f"checkpoint-{step}", files)
         hub.commit(WORDS, "main", {"tokenizer.json": tokenizer.to_str().encode()})
         found = World(tmp_path, hub, tmp_path / "cache")
-        use(monkeypatch, hub, found)
-        huggingface_hub.close_session()
+        use(monkeypatch, hub, root=tmp_path, waits=found.waits)
         yield found
         huggingface_hub.close_session()
-
-
-def use(monkeypatch: pytest.MonkeyPatch, hub: LoopbackHub, world: World) -> None:
-    """Point the clients at the hub; they read the environment once, when they are imported."""
-    constants = "huggingface_hub.constants"
-    monkeypatch.setattr(f"{constants}.ENDPOINT", hub.endpoint)
-    monkeypatch.setattr(
-        f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    )
-    monkeypatch.setattr(f"{constants}.HF_HUB_CACHE", str(world.cache))
-    monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(f"{constants}.HF_TOKEN_PATH", str(world.root / "no-token"))
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setenv("DISABLE_SAFETENSORS_CONVERSION", "1")
-    # A question about itself that the client asks once per process would be counted among those of a test.
-    monkeypatch.setattr("huggingface_hub.utils._detect_agent._registry", {"harnesses": {}}, raising=False)
-    for module in ("utils._http", "file_download"):
-        monkeypatch.setattr(f"huggingface_hub.{module}.time", Clock(world.waits))
 
 
 @pytest.fixture
@@ -334,7 +252,10 @@ def test_what_was_fetched_is_loaded_without_asking(world: World) -> None:
     zoo = world.zoo()
     names: list[str] = []
     zoo.fetch(["a", "b"], [10, 20], done=names.append)
-    assert names == ["a@10", "b@10", "a@20", "b@20"]
+    places = {name: f"{zoo.lock.checkpoints[name[0]][int(name[2:])]}" for name in ("a@10", "b@10", "a@20", "b@20")}
+    files = {"a": BIN, "b": SAFE}
+    expected = [f"{n}: {places[n]}/{file}" for n in places for file in ("config.json", files[n[0]])]
+    assert names == [*expected, f"tokenizer: {zoo.lock.tokenizer}/tokenizer.json"]
     asked = len(world.hub.seen)
     again = world.zoo()
     again.load(again.ref("b", 20))

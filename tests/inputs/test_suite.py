@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy
+from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.suite import (
     Checkpoint,
     Suite,
@@ -24,7 +26,7 @@ from universal_neurons.inputs.suite import (
     project_root,
     share_label,
 )
-from universal_neurons.inputs.zoo import ZooError
+from universal_neurons.inputs.zoo import Zoo, ZooError
 
 CHECKOUT = Path(__file__).parents[2]
 MINI = (CHECKOUT / "fixtures" / "suites" / "mini.toml").read_text()
@@ -128,7 +130,9 @@ def test_the_shipped_suite_says_what_the_contract_says() -> None:
 def test_steps_come_from_the_zoos_manifest(mini: Suite, root: Path) -> None:
     assert mini.checkpoints == tuple(Checkpoint(s, s / 400, f"{s // 4} %") for s in (100, 200, 300, 400))
     assert mini.untrained == Checkpoint(0, 0.0, "untrained")
-    assert mini.zoo_folder(root) == root / "fixtures" / "zoo" / "mini"
+    zoo = mini.open_zoo(root, warn=pytest.fail)
+    assert isinstance(zoo, Zoo)
+    assert zoo.folder == root / "fixtures" / "zoo" / "mini"
     assert (mini.name, str(mini)) == ("mini", "mini")
 
 
@@ -211,7 +215,7 @@ def refusal(root: Path, text: str) -> str:
         ("zoo.models = ['a']", "zoo.models: expected at least two different names of models, got ['a']"),
         ("zoo.models = ['a', 'z']", "zoo.models: expected some of a, b, c, d, e, got 'z'"),
         ("zoo.reference = 'f'", "zoo.reference: expected one of a, b, c, d, e, got 'f'"),
-        ("zoo.kind = 'cloud'", "zoo.kind: expected 'fixtures', got 'cloud'"),
+        ("zoo.kind = 'cloud'", "zoo.kind: expected 'fixtures' or 'hub', got 'cloud'"),
         ("corpus.tokens = 0", "corpus.tokens: expected a positive integer, got 0"),
         ("corpus.tokens = 2024-01-01", "corpus.tokens: expected a positive integer, got '2024-01-01'"),
         (
@@ -256,9 +260,23 @@ def refusal(root: Path, text: str) -> str:
             "checkpoints = ['30 %']",
             "checkpoints: expected shares that the zoo has ('25 %', '50 %', '75 %', '100 %'), got '30 %'",
         ),
-        ("checkpoints = ['last']", "checkpoints: expected shares of the training, such as '25 %', got 'last'"),
+        (
+            "checkpoints = ['last']",
+            "checkpoints: expected shares or steps of the training, such as '25 %' or 'step 100', got 'last'",
+        ),
         ("checkpoints = ['25 %', '25%']", "checkpoints: expected every entry once, got '25 %'"),
-        ("checkpoints = [100]", "checkpoints: expected shares of the training, such as ['50 %', '100 %'], got 100"),
+        (
+            "checkpoints = [100]",
+            "checkpoints: expected shares or steps of the training, such as ['step 100', '50 %', '100 %'], got 100",
+        ),
+        (
+            "checkpoints = ['step 150']",
+            "checkpoints: expected steps that the zoo has (near it 100, 200, 300, 400), got 'step 150'",
+        ),
+        (
+            "checkpoints = ['25 %', 'step 100']",
+            "checkpoints: expected every step once, got '25 %' and 'step 100'",
+        ),
         ("untrained = 'yes'", "untrained: expected true or false, got 'yes'"),
         ("title = ''", "title: expected a line of text, got ''"),
     ],
@@ -314,6 +332,93 @@ def test_a_suite_without_its_zoo_says_which_file_is_missing(root: Path) -> None:
         load_suite("mini", root)
 
 
+# --- published models ------------------------------------------------------------------------------------------------
+
+
+def suite_of_steps(root: Path, checkpoints: list[str], **changes: str) -> Path:
+    text = with_line(f"checkpoints = {checkpoints}")
+    for field, change in changes.items():
+        old, new = change.split("|")
+        text = text.replace(f'{field} = "{old}"', f'{field} = "{new}"')
+    path = root / "fixtures" / "suites" / "steps.toml"
+    path.write_text(text)
+    return path
+
+
+def test_checkpoints_may_be_steps(root: Path) -> None:
+    suite_of_steps(root, ["100 %", "step 100"])
+    first, last = load_suite("steps", root).checkpoints
+    assert (first, last) == (Checkpoint(100, 0.25, "step 100"), Checkpoint(400, 1.0, "100 %"))
+    assert load_suite("steps", root).checkpoint("step100") == load_suite("steps", root).checkpoint(100) == first
+
+
+def of_a_hub(root: Path, checkpoints: list[str]) -> None:
+    (root / "fixtures" / "models.toml").write_text((CHECKOUT / "fixtures" / "models.toml").read_text())
+    suite_of_steps(root, checkpoints, kind="fixtures|hub", path="zoo/mini|stanford-gpt2-small")
+
+
+def test_a_suite_of_published_models_takes_its_steps_from_the_catalogue(root: Path) -> None:
+    of_a_hub(root, ["step 500", "25 %", "100 %"])
+    suite = load_suite("steps", root)
+    assert [c.step for c in suite.checkpoints] == [500, 100_000, 400_000]
+    assert (suite.layers, suite.untrained) == (12, Checkpoint(0, 0.0, "untrained"))
+    zoo = suite.open_zoo(root, warn=pytest.fail)
+    assert isinstance(zoo, HubZoo)
+    assert (zoo.suite, zoo.path.name) == ("steps", "steps.lock.toml")
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "said"),
+    [
+        ("33.3 %", "expected shares that the zoo has (608 of them, '0.0025 %' to '100 %'), got '33.3 %'"),
+        ("step 110", "expected steps that the zoo has (near it 70, 80, 90, 100), got 'step 110'"),
+        ("step 0", "expected steps that the zoo has (near it 10, 20, 30, 40), got 'step 0'"),
+    ],
+)
+def test_a_checkpoint_that_was_not_published_is_one_short_line(root: Path, checkpoint: str, said: str) -> None:
+    of_a_hub(root, [checkpoint])
+    with pytest.raises(SuiteError, match=re.escape(said)):
+        load_suite("steps", root)
+
+
+def test_untrained_models_that_nobody_published_cannot_belong_to_a_suite(root: Path) -> None:
+    of_a_hub(root, ["100 %"])
+    catalogue = root / "fixtures" / "models.toml"
+    catalogue.write_text(catalogue.read_text().replace("[0, 90, 10]", "[10, 90, 10]"))
+    with pytest.raises(SuiteError, match="untrained: expected false"):
+        load_suite("steps", root)
+
+
+def test_a_lock_is_no_suite(root: Path) -> None:
+    (root / "fixtures" / "suites" / "mini.lock.toml").write_text("")
+    assert available_suites(root) == ("mini",)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("paper", ("25 %", "50 %", "75 %")),
+        ("paper_v2", ("20 %", "40 %", "60 %", "80 %", "100 %")),
+        ("gurnee_small", ("100 %",)),
+        ("gurnee_medium", ("100 %",)),
+        ("pythia_160m", ("100 %",)),
+    ],
+)
+def test_the_suites_of_the_papers_look_where_the_papers_look(name: str, labels: tuple[str, ...]) -> None:
+    suite = load_suite(name, CHECKOUT)
+    assert tuple(checkpoint.label for checkpoint in suite.checkpoints) == labels
+    assert suite.zoo.models == (("a", "b", "c", "d") if name == "pythia_160m" else ("a", "b", "c", "d", "e"))
+    assert suite.corpus.tokens == (5_000_000 if "paper" in name else 100_000_000)
+    assert (suite.corpus.row_length, suite.universality.threshold) == (512, 0.5)
+    narrow = suite.narrowed(tokens=50_000, models="ab", references="a")
+    assert narrow.narrowing == "models a, b; references a; tokens 50000; blocks 96"
+
+
+def test_the_suite_of_emergence_is_spaced_by_the_logarithm_of_the_step() -> None:
+    steps = [checkpoint.step for checkpoint in load_suite("emergence", CHECKOUT).checkpoints]
+    assert steps == [m * 10**e for e in (2, 3, 4) for m in (1, 2, 5)] + [100_000, 200_000, 400_000]
+
+
 # --- narrowing -------------------------------------------------------------------------------------------------------
 
 
@@ -347,6 +452,31 @@ def test_choosing_everything_is_no_narrowing(mini: Suite) -> None:
 
 def test_narrowing_twice_says_both(mini: Suite) -> None:
     assert mini.narrowed(models="ab").narrowed(tokens=20_000).narrowing == "models a, b; tokens 20000"
+
+
+def test_fewer_references_are_named_and_fewer_models_are_not_said_twice(mini: Suite) -> None:
+    assert mini.references == ("a", "b", "c", "d", "e")
+    narrow = mini.narrowed(references=["b", "a"])
+    assert (narrow.references, narrow.zoo.models) == (("a", "b"), mini.zoo.models)
+    assert narrow.narrowing == "references a, b"
+    assert (mini.narrowed(models="abc").references, mini.narrowed(models="abc").narrowing) == (
+        ("a", "b", "c"),
+        "models a, b, c",
+    )
+    assert mini.narrowed(references=mini.references) == mini
+
+
+def test_fewer_tokens_than_blocks_need_are_fewer_blocks(mini: Suite) -> None:
+    assert mini.universality.blocks == 100
+    assert mini.narrowed(tokens=100 * 127).universality.blocks == 100
+    narrow = mini.narrowed(tokens=100 * 127 - 1)
+    assert (narrow.universality.blocks, narrow.narrowing) == (98, "tokens 12699; blocks 98")
+    settings: dict[str, Any] = {field: getattr(narrow, field) for field in Suite.model_fields}
+    assert Suite(**settings) == narrow
+
+
+def test_a_choice_among_the_thresholds_is_said_even_if_it_is_the_one_that_is_meant_anyway(mini: Suite) -> None:
+    assert mini.narrowed(threshold=0.5).narrowing == "threshold 0.5"
 
 
 def test_variants_are_spelled_by_choice_and_value(mini: Suite) -> None:
@@ -385,8 +515,11 @@ def test_the_settings_of_a_narrowed_suite_still_fit_together(mini: Suite) -> Non
             {"checkpoints": ["untrained"]},
             "checkpoints: expected at least one of '25 %', '50 %', '75 %', '100 %', got ['untrained']",
         ),
-        ({"tokens": 0}, f"corpus.tokens: expected an integer from 12700 to {TOKENS}, got 0"),
-        ({"tokens": TOKENS + 1}, f"corpus.tokens: expected an integer from 12700 to {TOKENS}, got {TOKENS + 1}"),
+        ({"tokens": 0}, f"corpus.tokens: expected an integer from {50 * 127} to {TOKENS}, got 0"),
+        ({"tokens": TOKENS + 1}, f"corpus.tokens: expected an integer from {50 * 127} to {TOKENS}, got {TOKENS + 1}"),
+        ({"references": ["f", "a"]}, "references: expected some of a, b, c, d, e, got 'f'"),
+        ({"references": ["b"]}, "references: expected a (zoo.reference) among them, got ['b']"),
+        ({"models": "abc", "references": "ae"}, "references: expected some of a, b, c, got 'e'"),
         ({"threshold": 1.5}, "universality.threshold: expected a number in (0, 1), got 1.5"),
         ({"threshold": float("nan")}, "universality.threshold: expected a number in (0, 1), got nan"),
         ({"threshold": FLOOR}, f"universality.threshold: expected more than universality.floor {FLOOR}, got {FLOOR}"),

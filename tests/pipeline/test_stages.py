@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from tests.miniature import folder_zoo
 from universal_neurons.artifacts.store import Store
 from universal_neurons.pipeline import stages
 from universal_neurons.pipeline.models import LoadedModels
@@ -221,7 +222,7 @@ def test_the_tokens_are_held_out_masked_and_as_many_as_were_asked_for(computed: 
     assert 3000 <= tokens.scored < 3000 + 32
     assert not tokens.mask[:, 0].any()
     assert work.zoo.newline not in tokens.rows[tokens.mask]
-    assert tokens.ref.revision == work.zoo.manifest.corpus
+    assert tokens.ref.revision == folder_zoo(work).manifest.corpus
 
 
 def test_stored_tokens_are_the_ones_that_were_sampled(
@@ -278,7 +279,8 @@ def _activations(work: Workspace, name: str, step: int) -> npt.NDArray[np.float6
     import torch
     from transformers import GPT2LMHeadModel
 
-    folder = work.zoo.folder / work.zoo.manifest.models[name].checkpoints[step].folder
+    zoo = folder_zoo(work)
+    folder = zoo.folder / zoo.manifest.models[name].checkpoints[step].folder
     model: Any = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32)
     model.train(mode=False)
     caught: list[torch.Tensor] = []

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.core.oracle import rotated_activations
+from tests.miniature import folder_zoo
 from tests.pipeline.test_stages import Writes
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy, score_mask
@@ -57,7 +58,8 @@ def activations(work: Workspace, name: str, rows: npt.NDArray[Any], mask: npt.ND
     """What goes into every MLP's down projection at the tokens of ``mask``, by Hugging Face's own model."""
     from transformers import GPT2LMHeadModel
 
-    folder = work.zoo.folder / work.zoo.manifest.models[name].checkpoints[STEP].folder
+    zoo = folder_zoo(work)
+    folder = zoo.folder / zoo.manifest.models[name].checkpoints[STEP].folder
     model: Any = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32)
     model.train(mode=False)
     caught: list[torch.Tensor] = []

@@ -132,7 +132,8 @@ def recorded(axis: AxisName, value: Any) -> Any:
 def _values(suite: Suite, axis: AxisName, base: Combination) -> list[AxisValue]:
     match axis:
         case "reference":
-            return [AxisValue(model, model) for model in suite.zoo.models]
+            references: Sequence[str] = getattr(suite, "references", suite.zoo.models)
+            return [AxisValue(model, model) for model in references]
         case "partner":
             # ``reference`` comes before every other axis, and nothing else comes before ``partner``.
             reference = base[0].value if base else suite.zoo.reference

@@ -435,7 +435,7 @@ def token_set(
         row_length=row_length,
         mask=policy.value,
         tokens=int(mask.sum()),
-        sha256=_digest(rows, mask),
+        sha256=rows_digest(rows, mask),
     )
     return TokenSet(rows, mask, domain, stream.domains, ref)
 
@@ -463,7 +463,7 @@ def evaluation_set(stream: TokenStream, identified: TokenSet, *, predictions: in
     rows, domain = rows[left[:count]], domain[left[:count]]
     mask = np.ones(rows.shape, dtype=np.bool_)
     mask[:, -1] = False
-    there = replace(ref, mask=PREDICTING, tokens=int(mask.sum()), sha256=_digest(rows, mask))
+    there = replace(ref, mask=PREDICTING, tokens=int(mask.sum()), sha256=rows_digest(rows, mask))
     return TokenSet(rows, mask, domain, identified.domains, there)
 
 
@@ -478,7 +478,8 @@ def _shuffled_rows(
     return rows[order], domain[order]
 
 
-def _digest(rows: TokenRows, mask: RowMask) -> str:
+def rows_digest(rows: TokenRows, mask: RowMask) -> str:
+    """sha256 of rows and mask, whatever the machine's byte order."""
     digest = hashlib.sha256(repr(rows.shape).encode())
     digest.update(np.ascontiguousarray(rows).astype("<u2").tobytes())
     digest.update(np.packbits(mask).tobytes())

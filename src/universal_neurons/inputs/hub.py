@@ -14,9 +14,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from universal_neurons.inputs.zoo import ZooError
 
@@ -28,6 +28,7 @@ _BUSY = (408, 429, 500, 502, 503, 504)
 _LONGEST_WAIT = 300.0
 _SECONDS_TO_ANSWER = 10.0
 
+Kind = Literal["model", "dataset"]
 _T = TypeVar("_T")
 
 
@@ -86,18 +87,26 @@ class Place:
     repository: str
     revision: str
     commit: str = ""
+    kind: Kind = "model"
 
     def __str__(self) -> str:
         at = self.revision if self.commit in ("", self.revision) else f"{self.revision} ({self.commit[:12]})"
-        return f"{self.repository}@{at}"
+        return f"{self.path}@{at}"
+
+    @property
+    def path(self) -> str:
+        """The repository as a hub's addresses have it."""
+        return self.repository if self.kind == "model" else f"datasets/{self.repository}"
 
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What is known of a file before it is there: its sha256, or the id that git gives its content, or nothing."""
+    """What is known of a file before it is there: its sha256, or the id that git gives its content, or neither; and its
+    size in bytes."""
 
     sha256: str | None = None
     git_blob: str | None = None
+    size: int | None = None
 
     def defect(self, content: bytes) -> str | None:
         """How ``content`` differs from what was announced, or None."""
@@ -121,11 +130,17 @@ class Snapshot:
 class Source(Protocol):
     """Where files come from."""
 
-    def snapshot(self, repository: str, revision: str) -> Snapshot:
+    def snapshot(self, repository: str, revision: str, kind: Kind = "model") -> Snapshot:
         """The revision as it is now; raises :class:`HubError`."""
 
     def content(self, place: Place, name: str, expected: Announced) -> bytes:
         """The verified bytes of a file; raises :class:`HubError`."""
+
+    def part(self, place: Place, name: str, start: int, stop: int) -> bytes:
+        """The bytes from ``start`` to ``stop`` of a file that has as many, which nobody can verify yet.
+
+        Raises :class:`HubError`.
+        """
 
 
 def git_blob(content: bytes) -> str:
@@ -157,13 +172,13 @@ class Hub:
     warn: Callable[[str], None] = silence
     wait: Callable[[float], None] = field(default=time.sleep)
 
-    def snapshot(self, repository: str, revision: str) -> Snapshot:
+    def snapshot(self, repository: str, revision: str, kind: Kind = "model") -> Snapshot:
         """The commit that ``revision`` means now, with all its files.
 
         One question, so that commit and files belong together even if the branch moves the moment after.  Where the
         network must not be used, the commit is the one that the cache remembers and the files are those it has.
         """
-        place = Place(repository, revision)
+        place = Place(repository, revision, kind=kind)
         return self._remembered(place) if self._offline else self._listed(place)
 
     def content(self, place: Place, name: str, expected: Announced) -> bytes:
@@ -186,6 +201,28 @@ class Hub:
                 return content
         raise DigestMismatch(f"{place}/{name}: {defect}; nothing was used; run again later: {self.command}")
 
+    def part(self, place: Place, name: str, start: int, stop: int) -> bytes:
+        """Some bytes of ``name`` at ``place.commit``, past the cache, which keeps whole files only."""
+        from huggingface_hub import get_session, hf_hub_url
+        from huggingface_hub.utils._headers import build_hf_headers
+        from huggingface_hub.utils._http import hf_raise_for_status
+
+        if self._offline:
+            raise self._unavailable(place, name, None, None)
+        url = hf_hub_url(place.repository, name, repo_type=place.kind, revision=place.commit, endpoint=self.endpoint)
+        headers = {**build_hf_headers(token=self.token), "Range": f"bytes={start}-{stop - 1}"}
+
+        def transfer() -> bytes:
+            # The client takes the token out of a request that is redirected to another host.
+            answer = get_session().get(url, headers=headers, follow_redirects=True, timeout=_SECONDS_TO_ANSWER)
+            hf_raise_for_status(answer)
+            content = bytes(answer.content)
+            if len(content) != stop - start:
+                raise ValueError(f"{stop - start} bytes expected, got {len(content)}")
+            return content
+
+        return self._asked(place, name, transfer)
+
     @property
     def _offline(self) -> bool:
         from huggingface_hub import constants
@@ -196,41 +233,50 @@ class Hub:
         from huggingface_hub import HfApi
 
         api = HfApi(endpoint=self.endpoint, token=self.token)
-        info = self._asked(
+        info: Any = self._asked(
             place,
             "",
-            lambda: api.model_info(
-                place.repository, revision=place.revision, files_metadata=True, timeout=_SECONDS_TO_ANSWER
+            lambda: api.repo_info(
+                place.repository,
+                repo_type=place.kind,
+                revision=place.revision,
+                files_metadata=True,
+                timeout=_SECONDS_TO_ANSWER,
             ),
         )
         files = {
-            file.rfilename: Announced(sha256=file.lfs.sha256 if file.lfs else None, git_blob=file.blob_id)
+            file.rfilename: Announced(file.lfs.sha256 if file.lfs else None, file.blob_id, file.size)
             for file in info.siblings or []
         }
-        return Snapshot(Place(place.repository, place.revision, info.sha or ""), files)
+        return Snapshot(replace(place, commit=info.sha or ""), files)
 
     def _remembered(self, place: Place) -> Snapshot:
         from huggingface_hub import snapshot_download
 
         def cached() -> str:
             return snapshot_download(
-                place.repository, revision=place.revision, cache_dir=self.cache, local_files_only=True
+                place.repository,
+                repo_type=place.kind,
+                revision=place.revision,
+                cache_dir=self.cache,
+                local_files_only=True,
             )
 
         folder = Path(self._asked(place, "", cached))
-        files = {path.relative_to(folder).as_posix(): Announced() for path in folder.rglob("*") if path.is_file()}
-        return Snapshot(Place(place.repository, place.revision, commit=folder.name), files)
+        return Snapshot(replace(place, commit=folder.name), _files_of(folder))
 
     def _cached(self, place: Place, name: str) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
 
-        found = try_to_load_from_cache(place.repository, name, cache_dir=self.cache, revision=place.commit)
+        found = try_to_load_from_cache(
+            place.repository, name, cache_dir=self.cache, revision=place.commit, repo_type=place.kind
+        )
         return Path(found) if isinstance(found, str) else None
 
     def _downloaded(self, place: Place, name: str, *, again: bool) -> Path:
         from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
-        url = hf_hub_url(place.repository, name, revision=place.commit, endpoint=self.endpoint)
+        url = hf_hub_url(place.repository, name, repo_type=place.kind, revision=place.commit, endpoint=self.endpoint)
 
         def transfer() -> str:
             # Asked for first, because the client wraps what goes wrong with this question into other errors, after
@@ -239,6 +285,7 @@ class Hub:
             return hf_hub_download(
                 place.repository,
                 name,
+                repo_type=place.kind,
                 revision=place.commit,
                 cache_dir=self.cache,
                 endpoint=self.endpoint,
@@ -266,13 +313,14 @@ class Hub:
         what = _named(place, name)
         response = _response(error)
         if response is not None:
-            return self._refused(response, what, repository=place.repository)
+            return self._refused(response, what, repository=place.path)
         if _is_offline(error):
             return self._unavailable(place, name, None, None)
         if _never_connected(error):
             return HubUnreachable(
                 f"{what}: the hub at {self._host} cannot be reached ({_first_line(error)}); "
-                f"with network run: {self.command}; or put the files into ${FOLDERS_VARIABLE}/<repository>/<revision>"
+                f"with network run: {self.command}; or put the files into "
+                f"${FOLDERS_VARIABLE}/{place.path}/{place.revision}"
             )
         if _is_local(error):
             return CacheUnwritable(
@@ -322,25 +370,26 @@ class Hub:
 
 @dataclass(frozen=True)
 class Folders:
-    """Local folders ``<root>/<repository>/<revision>/`` with the files of a revision, as a download leaves them."""
+    """Local folders with the files of a revision, as a download leaves them: ``<root>/<repository>/<revision>/``, for a
+    data set ``<root>/datasets/<repository>/<revision>/``."""
 
     root: Path
 
-    def holds(self, repository: str, revision: str) -> bool:
+    def holds(self, place: Place) -> bool:
         """Whether there is a folder for the revision."""
-        return self._folder(repository, revision).is_dir()
+        return self._folder(place).is_dir()
 
-    def snapshot(self, repository: str, revision: str) -> Snapshot:
+    def snapshot(self, repository: str, revision: str, kind: Kind = "model") -> Snapshot:
         """The files of the folder; they have no commit, and their digests are known when they are read."""
-        folder = self._folder(repository, revision)
-        names = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-        if not names:
-            raise FileMissing(f"{folder}: expected the files of {repository}@{revision}, got none")
-        return Snapshot(Place(repository, revision), {name: Announced() for name in names})
+        place = Place(repository, revision, kind=kind)
+        files = _files_of(self._folder(place))
+        if not files:
+            raise FileMissing(f"{self._folder(place)}: expected the files of {place}, got none")
+        return Snapshot(place, files)
 
     def content(self, place: Place, name: str, expected: Announced) -> bytes:
         """The bytes of a file; raises :class:`DigestMismatch` if they are not ``expected``."""
-        path = self._folder(place.repository, place.revision) / name
+        path = self._folder(place) / name
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -349,8 +398,21 @@ class Folders:
             raise DigestMismatch(f"{path}: not the locked file of {place}: {defect}; remove it or replace it")
         return content
 
-    def _folder(self, repository: str, revision: str) -> Path:
-        return self.root / repository / revision
+    def part(self, place: Place, name: str, start: int, stop: int) -> bytes:
+        """Some bytes of a file."""
+        path = self._folder(place) / name
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                content = file.read(stop - start)
+        except OSError as error:
+            raise FileMissing(f"{path}: cannot be read ({error.strerror}); expected a file of {place}") from None
+        if len(content) != stop - start:
+            raise DigestMismatch(f"{path}: ends at byte {start + len(content)}; expected the locked file of {place}")
+        return content
+
+    def _folder(self, place: Place) -> Path:
+        return self.root / place.path / place.revision
 
 
 @dataclass(frozen=True)
@@ -360,22 +422,32 @@ class FoldersFirst:
     folders: Folders
     hub: Hub
 
-    def snapshot(self, repository: str, revision: str) -> Snapshot:
+    def snapshot(self, repository: str, revision: str, kind: Kind = "model") -> Snapshot:
         """The revision in its folder, else on the hub."""
-        return self._source(repository, revision).snapshot(repository, revision)
+        return self._source(Place(repository, revision, kind=kind)).snapshot(repository, revision, kind)
 
     def content(self, place: Place, name: str, expected: Announced) -> bytes:
         """The file from the revision's folder, else from the hub."""
-        return self._source(place.repository, place.revision).content(place, name, expected)
+        return self._source(place).content(place, name, expected)
 
-    def _source(self, repository: str, revision: str) -> Source:
-        return self.folders if self.folders.holds(repository, revision) else self.hub
+    def part(self, place: Place, name: str, start: int, stop: int) -> bytes:
+        """Some bytes of the file in the revision's folder, else of the one on the hub."""
+        return self._source(place).part(place, name, start, stop)
+
+    def _source(self, place: Place) -> Source:
+        return self.folders if self.folders.holds(place) else self.hub
 
 
 def source_from_environment(command: str, *, warn: Callable[[str], None] = silence) -> Source:
     """The hub of the environment, after the folders in UNIVERSAL_NEURONS_MODELS if that is set."""
     hub, root = Hub(command, warn=warn), os.environ.get(FOLDERS_VARIABLE)
     return FoldersFirst(Folders(Path(root)), hub) if root else hub
+
+
+def _files_of(folder: Path) -> dict[str, Announced]:
+    """The files below ``folder`` by their path, of which only the size is known."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    return {path.relative_to(folder).as_posix(): Announced(size=path.stat().st_size) for path in paths}
 
 
 def _named(place: Place, name: str) -> str:

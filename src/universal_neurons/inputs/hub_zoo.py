@@ -12,52 +12,43 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from universal_neurons.errors import ArtifactMissing
 from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue
 from universal_neurons.inputs.hub import (
     Announced,
     FileMissing,
     HubError,
-    Place,
     RevisionMissing,
     Source,
     silence,
     source_from_environment,
 )
 from universal_neurons.inputs.lock import LOCK_SUFFIX, EqualWeights, Lock, LockedCheckpoint, LockedFiles
+from universal_neurons.inputs.pinning import (
+    NotPinned,
+    RepositoryChanged,
+    accept_command,
+    fetch_command,
+    fields_of,
+    merged,
+    not_pinned,
+    place_of,
+    shown,
+)
 from universal_neurons.inputs.weights import WEIGHTS, configuration, published_model, tensors
-from universal_neurons.inputs.zoo import CONFIG, ZooError, untrained_digest
+from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, ZooError, untrained_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from tokenizers import Tokenizer
 
     from universal_neurons.inputs.bridge import Bridge
     from universal_neurons.inputs.catalogue import Architecture, Family
     from universal_neurons.inputs.hub import Snapshot
-
-
-class NotPinned(HubError, ArtifactMissing):
-    """The lock does not have it: the hub was never asked, so there cannot be evidence about it either."""
-
-
-class RepositoryChanged(HubError):
-    """A branch means another commit, or other files, than the lock says."""
-
-
-def fetch_command(suite: str) -> str:
-    """What pins and fetches a suite's models."""
-    return f"universal-neurons fetch --suite {suite}"
-
-
-def accept_command(suite: str) -> str:
-    """What puts a changed repository into the lock."""
-    return f"{fetch_command(suite)} --accept-changes"
 
 
 @dataclass
@@ -106,6 +97,11 @@ class HubZoo:
         return tuple(self.family.models)
 
     @property
+    def has_untrained(self) -> bool:
+        """Whether the untrained models were published."""
+        return UNTRAINED in self.family.every_step
+
+    @property
     def shares(self) -> Mapping[int, float]:
         """Training step to share of the training, for every published step but the untrained one, in order."""
         return self.family.shares
@@ -146,32 +142,45 @@ class HubZoo:
         :class:`EqualWeights` if two checkpoints are equal, and :class:`HubError` for whatever the hub lacks.  The lock
         is written when everything is known, or not at all.
         """
-        lock, wanted = self.lock, [(name, step) for step in steps for name in names]
+        # As it is now and not as it was when this zoo was opened: the corpus is pinned in the same file.
+        lock, wanted = Lock.read(self.path), [(name, step) for step in steps for name in names]
+        read = lock
         for name, step in wanted:
             self._check_published(name, step)
             known, now = lock.find(name, step), self._resolved_checkpoint(name, step)
-            self._refuse_change(f"{name}@{step}", known, now, accept=accept)
-            lock = lock.with_checkpoint(name, step, _merged(known, now))
-        tokenizer = self._resolved_tokenizer()
-        self._refuse_change("tokenizer", lock.tokenizer, tokenizer, accept=accept)
-        lock = lock.model_copy(update={"tokenizer": _merged(lock.tokenizer, tokenizer)})
-        lock.check(where=_shown(self.path))
-        if lock != self.lock:
+            entry = merged(f"{name}@{step}", known, now, suite=self.suite, accept=accept)
+            lock = lock.with_checkpoint(name, step, entry)
+        now_words = self._resolved_tokenizer()
+        words = merged("tokenizer", lock.tokenizer, now_words, suite=self.suite, accept=accept)
+        lock = lock.model_copy(update={"tokenizer": words})
+        lock.check(where=shown(self.path))
+        if lock != read:
             lock.write(self.path, command=fetch_command(self.suite))
         self.lock = lock
+
+    def pin_missing(self, names: Iterable[str], steps: Iterable[int]) -> None:
+        """:meth:`pin` what the lock does not have yet, step by step, so that what is known stays known."""
+        names = tuple(names)
+        for step in steps:
+            if absent := [name for name in names if self.lock.find(name, step) is None]:
+                self.pin(absent, [step])
 
     def fetch(
         self, names: Iterable[str], steps: Iterable[int], *, done: Callable[[str], None] = silence, accept: bool = False
     ) -> None:
-        """:meth:`pin`, and have every file here and verified; ``done`` gets the name of each checkpoint."""
+        """:meth:`pin`, and have every file here and verified; ``done`` gets a line for each."""
         names, steps = tuple(names), tuple(steps)
         self.pin(names, steps, accept=accept)
         for step in steps:
             for name in names:
                 entry = self._entry(name, step)
-                for file in entry.files:
-                    self._content(entry, file)
-                done(f"{name}@{step}")
+                self._have(entry, f"{name}@{step}", done)
+        self._have(self._locked_tokenizer(), "tokenizer", done)
+
+    def _have(self, entry: LockedFiles, what: str, done: Callable[[str], None]) -> None:
+        for file in entry.files:
+            self._content(entry, file)
+            done(f"{what}: {entry}/{file}")
 
     def load(self, ref: ModelRef) -> Bridge:
         """The model behind ``ref``: raw weights in float32 on the CPU, in evaluation mode, attention by sdpa.
@@ -185,11 +194,11 @@ class HubZoo:
         pinned = self.ref(ref.name, ref.step)
         if pinned != ref:
             raise HubError(
-                f"{self.suite}: {ref}: expected what {_shown(self.path)} pins ({pinned.source}, {pinned.digest[:12]}), "
+                f"{self.suite}: {ref}: expected what {shown(self.path)} pins ({pinned.source}, {pinned.digest[:12]}), "
                 f"got {ref.source}, {ref.digest[:12]}"
             )
         entry = self._entry(ref.name, ref.step)
-        where = str(_place(entry))
+        where = str(place_of(entry))
         config = configuration(self._content(entry, CONFIG), self.family.architecture, where=f"{where}/{CONFIG}")
         state = tensors(entry.weights, self._content(entry, entry.weights), where=where)
         model = published_model(config, state, self.family.architecture, where=where)
@@ -252,32 +261,20 @@ class HubZoo:
         content = self.source_of_files.content(snapshot.place, CONFIG, snapshot.files[CONFIG])
         configuration(content, self.family.architecture, where=f"{snapshot.place}/{CONFIG}")
         files = {CONFIG: hashlib.sha256(content).hexdigest(), weights: self._digest(snapshot, weights)}
-        return LockedCheckpoint(**_fields(snapshot.place), files=files, weights=weights)
+        return LockedCheckpoint(**fields_of(snapshot.place), files=files, weights=weights)
 
     def _resolved_tokenizer(self) -> LockedFiles:
         place = self.family.tokenizer
         snapshot = self.source_of_files.snapshot(place.repository, place.revision)
         if place.file not in snapshot.files:
             raise FileMissing(f"{snapshot.place}: expected {place.file}, got {', '.join(sorted(snapshot.files))}")
-        return LockedFiles(**_fields(snapshot.place), files={place.file: self._digest(snapshot, place.file)})
+        return LockedFiles(**fields_of(snapshot.place), files={place.file: self._digest(snapshot, place.file)})
 
     def _digest(self, snapshot: Snapshot, name: str) -> str:
         announced = snapshot.files[name]
         if announced.sha256 is not None:
             return announced.sha256
         return hashlib.sha256(self.source_of_files.content(snapshot.place, name, announced)).hexdigest()
-
-    def _refuse_change(self, what: str, known: LockedFiles | None, now: LockedFiles, *, accept: bool) -> None:
-        if known is not None and not accept and not known.succeeded_by(now):
-            raise self._changed(what, known, now)
-
-    def _changed(self, what: str, known: LockedFiles, now: LockedFiles) -> RepositoryChanged:
-        differing = sorted({file for file, _ in known.files.items() ^ now.files.items()})
-        files = f"{', '.join(differing)} differ" if differing else "the files taken are the same"
-        return RepositoryChanged(
-            f"{what}: {known.repository}@{known.revision} changed: commit {known.commit or 'none'} is locked, "
-            f"the branch is now {now.commit or 'none'} ({files}); to accept it run: {accept_command(self.suite)}"
-        )
 
     def _refuse_equal(self, name: str, digest: str) -> None:
         first = self._loaded.setdefault(digest, name)
@@ -296,12 +293,11 @@ class HubZoo:
         return self.lock.tokenizer
 
     def _not_pinned(self, what: str) -> NotPinned:
-        command = fetch_command(self.suite)
-        return NotPinned(f"{self.suite}: {what}: not pinned in {_shown(self.path)}; run: {command}", command=command)
+        return not_pinned(what, self.path, suite=self.suite)
 
     def _content(self, entry: LockedFiles, file: str) -> bytes:
         try:
-            return self.source_of_files.content(_place(entry), file, Announced(sha256=entry.files[file]))
+            return self.source_of_files.content(place_of(entry), file, Announced(sha256=entry.files[file]))
         except RevisionMissing:
             # History was rewritten: the branch may still be there, and then its new commit belongs into the message.
             now = self.source_of_files.snapshot(entry.repository, entry.revision).place
@@ -311,21 +307,3 @@ class HubZoo:
                 f"{entry.repository}@{entry.revision} changed: commit {entry.commit} is locked and gone, the branch is "
                 f"now {now.commit}; to accept it run: {accept_command(self.suite)}"
             ) from None
-
-
-def _place(entry: LockedFiles) -> Place:
-    return Place(entry.repository, entry.revision, entry.commit)
-
-
-def _fields(place: Place) -> dict[str, str]:
-    return {"repository": place.repository, "revision": place.revision, "commit": place.commit}
-
-
-def _merged(known: Any, now: Any) -> Any:
-    """``now``, except that a folder, which has no commit, does not take the commit out of the lock."""
-    return known if known is not None and not now.commit and known.files == now.files else now
-
-
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -69,12 +69,19 @@ class LockedCheckpoint(LockedFiles):
         return self.files[self.weights]
 
 
+class LockedCorpus(LockedFiles):
+    """The files of a data set, and how many bytes each has: of a large one only the beginning is ever read."""
+
+    bytes: dict[str, int]
+
+
 class Lock(BaseModel):
-    """Checkpoints by model and step, and the tokenizer; empty until something was fetched."""
+    """Checkpoints by model and step, the tokenizer, the text; empty until something was fetched."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tokenizer: LockedFiles | None = None
+    corpus: LockedCorpus | None = None
     checkpoints: dict[str, dict[int, LockedCheckpoint]] = {}
 
     @classmethod
@@ -150,8 +157,8 @@ class Lock(BaseModel):
             f"#   {command}",
             "",
         ]
-        if self.tokenizer is not None:
-            parts += _table("tokenizer", self.tokenizer)
+        for name, entry in (("tokenizer", self.tokenizer), ("corpus", self.corpus)):
+            parts += _table(name, entry) if entry is not None else []
         for model in sorted(self.checkpoints):
             for step in sorted(self.checkpoints[model]):
                 parts += _table(f"checkpoints.{_quoted(model)}.{step}", self.checkpoints[model][step])
@@ -159,10 +166,17 @@ class Lock(BaseModel):
 
 
 def _table(name: str, entry: LockedFiles) -> list[str]:
-    scalars = {key: value for key, value in entry.model_dump().items() if key != "files"}
-    lines = [f"[{name}]", *(f"{key} = {_quoted(value)}" for key, value in scalars.items())]
-    files = [f"{_quoted(file)} = {_quoted(digest)}" for file, digest in sorted(entry.files.items())]
-    return [*lines, f"[{name}.files]", *files, ""]
+    fields = entry.model_dump()
+    lines = [f"[{name}]", *(f"{key} = {_quoted(value)}" for key, value in fields.items() if isinstance(value, str))]
+    for key, values in fields.items():
+        if isinstance(values, dict):
+            lines.append(f"[{name}.{key}]")
+            lines += [f"{_quoted(file)} = {_value(value)}" for file, value in sorted(values.items())]
+    return [*lines, ""]
+
+
+def _value(value: str | int) -> str:
+    return str(value) if isinstance(value, int) else _quoted(value)
 
 
 def _quoted(text: str) -> str:

@@ -4,33 +4,45 @@ One TOML file under ``fixtures/suites`` holds every number of ours that a result
 that the file shows all of them.  This module decides what such a file may say.  It refuses to know how anything is
 computed, and it imports no torch: a mistake in a suite file is answered at once.
 
-Checkpoints are written as shares of the training ("25 %"); the steps come from the zoo's manifest, so that no step is
-ever copied by hand.
+Checkpoints are written as shares of the training ("25 %"), and their steps come from the zoo, so that no step is copied
+by hand; or as steps, where a share would say nothing ("step 100" of 400,000).  A suite of published models has a lock
+beside it (``<suite>.lock.toml``), which is no suite.
 """
 
 import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy
+from universal_neurons.inputs.hub import silence
+from universal_neurons.inputs.hub_zoo import HubZoo
+from universal_neurons.inputs.lock import LOCK_SUFFIX
 from universal_neurons.inputs.zoo import UNTRAINED, Zoo
 
 ROOT_VARIABLE = "UNIVERSAL_NEURONS_ROOT"
 SUITES = Path("fixtures") / "suites"
 CORPORA = Path("fixtures") / "corpora"
 
+# Both have the same surface: names, shares, references, tokenizer, models.
+AnyZoo = Zoo | HubZoo
+Warn = Callable[[str], None]
+
 _T = TypeVar("_T")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
+_STEP = re.compile(r"step (\d+)")
 _LONGEST_VALUE_SHOWN = 60
+# An interval over fewer blocks of tokens is not worth its name; a narrowed suite does with fewer than it was given.
+FEWEST_BLOCKS = 50
+_MOST_SHARES_SHOWN = 12
 
 
 class SuiteError(UserError):
@@ -60,6 +72,15 @@ def share_label(share: float) -> str:
     return f"{100 * share:.10g} %"
 
 
+def step_label(step: int) -> str:
+    """``step`` as suites and reports spell it where its share of the training is too small to mean anything.
+
+    >>> step_label(100)
+    'step 100'
+    """
+    return f"step {step}"
+
+
 class _Table(BaseModel):
     # Strict: TOML has types, and ``tokens = true`` or ``draws = "20"`` is a mistake and not a number.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -74,10 +95,13 @@ _Seed = Annotated[int, _described("an integer, 0 or more", ge=0)]
 
 
 class ZooSpec(_Table):
-    """Which models: a folder of fixtures, the letters taken from it, and the model whose neurons look for partners."""
+    """Which models: where they are, the letters taken from there, and the model whose neurons look for partners.
 
-    kind: Literal["fixtures"] = _described("'fixtures'")
-    path: str = _described("a folder under fixtures, such as 'zoo/mini'", min_length=1)
+    ``path`` is a folder under fixtures, or, of published models, a family of ``fixtures/models.toml``.
+    """
+
+    kind: Literal["fixtures", "hub"] = _described("'fixtures' or 'hub'")
+    path: str = _described("a folder under fixtures ('zoo/mini') or a family of fixtures/models.toml", min_length=1)
     models: tuple[str, ...] = _described("at least two different names of models", min_length=2)
     reference: str = _described("one of zoo.models")
 
@@ -248,39 +272,48 @@ class _Settings(_Table):
 
 
 class SuiteFile(_Settings):
-    """A suite as its file has it: checkpoints by share, and whether the untrained models belong to it."""
+    """A suite as its file has it: checkpoints by share or step, and whether the untrained models belong to it."""
 
-    checkpoints: tuple[str, ...] = _described("shares of the training, such as ['50 %', '100 %']", min_length=1)
+    checkpoints: tuple[str, ...] = _described(
+        "shares or steps of the training, such as ['step 100', '50 %', '100 %']", min_length=1
+    )
     untrained: bool = _described("true or false")
 
     @field_validator("checkpoints")
     @classmethod
-    def _are_shares(cls, checkpoints: tuple[str, ...]) -> tuple[str, ...]:
+    def _are_places(cls, checkpoints: tuple[str, ...]) -> tuple[str, ...]:
         for label in checkpoints:
-            if _SHARE.fullmatch(label) is None:
-                raise _unexpected("shares of the training, such as '25 %'", label)
-        return _different(tuple(share_label(float(label.rstrip("% ")) / 100) for label in checkpoints))
+            if _SHARE.fullmatch(label) is None and _STEP.fullmatch(label) is None:
+                raise _unexpected("shares or steps of the training, such as '25 %' or 'step 100'", label)
+        return _different(tuple(_canonical(label) for label in checkpoints))
+
+
+def _canonical(label: str) -> str:
+    share = _SHARE.fullmatch(label)
+    return share_label(float(share[1]) / 100) if share else label
 
 
 class Suite(_Settings):
     """A suite whose checkpoints are steps of its zoo; ``narrowing`` says what was left out of it, if anything.
 
-    ``checkpoints`` are the trained ones in the order of training; ``untrained`` is step 0, which the zoo regenerates
-    from its seeds, or None where the suite does without.  ``layers`` is the depth of its models.
+    ``checkpoints`` are the trained ones in the order of training; ``untrained`` is step 0, which was published or which
+    the zoo regenerates from its seeds, or None where the suite does without.  ``layers`` is the depth of its models.
+    ``references`` are the models whose neurons look for partners: all of them, unless the suite was narrowed.
     """
 
     name: str
     checkpoints: tuple[Checkpoint, ...]
     untrained: Checkpoint | None
     layers: int
+    references: tuple[str, ...]
     narrowing: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.narrowing})" if self.narrowing else self.name
 
-    def zoo_folder(self, root: Path) -> Path:
-        """The folder of the suite's zoo in the checkout ``root``."""
-        return root / "fixtures" / self.zoo.path
+    def open_zoo(self, root: Path, *, warn: Warn) -> AnyZoo:
+        """The suite's models in the checkout ``root``; raises ``ZooError``."""
+        return open_zoo(self.zoo, root, suite=self.name, warn=warn)
 
     def checkpoint(self, wanted: str | int) -> Checkpoint:
         """The checkpoint with this label or step, the untrained one included; raises :class:`SuiteError`."""
@@ -299,6 +332,7 @@ class Suite(_Settings):
         checkpoints: Iterable[str | int] | None = None,
         tokens: int | None = None,
         reference: str | None = None,
+        references: Iterable[str] | None = None,
         threshold: float | None = None,
     ) -> "Suite":
         """This suite with less in it, for a quick look; ``narrowing`` of the result says what was chosen.
@@ -310,8 +344,10 @@ class Suite(_Settings):
         kept = self.checkpoints if checkpoints is None else self._narrowed_checkpoints(checkpoints)
         universality = self.universality if threshold is None else self._at(threshold)
         corpus = self.corpus.model_copy(update={} if tokens is None else {"tokens": self._fewer(tokens)})
+        universality = universality.model_copy(update={"blocks": self._blocks(corpus.tokens)})
         prefixes = tuple(prefix for prefix in self.variants.tokens if prefix < corpus.tokens)
         changes = {"zoo": zoo, "checkpoints": kept, "universality": universality, "corpus": corpus}
+        changes["references"] = self._narrowed_references(zoo, references)
         changes["variants"] = self.variants.model_copy(update={"tokens": prefixes})
         suite = self.model_copy(update=changes)
         return suite.model_copy(update={"narrowing": _narrowing(self, suite)})
@@ -329,6 +365,15 @@ class Suite(_Settings):
             self._refuse("zoo.reference", f"one of {', '.join(kept)}", reference)
         return self.zoo.model_copy(update={"models": kept, "reference": reference})
 
+    def _narrowed_references(self, zoo: ZooSpec, wanted: Iterable[str] | None) -> tuple[str, ...]:
+        chosen = [name for name in self.references if name in zoo.models] if wanted is None else list(wanted)
+        for name in chosen:
+            if name not in zoo.models:
+                self._refuse("references", f"some of {', '.join(zoo.models)}", name)
+        if zoo.reference not in chosen:
+            self._refuse("references", f"{zoo.reference} (zoo.reference) among them", chosen)
+        return tuple(name for name in zoo.models if name in chosen)
+
     def _narrowed_checkpoints(self, wanted: Iterable[str | int]) -> tuple[Checkpoint, ...]:
         chosen = [self.checkpoint(one) for one in wanted]
         kept = tuple(checkpoint for checkpoint in self.checkpoints if checkpoint in chosen)
@@ -338,10 +383,15 @@ class Suite(_Settings):
         return kept
 
     def _fewer(self, tokens: int) -> int:
-        least = self.universality.blocks * (self.corpus.row_length - 1)
+        least = min(self.universality.blocks, FEWEST_BLOCKS) * (self.corpus.row_length - 1)
         if not least <= tokens <= self.corpus.tokens:
             self._refuse("corpus.tokens", f"an integer from {least} to {self.corpus.tokens}", tokens)
         return tokens
+
+    def _blocks(self, tokens: int) -> int:
+        """The suite's blocks, or the largest even number of blocks of which ``tokens`` fill every one."""
+        most = tokens // (self.corpus.row_length - 1)
+        return min(self.universality.blocks, most - most % 2)
 
     def _at(self, threshold: float) -> UniversalitySpec:
         low = self.universality.floor
@@ -359,24 +409,51 @@ def _narrowing(whole: Suite, part: Suite) -> str:
     said = {
         "models": (whole.zoo.models, part.zoo.models, ", ".join(part.zoo.models)),
         "reference": (whole.zoo.reference, part.zoo.reference, part.zoo.reference),
+        "references": (_own(whole, part), part.references, ", ".join(part.references)),
         "checkpoints": (whole.checkpoints, part.checkpoints, ", ".join(c.label for c in part.checkpoints)),
         "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
-        "threshold": (whole.universality, part.universality, str(part.universality.threshold)),
+        "blocks": (whole.universality.blocks, part.universality.blocks, str(part.universality.blocks)),
+        "threshold": (_levels(whole), _levels(part), str(part.universality.threshold)),
     }
     here = [f"{name} {text}" for name, (before, after, text) in said.items() if before != after]
     return "; ".join([*([whole.narrowing] if whole.narrowing else []), *here])
 
 
+def _own(whole: Suite, part: Suite) -> tuple[str, ...]:
+    """The references of ``whole`` that are models of ``part``, because fewer models are fewer references anyway."""
+    return tuple(name for name in whole.references if name in part.zoo.models)
+
+
+def _levels(suite: Suite) -> tuple[float, ...]:
+    return (suite.universality.threshold, *suite.universality.thresholds)
+
+
 def available_suites(root: Path) -> tuple[str, ...]:
     """The names of the suites in the checkout ``root``, in alphabetical order."""
-    return tuple(sorted(path.stem for path in (root / SUITES).glob("*.toml")))
+    files = (path for path in (root / SUITES).glob("*.toml") if not path.name.endswith(LOCK_SUFFIX))
+    return tuple(sorted(path.stem for path in files))
+
+
+def open_zoo(spec: ZooSpec, root: Path, *, suite: str, warn: Warn = silence) -> AnyZoo:
+    """The models that ``spec`` names in the checkout ``root``: a folder of fixtures, or a family as ``suite`` locks it.
+
+    Nothing is loaded and nothing is asked of a hub; ``warn`` gets a line whenever a hub must be waited for.  Raises
+    ``ZooError`` for a zoo, a family or a lock that is missing or damaged.
+    """
+    match spec.kind:
+        case "fixtures":
+            return Zoo.open(root / "fixtures" / spec.path)
+        case "hub":
+            return HubZoo.open(root, spec.path, suite=suite, warn=warn)
+        case _:
+            assert_never(spec.kind)
 
 
 def load_suite(name: str, root: Path) -> Suite:
-    """The suite ``name`` of the checkout ``root``, its checkpoints looked up in the zoo's manifest.
+    """The suite ``name`` of the checkout ``root``, its checkpoints looked up in the zoo.
 
     Raises :class:`SuiteError` (one line: file, field, expected, got) for an unknown suite or a mistake in its file, and
-    ``ZooError`` if its zoo is missing or damaged.
+    ``ZooError`` if its zoo is missing or damaged.  No hub is asked.
     """
     known = available_suites(root)
     if name not in known:
@@ -385,7 +462,7 @@ def load_suite(name: str, root: Path) -> Suite:
     file = SUITES / f"{name}.toml"
     written = parse_suite((root / file).read_bytes(), where=file.as_posix())
     _check_corpus(written, root, where=file.as_posix())
-    return _resolved(name, written, Zoo.open(root / "fixtures" / written.zoo.path), where=file.as_posix())
+    return _resolved(name, written, open_zoo(written.zoo, root, suite=name), where=file.as_posix())
 
 
 def parse_suite(content: bytes, *, where: str) -> SuiteFile:
@@ -408,7 +485,7 @@ def _check_corpus(written: SuiteFile, root: Path, *, where: str) -> None:
         raise SuiteError(f"{where}: corpus.recipe: expected {expected}, got {_value(written.corpus.recipe)}")
 
 
-def _resolved(name: str, written: SuiteFile, zoo: Zoo, *, where: str) -> Suite:
+def _resolved(name: str, written: SuiteFile, zoo: AnyZoo, *, where: str) -> Suite:
     for model in written.zoo.models:
         if model not in zoo.names:
             raise SuiteError(f"{where}: zoo.models: expected some of {', '.join(zoo.names)}, got {_value(model)}")
@@ -418,6 +495,8 @@ def _resolved(name: str, written: SuiteFile, zoo: Zoo, *, where: str) -> Suite:
         raise SuiteError(
             f"{where}: corpus.row_length: expected at most {recipe.context} (the models' context), got {got}"
         )
+    if written.untrained and not zoo.has_untrained:
+        raise SuiteError(f"{where}: untrained: expected false (nobody published {zoo.source} at step 0), got true")
     settings = {field: getattr(written, field) for field in _Settings.model_fields}
     return Suite(
         **settings,
@@ -425,16 +504,33 @@ def _resolved(name: str, written: SuiteFile, zoo: Zoo, *, where: str) -> Suite:
         checkpoints=_checkpoints(written.checkpoints, zoo.shares, where=where),
         untrained=Checkpoint(UNTRAINED, 0.0, "untrained") if written.untrained else None,
         layers=recipe.layers,
+        references=written.zoo.models,
     )
 
 
 def _checkpoints(labels: Sequence[str], shares: Mapping[int, float], *, where: str) -> tuple[Checkpoint, ...]:
-    known = {share_label(share): Checkpoint(step, share, share_label(share)) for step, share in shares.items()}
+    by_share = {share_label(share): step for step, share in shares.items()}
+    found: dict[int, Checkpoint] = {}
     for label in labels:
-        if label not in known:
-            there = ", ".join(repr(one) for one in known)
-            raise SuiteError(f"{where}: checkpoints: expected shares that the zoo has ({there}), got {label!r}")
-    return tuple(sorted(known[label] for label in labels))
+        number = _STEP.fullmatch(label)
+        step = int(number[1]) if number else by_share.get(label)
+        if step is None or step not in shares:
+            raise SuiteError(f"{where}: checkpoints: expected {_there(by_share, number)}, got {label!r}")
+        if step in found:
+            raise SuiteError(f"{where}: checkpoints: expected every step once, got {found[step].label!r} and {label!r}")
+        found[step] = Checkpoint(step, shares[step], step_label(step) if number else label)
+    return tuple(found[step] for step in sorted(found))
+
+
+def _there(by_share: Mapping[str, int], number: re.Match[str] | None) -> str:
+    """What could have been written instead of a share, or of the step ``number``, that the zoo does not have."""
+    if number is None:
+        shares = list(by_share)
+        few = len(shares) <= _MOST_SHARES_SHOWN
+        there = ", ".join(map(repr, shares)) if few else f"{len(shares)} of them, {shares[0]!r} to {shares[-1]!r}"
+        return f"shares that the zoo has ({there})"
+    near = sorted(sorted(by_share.values(), key=lambda step: abs(step - int(number[1])))[:4])
+    return f"steps that the zoo has (near it {', '.join(map(str, near))})"
 
 
 def project_root() -> Path:

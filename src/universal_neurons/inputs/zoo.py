@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from tokenizers import Tokenizer
-    from transformer_lens.model_bridge import TransformerBridge
     from transformers import GPT2LMHeadModel
+
+    from universal_neurons.inputs.bridge import Bridge
 
 MANIFEST = "manifest.json"
 RECIPE = "recipe.toml"
@@ -185,6 +186,11 @@ class Zoo:
         return tuple(self.manifest.models)
 
     @property
+    def has_untrained(self) -> bool:
+        """Whether there are untrained models: always, because the seeds give them."""
+        return True
+
+    @property
     def shares(self) -> Mapping[int, float]:
         """Training step to share of the training, for every stored checkpoint, in order; the same for every model."""
         model = next(iter(self.manifest.models.values()))
@@ -222,7 +228,7 @@ class Zoo:
             warn(f"{_difference(ref, here)}; results about it get keys of their own")
         return here
 
-    def load(self, ref: ModelRef) -> TransformerBridge:
+    def load(self, ref: ModelRef) -> Bridge:
         """The model behind ``ref``: raw weights in float32 on the CPU, in evaluation mode, attention by sdpa.
 
         The files' bytes and the weights' digest are verified, nothing is fetched, the global generator is left alone.
@@ -232,7 +238,10 @@ class Zoo:
         """
         if ref.source != self.source:
             raise ZooError(f"{_shown(self.folder)}: {ref} belongs to {ref.source}; expected a model of {self.source}")
-        return _bridge(self._regenerated(ref) if ref.step == UNTRAINED else self._stored(ref), ref)
+        from universal_neurons.inputs.bridge import frozen_bridge
+
+        model = self._regenerated(ref) if ref.step == UNTRAINED else self._stored(ref)
+        return frozen_bridge(model, name=f"{ref.source}/{ref}")
 
     def recipe(self) -> TrainingRecipe:
         """How the models were trained; raises :class:`ZooError` if the file is missing or damaged."""
@@ -338,24 +347,6 @@ def _model(config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[np.gener
         names = [*unused.unexpected_keys, *(key for key in unused.missing_keys if key != "lm_head.weight")]
         raise ZooError(f"{where}: weights and config.json do not fit: {names[0] if names else 'lm_head.weight'}")
     return model
-
-
-def _bridge(model: GPT2LMHeadModel, ref: ModelRef) -> TransformerBridge:
-    import torch
-    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
-
-    with torch.random.fork_rng(devices=[]):
-        bridge = build_bridge_from_module(
-            model, architecture="GPT2LMHeadModel", hf_config=model.config, model_name=f"{ref.source}/{ref}"
-        )
-    # After the bridge is built, because it makes parameters of its own (the split attention matrices).
-    bridge.requires_grad_(requires_grad=False).train(mode=False)
-    # Under eager attention a plain loop over the blocks sees the future, and nothing says so.
-    if model.config._attn_implementation != "sdpa":
-        raise RuntimeError(
-            f"transformer-lens changed attention to {model.config._attn_implementation!r}; expected 'sdpa'"
-        )
-    return bridge
 
 
 def _difference(expected: ModelRef, got: ModelRef) -> str:

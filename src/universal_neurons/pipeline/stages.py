@@ -16,6 +16,7 @@ import shutil
 from universal_neurons.pipeline.ablation import write_ablations
 from universal_neurons.pipeline.candidates import write_candidates
 from universal_neurons.pipeline.extensions import write_extensions
+from universal_neurons.pipeline.fetching import pin
 from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.pipeline.universality import accumulated_moments, write_tables
@@ -37,7 +38,10 @@ def compute(work: Workspace) -> int:
 
     The tokens are not sampled where all evidence is there: only their identity is needed then.  Ablations come last:
     the neurons ablated in untrained models are those of the last checkpoint.
+
+    Published models that nobody pinned yet are pinned first, for which a hub or a local folder must be there.
     """
+    pin(work)
     sampled = not work.store.has(corpus_key(work, "corpus"))
     if sampled:
         token_set(work)
@@ -69,7 +73,7 @@ def recomputed(work: Workspace) -> None:
 def compute_step(work: Workspace, step: int) -> None:
     """The tables, null tables and candidates of one training step, as far as they are missing."""
     store = work.store
-    candidates = {ref: key for ref in work.models(step) if not store.has(key := candidates_key(work, ref))}
+    candidates = {ref: key for ref in work.references(step) if not store.has(key := candidates_key(work, ref))}
     nulls = {case: key for case, key in null_keys(work, step).items() if not store.has(key)}
     # A list: the order of a set differs from run to run, and with it the last bits of what is computed together.
     tables = [

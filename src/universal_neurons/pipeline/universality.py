@@ -33,7 +33,8 @@ def accumulated_moments(work: Workspace, models: LoadedModels, *, permuted: bool
 
     reference = models.position(work.suite.zoo.reference)
     count, seed = len(models.refs), work.suite.universality.seed
-    pairs = list(combinations(range(count), 2))
+    looking = {models.position(ref.name) for ref in models.refs if ref.name in work.suite.references}
+    pairs = [pair for pair in combinations(range(count), 2) if looking.intersection(pair)]
     widths = models.widths
     if permuted:
         pairs += [(i, count) for i in range(count) if i != reference]

@@ -1,0 +1,309 @@
+"""Text from a hub: documents of a data set by commit, in a seeded order, and rows of tokens made of them.
+
+This module decides which documents are read, in which order, which of them are kept for judging ablations, and when
+enough was read.  It refuses to know any model.
+
+A data set is large and a suite needs its beginning, so files are read in pieces from the first byte on and until enough
+tokens are kept.  The pieces stay (``.universal-neurons/downloads``): a killed run goes on where it stopped, with the
+same result.  What pins the text is the lock: the commit, and for each file its size and its sha256.  A file that was
+read to its end is compared with the sha256; of one that was not, the rows' own sha256 is what others can compare.
+
+Deviation: the newer paper's code takes documents in the order of the data set; here they pass a seeded shuffle buffer,
+so that a smaller number of tokens is not another mixture of subsets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from universal_neurons.inputs.corpus import CorpusError, Document, is_held_out
+from universal_neurons.inputs.hub import DigestMismatch, FileMissing, Source, silence, source_from_environment
+from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCorpus
+from universal_neurons.inputs.pinning import fetch_command, fields_of, merged, not_pinned, place_of, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from universal_neurons.inputs.hub import Snapshot
+
+KIND = "hub"
+DOWNLOADS = Path(".universal-neurons") / "downloads"
+COMPRESSED = ".zst"
+PIECE = 8 << 20
+# What zstd's ``--long=31`` needs; without it such a file is refused although nothing is wrong with it.
+_WINDOW = 2**31
+Part = Literal["identification", "evaluation"]
+Cutting = Literal["documents", "published"]
+
+
+class HubCorpusRecipe(BaseModel):
+    """Which files of which data set are read and how (a TOML file in fixtures with ``kind = "hub"``).
+
+    ``text`` and ``subset`` are the places of the text and of its label in a document's JSON.  Documents of fewer than
+    ``shortest`` characters are left out.  ``buffer`` documents are shuffled at a time.  ``evaluation_share`` of the
+    documents identify no neuron: ablations are judged on them.  ``cutting`` says how rows are made:
+    ``documents``: beginning-of-sequence, then text, with end-of-text after every document;
+    ``published``: an emulation of the newer paper's code (design/claims.md A.2), which takes the first tokens of each
+    document, as many as a row has, and neither separates documents nor begins rows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    kind: Literal["hub"]
+    title: str
+    repository: str
+    revision: str
+    files: tuple[str, ...] = Field(min_length=1)
+    text: tuple[str, ...] = Field(min_length=1)
+    subset: tuple[str, ...] = Field(min_length=1)
+    shortest: int = Field(ge=1)
+    buffer: int = Field(ge=1)
+    evaluation_share: float = Field(gt=0, lt=1)
+    cutting: Cutting
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The recipe in the TOML file ``path``; raises :class:`CorpusError`."""
+        try:
+            return cls.model_validate_json(json.dumps(tomllib.loads(path.read_text(encoding="utf-8")), default=str))
+        except OSError as error:
+            raise CorpusError(f"{shown(path)}: cannot be read ({error.strerror}); expected a corpus recipe") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise CorpusError(f"{shown(path)}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        except ValueError as error:
+            raise CorpusError(f"{shown(path)}: not TOML: {error}") from None
+
+
+def is_on_hub(path: Path) -> bool:
+    """Whether the corpus recipe in ``path`` is one of these; a file that says nothing readable is not."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")).get("kind") == KIND
+    except (OSError, ValueError):
+        return False
+
+
+def shuffled(documents: Iterable[Document], *, buffer: int, seed: int) -> Iterator[Document]:
+    """``documents`` in a seeded order: each leaves a buffer of ``buffer`` documents from a random place.
+
+    The order of what was read does not depend on what follows by more than ``buffer`` documents, so asking for more
+    tokens never changes the first ones.
+    """
+    held: list[Document] = []
+    # ``random()`` is the one method whose sequence Python promises not to change.
+    dice = random.Random(seed)  # noqa: S311  a sample, not a secret
+    for document in documents:
+        if len(held) < buffer:
+            held.append(document)
+            continue
+        place = int(dice.random() * buffer)
+        yield held[place]
+        held[place] = document
+    while held:
+        yield held.pop(int(dice.random() * len(held)))
+
+
+@dataclass
+class HubCorpus:
+    """The documents of ``recipe`` as ``suite``'s lock at ``path`` pins them; pieces that were read lie in ``folder``.
+
+    ``read`` counts the bytes of each file that were read since documents were last asked for.
+    """
+
+    name: str
+    recipe: HubCorpusRecipe
+    suite: str
+    path: Path
+    folder: Path
+    source: Source
+    read: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        name: str,
+        *,
+        suite: str,
+        source: Source | None = None,
+        warn: Callable[[str], None] = silence,
+    ) -> HubCorpus:
+        """The corpus ``name`` of the checkout ``root``, locked for ``suite``; raises :class:`CorpusError`."""
+        recipe = HubCorpusRecipe.read(root / "fixtures" / "corpora" / f"{name}.toml")
+        path = root / "fixtures" / "suites" / f"{suite}{LOCK_SUFFIX}"
+        files = source or source_from_environment(fetch_command(suite), warn=warn)
+        return cls(name, recipe, suite, path, root / DOWNLOADS, files)
+
+    @property
+    def locked(self) -> LockedCorpus:
+        """What the lock says of the data set; raises :class:`NotPinned` if that is nothing, or another data set."""
+        entry = Lock.read(self.path).corpus
+        if entry is None or not self._is_meant(entry):
+            raise not_pinned(f"text ({self.recipe.repository})", self.path, suite=self.suite)
+        return entry
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over everything that decides the documents and their order: the files' digests and the recipe.
+
+        The commit does not enter, the files do: another README is no other text.  Raises :class:`NotPinned`.
+        """
+        digests = self.locked.files
+        settings = self.recipe.model_dump(mode="json", include={"text", "subset", "shortest", "buffer", "cutting"})
+        material = [[digests[name] for name in self.recipe.files], settings, self.recipe.evaluation_share]
+        return hashlib.sha256(json.dumps(material, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def pin(self, *, accept: bool = False) -> None:
+        """Ask the hub which commit and which files the recipe means, and write the lock if that is news.
+
+        Nothing is downloaded where the hub announces the files' sha256.  Raises :class:`RepositoryChanged` if that is
+        something else than the lock says and ``accept`` is False, and :class:`HubError` for whatever the hub lacks.
+        """
+        snapshot = self.source.snapshot(self.recipe.repository, self.recipe.revision, "dataset")
+        absent = [name for name in self.recipe.files if name not in snapshot.files]
+        if absent:
+            raise FileMissing(f"{snapshot.place}: expected {absent[0]}, got {', '.join(sorted(snapshot.files)[:8])}")
+        now = LockedCorpus(
+            **fields_of(snapshot.place),
+            files={name: self._digest(snapshot, name) for name in self.recipe.files},
+            bytes={name: _size(snapshot, name) for name in self.recipe.files},
+        )
+        lock = Lock.read(self.path)
+        known = lock.corpus if lock.corpus is not None and self._is_meant(lock.corpus) else None
+        entry = merged("text", known, now, suite=self.suite, accept=accept)
+        if entry != lock.corpus:
+            lock.model_copy(update={"corpus": entry}).write(self.path, command=fetch_command(self.suite))
+
+    def pin_missing(self) -> None:
+        """:meth:`pin`, unless the lock has it."""
+        entry = Lock.read(self.path).corpus
+        if entry is None or not self._is_meant(entry):
+            self.pin()
+
+    def documents(self, part: Part, *, seed: int) -> Iterator[Document]:
+        """The documents of one part in their seeded order, read as they are asked for.
+
+        Which part a document is in follows from its file and line, whatever else is read.  Raises :class:`HubError` if
+        the text cannot be had, :class:`CorpusError` if it is no text.
+        """
+        self.read.clear()
+        evaluation = part == "evaluation"
+        share = self.recipe.evaluation_share
+        of_part = (one for one in self._all() if is_held_out(one.path, share=share, seed=seed) == evaluation)
+        return shuffled(of_part, buffer=self.recipe.buffer, seed=seed)
+
+    def _is_meant(self, entry: LockedCorpus) -> bool:
+        named = (entry.repository, entry.revision, sorted(entry.files))
+        return named == (self.recipe.repository, self.recipe.revision, sorted(self.recipe.files))
+
+    def _digest(self, snapshot: Snapshot, name: str) -> str:
+        announced = snapshot.files[name]
+        if announced.sha256 is not None:
+            return announced.sha256
+        digest = hashlib.sha256()
+        for start, stop in _spans(0, _size(snapshot, name)):
+            digest.update(self.source.part(snapshot.place, name, start, stop))
+        return digest.hexdigest()
+
+    def _all(self) -> Iterator[Document]:
+        for name in self.recipe.files:
+            for number, line in enumerate(self._lines(name), start=1):
+                document = self._document(name, number, line)
+                if len(document.text) >= self.recipe.shortest:
+                    yield document
+
+    def _document(self, name: str, number: int, line: bytes) -> Document:
+        try:
+            raw = json.loads(line)
+            text, subset = _at(raw, self.recipe.text), _at(raw, self.recipe.subset)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorpusError(
+                f"{self.recipe.repository}/{name}:{number}: expected JSON with {'.'.join(self.recipe.text)} and "
+                f"{'.'.join(self.recipe.subset)}, got {line[:40]!r} ({type(error).__name__})"
+            ) from None
+        return Document(subset, f"{name}:{number}", text)
+
+    def _lines(self, name: str) -> Iterator[bytes]:
+        rest = b""
+        for content in self._unpacked(name):
+            *lines, rest = (rest + content).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest
+
+    def _unpacked(self, name: str) -> Iterator[bytes]:
+        if not name.endswith(COMPRESSED):
+            yield from self._pieces(name)
+            return
+        import zstandard
+
+        unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj(read_across_frames=True)
+        for piece in self._pieces(name):
+            try:
+                content = unpacker.decompress(piece)
+            except zstandard.ZstdError as error:
+                self._downloaded(name).unlink(missing_ok=True)
+                raise DigestMismatch(
+                    f"{place_of(self.locked, 'dataset')}/{name}: damaged ({error}); nothing was used; "
+                    f"run again: {fetch_command(self.suite)}"
+                ) from None
+            yield content
+
+    def _pieces(self, name: str) -> Iterator[bytes]:
+        """The bytes of a file from its beginning: those that are here, then those that are not, which then are."""
+        locked = self.locked
+        place, size, path = place_of(locked, "dataset"), locked.bytes[name], self._downloaded(name)
+        digest = hashlib.sha256()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            here = min(file.tell(), size)
+            for start, stop in (*_spans(0, here), *_spans(here, size)):
+                if stop <= here:
+                    file.seek(start)
+                    piece = file.read(stop - start)
+                else:
+                    piece = self.source.part(place, name, start, stop)
+                    file.write(piece)
+                    file.flush()
+                    os.fsync(file.fileno())
+                digest.update(piece)
+                self.read[name] = stop
+                if stop == size and digest.hexdigest() != locked.files[name]:
+                    path.unlink()
+                    raise DigestMismatch(
+                        f"{place}/{name}: sha256 {locked.files[name][:12]} expected, got {digest.hexdigest()[:12]}; "
+                        f"nothing was used; run again: {fetch_command(self.suite)}"
+                    )
+                yield piece
+
+    def _downloaded(self, name: str) -> Path:
+        # By its digest: pieces of two commits of one branch must never come together.
+        return self.folder / f"{self.locked.files[name]}.part"
+
+
+def _spans(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    return ((first, min(first + PIECE, stop)) for first in range(start, stop, PIECE))
+
+
+def _size(snapshot: Snapshot, name: str) -> int:
+    size = snapshot.files[name].size
+    if size is None:
+        raise FileMissing(f"{snapshot.place}/{name}: expected its size, got none")
+    return size
+
+
+def _at(raw: Any, place: tuple[str, ...]) -> str:
+    for name in place:
+        raw = raw[name]
+    if not isinstance(raw, str):
+        raise TypeError(place)
+    return raw

@@ -1,0 +1,72 @@
+"""How a lock is compared with what a hub says now, and what the user is told when they differ.
+
+This module decides what counts as a change.  It refuses to know what is locked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from universal_neurons.errors import ArtifactMissing
+from universal_neurons.inputs.hub import HubError, Kind, Place
+from universal_neurons.inputs.lock import LockedFiles
+
+_Files = TypeVar("_Files", bound=LockedFiles)
+
+
+class NotPinned(HubError, ArtifactMissing):
+    """The lock does not have it: the hub was never asked, so there cannot be evidence about it either."""
+
+
+class RepositoryChanged(HubError):
+    """A branch means another commit, or other files, than the lock says."""
+
+
+def fetch_command(suite: str) -> str:
+    """What pins and fetches a suite's models and text."""
+    return f"universal-neurons fetch --suite {suite}"
+
+
+def accept_command(suite: str) -> str:
+    """What puts a changed repository into the lock."""
+    return f"{fetch_command(suite)} --accept-changes"
+
+
+def not_pinned(what: str, path: Path, *, suite: str) -> NotPinned:
+    """The error that says that the lock in ``path`` lacks ``what``, and which command puts it there."""
+    command = fetch_command(suite)
+    return NotPinned(f"{suite}: {what}: not pinned in {shown(path)}; run: {command}", command=command)
+
+
+def merged(what: str, known: _Files | None, now: _Files, *, suite: str, accept: bool) -> _Files:
+    """What the lock is to say: ``now``, if it is ``known`` already, if nothing was known, or if changes are accepted.
+
+    A folder, which has no commit, does not take the commit out of the lock.  Raises :class:`RepositoryChanged`.
+    """
+    if known is None:
+        return now
+    if not accept and not known.succeeded_by(now):
+        differing = sorted({file for file, _ in known.files.items() ^ now.files.items()})
+        files = f"{', '.join(differing)} differ" if differing else "the files taken are the same"
+        raise RepositoryChanged(
+            f"{what}: {known.repository}@{known.revision} changed: commit {known.commit or 'none'} is locked, "
+            f"the branch is now {now.commit or 'none'} ({files}); to accept it run: {accept_command(suite)}"
+        )
+    return known if not now.commit and known.files == now.files else now
+
+
+def place_of(entry: LockedFiles, kind: Kind = "model") -> Place:
+    """Where the files of ``entry`` lie."""
+    return Place(entry.repository, entry.revision, entry.commit, kind)
+
+
+def fields_of(place: Place) -> dict[str, str]:
+    """A place as a lock has it."""
+    return {"repository": place.repository, "revision": place.revision, "commit": place.commit}
+
+
+def shown(path: Path) -> str:
+    """``path`` as a user reads it: from the working directory, where it lies below that."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,222 @@
+"""Rows of tokens from a stream of documents: taken as they come until enough are counted, and what went into them.
+
+This module decides when enough was read.  It refuses to know where documents come from and in which order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from universal_neurons.ids import CorpusRef
+from universal_neurons.inputs.corpus import (
+    PREDICTING,
+    CorpusError,
+    MaskPolicy,
+    TokenRows,
+    TokenSet,
+    encode_documents,
+    rows_digest,
+    score_mask,
+    token_rows,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from tokenizers import Tokenizer
+
+    from universal_neurons.inputs.corpus import Document, RowMask
+    from universal_neurons.inputs.hub_corpus import Cutting
+
+# Documents that are encoded together; the last ones are mostly in vain.
+CHUNK = 64
+MOST_SUBSETS = 2**8
+
+
+@dataclass(frozen=True, slots=True)
+class RowFormat:
+    """How documents become rows, and how they are called: corpus, its fingerprint, the tokenizer's digest."""
+
+    name: str
+    revision: str
+    tokenizer_digest: str
+    row_length: int
+    cutting: Cutting
+    bos: int
+    newline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A token set and its manifest: documents, bytes of text and tokens, in all and by subset."""
+
+    tokens: TokenSet
+    manifest: dict[str, Any]
+
+
+@dataclass
+class _Growing:
+    """Rows so far, and the documents that they are made of."""
+
+    tokenizer: Tokenizer
+    form: RowFormat
+    rows: list[TokenRows] = field(default_factory=list)
+    domain: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+    domains: dict[str, int] = field(default_factory=dict)
+    # (label, bytes of text, tokens) of every document in order.
+    documents: list[tuple[int, int, int]] = field(default_factory=list)
+    _tokens: npt.NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, dtype=np.uint16))
+    _labels: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+
+    def add(self, documents: list[Document]) -> TokenRows:
+        """The rows that ``documents`` complete."""
+        for document in documents:
+            tokens = self._encoded(document)
+            label = self.domains.setdefault(document.domain, len(self.domains))
+            if label >= MOST_SUBSETS:
+                raise CorpusError(f"corpus {self.form.name}: expected at most {MOST_SUBSETS} subsets, got more")
+            self.documents.append((label, len(document.text.encode()), len(tokens)))
+            self._tokens = np.concatenate([self._tokens, tokens])
+            self._labels = np.concatenate([self._labels, np.full(len(tokens), label, dtype=np.uint8)])
+        rows, domain = self._cut(self._tokens, bos=self.form.bos), self._cut(self._labels.astype(np.uint16), bos=0)
+        used = len(rows) * self.width
+        self._tokens, self._labels = self._tokens[used:], self._labels[used:]
+        if self.form.cutting == "documents":
+            domain[:, 0] = domain[:, 1]
+        self.rows.append(rows)
+        self.domain.append(domain.astype(np.uint8))
+        return rows
+
+    @property
+    def width(self) -> int:
+        """Tokens of text in a row."""
+        return self.form.row_length - (self.form.cutting == "documents")
+
+    def _encoded(self, document: Document) -> npt.NDArray[np.uint16]:
+        tokens = encode_documents([document], self.tokenizer).tokens
+        # The published code neither separates documents nor takes more of one than a row holds.
+        return tokens if self.form.cutting == "documents" else tokens[:-1][: self.form.row_length]
+
+    def _cut(self, tokens: npt.NDArray[np.uint16], *, bos: int) -> TokenRows:
+        if self.form.cutting == "documents":
+            return token_rows(tokens, row_length=self.form.row_length, bos=bos)
+        count = len(tokens) // self.form.row_length
+        return tokens[: count * self.form.row_length].reshape(count, self.form.row_length)
+
+    def manifest(self, rows: int) -> dict[str, Any]:
+        """What the first ``rows`` rows are made of; a document that is in them in part counts as one."""
+        subsets = {name: {"documents": 0, "bytes": 0, "tokens": 0} for name in self.domains}
+        names, left = list(self.domains), rows * self.width
+        for label, size, tokens in self.documents:
+            if left <= 0:
+                break
+            found = subsets[names[label]]
+            found["documents"] += 1
+            found["bytes"] += size
+            found["tokens"] += min(tokens, left)
+            left -= tokens
+        used = {name: found for name, found in sorted(subsets.items()) if found["documents"]}
+        totals = {key: sum(found[key] for found in used.values()) for key in ("documents", "bytes", "tokens")}
+        return {**totals, "subsets": used}
+
+
+def scored_set(
+    documents: Iterable[Document],
+    tokenizer: Tokenizer,
+    form: RowFormat,
+    *,
+    policy: MaskPolicy,
+    tokens: int,
+    progress: Callable[[int], None],
+) -> Taken:
+    """Just enough whole rows of ``documents``, in their order, for ``tokens`` scored tokens.
+
+    ``progress`` gets the number of newly scored tokens.  Raises :class:`CorpusError` if there are too few documents.
+    """
+
+    def mask_of(rows: TokenRows) -> RowMask:
+        return score_mask(rows, policy, special=(form.bos,), newline=form.newline)
+
+    return _taken(documents, tokenizer, form, mask_of, policy.value, tokens, without=(), progress=progress)
+
+
+def predicted_set(
+    documents: Iterable[Document],
+    tokenizer: Tokenizer,
+    form: RowFormat,
+    *,
+    predictions: int,
+    without: Collection[bytes],
+    progress: Callable[[int], None],
+) -> Taken:
+    """Just enough whole rows of ``documents`` for ``predictions`` predicted tokens, as ``corpus.evaluation_set`` has
+    them; rows whose bytes are in ``without`` are left out.  Raises :class:`CorpusError` if there are too few documents.
+    """
+
+    def mask_of(rows: TokenRows) -> RowMask:
+        mask = np.ones(rows.shape, dtype=np.bool_)
+        mask[:, -1] = False
+        return mask
+
+    return _taken(documents, tokenizer, form, mask_of, PREDICTING, predictions, without=without, progress=progress)
+
+
+def _taken(
+    documents: Iterable[Document],
+    tokenizer: Tokenizer,
+    form: RowFormat,
+    mask_of: Callable[[TokenRows], RowMask],
+    mask_name: str,
+    wanted: int,
+    *,
+    without: Collection[bytes],
+    progress: Callable[[int], None],
+) -> Taken:
+    growing = _Growing(tokenizer, form)
+    counted: list[npt.NDArray[np.int64]] = []
+    total = 0
+    for chunk in _chunks(documents):
+        rows = growing.add(chunk)
+        counts = mask_of(rows).sum(axis=1, dtype=np.int64)
+        if without:
+            counts[[row.tobytes() in without for row in rows]] = 0
+        counted.append(counts)
+        progress(min(int(counts.sum()), wanted - total))
+        total += int(counts.sum())
+        if total >= wanted:
+            break
+    if total < wanted:
+        raise CorpusError(
+            f"corpus {form.name}: {wanted} tokens wanted, {total} there; ask for fewer (suite: corpus.tokens, "
+            "ablation.tokens) or name more files in the corpus recipe"
+        )
+    every = np.concatenate(counted)
+    stop = int(np.searchsorted(np.cumsum(every), wanted)) + 1
+    kept = np.flatnonzero(every[:stop] > 0) if without else np.arange(stop)
+    rows, domain = np.concatenate(growing.rows)[kept], np.concatenate(growing.domain)[kept]
+    mask = mask_of(rows)
+    ref = CorpusRef(
+        name=form.name,
+        revision=form.revision,
+        tokenizer=form.tokenizer_digest,
+        row_length=form.row_length,
+        mask=mask_name,
+        tokens=int(mask.sum()),
+        sha256=rows_digest(rows, mask),
+    )
+    return Taken(TokenSet(rows, mask, domain, tuple(growing.domains), ref), growing.manifest(stop))
+
+
+def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    chunk: list[Document] = []
+    for document in documents:
+        chunk.append(document)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

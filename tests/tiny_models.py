@@ -1,0 +1,116 @@
+"""Tiny published models: their repositories, the catalogue that names them, and the clients that ask for them."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from tests.hub import LoopbackHub
+
+SHAPE: dict[str, Any] = {"n_layer": 3, "n_embd": 16, "n_head": 2, "n_positions": 16, "vocab_size": 300}
+A, B, WORDS = "someone/tiny-a", "someone/tiny-b", "someone/words"
+BIN, SAFE = "pytorch_model.bin", "model.safetensors"
+CATALOGUED = """
+[families.tiny]
+title = "Tiny"
+source = "nobody"
+revision = "checkpoint-{step}"
+ranges = [[0, 20, 10]]
+tokenizer = { repository = "someone/words", revision = "main", file = "tokenizer.json" }
+architecture = { name = "GPT2LMHeadModel", layers = 3, width = 16, heads = 2, mlp = 64, context = 16, vocabulary = 300 }
+models.a = { repository = "someone/tiny-a", seed = 1, aliases = ["tiny-a"] }
+models.b = { repository = "someone/tiny-b", seed = 2 }
+
+[families.neox]
+title = "Tiny with rotary positions"
+source = "nobody"
+revision = "step{step}"
+steps = [1]
+tokenizer = { repository = "someone/words", revision = "main", file = "tokenizer.json" }
+
+[families.neox.architecture]
+name = "GPTNeoXForCausalLM"
+layers = 2
+width = 16
+heads = 2
+mlp = 64
+context = 16
+vocabulary = 300
+
+[families.neox.models]
+a = { repository = "someone/neox", seed = 1 }
+"""
+
+
+def tiny(seed: int, **options: Any) -> Any:
+    """A GPT-2 like Stanford's: attention scaled by the layer, and numbers large enough for that to matter."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        scaled = {"scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True, "initializer_range": 0.5}
+        model: Any = GPT2LMHeadModel(GPT2Config(**SHAPE, **{**scaled, **options}))
+        return model.eval()
+
+
+def config_of(model: Any) -> bytes:
+    return json.dumps({**model.config.to_dict(), "architectures": ["SomebodysOwnClass"]}).encode()
+
+
+def pickled(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def in_bin(model: Any) -> dict[str, bytes]:
+    """As the older checkpoints are stored: pickled, with causal masks that are no weights and the tied matrix twice."""
+    masks = {f"transformer.h.{i}.attn.bias": torch.ones(1, 1, 16, 16, dtype=torch.uint8) for i in range(3)}
+    masks |= {f"transformer.h.{i}.attn.masked_bias": torch.tensor(-1e4) for i in range(3)}
+    return {"config.json": config_of(model), BIN: pickled({**model.state_dict(), **masks})}
+
+
+def in_safetensors(model: Any) -> dict[str, bytes]:
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+    return {"config.json": config_of(model), SAFE: safetensors.torch.save(state, metadata={"format": "pt"})}
+
+
+class Clock:
+    """The clients' module ``time`` with pauses that are written down instead of made."""
+
+    def __init__(self, waits: list[float]) -> None:
+        self.sleep = waits.append
+
+    def __getattr__(self, name: str) -> Any:
+        import time
+
+        return getattr(time, name)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, hub: LoopbackHub, *, root: Path, waits: list[float]) -> None:
+    """Point the clients at the hub, with a cache below ``root``; they read the environment when they are imported."""
+    import huggingface_hub
+
+    constants = "huggingface_hub.constants"
+    monkeypatch.setattr(f"{constants}.ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(
+        f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr(f"{constants}.HF_HUB_CACHE", str(root / "cache"))
+    monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(f"{constants}.HF_TOKEN_PATH", str(root / "no-token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setenv("DISABLE_SAFETENSORS_CONVERSION", "1")
+    # A question about itself that the client asks once per process would be counted among those of a test.
+    monkeypatch.setattr("huggingface_hub.utils._detect_agent._registry", {"harnesses": {}}, raising=False)
+    for module in ("utils._http", "file_download"):
+        monkeypatch.setattr(f"huggingface_hub.{module}.time", Clock(waits))
+    huggingface_hub.close_session()
