@@ -14,6 +14,7 @@ import pandas as pd
 
 from universal_neurons.errors import UserError
 from universal_neurons.measures.ablation import AblationTable
+from universal_neurons.measures.profiles import NeuronProfiles
 from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.workspace import (
     NullKind,
@@ -27,6 +28,7 @@ from universal_neurons.workspace import (
     evaluation_ref,
     open_workspace,
     pairs_of,
+    profiles_key,
     read,
     read_influence,
     suite_keys,
@@ -220,6 +222,26 @@ class Study:
                 resampling=Resampling(resamples=spec.resamples, level=spec.level, seed=spec.seed),
             )
         return cast("AblationTable", self.work.cache[place])
+
+    def profiles(self, *, model: str | None = None) -> NeuronProfiles:
+        """What is known of every single neuron of one model, the reference by default, at the last checkpoint.
+
+        Raises ArtifactMissing, and UserError for a model that is not the suite's.
+        """
+        name = model or self.reference
+        if name not in self.suite.zoo.models:
+            raise UserError(
+                f"suite {self.suite.name}: expected one of {', '.join(self.suite.zoo.models)}, got {name!r}"
+            )
+        ref = self.model(name, self.checkpoints[-1])
+        return NeuronProfiles.from_table(
+            self._read(profiles_key(self.work, ref)).table,
+            model=name,
+            step=ref.step,
+            tokens=self.corpus().sha256,
+            predictions=self.suite.corpus.row_length - 1,
+            level=self.suite.resampling.level,
+        )
 
     def training_log(self) -> pd.DataFrame:
         """One row per logged training step of each model: model, step, tokens, loss, held_out_loss, seconds, device."""

@@ -36,6 +36,7 @@ UNIVERSALITY_VERSION = 1
 CANDIDATES_VERSION = 1
 VARIANTS_VERSION = 1
 ABLATION_VERSION = 1
+PROFILES_VERSION = 1
 # Rows in one pass of an ablation.  Resampled activations come from the same batch, so this number changes results.
 ABLATION_BATCH_ROWS = 16
 WORK_FOLDER = ".universal-neurons"
@@ -295,6 +296,36 @@ def ablation_keys(work: Workspace, step: int) -> dict[ModelRef, tuple[Key, Key]]
     }
 
 
+def profiles_key(work: Workspace, model: ModelRef) -> Key:
+    """The key of the profiles of one model's neurons."""
+    spec = work.suite.profiles
+    return Key(
+        stage="profiles",
+        version=PROFILES_VERSION,
+        parameters={
+            "model": model.name,
+            "step": model.step,
+            "top": spec.top,
+            "bins": spec.bins,
+            "shown": spec.shown,
+            "ablation_rows": spec.ablation_rows,
+            "dtype": "float32",
+        },
+        # As of ablations: the rows by the key that chooses them, because keys must not depend on text that is not here.
+        inputs={
+            "model": model.digest,
+            "tokens": corpus_ref(work).sha256,
+            "rows": evaluation_key(work, "evaluation").digest,
+        },
+    )
+
+
+def profiles_keys(work: Workspace, step: int) -> dict[ModelRef, Key]:
+    """The profiles of every model of the suite at its last checkpoint; none at any other step."""
+    is_last = step == work.suite.checkpoints[-1].step
+    return {ref: profiles_key(work, ref) for ref in work.models(step)} if is_last else {}
+
+
 def suite_keys(work: Workspace) -> tuple[Key, ...]:
     """The key of every artifact that judging the suite reads: of its tokens, then step by step."""
     return (*token_keys(work), *(key for step in work.steps for key in step_keys(work, step)))
@@ -306,11 +337,12 @@ def token_keys(work: Workspace) -> tuple[Key, ...]:
 
 
 def step_keys(work: Workspace, step: int) -> tuple[Key, ...]:
-    """The keys of one step: tables, nulls, candidates, variants, ablations."""
+    """The keys of one step: tables, nulls, candidates, variants, ablations, profiles."""
     candidates = (candidates_key(work, ref) for ref in work.models(step))
     ablations = (key for both in ablation_keys(work, step).values() for key in both)
     scores = (*table_keys(work, step).values(), *null_keys(work, step).values())
-    return (*scores, *candidates, *variants_keys(work, step), *ablations)
+    profiles = profiles_keys(work, step).values()
+    return (*scores, *candidates, *variants_keys(work, step), *ablations, *profiles)
 
 
 def table_keys(work: Workspace, step: int) -> dict[Pair, Key]:
@@ -452,6 +484,8 @@ def describe(key: Key) -> str:
         return f"{parameters['reference']} under {len(variants)} variants"
     if "reference" in parameters:
         return f"{parameters['reference']} against {parameters['partner']}"
+    if key.stage == "profiles":
+        return f"neurons of {parameters['model']}"
     if "model" in parameters:
         return f"sets of neurons of {parameters['model']}"
     if "predictions" in parameters:

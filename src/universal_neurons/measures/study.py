@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from universal_neurons.measures.ablation import AblationTable
+    from universal_neurons.measures.profiles import NeuronProfiles
 
 Null = Literal["untrained", "rotated", "permuted"]
 # The checkpoints of Nandan et al. 2025 v1, section 3: 25, 50 and 75 % of training.
@@ -70,6 +71,9 @@ class Study(Protocol):
 
         At the untrained checkpoint the sets are those of the last: labels that mean nothing there.
         """
+
+    def profiles(self, *, model: str | None = None) -> NeuronProfiles:
+        """What is known of every single neuron of one model, the reference by default, at the last checkpoint."""
 
     @property
     def variants(self) -> Sequence[str]:
