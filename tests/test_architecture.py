@@ -55,7 +55,7 @@ TORCH_ON_DEMAND = {
     "planning",
 }
 PYTEST = {"harness.plugin"}
-BACKEND = {"core.ablation", "core.activations", "inputs.bridge", "inputs.zoo"}
+BACKEND = {"core.ablation", "core.activations", "core.weights", "inputs.bridge", "inputs.zoo"}
 
 CLAIMS_MAY = {f"{PACKAGE}.harness", f"{PACKAGE}.measures"}
 CLAIMS_MAY_NOT = {f"{PACKAGE}.harness.plugin", f"{PACKAGE}.harness.scaffold"}
@@ -141,7 +141,7 @@ def test_only_the_plugin_imports_pytest() -> None:
     assert list(misplaced(package_modules(), {"pytest", "_pytest"}, PYTEST)) == []
 
 
-def test_the_model_backend_is_visible_in_four_modules() -> None:
+def test_the_model_backend_is_visible_in_five_modules() -> None:
     assert list(misplaced(package_modules(), {"transformer_lens"}, BACKEND)) == []
 
 

@@ -15,6 +15,7 @@ from universal_neurons.workspace import (
     candidates_key,
     corpus_key,
     null_keys,
+    profiles_keys,
     table_keys,
     variants_keys,
 )
@@ -66,6 +67,7 @@ def plan(work: Workspace) -> list[PlannedStage]:
             _stage(work, "universality", step, [*tables, *nulls], passes, speed),
             _stage(work, "candidates", step, candidates, _forward(work), speed * FORWARD_SHARE),
             _stage(work, "variants", step, variants_keys(work, step), _variants(work), speed),
+            _stage(work, "profiles", step, profiles_keys(work, step).values(), _profiles(work), speed * FORWARD_SHARE),
             _stage(work, "ablation", step, ablations, _ablations(work, step), speed * FORWARD_SHARE),
         ]
     return stages
@@ -128,6 +130,15 @@ def _ablations(work: Workspace, step: int) -> float:
     sets = [one for ref in ablated_models(work, step) for one in set_plan(work, ref).sets()]
     weights = sum((recipe.layers - 1 - max(one.layer, 0)) * block + head for one in sets)
     return 2.0 * weights * work.suite.ablation.tokens
+
+
+def _profiles(work: Workspace) -> float:
+    """Operations of two passes over the tokens, and of every neuron's ablation: as those of sets of one."""
+    recipe, rows = work.zoo.recipe(), work.suite.profiles.ablation_rows
+    block, head = 4 * recipe.width**2 + 2 * recipe.width * recipe.mlp, recipe.width * recipe.vocabulary
+    above = sum((recipe.layers - 1 - layer) * block + head for layer in range(recipe.layers))
+    alone = 2.0 * above * recipe.mlp * rows * work.suite.corpus.row_length * len(work.suite.zoo.models)
+    return 2 * _forward(work) + alone
 
 
 def _stage(work: Workspace, name: str, step: int, keys: Iterable[Key], operations: float, speed: float) -> PlannedStage:

@@ -230,9 +230,8 @@ class Study:
         """
         name = model or self.reference
         if name not in self.suite.zoo.models:
-            raise UserError(
-                f"suite {self.suite.name}: expected one of {', '.join(self.suite.zoo.models)}, got {name!r}"
-            )
+            known = ", ".join(self.suite.zoo.models)
+            raise UserError(f"suite {self.suite.name}: profiles: expected one of {known}, got {name!r}")
         ref = self.model(name, self.checkpoints[-1])
         return NeuronProfiles.from_table(
             self._read(profiles_key(self.work, ref)).table,

@@ -19,7 +19,7 @@ from scipy import stats
 from universal_neurons.measures.ablation import Quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from universal_neurons.measures.intervals import Floats
 
@@ -27,22 +27,14 @@ Integers = npt.NDArray[np.int64]
 
 # The lower edge of every histogram: the minimum of GELU, to two digits, which its two formulas share.
 GELU_MINIMUM = -0.17
-# How the arrays are stored, one column per entry of a neuron.  Half precision is one part in 2000 of a value, far less
-# than what is shown of it; it holds what is not smaller than 6e-5, so effects are stored times 4096.
-_PACKED = {
-    "top_row": np.int32,
-    "top_position": np.int32,
-    "top_value": np.float16,
-    "histogram": np.float16,
-    "promoted_token": np.int32,
-    "promoted_cosine": np.float16,
-    "suppressed_token": np.int32,
-    "suppressed_cosine": np.float16,
-    "kl": np.float16,
-    "loss_increase": np.float16,
-}
-_SCALE = {"histogram": 4096, "kl": 4096, "loss_increase": 4096}
 _ENUMERATED = re.compile(r"_\d+$")
+# Significant bits that are stored of a number: one part in 8000 of a statistic, 1000 of an activation, 500 of an effect.
+_STATISTIC_BITS, _ACTIVATION_BITS, _EFFECT_BITS = 12, 9, 8
+# Half precision rounds what is smaller than 6e-5 more coarsely than that, so effects are stored times this.
+_EFFECT_SCALE = 4096
+_COSINE_STEPS = 1024
+# Of the share of a bin an eighth of its logarithm to base 2 is stored, and nothing below 2^-31.
+_STEPS_PER_OCTAVE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +55,8 @@ class NeuronProfiles:
     ``histogram`` (neuron bin): share of the scored tokens; the bins are equally wide, see :meth:`edges`.
     ``promoted_token`` and ``suppressed_token`` (neuron shown): the tokens with the largest and the smallest cosine,
     the most extreme first; ``promoted_cosine`` and ``suppressed_cosine`` are these cosines.
-    ``kl``, ``loss_increase`` (neuron block): the effect of setting this neuron alone to zero, in nats per prediction, of
-    blocks of ``predictions`` predictions each on rows that identified no neuron.
+    ``kl``, ``loss_increase`` (neuron block): what setting this neuron alone to zero does, in nats per prediction, in
+    blocks of ``predictions`` predictions each, on rows that identified no neuron.
     """
 
     model: str
@@ -88,13 +80,13 @@ class NeuronProfiles:
     def from_table(
         cls, table: pd.DataFrame, *, model: str, step: int, tokens: str, predictions: int, level: float
     ) -> NeuronProfiles:
-        """The profiles inside a table that :func:`stored_profiles` made."""
+        """The profiles inside a table that :func:`stored_profiles` made, to the precision that it keeps."""
         return cls(
             model=model,
             step=step,
             tokens=tokens,
             frame=table[[name for name in table.columns if _ENUMERATED.search(name) is None]],
-            **{name: _unpacked(table, name) for name in _PACKED},
+            **{name: _unpacked(table, name) for name in _FORMS},
             predictions=predictions,
             level=level,
         )
@@ -124,23 +116,84 @@ class NeuronProfiles:
         return pd.DataFrame({"value": mean, "low": mean - half, "high": mean + half})
 
 
-def stored_profiles(frame: pd.DataFrame, arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
-    """One table of a profile's ``frame`` and its ``arrays`` (neuron entry), for :meth:`NeuronProfiles.from_table`.
+@dataclass(frozen=True)
+class _Form:
+    """How an array is stored: as which numbers, and how these are made and read."""
 
-    Raises ValueError for a value that is too large for half precision, which holds 65504 (of effects 16 nats).
+    dtype: type[np.generic]
+    write: Callable[[Floats], Floats]
+    read: Callable[[Floats], Floats]
+
+
+def rounded(values: Floats, *, bits: int) -> Floats:
+    """``values`` to ``bits`` significant bits: what is left out of them compresses to nothing."""
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits)
+
+
+def share_codes(shares: Floats) -> Floats:
+    """Shares as whole numbers from 0 (nothing) to 255 (all), in steps of a factor 2^(1/8); see :func:`coded_shares`."""
+    with np.errstate(divide="ignore"):
+        codes = np.round(255 + _STEPS_PER_OCTAVE * np.log2(shares))
+    return np.where(shares > 0, np.maximum(codes, 1), 0)
+
+
+def coded_shares(codes: Floats) -> Floats:
+    """The shares that :func:`share_codes` coded, each within a factor 2^(1/16): 4.4 %, which no picture shows."""
+    return np.where(codes > 0, 2.0 ** ((codes - 255) / _STEPS_PER_OCTAVE), 0.0)
+
+
+_WHOLE = _Form(np.int32, lambda values: values, lambda values: values)
+_COSINE = _Form(np.float16, lambda values: np.round(values * _COSINE_STEPS) / _COSINE_STEPS, lambda values: values)
+_ACTIVATION = _Form(np.float16, lambda values: rounded(values, bits=_ACTIVATION_BITS), lambda values: values)
+_EFFECT = _Form(
+    np.float16,
+    lambda values: rounded(values * _EFFECT_SCALE, bits=_EFFECT_BITS),
+    lambda values: values / _EFFECT_SCALE,
+)
+_FORMS = {
+    "top_row": _WHOLE,
+    "top_position": _WHOLE,
+    "top_value": _ACTIVATION,
+    "histogram": _Form(np.uint8, share_codes, coded_shares),
+    "promoted_token": _WHOLE,
+    "promoted_cosine": _COSINE,
+    "suppressed_token": _WHOLE,
+    "suppressed_cosine": _COSINE,
+    "kl": _EFFECT,
+    "loss_increase": _EFFECT,
+}
+
+
+def stored_profiles(frame: pd.DataFrame, arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
+    """One small table of a profile's ``frame`` and its ``arrays`` (neuron entry), a column per entry of a neuron.
+
+    Statistics are rounded to 12 significant bits, activations to 9, effects to 8, cosines to 1/1024, and shares of a
+    histogram to a factor 2^(1/16); whole numbers stay what they are.  :meth:`NeuronProfiles.from_table` is the inverse.
+    Raises ValueError for a value that is too large for half precision: an activation above 65504, an effect of 16 nats.
     """
-    columns = {name: frame[name].to_numpy() for name in frame.columns}
-    for name, dtype in _PACKED.items():
-        array = np.asarray(arrays[name])
-        scaled = array * _SCALE.get(name, 1)
-        if np.issubdtype(dtype, np.floating) and not (np.abs(scaled[~np.isnan(scaled)]) <= np.finfo(dtype).max).all():
-            raise ValueError(f"profiles: {name} of {np.nanmax(np.abs(array)):.3g}: too large for {np.dtype(dtype)}")
-        columns |= {f"{name}_{entry}": scaled[:, entry].astype(dtype) for entry in range(array.shape[1])}
+    columns = {name: _compact(frame[name].to_numpy()) for name in frame.columns}
+    for name, form in _FORMS.items():
+        written = form.write(np.asarray(arrays[name]))
+        with np.errstate(over="ignore"):
+            stored = written.astype(form.dtype)
+        if not np.array_equal(np.isfinite(stored), np.isfinite(written)):
+            raise ValueError(
+                f"profiles: {name} of {np.nanmax(np.abs(arrays[name])):.3g} does not fit what it is kept as"
+            )
+        columns |= {f"{name}_{entry}": stored[:, entry] for entry in range(stored.shape[1])}
     return pd.DataFrame(columns)
+
+
+def _compact(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if column.dtype.kind != "f":
+        return column
+    return rounded(column, bits=_STATISTIC_BITS).astype(np.float32)
 
 
 def _unpacked(table: pd.DataFrame, name: str) -> npt.NDArray[Any]:
     # (neuron entry) in the order of the entries, in full precision.
-    entries = sorted((c for c in table.columns if re.fullmatch(rf"{name}_\d+", c)), key=lambda c: int(c.split("_")[-1]))
-    stored = table[entries].to_numpy()
-    return stored.astype(np.int64) if stored.dtype.kind == "i" else stored.astype(np.float64) / _SCALE.get(name, 1)
+    form = _FORMS[name]
+    entries = sum(re.fullmatch(rf"{name}_\d+", column) is not None for column in table.columns)
+    stored = table[[f"{name}_{entry}" for entry in range(entries)]].to_numpy()
+    return form.read(stored.astype(np.int64 if form is _WHOLE else np.float64))

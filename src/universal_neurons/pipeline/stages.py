@@ -3,6 +3,7 @@
     tokens -> universality (one pass over the tokens per checkpoint, all pairs) -> candidates (a second, cheap pass)
            -> ablation (of the universal neurons and of what they are compared with, on rows of its own)
            -> variants (other masks, paddings, rotations: the suite's reference only)
+           -> profiles (of every single neuron at the last checkpoint)
 
 Nothing is computed that the store already holds: every table is committed when it is done, and a killed run goes on
 with what is missing.
@@ -15,6 +16,7 @@ import shutil
 from universal_neurons.pipeline.ablation import write_ablations
 from universal_neurons.pipeline.candidates import write_candidates
 from universal_neurons.pipeline.models import LoadedModels
+from universal_neurons.pipeline.profiles import write_profiles
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.pipeline.universality import accumulated_moments, write_tables
 from universal_neurons.pipeline.variants import compute_variants
@@ -47,6 +49,7 @@ def compute(work: Workspace) -> int:
         compute_variants(work, step)
     for step in work.steps:
         write_ablations(work, step)
+        write_profiles(work, step)
     return absent + sampled
 
 
