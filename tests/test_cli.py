@@ -259,17 +259,18 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
         ("universality", 30, 10, 0),
         ("candidates", 30, 3, 0),
         ("variants", 30, 1, 0),
+        ("profiles", 30, 3, 0),
         ("ablation", 30, 6, 0),
     ]
     assert before[0]["seconds"] >= 0
     assert before[0]["megabytes"] > 0
     status, out, err = run(miniature, "compute", *arguments)
     # The plan has sampled the tokens already.
-    assert (status, out) == (0, "suite brief: 21 artifacts computed, everything is there\n")
+    assert (status, out) == (0, "suite brief: 24 artifacts computed, everything is there\n")
     assert ESCAPE not in err
     assert "step 30: moments" in err
     after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
-    assert [s["present"] for s in after] == [10, 3, 1, 6]
+    assert [s["present"] for s in after] == [10, 3, 1, 3, 6]
     assert {(s["teraflop"], s["seconds"], s["megabytes"]) for s in after} == {(0, 0, 0)}
     assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
 
@@ -280,10 +281,12 @@ def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
         ("universality", 0, 2),
         ("candidates", 0, 2),
         ("variants", 0, 0),
+        ("profiles", 0, 0),
         ("ablation", 0, 2),
         ("universality", 30, 4),
         ("candidates", 30, 2),
         ("variants", 30, 1),
+        ("profiles", 30, 2),
         ("ablation", 30, 4),
     ]
 
@@ -369,6 +372,7 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
         "evaluation-tokens",
         "ablation",
         "ablation-blocks",
+        "profiles",
         "variants",
         "universality",
         "baseline-draws",

@@ -312,9 +312,10 @@ def open_study(
     )
     if recompute:
         from universal_neurons.pipeline.stages import recomputed
-        from universal_neurons.recheck import ablation_check, recomputation_check
+        from universal_neurons.recheck import ablation_check, profile_check, recomputation_check
 
         recomputed(work)
-        found = [str(check) for check in (recomputation_check(work), ablation_check(work)) if check is not None]
+        checks = recomputation_check(work), ablation_check(work), profile_check(work)
+        found = [str(check) for check in checks if check is not None]
         warn(f"recomputed: {'; '.join(found) or 'nothing shipped to compare with'}")
     return Study(work)

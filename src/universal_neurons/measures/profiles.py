@@ -28,7 +28,7 @@ Integers = npt.NDArray[np.int64]
 # The lower edge of every histogram: the minimum of GELU, to two digits, which its two formulas share.
 GELU_MINIMUM = -0.17
 _ENUMERATED = re.compile(r"_\d+$")
-# Significant bits that are stored of a number: one part in 8000 of a statistic, 1000 of an activation, 500 of an effect.
+# Significant bits that are stored: a statistic is kept to one part in 4096, an activation in 512, an effect in 256.
 _STATISTIC_BITS, _ACTIVATION_BITS, _EFFECT_BITS = 12, 9, 8
 # Half precision rounds what is smaller than 6e-5 more coarsely than that, so effects are stored times this.
 _EFFECT_SCALE = 4096
@@ -99,7 +99,10 @@ class NeuronProfiles:
 
         ``neuron`` is its number over the whole model.  The first bin also holds what rounding leaves below its edge.
         """
-        return np.linspace(GELU_MINIMUM, float(self.frame["maximum"].iloc[neuron]), self.histogram.shape[1] + 1)
+        edges: Floats = np.linspace(
+            GELU_MINIMUM, float(self.frame["maximum"].iloc[neuron]), self.histogram.shape[1] + 1
+        )
+        return edges
 
     def effect(self, quantity: Quantity) -> pd.DataFrame:
         """One row per neuron: ``value``, ``low``, ``high`` of the effect of its ablation, in nats per prediction.
@@ -128,7 +131,8 @@ class _Form:
 def rounded(values: Floats, *, bits: int) -> Floats:
     """``values`` to ``bits`` significant bits: what is left out of them compresses to nothing."""
     mantissa, exponent = np.frexp(values)
-    return np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits)
+    result: Floats = np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits)
+    return result
 
 
 def share_codes(shares: Floats) -> Floats:
