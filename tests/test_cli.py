@@ -326,7 +326,7 @@ def test_a_terminal_without_colour_gets_no_escape_codes(
 def test_status_says_where_everything_is(run: Run, own: Miniature) -> None:
     own.ship()
     rows = json.loads(run(own, "status", "--json")[1])
-    assert len(rows) == len(suite_keys(own.workspace())) == 53
+    assert len(rows) == len(suite_keys(own.workspace())) == 56
     assert {row["where"] for row in rows} == {"shipped"}
     assert rows[0] == {
         "stage": "corpus",
@@ -383,7 +383,7 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
     assert all(row["size"] > 0 and row["origin"] == "working" for row in listed)
     assert run(own, "store", "verify") == (0, "store: every digest fits\n", "")
     status, out, _ = run(own, "store", "export", str(tmp_path / "evidence"))
-    assert (status, out) == (0, f"exported 53 artifacts to {tmp_path / 'evidence'}\n")
+    assert (status, out) == (0, f"exported 56 artifacts to {tmp_path / 'evidence'}\n")
     # The text itself is nobody's to publish.
     assert not [name for name in ("tokens", "evaluation-tokens") if (tmp_path / "evidence" / name).exists()]
 

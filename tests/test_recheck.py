@@ -132,7 +132,7 @@ def test_without_shipped_ablations_there_is_nothing_to_compare(computed: Miniatu
         ("kurtosis", 0.01, 1),
         ("mean", np.nan, 1),
         ("kl_1", 40.0, 1),
-        ("histogram_2", 60, 1),
+        ("histogram_2", 60, 48),
         ("top_row_0", 1, 6),
         ("promoted_token_3", 1, 6),
     ],
