@@ -75,6 +75,7 @@ class NeuronProfiles:
     loss_increase: Floats
     predictions: int
     level: float
+    top_window: Floats | None = None
 
     @classmethod
     def from_table(
