@@ -31,7 +31,6 @@
     return (Number(text) === 0 ? text.replace("-", "") : text.replace("-", MINUS));
   };
   const count = (value) => (value >= 10000 ? String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f") : String(value));
-  const places = (width) => Math.min(8, Math.max(2, 1 - Math.floor(Math.log10(width))));
   const significant = (value, digits) => {
     if (!Number.isFinite(value)) { return "undefined"; }
     if (value === 0) { return "0"; }
@@ -40,7 +39,6 @@
     const exponent = String(Math.abs(power)).replace(/\d/g, (d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d]);
     return `${decimal(value / 10 ** power, digits - 1)}\u202f×\u202f10⁻${exponent}`;
   };
-  const scaled = (value, power) => decimal(value / 10 ** power, 2);
   const percent = (share) => {
     const value = share * 100;
     return `${value > 0 && value < 0.01 ? "below 0.01" : decimal(value, value >= 10 ? 1 : 2)}\u00a0%`;
@@ -340,6 +338,8 @@
     return { value, low: value - reach, high: value + reach, own: neuron.own[k] === 1, correlation: score(neuron.correlation[k]), partner: neuron.partner[k] };
   };
 
+  const width = (most) => Math.max(260, Math.min(most, at("panel").clientWidth || most));
+
   const partnersTable = (model, neuron) => {
     const last = about.checkpoints.length - 1;
     const rows = models[model].partners.map((other, p) => {
@@ -359,14 +359,15 @@
   };
 
   const lifeChart = (model, neuron) => {
-    const partners = models[model].partners, W = 640, H = 250, left = 34, right = 70, top = 12, bottom = 30;
+    const partners = models[model].partners, W = width(640), H = 250, left = 34, right = 44, top = 12, bottom = 30;
     const x = (share) => left + share * (W - left - right), y = (value) => top + (1 - Math.max(-0.05, value) / 1) * (H - top - bottom);
     const chart = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img" });
     for (const tick of [0, 0.25, 0.5, 0.75, 1]) {
       chart.append(s("line", { class: tick ? "grid" : "axis", x1: left, x2: W - right, y1: y(tick), y2: y(tick) }), s("text", { x: left - 8, y: y(tick) + 4, "text-anchor": "end" }, decimal(tick, tick * 2 % 1 ? 2 : 1)));
     }
     chart.append(s("line", { class: "limit", x1: left, x2: W - right, y1: y(chosen.threshold), y2: y(chosen.threshold) }));
-    about.checkpoints.forEach((one) => chart.append(s("text", { x: x(one.share), y: H - 8, "text-anchor": one.share ? "middle" : "start", dx: one.share ? 0 : -4 }, one.label)));
+    const sparse = (W - left - right) / about.checkpoints.length < 60 ? 2 : 1;
+    about.checkpoints.filter((_, c) => c % sparse === 0).forEach((one) => chart.append(s("text", { x: x(one.share), y: H - 8, "text-anchor": one.share ? "middle" : "start", dx: one.share ? 0 : -4 }, one.label)));
     const ends = [], said = [];
     partners.forEach((other, p) => {
       const points = about.checkpoints.map((one, c) => ({ x: x(one.share) + (p - (partners.length - 1) / 2) * 3, ...of(neuron, c, p, partners.length) })).filter((one) => !Number.isNaN(one.value));
@@ -390,7 +391,7 @@
     const partners = models[model].partners;
     const rows = about.checkpoints.map((checkpoint, c) => h("tr", null, h("th", { scope: "row" }, checkpoint.label), partners.map((other, p) => {
       const one = of(neuron, c, p, partners.length);
-      return h("td", { class: "number" }, decimal(one.value, 2), " ", Number.isNaN(one.value) ? null : interval(one.low, one.high, 2), " ", one.partner < 0 ? null : h("span", { class: "quiet mono" }, label(other, one.partner)));
+      return h("td", { class: "number detail" }, decimal(one.value, 2), " ", Number.isNaN(one.value) ? null : interval(one.low, one.high, 2), " ", one.partner < 0 ? null : h("span", { class: "quiet mono" }, label(other, one.partner)));
     })));
     return section("Its life during training",
       h("div", { class: "chart" }, lifeChart(model, neuron)),
@@ -426,7 +427,7 @@
 
   const histogram = (neuron) => {
     const shares = neuron.histogram, stats = Object.fromEntries(about.statistics.map((name, i) => [name, neuron.statistics[i]]));
-    const W = 420, H = 170, left = 44, right = 12, top = 8, bottom = 26, floor = -6;
+    const W = width(420), H = 170, left = 44, right = 12, top = 8, bottom = 26, floor = -6;
     const low = -0.17, high = Math.max(stats.maximum, low + 1e-6);
     const x = (value) => left + ((value - low) / (high - low)) * (W - left - right);
     const y = (share) => top + (share > 0 ? Math.min(1, Math.log10(share) / floor) : 1) * (H - top - bottom);
@@ -461,9 +462,9 @@
     for (const other of models[model].ranked) { if (other < effect) { below += 1; } else { break; } }
     const rows = [["Kullback-Leibler divergence", 0], ["increase of the loss", 3]].map(([title, from]) => {
       const [value, low, high] = micro(neuron, from), digits = Math.max(1, 2 - Math.floor(Math.log10(Math.max(Math.abs(value), 1e-3))) - 1);
-      return h("tr", null, h("th", { scope: "row" }, title), h("td", { class: "number" }, decimal(value, Math.min(3, digits)), " ", Number.isNaN(low) ? null : interval(low, high, Math.min(3, digits))));
+      return h("tr", null, h("th", { scope: "row", class: "words" }, title), h("td", { class: "number" }, decimal(value, Math.min(3, digits)), " ", Number.isNaN(low) ? null : interval(low, high, Math.min(3, digits))));
     });
-    return section("What the model loses without it", h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "set to zero everywhere"), h("th", { scope: "col", class: "number" }, "millionths of a nat per prediction"))), h("tbody", null, rows)),
+    return section("What the model loses without it", h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "set to zero everywhere"), h("th", { scope: "col", class: "number wordy" }, "millionths of a nat per prediction"))), h("tbody", null, rows)),
       h("p", { class: "small" }, `By divergence the effect is larger than that of ${percent(below / models[model].neurons)} of the model's neurons. Intervals over blocks of text that identified no neuron.`));
   };
 
@@ -514,7 +515,7 @@
       const value = models[found.model[i]].mean[found.neuron[i]];
       if (!Number.isNaN(value)) { bins[Math.max(0, Math.min(21, Math.floor((value + 0.1) / 0.05)))] += 1; }
     }
-    const W = 640, H = 190, left = 4, right = 8, top = 22, bottom = 26, most = Math.max(1, ...bins);
+    const W = width(640), H = 190, left = 4, right = 8, top = 22, bottom = 26, most = Math.max(1, ...bins);
     const x = (value) => left + ((value + 0.1) / 1.1) * (W - left - right), y = (number) => top + (1 - Math.sqrt(number / most)) * (H - top - bottom);
     const chart = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img" });
     let above = 0;
@@ -522,7 +523,8 @@
       const from = -0.1 + b * 0.05, past = from >= chosen.threshold - 1e-9;
       if (past) { above += number; }
       if (number) {
-        chart.append(s("rect", { class: `fill${past ? " past" : ""}`, x: x(from) + 1, width: x(from + 0.05) - x(from) - 2, y: y(number), height: y(0) - y(number) }), s("text", { x: (x(from) + x(from + 0.05)) / 2, y: y(number) - 5, class: "tiny", "text-anchor": "middle" }, number < 10000 ? count(number) : `${Math.round(number / 1000)}k`));
+        const tall = W < 500 && number > 999 ? `${(number / 1000).toFixed(1)}k` : number < 10000 ? count(number) : `${Math.round(number / 1000)}k`;
+        chart.append(s("rect", { class: `fill${past ? " past" : ""}`, x: x(from) + 1, width: x(from + 0.05) - x(from) - 2, y: y(number), height: y(0) - y(number) }), s("text", { x: (x(from) + x(from + 0.05)) / 2, y: y(number) - 5, class: "tiny", "text-anchor": "middle" }, tall));
       }
     });
     chart.append(s("line", { class: "axis", x1: left, x2: W - right, y1: y(0), y2: y(0) }), s("line", { class: "limit", x1: x(chosen.threshold), x2: x(chosen.threshold), y1: top - 14, y2: y(0) }));
