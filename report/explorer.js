@@ -31,14 +31,6 @@
     return (Number(text) === 0 ? text.replace("-", "") : text.replace("-", MINUS));
   };
   const count = (value) => (value >= 10000 ? String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f") : String(value));
-  const significant = (value, digits) => {
-    if (!Number.isFinite(value)) { return "undefined"; }
-    if (value === 0) { return "0"; }
-    const power = Math.floor(Math.log10(Math.abs(value)));
-    if (power >= -3) { return decimal(value, Math.max(0, digits - 1 - power)); }
-    const exponent = String(Math.abs(power)).replace(/\d/g, (d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d]);
-    return `${decimal(value / 10 ** power, digits - 1)}\u202f×\u202f10⁻${exponent}`;
-  };
   const percent = (share) => {
     const value = share * 100;
     return `${value > 0 && value < 0.01 ? "below 0.01" : decimal(value, value >= 10 ? 1 : 2)}\u00a0%`;
@@ -410,10 +402,10 @@
         if (id === about.vocabulary) { continue; }
         const peak = k === about.before;
         const token = h("span", { class: peak ? "peak" : null }, words[id]);
-        const heat = neuron.shade ? neuron.shade[t * size + k] / 255 : peak ? 1 : 0;
+        const heat = peak ? 1 : neuron.shade[t * size + k] / 255;
         if (heat > 0.01) {
           token.style.setProperty("--heat", heat.toFixed(3));
-          token.setAttribute("title", `${significant(heat * neuron.value[t], 3)}`);
+          token.setAttribute("title", peak ? decimal(neuron.value[t], 2) : `about ${decimal(heat * neuron.value[t], 1)}`);
         }
         said.append(token);
       }
@@ -421,7 +413,7 @@
         h("span", { class: "where" }, decimal(neuron.value[t], 2), size ? h("span", { title: `row ${neuron.row[t]}, position ${neuron.position[t]} of the scored text` }, `${neuron.row[t]}:${neuron.position[t]}`) : null)));
     }
     return section("What activates it", h("ol", { class: "snippets" }, items),
-      size ? h("p", { class: "small" }, "The largest activations, one per row of the scored text. Underlined: the token of the peak.", neuron.shade ? [" Shade: from zero", h("span", { class: "scale", "aria-hidden": "true" }), "to that peak."] : " Only the peak is known here.")
+      size ? h("p", { class: "small" }, "The largest activations, one per row of the scored text. Underlined: the token of the peak. Shade: from zero", h("span", { class: "scale", "aria-hidden": "true" }), "to that peak.")
         : h("p", { class: "small" }, about.absence || "The text of this model's tokens is another one than on the machine that built this report; its positions are shown."));
   };
 
@@ -431,12 +423,12 @@
     const low = -0.17, high = Math.max(stats.maximum, low + 1e-6);
     const x = (value) => left + ((value - low) / (high - low)) * (W - left - right);
     const y = (share) => top + (share > 0 ? Math.min(1, Math.log10(share) / floor) : 1) * (H - top - bottom);
-    const width = (W - left - right) / shares.length;
+    const step = (W - left - right) / shares.length;
     const chart = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `Activations from ${decimal(low, 2)} to ${decimal(high, 2)}: above zero at ${percent(stats.share_positive)} of the tokens, mean ${decimal(stats.mean, 3)}.` });
     for (const power of [0, -2, -4, -6]) {
       chart.append(s("line", { class: power === floor ? "axis" : "grid", x1: left, x2: W - right, y1: y(10 ** power), y2: y(10 ** power) }), s("text", { x: left - 6, y: y(10 ** power) + 4, "text-anchor": "end" }, { 0: "100 %", "-2": "1 %", "-4": "0.01 %", "-6": "" }[power]));
     }
-    shares.forEach((share, i) => { if (share > 0) { chart.append(s("rect", { class: "fill", x: left + i * width + 0.5, width: Math.max(0.5, width - 1), y: y(share), height: Math.max(0, y(10 ** floor) - y(share)) })); } });
+    shares.forEach((share, i) => { if (share > 0) { chart.append(s("rect", { class: "fill", x: left + i * step + 0.5, width: Math.max(0.5, step - 1), y: y(share), height: Math.max(0, y(10 ** floor) - y(share)) })); } });
     chart.append(s("line", { class: "limit", x1: x(0), x2: x(0), y1: top, y2: H - bottom }), s("text", { x: x(0), y: H - 8, "text-anchor": "middle" }, "0"), s("text", { x: W - right, y: H - 8, "text-anchor": "end" }, decimal(high, 2)));
     return section("How it is active", h("div", { class: "chart" }, chart),
       h("p", { class: "small" }, `Share of the tokens by activation, on a logarithmic axis. Above zero at ${percent(stats.share_positive)} of the tokens; mean ${decimal(stats.mean, 3)}, standard deviation ${decimal(stats.sd, 3)}, skewness ${decimal(stats.skewness, 1)}, kurtosis ${decimal(stats.kurtosis, 1)}.`));

@@ -20,6 +20,7 @@ from universal_neurons.ids import CorpusRef, ModelRef
 from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
 from universal_neurons.inputs.suite import Suite, load_suite, project_root
 from universal_neurons.inputs.zoo import Zoo
+from universal_neurons.measures.profiles import WINDOW
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -306,6 +307,7 @@ def profiles_key(work: Workspace, model: ModelRef) -> Key:
             "model": model.name,
             "step": model.step,
             "top": spec.top,
+            "window": list(WINDOW),
             "bins": spec.bins,
             "shown": spec.shown,
             "ablation_rows": spec.ablation_rows,

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from universal_neurons.inputs.suite import Checkpoint, Suite, ZooSpec, load_suite
-from universal_neurons.measures.profiles import NeuronProfiles
+from universal_neurons.measures.profiles import WINDOW, NeuronProfiles
 from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
-from universal_neurons.render.explorer import AFTER, BEFORE, STATISTICS, LocalText
+from universal_neurons.render.explorer import STATISTICS, LocalText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,8 +104,8 @@ class FakeNeurons:
         frame["share_positive"] = rng.beta(0.6, 4, neurons)
         frame["maximum"] = rng.gamma(4, 0.9, neurons) + 0.2
         tops = np.sort(rng.beta(6, 1.5, (neurons, TOPS)), axis=1)[:, ::-1] * frame["maximum"].to_numpy()[:, None]
-        window = rng.beta(0.25, 2, (neurons, TOPS, BEFORE + 1 + AFTER)) * tops[..., None]
-        window[..., BEFORE] = tops
+        window = rng.beta(0.25, 2, (neurons, TOPS, sum(WINDOW) + 1))
+        window[..., WINDOW[0]] = 1
         effect = 10 ** rng.normal(-5.2, 0.6, neurons)
         bins = np.exp(-np.arange(BINS) / rng.uniform(1.5, 6, (neurons, 1)))
         return NeuronProfiles(

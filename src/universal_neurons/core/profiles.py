@@ -146,6 +146,39 @@ class TopActivations:
 
 
 @dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What each neuron does around each of its top activations, from ``before`` tokens ahead of it on.
+
+    ``value``: NaN at what is not a scored token of the same row.
+    """
+
+    value: Float32[Tensor, "top neuron window"]
+    before: int
+
+    @classmethod
+    def unknown(cls, top: TopActivations, *, before: int, after: int) -> "Surroundings":
+        """Nothing is known yet around ``top``; ``after`` tokens behind it will be."""
+        shape = (*top.value.shape, before + 1 + after)
+        return cls(torch.full(shape, torch.nan, device=top.value.device), before)
+
+    def read(self, top: TopActivations, batch: ActivationBatch, position: Int64[Tensor, " token"]) -> None:
+        """Fill in, in place, what the whole rows of ``batch`` say about ``top``; ``position`` is that of its tokens."""
+        first, rows = batch.row[0], int(batch.row[-1] - batch.row[0]) + 1
+        inside = (top.row >= first) & (top.row < first + rows)
+        width = self.value.shape[2]
+        # Where each token of these rows stands in the batch, with a margin in which there is none.
+        token = torch.full((rows, int(position.max()) + 1 + width), -1, device=position.device)
+        token[batch.row - first, position + self.before] = torch.arange(len(batch), device=position.device)
+        row = torch.where(inside, top.row - first, 0)
+        last = token.shape[1] - 1
+        for offset in range(width):
+            # A top activation of other rows may stand where these have no place.
+            place = token[row, (top.position + offset).clamp(0, last)]
+            found = batch.values.gather(0, place.clamp(min=0))
+            self.value[..., offset] = torch.where(inside & (place >= 0), found, self.value[..., offset])
+
+
+@dataclass(frozen=True, eq=False)
 class ActivationProfiles:
     """How the activations of every neuron are distributed over the scored tokens.
 
@@ -156,6 +189,7 @@ class ActivationProfiles:
     moments: CentralMoments
     positive: Int64[Tensor, " neuron"]
     top: TopActivations
+    around: Surroundings
     histogram: Int64[Tensor, "neuron bin"]
 
     @property
@@ -173,11 +207,13 @@ def activation_profiles(
     top: int,
     bins: int,
     floor: float,
+    window: tuple[int, int] = (0, 0),
 ) -> ActivationProfiles:
     """The profiles of ``neurons`` neurons in two passes over their activations.
 
     ``stream`` begins a pass, batch by batch of whole rows, the same in both.  ``position``: where in its row each of
-    all its tokens stands, on the device of the activations.  Raises :class:`NonFiniteActivationError`, and ValueError
+    all its tokens stands, on the device of the activations.  ``window``: how many tokens before and after a top
+    activation are its surroundings.  Raises :class:`NonFiniteActivationError`, and ValueError
     if the stream has not as many tokens as ``position``.
     """
     moments = CentralMoments.empty(neurons, device=position.device)
@@ -191,9 +227,13 @@ def activation_profiles(
     if not 0 < moments.count == len(position):
         raise ValueError(f"a stream of {moments.count} tokens with {len(position)} positions")
     histogram = torch.zeros(neurons, bins, dtype=torch.int64, device=position.device)
+    around = Surroundings.unknown(largest, before=window[0], after=window[1])
+    start = 0
     for batch in stream():
         histogram += bin_counts(batch.values, largest.value[0], bins=bins, floor=floor)
-    return ActivationProfiles(moments, positive, largest, histogram)
+        around.read(largest, batch, position[start : start + len(batch)])
+        start += len(batch)
+    return ActivationProfiles(moments, positive, largest, around, histogram)
 
 
 def bin_counts(

@@ -33,6 +33,9 @@ _STATISTIC_BITS, _ACTIVATION_BITS, _EFFECT_BITS = 12, 9, 8
 # Half precision rounds what is smaller than 6e-5 more coarsely than that, so effects are stored times this.
 _EFFECT_SCALE = 4096
 _COSINE_STEPS = 1024
+# How many tokens before and after a top activation are its window, and in how many steps what a picture shows is stored.
+WINDOW = (12, 4)
+_SHADES = 15
 # Of the share of a bin an eighth of its logarithm to base 2 is stored, and nothing below 2^-31.
 _STEPS_PER_OCTAVE = 8
 
@@ -52,6 +55,8 @@ class NeuronProfiles:
     ``top_row``, ``top_position``, ``top_value`` (neuron top): the largest activations, descending, at most one in each
     row, so that no two snippets are of the same text; they are places in the rows of the token set whose digest is
     ``tokens``.  Row -1, position -1 and a value of NaN where there are fewer rows.
+    ``top_window`` (neuron top window): the activations around them, from :data:`WINDOW`'s first tokens before to its
+    second after, as shares of the top one, from 0 (not positive, not scored, or no such token) to 1.
     ``histogram`` (neuron bin): share of the scored tokens; the bins are equally wide, see :meth:`edges`.
     ``promoted_token`` and ``suppressed_token`` (neuron shown): the tokens with the largest and the smallest cosine,
     the most extreme first; ``promoted_cosine`` and ``suppressed_cosine`` are these cosines.
@@ -66,6 +71,7 @@ class NeuronProfiles:
     top_row: Integers
     top_position: Integers
     top_value: Floats
+    top_window: Floats
     histogram: Floats
     promoted_token: Integers
     promoted_cosine: Floats
@@ -75,7 +81,6 @@ class NeuronProfiles:
     loss_increase: Floats
     predictions: int
     level: float
-    top_window: Floats | None = None
 
     @classmethod
     def from_table(
@@ -87,7 +92,8 @@ class NeuronProfiles:
             step=step,
             tokens=tokens,
             frame=table[[name for name in table.columns if _ENUMERATED.search(name) is None]],
-            **{name: _unpacked(table, name) for name in _FORMS},
+            **{name: _unpacked(table, name) for name in _FORMS if name != "top_window"},
+            top_window=_unpacked(table, "top_window").reshape(len(table), -1, sum(WINDOW) + 1),
             predictions=predictions,
             level=level,
         )
@@ -156,10 +162,12 @@ _EFFECT = _Form(
     lambda values: rounded(values * _EFFECT_SCALE, bits=_EFFECT_BITS),
     lambda values: values / _EFFECT_SCALE,
 )
+_SHADE = _Form(np.uint8, lambda values: np.round(values * _SHADES), lambda values: values / _SHADES)
 _FORMS = {
     "top_row": _WHOLE,
     "top_position": _WHOLE,
     "top_value": _ACTIVATION,
+    "top_window": _SHADE,
     "histogram": _Form(np.uint8, share_codes, coded_shares),
     "promoted_token": _WHOLE,
     "promoted_cosine": _COSINE,
@@ -173,8 +181,8 @@ _FORMS = {
 def stored_profiles(frame: pd.DataFrame, arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
     """One small table of a profile's ``frame`` and its ``arrays`` (neuron entry), a column per entry of a neuron.
 
-    Statistics are rounded to 12 significant bits, activations to 9, effects to 8, cosines to 1/1024, and shares of a
-    histogram to a factor 2^(1/16); whole numbers stay what they are.  :meth:`NeuronProfiles.from_table` is the inverse.
+    Statistics are rounded to 12 significant bits, activations to 9, effects to 8, cosines to 1/1024, windows
+    to 1/15, and shares of a histogram to a factor 2^(1/16); whole numbers stay what they are.  :meth:`NeuronProfiles.from_table` is the inverse.
     Raises ValueError for a value that is too large for half precision: an activation above 65504, an effect of 16 nats.
     """
     columns = {name: _compact(frame[name].to_numpy()) for name in frame.columns}

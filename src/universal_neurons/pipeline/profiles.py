@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from universal_neurons.artifacts.provenance import capture
-from universal_neurons.measures.profiles import GELU_MINIMUM, stored_profiles
+from universal_neurons.measures.profiles import GELU_MINIMUM, WINDOW, stored_profiles
 from universal_neurons.pipeline.models import BATCH_ROWS
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.workspace import Workspace, profiles_keys
@@ -76,6 +76,7 @@ def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfi
         top=spec.top,
         bins=spec.bins,
         floor=GELU_MINIMUM,
+        window=WINDOW,
     )
     work.progress.finish()
     return found
@@ -142,8 +143,15 @@ def _tops(found: ActivationProfiles) -> Arrays:
         "top_row": found.top.row.T.cpu().numpy(),
         "top_position": found.top.position.T.cpu().numpy(),
         "top_value": found.top.value.masked_fill(nowhere, np.nan).T.cpu().numpy(),
+        "top_window": _windows(found),
         "histogram": (found.histogram / found.moments.count).cpu().numpy(),
     }
+
+
+def _windows(found: ActivationProfiles) -> npt.NDArray[Any]:
+    """(neuron entry): shares of the top activation, the tokens of one window after the other."""
+    shares = (found.around.value / found.top.value[..., None]).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(0, 1)
+    return np.ascontiguousarray(shares.transpose(0, 1).flatten(1).cpu().numpy())
 
 
 def _tokens(found: WeightProfiles) -> Arrays:

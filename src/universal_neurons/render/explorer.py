@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from universal_neurons.measures.ablation import Quantity
 from universal_neurons.measures.neurons import excess_reach
+from universal_neurons.measures.profiles import WINDOW
 from universal_neurons.render.checks import script_hash
 from universal_neurons.render.escaping import Html, token_text
 from universal_neurons.render.shards import PARTS, UNDEFINED, scores, shard, token_ids
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 PAGE = "neurons"
 FOLDER = "neurons"
 PER_SHARD = 256
-# Tokens of a snippet before and after the one with the largest activation.
-BEFORE, AFTER = 12, 4
 # What the page shows of the activations and weights of a neuron, in this order.
 STATISTICS = (
     "share_positive", "mean", "sd", "skewness", "kurtosis", "maximum", "input_bias", "w_in_norm", "w_out_norm",
@@ -189,7 +188,6 @@ def explorer_shards(study: Study, text: LocalText) -> Iterator[tuple[str, str]]:
                 "starts": [int(np.searchsorted(layers, layer)) for layer in range(int(layers[-1]) + 1)],
                 "partners": partners,
                 "text": rows is not None,
-                "window": rows is not None and profiles.top_window is not None,
             }
         )
         yield f"{place}/index", shard(f"{place}/index", _index(profiles, lives))
@@ -245,7 +243,7 @@ def _about(study: Study, text: LocalText) -> dict[str, Any]:
         "parts": PARTS,
         "undefined": UNDEFINED,
         "vocabulary": len(text.vocabulary),
-        "before": BEFORE,
+        "before": WINDOW[0],
         "statistics": list(STATISTICS),
         "absence": "" if text.rows is not None else text.absence,
     }
@@ -301,11 +299,10 @@ def _snippets(profiles: NeuronProfiles, rows: Array | None, size: int, chosen: s
     """The tokens around the largest activations, and how active the neuron is at each, in parts of its peak."""
     if rows is None:
         return {}
-    around = np.arange(-BEFORE, AFTER + 1)
+    around = np.arange(-WINDOW[0], WINDOW[1] + 1)
     row, position = profiles.top_row[chosen][..., None], profiles.top_position[chosen][..., None]
     tokens = _tokens_at(rows, np.broadcast_to(row, (*row.shape[:-1], around.size)), position + around)
-    found = {"snippet": token_ids(tokens, size)}
-    if profiles.top_window is not None:
-        shares = profiles.top_window[chosen] / profiles.top_value[chosen][..., None]
-        found["shade"] = np.rint(np.clip(np.nan_to_num(shares), 0, 1) * 255).astype(np.uint8)
-    return found
+    return {
+        "snippet": token_ids(tokens, size),
+        "shade": np.rint(profiles.top_window[chosen] * 255).astype(np.uint8),
+    }
