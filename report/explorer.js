@@ -70,6 +70,12 @@
     return shards.get(name);
   };
 
+  // --- effects: in thousandths or millionths of a nat, whichever suits the typical neuron -----------------------------
+
+  let unit = { factor: 1e6, sign: "µnat", words: "millionths" };
+  const withUnit = (model) => { unit = model.ranked[model.ranked.length >> 1] >= 1e-4 ? { factor: 1e3, sign: "mnat", words: "thousandths" } : { factor: 1e6, sign: "µnat", words: "millionths" }; };
+  const amount = (value, like) => decimal(value, Math.abs(like) < 10 ? 2 : Math.abs(like) < 100 ? 1 : 0);
+
   // --- state ---------------------------------------------------------------------------------------------------------
 
   let about = null;
@@ -253,15 +259,15 @@
     const values = model.partners.map((_, p) => ({ value: score(model.index.excess[p * model.neurons + one.neuron]) }));
     const universal = counted(model)[one.neuron];
     const name = label(one.model, one.neuron);
-    const effect = model.index.effect[one.neuron] * 1e6;
+    const effect = model.index.effect[one.neuron] * unit.factor;
     const element = h("div", {
       class: `row${index === active ? " active" : ""}`, role: "option", id: `found-${index}`, "aria-selected": String(isShown(one)),
       "aria-posinset": index + 1, "aria-setsize": found.order.length,
-      "aria-label": `${name}, mean excess ${decimal(model.mean[one.neuron], 2)}, universal with ${universal} of ${model.partners.length}, ablation effect ${decimal(effect, 1)} micronats`,
+      "aria-label": `${name}, mean excess ${decimal(model.mean[one.neuron], 2)}, universal with ${universal} of ${model.partners.length}, ablation effect ${amount(effect, effect)} ${unit.words} of a nat`,
       on: { click: () => { active = index; open(one); } },
     },
     h("span", { class: "name" }, name), strip(values, model.partners, false),
-    h("span", { class: "right" }, `${universal}/${model.partners.length}`), h("span", { class: "right" }, decimal(effect, effect < 100 ? 1 : 0)));
+    h("span", { class: "right" }, `${universal}/${model.partners.length}`), h("span", { class: "right" }, amount(effect, effect)));
     element.style.top = `${index * height()}px`;
     return element;
   };
@@ -296,11 +302,11 @@
     paintList();
   };
   const sortedBy = [["name", "Neuron"], ["mean", "Excess"], ["partners", "Shared", "right"], ["effect", "Effect", "right"]];
-  const spelled = { name: "name", mean: "mean excess over the partners", partners: "number of partners with whom they are universal", effect: "ablation effect in millionths of a nat" };
+  const spelled = (key) => ({ name: "name", mean: "mean excess over the partners", partners: "number of partners with whom they are universal", effect: `ablation effect in ${unit.words} of a nat` })[key];
   const paintSorting = () => {
     document.querySelector(".sorting").replaceChildren(...sortedBy.map(([key, title, css]) => h("button", {
-      type: "button", class: css, "aria-pressed": String(chosen.sort === key), "data-up": String(chosen.up && chosen.sort === key), title: `Sort by ${spelled[key]}`,
-      "aria-label": `${title}: sort by ${spelled[key]}${chosen.sort === key ? (chosen.up ? ", now ascending" : ", now descending") : ""}`,
+      type: "button", class: css, "aria-pressed": String(chosen.sort === key), "data-up": String(chosen.up && chosen.sort === key), title: `Sort by ${spelled(key)}`,
+      "aria-label": `${title}: sort by ${spelled(key)}${chosen.sort === key ? (chosen.up ? ", now ascending" : ", now descending") : ""}`,
       on: { click: (event) => { chosen.up = chosen.sort === key ? !chosen.up : false; chosen.sort = key; paintSorting(); find(); document.querySelectorAll(".sorting button")[sortedBy.findIndex((one) => one[0] === key)].focus(); event.stopPropagation(); } },
     }, title)));
   };
@@ -339,13 +345,13 @@
       return h("tr", null,
         h("th", { scope: "row" }, h("span", { class: `swatch c${other % 6}`, "aria-hidden": "true" }), one.partner < 0 ? `${models[other].name}: none` : link(other, one.partner)),
         h("td", { class: "number" }, decimal(one.correlation, 2)), h("td", { class: "number" }, decimal(one.correlation - one.value, 2)),
-        h("td", { class: "number" }, decimal(one.value, 2), " ", Number.isNaN(one.value) ? null : interval(one.low, one.high, 2)), h("td", { class: "reach" }, strip([one], [other], true)));
+        h("td", { class: "number" }, decimal(one.value, 2), " ", Number.isNaN(one.value) ? null : interval(one.low, one.high, 2)), h("td", { class: "reach only-wide" }, strip([one], [other], true)));
     });
     const any = models[model].partners.some((_, p) => neuron.own[last * models[model].partners.length + p] === 0);
     return section("Partners in the other seeds",
       h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Table of partners" }, h("table", null,
         h("thead", null, h("tr", null, h("th", { scope: "col" }, "partner"), h("th", { scope: "col", class: "number" }, "correlation"), h("th", { scope: "col", class: "number" }, "baseline"),
-          h("th", { scope: "col", class: "number" }, "excess"), h("th", { scope: "col" }, "from 0 to 1"))), h("tbody", null, rows))),
+          h("th", { scope: "col", class: "number" }, "excess"), h("th", { scope: "col", class: "only-wide" }, "from 0 to 1"))), h("tbody", null, rows))),
       h("p", { class: "small" }, `The neuron of each other model whose activations correlate most with this one's; the baseline is what randomly rotated activations reach. Intervals: ${Math.round(about.level * 100)} % over blocks of tokens`,
         any ? "; dashed ones have a width that is pooled over neurons of small excess." : "."));
   };
@@ -447,23 +453,23 @@
     h("p", { class: "small" }, "Cosine of its output weights with the unembedding of a token: the largest and the smallest."));
   };
 
-  const micro = (neuron, from) => Array.from(neuron.effects.subarray(from, from + 3), (one) => one * 1e6);
+  const effects = (neuron, from) => Array.from(neuron.effects.subarray(from, from + 3), (one) => one * unit.factor);
   const ablation = (model, one, neuron) => {
     const effect = models[model].index.effect[one];
     let below = 0;
     for (const other of models[model].ranked) { if (other < effect) { below += 1; } else { break; } }
     const rows = [["Kullback-Leibler divergence", 0], ["increase of the loss", 3]].map(([title, from]) => {
-      const [value, low, high] = micro(neuron, from), digits = Math.max(1, 2 - Math.floor(Math.log10(Math.max(Math.abs(value), 1e-3))) - 1);
-      return h("tr", null, h("th", { scope: "row", class: "words" }, title), h("td", { class: "number" }, decimal(value, Math.min(3, digits)), " ", Number.isNaN(low) ? null : interval(low, high, Math.min(3, digits))));
+      const [value, low, high] = effects(neuron, from);
+      return h("tr", null, h("th", { scope: "row", class: "words" }, title), h("td", { class: "number" }, amount(value, value), " ", Number.isNaN(low) ? null : h("span", { class: "interval" }, `[${amount(low, value)},\u00a0${amount(high, value)}]`)));
     });
-    return section("What the model loses without it", h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "set to zero everywhere"), h("th", { scope: "col", class: "number wordy" }, "millionths of a nat per prediction"))), h("tbody", null, rows)),
+    return section("What the model loses without it", h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "set to zero everywhere"), h("th", { scope: "col", class: "number wordy" }, `${unit.words} of a nat per prediction`))), h("tbody", null, rows)),
       h("p", { class: "small" }, `By divergence the effect is larger than that of ${percent(below / models[model].neurons)} of the model's neurons. Intervals over blocks of text that identified no neuron.`));
   };
 
   const fact = (name, value, ...more) => h("div", null, h("dt", null, name), h("dd", null, value, h("small", null, more)));
   const heading = (model, one, neuron) => {
     const p = place(model, one), universal = counted(models[model])[one], number = models[model].partners.length;
-    const [kl, low, high] = micro(neuron, 0);
+    const [kl, low, high] = effects(neuron, 0);
     const stats = Object.fromEntries(about.statistics.map((name, i) => [name, neuron.statistics[i]]));
     const step = (by) => () => { move((active < 0 ? -1 : active) + by); if (active >= 0) { open(foundAt(active)); } };
     return [
@@ -474,7 +480,7 @@
         fact("layer", `${p.layer}`, `neuron ${p.neuron} of ${layerSize(model, p.layer)}, layers 0 to ${models[model].starts.length - 1}`),
         fact("mean excess", decimal(models[model].mean[one], 2), `largest ${decimal(models[model].most[one], 2)}`),
         fact("active", percent(stats.share_positive), `of the tokens, up to ${decimal(stats.maximum, 2)}`),
-        fact("ablation", [decimal(kl, kl < 100 ? 1 : 0), " µnat"], Number.isNaN(low) ? "per prediction" : `[${decimal(low, 1)}, ${decimal(high, 1)}] per prediction`)),
+        fact("ablation", [amount(kl, kl), ` ${unit.sign}`], Number.isNaN(low) ? "per prediction" : `[${amount(low, kl)}, ${amount(high, kl)}] per prediction`)),
     ];
   };
 
@@ -615,6 +621,7 @@
       chosen.threshold = about.threshold;
       ready.push(...models.map(async (model, m) => { const index = await load(`${m}/index`); model.index = index; prepared(model); }));
       await ready[about.reference];
+      withUnit(models[about.reference]);
       paintControls();
       paintSorting();
       listen();

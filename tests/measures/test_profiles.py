@@ -13,6 +13,7 @@ from universal_neurons.artifacts.codec import decode, encode
 from universal_neurons.measures.ablation import Quantity
 from universal_neurons.measures.profiles import (
     GELU_MINIMUM,
+    WINDOW,
     NeuronProfiles,
     coded_shares,
     rounded,
@@ -34,6 +35,7 @@ def arrays() -> dict[str, npt.NDArray[Any]]:
         "top_row": rng.integers(0, 200_000, (NEURONS, TOP)),
         "top_position": rng.integers(0, 1024, (NEURONS, TOP)),
         "top_value": -np.sort(-rng.gamma(2, 3, (NEURONS, TOP)), axis=1),
+        "top_window": rng.random((NEURONS, TOP * (sum(WINDOW) + 1))),
         "histogram": counts / counts.sum(axis=1, keepdims=True),
         "promoted_token": rng.integers(0, 50_257, (NEURONS, SHOWN)),
         "promoted_cosine": cosines[:, : -SHOWN - 1 : -1],
@@ -64,6 +66,8 @@ def test_what_is_stored_comes_back_to_the_stated_precision() -> None:
     found, expected = profiles(table), arrays()
     for name in ("top_row", "top_position", "promoted_token", "suppressed_token"):
         np.testing.assert_array_equal(getattr(found, name), expected[name])
+    window = expected["top_window"].reshape(NEURONS, TOP, sum(WINDOW) + 1)
+    np.testing.assert_allclose(found.top_window, window, rtol=0, atol=1 / 30 + 1e-9)
     np.testing.assert_allclose(found.top_value, expected["top_value"], rtol=1 / 512, atol=0)
     for name in ("promoted_cosine", "suppressed_cosine"):
         np.testing.assert_allclose(getattr(found, name), expected[name], rtol=0, atol=1 / 1024)

@@ -24,14 +24,32 @@ CHECKOUT = Path(__file__).parents[2]
 CHECKPOINTS = tuple(Checkpoint(step=1000 * i, share=i / 4, label=f"{25 * i} %") for i in (1, 2, 3, 4))
 TOPS, BINS, SHOWN, BLOCKS, ROW = 8, 32, 10, 24, 128
 DIGEST = "c3" * 32
-WORDS = ("import", " self", "def", " return", "(", "):", "\n    ", " the", "ing", " value", ".", '"""', " =", "None", "s")
+WORDS = (
+    "import",
+    " self",
+    "def",
+    " return",
+    "(",
+    "):",
+    "\n    ",
+    " the",
+    "ing",
+    " value",
+    ".",
+    '"""',
+    " =",
+    "None",
+    "s",
+)
 VOCABULARY = [*WORDS, *(f" word{number}" for number in range(500))]
 
 
 def local_text(vocabulary: Sequence[str] = VOCABULARY, rows: int = 400) -> LocalText:
     """Rows of random tokens."""
     drawn = np.random.default_rng(5).integers(0, len(vocabulary), (rows, ROW))
-    return LocalText(vocabulary, np.where(np.random.default_rng(6).random(drawn.shape) < 0.6, drawn % 15, drawn), DIGEST)
+    return LocalText(
+        vocabulary, np.where(np.random.default_rng(6).random(drawn.shape) < 0.6, drawn % 15, drawn), DIGEST
+    )
 
 
 @dataclass
@@ -97,29 +115,38 @@ class FakeNeurons:
             )  # fmt: skip
         return ReferenceTables(reference=reference, step=step, tables=tables)
 
-    def profiles(self, *, model: str) -> NeuronProfiles:
-        rng = np.random.default_rng([7, self.models.index(model)])
-        neurons = self.layers * self.width
-        frame = pd.DataFrame({name: rng.normal(1, 0.3, neurons) for name in STATISTICS})
-        frame["share_positive"] = rng.beta(0.6, 4, neurons)
-        frame["maximum"] = rng.gamma(4, 0.9, neurons) + 0.2
-        tops = np.sort(rng.beta(6, 1.5, (neurons, TOPS)), axis=1)[:, ::-1] * frame["maximum"].to_numpy()[:, None]
-        window = rng.beta(0.25, 2, (neurons, TOPS, sum(WINDOW) + 1))
-        window[..., WINDOW[0]] = 1
-        effect = 10 ** rng.normal(-5.2, 0.6, neurons)
-        bins = np.exp(-np.arange(BINS) / rng.uniform(1.5, 6, (neurons, 1)))
-        return NeuronProfiles(
-            model=model, step=self.checkpoints[-1].step, tokens=DIGEST,
-            frame=frame.assign(
-                layer=np.repeat(np.arange(self.layers), self.width), neuron=np.tile(np.arange(self.width), self.layers)
-            ),
-            top_row=rng.integers(0, 400, (neurons, TOPS)), top_position=rng.integers(0, ROW, (neurons, TOPS)),
-            top_value=tops, histogram=bins / bins.sum(axis=1, keepdims=True),
-            promoted_token=rng.integers(0, self.vocabulary, (neurons, SHOWN)),
-            promoted_cosine=-np.sort(-rng.beta(4, 20, (neurons, SHOWN)), axis=1),
-            suppressed_token=rng.integers(0, self.vocabulary, (neurons, SHOWN)),
-            suppressed_cosine=np.sort(-rng.beta(4, 20, (neurons, SHOWN)), axis=1),
-            kl=effect[:, None] * rng.gamma(12, 1 / 12, (neurons, 8)),
-            loss_increase=effect[:, None] * rng.normal(0.8, 0.6, (neurons, 8)),
-            predictions=381, level=0.95, top_window=window,
+    def profiles(self, *, model: str | None = None) -> NeuronProfiles:
+        name = model or self.models[0]
+        return made_profiles(
+            name, self.models.index(name), step=self.checkpoints[-1].step, layers=self.layers, width=self.width,
+            vocabulary=self.vocabulary,
         )  # fmt: skip
+
+
+def made_profiles(model: str, seed: int, *, step: int, layers: int, width: int, vocabulary: int) -> NeuronProfiles:
+    """Profiles of random numbers."""
+    rng = np.random.default_rng([7, seed])
+    neurons = layers * width
+    frame = pd.DataFrame({name: rng.normal(1, 0.3, neurons) for name in STATISTICS})
+    frame["share_positive"] = rng.beta(0.6, 4, neurons)
+    frame["maximum"] = rng.gamma(4, 0.9, neurons) + 0.2
+    tops = np.sort(rng.beta(6, 1.5, (neurons, TOPS)), axis=1)[:, ::-1] * frame["maximum"].to_numpy()[:, None]
+    window = rng.beta(0.25, 2, (neurons, TOPS, sum(WINDOW) + 1))
+    window[..., WINDOW[0]] = 1
+    effect = 10 ** rng.normal(-5.2, 0.6, neurons)
+    bins = np.exp(-np.arange(BINS) / rng.uniform(1.5, 6, (neurons, 1)))
+    return NeuronProfiles(
+        model=model, step=step, tokens=DIGEST,
+        frame=frame.assign(
+            layer=np.repeat(np.arange(layers), width), neuron=np.tile(np.arange(width), layers)
+        ),
+        top_row=rng.integers(0, 400, (neurons, TOPS)), top_position=rng.integers(0, ROW, (neurons, TOPS)),
+        top_value=tops, histogram=bins / bins.sum(axis=1, keepdims=True),
+        promoted_token=rng.integers(0, vocabulary, (neurons, SHOWN)),
+        promoted_cosine=-np.sort(-rng.beta(4, 20, (neurons, SHOWN)), axis=1),
+        suppressed_token=rng.integers(0, vocabulary, (neurons, SHOWN)),
+        suppressed_cosine=np.sort(-rng.beta(4, 20, (neurons, SHOWN)), axis=1),
+        kl=effect[:, None] * rng.gamma(12, 1 / 12, (neurons, 8)),
+        loss_increase=effect[:, None] * rng.normal(0.8, 0.6, (neurons, 8)),
+        predictions=381, level=0.95, top_window=window,
+    )  # fmt: skip

@@ -19,7 +19,13 @@ from universal_neurons.render.templates import TemplateWrong
 
 TEMPLATES = CHECKOUT / "report"
 DRIVER = Path(__file__).with_name("explorer_driver.js")
-HOSTILE = (*PAYLOADS, "</script><img src=x onerror=ran=1>", "<img src=x onerror=\"window.ran=1\">", "\ud800", "\u2067rtl\u202e")
+HOSTILE = (
+    *PAYLOADS,
+    "</script><img src=x onerror=ran=1>",
+    '<img src=x onerror="window.ran=1">',
+    "\ud800",
+    "\u2067rtl\u202e",
+)
 TYPES = {"u1": "u1", "u2": "<u2", "u4": "<u4", "i2": "<i2", "i4": "<i4", "f4": "<f4"}
 
 
@@ -66,7 +72,9 @@ def test_the_page_holds_no_neuron_and_asks_no_server(explorer: Path) -> None:
 
 def test_no_text_becomes_markup() -> None:
     script = (TEMPLATES / "explorer.js").read_text(encoding="utf-8")
-    assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|fetch\(", script) == []
+    assert (
+        re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|fetch\(", script) == []
+    )
 
 
 def test_every_neuron_is_in_exactly_one_shard(study: FakeNeurons) -> None:
@@ -146,7 +154,9 @@ def test_a_hostile_title_leaves_no_new_element(study: FakeNeurons) -> None:
 
 
 def seen_in(page: Path, profile: Path, place: str = "") -> dict[str, Any]:
-    return dict(json.loads(dataset(dom_of(driven(page, DRIVER.read_text(encoding="utf-8")), profile, place=place), "seen")))
+    return dict(
+        json.loads(dataset(dom_of(driven(page, DRIVER.read_text(encoding="utf-8")), profile, place=place), "seen"))
+    )
 
 
 @needs_chromium
@@ -208,7 +218,9 @@ def test_hostile_texts_are_text_and_nothing_runs(tmp_path: Path) -> None:
 def test_a_model_with_any_name_has_an_address(tmp_path: Path) -> None:
     built = tmp_path / "built"
     built.mkdir()
-    page = write_explorer(built, TEMPLATES, FakeNeurons(layers=3, width=120, models=("a", "b:L7 <i>", "c")), local_text())
+    page = write_explorer(
+        built, TEMPLATES, FakeNeurons(layers=3, width=120, models=("a", "b:L7 <i>", "c")), local_text()
+    )
     dom = dom_of(page, tmp_path / "profile", place="#b%3AL7%20%3Ci%3E:L1.5")
     assert '<span class="mono">b:L7 &lt;i&gt;:L1.5</span>' in dom
 

@@ -33,7 +33,7 @@ _STATISTIC_BITS, _ACTIVATION_BITS, _EFFECT_BITS = 12, 9, 8
 # Half precision rounds what is smaller than 6e-5 more coarsely than that, so effects are stored times this.
 _EFFECT_SCALE = 4096
 _COSINE_STEPS = 1024
-# How many tokens before and after a top activation are its window, and in how many steps what a picture shows is stored.
+# How many tokens before and after a top activation are its window, and in how many steps its shades are stored.
 WINDOW = (12, 4)
 _SHADES = 15
 # Of the share of a bin an eighth of its logarithm to base 2 is stored, and nothing below 2^-31.
@@ -181,9 +181,10 @@ _FORMS = {
 def stored_profiles(frame: pd.DataFrame, arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
     """One small table of a profile's ``frame`` and its ``arrays`` (neuron entry), a column per entry of a neuron.
 
-    Statistics are rounded to 12 significant bits, activations to 9, effects to 8, cosines to 1/1024, windows
-    to 1/15, and shares of a histogram to a factor 2^(1/16); whole numbers stay what they are.  :meth:`NeuronProfiles.from_table` is the inverse.
-    Raises ValueError for a value that is too large for half precision: an activation above 65504, an effect of 16 nats.
+    Statistics are rounded to 12 significant bits, activations to 9, effects to 8, cosines to 1/1024, windows to 1/15 of
+    the top activation, and shares of a histogram to a factor 2^(1/16); whole numbers stay what they are.
+    :meth:`NeuronProfiles.from_table` is the inverse.  Raises ValueError for a value that is too large for half
+    precision: an activation above 65504, an effect of 16 nats.
     """
     columns = {name: _compact(frame[name].to_numpy()) for name in frame.columns}
     for name, form in _FORMS.items():

@@ -62,9 +62,7 @@ def token_text(text: str) -> str:
     >>> token_text(" def\\n"), token_text("\\u202e\\x00")
     (' def↵', '⟨U+202E⟩⟨U+0000⟩')
     """
-    return "".join(
-        _SIGNS.get(c) or (f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in _INVISIBLE else c) for c in text
-    )
+    return "".join(_SIGNS.get(c) or (f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in _INVISIBLE else c) for c in text)
 
 
 def html_text(text: str) -> Html:

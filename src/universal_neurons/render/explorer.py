@@ -44,12 +44,13 @@ STATISTICS = (
 )  # fmt: skip
 STYLES = ("theme.css", "explorer.css")
 SCRIPTS = ("theme.js", "explorer.js")
+SOURCES = (f"{PAGE}.html{SUFFIX}", *STYLES, *SCRIPTS)
 
 Array = npt.NDArray[Any]
 
 
-class Study(Protocol):
-    """What the explorer needs of ``universal_neurons.study.Study``."""
+class Neurons(Protocol):
+    """What the explorer needs of a study."""
 
     @property
     def suite(self) -> Suite:
@@ -69,7 +70,7 @@ class Study(Protocol):
     def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
         """The reference's neurons against all its partners."""
 
-    def profiles(self, *, model: str) -> NeuronProfiles:
+    def profiles(self, *, model: str | None = None) -> NeuronProfiles:
         """What is known of every neuron of a model at the last checkpoint."""
 
 
@@ -107,7 +108,7 @@ class Lives:
         return np.ascontiguousarray(self.excess[:, -1].T)
 
 
-def write_explorer(built: Path, templates: Path, study: Study, text: LocalText) -> Path:
+def write_explorer(built: Path, templates: Path, study: Neurons, text: LocalText) -> Path:
     """Write the explorer of ``study`` into the report in ``built`` and return its page.
 
     ``templates`` is the checkout's ``report/``.  Raises the study's ArtifactMissing, and TemplateWrong.
@@ -124,7 +125,7 @@ def write_explorer(built: Path, templates: Path, study: Study, text: LocalText) 
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def explorer_page(templates: Path, study: Study) -> str:
+def explorer_page(templates: Path, study: Neurons) -> str:
     """The page, which knows nothing of any neuron; raises TemplateWrong."""
     style = "".join((templates / name).read_text(encoding="utf-8") for name in STYLES)
     script = "\n" + "".join((templates / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -172,7 +173,7 @@ def frame(page: str) -> tuple[Html, Html]:
 # --- the shards ------------------------------------------------------------------------------------------------------
 
 
-def explorer_shards(study: Study, text: LocalText) -> Iterator[tuple[str, str]]:
+def explorer_shards(study: Neurons, text: LocalText) -> Iterator[tuple[str, str]]:
     """Every shard as its file's name without suffix and its content; raises the study's ArtifactMissing."""
     models = study.suite.zoo.models
     entries = []
@@ -199,7 +200,7 @@ def explorer_shards(study: Study, text: LocalText) -> Iterator[tuple[str, str]]:
     yield "about", shard("about", {**_about(study, text), "models": entries})
 
 
-def lives_of(study: Study, model: str) -> Lives:
+def lives_of(study: Neurons, model: str) -> Lives:
     """The neurons of ``model`` at every checkpoint, the untrained one first."""
     checkpoints = _checkpoints(study)
     every = [study.reference_tables(checkpoint=checkpoint, reference=model) for checkpoint in checkpoints]
@@ -213,11 +214,11 @@ def lives_of(study: Study, model: str) -> Lives:
         columns["reach"].append([reach.reach for reach in reaches])
         columns["own"].append([reach.is_own for reach in reaches])
         columns["partner"].append([_flat(table.frame, starts[table.partner]) for table in of_partners])
-    excess, reach, own, correlation, partner = (np.transpose(np.array(part), (2, 0, 1)) for part in columns.values())
-    return Lives(excess, reach, own, correlation, partner)
+    # (checkpoint, partner, neuron) as gathered; a neuron's own values lie together in its shard.
+    return Lives(*(np.transpose(np.array(part), (2, 0, 1)) for part in columns.values()))
 
 
-def _checkpoints(study: Study) -> tuple[Checkpoint, ...]:
+def _checkpoints(study: Neurons) -> tuple[Checkpoint, ...]:
     return study.checkpoints if study.untrained is None else (study.untrained, *study.checkpoints)
 
 
@@ -231,7 +232,7 @@ def _flat(frame: Any, starts: Array) -> Array:
     return np.where(layer < 0, -1, starts[np.maximum(layer, 0)] + neuron)
 
 
-def _about(study: Study, text: LocalText) -> dict[str, Any]:
+def _about(study: Neurons, text: LocalText) -> dict[str, Any]:
     suite = study.suite
     return {
         "suite": suite.title,
