@@ -93,6 +93,12 @@ padding = "!"
 padded_tokens = 800
 draws = 3
 
+[profiles]
+top = 4
+bins = 6
+shown = 5
+ablation_rows = 3
+
 [resampling]
 resamples = 100
 level = 0.95

@@ -259,6 +259,7 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
         ("universality", 30, 10, 0),
         ("candidates", 30, 3, 0),
         ("variants", 30, 1, 0),
+        ("profiles", 30, 3, 0),
         ("ablation", 30, 6, 0),
         ("extensions", 30, 2, 0),
     ]
@@ -266,11 +267,11 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
     assert before[0]["megabytes"] > 0
     status, out, err = run(miniature, "compute", *arguments)
     # The plan has sampled the tokens already.
-    assert (status, out) == (0, "suite brief: 23 artifacts computed, everything is there\n")
+    assert (status, out) == (0, "suite brief: 26 artifacts computed, everything is there\n")
     assert ESCAPE not in err
     assert "step 30: moments" in err
     after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
-    assert [s["present"] for s in after] == [10, 3, 1, 6, 2]
+    assert [s["present"] for s in after] == [10, 3, 1, 3, 6, 2]
     assert {(s["teraflop"], s["seconds"], s["megabytes"]) for s in after} == {(0, 0, 0)}
     assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
 
@@ -281,11 +282,13 @@ def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
         ("universality", 0, 2),
         ("candidates", 0, 2),
         ("variants", 0, 0),
+        ("profiles", 0, 0),
         ("ablation", 0, 2),
         ("extensions", 0, 0),
         ("universality", 30, 4),
         ("candidates", 30, 2),
         ("variants", 30, 1),
+        ("profiles", 30, 2),
         ("ablation", 30, 4),
         ("extensions", 30, 2),
     ]
@@ -326,7 +329,7 @@ def test_a_terminal_without_colour_gets_no_escape_codes(
 def test_status_says_where_everything_is(run: Run, own: Miniature) -> None:
     own.ship()
     rows = json.loads(run(own, "status", "--json")[1])
-    assert len(rows) == len(suite_keys(own.workspace())) == 57
+    assert len(rows) == len(suite_keys(own.workspace())) == 60
     assert {row["where"] for row in rows} == {"shipped"}
     assert rows[0] == {
         "stage": "corpus",
@@ -374,6 +377,7 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
         "ablation-blocks",
         "extensions",
         "extensions-blocks",
+        "profiles",
         "variants",
         "universality",
         "baseline-draws",
@@ -384,7 +388,7 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
     assert all(row["size"] > 0 and row["origin"] == "working" for row in listed)
     assert run(own, "store", "verify") == (0, "store: every digest fits\n", "")
     status, out, _ = run(own, "store", "export", str(tmp_path / "evidence"))
-    assert (status, out) == (0, f"exported 57 artifacts to {tmp_path / 'evidence'}\n")
+    assert (status, out) == (0, f"exported 60 artifacts to {tmp_path / 'evidence'}\n")
     # The text itself is nobody's to publish.
     assert not [name for name in ("tokens", "evaluation-tokens") if (tmp_path / "evidence" / name).exists()]
 

@@ -13,7 +13,15 @@ from universal_neurons import recheck
 from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.study import open_study
-from universal_neurons.workspace import ablation_keys, corpus_key, read, suite_keys, universality_key, variants_key
+from universal_neurons.workspace import (
+    ablation_keys,
+    corpus_key,
+    profiles_key,
+    read,
+    suite_keys,
+    universality_key,
+    variants_key,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +84,7 @@ def test_a_recomputation_is_compared_with_every_shipped_table(own: Miniature) ->
     assert f"all tables, {3 * 6 * 48 + 2 * 9 * 2 * 48} neurons computed again" in lines[0]
     # The reference has 102 sets, untrained 20, the other models 38, at the last checkpoint 14 more each; extensions 18.
     assert f"{20 + 2 * (102 + 38 + 38) + 3 * 14 + 2 * 18} ablations computed again" in lines[0]
+    assert f"profiles of {3 * 48} neurons computed again" in lines[0]
     assert study.work.store.shipped == ()
 
 
@@ -115,6 +124,35 @@ def test_a_set_of_other_neurons_is_an_accident_of_rounding_where_it_is_rare(own:
 
 def test_without_shipped_ablations_there_is_nothing_to_compare(computed: Miniature) -> None:
     assert recheck.ablation_check(computed.workspace()) is None
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "rows"),
+    [
+        ("kurtosis", 0.01, 1),
+        ("mean", np.nan, 1),
+        ("kl_1", 40.0, 1),
+        ("histogram_2", 60, 48),
+        ("top_row_0", 1, 6),
+        ("promoted_token_3", 1, 6),
+    ],
+)
+def test_altered_profiles_are_found(own: Miniature, column: str, change: float, rows: int) -> None:
+    alter_profile(own, column, change, rows)
+    with pytest.raises(recheck.EvidenceDiffers, match=r"^evidence of suite mini: profiles of 144 neurons.*run: univ"):
+        recheck.profile_check(own.workspace())
+
+
+def test_sound_profiles_agree_and_a_single_other_place_is_a_tie(own: Miniature) -> None:
+    alter_profile(own, "top_row_0", 1, 1)
+    found = recheck.profile_check(own.workspace())
+    assert found is not None
+    assert (found.neurons, found.places, found.changed) == (144, 144 * (4 + 4 + 5 + 5), 1)
+    assert (found.statistic_error, found.effect_error, found.histogram_error) == (0, 0, 0)
+
+
+def test_without_shipped_profiles_there_is_nothing_to_compare(computed: Miniature) -> None:
+    assert recheck.profile_check(computed.workspace()) is None
 
 
 @pytest.mark.parametrize(("name", "change"), [("correlation", 0.001), ("excess", 0.001), ("excess", np.nan)])
@@ -163,6 +201,18 @@ def alter_ablation(own: Miniature, column: str, change: float, rows: int) -> Non
     """Ship other numbers in the first ``rows`` rows of the reference's last ablations."""
     work = own.workspace()
     key, _ = ablation_keys(work, 30)[work.model("a", 30)]
+    found = read(work, key)
+    frame = found.table.copy()
+    numbers = frame[column].to_numpy()
+    frame[column] = numbers + np.where(np.arange(len(frame)) < rows, change, 0).astype(numbers.dtype)
+    ship_ablations(own)
+    reship(own, key, frame, found.provenance)
+
+
+def alter_profile(own: Miniature, column: str, change: float, rows: int) -> None:
+    """Ship other numbers of the first ``rows`` neurons of the reference."""
+    work = own.workspace()
+    key = profiles_key(work, work.model("a", 30))
     found = read(work, key)
     frame = found.table.copy()
     numbers = frame[column].to_numpy()

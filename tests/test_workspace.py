@@ -23,6 +23,8 @@ from universal_neurons.workspace import (
     evaluation_ref,
     labels_step,
     null_keys,
+    profiles_key,
+    profiles_keys,
     read,
     read_influence,
     stored_influence,
@@ -48,7 +50,7 @@ def test_the_keys_of_a_suite_are_all_different_and_name_every_step(computed: Min
     # Three models have six directed pairs; untrained ones have no nulls, for they are one, and one of them is ablated.
     assert stages == {
         "corpus": 1, "evaluation": 1, "universality": 18, "candidates": 9, "null-rotated": 4, "null-permuted": 4,
-        "variants": 2, "ablation": 7, "ablation-blocks": 7, "extensions": 2, "extensions-blocks": 2,
+        "variants": 2, "ablation": 7, "ablation-blocks": 7, "extensions": 2, "extensions-blocks": 2, "profiles": 3,
     }  # fmt: skip
 
 
@@ -96,11 +98,29 @@ def test_whatever_changes_what_is_ablated_changes_its_keys_and_no_other(
     spec = work.suite.ablation.model_copy(update={field: value})
     changed = dataclasses.replace(work, suite=work.suite.model_copy(update={"ablation": spec}), cache={})
     before, after = suite_keys(work), suite_keys(changed)
-    others = {"ablation", "ablation-blocks"} | ({"evaluation"} if field == "tokens" else set())
+    others = {"ablation", "ablation-blocks"} | ({"evaluation", "profiles"} if field == "tokens" else set())
     # Extensions have neither a dose curve nor blocks of their own choice.
     others |= {"extensions", "extensions-blocks"} if field in ("tokens", "draws", "seed") else set()
     assert {a.stage for a, b in zip(before, after, strict=True) if a != b} == others
     assert not {a.digest for a in before if a.stage in others} & {b.digest for b in after}
+
+
+@pytest.mark.parametrize(("field", "value"), [("top", 3), ("bins", 5), ("shown", 4), ("ablation_rows", 2)])
+def test_whatever_changes_profiles_changes_their_keys_and_no_other(
+    computed: Miniature, field: str, value: object
+) -> None:
+    work = computed.workspace()
+    spec = work.suite.profiles.model_copy(update={field: value})
+    changed = dataclasses.replace(work, suite=work.suite.model_copy(update={"profiles": spec}), cache={})
+    before, after = suite_keys(work), suite_keys(changed)
+    assert {a.stage for a, b in zip(before, after, strict=True) if a != b} == {"profiles"}
+    assert not {a.digest for a in before if a.stage == "profiles"} & {b.digest for b in after}
+
+
+def test_only_the_last_checkpoint_has_profiles(computed: Miniature) -> None:
+    work = computed.workspace()
+    assert [[ref.name for ref in profiles_keys(work, step)] for step in (0, 15, 30)] == [[], [], ["a", "b", "c"]]
+    assert describe(profiles_key(work, work.model("b", 30))) == "neurons of b"
 
 
 def test_the_labels_of_untrained_models_are_those_of_the_last_checkpoint(computed: Miniature) -> None:

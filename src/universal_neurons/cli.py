@@ -27,6 +27,8 @@ from universal_neurons.workspace import Workspace, describe, open_workspace, ste
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from universal_neurons.render.explorer import LocalText
+
 USER_ERROR = 4
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -262,8 +264,22 @@ def report(suite: SuiteName = "mini", store: StorePath = None) -> None:
 
     root = project_root()
     with _workspace(suite, store=store) as work:
-        page = build_report(Study(work), root=root, output=root / "report" / "_build")
+        page = build_report(Study(work), root=root, output=root / "report" / "_build", text=_local_text(work))
     typer.echo(f"report: {page.relative_to(root)}")
+
+
+def _local_text(work: Workspace) -> LocalText:
+    """What the tokens of the suite say; without rows, and with the reason, where this machine has another text."""
+    from universal_neurons.pipeline.tokens import token_set
+    from universal_neurons.render.explorer import LocalText
+
+    tokenizer = work.zoo.tokenizer()
+    vocabulary = [tokenizer.decode([i], skip_special_tokens=False) for i in range(tokenizer.get_vocab_size())]
+    try:
+        tokens = token_set(work)
+    except UserError as absent:
+        return LocalText(vocabulary, absence=f"Positions only: the text is not on this machine ({absent}).")
+    return LocalText(vocabulary, tokens.rows, tokens.ref.sha256)
 
 
 @app.command()

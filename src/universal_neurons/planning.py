@@ -18,6 +18,7 @@ from universal_neurons.workspace import (
     corpus_key,
     extensions_keys,
     null_keys,
+    profiles_keys,
     table_keys,
     variants_keys,
 )
@@ -73,6 +74,7 @@ def plan(work: Workspace) -> list[PlannedStage]:
             _stage(work, "universality", step, [*tables, *nulls], passes, speed),
             _stage(work, "candidates", step, candidates, _forward(work), speed * FORWARD_SHARE),
             _stage(work, "variants", step, variants_keys(work, step), _variants(work), speed),
+            _stage(work, "profiles", step, profiles_keys(work, step).values(), _profiles(work), speed * FORWARD_SHARE),
             _stage(work, "ablation", step, ablations, _ablations(work, step), speed * FORWARD_SHARE),
             _stage(work, "extensions", step, extensions_keys(work, step), _extensions(work), speed * FORWARD_SHARE),
         ]
@@ -146,6 +148,15 @@ def _rerun(work: Workspace, *, first: int) -> float:
     recipe = work.zoo.recipe()
     block, head = 4 * recipe.width**2 + 2 * recipe.width * recipe.mlp, recipe.width * recipe.vocabulary
     return 2.0 * ((recipe.layers - 1 - first) * block + head) * work.suite.ablation.tokens
+
+
+def _profiles(work: Workspace) -> float:
+    """Operations of two passes over the tokens, and of every neuron's ablation: as those of sets of one."""
+    recipe, rows = work.zoo.recipe(), work.suite.profiles.ablation_rows
+    block, head = 4 * recipe.width**2 + 2 * recipe.width * recipe.mlp, recipe.width * recipe.vocabulary
+    above = sum((recipe.layers - 1 - layer) * block + head for layer in range(recipe.layers))
+    alone = 2.0 * above * recipe.mlp * rows * work.suite.corpus.row_length * len(work.suite.zoo.models)
+    return 2 * _forward(work) + alone
 
 
 def _stage(work: Workspace, name: str, step: int, keys: Iterable[Key], operations: float, speed: float) -> PlannedStage:

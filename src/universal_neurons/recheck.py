@@ -16,6 +16,7 @@ import pandas as pd
 
 from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import UserError
+from universal_neurons.measures.profiles import NeuronProfiles
 from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.universality import accumulated_moments, score_table, scores_against_partner
 from universal_neurons.workspace import (
@@ -25,6 +26,7 @@ from universal_neurons.workspace import (
     ablation_keys,
     extensions_keys,
     missing,
+    profiles_keys,
     table_keys,
     universality_key,
     variants_keys,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.key import Key
     from universal_neurons.artifacts.store import Artifact
+    from universal_neurons.measures.intervals import Floats
 
 # Between two machines the same float32 products differ in their last bits; a wrong mask or a wrong rotation moves
 # correlations by percents.
@@ -47,6 +50,10 @@ TIES = 0.002
 # Of sets that are not the same neurons: a score so near its threshold that rounding decides changes the universal set
 # of one model and everything that is compared with it.
 SETS = 0.05
+# Of single neurons: statistics are stored in steps of one part in 2048, effects in steps of one in 128 and with a
+# rounding of 1e-6 nats in them, shares of a histogram in steps of a twelfth.
+STATISTICS, EFFECTS, SMALLEST_EFFECT, HISTOGRAM = 1e-3, 0.02, 1e-4, 0.05
+_PLACES = ("top_row", "top_position", "promoted_token", "suppressed_token")
 _NAMES = ["partner", "definition", "threshold", "layer", "neurons", "draw", "mode", "fraction", "labels_step"]
 
 
@@ -161,6 +168,71 @@ def _effects(
     yield found[1].arrays[name][chosen].ravel()
 
 
+@dataclass(frozen=True, slots=True)
+class ProfileComparison:
+    """Profiles of the evidence against their recomputation: largest differences, and places and tokens that changed.
+
+    ``statistic_error`` is relative to the number, or to the median of its column where that is larger; ``effect_error``
+    to the effect, or to 1e-4 nats; ``histogram_error`` is the total variation of a neuron's histogram.
+    """
+
+    neurons: int
+    places: int
+    changed: int
+    statistic_error: float
+    effect_error: float
+    histogram_error: float
+
+    @classmethod
+    def of(cls, stored: NeuronProfiles, again: NeuronProfiles) -> ProfileComparison:
+        """The profiles of one model against those that were computed again."""
+        numbers = [name for name in stored.frame if name not in ("layer", "neuron")]
+        mine, theirs = stored.frame[numbers], again.frame[numbers]
+        effects = [np.hstack([one.kl, one.loss_increase]) for one in (stored, again)]
+        places = [np.hstack([getattr(one, name) for name in _PLACES]) for one in (stored, again)]
+        return cls(
+            neurons=len(stored),
+            places=places[0].size,
+            changed=int((places[0] != places[1]).sum()),
+            statistic_error=_relative(mine.to_numpy(), theirs.to_numpy(), mine.abs().median().to_numpy()),
+            effect_error=_relative(effects[0], effects[1], np.array(SMALLEST_EFFECT)),
+            histogram_error=float(np.abs(stored.histogram - again.histogram).sum(axis=1).max() / 2),
+        )
+
+    def __add__(self, other: ProfileComparison) -> ProfileComparison:
+        """Both comparisons as one."""
+        return ProfileComparison(
+            self.neurons + other.neurons,
+            self.places + other.places,
+            self.changed + other.changed,
+            max(self.statistic_error, other.statistic_error),
+            max(self.effect_error, other.effect_error),
+            max(self.histogram_error, other.histogram_error),
+        )
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every number is within its tolerance and no more places changed than ties would."""
+        errors = self.statistic_error <= STATISTICS and self.effect_error <= EFFECTS
+        return errors and self.histogram_error <= HISTOGRAM and self.changed <= TIES * self.places
+
+    def __str__(self) -> str:
+        return (
+            f"profiles of {self.neurons} neurons computed again: largest relative difference "
+            f"{self.statistic_error:.1e} in statistics, {self.effect_error:.1e} in effects, {self.changed} of "
+            f"{self.places} places and tokens others (tolerances {STATISTICS:.0e}, {EFFECTS:.0e})"
+        )
+
+
+def _relative(one: Floats, other: Floats, smallest: Floats) -> float:
+    # Infinite where one is NaN and the other is not; 0 where both are.
+    if one.shape != other.shape or (np.isnan(one) != np.isnan(other)).any():
+        return float("inf")
+    scale = np.maximum(np.maximum(np.abs(one), np.abs(other)), smallest)
+    difference = np.abs(one - other)
+    return float(np.divide(difference, scale, out=np.zeros_like(difference), where=difference > 0).max(initial=0.0))
+
+
 def spotcheck(work: Workspace) -> Comparison:
     """Compute one shipped table again: the reference against its first partner at the last checkpoint.
 
@@ -214,6 +286,29 @@ def ablation_check(work: Workspace) -> EffectComparison | None:
             f"evidence of suite {work.suite.name}: {compared}; run: universal-neurons compute --recompute"
         )
     return compared
+
+
+def profile_check(work: Workspace) -> ProfileComparison | None:
+    """Every recomputed profile of ``work`` against the shipped one; None where none is shipped.
+
+    Raises :class:`EvidenceDiffers` if they disagree.
+    """
+    found = []
+    for key in profiles_keys(work, work.suite.checkpoints[-1].step).values():
+        stored, again = _shipped(work, key), work.store.read(key)
+        if stored is not None and again is not None:
+            found.append(ProfileComparison.of(_profiles(stored), _profiles(again)))
+    compared = reduce(add, found) if found else None
+    if compared is not None and not compared.agrees:
+        raise EvidenceDiffers(
+            f"evidence of suite {work.suite.name}: {compared}; run: universal-neurons compute --recompute"
+        )
+    return compared
+
+
+def _profiles(found: Artifact) -> NeuronProfiles:
+    # Only its numbers are compared; whose they are, the key says.
+    return NeuronProfiles.from_table(found.table, model="", step=0, tokens="", predictions=1, level=0.5)
 
 
 def variants_compared(work: Workspace, step: int) -> Iterator[Comparison]:

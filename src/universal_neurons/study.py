@@ -15,6 +15,7 @@ import pandas as pd
 from universal_neurons.errors import UserError
 from universal_neurons.measures.ablation import AblationTable
 from universal_neurons.measures.extensions import Extensions
+from universal_neurons.measures.profiles import NeuronProfiles
 from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.workspace import (
     NullKind,
@@ -29,6 +30,7 @@ from universal_neurons.workspace import (
     extensions_keys,
     open_workspace,
     pairs_of,
+    profiles_key,
     read,
     read_influence,
     suite_keys,
@@ -265,6 +267,25 @@ class Study:
             resampling=Resampling(resamples=spec.resamples, level=spec.level, seed=spec.seed),
         )
 
+    def profiles(self, *, model: str | None = None) -> NeuronProfiles:
+        """What is known of every single neuron of one model, the reference by default, at the last checkpoint.
+
+        Raises ArtifactMissing, and UserError for a model that is not the suite's.
+        """
+        name = model or self.reference
+        if name not in self.suite.zoo.models:
+            known = ", ".join(self.suite.zoo.models)
+            raise UserError(f"suite {self.suite.name}: profiles: expected one of {known}, got {name!r}")
+        ref = self.model(name, self.checkpoints[-1])
+        return NeuronProfiles.from_table(
+            self._read(profiles_key(self.work, ref)).table,
+            model=name,
+            step=ref.step,
+            tokens=self.corpus().sha256,
+            predictions=self.suite.corpus.row_length - 1,
+            level=self.suite.resampling.level,
+        )
+
     def training_log(self) -> pd.DataFrame:
         """One row per logged training step of each model: model, step, tokens, loss, held_out_loss, seconds, device."""
         return pd.DataFrame(self.work.zoo.training_log())
@@ -335,9 +356,10 @@ def open_study(
     )
     if recompute:
         from universal_neurons.pipeline.stages import recomputed
-        from universal_neurons.recheck import ablation_check, recomputation_check
+        from universal_neurons.recheck import ablation_check, profile_check, recomputation_check
 
         recomputed(work)
-        found = [str(check) for check in (recomputation_check(work), ablation_check(work)) if check is not None]
+        checks = recomputation_check(work), ablation_check(work), profile_check(work)
+        found = [str(check) for check in checks if check is not None]
         warn(f"recomputed: {'; '.join(found) or 'nothing shipped to compare with'}")
     return Study(work)

@@ -20,6 +20,7 @@ from universal_neurons.ids import CorpusRef, ModelRef
 from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
 from universal_neurons.inputs.hub_corpus import HubCorpus, is_on_hub
 from universal_neurons.inputs.suite import CORPORA, AnyZoo, Suite, load_suite, project_root
+from universal_neurons.measures.profiles import WINDOW
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,7 @@ EXTENSIONS_VERSION = 1
 UNIGRAM_RATE = 0.0003
 # The score from which their families are counted (section 4.3).
 UNIGRAM_THRESHOLD = 0.5
+PROFILES_VERSION = 1
 # Rows in one pass of an ablation.  Resampled activations come from the same batch, so this number changes results.
 ABLATION_BATCH_ROWS = 16
 WORK_FOLDER = ".universal-neurons"
@@ -351,6 +353,37 @@ def extensions_key(work: Workspace, model: ModelRef, stage: str = "extensions") 
     )
 
 
+def profiles_key(work: Workspace, model: ModelRef) -> Key:
+    """The key of the profiles of one model's neurons."""
+    spec = work.suite.profiles
+    return Key(
+        stage="profiles",
+        version=PROFILES_VERSION,
+        parameters={
+            "model": model.name,
+            "step": model.step,
+            "top": spec.top,
+            "window": list(WINDOW),
+            "bins": spec.bins,
+            "shown": spec.shown,
+            "ablation_rows": spec.ablation_rows,
+            "dtype": "float32",
+        },
+        # As of ablations: the rows by the key that chooses them, because keys must not depend on text that is not here.
+        inputs={
+            "model": model.digest,
+            "tokens": corpus_ref(work).sha256,
+            "rows": evaluation_key(work, "evaluation").digest,
+        },
+    )
+
+
+def profiles_keys(work: Workspace, step: int) -> dict[ModelRef, Key]:
+    """The profiles of every model of the suite at its last checkpoint; none at any other step."""
+    is_last = step == work.suite.checkpoints[-1].step
+    return {ref: profiles_key(work, ref) for ref in work.models(step)} if is_last else {}
+
+
 def suite_keys(work: Workspace) -> tuple[Key, ...]:
     """The key of every artifact that judging the suite reads: of its tokens, then step by step."""
     return (*token_keys(work), *(key for step in work.steps for key in step_keys(work, step)))
@@ -362,11 +395,12 @@ def token_keys(work: Workspace) -> tuple[Key, ...]:
 
 
 def step_keys(work: Workspace, step: int) -> tuple[Key, ...]:
-    """The keys of one step: tables, nulls, candidates, variants, ablations, extensions."""
+    """The keys of one step: tables, nulls, candidates, variants, ablations, extensions, profiles."""
     candidates = (candidates_key(work, ref) for ref in work.references(step))
     ablations = (key for both in ablation_keys(work, step).values() for key in both)
     scores = (*table_keys(work, step).values(), *null_keys(work, step).values())
-    return (*scores, *candidates, *variants_keys(work, step), *ablations, *extensions_keys(work, step))
+    extensions, profiles = extensions_keys(work, step), profiles_keys(work, step).values()
+    return (*scores, *candidates, *variants_keys(work, step), *ablations, *extensions, *profiles)
 
 
 def table_keys(work: Workspace, step: int) -> dict[Pair, Key]:
@@ -510,6 +544,8 @@ def describe(key: Key) -> str:
         return f"{parameters['reference']} against {parameters['partner']}"
     if "unigram_rate" in parameters:
         return f"families and patches of {parameters['model']}"
+    if key.stage == "profiles":
+        return f"neurons of {parameters['model']}"
     if "model" in parameters:
         return f"sets of neurons of {parameters['model']}"
     if "predictions" in parameters:

@@ -254,6 +254,15 @@ def refusal(root: Path, text: str) -> str:
         ("ablation.dose = [0.5, 0.5]", "ablation.dose: expected every entry once, got 0.5"),
         ("ablation.orders = 0", "ablation.orders: expected a positive integer, got 0"),
         ("ablation.seed = -1", "ablation.seed: expected an integer, 0 or more, got -1"),
+        ("profiles.top = 0", "profiles.top: expected a positive integer, got 0"),
+        ("profiles.top = 101", "profiles.top: expected at most 100 (universality.blocks), got 101"),
+        ("profiles.bins = 1", "profiles.bins: expected an integer, 2 or more, got 1"),
+        ("profiles.shown = true", "profiles.shown: expected a positive integer, got True"),
+        ("profiles.ablation_rows = 1", "profiles.ablation_rows: expected an integer, 2 or more, got 1"),
+        (
+            "profiles.ablation_rows = 25",
+            f"profiles.ablation_rows: expected at most {BLOCKS} (ablation.blocks), got 25",
+        ),
         ("resampling.resamples = 10", "resampling.resamples: expected an integer, 100 or more, got 10"),
         ("resampling.level = 95", "resampling.level: expected a number in (0, 1), got 95"),
         (

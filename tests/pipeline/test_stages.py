@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from universal_neurons.workspace import Workspace
 
 STEPS = (0, 15, 30)
-# What judging the brief suite reads: two token sets, tables and nulls, candidates, variants, ablations, extensions.
-BRIEF = 2 + 10 + 3 + 1 + 6 + 2
+# What judging the brief suite reads: two token sets, tables and nulls, candidates, variants, ablations, extensions,
+# profiles.
+BRIEF = 2 + 10 + 3 + 1 + 6 + 2 + 3
 # And what is written for them: besides these the rows of both token sets, and the draws of six tables.
 WRITTEN = BRIEF + 2 + 6
 

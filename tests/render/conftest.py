@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, write_log
+from tests.render.neurons import local_text
 from universal_neurons.render import build_report, pages
 from universal_neurons.render.paper_page import paper_figures
 from universal_neurons.render.report import Drawn
@@ -29,7 +30,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     evidence = write_log(folder / "evidence", fake_records())
     root = copied_checkout(folder / "checkout")
-    return build_report(FakeStudy(), root=root, output=folder / "built", verdicts=evidence, engine="pandoc").parent
+    return build_report(
+        FakeStudy(), root=root, text=local_text(), output=folder / "built", verdicts=evidence, engine="pandoc"
+    ).parent
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tests.measures.ablations import Ablated, table_of
+from tests.render.neurons import VOCABULARY, made_profiles
 from universal_neurons.evidence.criteria import AtMost, Criterion, GreaterThan, Near, NotJudged, Published
 from universal_neurons.evidence.record import ControlResult, EvidenceLog, EvidenceRecord
 from universal_neurons.evidence.verdict import Verdict
@@ -20,6 +21,7 @@ from universal_neurons.inputs.suite import (
     AblationSpec,
     Checkpoint,
     CorpusSpec,
+    ProfilesSpec,
     ResamplingSpec,
     Suite,
     UniversalitySpec,
@@ -33,6 +35,7 @@ from universal_neurons.pipeline.neuron_sets import NeuronSet, SetPlan
 
 if TYPE_CHECKING:
     from universal_neurons.measures.extensions import Extensions
+    from universal_neurons.measures.profiles import NeuronProfiles
     from universal_neurons.measures.study import HasStep, Null
 
 CHECKOUT = Path(__file__).parents[2]
@@ -63,6 +66,7 @@ def fake_suite(**changes: Any) -> Suite:
         ),
         "resampling": ResamplingSpec(resamples=200, level=0.95, seed=1),
         "checkpoints": CHECKPOINTS,
+        "profiles": ProfilesSpec(top=8, bins=32, shown=10, ablation_rows=4),
         "untrained": None,
         "layers": LAYERS,
     }  # fmt: skip
@@ -94,7 +98,8 @@ def fake_tables(step: int, reference: str = "a") -> ReferenceTables:
             frame=pd.DataFrame(
                 {
                     "layer": layer.astype(np.int16), "neuron": np.tile(np.arange(WIDTH), LAYERS),
-                    "partner_layer": layer.astype(np.int16), "correlation": excess + 0.2, "excess": excess,
+                    "partner_layer": layer.astype(np.int16), "partner_neuron": np.tile(np.arange(WIDTH), LAYERS),
+                    "correlation": excess + 0.2, "excess": excess,
                     "excess_half_a": excess + rng.normal(0, 0.02, neurons),
                     "excess_half_b": excess + rng.normal(0, 0.02, neurons),
                 }
@@ -201,6 +206,13 @@ class FakeStudy:
 
     def corpus(self) -> CorpusRef:
         return CorpusRef("wheels", "a1" * 32, "b2" * 32, 128, "published-first", 200_000, "c3" * 32)
+
+    def profiles(self, *, model: str | None = None) -> NeuronProfiles:
+        name = model or self.reference
+        return made_profiles(
+            name, MODELS.index(name), step=self.checkpoints[-1].step, layers=LAYERS, width=WIDTH,
+            vocabulary=len(VOCABULARY),
+        )  # fmt: skip
 
     def training_log(self) -> pd.DataFrame:
         steps = np.arange(1, 801)

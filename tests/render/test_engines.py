@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, write_log
+from tests.render.neurons import local_text
 from universal_neurons.render import build_report
 from universal_neurons.render.engines import RenderingFailed, pandoc_command, render
 from universal_neurons.render.report import page_head
@@ -120,10 +121,11 @@ def test_quarto_builds_the_pages_where_it_is_installed(
 ) -> None:
     fake_quarto(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/asked\n{pandoc_as_quarto()}')
     evidence = write_log(tmp_path / "log", fake_records())
-    page = build_report(FakeStudy(), root=root, output=tmp_path / "built", verdicts=evidence)
+    page = build_report(FakeStudy(), root=root, text=local_text(), output=tmp_path / "built", verdicts=evidence)
     assert (tmp_path / "asked").read_text(encoding="utf-8") == "render --to html --no-clean\n"
     assert sorted(path.name for path in page.parent.iterdir()) == [
-        "claims", "claims.html", "data", "index.html", "methods.html", "paper.html", "readings.html", "source",
+        "claims", "claims.html", "data", "index.html", "methods.html", "neurons", "neurons.html", "paper.html",
+        "readings.html", "source",
     ]  # fmt: skip
     assert [f"claims/{path.stem}" for path in sorted((page.parent / "claims").iterdir())] == list(CLAIMS)
     assert not (page.parent / "source" / "_pages").exists()
@@ -136,7 +138,9 @@ def test_pages_of_quartos_that_are_not_sound_are_built_by_pandoc_and_that_is_sai
     fake_quarto(tmp_path, monkeypatch, "echo 'WARN: Unable to resolve crossref @fig-x' >&2")
     evidence = write_log(tmp_path / "log", fake_records())
     said: list[str] = []
-    page = build_report(FakeStudy(), root=root, output=tmp_path / "built", verdicts=evidence, say=said.append)
+    page = build_report(
+        FakeStudy(), root=root, text=local_text(), output=tmp_path / "built", verdicts=evidence, say=said.append
+    )
     assert page.is_file()
     assert len(said) == 1
     assert "pandoc builds them instead (quarto warned" in said[0]
@@ -149,5 +153,7 @@ def test_an_engine_that_was_asked_for_is_not_replaced(
     fake_quarto(tmp_path, monkeypatch, "exit 3")
     evidence = write_log(tmp_path / "log", fake_records())
     with pytest.raises(RenderingFailed, match="quarto stopped with status 3"):
-        build_report(FakeStudy(), root=root, output=tmp_path / "built", verdicts=evidence, engine="quarto")
+        build_report(
+            FakeStudy(), root=root, text=local_text(), output=tmp_path / "built", verdicts=evidence, engine="quarto"
+        )
     assert not (tmp_path / "built").exists()

@@ -228,6 +228,20 @@ class VariantsSpec(_Table):
         )
 
 
+class ProfilesSpec(_Table):
+    """What is kept of every single neuron of the last checkpoint.
+
+    ``top`` of its largest activations, one in a row of tokens at most; a histogram of ``bins`` bins; ``shown`` tokens
+    that it promotes and as many that it suppresses.  It is ablated alone on the first ``ablation_rows`` of the rows on
+    which ablations are judged; each is a block.
+    """
+
+    top: int = _described("a positive integer", ge=1)
+    bins: int = _described("an integer, 2 or more", ge=2)
+    shown: int = _described("a positive integer", ge=1)
+    ablation_rows: int = _described("an integer, 2 or more", ge=2)
+
+
 class _Settings(_Table):
     title: str = _described("a line of text", min_length=1)
     description: str = _described("text", min_length=1)
@@ -236,6 +250,7 @@ class _Settings(_Table):
     universality: UniversalitySpec = _described("a table [universality]")
     ablation: AblationSpec = _described("a table [ablation]")
     variants: VariantsSpec = _described("a table [variants]")
+    profiles: ProfilesSpec = _described("a table [profiles]")
     resampling: ResamplingSpec = _described("a table [resampling]")
 
     @model_validator(mode="after")
@@ -256,6 +271,18 @@ class _Settings(_Table):
                 self.ablation.tokens,
                 "ablation.tokens",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _profiles_what_is_there(self) -> Self:
+        # Blocks are groups of whole rows, so there are at least as many rows as blocks.
+        bounds = {
+            "top": (self.profiles.top, self.universality.blocks, "universality.blocks"),
+            "ablation_rows": (self.profiles.ablation_rows, self.ablation.blocks, "ablation.blocks"),
+        }
+        for field, (found, most, of) in bounds.items():
+            if found > most:
+                raise _unexpected(f"at most {most} ({of})", found, f"profiles.{field}")
         return self
 
     @model_validator(mode="after")

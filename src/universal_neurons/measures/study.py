@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.measures.ablation import AblationTable
     from universal_neurons.measures.extensions import Extensions
+    from universal_neurons.measures.profiles import NeuronProfiles
 
 Null = Literal["untrained", "rotated", "permuted"]
 # The checkpoints of Nandan et al. 2025 v1, section 3: 25, 50 and 75 % of training.
@@ -74,6 +75,9 @@ class Study(Protocol):
 
     def extensions(self, *, checkpoint: HasStep) -> Extensions:
         """Families and patches of the reference, at a trained checkpoint."""
+
+    def profiles(self, *, model: str | None = None) -> NeuronProfiles:
+        """What is known of every single neuron of one model, the reference by default, at the last checkpoint."""
 
     @property
     def variants(self) -> Sequence[str]:

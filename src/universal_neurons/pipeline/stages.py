@@ -4,6 +4,7 @@
            -> ablation (of the universal neurons and of what they are compared with, on rows of its own)
            -> extensions (families and patches: the suite's reference only)
            -> variants (other masks, paddings, rotations: the suite's reference only)
+           -> profiles (of every single neuron at the last checkpoint)
 
 Nothing is computed that the store already holds: every table is committed when it is done, and a killed run goes on
 with what is missing.
@@ -18,6 +19,7 @@ from universal_neurons.pipeline.candidates import write_candidates
 from universal_neurons.pipeline.extensions import write_extensions
 from universal_neurons.pipeline.fetching import pin
 from universal_neurons.pipeline.models import LoadedModels
+from universal_neurons.pipeline.profiles import write_profiles
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.pipeline.universality import accumulated_moments, write_tables
 from universal_neurons.pipeline.variants import compute_variants
@@ -54,6 +56,7 @@ def compute(work: Workspace) -> int:
     for step in work.steps:
         write_ablations(work, step)
         write_extensions(work, step)
+        write_profiles(work, step)
     return absent + sampled
 
 

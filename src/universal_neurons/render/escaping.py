@@ -15,6 +15,7 @@ _BLANK = re.compile(r"[ \t\r\n\f\v\u2028\u2029]+")
 _PER_CENT = re.compile(r"(?<=\d) %")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_SIGNS = {"\n": "↵", "\t": "⇥"}
 
 
 class Markdown(str):
@@ -53,6 +54,15 @@ def markdown(text: str) -> Markdown:
     '\\{\\{\\< include x \\>\\}\\} \\*bold\\* \\@fig\\-x'
     """
     return Markdown(_SYMBOL.sub(r"\\\1", _kept_together(visible(text))))
+
+
+def token_text(text: str) -> str:
+    """What one token says, its spaces kept: line ends and tabs as signs, what cannot be seen spelled out.
+
+    >>> token_text(" def\\n"), token_text("\\u202e\\x00")
+    (' def↵', '⟨U+202E⟩⟨U+0000⟩')
+    """
+    return "".join(_SIGNS.get(c) or (f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in _INVISIBLE else c) for c in text)
 
 
 def html_text(text: str) -> Html:

@@ -24,6 +24,7 @@ from universal_neurons.render.claim_page import Neighbours, claim_page
 from universal_neurons.render.deviations import deviations
 from universal_neurons.render.engines import Engine, available_engine, render
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
+from universal_neurons.render.explorer import SOURCES, write_explorer
 from universal_neurons.render.overview import claims_page, readings_page, stated
 from universal_neurons.render.paper_page import REQUIRED, PaperFigures, paper_data, paper_figures, paper_page
 from universal_neurons.render.results import Results, printed_numbers, results
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from universal_neurons.evidence.summary import ClaimSummary
+    from universal_neurons.render.explorer import LocalText
     from universal_neurons.render.grids import Grid
     from universal_neurons.render.plates import Figure
     from universal_neurons.render.study import Study
@@ -66,16 +68,18 @@ def build_report(
     *,
     root: Path,
     output: Path,
+    text: LocalText,
     verdicts: Path | None = None,
     engine: Engine | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Build the report of ``study`` into the folder ``output`` and return its first page.
 
-    ``root`` is the checkout with ``report/``; ``verdicts`` the folder of the evidence log (default: where the claims
+    ``root`` is the checkout with ``report/``; ``text`` what the tokens of the suite say, which evidence does not hold,
+    for the neuron explorer; ``verdicts`` the folder of the evidence log (default: where the claims
     were last run), or a file in it.  ``engine`` is Quarto where installed; if its pages fail a check, pandoc builds
-    them and ``say`` gets one line.  The folder holds a page for each of ``PAGES``, ``data/`` and the generated
-    ``source/``, and is replaced as a whole.
+    them and ``say`` gets one line.  The folder holds a page for each of ``PAGES``, ``neurons.html`` with its shards,
+    ``data/`` and the generated ``source/``, and is replaced as a whole.
 
     Raises the study's ArtifactMissing, EvidenceUnusable, TemplateWrong, RenderingFailed, ReportBroken,
     ReportMisplaced: each a UserError, and ``output`` is left as it was.
@@ -94,6 +98,7 @@ def build_report(
         write_source(built, root / "report", texts, data_files(found, drawn, provenance))
         _copy_evidence(folder, built / DATA)
         shutil.copyfile(root / CITATION, built / DATA / CITATION)
+        write_explorer(built, root / "report", study, text)
         _render(built, tuple(texts), claims, engine=engine, say=say)
         _put_in_place(built, output)
     return output / "index.html"
@@ -227,7 +232,7 @@ def _copy_evidence(evidence: Path, target: Path) -> None:
 
 
 def _check_places(root: Path, output: Path) -> None:
-    for name in (*COPIED, *SCRIPTS, *(f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim"))):
+    for name in (*COPIED, *SCRIPTS, *SOURCES, *(f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim"))):
         if not (root / "report" / name).is_file():
             raise ReportMisplaced(
                 f"{root / 'report' / name}: missing; the report is built in a checkout of the project"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.ids import CorpusRef, ModelRef
     from universal_neurons.inputs.suite import Checkpoint, Suite
+    from universal_neurons.measures.profiles import NeuronProfiles
     from universal_neurons.measures.study import HasStep
 
 
@@ -26,6 +27,10 @@ class Study(study.Study, Protocol):
         """The trained checkpoints, in order."""
 
     @property
+    def untrained(self) -> Checkpoint | None:
+        """The checkpoint before the first training step, where the suite has it."""
+
+    @property
     def reads(self) -> list[str]:
         """The digests of the artifacts that were read so far."""
 
@@ -34,6 +39,9 @@ class Study(study.Study, Protocol):
 
     def corpus(self) -> CorpusRef:
         """The identity of the scored tokens."""
+
+    def profiles(self, *, model: str | None = None) -> NeuronProfiles:
+        """What is known of every neuron of a model at the last checkpoint."""
 
     def training_log(self) -> pd.DataFrame:
         """One row per logged training step."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from universal_neurons.errors import UserError
-from universal_neurons.render.escaping import Html, Markdown, markdown, raw_html
+from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, raw_html
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 SUFFIX = ".j2"
@@ -31,6 +31,8 @@ DELIMITERS: Any = {
 # What may contain a digit without stating a number: a name of the papers' models, a citation or reference, an attribute
 # block, a link's target, code.
 ALLOWED = re.compile(r"GPT-2|@[\w:.-]+|\{[^}\n]*\}|\]\([^)\n]*\)|`[^`\n]*`")
+# The same of a template of HTML: what a tag holds is not prose.
+TAG = re.compile(r"<[^>]*>")
 _DIGIT = re.compile(r"\d[\d.,]*\s?%?")
 
 
@@ -38,14 +40,14 @@ class TemplateWrong(UserError):
     """A template asks for a value that is not there, cannot be read, or states a number itself."""
 
 
-def environment(folder: Path) -> jinja2.Environment:
-    """The templates in ``folder``."""
+def environment(folder: Path, finalize: Callable[[object], str] | None = None) -> jinja2.Environment:
+    """The templates in ``folder``; values enter a page as ``finalize`` says, by default as :func:`emitted` does."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         # HTML escaping would be the wrong one: these templates are Markdown, and ``finalize`` escapes for it.
         autoescape=False,  # noqa: S701
-        finalize=emitted,
+        finalize=finalize or emitted,
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -71,18 +73,36 @@ def emitted(value: object) -> str:
     raise TypeError(f"a template was given {type(value).__name__} {value!r}; expected text")
 
 
+def emitted_html(value: object) -> str:
+    """How a value enters a template of HTML: safe HTML as it is, text escaped; raises TypeError as :func:`emitted`."""
+    if isinstance(value, Html | jinja2.Undefined):
+        return str(value)
+    if isinstance(value, str) and not isinstance(value, Markdown):
+        return html_text(value)
+    raise TypeError(f"a template was given {type(value).__name__} {value!r}; expected text or HTML")
+
+
+def filled_html(folder: Path, name: str, context: Mapping[str, Any]) -> str:
+    """The template ``name`` of a whole page, which pandoc does not see; raises TemplateWrong with file and line."""
+    return _rendered(environment(folder, emitted_html), folder, name, context)
+
+
 def filled(folder: Path, name: str, context: Mapping[str, Any]) -> str:
     """The template ``name`` of ``folder`` with its values; raises TemplateWrong with file and line."""
-    try:
-        text = environment(folder).get_template(name).render(context)
-    except jinja2.TemplateSyntaxError as wrong:
-        raise TemplateWrong(f"{folder / name}:{wrong.lineno}: {wrong.message}") from wrong
-    except (jinja2.UndefinedError, TypeError, KeyError) as wrong:
-        raise TemplateWrong(f"{folder / name}:{_line(wrong, name)}: {wrong}") from wrong
+    text = _rendered(environment(folder), folder, name, context)
     # Escaped values never contain one, and pandoc would print it: the template itself uses a short code of Quarto's.
     if "{{<" in text:
         raise TemplateWrong(f"{folder / name}: expected no short code of Quarto's, got {{{{<")
     return text
+
+
+def _rendered(templates: jinja2.Environment, folder: Path, name: str, context: Mapping[str, Any]) -> str:
+    try:
+        return templates.get_template(name).render(context)
+    except jinja2.TemplateSyntaxError as wrong:
+        raise TemplateWrong(f"{folder / name}:{wrong.lineno}: {wrong.message}") from wrong
+    except (jinja2.UndefinedError, TypeError, KeyError) as wrong:
+        raise TemplateWrong(f"{folder / name}:{_line(wrong, name)}: {wrong}") from wrong
 
 
 def _line(wrong: BaseException, name: str) -> int:
@@ -101,15 +121,19 @@ def stray_digits(folder: Path) -> tuple[str, ...]:
     return tuple(
         f"{path}:{line}: {number}"
         for path in sorted(folder.glob(f"*{SUFFIX}"))
-        for line, number in _digits(path.read_text(encoding="utf-8"))
+        for line, number in _digits(path.read_text(encoding="utf-8"), allowed=_allowed(path))
     )
 
 
-def _digits(source: str) -> list[tuple[int, str]]:
+def _allowed(path: Path) -> re.Pattern[str]:
+    return TAG if path.name.endswith(f".html{SUFFIX}") else ALLOWED
+
+
+def _digits(source: str, *, allowed: re.Pattern[str] = ALLOWED) -> list[tuple[int, str]]:
     found = []
     for start, kind, text in jinja2.Environment(**DELIMITERS, autoescape=True).lex(source):
         if kind != "data":
             continue
-        prose = ALLOWED.sub(lambda allowed: " " * len(allowed[0]), text)
+        prose = allowed.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
         found += [(start + prose.count("\n", 0, m.start()), m[0].strip()) for m in _DIGIT.finditer(prose)]
     return found

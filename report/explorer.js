@@ -1,0 +1,640 @@
+// The neuron explorer.  Every text of the data reaches the page as text (textContent), never as markup, and data comes
+// from script files beside this page, which is the only thing that a page opened from a disk may load.
+(function () {
+  const SVG = "http://www.w3.org/2000/svg";
+  const FOLDER = "neurons/";
+  const MINUS = "\u2212";
+  const ARRAYS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, i2: Int16Array, i4: Int32Array, f4: Float32Array };
+  const now = () => Math.round(performance.now());
+
+  // --- elements ------------------------------------------------------------------------------------------------------
+
+  const filled = (element, attributes, children) => {
+    for (const [name, value] of Object.entries(attributes || {})) {
+      if (name === "on") { for (const [event, act] of Object.entries(value)) { element.addEventListener(event, act); } }
+      else if (value !== null && value !== undefined && value !== false) { element.setAttribute(name, value === true ? "" : value); }
+    }
+    for (const child of children) {
+      if (child !== null && child !== undefined) { element.append(child instanceof Node ? child : document.createTextNode(String(child))); }
+    }
+    return element;
+  };
+  const h = (tag, attributes, ...children) => filled(document.createElement(tag), attributes, children.flat());
+  const s = (tag, attributes, ...children) => filled(document.createElementNS(SVG, tag), attributes, children.flat());
+  const at = (id) => document.getElementById(id);
+
+  // --- numbers -------------------------------------------------------------------------------------------------------
+
+  const decimal = (value, places) => {
+    if (!Number.isFinite(value)) { return "undefined"; }
+    const text = value.toFixed(places);
+    return (Number(text) === 0 ? text.replace("-", "") : text.replace("-", MINUS));
+  };
+  const count = (value) => (value >= 10000 ? String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f") : String(value));
+  const percent = (share) => {
+    const value = share * 100;
+    return `${value > 0 && value < 0.01 ? "below 0.01" : decimal(value, value >= 10 ? 1 : 2)}\u00a0%`;
+  };
+  const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+
+  // --- shards --------------------------------------------------------------------------------------------------------
+
+  const unpacked = (text) => {
+    const code = text.slice(0, 2);
+    const bytes = Uint8Array.from(atob(text.slice(3)), (letter) => letter.charCodeAt(0));
+    return new ARRAYS[code](bytes.buffer);
+  };
+  const decoded = (values) => {
+    const result = {};
+    for (const [key, value] of Object.entries(values)) {
+      result[key] = typeof value === "string" && /^[uif][124]:/.test(value) && key !== "suite" ? unpacked(value) : value;
+    }
+    return result;
+  };
+  const awaited = new Map();
+  const shards = new Map();
+  window.universalNeurons = {
+    take: (name, values) => { const waiting = awaited.get(name); if (waiting) { waiting(name === "about" ? values : decoded(values)); } },
+  };
+  const load = (name) => {
+    if (!shards.has(name)) {
+      shards.set(name, new Promise((resolve, reject) => {
+        awaited.set(name, resolve);
+        const script = document.createElement("script");
+        script.src = `${FOLDER}${name}.js`;
+        script.onload = () => { script.remove(); };
+        script.onerror = () => { script.remove(); shards.delete(name); reject(new Error(`${FOLDER}${name}.js could not be read`)); };
+        document.head.append(script);
+      }));
+    }
+    return shards.get(name);
+  };
+
+  // --- effects: in thousandths or millionths of a nat, whichever suits the typical neuron -----------------------------
+
+  let unit = { factor: 1e6, sign: "µnat", words: "millionths" };
+  const withUnit = (model) => { unit = model.ranked[model.ranked.length >> 1] >= 1e-4 ? { factor: 1e3, sign: "mnat", words: "thousandths" } : { factor: 1e6, sign: "µnat", words: "millionths" }; };
+  const amount = (value, like) => decimal(value, Math.abs(like) < 10 ? 2 : Math.abs(like) < 100 ? 1 : 0);
+
+  // --- state ---------------------------------------------------------------------------------------------------------
+
+  let about = null;
+  let models = [];                       // what about says of each, with what its index says
+  let found = { model: new Uint8Array(0), neuron: new Uint32Array(0) };
+  let active = -1;                       // place in what was found
+  let shown = null;                      // {model, neuron} in the panel
+  const chosen = { query: "", model: -1, layer: -1, least: 0, exactly: -1, threshold: 0.5, effect: "", sort: "mean", up: false };
+  const undefinedScore = (value) => value === about.undefined;
+  const score = (value) => (undefinedScore(value) ? NaN : value / about.parts);
+
+  const place = (model, neuron) => {
+    const { starts } = models[model];
+    let layer = starts.length - 1;
+    while (layer > 0 && starts[layer] > neuron) { layer -= 1; }
+    return { layer, neuron: neuron - starts[layer] };
+  };
+  const label = (model, neuron) => { const p = place(model, neuron); return `${models[model].name}:L${p.layer}.${p.neuron}`; };
+  const address = (model, neuron) => { const p = place(model, neuron); return `#${encodeURIComponent(models[model].name)}:L${p.layer}.${p.neuron}`; };
+  const layerSize = (model, layer) => (layer + 1 < models[model].starts.length ? models[model].starts[layer + 1] : models[model].neurons) - models[model].starts[layer];
+  const numbered = (model, layer, neuron) => (
+    layer < models[model].starts.length && neuron < layerSize(model, layer) ? models[model].starts[layer] + neuron : -1);
+
+  const named = (text) => {
+    // "a:L2.317" or "L2.317", or a layer alone; null where the text names neither.
+    const parts = /^(?:(.*):)?[lL](\d{1,6})(?:\.(\d{0,9}))?$/s.exec(text.trim());
+    if (!parts) { return null; }
+    const model = parts[1] === undefined ? -1 : models.findIndex((one) => one.name === parts[1]);
+    if (parts[1] !== undefined && model < 0) { return null; }
+    return { model, layer: Number(parts[2]), neuron: parts[3] ? Number(parts[3]) : -1 };
+  };
+  const target = () => {
+    let text = "";
+    try { text = decodeURIComponent(location.hash.slice(1)); } catch (_) { return null; }
+    const wanted = text ? named(text) : null;
+    if (!wanted || wanted.neuron < 0) { return null; }
+    const model = wanted.model < 0 ? about.reference : wanted.model;
+    const neuron = numbered(model, wanted.layer, wanted.neuron);
+    return neuron < 0 ? null : { model, neuron };
+  };
+
+  // --- finding -------------------------------------------------------------------------------------------------------
+
+  const prepared = (model) => {
+    // Mean, maximum and number of partners do not depend on what is asked, except that number on the threshold.
+    const { excess } = model.index;
+    const of = excess.length / model.neurons;
+    model.mean = new Float32Array(model.neurons);
+    model.most = new Float32Array(model.neurons);
+    for (let i = 0; i < model.neurons; i += 1) {
+      let sum = 0, most = -Infinity, defined = 0;
+      for (let p = 0; p < of; p += 1) {
+        const value = excess[p * model.neurons + i];
+        if (value !== about.undefined) { sum += value; defined += 1; if (value > most) { most = value; } }
+      }
+      model.mean[i] = defined ? sum / defined / about.parts : NaN;
+      model.most[i] = defined ? most / about.parts : NaN;
+    }
+    model.ranked = Float32Array.from(model.index.effect).sort();
+  };
+  const counted = (model) => {
+    if (model.countedAt === chosen.threshold) { return model.universal; }
+    const { excess } = model.index;
+    const cut = chosen.threshold * about.parts;
+    const universal = new Uint8Array(model.neurons);
+    for (let k = 0, p = 0; p < model.partners.length; p += 1) {
+      for (let i = 0; i < model.neurons; i += 1, k += 1) { if (excess[k] > cut) { universal[i] += 1; } }
+    }
+    model.universal = universal;
+    model.countedAt = chosen.threshold;
+    return universal;
+  };
+  const quantile = (model, share) => model.ranked[Math.min(model.neurons - 1, Math.floor(share * model.neurons))];
+
+  const tokensLike = (query, tokens) => {
+    const exact = /^"(.+)"$/s.exec(query);
+    const wanted = (exact ? exact[1] : query).toLowerCase();
+    const hits = new Uint8Array(tokens.length + 1);
+    let any = 0;
+    tokens.forEach((token, id) => {
+      const text = token.toLowerCase();
+      if (exact ? text.trim() === wanted.trim() : text.includes(wanted)) { hits[id] = 1; any += 1; }
+    });
+    return any ? hits : null;
+  };
+  const withTokens = (model, hits) => {
+    const matching = new Uint8Array(model.neurons);
+    for (const ids of [model.tokens.peaks, model.tokens.promoted]) {
+      if (!ids) { continue; }
+      const each = ids.length / model.neurons;
+      for (let k = 0; k < ids.length; k += 1) { if (hits[ids[k]]) { matching[Math.floor(k / each)] = 1; } }
+    }
+    return matching;
+  };
+
+  const sorted = (keys, size) => {
+    // Ascending places of keys; undefined ones last in either direction.
+    const order = new Uint32Array(size);
+    for (let i = 0; i < size; i += 1) { order[i] = i; }
+    const down = chosen.up ? 1 : -1;
+    return order.sort((x, y) => {
+      const a = keys[x], b = keys[y];
+      if (a === b) { return x - y; }
+      if (a !== a || b !== b) { return (a !== a) - (b !== b) || x - y; }
+      return a < b ? -down : down;
+    });
+  };
+
+  const searched = (wanted, hits) => {
+    let size = 0;
+    const use = models.filter((model, m) => model.index && (chosen.model < 0 || chosen.model === m) && (!wanted || wanted.model < 0 || wanted.model === m));
+    const total = use.reduce((sum, model) => sum + model.neurons, 0);
+    const ofModel = new Uint8Array(total), ofNeuron = new Uint32Array(total), keys = new Float64Array(total);
+    for (const model of use) {
+      const universal = counted(model);
+      const matching = hits ? withTokens(model, hits) : null;
+      const [low, high] = { top10: [0.9, 1], top1: [0.99, 1], bottom: [0, 0.5] }[chosen.effect] || [0, 1];
+      const least = quantile(model, low), most = high === 1 ? Infinity : quantile(model, high);
+      const values = { mean: model.mean, partners: universal, effect: model.index.effect, name: null }[chosen.sort];
+      const m = models.indexOf(model);
+      const layers = model.starts.length;
+      const asked = wanted ? wanted.layer : chosen.layer;
+      const from = asked < 0 ? 0 : asked < layers ? model.starts[asked] : model.neurons;
+      const to = asked < 0 ? model.neurons : asked + 1 < layers ? model.starts[asked + 1] : model.neurons;
+      const number = wanted && wanted.neuron >= 0 ? String(wanted.neuron) : null;
+      for (let i = from; i < to; i += 1) {
+        if (universal[i] < chosen.least || (chosen.exactly >= 0 && universal[i] !== chosen.exactly)) { continue; }
+        if (chosen.effect && !(model.index.effect[i] >= least && model.index.effect[i] <= most)) { continue; }
+        if (matching && !matching[i]) { continue; }
+        if (number !== null && !String(i - from).startsWith(number)) { continue; }
+        ofModel[size] = m; ofNeuron[size] = i;
+        keys[size] = number !== null ? -(i - from) : values ? values[i] : -size;
+        size += 1;
+      }
+    }
+    const order = sorted(keys, size);
+    return { model: ofModel.subarray(0, size), neuron: ofNeuron.subarray(0, size), order };
+  };
+
+  let asked = 0;
+  const find = async () => {
+    const mine = asked += 1;
+    const started = performance.now();
+    const query = chosen.query.trim();
+    const wanted = query ? named(query) : null;
+    let hits = null;
+    if (query && !wanted) {
+      const [words] = await Promise.all([load("vocabulary"), ...models.map(async (model, m) => { model.tokens = await load(`${m}/tokens`); })]);
+      if (mine !== asked) { return; }
+      hits = tokensLike(chosen.query, words.tokens) || new Uint8Array(about.vocabulary + 1);
+    }
+    found = searched(wanted, hits);
+    active = found.order.length ? 0 : -1;
+    at("list").scrollTop = 0;
+    const all = models.reduce((sum, model) => sum + (model.index ? model.neurons : 0), 0);
+    at("count").textContent = found.order.length === all ? plural(all, "neuron") : `${count(found.order.length)} of ${plural(all, "neuron")}`;
+    paintList();
+    if (!shown) { paintOverview(); }
+    document.documentElement.dataset.searchMs = (performance.now() - started).toFixed(1);
+  };
+
+  // --- the list ------------------------------------------------------------------------------------------------------
+
+  const foundAt = (index) => { const i = found.order[index]; return { model: found.model[i], neuron: found.neuron[i] }; };
+  const isShown = (one) => shown !== null && shown.model === one.model && shown.neuron === one.neuron;
+
+  const strip = (values, colours, wide) => {
+    // Excess against each partner on an axis from 0 to 1, with the threshold.
+    const x = (value) => `${Math.max(0, Math.min(1, value)) * 100}%`;
+    return s("svg", { "aria-hidden": "true", class: wide ? "wide" : null },
+      s("line", { class: "axis", x1: "0%", x2: "100%", y1: "50%", y2: "50%" }),
+      s("line", { class: "limit", x1: x(chosen.threshold), x2: x(chosen.threshold), y1: "10%", y2: "90%" }),
+      values.map((one, i) => (Number.isNaN(one.value) ? null : s("g", { class: `c${colours[i] % 6}` },
+        one.low === undefined ? null : s("line", { class: `whisker${one.own ? "" : " pooled"}`, x1: x(one.low), x2: x(one.high), y1: "50%", y2: "50%" }),
+        s("circle", { class: "dot", cx: x(one.value), cy: "50%", r: wide ? 4.5 : 4 })))));
+  };
+
+  const row = (index) => {
+    const one = foundAt(index);
+    const model = models[one.model];
+    const values = model.partners.map((_, p) => ({ value: score(model.index.excess[p * model.neurons + one.neuron]) }));
+    const universal = counted(model)[one.neuron];
+    const name = label(one.model, one.neuron);
+    const effect = model.index.effect[one.neuron] * unit.factor;
+    const element = h("div", {
+      class: `row${index === active ? " active" : ""}`, role: "option", id: `found-${index}`, "aria-selected": String(isShown(one)),
+      "aria-posinset": index + 1, "aria-setsize": found.order.length,
+      "aria-label": `${name}, mean excess ${decimal(model.mean[one.neuron], 2)}, universal with ${universal} of ${model.partners.length}, ablation effect ${amount(effect, effect)} ${unit.words} of a nat`,
+      on: { click: () => { active = index; open(one); } },
+    },
+    h("span", { class: "name" }, name), strip(values, model.partners, false),
+    h("span", { class: "right" }, `${universal}/${model.partners.length}`), h("span", { class: "right" }, amount(effect, effect)));
+    element.style.top = `${index * height()}px`;
+    return element;
+  };
+
+  let rowHeight = 0;
+  const height = () => {
+    if (!rowHeight) { rowHeight = parseFloat(getComputedStyle(document.documentElement).fontSize) * 2.75; }
+    return rowHeight;
+  };
+  const paintList = () => {
+    const list = at("list"), rows = at("rows");
+    const total = found.order.length;
+    // Browsers cannot draw an element of more than some ten million pixels.
+    rows.style.height = `${Math.min(total * height(), 16e6)}px`;
+    const first = Math.max(0, Math.floor(list.scrollTop / height()) - 6);
+    const last = Math.min(total, first + Math.ceil((list.clientHeight || 800) / height()) + 14);
+    const drawn = [];
+    for (let i = first; i < last; i += 1) { drawn.push(row(i)); }
+    if (!total) { drawn.push(h("p", { class: "nothing", role: "option", "aria-disabled": "true", "aria-selected": "false" }, "No neuron is like this. Try another token, or fewer conditions.")); }
+    rows.replaceChildren(...drawn);
+    if (active >= first && active < last) { list.setAttribute("aria-activedescendant", `found-${active}`); } else { list.removeAttribute("aria-activedescendant"); }
+  };
+  const reveal = (index) => {
+    const list = at("list"), top = index * height();
+    if (top < list.scrollTop) { list.scrollTop = top; }
+    else if (top + height() > list.scrollTop + list.clientHeight) { list.scrollTop = top + height() - list.clientHeight; }
+  };
+  const move = (index) => {
+    if (!found.order.length) { return; }
+    active = Math.max(0, Math.min(found.order.length - 1, index));
+    reveal(active);
+    paintList();
+  };
+  const sortedBy = [["name", "Neuron"], ["mean", "Excess"], ["partners", "Shared", "right"], ["effect", "Effect", "right"]];
+  const spelled = (key) => ({ name: "name", mean: "mean excess over the partners", partners: "number of partners with whom they are universal", effect: `ablation effect in ${unit.words} of a nat` })[key];
+  const paintSorting = () => {
+    document.querySelector(".sorting").replaceChildren(...sortedBy.map(([key, title, css]) => h("button", {
+      type: "button", class: css, "aria-pressed": String(chosen.sort === key), "data-up": String(chosen.up && chosen.sort === key), title: `Sort by ${spelled(key)}`,
+      "aria-label": `${title}: sort by ${spelled(key)}${chosen.sort === key ? (chosen.up ? ", now ascending" : ", now descending") : ""}`,
+      on: { click: (event) => { chosen.up = chosen.sort === key ? !chosen.up : false; chosen.sort = key; paintSorting(); find(); document.querySelectorAll(".sorting button")[sortedBy.findIndex((one) => one[0] === key)].focus(); event.stopPropagation(); } },
+    }, title)));
+  };
+
+  // --- one neuron ----------------------------------------------------------------------------------------------------
+
+  const open = (one) => {
+    const wanted = address(one.model, one.neuron);
+    if (location.hash === wanted) { follow(); } else { location.hash = wanted; }
+  };
+  const link = (model, neuron) => h("a", { class: "mono", href: address(model, neuron) }, label(model, neuron));
+  const section = (title, ...children) => h("section", null, h("h2", null, title), children.flat());
+  const interval = (low, high, digits) => h("span", { class: "interval" }, `[${decimal(low, digits)},\u00a0${decimal(high, digits)}]`);
+
+  const sliced = (values, index, size) => {
+    // Everything of one neuron: the part of every array of its shard that is about it.
+    const neuron = {};
+    for (const [key, array] of Object.entries(values)) {
+      const each = array.length / size;
+      neuron[key] = array.subarray(index * each, (index + 1) * each);
+    }
+    return neuron;
+  };
+  const of = (neuron, checkpoint, partner, partners) => {
+    const k = checkpoint * partners + partner;
+    const value = score(neuron.excess[k]), reach = score(neuron.reach[k]);
+    return { value, low: value - reach, high: value + reach, own: neuron.own[k] === 1, correlation: score(neuron.correlation[k]), partner: neuron.partner[k] };
+  };
+
+  const width = (most) => Math.max(260, Math.min(most, at("panel").clientWidth || most));
+
+  const partnersTable = (model, neuron) => {
+    const last = about.checkpoints.length - 1;
+    const rows = models[model].partners.map((other, p) => {
+      const one = of(neuron, last, p, models[model].partners.length);
+      return h("tr", null,
+        h("th", { scope: "row" }, h("span", { class: `swatch c${other % 6}`, "aria-hidden": "true" }), one.partner < 0 ? `${models[other].name}: none` : link(other, one.partner)),
+        h("td", { class: "number" }, decimal(one.correlation, 2)), h("td", { class: "number" }, decimal(one.correlation - one.value, 2)),
+        h("td", { class: "number" }, decimal(one.value, 2), " ", Number.isNaN(one.value) ? null : interval(one.low, one.high, 2)), h("td", { class: "reach only-wide" }, strip([one], [other], true)));
+    });
+    const any = models[model].partners.some((_, p) => neuron.own[last * models[model].partners.length + p] === 0);
+    return section("Partners in the other seeds",
+      h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Table of partners" }, h("table", null,
+        h("thead", null, h("tr", null, h("th", { scope: "col" }, "partner"), h("th", { scope: "col", class: "number" }, "correlation"), h("th", { scope: "col", class: "number" }, "baseline"),
+          h("th", { scope: "col", class: "number" }, "excess"), h("th", { scope: "col", class: "only-wide" }, "from 0 to 1"))), h("tbody", null, rows))),
+      h("p", { class: "small" }, `The neuron of each other model whose activations correlate most with this one's; the baseline is what randomly rotated activations reach. Intervals: ${Math.round(about.level * 100)} % over blocks of tokens`,
+        any ? "; dashed ones have a width that is pooled over neurons of small excess." : "."));
+  };
+
+  const lifeChart = (model, neuron) => {
+    const partners = models[model].partners, W = width(640), H = 250, left = 34, right = 44, top = 12, bottom = 30;
+    const x = (share) => left + share * (W - left - right), y = (value) => top + (1 - Math.max(-0.05, value) / 1) * (H - top - bottom);
+    const chart = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img" });
+    for (const tick of [0, 0.25, 0.5, 0.75, 1]) {
+      chart.append(s("line", { class: tick ? "grid" : "axis", x1: left, x2: W - right, y1: y(tick), y2: y(tick) }), s("text", { x: left - 8, y: y(tick) + 4, "text-anchor": "end" }, decimal(tick, tick * 2 % 1 ? 2 : 1)));
+    }
+    chart.append(s("line", { class: "limit", x1: left, x2: W - right, y1: y(chosen.threshold), y2: y(chosen.threshold) }));
+    const sparse = (W - left - right) / about.checkpoints.length < 60 ? 2 : 1;
+    about.checkpoints.filter((_, c) => c % sparse === 0).forEach((one) => chart.append(s("text", { x: x(one.share), y: H - 8, "text-anchor": one.share ? "middle" : "start", dx: one.share ? 0 : -4 }, one.label)));
+    const ends = [], said = [];
+    partners.forEach((other, p) => {
+      const points = about.checkpoints.map((one, c) => ({ x: x(one.share) + (p - (partners.length - 1) / 2) * 3, ...of(neuron, c, p, partners.length) })).filter((one) => !Number.isNaN(one.value));
+      if (!points.length) { return; }
+      chart.append(s("g", { class: `c${other % 6}` },
+        s("polyline", { class: "line", points: points.map((one) => `${one.x.toFixed(1)},${y(one.value).toFixed(1)}`).join(" ") }),
+        points.map((one) => s("line", { class: `whisker${one.own ? "" : " pooled"}`, x1: one.x, x2: one.x, y1: y(one.low), y2: y(one.high) })),
+        points.map((one) => s("circle", { class: "dot", cx: one.x, cy: y(one.value), r: 4 }))));
+      const end = points[points.length - 1];
+      ends.push({ other, y: y(end.value) });
+      said.push(`${models[other].name} from ${decimal(points[0].value, 2)} to ${decimal(end.value, 2)}`);
+    });
+    ends.sort((a, b) => a.y - b.y);
+    ends.forEach((end, i) => { if (i && end.y - ends[i - 1].y < 14) { end.y = ends[i - 1].y + 14; } });
+    const over = ends.length ? Math.max(0, ends[ends.length - 1].y - (H - bottom)) : 0;
+    ends.forEach((end) => chart.append(s("g", { class: `c${end.other % 6}` }, s("text", { class: "direct", x: W - right + 14, y: end.y - over + 4 }, models[end.other].name))));
+    chart.setAttribute("aria-label", `Excess at every checkpoint, per partner: ${said.join("; ") || "undefined"}; the threshold is ${decimal(chosen.threshold, 2)}.`);
+    return chart;
+  };
+  const life = (model, neuron) => {
+    const partners = models[model].partners;
+    const rows = about.checkpoints.map((checkpoint, c) => h("tr", null, h("th", { scope: "row" }, checkpoint.label), partners.map((other, p) => {
+      const one = of(neuron, c, p, partners.length);
+      return h("td", { class: "number detail" }, decimal(one.value, 2), " ", Number.isNaN(one.value) ? null : interval(one.low, one.high, 2), " ", one.partner < 0 ? null : h("span", { class: "quiet mono" }, label(other, one.partner)));
+    })));
+    return section("Its life during training",
+      h("div", { class: "chart" }, lifeChart(model, neuron)),
+      h("p", { class: "small" }, "Excess against each partner model; dashed: the threshold chosen at the list."),
+      h("details", null, h("summary", null, "Its numbers, and who the partner was"), h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Table of excess by checkpoint" },
+        h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "checkpoint"), partners.map((other) => h("th", { scope: "col", class: "number" }, `against ${models[other].name}`)))), h("tbody", null, rows)))));
+  };
+
+  const snippets = (model, neuron, words) => {
+    const tops = neuron.row.length, size = neuron.snippet ? neuron.snippet.length / tops : 0, items = [];
+    for (let t = 0; t < tops; t += 1) {
+      if (neuron.row[t] < 0) { continue; }
+      const said = h("span", { class: "said" });
+      for (let k = 0; k < size; k += 1) {
+        const id = neuron.snippet[t * size + k];
+        if (id === about.vocabulary) { continue; }
+        const peak = k === about.before;
+        const token = h("span", { class: peak ? "peak" : null }, words[id]);
+        const heat = peak ? 1 : neuron.shade[t * size + k] / 255;
+        if (heat > 0.01) {
+          token.style.setProperty("--heat", heat.toFixed(3));
+          token.setAttribute("title", peak ? decimal(neuron.value[t], 2) : `about ${decimal(heat * neuron.value[t], 1)}`);
+        }
+        said.append(token);
+      }
+      items.push(h("li", null, size ? said : h("span", { class: "quiet" }, `row ${neuron.row[t]}, position ${neuron.position[t]}`),
+        h("span", { class: "where" }, decimal(neuron.value[t], 2), size ? h("span", { title: `row ${neuron.row[t]}, position ${neuron.position[t]} of the scored text` }, `${neuron.row[t]}:${neuron.position[t]}`) : null)));
+    }
+    return section("What activates it", h("ol", { class: "snippets" }, items),
+      size ? h("p", { class: "small" }, "The largest activations, one per row of the scored text. Underlined: the token of the peak. Shade: from zero", h("span", { class: "scale", "aria-hidden": "true" }), "to that peak.")
+        : h("p", { class: "small" }, about.absence || "The text of this model's tokens is another one than on the machine that built this report; its positions are shown."));
+  };
+
+  const histogram = (neuron) => {
+    const shares = neuron.histogram, stats = Object.fromEntries(about.statistics.map((name, i) => [name, neuron.statistics[i]]));
+    const W = width(420), H = 170, left = 44, right = 12, top = 8, bottom = 26, floor = -6;
+    const low = -0.17, high = Math.max(stats.maximum, low + 1e-6);
+    const x = (value) => left + ((value - low) / (high - low)) * (W - left - right);
+    const y = (share) => top + (share > 0 ? Math.min(1, Math.log10(share) / floor) : 1) * (H - top - bottom);
+    const step = (W - left - right) / shares.length;
+    const chart = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `Activations from ${decimal(low, 2)} to ${decimal(high, 2)}: above zero at ${percent(stats.share_positive)} of the tokens, mean ${decimal(stats.mean, 3)}.` });
+    for (const power of [0, -2, -4, -6]) {
+      chart.append(s("line", { class: power === floor ? "axis" : "grid", x1: left, x2: W - right, y1: y(10 ** power), y2: y(10 ** power) }), s("text", { x: left - 6, y: y(10 ** power) + 4, "text-anchor": "end" }, { 0: "100 %", "-2": "1 %", "-4": "0.01 %", "-6": "" }[power]));
+    }
+    shares.forEach((share, i) => { if (share > 0) { chart.append(s("rect", { class: "fill", x: left + i * step + 0.5, width: Math.max(0.5, step - 1), y: y(share), height: Math.max(0, y(10 ** floor) - y(share)) })); } });
+    chart.append(s("line", { class: "limit", x1: x(0), x2: x(0), y1: top, y2: H - bottom }), s("text", { x: x(0), y: H - 8, "text-anchor": "middle" }, "0"), s("text", { x: W - right, y: H - 8, "text-anchor": "end" }, decimal(high, 2)));
+    return section("How it is active", h("div", { class: "chart" }, chart),
+      h("p", { class: "small" }, `Share of the tokens by activation, on a logarithmic axis. Above zero at ${percent(stats.share_positive)} of the tokens; mean ${decimal(stats.mean, 3)}, standard deviation ${decimal(stats.sd, 3)}, skewness ${decimal(stats.skewness, 1)}, kurtosis ${decimal(stats.kurtosis, 1)}.`));
+  };
+
+  const tokens = (title, ids, by, words, css, most) => h("div", null, h("h3", null, title), h("ul", { class: `tokens ${css}` }, Array.from(ids, (id, i) => {
+    if (id === about.vocabulary) { return null; }
+    const bar = h("span", { class: "bar-of", "aria-hidden": "true" });
+    bar.style.width = `${(Math.abs(score(by[i])) / most) * 100}%`;
+    return h("li", null, h("span", { class: "token", title: words[id] }, words[id]), bar, h("span", { class: "number" }, decimal(score(by[i]), 2)));
+  })));
+  const vocabulary = (neuron, words) => {
+    const most = Math.max(...[...neuron.promotedBy, ...neuron.suppressedBy].map((one) => Math.abs(score(one)) || 0), 0.05);
+    return section("What it writes", h("div", { class: "columns" },
+      tokens("Promoted", neuron.promoted, neuron.promotedBy, words, "up", most), tokens("Suppressed", neuron.suppressed, neuron.suppressedBy, words, "down", most)),
+    h("p", { class: "small" }, "Cosine of its output weights with the unembedding of a token: the largest and the smallest."));
+  };
+
+  const effects = (neuron, from) => Array.from(neuron.effects.subarray(from, from + 3), (one) => one * unit.factor);
+  const ablation = (model, one, neuron) => {
+    const effect = models[model].index.effect[one];
+    let below = 0;
+    for (const other of models[model].ranked) { if (other < effect) { below += 1; } else { break; } }
+    const rows = [["Kullback-Leibler divergence", 0], ["increase of the loss", 3]].map(([title, from]) => {
+      const [value, low, high] = effects(neuron, from);
+      return h("tr", null, h("th", { scope: "row", class: "words" }, title), h("td", { class: "number" }, amount(value, value), " ", Number.isNaN(low) ? null : h("span", { class: "interval" }, `[${amount(low, value)},\u00a0${amount(high, value)}]`)));
+    });
+    return section("What the model loses without it", h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "set to zero everywhere"), h("th", { scope: "col", class: "number wordy" }, `${unit.words} of a nat per prediction`))), h("tbody", null, rows)),
+      h("p", { class: "small" }, `By divergence the effect is larger than that of ${percent(below / models[model].neurons)} of the model's neurons. Intervals over blocks of text that identified no neuron.`));
+  };
+
+  const fact = (name, value, ...more) => h("div", null, h("dt", null, name), h("dd", null, value, h("small", null, more)));
+  const heading = (model, one, neuron) => {
+    const p = place(model, one), universal = counted(models[model])[one], number = models[model].partners.length;
+    const [kl, low, high] = effects(neuron, 0);
+    const stats = Object.fromEntries(about.statistics.map((name, i) => [name, neuron.statistics[i]]));
+    const step = (by) => () => { move((active < 0 ? -1 : active) + by); if (active >= 0) { open(foundAt(active)); } };
+    return [
+      h("div", { class: "top" }, h("h1", { class: "title", tabindex: "-1" }, h("span", { class: "mono" }, label(model, one))),
+        h("div", { class: "walk" }, h("a", { class: "push only-narrow", href: "#" }, "List"), h("button", { class: "push", type: "button", "aria-label": "Previous neuron of the list", title: "k", on: { click: step(-1) } }, "Previous"), h("button", { class: "push", type: "button", "aria-label": "Next neuron of the list", title: "j", on: { click: step(1) } }, "Next"))),
+      h("p", { class: "verdictline" }, universal ? `Universal with ${universal === number ? "every one" : universal} of ${number} partners` : `Universal with none of ${number} partners`, h("span", { class: "quiet" }, ` at an excess above ${decimal(chosen.threshold, 2)}.`)),
+      h("dl", { class: "facts" },
+        fact("layer", `${p.layer}`, `neuron ${p.neuron} of ${layerSize(model, p.layer)}, layers 0 to ${models[model].starts.length - 1}`),
+        fact("mean excess", decimal(models[model].mean[one], 2), `largest ${decimal(models[model].most[one], 2)}`),
+        fact("active", percent(stats.share_positive), `of the tokens, up to ${decimal(stats.maximum, 2)}`),
+        fact("ablation", [amount(kl, kl), ` ${unit.sign}`], Number.isNaN(low) ? "per prediction" : `[${amount(low, kl)}, ${amount(high, kl)}] per prediction`)),
+    ];
+  };
+
+  let wantedPanel = 0;
+  const paintNeuron = async (one) => {
+    const mine = wantedPanel += 1;
+    const panel = at("panel");
+    panel.setAttribute("aria-busy", "true");
+    try {
+      const number = Math.floor(one.neuron / about.shard);
+      const [values, words] = await Promise.all([load(`${one.model}/${number}`), load("vocabulary"), ready[one.model], ...models[one.model].partners.map((other) => ready[other])]);
+      if (mine !== wantedPanel) { return; }
+      const size = Math.min(about.shard, models[one.model].neurons - number * about.shard);
+      const neuron = sliced(values, one.neuron - number * about.shard, size);
+      panel.replaceChildren(...heading(one.model, one.neuron, neuron), partnersTable(one.model, neuron), life(one.model, neuron), snippets(one.model, neuron, words.tokens),
+        h("div", { class: "columns" }, histogram(neuron), ablation(one.model, one.neuron, neuron)), vocabulary(neuron, words.tokens));
+    } catch (wrong) {
+      if (mine !== wantedPanel) { return; }
+      panel.replaceChildren(h("h1", { class: "title" }, label(one.model, one.neuron)), h("p", null, `This neuron cannot be shown: ${wrong.message}.`));
+    }
+    panel.setAttribute("aria-busy", "false");
+  };
+
+  // --- without a neuron ----------------------------------------------------------------------------------------------
+
+  const spread = () => {
+    // Mean excess of what was found, in steps of 0.05 from -0.1 to 1.
+    const bins = new Float64Array(22);
+    for (let i = 0; i < found.neuron.length; i += 1) {
+      const value = models[found.model[i]].mean[found.neuron[i]];
+      if (!Number.isNaN(value)) { bins[Math.max(0, Math.min(21, Math.floor((value + 0.1) / 0.05)))] += 1; }
+    }
+    const W = width(640), H = 190, left = 4, right = 8, top = 22, bottom = 26, most = Math.max(1, ...bins);
+    const x = (value) => left + ((value + 0.1) / 1.1) * (W - left - right), y = (number) => top + (1 - Math.sqrt(number / most)) * (H - top - bottom);
+    const chart = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img" });
+    let above = 0;
+    bins.forEach((number, b) => {
+      const from = -0.1 + b * 0.05, past = from >= chosen.threshold - 1e-9;
+      if (past) { above += number; }
+      if (number) {
+        const tall = W < 500 && number > 999 ? `${(number / 1000).toFixed(1)}k` : number < 10000 ? count(number) : `${Math.round(number / 1000)}k`;
+        chart.append(s("rect", { class: `fill${past ? " past" : ""}`, x: x(from) + 1, width: x(from + 0.05) - x(from) - 2, y: y(number), height: y(0) - y(number) }), s("text", { x: (x(from) + x(from + 0.05)) / 2, y: y(number) - 5, class: "tiny", "text-anchor": "middle" }, tall));
+      }
+    });
+    chart.append(s("line", { class: "axis", x1: left, x2: W - right, y1: y(0), y2: y(0) }), s("line", { class: "limit", x1: x(chosen.threshold), x2: x(chosen.threshold), y1: top - 14, y2: y(0) }));
+    for (const tick of [0, 0.25, 0.5, 0.75, 1]) { chart.append(s("text", { x: x(tick), y: H - 8, "text-anchor": tick === 1 ? "end" : "middle" }, decimal(tick, tick * 2 % 1 ? 2 : 1))); }
+    chart.setAttribute("aria-label", `Mean excess of the ${plural(found.order.length, "neuron")} of the list; ${count(above)} lie above ${decimal(chosen.threshold, 2)}.`);
+    return chart;
+  };
+  const start = (title, values) => h("li", null, h("button", { class: "push", type: "button", on: { click: () => { Object.assign(chosen, { query: "", model: -1, layer: -1, least: 0, exactly: -1, effect: "", up: false }, values); at("search").value = ""; paintControls(); paintSorting(); find(); at("list").focus(); } } }, title));
+  const paintOverview = () => {
+    const number = Math.max(...models.map((one) => one.partners.length));
+    at("panel").replaceChildren(
+      h("h1", { class: "title" }, "Neuron explorer"),
+      h("p", { class: "verdictline" }, about.suite, h("span", { class: "quiet" }, `. ${plural(models.reduce((sum, one) => sum + one.neurons, 0), "neuron")} of ${plural(models.length, "model")}: who their partners in the other seeds are, what activates them, what they write, and what the model loses without them.`)),
+      h("ul", { class: "starts", "aria-label": "Where to begin" },
+        start("Shared by every seed", { least: number, sort: "mean" }), start("In no other seed", { exactly: 0, sort: "effect" }), start("Missed most when removed", { sort: "effect" })),
+      section("Mean excess of the neurons in the list", h("div", { class: "chart" }, spread()), h("p", { class: "small" }, "Heights are square roots of the numbers, so that few are seen beside many; dashed: the chosen threshold.")),
+      section("How to look around", h("dl", { class: "keys" },
+        h("dt", null, "a:L2.31"), h("dd", null, "a neuron by model, layer and number; the parts may be left out"),
+        h("dt", null, "import"), h("dd", null, "neurons that fire on a token with these letters, or promote one; in quotes: this token"),
+        h("dt", null, "/"), h("dd", null, "search"), h("dt", null, "↑ ↓ Enter"), h("dd", null, "through the list, open"), h("dt", null, "j k"), h("dd", null, "next and previous neuron of the list"), h("dt", null, "Escape"), h("dd", null, "clear, or back to the list"))));
+    at("panel").setAttribute("aria-busy", "false");
+  };
+
+  const follow = () => {
+    const one = target();
+    shown = one;
+    at("halves").dataset.view = one ? "neuron" : "list";
+    document.title = `${one ? label(one.model, one.neuron) : "Neurons"} – universal neurons`;
+    if (one && active >= 0 && found.order.length && !isShown(foundAt(active))) {
+      const index = found.order.findIndex((i) => found.model[i] === one.model && found.neuron[i] === one.neuron);
+      if (index >= 0) { active = index; reveal(index); }
+    }
+    paintList();
+    if (one) {
+      const narrow = getComputedStyle(document.querySelector(".finder")).display === "none";
+      paintNeuron(one).then(() => { if (narrow) { window.scrollTo(0, 0); const title = document.querySelector("#panel h1"); if (title) { title.focus({ preventScroll: true }); } } });
+    } else { wantedPanel += 1; paintOverview(); }
+    if (window.scrollY > 0) { window.scrollTo(0, 0); }
+  };
+
+  // --- controls ------------------------------------------------------------------------------------------------------
+
+  const options = (id, pairs, value) => { at(id).replaceChildren(...pairs.map(([key, title]) => h("option", { value: key, selected: String(key) === String(value) }, title))); };
+  const paintControls = () => {
+    const layers = Math.max(...models.map((one) => one.starts.length)), number = Math.max(...models.map((one) => one.partners.length));
+    const counts = Array.from({ length: number - 1 }, (_, i) => [`${i + 1}`, `at least ${i + 1}`]);
+    options("model", [[-1, "all"], ...models.map((one, m) => [m, one.name])], chosen.model);
+    options("layer", [[-1, "all"], ...Array.from({ length: layers }, (_, l) => [l, `${l}`])], chosen.layer);
+    options("partners", [["0", "any number"], ["none", "none"], ...counts, [`${number}`, `all ${number}`]], chosen.exactly === 0 ? "none" : chosen.least);
+    options("threshold", Array.from({ length: 17 }, (_, i) => (i + 2) / 20).concat([about.threshold]).filter((one, i, all) => all.indexOf(one) === i).sort().map((one) => [one, decimal(one, 2)]), chosen.threshold);
+    options("effect", [["", "any"], ["top10", "largest 10 %"], ["top1", "largest 1 %"], ["bottom", "smaller half"]], chosen.effect);
+  };
+  const listen = () => {
+    let timer = 0;
+    at("search").addEventListener("input", (event) => { chosen.query = event.target.value; clearTimeout(timer); timer = setTimeout(find, 80); });
+    const take = { model: (v) => { chosen.model = Number(v); }, layer: (v) => { chosen.layer = Number(v); }, effect: (v) => { chosen.effect = v; },
+      threshold: (v) => { chosen.threshold = Number(v); }, partners: (v) => { chosen.exactly = v === "none" ? 0 : -1; chosen.least = v === "none" ? 0 : Number(v); } };
+    for (const [id, act] of Object.entries(take)) { at(id).addEventListener("change", (event) => { act(event.target.value); find(); if (shown) { paintNeuron(shown); } }); }
+    let waiting = false;
+    at("list").addEventListener("scroll", () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; paintList(); }); } });
+    window.addEventListener("resize", () => { rowHeight = 0; paintList(); });
+    window.addEventListener("hashchange", follow);
+    at("list").addEventListener("keydown", (event) => {
+      const page = Math.max(1, Math.floor(at("list").clientHeight / height()) - 1);
+      const to = { ArrowDown: active + 1, ArrowUp: active - 1, PageDown: active + page, PageUp: active - page, Home: 0, End: found.order.length - 1 }[event.key];
+      if (to !== undefined) { event.preventDefault(); move(to); }
+      else if (event.key === "Enter" && active >= 0) { event.preventDefault(); open(foundAt(active)); }
+    });
+    at("search").addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown") { event.preventDefault(); at("list").focus(); }
+      if (event.key === "Enter") {
+        event.preventDefault();
+        clearTimeout(timer);
+        chosen.query = event.target.value;
+        find().then(() => { at("list").focus(); if (found.order.length === 1) { open(foundAt(0)); } });
+      }
+    });
+    document.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) { return; }
+      const writing = event.target instanceof Element && event.target.closest("input, select, textarea") !== null;
+      if (event.key === "/" && !writing) { event.preventDefault(); if (getComputedStyle(document.querySelector(".finder")).display === "none") { location.hash = ""; } at("search").focus(); at("search").select(); }
+      else if (event.key === "Escape") {
+        if (event.target === at("search") && at("search").value) { at("search").value = ""; chosen.query = ""; find(); }
+        else if (shown) { location.hash = ""; at("list").focus(); } else { at("list").focus(); }
+      }
+      else if ((event.key === "j" || event.key === "k") && !writing && found.order.length) { move((shown ? active : active - 1) + (event.key === "j" ? 1 : -1)); open(foundAt(active)); }
+    });
+  };
+
+  const ready = [];
+  document.addEventListener("DOMContentLoaded", async () => {
+    if (!at("panel")) { return; }
+    try {
+      about = await load("about");
+      models = about.models;
+      chosen.threshold = about.threshold;
+      ready.push(...models.map(async (model, m) => { const index = await load(`${m}/index`); model.index = index; prepared(model); }));
+      await ready[about.reference];
+      withUnit(models[about.reference]);
+      paintControls();
+      paintSorting();
+      listen();
+      await find();
+      follow();
+      document.documentElement.dataset.firstListMs = String(now());
+      await Promise.all(ready);
+      await find();
+      if (shown) { follow(); }
+      document.documentElement.dataset.completeMs = String(now());
+    } catch (wrong) {
+      at("count").textContent = "";
+      at("panel").replaceChildren(h("h1", { class: "title" }, "Neuron explorer"), h("p", null, `The data of this page cannot be read: ${wrong.message}. It lies in the folder "neurons" beside the page.`));
+    }
+  });
+})();
