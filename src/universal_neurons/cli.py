@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,16 @@ from universal_neurons.errors import UserError
 from universal_neurons.inputs.suite import project_root
 from universal_neurons.progress import Reporter
 from universal_neurons.study import Study
-from universal_neurons.workspace import Workspace, describe, open_workspace, step_keys, suite_keys, token_keys, where
+from universal_neurons.workspace import (
+    Resources,
+    Workspace,
+    describe,
+    open_workspace,
+    step_keys,
+    suite_keys,
+    token_keys,
+    where,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +79,28 @@ def _number(text: str) -> int:
         raise typer.BadParameter(f"expected a number such as 50000, 50k or 5M, got {text!r}") from None
 
 
+def _bytes(text: str) -> int:
+    """A number of bytes, spelt with its unit: ``800MiB``, ``24GiB``, or ``24G`` for short."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])(?:i?B)?", text.strip())
+    if found is None:
+        raise typer.BadParameter(f"expected bytes with a unit, such as 800MiB or 24GiB, got {text!r}")
+    return round(float(found[1]) * units[found[2]])
+
+
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        "--memory",
+        parser=_bytes,
+        metavar="BYTES",
+        help="What a pass may take of the device (24GiB); default: what is free, less a margin.",
+    ),
+]
+Device = Annotated[str | None, typer.Option("--device", help="cpu or cuda; default: a GPU where there is one.")]
+PrecisionName = Annotated[
+    str | None, typer.Option("--precision", help="Of products over tokens: float32, tf32 (a GPU's) or bfloat16.")
+]
 Tokens = Annotated[
     int | None, typer.Option("--tokens", parser=_number, metavar="NUMBER", help="Fewer scored tokens (50k, 5M).")
 ]
@@ -114,6 +146,7 @@ def _workspace(
     store: Path | None,
     recompute: bool = False,
     local: bool = False,
+    resources: Resources | None = None,
     **narrowing: Any,
 ) -> Iterator[Workspace]:
     """The suite's workspace, with progress drawn on standard error; ``narrowing`` as in ``Suite.narrowed``."""
@@ -125,6 +158,7 @@ def _workspace(
             local=local,
             warn=reporter.warn,
             progress=reporter,
+            resources=resources,
             narrowing={name: value for name, value in narrowing.items() if value is not None},
         )
 
@@ -191,10 +225,14 @@ def compute(
     reference: ReferenceName = None,
     references: References = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Ignore the shipped evidence.")] = False,
+    memory: Memory = None,
+    device: Device = None,
+    precision: PrecisionName = None,
 ) -> None:
     """Compute what the suite still lacks; a killed run goes on where it stopped."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, recompute=recompute, local=True, **narrowing) as work:
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references) | {"precision": precision}
+    resources = Resources(memory=memory, device=device)
+    with _workspace(suite, store=store, recompute=recompute, local=True, resources=resources, **narrowing) as work:
         from universal_neurons.pipeline import stages
 
         count = stages.compute(work)
