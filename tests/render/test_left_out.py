@@ -84,7 +84,7 @@ def test_published_models_have_no_figure_of_their_training(alone: Results, found
 def test_the_report_of_a_narrowed_suite_says_so_and_is_built_from_its_own_evidence_only(
     root: Path, alone: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    narrowing = {"narrowing": "checkpoints 100 %; references a", "options": {"checkpoints": "100 %"}}
+    narrowing = {"narrowing": "checkpoints 100 %; references a", "options": (("checkpoints", "100 %"),)}
     study = FakeStudy(alone.suite.model_copy(update=narrowing))
     monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: replace(alone, suite=study.suite))
     with pytest.raises(
