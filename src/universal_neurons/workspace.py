@@ -7,7 +7,8 @@ starts in a second; what computes is in :mod:`universal_neurons.pipeline`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -124,6 +125,19 @@ class Workspace:
         """Every step that is computed, the untrained one first."""
         untrained = self.suite.untrained
         return (*([] if untrained is None else [untrained.step]), *(c.step for c in self.suite.checkpoints))
+
+
+def unpinned(work: Workspace) -> Workspace:
+    """``work`` with references that name no weights: for questions about names and numbers of models only.
+
+    Nothing is asked of a hub, and keys made of them are in no store.
+    """
+    refs = {(name, step): _no_weights(name, step) for name in work.suite.zoo.models for step in work.steps}
+    return replace(work, cache=dict(refs))
+
+
+def _no_weights(name: str, step: int) -> ModelRef:
+    return ModelRef(name, "unpinned", step, sha256(f"unpinned {name}@{step}".encode()).hexdigest())
 
 
 def corpus_fingerprint(work: Workspace) -> str:
@@ -413,14 +427,19 @@ def draws_key(work: Workspace, pair: Pair) -> Key:
     return universality_key(work, pair, "baseline-draws")
 
 
-def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
-    """The null tables of one step: the suite's reference against each partner; none where models are untrained, because
-    these are a null themselves."""
+def null_cases(work: Workspace, step: int) -> tuple[tuple[Pair, NullKind], ...]:
+    """The nulls of one step: the suite's reference against each partner; none where models are untrained, because these
+    are a null themselves."""
     if work.suite.untrained is not None and step == work.suite.untrained.step:
-        return {}
+        return ()
     own = [pair for pair in work.pairs(step) if pair.reference.name == work.suite.zoo.reference]
     kinds: tuple[NullKind, ...] = ("rotated", "permuted")
-    return {(pair, kind): universality_key(work, pair, f"null-{kind}") for pair in own for kind in kinds}
+    return tuple((pair, kind) for pair in own for kind in kinds)
+
+
+def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
+    """The null tables of one step."""
+    return {(pair, kind): universality_key(work, pair, f"null-{kind}") for pair, kind in null_cases(work, step)}
 
 
 def variants_keys(work: Workspace, step: int) -> tuple[Key, ...]:
