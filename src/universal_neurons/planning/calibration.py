@@ -1,0 +1,408 @@
+"""How fast this device is: seconds per unit of every kind of work, measured on the project's own code.
+
+This module decides what is run to find out: each kernel on made-up numbers, in the shapes of the suite's models as far
+as these fit into a few seconds.  It refuses to know how much of each kind there is to do.
+
+A unit's cost is the median over a fraction of a second of runs.  Not the fastest: an estimate is about what happens,
+not about what could.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.inputs.bridge import random_bridge
+from universal_neurons.inputs.corpus import Document, encode_documents, wheel_documents
+from universal_neurons.measures.profiles import GELU_MINIMUM, WINDOW
+from universal_neurons.pipeline.models import BATCH_ROWS
+from universal_neurons.planning.efforts import Effort, Efforts, Shape
+from universal_neurons.workspace import ABLATION_BATCH_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from tokenizers import Tokenizer
+    from torch import Tensor
+
+    from universal_neurons.core.moments import CrossMoments
+    from universal_neurons.inputs.bridge import Bridge
+
+# Seconds of runs per measurement.
+BUDGET = 0.2
+# Deeper models are measured by this many of their blocks, wider layers by this many neurons, larger models by as many
+# neurons and words as here: beyond that the time per unit hardly changes.
+BLOCKS, LAYER_WIDTH, NEURONS, WORDS = 4, 768, 2048, 4096
+TOKENS = 1024
+# Operations of forward passes, and bytes of probabilities, that one run may have.
+OPERATIONS, PROBABILITIES = 2e10, 4e8
+CHARACTERS = 400_000
+DRAWS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds per unit of each effort that was measured on ``device``, and how long the measuring took.
+
+    ``is_gpu``: whether the device has memory of its own.
+    """
+
+    device: str
+    is_gpu: bool
+    seconds: Mapping[Effort, float]
+    measured_in: float
+
+    def total(self, efforts: Mapping[Effort, float]) -> float:
+        """Seconds that ``efforts`` take; raises KeyError for one that was not measured."""
+        return sum(self.seconds[effort] * amount for effort, amount in efforts.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What text is measured on: the installed ``distribution``, and the ``tokenizer`` that encodes it."""
+
+    distribution: str
+    tokenizer: Tokenizer
+
+
+def calibrated(
+    shape: Shape, efforts: Iterable[Effort], *, device: str, text: Text | None = None, budget: float = BUDGET
+) -> Pace:
+    """The pace of torch's ``device`` for models of ``shape``; what is not in ``efforts`` is not measured.
+
+    ``budget``: seconds of runs per measurement, after a first one that does not count.  Raises ValueError where the
+    efforts are about text and there is no ``text``.
+    """
+    start = time.perf_counter()
+    wanted, bench = set(efforts), Bench(shape, device, budget)
+    found: Efforts = {}
+    for effort in Effort:
+        if effort in wanted - found.keys():
+            found |= text_pace(text) if effort in (Effort.READING, Effort.ENCODING) else bench.measured(effort)
+    return Pace(device_name(device), device.startswith("cuda"), found, time.perf_counter() - start)
+
+
+def text_pace(text: Text | None) -> Efforts:
+    """Seconds per character of reading the documents of a distribution and of encoding them."""
+    if text is None:
+        raise ValueError("the pace of text is measured on some")
+    start = time.perf_counter()
+    documents = list(wheel_documents(text.distribution))
+    reading = time.perf_counter() - start
+    characters = sum(len(document.text) for document in documents)
+    few = list(_first(documents, CHARACTERS))
+    start = time.perf_counter()
+    encode_documents(few, text.tokenizer)
+    encoding = time.perf_counter() - start
+    return {
+        Effort.READING: reading / max(1, characters),
+        Effort.ENCODING: encoding / max(1, sum(len(document.text) for document in few)),
+    }
+
+
+def _first(documents: Iterable[Document], characters: int) -> Iterator[Document]:
+    seen = 0
+    for document in documents:
+        if seen >= characters:
+            return
+        seen += len(document.text)
+        yield document
+
+
+def detected_device() -> str:
+    """The device that torch would compute on: ``cuda`` where there is one, else ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_name(device: str) -> str:
+    """What the device is called: a GPU's own name, or the CPU with the number of threads that torch uses."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'' if threads == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Made-up models, moments and activations in the shapes of a suite, and what the project's code takes for them.
+
+    Every measurement returns seconds per unit of the efforts in its docstring.
+    """
+
+    shape: Shape
+    device: str
+    budget: float
+
+    def measured(self, effort: Effort) -> Efforts:
+        """The measurement that ``effort`` is part of; raises ValueError for one that is none of a device's."""
+        measurements: tuple[tuple[Callable[[], Efforts], tuple[Effort, ...]], ...] = (
+            (self.loading, (Effort.LOADING,)),
+            (self.forward, (Effort.FORWARD,)),
+            (self.product, (Effort.PRODUCT,)),
+            (self.scores, (Effort.ADDITION, Effort.SCORE)),
+            (self.rotations, (Effort.TURN, Effort.SEARCH)),
+            (self.factors, (Effort.ORTHOGONAL, Effort.WHITENING, Effort.DOUBLE)),
+            (self.influence, (Effort.INFLUENCE,)),
+            (self.ablation, (Effort.CLEAN, Effort.BLOCK, Effort.EDIT, Effort.HEAD)),
+            (self.profiles, (Effort.PROFILE,)),
+            (self.vocabulary, (Effort.VOCABULARY,)),
+            (self.families, (Effort.FAMILY,)),
+        )
+        for measure, provided in measurements:
+            if effort in provided:
+                return measure()
+        raise ValueError(f"{effort!r} is not measured on a device")
+
+    # --- what is measured on ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def small(self) -> Shape:
+        """The models' shape with no more blocks than it takes to tell the time of one."""
+        return replace(self.shape, layers=min(self.shape.layers, BLOCKS))
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Neurons per layer of the measured moments."""
+        width = min(self.shape.mlp, NEURONS)
+        return (width,) * max(1, min(self.shape.layers, NEURONS // width))
+
+    @property
+    def neurons(self) -> int:
+        """Neurons of the measured moments."""
+        return sum(self.widths)
+
+    @cached_property
+    def bridge(self) -> Bridge:
+        """A model of random weights on the device."""
+        return self._built(self.small)
+
+    @cached_property
+    def forward_seconds(self) -> float:
+        """Seconds per position and block of a forward pass."""
+        return self._forward_seconds()
+
+    def _built(self, shape: Shape) -> Any:
+        bridge: Any = random_bridge(
+            layers=shape.layers,
+            width=shape.width,
+            heads=shape.heads,
+            mlp=shape.mlp,
+            vocabulary=shape.vocabulary,
+            context=max(shape.context, shape.row),
+        )
+        return bridge.to(self.device)
+
+    def _normal(self, *sizes: int) -> Tensor:
+        import torch
+
+        return torch.randn(*sizes, generator=torch.Generator().manual_seed(0)).to(self.device)
+
+    def _rows(self, most: int, operations: int) -> Tensor:
+        """As many rows of made-up tokens as one run may have at ``operations`` per position, ``most`` at most."""
+        import torch
+
+        count = max(1, min(most, int(OPERATIONS // (operations * self.shape.row))))
+        words = min(self.shape.vocabulary, WORDS)
+        generator = torch.Generator().manual_seed(0)
+        return torch.randint(words, (count, self.shape.row), generator=generator).to(self.device)
+
+    def _moments(self, x: Sequence[int], y: Sequence[int]) -> CrossMoments:
+        from universal_neurons.core.moments import cross_moments
+
+        tokens = 256
+        return cross_moments(self._normal(tokens, sum(x)), self._normal(tokens, sum(y)), x_widths=x, y_widths=y)
+
+    def _seconds(self, run: Callable[[], object]) -> float:
+        """The median time of a run, after one that does not count."""
+        import torch
+
+        def timed() -> float:
+            start = time.perf_counter()
+            run()
+            if self.device.startswith("cuda"):
+                torch.cuda.synchronize(self.device)
+            return time.perf_counter() - start
+
+        timed()
+        times = [timed()]
+        while sum(times) < self.budget:
+            times.append(timed())
+        return median(times)
+
+    # --- measurements -------------------------------------------------------------------------------------------------
+
+    def loading(self) -> Efforts:
+        """A model built: as long as reading one takes, within what an estimate needs."""
+        # The first one imports the backend.
+        self._built(replace(self.small, layers=1, width=2 * self.small.heads, mlp=8, vocabulary=8))
+        return {Effort.LOADING: self._seconds(lambda: self._built(self.small)) / self.small.parameters}
+
+    def forward(self) -> Efforts:
+        """The activations of all neurons."""
+        return {Effort.FORWARD: self.forward_seconds * self.shape.layers}
+
+    def _forward_seconds(self) -> float:
+        import torch
+
+        from universal_neurons.core.activations import stream
+
+        rows = self._rows(BATCH_ROWS, self.small.operations(Effort.FORWARD))
+        mask = torch.ones(rows.shape, dtype=torch.bool)
+        mask[:, 0] = False
+
+        def run() -> None:
+            for _ in stream(self.bridge, rows, mask, batch_rows=BATCH_ROWS):
+                pass
+
+        return self._seconds(run) / rows.numel() / self.small.layers
+
+    def product(self) -> Efforts:
+        """Products of three models, added up as all pairs' are."""
+        import torch
+
+        from universal_neurons.core.matmul import fastest_checked_precision
+        from universal_neurons.core.moments import PairwiseAccumulator
+
+        accumulator = PairwiseAccumulator([self.widths] * 3, chunk_tokens=TOKENS, device=self.device)
+        values = [self._normal(TOKENS, self.neurons)] * 3
+        block = torch.zeros(TOKENS, dtype=torch.int64, device=self.device)
+        entries = 3 * self.neurons**2 + 3 * sum(width**2 for width in self.widths)
+        with fastest_checked_precision(device=self.device):
+            return {Effort.PRODUCT: self._seconds(lambda: accumulator.add(values, block)) / (2 * TOKENS * entries)}
+
+    def scores(self) -> Efforts:
+        """Moments added up, and the best partners of every row of their correlations."""
+        from universal_neurons.core.universality import best_partners
+
+        cross = self._moments(self.widths, self.widths)
+        entries = self.neurons**2
+        return {
+            Effort.ADDITION: self._seconds(lambda: cross + cross) / entries,
+            Effort.SCORE: self._seconds(lambda: best_partners(cross.correlation(), 3)) / entries,
+        }
+
+    def rotations(self) -> Efforts:
+        """Random layers made, with hardly a neuron to compare with; and what many neurons add to that."""
+        from universal_neurons.core.matmul import fastest_checked_precision
+        from universal_neurons.core.nulls import rotated_maxima
+
+        width = min(self.shape.mlp, LAYER_WIDTH)
+
+        def maxima(neurons: int) -> float:
+            cross = self._moments((8,) * (neurons // 8), (width,))
+            return self._seconds(lambda: rotated_maxima([cross], draws=DRAWS, kind="gaussian", seed=0, model="y"))
+
+        with fastest_checked_precision(device=self.device):
+            few, many = maxima(8), maxima(8 + 2 * NEURONS)
+        return {
+            Effort.TURN: few / (DRAWS * width**3),
+            Effort.SEARCH: max(0.0, many - few) / (DRAWS * 2 * 2 * NEURONS * width**2),
+        }
+
+    def factors(self) -> Efforts:
+        """Random layers made orthogonal, a layer whitened, and products in float64."""
+        import torch
+
+        from universal_neurons.core.nulls import whitened
+
+        width = min(self.shape.mlp, LAYER_WIDTH)
+        square, cross = self._normal(width, width), self._moments((8,), (width,))
+        exact, wide = square.double(), self._normal(width, self.neurons).double()
+        return {
+            Effort.ORTHOGONAL: self._seconds(lambda: torch.linalg.qr(square)) / width**3,
+            Effort.WHITENING: self._seconds(lambda: whitened(cross)) / width**3,
+            Effort.DOUBLE: self._seconds(lambda: exact @ wide) / (2 * width**2 * self.neurons),
+        }
+
+    def influence(self) -> Efforts:
+        """How much blocks of tokens weigh in the correlations of a quarter of the neurons."""
+        import torch
+
+        from universal_neurons.core.universality import BlockInfluence, SelectedPairs
+
+        moments = self._moments(self.widths, self.widths).x
+        chosen = torch.arange(0, self.neurons, 4)
+        pairs = SelectedPairs(0, 0, chosen, chosen.flip(0))
+        passes = BlockInfluence([moments], [pairs], blocks=4)
+        tokens = self._normal(2 * TOKENS, self.neurons)
+        block = torch.arange(2 * TOKENS) * 4 // (2 * TOKENS)
+        return {Effort.INFLUENCE: self._seconds(lambda: passes.add([tokens], block)) / (2 * TOKENS * len(chosen))}
+
+    def ablation(self) -> Efforts:
+        """A clean run; a set in the last layer, whose blocks need not run again; in the first one; and in all."""
+        import torch
+
+        from universal_neurons.core.ablation import Ablation, Engine
+        from universal_neurons.core.matmul import matmul_precision
+
+        # What a position costs in time, or in memory that a run may take.
+        memory = int(OPERATIONS / PROBABILITIES * 3 * 4 * self.shape.vocabulary)
+        rows = self._rows(ABLATION_BATCH_ROWS, max(memory, self.small.operations(Effort.CLEAN)))
+        layers, mlp = self.small.layers, self.shape.mlp
+        few = torch.arange(0, mlp, 25)
+        with torch.no_grad(), matmul_precision("highest"):
+            engine = Engine(self.bridge)
+            clean = engine.clean(rows, seed=0)
+
+            def again(neurons: Tensor) -> float:
+                ablation = Ablation(neurons.to(self.device))
+                return self._seconds(lambda: engine.sums(clean, ablation)) / rows.numel()
+
+            run = self._seconds(lambda: engine.clean(rows, seed=0)) / rows.numel()
+            last, first, every = (again(few + (layers - 1) * mlp), again(few), again(torch.arange(0, layers * mlp, 25)))
+        above = max(1, layers - 1)
+        return {
+            Effort.CLEAN: run + (self.shape.layers - layers) * self.forward_seconds,
+            Effort.HEAD: last,
+            Effort.BLOCK: max(0.0, first - last) / above,
+            Effort.EDIT: max(0.0, every - first) / above,
+        }
+
+    def profiles(self) -> Efforts:
+        """How activations are distributed and where they are largest, in two passes over some."""
+        import torch
+
+        from universal_neurons.core.activations import ActivationBatch
+        from universal_neurons.core.profiles import activation_profiles
+
+        row = min(self.shape.row, TOKENS)
+        tokens = TOKENS // row * row
+        place = torch.arange(tokens, device=self.device)
+        batch = ActivationBatch(self._normal(tokens, self.neurons), place // row)
+
+        def run() -> None:
+            activation_profiles(
+                lambda: [batch], place % row, neurons=self.neurons, top=8, bins=32, floor=GELU_MINIMUM, window=WINDOW
+            )
+
+        return {Effort.PROFILE: self._seconds(run) / (tokens * self.neurons)}
+
+    def vocabulary(self) -> Efforts:
+        """Cosines of a tile of neurons with some tokens, their moments and both their ends."""
+        from universal_neurons.core.profiles import NEURONS_PER_TILE, weight_profiles
+        from universal_neurons.core.weights import FoldedWeights
+
+        neurons, words = min(self.neurons, NEURONS_PER_TILE), min(self.shape.vocabulary, WORDS)
+        side = self._normal(neurons, self.shape.width).double()
+        weights = FoldedWeights(side, side[:, 0], side, self._normal(words, self.shape.width).double())
+        shown = min(10, words)
+        return {Effort.VOCABULARY: self._seconds(lambda: weight_profiles(weights, shown=shown)) / (neurons * words)}
+
+    def families(self) -> Efforts:
+        """Activations added up by token."""
+        import torch
+
+        from universal_neurons.core.families import TokenSums
+
+        words = min(self.shape.vocabulary, WORDS)
+        sums = TokenSums(vocabulary=words, neurons=self.neurons)
+        values = self._normal(TOKENS, self.neurons)
+        tokens = torch.randint(words, (TOKENS,), generator=torch.Generator().manual_seed(0))
+        return {Effort.FAMILY: self._seconds(lambda: sums.add(values, tokens)) / (TOKENS * self.neurons)}

@@ -1,0 +1,221 @@
+"""What the plan says against what really happens: torch counts the operations, the store the bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from torch.utils.flop_counter import FlopCounterMode
+
+from tests.planning.suites import shaped
+from universal_neurons.artifacts.store import Store
+from universal_neurons.core.tiling import BudgetTooSmall
+from universal_neurons.pipeline import stages as pipeline
+from universal_neurons.pipeline.ablation import write_ablations
+from universal_neurons.pipeline.extensions import write_extensions
+from universal_neurons.pipeline.models import LoadedModels
+from universal_neurons.pipeline.profiles import write_profiles
+from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
+from universal_neurons.pipeline.universality import accumulated_moments
+from universal_neurons.pipeline.variants import compute_variants
+from universal_neurons.planning.efforts import Effort
+from universal_neurons.planning.inventory import Shelf, absent
+from universal_neurons.planning.stages import (
+    NOTHING,
+    Demand,
+    Sizes,
+    ablation_demand,
+    candidates_demand,
+    extensions_demand,
+    moments_demand,
+    profiles_demand,
+    token_demand,
+    universality_demand,
+    variants_demand,
+)
+from universal_neurons.workspace import unpinned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.miniature import Miniature
+    from universal_neurons.workspace import Workspace
+
+LAST = 30
+GIBIBYTE = 2**30
+
+
+def counted(run: Callable[[], object]) -> int:
+    """Operations of matrix products that torch counts in ``run``."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def sizes(work: Workspace, budget: int | None = None) -> Sizes:
+    return Sizes.of(work, sampled=not Shelf.of(work).empty, budget=budget)
+
+
+def operations(found: Demand, of: Sizes, *, without: tuple[Effort, ...] = ()) -> float:
+    return of.shape.total_operations({e: amount for e, amount in found.efforts.items() if e not in without})
+
+
+@pytest.fixture(scope="module")
+def work(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A suite with tokens and nothing else."""
+    found = miniature.workspace(store=tmp_path_factory.mktemp("tokens"), local=True)
+    token_set(found)
+    evaluation_tokens(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def scored(work: Workspace) -> Workspace:
+    """The same with the tables of the last checkpoint."""
+    pipeline.compute_step(work, LAST)
+    return work
+
+
+# --- operations ------------------------------------------------------------------------------------------------------
+
+
+def test_the_operations_of_the_moments_are_those_that_torch_counts(work: Workspace) -> None:
+    found = moments_demand(sizes(work), absent(Shelf(work, empty=True), LAST))
+    models = LoadedModels.of(work, work.models(LAST))
+    done = counted(lambda: accumulated_moments(work, models, permuted=True).neurons(0))
+    assert operations(found, sizes(work)) == pytest.approx(done, rel=0.1)
+    assert found.passes == 1
+    # A pass brings every model's activations at every scored token.
+    assert found.streamed == 4 * 3000 * 3 * 48
+
+
+def test_the_operations_of_a_whole_step_are_those_that_torch_counts(miniature: Miniature, tmp_path: Path) -> None:
+    work = miniature.workspace(store=tmp_path, local=True)
+    token_set(work)
+    missing = absent(Shelf.of(work), LAST)
+    parts = (moments_demand, universality_demand, candidates_demand)
+    planned = sum(operations(demand(sizes(work), missing), sizes(work)) for demand in parts)
+    assert planned == pytest.approx(counted(lambda: pipeline.compute_step(work, LAST)), rel=0.15)
+
+
+def test_the_operations_of_the_variants_are_those_that_torch_counts(work: Workspace) -> None:
+    found = variants_demand(sizes(work), absent(Shelf(work, empty=True), LAST))
+    # Factorisations are none of what torch counts.
+    planned = operations(found, sizes(work), without=(Effort.ORTHOGONAL, Effort.WHITENING))
+    assert planned == pytest.approx(counted(lambda: compute_variants(work, LAST)), rel=0.25)
+    assert found.passes == 2
+
+
+def test_the_operations_of_ablations_are_those_that_torch_counts(scored: Workspace) -> None:
+    found = ablation_demand(sizes(scored), scored.models(LAST))
+    assert operations(found, sizes(scored)) == pytest.approx(counted(lambda: write_ablations(scored, LAST)), rel=0.25)
+
+
+def test_the_operations_of_extensions_are_those_that_torch_counts(scored: Workspace) -> None:
+    found = extensions_demand(sizes(scored), absent(Shelf(scored, empty=True), LAST))
+    assert operations(found, sizes(scored)) == pytest.approx(counted(lambda: write_extensions(scored, LAST)), rel=0.3)
+
+
+def test_the_operations_of_profiles_are_those_that_torch_counts(scored: Workspace) -> None:
+    found = profiles_demand(sizes(scored), scored.models(LAST))
+    assert operations(found, sizes(scored)) == pytest.approx(counted(lambda: write_profiles(scored, LAST)), rel=0.25)
+
+
+# --- what is missing decides -----------------------------------------------------------------------------------------
+
+
+def test_nothing_absent_takes_nothing(computed: Miniature) -> None:
+    work = computed.workspace()
+    missing, of = absent(Shelf.of(work), LAST), sizes(work)
+    demands = [
+        moments_demand(of, missing),
+        universality_demand(of, missing),
+        candidates_demand(of, missing),
+        variants_demand(of, missing),
+        ablation_demand(of, missing.ablations),
+        extensions_demand(of, missing),
+        profiles_demand(of, missing.profiles),
+        token_demand(of, ()),
+    ]
+    assert all(demand is NOTHING for demand in demands)
+
+
+def test_one_absent_table_takes_the_whole_pass_and_the_scores_of_one(work: Workspace) -> None:
+    of, missing = sizes(work), absent(Shelf(work, empty=True), LAST)
+    one = replace(missing, tables=missing.tables[:1], nulls=(), candidates=())
+    whole, single = (moments_demand(of, m).efforts for m in (replace(missing, nulls=()), one))
+    assert single == whole
+    six, alone = (universality_demand(of, replace(m, nulls=())).efforts for m in (missing, one))
+    assert six[Effort.SCORE] == 6 * alone[Effort.SCORE]
+    # Three partners are rotated, each once for both who look for it.
+    assert six[Effort.TURN] == 3 * alone[Effort.TURN]
+
+
+def test_absent_candidates_take_the_moments_too(work: Workspace) -> None:
+    missing = absent(Shelf(work, empty=True), LAST)
+    only = replace(missing, tables=(), nulls=(), candidates=missing.candidates[:1])
+    assert moments_demand(sizes(work), only).efforts[Effort.PRODUCT] > 0
+    assert universality_demand(sizes(work), only) is NOTHING
+
+
+def test_untrained_models_have_no_candidates_to_weigh(work: Workspace) -> None:
+    trained, untrained = (candidates_demand(sizes(work), absent(Shelf(work, empty=True), at)) for at in (LAST, 0))
+    assert trained.efforts[Effort.INFLUENCE] > 0
+    assert Effort.INFLUENCE not in untrained.efforts
+    assert trained.efforts[Effort.FORWARD] == untrained.efforts[Effort.FORWARD]
+
+
+def test_positions_are_exact_where_the_tokens_are_there_and_nearly_so_before(
+    work: Workspace, miniature: Miniature, tmp_path: Path
+) -> None:
+    exact, guessed = sizes(work), sizes(miniature.workspace(store=tmp_path))
+    assert exact.positions == len(token_set(work).rows) * 32
+    assert guessed.positions == pytest.approx(exact.positions, rel=0.15)
+
+
+# --- memory and disk -------------------------------------------------------------------------------------------------
+
+
+def test_the_bytes_on_disk_are_not_more_than_was_planned_and_not_much_less(computed: Miniature) -> None:
+    work = computed.workspace()
+    written: dict[str, int] = {}
+    for entry in Store(computed.working, warn=print).entries():
+        if entry.key.stage not in ("corpus", "evaluation", "tokens", "evaluation-tokens"):
+            written[entry.key.stage] = written.get(entry.key.stage, 0) + entry.manifest.size
+    shelf, of, planned = Shelf(unpinned(work), empty=True), sizes(work), 0
+    for step in work.steps:
+        missing = absent(shelf, step)
+        demands = [
+            universality_demand(of, missing),
+            candidates_demand(of, missing),
+            variants_demand(of, missing),
+            ablation_demand(of, missing.ablations),
+            extensions_demand(of, missing),
+            profiles_demand(of, missing.profiles),
+        ]
+        planned += sum(demand.disk for demand in demands)
+    # Tables of 48 neurons are mostly headers, so those of this size take more than their rows.
+    assert planned > 0.2 * sum(written.values())
+
+
+def test_more_memory_than_the_budget_means_more_passes(tmp_path: Path) -> None:
+    work = shaped(tmp_path, layers=12, mlp=3072, tokens=1_000_000)
+    missing = absent(Shelf(work, empty=True), work.steps[-1])
+    of = {budget: sizes_of(work, budget) for budget in (None, 64 * GIBIBYTE, 8 * GIBIBYTE)}
+    demands = [moments_demand(one, missing) for one in of.values()]
+    passes = [demand.passes for demand in demands]
+    assert passes[0] == 1
+    assert passes[0] < passes[1] < passes[2]
+    assert demands[1].device <= 64 * GIBIBYTE
+    assert demands[2].device <= 8 * GIBIBYTE
+    # Every entry of every pair's matrix is still summed up once; what is paid twice is the forward passes.
+    assert demands[2].efforts[Effort.PRODUCT] == pytest.approx(demands[0].efforts[Effort.PRODUCT], rel=0.2)
+    assert demands[2].efforts[Effort.FORWARD] == passes[2] * demands[0].efforts[Effort.FORWARD]
+    with pytest.raises(BudgetTooSmall):
+        moments_demand(sizes_of(work, 10**6), missing)
+
+
+def sizes_of(work: Workspace, budget: int | None) -> Sizes:
+    return Sizes.of(work, sampled=False, budget=budget)
