@@ -94,7 +94,15 @@ def spotcheck(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure the engines: correlations against a bare product and the published way, ablations against the naive."""
-    run(session, "pytest", "tests/bench/bench_engine.py", "tests/bench/bench_ablation.py", "-s", *session.posargs)
+    run(
+        session,
+        "pytest",
+        "tests/bench/bench_engine.py",
+        "tests/bench/bench_ablation.py",
+        "tests/bench/bench_plan.py",
+        "-s",
+        *session.posargs,
+    )
 
 
 @nox.session
