@@ -94,6 +94,12 @@ class AxisValue:
 Combination = tuple[AxisValue, ...]
 
 
+def called(suite: Suite) -> str:
+    """The name of a suite and, where it was narrowed, what is left of it."""
+    narrowing = getattr(suite, "narrowing", "")
+    return f"{suite.name} ({narrowing})" if narrowing else suite.name
+
+
 def combinations(
     suite: Suite, axes: Sequence[AxisName], selections: Mapping[AxisName, Selection], *, name: str
 ) -> list[Combination]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
 from universal_neurons.evidence.record import EvidenceRecord, Role
-from universal_neurons.harness.axes import recorded
+from universal_neurons.harness.axes import called, recorded
 from universal_neurons.harness.declare import (
     ClaimDeclaration,
     ControlDeclaration,
@@ -61,7 +61,7 @@ class Subject:
             source=claim.source,
             family=claim.family,
             promise=claim.promise,
-            suite=suite.name,
+            suite=called(suite),
             parameters=self.parameters(suite),
             measurement=own.measured,
             criterion=criterion.as_dict(),

@@ -247,6 +247,7 @@ def _about(study: Neurons, text: LocalText) -> dict[str, Any]:
         "before": WINDOW[0],
         "statistics": list(STATISTICS),
         "absence": "" if text.rows is not None else text.absence,
+        "ablated": suite.profiles.ablation_rows > 0,
     }
 
 
