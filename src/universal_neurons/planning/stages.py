@@ -213,8 +213,8 @@ def universality_demand(sizes: Sizes, absent: Absent) -> Demand:
         layers = sum(len(one.layers(places[partner])) for one in planned)
         efforts.append(sizes.turns(spec.rotation, layers, draws))
     for _ in rotated:
-        # Both sides of both halves are really turned, in float64.
-        turned = 4 * 2 * neurons**2 * sizes.shape.mlp
+        # Both sides of both halves are really turned, in float64: the pair's matrix, and every layer with itself.
+        turned = 4 * (2 * neurons**2 * sizes.shape.mlp + 2 * 2 * sizes.shape.layers * sizes.shape.mlp**3)
         efforts += [{Effort.DOUBLE: float(turned)}, sizes.turns(spec.rotation, sizes.shape.layers, draws)]
     table = neurons * (TABLE_BYTES + RANK_BYTES * (spec.top_k - 1))
     tables = len(absent.tables) + len(absent.nulls)
