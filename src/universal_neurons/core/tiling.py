@@ -21,8 +21,9 @@ FOLD_EVERY = 64
 SCRATCH_ELEMENTS = 2**25
 # Elements of comoments that are scored at once, unless a layer against a layer has more.
 SCORED_ELEMENTS = 2**25
-# Elements of what scoring holds in float64 beside them, strip by strip.
-STRIP_ELEMENTS = 2**22
+# Of what scoring holds in float64 beside them, strip by strip, and of a product with rotated directions.
+STRIP_ELEMENTS = 2**21
+ROTATED_ELEMENTS = 2**23
 # Sums of a layer with itself are float64 whatever the others are: the variance of a rotated direction is small in it.
 LAYER_BYTES = 8
 # Bytes of float64, and of int64.
@@ -149,7 +150,7 @@ def passes(work: Workload, budget: int | None, *, tiles: Sequence[Tile] | None =
     together = Pass(wanted, needs(work, wanted))
     if budget is None or together.needs.total <= budget:
         return (together,)
-    smallest = max(needs(work, (_first_block(tile),)).total for tile in wanted)
+    smallest = max(needs(work, (_widest_block(work, tile),)).total for tile in wanted)
     if smallest > budget:
         raise BudgetTooSmall(budget, smallest)
     found: tuple[Pass, ...] = ()
@@ -239,7 +240,8 @@ def _score_bytes(work: Workload, widest: int, largest: int) -> int:
     scored = max(min(SCORED_ELEMENTS, largest), min(widest * widest, largest))
     turned = 5 * _WIDE * scored if work.rotated_null else 0
     layer = (LAYER_BYTES + _VALUE) * widest * widest
-    return scored * (work.sum_bytes + _VALUE) + turned + layer + STRIP_ELEMENTS * _WIDE * _STRIP_COPIES
+    strips = STRIP_ELEMENTS * _WIDE * _STRIP_COPIES + ROTATED_ELEMENTS * _VALUE
+    return scored * (work.sum_bytes + _VALUE) + turned + layer + strips
 
 
 def operations_per_token(work: Workload, tiles: Sequence[Tile]) -> int:
@@ -300,8 +302,11 @@ def _blocks(widths: Sequence[int], layers: range, neurons: int) -> list[range]:
     return [layers[block.start : block.stop] for block in blocks]
 
 
-def _first_block(tile: Tile) -> Tile:
-    return replace(tile, x_layers=tile.x_layers[:1], y_layers=tile.y_layers[:1])
+def _widest_block(work: Workload, tile: Tile) -> Tile:
+    """One layer against one layer of the tile, those with the most neurons."""
+    x = max(tile.x_layers, key=lambda layer: work.widths[tile.x][layer])
+    y = max(tile.y_layers, key=lambda layer: work.widths[tile.y][layer])
+    return replace(tile, x_layers=range(x, x + 1), y_layers=range(y, y + 1))
 
 
 def _cuts(tiles: Sequence[Tile]) -> list[tuple[int, int]]:
