@@ -16,7 +16,7 @@ FAMILY = """
 [families.tiny]
 title = "Shape"
 source = "nobody"
-revision = "checkpoint-{step}"
+revision = "checkpoint-{{step}}"
 ranges = [[0, 20, 10]]
 tokenizer = {{ repository = "someone/words", revision = "main", file = "tokenizer.json" }}
 

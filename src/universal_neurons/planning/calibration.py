@@ -82,7 +82,8 @@ def calibrated(
     for effort in Effort:
         if effort in wanted - found.keys():
             found |= text_pace(text) if effort in (Effort.READING, Effort.ENCODING) else bench.measured(effort)
-    return Pace(device_name(device), device.startswith("cuda"), found, time.perf_counter() - start)
+    seconds = {effort: found[effort] for effort in Effort if effort in wanted}
+    return Pace(device_name(device), device.startswith("cuda"), seconds, time.perf_counter() - start)
 
 
 def text_pace(text: Text | None) -> Efforts:
@@ -188,8 +189,8 @@ class Bench:
         """Seconds per position and block of a forward pass."""
         return self._forward_seconds()
 
-    def _built(self, shape: Shape) -> Any:
-        bridge: Any = random_bridge(
+    def _built(self, shape: Shape) -> Bridge:
+        bridge = random_bridge(
             layers=shape.layers,
             width=shape.width,
             heads=shape.heads,
@@ -197,7 +198,8 @@ class Bench:
             vocabulary=shape.vocabulary,
             context=max(shape.context, shape.row),
         )
-        return bridge.to(self.device)
+        # The backend says on standard output that it moves, even to where the model is.
+        return bridge if self.device == "cpu" else bridge.to(self.device)
 
     def _normal(self, *sizes: int) -> Tensor:
         import torch
