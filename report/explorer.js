@@ -476,6 +476,7 @@
     return [
       h("div", { class: "top" }, h("h1", { class: "title", tabindex: "-1" }, h("span", { class: "mono" }, label(model, one))),
         h("div", { class: "walk" }, h("a", { class: "push only-narrow", href: "#" }, "List"), h("button", { class: "push", type: "button", "aria-label": "Previous neuron of the list", title: "k", on: { click: step(-1) } }, "Previous"), h("button", { class: "push", type: "button", "aria-label": "Next neuron of the list", title: "j", on: { click: step(1) } }, "Next"))),
+      !models[model].compared ? h("p", { class: "verdictline" }, "Not compared: this suite looks for partners of other models' neurons only.") :
       h("p", { class: "verdictline" }, universal ? `Universal with ${universal === number ? "every one" : universal} of ${number} partners` : `Universal with none of ${number} partners`, h("span", { class: "quiet" }, ` at an excess above ${decimal(chosen.threshold, 2)}.`)),
       h("dl", { class: "facts" },
         fact("layer", `${p.layer}`, `neuron ${p.neuron} of ${layerSize(model, p.layer)}, layers 0 to ${models[model].starts.length - 1}`),

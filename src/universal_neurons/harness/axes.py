@@ -100,6 +100,11 @@ def called(suite: Suite) -> str:
     return f"{suite.name} ({narrowing})" if narrowing else suite.name
 
 
+def narrowed_by(suite: Suite) -> str:
+    """The options that narrowed a suite, empty for a whole one."""
+    return str(getattr(suite, "narrowed_by", ""))
+
+
 def combinations(
     suite: Suite, axes: Sequence[AxisName], selections: Mapping[AxisName, Selection], *, name: str
 ) -> list[Combination]:

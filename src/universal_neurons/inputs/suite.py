@@ -366,8 +366,12 @@ class Suite(_Settings):
 
     def command(self, program: str) -> str:
         """``program`` (``universal-neurons compute``) for this suite, narrowed as it is, as a shell takes it."""
-        options = [word for name, value in self.options.items() for word in (f"--{name}", value)]
-        return shlex.join([*program.split(), "--suite", self.name, *options])
+        return " ".join([program, shlex.join(["--suite", self.name]), *([self.narrowed_by] if self.options else [])])
+
+    @property
+    def narrowed_by(self) -> str:
+        """The options that narrow the suite, as a shell takes them; empty for a whole one."""
+        return shlex.join(word for name, value in self.options.items() for word in (f"--{name}", value))
 
     def open_zoo(self, root: Path, *, warn: Warn) -> AnyZoo:
         """The suite's models in the checkout ``root``; raises ``ZooError``."""
