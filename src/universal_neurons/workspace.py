@@ -171,7 +171,10 @@ def hub_corpus(work: Workspace) -> HubCorpus | None:
     name = work.suite.corpus.recipe
     if "hub corpus" not in work.cache:
         there = is_on_hub(work.root / CORPORA / f"{name}.toml")
-        opened = HubCorpus.open(work.root, name, suite=work.suite.name, warn=work.warn) if there else None
+        fetch = work.suite.command("universal-neurons fetch")
+        opened = (
+            HubCorpus.open(work.root, name, suite=work.suite.name, command=fetch, warn=work.warn) if there else None
+        )
         work.cache["hub corpus"] = opened
     return cast("HubCorpus | None", work.cache["hub corpus"])
 

@@ -29,7 +29,7 @@ def test_what_the_suite_cannot_answer_is_not_evaluated_and_needs_no_accepted_ver
     records = project.records()
     for name in ("claim N1", "reading N1"):
         assert (records[name].verdict, records[name].reason) == (Verdict.NOT_EVALUATED, REASON)
-        assert records[name].measurement is records[name].command is None
+        assert (records[name].measurement, records[name].command) == (None, None)
         assert records[name].controls == ()
     assert project.verdicts()["complete"] is True
 

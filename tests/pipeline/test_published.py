@@ -667,7 +667,7 @@ def test_what_reads_a_suite_that_nobody_pinned_is_one_line_and_asks_nobody(
     status, out, err = run(*command, "--suite", "tiny", *options)
     assert (status, len(err.splitlines())) == (4, 1)
     assert out in ("", "store: every digest fits\n")
-    assert err.strip().endswith(f"run: {FETCH}")
+    assert err.strip().endswith(f"run: {FETCH}{' --tokens 1000' if options else ''}")
     assert world.hub.seen == []
 
 

@@ -117,7 +117,8 @@ def shuffled(documents: Iterable[Document], *, buffer: int, seed: int) -> Iterat
 class HubCorpus:
     """The documents of ``recipe`` as ``suite``'s lock at ``path`` pins them; pieces that were read lie in ``folder``.
 
-    ``read`` counts the bytes of each file that were read since documents were last asked for.
+    ``read`` counts the bytes of each file that were read since documents were last asked for.  ``command`` is what a
+    user runs to fetch the text; ``warn`` gets a line if another process must be waited for.
     """
 
     name: str
@@ -126,6 +127,7 @@ class HubCorpus:
     path: Path
     folder: Path
     source: Source
+    command: str
     read: dict[str, int] = field(default_factory=dict)
     warn: Callable[[str], None] = silence
 
@@ -137,20 +139,25 @@ class HubCorpus:
         *,
         suite: str,
         source: Source | None = None,
+        command: str = "",
         warn: Callable[[str], None] = silence,
     ) -> HubCorpus:
-        """The corpus ``name`` of the checkout ``root``, locked for ``suite``; raises :class:`CorpusError`."""
+        """The corpus ``name`` of the checkout ``root``, locked for ``suite``; ``command`` fetches less of it.
+
+        Raises :class:`CorpusError`.
+        """
         recipe = HubCorpusRecipe.read(root / "fixtures" / "corpora" / f"{name}.toml")
         path = root / "fixtures" / "suites" / f"{suite}{LOCK_SUFFIX}"
-        files = source or source_from_environment(fetch_command(suite), warn=warn)
-        return cls(name, recipe, suite, path, root / DOWNLOADS, files, warn=warn)
+        fetch = command or fetch_command(suite)
+        files = source or source_from_environment(fetch, warn=warn)
+        return cls(name, recipe, suite, path, root / DOWNLOADS, files, fetch, warn=warn)
 
     @property
     def locked(self) -> LockedCorpus:
         """What the lock says of the data set; raises :class:`NotPinned` if that is nothing, or another data set."""
         entry = Lock.read(self.path).corpus
         if entry is None or not self._is_meant(entry):
-            raise not_pinned(f"text ({self.recipe.repository})", self.path, suite=self.suite)
+            raise not_pinned(f"text ({self.recipe.repository})", self.path, suite=self.suite, command=self.command)
         return entry
 
     @property
@@ -186,7 +193,7 @@ class HubCorpus:
         )
         lock = Lock.read(self.path)
         known = lock.corpus if lock.corpus is not None and self._is_meant(lock.corpus) else None
-        entry = merged("text", known, now, suite=self.suite, accept=accept)
+        entry = merged("text", known, now, fetch=self.command, accept=accept)
         if entry != lock.corpus:
             lock.model_copy(update={"corpus": entry}).write(self.path, command=fetch_command(self.suite))
 
@@ -261,7 +268,7 @@ class HubCorpus:
                 self._downloaded(name).unlink(missing_ok=True)
                 raise DigestMismatch(
                     f"{place_of(self.locked, 'dataset')}/{name}: damaged ({error}); nothing was used; "
-                    f"run again: {fetch_command(self.suite)}"
+                    f"run again: {self.command}"
                 ) from None
             yield content
 
@@ -281,7 +288,7 @@ class HubCorpus:
                     path.unlink(missing_ok=True)
                     raise DigestMismatch(
                         f"{place}/{name}: sha256 {locked.files[name][:12]} expected, got {digest.hexdigest()[:12]}; "
-                        f"nothing was used; run again: {fetch_command(self.suite)}"
+                        f"nothing was used; run again: {self.command}"
                     )
                 yield piece
 

@@ -55,7 +55,8 @@ if TYPE_CHECKING:
 class HubZoo:
     """The models of ``family`` as ``suite``'s lock at ``path`` pins them, their files from ``source_of_files``.
 
-    Nothing is asked of the hub until something is pinned, fetched or loaded.
+    ``command`` is what a user runs to fetch them; ``warn`` gets a line if another process must be waited for.  Nothing
+    is asked of the hub until something is pinned, fetched or loaded.
     """
 
     name: str
@@ -64,6 +65,7 @@ class HubZoo:
     path: Path
     source_of_files: Source
     lock: Lock
+    command: str
     warn: Callable[[str], None] = silence
     _loaded: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -75,17 +77,19 @@ class HubZoo:
         *,
         suite: str,
         source: Source | None = None,
+        command: str = "",
         warn: Callable[[str], None] = silence,
     ) -> HubZoo:
-        """The ``family`` of the catalogue in the checkout ``root``, locked for ``suite``.
+        """The ``family`` of the catalogue in the checkout ``root``, locked for ``suite`` and fetched by ``command``.
 
         Raises :class:`CatalogueError` for an unknown family, :class:`LockError` for a damaged lock and
         :class:`EqualWeights` for one that has the same weights twice.
         """
         path = root / "fixtures" / "suites" / f"{suite}{LOCK_SUFFIX}"
         found = Catalogue.read(root / CATALOGUE).family(family)
-        files = source or source_from_environment(fetch_command(suite), warn=warn)
-        return cls(family, found, suite, path, files, Lock.read(path), warn)
+        fetch = command or fetch_command(suite)
+        files = source or source_from_environment(fetch, warn=warn)
+        return cls(family, found, suite, path, files, Lock.read(path), fetch, warn)
 
     @property
     def source(self) -> str:
@@ -153,10 +157,10 @@ class HubZoo:
         for name, step in wanted:
             self._check_published(name, step)
             known, now = lock.find(name, step), self._resolved_checkpoint(name, step)
-            entry = merged(f"{name}@{step}", known, now, suite=self.suite, accept=accept)
+            entry = merged(f"{name}@{step}", known, now, fetch=self.command, accept=accept)
             lock = lock.with_checkpoint(name, step, entry)
         now_words = self._resolved_tokenizer()
-        words = merged("tokenizer", lock.tokenizer, now_words, suite=self.suite, accept=accept)
+        words = merged("tokenizer", lock.tokenizer, now_words, fetch=self.command, accept=accept)
         lock = lock.model_copy(update={"tokenizer": words})
         lock.check(where=shown(self.path))
         if lock != read:
@@ -298,7 +302,7 @@ class HubZoo:
         return self.lock.tokenizer
 
     def _not_pinned(self, what: str) -> NotPinned:
-        return not_pinned(what, self.path, suite=self.suite)
+        return not_pinned(what, self.path, suite=self.suite, command=self.command)
 
     def _content(self, entry: LockedFiles, file: str) -> bytes:
         try:
@@ -310,5 +314,5 @@ class HubZoo:
                 raise
             raise RepositoryChanged(
                 f"{entry.repository}@{entry.revision} changed: commit {entry.commit} is locked and gone, the branch is "
-                f"now {now.commit}; to accept it run: {accept_command(self.suite)}"
+                f"now {now.commit}; to accept it run: {accept_command(self.command)}"
             ) from None

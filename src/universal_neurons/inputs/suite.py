@@ -349,7 +349,7 @@ class Suite(_Settings):
     layers: int
     references: tuple[str, ...]
     narrowing: str = ""
-    options: Mapping[str, str] = {}
+    options: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name} ({self.narrowing})" if self.narrowing else self.name
@@ -371,11 +371,11 @@ class Suite(_Settings):
     @property
     def narrowed_by(self) -> str:
         """The options that narrow the suite, as a shell takes them; empty for a whole one."""
-        return shlex.join(word for name, value in self.options.items() for word in (f"--{name}", value))
+        return shlex.join(word for name, value in self.options for word in (f"--{name}", value))
 
     def open_zoo(self, root: Path, *, warn: Warn) -> AnyZoo:
         """The suite's models in the checkout ``root``; raises ``ZooError``."""
-        return open_zoo(self.zoo, root, suite=self.name, warn=warn)
+        return open_zoo(self.zoo, root, suite=self.name, fetch=self.command("universal-neurons fetch"), warn=warn)
 
     def checkpoint(self, wanted: str | int) -> Checkpoint:
         """The checkpoint with this label or step, the untrained one included; raises :class:`SuiteError`."""
@@ -414,7 +414,10 @@ class Suite(_Settings):
         if corpus.tokens < self.corpus.tokens:
             changes |= self._scaled(corpus.tokens, blocks=universality.blocks)
         suite = self.model_copy(update=changes)
-        said = {"narrowing": _narrowing(self, suite), "options": {**self.options, **_options(self, suite)}}
+        said = {
+            "narrowing": _narrowing(self, suite),
+            "options": tuple({**dict(self.options), **_options(self, suite)}.items()),
+        }
         return suite.model_copy(update=said)
 
     def _scaled(self, tokens: int, *, blocks: int) -> dict[str, Any]:
@@ -537,17 +540,17 @@ def available_suites(root: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in files))
 
 
-def open_zoo(spec: ZooSpec, root: Path, *, suite: str, warn: Warn = silence) -> AnyZoo:
+def open_zoo(spec: ZooSpec, root: Path, *, suite: str, fetch: str = "", warn: Warn = silence) -> AnyZoo:
     """The models that ``spec`` names in the checkout ``root``: a folder of fixtures, or a family as ``suite`` locks it.
 
-    Nothing is loaded and nothing is asked of a hub; ``warn`` gets a line whenever a hub must be waited for.  Raises
-    ``ZooError`` for a zoo, a family or a lock that is missing or damaged.
+    Nothing is loaded and nothing is asked of a hub; ``fetch`` is the command that fetches them, ``warn`` gets a line
+    whenever a hub must be waited for.  Raises ``ZooError`` for a zoo, a family or a lock that is missing or damaged.
     """
     match spec.kind:
         case "fixtures":
             return Zoo.open(root / "fixtures" / spec.path)
         case "hub":
-            return HubZoo.open(root, spec.path, suite=suite, warn=warn)
+            return HubZoo.open(root, spec.path, suite=suite, command=fetch, warn=warn)
         case _:
             assert_never(spec.kind)
 

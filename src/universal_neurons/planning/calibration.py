@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.inputs.corpus import Document, encode_documents, wheel_documents
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
+    from universal_neurons.core.ablation import Ablation, Clean, Engine
     from universal_neurons.core.moments import CrossMoments
     from universal_neurons.inputs.bridge import Bridge
 
@@ -338,10 +339,14 @@ class Bench:
         return {Effort.INFLUENCE: self._seconds(lambda: passes.add([tokens], block)) / (2 * TOKENS * len(chosen))}
 
     def ablation(self) -> Efforts:
-        """A clean run; a set in the last layer, whose blocks need not run again; in the first one; and in all."""
+        """A clean run; a set in the last layer, whose blocks need not run again; in the first one; and in all.
+
+        Sets run side by side as far as there are threads, so one takes a share of the time of a round.
+        """
         import torch
 
         from universal_neurons.core.ablation import Ablation, Engine
+        from universal_neurons.core.lanes import side_by_side, single_threads
         from universal_neurons.core.matmul import matmul_precision
 
         # What a position costs in time, or in memory that a run may take.
@@ -349,15 +354,16 @@ class Bench:
         rows = self._rows(ABLATION_BATCH_ROWS, max(memory, self.small.operations(Effort.CLEAN)))
         layers, mlp = self.small.layers, self.shape.mlp
         few = torch.arange(0, mlp, 25)
-        with torch.no_grad(), matmul_precision("highest"):
-            engine = Engine(self.bridge)
-            clean = engine.clean(rows, seed=0)
+        with torch.no_grad(), matmul_precision("highest"), single_threads(torch.device(self.device)) as lanes:
+            engines = [Engine(self.bridge) for _ in range(lanes)]
+            clean = engines[0].clean(rows, seed=0)
 
             def again(neurons: Tensor) -> float:
-                ablation = Ablation(neurons.to(self.device))
-                return self._seconds(lambda: engine.sums(clean, ablation)) / rows.numel()
+                ablations = [Ablation(neurons.to(self.device))] * lanes
+                together = self._seconds(lambda: list(side_by_side(engines, partial(_sums, clean), ablations)))
+                return together / lanes / rows.numel()
 
-            run = self._seconds(lambda: engine.clean(rows, seed=0)) / rows.numel()
+            run = self._seconds(lambda: engines[0].clean(rows, seed=0)) / rows.numel()
             last, first, every = (again(few + (layers - 1) * mlp), again(few), again(torch.arange(0, layers * mlp, 25)))
         above = max(1, layers - 1)
         return {
@@ -408,3 +414,7 @@ class Bench:
         values = self._normal(TOKENS, self.neurons)
         tokens = torch.randint(words, (TOKENS,), generator=torch.Generator().manual_seed(0))
         return {Effort.FAMILY: self._seconds(lambda: sums.add(values, tokens)) / (TOKENS * self.neurons)}
+
+
+def _sums(clean: Clean, engine: Engine, ablation: Ablation) -> Tensor:
+    return engine.sums(clean, ablation)
