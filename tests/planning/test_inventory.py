@@ -60,7 +60,7 @@ def test_of_what_was_computed_nothing_is_absent(computed: Miniature) -> None:
         missing = absent(shelf, step)
         assert numbers(missing.missing) == {}
         assert numbers(missing.artifacts) == by_stage(step_keys(shelf.work, step))
-        assert (missing.needs_moments, missing.variants, missing.extensions) == (False, False, False)
+        assert (missing.scores, missing.variants, missing.extensions) == (False, False, False)
         assert missing.ablations == missing.profiles == ()
 
 
@@ -71,7 +71,7 @@ def test_before_the_tokens_are_sampled_everything_is_absent(miniature: Miniature
     for step in STEPS:
         missing = absent(shelf, step)
         assert missing.missing == missing.artifacts
-        assert missing.needs_moments
+        assert missing.scores
     assert not any(tmp_path.iterdir())
 
 
@@ -115,7 +115,7 @@ def _a_profile(work: Workspace) -> Key:
 
 
 @pytest.mark.parametrize(
-    ("lost", "stage", "moments"),
+    ("lost", "stage", "scores"),
     [
         (_a_table, "universality", True),
         (_a_null, "universality", True),
@@ -126,25 +126,34 @@ def _a_profile(work: Workspace) -> Key:
     ],
 )
 def test_what_was_lost_is_absent_and_nothing_else(
-    own: Miniature, lost: Callable[[Workspace], Key], stage: str, moments: bool
+    own: Miniature, lost: Callable[[Workspace], Key], stage: str, scores: bool
 ) -> None:
     work = own.workspace()
     without(own, lost(work))
     missing = absent(Shelf.of(work), 30)
     assert numbers(missing.missing) == {stage: 1}
-    assert missing.needs_moments is moments
+    assert missing.scores is scores
     assert len(missing.ablations) == (stage == "ablation")
-    assert len(missing.tables) == (stage == "universality" and lost is _a_table)
     assert all(numbers(absent(Shelf.of(work), step).missing) == {} for step in (0, 15))
 
 
-def test_absent_candidates_need_the_tables_whose_draws_are_gone_again(own: Miniature) -> None:
+def test_draws_that_are_gone_are_missed_by_absent_candidates_only(own: Miniature) -> None:
     work = own.workspace()
-    reference, pair = work.models(30)[1], next(pair for pair in work.pairs(30) if pair.reference.name == "b")
-    without(own, candidates_key(work, reference), draws_key(work, pair))
+    pair = next(pair for pair in work.pairs(30) if pair.reference.name == "b")
+    without(own, draws_key(work, pair))
+    assert not absent(Shelf.of(work), 30).scores
+    without(own, candidates_key(work, pair.reference))
     missing = absent(Shelf.of(work), 30)
-    # The table itself is there and does not count as absent.
-    assert (missing.tables, numbers(missing.missing)) == ((pair,), {"candidates": 1})
+    assert (missing.scores, numbers(missing.missing)) == (True, {"candidates": 1})
+
+
+def test_what_is_scored_again_is_all_of_the_step(own: Miniature) -> None:
+    work = own.workspace()
+    without(own, _a_null(work))
+    missing = absent(Shelf.of(work), 30)
+    assert missing.pairs == work.pairs(30)
+    assert len(missing.nulls) == 4
+    assert absent(Shelf.of(work), 0).nulls == ()
 
 
 @pytest.mark.parametrize("lost", [_a_table, _a_null, _candidates, _variants, _half_an_ablation, _a_profile])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,10 +11,10 @@ from tests.planning.suites import shaped
 from universal_neurons.errors import UserError
 from universal_neurons.pipeline import stages as pipeline
 from universal_neurons.pipeline import tokens
-from universal_neurons.planning import plan
+from universal_neurons.planning import Plan, plan
 from universal_neurons.planning.calibration import Pace
 from universal_neurons.planning.efforts import Effort
-from universal_neurons.workspace import corpus_key, profiles_key, universality_key
+from universal_neurons.workspace import Resources, corpus_key, profiles_key, universality_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -139,13 +140,16 @@ def test_text_is_measured_on_the_shortest_distribution(miniature: Miniature, tmp
 
 def test_a_budget_makes_more_passes_and_one_too_small_is_one_line(tmp_path: Path) -> None:
     work = shaped(tmp_path, layers=12, mlp=3072, tokens=1_000_000)
-    wide, narrow = (
-        plan(work, from_scratch=True, budget=budget, calibrate=a_second_per_unit) for budget in (None, 8 * 2**30)
-    )
+
+    def planned(memory: int) -> Plan:
+        resources = Resources(memory=memory, device="cpu")
+        return plan(replace(work, resources=resources), from_scratch=True, calibrate=a_second_per_unit)
+
+    wide, narrow = planned(400 * 2**30), planned(8 * 2**30)
     assert narrow.whole.passes > wide.whole.passes
     assert narrow.as_dict()["memory_budget_bytes"] == 8 * 2**30
     with pytest.raises(UserError, match=r"^suite tiny: memory: expected at least .* for one layer against one layer"):
-        plan(work, from_scratch=True, budget=10**6, calibrate=a_second_per_unit)
+        planned(10**6)
 
 
 def test_a_plan_is_json_with_nothing_but_numbers_and_names(miniature: Miniature, tmp_path: Path) -> None:

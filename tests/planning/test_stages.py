@@ -14,10 +14,8 @@ from universal_neurons.core.tiling import BudgetTooSmall
 from universal_neurons.pipeline import stages as pipeline
 from universal_neurons.pipeline.ablation import write_ablations
 from universal_neurons.pipeline.extensions import write_extensions
-from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.profiles import write_profiles
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
-from universal_neurons.pipeline.universality import accumulated_moments
 from universal_neurons.pipeline.variants import compute_variants
 from universal_neurons.planning.efforts import Effort
 from universal_neurons.planning.inventory import Shelf, absent
@@ -54,8 +52,8 @@ def counted(run: Callable[[], object]) -> int:
     return int(counter.get_total_flops())
 
 
-def sizes(work: Workspace, budget: int | None = None) -> Sizes:
-    return Sizes.of(work, sampled=not Shelf.of(work).empty, budget=budget)
+def sizes(work: Workspace) -> Sizes:
+    return Sizes.of(work, sampled=not Shelf.of(work).empty)
 
 
 def operations(found: Demand, of: Sizes, *, without: tuple[Effort, ...] = ()) -> float:
@@ -87,11 +85,8 @@ def scored(work: Workspace) -> Workspace:
 # --- operations ------------------------------------------------------------------------------------------------------
 
 
-def test_the_operations_of_the_moments_are_those_that_torch_counts(work: Workspace) -> None:
+def test_the_moments_are_one_pass_where_everything_fits(work: Workspace) -> None:
     found = moments_demand(sizes(work), absent(Shelf(work, empty=True), LAST))
-    models = LoadedModels.of(work, work.models(LAST))
-    done = counted(lambda: accumulated_moments(work, models, permuted=True).neurons(0))
-    assert operations(found, sizes(work)) == pytest.approx(done, rel=0.1)
     assert found.passes == 1
     # A pass brings every model's activations at every scored token.
     assert found.streamed == 4 * 3000 * 3 * 48
@@ -148,22 +143,25 @@ def test_nothing_absent_takes_nothing(computed: Miniature) -> None:
     assert all(demand is NOTHING for demand in demands)
 
 
-def test_one_absent_table_takes_the_whole_pass_and_the_scores_of_one(work: Workspace) -> None:
+def test_whatever_of_the_scores_is_absent_takes_the_passes_and_all_scores(work: Workspace) -> None:
     of, missing = sizes(work), absent(Shelf(work, empty=True), LAST)
-    one = replace(missing, tables=missing.tables[:1], nulls=(), candidates=())
-    whole, single = (moments_demand(of, m).efforts for m in (replace(missing, nulls=()), one))
-    assert single == whole
-    six, alone = (universality_demand(of, replace(m, nulls=())).efforts for m in (missing, one))
-    assert six[Effort.SCORE] == 6 * alone[Effort.SCORE]
-    # Three partners are rotated, each once for both who look for it.
-    assert six[Effort.TURN] == 3 * alone[Effort.TURN]
+    only = replace(missing, candidates=missing.candidates[:1])
+    assert moments_demand(of, only) == moments_demand(of, missing)
+    assert universality_demand(of, only) == universality_demand(of, missing)
+    assert (
+        candidates_demand(of, only).efforts[Effort.INFLUENCE] < candidates_demand(of, missing).efforts[Effort.INFLUENCE]
+    )
+    nothing = replace(missing, scores=False)
+    assert moments_demand(of, nothing) is universality_demand(of, nothing) is NOTHING
 
 
-def test_absent_candidates_take_the_moments_too(work: Workspace) -> None:
-    missing = absent(Shelf(work, empty=True), LAST)
-    only = replace(missing, tables=(), nulls=(), candidates=missing.candidates[:1])
-    assert moments_demand(sizes(work), only).efforts[Effort.PRODUCT] > 0
-    assert universality_demand(sizes(work), only) is NOTHING
+def test_partners_are_rotated_once_for_all_who_look_for_them(work: Workspace) -> None:
+    of, missing = sizes(work), absent(Shelf(work, empty=True), LAST)
+    plain = universality_demand(of, replace(missing, nulls=())).efforts
+    # Four draws of the whole and two of each half, of both layers of each of three partners; six pairs of 48 neurons.
+    assert plain[Effort.TURN] == 3 * 2 * (4 + 2 * 2) * 24**3
+    assert plain[Effort.SCORE] == 6 * 3 * 48**2
+    assert Effort.DOUBLE not in plain
 
 
 def test_untrained_models_have_no_candidates_to_weigh(work: Workspace) -> None:
@@ -209,19 +207,19 @@ def test_the_bytes_on_disk_are_not_more_than_was_planned_and_not_much_less(compu
 def test_more_memory_than_the_budget_means_more_passes(tmp_path: Path) -> None:
     work = shaped(tmp_path, layers=12, mlp=3072, tokens=1_000_000)
     missing = absent(Shelf(work, empty=True), work.steps[-1])
-    of = {budget: sizes_of(work, budget) for budget in (None, 64 * GIBIBYTE, 8 * GIBIBYTE)}
-    demands = [moments_demand(one, missing) for one in of.values()]
+    demands = [moments_demand(within(work, memory), missing) for memory in (400, 64, 8)]
     passes = [demand.passes for demand in demands]
     assert passes[0] == 1
     assert passes[0] < passes[1] < passes[2]
     assert demands[1].device <= 64 * GIBIBYTE
     assert demands[2].device <= 8 * GIBIBYTE
-    # Every entry of every pair's matrix is still summed up once; what is paid twice is the forward passes.
+    # Every entry of every pair's matrix is still summed up once; what is paid again is the forward passes.
     assert demands[2].efforts[Effort.PRODUCT] == pytest.approx(demands[0].efforts[Effort.PRODUCT], rel=0.2)
     assert demands[2].efforts[Effort.FORWARD] == passes[2] * demands[0].efforts[Effort.FORWARD]
     with pytest.raises(BudgetTooSmall):
-        moments_demand(sizes_of(work, 10**6), missing)
+        moments_demand(within(work, 0.01), missing)
 
 
-def sizes_of(work: Workspace, budget: int | None) -> Sizes:
-    return Sizes.of(work, sampled=False, budget=budget)
+def within(work: Workspace, gibibytes: float) -> Sizes:
+    resources = Resources(memory=round(gibibytes * GIBIBYTE), device="cpu")
+    return Sizes.of(replace(work, resources=resources), sampled=False)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.inputs.corpus import Document, encode_documents, wheel_documents
 from universal_neurons.measures.profiles import GELU_MINIMUM, WINDOW
-from universal_neurons.pipeline.models import BATCH_ROWS
+from universal_neurons.pipeline.models import batch_rows
 from universal_neurons.planning.efforts import Effort, Efforts, Shape
 from universal_neurons.workspace import ABLATION_BATCH_ROWS
 
@@ -112,13 +112,6 @@ def _first(documents: Iterable[Document], characters: int) -> Iterator[Document]
             return
         seen += len(document.text)
         yield document
-
-
-def detected_device() -> str:
-    """The device that torch would compute on: ``cuda`` where there is one, else ``cpu``."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def device_name(device: str) -> str:
@@ -256,12 +249,13 @@ class Bench:
 
         from universal_neurons.core.activations import stream
 
-        rows = self._rows(BATCH_ROWS, self.small.operations(Effort.FORWARD))
+        at_once = batch_rows(self.shape.row)
+        rows = self._rows(at_once, self.small.operations(Effort.FORWARD))
         mask = torch.ones(rows.shape, dtype=torch.bool)
         mask[:, 0] = False
 
         def run() -> None:
-            for _ in stream(self.bridge, rows, mask, batch_rows=BATCH_ROWS):
+            for _ in stream(self.bridge, rows, mask, batch_rows=at_once):
                 pass
 
         return self._seconds(run) / rows.numel() / self.small.layers
@@ -410,9 +404,10 @@ class Bench:
         from universal_neurons.core.families import TokenSums
 
         words = min(self.shape.vocabulary, WORDS)
-        sums = TokenSums(vocabulary=words, neurons=self.neurons)
         values = self._normal(TOKENS, self.neurons)
         tokens = torch.randint(words, (TOKENS,), generator=torch.Generator().manual_seed(0))
+        # As rare as most labels are, so that about half of the tokens are one.
+        sums = TokenSums(torch.bincount(tokens, minlength=words), occurrences=2, neurons=self.neurons)
         return {Effort.FAMILY: self._seconds(lambda: sums.add(values, tokens)) / (TOKENS * self.neurons)}
 
 

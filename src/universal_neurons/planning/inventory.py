@@ -61,12 +61,14 @@ class Shelf:
 class Absent:
     """What of one step is not there.
 
-    ``tables`` also are pairs whose table is there but not the draws that absent candidates need.  ``missing`` counts
-    absent artifacts by stage, ``artifacts`` all of them.
+    ``scores``: whether some table, null or candidates are absent, or draws that absent candidates need; all ``pairs``
+    and ``nulls`` of the step are then scored again, because they are made together.  ``missing`` counts absent
+    artifacts by stage, ``artifacts`` all of them.
     """
 
     step: int
-    tables: tuple[Pair, ...]
+    scores: bool
+    pairs: tuple[Pair, ...]
     nulls: tuple[tuple[Pair, NullKind], ...]
     candidates: tuple[ModelRef, ...]
     variants: bool
@@ -75,11 +77,6 @@ class Absent:
     profiles: tuple[ModelRef, ...]
     artifacts: dict[str, int]
     missing: dict[str, int]
-
-    @property
-    def needs_moments(self) -> bool:
-        """Whether the pass over the tokens that feeds all pairs has to be made."""
-        return bool(self.tables or self.nulls or self.candidates)
 
 
 def absent_tokens(shelf: Shelf) -> tuple[str, ...]:
@@ -126,8 +123,9 @@ def absent(shelf: Shelf, step: int) -> Absent:
     }
     return Absent(
         step=step,
-        tables=tuple(dict.fromkeys((*tables, *undrawn))),
-        nulls=nulls,
+        scores=bool(tables or nulls or candidates or undrawn),
+        pairs=pairs,
+        nulls=cases,
         candidates=candidates,
         variants=bool(variants),
         ablations=tuple(dict.fromkeys(ref for ref, _ in ablations)),

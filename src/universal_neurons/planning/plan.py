@@ -14,7 +14,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import CorpusManifest
 from universal_neurons.inputs.suite import CORPORA
 from universal_neurons.pipeline.fetching import pin
-from universal_neurons.planning.calibration import Pace, Text, calibrated, detected_device, device_name
+from universal_neurons.planning.calibration import Pace, Text, calibrated, device_name
 from universal_neurons.planning.efforts import Effort, together
 from universal_neurons.planning.inventory import Absent, Shelf, absent, absent_tokens
 from universal_neurons.planning.stages import (
@@ -75,14 +75,14 @@ class PlannedStage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The stages of ``suite`` in the order in which they are computed, on ``device`` under ``budget`` bytes if any.
+    """The stages of ``suite`` in the order in which they are computed, on ``device`` in at most ``budget`` bytes of it.
 
     ``calibrated_in``: seconds that telling the device's pace took; 0 where nothing is absent.
     """
 
     suite: str
     device: str
-    budget: int | None
+    budget: int
     calibrated_in: float
     stages: tuple[PlannedStage, ...]
 
@@ -133,10 +133,8 @@ class _Line:
     timed: bool = True
 
 
-def plan(
-    work: Workspace, *, from_scratch: bool = False, budget: int | None = None, calibrate: Calibrate = calibrated
-) -> Plan:
-    """Every stage of a suite, step by step, under a memory ``budget`` in bytes.
+def plan(work: Workspace, *, from_scratch: bool = False, calibrate: Calibrate | None = None) -> Plan:
+    """Every stage of a suite, step by step, on the workspace's device and in the memory that it may use.
 
     Models that nobody pinned yet are pinned first, because keys depend on them; the tokens are not sampled: before they
     are, nothing can be there.  ``from_scratch`` asks neither hub nor store: everything counts as absent.
@@ -148,16 +146,16 @@ def plan(
     else:
         pin(work)
         shelf = Shelf.of(work)
-    sizes = Sizes.of(work, sampled=not shelf.empty, budget=budget)
+    sizes = Sizes.of(work, sampled=not shelf.empty)
     lines = [_token_line(sizes, absent_tokens(shelf))]
     try:
         for step in work.steps:
             lines += _step_lines(sizes, absent(shelf, step))
     except BudgetTooSmall as error:
         raise UserError(f"suite {work.suite.name}: {error}") from error
-    pace = _pace(work, sizes.shape, together(*(line.demand.efforts for line in lines)), calibrate)
+    pace = _pace(sizes, together(*(line.demand.efforts for line in lines)), calibrate or calibrated)
     stages = tuple(_planned(line, sizes.shape, pace) for line in lines)
-    return Plan(str(work.suite), pace.device, budget, pace.measured_in, stages)
+    return Plan(str(work.suite), pace.device, sizes.budget, pace.measured_in, stages)
 
 
 def _token_line(sizes: Sizes, missing: Sequence[str]) -> _Line:
@@ -184,8 +182,8 @@ def _step_lines(sizes: Sizes, missing: Absent) -> list[_Line]:
     ]
 
 
-def _pace(work: Workspace, shape: Shape, efforts: dict[Effort, float], calibrate: Calibrate) -> Pace:
-    device = detected_device()
+def _pace(sizes: Sizes, efforts: dict[Effort, float], calibrate: Calibrate) -> Pace:
+    work, device = sizes.work, sizes.place.type
     if not efforts:
         return Pace(device_name(device), device.startswith("cuda"), {}, 0.0)
     text = None
@@ -193,7 +191,7 @@ def _pace(work: Workspace, shape: Shape, efforts: dict[Effort, float], calibrate
         manifest = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
         shortest = min(manifest.distributions, key=lambda distribution: distribution.characters)
         text = Text(shortest.name, work.zoo.tokenizer())
-    return calibrate(shape, efforts, device=device, text=text)
+    return calibrate(sizes.shape, efforts, device=device, text=text)
 
 
 def _planned(line: _Line, shape: Shape, pace: Pace) -> PlannedStage:

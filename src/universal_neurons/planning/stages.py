@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations
 from math import ceil
 from typing import TYPE_CHECKING
 
-from universal_neurons.core.tiling import Workload, operations_per_token, passes
+from universal_neurons.core.tiling import operations_per_token, passes
 from universal_neurons.measures.profiles import WINDOW
 from universal_neurons.pipeline.ablation import set_plan
 from universal_neurons.pipeline.extensions import PATCHED, family_kinds
-from universal_neurons.pipeline.models import BATCH_ROWS
+from universal_neurons.pipeline.models import batch_rows
+from universal_neurons.pipeline.passes import shape_workload
+from universal_neurons.pipeline.resources import budget, device
 from universal_neurons.pipeline.variants import settings
 from universal_neurons.planning.efforts import Effort, Efforts, Shape, together
 from universal_neurons.workspace import (
@@ -31,7 +32,9 @@ from universal_neurons.workspace import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from universal_neurons.core.tiling import Pass
+    import torch
+
+    from universal_neurons.core.tiling import Pass, Workload
     from universal_neurons.ids import ModelRef
     from universal_neurons.pipeline.variants import Setting
     from universal_neurons.planning.inventory import Absent
@@ -77,17 +80,17 @@ class Sizes:
     work: Workspace
     shape: Shape
     positions: int
-    budget: int | None
+    place: torch.device
 
     @classmethod
-    def of(cls, work: Workspace, *, sampled: bool, budget: int | None) -> Sizes:
-        """The sizes of the workspace's suite under a memory ``budget`` in bytes (None: no limit)."""
+    def of(cls, work: Workspace, *, sampled: bool) -> Sizes:
+        """The sizes of the workspace's suite on its device; raises UserError for a device that is not here."""
         spec = work.suite.corpus
         rows = ceil(spec.tokens / (spec.row_length - 1))
         if sampled:
             rows = int(str(read(work, corpus_key(work, "corpus")).document["rows"]))
         shape = Shape.of(work.zoo.recipe(), row=spec.row_length)
-        return cls(work, shape, rows * spec.row_length, budget)
+        return cls(work, shape, rows * spec.row_length, device(work))
 
     @property
     def tokens(self) -> int:
@@ -113,7 +116,18 @@ class Sizes:
     @cached_property
     def batch(self) -> int:
         """Positions in one forward pass over the suite's tokens."""
-        return BATCH_ROWS * self.shape.row
+        return batch_rows(self.shape.row) * self.shape.row
+
+    @cached_property
+    def budget(self) -> int:
+        """Bytes that a pass of all models may take: what was asked for, or what is free."""
+        return budget(self.work, self.place, resident=self.weights * self.models)
+
+    def workload(self, models: int, pairs: Sequence[tuple[int, int]], *, groups: int, row: int) -> Workload:
+        """What passes over rows of ``row`` positions sum up of so many ``models``, the shuffled one among them."""
+        widths = ((self.shape.mlp,) * self.shape.layers,) * models
+        weights = self.weights * self.models
+        return shape_workload(widths, pairs, groups=groups, row_length=row, weights=weights, place=self.place)
 
     def activations(self, tokens: int, models: int = 1) -> int:
         """Bytes of the activations of ``models`` at ``tokens``."""
@@ -162,9 +176,9 @@ def token_demand(sizes: Sizes, absent: Sequence[str]) -> Demand:
 
 def moments_demand(sizes: Sizes, absent: Absent) -> Demand:
     """The passes over the tokens that feed all pairs: loading the models, their forward passes, the products."""
-    if not absent.needs_moments:
+    if not absent.scores:
         return NOTHING
-    load = workload(sizes, absent)
+    load = step_workload(sizes, absent)
     planned = passes(load, sizes.budget)
     products = sum(operations_per_token(load, one.tiles) for one in planned) * sizes.tokens
     forward = sizes.forward(sizes.positions, sizes.models)
@@ -177,36 +191,27 @@ def moments_demand(sizes: Sizes, absent: Absent) -> Demand:
     )
 
 
-def workload(sizes: Sizes, absent: Absent) -> Workload:
-    """What the passes sum up: the pairs of a reference with any other model, and of the permuted one with all."""
-    suite = sizes.work.suite
-    names, reference = suite.zoo.models, suite.zoo.models.index(suite.zoo.reference)
-    looking = {names.index(name) for name in suite.references}
-    pairs = [pair for pair in combinations(range(len(names)), 2) if looking.intersection(pair)]
-    streamed = len(names)
-    if any(kind == "permuted" for _, kind in absent.nulls):
-        pairs += [(model, streamed) for model in range(streamed) if model != reference]
-        streamed += 1
-    return Workload(
-        widths=((sizes.shape.mlp,) * sizes.shape.layers,) * streamed,
-        pairs=tuple(pairs),
-        batch_tokens=sizes.batch,
-        resident=sizes.weights * sizes.models,
-        rotated_null=any(kind == "rotated" for _, kind in absent.nulls),
-    )
+def step_workload(sizes: Sizes, absent: Absent) -> Workload:
+    """What the passes of a step sum up: every pair that is scored, and the permuted reference with all others."""
+    places = {name: place for place, name in enumerate(sizes.work.suite.zoo.models)}
+    pairs = {tuple(sorted((places[pair.reference.name], places[pair.partner.name]))) for pair in absent.pairs}
+    permuted = {(places[pair.partner.name], sizes.models) for pair, kind in absent.nulls if kind == "permuted"}
+    both = sorted((first, second) for first, second in (*pairs, *permuted))
+    load = sizes.workload(sizes.models + bool(permuted), both, groups=2, row=sizes.shape.row)
+    return replace(load, rotated_null=any(kind == "rotated" for _, kind in absent.nulls))
 
 
 def universality_demand(sizes: Sizes, absent: Absent) -> Demand:
-    """The scores of absent tables and nulls: a partner is rotated once for all who look for it in a pass."""
-    if not (absent.tables or absent.nulls):
+    """The scores of a step's tables and nulls: a partner is rotated once for all who look for it in a pass."""
+    if not absent.scores:
         return NOTHING
     spec, neurons = sizes.work.suite.universality, sizes.shape.neurons
     draws = spec.draws + 2 * spec.half_draws
-    load = workload(sizes, absent)
+    load = step_workload(sizes, absent)
     planned = passes(load, sizes.budget)
     permuted = [pair for pair, kind in absent.nulls if kind == "permuted"]
     rotated = [pair for pair, kind in absent.nulls if kind == "rotated"]
-    scored = [*absent.tables, *permuted]
+    scored = [*absent.pairs, *permuted]
     places = {name: place for place, name in enumerate(sizes.work.suite.zoo.models)}
     efforts = [sizes.scores(1, draws, halves=True) for _ in [*scored, *rotated]]
     for partner in {pair.partner.name for pair in scored}:
@@ -217,12 +222,13 @@ def universality_demand(sizes: Sizes, absent: Absent) -> Demand:
         turned = 4 * (2 * neurons**2 * sizes.shape.mlp + 2 * 2 * sizes.shape.layers * sizes.shape.mlp**3)
         efforts += [{Effort.DOUBLE: float(turned)}, sizes.turns(spec.rotation, sizes.shape.layers, draws)]
     table = neurons * (TABLE_BYTES + RANK_BYTES * (spec.top_k - 1))
-    tables = len(absent.tables) + len(absent.nulls)
+    drawn = len(absent.pairs) * neurons * spec.draws * _SINGLE
     return Demand(
         together(*efforts),
         device=max(one.needs.total for one in planned),
-        host=PROCESS_BYTES + len(absent.tables) * neurons * spec.draws * _SINGLE,
-        disk=tables * table + len(absent.tables) * neurons * spec.draws * _SINGLE,
+        # The draws of every pair are kept until the last pass is scored.
+        host=PROCESS_BYTES + 2 * drawn,
+        disk=(len(absent.pairs) + len(absent.nulls)) * table + drawn,
     )
 
 
@@ -255,18 +261,16 @@ def variants_demand(sizes: Sizes, absent: Absent) -> Demand:
     every = settings(work)
     padded = [one for one in every if one.is_padded]
     plain = [one for one in every if not one.is_padded]
-    load = Workload(
-        widths=((sizes.shape.mlp,) * sizes.shape.layers,) * sizes.models,
-        pairs=tuple((0, other) for other in range(1, sizes.models)),
-        groups=_classes(plain),
-        batch_tokens=sizes.batch,
-        resident=sizes.weights * sizes.models,
-    )
+    pairs = [(0, other) for other in range(1, sizes.models)]
     context = sizes.shape.context
     parts = [
-        # Some mask wants every position; the padded rows' text is half of them.
-        (plain, load, sizes.positions),
-        (padded, replace(load, groups=_classes(padded)), ceil(spec.padded_tokens / context) * context),
+        # Some mask wants every position, and most padding is counted.
+        (plain, sizes.workload(sizes.models, pairs, groups=_classes(plain), row=sizes.shape.row), sizes.positions),
+        (
+            padded,
+            sizes.workload(sizes.models, pairs, groups=_classes(padded), row=context),
+            ceil(spec.padded_tokens / context) * context,
+        ),
     ]
     efforts: list[Efforts] = [sizes.loading(sizes.models)]
     streamed, device, count = 0, 0, 0
