@@ -77,6 +77,19 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class Resources:
+    """What a computation may use; none of it is part of what is computed, so none of it is part of a key.
+
+    ``memory``: bytes of the device, None for what is free less a margin.  ``device``: its name for torch, None for a
+    GPU where there is one.  ``state_seconds``: how long a pass over the tokens goes on before its state is written.
+    """
+
+    memory: int | None = None
+    device: str | None = None
+    state_seconds: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A directed pair of models at one training step: ``reference``'s neurons look for partners in ``partner``."""
 
@@ -99,6 +112,7 @@ class Workspace:
     warn: Warn = print
     progress: Progress = field(default_factory=Silence)
     local: bool = False
+    resources: Resources = field(default_factory=Resources)
     cache: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def model(self, name: str, step: int) -> ModelRef:
@@ -247,7 +261,7 @@ def universality_key(work: Workspace, pair: Pair, stage: str = "universality") -
             "seed": spec.seed,
             "top_k": spec.top_k,
             "blocks": spec.blocks,
-            "dtype": "float32",
+            "dtype": spec.precision,
         },
         inputs={
             "reference": pair.reference.digest,
@@ -469,7 +483,7 @@ def variants_key(work: Workspace, step: int) -> Key:
             "rotation": spec.rotation,
             "rotation_draws": spec.draws,
             "seed": spec.seed,
-            "dtype": "float32",
+            "dtype": spec.precision,
         },
         inputs={
             **{f"model {ref.name}": ref.digest for ref in work.models(step)},
@@ -560,6 +574,7 @@ def open_workspace(
     warn: Warn = print,
     progress: Progress | None = None,
     narrowing: Mapping[str, Any] | None = None,
+    resources: Resources | None = None,
 ) -> Workspace:
     """The workspace of a suite; raises UserError for an unknown suite, a bad suite file or a damaged zoo.
 
@@ -581,6 +596,7 @@ def open_workspace(
         warn=warn,
         progress=progress or Silence(),
         local=local or (fewer_tokens and resolved.zoo.kind == "fixtures"),
+        resources=resources or Resources(),
     )
 
 

@@ -32,7 +32,7 @@ from universal_neurons.planning.stages import (
     universality_demand,
     variants_demand,
 )
-from universal_neurons.workspace import unpinned
+from universal_neurons.workspace import Resources, unpinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,9 +114,11 @@ def test_the_operations_of_ablations_are_those_that_torch_counts(scored: Workspa
     assert operations(found, sizes(scored)) == pytest.approx(counted(lambda: write_ablations(scored, LAST)), rel=0.25)
 
 
-def test_the_operations_of_extensions_are_those_that_torch_counts(scored: Workspace) -> None:
+def test_the_operations_of_extensions_are_at_most_those_of_families_without_an_empty_one(scored: Workspace) -> None:
     found = extensions_demand(sizes(scored), absent(Shelf(scored, empty=True), LAST))
-    assert operations(found, sizes(scored)) == pytest.approx(counted(lambda: write_extensions(scored, LAST)), rel=0.3)
+    done = counted(lambda: write_extensions(scored, LAST))
+    # Hardly a neuron of a miniature is a unigram neuron, and what has no neurons is not run.
+    assert done <= operations(found, sizes(scored)) < 2 * done
 
 
 def test_the_operations_of_profiles_are_those_that_torch_counts(scored: Workspace) -> None:
@@ -207,12 +209,12 @@ def test_the_bytes_on_disk_are_not_more_than_was_planned_and_not_much_less(compu
 def test_more_memory_than_the_budget_means_more_passes(tmp_path: Path) -> None:
     work = shaped(tmp_path, layers=12, mlp=3072, tokens=1_000_000)
     missing = absent(Shelf(work, empty=True), work.steps[-1])
-    demands = [moments_demand(within(work, memory), missing) for memory in (400, 64, 8)]
+    demands = [moments_demand(within(work, memory), missing) for memory in (400, 16, 4)]
     passes = [demand.passes for demand in demands]
     assert passes[0] == 1
     assert passes[0] < passes[1] < passes[2]
-    assert demands[1].device <= 64 * GIBIBYTE
-    assert demands[2].device <= 8 * GIBIBYTE
+    assert demands[1].device <= 16 * GIBIBYTE
+    assert demands[2].device <= 4 * GIBIBYTE
     # Every entry of every pair's matrix is still summed up once; what is paid again is the forward passes.
     assert demands[2].efforts[Effort.PRODUCT] == pytest.approx(demands[0].efforts[Effort.PRODUCT], rel=0.2)
     assert demands[2].efforts[Effort.FORWARD] == passes[2] * demands[0].efforts[Effort.FORWARD]

@@ -27,7 +27,7 @@ from universal_neurons.errors import UserError
 PACKAGES = ("numpy", "pandas", "pyarrow", "safetensors", "torch", "transformer-lens", "transformers")
 PACKAGE = Path(__file__).resolve().parents[1]
 _FIELDS = ("created", "device", "git_commit", "peak_memory_bytes", "versions", "wall_seconds")
-_SHARED = "shared"
+_SHARED, _PRECISION = "shared", "precision"
 
 
 class ProvenanceError(UserError):
@@ -74,6 +74,7 @@ class Provenance:
     ``versions``: Python and the packages that numbers depend on.  ``wall_seconds``: elapsed time, without that of the
     ``shared`` runs whose results were used.  ``peak_memory_bytes``: the largest resident set of the process up to the
     end of the computation, so what ran before it in the same process counts; None where the system does not tell.
+    ``precision``: how exact products over tokens were, as measured beside them; None where there were none.
 
     Raises :class:`ProvenanceError` for other types, numbers that are not finite or negative, and absolute paths.
     """
@@ -85,6 +86,7 @@ class Provenance:
     wall_seconds: float
     peak_memory_bytes: int | None
     shared: Sequence[SharedRun] = ()
+    precision: Mapping[str, JSON] | None = None
 
     def __post_init__(self) -> None:
         texts = [self.created, self.device, *self.versions, *self.versions.values()]
@@ -96,21 +98,25 @@ class Provenance:
         object.__setattr__(self, _SHARED, tuple(self.shared))
 
     def as_dict(self) -> dict[str, JSON]:
-        """Builtin types only; without the field ``shared`` where nothing was.
+        """Builtin types only; without the fields ``shared`` and ``precision`` where there is nothing in them.
 
         Older artifacts do not have it, and a manifest is read only if it is, to the byte, what would be written again.
         """
         raw = {name: getattr(self, name) for name in _FIELDS}
         if self.shared:
             raw[_SHARED] = [run.as_dict() for run in self.shared]
+        if self.precision is not None:
+            raw[_PRECISION] = dict(self.precision)
         return cast("dict[str, JSON]", plain_json(raw, "provenance"))
 
     @classmethod
     def from_dict(cls, raw: object) -> Provenance:
         """The inverse of :meth:`as_dict`; raises :class:`ProvenanceError` for anything else."""
-        if not isinstance(raw, Mapping) or set(raw) - {_SHARED} != set(_FIELDS):
+        if not isinstance(raw, Mapping) or set(raw) - {_SHARED, _PRECISION} != set(_FIELDS):
             raise ProvenanceError(f"provenance: expected a mapping with exactly the fields {', '.join(_FIELDS)}")
-        shared = raw.get(_SHARED, ())
+        shared, precision = raw.get(_SHARED, ()), raw.get(_PRECISION)
+        if precision is not None and not isinstance(precision, Mapping):
+            raise ProvenanceError("provenance: expected a mapping of what the precision was")
         if not isinstance(raw["versions"], Mapping) or not isinstance(shared, Sequence) or isinstance(shared, str):
             raise ProvenanceError("provenance: expected a mapping of versions and a list of shared runs")
         return cls(**{**raw, _SHARED: [SharedRun.from_dict(run) for run in shared]})

@@ -100,6 +100,10 @@ class NeuronSpread(_Neurons):
         """Sum of squared deviations per neuron."""
         return self.squares
 
+    def on(self, device: torch.device | str) -> "NeuronSpread":
+        """The same on another device."""
+        return NeuronSpread(self.count, self.mean.to(device), self.squares.to(device))
+
     def __getitem__(self, part: slice) -> "NeuronSpread":
         """That of some of the neurons."""
         return NeuronSpread(self.count, self.mean[part], self.squares[part])
@@ -685,7 +689,7 @@ def _sides(tile: Tile) -> tuple[tuple[int, range], tuple[int, range]]:
 
 
 def _end(places: Iterable[slice]) -> int:
-    return max(place.stop for place in places)
+    return max((int(place.stop) for place in places), default=0)
 
 
 def _holds(outer: slice, inner: slice) -> bool:

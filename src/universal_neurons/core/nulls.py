@@ -244,7 +244,12 @@ def _turned(neurons: NeuronMoments, turns: list[Tensor]) -> NeuronMoments:
     return NeuronMoments(neurons.count, mean, layers)
 
 
-def whitened(cross: CrossMoments) -> CrossMoments:
+def whitening(neurons: NeuronMoments) -> list[Float[Tensor, "_ _"]]:
+    """(S_l / n)^(-1/2) of every layer, as :func:`whitened` says."""
+    return [_inverse_root(spread.double() / max(neurons.count, 1)) for spread in neurons.layers]
+
+
+def whitened(cross: CrossMoments, *, roots: Sequence[Tensor] | None = None) -> CrossMoments:
     """The moments that ``cross`` would have if every layer of y had been whitened before streaming.
 
     With S_l the comoment of layer l of y and n tokens, the layer becomes z = (S_l / n)^(-1/2) (y_l - mean), so that
@@ -255,9 +260,9 @@ def whitened(cross: CrossMoments) -> CrossMoments:
     A random direction of z is then no longer drawn towards the neurons with the largest variance, as one of y is: the
     baseline of :func:`rotated_maxima` on it is that of a basis of which nothing but the layer's span is kept.
     Directions that never varied, or whose variance is rounding beside the largest (below width x 2^-52 of it), become
-    0: dividing by them would make neurons out of noise.
+    0: dividing by them would make neurons out of noise.  ``roots``: the :func:`whitening` of y, where it is known.
     """
-    maps = [_inverse_root(spread.double() / max(cross.count, 1)) for spread in cross.y.layers]
+    maps = whitening(cross.y) if roots is None else roots
     parts = layer_slices(cross.y.widths)
     columns = [cross.comoment[:, part].double() @ root for root, part in zip(maps, parts, strict=True)]
     layers = tuple(root @ spread.double() @ root for root, spread in zip(maps, cross.y.layers, strict=True))

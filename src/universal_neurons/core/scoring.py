@@ -8,15 +8,19 @@ what it keeps of one is a few numbers per neuron.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from universal_neurons.core.moments import CrossMoments, NeuronSpread, PairwiseAccumulator, merged_comoment
-from universal_neurons.core.nulls import Rotations, rotated, rotated_maxima
-from universal_neurons.core.tiling import Tile, Workload, scored_parts
-from universal_neurons.core.universality import RotationSettings, RunningScores
+from universal_neurons.core.nulls import Rotation, Rotations, rotated, rotated_maxima, strips, whitened, whitening
+from universal_neurons.core.tiling import STRIP_ELEMENTS, Tile, Workload, scored_parts
+from universal_neurons.core.universality import RotationSettings, RunningScores, best_partners
 
+Baseline = Literal["gaussian", "orthogonal", "whitened"]
 Direction = tuple[int, int]
 Layers = tuple[int, range]
 
@@ -109,6 +113,136 @@ class TileScores:
         """Go on from :meth:`state`; raises KeyError or RuntimeError if it is that of something else."""
         for name, tensor in self.state():
             tensor.copy_(state[name])
+
+
+@dataclass(frozen=True, eq=False)
+class GroupFound:
+    """What is known of one kind of tokens against one partner: ``tokens`` (1,), the ``best`` correlation of every
+    neuron, and, by baseline, the largest rotated one per draw (draw neuron)."""
+
+    tokens: Tensor
+    best: Tensor
+    draws: Mapping[Baseline, Tensor]
+
+    @classmethod
+    def none(cls, neurons: int, baselines: Mapping[Baseline, int]) -> "GroupFound":
+        """Nothing yet."""
+        unknown = {name: torch.full((draws, neurons), torch.nan) for name, draws in baselines.items()}
+        return cls(torch.zeros(1, dtype=torch.int64), torch.full((neurons,), torch.nan, dtype=torch.float64), unknown)
+
+    def take(self, rows: slice, cross: CrossMoments, draws: Mapping[Baseline, Tensor]) -> None:
+        """Take in some neurons against some layers of the partner."""
+        self.tokens.fill_(cross.count)
+        height, width = cross.comoment.shape
+        for strip in strips(height, width, STRIP_ELEMENTS):
+            place = slice(rows.start + strip.start, rows.start + strip.stop)
+            best = best_partners(cross.correlation(strip), 1)[1][:, 0].cpu()
+            self.best[place] = torch.fmax(self.best[place], best)
+        for baseline, drawn in draws.items():
+            known = self.draws[baseline]
+            known[:, rows] = torch.fmax(known[:, rows], drawn.float().cpu())
+
+    def state(self) -> Iterator[tuple[str, Tensor]]:
+        """Everything that was taken in so far, by name."""
+        yield from (("tokens", self.tokens), ("best", self.best))
+        yield from ((f"draws {baseline}", drawn) for baseline, drawn in self.draws.items())
+
+
+class GroupScores:
+    """The scores of the first model against all others over several unions of groups of tokens.
+
+    ``asked``: of every union the baselines, and over how many draws; a whitened one is drawn as ``kind``.  ``names``:
+    of the models by place.  ``seconds`` stays empty: all of it is one result.
+    """
+
+    def __init__(
+        self,
+        work: Workload,
+        asked: Mapping[tuple[int, ...], Mapping[Baseline, int]],
+        *,
+        names: Sequence[str],
+        kind: Rotation,
+        seed: int,
+        workers: int = 0,
+    ) -> None:
+        self.seconds: dict[str, float] = {}
+        self._work, self._asked, self._names = work, asked, names
+        self._kind, self._seed, self._workers = kind, seed, workers
+        neurons = sum(work.widths[0])
+        self._found = {
+            (place, used): GroupFound.none(neurons, baselines)
+            for place in range(1, len(work.widths))
+            for used, baselines in asked.items()
+        }
+
+    def found(self, place: int, used: tuple[int, ...]) -> GroupFound:
+        """What is known of the groups ``used`` against the model at ``place``."""
+        return self._found[place, used]
+
+    def take(self, accumulator: PairwiseAccumulator) -> None:
+        """Score what a finished pass has accumulated."""
+        spreads = {used: accumulator.spread(used, 0) for used in self._asked}
+        for tile in accumulator.tiles:
+            turns = {kind: self._rotations(kind, tile.y) for kind in self._kinds()}
+            try:
+                for rows, block in scored_parts([(0, tile.x_layers)], (tile.y, tile.y_layers), self._work):
+                    for used in self._asked:
+                        self._take(
+                            accumulator, spreads[used], used, [layers for _, layers in rows], (tile.y, block), turns
+                        )
+            finally:
+                for rotations in turns.values():
+                    rotations.close()
+
+    def _kinds(self) -> set[Rotation]:
+        return {self._drawn_as(baseline) for baselines in self._asked.values() for baseline in baselines}
+
+    def _drawn_as(self, baseline: Baseline) -> Rotation:
+        return self._kind if baseline == "whitened" else baseline
+
+    def _rotations(self, kind: Rotation, place: int) -> Rotations:
+        most = max(draws for baselines in self._asked.values() for draws in baselines.values())
+        return Rotations(kind, seed=self._seed, model=self._names[place], draws=most, workers=self._workers)
+
+    def _take(
+        self,
+        read: PairwiseAccumulator,
+        spread: NeuronSpread,
+        used: tuple[int, ...],
+        rows: Sequence[range],
+        columns: Layers,
+        turns: Mapping[Rotation, Rotations],
+    ) -> None:
+        baselines, y = self._asked[used], read.moments(used, *columns)
+        roots = whitening(y) if "whitened" in baselines else None
+        for layers in rows:
+            comoment = reduce(add, (_group_cross(read, group, layers, columns) for group in used)).comoment
+            cross = CrossMoments(spread[read.place(0, layers)], y, comoment)
+            draws: dict[Baseline, Tensor] = {}
+            for baseline, count in baselines.items():
+                turned = whitened(cross, roots=roots) if baseline == "whitened" else cross
+                kind = self._drawn_as(baseline)
+                (draws[baseline],) = rotated_maxima(
+                    [turned], draws=count, kind=kind, seed=self._seed, model=self._names[columns[0]],
+                    first_layer=columns[1].start, rotations=turns[kind],
+                )  # fmt: skip
+            self._found[columns[0], used].take(neurons_of(self._work, (0, layers)), cross, draws)
+
+    def state(self) -> Iterator[tuple[str, Tensor]]:
+        """Everything that was taken in so far, by name."""
+        for (place, used), found in self._found.items():
+            yield from ((f"{place} {used} {name}", tensor) for name, tensor in found.state())
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from :meth:`state`; raises KeyError or RuntimeError if it is that of something else."""
+        for name, tensor in self.state():
+            tensor.copy_(state[name])
+
+
+def _group_cross(read: PairwiseAccumulator, group: int, layers: range, columns: Layers) -> CrossMoments:
+    """The moments of some layers of the first model with some of another over one group of tokens."""
+    x = read.moments((group,), 0, layers).spread
+    return CrossMoments(x, read.moments((group,), *columns), read.comoment(group, (0, layers), columns))
 
 
 def neurons_of(work: Workload, layers: Layers) -> slice:

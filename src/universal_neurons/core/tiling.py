@@ -311,10 +311,9 @@ def _widest_block(work: Workload, tile: Tile) -> Tile:
 
 def _cuts(tiles: Sequence[Tile]) -> list[tuple[int, int]]:
     """In how many parts the two sides of every tile may be cut, from coarse to fine."""
-    deepest = [
-        max(len(side) for side in sides) for sides in zip(*((t.x_layers, t.y_layers) for t in tiles), strict=True)
-    ]
-    return sorted(product(*(range(1, depth + 1) for depth in deepest)), key=lambda cut: (cut[0] * cut[1], cut))
+    rows, columns = max(len(tile.x_layers) for tile in tiles), max(len(tile.y_layers) for tile in tiles)
+    cuts = [(x, y) for x in range(1, rows + 1) for y in range(1, columns + 1)]
+    return sorted(cuts, key=lambda cut: (cut[0] * cut[1], cut))
 
 
 def _grid(tile: Tile, x_parts: int, y_parts: int) -> list[Tile]:

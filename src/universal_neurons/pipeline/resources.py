@@ -61,7 +61,7 @@ def free_bytes(place: torch.device) -> int:
     if place.type == "cuda":
         unused = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
         return int(torch.cuda.mem_get_info(place)[0]) + unused
-    free = psutil.virtual_memory().available
+    free = int(psutil.virtual_memory().available)
     limit = _group_bytes(_CONTROL_GROUP) if sys.platform == "linux" else None
     return free if limit is None else min(free, limit)
 

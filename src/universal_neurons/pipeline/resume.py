@@ -34,7 +34,6 @@ DOCUMENT = "state.json"
 NEXT, CURRENT, OLD = "next", "current", "old"
 # Bytes of one file.  A whole tensor may be larger than what the host has left.
 PIECE_BYTES = 2**26
-_SINGLE = "tensor"
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class StateFolder:
         try:
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir(parents=True)
-            pieces = list(_written(target, tensors))
-            content = json.dumps({"document": dict(document), "pieces": pieces}, allow_nan=False)
+            files = list(_written(target, tensors))
+            content = json.dumps({"document": dict(document), "files": files}, allow_nan=False)
             digest = hashlib.sha256(content.encode()).hexdigest()
             write_file(target / DOCUMENT, f"{digest}\n{content}".encode())
             sync_folder(target)
@@ -93,14 +92,31 @@ class StateFolder:
 
 
 def _written(folder: Path, tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[dict[str, Any]]:
-    number = 0
+    """Write the tensors, small ones together, large ones in pieces; of every file its digest and what is in it."""
+    number, held, names = 0, 0, list[str]()
+    arrays: dict[str, Any] = {}
+    for name, array in _pieces(tensors):
+        if arrays and held + array.nbytes > PIECE_BYTES:
+            yield _file(folder, number, arrays, names)
+            number, held, arrays, names = number + 1, 0, {}, []
+        arrays[str(len(names))] = array
+        names.append(name)
+        held += array.nbytes
+    if arrays:
+        yield _file(folder, number, arrays, names)
+
+
+def _pieces(tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, Any]]:
     for name, tensor in tensors:
         rows = max(1, PIECE_BYTES // max(1, tensor[:1].numel() * tensor.element_size()))
         for start in range(0, max(1, len(tensor)), rows):
-            _, payload = encode({_SINGLE: tensor[start : start + rows].detach().cpu().numpy()})
-            write_file(folder / f"{number}.safetensors", payload)
-            yield {"tensor": name, "sha256": hashlib.sha256(payload).hexdigest()}
-            number += 1
+            yield name, tensor[start : start + rows].detach().cpu().numpy()
+
+
+def _file(folder: Path, number: int, arrays: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    _, payload = encode(arrays)
+    write_file(folder / f"{number}.safetensors", payload)
+    return {"tensors": names, "sha256": hashlib.sha256(payload).hexdigest()}
 
 
 def _read(folder: Path) -> State:
@@ -111,12 +127,13 @@ def _read(folder: Path) -> State:
         raise ValueError(f"{DOCUMENT} has another digest")
     described = json.loads(content)
     pieces: dict[str, list[torch.Tensor]] = {}
-    for number, piece in enumerate(described["pieces"]):
+    for number, file in enumerate(described["files"]):
         payload = (folder / f"{number}.safetensors").read_bytes()
-        if hashlib.sha256(payload).hexdigest() != piece["sha256"]:
+        if hashlib.sha256(payload).hexdigest() != file["sha256"]:
             raise ValueError(f"{number}.safetensors has another digest")
         arrays: Any = decode("safetensors", payload)
-        pieces.setdefault(piece["tensor"], []).append(torch.from_numpy(arrays[_SINGLE].copy()))
+        for place, name in enumerate(file["tensors"]):
+            pieces.setdefault(name, []).append(torch.from_numpy(arrays[str(place)].copy()))
     tensors = {name: parts[0] if len(parts) == 1 else torch.cat(parts) for name, parts in pieces.items()}
     return State(described["document"], tensors)
 
