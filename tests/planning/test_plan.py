@@ -128,7 +128,7 @@ def test_what_is_absent_is_what_compute_then_makes(own: Miniature) -> None:
 def test_text_is_measured_on_the_shortest_distribution(miniature: Miniature, tmp_path: Path) -> None:
     asked: list[Any] = []
 
-    def noted(shape: Any, efforts: Iterable[Effort], *, device: str, text: Any) -> Pace:
+    def noted(shape: Any, efforts: Iterable[Effort], *, text: Any, **_: Any) -> Pace:
         asked.append(text)
         return a_second_per_unit(shape, efforts)
 
@@ -150,6 +150,12 @@ def test_a_budget_makes_more_passes_and_one_too_small_is_one_line(tmp_path: Path
     assert narrow.as_dict()["memory_budget_bytes"] == 8 * 2**30
     with pytest.raises(UserError, match=r"^suite tiny: memory: expected at least .* for one layer against one layer"):
         planned(10**6)
+
+
+def test_a_precision_that_the_device_does_not_have_is_one_line(miniature: Miniature, tmp_path: Path) -> None:
+    work = miniature.workspace(store=tmp_path, narrowing={"precision": "tf32"}, resources=Resources(device="cpu"))
+    with pytest.raises(UserError, match=r"^universality.precision: tf32 is a format of .*; choose float32 or bfloat16"):
+        plan(work)
 
 
 def test_a_plan_is_json_with_nothing_but_numbers_and_names(miniature: Miniature, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.inputs.corpus import Document, encode_documents, wheel_documents
 from universal_neurons.measures.profiles import GELU_MINIMUM, WINDOW
 from universal_neurons.pipeline.models import batch_rows
+from universal_neurons.pipeline.passes import CHUNK_TOKENS
+from universal_neurons.pipeline.resources import ROTATION_WORKERS
 from universal_neurons.planning.efforts import Effort, Efforts, Shape
 from universal_neurons.workspace import ABLATION_BATCH_ROWS
 
@@ -30,18 +32,22 @@ if TYPE_CHECKING:
 
     from universal_neurons.core.ablation import Ablation, Clean, Engine
     from universal_neurons.core.moments import CrossMoments
+    from universal_neurons.core.nulls import Rotations
     from universal_neurons.inputs.bridge import Bridge
+    from universal_neurons.inputs.suite import Precision
 
 # Seconds of runs per measurement.
 BUDGET = 0.2
-# Deeper models are measured by this many of their blocks, wider layers by this many neurons, larger models by as many
-# neurons and words as here: beyond that the time per unit hardly changes.
-BLOCKS, LAYER_WIDTH, NEURONS, WORDS = 4, 768, 2048, 4096
+# Deeper models are measured by this many of their blocks, larger ones by as many words, and on each device by as many
+# neurons of a model and of a layer: beyond that the time per unit hardly changes.
+BLOCKS, WORDS = 4, 4096
+NEURONS = {"cpu": 2048, "cuda": 8192}
+LAYER_WIDTH = {"cpu": 768, "cuda": 4096}
 TOKENS = 1024
 # Operations of forward passes, and bytes of probabilities, that one run may have.
 OPERATIONS, PROBABILITIES = 2e10, 4e8
 CHARACTERS = 400_000
-DRAWS = 2
+DRAWS = 2 * ROTATION_WORKERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +76,28 @@ class Text:
 
 
 def calibrated(
-    shape: Shape, efforts: Iterable[Effort], *, device: str, text: Text | None = None, budget: float = BUDGET
+    shape: Shape,
+    efforts: Iterable[Effort],
+    *,
+    device: str,
+    precision: Precision = "float32",
+    text: Text | None = None,
+    budget: float = BUDGET,
 ) -> Pace:
-    """The pace of torch's ``device`` for models of ``shape``; what is not in ``efforts`` is not measured.
+    """The pace of torch's ``device`` (cpu or cuda) for models of ``shape``; of ``efforts`` only.
 
-    ``budget``: seconds of runs per measurement, after a first one that does not count.  Raises ValueError where the
-    efforts are about text and there is no ``text``.
+    ``precision``: of products over tokens.  ``budget``: seconds of runs per measurement, after a first one that does
+    not count.  Raises ValueError where the efforts are about text and there is no ``text``, and for a precision that
+    the device does not have.
     """
     start = time.perf_counter()
-    wanted, bench = set(efforts), Bench(shape, device, budget)
+    wanted, bench = set(efforts), Bench(shape, device, precision, budget)
     found: Efforts = {}
     for effort in Effort:
         if effort in wanted - found.keys():
             found |= text_pace(text) if effort in (Effort.READING, Effort.ENCODING) else bench.measured(effort)
     seconds = {effort: found[effort] for effort in Effort if effort in wanted}
-    return Pace(device_name(device), device.startswith("cuda"), seconds, time.perf_counter() - start)
+    return Pace(device_name(device), device == "cuda", seconds, time.perf_counter() - start)
 
 
 def text_pace(text: Text | None) -> Efforts:
@@ -118,7 +131,7 @@ def device_name(device: str) -> str:
     """What the device is called: a GPU's own name, or the CPU with the number of threads that torch uses."""
     import torch
 
-    if device.startswith("cuda"):
+    if device == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"CPU, {threads} thread{'' if threads == 1 else 's'}"
@@ -133,6 +146,7 @@ class Bench:
 
     shape: Shape
     device: str
+    precision: Precision
     budget: float
 
     def measured(self, effort: Effort) -> Efforts:
@@ -142,6 +156,7 @@ class Bench:
             (self.forward, (Effort.FORWARD,)),
             (self.product, (Effort.PRODUCT,)),
             (self.scores, (Effort.ADDITION, Effort.SCORE)),
+            (self.random, (Effort.RANDOM,)),
             (self.rotations, (Effort.TURN, Effort.SEARCH)),
             (self.factors, (Effort.ORTHOGONAL, Effort.WHITENING, Effort.DOUBLE)),
             (self.influence, (Effort.INFLUENCE,)),
@@ -165,8 +180,14 @@ class Bench:
     @cached_property
     def widths(self) -> tuple[int, ...]:
         """Neurons per layer of the measured moments."""
-        width = min(self.shape.mlp, NEURONS)
-        return (width,) * max(1, min(self.shape.layers, NEURONS // width))
+        most = NEURONS[self.device]
+        width = min(self.shape.mlp, most)
+        return (width,) * max(1, min(self.shape.layers, most // width))
+
+    @property
+    def width(self) -> int:
+        """Width of a measured layer that is rotated."""
+        return min(self.shape.mlp, LAYER_WIDTH[self.device])
 
     @property
     def neurons(self) -> int:
@@ -222,7 +243,7 @@ class Bench:
         def timed() -> float:
             start = time.perf_counter()
             run()
-            if self.device.startswith("cuda"):
+            if self.device == "cuda":
                 torch.cuda.synchronize(self.device)
             return time.perf_counter() - start
 
@@ -264,15 +285,22 @@ class Bench:
         """Products of three models, added up as all pairs' are."""
         import torch
 
-        from universal_neurons.core.matmul import fastest_checked_precision
+        from universal_neurons.core.matmul import mode_of_products
         from universal_neurons.core.moments import PairwiseAccumulator
 
-        accumulator = PairwiseAccumulator([self.widths] * 3, chunk_tokens=TOKENS, device=self.device)
-        values = [self._normal(TOKENS, self.neurons)] * 3
-        block = torch.zeros(TOKENS, dtype=torch.int64, device=self.device)
+        chunk = CHUNK_TOKENS[self.device]
+        accumulator = PairwiseAccumulator(
+            [self.widths] * 3,
+            chunk_tokens=chunk,
+            mode=self.precision,
+            accumulate=torch.float64 if self.device == "cpu" else torch.float32,
+            device=self.device,
+        )
+        values = [self._normal(chunk, self.neurons)] * 3
+        block = torch.zeros(chunk, dtype=torch.int64)
         entries = 3 * self.neurons**2 + 3 * sum(width**2 for width in self.widths)
-        with fastest_checked_precision(device=self.device):
-            return {Effort.PRODUCT: self._seconds(lambda: accumulator.add(values, block)) / (2 * TOKENS * entries)}
+        with mode_of_products(self.precision, device=self.device):
+            return {Effort.PRODUCT: self._seconds(lambda: accumulator.add(values, block)) / (2 * chunk * entries)}
 
     def scores(self) -> Efforts:
         """Moments added up, and the best partners of every row of their correlations."""
@@ -285,23 +313,43 @@ class Bench:
             Effort.SCORE: self._seconds(lambda: best_partners(cross.correlation(), 3)) / entries,
         }
 
+    def random(self) -> Efforts:
+        """Random layers drawn, beside a GPU by as many threads as the engine has for that."""
+        rotations = self._rotations(kept_bytes=0)
+
+        def run() -> None:
+            for draw in range(DRAWS):
+                rotations(0, self.width, draw)
+
+        seconds = self._seconds(run)
+        rotations.close()
+        return {Effort.RANDOM: seconds / (DRAWS * self.width**2)}
+
     def rotations(self) -> Efforts:
-        """Random layers made, with hardly a neuron to compare with; and what many neurons add to that."""
-        from universal_neurons.core.matmul import fastest_checked_precision
+        """Random layers that are there given unit variance, and what many neurons to compare with add to that."""
+        from universal_neurons.core.matmul import mode_of_products
         from universal_neurons.core.nulls import rotated_maxima
 
-        width = min(self.shape.mlp, LAYER_WIDTH)
+        kept, many, draws = self._rotations(kept_bytes=2**30), 2 * NEURONS["cpu"], 2
 
         def maxima(neurons: int) -> float:
-            cross = self._moments((8,) * (neurons // 8), (width,))
-            return self._seconds(lambda: rotated_maxima([cross], draws=DRAWS, kind="gaussian", seed=0, model="y"))
+            cross = self._moments((8,) * (neurons // 8), (self.width,))
+            return self._seconds(
+                lambda: rotated_maxima([cross], draws=draws, kind="gaussian", seed=0, model="y", rotations=kept)
+            )
 
-        with fastest_checked_precision(device=self.device):
-            few, many = maxima(8), maxima(8 + 2 * NEURONS)
+        with mode_of_products(self.precision, device=self.device):
+            alone, compared = maxima(8), maxima(8 + many)
         return {
-            Effort.TURN: few / (DRAWS * width**3),
-            Effort.SEARCH: max(0.0, many - few) / (DRAWS * 2 * 2 * NEURONS * width**2),
+            Effort.TURN: alone / (draws * self.width**3),
+            Effort.SEARCH: max(0.0, compared - alone) / (draws * 2 * many * self.width**2),
         }
+
+    def _rotations(self, *, kept_bytes: int) -> Rotations:
+        from universal_neurons.core.nulls import Rotations
+
+        workers = ROTATION_WORKERS if self.device == "cuda" else 0
+        return Rotations("gaussian", seed=0, model="y", draws=DRAWS, kept_bytes=kept_bytes, workers=workers)
 
     def factors(self) -> Efforts:
         """Random layers made orthogonal, a layer whitened, and products in float64."""
@@ -309,7 +357,7 @@ class Bench:
 
         from universal_neurons.core.nulls import whitened
 
-        width = min(self.shape.mlp, LAYER_WIDTH)
+        width = self.width
         square, cross = self._normal(width, width), self._moments((8,), (width,))
         exact, wide = square.double(), self._normal(width, self.neurons).double()
         return {

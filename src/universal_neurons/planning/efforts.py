@@ -27,7 +27,8 @@ class Effort(StrEnum):
     PRODUCT = "operations of accumulated products"
     ADDITION = "entries of moments added"
     SCORE = "entries of correlation matrices searched"
-    TURN = "cubed widths of random layers with their variances"
+    RANDOM = "entries of random layers drawn"
+    TURN = "cubed widths of random layers that get unit variance"
     ORTHOGONAL = "cubed widths of factorised random layers"
     SEARCH = "operations of products with random directions"
     DOUBLE = "operations of products in float64"
@@ -135,6 +136,7 @@ class Shape:
                 | Effort.LOADING
                 | Effort.ADDITION
                 | Effort.SCORE
+                | Effort.RANDOM
                 | Effort.INFLUENCE
                 | Effort.EDIT
                 | Effort.PROFILE

@@ -138,7 +138,8 @@ def plan(work: Workspace, *, from_scratch: bool = False, calibrate: Calibrate | 
 
     Models that nobody pinned yet are pinned first, because keys depend on them; the tokens are not sampled: before they
     are, nothing can be there.  ``from_scratch`` asks neither hub nor store: everything counts as absent.
-    Raises ``HubError`` where the hub has to be asked and cannot, and UserError for a budget in which nothing fits.
+    Raises ``HubError`` where the hub has to be asked and cannot, and UserError for a budget in which nothing fits or a
+    precision that the device does not have.
     """
     if from_scratch:
         work = unpinned(work)
@@ -153,7 +154,12 @@ def plan(work: Workspace, *, from_scratch: bool = False, calibrate: Calibrate | 
             lines += _step_lines(sizes, absent(shelf, step))
     except BudgetTooSmall as error:
         raise UserError(f"suite {work.suite.name}: {error}") from error
-    pace = _pace(sizes, together(*(line.demand.efforts for line in lines)), calibrate or calibrated)
+    from universal_neurons.core.matmul import UnknownDeviceMode
+
+    try:
+        pace = _pace(sizes, together(*(line.demand.efforts for line in lines)), calibrate or calibrated)
+    except UnknownDeviceMode as error:
+        raise UserError(f"universality.precision: {error}; choose float32 or bfloat16 (--precision)") from None
     stages = tuple(_planned(line, sizes.shape, pace) for line in lines)
     return Plan(str(work.suite), pace.device, sizes.budget, pace.measured_in, stages)
 
@@ -185,13 +191,13 @@ def _step_lines(sizes: Sizes, missing: Absent) -> list[_Line]:
 def _pace(sizes: Sizes, efforts: dict[Effort, float], calibrate: Calibrate) -> Pace:
     work, device = sizes.work, sizes.place.type
     if not efforts:
-        return Pace(device_name(device), device.startswith("cuda"), {}, 0.0)
+        return Pace(device_name(device), device == "cuda", {}, 0.0)
     text = None
     if efforts.keys() & {Effort.READING, Effort.ENCODING}:
         manifest = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
         shortest = min(manifest.distributions, key=lambda distribution: distribution.characters)
         text = Text(shortest.name, work.zoo.tokenizer())
-    return calibrate(sizes.shape, efforts, device=device, text=text)
+    return calibrate(sizes.shape, efforts, device=device, precision=work.suite.universality.precision, text=text)
 
 
 def _planned(line: _Line, shape: Shape, pace: Pace) -> PlannedStage:

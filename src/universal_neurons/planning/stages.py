@@ -152,9 +152,11 @@ class Sizes:
         }
 
     def turns(self, kind: str, layers: int, draws: int) -> Efforts:
-        """``draws`` rotations of as many ``layers``."""
-        cubes = float(layers * draws * self.shape.mlp**3)
-        return {Effort.TURN: cubes, Effort.ORTHOGONAL: cubes if kind == "orthogonal" else 0.0}
+        """``draws`` rotations of as many ``layers``; each is drawn anew, though some are kept."""
+        squares = float(layers * draws * self.shape.mlp**2)
+        cubes = squares * self.shape.mlp
+        orthogonal = cubes if kind == "orthogonal" else 0.0
+        return {Effort.RANDOM: squares, Effort.TURN: cubes, Effort.ORTHOGONAL: orthogonal}
 
 
 def token_demand(sizes: Sizes, absent: Sequence[str]) -> Demand:
