@@ -18,7 +18,7 @@ from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import UserError
 from universal_neurons.measures.profiles import NeuronProfiles
 from universal_neurons.pipeline.models import LoadedModels
-from universal_neurons.pipeline.universality import accumulated_moments, score_table, scores_against_partner
+from universal_neurons.pipeline.universality import Asked, score_table, step_scores
 from universal_neurons.workspace import (
     WORK_FOLDER,
     Pair,
@@ -245,8 +245,9 @@ def spotcheck(work: Workspace) -> Comparison:
     if stored is None:
         raise missing(work, universality_key(work, pair))
     models = LoadedModels.of(work, (pair.reference, pair.partner))
-    accumulator = accumulated_moments(work, models, permuted=False)
-    (scores,) = scores_against_partner(work, models, accumulator, pair.partner, [pair], [])
+    found = step_scores(models, Asked((pair,)))
+    scores = found.table(pair)
+    found.passes.forget()
     return Comparison.of(_named(pair), stored, with_excess(score_table(scores))).checked(work.suite.name)
 
 
