@@ -64,6 +64,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--update-verdicts", action="store_true", help="accept this run's verdicts; the run itself fails")
     group.addoption("--evidence-dir", type=Path, metavar="PATH", help="folder of the evidence log")
     group.addoption("--store", type=Path, metavar="PATH", help="working store of artifacts")
+    group.addoption("--remote", metavar="PLACE", help="import what is missing from an export of others first")
     group.addoption("--study-factory", default=DEFAULT_FACTORY, metavar="MODULE:NAME", help="what opens the study")
 
 
@@ -279,6 +280,7 @@ class Harness:
                 self.suite.name,
                 store=self.config.getoption("store"),
                 recompute=self.config.getoption("recompute"),
+                remote=self.config.getoption("remote"),
                 warn=self.collection.warnings.append,
                 progress=self._progress(),
             )

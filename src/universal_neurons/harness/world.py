@@ -47,10 +47,20 @@ class World:
         return float(self._function("published", _PUBLISHED)(reference.table, root=self.root, **dict(reference.where)))
 
     def open_study(
-        self, suite: str, *, store: Path | None, recompute: bool, warn: Callable[[str], None], progress: object
+        self,
+        suite: str,
+        *,
+        store: Path | None,
+        recompute: bool,
+        remote: str | None,
+        warn: Callable[[str], None],
+        progress: object,
     ) -> object:
         """The study that the claims of a run share."""
-        return self._factory()(suite, root=self.root, store=store, recompute=recompute, warn=warn, progress=progress)
+        given = {} if remote is None else {"remote": remote}
+        return self._factory()(
+            suite, root=self.root, store=store, recompute=recompute, warn=warn, progress=progress, **given
+        )
 
     def _factory(self) -> Callable[..., Any]:
         module, _, name = self.factory.partition(":")
