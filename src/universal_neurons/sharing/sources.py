@@ -37,6 +37,8 @@ _ANY_URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"]+")
 # No archive of evidence is larger than this; a size that a stranger states is not believed beyond it.
 MOST_BYTES = 1 << 40
 _WEB = frozenset({"http", "https"})
+# What a web server answers where there is no such file.
+_GONE = frozenset({404, 410})
 
 
 class SourceUnavailable(SharingError):
@@ -289,7 +291,11 @@ def _one_line(where: str, *, absent: str | None = None) -> Iterator[None]:
     except SharingError:
         raise
     except FileNotFoundError as error:
-        raise FileAbsent(absent or f"{where}: there is nothing") from error
+        # fsspec says so of a web server that does not answer, too; why stands in the cause.
+        cause = error.__cause__
+        if cause is None or isinstance(cause, FileNotFoundError):
+            raise FileAbsent(absent or f"{where}: there is nothing") from error
+        raise SourceUnavailable(f"{where}: cannot be read ({_first_line(cause)}); nothing was used") from error
     except ImportError as error:
         raise SourceUnavailable(f"{where}: {_first_line(error)} (pip install that, and run again)") from error
     except Exception as error:  # every driver has exceptions of its own
