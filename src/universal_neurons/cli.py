@@ -26,8 +26,11 @@ from universal_neurons.study import Study
 from universal_neurons.workspace import (
     Workspace,
     check_pinned,
+    corpus_key,
     describe,
+    hub_corpus,
     imported_evidence,
+    missing,
     open_workspace,
     step_keys,
     suite_keys,
@@ -331,9 +334,16 @@ def _local_text(work: Workspace) -> LocalText:
     from universal_neurons.pipeline.tokens import token_set
     from universal_neurons.render.explorer import LocalText
 
-    tokenizer = work.zoo.tokenizer()
-    vocabulary = [tokenizer.decode([i], skip_special_tokens=False) for i in range(tokenizer.get_vocab_size())]
     try:
+        tokenizer = work.zoo.tokenizer()
+        vocabulary = [tokenizer.decode([i], skip_special_tokens=False) for i in range(tokenizer.get_vocab_size())]
+    except UserError as absent:
+        vocabulary = [f"token {i}" for i in range(work.zoo.recipe().vocabulary)]
+        return LocalText(vocabulary, absence=f"Numbers only: the tokenizer is not on this machine ({absent}).")
+    try:
+        # Whoever reads what others computed should not have to download the text for it.
+        if hub_corpus(work) is not None and not work.store.has(corpus_key(work, "tokens")):
+            raise missing(work, corpus_key(work, "tokens"))
         tokens = token_set(work)
     except UserError as absent:
         return LocalText(vocabulary, absence=f"Positions only: the text is not on this machine ({absent}).")
@@ -399,6 +409,11 @@ def store_ls(suite: SuiteName = "mini", store: StorePath = None, as_json: AsJson
 def store_verify(
     suite: SuiteName = "mini",
     store: StorePath = None,
+    models: Models = None,
+    checkpoints: Checkpoints = None,
+    tokens: Tokens = None,
+    reference: ReferenceName = None,
+    references: References = None,
     recompute_sample: Annotated[
         bool, typer.Option("--recompute-sample", help="Compute one table again and compare.")
     ] = False,
@@ -407,7 +422,8 @@ def store_verify(
 
     Of every import one table is drawn and computed again; the report marks an import until that was done once.
     """
-    with _workspace(suite, store=store) as work:
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
+    with _workspace(suite, store=store, **narrowing) as work:
         problems = work.store.verify()
         if problems:
             raise UserError("; ".join(map(str, problems)))
@@ -466,7 +482,9 @@ def store_import(
     narrowing = _narrowing(models, checkpoints, tokens, reference, references)
     with Reporter.on_stderr() as reporter:
         said = _pulled(suite, place, reporter, store=store, **narrowing)
-    typer.echo(f"{said}; to check a sample run: universal-neurons store verify --suite {suite} --recompute-sample")
+    with _workspace(suite, store=store, **narrowing) as work:
+        command = work.suite.command("universal-neurons store verify --recompute-sample")
+    typer.echo(f"{said}; to compute a sample of it again run: {command}")
 
 
 @app.command("new-claim")

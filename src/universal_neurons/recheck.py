@@ -266,7 +266,7 @@ def imported_sample(work: Workspace, receipt: Receipt) -> Comparison:
     if not compared.agrees:
         raise EvidenceDiffers(
             f"evidence imported from {receipt.source}: {compared}; do not rely on it: remove "
-            f"{WORK_FOLDER}/{IMPORTED}, then import another or run: universal-neurons compute --suite {work.suite.name}"
+            f"{WORK_FOLDER}/{IMPORTED}, then import another or run: {work.suite.command('universal-neurons compute')}"
         )
     key, made = universality_key(work, pair), run.provenance
     sample = Sample(key.digest, made.created, made.git_commit, str(compared))
@@ -289,7 +289,7 @@ def _sampled_from(work: Workspace, receipt: Receipt) -> list[Pair]:
     if not pairs:
         raise UserError(
             f"evidence imported from {receipt.source}: has no table of suite {work.suite} to compute again; import all "
-            f"of it: universal-neurons store import"
+            "of it"
         )
     return pairs
 

@@ -413,5 +413,5 @@ def _warn_of_imports(work: Workspace) -> None:
         if unchecked:
             work.warn(
                 f"{len(unchecked)} artifacts of suite {work.suite.name} were imported, and no sample of them was "
-                f"computed again here; run: universal-neurons store verify --suite {work.suite.name} --recompute-sample"
+                f"computed again here; run: {work.suite.command('universal-neurons store verify --recompute-sample')}"
             )

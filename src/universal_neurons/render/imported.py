@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 _DAY = len("2025-11-09")
 
 
-def mark(imported: Imported, *, artifacts: int, suite: str) -> Markdown | None:
+def mark(imported: Imported, *, artifacts: int, command: str) -> Markdown | None:
     """The note of a page about evidence that nobody checked here; None where there is none.
 
-    ``artifacts`` is the number of all artifacts behind the pages.
+    ``artifacts`` is the number of all artifacts behind the pages, ``command`` what computes a sample again.
     """
     if not imported.unchecked:
         return None
     unchecked = [source for source in imported.sources if source.sample is None]
     origin = f" from {listed(source.source for source in unchecked)}" if unchecked else ""
     number = f"{count(len(imported.unchecked))} of the {count(artifacts)} artifacts behind these pages"
-    command = f"universal-neurons store verify --suite {suite} --recompute-sample"
     return Markdown(
         f"**{markdown('Imported evidence.')}** "
         + markdown(

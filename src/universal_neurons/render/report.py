@@ -141,7 +141,8 @@ def page_texts(
             found, deviations(), provenance, claims, ambiguities, Citation.read(root / CITATION)
         ),
     }
-    note = mark(provenance.imported, artifacts=len(provenance.artifacts), suite=found.suite.name)
+    sampling = found.suite.command("universal-neurons store verify --recompute-sample")
+    note = mark(provenance.imported, artifacts=len(provenance.artifacts), command=sampling)
     texts = {
         name: filled(folder, f"{name}.qmd{SUFFIX}", {**context, "imported": note or ""})
         for name, context in values.items()

@@ -10,6 +10,7 @@ reads from this machine only.  Killed at any moment, it leaves whole artifacts; 
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ def pull(
     """
     options: dict[str, Any] = {"root": root, "store": store, "warn": warn, "narrowing": narrowing}
     work = open_workspace(suite, **options)
-    command = f"universal-neurons store import {source} --suite {suite}"
+    command = work.suite.command(f"universal-neurons store import {shlex.quote(source)}")
     with opened(source, scratch=work.root / WORK_FOLDER, command=command, warn=warn) as files:
         bundle = _bundle(files, suite)
         if bundle.lock is not None and (news := adopted(work, bundle.lock, source=files.shown)):

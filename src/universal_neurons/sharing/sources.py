@@ -293,7 +293,7 @@ def _one_line(where: str, *, absent: str | None = None) -> Iterator[None]:
     except FileNotFoundError as error:
         # fsspec says so of a web server that does not answer, too; why stands in the cause.
         cause = error.__cause__
-        if cause is None or isinstance(cause, FileNotFoundError):
+        if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in _GONE:
             raise FileAbsent(absent or f"{where}: there is nothing") from error
         raise SourceUnavailable(f"{where}: cannot be read ({_first_line(cause)}); nothing was used") from error
     except ImportError as error:
