@@ -10,6 +10,7 @@ verdict changed: a comparison that only explains changes would hide that two equ
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -85,7 +86,11 @@ def subtracted(left: Measurement | None, right: Measurement | None) -> Subtracte
         found = independent_difference(left, right)
     except Incomparable as reason:
         return Subtracted(None, str(reason))
-    return Subtracted(None if found.is_missing else found)
+    if found.is_missing:
+        return Subtracted(None)
+    if math.isinf(found.low) or math.isinf(found.high):
+        return Subtracted(None, "an interval has no end")
+    return Subtracted(found)
 
 
 def is_beyond(difference: Measurement) -> bool:

@@ -129,12 +129,14 @@ def span(values: Iterable[float], unit: str, places: int) -> str:
 def duration(seconds: float) -> str:
     """A wall time in the largest fitting unit.
 
-    >>> duration(4.2), duration(312), duration(9000)
-    ('4.2 s', '5.2 min', '2.5 h')
+    >>> duration(4.2), duration(312), duration(9000), duration(400_000)
+    ('4.2 s', '5.2 min', '2.5 h', '4.6 days')
     """
     if seconds < 90:
         return f"{decimal(seconds, 1)} s"
-    return f"{decimal(seconds / 60, 1)} min" if seconds < 5400 else f"{decimal(seconds / 3600, 1)} h"
+    if seconds < 5400:
+        return f"{decimal(seconds / 60, 1)} min"
+    return f"{decimal(seconds / 3600, 1)} h" if seconds < 259_200 else f"{decimal(seconds / 86_400, 1)} days"
 
 
 def listed(items: Iterable[str]) -> str:
