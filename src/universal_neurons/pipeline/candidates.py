@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from universal_neurons.artifacts.key import Key
+    from universal_neurons.artifacts.provenance import SharedRun
     from universal_neurons.core.moments import PairwiseAccumulator
     from universal_neurons.core.universality import SelectedPairs
     from universal_neurons.ids import ModelRef
@@ -24,13 +25,21 @@ if TYPE_CHECKING:
 
 
 def write_candidates(
-    work: Workspace, models: LoadedModels, accumulator: PairwiseAccumulator, absent: Mapping[ModelRef, Key]
+    work: Workspace,
+    models: LoadedModels,
+    accumulator: PairwiseAccumulator,
+    absent: Mapping[ModelRef, Key],
+    *,
+    shared: Sequence[SharedRun],
 ) -> None:
-    """The influence of every token block on the candidates of each reference, and their baseline per rotation draw."""
+    """The influence of every token block on the candidates of each reference, and their baseline per rotation draw.
+
+    ``shared``: the run that made the moments, by which activations are standardised.
+    """
     from universal_neurons.core.matmul import fastest_checked_precision
     from universal_neurons.core.universality import BlockInfluence
 
-    with capture() as run:
+    with capture(shared=shared) as run:
         halves = [accumulator.neurons(models.position(ref.name)) for ref in models.refs]
         moments = [a + b for a, b in halves]
         tables = {pair: read_table(work, pair) for ref in absent for pair in pairs_of(work, ref)}

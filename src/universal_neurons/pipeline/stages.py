@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import shutil
 
+from universal_neurons.artifacts.provenance import capture
 from universal_neurons.pipeline.ablation import write_ablations
 from universal_neurons.pipeline.candidates import write_candidates
 from universal_neurons.pipeline.extensions import write_extensions
@@ -86,9 +87,11 @@ def compute_step(work: Workspace, step: int) -> None:
     ]
     if not tables and not nulls and not candidates:
         return
-    models = LoadedModels.of(work, work.models(step))
-    accumulator = accumulated_moments(work, models, permuted=any(kind == "permuted" for _, kind in nulls))
+    with capture() as run:
+        models = LoadedModels.of(work, work.models(step))
+        accumulator = accumulated_moments(work, models, permuted=any(kind == "permuted" for _, kind in nulls))
+    shared = (run.as_shared("moments of all pairs"),)
     if tables or nulls:
-        write_tables(work, models, accumulator, tables, nulls)
+        write_tables(work, models, accumulator, tables, nulls, shared=shared)
     if candidates:
-        write_candidates(work, models, accumulator, candidates)
+        write_candidates(work, models, accumulator, candidates, shared=shared)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from universal_neurons.artifacts.key import Key
+    from universal_neurons.artifacts.provenance import SharedRun
     from universal_neurons.core.moments import PairwiseAccumulator
     from universal_neurons.core.universality import RotationSettings, UniversalityScores
     from universal_neurons.ids import ModelRef
@@ -54,14 +55,19 @@ def write_tables(
     accumulator: PairwiseAccumulator,
     tables: Sequence[Pair],
     nulls: Mapping[tuple[Pair, NullKind], Key],
+    *,
+    shared: Sequence[SharedRun],
 ) -> None:
-    """Score every missing table and null, partner by partner: a partner is rotated once for all who look for it."""
+    """Score every missing table and null, partner by partner: a partner is rotated once for all who look for it.
+
+    ``shared``: the run that made the moments, which all of these tables rest on.
+    """
     work.progress.start(f"step {models.refs[0].step}: scores", len(tables) + len(nulls))
     for y in models.refs:
         pairs = [pair for pair in tables if pair.partner == y]
         permuted = [pair for pair, kind in nulls if pair.partner == y and kind == "permuted"]
         rotated = [pair for pair, kind in nulls if pair.partner == y and kind == "rotated"]
-        with capture() as run:
+        with capture(shared=shared) as run:
             scores = scores_against_partner(work, models, accumulator, y, pairs, permuted)
         for pair, score in zip(pairs, scores[: len(pairs)], strict=True):
             work.store.write(draws_key(work, pair), {"draws": score.baseline_draws.numpy()}, run.provenance)
@@ -69,7 +75,7 @@ def write_tables(
         for pair, score in zip(permuted, scores[len(pairs) :], strict=True):
             work.store.write(nulls[pair, "permuted"], score_table(score), run.provenance)
         for pair in rotated:
-            with capture() as run:
+            with capture(shared=shared) as run:
                 score = _rotated_scores(work, models, accumulator, pair)
             work.store.write(nulls[pair, "rotated"], score_table(score), run.provenance)
         work.progress.advance(len(pairs) + len(permuted) + len(rotated))

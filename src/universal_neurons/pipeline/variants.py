@@ -66,9 +66,9 @@ def compute_variants(work: Workspace, step: int) -> None:
         return
     reference = work.suite.zoo.reference
     others = (name for name in work.suite.zoo.models if name != reference)
-    models = LoadedModels.of(work, [work.model(name, step) for name in (reference, *others)])
     wanted = settings(work)
     with capture() as run:
+        models = LoadedModels.of(work, [work.model(name, step) for name in (reference, *others)])
         scored = suite_scores(models, [one for one in wanted if not one.is_padded])
         scored |= padded_scores(models, [one for one in wanted if one.is_padded])
     partners = range(len(models.refs) - 1)
