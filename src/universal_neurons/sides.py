@@ -8,15 +8,17 @@ was, it becomes a run and, where the artifacts behind it are here, a study.
 from __future__ import annotations
 
 import hashlib
+import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.evidence.comparison import Ground, JudgedRun, LandmarkPair, SideBySide, compared
 from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
+from universal_neurons.inputs.narrowing import Narrowing, NarrowingError
 from universal_neurons.inputs.suite import available_suites
 from universal_neurons.measures.landmarks import Landmark, ablation_landmarks, share_landmarks
 from universal_neurons.render.evidence_log import check_artifacts, read_claims
@@ -61,11 +63,11 @@ def open_side(name: str, *, root: Path, store: Path | None = None, warn: Warn = 
     Raises SideUnknown, EvidenceUnusable and RecordError, each one line.
     """
     if name in available_suites(root):
-        return _of_run(name, default_evidence(root, name), suite=name, root=root, store=store, warn=warn)
+        return _of_run(name, default_evidence(root, name), Judged(name), root=root, store=store, warn=warn)
     path = Path(name).expanduser()
     log = log_folder(path)
     if log is not None:
-        return _of_run(name, log, suite=_suite_of(log), root=root, store=store, warn=warn)
+        return _of_run(name, log, Judged.by(log), root=root, store=store, warn=warn)
     if is_evidence(path):
         return _of_evidence(name, path.absolute(), root=root, warn=warn)
     raise SideUnknown(
@@ -125,18 +127,46 @@ def _paired(left: Sequence[Landmark], right: Sequence[Landmark]) -> list[Landmar
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-def _of_run(name: str, log: Path, *, suite: str, root: Path, store: Path | None, warn: Warn) -> Side:
-    run = _judged(name, log, suite)
-    return _with_study(run, lambda: Study(open_workspace(suite, root=root, store=store, warn=warn)))
+@dataclass(frozen=True)
+class Judged:
+    """What a run was about: a suite, and the options that narrowed it, as its records have them."""
+
+    suite: str
+    narrowed_by: str = ""
+
+    @classmethod
+    def by(cls, log: Path) -> Judged:
+        """What the run recorded in ``log`` was about; a log without a record is about nothing, as reading it says."""
+        first = next(EvidenceLog.read(log), None)
+        return cls("", "") if first is None else cls(first.suite, first.narrowed_by)
+
+    @property
+    def narrowing(self) -> dict[str, Any]:
+        """The narrowing as ``open_workspace`` takes it; raises NarrowingError for options that are none."""
+        words = shlex.split(self.narrowed_by)
+        options = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=False)}
+        known = {field.name for field in fields(Narrowing)}
+        if len(words) % 2 or not options.keys() <= known:
+            raise NarrowingError(f"narrowed by {self.narrowed_by!r}: expected options of {', '.join(sorted(known))}")
+        return Narrowing.parsed(options).chosen
 
 
-def _judged(name: str, log: Path, suite: str) -> JudgedRun:
-    claims = read_claims(log, suite=suite)
+def _of_run(name: str, log: Path, about: Judged, *, root: Path, store: Path | None, warn: Warn) -> Side:
+    run = _judged(name, log, about)
+
+    def opened() -> Study:
+        return Study(open_workspace(about.suite, root=root, store=store, warn=warn, narrowing=about.narrowing))
+
+    return _with_study(run, opened)
+
+
+def _judged(name: str, log: Path, about: Judged) -> JudgedRun:
+    claims = read_claims(log, suite=about.suite, narrowed_by=about.narrowed_by)
     said = EvidenceLog.conclusion(log)
     code = said.get("code", {})
     return JudgedRun(
-        name=name,
-        suite=suite,
+        name=Path(name).name or name,
+        suite=f"{about.suite} {about.narrowed_by}".rstrip(),
         claims=claims,
         code={str(k): str(v) for k, v in code.items()} if isinstance(code, dict) else {},
         complete=said.get("complete") is not False,
@@ -153,11 +183,6 @@ def _with_study(run: JudgedRun, opened: Callable[[], Study]) -> Side:
     return Side(run, study)
 
 
-def _suite_of(log: Path) -> str:
-    """The suite that the log is about; a log without a record is about none, which reading it will say."""
-    return next((record.suite for record in EvidenceLog.read(log)), "mini")
-
-
 # --- evidence that is judged first -----------------------------------------------------------------------------------
 
 
@@ -166,7 +191,7 @@ def _of_evidence(name: str, folder: Path, *, root: Path, warn: Warn) -> Side:
     log = root / WORK_FOLDER / "compared" / f"{suite}-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     warn(f"{name}: evidence of suite {suite} without a record of a run; judging it now")
     judge(suite, folder, log, root=root)
-    run = _judged(name, log, suite)
+    run = _judged(name, log, Judged(suite))
     return _with_study(run, lambda: open_evidence(suite, store=folder, root=root, warn=warn))
 
 

@@ -49,8 +49,9 @@ class Cause(StrEnum):
 class JudgedRun:
     """The claims of one run and what it was run with.
 
-    ``name`` is how the user called it, ``code`` the commit and the versions that judged it (empty where the run did not
-    record them), ``complete`` whether all claims of the project ran.
+    ``name`` is how it is called, ``suite`` what it was about, with the options that narrowed it; ``code`` the commit and
+    the versions that judged it (empty where the run did not record them), ``complete`` whether all claims of the
+    project ran.
     """
 
     name: str
@@ -179,7 +180,7 @@ class ClaimPair:
         found = set(_causes_of_claims(self.left, self.right, self.cases))
         for case in self.shared:
             found.update(_causes_of_case(case))
-        if self.left.first.suite != self.right.first.suite:
+        if _suite(self.left) != _suite(self.right):
             # Another suite is other evidence: saying both says less.
             found.discard(Cause.EVIDENCE)
         if not found and _counted(self.left) != _counted(self.right):
@@ -314,7 +315,7 @@ def _cases(left: ClaimSummary | None, right: ClaimSummary | None) -> tuple[CaseP
 
 
 def _causes_of_claims(left: ClaimSummary, right: ClaimSummary, cases: Sequence[CasePair]) -> Iterator[Cause]:
-    if left.first.suite != right.first.suite:
+    if _suite(left) != _suite(right):
         yield Cause.SUITE
     if left.first.correction != right.first.correction:
         yield Cause.CORRECTION
@@ -340,6 +341,11 @@ def _causes_of_case(case: CasePair) -> Iterator[Cause]:
         yield Cause.CODE
     if _satisfied(left) != _satisfied(right):
         yield Cause.CONTROLS
+
+
+def _suite(claim: ClaimSummary) -> str:
+    """The suite of a claim's run, with the options that narrowed it: less of a suite is another question."""
+    return f"{claim.first.suite} {claim.first.narrowed_by}".rstrip()
 
 
 def _criteria(claim: ClaimSummary) -> set[str]:

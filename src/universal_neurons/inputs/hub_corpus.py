@@ -27,13 +27,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from universal_neurons.inputs.corpus import CorpusError, Document, is_held_out
 from universal_neurons.inputs.hub import DigestMismatch, FileMissing, Source, silence, source_from_environment
-from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCorpus
+from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCorpus, turn
 from universal_neurons.inputs.pinning import fetch_command, fields_of, merged, not_pinned, place_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import BinaryIO
 
-    from universal_neurons.inputs.hub import Snapshot
+    from universal_neurons.inputs.hub import Place, Snapshot
 
 KIND = "hub"
 DOWNLOADS = Path(".universal-neurons") / "downloads"
@@ -126,6 +127,7 @@ class HubCorpus:
     folder: Path
     source: Source
     read: dict[str, int] = field(default_factory=dict)
+    warn: Callable[[str], None] = silence
 
     @classmethod
     def open(
@@ -141,7 +143,7 @@ class HubCorpus:
         recipe = HubCorpusRecipe.read(root / "fixtures" / "corpora" / f"{name}.toml")
         path = root / "fixtures" / "suites" / f"{suite}{LOCK_SUFFIX}"
         files = source or source_from_environment(fetch_command(suite), warn=warn)
-        return cls(name, recipe, suite, path, root / DOWNLOADS, files)
+        return cls(name, recipe, suite, path, root / DOWNLOADS, files, warn=warn)
 
     @property
     def locked(self) -> LockedCorpus:
@@ -167,7 +169,12 @@ class HubCorpus:
 
         Nothing is downloaded where the hub announces the files' sha256.  Raises :class:`RepositoryChanged` if that is
         something else than the lock says and ``accept`` is False, and :class:`HubError` for whatever the hub lacks.
+        Who pins the same suite meanwhile waits.
         """
+        with turn(self.path.parents[2], self.path.name, warn=self.warn):
+            self._pin(accept=accept)
+
+    def _pin(self, *, accept: bool) -> None:
         snapshot = self.source.snapshot(self.recipe.repository, self.recipe.revision, "dataset")
         absent = [name for name in self.recipe.files if name not in snapshot.files]
         if absent:
@@ -262,28 +269,39 @@ class HubCorpus:
         """The bytes of a file from its beginning: those that are here, then those that are not, which then are."""
         locked = self.locked
         place, size, path = place_of(locked, "dataset"), locked.bytes[name], self._downloaded(name)
-        digest = hashlib.sha256()
+        digest, start = hashlib.sha256(), 0
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as file:
-            here = min(file.tell(), size)
-            for start, stop in (*_spans(0, here), *_spans(here, size)):
-                if stop <= here:
-                    file.seek(start)
-                    piece = file.read(stop - start)
-                else:
-                    piece = self.source.part(place, name, start, stop)
-                    file.write(piece)
-                    file.flush()
-                    os.fsync(file.fileno())
+            while start < size:
+                piece = self._piece(file, place, name, start, min(start + PIECE, size))
+                start += len(piece)
                 digest.update(piece)
-                self.read[name] = stop
-                if stop == size and digest.hexdigest() != locked.files[name]:
-                    path.unlink()
+                self.read[name] = start
+                if start == size and digest.hexdigest() != locked.files[name]:
+                    path.unlink(missing_ok=True)
                     raise DigestMismatch(
                         f"{place}/{name}: sha256 {locked.files[name][:12]} expected, got {digest.hexdigest()[:12]}; "
                         f"nothing was used; run again: {fetch_command(self.suite)}"
                     )
                 yield piece
+
+    def _piece(self, file: BinaryIO, place: Place, name: str, start: int, stop: int) -> bytes:
+        """The bytes from ``start`` to ``stop`` of a file, or as many of them as are here; none here are fetched.
+
+        One process at a time fetches: what another one appended meanwhile is here then, and must not come twice.
+        """
+        if _end(file) <= start:
+            # Nobody waits longer than for one piece, so nobody is told.
+            with turn(self.path.parents[2], Path(file.name).name, warn=silence):
+                if _end(file) <= start:
+                    piece = self.source.part(place, name, start, stop)
+                    file.write(piece)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    return piece
+        here = min(_end(file), stop)
+        file.seek(start)
+        return file.read(here - start)
 
     def _downloaded(self, name: str) -> Path:
         # By its digest: pieces of two commits of one branch must never come together.
@@ -292,6 +310,10 @@ class HubCorpus:
 
 def _spans(start: int, stop: int) -> Iterator[tuple[int, int]]:
     return ((first, min(first + PIECE, stop)) for first in range(start, stop, PIECE))
+
+
+def _end(file: BinaryIO) -> int:
+    return file.seek(0, os.SEEK_END)
 
 
 def _size(snapshot: Snapshot, name: str) -> int:

@@ -25,7 +25,7 @@ from universal_neurons.inputs.hub import (
     silence,
     source_from_environment,
 )
-from universal_neurons.inputs.lock import LOCK_SUFFIX, EqualWeights, Lock, LockedCheckpoint, LockedFiles
+from universal_neurons.inputs.lock import LOCK_SUFFIX, EqualWeights, Lock, LockedCheckpoint, LockedFiles, turn
 from universal_neurons.inputs.pinning import (
     NotPinned,
     RepositoryChanged,
@@ -41,7 +41,7 @@ from universal_neurons.inputs.weights import WEIGHTS, configuration, published_m
 from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, ZooError, untrained_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from tokenizers import Tokenizer
@@ -64,6 +64,7 @@ class HubZoo:
     path: Path
     source_of_files: Source
     lock: Lock
+    warn: Callable[[str], None] = silence
     _loaded: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -84,7 +85,7 @@ class HubZoo:
         path = root / "fixtures" / "suites" / f"{suite}{LOCK_SUFFIX}"
         found = Catalogue.read(root / CATALOGUE).family(family)
         files = source or source_from_environment(fetch_command(suite), warn=warn)
-        return cls(family, found, suite, path, files, Lock.read(path))
+        return cls(family, found, suite, path, files, Lock.read(path), warn)
 
     @property
     def source(self) -> str:
@@ -140,11 +141,15 @@ class HubZoo:
 
         Raises :class:`RepositoryChanged` if the hub now means something else than the lock and ``accept`` is False,
         :class:`EqualWeights` if two checkpoints are equal, and :class:`HubError` for whatever the hub lacks.  The lock
-        is written when everything is known, or not at all.
+        is written when everything is known, or not at all; who pins the same suite meanwhile waits.
         """
+        with turn(self.path.parents[2], self.path.name, warn=self.warn):
+            self.lock = self._pinned([(name, step) for step in steps for name in names], accept=accept)
+
+    def _pinned(self, wanted: Sequence[tuple[str, int]], *, accept: bool) -> Lock:
+        """The lock with ``wanted`` and the tokenizer as the hub has them now, written if that is news."""
         # As it is now and not as it was when this zoo was opened: the corpus is pinned in the same file.
-        lock, wanted = Lock.read(self.path), [(name, step) for step in steps for name in names]
-        read = lock
+        read = lock = Lock.read(self.path)
         for name, step in wanted:
             self._check_published(name, step)
             known, now = lock.find(name, step), self._resolved_checkpoint(name, step)
@@ -156,7 +161,7 @@ class HubZoo:
         lock.check(where=shown(self.path))
         if lock != read:
             lock.write(self.path, command=fetch_command(self.suite))
-        self.lock = lock
+        return lock
 
     def pin_missing(self, names: Iterable[str], steps: Iterable[int]) -> None:
         """:meth:`pin` what the lock does not have yet, step by step, so that what is known stays known."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from universal_neurons.errors import ArtifactMissing
+from universal_neurons.errors import SuiteNotFetched
 from universal_neurons.inputs.hub import HubError, Kind, Place
 from universal_neurons.inputs.lock import LockedFiles
 
 _Files = TypeVar("_Files", bound=LockedFiles)
 
 
-class NotPinned(HubError, ArtifactMissing):
+class NotPinned(HubError, SuiteNotFetched):
     """The lock does not have it: the hub was never asked, so there cannot be evidence about it either."""
 
 

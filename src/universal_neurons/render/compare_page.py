@@ -195,7 +195,8 @@ def _cause(pair: ClaimPair, cause: Cause) -> str:
     if cause is Cause.CASES:
         return f"{cause.value}: {_cases_said(pair)}"
     if cause is Cause.SUITE:
-        return f"{cause.value}: {pair.left.first.suite}, then {pair.right.first.suite}"
+        left, right = (f"{c.first.suite} {c.first.narrowed_by}".rstrip() for c in (pair.left, pair.right))
+        return f"{cause.value}: {left}, then {right}"
     return cause.value
 
 
