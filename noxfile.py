@@ -93,7 +93,7 @@ def spotcheck(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the engines: correlations against a bare product and the published way, ablations against the naive."""
+    """Measure the engines against a bare product and the published way; -- --publish keeps it for the report."""
     run(session, "pytest", "tests/bench/bench_engine.py", "tests/bench/bench_ablation.py", "-s", *session.posargs)
 
 

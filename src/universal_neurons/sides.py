@@ -63,11 +63,11 @@ def open_side(name: str, *, root: Path, store: Path | None = None, warn: Warn = 
     Raises SideUnknown, EvidenceUnusable and RecordError, each one line.
     """
     if name in available_suites(root):
-        return _of_run(name, default_evidence(root, name), Judged(name), root=root, store=store, warn=warn)
+        return _of_run(name, default_evidence(root, name), About(name), root=root, store=store, warn=warn)
     path = Path(name).expanduser()
     log = log_folder(path)
     if log is not None:
-        return _of_run(name, log, Judged.by(log), root=root, store=store, warn=warn)
+        return _of_run(name, log, About.by(log), root=root, store=store, warn=warn)
     if is_evidence(path):
         return _of_evidence(name, path.absolute(), root=root, warn=warn)
     raise SideUnknown(
@@ -128,14 +128,14 @@ def _paired(left: Sequence[Landmark], right: Sequence[Landmark]) -> list[Landmar
 
 
 @dataclass(frozen=True)
-class Judged:
+class About:
     """What a run was about: a suite, and the options that narrowed it, as its records have them."""
 
     suite: str
     narrowed_by: str = ""
 
     @classmethod
-    def by(cls, log: Path) -> Judged:
+    def by(cls, log: Path) -> About:
         """What the run recorded in ``log`` was about; a log without a record is about nothing, as reading it says."""
         first = next(EvidenceLog.read(log), None)
         return cls("", "") if first is None else cls(first.suite, first.narrowed_by)
@@ -151,7 +151,7 @@ class Judged:
         return Narrowing.parsed(options).chosen
 
 
-def _of_run(name: str, log: Path, about: Judged, *, root: Path, store: Path | None, warn: Warn) -> Side:
+def _of_run(name: str, log: Path, about: About, *, root: Path, store: Path | None, warn: Warn) -> Side:
     run = _judged(name, log, about)
 
     def opened() -> Study:
@@ -160,7 +160,7 @@ def _of_run(name: str, log: Path, about: Judged, *, root: Path, store: Path | No
     return _with_study(run, opened)
 
 
-def _judged(name: str, log: Path, about: Judged) -> JudgedRun:
+def _judged(name: str, log: Path, about: About) -> JudgedRun:
     claims = read_claims(log, suite=about.suite, narrowed_by=about.narrowed_by)
     said = EvidenceLog.conclusion(log)
     code = said.get("code", {})
@@ -191,7 +191,7 @@ def _of_evidence(name: str, folder: Path, *, root: Path, warn: Warn) -> Side:
     log = root / WORK_FOLDER / "compared" / f"{suite}-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     warn(f"{name}: evidence of suite {suite} without a record of a run; judging it now")
     judge(suite, folder, log, root=root)
-    run = _judged(name, log, Judged(suite))
+    run = _judged(name, log, About(suite))
     return _with_study(run, lambda: open_evidence(suite, store=folder, root=root, warn=warn))
 
 

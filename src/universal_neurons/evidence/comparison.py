@@ -49,8 +49,8 @@ class Cause(StrEnum):
 class JudgedRun:
     """The claims of one run and what it was run with.
 
-    ``name`` is how it is called, ``suite`` what it was about, with the options that narrowed it; ``code`` the commit and
-    the versions that judged it (empty where the run did not record them), ``complete`` whether all claims of the
+    ``name`` is how it is called, ``suite`` what it was about, with the options that narrowed it; ``code`` the commit
+    and the versions that judged it (empty where the run did not record them), ``complete`` whether all claims of the
     project ran.
     """
 

@@ -7,7 +7,7 @@ provenance, from a published bench or from the evidence; none of them is measure
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -20,6 +20,7 @@ from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
 from universal_neurons.render.grids import Cell, Column, Grid
 from universal_neurons.render.numerals import count, decimal, duration, listed, plural
+from universal_neurons.render.pages import own_seconds, shared_runs, shared_seconds
 from universal_neurons.render.panels import Row, Rows, rows_figure
 from universal_neurons.render.plotting import Colour, Mark
 from universal_neurons.render.projection import (
@@ -54,10 +55,16 @@ _CODE = "render.performance_page."
 
 @dataclass(frozen=True)
 class Performance:
-    """What the page is made of: stages, benches, what these project, and which claims the suite leaves open."""
+    """What the page is made of: stages, benches, what these project, and which claims the suite leaves open.
+
+    ``seconds`` are those of all stages together, where a run that wrote for two of them counts once.  ``larger`` is the
+    suite whose size says what more data would decide, None where there is no such suite or this is the one.
+    """
 
     suite: Suite
     stages: tuple[StageCost, ...]
+    seconds: float
+    artifacts: int
     benches: tuple[Benchmark, ...]
     projected: Mapping[str, tuple[Projection, ...]]
     undecided: tuple[Undecided, ...]
@@ -67,12 +74,11 @@ class Performance:
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """What one stage of the suite took on one kind of device: seconds over all runs, largest memory in bytes."""
+    """What one stage of the suite took on one kind of device: seconds of all its runs, largest memory in bytes."""
 
     stage: str
     device: str
     artifacts: int
-    runs: int
     seconds: float
     memory: float | None
 
@@ -104,6 +110,8 @@ def performance(root: Path, suite: Suite, artifacts: pd.DataFrame, claims: Seque
     return Performance(
         suite=suite,
         stages=stage_costs(artifacts),
+        seconds=whole_seconds(artifacts),
+        artifacts=len(artifacts),
         benches=benches,
         projected={bench.file: projections(bench, extents) for bench in benches if is_projectable(bench)},
         undecided=tuple(one for claim in claims if (one := undecided(claim)) is not None),
@@ -145,25 +153,32 @@ def performance_grids(found: Performance, drawn: Sequence[Figure]) -> dict[str, 
 def stage_costs(artifacts: pd.DataFrame) -> tuple[StageCost, ...]:
     """The cost of every stage from the provenance of its artifacts, the most expensive first.
 
-    One run writes many artifacts, and each carries the time of the whole run: it is counted once.
+    One run writes many artifacts, and each carries the time of the whole run: it is counted once.  A run that several
+    stages rest on (the pass over the tokens) is a row of its own.
     """
     if artifacts.empty:
         return ()
-    found = []
-    for (stage, device), part in artifacts.groupby(["stage", "device"], sort=True):
-        runs = part.drop_duplicates(["created", "wall_seconds"])
-        peak = part["peak_memory_bytes"].max()
-        found.append(
-            StageCost(
-                stage=str(stage),
-                device=str(device),
-                artifacts=len(part),
-                runs=len(runs),
-                seconds=float(runs["wall_seconds"].sum()),
-                memory=None if pd.isna(peak) else float(peak),
-            )
-        )
+    found = [
+        _cost(str(stage), str(device), part, own_seconds(part))
+        for (stage, device), part in artifacts.groupby(["stage", "device"], sort=True)
+    ]
+    for what in sorted({run.what for run in shared_runs(artifacts)}):
+        rests = artifacts[[any(run.what == what for run in shared) for shared in artifacts["shared"]]]
+        device = listed(sorted({str(device) for device in rests["device"]}))
+        found.append(_cost(what, device, rests, shared_seconds(rests, what)))
     return tuple(sorted(found, key=lambda one: (-one.seconds, one.stage)))
+
+
+def _cost(stage: str, device: str, part: pd.DataFrame, seconds: float) -> StageCost:
+    peak = part["peak_memory_bytes"].max()
+    return StageCost(stage, device, len(part), seconds, None if pd.isna(peak) else float(peak))
+
+
+def whole_seconds(artifacts: pd.DataFrame) -> float:
+    """The time of everything: of all runs that wrote artifacts, and of those that they share, each once."""
+    if artifacts.empty:
+        return 0.0
+    return math.fsum([own_seconds(artifacts), *(run.wall_seconds for run in shared_runs(artifacts))])
 
 
 def total_sentence(found: Performance) -> str:
@@ -171,28 +186,27 @@ def total_sentence(found: Performance) -> str:
     if not found.stages:
         return "Nothing of this suite was computed."
     devices = listed(sorted({one.device for one in found.stages}))
-    seconds = sum(one.seconds for one in found.stages)
     peaks = [one.memory for one in found.stages if one.memory is not None]
-    memory = f", at most {decimal(max(peaks) / 2**30, 1)} GiB of memory at a time" if peaks else ""
+    memory = f", with at most {decimal(max(peaks) / 2**30, 1)} GiB of memory" if peaks else ""
     return (
-        f"The {plural(sum(one.artifacts for one in found.stages), 'artifact')} of suite {found.suite.name} took "
-        f"{duration(seconds)} of wall time on {devices}{memory}."
+        f"The {plural(found.artifacts, 'artifact')} of suite {found.suite.name} took {duration(found.seconds)} of wall "
+        f"time on {devices}{memory}."
     )
 
 
 def stages_grid(found: Performance) -> Grid:
     """Every stage with its share of the whole."""
-    whole = sum(one.seconds for one in found.stages) or 1.0
+    whole = found.seconds or 1.0
     rows = tuple(
         (
-            one.stage, one.device, count(one.artifacts), count(one.runs), duration(one.seconds),
-            100 * one.seconds / whole, None if one.memory is None else one.memory / 2**30,
+            one.stage, one.device, count(one.artifacts), duration(one.seconds), 100 * one.seconds / whole,
+            None if one.memory is None else one.memory / 2**30,
         )
         for one in found.stages
     )  # fmt: skip
     columns = (
-        Column("stage"), Column("device"), Column("artifacts"), Column("runs"), Column("wall time"),
-        Column("share of all, %", 1), Column("peak memory, GiB", 2),
+        Column("stage"), Column("device"), Column("artifacts"), Column("wall time"), Column("share of all, %", 1),
+        Column("peak memory, GiB", 2),
     )  # fmt: skip
     return Grid("What every stage cost", columns, rows)
 
@@ -208,25 +222,36 @@ def performance_figures(found: Performance) -> tuple[Figure, ...]:
             f"{one.stage} ({one.device})" if several else one.stage,
             _minutes(one),
             Mark(Colour.BLUE),
-            columns=(("artifacts", float(one.artifacts)),),
         )
         for one in timed
     )
-    whole, first = sum(one.seconds for one in timed), timed[0]
+    first = timed[0]
     caption = Markdown(
         markdown(
             f"Wall time of every stage of suite {found.suite.name} by the provenance of its artifacts, on a "
-            f"logarithmic axis. {first.stage} takes {duration(first.seconds)} of {duration(whole)}, "
-            f"{decimal(100 * first.seconds / whole, 0)} %."
+            f"logarithmic axis. {first.stage} takes {duration(first.seconds)} of "
+            f"{duration(found.seconds)}, {decimal(100 * first.seconds / found.seconds, 0)} %."
         )
     )
     shown = Rows("costs", "", "Wall time of every stage", "minutes", rows, logarithmic=True)
-    return (rows_figure(shown, code=_CODE + "performance_figures", caption=caption),)
+    said = listed(f"{row.name} {duration(one.seconds)}" for row, one in zip(rows, timed, strict=True))
+    alt = f"Dots on a logarithmic axis of minutes, one per stage: {said}."
+    drawn = rows_figure(shown, code=_CODE + "performance_figures", caption=caption, alt=alt)
+    return (replace(drawn, data=_seconds_grid(timed)),)
+
+
+def _seconds_grid(timed: Sequence[StageCost]) -> Grid:
+    rows = tuple((one.stage, one.device, one.artifacts, one.seconds, one.memory) for one in timed)
+    columns = (
+        Column("stage"), Column("device"), Column("artifacts", 0), Column("wall time, s", 1),
+        Column("peak memory, bytes", 0),
+    )  # fmt: skip
+    return Grid("Wall time of every stage", columns, rows)
 
 
 def _minutes(one: StageCost) -> Measurement:
     minutes = one.seconds / 60
-    return Measurement(minutes, minutes, minutes, one.runs, Over.NOTHING, unit="min")
+    return Measurement(minutes, minutes, minutes, one.artifacts, Over.NOTHING, unit="min")
 
 
 # --- benches ---------------------------------------------------------------------------------------------------------
