@@ -329,13 +329,13 @@ def _causes_of_case(case: CasePair) -> Iterator[Cause]:
     left, right = case.left, case.right
     if left is None or right is None:
         return
-    if (left.verdict is Verdict.ERROR) != (right.verdict is Verdict.ERROR):
-        yield Cause.BROKEN
-    if (left.command is None) != (right.command is None):
-        yield Cause.MISSING
     if dict(left.criterion) != dict(right.criterion):
         yield Cause.CRITERION
-    if set(left.artifacts) != set(right.artifacts):
+    if (left.verdict is Verdict.ERROR) != (right.verdict is Verdict.ERROR):
+        yield Cause.BROKEN
+    elif (left.command is None) != (right.command is None):
+        yield Cause.MISSING
+    elif set(left.artifacts) != set(right.artifacts):
         yield Cause.EVIDENCE
     elif not case.has_same_numbers:
         yield Cause.CODE
