@@ -415,4 +415,7 @@ def _caption(panel: Panel) -> Markdown:
     said = [
         f"{with_interval(c.values[last], places)} ({c.name})" for c in panel.curves if not c.values[last].is_missing
     ]
-    return Markdown(markdown(f"{panel.title}; {panel.axis.said(last)} of the training {listed(said)}."))
+    # Quoted: a run may be called like a reference, which is none.
+    return Markdown(
+        f"[{markdown(f'{panel.title}; {panel.axis.said(last)} of the training {listed(said)}.')}]{{.quoted}}"
+    )
