@@ -8,6 +8,7 @@ was, it becomes a run and, where the artifacts behind it are here, a study.
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 import subprocess
 import sys
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.store import Store
 
 _MANIFEST = "manifest.json"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _FACTORY = "universal_neurons.study:open_evidence"
 # pytest's statuses after which the claims were judged, whether or not as accepted.
 _JUDGED = (0, 1)
@@ -86,7 +88,7 @@ def log_folder(path: Path) -> Path | None:
 
 def is_evidence(path: Path) -> bool:
     """Whether ``path`` is a folder of artifacts: ``<stage>/<digest>/manifest.json``."""
-    return path.is_dir() and next(path.glob(f"*/*/{_MANIFEST}"), None) is not None
+    return path.is_dir() and any(_DIGEST.fullmatch(found.parent.name) for found in path.glob(f"*/*/{_MANIFEST}"))
 
 
 def side_by_side(left: Side, right: Side) -> SideBySide:

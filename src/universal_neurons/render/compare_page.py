@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from universal_neurons.evidence.comparison import Cause, is_beyond
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
+from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, visible
 from universal_neurons.render.grids import Cell, Column, Grid, measured
 from universal_neurons.render.numerals import (
     count,
@@ -96,7 +96,8 @@ def other_verdicts(comparison: Comparison) -> dict[str, str]:
 
 def labels(comparison: Comparison) -> tuple[str, str]:
     """How the two runs are called; told apart where both have one name."""
-    left, right = comparison.left.name, comparison.right.name
+    # On one line: a drawing would make two of it.
+    left, right = visible(comparison.left.name), visible(comparison.right.name)
     return (left, right) if left != right else (f"{left} (left)", f"{right} (right)")
 
 
