@@ -118,11 +118,12 @@ def _ablations(study: Study) -> Sequence[Landmark]:
 
 
 def _paired(left: Sequence[Landmark], right: Sequence[Landmark]) -> list[LandmarkPair]:
-    """The landmarks of either side, those of the left one first; None where a side has no such place."""
+    """The landmarks of either side in the order of the longer one; None where a side has no such place."""
     lefts, rights = ({one.place: one.measurement for one in side} for side in (left, right))
+    places = {**rights, **lefts} if len(rights) > len(lefts) else {**lefts, **rights}
     return [
         LandmarkPair(place.what, place.of, place.threshold, place.checkpoint, lefts.get(place), rights.get(place))
-        for place in {**lefts, **rights}
+        for place in places
     ]
 
 

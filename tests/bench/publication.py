@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from universal_neurons.artifacts.provenance import git_commit, versions
 from universal_neurons.inputs.benchmarks import FORMAT, Benchmark
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
 # What of the environment changes a bench: its size, and how many threads it has.
@@ -28,6 +30,7 @@ class Publication:
     """The benches of one run, written to ``root`` at its end if ``wanted``; all or, where one fails, none."""
 
     wanted: bool
+    note: str = ""
     root: Path = ROOT
     benches: list[Benchmark] = field(default_factory=list)
 
@@ -50,11 +53,11 @@ class Publication:
                     "title": title,
                     "device": f"{device or cpu_name()}, {using}",
                     "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-                    "command": command(os.environ, sys.argv[1:]),
+                    "command": command(os.environ),
                     "commit": git_commit(),
                     "versions": {name: known[name] for name in PACKAGES if name in known},
                     "figures": figures,
-                    "note": "",
+                    "note": self.note,
                     **parts,
                 }
             )
@@ -65,14 +68,10 @@ class Publication:
         return [bench.write(self.root) for bench in self.benches] if self.wanted else []
 
 
-def command(environment: Any, arguments: list[str]) -> str:
-    """The command that measures the same again: the variables that change a bench, and nox with what follows ``--``.
-
-    Paths of this machine are left out, which the files and folders among the arguments may be.
-    """
+def command(environment: Mapping[str, str]) -> str:
+    """The command that measures the same again: the variables that change a bench, and nox."""
     given = [f"{name}={shlex.quote(environment[name])}" for name in sorted(environment) if name.startswith(SETTINGS)]
-    options = [argument for argument in arguments if argument.startswith("-") and argument not in ("-s", "--publish")]
-    return " ".join([*given, "nox -s bench -- --publish", *options])
+    return " ".join([*given, "nox -s bench -- --publish"])
 
 
 def cpu_name() -> str:

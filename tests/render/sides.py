@@ -55,7 +55,7 @@ def landmarks() -> tuple[LandmarkPair, ...]:
     sides = [{one.place: one.measurement for one in side} for side in (lefts, rights)]
     return tuple(
         LandmarkPair(p.what, p.of, p.threshold, p.checkpoint, *(side.get(p) for side in sides))
-        for p in {**sides[0], **sides[1]}
+        for p in {**sides[1], **sides[0]}
     )
 
 

@@ -116,7 +116,9 @@ def test_a_suite_that_nobody_computed_costs_nothing(root: Path) -> None:
 
 def test_the_figure_of_costs_says_the_largest_and_has_its_data(root: Path) -> None:
     (figure,) = performance_figures(made(root))
-    assert "moments of all pairs takes 1.7 min of 3.0 min, 56 %" in plain(figure.caption).replace("\\", "")
+    assert "The longest, moments of all pairs, takes 1.7 min of 3.0 min, 56 %" in plain(figure.caption).replace(
+        "\\", ""
+    )
     assert figure.alt.startswith("Dots on a logarithmic axis of minutes, one per stage: moments of all pairs 1.7 min")
     assert figure.data.rows[0] == ("moments of all pairs", "cpu", 4, 100.0, 2.0**31)
 

@@ -71,7 +71,7 @@ def compare_page(both: SideBySide) -> dict[str, Any]:
         "summary": summary(comparison),
         "runs": _runs(comparison).html(css="stack"),
         "claims": claims_grid(comparison).html(css="stack compared-runs"),
-        "transitions": transitions_grid(comparison).html(css="matrix"),
+        "transitions": transitions_grid(comparison).html(css="data"),
         "absences": [f"Not compared here: {absence}" for absence in both.absences],
         "shares": _landmarks_html(both, share=True),
         "ablations": _landmarks_html(both, share=False),
@@ -170,6 +170,14 @@ def difference_line(pair: ClaimPair) -> str:
         f"{span([m.value for m in found], found[0].unit, places_of(found))} over {plural(len(found), 'case')}, "
         f"{count(beyond)} beyond uncertainty"
     )
+
+
+def difference_of(pair: LandmarkPair) -> str:
+    """One difference with its interval; "none" where the numbers are the same, empty where there is none to take."""
+    found = pair.difference
+    if found is None:
+        return ""
+    return NONE if _is_point(found) else with_interval(in_points(found))
 
 
 def in_points(difference: Measurement) -> Measurement:
@@ -316,8 +324,8 @@ def _landmarks_html(both: SideBySide, *, share: bool) -> Html:
     places = places_of(m for pair in pairs for m in (pair.left, pair.right) if m is not None)
     rows = tuple(
         (
-            *_names(pair), measured(pair.left, places), measured(pair.right, places),
-            measured(None if pair.difference is None else in_points(pair.difference), places),
+            *_names(pair), _side_cell(pair.left, places), _side_cell(pair.right, places),
+            _difference_cell(pair, places),
         )
         for pair in pairs
     )  # fmt: skip
@@ -331,6 +339,17 @@ def landmark_names(pair: LandmarkPair) -> tuple[str, str, str, str]:
     """What a number is, of which neurons, at which threshold and checkpoint, in words."""
     what, of = _WHAT.get(pair.what, pair.what), _OF.get(pair.of, pair.of)
     return what, of, f"{pair.threshold:g}", pair.checkpoint
+
+
+def _side_cell(m: Measurement | None, places: int) -> Html:
+    return Html('<span class="none">not there</span>') if m is None else measured(m, places)
+
+
+def _difference_cell(pair: LandmarkPair, places: int) -> Html:
+    found = pair.difference
+    if found is None or _is_point(found):
+        return Html(f'<span class="none">{difference_of(pair) or "–"}</span>')
+    return measured(in_points(found), places)
 
 
 def _names(pair: LandmarkPair) -> tuple[str, ...]:

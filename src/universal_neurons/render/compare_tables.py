@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from universal_neurons.render.compare_page import (
     causes_line,
     difference_line,
-    in_points,
+    difference_of,
     labels,
     landmark_names,
     summary,
@@ -73,12 +73,11 @@ def lines(both: SideBySide) -> list[str]:
 def _numbers(both: SideBySide, left: str, right: str) -> Iterator[Table]:
     rows = []
     for pair in both.landmarks:
-        difference = None if pair.difference is None else in_points(pair.difference)
         what, of, threshold, checkpoint = landmark_names(pair)
         rows.append(
             {
                 "what": what, "of": of, "threshold": threshold, "checkpoint": checkpoint, "left": _number(pair.left),
-                "right": _number(pair.right), "difference": _number(difference),
+                "right": _number(pair.right), "difference": difference_of(pair) or NOTHING,
             }
         )  # fmt: skip
     columns = {

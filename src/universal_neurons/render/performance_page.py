@@ -125,7 +125,7 @@ def performance_page(found: Performance, drawn: Sequence[Figure]) -> dict[str, A
     return {
         "total": total_sentence(found),
         "costs": Markdown("\n".join(figure.block() for figure in drawn)),
-        "stages": stages_grid(found).html(),
+        "stages": stages_grid(found).html(css="stack"),
         "benches": [_bench(bench) for bench in found.benches],
         "projections": [_projection(found, bench) for bench in found.benches if bench.file in found.projected],
         "projections_csv": Markdown(f"[every suite and device]({PROJECTIONS_CSV})"),
@@ -229,7 +229,7 @@ def performance_figures(found: Performance) -> tuple[Figure, ...]:
     caption = Markdown(
         markdown(
             f"Wall time of every stage of suite {found.suite.name} by the provenance of its artifacts, on a "
-            f"logarithmic axis. {first.stage} takes {duration(first.seconds)} of "
+            f"logarithmic axis. The longest, {first.stage}, takes {duration(first.seconds)} of "
             f"{duration(found.seconds)}, {decimal(100 * first.seconds / found.seconds, 0)} %."
         )
     )
