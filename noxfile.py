@@ -93,7 +93,7 @@ def spotcheck(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the engines (against a bare product, the published way, the naive way) and what the plan foretells."""
+    """Measure the engines (against a bare product, the published way, the naive way) and the plan; -- --publish."""
     files = (f"tests/bench/bench_{what}.py" for what in ("engine", "ablation", "plan"))
     run(session, "pytest", *files, "-s", *session.posargs)
 

@@ -41,6 +41,7 @@ DISTRIBUTIONS = {
     "zoo_training": {"numpy", "tokenizers"},
     "harness": {"_pytest", "pytest"},
     "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc"},
+    "sides": set(),
     "cli": {"rich", "typer"},
 }  # fmt: skip
 # torch takes seconds to import: outside the core, whoever needs it for some of its work imports it there.

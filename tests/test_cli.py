@@ -7,19 +7,23 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.evidence.records import record
 from universal_neurons import cli
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.criteria import AtMost
+from universal_neurons.evidence.record import EvidenceLog
+from universal_neurons.measurement import Measurement, Over
 from universal_neurons.pipeline import stages
 from universal_neurons.planning.calibration import Pace
 from universal_neurons.workspace import corpus_key, imported_evidence, suite_keys, universality_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from tests.miniature import Miniature
     from universal_neurons.planning.efforts import Effort
@@ -476,6 +480,89 @@ def test_the_claims_are_told_where_to_import_from(run: Run, own: Miniature, monk
     monkeypatch.setattr(subprocess, "run", pytest_run)
     assert run(own, "verify", "--remote", "hf://datasets/a/b@c")[0] == 0
     assert called == [["claims", "--suite", "mini", "--remote", "hf://datasets/a/b@c"]]
+
+
+# --- side by side ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs(own: Miniature, tmp_path: Path) -> tuple[Path, Path]:
+    """Two finished runs of the miniature, of which the second refutes what the first reproduced."""
+    found = []
+    for name, value in (("now", 0.03), ("then", 0.09)):
+        log, rule = EvidenceLog(tmp_path / name), AtMost(0.05)
+        measurement = Measurement(value, value - 0.01, value + 0.01, 9, Over.NEURONS, unit="share")
+        judged = rule.judge(measurement)
+        for claim in ("N1", "N2"):
+            changed = {"measurement": measurement.as_dict(), "verdict": judged.verdict} if claim == "N1" else {}
+            log.append(record(claim=claim, test=f"c.py::{claim}", artifacts=(), reason=judged.reason, **changed))
+        log.conclude({"suite": "mini", "complete": True})
+        found.append(log.folder)
+    return found[0], found[1]
+
+
+def test_two_runs_are_set_side_by_side_and_differing_is_no_failure(
+    run: Run, own: Miniature, runs: tuple[Path, Path]
+) -> None:
+    status, out, err = run(own, "compare", *map(str, runs))
+    assert (status, err) == (0, "")
+    assert ESCAPE not in out
+    (line,) = [line for line in out.splitlines() if line.startswith("N1 ")]
+    for said in ("*", "reproduced", "refuted", "3.0 % [2.0, 4.0]", "9.0 % [8.0, 10.0]", "6.0 points [4.6, 7.4]"):
+        assert said in line, said
+    assert "2 claims were judged both in now and in then: 1 has another verdict (N1)." in out.splitlines()
+    assert any(line.startswith("share ") for line in out.splitlines())
+
+
+def test_a_change_fails_where_that_is_asked_for(run: Run, own: Miniature, runs: tuple[Path, Path]) -> None:
+    assert run(own, "compare", "--fail-on-change", *map(str, runs))[0] == 1
+    assert run(own, "compare", "--fail-on-change", str(runs[0]), str(runs[0]))[0] == 0
+
+
+def test_only_changed_claims_are_listed_on_demand(run: Run, own: Miniature, runs: tuple[Path, Path]) -> None:
+    out = run(own, "compare", "--changed", *map(str, runs))[1]
+    assert any(line.startswith("N1 ") for line in out.splitlines())
+    assert not any(line.startswith("N2 ") for line in out.splitlines())
+
+
+def test_a_comparison_is_data_on_demand(run: Run, own: Miniature, runs: tuple[Path, Path]) -> None:
+    status, out, _ = run(own, "compare", "--json", *map(str, runs))
+    found = json.loads(out)
+    assert status == 0
+    assert {claim["claim"]: (claim["left"], claim["right"]) for claim in found["claims"]}["N1"] == (
+        "reproduced",
+        "refuted",
+    )
+    assert found["landmarks"]
+    assert (found["left"]["name"], found["right"]["name"]) == ("now", "then")
+
+
+def test_what_cannot_be_compared_is_one_line(run: Run, own: Miniature, runs: tuple[Path, Path]) -> None:
+    line = run.mistake(own, "compare", str(runs[0]), "nano")
+    assert line.startswith("error: nano: expected a suite (brief, mini), a folder with the record of a run")
+    line = run.mistake(own, "report", "--compare", "nano")
+    assert line.startswith(("error: nano: expected a suite", "error: "))
+    (runs[1] / "records.jsonl").write_text("{}\n")
+    assert "records.jsonl:1: " in run.mistake(own, "compare", *map(str, runs))
+
+
+def test_a_report_is_built_beside_another_run(
+    run: Run, own: Miniature, runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(runs[0], own.root / ".universal-neurons" / "evidence" / "mini")
+    given: dict[str, Any] = {}
+
+    def built(study: object, **options: Any) -> Path:
+        given.update(options)
+        return Path(options["output"]) / "index.html"
+
+    monkeypatch.setattr("universal_neurons.render.build_report", built)
+    status, out, err = run(own, "report", "--compare", str(runs[1]))
+    assert (status, err) == (0, "")
+    assert out.startswith("report: report/_build")
+    assert [pair.claim for pair in given["both"].comparison.changed] == ["N1"]
+    assert run(own, "report")[0] == 0
+    assert given["both"] is None
 
 
 # --- as a program of its own -----------------------------------------------------------------------------------------

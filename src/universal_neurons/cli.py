@@ -42,8 +42,11 @@ from universal_neurons.workspace import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from universal_neurons.evidence.comparison import SideBySide
     from universal_neurons.render.explorer import LocalText
+    from universal_neurons.workspace import Warn
 
+CHANGED = 1
 USER_ERROR = 4
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -330,6 +333,9 @@ def report(
     reference: ReferenceName = None,
     references: References = None,
     remote: Remote = None,
+    beside: Annotated[
+        str | None, typer.Option("--compare", metavar="OTHER", help="A suite, run or evidence to set beside this one.")
+    ] = None,
 ) -> None:
     """Build the report from what the claims measured."""
     from universal_neurons.render import build_report
@@ -338,8 +344,56 @@ def report(
     narrowing = _narrowing(models, checkpoints, tokens, reference, references)
     with _workspace(suite, store=store, remote=remote, **narrowing) as work:
         check_pinned(work)
-        page = build_report(Study(work), root=root, output=root / "report" / "_build", text=_local_text(work))
+        both = None if beside is None else _side_by_side(_own_run(work), beside, store=store, warn=work.warn)
+        output, text = root / "report" / "_build", _local_text(work)
+        page = build_report(Study(work), root=root, output=output, text=text, both=both)
     typer.echo(f"report: {page.relative_to(root)}")
+
+
+def _own_run(work: Workspace) -> str:
+    """The record of the run that the report of ``work`` is about."""
+    from universal_neurons.render.report import default_evidence
+
+    return str(default_evidence(work.root, work.suite.folder))
+
+
+_SIDES = "a suite, a folder with the record of a run, a built report, or a folder of artifacts"
+
+
+@app.command()
+def compare(
+    left: Annotated[str, typer.Argument(help=f"One side: {_SIDES}.")],
+    right: Annotated[str, typer.Argument(help="The other side: the same choice.")],
+    store: StorePath = None,
+    only_changed: Annotated[bool, typer.Option("--changed", help="Only claims with another verdict.")] = False,
+    fail_on_change: Annotated[
+        bool, typer.Option("--fail-on-change", help="Exit with status 1 if any verdict differs.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Set two suites or two runs side by side: verdicts, values, shares, ablations, and what else differs."""
+    from universal_neurons.render import compare_tables
+
+    with Reporter.on_stderr() as reporter:
+        both = _side_by_side(left, right, store=store, warn=reporter.warn)
+    if as_json:
+        from universal_neurons.evidence.record import strict_json
+
+        sys.stdout.write(strict_json(both.as_dict()))
+    else:
+        for table in compare_tables.tables(both, only_changed=only_changed):
+            _show(table.rows, table.columns, as_json=False, title=table.title)
+        for line in compare_tables.lines(both):
+            typer.echo(line)
+    if fail_on_change and both.comparison.changed:
+        raise typer.Exit(CHANGED)
+
+
+def _side_by_side(left: str, right: str, *, store: Path | None, warn: Warn) -> SideBySide:
+    from universal_neurons.sides import open_side, side_by_side
+
+    root = project_root()
+    return side_by_side(*(open_side(name, root=root, store=store, warn=warn) for name in (left, right)))
 
 
 def _local_text(work: Workspace) -> LocalText:

@@ -7,18 +7,20 @@ it.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
+from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import ArtifactMissing, NotOnSuite, UserError
 from universal_neurons.measures.ablation import AblationTable
 from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.profiles import NeuronProfiles
 from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.workspace import (
+    WORK_FOLDER,
     NullKind,
     Pair,
     Progress,
@@ -363,6 +365,25 @@ class Study:
             self.work.cache[key.digest] = read(self.work, key)
         self.reads.append(key.digest)
         return cast("Artifact", self.work.cache[key.digest])
+
+
+def open_evidence(
+    suite: str,
+    *,
+    store: Path,
+    root: Path | None = None,
+    recompute: bool = False,  # noqa: ARG001 - called like open_study; evidence of others is never computed again here
+    warn: Warn = print,
+    progress: Progress | None = None,
+) -> Study:
+    """The study of a suite from the folder of artifacts ``store`` alone: nothing else answers, nothing is written.
+
+    Called like :func:`open_study`, so that the claims can be judged on it.  Damage there is an error and is left where
+    it is, because the evidence is somebody else's.
+    """
+    work = open_workspace(suite, root=root, warn=warn, progress=progress)
+    # The working store is written on demand only, and reading demands nothing.
+    return Study(replace(work, store=Store(work.root / WORK_FOLDER / "unused", [store], warn=warn), cache={}))
 
 
 def open_study(

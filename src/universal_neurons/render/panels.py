@@ -377,11 +377,11 @@ class Rows:
         return self.rows[0].value.unit
 
 
-def rows_figure(shown_rows: Rows, *, code: str, caption: Markdown) -> Figure:
-    """The rows as a figure."""
+def rows_figure(shown_rows: Rows, *, code: str, caption: Markdown, alt: str = "") -> Figure:
+    """The rows as a figure; ``alt`` says what it shows where its numbers have no intervals."""
     return figure(
         shown_rows.name, _drawn_rows(shown_rows), label=shown_rows.label, code=code, caption=caption,
-        alt=_rows_alt(shown_rows), data=_rows_data(shown_rows),
+        alt=alt or _rows_alt(shown_rows), data=_rows_data(shown_rows),
     )  # fmt: skip
 
 

@@ -106,6 +106,8 @@ def settings(size: Size) -> Any:
         "axes.grid.axis": "y",
         "axes.axisbelow": True,
         "axes.unicode_minus": True,
+        # A model or a run may be called "$\\input{x}$", which is a name and no formula.
+        "text.parse_math": False,
         "grid.color": Colour.RULE.value,
         "grid.linewidth": 1.0,
         "text.color": Colour.INK.value,

@@ -16,9 +16,9 @@ from universal_neurons.errors import UserError
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import RECORDS, VERDICTS
 from universal_neurons.evidence.untested import read_untested
-from universal_neurons.render import pages
+from universal_neurons.render import compare_page, pages, performance_page
 from universal_neurons.render.ambiguities import read_ambiguities
-from universal_neurons.render.checks import check_pages, script_hash
+from universal_neurons.render.checks import Stated, check_pages, script_hash
 from universal_neurons.render.citation import Citation
 from universal_neurons.render.claim_page import Neighbours, claim_page
 from universal_neurons.render.deviations import deviations
@@ -36,13 +36,14 @@ from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, st
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from universal_neurons.evidence.comparison import SideBySide
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.render.explorer import LocalText
     from universal_neurons.render.grids import Grid
     from universal_neurons.render.plates import Figure
     from universal_neurons.render.study import Study
 
-PAGES = ("index", "paper", "claims", "readings", "methods")
+PAGES = ("index", "paper", "claims", "readings", "methods", performance_page.PAGE)
 COPIED = ("_quarto.yml", "page.html", "crossref.lua", "references.bib")
 SCRIPTS = ("theme.js", "scoreboard.js")
 CITATION = "CITATION.cff"
@@ -50,6 +51,8 @@ UNTESTED = Path("claims") / "untested.toml"
 AMBIGUITIES = Path("claims") / "ambiguities.toml"
 DATA = "data"
 SOURCE = "source"
+# The condition of page.html under which every page links to the comparison.
+COMPARED = "compared"
 
 
 class ReportMisplaced(UserError):
@@ -72,15 +75,16 @@ def build_report(
     text: LocalText,
     verdicts: Path | None = None,
     engine: Engine | None = None,
+    both: SideBySide | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Build the report of ``study`` into the folder ``output`` and return its first page.
 
     ``root`` is the checkout with ``report/``; ``text`` what the tokens of the suite say, which evidence does not hold,
-    for the neuron explorer; ``verdicts`` the folder of the evidence log (default: where the claims
-    were last run), or a file in it.  ``engine`` is Quarto where installed; if its pages fail a check, pandoc builds
-    them and ``say`` gets one line.  The folder holds a page for each of ``PAGES``, ``neurons.html`` with its shards,
-    ``data/`` and the generated ``source/``, and is replaced as a whole.
+    for the neuron explorer; ``verdicts`` the folder of the evidence log (default: where the claims were last run), or a
+    file in it.  ``engine`` is Quarto where installed; if its pages fail a check, pandoc builds them and ``say`` gets
+    one line.  ``both`` is this run beside another, which gets a page.  The folder holds a page for each of ``PAGES``,
+    ``neurons.html`` with its shards, ``data/`` and the generated ``source/``, and is replaced as a whole.
 
     Raises the study's ArtifactMissing, EvidenceUnusable, TemplateWrong, RenderingFailed, ReportBroken,
     ReportMisplaced: each a UserError, and ``output`` is left as it was.
@@ -91,16 +95,19 @@ def build_report(
     found = results(study, printed_numbers(root))
     drawn = Drawn(pages.figures(found), paper_figures(found))
     provenance = pages.Provenance.of(study)
+    costs = performance_page.performance(root, study.suite, provenance.artifacts, claims)
     check_artifacts(claims, set(provenance.artifacts["digest"]))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=output.parent) as scratch:
         built = Path(scratch) / "report"
-        texts = page_texts(root, found, claims, drawn, provenance)
-        write_source(built, root / "report", texts, data_files(found, drawn, provenance))
+        texts = page_texts(root, found, claims, drawn, provenance) | beside(root / "report", costs, both)
+        data = data_files(found, drawn, provenance) | data_beside(costs, both)
+        write_source(built, root / "report", announced(texts, both), data)
         _copy_evidence(folder, built / DATA)
         shutil.copyfile(root / CITATION, built / DATA / CITATION)
-        write_explorer(built, root / "report", study, text)
-        _render(built, tuple(texts), claims, engine=engine, say=say)
+        write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
+        facts = stated(claims, {} if both is None else compare_page.other_verdicts(both.comparison))
+        _render(built, tuple(texts), claims, facts, engine=engine, say=say)
         _put_in_place(built, output)
     return output / "index.html"
 
@@ -115,6 +122,29 @@ def data_files(found: Results, drawn: Drawn, provenance: pages.Provenance) -> di
     front = {figure.csv_name: figure.data for figure in drawn.front}
     table_one = {f"{DATA}/table-one.csv": table_one_grid(found)}
     return {**front, **paper_data(found, drawn.paper), **table_one, **provenance.grids()}
+
+
+def beside(folder: Path, costs: performance_page.Performance, both: SideBySide | None) -> dict[str, str]:
+    """The pages that no claim needs: what it cost and, where there is another run, both side by side."""
+    drawn = performance_page.performance_figures(costs)
+    values = {performance_page.PAGE: performance_page.performance_page(costs, drawn)}
+    if both is not None:
+        values[compare_page.PAGE] = compare_page.compare_page(both)
+    return {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
+
+
+def data_beside(costs: performance_page.Performance, both: SideBySide | None) -> dict[str, Grid]:
+    """The tables of these pages as CSV, by file name."""
+    drawn = performance_page.performance_figures(costs)
+    compared = {} if both is None else compare_page.compare_grids(both)
+    return {**performance_page.performance_grids(costs, drawn), **compared}
+
+
+def announced(texts: Mapping[str, str], both: SideBySide | None) -> dict[str, str]:
+    """The pages, which all link to the comparison if there is one: their first lines say so to ``page.html``."""
+    if both is None:
+        return dict(texts)
+    return {name: text.replace("---\n", f"---\n{COMPARED}: true\n", 1) for name, text in texts.items()}
 
 
 def page_texts(
@@ -216,12 +246,12 @@ def _render(
     built: Path,
     names: Sequence[str],
     claims: Sequence[ClaimSummary],
+    facts: Stated,
     *,
     engine: Engine | None,
     say: Callable[[str], None],
 ) -> None:
     verdicts = {claim.claim: claim.verdict.value for claim in claims}
-    facts = stated(claims)
     chosen = engine or available_engine()
     try:
         render(built / SOURCE, names, built, engine=chosen)
@@ -242,7 +272,12 @@ def _copy_evidence(evidence: Path, target: Path) -> None:
 
 
 def _check_places(root: Path, output: Path) -> None:
-    for name in (*COPIED, *SCRIPTS, *SOURCES, *(f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim"))):
+    for name in (
+        *COPIED,
+        *SCRIPTS,
+        *SOURCES,
+        *(f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim", compare_page.PAGE)),
+    ):
         if not (root / "report" / name).is_file():
             raise ReportMisplaced(
                 f"{root / 'report' / name}: missing; the report is built in a checkout of the project"
