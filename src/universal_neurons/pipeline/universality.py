@@ -31,7 +31,8 @@ def accumulated_moments(work: Workspace, models: LoadedModels, *, permuted: bool
     from universal_neurons.core.moments import PairwiseAccumulator
     from universal_neurons.core.nulls import permuted as shuffled
 
-    reference = models.position(work.suite.zoo.reference)
+    # A sample of the evidence may be about two other models.
+    reference = models.position(work.suite.zoo.reference) if permuted else 0
     count, seed = len(models.refs), work.suite.universality.seed
     looking = {models.position(ref.name) for ref in models.refs if ref.name in work.suite.references}
     pairs = [pair for pair in combinations(range(count), 2) if looking.intersection(pair)]
