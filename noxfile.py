@@ -93,8 +93,9 @@ def spotcheck(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the engines: correlations against a bare product and the published way, ablations against the naive."""
-    run(session, "pytest", "tests/bench/bench_engine.py", "tests/bench/bench_ablation.py", "-s", *session.posargs)
+    """Measure the engines (against a bare product, the published way, the naive way) and what the plan foretells."""
+    files = (f"tests/bench/bench_{what}.py" for what in ("engine", "ablation", "plan"))
+    run(session, "pytest", *files, "-s", *session.posargs)
 
 
 @nox.session

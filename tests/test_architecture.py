@@ -35,7 +35,7 @@ DISTRIBUTIONS = {
     "workspace": {"numpy", "pandas"},
     "pipeline": {"numpy", "pandas", "torch"},
     "study": {"numpy", "pandas"},
-    "planning": {"torch"},
+    "planning": {"tokenizers", "torch"},
     "recheck": {"numpy", "pandas"},
     "sharing": {"fsspec"},
     "zoo_training": {"numpy", "tokenizers"},

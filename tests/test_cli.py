@@ -14,13 +14,15 @@ import pytest
 from universal_neurons import cli
 from universal_neurons.errors import UserError
 from universal_neurons.pipeline import stages
+from universal_neurons.planning.calibration import Pace
 from universal_neurons.workspace import corpus_key, imported_evidence, suite_keys, universality_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from tests.miniature import Miniature
+    from universal_neurons.planning.efforts import Effort
 
 ESCAPE = "\x1b"
 
@@ -52,8 +54,12 @@ class Run:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("universal_neurons.planning.product_speed", lambda: 1e10)
+    monkeypatch.setattr("universal_neurons.planning.plan.calibrated", _at_any_pace)
     return Run(monkeypatch, capsys)
+
+
+def _at_any_pace(shape: object, efforts: Iterable[Effort], **_: object) -> Pace:
+    return Pace("CPU, 1 thread", is_gpu=False, seconds=dict.fromkeys(efforts, 1e-9), measured_in=0.0)
 
 
 def _script(project: Miniature, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -177,7 +183,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(run: Run, own: Miniature, mon
 
     before = sorted(own.working.rglob("*"))
     monkeypatch.setattr("universal_neurons.artifacts.folder.write_file", full)
-    line = run.mistake(own, "plan", "--tokens", "1000")
+    line = run.mistake(own, "compute", "--tokens", "1000")
     assert "no space left; nothing committed is lost; free some space there" in line
     assert [path for path in before if not path.exists()] == []
 
@@ -256,44 +262,53 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
     arguments = ("--suite", "brief", "--store", str(tmp_path))
     status, out, err = run(miniature, "plan", *arguments, "--json")
     assert (status, err) == (0, "")
-    before = json.loads(out)
+    before = json.loads(out)["stages"]
     assert [(s["stage"], s["step"], s["artifacts"], s["present"]) for s in before] == [
+        ("tokens", None, 2, 0),
+        ("moments", 30, 0, 0),
         ("universality", 30, 10, 0),
         ("candidates", 30, 3, 0),
         ("variants", 30, 1, 0),
-        ("profiles", 30, 3, 0),
         ("ablation", 30, 6, 0),
         ("extensions", 30, 2, 0),
+        ("profiles", 30, 3, 0),
     ]
-    assert before[0]["seconds"] >= 0
-    assert before[0]["megabytes"] > 0
+    assert all(s["seconds"] >= 0 and s["host_mb"] > 0 for s in before)
     status, out, err = run(miniature, "compute", *arguments)
-    # The plan has sampled the tokens already.
-    assert (status, out) == (0, "suite brief: 26 artifacts computed, everything is there\n")
+    assert (status, out) == (0, "suite brief: 27 artifacts computed, everything is there\n")
     assert ESCAPE not in err
     assert "step 30: moments" in err
     after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
-    assert [s["present"] for s in after] == [10, 3, 1, 3, 6, 2]
-    assert {(s["teraflop"], s["seconds"], s["megabytes"]) for s in after} == {(0, 0, 0)}
+    assert [s["present"] for s in after["stages"]] == [2, 10, 3, 1, 6, 2, 3]
+    assert {(s["teraflop"], s["seconds"], s["host_mb"], s["disk_mb"]) for s in after["stages"]} == {(0, 0, 0, 0)}
     assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
+    scratch = json.loads(run(miniature, "plan", *arguments, "--json", "--from-scratch")[1])
+    assert [s["present"] for s in scratch["stages"]] == [0] * 8
 
 
 def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
-    rows = json.loads(run(own, "plan", "--models", "a,b", "--checkpoints", "100 %", "--json")[1])
+    arguments = ("plan", "--models", "a,b", "--checkpoints", "100 %", "--json")
+    rows = json.loads(run(own, *arguments)[1])["stages"]
     assert [(s["stage"], s["step"], s["artifacts"]) for s in rows] == [
+        ("tokens", None, 2),
+        # Candidates depend on the partners, so they are absent, and with them the pass that they rest on.
+        ("moments", 0, 0),
         ("universality", 0, 2),
         ("candidates", 0, 2),
-        ("variants", 0, 0),
-        ("profiles", 0, 0),
         ("ablation", 0, 2),
-        ("extensions", 0, 0),
+        ("moments", 30, 0),
         ("universality", 30, 4),
         ("candidates", 30, 2),
         ("variants", 30, 1),
-        ("profiles", 30, 2),
         ("ablation", 30, 4),
         ("extensions", 30, 2),
+        ("profiles", 30, 2),
     ]
+    absent = {(s["stage"], s["step"]) for s in rows if s["present"] < s["artifacts"]}
+    assert absent == {
+        ("candidates", 0), ("ablation", 0),
+        ("candidates", 30), ("variants", 30), ("ablation", 30), ("extensions", 30),
+    }  # fmt: skip
 
 
 def test_a_narrow_compute_reuses_the_tables_of_the_whole(run: Run, own: Miniature) -> None:
@@ -302,7 +317,21 @@ def test_a_narrow_compute_reuses_the_tables_of_the_whole(run: Run, own: Miniatur
     assert (status, out) == (0, "suite mini: 13 artifacts computed, everything is there\n")
 
 
-@pytest.mark.parametrize("command", [("plan",), ("status",), ("store", "ls")])
+@pytest.mark.parametrize("arguments", [(), ("--from-scratch",)])
+def test_the_table_of_a_plan_says_what_its_json_says(run: Run, computed: Miniature, arguments: tuple[str, ...]) -> None:
+    status, out, err = run(computed, "plan", *arguments)
+    assert (status, err) == (0, "")
+    assert ESCAPE not in out
+    title, heading, *lines = out.splitlines()
+    raw = json.loads(run(computed, "plan", *arguments, "--json")[1])
+    assert title.strip() == f"suite mini on {raw['device']}"
+    assert heading.startswith("stage ")
+    for line, row in zip(lines, [*raw["stages"], raw["all"]], strict=True):
+        shown = ("" if value is None else str(value).replace(" ", "") for value in row.values())
+        assert "".join(line.split()) == "".join(shown)
+
+
+@pytest.mark.parametrize("command", [("status",), ("store", "ls")])
 def test_tables_for_programs_have_no_escape_codes_and_are_not_cut(
     run: Run, computed: Miniature, command: tuple[str, ...]
 ) -> None:
@@ -462,7 +491,7 @@ def test_as_a_program_a_plan_has_no_escape_codes(computed: Miniature) -> None:
     done = _script(computed, "plan", NO_COLOR="1", TERM="xterm-256color")
     assert (done.returncode, done.stderr) == (0, "")
     assert ESCAPE not in done.stdout
-    assert done.stdout.splitlines()[0].strip() == "suite mini"
+    assert done.stdout.splitlines()[0].strip().startswith("suite mini on CPU")
 
 
 def test_as_a_program_an_interruption_is_status_130(miniature: Miniature) -> None:

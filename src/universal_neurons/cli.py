@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 USER_ERROR = 4
 USAGE_ERROR = 2
 INTERRUPTED = 130
+# What a plan's table has for what has no number.
+_NOT_KNOWN = {"step": "", "seconds": "unknown"}
 # Characters in a line of a table that no terminal shows.
 _WIDE = 1000
 # What the system refuses and the user can mend; any other OSError is a defect of ours and keeps its traceback.
@@ -205,19 +207,30 @@ def plan(
     tokens: Tokens = None,
     reference: ReferenceName = None,
     references: References = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="As if nothing were there; asks no hub.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a suite computes, what of it is there, and about how long the rest takes."""
+    """Say what a suite computes, what of it is there, what the rest takes and about how long; computes nothing."""
     narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, local=_is_narrow(narrowing), **narrowing) as work:
+    # What is narrower than what ships has keys that rest on this machine's text.
+    local = _is_narrow(narrowing) and not from_scratch
+    with _workspace(suite, store=store, local=local, **narrowing) as work:
         from universal_neurons import planning
 
-        rows = [stage.as_dict() for stage in planning.plan(work)]
+        found = planning.plan(work, from_scratch=from_scratch)
+    if as_json:
+        sys.stdout.write(json.dumps(found.as_dict(), indent=2) + "\n")
+        return
     columns = {
-        "stage": "stage", "step": "step", "artifacts": "artifacts", "present": "present", "teraflop": "Tflop",
-        "seconds": "about s", "megabytes": "MB in memory",
+        "stage": "stage", "step": "step", "artifacts": "artifacts", "present": "present", "passes": "passes",
+        "teraflop": "Tflop", "streamed_gb": "GB streamed", "device_mb": "GPU MB", "host_mb": "host MB",
+        "disk_mb": "disk MB", "seconds": "about s",
     }  # fmt: skip
-    _show(rows, columns, as_json=as_json, title=f"suite {suite}")
+    rows = [{name: _NOT_KNOWN.get(name, value) if value is None else value for name, value in row.items()}
+            for row in found.rows]  # fmt: skip
+    _show(rows, columns, as_json=False, title=f"suite {found.suite} on {found.device}")
 
 
 @app.command()

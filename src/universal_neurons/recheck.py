@@ -21,7 +21,7 @@ from universal_neurons.artifacts.store import Store, in_one_line
 from universal_neurons.errors import UserError
 from universal_neurons.measures.profiles import NeuronProfiles
 from universal_neurons.pipeline.models import LoadedModels
-from universal_neurons.pipeline.universality import accumulated_moments, score_table, scores_against_partner
+from universal_neurons.pipeline.universality import Asked, score_table, step_scores
 from universal_neurons.workspace import (
     IMPORTED,
     WORK_FOLDER,
@@ -299,8 +299,9 @@ def _recomputed(work: Workspace, pair: Pair) -> Comparison:
     if stored is None:
         raise missing(work, universality_key(work, pair))
     models = LoadedModels.of(work, (pair.reference, pair.partner))
-    accumulator = accumulated_moments(work, models, permuted=False)
-    (scores,) = scores_against_partner(work, models, accumulator, pair.partner, [pair], [])
+    found = step_scores(models, Asked((pair,)))
+    scores = found.table(pair)
+    found.passes.forget()
     return Comparison.of(_named(pair), stored, with_excess(score_table(scores)))
 
 

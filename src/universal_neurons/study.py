@@ -298,9 +298,18 @@ class Study:
         return pd.DataFrame(self.work.zoo.training_log())
 
     def provenance(self) -> pd.DataFrame:
-        """One row per artifact of the suite that is there: stage, digest, origin, device, seconds, peak memory."""
+        """One row per artifact of the suite that is there: stage, digest, origin, device, seconds, peak memory.
+
+        ``wall_seconds`` leaves out the ``shared`` runs that it rests on (a tuple of SharedRun), which others do too.
+        """
         rows = [
-            {"stage": k.stage, "digest": k.digest, "origin": found.origin, **found.provenance.as_dict()}
+            {
+                "stage": k.stage,
+                "digest": k.digest,
+                "origin": found.origin,
+                **found.provenance.as_dict(),
+                "shared": found.provenance.shared,
+            }
             for k in suite_keys(self.work)
             if (found := self.work.store.read(k)) is not None
         ]

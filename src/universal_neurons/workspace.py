@@ -7,7 +7,8 @@ starts in a second; what computes is in :mod:`universal_neurons.pipeline`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -79,6 +80,19 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class Resources:
+    """What a computation may use; none of it is part of what is computed, so none of it is part of a key.
+
+    ``memory``: bytes of the device, None for what is free less a margin.  ``device``: its name for torch, None for a
+    GPU where there is one.  ``state_seconds``: how long a pass over the tokens goes on before its state is written.
+    """
+
+    memory: int | None = None
+    device: str | None = None
+    state_seconds: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A directed pair of models at one training step: ``reference``'s neurons look for partners in ``partner``."""
 
@@ -101,6 +115,7 @@ class Workspace:
     warn: Warn = print
     progress: Progress = field(default_factory=Silence)
     local: bool = False
+    resources: Resources = field(default_factory=Resources)
     cache: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def model(self, name: str, step: int) -> ModelRef:
@@ -128,6 +143,19 @@ class Workspace:
         """Every step that is computed, the untrained one first."""
         untrained = self.suite.untrained
         return (*([] if untrained is None else [untrained.step]), *(c.step for c in self.suite.checkpoints))
+
+
+def unpinned(work: Workspace) -> Workspace:
+    """``work`` with references that name no weights: for questions about names and numbers of models only.
+
+    Nothing is asked of a hub, and keys made of them are in no store.
+    """
+    refs = {(name, step): _no_weights(name, step) for name in work.suite.zoo.models for step in work.steps}
+    return replace(work, cache=dict(refs))
+
+
+def _no_weights(name: str, step: int) -> ModelRef:
+    return ModelRef(name, "unpinned", step, sha256(f"unpinned {name}@{step}".encode()).hexdigest())
 
 
 def corpus_fingerprint(work: Workspace) -> str:
@@ -236,7 +264,7 @@ def universality_key(work: Workspace, pair: Pair, stage: str = "universality") -
             "seed": spec.seed,
             "top_k": spec.top_k,
             "blocks": spec.blocks,
-            "dtype": "float32",
+            "dtype": spec.precision,
         },
         inputs={
             "reference": pair.reference.digest,
@@ -420,14 +448,19 @@ def draws_key(work: Workspace, pair: Pair) -> Key:
     return universality_key(work, pair, "baseline-draws")
 
 
-def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
-    """The null tables of one step: the suite's reference against each partner; none where models are untrained, because
-    these are a null themselves."""
+def null_cases(work: Workspace, step: int) -> tuple[tuple[Pair, NullKind], ...]:
+    """The nulls of one step: the suite's reference against each partner; none where models are untrained, because these
+    are a null themselves."""
     if work.suite.untrained is not None and step == work.suite.untrained.step:
-        return {}
+        return ()
     own = [pair for pair in work.pairs(step) if pair.reference.name == work.suite.zoo.reference]
     kinds: tuple[NullKind, ...] = ("rotated", "permuted")
-    return {(pair, kind): universality_key(work, pair, f"null-{kind}") for pair in own for kind in kinds}
+    return tuple((pair, kind) for pair in own for kind in kinds)
+
+
+def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
+    """The null tables of one step."""
+    return {(pair, kind): universality_key(work, pair, f"null-{kind}") for pair, kind in null_cases(work, step)}
 
 
 def variants_keys(work: Workspace, step: int) -> tuple[Key, ...]:
@@ -453,7 +486,7 @@ def variants_key(work: Workspace, step: int) -> Key:
             "rotation": spec.rotation,
             "rotation_draws": spec.draws,
             "seed": spec.seed,
-            "dtype": "float32",
+            "dtype": spec.precision,
         },
         inputs={
             **{f"model {ref.name}": ref.digest for ref in work.models(step)},
@@ -544,6 +577,7 @@ def open_workspace(
     warn: Warn = print,
     progress: Progress | None = None,
     narrowing: Mapping[str, Any] | None = None,
+    resources: Resources | None = None,
 ) -> Workspace:
     """The workspace of a suite; raises UserError for an unknown suite, a bad suite file or a damaged zoo.
 
@@ -565,6 +599,7 @@ def open_workspace(
         warn=warn,
         progress=progress or Silence(),
         local=local or (fewer_tokens and resolved.zoo.kind == "fixtures"),
+        resources=resources or Resources(),
     )
 
 

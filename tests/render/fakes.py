@@ -238,6 +238,7 @@ class FakeStudy:
         row = {
             "origin": "shipped", "created": "2025-11-20T10:00:00Z", "git_commit": "d4" * 20, "device": "cpu",
             "versions": {"python": "3.11.7", "torch": "2.10.0"}, "wall_seconds": 61.5, "peak_memory_bytes": 2**31,
+            "shared": (),
         }  # fmt: skip
         return pd.DataFrame(
             [{"stage": s, "digest": d, **row} for s, d in zip(("corpus", "universality"), ARTIFACTS, strict=True)]

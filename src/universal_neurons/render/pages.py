@@ -35,6 +35,7 @@ from universal_neurons.render.wording import summary_sentence
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from universal_neurons.artifacts.provenance import SharedRun
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.ids import CorpusRef, ModelRef
     from universal_neurons.render.ambiguities import Ambiguity
@@ -214,19 +215,36 @@ def _corpus_grid(corpus: CorpusRef) -> Grid:
 
 
 def _stages_grid(artifacts: pd.DataFrame) -> Grid:
-    rows = tuple(_stage_row(str(stage), part) for stage, part in artifacts.groupby("stage", sort=True))
+    rows = [_stage_row(str(stage), part, own_seconds(part)) for stage, part in artifacts.groupby("stage", sort=True)]
+    for what in sorted({run.what for run in shared_runs(artifacts)}):
+        rests = artifacts[[any(run.what == what for run in shared) for shared in artifacts["shared"]]]
+        rows.append(_stage_row(f"{what} (shared)", rests, shared_seconds(rests, what)))
+    whole = math.fsum([own_seconds(artifacts), *(run.wall_seconds for run in shared_runs(artifacts))])
     columns = ("stage", "artifacts", "store", "created", "device", "wall time", "peak memory")
-    return Grid("Stages of the computation", tuple(Column(name) for name in columns), (*rows, _whole(artifacts)))
+    every = _stage_row("all", artifacts, whole)
+    return Grid("Stages of the computation", tuple(Column(name) for name in columns), (*rows, every))
 
 
-def _whole(artifacts: pd.DataFrame) -> tuple[str, ...]:
-    """All stages together: the sum of their times, once where a run wrote artifacts of two, and the largest memory."""
-    return ("all", *_stage_row("", artifacts)[1:])
+def own_seconds(artifacts: pd.DataFrame) -> float:
+    """The time of the runs that wrote ``artifacts``, each counted once: one run writes many, and all carry its time.
+
+    What several runs shared is not in it.
+    """
+    return float(artifacts.drop_duplicates(["created", "wall_seconds"])["wall_seconds"].sum())
 
 
-def _stage_row(stage: str, part: pd.DataFrame) -> tuple[str, ...]:
-    # One run writes many artifacts, and each carries the time of the whole run.
-    runs = part.drop_duplicates(["created", "wall_seconds"])
+def shared_runs(artifacts: pd.DataFrame) -> set[SharedRun]:
+    """The runs that several of ``artifacts`` rest on, each once."""
+    return {run for shared in artifacts["shared"] for run in shared}
+
+
+def shared_seconds(artifacts: pd.DataFrame, what: str) -> float:
+    """The time of the shared runs called ``what``."""
+    # Exact, because a set has another order in every process, and the last digit must not.
+    return math.fsum(run.wall_seconds for run in shared_runs(artifacts) if run.what == what)
+
+
+def _stage_row(stage: str, part: pd.DataFrame, seconds: float) -> tuple[str, ...]:
     days = sorted({str(created)[:DAY] for created in part["created"]})
     return (
         stage,
@@ -234,7 +252,7 @@ def _stage_row(stage: str, part: pd.DataFrame) -> tuple[str, ...]:
         listed(sorted({str(origin) for origin in part["origin"]})),
         days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
         listed(sorted({str(device) for device in part["device"]})),
-        duration(float(runs["wall_seconds"].sum())),
+        duration(seconds),
         _memory(part["peak_memory_bytes"].max()),
     )
 
