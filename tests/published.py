@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zstandard
 
-from tests.tiny_models import CATALOGUED, WORDS, in_bin, in_safetensors, tiny
+from tests.tiny_models import CATALOGUED, WORDS, in_bin, in_safetensors, relative, tiny
 from universal_neurons.inputs.corpus import Document
 from universal_neurons.inputs.hub import Folders, FoldersFirst, Hub
 from universal_neurons.inputs.hub_corpus import HubCorpus
@@ -74,7 +74,7 @@ seed = 1
 [ablation]
 tokens = 150
 blocks = 5
-draws = 2
+draws = 4
 dose = [0.5]
 orders = 1
 seed = 1
@@ -82,7 +82,7 @@ seed = 1
 [variants]
 masks = ["all"]
 tokens = [500]
-rotations = []
+rotations = ["orthogonal"]
 single = [1]
 padding = "!"
 padded_tokens = 300
@@ -143,7 +143,7 @@ class Published:
         (fixtures / "corpora" / "text.toml").write_text(RECIPE)
         for step in (0, 10, 20):
             hub.commit("someone/tiny-a", f"checkpoint-{step}", in_bin(tiny(step)))
-            hub.commit("someone/tiny-b", f"checkpoint-{step}", in_safetensors(tiny(100 + step)))
+            hub.commit("someone/tiny-b", f"checkpoint-{step}", in_safetensors(relative(tiny(step), 100 + step)))
         hub.commit(WORDS, "main", {"tokenizer.json": tokenizer().to_str().encode()})
         found = cls(root, hub)
         found.publish(packed(words()))

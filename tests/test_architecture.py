@@ -37,6 +37,7 @@ DISTRIBUTIONS = {
     "study": {"numpy", "pandas"},
     "planning": {"tokenizers", "torch"},
     "recheck": {"numpy", "pandas"},
+    "sharing": {"fsspec"},
     "zoo_training": {"numpy", "tokenizers"},
     "harness": {"_pytest", "pytest"},
     "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc"},

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from universal_neurons import cli
 from universal_neurons.errors import UserError
 from universal_neurons.pipeline import stages
 from universal_neurons.planning.calibration import Pace
-from universal_neurons.workspace import corpus_key, suite_keys, universality_key
+from universal_neurons.workspace import corpus_key, imported_evidence, suite_keys, universality_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -417,7 +419,8 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
     assert all(row["size"] > 0 and row["origin"] == "working" for row in listed)
     assert run(own, "store", "verify") == (0, "store: every digest fits\n", "")
     status, out, _ = run(own, "store", "export", str(tmp_path / "evidence"))
-    assert (status, out) == (0, f"exported 60 artifacts to {tmp_path / 'evidence'}\n")
+    assert status == 0
+    assert re.fullmatch(rf"exported 60 artifacts to {tmp_path / 'evidence'} \(evidence [0-9a-f]{{12}}\)\n", out)
     # The text itself is nobody's to publish.
     assert not [name for name in ("tokens", "evaluation-tokens") if (tmp_path / "evidence" / name).exists()]
 
@@ -427,6 +430,52 @@ def test_the_sample_is_computed_again(run: Run, own: Miniature) -> None:
     status, out, _ = run(own, "store", "verify", "--recompute-sample")
     assert status == 0
     assert out.startswith("store: every digest fits\nevidence: a@30 against b@30, 48 neurons computed again")
+
+
+def test_evidence_is_exported_imported_judged_from_and_checked(
+    run: Run, own: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "evidence.zip"
+    assert run(own, "store", "export", str(archive))[0] == 0
+    shutil.rmtree(own.root / ".universal-neurons")
+    status, out, _ = run(own, "store", "import", str(archive))
+    assert (status, out) == (
+        0,
+        "suite mini: 60 artifacts imported from evidence.zip, 0 were here; to compute a sample of it again run: "
+        "universal-neurons store verify --recompute-sample --suite mini\n",
+    )
+    assert {row["where"] for row in json.loads(run(own, "status", "--json")[1])} == {"imported"}
+    status, out, _ = run(own, "store", "verify", "--recompute-sample")
+    assert status == 0
+    assert re.fullmatch(r"store: every digest fits\nimported from evidence\.zip: .*neurons computed again: .*\n", out)
+    assert imported_evidence(own.workspace()).unchecked == frozenset()
+
+
+def test_what_is_missing_is_imported_before_anything_is_computed(run: Run, own: Miniature, tmp_path: Path) -> None:
+    run(own, "store", "export", str(tmp_path / "evidence"))
+    shutil.rmtree(own.root / ".universal-neurons")
+    status, out, _ = run(own, "compute", "--remote", str(tmp_path / "evidence"))
+    assert (status, out) == (0, "suite mini: everything was there\n")
+
+
+def test_an_import_of_damage_and_one_while_recomputing_are_one_line(run: Run, own: Miniature, tmp_path: Path) -> None:
+    (tmp_path / "evidence.zip").write_bytes(b"PK")
+    line = run.mistake(own, "store", "import", str(tmp_path / "evidence.zip"))
+    assert line.startswith("error: evidence.zip: cut short, damaged, or no archive (")
+    assert "leave out --remote" in run.mistake(own, "compute", "--recompute", "--remote", str(tmp_path))
+    assert "no folder and no archive" in run.mistake(own, "report", "--remote", str(tmp_path / "nowhere"))
+
+
+def test_the_claims_are_told_where_to_import_from(run: Run, own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+
+    def pytest_run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        called.append(command[3:])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", pytest_run)
+    assert run(own, "verify", "--remote", "hf://datasets/a/b@c")[0] == 0
+    assert called == [["claims", "--suite", "mini", "--remote", "hf://datasets/a/b@c"]]
 
 
 # --- as a program of its own -----------------------------------------------------------------------------------------

@@ -28,11 +28,16 @@ from universal_neurons.workspace import (
     Resources,
     Workspace,
     check_pinned,
+    corpus_key,
     describe,
+    hub_corpus,
+    imported_evidence,
+    missing,
     open_workspace,
     step_keys,
     suite_keys,
     token_keys,
+    universality_key,
     where,
 )
 
@@ -67,6 +72,14 @@ app.add_typer(store_app, name="store")
 SuiteName = Annotated[str, typer.Option("--suite", help="The suite: a file of fixtures/suites without .toml.")]
 StorePath = Annotated[Path | None, typer.Option("--store", help="Working store instead of .universal-neurons/store.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Remote = Annotated[
+    str | None,
+    typer.Option(
+        "--remote",
+        metavar="PLACE",
+        help="Import what is missing first: a folder, an archive, a URL, or hf://datasets/OWNER/NAME@COMMIT.",
+    ),
+]
 Models = Annotated[str | None, typer.Option("--models", help="Only these models, separated by commas.")]
 Checkpoints = Annotated[
     str | None, typer.Option("--checkpoints", help="Only these checkpoints (labels or steps), separated by commas.")
@@ -149,10 +162,16 @@ def _workspace(
     recompute: bool = False,
     local: bool = False,
     resources: Resources | None = None,
+    remote: str | None = None,
     **narrowing: Any,
 ) -> Iterator[Workspace]:
-    """The suite's workspace, with progress drawn on standard error; ``narrowing`` as in ``Suite.narrowed``."""
+    """The suite's workspace, with progress drawn on standard error; ``narrowing`` as in ``Suite.narrowed``.
+
+    What is missing is imported from ``remote`` first.
+    """
     with Reporter.on_stderr() as reporter:
+        if remote is not None:
+            _pulled(suite, remote, reporter, store=store, recompute=recompute, **narrowing)
         yield open_workspace(
             suite,
             store=store,
@@ -163,6 +182,18 @@ def _workspace(
             resources=resources,
             narrowing={name: value for name, value in narrowing.items() if value is not None},
         )
+
+
+def _pulled(
+    suite: str, remote: str, reporter: Reporter, *, store: Path | None, recompute: bool = False, **narrowing: Any
+) -> str:
+    """What an import says of itself; with what it lacks as a warning."""
+    if recompute:
+        raise UserError("--recompute reads nothing that was computed elsewhere; leave out --remote")
+    from universal_neurons.sharing.exchange import pull
+
+    chosen = {name: value for name, value in narrowing.items() if value is not None}
+    return str(pull(suite, remote, store=store, warn=reporter.warn, progress=reporter, narrowing=chosen))
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -245,11 +276,12 @@ def compute(
     memory: Memory = None,
     device: Device = None,
     precision: PrecisionName = None,
+    remote: Remote = None,
 ) -> None:
     """Compute what the suite still lacks; a killed run goes on where it stopped."""
     narrowing = _narrowing(models, checkpoints, tokens, reference, references) | {"precision": precision}
-    resources = Resources(memory=memory, device=device)
-    with _workspace(suite, store=store, recompute=recompute, local=True, resources=resources, **narrowing) as work:
+    opened = {"resources": Resources(memory=memory, device=device), "remote": remote, **narrowing}
+    with _workspace(suite, store=store, recompute=recompute, local=True, **opened) as work:
         from universal_neurons.pipeline import stages
 
         count = stages.compute(work)
@@ -308,13 +340,14 @@ def verify(
     references: References = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Compute everything again first.")] = False,
     select: Annotated[str | None, typer.Option("-k", help="Only claims that match (as pytest -k).")] = None,
+    remote: Remote = None,
 ) -> None:
     """Judge the claims of a suite (the same as: pytest claims)."""
     import subprocess
 
     root = project_root()
     given = {"suite": suite, "store": store, "models": models, "checkpoints": checkpoints, "tokens": tokens}
-    given |= {"reference": reference, "references": references}
+    given |= {"reference": reference, "references": references, "remote": remote}
     arguments = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
     arguments += [*(["--recompute"] if recompute else []), *(["-k", select] if select else [])]
     status = subprocess.run([sys.executable, "-m", "pytest", "claims", *arguments], cwd=root, check=False).returncode
@@ -330,13 +363,14 @@ def report(
     tokens: Tokens = None,
     reference: ReferenceName = None,
     references: References = None,
+    remote: Remote = None,
 ) -> None:
     """Build the report from what the claims measured."""
     from universal_neurons.render import build_report
 
     root = project_root()
     narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, **narrowing) as work:
+    with _workspace(suite, store=store, remote=remote, **narrowing) as work:
         check_pinned(work)
         page = build_report(Study(work), root=root, output=root / "report" / "_build", text=_local_text(work))
     typer.echo(f"report: {page.relative_to(root)}")
@@ -347,9 +381,16 @@ def _local_text(work: Workspace) -> LocalText:
     from universal_neurons.pipeline.tokens import token_set
     from universal_neurons.render.explorer import LocalText
 
-    tokenizer = work.zoo.tokenizer()
-    vocabulary = [tokenizer.decode([i], skip_special_tokens=False) for i in range(tokenizer.get_vocab_size())]
     try:
+        tokenizer = work.zoo.tokenizer()
+        vocabulary = [tokenizer.decode([i], skip_special_tokens=False) for i in range(tokenizer.get_vocab_size())]
+    except UserError as absent:
+        vocabulary = [f"token {i}" for i in range(work.zoo.recipe().vocabulary)]
+        return LocalText(vocabulary, absence=f"Numbers only: the tokenizer is not on this machine ({absent}).")
+    try:
+        # Whoever reads what others computed should not have to download the text for it.
+        if hub_corpus(work) is not None and not work.store.has(corpus_key(work, "tokens")):
+            raise missing(work, corpus_key(work, "tokens"))
         tokens = token_set(work)
     except UserError as absent:
         return LocalText(vocabulary, absence=f"Positions only: the text is not on this machine ({absent}).")
@@ -401,7 +442,7 @@ def status(
 
 @store_app.command("ls")
 def store_ls(suite: SuiteName = "mini", store: StorePath = None, as_json: AsJson = False) -> None:
-    """List every artifact in the working store and in the shipped evidence."""
+    """List every artifact in the working store, in the shipped and in the imported evidence."""
     with _workspace(suite, store=store) as work:
         rows = [
             {"stage": e.key.stage, "digest": e.key.digest[:12], "origin": e.origin.value, "size": e.manifest.size}
@@ -415,33 +456,82 @@ def store_ls(suite: SuiteName = "mini", store: StorePath = None, as_json: AsJson
 def store_verify(
     suite: SuiteName = "mini",
     store: StorePath = None,
+    models: Models = None,
+    checkpoints: Checkpoints = None,
+    tokens: Tokens = None,
+    reference: ReferenceName = None,
+    references: References = None,
     recompute_sample: Annotated[
         bool, typer.Option("--recompute-sample", help="Compute one table again and compare.")
     ] = False,
 ) -> None:
-    """Check the digest of every artifact, and with --recompute-sample one table's numbers against the weights."""
-    with _workspace(suite, store=store) as work:
+    """Check the digest of every artifact, and with --recompute-sample one table's numbers against the weights.
+
+    Of every import one table is drawn and computed again; the report marks an import until that was done once.
+    """
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
+    with _workspace(suite, store=store, **narrowing) as work:
         problems = work.store.verify()
         if problems:
             raise UserError("; ".join(map(str, problems)))
         typer.echo("store: every digest fits")
         if recompute_sample:
-            from universal_neurons.recheck import spotcheck
+            for line in _samples(work):
+                typer.echo(line)
 
-            typer.echo(f"evidence: {spotcheck(work)}")
+
+def _samples(work: Workspace) -> Iterator[str]:
+    """Compute a sample of every import again, and of the shipped evidence where that is what claims are judged from."""
+    from universal_neurons.recheck import imported_sample, spotcheck, spotchecked_pair
+
+    imported = imported_evidence(work)
+    for receipt in imported.sources:
+        yield f"imported from {receipt.source}: {imported_sample(work, receipt)}"
+    if imported.unchecked - {digest for receipt in imported.sources for digest in receipt.artifacts}:
+        yield "imported: an import broke off before its end; run it again, then this"
+    if where(work, universality_key(work, spotchecked_pair(work))) != "imported":
+        yield f"evidence: {spotcheck(work)}"
 
 
 @store_app.command("export")
 def store_export(
-    target: Annotated[Path, typer.Argument(help="The folder that receives the artifacts.")],
+    target: Annotated[Path, typer.Argument(help="A folder, or an archive: a name that ends in .zip or .tar.")],
     suite: SuiteName = "mini",
     store: StorePath = None,
+    models: Models = None,
+    checkpoints: Checkpoints = None,
+    tokens: Tokens = None,
+    reference: ReferenceName = None,
+    references: References = None,
 ) -> None:
-    """Copy a suite's artifacts into a folder that others can read as shipped evidence (never the text itself)."""
-    with _workspace(suite, store=store) as work:
-        keys = suite_keys(work)
-        work.store.export(keys, target)
-    typer.echo(f"exported {len(keys)} artifacts to {target}")
+    """Write a suite's evidence to a folder or an archive that others can import (never the text itself)."""
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
+    with _workspace(suite, store=store, **narrowing) as work:
+        from universal_neurons.sharing.exchange import export_suite
+
+        typer.echo(str(export_suite(work, target)))
+
+
+@store_app.command("import")
+def store_import(
+    place: Annotated[
+        str, typer.Argument(help="A folder, an archive, a URL of fsspec, or hf://datasets/OWNER/NAME@COMMIT[/FOLDER].")
+    ],
+    suite: SuiteName = "mini",
+    store: StorePath = None,
+    models: Models = None,
+    checkpoints: Checkpoints = None,
+    tokens: Tokens = None,
+    reference: ReferenceName = None,
+    references: References = None,
+) -> None:
+    """Take over evidence that others exported, verified; the report marks it until a sample was computed again."""
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
+    with Reporter.on_stderr() as reporter:
+        said = _pulled(suite, place, reporter, store=store, **narrowing)
+    with _workspace(suite, store=store, **narrowing) as work:
+        command = work.suite.command("universal-neurons store verify --recompute-sample")
+    typer.echo(f"{said}; to compute a sample of it again run: {command}")
 
 
 @app.command("new-claim")

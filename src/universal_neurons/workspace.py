@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 import numpy as np
 
 from universal_neurons.artifacts.key import Key
-from universal_neurons.artifacts.store import Artifact, Store
+from universal_neurons.artifacts.receipt import Imported, receipts_of
+from universal_neurons.artifacts.store import Artifact, Entry, Origin, Store
 from universal_neurons.errors import ArtifactMissing, SuiteNotFetched
 from universal_neurons.ids import CorpusRef, ModelRef
 from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
@@ -48,6 +49,8 @@ PROFILES_VERSION = 1
 # Rows in one pass of an ablation.  Resampled activations come from the same batch, so this number changes results.
 ABLATION_BATCH_ROWS = 16
 WORK_FOLDER = ".universal-neurons"
+# Where evidence lies that was computed elsewhere, apart from what is computed here.
+IMPORTED = "imported"
 
 
 class Progress(Protocol):
@@ -578,9 +581,9 @@ def open_workspace(
 ) -> Workspace:
     """The workspace of a suite; raises UserError for an unknown suite, a bad suite file or a damaged zoo.
 
-    ``recompute`` leaves the shipped evidence out and, unless ``store`` names one, uses a working store of its own, so
-    that nothing that was computed before can answer.  What ``narrowing`` (as in ``Suite.narrowed``) does to the tokens
-    of a corpus of this machine makes the workspace local: nothing shipped is about them.
+    ``recompute`` leaves shipped and imported evidence out and, unless ``store`` names one, uses a working store of its
+    own, so that nothing that was computed before can answer.  What ``narrowing`` (as in ``Suite.narrowed``) does to the
+    tokens of a corpus of this machine makes the workspace local: nothing shipped is about them.
     """
     here = root or project_root()
     whole = load_suite(suite, here)
@@ -591,7 +594,7 @@ def open_workspace(
     return Workspace(
         suite=resolved,
         root=here,
-        store=Store(working, shipped, warn=warn),
+        store=Store(working, shipped, imported=None if recompute else here / WORK_FOLDER / IMPORTED, warn=warn),
         zoo=resolved.open_zoo(here, warn=warn),
         warn=warn,
         progress=progress or Silence(),
@@ -621,6 +624,21 @@ def describe(key: Key) -> str:
 
 
 def where(work: Workspace, key: Key) -> str:
-    """The store that has the artifact, ``working`` or ``shipped``, or ``absent``."""
+    """The store that has the artifact, ``working``, ``shipped`` or ``imported``, or ``absent``."""
     found = work.store.read(key)
     return "absent" if found is None else found.origin.value
+
+
+def imported_evidence(work: Workspace) -> Imported:
+    """How much of the suite's evidence was computed elsewhere, where it came from, and what of it was checked here.
+
+    Raises ArtifactMissing where not even the identity of the tokens is there.
+    """
+    if work.store.imported is None or not work.store.imported.is_dir():
+        return Imported()
+    first: dict[str, Entry] = {}
+    for entry in work.store.entries():
+        first.setdefault(entry.key.digest, entry)
+    found = (first[key.digest] for key in suite_keys(work) if key.digest in first)
+    theirs = {entry.key.digest: entry.manifest.sha256 for entry in found if entry.origin is Origin.IMPORTED}
+    return Imported.of(receipts_of(work.store.imported, work.suite.name), theirs)

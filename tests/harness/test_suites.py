@@ -6,6 +6,7 @@ import pytest
 
 from tests.harness.projects import Project, assert_refused
 from tests.harness.worlds import claim_file
+from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.evidence.verdict import Verdict
 
 pytest_plugins = ("pytester",)
@@ -83,6 +84,25 @@ def test_a_claim_without_any_control_on_the_suite_is_not_evaluated(project: Proj
     # A measurement in the record would be judged again by whoever reads it.
     assert record.measurement is None
     assert record.rejudged().verdict is Verdict.NOT_EVALUATED
+
+
+@pytest.mark.parametrize(
+    ("expect", "kind", "said"),
+    [
+        ("Near(Published('table1', step='checkpoint'))", "not_judged", "this suite has no checkpoint that it is about"),
+        ("AtMost(Published('table1'))", "at_most", "at most 0.0474"),
+    ],
+)
+def test_the_criterion_of_what_the_suite_has_no_value_for_can_be_read(
+    project: Project, expect: str, kind: str, said: str
+) -> None:
+    """The report reads every record's criterion; one whose number was never looked up would stop it."""
+    project.write(claim_file(takes="study, checkpoint", expect=expect, options=', axes={"checkpoint": ("25 %",)}'))
+    result = project.run("claims", "--suite", "tiny")
+    result.assert_outcomes(skipped=2)
+    record = next(one for one in EvidenceLog.read(project.evidence.with_name("tiny")) if one.role == "claim")
+    assert record.criterion["kind"] == kind
+    assert said in record.criterion_text
 
 
 def test_a_suite_that_nobody_fetched_is_one_line_and_not_a_thousand_skips(project: Project) -> None:

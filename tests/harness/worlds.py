@@ -98,7 +98,7 @@ class World:
         return tuple(SUITES)
 
     def published(self, table, *, root, **where):
-        if where.get("step") == 3:
+        if where.get("step", 1) in (3, None):
             raise UserError(f"{table} has no step 3")
         return 0.0474
 

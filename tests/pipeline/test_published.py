@@ -17,7 +17,7 @@ from tests.hub import Busy, Corrupted, Fault, LoopbackHub, Truncated, Vanished
 from tests.published import CHECKOUT, FILE, SUBSETS, TEXT, Published, packed, tokenizer, words
 from tests.tiny_models import use
 from universal_neurons import cli
-from universal_neurons.errors import UserError
+from universal_neurons.errors import NotOnSuite, UserError
 from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.inputs import hub_corpus
@@ -611,7 +611,7 @@ def test_a_narrowed_suite_is_pinned_and_computed_as_far_as_it_goes(
     assert {key.parameters["reference"] for key in keys if key.stage == "universality"} == {"a"}
     study = Study(work)
     assert "references: expected one of a, got 'b'" in refusal(
-        UserError, lambda: study.reference_tables(checkpoint=study.checkpoints[0], reference="b")
+        NotOnSuite, lambda: study.reference_tables(checkpoint=study.checkpoints[0], reference="b")
     )
 
 
@@ -716,7 +716,7 @@ def test_a_published_suite_goes_from_the_hub_to_its_report_and_a_narrowed_one_to
     offline()
     for narrowing, folder, lacking in (
         ((), "tiny", LACKING),
-        (("--checkpoints", "100 %", "--references", "a", "--tokens", "600"), NARROWED, ALONE),
+        (("--checkpoints", "100 %", "--references", "a", "--tokens", "500"), NARROWED, ALONE),
     ):
         status, _, err = run("compute", "--suite", "tiny", *narrowing)
         assert status == 0, err
@@ -738,7 +738,7 @@ def test_a_published_suite_goes_from_the_hub_to_its_report_and_a_narrowed_one_to
     assert len(world.hub.seen) == asked
 
 
-NARROWED = "tiny-references-a-checkpoints-100-tokens-600"
+NARROWED = "tiny-references-a-checkpoints-100-tokens-500"
 
 
 def check_report(built: Path, *, is_narrowed: bool) -> None:
@@ -747,7 +747,7 @@ def check_report(built: Path, *, is_narrowed: bool) -> None:
     assert "fig-training" not in (built / "index.html").read_text(encoding="utf-8")
     said = "The suite was narrowed for a first look" in index
     assert said == is_narrowed
-    assert ("checkpoints 100 %; tokens 600" in index) == is_narrowed
+    assert ("references a; checkpoints 100 %; tokens 500." in index) == is_narrowed
     absent = set(re.findall(r'<p id="(fig-[\w-]+)" class="absent">', paper))
     assert all(f'id="{name}"' in paper for name in REQUIRED)
     # Of few neurons of random models none may be universal, which leaves out more; never less than this.

@@ -73,6 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--update-verdicts", action="store_true", help="accept this run's verdicts; the run itself fails")
     group.addoption("--evidence-dir", type=Path, metavar="PATH", help="folder of the evidence log")
     group.addoption("--store", type=Path, metavar="PATH", help="working store of artifacts")
+    group.addoption("--remote", metavar="PLACE", help="import what is missing from an export of others first")
     for name, (metavar, text) in NARROWING.items():
         group.addoption(f"--{name}", dest=f"narrowed_{name}", metavar=metavar, help=text)
     group.addoption("--study-factory", default=DEFAULT_FACTORY, metavar="MODULE:NAME", help="what opens the study")
@@ -304,6 +305,7 @@ class Harness:
                 narrowing=self.narrowing,
                 store=self.config.getoption("store"),
                 recompute=self.config.getoption("recompute"),
+                remote=self.config.getoption("remote"),
                 warn=self.collection.warnings.append,
                 progress=self._progress(),
             )
@@ -477,9 +479,24 @@ class Harness:
                 report.longrepr = f"argument {failure.argname!r} is neither an axis ({', '.join(AXES)}) nor a fixture"
             text = report.longrepr if isinstance(report.longrepr, str) else f"{type(failure).__name__}: {failure}"
             evaluation = Evaluation(Judgement(Verdict.ERROR, f"setup failed: {' '.join(text.split())}"))
-        criterion = claim_of(declared).claim.criterion_for(self.suite.name)
+        criterion = self._criterion_beforehand(item, declared)
         self._deliver(item, subject_of(item, declared).record(self.suite, criterion, evaluation, {}))
         report.user_properties = list(item.user_properties)
+
+    def _criterion_beforehand(self, item: pytest.Item, declared: Declaration) -> Criterion:
+        """The criterion of an item that was not called, its published numbers looked up like those of any other.
+
+        What has no value on the suite has no cell in a published table either, and is not judged.
+        """
+        criterion = claim_of(declared).claim.criterion_for(self.suite.name)
+        try:
+            return placed(criterion, item).resolved(self.world.published)
+        except UserError:
+            callspec = getattr(item, "callspec", None)
+            values = {} if callspec is None else callspec.params
+            absent = [name for name, value in values.items() if value is None]
+            # Of an item that has its values the mistake is said when it, or another of its claim, is called.
+            return NotJudged(f"this suite has no {' and no '.join(absent)} that it is about") if absent else criterion
 
     def _deliver(self, item: pytest.Item, record: EvidenceRecord) -> None:
         """Hand ``record`` to the process that reports: this one, or the controller by way of the test report."""

@@ -7,16 +7,18 @@ made elsewhere.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from universal_neurons.artifacts.receipt import Imported
 from universal_neurons.inputs.corpus import MaskPolicy
 from universal_neurons.render.escaping import Html, html_text
 from universal_neurons.render.evidence_log import measured_of
 from universal_neurons.render.figures import partner_lines, training_curves
 from universal_neurons.render.grids import Cell, Column, Grid
+from universal_neurons.render.imported import checked
 from universal_neurons.render.numerals import (
     count,
     decimal,
@@ -111,6 +113,7 @@ def methods_page(
         "citation": {"sentence": citation.sentence, "bibtex": citation.bibtex()},
         "deviations": Grid("Deviations", (Column("where"), Column("deviation")), rows).html() if rows else "",
         "provenance": provenance.tables(),
+        "checked_imports": checked(provenance.imported),
     }
 
 
@@ -148,17 +151,19 @@ def _percent(share: float) -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What was computed from what: the weights by checkpoint label, the scored text, one row per artifact."""
+    """What was computed from what: the weights by checkpoint label, the scored text, one row per artifact, and what of
+    it was computed elsewhere."""
 
     models: tuple[tuple[str, ModelRef], ...]
     corpus: CorpusRef
     artifacts: pd.DataFrame
+    imported: Imported = field(default_factory=Imported)
 
     @classmethod
     def of(cls, study: Study) -> Provenance:
         """The provenance of everything that ``study`` reads."""
         models = tuple((c.label, study.model(name, c)) for name in study.suite.zoo.models for c in study.checkpoints)
-        return cls(models, study.corpus(), study.provenance())
+        return cls(models, study.corpus(), study.provenance(), study.imported())
 
     def tables(self) -> dict[str, Html]:
         """The tables of the methods page, digests abbreviated."""

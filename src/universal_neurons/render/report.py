@@ -25,6 +25,7 @@ from universal_neurons.render.deviations import deviations
 from universal_neurons.render.engines import Engine, available_engine, render
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
 from universal_neurons.render.explorer import SOURCES, write_explorer
+from universal_neurons.render.imported import mark, marked_stage
 from universal_neurons.render.overview import claims_page, readings_page, stated
 from universal_neurons.render.paper_page import REQUIRED, PaperFigures, paper_data, paper_figures, paper_page
 from universal_neurons.render.results import Results, printed_numbers, results
@@ -140,7 +141,12 @@ def page_texts(
             found, deviations(), provenance, claims, ambiguities, Citation.read(root / CITATION)
         ),
     }
-    texts = {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
+    sampling = found.suite.command("universal-neurons store verify --recompute-sample")
+    note = mark(provenance.imported, artifacts=len(provenance.artifacts), command=sampling)
+    texts = {
+        name: filled(folder, f"{name}.qmd{SUFFIX}", {**context, "imported": note or ""})
+        for name, context in values.items()
+    }
     return texts | claim_texts(root, claims, provenance, accepted)
 
 
@@ -151,7 +157,10 @@ def claim_texts(
 
     Raises TemplateWrong, and EvidenceUnusable for two claims whose pages would have one name.
     """
-    stages = dict(zip(provenance.artifacts["digest"], provenance.artifacts["stage"], strict=True))
+    stages = {
+        digest: marked_stage(stage, digest, provenance.imported)
+        for digest, stage in zip(provenance.artifacts["digest"], provenance.artifacts["stage"], strict=True)
+    }
     ordered = [claim for section in in_sections(claims).values() for claim in section]
     names: list[str | None] = [None, *(claim.claim for claim in ordered), None]
     texts: dict[str, str] = {}
