@@ -33,7 +33,7 @@ DISTRIBUTIONS = {
     "artifacts": {"filelock", "numpy", "pandas", "pyarrow", "safetensors"},
     "measures": {"numpy", "pandas", "scipy"},
     "workspace": {"numpy", "pandas"},
-    "pipeline": {"numpy", "pandas", "torch"},
+    "pipeline": {"numpy", "pandas", "psutil", "torch"},
     "study": {"numpy", "pandas"},
     "planning": {"tokenizers", "torch"},
     "recheck": {"numpy", "pandas"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from universal_neurons.inputs.suite import project_root
 from universal_neurons.progress import Reporter
 from universal_neurons.study import Study
 from universal_neurons.workspace import (
+    Resources,
     Workspace,
     check_pinned,
     corpus_key,
@@ -95,6 +97,28 @@ def _number(text: str) -> int:
         raise typer.BadParameter(str(error)) from None
 
 
+def _bytes(text: str) -> int:
+    """A number of bytes, spelt with its unit: ``800MiB``, ``24GiB``, or ``24G`` for short."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])(?:i?B)?", text.strip())
+    if found is None:
+        raise typer.BadParameter(f"expected bytes with a unit, such as 800MiB or 24GiB, got {text!r}")
+    return round(float(found[1]) * units[found[2]])
+
+
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        "--memory",
+        parser=_bytes,
+        metavar="BYTES",
+        help="What a pass may take of the device (24GiB); default: what is free, less a margin.",
+    ),
+]
+Device = Annotated[str | None, typer.Option("--device", help="cpu or cuda; default: a GPU where there is one.")]
+PrecisionName = Annotated[
+    str | None, typer.Option("--precision", help="Of products over tokens: float32, tf32 (a GPU's) or bfloat16.")
+]
 Tokens = Annotated[
     int | None, typer.Option("--tokens", parser=_number, metavar="NUMBER", help="Fewer scored tokens (50k, 5M).")
 ]
@@ -140,6 +164,7 @@ def _workspace(
     store: Path | None,
     recompute: bool = False,
     local: bool = False,
+    resources: Resources | None = None,
     remote: str | None = None,
     **narrowing: Any,
 ) -> Iterator[Workspace]:
@@ -157,6 +182,7 @@ def _workspace(
             local=local,
             warn=reporter.warn,
             progress=reporter,
+            resources=resources,
             narrowing={name: value for name, value in narrowing.items() if value is not None},
         )
 
@@ -213,13 +239,17 @@ def plan(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="As if nothing were there; asks no hub.")
     ] = False,
+    memory: Memory = None,
+    device: Device = None,
+    precision: PrecisionName = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a suite computes, what of it is there, what the rest takes and about how long; computes nothing."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references) | {"precision": precision}
     # What is narrower than what ships has keys that rest on this machine's text.
     local = _is_narrow(narrowing) and not from_scratch
-    with _workspace(suite, store=store, local=local, **narrowing) as work:
+    resources = Resources(memory=memory, device=device)
+    with _workspace(suite, store=store, local=local, resources=resources, **narrowing) as work:
         from universal_neurons import planning
 
         found = planning.plan(work, from_scratch=from_scratch)
@@ -246,11 +276,15 @@ def compute(
     reference: ReferenceName = None,
     references: References = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Ignore the shipped evidence.")] = False,
+    memory: Memory = None,
+    device: Device = None,
+    precision: PrecisionName = None,
     remote: Remote = None,
 ) -> None:
     """Compute what the suite still lacks; a killed run goes on where it stopped."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, recompute=recompute, local=True, remote=remote, **narrowing) as work:
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references) | {"precision": precision}
+    opened = {"resources": Resources(memory=memory, device=device), "remote": remote, **narrowing}
+    with _workspace(suite, store=store, recompute=recompute, local=True, **opened) as work:
         from universal_neurons.pipeline import stages
 
         count = stages.compute(work)

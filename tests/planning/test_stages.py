@@ -215,8 +215,10 @@ def test_more_memory_than_the_budget_means_more_passes(tmp_path: Path) -> None:
     assert passes[0] < passes[1] < passes[2]
     assert demands[1].device <= 16 * GIBIBYTE
     assert demands[2].device <= 4 * GIBIBYTE
-    # Every entry of every pair's matrix is still summed up once; what is paid again is the forward passes.
-    assert demands[2].efforts[Effort.PRODUCT] == pytest.approx(demands[0].efforts[Effort.PRODUCT], rel=0.2)
+    # Every entry of every pair's matrix is still summed up once; what is paid again is the forward passes, and the
+    # products of layers with themselves, which every tile of theirs needs.
+    products = [demand.efforts[Effort.PRODUCT] for demand in demands]
+    assert products[0] < products[1] < products[2] < 2 * products[0]
     assert demands[2].efforts[Effort.FORWARD] == passes[2] * demands[0].efforts[Effort.FORWARD]
     with pytest.raises(BudgetTooSmall):
         moments_demand(within(work, 0.01), missing)
