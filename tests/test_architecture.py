@@ -39,7 +39,7 @@ DISTRIBUTIONS = {
     "recheck": {"numpy", "pandas"},
     "zoo_training": {"numpy", "tokenizers"},
     "harness": {"_pytest", "pytest"},
-    "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc"},
+    "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "typst"},
     "cli": {"rich", "typer"},
 }  # fmt: skip
 # torch takes seconds to import: outside the core, whoever needs it for some of its work imports it there.

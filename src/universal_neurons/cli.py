@@ -12,7 +12,7 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -258,14 +258,26 @@ def verify(
 
 
 @app.command()
-def report(suite: SuiteName = "mini", store: StorePath = None) -> None:
-    """Build the report from what the claims measured."""
+def report(
+    suite: SuiteName = "mini",
+    store: StorePath = None,
+    to: Annotated[Literal["html", "pdf", "all"], typer.Option("--to", help="The pages, the PDF, or both.")] = "all",
+) -> None:
+    """Build the report from what the claims measured: pages and PDF."""
     from universal_neurons.render import build_report
 
     root = project_root()
     with _workspace(suite, store=store) as work:
-        page = build_report(Study(work), root=root, output=root / "report" / "_build", text=_local_text(work))
-    typer.echo(f"report: {page.relative_to(root)}")
+        page = build_report(
+            Study(work),
+            root=root,
+            output=root / "report" / "_build",
+            text=_local_text(work),
+            to=to,
+            say=lambda line: typer.echo(line, err=True),
+        )
+    made = [page, *page.parent.glob("*.pdf")] if to == "all" else [page]
+    typer.echo(f"report: {', '.join(str(one.relative_to(root)) for one in made)}")
 
 
 def _local_text(work: Workspace) -> LocalText:
