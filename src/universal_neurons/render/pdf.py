@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from universal_neurons.render.engines import RenderingFailed, run
-from universal_neurons.render.escaping import Typst, typst_string
+from universal_neurons.render.escaping import Typst, typst_string, typst_text
 from universal_neurons.render.pdf_markup import (
     DRAWINGS,
     REFERENCES,
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 PDF = "report.pdf"
 BOOK, LOOK, FONTS = "report.typ", "pdf.typ", "fonts"
 STANDARD = "ua-1"
+BESIDE = (
+    "The explorer of all neurons, and the tables of every case and every figure, are in the pages and files beside "
+    "this document; data/figures.csv lists what each figure was drawn from."
+)
 Program = Literal["typst", "quarto"]
 
 
@@ -94,7 +98,12 @@ def book(pages: Sequence[Page], imprint: Imprint) -> tuple[Typst, Mapping[str, s
     parts = [
         '#import "pdf.typ": *',
         _opening(front, imprint),
-        call("front", setting.set_page(summary), f"suite: {typst_string(imprint.suite)}"),
+        call(
+            "front",
+            setting.set_page(summary),
+            f"suite: {typst_string(imprint.suite)}",
+            f"imprint: [{_imprint(imprint)}]",
+        ),
         _chapter(front.called or _title(front), front.name),
         setting.set_page(rest),
         *(part for page in others for part in (_chapter(_title(page), page.name), setting.set_page(page))),
@@ -137,6 +146,15 @@ def _opening(front: Page, imprint: Imprint) -> str:
         "written": f"datetime(year: {day.year}, month: {day.month}, day: {day.day})",
     }
     return f"#show: report.with({', '.join(f'{name}: {value}' for name, value in values.items())})"
+
+
+def _imprint(imprint: Imprint) -> str:
+    """The small print of the first page: what this is, how old its evidence is, what is not on paper."""
+    cited, day = imprint.citation, imprint.written
+    return (
+        f"{typst_text(f'{cited.title}, version {cited.version}; newest evidence of {day:%Y-%m-%d}.')} "
+        f"{typst_text(BESIDE)}"
+    )
 
 
 def _title(page: Page) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeGuard
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +25,8 @@ DRAWINGS = "drawings"
 REFERENCES = "references"
 # An entry of the references has this in its id, on every page that cites it.
 CITED = "ref-"
+# Which artifacts a figure rests on: that list is named once, not below each figure.
+EVERY_FIGURE = "data/figures.csv"
 
 _SCREEN_ONLY = frozenset(
     {"button", "details", "input", "label", "nav", "noscript", "script", "select", "style", "template"}
@@ -55,7 +57,7 @@ _DIVISIONS: Mapping[str, str] = {
 
 _VARIABLE = re.compile(r"var\(--[\w-]+,\s*([^)]+)\)")
 _ROOT = re.compile(r"<svg\b")
-_AUTOMATIC = 26
+_AUTOMATIC = 32
 _WIDEST = 72
 
 
@@ -164,7 +166,8 @@ class _PageSetter:
         rule = _BLOCKS.get(element.tag)
         if rule is None:
             raise self._without_rule(element)
-        return Typst(f"{self._anchor(element)}{rule(self, element)}")
+        place = "" if element.tag == "figure" else self._anchor(element)
+        return Typst(f"{place}{rule(self, element)}")
 
     def _without_rule(self, element: Element) -> PageUnprintable:
         css = f' class="{element.attributes["class"]}"' if "class" in element.attributes else ""
@@ -199,7 +202,8 @@ class _PageSetter:
         caption = element.first("figcaption")
         kind = "tbl" if "tbl" in element.classes or element.attributes.get("id", "").startswith("tbl-") else "fig"
         words = "" if caption is None else self._caption(caption)
-        body = self.blocks(child for child in element.children if child is not caption)
+        # The place goes with the figure, which may stand on another page than the text around it.
+        body = self._anchor(element) + self.blocks(child for child in element.children if child is not caption)
         given = [f'"{kind}"', f"caption: [{words}]", f"source: [{self._source(element)}]"]
         return call("plate", body, *given, *(["half: true"] if half else []))
 
@@ -213,7 +217,12 @@ class _PageSetter:
         """Where the data of a figure are: of what folds open below it, this line is printed."""
         folded = figure.first("details")
         source = None if folded is None else folded.first("p", "source")
-        return "" if source is None else self.inline(source.children).strip()
+        if source is None:
+            return ""
+        files = [one.attributes["href"] for one in source.walk() if one.tag == "a" and "download" in one.attributes]
+        code = source.first("code")
+        made = "none" if code is None else typst_string(code.text)
+        return f"#data({', '.join([made, *(typst_string(file) for file in files if file != EVERY_FIGURE)])})"
 
     def _plot(self, element: Element) -> Typst:
         return Typst("\n".join(self._picture(one) for one in element.elements if is_printed(one)))
@@ -228,9 +237,7 @@ class _PageSetter:
 
     def _multiples(self, element: Element) -> Typst:
         key = element.first("ul", "key")
-        figures = (
-            f"{self._anchor(one)}{self._figure(one, half=True)}" for one in element.elements if one.tag == "figure"
-        )
+        figures = (self._figure(one, half=True) for one in element.elements if one.tag == "figure")
         series = self._key(key) if key is not None else ""
         return Typst(f"#multiples([{series}],\n" + "".join(f"[{one}],\n" for one in figures) + ")")
 
@@ -270,7 +277,7 @@ class _PageSetter:
         title = page.main.first("h1")
         inside = _PageSetter(self.setting, page, 2)
         heading = call("section", inside.inline(title.children).strip() if title is not None else "", "3")
-        return Typst(f"{anchor(page.name)}{heading}\n\n{inside.blocks(page.main.children)}")
+        return Typst(f"#claimed([{anchor(page.name)}{heading}])[\n{inside.blocks(page.main.children)}\n]")
 
     # --- tables ---
 
@@ -295,6 +302,8 @@ class _PageSetter:
         return "".join(f"{self._cell(cell)}, " for cell in cells)
 
     def _cell(self, cell: Element) -> str:
+        if "number" in cell.classes:
+            cell = replace(cell, children=[_on_its_own_line(child) for child in cell.children])
         body = self._item(cell)
         if cell.attributes.get("scope") == "row":
             body = f"[#rowname{body}]"
@@ -356,6 +365,12 @@ class _PageSetter:
         function = "strip" if "strip" in element.classes else "glyph"
         width = given.get("width", "") or (given.get("viewbox", "").split() or ["0", "0", "0"])[2]
         return Typst(f"#{function}({typst_string(printable_svg(element.markup))}, {float(width):g}, alt: {alt})")
+
+
+def _on_its_own_line(child: Element | str) -> Element | str:
+    """An interval below its number, where numbers stand in a column."""
+    is_interval = isinstance(child, Element) and "interval" in child.classes
+    return replace(child, attributes={"class": "origin"}) if is_interval else child
 
 
 def _is_paragraph(node: Element | str) -> TypeGuard[Element]:
