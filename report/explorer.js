@@ -263,11 +263,11 @@
     const element = h("div", {
       class: `row${index === active ? " active" : ""}`, role: "option", id: `found-${index}`, "aria-selected": String(isShown(one)),
       "aria-posinset": index + 1, "aria-setsize": found.order.length,
-      "aria-label": `${name}, mean excess ${decimal(model.mean[one.neuron], 2)}, universal with ${universal} of ${model.partners.length}, ablation effect ${amount(effect, effect)} ${unit.words} of a nat`,
+      "aria-label": `${name}, mean excess ${decimal(model.mean[one.neuron], 2)}, universal with ${universal} of ${model.partners.length}, ${about.ablated ? `ablation effect ${amount(effect, effect)} ${unit.words} of a nat` : "not ablated alone"}`,
       on: { click: () => { active = index; open(one); } },
     },
     h("span", { class: "name" }, name), strip(values, model.partners, false),
-    h("span", { class: "right" }, `${universal}/${model.partners.length}`), h("span", { class: "right" }, amount(effect, effect)));
+    h("span", { class: "right" }, `${universal}/${model.partners.length}`), h("span", { class: "right" }, about.ablated ? amount(effect, effect) : "\u2013"));
     element.style.top = `${index * height()}px`;
     return element;
   };
@@ -455,6 +455,7 @@
 
   const effects = (neuron, from) => Array.from(neuron.effects.subarray(from, from + 3), (one) => one * unit.factor);
   const ablation = (model, one, neuron) => {
+    if (!about.ablated) { return section("What the model loses without it", h("p", { class: "small" }, "No neuron was ablated alone in this suite.")); }
     const effect = models[model].index.effect[one];
     let below = 0;
     for (const other of models[model].ranked) { if (other < effect) { below += 1; } else { break; } }
@@ -475,12 +476,13 @@
     return [
       h("div", { class: "top" }, h("h1", { class: "title", tabindex: "-1" }, h("span", { class: "mono" }, label(model, one))),
         h("div", { class: "walk" }, h("a", { class: "push only-narrow", href: "#" }, "List"), h("button", { class: "push", type: "button", "aria-label": "Previous neuron of the list", title: "k", on: { click: step(-1) } }, "Previous"), h("button", { class: "push", type: "button", "aria-label": "Next neuron of the list", title: "j", on: { click: step(1) } }, "Next"))),
+      !models[model].compared ? h("p", { class: "verdictline" }, "Not compared: this suite looks for partners of other models' neurons only.") :
       h("p", { class: "verdictline" }, universal ? `Universal with ${universal === number ? "every one" : universal} of ${number} partners` : `Universal with none of ${number} partners`, h("span", { class: "quiet" }, ` at an excess above ${decimal(chosen.threshold, 2)}.`)),
       h("dl", { class: "facts" },
         fact("layer", `${p.layer}`, `neuron ${p.neuron} of ${layerSize(model, p.layer)}, layers 0 to ${models[model].starts.length - 1}`),
         fact("mean excess", decimal(models[model].mean[one], 2), `largest ${decimal(models[model].most[one], 2)}`),
         fact("active", percent(stats.share_positive), `of the tokens, up to ${decimal(stats.maximum, 2)}`),
-        fact("ablation", [amount(kl, kl), ` ${unit.sign}`], Number.isNaN(low) ? "per prediction" : `[${amount(low, kl)}, ${amount(high, kl)}] per prediction`)),
+        about.ablated ? fact("ablation", [amount(kl, kl), ` ${unit.sign}`], Number.isNaN(low) ? "per prediction" : `[${amount(low, kl)}, ${amount(high, kl)}] per prediction`) : null),
     ];
   };
 
@@ -537,7 +539,7 @@
       h("h1", { class: "title" }, "Neuron explorer"),
       h("p", { class: "verdictline" }, about.suite, h("span", { class: "quiet" }, `. ${plural(models.reduce((sum, one) => sum + one.neurons, 0), "neuron")} of ${plural(models.length, "model")}: who their partners in the other seeds are, what activates them, what they write, and what the model loses without them.`)),
       h("ul", { class: "starts", "aria-label": "Where to begin" },
-        start("Shared by every seed", { least: number, sort: "mean" }), start("In no other seed", { exactly: 0, sort: "effect" }), start("Missed most when removed", { sort: "effect" })),
+        start("Shared by every seed", { least: number, sort: "mean" }), start("In no other seed", { exactly: 0, sort: about.ablated ? "effect" : "name" }), about.ablated ? start("Missed most when removed", { sort: "effect" }) : null),
       section("Mean excess of the neurons in the list", h("div", { class: "chart" }, spread()), h("p", { class: "small" }, "Heights are square roots of the numbers, so that few are seen beside many; dashed: the chosen threshold.")),
       section("How to look around", h("dl", { class: "keys" },
         h("dt", null, "a:L2.31"), h("dd", null, "a neuron by model, layer and number; the parts may be left out"),

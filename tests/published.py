@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,13 +20,13 @@ from universal_neurons.workspace import open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tokenizers import Tokenizer
 
     from tests.hub import LoopbackHub
     from universal_neurons.workspace import Workspace
 
+CHECKOUT = Path(__file__).parents[1]
 TEXT, FILE = "someone/text", "train/00.jsonl.zst"
 RECIPE = f"""
 kind = "hub"
@@ -86,6 +88,12 @@ padding = "!"
 padded_tokens = 300
 draws = 2
 
+[profiles]
+top = 3
+bins = 6
+shown = 4
+ablation_rows = 0
+
 [resampling]
 resamples = 100
 level = 0.95
@@ -140,6 +148,24 @@ class Published:
         found = cls(root, hub)
         found.publish(packed(words()))
         return found
+
+    def complete(self) -> None:
+        """Add what a suite needs to be judged and reported: claims, sources of the report, published numbers.
+
+        Of the other suites only what loading them reads, so that a claim knows which suite has what it asks for.
+        """
+        fixtures, own = CHECKOUT / "fixtures", self.root / "fixtures"
+        for name in ("claims", "report"):
+            shutil.copytree(CHECKOUT / name, self.root / name, ignore=shutil.ignore_patterns("_build", "__pycache__"))
+        for name in ("conftest.py", "pyproject.toml", "CITATION.cff"):
+            shutil.copy(CHECKOUT / name, self.root)
+        shutil.copytree(fixtures / "published", own / "published")
+        for name in ("suites", "corpora"):
+            shutil.copytree(fixtures / name, own / name, dirs_exist_ok=True)
+        (own / "models.toml").write_text(CATALOGUED + (fixtures / "models.toml").read_text())
+        (own / "zoo" / "mini").mkdir(parents=True)
+        for name in ("manifest.json", "recipe.toml"):
+            shutil.copy(fixtures / "zoo" / "mini" / name, own / "zoo" / "mini")
 
     def publish(self, content: bytes) -> str:
         """Put the text on the hub; the commit."""

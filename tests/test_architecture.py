@@ -26,7 +26,7 @@ DISTRIBUTIONS = {
     "evidence": set(),
     "progress": {"rich"},
     "inputs": {
-        "huggingface_hub", "numpy", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch",
+        "filelock", "huggingface_hub", "numpy", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch",
         "transformer_lens", "transformers", "zstandard",
     },
     "core": {"jaxtyping", "torch", "transformer_lens"},

@@ -19,10 +19,20 @@ from rich.console import Console
 from rich.table import Table
 
 from universal_neurons.errors import UserError
+from universal_neurons.inputs.narrowing import NarrowingError, names, number_of_tokens
 from universal_neurons.inputs.suite import project_root
 from universal_neurons.progress import Reporter
 from universal_neurons.study import Study
-from universal_neurons.workspace import Workspace, describe, open_workspace, step_keys, suite_keys, token_keys, where
+from universal_neurons.workspace import (
+    Workspace,
+    check_pinned,
+    describe,
+    open_workspace,
+    step_keys,
+    suite_keys,
+    token_keys,
+    where,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,13 +70,11 @@ Checkpoints = Annotated[
 
 
 def _number(text: str) -> int:
-    """A number of tokens, which may be spelt ``50k`` or ``5M``."""
-    factor = {"k": 10**3, "M": 10**6}.get(text[-1:], 1)
-    digits = text[:-1] if factor > 1 else text
+    """A number of tokens; a mistake in it is one in the option."""
     try:
-        return int(digits) * factor
-    except ValueError:
-        raise typer.BadParameter(f"expected a number such as 50000, 50k or 5M, got {text!r}") from None
+        return number_of_tokens(text)
+    except NarrowingError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 Tokens = Annotated[
@@ -130,7 +138,7 @@ def _workspace(
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+    return None if text is None else names(text)
 
 
 def _show(rows: list[dict[str, Any]], columns: dict[str, str], *, as_json: bool, title: str) -> None:
@@ -245,6 +253,12 @@ def _is_narrow(narrowing: dict[str, Any]) -> bool:
 @app.command()
 def verify(
     suite: SuiteName = "mini",
+    store: StorePath = None,
+    models: Models = None,
+    checkpoints: Checkpoints = None,
+    tokens: Tokens = None,
+    reference: ReferenceName = None,
+    references: References = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Compute everything again first.")] = False,
     select: Annotated[str | None, typer.Option("-k", help="Only claims that match (as pytest -k).")] = None,
 ) -> None:
@@ -252,7 +266,10 @@ def verify(
     import subprocess
 
     root = project_root()
-    arguments = ["--suite", suite, *(["--recompute"] if recompute else []), *(["-k", select] if select else [])]
+    given = {"suite": suite, "store": store, "models": models, "checkpoints": checkpoints, "tokens": tokens}
+    given |= {"reference": reference, "references": references}
+    arguments = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
+    arguments += [*(["--recompute"] if recompute else []), *(["-k", select] if select else [])]
     status = subprocess.run([sys.executable, "-m", "pytest", "claims", *arguments], cwd=root, check=False).returncode
     raise typer.Exit(status)
 
@@ -261,13 +278,20 @@ def verify(
 def report(
     suite: SuiteName = "mini",
     store: StorePath = None,
+    models: Models = None,
+    checkpoints: Checkpoints = None,
+    tokens: Tokens = None,
+    reference: ReferenceName = None,
+    references: References = None,
     to: Annotated[Literal["html", "pdf", "all"], typer.Option("--to", help="The pages, the PDF, or both.")] = "all",
 ) -> None:
-    """Build the report from what the claims measured: pages and PDF."""
+    """Build the report from what the claims measured: its pages and the same as PDF."""
     from universal_neurons.render import build_report
 
     root = project_root()
-    with _workspace(suite, store=store) as work:
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
+    with _workspace(suite, store=store, **narrowing) as work:
+        check_pinned(work)
         page = build_report(
             Study(work),
             root=root,
@@ -276,8 +300,8 @@ def report(
             to=to,
             say=lambda line: typer.echo(line, err=True),
         )
-    made = [page, *page.parent.glob("*.pdf")] if to == "all" else [page]
-    typer.echo(f"report: {', '.join(str(one.relative_to(root)) for one in made)}")
+    beside = [] if to == "pdf" else sorted(page.parent.glob("*.pdf"))
+    typer.echo(f"report: {', '.join(str(one.relative_to(root)) for one in (page, *beside))}")
 
 
 def _local_text(work: Workspace) -> LocalText:
@@ -309,9 +333,19 @@ def why(digest: Annotated[str, typer.Argument(help="The first characters of an a
 
 
 @app.command()
-def status(suite: SuiteName = "mini", store: StorePath = None, as_json: AsJson = False) -> None:
+def status(
+    suite: SuiteName = "mini",
+    store: StorePath = None,
+    models: Models = None,
+    checkpoints: Checkpoints = None,
+    tokens: Tokens = None,
+    reference: ReferenceName = None,
+    references: References = None,
+    as_json: AsJson = False,
+) -> None:
     """List the artifacts of a suite and where each one is."""
-    with _workspace(suite, store=store) as work:
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
+    with _workspace(suite, store=store, **narrowing) as work:
         of_steps = [(f"{step}", key) for step in work.steps for key in step_keys(work, step)]
         rows = [
             {

@@ -15,10 +15,11 @@ import numpy as np
 
 from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.store import Artifact, Store
-from universal_neurons.errors import ArtifactMissing
+from universal_neurons.errors import ArtifactMissing, SuiteNotFetched
 from universal_neurons.ids import CorpusRef, ModelRef
 from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
 from universal_neurons.inputs.hub_corpus import HubCorpus, is_on_hub
+from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.suite import CORPORA, AnyZoo, Suite, load_suite, project_root
 from universal_neurons.measures.profiles import WINDOW
 
@@ -156,7 +157,10 @@ def hub_corpus(work: Workspace) -> HubCorpus | None:
     name = work.suite.corpus.recipe
     if "hub corpus" not in work.cache:
         there = is_on_hub(work.root / CORPORA / f"{name}.toml")
-        opened = HubCorpus.open(work.root, name, suite=work.suite.name, warn=work.warn) if there else None
+        fetch = work.suite.command("universal-neurons fetch")
+        opened = (
+            HubCorpus.open(work.root, name, suite=work.suite.name, command=fetch, warn=work.warn) if there else None
+        )
         work.cache["hub corpus"] = opened
     return cast("HubCorpus | None", work.cache["hub corpus"])
 
@@ -495,9 +499,34 @@ def read_influence(stored: npt.NDArray[np.float16]) -> npt.NDArray[np.float64]:
 _NAMING = ("reference", "partner", "model", "step")
 
 
+def check_pinned(work: Workspace) -> None:
+    """Raise SuiteNotFetched where the lock of published models or text has not even one checkpoint of the suite.
+
+    Some checkpoints are enough, because whoever narrowed a suite pinned no more; evidence about others is missing.
+    """
+    if isinstance(work.zoo, HubZoo):
+        _check_zoo_pinned(work, work.zoo)
+    if (text := hub_corpus(work)) is not None:
+        _ = text.locked
+
+
+def _check_zoo_pinned(work: Workspace, zoo: HubZoo) -> None:
+    unknown: SuiteNotFetched | None = None
+    for step in reversed(work.steps):
+        try:
+            for name in work.suite.zoo.models:
+                zoo.ref(name, step)
+        except SuiteNotFetched as one:
+            unknown = one
+        else:
+            return
+    if unknown is not None:
+        raise unknown
+
+
 def missing(work: Workspace, key: Key) -> ArtifactMissing:
     """The error that says which artifact is absent and which command computes it."""
-    command = f"universal-neurons compute --suite {work.suite.name}"
+    command = work.suite.command("universal-neurons compute")
     names = ", ".join(f"{k} {v}" for k, v in key.parameters.items() if k in _NAMING)
     return ArtifactMissing(f"{key.stage} ({names or key.digest[:12]}): not computed; run: {command}", command=command)
 
@@ -516,12 +545,13 @@ def open_workspace(
     """The workspace of a suite; raises UserError for an unknown suite, a bad suite file or a damaged zoo.
 
     ``recompute`` leaves the shipped evidence out and, unless ``store`` names one, uses a working store of its own, so
-    that nothing that was computed before can answer.
+    that nothing that was computed before can answer.  What ``narrowing`` (as in ``Suite.narrowed``) does to the tokens
+    of a corpus of this machine makes the workspace local: nothing shipped is about them.
     """
     here = root or project_root()
-    resolved = load_suite(suite, here)
-    if narrowing:
-        resolved = resolved.narrowed(**narrowing)
+    whole = load_suite(suite, here)
+    resolved = whole.narrowed(**narrowing) if narrowing else whole
+    fewer_tokens = resolved.corpus.tokens < whole.corpus.tokens
     working = store or here / WORK_FOLDER / ("recomputed" if recompute else "store")
     shipped = [] if recompute else [here / "fixtures" / "evidence"]
     return Workspace(
@@ -531,7 +561,7 @@ def open_workspace(
         zoo=resolved.open_zoo(here, warn=warn),
         warn=warn,
         progress=progress or Silence(),
-        local=local,
+        local=local or (fewer_tokens and resolved.zoo.kind == "fixtures"),
     )
 
 

@@ -67,7 +67,8 @@ class EvidenceRecord:
 
     ``test`` is pytest's node id, ``item`` the part of it in brackets (empty without parameters), ``command`` computes
     missing evidence, ``artifacts`` are the digests read, ``locator`` is file:line relative to the project root.  A
-    reading ``says`` how it reads the ``ambiguity`` of the catalogue.
+    reading ``says`` how it reads the ``ambiguity`` of the catalogue.  ``narrowed_by`` are the options of the command
+    line that narrowed the suite, empty for a whole one.
     """
 
     claim: str
@@ -93,6 +94,7 @@ class EvidenceRecord:
     correction: Correction | None = None
     ambiguity: str | None = None
     says: str | None = None
+    narrowed_by: str = ""
     version: int = VERSION
 
     @property

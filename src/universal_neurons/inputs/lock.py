@@ -1,6 +1,7 @@
 """A suite's lock: which commit of which repository it means, and the sha256 of every file that is taken from it.
 
-This module decides how a lock is written and what makes it unusable.  It refuses to know where files come from.
+This module decides how a lock is written, what makes it unusable, and how several processes take turns at fetching.  It
+refuses to know where files come from.
 
     fixtures/suites/<suite>.lock.toml
 """
@@ -10,18 +11,20 @@ from __future__ import annotations
 import os
 import tempfile
 import tomllib
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import filelock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from universal_neurons.inputs.zoo import ZooError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LOCK_SUFFIX = ".lock.toml"
+TURNS = Path(".universal-neurons") / "locks"
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")]
 
@@ -163,6 +166,33 @@ class Lock(BaseModel):
             for step in sorted(self.checkpoints[model]):
                 parts += _table(f"checkpoints.{_quoted(model)}.{step}", self.checkpoints[model][step])
         return "\n".join(parts)
+
+
+@contextmanager
+def turn(root: Path, name: str, *, warn: Callable[[str], None]) -> Iterator[None]:
+    """Alone, among the processes of this checkout, at what is called ``name``; ``warn`` gets a line if that must wait.
+
+    Two fetches of one suite would else read the same lock, and the second to write it would take out what the first had
+    put in.  The system ends the turn of a process that is killed.  On a file system without locks there are no turns,
+    which ``warn`` is told.  Raises :class:`LockError` where a turn cannot be taken: no permission, no space.
+    """
+    path = root / TURNS / name
+    guard = filelock.FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            guard.acquire(timeout=0)
+        except filelock.Timeout:
+            warn(f"{name}: another process is fetching; waiting for it")
+            guard.acquire()
+    except NotImplementedError:
+        warn(f"{path}: this file system has no locks; run no other fetch meanwhile")
+    except OSError as error:
+        raise LockError(f"{path}: cannot be written ({error.strerror or error})") from None
+    try:
+        yield
+    finally:
+        guard.release()
 
 
 def _table(name: str, entry: LockedFiles) -> list[str]:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from universal_neurons.evidence.ledger import Ledger
-    from universal_neurons.evidence.record import EvidenceRecord
+    from universal_neurons.evidence.record import ControlResult, EvidenceRecord
     from universal_neurons.evidence.summary import ClaimSummary, ReadingSummary
 
 ROWS_SHOWN = 24
@@ -338,7 +338,7 @@ def controls(claim: ClaimSummary) -> Html:
             words_of(control.test),
             case_name(record),
             _control_value(control.measurement),
-            _control_outcome(control.verdict),
+            Html("not measured") if _is_absent(control) else _control_outcome(control.verdict),
         )
         for control, record in cases
     )
@@ -353,8 +353,10 @@ def _control_row(name: str, cases: Sequence[Any]) -> tuple[Cell, ...]:
     ]
     satisfied = sum(control.verdict is Verdict.REPRODUCED for control in cases)
     broken = sum(control.verdict in {Verdict.ERROR, Verdict.STALE} for control in cases)
-    if broken:
-        said: Cell = f"broken in {count(broken)} of {plural(len(cases), 'case')}"
+    if all(_is_absent(control) for control in cases):
+        said: Cell = "not measured: the suite has not what it takes"
+    elif broken:
+        said = f"broken in {count(broken)} of {plural(len(cases), 'case')}"
     elif satisfied:
         said = Html(
             f'<span class="verdict" data-item="{Verdict.REFUTED.value}">'
@@ -363,6 +365,11 @@ def _control_row(name: str, cases: Sequence[Any]) -> tuple[Cell, ...]:
     else:
         said = "no, as it must" if len(cases) == 1 else f"no, as it must, in all {plural(len(cases), 'case')}"
     return words_of(name), _range(found), said
+
+
+def _is_absent(control: ControlResult) -> bool:
+    """Whether the suite cannot answer it: then it satisfied nothing, and failed nothing either."""
+    return control.verdict is Verdict.NOT_EVALUATED and control.measurement is None
 
 
 def _range(found: Sequence[Measurement]) -> Cell:
@@ -452,8 +459,8 @@ def commands(claim: ClaimSummary) -> Html:
     missing = list(dict.fromkeys(r.command for r in claim.items if r.command is not None))
     lines = [
         *missing,
-        f"nox -s claims -- -k {PurePosixPath(file).stem} --suite {first.suite}",
-        f"pytest {file} --suite {first.suite}",
+        f"nox -s claims -- -k {PurePosixPath(file).stem} --suite {first.suite} {first.narrowed_by}".rstrip(),
+        f"pytest {file} --suite {first.suite} {first.narrowed_by}".rstrip(),
     ]
     text = "\n".join(html_text(line) for line in lines)
     return Html(f'<pre tabindex="0" role="region" aria-label="Commands"><code>{text}</code></pre>')

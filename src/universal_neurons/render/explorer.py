@@ -178,7 +178,8 @@ def explorer_shards(study: Neurons, text: LocalText) -> Iterator[tuple[str, str]
     models = study.suite.zoo.models
     entries = []
     for place, model in enumerate(models):
-        profiles, lives = study.profiles(model=model), lives_of(study, model)
+        profiles = study.profiles(model=model)
+        lives = lives_of(study, model) if model in study.suite.references else _no_lives(study, len(profiles))
         rows = text.rows_of(profiles)
         layers = profiles.frame["layer"].to_numpy()
         partners = [models.index(partner) for partner in study.partners(model)]
@@ -189,6 +190,7 @@ def explorer_shards(study: Neurons, text: LocalText) -> Iterator[tuple[str, str]
                 "starts": [int(np.searchsorted(layers, layer)) for layer in range(int(layers[-1]) + 1)],
                 "partners": partners,
                 "text": rows is not None,
+                "compared": model in study.suite.references,
             }
         )
         yield f"{place}/index", shard(f"{place}/index", _index(profiles, lives))
@@ -216,6 +218,13 @@ def lives_of(study: Neurons, model: str) -> Lives:
         columns["partner"].append([_flat(table.frame, starts[table.partner]) for table in of_partners])
     # (checkpoint, partner, neuron) as gathered; a neuron's own values lie together in its shard.
     return Lives(*(np.transpose(np.array(part), (2, 0, 1)) for part in columns.values()))
+
+
+def _no_lives(study: Neurons, neurons: int) -> Lives:
+    """The neurons of a model that a narrowed suite compares others with, and with nothing itself."""
+    shape = (neurons, len(_checkpoints(study)), len(study.suite.zoo.models) - 1)
+    unknown = np.full(shape, np.nan)
+    return Lives(unknown, unknown, np.zeros(shape, dtype=np.bool_), unknown, np.full(shape, -1, dtype=np.int64))
 
 
 def _checkpoints(study: Neurons) -> tuple[Checkpoint, ...]:
@@ -247,6 +256,7 @@ def _about(study: Neurons, text: LocalText) -> dict[str, Any]:
         "before": WINDOW[0],
         "statistics": list(STATISTICS),
         "absence": "" if text.rows is not None else text.absence,
+        "ablated": suite.profiles.ablation_rows > 0,
     }
 
 

@@ -56,8 +56,9 @@ MASKS = {
 
 
 def figures(found: Results) -> tuple[Figure, ...]:
-    """The figures of the front page, in the order of its text."""
-    return partner_lines(found.by_partner), training_curves(found.training, found.checkpoint_tokens)
+    """The figures of the front page, in the order of its text; of published models without their training."""
+    training = (training_curves(found.training, found.checkpoint_tokens),) if found.training else ()
+    return partner_lines(found.by_partner), *training
 
 
 def index_page(
@@ -69,6 +70,8 @@ def index_page(
         "summary": summary(found, claims),
         "threshold": decimal(found.threshold, 1),
         "suite": {"title": suite.title, "description": suite.description},
+        "narrowing": suite.narrowing,
+        "is_ours": found.is_ours,
         "scoreboard": scoreboard(claims),
         "unseen": listed(unseen) if unseen else "",
         "table_number": "1",
@@ -93,6 +96,7 @@ def methods_page(
     spec, corpus, resampling = found.suite.universality, found.suite.corpus, found.suite.resampling
     rows = tuple((Html(f"<code>{html_text(d.where)}</code>"), d.text) for d in admitted)
     return {
+        "narrowing": found.suite.narrowing,
         "tokens": count(corpus.tokens),
         "mask": MASKS[corpus.mask],
         "draws": count(spec.draws),
@@ -122,13 +126,14 @@ def summary(found: Results, claims: Sequence[ClaimSummary]) -> tuple[str, str, s
             f"; for GPT-2 small the paper printed {_percent(earliest.value)} at {earliest.label} and "
             f"{_percent(latest.value)} at {latest.label}"
         )
+    later = f" and {with_interval(found.last, PERCENT_PLACES)} at {last.label}" if last != first else ""
     return (
         f"{number} about universal neurons {'was' if len(claims) == 1 else 'were'} put to the test "
         f"on {plural(len(found.suite.zoo.models), 'model')} that differ in nothing but their seed: "
         f"{plural(measurements, 'measurement')}, each with an interval.",
         summary_sentence([(claim.claim, claim.verdict) for claim in claims]),
         f"Of the neurons of model {found.reference}, {with_interval(found.first, PERCENT_PLACES)} are universal at "
-        f"{first.label} of the training and {with_interval(found.last, PERCENT_PLACES)} at {last.label}{printed}.",
+        f"{first.label} of the training{later}{printed}.",
     )
 
 

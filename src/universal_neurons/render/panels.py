@@ -250,6 +250,11 @@ def panel_figure(
     )  # fmt: skip
 
 
+def panel_or_sentence(panel: Panel, why: str, draw: Callable[[], Figure]) -> Figure:
+    """What ``draw`` makes of the panel, or ``why`` it is left out where nothing could be measured."""
+    return draw() if panel.measurements else Figure.left_out(panel.name, why, label=panel.label)
+
+
 def at_the_end(panel: Panel) -> str:
     """What the series are at the last place that has one: the value with its interval, or the range over series."""
     last = [

@@ -98,8 +98,8 @@ def build_report(
     ReportMisplaced: each a UserError, and ``output`` is left as it was.
     """
     _check_places(root, output, to)
-    folder = verdicts or default_evidence(root, study.suite.name)
-    claims = read_claims(folder, suite=study.suite.name)
+    folder = verdicts or default_evidence(root, study.suite.folder)
+    claims = read_claims(folder, suite=study.suite.name, narrowed_by=study.suite.narrowed_by)
     found = results(study, printed_numbers(root))
     drawn = Drawn(pages.figures(found), paper_figures(found))
     provenance = pages.Provenance.of(study)
@@ -120,9 +120,9 @@ def build_report(
     return output / (PDF if to == "pdf" else "index.html")
 
 
-def default_evidence(root: Path, suite: str) -> Path:
-    """Where the claims of a suite leave their evidence log."""
-    return root / ".universal-neurons" / "evidence" / suite
+def default_evidence(root: Path, folder: str) -> Path:
+    """Where the claims of a suite leave their evidence log; ``folder`` is ``Suite.folder``."""
+    return root / ".universal-neurons" / "evidence" / folder
 
 
 def data_files(found: Results, drawn: Drawn, provenance: pages.Provenance) -> dict[str, Grid]:
@@ -142,11 +142,13 @@ def page_texts(
     """The pages as Quarto Markdown, by name; raises TemplateWrong with file and line."""
     folder = root / "report"
     ambiguities = read_ambiguities(root / AMBIGUITIES)
+    # Of a narrowed suite nothing is accepted: it is another question.
+    accepted = Ledger() if found.suite.narrowing else Ledger.read(_ledger_path(root, found.suite.name))
     stray = stray_digits(folder)
     if stray:
         raise TemplateWrong(f"{stray[0]}: a template states a number; expected an expression over the evidence")
     values = {
-        "index": pages.index_page(found, claims, drawn.front, claims_left_out(root, found.suite.name, claims)),
+        "index": pages.index_page(found, claims, drawn.front, claims_left_out(accepted, claims)),
         "paper": paper_page(found, drawn.paper, [claim.claim for claim in claims]),
         "claims": claims_page(claims, read_untested(root / UNTESTED)),
         "readings": readings_page(claims, ambiguities),
@@ -155,7 +157,7 @@ def page_texts(
         ),
     }
     texts = {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
-    return texts | claim_texts(root, claims, provenance, Ledger.read(_ledger_path(root, found.suite.name)))
+    return texts | claim_texts(root, claims, provenance, accepted)
 
 
 def claim_texts(
@@ -178,11 +180,10 @@ def claim_texts(
     return texts
 
 
-def claims_left_out(root: Path, suite: str, claims: Sequence[ClaimSummary]) -> list[str]:
-    """The claims that have an accepted verdict on the suite but were not part of the run."""
-    ledger = Ledger.read(_ledger_path(root, suite))
+def claims_left_out(accepted: Ledger, claims: Sequence[ClaimSummary]) -> list[str]:
+    """The claims that have an accepted verdict but were not part of the run."""
     judged = {claim.claim for claim in claims}
-    return [claim for claim in ledger.claims if claim not in judged]
+    return [claim for claim in accepted.claims if claim not in judged]
 
 
 def _ledger_path(root: Path, suite: str) -> Path:

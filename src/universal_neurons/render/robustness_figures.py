@@ -25,10 +25,10 @@ from universal_neurons.render.panels import (
     percent,
     rows_figure,
 )
+from universal_neurons.render.plates import Figure
 from universal_neurons.render.plotting import Colour, Mark
 
 if TYPE_CHECKING:
-    from universal_neurons.render.plates import Figure
     from universal_neurons.render.results_robustness import Robustness
 
 PERCENT = 100.0
@@ -147,7 +147,9 @@ def variants(found: Robustness) -> Figure:
 
 
 def tokens(found: Robustness) -> Figure:
-    """The share by the number of tokens that it is measured on."""
+    """The share by the number of tokens that it is measured on; left out where the suite has no smaller number."""
+    if len(found.convergence) < 2:
+        return Figure.left_out("tokens", "it compares numbers of tokens, and this suite has one alone.")
     rows = found.convergence.to_dict("records")
     whole = float(rows[-1]["share"])
     values = tuple(
