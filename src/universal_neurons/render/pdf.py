@@ -40,6 +40,7 @@ BESIDE = (
     "The explorer of all neurons, and the tables of every case and every figure, are in the pages and files beside "
     "this document; data/figures.csv lists what each figure was drawn from."
 )
+UNITS = ("year", "month", "day", "hour", "minute", "second")
 Program = Literal["typst", "quarto"]
 
 
@@ -143,7 +144,7 @@ def _opening(front: Page, imprint: Imprint) -> str:
         "authors": f"({''.join(f'{typst_string(name)}, ' for name in cited.authors)})",
         "version": typst_string(cited.version),
         "licence": typst_string(cited.license),
-        "written": f"datetime(year: {day.year}, month: {day.month}, day: {day.day})",
+        "written": f"datetime({', '.join(f'{unit}: {getattr(day, unit)}' for unit in UNITS)})",
     }
     return f"#show: report.with({', '.join(f'{name}: {value}' for name, value in values.items())})"
 
