@@ -8,6 +8,7 @@ import shutil
 import unicodedata
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pypdf
@@ -15,21 +16,26 @@ import pytest
 import typst
 from pypdf.generic import DictionaryObject, IndirectObject
 
+from tests.render.conftest import copied_checkout
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, fake_suite, write_log
 from tests.render.neurons import local_text
 from tests.render.payloads import PAYLOADS
+from tests.render.test_report import hostile_log
 from universal_neurons.render import build_report, report
 from universal_neurons.render.citation import Citation
-from universal_neurons.render.engines import RenderingFailed
+from universal_neurons.render.engines import RenderingFailed, pandoc_command
 from universal_neurons.render.escaping import typst_string, typst_text, visible
 from universal_neurons.render.pdf import BOOK, FONTS, Imprint, book, compile_pdf, formulas, newest, typesetter
 from universal_neurons.render.pdf_markup import is_printed
 from universal_neurons.render.pdf_tree import Element, Page, read_page, tree_of
+from universal_neurons.render.report import ReportMisplaced
+from universal_neurons.render.scoreboard import page_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from universal_neurons.evidence.record import EvidenceRecord
+    from universal_neurons.render.engines import Engine
     from universal_neurons.render.report import Drawn, Output
     from universal_neurons.render.results import Results
 
@@ -38,13 +44,25 @@ WRITTEN = datetime(2025, 11, 20, 10, tzinfo=UTC)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
-def build(folder: Path, to: Output = "all", study: FakeStudy | None = None) -> Path:
-    evidence = write_log(folder / "log", fake_records())
+def build(
+    folder: Path,
+    to: Output = "all",
+    study: FakeStudy | None = None,
+    *,
+    records: list[EvidenceRecord] | None = None,
+    root: Path = CHECKOUT,
+    engine: Engine | None = "pandoc",
+) -> Path:
+    evidence = write_log(folder / "log", records or fake_records())
     page = build_report(
-        study or FakeStudy(), root=CHECKOUT, text=local_text(), output=folder / "built", verdicts=evidence,
-        engine="pandoc", to=to,
+        study or FakeStudy(), root=root, text=local_text(), output=folder / "built", verdicts=evidence, engine=engine,
+        to=to,
     )  # fmt: skip
     return page.parent
+
+
+def claim_names() -> list[str]:
+    return sorted({page_of(record.claim).removesuffix(".html") for record in fake_records()})
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +120,9 @@ def words(pages: list[Page]) -> str:
     for page in pages:
         for element in printed(page.main, expanded):
             own = [child for child in element.children if isinstance(child, str)]
-            parts += [] if element.tag in MATHS else [*own, " ".join(re.findall(r"<text[^>]*>([^<]*)<", element.markup))]
+            parts += (
+                [] if element.tag in MATHS else [*own, " ".join(re.findall(r"<text[^>]*>([^<]*)<", element.markup))]
+            )
             parts.append(" " if element.tag in BLOCKS or element.classes & {"interval", "origin", "value"} else "")
     return "".join(parts)
 
@@ -450,3 +470,33 @@ def test_the_wheel_has_the_fonts_of_the_look() -> None:
     }
     assert len(asked) == 5
     assert asked <= families
+
+
+@pytest.mark.usefixtures("once")
+def test_pages_that_quarto_built_become_the_same_kind_of_pdf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = (pandoc_command(page, Path(f"_pages/{page}.html"), pdf=True) for page in (*CHAPTERS, *claim_names()))
+    program = tmp_path / "bin" / "quarto"
+    program.parent.mkdir()
+    script = "\n".join(" ".join(f"'{part}'" for part in call) for call in calls)
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nmkdir -p _pages/claims\n{script}\n', encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    folder = build(tmp_path, engine=None)
+    assert (tmp_path / "asked").read_text(encoding="utf-8") == "render --to html --no-clean -M has-pdf:true\n"
+    assert (folder / "report.pdf").is_file()
+
+
+@pytest.mark.usefixtures("once")
+def test_a_checkout_without_the_look_is_named(tmp_path: Path) -> None:
+    root = copied_checkout(tmp_path / "checkout")
+    (root / "report" / "pdf.typ").unlink()
+    with pytest.raises(ReportMisplaced, match=r"pdf\.typ: missing"):
+        build(tmp_path, root=root)
+
+
+@pytest.mark.usefixtures("once")
+def test_hostile_claims_are_set_as_they_are(tmp_path: Path) -> None:
+    folder = build(tmp_path, "pdf", records=hostile_log(PAYLOADS))
+    said = squeezed(" ".join(page.extract_text() for page in pypdf.PdfReader(folder / "report.pdf").pages))
+    for text in PAYLOADS:
+        assert said.count(squeezed(visible(text))) > 2, text

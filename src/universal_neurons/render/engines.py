@@ -51,7 +51,7 @@ def pandoc_command(page: str, target: Path, *, pdf: bool = False) -> list[str]:
     command = [
         str(pypandoc.get_pandoc_path()), f"{page}.qmd", f"--output={target}", "--from=markdown", "--to=html5",
         "--standalone", "--template=page.html", "--include-in-header=head.html", "--metadata=lang:en-GB",
-        "--toc", "--toc-depth=2", "--wrap=preserve", "--fail-if-warnings", *(["--metadata=pdf"] if pdf else []),
+        "--toc", "--toc-depth=2", "--wrap=preserve", "--fail-if-warnings", *(["--metadata=has-pdf"] if pdf else []),
     ]  # fmt: skip
     # Pages in a folder are made in numbers and cite, number and embed nothing: asking for it would double their time.
     if "/" in page:
@@ -73,7 +73,7 @@ def _with_pandoc(source: Path, pages: Sequence[str], output: Path, *, pdf: bool)
 
 
 def _with_quarto(source: Path, pages: Sequence[str], output: Path, *, pdf: bool) -> None:
-    log = run(["quarto", "render", "--to", "html", "--no-clean", *(["-M", "pdf:true"] if pdf else [])], source)
+    log = run(["quarto", "render", "--to", "html", "--no-clean", *(["-M", "has-pdf:true"] if pdf else [])], source)
     warned = [line.strip() for line in log.splitlines() if "WARN" in line]
     if warned:
         raise RenderingFailed(f"quarto warned about {source}: {warned[0]}")
