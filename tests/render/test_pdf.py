@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pypdf
 import pytest
@@ -32,7 +32,7 @@ from universal_neurons.render.report import ReportMisplaced
 from universal_neurons.render.scoreboard import page_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from universal_neurons.evidence.record import EvidenceRecord
     from universal_neurons.render.engines import Engine
@@ -120,9 +120,8 @@ def words(pages: list[Page]) -> str:
     for page in pages:
         for element in printed(page.main, expanded):
             own = [child for child in element.children if isinstance(child, str)]
-            parts += (
-                [] if element.tag in MATHS else [*own, " ".join(re.findall(r"<text[^>]*>([^<]*)<", element.markup))]
-            )
+            drawn = " ".join(re.findall(r"<text[^>]*>([^<]*)<", element.markup))
+            parts += [] if element.tag in MATHS else [*own, drawn]
             parts.append(" " if element.tag in BLOCKS or element.classes & {"interval", "origin", "value"} else "")
     return "".join(parts)
 
@@ -179,12 +178,12 @@ def test_every_figure_and_table_of_the_paper_is_in_the_pdf(said: str) -> None:
         assert said.count(squeezed(label)) == 1
 
 
-def titles(outline: list[object], level: int = 1) -> Iterator[tuple[int, str]]:
+def titles(outline: Sequence[Any], level: int = 1) -> Iterator[tuple[int, str]]:
     for entry in outline:
         if isinstance(entry, list):
             yield from titles(entry, level + 1)
         else:
-            yield level, squeezed(str(entry["/Title"]))  # type: ignore[index]
+            yield level, squeezed(str(entry["/Title"]))
 
 
 def headings(page: Page, moved: int) -> Iterator[tuple[int, str]]:
@@ -205,23 +204,28 @@ def test_the_bookmarks_are_the_headings_of_the_pages(pages: list[Page], document
     assert Counter(one for one in found if one[0] > 1) == wanted + titled
 
 
-def annotations(document: pypdf.PdfReader) -> Iterator[DictionaryObject]:
+def followed(found: Any) -> Any:
+    """An object of the PDF itself, where ``found`` may only point to it."""
+    return found.get_object() if isinstance(found, IndirectObject) else found
+
+
+def links(document: pypdf.PdfReader) -> Iterator[Any]:
     for page in document.pages:
         for one in page.get("/Annots", ()):
-            annotation = one.get_object()
+            annotation = followed(one)
             assert annotation["/Subtype"] == "/Link"
             yield annotation
 
 
 def test_links_to_the_world_are_those_of_the_pages(pages: list[Page], document: pypdf.PdfReader) -> None:
-    found = {str(one["/A"]["/URI"]) for one in annotations(document) if "/URI" in one.get("/A", {})}  # type: ignore[operator]
+    found = {str(one["/A"]["/URI"]) for one in links(document) if "/URI" in one.get("/A", {})}
     targets = {one.attributes.get("href", "") for page in pages for one in page.main.walk() if one.tag == "a"}
     assert found == {target for target in targets if target.startswith("http")}
     assert found
 
 
 def test_every_link_inside_leads_to_a_place_of_the_document(pages: list[Page], document: pypdf.PdfReader) -> None:
-    places = [one.get("/Dest") or one["/A"].get("/D") for one in annotations(document)]  # type: ignore[union-attr]
+    places = [one.get("/Dest") or one["/A"].get("/D") for one in links(document)]
     inside = [place for place in places if place is not None]
     known = document.named_destinations
     assert [str(place) for place in inside if isinstance(place, str) and place not in known] == []
@@ -231,22 +235,21 @@ def test_every_link_inside_leads_to_a_place_of_the_document(pages: list[Page], d
 
 
 def test_the_document_says_what_it_is(built: Path, document: pypdf.PdfReader) -> None:
-    meta, root = document.metadata, document.root_object
+    meta, root = document.metadata, followed(document.root_object)
     assert meta is not None
     assert meta.title == "Universal neurons, measured again"
     assert meta.author == Citation.read(CHECKOUT / "CITATION.cff").authors[0]
     assert meta.creation_date == WRITTEN
     assert meta.subject == "Mini: five small models"
     assert root["/Lang"] == "en-GB"
-    assert root["/MarkInfo"]["/Marked"]  # type: ignore[index]
-    xmp = root["/Metadata"].get_data().decode()  # type: ignore[attr-defined]
+    assert root["/MarkInfo"]["/Marked"]
+    xmp = root["/Metadata"].get_data().decode()
     assert re.search(r"pdfuaid:part(>|=.)1", xmp)
 
 
-def structure(node: object) -> Iterator[DictionaryObject]:
+def structure(node: Any) -> Iterator[DictionaryObject]:
     """The elements of the tag tree."""
-    if isinstance(node, IndirectObject):
-        node = node.get_object()
+    node = followed(node)
     if isinstance(node, list):
         for child in node:
             yield from structure(child)
@@ -273,9 +276,9 @@ def test_the_tags_have_headings_tables_and_the_words_of_every_drawing(
 def test_fonts_are_inside_and_none_of_the_machines(document: pypdf.PdfReader) -> None:
     names = set()
     for page in document.pages:
-        for font in page["/Resources"].get("/Font", {}).values():  # type: ignore[union-attr]
-            (inner,) = font.get_object()["/DescendantFonts"]
-            descriptor = inner.get_object()["/FontDescriptor"].get_object()
+        for font in followed(page["/Resources"]).get("/Font", {}).values():
+            (inner,) = followed(font)["/DescendantFonts"]
+            descriptor = followed(followed(inner)["/FontDescriptor"])
             assert {"/FontFile2", "/FontFile3"} & set(descriptor)
             names.add(str(descriptor["/FontName"]).partition("+")[2])
     assert {re.split("[-]", name)[0] for name in names} <= {
@@ -292,11 +295,6 @@ def test_two_builds_are_the_same_bytes(built: Path, tmp_path: Path, once: None) 
 def test_the_pages_lead_to_the_pdf(built: Path) -> None:
     assert '<a href="report.pdf">' in (built / "index.html").read_text(encoding="utf-8")
     assert '<a href="../report.pdf">' in (built / "claims" / "n1.html").read_text(encoding="utf-8")
-
-
-def test_the_pdf_alone_has_its_data_and_its_source(tmp_path: Path, once: None) -> None:
-    folder = build(tmp_path, "pdf")
-    assert sorted(path.name for path in folder.iterdir()) == ["data", "report.pdf", "source"]
 
 
 @pytest.mark.usefixtures("once")
@@ -377,15 +375,6 @@ def test_hostile_texts_are_printed_as_they_are(tmp_path: Path) -> None:
         assert said.count(squeezed(visible(text))) >= 2, text
     for text in tricks:
         assert squeezed(text) * 2 in said, text
-
-
-@pytest.mark.usefixtures("once")
-def test_a_hostile_title_is_the_title(tmp_path: Path) -> None:
-    title = '#panic("x") $y$ <b> " ] \\'
-    folder = build(tmp_path, "pdf", FakeStudy(fake_suite(title=title, description=title)))
-    meta = pypdf.PdfReader(folder / "report.pdf").metadata
-    assert meta is not None
-    assert meta.subject == title
 
 
 @pytest.mark.parametrize(
@@ -495,8 +484,14 @@ def test_a_checkout_without_the_look_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("once")
-def test_hostile_claims_are_set_as_they_are(tmp_path: Path) -> None:
-    folder = build(tmp_path, "pdf", records=hostile_log(PAYLOADS))
-    said = squeezed(" ".join(page.extract_text() for page in pypdf.PdfReader(folder / "report.pdf").pages))
+def test_a_pdf_alone_of_hostile_claims_and_titles_says_them_as_they_are(tmp_path: Path) -> None:
+    title = '#panic("x") $y$ <b> " ] \\'
+    study = FakeStudy(fake_suite(title=title, description=title))
+    folder = build(tmp_path, "pdf", study, records=hostile_log(PAYLOADS))
+    assert sorted(path.name for path in folder.iterdir()) == ["data", "report.pdf", "source"]
+    document = pypdf.PdfReader(folder / "report.pdf")
+    assert document.metadata is not None
+    assert document.metadata.subject == title
+    said = squeezed(" ".join(page.extract_text() for page in document.pages))
     for text in PAYLOADS:
         assert said.count(squeezed(visible(text))) > 2, text

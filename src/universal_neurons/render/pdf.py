@@ -11,7 +11,7 @@ import importlib.util
 import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 from universal_neurons.render.engines import RenderingFailed, run
 from universal_neurons.render.escaping import Typst, typst_string, typst_text
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PDF = "report.pdf"
 BOOK, LOOK, FONTS = "report.typ", "pdf.typ", "fonts"
-STANDARD = "ua-1"
+STANDARD: Final = "ua-1"
 BESIDE = (
     "The explorer of all neurons, and the tables of every case and every figure, are in the pages and files beside "
     "this document; data/figures.csv lists what each figure was drawn from."

@@ -369,8 +369,9 @@ class _PageSetter:
 
 def _on_its_own_line(child: Element | str) -> Element | str:
     """An interval below its number, where numbers stand in a column."""
-    is_interval = isinstance(child, Element) and "interval" in child.classes
-    return replace(child, attributes={"class": "origin"}) if is_interval else child
+    if isinstance(child, Element) and "interval" in child.classes:
+        return replace(child, attributes={"class": "origin"})
+    return child
 
 
 def _is_paragraph(node: Element | str) -> TypeGuard[Element]:
