@@ -61,7 +61,7 @@ def claims(session: nox.Session) -> None:
 
 @nox.session
 def report(session: nox.Session) -> None:
-    """Build the report from what the claims measured."""
+    """Build the report from what the claims measured, as pages and PDF; -- --to html or -- --to pdf for one of them."""
     run(session, "universal-neurons", "report", *session.posargs)
 
 

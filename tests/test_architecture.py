@@ -40,7 +40,7 @@ DISTRIBUTIONS = {
     "sharing": {"fsspec"},
     "zoo_training": {"numpy", "tokenizers"},
     "harness": {"_pytest", "pytest"},
-    "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc"},
+    "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "typst"},
     "sides": set(),
     "cli": {"rich", "typer"},
 }  # fmt: skip

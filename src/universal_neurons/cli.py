@@ -13,7 +13,7 @@ import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -370,8 +370,9 @@ def report(
     beside: Annotated[
         str | None, typer.Option("--compare", metavar="OTHER", help="A suite, run or evidence to set beside this one.")
     ] = None,
+    to: Annotated[Literal["html", "pdf", "all"], typer.Option("--to", help="The pages, the PDF, or both.")] = "all",
 ) -> None:
-    """Build the report from what the claims measured."""
+    """Build the report from what the claims measured: its pages and the same as PDF."""
     from universal_neurons.render import build_report
 
     root = project_root()
@@ -379,9 +380,17 @@ def report(
     with _workspace(suite, store=store, remote=remote, **narrowing) as work:
         check_pinned(work)
         both = None if beside is None else _side_by_side(_own_run(work), beside, store=store, warn=work.warn)
-        output, text = root / "report" / "_build", _local_text(work)
-        page = build_report(Study(work), root=root, output=output, text=text, both=both)
-    typer.echo(f"report: {page.relative_to(root)}")
+        page = build_report(
+            Study(work),
+            root=root,
+            output=root / "report" / "_build",
+            text=_local_text(work),
+            both=both,
+            to=to,
+            say=lambda line: typer.echo(line, err=True),
+        )
+    documents = [] if to == "pdf" else sorted(page.parent.glob("*.pdf"))
+    typer.echo(f"report: {', '.join(str(one.relative_to(root)) for one in (page, *documents))}")
 
 
 def _own_run(work: Workspace) -> str:

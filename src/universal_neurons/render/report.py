@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.ledger import Ledger
@@ -22,12 +22,13 @@ from universal_neurons.render.checks import Stated, check_pages, script_hash
 from universal_neurons.render.citation import Citation
 from universal_neurons.render.claim_page import Neighbours, claim_page
 from universal_neurons.render.deviations import deviations
-from universal_neurons.render.engines import Engine, available_engine, render
+from universal_neurons.render.engines import Engine, RenderingFailed, available_engine, render
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
 from universal_neurons.render.explorer import SOURCES, write_explorer
 from universal_neurons.render.imported import mark, marked_stage
 from universal_neurons.render.overview import claims_page, readings_page, stated
 from universal_neurons.render.paper_page import REQUIRED, PaperFigures, paper_data, paper_figures, paper_page
+from universal_neurons.render.pdf import LOOK, PDF, Imprint, Program, newest, typesetter, write_pdf
 from universal_neurons.render.results import Results, printed_numbers, results
 from universal_neurons.render.scoreboard import in_sections, page_of
 from universal_neurons.render.table_one import table_one_grid
@@ -49,6 +50,7 @@ SCRIPTS = ("theme.js", "scoreboard.js")
 CITATION = "CITATION.cff"
 UNTESTED = Path("claims") / "untested.toml"
 AMBIGUITIES = Path("claims") / "ambiguities.toml"
+Output = Literal["html", "pdf", "all"]
 DATA = "data"
 SOURCE = "source"
 # The condition of page.html under which every page links to the comparison.
@@ -67,6 +69,15 @@ class Drawn:
     paper: PaperFigures
 
 
+@dataclass(frozen=True)
+class Printing:
+    """How the PDF is made: by which program, with which look, and what its first page says."""
+
+    program: Program
+    look: Path
+    imprint: Imprint
+
+
 def build_report(
     study: Study,
     *,
@@ -76,20 +87,23 @@ def build_report(
     verdicts: Path | None = None,
     engine: Engine | None = None,
     both: SideBySide | None = None,
+    to: Output = "html",
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Build the report of ``study`` into the folder ``output`` and return its first page.
+    """Build the report of ``study`` into the folder ``output`` and return its first page, or the PDF alone.
 
     ``root`` is the checkout with ``report/``; ``text`` what the tokens of the suite say, which evidence does not hold,
     for the neuron explorer; ``verdicts`` the folder of the evidence log (default: where the claims were last run), or a
     file in it.  ``engine`` is Quarto where installed; if its pages fail a check, pandoc builds them and ``say`` gets
     one line.  ``both`` is this run beside another, which gets a page.  The folder holds a page for each of ``PAGES``,
-    ``neurons.html`` with its shards, ``data/`` and the generated ``source/``, and is replaced as a whole.
+    ``neurons.html`` with its shards, ``data/`` and the generated ``source/``, and is replaced as a whole.  ``to`` asks
+    for the pages, for ``report.pdf`` (which is set from them), or for both; where nothing can set a PDF, "all" gives
+    the pages and ``say`` gets one line.
 
     Raises the study's ArtifactMissing, EvidenceUnusable, TemplateWrong, RenderingFailed, ReportBroken,
     ReportMisplaced: each a UserError, and ``output`` is left as it was.
     """
-    _check_places(root, output)
+    _check_places(root, output, to)
     folder = verdicts or default_evidence(root, study.suite.folder)
     claims = read_claims(folder, suite=study.suite.name, narrowed_by=study.suite.narrowed_by)
     found = results(study, printed_numbers(root))
@@ -107,9 +121,12 @@ def build_report(
         shutil.copyfile(root / CITATION, built / DATA / CITATION)
         write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
         facts = stated(claims, {} if both is None else compare_page.other_verdicts(both.comparison))
-        _render(built, tuple(texts), claims, facts, engine=engine, say=say)
+        printing = _printing(to, root, study, provenance, say)
+        _render(built, tuple(texts), claims, facts, engine=engine, printing=printing, say=say)
+        if to == "pdf":
+            _drop_pages(built)
         _put_in_place(built, output)
-    return output / "index.html"
+    return output / (PDF if to == "pdf" else "index.html")
 
 
 def default_evidence(root: Path, folder: str) -> Path:
@@ -242,6 +259,31 @@ def page_head(templates: Path) -> str:
     )
 
 
+def _printing(
+    to: Output, root: Path, study: Study, provenance: pages.Provenance, say: Callable[[str], None]
+) -> Printing | None:
+    """How the PDF is made, or None where none is asked for or nothing here can make one."""
+    if to == "html":
+        return None
+    program = typesetter()
+    if program is None:
+        line = "no PDF: the Python package typst is missing here; run: pip install typst"
+        if to == "pdf":
+            raise RenderingFailed(line)
+        say(line)
+        return None
+    written = newest(str(created) for created in provenance.artifacts["created"])
+    suite = study.suite
+    return Printing(program, root / "report", Imprint(suite.name, suite.title, Citation.read(root / CITATION), written))
+
+
+def _drop_pages(built: Path) -> None:
+    """Leave the PDF, the data beside it and the source of both."""
+    for path in built.iterdir():
+        if path.name not in {PDF, DATA, SOURCE}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def _render(
     built: Path,
     names: Sequence[str],
@@ -249,20 +291,26 @@ def _render(
     facts: Stated,
     *,
     engine: Engine | None,
+    printing: Printing | None,
     say: Callable[[str], None],
 ) -> None:
     verdicts = {claim.claim: claim.verdict.value for claim in claims}
+
+    def build(program: Engine) -> None:
+        render(built / SOURCE, names, built, engine=program, pdf=printing is not None)
+        if printing is not None:
+            write_pdf(built, names, printing.look, printing.imprint, program=printing.program)
+        check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
+
     chosen = engine or available_engine()
     try:
-        render(built / SOURCE, names, built, engine=chosen)
-        check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
+        build(chosen)
     except UserError as wrong:
         # Quarto's output differs between its versions; a reader with Quarto must not be worse off than one without.
         if chosen == "pandoc" or engine is not None:
             raise
         say(f"quarto did not give sound pages, pandoc builds them instead ({str(wrong).splitlines()[0]})")
-        render(built / SOURCE, names, built, engine="pandoc")
-        check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
+        build("pandoc")
 
 
 def _copy_evidence(evidence: Path, target: Path) -> None:
@@ -271,13 +319,10 @@ def _copy_evidence(evidence: Path, target: Path) -> None:
         shutil.copyfile(folder / name, target / name)
 
 
-def _check_places(root: Path, output: Path) -> None:
-    for name in (
-        *COPIED,
-        *SCRIPTS,
-        *SOURCES,
-        *(f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim", compare_page.PAGE)),
-    ):
+def _check_places(root: Path, output: Path, to: Output) -> None:
+    looks = () if to == "html" else (LOOK,)
+    templates = (f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim", compare_page.PAGE))
+    for name in (*COPIED, *SCRIPTS, *SOURCES, *looks, *templates):
         if not (root / "report" / name).is_file():
             raise ReportMisplaced(
                 f"{root / 'report' / name}: missing; the report is built in a checkout of the project"
