@@ -292,7 +292,7 @@ def forged(project: Miniature, column: str, change: float) -> Miniature:
     for step in (15, 30):
         for key in table_keys(work, step).values():
             found = read(work, key)
-            altered = found.table.assign(**{column: found.table[column] + np.float32(change)})
+            altered = found.table.assign(**{column: found.table[column].to_numpy() + np.float32(change)})
             folder = project.root / ".universal-neurons" / "imported" / key.stage / key.digest
             shutil.rmtree(folder)
             Store(folder.parents[1], warn=print).write(key, altered, found.provenance)
