@@ -58,7 +58,7 @@ class Run:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("universal_neurons.planning.plan.calibrated", _at_any_pace)
+    monkeypatch.setattr("universal_neurons.planning.plans.calibrated", _at_any_pace)
     return Run(monkeypatch, capsys)
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from universal_neurons.inputs.suite import Precision
 
 # Seconds of runs per measurement.
-BUDGET = 0.2
+BUDGET = 0.1
 # Deeper models are measured by this many of their blocks, larger ones by as many words, and on each device by as many
 # neurons of a model and of a layer: beyond that the time per unit hardly changes.
 BLOCKS, WORDS = 4, 4096
