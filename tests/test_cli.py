@@ -494,7 +494,8 @@ def runs(own: Miniature, tmp_path: Path) -> tuple[Path, Path]:
         measurement = Measurement(value, value - 0.01, value + 0.01, 9, Over.NEURONS, unit="share")
         judged = rule.judge(measurement)
         for claim in ("N1", "N2"):
-            changed = {"measurement": measurement.as_dict(), "verdict": judged.verdict} if claim == "N1" else {}
+            given: dict[str, Any] = {"measurement": measurement.as_dict(), "verdict": judged.verdict}
+            changed = given if claim == "N1" else {}
             log.append(record(claim=claim, test=f"c.py::{claim}", artifacts=(), reason=judged.reason, **changed))
         log.conclude({"suite": "mini", "complete": True})
         found.append(log.folder)
