@@ -18,7 +18,7 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.escaping import Html, Markdown, fragment, html_text, markdown
 from universal_neurons.render.evidence_log import accepted_interval
-from universal_neurons.render.grids import MARK_WIDTH, Axis, Cell, Column, Grid, mark, measured, strip
+from universal_neurons.render.grids import MARK_WIDTH, Axis, Cell, Column, Grid, Room, mark, measured, strip
 from universal_neurons.render.numerals import (
     UNDEFINED,
     count,
@@ -135,10 +135,11 @@ def measurements(claim: ClaimSummary) -> Html:
     places = places_of(numbers) if alike else None
     bounds = {place: accepted_interval(Criterion.from_dict(record.criterion)) for place, record in found}
     axis = Axis.over(numbers, bounds.values(), MARK_WIDTH) if alike else None
+    room = Room.of(numbers, places) if alike else None
     names, common = _split(claim.items)
     kinds = list(dict.fromkeys(_over(m) for m in numbers))
     rows = tuple(
-        _row(claim, place, record, names, places, axis, bounds[place], alike_over=len(kinds) == 1)
+        _row(claim, place, record, names, places, room, axis, bounds[place], alike_over=len(kinds) == 1)
         for place, record in found
     )
     over = ["over"] if len(kinds) != 1 else []
@@ -146,7 +147,8 @@ def measurements(claim: ClaimSummary) -> Html:
     caption = f"What was measured for {claim.claim}{f', {common} throughout' if common else ''}"
     if len(kinds) == 1:
         caption += f"; {kinds[0]}" if kinds[0] == "no interval" else f"; intervals over {kinds[0]}"
-    grid = _without_empty_columns(Grid(caption, tuple(map(Column, titles)), rows), max(1, len(names)))
+    columns = tuple(Column(title, 0 if title == "n" else None) for title in titles)
+    grid = _without_empty_columns(Grid(caption, columns, rows), max(1, len(names)))
     table = grid.html(css="cases")
     if len(rows) <= ROWS_SHOWN:
         return table
@@ -177,6 +179,7 @@ def _row(
     record: EvidenceRecord,
     names: Sequence[str],
     places: int | None,
+    room: Room | None,
     axis: Axis | None,
     bounds: tuple[float | None, float | None] | None,
     *,
@@ -188,7 +191,7 @@ def _row(
     tested = claim.tested.get(record.test)
     return (
         *([spelled(record.parameters.get(name, "")) for name in names] or ["all"]),
-        measured(m, places),
+        measured(m, places, room),
         mark(m, colour, bounds, axis) if shown and m is not None and axis is not None else "",
         count(m.n) if shown and m is not None else "",
         *([] if alike_over else [_over(m)]),

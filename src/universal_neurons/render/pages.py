@@ -206,7 +206,8 @@ def _corpus_grid(corpus: CorpusRef) -> Grid:
 def _stages_grid(artifacts: pd.DataFrame) -> Grid:
     rows = tuple(_stage_row(str(stage), part) for stage, part in artifacts.groupby("stage", sort=True))
     columns = ("stage", "artifacts", "store", "created", "device", "wall time", "peak memory")
-    return Grid("Stages of the computation", tuple(Column(name) for name in columns), (*rows, _whole(artifacts)))
+    shown = tuple(Column(name, 0 if name == "artifacts" else None) for name in columns)
+    return Grid("Stages of the computation", shown, (*rows, _whole(artifacts)))
 
 
 def _whole(artifacts: pd.DataFrame) -> tuple[str, ...]:

@@ -24,18 +24,18 @@ DOTS_PER_INCH = 72
 
 
 class Colour(StrEnum):
-    """The colours of the theme by their light values; the series are Okabe and Ito's, safe for colour-blind readers."""
+    """The colours of the theme by their light values; the series are safe for colour-blind readers (``theme.css``)."""
 
     INK = "#1c1e22"
     MUTED = "#5d626c"
     RULE = "#dcdfe4"
     PAPER = "#fefefe"
-    BLUE = "#0072b2"
-    VERMILION = "#d55e00"
-    GREEN = "#009e73"
-    PURPLE = "#cc79a7"
-    ORANGE = "#e69f00"
-    SKY = "#56b4e9"
+    BLUE = "#2969ac"
+    VERMILION = "#c25301"
+    GREEN = "#03936a"
+    PURPLE = "#d672a0"
+    ORANGE = "#ae901d"
+    SKY = "#3899df"
 
     @property
     def variable(self) -> str:
@@ -66,7 +66,7 @@ class Size:
         return self.width < 500
 
 
-WIDE = Size("wide", 720, 13.0)
+WIDE = Size("wide", 720, 13.5)
 NARROW = Size("narrow", 340, 12.0)
 # Two of them stand side by side on a page, one below the other on a telephone.
 HALF = Size("half", 340, 12.0)
