@@ -125,6 +125,16 @@ describe("a page", () => {
     await picture(page, "person-data", { whole: false });
   });
 
+  visit("says what a reference leads to, and gives every section an address", "index", async (page) => {
+    const [table, paper] = [page.locator("a.crossref").first(), page.locator("a[role=doc-biblioref]").first()];
+    assert.match(await table.getAttribute("title"), /^(Table|Figure)\s\d+:/);
+    assert.match(await paper.getAttribute("title"), /\d{4}/);
+    const heading = page.locator("main h2").first();
+    await heading.hover();
+    await heading.getByText("#", { exact: true }).click();
+    assert.equal(new URL(page.url()).hash, `#${await heading.getAttribute("id")}`);
+  });
+
   visit("says where one is", "claims", async (page) => {
     assert.equal(await words(page.getByRole("navigation", { name: "Pages" }).locator("[aria-current=page]")), "Claims");
     await page.getByRole("navigation", { name: "On this page" }).getByRole("link").last().click();
