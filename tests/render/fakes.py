@@ -69,6 +69,7 @@ def fake_suite(**changes: Any) -> Suite:
         "profiles": ProfilesSpec(top=8, bins=32, shown=10, ablation_rows=4),
         "untrained": None,
         "layers": LAYERS,
+        "references": MODELS,
     }  # fmt: skip
     return Suite(**{**settings, **changes})
 
