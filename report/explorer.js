@@ -266,14 +266,14 @@
     const universal = counted(model)[one.neuron];
     const name = label(one.model, one.neuron);
     const effect = model.index.effect[one.neuron] * unit.factor;
+    const unseen = (text) => h("span", { class: "unseen" }, text);
     const element = h("div", {
       class: `row${index === active ? " active" : ""}`, role: "option", id: `found-${index}`, "aria-selected": String(isShown(one)),
-      "aria-posinset": index + 1, "aria-setsize": found.order.length,
-      "aria-label": `${name}, mean excess ${decimal(model.mean[one.neuron], 2)}, universal with ${universal} of ${model.partners.length}, ablation effect ${decimal(effect, unit.places)} ${unit.words} of a nat`,
-      on: { click: () => { active = index; open(one); } },
+      "aria-posinset": index + 1, "aria-setsize": found.order.length, on: { click: () => { active = index; open(one); } },
     },
     h("span", { class: "name" }, name), strip(values, model.partners, false),
-    h("span", { class: "right" }, `${universal}/${model.partners.length}`), h("span", { class: "right" }, decimal(effect, unit.places)));
+    h("span", { class: "right" }, unseen(`, mean excess ${decimal(model.mean[one.neuron], 2)}, universal with `), `${universal}/${model.partners.length}`),
+    h("span", { class: "right" }, unseen(", ablation effect "), decimal(effect, unit.places), unseen(` ${unit.words} of a nat`)));
     element.style.top = `${index * height()}px`;
     return element;
   };

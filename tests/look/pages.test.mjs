@@ -14,7 +14,7 @@ const isPictured = (() => {
   const seen = new Set();
   const chosen = names.filter((name) => {
     if (!name.startsWith("claims/")) { return true; }
-    const verdict = /data-verdict="(\w+)"/.exec(readFileSync(join(REPORT, `${name}.html`), "utf8"))?.[1];
+    const verdict = /data-verdict="(\w+)"/.exec(readFileSync(join(REPORT, `${name}.html`), "utf8").split("<main")[1])?.[1];
     return verdict !== undefined && !seen.has(verdict) && seen.add(verdict);
   });
   return (name) => chosen.includes(name);
@@ -61,19 +61,20 @@ describe("every page is sound", { concurrency: 2 }, () => {
   for (const { name } of views) {
     for (const width of WIDTHS) {
       test(`${name} at ${width} px, light and dark`, LIMIT, async () => {
+        const found = [];
         for (const hash of name === "neurons" ? ["", views.find((one) => one.name === name).neuron] : [""]) {
           const view = hash ? `${name}-one` : name;
           const { page, faults, context } = await opened(browser, addressOf(name, { hash }), { width });
           await settled(page);
-          const found = [];
           for (const scheme of SCHEMES) {
             await page.emulateMedia({ colorScheme: scheme });
             found.push(...await inspected(page, `${view}, ${width} px, ${scheme}`));
             if (isPictured(name)) { await picture(page, `${view}-${width}-${scheme}`); }
           }
           await context.close();
-          assert.deepEqual([...found, ...faults], []);
+          found.push(...faults);
         }
+        assert.deepEqual(found, []);
       });
     }
     test(`${name} with everything unfolded`, LIMIT, async () => {
@@ -93,7 +94,7 @@ describe("every page is sound", { concurrency: 2 }, () => {
       const found = await layout(page);
       const shown = await page.evaluate(() => ({
         ground: getComputedStyle(document.body).backgroundColor, ink: getComputedStyle(document.body).color,
-        useless: [...document.querySelectorAll("nav, button, input, select, .skip, details.data")].filter((one) => one.checkVisibility()).map((one) => one.outerHTML.slice(0, 60)),
+        useless: [...document.querySelectorAll("nav, button:not(th button), input, select, .skip, details.data")].filter((one) => one.checkVisibility()).map((one) => one.outerHTML.slice(0, 60)),
       }));
       if (isPictured(name)) {
         mkdirSync(join(OUTPUT, "print"), { recursive: true });

@@ -11,7 +11,7 @@ after(async () => { await browser?.close(); });
 /** A visit to a page; whatever the page does that no page may do ends the test. */
 const visit = (title, name, act, settings = {}) => test(title, LIMIT, async () => {
   const { page, faults, context } = await opened(browser, addressOf(name, settings), settings);
-  await settled(page);
+  if (settings.script !== false) { await settled(page); }
   await act(page);
   await context.close();
   assert.deepEqual(faults, []);
@@ -157,7 +157,7 @@ describe("the explorer", { skip: pagesOf().includes("neurons") ? false : "the re
   const opens = async (page, act) => {
     const before = page.url();
     await act();
-    await page.waitForFunction((old) => location.href !== old && document.getElementById("panel").getAttribute("aria-busy") === "false", before);
+    await page.waitForFunction((old) => location.href !== old && decodeURIComponent(location.hash) === `#${document.querySelector("#panel h1").textContent}`, before);
   };
 
   visit("finds a neuron by its name and opens it by keyboard", "neurons", async (page) => {
@@ -244,14 +244,14 @@ describe("the explorer", { skip: pagesOf().includes("neurons") ? false : "the re
   });
 
   visit("shows the list or the neuron on a telephone, and leads back", "neurons", async (page) => {
-    assert.equal(await page.locator("main").isVisible(), false);
+    assert.equal(await page.getByRole("region", { name: "Neuron", exact: true }).isVisible(), false);
     await opens(page, () => page.locator("#rows .row").first().click());
     assert.equal(await list(page).isVisible(), false);
     assert.equal(await page.evaluate(() => document.activeElement.localName), "h1");
     await picture(page, "person-telephone");
     await page.getByRole("link", { name: "List" }).click();
     await list(page).waitFor();
-    assert.equal(await page.locator("main").isVisible(), false);
+    assert.equal(await page.getByRole("region", { name: "Neuron", exact: true }).isVisible(), false);
   }, { width: 360 });
 
   visit("changes its theme without losing the neuron", "neurons", async (page) => {
@@ -264,6 +264,8 @@ describe("the explorer", { skip: pagesOf().includes("neurons") ? false : "the re
   });
 
   visit("says what it needs where no script runs", "neurons", async (page) => {
-    assert.ok(await page.getByText("please allow it to run").isVisible());
+    assert.match(await words(page.locator("noscript p")), /please allow it to run/);
+    assert.ok(await page.locator("noscript p").isVisible());
+    assert.equal(await page.locator(".finder").isVisible(), false);
   }, { script: false });
 });

@@ -15,7 +15,18 @@ from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.grids import Cell, Column, Grid
 from universal_neurons.render.numerals import MissingNumber, decimal, places_of, scale, span, suffix, with_interval
 from universal_neurons.render.plates import HALVES, Figure, Key, figure
-from universal_neurons.render.plotting import MARKERS, NARROW, SERIES, WIDE, Colour, Drawing, Mark, Size, drawing
+from universal_neurons.render.plotting import (
+    MARKERS,
+    NARROW,
+    SERIES,
+    WIDE,
+    Colour,
+    Drawing,
+    Mark,
+    Size,
+    drawing,
+    label_room,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,7 +151,8 @@ def drawn(panel: Panel, *, height: int = 232, named: bool = False) -> Callable[[
     """How the panel is drawn; with ``named`` the series have their names at their ends."""
 
     def draw(size: Size) -> Drawing:
-        right = 14 if not named else (170 if not size.is_narrow else 126)
+        names = [*(curve.name for curve in panel.curves), *(rule.text for rule in panel.rules)]
+        right = label_room(names, size) if named else 14
         tall = height if not size.is_narrow or size.name == "half" else height - 40
         with drawing(size, tall, left=44, right=right, top=36, bottom=44) as canvas:
             ends = [

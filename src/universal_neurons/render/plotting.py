@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 from universal_neurons.render.escaping import Html, html_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 LINE_SPACING = 1.32
+# From the end of the axes to the names of the lines, and a letter's width in heights of the text, both generous.
+TIE, LETTER = 24, 0.55
 DOTS_PER_INCH = 72
 
 
@@ -159,7 +161,7 @@ class Drawing:
         gap = self.size.text * LINE_SPACING
         for (x, y, name, colour), at in zip(ends, spread(wanted, gap), strict=True):
             origin = place((x, y))
-            offset = (edge - origin[0] + 24, at - origin[1])
+            offset = (edge - origin[0] + TIE, at - origin[1])
             self.axes.annotate(
                 name, (x, y), xytext=offset, textcoords="offset pixels", va="center", ha="left", annotation_clip=False,
                 arrowprops={"arrowstyle": "-", "color": colour.value, "linewidth": 0.9, "shrinkA": 2, "shrinkB": 6},
@@ -184,6 +186,15 @@ def drawing(size: Size, height: int, *, left: int, right: int, top: int = 30, bo
 
     with rc_context(settings(size)):
         yield Drawing(size, height, left=left, right=right, top=top, bottom=bottom)
+
+
+def label_room(names: Iterable[str], size: Size) -> int:
+    """The margin in pixels that the longest of ``names`` needs at the right end of its line.
+
+    >>> label_room(["with b", "mean"], NARROW)
+    66
+    """
+    return round(TIE + LETTER * size.text * max(map(len, names), default=0)) + 2
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
