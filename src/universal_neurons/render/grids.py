@@ -120,7 +120,7 @@ class Room:
 
 
 # Of a font whose digits are as wide as each other; a column is a little wide rather than a little narrow.
-_LETTER_ROOM = {".": 0.6, " ": 0.6, NO_BREAK: 0.6, MINUS: 1.4, "%": 1.6}
+_LETTER_ROOM = {".": 0.6, "[": 0.6, "]": 0.6, " ": 0.6, NO_BREAK: 0.6, MINUS: 1.4, "%": 1.6}
 
 
 def room_of(text: str) -> float:
@@ -133,12 +133,12 @@ def room_of(text: str) -> float:
 
 
 def _parts(m: Measurement, places: int | None) -> tuple[str, str, str]:
-    low, _, high = interval(m, places).strip("[]").partition(f",{NO_BREAK}")
+    low, _, high = interval(m, places).partition(f",{NO_BREAK}")
     return value(m, places), low, high
 
 
 def measured(measurement: Measurement | None, places: int | None = None, room: Room | None = None) -> Html:
-    """A measurement in a cell: the value, and the interval after it in a fainter colour.
+    """A measurement in a cell: the value, and the interval with its brackets after it in a fainter colour.
 
     With the ``room`` of its column the decimal points of values and of both ends stand under those of the other rows.
     """
@@ -147,10 +147,10 @@ def measured(measurement: Measurement | None, places: int | None = None, room: R
     shown, low, high = _parts(measurement, places)
     if room is None:
         return Html(
-            f'<span class="value">{html_text(shown)}</span> <span class="interval">[{html_text(low)},{NO_BREAK}'
-            f"{html_text(high)}]</span>"
+            f'<span class="value">{html_text(shown)}</span> <span class="interval">{html_text(low)},{NO_BREAK}'
+            f"{html_text(high)}</span>"
         )
-    ends = f"[{_aligned(low, room.low)},{NO_BREAK}{_aligned(high, room.high)}]"
+    ends = f"{_aligned(low, room.low)},{NO_BREAK}{_aligned(high, room.high)}"
     return Html(f'{_aligned(shown, room.value, "value")} <span class="interval">{ends}</span>')
 
 

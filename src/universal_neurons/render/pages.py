@@ -7,6 +7,7 @@ made elsewhere.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,7 @@ def methods_page(
 ) -> dict[str, Any]:
     """The values of the page on methods and provenance."""
     spec, corpus, resampling = found.suite.universality, found.suite.corpus, found.suite.resampling
-    rows = tuple((Html(f"<code>{html_text(d.where)}</code>"), d.text) for d in admitted)
+    rows = tuple((_dotted(d.where), d.text) for d in admitted)
     return {
         "tokens": count(corpus.tokens),
         "mask": MASKS[corpus.mask],
@@ -107,6 +108,11 @@ def methods_page(
         "deviations": Grid("Deviations", (Column("where"), Column("deviation")), rows).html() if rows else "",
         "provenance": provenance.tables(),
     }
+
+
+def _dotted(name: str) -> Html:
+    """The name of a piece of code, which may break after a dot or an underscore and nowhere else."""
+    return Html(f"<code>{re.sub(r'([._])', r'\1<wbr>', html_text(name))}</code>")
 
 
 def summary(found: Results, claims: Sequence[ClaimSummary]) -> tuple[str, str, str]:

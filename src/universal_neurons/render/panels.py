@@ -186,13 +186,15 @@ def _room(places: Sequence[float]) -> float:
 
 
 def plain_numbers(axis: object) -> None:
-    """At most six ticks, written without powers of ten and with a true minus sign."""
+    """At most six ticks, written alike: without powers of ten, with as many decimals for one as for the other."""
     from matplotlib.axis import Axis as Ticks
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
     assert isinstance(axis, Ticks)  # noqa: S101 - matplotlib has no types
     axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}".replace("-", "\u2212")))
+    form = ScalarFormatter(useOffset=False)
+    form.set_scientific(False)
+    axis.set_major_formatter(form)
 
 
 _End = tuple[float, float, str, Colour]
