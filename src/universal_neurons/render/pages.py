@@ -7,6 +7,7 @@ made elsewhere.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ def methods_page(
 ) -> dict[str, Any]:
     """The values of the page on methods and provenance."""
     spec, corpus, resampling = found.suite.universality, found.suite.corpus, found.suite.resampling
-    rows = tuple((Html(f"<code>{html_text(d.where)}</code>"), d.text) for d in admitted)
+    rows = tuple((_dotted(d.where), d.text) for d in admitted)
     return {
         "narrowing": found.suite.narrowing,
         "tokens": count(corpus.tokens),
@@ -115,6 +116,11 @@ def methods_page(
         "provenance": provenance.tables(),
         "checked_imports": checked(provenance.imported),
     }
+
+
+def _dotted(name: str) -> Html:
+    """The name of a piece of code, which may break after a dot or an underscore and nowhere else."""
+    return Html(f"<code>{re.sub(r'([._])', r'\1<wbr>', html_text(name))}</code>")
 
 
 def summary(found: Results, claims: Sequence[ClaimSummary]) -> tuple[str, str, str]:
@@ -222,7 +228,8 @@ def _stages_grid(artifacts: pd.DataFrame) -> Grid:
     whole = math.fsum([own_seconds(artifacts), *(run.wall_seconds for run in shared_runs(artifacts))])
     columns = ("stage", "artifacts", "store", "created", "device", "wall time", "peak memory")
     every = _stage_row("all", artifacts, whole)
-    return Grid("Stages of the computation", tuple(Column(name) for name in columns), (*rows, every))
+    shown = tuple(Column(name, 0 if name == "artifacts" else None) for name in columns)
+    return Grid("Stages of the computation", shown, (*rows, every))
 
 
 def own_seconds(artifacts: pd.DataFrame) -> float:
