@@ -150,6 +150,12 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def shape(session: nox.Session) -> None:
+    """Measure the engine at GPT-2 Small's true shape on a GPU, at a reduced size without one; -- --out FILE."""
+    run(session, "python", "tests/bench/bench_shape.py", *session.posargs)
+
+
+@nox.session
 def compute(session: nox.Session) -> None:
     """Compute what a suite still lacks into the working store; -- --suite NAME."""
     run(session, "universal-neurons", "compute", *session.posargs)

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 
+from universal_neurons.core import tiling
 from universal_neurons.core.moments import PairwiseAccumulator
-from universal_neurons.core.tiling import needs
+from universal_neurons.core.tiling import Pass, needs
 from universal_neurons.errors import UserError
 from universal_neurons.pipeline import passes, stages
 from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.passes import STATES, chosen_layers
+from universal_neurons.pipeline.tokens import token_set
 from universal_neurons.pipeline.universality import Asked, step_scores
 from universal_neurons.workspace import Resources, null_keys, suite_keys, table_keys
 
@@ -109,7 +111,7 @@ class Batches:
 def in_tiles(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
     """Let no pass have more than ``most`` tiles; the number of passes of every plan is noted."""
     planned: list[int] = []
-    plan = passes.passes
+    plan = tiling.passes
 
     def cut(work: Any, within: Any, *, tiles: Any = None) -> Any:
         (whole,) = plan(work, None, tiles=tiles)
@@ -121,7 +123,7 @@ def in_tiles(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
         ]
         parts = [tuple(blocks[start : start + most]) for start in range(0, len(blocks), most)]
         planned.append(len(parts))
-        return tuple(passes.Pass(part, needs(work, part)) for part in parts)
+        return tuple(Pass(part, needs(work, part)) for part in parts)
 
     monkeypatch.setattr(passes, "passes", cut)
     return planned
@@ -142,7 +144,7 @@ def test_a_budget_below_the_whole_is_kept_by_more_passes(
     workspace: Callable[..., Workspace], undisturbed: StepScores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Scoring has a floor of some hundred megabytes, beside which a miniature is nothing.
-    monkeypatch.setattr("universal_neurons.core.tiling._score_bytes", lambda *_: 0)
+    monkeypatch.setattr("universal_neurons.core.tiling._Held._score_bytes", lambda _: 0)
     monkeypatch.setattr("universal_neurons.core.tiling.FOLD_EVERY", 1)
     work = workspace()
     models = LoadedModels.of(work, work.models(STEP))
@@ -226,7 +228,7 @@ def test_a_damaged_state_is_not_used_and_costs_only_time(
 
 def test_a_state_is_forgotten_when_its_results_are_committed(workspace: Callable[..., Workspace]) -> None:
     work = workspace(state_seconds=0.0)
-    stages.token_set(work)
+    token_set(work)
     stages.compute_step(work, STEP)
     assert not list((work.store.working / STATES).rglob("*.safetensors"))
     assert all(work.store.has(key) for key in table_keys(work, STEP).values())
@@ -387,7 +389,7 @@ def test_bfloat16_is_less_exact_says_so_and_has_keys_of_its_own(
     pair = work.pairs(STEP)[0]
     difference = (found.table(pair).correlation - undisturbed.table(pair).correlation).abs().max()
     assert 1e-5 < float(difference) < 4e-3
-    stages.token_set(own)
+    token_set(own)
     assert table_keys(work, STEP)[pair] != table_keys(own, STEP)[pair]
     assert work.suite.narrowing == "precision bfloat16"
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from universal_neurons.core.moments import CrossMoments, NeuronSpread, PairwiseAccumulator, merged_comoment
 from universal_neurons.core.nulls import Rotation, Rotations, rotated, rotated_maxima, strips, whitened, whitening
-from universal_neurons.core.tiling import STRIP_ELEMENTS, Tile, Workload, scored_parts
+from universal_neurons.core.tiling import STRIP_ELEMENTS, Tile, Workload, is_cut, scored_elements, scored_parts
 from universal_neurons.core.universality import RotationSettings, RunningScores, best_partners
 
 Baseline = Literal["gaussian", "orthogonal", "whitened"]
@@ -182,10 +182,12 @@ class GroupScores:
     def take(self, accumulator: PairwiseAccumulator) -> None:
         """Score what a finished pass has accumulated."""
         spreads = {used: accumulator.spread(used, 0) for used in self._asked}
+        elements = _elements(self._work, accumulator)
         for tile in accumulator.tiles:
             turns = {kind: self._rotations(kind, tile.y) for kind in self._kinds()}
             try:
-                for rows, block in scored_parts([(0, tile.x_layers)], (tile.y, tile.y_layers), self._work):
+                sides = [(0, tile.x_layers)], (tile.y, tile.y_layers)
+                for rows, block in scored_parts(*sides, self._work, elements=elements):
                     for used in self._asked:
                         self._take(
                             accumulator, spreads[used], used, [layers for _, layers in rows], (tile.y, block), turns
@@ -245,6 +247,10 @@ def _group_cross(read: PairwiseAccumulator, group: int, layers: range, columns: 
     return CrossMoments(x, read.moments((group,), *columns), read.comoment(group, (0, layers), columns))
 
 
+def _elements(work: Workload, accumulator: PairwiseAccumulator) -> int:
+    return scored_elements(cut=any(is_cut(work, tile) for tile in accumulator.tiles))
+
+
 def neurons_of(work: Workload, layers: Layers) -> slice:
     """The neurons of consecutive layers of a model, numbered layer by layer."""
     model, block = layers
@@ -260,6 +266,7 @@ class _Pass:
     ) -> None:
         self._scores, self._accumulator, self._spreads = scores, accumulator, spreads
         self._work, self._wanted = scores.work, scores.wanted
+        self._elements = _elements(self._work, accumulator)
 
     def score(self, y: int) -> None:
         """Everything that looks for partners in model ``y``."""
@@ -275,11 +282,11 @@ class _Pass:
         )
         try:
             for columns, rows in self._rows(y, self._wanted.directions).items():
-                for part, block in scored_parts(rows, (y, columns), self._work):
+                for part, block in scored_parts(rows, (y, columns), self._work, elements=self._elements):
                     with self._timed(f"{y}"):
                         self._score_part(part, (y, block), turns)
             for columns, rows in self._rows(y, self._wanted.rotated).items():
-                for part, block in scored_parts(rows, (y, columns), self._work):
+                for part, block in scored_parts(rows, (y, columns), self._work, elements=self._elements):
                     for side in part:
                         with self._timed(f"{side[0]} {y}"):
                             self._score_rotated(side, (y, block), turns)

@@ -19,7 +19,8 @@ from math import ceil
 FOLD_EVERY = 64
 # Elements of a product that wait beside sums of another type.
 SCRATCH_ELEMENTS = 2**25
-# Elements of comoments that are scored at once, unless a layer against a layer has more.
+# Elements of comoments that are scored at once, unless a layer against a layer has more; where pairs are cut into
+# tiles, memory is short, and half of that has to do.
 SCORED_ELEMENTS = 2**25
 # Of what scoring holds in float64 beside them, strip by strip, and of a product with rotated directions.
 STRIP_ELEMENTS = 2**21
@@ -190,7 +191,8 @@ class _Held:
     """What of tiles decides their bytes, so that one tile more is not counted from the beginning.
 
     ``layers``: of every model, as the bits of a number; ``columns``: their neurons; ``squares``: the sum of squares of
-    these; ``sums``: elements of the tiles; ``largest``: of the largest tile; ``widest``: neurons of the widest layer.
+    these; ``sums``: elements of the tiles; ``largest``: of the largest; ``widest``: neurons of the widest layer;
+    ``cut``: whether a tile is less than a pair.
     """
 
     work: Workload
@@ -200,6 +202,7 @@ class _Held:
     sums: int = 0
     largest: int = 0
     widest: int = 0
+    cut: bool = False
 
     def with_tile(self, tile: Tile) -> "_Held":
         rows, columns = self.work.shape(tile)
@@ -215,7 +218,8 @@ class _Held:
                     squares += width * width
                     widest = max(widest, width)
         sums, largest = self.sums + rows * columns, max(self.largest, rows * columns)
-        return _Held(self.work, tuple(layers), tuple(neurons), squares, sums, largest, widest)
+        cut = self.cut or is_cut(self.work, tile)
+        return _Held(self.work, tuple(layers), tuple(neurons), squares, sums, largest, widest, cut)
 
     def needs(self) -> Needs:
         work, columns, most = self.work, sum(self.columns), max(self.columns)
@@ -230,18 +234,28 @@ class _Held:
             # Of one model at a time the layers lie beside each other before its scored tokens are copied out.
             batch=work.batch_tokens * (columns + 2 * most) * _VALUE,
             scratch=max(product, self.widest**2) * work.value_bytes,
-            scores=_score_bytes(work, self.widest, self.largest),
+            scores=self._score_bytes(),
         )
 
+    def _score_bytes(self) -> int:
+        """What scoring holds: the whole, which is the sum of the groups; a layer of it in float32; a layer's own whole
+        and its rotation; and, of a pair of rotated models in float64, both halves twice and once more their sum."""
+        layer, limit = self.widest**2, scored_elements(cut=self.cut)
+        scored = max(min(limit, self.sums), min(layer, self.largest))
+        turned = 5 * _WIDE * max(min(limit, self.largest), min(layer, self.largest)) if self.work.rotated_null else 0
+        strips = STRIP_ELEMENTS * _WIDE * _STRIP_COPIES + ROTATED_ELEMENTS * _VALUE
+        held = scored * self.work.sum_bytes + min(scored, sum(self.columns) * self.widest) * _VALUE
+        return held + turned + (LAYER_BYTES + _VALUE) * layer + strips
 
-def _score_bytes(work: Workload, widest: int, largest: int) -> int:
-    # The whole is the sum of the groups; scaled, a layer of it is float32.  A pair of rotated models is float64, twice
-    # in each half and once more as their sum.
-    scored = max(min(SCORED_ELEMENTS, largest), min(widest * widest, largest))
-    turned = 5 * _WIDE * scored if work.rotated_null else 0
-    layer = (LAYER_BYTES + _VALUE) * widest * widest
-    strips = STRIP_ELEMENTS * _WIDE * _STRIP_COPIES + ROTATED_ELEMENTS * _VALUE
-    return scored * (work.sum_bytes + _VALUE) + turned + layer + strips
+
+def is_cut(work: Workload, tile: Tile) -> bool:
+    """Whether a tile is less than a pair."""
+    return len(tile.x_layers) < len(work.widths[tile.x]) or len(tile.y_layers) < len(work.widths[tile.y])
+
+
+def scored_elements(*, cut: bool) -> int:
+    """How many elements are scored at once in a pass, by whether pairs are cut into tiles in it."""
+    return SCORED_ELEMENTS // 2 if cut else SCORED_ELEMENTS
 
 
 def operations_per_token(work: Workload, tiles: Sequence[Tile]) -> int:
@@ -266,18 +280,18 @@ def layer_blocks(widths: Sequence[int], *, bytes_per_neuron: int, budget: int | 
 
 
 def scored_parts(
-    rows: Sequence[tuple[int, range]], columns: tuple[int, range], work: Workload
+    rows: Sequence[tuple[int, range]], columns: tuple[int, range], work: Workload, *, elements: int = SCORED_ELEMENTS
 ) -> Iterator[tuple[list[tuple[int, range]], range]]:
     """What is scored at once of several models' layers ``rows`` against the layers ``columns`` of one.
 
-    Everything, where it has at most ``SCORED_ELEMENTS`` elements; else few layers of ``columns`` and, of these, of
+    Everything, where it has at most so many ``elements``; else few layers of ``columns`` and, of these, of
     ``rows``.  Each yields (model, layers) of the rows, and the layers of the columns.
     """
     model, layers = columns
     height = sum(work.widths[row][layer] for row, block in rows for layer in block)
-    for block in _blocks(work.widths[model], layers, SCORED_ELEMENTS // height):
+    for block in _blocks(work.widths[model], layers, elements // height):
         width = sum(work.widths[model][layer] for layer in block)
-        yield from ((part, block) for part in _row_parts(rows, work, SCORED_ELEMENTS // width))
+        yield from ((part, block) for part in _row_parts(rows, work, elements // width))
 
 
 def _row_parts(rows: Sequence[tuple[int, range]], work: Workload, neurons: int) -> Iterator[list[tuple[int, range]]]:

@@ -426,7 +426,8 @@ def ahead(batches: Iterator[tuple[list[Tensor], Tensor]], place: torch.device) -
     if place.type != "cuda":
         yield from batches
         return
-    side: Any = torch.cuda.Stream(place)  # type: ignore[no-untyped-call]  (torch has no types there)
+    # torch has no types here.
+    side: Any = torch.cuda.Stream(place)  # type: ignore[no-untyped-call]
 
     def launched() -> tuple[list[Tensor], Tensor] | None:
         with torch.cuda.stream(side):
