@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zstandard
 
-from tests.tiny_models import CATALOGUED, WORDS, in_bin, in_safetensors, tiny
+from tests.tiny_models import CATALOGUED, WORDS, in_bin, in_safetensors, relative, tiny
 from universal_neurons.inputs.corpus import Document
 from universal_neurons.inputs.hub import Folders, FoldersFirst, Hub
 from universal_neurons.inputs.hub_corpus import HubCorpus
@@ -18,13 +20,13 @@ from universal_neurons.workspace import open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tokenizers import Tokenizer
 
     from tests.hub import LoopbackHub
     from universal_neurons.workspace import Workspace
 
+CHECKOUT = Path(__file__).parents[1]
 TEXT, FILE = "someone/text", "train/00.jsonl.zst"
 RECIPE = f"""
 kind = "hub"
@@ -72,7 +74,7 @@ seed = 1
 [ablation]
 tokens = 150
 blocks = 5
-draws = 2
+draws = 4
 dose = [0.5]
 orders = 1
 seed = 1
@@ -80,11 +82,17 @@ seed = 1
 [variants]
 masks = ["all"]
 tokens = [500]
-rotations = []
+rotations = ["orthogonal"]
 single = [1]
 padding = "!"
 padded_tokens = 300
 draws = 2
+
+[profiles]
+top = 3
+bins = 6
+shown = 4
+ablation_rows = 0
 
 [resampling]
 resamples = 100
@@ -135,11 +143,29 @@ class Published:
         (fixtures / "corpora" / "text.toml").write_text(RECIPE)
         for step in (0, 10, 20):
             hub.commit("someone/tiny-a", f"checkpoint-{step}", in_bin(tiny(step)))
-            hub.commit("someone/tiny-b", f"checkpoint-{step}", in_safetensors(tiny(100 + step)))
+            hub.commit("someone/tiny-b", f"checkpoint-{step}", in_safetensors(relative(tiny(step), 100 + step)))
         hub.commit(WORDS, "main", {"tokenizer.json": tokenizer().to_str().encode()})
         found = cls(root, hub)
         found.publish(packed(words()))
         return found
+
+    def complete(self) -> None:
+        """Add what a suite needs to be judged and reported: claims, sources of the report, published numbers.
+
+        Of the other suites only what loading them reads, so that a claim knows which suite has what it asks for.
+        """
+        fixtures, own = CHECKOUT / "fixtures", self.root / "fixtures"
+        for name in ("claims", "report"):
+            shutil.copytree(CHECKOUT / name, self.root / name, ignore=shutil.ignore_patterns("_build", "__pycache__"))
+        for name in ("conftest.py", "pyproject.toml", "CITATION.cff"):
+            shutil.copy(CHECKOUT / name, self.root)
+        shutil.copytree(fixtures / "published", own / "published")
+        for name in ("suites", "corpora"):
+            shutil.copytree(fixtures / name, own / name, dirs_exist_ok=True)
+        (own / "models.toml").write_text(CATALOGUED + (fixtures / "models.toml").read_text())
+        (own / "zoo" / "mini").mkdir(parents=True)
+        for name in ("manifest.json", "recipe.toml"):
+            shutil.copy(fixtures / "zoo" / "mini" / name, own / "zoo" / "mini")
 
     def publish(self, content: bytes) -> str:
         """Put the text on the hub; the commit."""

@@ -26,7 +26,7 @@ DISTRIBUTIONS = {
     "evidence": set(),
     "progress": {"rich"},
     "inputs": {
-        "huggingface_hub", "numpy", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch",
+        "filelock", "huggingface_hub", "numpy", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch",
         "transformer_lens", "transformers", "zstandard",
     },
     "core": {"jaxtyping", "torch", "transformer_lens"},
@@ -35,11 +35,13 @@ DISTRIBUTIONS = {
     "workspace": {"numpy", "pandas"},
     "pipeline": {"numpy", "pandas", "psutil", "torch"},
     "study": {"numpy", "pandas"},
-    "planning": {"torch"},
+    "planning": {"tokenizers", "torch"},
     "recheck": {"numpy", "pandas"},
+    "sharing": {"fsspec"},
     "zoo_training": {"numpy", "tokenizers"},
     "harness": {"_pytest", "pytest"},
-    "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc"},
+    "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "typst"},
+    "sides": set(),
     "cli": {"rich", "typer"},
 }  # fmt: skip
 # torch takes seconds to import: outside the core, whoever needs it for some of its work imports it there.

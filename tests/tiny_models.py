@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,18 @@ def tiny(seed: int, **options: Any) -> Any:
         scaled = {"scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True, "initializer_range": 0.5}
         model: Any = GPT2LMHeadModel(GPT2Config(**SHAPE, **{**scaled, **options}))
         return model.eval()
+
+
+def relative(model: Any, seed: int) -> Any:
+    """A copy of which every other neuron was drawn anew: of the neurons of the two some are alike and some are not."""
+    other = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for block in other.transformer.h:
+            reads, writes = block.mlp.c_fc.weight, block.mlp.c_proj.weight
+            reads[:, ::2] = reads.std() * torch.randn(reads[:, ::2].shape, generator=generator)
+            writes[::2] = writes.std() * torch.randn(writes[::2].shape, generator=generator)
+    return other
 
 
 def config_of(model: Any) -> bytes:

@@ -6,7 +6,7 @@ the course of a training, though, and mini's is shorter than that of GPT-2 Small
 """
 
 from universal_neurons.harness import LessThan, Measurement, claim, control
-from universal_neurons.measures.study import Study, null_tables, paper_checkpoints
+from universal_neurons.measures.study import Study, null_tables, paper_stages
 from universal_neurons.measures.universality import acceleration
 
 
@@ -19,14 +19,12 @@ from universal_neurons.measures.universality import acceleration
     correction="holm",
 )
 def test_growth_slows(study: Study, threshold: float) -> Measurement:
-    first, second, third = (study.reference_tables(checkpoint=stage) for stage in paper_checkpoints(study)[:3])
+    first, second, third = (study.reference_tables(checkpoint=stage) for stage in paper_stages(study))
     return acceleration(first, second, third, threshold)
 
 
 @control(of=test_growth_slows)
 def test_the_share_of_rotated_neurons_does_not_slow(study: Study, threshold: float) -> Measurement:
     """Fails if a share that never grew seems to slow, by the falling baseline or by rounding."""
-    first, second, third = (
-        null_tables(study, checkpoint=stage, kind="rotated") for stage in paper_checkpoints(study)[:3]
-    )
+    first, second, third = (null_tables(study, checkpoint=stage, kind="rotated") for stage in paper_stages(study))
     return acceleration(first, second, third, threshold)

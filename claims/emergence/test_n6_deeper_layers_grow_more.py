@@ -7,7 +7,7 @@ neurons, because different neurons are compared. The rank correlation of layer a
 """
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control
-from universal_neurons.measures.study import Study, paper_checkpoints
+from universal_neurons.measures.study import Study, first_and_last
 from universal_neurons.measures.universality import depth_contrast, shuffled_layers
 
 
@@ -20,14 +20,14 @@ from universal_neurons.measures.universality import depth_contrast, shuffled_lay
     axes={"threshold": (0.5,)},
 )
 def test_growth_is_stronger_in_deeper_layers(study: Study, threshold: float) -> Measurement:
-    first, *_, last = paper_checkpoints(study)
+    first, last = first_and_last(study)
     return depth_contrast(study.reference_tables(checkpoint=first), study.reference_tables(checkpoint=last), threshold)
 
 
 @control(of=test_growth_is_stronger_in_deeper_layers)
 def test_growth_does_not_follow_layers_dealt_out_anew(study: Study, threshold: float) -> Measurement:
     """The same neurons with false layers; fails if the contrast comes from growth itself and not from depth."""
-    first, *_, last = paper_checkpoints(study)
+    first, last = first_and_last(study)
     earlier, later = (
         study.reference_tables(checkpoint=stage).each(lambda table: shuffled_layers(table, seed=0))
         for stage in (first, last)

@@ -7,7 +7,7 @@ claim, while one above it supports no more than "by a quarter of the training".
 """
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control
-from universal_neurons.measures.study import Study, null_tables
+from universal_neurons.measures.study import Study, ends_of, null_tables
 from universal_neurons.measures.universality import early_share_ratio
 
 
@@ -20,7 +20,7 @@ from universal_neurons.measures.universality import early_share_ratio
     axes={"threshold": (0.5,)},
 )
 def test_universal_neurons_appear_early(study: Study, threshold: float) -> Measurement:
-    first, *_, last = study.checkpoints
+    first, last = ends_of(study.checkpoints)
     return early_share_ratio(
         study.reference_tables(checkpoint=first), study.reference_tables(checkpoint=last), threshold
     )
@@ -29,7 +29,7 @@ def test_universal_neurons_appear_early(study: Study, threshold: float) -> Measu
 @control(of=test_universal_neurons_appear_early)
 def test_universal_neurons_do_not_appear_before_training(study: Study, threshold: float) -> Measurement:
     """Fails if the untrained models already have most of the share: then nothing has appeared."""
-    first, *_, last = study.checkpoints
+    first, last = ends_of(study.checkpoints)
     return early_share_ratio(
         null_tables(study, checkpoint=first, kind="untrained"), study.reference_tables(checkpoint=last), threshold
     )

@@ -7,7 +7,7 @@ must be below 0, so the larger of the two is judged; its interval is over neuron
 
 from universal_neurons.harness import LessThan, Measurement, claim, control, reading
 from universal_neurons.measures.persistence import largest, long_span_excess, shuffled_neurons, typical
-from universal_neurons.measures.study import Study, null_tables, paper_checkpoints
+from universal_neurons.measures.study import Study, null_tables, paper_stages
 
 
 @claim(
@@ -20,14 +20,14 @@ from universal_neurons.measures.study import Study, null_tables, paper_checkpoin
     axes={"threshold": (0.5,)},
 )
 def test_drift_adds_up(study: Study, threshold: float) -> Measurement:
-    first, second, third = (study.reference_tables(checkpoint=stage) for stage in paper_checkpoints(study)[:3])
+    first, second, third = (study.reference_tables(checkpoint=stage) for stage in paper_stages(study))
     return long_span_excess(first, second, third, threshold)
 
 
 @control(of=test_drift_adds_up)
 def test_labels_dealt_anew_at_the_end_do_not_drift(study: Study, threshold: float) -> Measurement:
     """Shuffled last labels are equally far from both others; fails if only the distance to the first is seen."""
-    first, second, third = (study.reference_tables(checkpoint=stage) for stage in paper_checkpoints(study)[:3])
+    first, second, third = (study.reference_tables(checkpoint=stage) for stage in paper_stages(study))
     return typical(
         lambda seed: long_span_excess(
             first, second, third.each(lambda table: shuffled_neurons(table, seed=seed)), threshold, resampled=False
@@ -38,16 +38,14 @@ def test_labels_dealt_anew_at_the_end_do_not_drift(study: Study, threshold: floa
 @control(of=test_drift_adds_up)
 def test_untrained_models_do_not_drift(study: Study, threshold: float) -> Measurement:
     """The same models three times; fails if rounding or a different set at each end looks like drift."""
-    first, second, third = (
-        null_tables(study, checkpoint=stage, kind="untrained") for stage in paper_checkpoints(study)[:3]
-    )
+    first, second, third = (null_tables(study, checkpoint=stage, kind="untrained") for stage in paper_stages(study))
     return long_span_excess(first, second, third, threshold)
 
 
 @control(of=test_drift_adds_up)
 def test_a_checkpoint_seen_three_times_has_not_drifted(study: Study, threshold: float) -> Measurement:
     """Everything persists over all three; fails if a difference of exactly 0 counts as below it."""
-    first = study.reference_tables(checkpoint=paper_checkpoints(study)[0])
+    first = study.reference_tables(checkpoint=paper_stages(study)[0])
     return long_span_excess(first, first, first, threshold)
 
 
@@ -55,16 +53,14 @@ def test_a_checkpoint_seen_three_times_has_not_drifted(study: Study, threshold: 
 def test_in_every_pair_drift_adds_up(study: Study, threshold: float) -> Measurement:
     found = []
     for partner in study.partners():
-        first, second, third = (
-            study.universality(partner=partner, checkpoint=stage) for stage in paper_checkpoints(study)[:3]
-        )
+        first, second, third = (study.universality(partner=partner, checkpoint=stage) for stage in paper_stages(study))
         found.append(long_span_excess(first, second, third, threshold))
     return largest(found)
 
 
 @reading(of=test_drift_adds_up, ambiguity="F9", says="of every model taken as the reference")
 def test_of_every_reference_drift_adds_up(study: Study, threshold: float) -> Measurement:
-    stages = paper_checkpoints(study)[:3]
+    stages = paper_stages(study)
     own = study.reference_tables(checkpoint=stages[0])
     found = []
     for reference in (own.reference, *own.partners):

@@ -7,7 +7,7 @@ The interval is over neurons and knows that the two rates share them.
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.measures.persistence import persistence_gain, shuffled_neurons, smallest, typical
-from universal_neurons.measures.study import Study, paper_checkpoints
+from universal_neurons.measures.study import Study, paper_stages
 
 
 @claim(
@@ -20,18 +20,14 @@ from universal_neurons.measures.study import Study, paper_checkpoints
     axes={"threshold": (0.5,)},
 )
 def test_the_later_interval_is_more_persistent(study: Study, partner: str, threshold: float) -> Measurement:
-    first, second, third = (
-        study.universality(partner=partner, checkpoint=stage) for stage in paper_checkpoints(study)[:3]
-    )
+    first, second, third = (study.universality(partner=partner, checkpoint=stage) for stage in paper_stages(study))
     return persistence_gain(first, second, third, threshold)
 
 
 @control(of=test_the_later_interval_is_more_persistent)
 def test_a_growing_share_alone_does_not_stabilise(study: Study, partner: str, threshold: float) -> Measurement:
     """The labels in the middle are shuffled; fails if a share that grows looks like persistence that grows."""
-    first, second, third = (
-        study.universality(partner=partner, checkpoint=stage) for stage in paper_checkpoints(study)[:3]
-    )
+    first, second, third = (study.universality(partner=partner, checkpoint=stage) for stage in paper_stages(study))
     return typical(
         lambda seed: persistence_gain(first, shuffled_neurons(second, seed=seed), third, threshold, resampled=False)
     )
@@ -41,14 +37,14 @@ def test_a_growing_share_alone_does_not_stabilise(study: Study, partner: str, th
 def test_untrained_models_do_not_stabilise(study: Study, partner: str, threshold: float) -> Measurement:
     """The same models three times; fails if a difference of exactly 0 counts as above it."""
     first, second, third = (
-        study.null(partner=partner, checkpoint=stage, kind="untrained") for stage in paper_checkpoints(study)[:3]
+        study.null(partner=partner, checkpoint=stage, kind="untrained") for stage in paper_stages(study)
     )
     return persistence_gain(first, second, third, threshold)
 
 
 @reading(of=test_the_later_interval_is_more_persistent, ambiguity="A10", says="all pairs pooled")
 def test_of_all_pairs_together_the_later_interval(study: Study, threshold: float) -> Measurement:
-    first, second, third = (study.reference_tables(checkpoint=stage) for stage in paper_checkpoints(study)[:3])
+    first, second, third = (study.reference_tables(checkpoint=stage) for stage in paper_stages(study))
     return persistence_gain(first, second, third, threshold)
 
 
@@ -58,7 +54,7 @@ def test_of_all_pairs_together_the_later_interval(study: Study, threshold: float
     says="the models are the five references, each with its pairs pooled",
 )
 def test_of_every_reference_the_later_interval(study: Study, threshold: float) -> Measurement:
-    stages = paper_checkpoints(study)[:3]
+    stages = paper_stages(study)
     own = study.reference_tables(checkpoint=stages[0])
     found = []
     for reference in (own.reference, *own.partners):

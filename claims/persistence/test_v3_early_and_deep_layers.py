@@ -6,8 +6,6 @@ direction, the same on every suite; layers of twelve are those of the same relat
 Pairs are pooled; every interval is an item, and all must hold. The interval is over neurons.
 """
 
-from itertools import combinations
-
 from universal_neurons.harness import GreaterThan, Interval, Measurement, claim, control, reading
 from universal_neurons.measures.persistence import (
     EARLY,
@@ -16,6 +14,7 @@ from universal_neurons.measures.persistence import (
     NARROW_MIDDLE,
     layers_dealt_anew,
     persistence_contrast,
+    spans_between,
     spans_of,
     typical,
 )
@@ -67,8 +66,7 @@ def test_of_edges_around_a_narrower_middle(study: Study, interval: Interval, thr
     says="every earlier and later checkpoint of the suite, pooled",
 )
 def test_of_edges_over_all_spans_together(study: Study, threshold: float) -> Measurement:
-    stages = tuple(combinations(study.checkpoints, 2))
-    spans = spans_of(stages, lambda stage: study.reference_tables(checkpoint=stage))
+    spans = spans_of(spans_between(study.checkpoints), lambda stage: study.reference_tables(checkpoint=stage))
     return persistence_contrast(spans, threshold, [EARLY, LATE], [MIDDLE])
 
 

@@ -14,7 +14,7 @@ from universal_neurons.measures.persistence import (
     shuffled_neurons,
     smallest,
 )
-from universal_neurons.measures.study import Study, null_tables
+from universal_neurons.measures.study import Study, ends_of, null_tables
 from universal_neurons.measures.tables import Definition, ReferenceTables
 
 
@@ -42,7 +42,7 @@ def test_labels_dealt_anew_at_the_first_checkpoint_are_not_there(study: Study, t
 @control(of=test_most_universal_neurons_emerge_early)
 def test_universal_neurons_are_not_there_before_training(study: Study, threshold: float) -> Measurement:
     """Fails if most of the last universal neurons are universal in untrained models: then nothing has emerged."""
-    first, last = study.checkpoints[0], study.checkpoints[-1]
+    first, last = ends_of(study.checkpoints)
     return persistence(
         study.reference_tables(checkpoint=last), null_tables(study, checkpoint=first, kind="untrained"), threshold
     )
@@ -91,5 +91,5 @@ def test_from_half_to_half_most_emerge_early(study: Study, threshold: float) -> 
 
 
 def _ends(study: Study) -> tuple[ReferenceTables, ReferenceTables]:
-    first, *_, last = study.checkpoints
+    first, last = ends_of(study.checkpoints)
     return study.reference_tables(checkpoint=first), study.reference_tables(checkpoint=last)

@@ -16,3 +16,14 @@ class ArtifactMissing(UserError):
     def __init__(self, message: str, *, command: str) -> None:
         super().__init__(message)
         self.command = command
+
+
+class SuiteNotFetched(ArtifactMissing):
+    """Nobody has asked a hub yet what a suite of published models is: its evidence has not even a name."""
+
+
+class NotOnSuite(UserError):
+    """What the suite at hand cannot answer, whatever is computed: it lacks a checkpoint, a model, a variant.
+
+    A claim that asks for it is not evaluated on this suite; whoever else does gets the line.
+    """

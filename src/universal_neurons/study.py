@@ -6,18 +6,21 @@ it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
-from universal_neurons.errors import UserError
+from universal_neurons.artifacts.store import Store
+from universal_neurons.errors import ArtifactMissing, NotOnSuite, UserError
 from universal_neurons.measures.ablation import AblationTable
 from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.profiles import NeuronProfiles
 from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.workspace import (
+    WORK_FOLDER,
     NullKind,
     Pair,
     Progress,
@@ -25,9 +28,11 @@ from universal_neurons.workspace import (
     Workspace,
     ablation_keys,
     candidates_key,
+    check_pinned,
     corpus_ref,
     evaluation_ref,
     extensions_keys,
+    imported_evidence,
     open_workspace,
     pairs_of,
     profiles_key,
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.artifacts.key import Key
+    from universal_neurons.artifacts.receipt import Imported
     from universal_neurons.artifacts.store import Artifact
     from universal_neurons.ids import CorpusRef, ModelRef
     from universal_neurons.inputs.suite import Checkpoint, Suite
@@ -104,18 +110,17 @@ class Study:
     def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
         """The universality table of one directed pair at one checkpoint.
 
-        Raises ArtifactMissing, and UserError for a model that is not the suite's or is its own partner.
+        Raises ArtifactMissing, NotOnSuite for a reference that a narrowed suite left out, and UserError for a model
+        that is not the suite's or is its own partner.
         """
         pair = self._pair(partner, checkpoint, reference)
         place = self.partners(pair.reference.name).index(partner)
         return self._table(pair, universality_key(self.work, pair), self._candidates(pair.reference), place)
 
     def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
-        """The tables of one reference against all its partners at one checkpoint; raises ArtifactMissing."""
+        """The tables of one reference against all its partners at one checkpoint; raises as :meth:`universality`."""
         name = reference or self.reference
-        if name not in self.suite.references:
-            known = ", ".join(self.suite.references)
-            raise UserError(f"suite {self.suite.name}: references: expected one of {known}, got {name!r}")
+        self._check_reference(name)
         x = self.model(name, checkpoint)
         extra = self._candidates(x)
         tables = {
@@ -130,12 +135,13 @@ class Study:
         """What a pair looks like where nothing is shared: ``untrained`` models, ``rotated`` against rotated
         activations, or ``permuted`` tokens.
 
-        Null tables have no candidates: their interval has no width.  Raises ArtifactMissing, and UserError where the
-        suite has no untrained checkpoint or ``reference`` is not the suite's, for which alone the others are computed.
+        Null tables have no candidates: their interval has no width.  Raises ArtifactMissing, NotOnSuite where the suite
+        has no untrained checkpoint, and UserError where ``reference`` is not the suite's, for which alone the others
+        are computed.
         """
         if kind == "untrained":
             if self.untrained is None:
-                raise UserError(f"suite {self.suite.name}: no untrained checkpoint, so there is no null of that kind")
+                raise NotOnSuite(f"suite {self.suite.name}: no untrained checkpoint, so there is no null of that kind")
             return self.universality(partner=partner, checkpoint=self.untrained, reference=reference)
         pair = self._pair(partner, checkpoint, reference)
         if pair.reference.name != self.reference:
@@ -160,7 +166,8 @@ class Study:
 
         The frame has correlation and excess; partners and halves are not kept.  There are no candidates, so its shares
         have no interval over tokens; ``draws`` (draw, none) still says how many rotations made the baseline.  Raises
-        ArtifactMissing, and UserError for a name, a partner or a checkpoint of which the suite has no variant.
+        ArtifactMissing, NotOnSuite for a name of which the suite has no variant, and UserError for a partner or a
+        checkpoint of which it has none.
         """
         place, found = self._variant_place(name), self._variants(checkpoint)
         pair = self._pair(partner, checkpoint, None)
@@ -190,7 +197,7 @@ class Study:
 
     def _variant_place(self, name: str) -> int:
         if name not in self.variants:
-            raise UserError(f"suite {self.suite.name}: expected one of {', '.join(self.variants)}, got {name!r}")
+            raise NotOnSuite(f"suite {self.suite.name}: expected one of {', '.join(self.variants)}, got {name!r}")
         return self.variants.index(name)
 
     def _variants(self, checkpoint: HasStep) -> Mapping[str, Any]:
@@ -202,11 +209,13 @@ class Study:
     def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
         """What every ablated set of neurons of one model does to its predictions at one checkpoint.
 
-        Untrained, the sets are those of the last checkpoint.  Raises ArtifactMissing, and UserError for a model that is
-        not ablated there: one that is not the suite's or, untrained, not its reference.
+        Untrained, the sets are those of the last checkpoint.  Raises ArtifactMissing, NotOnSuite for a reference that a
+        narrowed suite left out, and UserError for a model that is not ablated there: one that is not the suite's or,
+        untrained, not its reference.
         """
         keys = self._ablation_keys(checkpoint.step)
         name = reference or self.reference
+        self._check_reference(name)
         if name not in keys:
             raise UserError(
                 f"suite {self.suite.name}: ablations at step {checkpoint.step}: expected one of {', '.join(keys)}, "
@@ -308,6 +317,10 @@ class Study:
         ]
         return pd.DataFrame(rows)
 
+    def imported(self) -> Imported:
+        """How much of the suite's evidence was computed elsewhere, where it came from, and what of it was checked."""
+        return imported_evidence(self.work)
+
     def _ablation_keys(self, step: int) -> Mapping[str, tuple[Key, Key]]:
         # A key rests on those of all tables that chose the sets: too much to put together for every claim.
         place = ("ablation keys", step)
@@ -317,10 +330,19 @@ class Study:
 
     def _pair(self, partner: str, checkpoint: HasStep, reference: str | None) -> Pair:
         name = reference or self.reference
-        for model, known in ((name, self.suite.references), (partner, self.partners(name))):
-            if model not in known:
-                raise UserError(f"suite {self.suite.name}: expected one of {', '.join(known)}, got {model!r}")
+        self._check_reference(name)
+        if partner not in self.partners(name):
+            known = ", ".join(self.partners(name))
+            raise UserError(f"suite {self.suite.name}: expected one of {known}, got {partner!r}")
         return Pair(self.model(name, checkpoint), self.model(partner, checkpoint))
+
+    def _check_reference(self, name: str) -> None:
+        if name in self.suite.references:
+            return
+        # A model of the whole suite may be meant by a claim about all references; any other name is a mistake.
+        kind = NotOnSuite if name in self.suite.zoo.models else UserError
+        known = ", ".join(self.suite.references)
+        raise kind(f"suite {self.suite.name}: references: expected one of {known}, got {name!r}")
 
     def _candidates(self, reference: ModelRef) -> Mapping[str, Any]:
         return self._read(candidates_key(self.work, reference)).arrays
@@ -345,25 +367,64 @@ class Study:
         return cast("Artifact", self.work.cache[key.digest])
 
 
+def open_evidence(
+    suite: str,
+    *,
+    store: Path,
+    root: Path | None = None,
+    recompute: bool = False,  # noqa: ARG001 - called like open_study; evidence of others is never computed again here
+    warn: Warn = print,
+    progress: Progress | None = None,
+) -> Study:
+    """The study of a suite from the folder of artifacts ``store`` alone: nothing else answers, nothing is written.
+
+    Called like :func:`open_study`, so that the claims can be judged on it.  Damage there is an error and is left where
+    it is, because the evidence is somebody else's.
+    """
+    work = open_workspace(suite, root=root, warn=warn, progress=progress)
+    # The working store is written on demand only, and reading demands nothing.
+    return Study(replace(work, store=Store(work.root / WORK_FOLDER / "unused", [store], warn=warn), cache={}))
+
+
 def open_study(
     suite: str,
     *,
     root: Path | None = None,
     store: Path | None = None,
     recompute: bool = False,
+    remote: str | None = None,
     warn: Warn = print,
     progress: Progress | None = None,
+    narrowing: Mapping[str, Any] | None = None,
 ) -> Study:
-    """The study of a suite from the working store and the shipped evidence.
+    """The study of a suite, or of what ``narrowing`` leaves of it, from the working store, the shipped and the imported
+    evidence.
 
-    With ``recompute`` everything is computed again from the weights first, and nothing else is read: a recomputation
-    that was killed goes on, one that was finished begins anew.  It is compared with the shipped evidence, and raises
+    With ``remote`` what is missing is imported from there first (:func:`universal_neurons.sharing.exchange.pull`).
+    Raises SuiteNotFetched where nobody asked the hub yet what the suite is.  With ``recompute`` everything is computed
+    again from the weights first, and nothing else is read: a recomputation that was killed goes on, one that was
+    finished begins anew.  It is compared with the shipped evidence, and raises
     EvidenceDiffers beyond the stated tolerance.
     """
+    if remote is not None:
+        if recompute:
+            raise UserError("--recompute reads nothing that was computed elsewhere; leave out --remote")
+        from universal_neurons.sharing.exchange import pull
+
+        pull(suite, remote, root=root, store=store, warn=warn, progress=progress, narrowing=narrowing)
     work = open_workspace(
-        suite, root=root, store=store, recompute=recompute, local=recompute, warn=warn, progress=progress
+        suite,
+        root=root,
+        store=store,
+        recompute=recompute,
+        local=recompute,
+        warn=warn,
+        progress=progress,
+        narrowing=narrowing,
     )
-    if recompute:
+    if not recompute:
+        check_pinned(work)
+    else:
         from universal_neurons.pipeline.stages import recomputed
         from universal_neurons.recheck import ablation_check, profile_check, recomputation_check
 
@@ -371,4 +432,16 @@ def open_study(
         checks = recomputation_check(work), ablation_check(work), profile_check(work)
         found = [str(check) for check in checks if check is not None]
         warn(f"recomputed: {'; '.join(found) or 'nothing shipped to compare with'}")
+    _warn_of_imports(work)
     return Study(work)
+
+
+def _warn_of_imports(work: Workspace) -> None:
+    # Where not even the tokens are known nothing can be judged, and every claim says so.
+    with suppress(ArtifactMissing):
+        unchecked = imported_evidence(work).unchecked
+        if unchecked:
+            work.warn(
+                f"{len(unchecked)} artifacts of suite {work.suite.name} were imported, and no sample of them was "
+                f"computed again here; run: {work.suite.command('universal-neurons store verify --recompute-sample')}"
+            )

@@ -7,18 +7,21 @@ starts in a second; what computes is in :mod:`universal_neurons.pipeline`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
 
 from universal_neurons.artifacts.key import Key
-from universal_neurons.artifacts.store import Artifact, Store
-from universal_neurons.errors import ArtifactMissing
+from universal_neurons.artifacts.receipt import Imported, receipts_of
+from universal_neurons.artifacts.store import Artifact, Entry, Origin, Store
+from universal_neurons.errors import ArtifactMissing, SuiteNotFetched
 from universal_neurons.ids import CorpusRef, ModelRef
 from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
 from universal_neurons.inputs.hub_corpus import HubCorpus, is_on_hub
+from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.suite import CORPORA, AnyZoo, Suite, load_suite, project_root
 from universal_neurons.measures.profiles import WINDOW
 
@@ -46,6 +49,8 @@ PROFILES_VERSION = 1
 # Rows in one pass of an ablation.  Resampled activations come from the same batch, so this number changes results.
 ABLATION_BATCH_ROWS = 16
 WORK_FOLDER = ".universal-neurons"
+# Where evidence lies that was computed elsewhere, apart from what is computed here.
+IMPORTED = "imported"
 
 
 class Progress(Protocol):
@@ -140,6 +145,19 @@ class Workspace:
         return (*([] if untrained is None else [untrained.step]), *(c.step for c in self.suite.checkpoints))
 
 
+def unpinned(work: Workspace) -> Workspace:
+    """``work`` with references that name no weights: for questions about names and numbers of models only.
+
+    Nothing is asked of a hub, and keys made of them are in no store.
+    """
+    refs = {(name, step): _no_weights(name, step) for name in work.suite.zoo.models for step in work.steps}
+    return replace(work, cache=dict(refs))
+
+
+def _no_weights(name: str, step: int) -> ModelRef:
+    return ModelRef(name, "unpinned", step, sha256(f"unpinned {name}@{step}".encode()).hexdigest())
+
+
 def corpus_fingerprint(work: Workspace) -> str:
     """The fingerprint of the corpus that the keys name; one warning line if this machine's is not the shipped one.
 
@@ -170,7 +188,10 @@ def hub_corpus(work: Workspace) -> HubCorpus | None:
     name = work.suite.corpus.recipe
     if "hub corpus" not in work.cache:
         there = is_on_hub(work.root / CORPORA / f"{name}.toml")
-        opened = HubCorpus.open(work.root, name, suite=work.suite.name, warn=work.warn) if there else None
+        fetch = work.suite.command("universal-neurons fetch")
+        opened = (
+            HubCorpus.open(work.root, name, suite=work.suite.name, command=fetch, warn=work.warn) if there else None
+        )
         work.cache["hub corpus"] = opened
     return cast("HubCorpus | None", work.cache["hub corpus"])
 
@@ -427,14 +448,19 @@ def draws_key(work: Workspace, pair: Pair) -> Key:
     return universality_key(work, pair, "baseline-draws")
 
 
-def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
-    """The null tables of one step: the suite's reference against each partner; none where models are untrained, because
-    these are a null themselves."""
+def null_cases(work: Workspace, step: int) -> tuple[tuple[Pair, NullKind], ...]:
+    """The nulls of one step: the suite's reference against each partner; none where models are untrained, because these
+    are a null themselves."""
     if work.suite.untrained is not None and step == work.suite.untrained.step:
-        return {}
+        return ()
     own = [pair for pair in work.pairs(step) if pair.reference.name == work.suite.zoo.reference]
     kinds: tuple[NullKind, ...] = ("rotated", "permuted")
-    return {(pair, kind): universality_key(work, pair, f"null-{kind}") for pair in own for kind in kinds}
+    return tuple((pair, kind) for pair in own for kind in kinds)
+
+
+def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
+    """The null tables of one step."""
+    return {(pair, kind): universality_key(work, pair, f"null-{kind}") for pair, kind in null_cases(work, step)}
 
 
 def variants_keys(work: Workspace, step: int) -> tuple[Key, ...]:
@@ -509,9 +535,34 @@ def read_influence(stored: npt.NDArray[np.float16]) -> npt.NDArray[np.float64]:
 _NAMING = ("reference", "partner", "model", "step")
 
 
+def check_pinned(work: Workspace) -> None:
+    """Raise SuiteNotFetched where the lock of published models or text has not even one checkpoint of the suite.
+
+    Some checkpoints are enough, because whoever narrowed a suite pinned no more; evidence about others is missing.
+    """
+    if isinstance(work.zoo, HubZoo):
+        _check_zoo_pinned(work, work.zoo)
+    if (text := hub_corpus(work)) is not None:
+        _ = text.locked
+
+
+def _check_zoo_pinned(work: Workspace, zoo: HubZoo) -> None:
+    unknown: SuiteNotFetched | None = None
+    for step in reversed(work.steps):
+        try:
+            for name in work.suite.zoo.models:
+                zoo.ref(name, step)
+        except SuiteNotFetched as one:
+            unknown = one
+        else:
+            return
+    if unknown is not None:
+        raise unknown
+
+
 def missing(work: Workspace, key: Key) -> ArtifactMissing:
     """The error that says which artifact is absent and which command computes it."""
-    command = f"universal-neurons compute --suite {work.suite.name}"
+    command = work.suite.command("universal-neurons compute")
     names = ", ".join(f"{k} {v}" for k, v in key.parameters.items() if k in _NAMING)
     return ArtifactMissing(f"{key.stage} ({names or key.digest[:12]}): not computed; run: {command}", command=command)
 
@@ -530,23 +581,24 @@ def open_workspace(
 ) -> Workspace:
     """The workspace of a suite; raises UserError for an unknown suite, a bad suite file or a damaged zoo.
 
-    ``recompute`` leaves the shipped evidence out and, unless ``store`` names one, uses a working store of its own, so
-    that nothing that was computed before can answer.
+    ``recompute`` leaves shipped and imported evidence out and, unless ``store`` names one, uses a working store of its
+    own, so that nothing that was computed before can answer.  What ``narrowing`` (as in ``Suite.narrowed``) does to the
+    tokens of a corpus of this machine makes the workspace local: nothing shipped is about them.
     """
     here = root or project_root()
-    resolved = load_suite(suite, here)
-    if narrowing:
-        resolved = resolved.narrowed(**narrowing)
+    whole = load_suite(suite, here)
+    resolved = whole.narrowed(**narrowing) if narrowing else whole
+    fewer_tokens = resolved.corpus.tokens < whole.corpus.tokens
     working = store or here / WORK_FOLDER / ("recomputed" if recompute else "store")
     shipped = [] if recompute else [here / "fixtures" / "evidence"]
     return Workspace(
         suite=resolved,
         root=here,
-        store=Store(working, shipped, warn=warn),
+        store=Store(working, shipped, imported=None if recompute else here / WORK_FOLDER / IMPORTED, warn=warn),
         zoo=resolved.open_zoo(here, warn=warn),
         warn=warn,
         progress=progress or Silence(),
-        local=local,
+        local=local or (fewer_tokens and resolved.zoo.kind == "fixtures"),
         resources=resources or Resources(),
     )
 
@@ -572,6 +624,21 @@ def describe(key: Key) -> str:
 
 
 def where(work: Workspace, key: Key) -> str:
-    """The store that has the artifact, ``working`` or ``shipped``, or ``absent``."""
+    """The store that has the artifact, ``working``, ``shipped`` or ``imported``, or ``absent``."""
     found = work.store.read(key)
     return "absent" if found is None else found.origin.value
+
+
+def imported_evidence(work: Workspace) -> Imported:
+    """How much of the suite's evidence was computed elsewhere, where it came from, and what of it was checked here.
+
+    Raises ArtifactMissing where not even the identity of the tokens is there.
+    """
+    if work.store.imported is None or not work.store.imported.is_dir():
+        return Imported()
+    first: dict[str, Entry] = {}
+    for entry in work.store.entries():
+        first.setdefault(entry.key.digest, entry)
+    found = (first[key.digest] for key in suite_keys(work) if key.digest in first)
+    theirs = {entry.key.digest: entry.manifest.sha256 for entry in found if entry.origin is Origin.IMPORTED}
+    return Imported.of(receipts_of(work.store.imported, work.suite.name), theirs)

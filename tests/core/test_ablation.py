@@ -140,6 +140,21 @@ def test_the_suffix_run_equals_the_full_run(bridge: Any, rows: Tensor, name: str
     assert float(found.kl.mean()) > 1e-4
 
 
+def test_the_number_of_threads_changes_no_bit(bridge: Any, rows: Tensor) -> None:
+    # Each set often enough that two lanes do work at the same time; their hooks must not meet.
+    sets = [ablation(neurons, mode) for mode in get_args(Mode) for neurons in SETS.values()] * 4
+    before = torch.get_num_threads()
+    try:
+        found = {}
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found[threads] = effects(bridge, rows, *sets)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(found[3].kl, found[1].kl, rtol=0, atol=0)
+    torch.testing.assert_close(found[3].loss_increase, found[1].loss_increase, rtol=0, atol=0)
+
+
 def test_many_sets_at_once_are_what_each_is_alone(bridge: Any, rows: Tensor) -> None:
     sets = [ablation(neurons, mode) for neurons in SETS.values() for mode in get_args(Mode)]
     together = effects(bridge, rows, *sets)

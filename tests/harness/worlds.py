@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 WORLD = """
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from universal_neurons.errors import ArtifactMissing, UserError
+from universal_neurons.errors import ArtifactMissing, SuiteNotFetched, UserError
 from universal_neurons.measurement import Measurement, Over
 
 
@@ -33,6 +33,20 @@ class Suite:
     checkpoints: tuple
     universality: Universality = Universality()
     layers: int = 2
+    narrowing: str = ""
+    narrowed_by: str = ""
+
+    @property
+    def folder(self):
+        return f"{self.name}-narrowed" if self.narrowing else self.name
+
+    def narrowed(self, *, checkpoints=None, **less):
+        kept = tuple(c for c in self.checkpoints if checkpoints is None or c.label in checkpoints)
+        if not kept:
+            raise UserError(f"suite {self.name}: checkpoints: got {checkpoints}")
+        said = {"checkpoints": checkpoints, **less} if checkpoints else less
+        words = "; ".join(f"{name} {value}" for name, value in said.items())
+        return replace(self, checkpoints=kept, narrowing=words, narrowed_by=f"--{words}")
 
 
 SUITES = {
@@ -60,8 +74,14 @@ class Study:
 
 
 class World:
-    def __call__(self, suite, *, root, store, recompute, warn, progress):
+    def __call__(self, suite, *, root, store, recompute, warn, progress, narrowing=None, remote=None):
         (root / "opened.txt").write_text(f"{suite} store={store} recompute={recompute}")
+        if remote is not None:
+            (root / "remote.txt").write_text(remote)
+        if narrowing:
+            (root / "narrowing.txt").write_text(repr(narrowing))
+        if (root / "unfetched").exists():
+            raise SuiteNotFetched("mini: a@10: not pinned; run: fetch", command="fetch")
         if (root / "damaged").exists():
             raise UserError(f"{root.name}: the store is damaged; run: universal-neurons store verify")
         if (root / "uncomputed").exists():
@@ -80,7 +100,7 @@ class World:
         return tuple(SUITES)
 
     def published(self, table, *, root, **where):
-        if where.get("step") == 3:
+        if where.get("step", 1) in (3, None):
             raise UserError(f"{table} has no step 3")
         return 0.0474
 
@@ -91,7 +111,7 @@ open_study = World()
 HEADER = """
 from fake_world import around
 
-from universal_neurons.errors import UserError
+from universal_neurons.errors import NotOnSuite, UserError
 from universal_neurons.harness import (
     AtLeast, AtMost, Between, GreaterThan, Measurement, Near, NotJudged, Published, claim, control, reading,
 )

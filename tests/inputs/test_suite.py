@@ -14,7 +14,9 @@ from pydantic import ValidationError
 
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy
+from universal_neurons.inputs.hub_corpus import HubCorpusRecipe
 from universal_neurons.inputs.hub_zoo import HubZoo
+from universal_neurons.inputs.narrowing import Narrowing
 from universal_neurons.inputs.suite import (
     Checkpoint,
     Suite,
@@ -258,7 +260,11 @@ def refusal(root: Path, text: str) -> str:
         ("profiles.top = 101", "profiles.top: expected at most 100 (universality.blocks), got 101"),
         ("profiles.bins = 1", "profiles.bins: expected an integer, 2 or more, got 1"),
         ("profiles.shown = true", "profiles.shown: expected a positive integer, got True"),
-        ("profiles.ablation_rows = 1", "profiles.ablation_rows: expected an integer, 2 or more, got 1"),
+        ("profiles.ablation_rows = 1", "profiles.ablation_rows: expected 0 for none, or an integer, 2 or more, got 1"),
+        (
+            "profiles.ablation_rows = -1",
+            "profiles.ablation_rows: expected 0 for none, or an integer, 2 or more, got -1",
+        ),
         (
             "profiles.ablation_rows = 25",
             f"profiles.ablation_rows: expected at most {BLOCKS} (ablation.blocks), got 25",
@@ -407,6 +413,7 @@ def test_a_lock_is_no_suite(root: Path) -> None:
     ("name", "labels"),
     [
         ("paper", ("25 %", "50 %", "75 %")),
+        ("paper_published", ("25 %", "50 %", "75 %")),
         ("paper_v2", ("20 %", "40 %", "60 %", "80 %", "100 %")),
         ("gurnee_small", ("100 %",)),
         ("gurnee_medium", ("100 %",)),
@@ -419,8 +426,26 @@ def test_the_suites_of_the_papers_look_where_the_papers_look(name: str, labels: 
     assert suite.zoo.models == (("a", "b", "c", "d") if name == "pythia_160m" else ("a", "b", "c", "d", "e"))
     assert suite.corpus.tokens == (5_000_000 if "paper" in name else 100_000_000)
     assert (suite.corpus.row_length, suite.universality.threshold) == (512, 0.5)
+    assert suite.profiles.ablation_rows == 0
     narrow = suite.narrowed(tokens=50_000, models="ab", references="a")
-    assert narrow.narrowing == "models a, b; references a; tokens 50000; blocks 96"
+    assert narrow.narrowing == (
+        "models a, b; references a; tokens 50000; blocks 96; predictions 10220; ablation blocks 20"
+    )
+    assert narrow.command("universal-neurons compute") == (
+        f"universal-neurons compute --suite {name} --models a,b --tokens 50000 --references a"
+    )
+
+
+def test_the_suite_of_the_published_code_differs_from_the_papers_in_how_text_is_read() -> None:
+    paper, emulation = (load_suite(name, CHECKOUT) for name in ("paper", "paper_published"))
+    assert (emulation.corpus.recipe, emulation.corpus.mask) == ("pile_published", MaskPolicy.PUBLISHED)
+    assert (paper.corpus.recipe, paper.corpus.mask) == ("pile", MaskPolicy.PUBLISHED_FIRST)
+    same = {"name", "title", "description", "corpus"}
+    assert paper.model_dump(exclude=same) == emulation.model_dump(exclude=same)
+    recipes = [HubCorpusRecipe.read(CHECKOUT / "fixtures" / "corpora" / f"{suite.corpus.recipe}.toml")
+               for suite in (paper, emulation)]  # fmt: skip
+    assert [recipe.cutting for recipe in recipes] == ["documents", "published"]
+    assert recipes[0].model_dump(exclude={"cutting", "title"}) == recipes[1].model_dump(exclude={"cutting", "title"})
 
 
 def test_the_suite_of_emergence_is_spaced_by_the_logarithm_of_the_step() -> None:
@@ -441,7 +466,8 @@ def test_a_narrowed_suite_has_less_in_it_and_says_so(mini: Suite) -> None:
     assert (narrow.universality.threshold, narrow.universality.thresholds) == (0.45, (0.45,))
     assert (narrow.name, narrow.narrowing) == (
         "mini",
-        "models a, c; reference c; checkpoints 50 %, 100 %; tokens 20000; threshold 0.45",
+        "models a, c; reference c; checkpoints 50 %, 100 %; tokens 20000; predictions 2540; ablation blocks 20; "
+        "profile rows 2; threshold 0.45",
     )
     assert str(narrow) == f"mini ({narrow.narrowing})"
 
@@ -460,7 +486,9 @@ def test_choosing_everything_is_no_narrowing(mini: Suite) -> None:
 
 
 def test_narrowing_twice_says_both(mini: Suite) -> None:
-    assert mini.narrowed(models="ab").narrowed(tokens=20_000).narrowing == "models a, b; tokens 20000"
+    narrow = mini.narrowed(models="ab").narrowed(checkpoints=["25 %"])
+    assert narrow.narrowing == "models a, b; checkpoints 25 %"
+    assert narrow.command("pytest claims") == "pytest claims --suite mini --models a,b --checkpoints '25 %'"
 
 
 def test_fewer_references_are_named_and_fewer_models_are_not_said_twice(mini: Suite) -> None:
@@ -479,9 +507,38 @@ def test_fewer_tokens_than_blocks_need_are_fewer_blocks(mini: Suite) -> None:
     assert mini.universality.blocks == 100
     assert mini.narrowed(tokens=100 * 127).universality.blocks == 100
     narrow = mini.narrowed(tokens=100 * 127 - 1)
-    assert (narrow.universality.blocks, narrow.narrowing) == (98, "tokens 12699; blocks 98")
+    assert narrow.universality.blocks == 98
+    assert narrow.narrowing.startswith("tokens 12699; blocks 98; ")
     settings: dict[str, Any] = {field: getattr(narrow, field) for field in Suite.model_fields}
     assert Suite(**settings) == narrow
+
+
+def test_fewer_tokens_are_fewer_rows_of_everything_else_down_to_what_an_interval_needs(mini: Suite) -> None:
+    half = mini.narrowed(tokens=TOKENS // 2)
+    assert (mini.ablation.tokens, mini.ablation.blocks, mini.profiles.ablation_rows) == (3_048, 24, 8)
+    assert (half.ablation.tokens, half.ablation.blocks, half.profiles.ablation_rows) == (2_540, 20, 4)
+    assert half.variants.padded_tokens == mini.variants.padded_tokens // 2
+    fewest = mini.narrowed(tokens=50 * 127)
+    assert (fewest.ablation.tokens, fewest.ablation.blocks, fewest.profiles.ablation_rows) == (2_540, 20, 2)
+    assert fewest.variants.padded_tokens == 50 * 127
+    paper = load_suite("paper", CHECKOUT)
+    most = paper.narrowed(tokens=4_000_000)
+    assert (paper.ablation.tokens, most.ablation.tokens, most.ablation.blocks) == (102_200, 81_760, 100)
+    assert paper.narrowed(checkpoints=["25 %"]).ablation == paper.ablation
+
+
+def test_a_narrowed_suite_names_its_folder_and_its_commands(mini: Suite) -> None:
+    assert (mini.folder, mini.narrowed_by, mini.command("pytest claims")) == ("mini", "", "pytest claims --suite mini")
+    narrow = mini.narrowed(checkpoints=["25 %", "100 %"], references="ab")
+    assert narrow.folder == "mini-references-a-b-checkpoints-25-100"
+    assert narrow.narrowed_by == "--checkpoints '25 %,100 %' --references a,b"
+    again = Narrowing.parsed({"checkpoints": "25 %,100 %", "references": "a,b"})
+    assert mini.narrowed(**again.chosen) == narrow
+    emergence, steps = load_suite("emergence", CHECKOUT), [100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]
+    folders = [emergence.narrowed(checkpoints=[*steps, last]).folder for last in (50_000, 400_000)]
+    assert [len(folder) for folder in folders] == [109, 109]
+    assert folders[0] != folders[1]
+    assert folders[0][:100] == folders[1][:100]
 
 
 def test_a_choice_among_the_thresholds_is_said_even_if_it_is_the_one_that_is_meant_anyway(mini: Suite) -> None:

@@ -13,9 +13,12 @@ from tests.pipeline.test_stages import Writes
 from universal_neurons.core.activations import mlp_activations
 from universal_neurons.core.weights import folded_weights
 from universal_neurons.errors import UserError
+from universal_neurons.measures.ablation import Quantity
 from universal_neurons.pipeline import stages
 from universal_neurons.pipeline.profiles import write_profiles
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
+from universal_neurons.recheck import ProfileComparison
+from universal_neurons.study import Study
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,3 +146,24 @@ def test_profiles_are_computed_at_the_last_checkpoint_once(
     write_profiles(brief, 30)
     assert writes.stages == []
     assert sum(path.is_dir() for path in (tmp_path / "profiles").iterdir()) == 3
+
+
+def test_without_rows_no_neuron_is_ablated_alone_and_everything_else_is_there(
+    miniature: Miniature, tmp_path: Path
+) -> None:
+    project = miniature.copied(tmp_path / "project")
+    project.replace("fixtures/suites/brief.toml", "ablation_rows = 3", "ablation_rows = 0")
+    whole, without = miniature.workspace("brief", store=tmp_path / "whole"), project.workspace("brief")
+    found = []
+    for work in (whole, without):
+        token_set(work)
+        evaluation_tokens(work)
+        write_profiles(work, 30)
+        found.append(Study(work).profiles(model="b"))
+    assert found[1].kl.shape == found[1].loss_increase.shape == (48, 0)
+    assert found[0].kl.shape == (48, 3)
+    assert found[1].effect(Quantity.KL).isna().all(axis=None)
+    assert not found[0].effect(Quantity.KL).isna().any(axis=None)
+    np.testing.assert_array_equal(found[0].top_row, found[1].top_row)
+    assert ProfileComparison.of(found[1], found[1]).agrees
+    assert not ProfileComparison.of(found[0], found[1]).agrees

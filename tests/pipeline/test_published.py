@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import subprocess
 import sys
-from pathlib import Path
+import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from tests.hub import Busy, Corrupted, Fault, LoopbackHub, Truncated, Vanished
-from tests.published import FILE, SUBSETS, TEXT, Published, packed, tokenizer, words
+from tests.published import CHECKOUT, FILE, SUBSETS, TEXT, Published, packed, tokenizer, words
 from tests.tiny_models import use
 from universal_neurons import cli
-from universal_neurons.errors import UserError
-from universal_neurons.evidence.record import EvidenceLog
+from universal_neurons.errors import NotOnSuite, UserError
+from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.inputs import hub_corpus
 from universal_neurons.inputs.corpus import CorpusError, is_held_out, token_rows
@@ -34,18 +35,25 @@ from universal_neurons.inputs.hub import (
     TokenRequired,
 )
 from universal_neurons.inputs.hub_corpus import shuffled
-from universal_neurons.inputs.lock import Lock
+from universal_neurons.inputs.hub_zoo import HubZoo
+from universal_neurons.inputs.lock import Lock, LockError
 from universal_neurons.inputs.pinning import NotPinned, RepositoryChanged
 from universal_neurons.pipeline import stages
 from universal_neurons.pipeline.fetching import fetch, pin
+from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
+from universal_neurons.pipeline.variants import published_padding
+from universal_neurons.render.paper_page import REQUIRED
 from universal_neurons.study import Study
 from universal_neurons.workspace import corpus_key, suite_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[2]
+    from universal_neurons.inputs.hub import Source
+    from universal_neurons.inputs.hub_corpus import HubCorpus
+
 NOWHERE = "http://127.0.0.1:9"
 FETCH = "universal-neurons fetch --suite tiny"
 
@@ -105,26 +113,7 @@ def test_a_suite_is_computed_from_the_hub_and_read_without_it(world: Published, 
     assert len(study.ablation(checkpoint=last).frame) > 0
     assert study.corpus().name == "text"
     assert stages.compute(world.workspace(local=True)) == 0
-    assert judged(world, "test_n1_rare_but_present.py") == {"N1": Verdict.REFUTED}
     assert len(world.hub.seen) == asked
-
-
-def judged(world: Published, file: str) -> dict[str, Verdict]:
-    """The verdicts of a claim of the checkout on the suite, by pytest, without a hub."""
-    fixtures = world.root / "fixtures"
-    shutil.copytree(CHECKOUT / "fixtures" / "published", fixtures / "published")
-    shutil.copy(CHECKOUT / "fixtures" / "suites" / "mini.toml", fixtures / "suites")
-    shutil.copy(CHECKOUT / "fixtures" / "suites" / "paper.toml", fixtures / "suites")
-    variables = {"UNIVERSAL_NEURONS_ROOT": str(world.root), "HF_HUB_OFFLINE": "1"}
-    claims = [str(CHECKOUT / "claims" / "emergence" / file), "--suite", "tiny", "-p", "no:cacheprovider"]
-    ended = subprocess.run(
-        [sys.executable, "-m", "pytest", *claims],
-        cwd=CHECKOUT, env={**os.environ, **variables}, check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    log = EvidenceLog.read(world.root / ".universal-neurons" / "evidence" / "tiny")
-    found = {record.claim: record.verdict for record in log if record.role == "claim"}
-    assert found, ended.stdout + ended.stderr
-    return found
 
 
 def test_what_was_fetched_is_computed_without_asking(world: Published, offline: Callable[[], None]) -> None:
@@ -239,6 +228,23 @@ def test_held_out_rows_share_nothing_with_the_suites_own(world: Published) -> No
     assert {row.tobytes() for row in own.rows} & {row.tobytes() for row in held_out.rows} == set()
     assert held_out.mask.sum() == 150
     assert not held_out.mask[:, -1].any()
+
+
+def test_the_published_padding_of_the_published_cutting_is_what_that_code_makes(world: Published) -> None:
+    """seq[:512] + [0] * (1024 - 512) of rows without beginning-of-sequence (design/claims.md A.2 and A.3)."""
+    recipe = world.root / "fixtures" / "corpora" / "text.toml"
+    recipe.write_text(recipe.read_text().replace('cutting = "documents"', 'cutting = "published"'))
+    work = world.workspace(local=True, narrowing={"tokens": 400})
+    pin(work)
+    models = LoadedModels.of(work, [])
+    rows, masks = published_padding(models)
+    padding = tokenizer().token_to_id("!")
+    expected = [[*row[:8].tolist(), *[padding] * 8] for row in models.tokens.rows[: len(rows)]]
+    assert rows.tolist() == expected
+    kept = [token not in (work.zoo.end_of_text, work.zoo.newline) for row in expected for token in row]
+    assert masks["padding:published"].ravel().tolist() == kept
+    assert masks["padding:published"][:, 0].any()
+    assert not masks["padding:dropped"][:, 8:].any()
 
 
 def test_the_published_cutting_takes_the_beginning_of_each_document_and_separates_nothing(world: Published) -> None:
@@ -447,6 +453,106 @@ def test_a_local_folder_is_read_instead_of_the_hub(world: Published) -> None:
     assert "expected the locked file" in refusal(DigestMismatch, lambda: texts(world, folders=folder))
 
 
+# --- several at once -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Slow:
+    """A source whose first answer comes only when somebody else is done, or has had time enough to be."""
+
+    source: Source
+    begun: threading.Event
+    others: threading.Event
+
+    def snapshot(self, *arguments: Any) -> Any:
+        found = self.source.snapshot(*arguments)
+        if not self.begun.is_set():
+            self.begun.set()
+            self.others.wait(timeout=1)
+        return found
+
+    def content(self, *arguments: Any) -> bytes:
+        return self.source.content(*arguments)
+
+    def part(self, *arguments: Any) -> bytes:
+        found = self.source.part(*arguments)
+        if not self.begun.is_set():
+            self.begun.set()
+            self.others.wait(timeout=1)
+        return found
+
+
+def beside(slow: Callable[[Slow], object], quick: Callable[[], object], source: Source) -> None:
+    """Run both; ``quick`` begins in the middle of ``slow``."""
+    held = Slow(source, threading.Event(), threading.Event())
+    failures: list[BaseException] = []
+
+    def guarded(action: Callable[[], object]) -> None:
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001  a thread's failure is the test's
+            failures.append(error)
+
+    first = threading.Thread(target=guarded, args=(lambda: slow(held),))
+    first.start()
+    assert held.begun.wait(timeout=20)
+    second = threading.Thread(target=guarded, args=(quick,))
+    second.start()
+    second.join(timeout=2)
+    held.others.set()
+    for thread in (first, second):
+        thread.join(timeout=20)
+    assert failures == []
+
+
+def test_two_that_pin_one_suite_at_once_do_not_take_out_what_the_other_put_in(world: Published) -> None:
+    work = world.workspace()
+    assert isinstance(work.zoo, HubZoo)
+    zoo, said = work.zoo, list[str]()
+
+    def text() -> None:
+        corpus = world.corpus()
+        corpus.warn = said.append
+        corpus.pin()
+
+    def models(source: Slow) -> None:
+        zoo.source_of_files = source
+        zoo.pin(["a", "b"], [10])
+
+    beside(models, text, zoo.source_of_files)
+    lock = Lock.read(world.lock)
+    assert lock.corpus is not None
+    assert len(list(lock.entries())) == 2
+    assert said == ["tiny.lock.toml: another process is fetching; waiting for it"]
+
+
+def test_two_that_read_one_text_at_once_fetch_every_piece_once(world: Published) -> None:
+    world.corpus().pin()
+    both: list[list[str]] = []
+
+    def reading(corpus: HubCorpus) -> None:
+        both.append([document.text for document in corpus.documents("identification", seed=3)])
+
+    def slowly(source: Slow) -> None:
+        corpus = world.corpus()
+        corpus.source = source
+        reading(corpus)
+
+    beside(slowly, lambda: reading(world.corpus()), world.corpus().source)
+    assert both[0] == both[1]
+    assert len(both[0]) > 50
+    ranges = [one.range for one in world.hub.asked("cdn", path="00.jsonl.zst")]
+    assert len(ranges) > 3
+    assert len(ranges) == len(set(ranges))
+    assert [path.read_bytes() for path in world.downloads] == [packed(words())]
+
+
+def test_a_turn_that_cannot_be_taken_is_one_line(world: Published) -> None:
+    (world.root / ".universal-neurons").write_text("a file where a folder should be")
+    assert "tiny.lock.toml: cannot be written (" in refusal(LockError, lambda: world.corpus().pin())
+    assert world.hub.seen == []
+
+
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
@@ -505,7 +611,7 @@ def test_a_narrowed_suite_is_pinned_and_computed_as_far_as_it_goes(
     assert {key.parameters["reference"] for key in keys if key.stage == "universality"} == {"a"}
     study = Study(work)
     assert "references: expected one of a, got 'b'" in refusal(
-        UserError, lambda: study.reference_tables(checkpoint=study.checkpoints[0], reference="b")
+        NotOnSuite, lambda: study.reference_tables(checkpoint=study.checkpoints[0], reference="b")
     )
 
 
@@ -516,21 +622,140 @@ def test_a_number_of_tokens_that_is_none_is_one_line(run: Callable[..., tuple[in
     assert f"expected a number such as 50000, 50k or 5M, got '{tokens}'" in err
 
 
-@pytest.mark.parametrize("command", ["fetch", "compute", "plan"])
+ASKING = [("fetch",), ("compute",), ("compute", "--recompute"), ("plan",)]
+READING = [
+    ("status",),
+    ("why", "0"),
+    ("report",),
+    ("store", "export", "elsewhere"),
+    ("store", "verify", "--recompute-sample"),
+]
+
+
+@pytest.mark.parametrize("command", ASKING, ids=" ".join)
 def test_a_hub_that_cannot_be_reached_is_one_line(
-    world: Published, run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, command: str
+    world: Published,
+    run: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", NOWHERE)
-    status, out, err = run(command, "--suite", "tiny")
+    status, out, err = run(*command, "--suite", "tiny")
     assert (status, out, len(err.splitlines())) == (4, "", 1)
     assert "the hub at http://127.0.0.1:9 cannot be reached" in err
     assert FETCH in err
+    assert not world.lock.exists()
 
 
-def test_status_of_what_nobody_pinned_is_one_line(run: Callable[..., tuple[int, str, str]]) -> None:
-    status, out, err = run("status", "--suite", "tiny")
-    assert (status, out) == (4, "")
-    assert err.strip().endswith(f"run: {FETCH}")
+@pytest.mark.parametrize("command", ASKING, ids=" ".join)
+def test_without_network_what_asks_a_hub_is_one_line(
+    run: Callable[..., tuple[int, str, str]], offline: Callable[[], None], command: tuple[str, ...]
+) -> None:
+    offline()
+    status, out, err = run(*command, "--suite", "tiny")
+    assert (status, out, len(err.splitlines())) == (4, "", 1)
+    assert "not in the cache, and HF_HUB_OFFLINE is set" in err
+    assert FETCH in err
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+@pytest.mark.parametrize("narrowed", [False, True])
+def test_what_reads_a_suite_that_nobody_pinned_is_one_line_and_asks_nobody(
+    world: Published, run: Callable[..., tuple[int, str, str]], command: tuple[str, ...], *, narrowed: bool
+) -> None:
+    options = ("--tokens", "1k") if narrowed and command[0] in ("status", "report") else ()
+    status, out, err = run(*command, "--suite", "tiny", *options)
+    assert (status, len(err.splitlines())) == (4, 1)
+    assert out in ("", "store: every digest fits\n")
+    assert err.strip().endswith(f"run: {FETCH}{' --tokens 1000' if options else ''}")
+    assert world.hub.seen == []
+
+
+def test_the_claims_of_a_suite_that_nobody_pinned_are_one_line_and_not_a_thousand_skips(world: Published) -> None:
+    world.complete()
+    for options, said in (((), "not pinned in"), (("--recompute",), "not in the cache, and HF_HUB_OFFLINE is set")):
+        status, out = judged(world, *options)
+        assert status == 4
+        (line,) = [line for line in out.splitlines() if "error: " in line]
+        assert said in line
+        assert line.rstrip(" !").endswith(f"run: {FETCH}") or FETCH in line
+        assert "Traceback" not in out
+        assert "verdicts of suite" not in out
+
+
+def judged(world: Published, *options: str) -> tuple[int, str]:
+    """``pytest claims`` in the checkout, in a process of its own and without a hub."""
+    path = os.pathsep.join([str(CHECKOUT / "src"), str(CHECKOUT)])
+    variables = {"UNIVERSAL_NEURONS_ROOT": str(world.root), "HF_HUB_OFFLINE": "1", "PYTHONPATH": path}
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "claims", "--suite", "tiny", "-q", "-p", "no:cacheprovider", *options],
+        cwd=world.root, env={**os.environ, **variables}, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def records(world: Published, folder: str) -> list[EvidenceRecord]:
+    return list(EvidenceLog.read(world.root / ".universal-neurons" / "evidence" / folder))
+
+
+def text_of(page: Path) -> str:
+    main = page.read_text(encoding="utf-8").partition("<main")[2]
+    return " ".join(re.sub(r"<[^>]+>", " ", main).replace("\u00a0", " ").split())
+
+
+LACKING = {"N2", "N3", "N4", "N5", "N7", "N10", "N11", "N24"}
+ALONE = LACKING | {"F8", "N6", "N8", "N9", "N12", "N22", "V3", "V5", "V6"}
+
+
+def test_a_published_suite_goes_from_the_hub_to_its_report_and_a_narrowed_one_too(
+    world: Published, run: Callable[..., tuple[int, str, str]], offline: Callable[[], None]
+) -> None:
+    world.complete()
+    assert run("fetch", "--suite", "tiny")[0] == 0
+    asked = len(world.hub.seen)
+    offline()
+    for narrowing, folder, lacking in (
+        ((), "tiny", LACKING),
+        (("--checkpoints", "100 %", "--references", "a", "--tokens", "500"), NARROWED, ALONE),
+    ):
+        status, _, err = run("compute", "--suite", "tiny", *narrowing)
+        assert status == 0, err
+        # Nobody accepted a verdict of the whole suite yet; of a narrowed one nobody ever will.
+        status, out = judged(world, *narrowing)
+        assert status == (0 if narrowing else 1), out
+        found = records(world, folder)
+        broken = [(one.test, one.reason) for one in found if one.verdict is Verdict.ERROR]
+        assert broken == []
+        assert [one.test for one in found if one.command is not None] == []
+        claims = [one for one in found if one.role == "claim"]
+        unanswered = {one.claim for one in claims if one.measurement is None}
+        assert unanswered == lacking
+        assert all("not evaluated on this suite: " in one.reason for one in claims if one.measurement is None)
+        assert {one.verdict for one in claims} > {Verdict.NOT_EVALUATED, Verdict.REFUTED}
+        status, out, err = run("report", "--suite", "tiny", *narrowing)
+        assert (status, out) == (0, "report: report/_build/index.html\n"), err
+        check_report(world.root / "report" / "_build", is_narrowed=bool(narrowing))
+    assert len(world.hub.seen) == asked
+
+
+NARROWED = "tiny-references-a-checkpoints-100-tokens-500"
+
+
+def check_report(built: Path, *, is_narrowed: bool) -> None:
+    index, paper = text_of(built / "index.html"), (built / "paper.html").read_text(encoding="utf-8")
+    assert "were trained and published by others, who did not publish the course of their training" in index
+    assert "fig-training" not in (built / "index.html").read_text(encoding="utf-8")
+    said = "The suite was narrowed for a first look" in index
+    assert said == is_narrowed
+    assert ("references a; checkpoints 100 %; tokens 500." in index) == is_narrowed
+    absent = set(re.findall(r'<p id="(fig-[\w-]+)" class="absent">', paper))
+    assert all(f'id="{name}"' in paper for name in REQUIRED)
+    # Of few neurons of random models none may be universal, which leaves out more; never less than this.
+    must = {f"fig-paper-{number}" for number in ((1, 3, 4, 5, 6, 9, 10, 11, 12) if is_narrowed else (5, 6))}
+    must |= {"fig-tokens", "fig-ceiling"} if is_narrowed else set()
+    assert must <= absent
+    assert ("One checkpoint cannot tell." in text_of(built / "paper.html")) == is_narrowed
+    assert not (built / "data" / "paper-5.csv").exists()
 
 
 def test_a_suite_in_the_checkout_has_nothing_to_fetch(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from tests.measures.ablations import Ablated, table_of
 from tests.render.neurons import VOCABULARY, made_profiles
+from universal_neurons.artifacts.receipt import Imported
 from universal_neurons.evidence.criteria import AtMost, Criterion, GreaterThan, Near, NotJudged, Published
 from universal_neurons.evidence.record import ControlResult, EvidenceLog, EvidenceRecord
 from universal_neurons.evidence.verdict import Verdict
@@ -69,6 +70,7 @@ def fake_suite(**changes: Any) -> Suite:
         "profiles": ProfilesSpec(top=8, bins=32, shown=10, ablation_rows=4),
         "untrained": None,
         "layers": LAYERS,
+        "references": MODELS,
     }  # fmt: skip
     return Suite(**{**settings, **changes})
 
@@ -154,6 +156,7 @@ class FakeStudy:
     reference: str = "a"
     untrained: None = None
     reads: list[str] = field(default_factory=list)
+    elsewhere: Imported = field(default_factory=Imported)
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -227,6 +230,9 @@ class FakeStudy:
             )
             for i, name in enumerate(self.suite.zoo.models)
         )  # fmt: skip
+
+    def imported(self) -> Imported:
+        return self.elsewhere
 
     def provenance(self) -> pd.DataFrame:
         row = {

@@ -35,7 +35,7 @@ def test_a_drawing_follows_the_theme_and_keeps_its_text(size: Size) -> None:
     assert "y &amp; &lt;z&gt;" in svg
     assert f'viewBox="0 0 {size.width} 200"' in svg
     assert 'aria-label="a &quot;b&quot;"' in svg
-    assert "var(--blue, #0072b2)" in svg
+    assert "var(--blue, #2969ac)" in svg
     assert "DejaVu" not in svg
     assert "<style" not in svg
     assert "<!--" not in svg

@@ -14,7 +14,8 @@ Only blocks l+1 and up run again.  The bridge cannot do that (its ``start_at_lay
 so they run as the transformers modules that it wraps, in a shallow copy without hooks that shares their weights.
 
 The products are as many as a forward pass of the upper blocks has: batches of 4 to 48 rows of 128 tokens take the same
-time per token on a CPU, so several ablations in one batch would save nothing and need more memory.
+time per token on a CPU, so several ablations in one batch would save nothing and need more memory.  Ablations of one
+batch run side by side instead, one per thread.
 
 Source: zero ablation at ``hook_post`` as in Gurnee et al. (2024).
 """
@@ -24,6 +25,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, assert_never
 
 import torch
@@ -33,6 +35,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 
 from universal_neurons.core.activations import layer_widths, mlp_activations, row_blocks
+from universal_neurons.core.lanes import side_by_side, single_threads
 from universal_neurons.core.matmul import matmul_precision
 from universal_neurons.core.moments import column_means, layer_slices
 
@@ -174,7 +177,11 @@ class Clean:
 
 
 class Engine:
-    """A model that runs clean once per batch, and then ablated from the first ablated layer upwards."""
+    """A model that runs clean once per batch, and then ablated from the first ablated layer upwards.
+
+    One at a time: an ablation sets hooks.  Engines of one bridge share its weights and understand each other's
+    :class:`Clean`.
+    """
 
     def __init__(self, bridge: TransformerBridge) -> None:
         self.bare = _Bare.of(bridge)
@@ -364,22 +371,29 @@ def ablation_effects(
     sums = torch.zeros(2, len(ablations), len(rows), dtype=torch.float64)
     loss = torch.zeros(len(rows), dtype=torch.float64)
     # The faster kernels are none here: they slow attention down by more than they win, and round on other machines.
-    with matmul_precision("highest"):
-        engine = Engine(bridge)
-        engine.check_against(bridge, tokens[:1])
+    with matmul_precision("highest"), single_threads(device) as lanes:
+        engines = [Engine(bridge) for _ in range(lanes)]
+        engines[0].check_against(bridge, tokens[:1])
         if any(ablation.mode == "mean" for ablation in ablations):
-            engine.means = _mean_activations(bridge, tokens, batch_rows=batch_rows, absolute=False).to(device)
+            means = _mean_activations(bridge, tokens, batch_rows=batch_rows, absolute=False).to(device)
+            for engine in engines:
+                engine.means = means
         for start in range(0, len(rows), batch_rows):
             part = slice(start, min(start + batch_rows, len(rows)))
-            clean = engine.clean(tokens[part], seed=seed + start)
+            clean = engines[0].clean(tokens[part], seed=seed + start)
             loss[part] = clean.loss.double().sum(1).cpu()
-            for number, ablation in enumerate(placed):
-                sums[:, number, part] = engine.sums(clean, ablation).cpu()
+            work = partial(_sums, clean)
+            for number, found in enumerate(side_by_side(engines, work, placed)):
+                sums[:, number, part] = found.cpu()
                 if progress is not None:
                     progress(part.stop - part.start)
     predictions = torch.bincount(block, minlength=blocks) * (rows.shape[1] - 1)
     kl, loss_increase = (block_means(of_rows, block, predictions) for of_rows in sums)
     return AblationEffects(kl, loss_increase, block_means(loss, block, predictions), predictions)
+
+
+def _sums(clean: Clean, engine: Engine, ablation: Ablation) -> Float64[Tensor, "2 row"]:
+    return engine.sums(clean, ablation)
 
 
 @torch.no_grad()

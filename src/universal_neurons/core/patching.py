@@ -7,6 +7,7 @@ layers below it is that of :mod:`universal_neurons.core.ablation`; here only the
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float, Float64, Int, Int64
@@ -15,6 +16,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from universal_neurons.core.ablation import Ablation, Clean, Engine, block_means
 from universal_neurons.core.activations import row_blocks
+from universal_neurons.core.lanes import side_by_side, single_threads
 from universal_neurons.core.matmul import matmul_precision
 
 
@@ -76,17 +78,16 @@ def patching_effects(
     patches = [Ablation(neurons.to(device), "resample") for neurons in sets]
     sums = torch.zeros(3, len(sets), len(rows), dtype=torch.float64)
     clean_sums = torch.zeros(2, len(rows), dtype=torch.float64)
-    with matmul_precision("highest"):
-        engine = Engine(bridge)
-        engine.check_against(bridge, tokens[:1])
+    with matmul_precision("highest"), single_threads(device) as lanes:
+        engines = [Engine(bridge) for _ in range(lanes)]
+        engines[0].check_against(bridge, tokens[:1])
         for start in range(0, len(rows), batch_rows):
             part = slice(start, min(start + batch_rows, len(rows)))
-            x, y = engine.clean(tokens[part], seed=0), engine.clean(tokens[donor[part]], seed=0)
+            x, y = (engines[0].clean(tokens[chosen], seed=0) for chosen in (part, donor[part]))
             clean_sums[:, part] = torch.stack([_distance(x, y), x.loss.double().sum(1)]).cpu()
             patched = replace(x, donor=y.activations, source=torch.arange(tokens[part].numel(), device=device))
-            for number, patch in enumerate(patches):
-                if len(patch.neurons):
-                    sums[:, number, part] = _sums(engine, patched, y, patch).cpu()
+            for number, found in enumerate(side_by_side(engines, partial(_sums, patched, y), patches)):
+                sums[:, number, part] = found.cpu()
                 if progress is not None:
                     progress(part.stop - part.start)
     predictions = torch.bincount(block, minlength=blocks) * (rows.shape[1] - 1)
@@ -95,7 +96,9 @@ def patching_effects(
     return PatchingEffects(kl, loss_increase, toward, distance, loss, predictions)
 
 
-def _sums(engine: Engine, x: Clean, y: Clean, patch: Ablation) -> Float64[Tensor, "3 row"]:
+def _sums(x: Clean, y: Clean, engine: Engine, patch: Ablation) -> Float64[Tensor, "3 row"]:
+    if not len(patch.neurons):
+        return torch.zeros(3, len(x.loss), dtype=torch.float64)
     change = engine.change(x, patch)
     kl, loss_increase = engine.effects(x, change)
     toward = (change * (y.expected - x.expected)).sum(-1) - kl

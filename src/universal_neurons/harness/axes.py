@@ -94,6 +94,17 @@ class AxisValue:
 Combination = tuple[AxisValue, ...]
 
 
+def called(suite: Suite) -> str:
+    """The name of a suite and, where it was narrowed, what is left of it."""
+    narrowing = getattr(suite, "narrowing", "")
+    return f"{suite.name} ({narrowing})" if narrowing else suite.name
+
+
+def narrowed_by(suite: Suite) -> str:
+    """The options that narrowed a suite, empty for a whole one."""
+    return str(getattr(suite, "narrowed_by", ""))
+
+
 def combinations(
     suite: Suite, axes: Sequence[AxisName], selections: Mapping[AxisName, Selection], *, name: str
 ) -> list[Combination]:

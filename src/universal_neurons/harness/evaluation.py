@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from universal_neurons.errors import ArtifactMissing
+from universal_neurons.errors import ArtifactMissing, NotOnSuite
 from universal_neurons.evidence.claim import ClaimError
 from universal_neurons.evidence.criteria import Criterion, NotJudged
 from universal_neurons.evidence.judging import judged
@@ -27,7 +27,10 @@ Broken = tuple[type[BaseException], ...]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one call of a claim's or a control's function gave, judged."""
+    """What one call of a claim's or a control's function gave, judged.
+
+    ``absent`` says that the suite cannot answer it: neither a measurement nor evidence that could be computed.
+    """
 
     judgement: Judgement
     measurement: Measurement | None = None
@@ -35,6 +38,7 @@ class Evaluation:
     command: str | None = None
     artifacts: tuple[str, ...] = ()
     seconds: float = 0.0
+    absent: bool = False
 
     @property
     def measured(self) -> dict[str, Any] | None:
@@ -47,7 +51,7 @@ def evaluate(
 ) -> Evaluation:
     """The judgement of what ``function`` returns for ``arguments``; exceptions of a type in ``broken`` are errors."""
     began, reads_before = time.perf_counter(), len(_reads(arguments))
-    measurement, error, command = None, None, None
+    measurement, error, command, absent = None, None, None, False
     try:
         measurement = _measurement(function(**arguments), function)
         judgement = judged(criterion, measurement)
@@ -56,10 +60,17 @@ def evaluate(
             missing.command,
             Judgement(Verdict.NOT_EVALUATED, f"evidence missing; run: {missing.command}"),
         )
+    except NotOnSuite as lack:
+        absent, judgement = True, not_on_suite(str(lack))
     except broken as caught:
         error, judgement = caught, _error(caught)
     artifacts = tuple(dict.fromkeys(str(digest) for digest in _reads(arguments)[reads_before:]))
-    return Evaluation(judgement, measurement, error, command, artifacts, time.perf_counter() - began)
+    return Evaluation(judgement, measurement, error, command, artifacts, time.perf_counter() - began, absent)
+
+
+def not_on_suite(why: str) -> Judgement:
+    """The judgement of what the suite cannot answer."""
+    return Judgement(Verdict.NOT_EVALUATED, f"not evaluated on this suite: {' '.join(why.split())}")
 
 
 def broken_by(error: BaseException) -> Evaluation:
@@ -70,9 +81,11 @@ def broken_by(error: BaseException) -> Evaluation:
 def guarded(own: Evaluation, controls: Iterable[tuple[str, Evaluation]]) -> Evaluation:
     """``own`` after its named ``controls`` had their say: the first that broke, then missing evidence, then vacuity.
 
-    A claim whose control cannot be evaluated is not known to mean anything, so it gets no judgement of its own.
+    A claim whose control cannot be evaluated is not known to mean anything, so it gets no judgement of its own.  A
+    control for which the suite has not what it takes (untrained models, other references) is left out, as long as one
+    is left: its own result says so beside the claim.
     """
-    if own.error is not None or own.command is not None:
+    if own.error is not None or own.command is not None or own.absent:
         return own
     results = list(controls)
     for name, result in results:
@@ -85,6 +98,10 @@ def guarded(own: Evaluation, controls: Iterable[tuple[str, Evaluation]]) -> Eval
     for name, result in results:
         if result.judgement.verdict is Verdict.REPRODUCED:
             return _with(own, vacuous(own.judgement, name))
+    if results and all(result.absent for _, result in results):
+        # Without the measurement: it must not be judged again by whoever reads the record.
+        judgement = not_on_suite(f"no control can be measured; {results[0][1].judgement.reason}")
+        return Evaluation(judgement, artifacts=own.artifacts, seconds=own.seconds, absent=True)
     return own
 
 
@@ -95,7 +112,8 @@ def control_result(name: str, evaluation: Evaluation) -> ControlResult:
 
 def needs_controls(criterion: Criterion, own: Evaluation) -> bool:
     """Whether a judgement was reached that a control could make void."""
-    return own.error is None and own.command is None and not isinstance(criterion, NotJudged)
+    reached = own.error is None and own.command is None and not own.absent
+    return reached and not isinstance(criterion, NotJudged)
 
 
 def _error(error: BaseException) -> Judgement:

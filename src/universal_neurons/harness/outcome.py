@@ -1,7 +1,8 @@
 """What a verdict does to a test: the mapping from record and ledger to pytest's four outcomes, as a pure function.
 
 A claim passes for one reason only: reproduced, now and when the ledger was accepted.  A reading asks what the verdict
-would be, so it passes if the answer is the accepted one, whichever that is.
+would be, so it passes if the answer is the accepted one, whichever that is.  Of a narrowed suite nothing is accepted,
+because nobody looks at every narrowing; there no verdict is a change.
 """
 
 from __future__ import annotations
@@ -35,43 +36,51 @@ class Outcome:
     message: str
 
 
-def outcome(record: EvidenceRecord, ledger: Ledger) -> Outcome:
-    """How the test of ``record`` ends."""
+def outcome(record: EvidenceRecord, ledger: Ledger | None) -> Outcome:
+    """How the test of ``record`` ends; ``ledger`` is None where nothing is accepted."""
     if record.verdict is Verdict.ERROR:
         return Outcome(Kind.FAILED, f"error: {record.reason}")
     # Missing evidence says nothing about the claim, so it is no change of verdict either.
     if record.command is not None:
         return Outcome(Kind.SKIPPED, record.reason)
+    if (changed := _change(record, ledger)) is not None:
+        return changed
     match record.role:
         case "claim":
             return _of_claim(record, ledger)
         case "control":
             return _of_control(record, ledger)
         case "reading":
-            return _of_reading(record, ledger)
+            return _of_reading(record)
         case _:
             assert_never(record.role)
 
 
-def _of_claim(record: EvidenceRecord, ledger: Ledger) -> Outcome:
-    if (changed := _change(record, ledger.accepted(record.claim, record.item))) is not None:
-        return changed
+def _of_claim(record: EvidenceRecord, ledger: Ledger | None) -> Outcome:
     if record.verdict is Verdict.REPRODUCED:
         return Outcome(Kind.PASSED, record.reason)
     if _is_not_judged(record):
         return Outcome(Kind.SKIPPED, record.reason)
-    return Outcome(Kind.XFAILED, f"{record.verdict} as accepted: {record.reason}")
+    return Outcome(Kind.XFAILED, f"{record.verdict}{'' if ledger is None else ' as accepted'}: {record.reason}")
 
 
-def _of_reading(record: EvidenceRecord, ledger: Ledger) -> Outcome:
-    if (changed := _change(record, ledger.accepted_reading(record.claim, record.reading))) is not None:
-        return changed
+def _of_reading(record: EvidenceRecord) -> Outcome:
     return Outcome(Kind.SKIPPED if _is_not_judged(record) else Kind.PASSED, f"{record.verdict}: {record.reason}")
 
 
-def _change(record: EvidenceRecord, accepted: Verdict | None) -> Outcome | None:
-    """The failure of a record whose verdict is not the ``accepted`` one."""
+def _change(record: EvidenceRecord, ledger: Ledger | None) -> Outcome | None:
+    """The failure of a claim or reading whose verdict is not the accepted one."""
+    if ledger is None or record.role == "control":
+        return None
+    accepted = (
+        ledger.accepted(record.claim, record.item)
+        if record.role == "claim"
+        else ledger.accepted_reading(record.claim, record.reading)
+    )
     if accepted is None:
+        # That a suite cannot answer is a matter of its file, which somebody wrote; it needs no second look.
+        if _is_unanswered(record):
+            return None
         unknown = f"{record.verdict}, but no accepted verdict; run with --update-verdicts ({record.reason})"
         return Outcome(Kind.FAILED, unknown)
     if record.verdict is not accepted:
@@ -79,15 +88,20 @@ def _change(record: EvidenceRecord, accepted: Verdict | None) -> Outcome | None:
     return None
 
 
-def _of_control(record: EvidenceRecord, ledger: Ledger) -> Outcome:
+def _of_control(record: EvidenceRecord, ledger: Ledger | None) -> Outcome:
     if _is_not_judged(record):
         return Outcome(Kind.SKIPPED, record.reason)
     if record.verdict is not Verdict.REPRODUCED:
         return Outcome(Kind.PASSED, f"control is {record.verdict}: {record.reason}")
     message = f"the control satisfies the criterion of {record.claim}, which is therefore vacuous: {record.reason}"
-    accepted = ledger.accepted_claim(record.claim) is Verdict.VACUOUS
-    return Outcome(Kind.XFAILED if accepted else Kind.FAILED, message)
+    is_expected = ledger is None or ledger.accepted_claim(record.claim) is Verdict.VACUOUS
+    return Outcome(Kind.XFAILED if is_expected else Kind.FAILED, message)
 
 
 def _is_not_judged(record: EvidenceRecord) -> bool:
-    return record.criterion.get("kind") == NotJudged.kind
+    return record.criterion.get("kind") == NotJudged.kind or _is_unanswered(record)
+
+
+def _is_unanswered(record: EvidenceRecord) -> bool:
+    """Whether the suite has not what it takes, so that nothing was measured."""
+    return record.verdict is Verdict.NOT_EVALUATED and record.measurement is None

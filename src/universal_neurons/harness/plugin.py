@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from universal_neurons.errors import ArtifactMissing, UserError
+from universal_neurons.errors import ArtifactMissing, SuiteNotFetched, UserError
 from universal_neurons.evidence.claim import ClaimError
 from universal_neurons.evidence.criteria import Criterion, NotJudged
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord
 from universal_neurons.evidence.verdict import Judgement, Verdict
-from universal_neurons.harness.axes import Combination, Suite, ValueMissing, combination_id, combinations
+from universal_neurons.harness.axes import Combination, Suite, ValueMissing, called, combination_id, combinations
 from universal_neurons.harness.declare import (
     AXES,
     AxisName,
@@ -41,6 +41,7 @@ from universal_neurons.harness.recording import Subject, role_of
 from universal_neurons.harness.run import Collected, Collection, Extent, Run
 from universal_neurons.harness.terminal import UNBOUNDED, TerminalStream, print_verdicts
 from universal_neurons.harness.world import DEFAULT_FACTORY, World
+from universal_neurons.inputs.narrowing import Narrowing
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -54,6 +55,14 @@ WORKER_OUTPUT = "universal_neurons"
 ROOT_VARIABLE = "UNIVERSAL_NEURONS_ROOT"
 # A claim that fails by pytest.fail is broken, not refuted; pytest's outcomes are no Exceptions.
 BROKEN = (Exception, pytest.fail.Exception)
+# As on the command line of universal-neurons.
+NARROWING = {
+    "models": ("NAMES", "only these models, separated by commas"),
+    "checkpoints": ("NAMES", "only these checkpoints (labels or steps), separated by commas"),
+    "tokens": ("NUMBER", "fewer scored tokens (50k, 5M)"),
+    "reference": ("NAME", "another reference model"),
+    "references": ("NAMES", "only these models' neurons look for partners, separated by commas"),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,6 +73,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--update-verdicts", action="store_true", help="accept this run's verdicts; the run itself fails")
     group.addoption("--evidence-dir", type=Path, metavar="PATH", help="folder of the evidence log")
     group.addoption("--store", type=Path, metavar="PATH", help="working store of artifacts")
+    group.addoption("--remote", metavar="PLACE", help="import what is missing from an export of others first")
+    for name, (metavar, text) in NARROWING.items():
+        group.addoption(f"--{name}", dest=f"narrowed_{name}", metavar=metavar, help=text)
     group.addoption("--study-factory", default=DEFAULT_FACTORY, metavar="MODULE:NAME", help="what opens the study")
 
 
@@ -245,9 +257,19 @@ class Harness:
         return World(self.config.getoption("study_factory"), self.root)
 
     @cached_property
+    def narrowing(self) -> Narrowing:
+        """What the command line leaves of the suite."""
+        return Narrowing.parsed({name: self.config.getoption(f"narrowed_{name}") for name in NARROWING})
+
+    @cached_property
     def suite(self) -> Suite:
-        """The suite of this run."""
-        return self.world.suite(self.config.getoption("suite"))
+        """The suite of this run, narrowed as the command line says."""
+        if self.narrowing and self.config.getoption("update_verdicts"):
+            raise UserError(
+                "--update-verdicts: expected a whole suite, got a narrowed one, of which nothing is accepted; "
+                f"leave out {', '.join(f'--{name}' for name in self.narrowing.chosen)}"
+            )
+        return self.world.suite(self.config.getoption("suite"), self.narrowing)
 
     @cached_property
     def ledger_path(self) -> Path:
@@ -256,32 +278,39 @@ class Harness:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The accepted verdicts, as they were before this run."""
-        return Ledger.read(self.ledger_path)
+        """The accepted verdicts, as they were before this run; none of a narrowed suite, which is another question."""
+        return Ledger() if self.narrowing else Ledger.read(self.ledger_path)
 
     @property
     def run(self) -> Run:
         """The run, begun by its first claim."""
         if self._run is None:
-            name = self.config.getoption("suite")
-            default = self.root / ".universal-neurons" / "evidence" / name
+            suite = self.suite
+            default = self.root / ".universal-neurons" / "evidence" / getattr(suite, "folder", suite.name)
             log = EvidenceLog(self.config.getoption("evidence_dir") or default)
-            self._run = Run(suite=name, log=log, ledger=self.ledger, ledger_path=self.ledger_path)
+            self._run = Run(suite=called(suite), log=log, ledger=self.ledger, ledger_path=self.ledger_path)
             self._run.collection = self.collection
         return self._run
 
     def open_study(self) -> object:
-        """The study; a user's mistake ends the run, missing evidence only the claim that asked for it."""
+        """The study; a user's mistake ends the run, missing evidence only the claim that asked for it.
+
+        Where nobody asked the hub yet what the suite is, all of it is missing for one reason, which is said once.
+        """
         try:
             if self.is_worker and self.config.getoption("recompute"):
                 raise UserError("--recompute: every worker would compute everything; run in one process, without -n")
             return self.world.open_study(
                 self.suite.name,
+                narrowing=self.narrowing,
                 store=self.config.getoption("store"),
                 recompute=self.config.getoption("recompute"),
+                remote=self.config.getoption("remote"),
                 warn=self.collection.warnings.append,
                 progress=self._progress(),
             )
+        except SuiteNotFetched as nothing:
+            self.refuse(nothing)
         except ArtifactMissing:
             raise
         except UserError as mistake:
@@ -335,12 +364,20 @@ class Harness:
 
     def _is_known_elsewhere(self, axes: Sequence[AxisName], claim: ClaimDeclaration) -> bool:
         """Whether another suite has what ``claim`` narrows its axes to: then it is about that one, and no mistake."""
-        for name in self.world.suites():
-            # A suite that cannot be loaded knows no value; whoever runs it is told why.
+        for suite in self._every_suite:
             with suppress(UserError):
-                combinations(self.world.suite(name), axes, claim.axes, name=claim.claim.id)
+                combinations(suite, axes, claim.axes, name=claim.claim.id)
                 return True
         return False
+
+    @cached_property
+    def _every_suite(self) -> tuple[Suite, ...]:
+        """All suites that can be loaded, whole; one that cannot knows no value, and whoever runs it is told why."""
+        found = []
+        for name in self.world.suites():
+            with suppress(UserError):
+                found.append(self.world.suite(name))
+        return tuple(found)
 
     def _check_suite_names(self, declared: ClaimDeclaration) -> None:
         """A misspelt suite would leave the general criterion in force, unnoticed."""
@@ -374,7 +411,7 @@ class Harness:
         self._deliver(item, record)
         if isinstance(own.error, UserError) and not isinstance(own.error, ClaimError):
             self.refuse(own.error)
-        self._end(own, outcome(record, ledger))
+        self._end(own, outcome(record, None if self.narrowing else ledger))
         return True
 
     def _evaluated(
@@ -442,9 +479,24 @@ class Harness:
                 report.longrepr = f"argument {failure.argname!r} is neither an axis ({', '.join(AXES)}) nor a fixture"
             text = report.longrepr if isinstance(report.longrepr, str) else f"{type(failure).__name__}: {failure}"
             evaluation = Evaluation(Judgement(Verdict.ERROR, f"setup failed: {' '.join(text.split())}"))
-        criterion = claim_of(declared).claim.criterion_for(self.suite.name)
+        criterion = self._criterion_beforehand(item, declared)
         self._deliver(item, subject_of(item, declared).record(self.suite, criterion, evaluation, {}))
         report.user_properties = list(item.user_properties)
+
+    def _criterion_beforehand(self, item: pytest.Item, declared: Declaration) -> Criterion:
+        """The criterion of an item that was not called, its published numbers looked up like those of any other.
+
+        What has no value on the suite has no cell in a published table either, and is not judged.
+        """
+        criterion = claim_of(declared).claim.criterion_for(self.suite.name)
+        try:
+            return placed(criterion, item).resolved(self.world.published)
+        except UserError:
+            callspec = getattr(item, "callspec", None)
+            values = {} if callspec is None else callspec.params
+            absent = [name for name, value in values.items() if value is None]
+            # Of an item that has its values the mistake is said when it, or another of its claim, is called.
+            return NotJudged(f"this suite has no {' and no '.join(absent)} that it is about") if absent else criterion
 
     def _deliver(self, item: pytest.Item, record: EvidenceRecord) -> None:
         """Hand ``record`` to the process that reports: this one, or the controller by way of the test report."""

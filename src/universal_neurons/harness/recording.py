@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
 from universal_neurons.evidence.record import EvidenceRecord, Role
-from universal_neurons.harness.axes import recorded
+from universal_neurons.harness.axes import narrowed_by, recorded
 from universal_neurons.harness.declare import (
     ClaimDeclaration,
     ControlDeclaration,
@@ -76,6 +76,7 @@ class Subject:
             correction=claim.correction,
             ambiguity=None if read is None else read.ambiguity,
             says=None if read is None else read.says,
+            narrowed_by=narrowed_by(suite),
         )
 
 

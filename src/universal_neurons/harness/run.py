@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from universal_neurons.artifacts.provenance import git_commit, versions
 from universal_neurons.evidence.record import VERSION
 from universal_neurons.evidence.summary import ClaimSummary, summaries
 from universal_neurons.evidence.verdict import Verdict, tally
@@ -173,6 +174,7 @@ class Run:
                 "version": VERSION,
                 "suite": self.suite,
                 "complete": complete,
+                "code": code_of_run(),
                 "counts": {verdict.value: count for verdict, count in tally(c.verdict for c in claims).items()},
                 "missing": list(self.missing),
                 "warnings": self.collection.warnings,
@@ -184,6 +186,12 @@ class Run:
 
     def _note(self, line: str) -> None:
         self.notes.append(line)
+
+
+def code_of_run() -> dict[str, str]:
+    """What judges, by name: the project's commit and the versions of Python and of the packages that numbers need."""
+    commit = git_commit()
+    return {**({} if commit is None else {"commit": commit}), **versions()}
 
 
 def _family(claim: ClaimSummary) -> tuple[str | None, str | None]:

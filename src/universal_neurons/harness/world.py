@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.evidence.criteria import Published
     from universal_neurons.harness.axes import Suite
+    from universal_neurons.inputs.narrowing import Narrowing
 
 DEFAULT_FACTORY = "universal_neurons.study:open_study"
 _SUITES = "universal_neurons.inputs.suite"
@@ -32,9 +33,10 @@ class World:
     factory: str
     root: Path
 
-    def suite(self, name: str) -> Suite:
-        """The suite called ``name``; raises UserError if there is none."""
-        suite: Suite = self._function("load_suite", _SUITES)(name, self.root)
+    def suite(self, name: str, narrowing: Narrowing | None = None) -> Suite:
+        """The suite called ``name``, or what ``narrowing`` leaves of it; raises UserError if there is no such suite."""
+        whole: Any = self._function("load_suite", _SUITES)(name, self.root)
+        suite: Suite = whole.narrowed(**narrowing.chosen) if narrowing else whole
         return suite
 
     def suites(self) -> Collection[str]:
@@ -47,10 +49,22 @@ class World:
         return float(self._function("published", _PUBLISHED)(reference.table, root=self.root, **dict(reference.where)))
 
     def open_study(
-        self, suite: str, *, store: Path | None, recompute: bool, warn: Callable[[str], None], progress: object
+        self,
+        suite: str,
+        *,
+        narrowing: Narrowing,
+        store: Path | None,
+        recompute: bool,
+        remote: str | None,
+        warn: Callable[[str], None],
+        progress: object,
     ) -> object:
-        """The study that the claims of a run share."""
-        return self._factory()(suite, root=self.root, store=store, recompute=recompute, warn=warn, progress=progress)
+        """The study that the claims of a run share; only a narrowed one asks the factory for ``narrowing``, and only
+        one that imports for ``remote``."""
+        more: dict[str, object] = {"narrowing": narrowing.chosen} if narrowing else {}
+        more |= {} if remote is None else {"remote": remote}
+        open_ = self._factory()
+        return open_(suite, root=self.root, store=store, recompute=recompute, warn=warn, progress=progress, **more)
 
     def _factory(self) -> Callable[..., Any]:
         module, _, name = self.factory.partition(":")

@@ -363,20 +363,22 @@ def score_mask(rows: TokenRows, policy: MaskPolicy, *, special: Sequence[int], n
             assert_never(policy)
 
 
-def padded_rows(rows: TokenRows, *, length: int, context: int, padding: int) -> tuple[TokenRows, RowMask]:
+def padded_rows(
+    rows: TokenRows, *, length: int, context: int, padding: int, begun: bool = True
+) -> tuple[TokenRows, RowMask]:
     """Rows as the newer paper's code reads them, and where they are text (both: row, position up to ``context``).
 
     An emulation of that code (design/claims.md A.3): ``seq[:length]`` followed by token ``padding`` up to the models'
-    context, with nothing that would filter the padding or position 0.  The text is that of ``rows`` without their first
-    token, because the published rows do not begin with beginning-of-sequence: an ordinary token stands at position 0.
-    The published padding is token 0, which in GPT-2's vocabulary is "!", an ordinary token as well.
+    context, with nothing that would filter the padding or position 0.  The text is that of ``rows``, without their
+    first token where they are ``begun`` with beginning-of-sequence: the published ones are not, and an ordinary token
+    stands at position 0.  The published padding is token 0, in GPT-2's vocabulary "!", which is an ordinary token too.
 
     A row with less than ``length`` tokens of text is padded from where its text ends.  Raises :class:`CorpusError`
     where ``length`` lies outside 1..context.
     """
     if not 1 <= length <= context:
         raise CorpusError(f"padded rows: length: expected 1 to {context} (the context), got {length}")
-    text = rows[:, 1 : 1 + length]
+    text = rows[:, int(begun) : int(begun) + length]
     padded = np.full((len(rows), context), padding, dtype=rows.dtype)
     padded[:, : text.shape[1]] = text
     is_text = np.zeros(padded.shape, dtype=np.bool_)

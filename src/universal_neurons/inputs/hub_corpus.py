@@ -27,13 +27,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from universal_neurons.inputs.corpus import CorpusError, Document, is_held_out
 from universal_neurons.inputs.hub import DigestMismatch, FileMissing, Source, silence, source_from_environment
-from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCorpus
+from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCorpus, turn
 from universal_neurons.inputs.pinning import fetch_command, fields_of, merged, not_pinned, place_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import BinaryIO
 
-    from universal_neurons.inputs.hub import Snapshot
+    from universal_neurons.inputs.hub import Place, Snapshot
 
 KIND = "hub"
 DOWNLOADS = Path(".universal-neurons") / "downloads"
@@ -116,7 +117,8 @@ def shuffled(documents: Iterable[Document], *, buffer: int, seed: int) -> Iterat
 class HubCorpus:
     """The documents of ``recipe`` as ``suite``'s lock at ``path`` pins them; pieces that were read lie in ``folder``.
 
-    ``read`` counts the bytes of each file that were read since documents were last asked for.
+    ``read`` counts the bytes of each file that were read since documents were last asked for.  ``command`` is what a
+    user runs to fetch the text; ``warn`` gets a line if another process must be waited for.
     """
 
     name: str
@@ -125,7 +127,9 @@ class HubCorpus:
     path: Path
     folder: Path
     source: Source
+    command: str
     read: dict[str, int] = field(default_factory=dict)
+    warn: Callable[[str], None] = silence
 
     @classmethod
     def open(
@@ -135,20 +139,25 @@ class HubCorpus:
         *,
         suite: str,
         source: Source | None = None,
+        command: str = "",
         warn: Callable[[str], None] = silence,
     ) -> HubCorpus:
-        """The corpus ``name`` of the checkout ``root``, locked for ``suite``; raises :class:`CorpusError`."""
+        """The corpus ``name`` of the checkout ``root``, locked for ``suite``; ``command`` fetches less of it.
+
+        Raises :class:`CorpusError`.
+        """
         recipe = HubCorpusRecipe.read(root / "fixtures" / "corpora" / f"{name}.toml")
         path = root / "fixtures" / "suites" / f"{suite}{LOCK_SUFFIX}"
-        files = source or source_from_environment(fetch_command(suite), warn=warn)
-        return cls(name, recipe, suite, path, root / DOWNLOADS, files)
+        fetch = command or fetch_command(suite)
+        files = source or source_from_environment(fetch, warn=warn)
+        return cls(name, recipe, suite, path, root / DOWNLOADS, files, fetch, warn=warn)
 
     @property
     def locked(self) -> LockedCorpus:
         """What the lock says of the data set; raises :class:`NotPinned` if that is nothing, or another data set."""
         entry = Lock.read(self.path).corpus
         if entry is None or not self._is_meant(entry):
-            raise not_pinned(f"text ({self.recipe.repository})", self.path, suite=self.suite)
+            raise not_pinned(f"text ({self.recipe.repository})", self.path, suite=self.suite, command=self.command)
         return entry
 
     @property
@@ -167,7 +176,12 @@ class HubCorpus:
 
         Nothing is downloaded where the hub announces the files' sha256.  Raises :class:`RepositoryChanged` if that is
         something else than the lock says and ``accept`` is False, and :class:`HubError` for whatever the hub lacks.
+        Who pins the same suite meanwhile waits.
         """
+        with turn(self.path.parents[2], self.path.name, warn=self.warn):
+            self._pin(accept=accept)
+
+    def _pin(self, *, accept: bool) -> None:
         snapshot = self.source.snapshot(self.recipe.repository, self.recipe.revision, "dataset")
         absent = [name for name in self.recipe.files if name not in snapshot.files]
         if absent:
@@ -179,7 +193,7 @@ class HubCorpus:
         )
         lock = Lock.read(self.path)
         known = lock.corpus if lock.corpus is not None and self._is_meant(lock.corpus) else None
-        entry = merged("text", known, now, suite=self.suite, accept=accept)
+        entry = merged("text", known, now, fetch=self.command, accept=accept)
         if entry != lock.corpus:
             lock.model_copy(update={"corpus": entry}).write(self.path, command=fetch_command(self.suite))
 
@@ -254,7 +268,7 @@ class HubCorpus:
                 self._downloaded(name).unlink(missing_ok=True)
                 raise DigestMismatch(
                     f"{place_of(self.locked, 'dataset')}/{name}: damaged ({error}); nothing was used; "
-                    f"run again: {fetch_command(self.suite)}"
+                    f"run again: {self.command}"
                 ) from None
             yield content
 
@@ -262,28 +276,39 @@ class HubCorpus:
         """The bytes of a file from its beginning: those that are here, then those that are not, which then are."""
         locked = self.locked
         place, size, path = place_of(locked, "dataset"), locked.bytes[name], self._downloaded(name)
-        digest = hashlib.sha256()
+        digest, start = hashlib.sha256(), 0
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as file:
-            here = min(file.tell(), size)
-            for start, stop in (*_spans(0, here), *_spans(here, size)):
-                if stop <= here:
-                    file.seek(start)
-                    piece = file.read(stop - start)
-                else:
+            while start < size:
+                piece = self._piece(file, place, name, start, min(start + PIECE, size))
+                start += len(piece)
+                digest.update(piece)
+                self.read[name] = start
+                if start == size and digest.hexdigest() != locked.files[name]:
+                    path.unlink(missing_ok=True)
+                    raise DigestMismatch(
+                        f"{place}/{name}: sha256 {locked.files[name][:12]} expected, got {digest.hexdigest()[:12]}; "
+                        f"nothing was used; run again: {self.command}"
+                    )
+                yield piece
+
+    def _piece(self, file: BinaryIO, place: Place, name: str, start: int, stop: int) -> bytes:
+        """The bytes from ``start`` to ``stop`` of a file, or as many of them as are here; none here are fetched.
+
+        One process at a time fetches: what another one appended meanwhile is here then, and must not come twice.
+        """
+        if _end(file) <= start:
+            # Nobody waits longer than for one piece, so nobody is told.
+            with turn(self.path.parents[2], Path(file.name).name, warn=silence):
+                if _end(file) <= start:
                     piece = self.source.part(place, name, start, stop)
                     file.write(piece)
                     file.flush()
                     os.fsync(file.fileno())
-                digest.update(piece)
-                self.read[name] = stop
-                if stop == size and digest.hexdigest() != locked.files[name]:
-                    path.unlink()
-                    raise DigestMismatch(
-                        f"{place}/{name}: sha256 {locked.files[name][:12]} expected, got {digest.hexdigest()[:12]}; "
-                        f"nothing was used; run again: {fetch_command(self.suite)}"
-                    )
-                yield piece
+                    return piece
+        here = min(_end(file), stop)
+        file.seek(start)
+        return file.read(here - start)
 
     def _downloaded(self, name: str) -> Path:
         # By its digest: pieces of two commits of one branch must never come together.
@@ -292,6 +317,10 @@ class HubCorpus:
 
 def _spans(start: int, stop: int) -> Iterator[tuple[int, int]]:
     return ((first, min(first + PIECE, stop)) for first in range(start, stop, PIECE))
+
+
+def _end(file: BinaryIO) -> int:
+    return file.seek(0, os.SEEK_END)
 
 
 def _size(snapshot: Snapshot, name: str) -> int:

@@ -25,7 +25,7 @@ from universal_neurons.inputs.hub import (
     silence,
     source_from_environment,
 )
-from universal_neurons.inputs.lock import LOCK_SUFFIX, EqualWeights, Lock, LockedCheckpoint, LockedFiles
+from universal_neurons.inputs.lock import LOCK_SUFFIX, EqualWeights, Lock, LockedCheckpoint, LockedFiles, turn
 from universal_neurons.inputs.pinning import (
     NotPinned,
     RepositoryChanged,
@@ -41,7 +41,7 @@ from universal_neurons.inputs.weights import WEIGHTS, configuration, published_m
 from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, ZooError, untrained_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from tokenizers import Tokenizer
@@ -55,7 +55,8 @@ if TYPE_CHECKING:
 class HubZoo:
     """The models of ``family`` as ``suite``'s lock at ``path`` pins them, their files from ``source_of_files``.
 
-    Nothing is asked of the hub until something is pinned, fetched or loaded.
+    ``command`` is what a user runs to fetch them; ``warn`` gets a line if another process must be waited for.  Nothing
+    is asked of the hub until something is pinned, fetched or loaded.
     """
 
     name: str
@@ -64,6 +65,8 @@ class HubZoo:
     path: Path
     source_of_files: Source
     lock: Lock
+    command: str
+    warn: Callable[[str], None] = silence
     _loaded: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -74,17 +77,19 @@ class HubZoo:
         *,
         suite: str,
         source: Source | None = None,
+        command: str = "",
         warn: Callable[[str], None] = silence,
     ) -> HubZoo:
-        """The ``family`` of the catalogue in the checkout ``root``, locked for ``suite``.
+        """The ``family`` of the catalogue in the checkout ``root``, locked for ``suite`` and fetched by ``command``.
 
         Raises :class:`CatalogueError` for an unknown family, :class:`LockError` for a damaged lock and
         :class:`EqualWeights` for one that has the same weights twice.
         """
         path = root / "fixtures" / "suites" / f"{suite}{LOCK_SUFFIX}"
         found = Catalogue.read(root / CATALOGUE).family(family)
-        files = source or source_from_environment(fetch_command(suite), warn=warn)
-        return cls(family, found, suite, path, files, Lock.read(path))
+        fetch = command or fetch_command(suite)
+        files = source or source_from_environment(fetch, warn=warn)
+        return cls(family, found, suite, path, files, Lock.read(path), fetch, warn)
 
     @property
     def source(self) -> str:
@@ -140,23 +145,27 @@ class HubZoo:
 
         Raises :class:`RepositoryChanged` if the hub now means something else than the lock and ``accept`` is False,
         :class:`EqualWeights` if two checkpoints are equal, and :class:`HubError` for whatever the hub lacks.  The lock
-        is written when everything is known, or not at all.
+        is written when everything is known, or not at all; who pins the same suite meanwhile waits.
         """
+        with turn(self.path.parents[2], self.path.name, warn=self.warn):
+            self.lock = self._pinned([(name, step) for step in steps for name in names], accept=accept)
+
+    def _pinned(self, wanted: Sequence[tuple[str, int]], *, accept: bool) -> Lock:
+        """The lock with ``wanted`` and the tokenizer as the hub has them now, written if that is news."""
         # As it is now and not as it was when this zoo was opened: the corpus is pinned in the same file.
-        lock, wanted = Lock.read(self.path), [(name, step) for step in steps for name in names]
-        read = lock
+        read = lock = Lock.read(self.path)
         for name, step in wanted:
             self._check_published(name, step)
             known, now = lock.find(name, step), self._resolved_checkpoint(name, step)
-            entry = merged(f"{name}@{step}", known, now, suite=self.suite, accept=accept)
+            entry = merged(f"{name}@{step}", known, now, fetch=self.command, accept=accept)
             lock = lock.with_checkpoint(name, step, entry)
         now_words = self._resolved_tokenizer()
-        words = merged("tokenizer", lock.tokenizer, now_words, suite=self.suite, accept=accept)
+        words = merged("tokenizer", lock.tokenizer, now_words, fetch=self.command, accept=accept)
         lock = lock.model_copy(update={"tokenizer": words})
         lock.check(where=shown(self.path))
         if lock != read:
             lock.write(self.path, command=fetch_command(self.suite))
-        self.lock = lock
+        return lock
 
     def pin_missing(self, names: Iterable[str], steps: Iterable[int]) -> None:
         """:meth:`pin` what the lock does not have yet, step by step, so that what is known stays known."""
@@ -293,7 +302,7 @@ class HubZoo:
         return self.lock.tokenizer
 
     def _not_pinned(self, what: str) -> NotPinned:
-        return not_pinned(what, self.path, suite=self.suite)
+        return not_pinned(what, self.path, suite=self.suite, command=self.command)
 
     def _content(self, entry: LockedFiles, file: str) -> bytes:
         try:
@@ -305,5 +314,5 @@ class HubZoo:
                 raise
             raise RepositoryChanged(
                 f"{entry.repository}@{entry.revision} changed: commit {entry.commit} is locked and gone, the branch is "
-                f"now {now.commit}; to accept it run: {accept_command(self.suite)}"
+                f"now {now.commit}; to accept it run: {accept_command(self.command)}"
             ) from None

@@ -1,6 +1,7 @@
 """A suite's lock: which commit of which repository it means, and the sha256 of every file that is taken from it.
 
-This module decides how a lock is written and what makes it unusable.  It refuses to know where files come from.
+This module decides how a lock is written, what makes it unusable, and how several processes take turns at fetching.  It
+refuses to know where files come from.
 
     fixtures/suites/<suite>.lock.toml
 """
@@ -10,18 +11,20 @@ from __future__ import annotations
 import os
 import tempfile
 import tomllib
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import filelock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from universal_neurons.inputs.zoo import ZooError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LOCK_SUFFIX = ".lock.toml"
+TURNS = Path(".universal-neurons") / "locks"
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")]
 
@@ -88,17 +91,25 @@ class Lock(BaseModel):
     def read(cls, path: Path) -> Lock:
         """The lock in ``path``, empty where there is no file; raises :class:`LockError` and :class:`EqualWeights`."""
         try:
-            lock = cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            return cls.parse(path.read_text(encoding="utf-8"), where=str(path))
         except FileNotFoundError:
             return cls()
         except OSError as error:
             raise LockError(f"{path}: cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError as error:
+            raise LockError(f"{path}: damaged (not TOML: {error})") from None
+
+    @classmethod
+    def parse(cls, text: str, *, where: str) -> Lock:
+        """The lock that ``text`` is; raises :class:`LockError` and :class:`EqualWeights`, in which it is ``where``."""
+        try:
+            lock = cls.model_validate(tomllib.loads(text))
         except ValidationError as error:
             first = error.errors()[0]
-            raise LockError(f"{path}: damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})") from None
+            raise LockError(f"{where}: damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})") from None
         except ValueError as error:
-            raise LockError(f"{path}: damaged (not TOML: {error})") from None
-        lock.check(where=str(path))
+            raise LockError(f"{where}: damaged (not TOML: {error})") from None
+        lock.check(where=where)
         return lock
 
     def entries(self) -> Iterator[tuple[str, int, LockedCheckpoint]]:
@@ -163,6 +174,33 @@ class Lock(BaseModel):
             for step in sorted(self.checkpoints[model]):
                 parts += _table(f"checkpoints.{_quoted(model)}.{step}", self.checkpoints[model][step])
         return "\n".join(parts)
+
+
+@contextmanager
+def turn(root: Path, name: str, *, warn: Callable[[str], None]) -> Iterator[None]:
+    """Alone, among the processes of this checkout, at what is called ``name``; ``warn`` gets a line if that must wait.
+
+    Two fetches of one suite would else read the same lock, and the second to write it would take out what the first had
+    put in.  The system ends the turn of a process that is killed.  On a file system without locks there are no turns,
+    which ``warn`` is told.  Raises :class:`LockError` where a turn cannot be taken: no permission, no space.
+    """
+    path = root / TURNS / name
+    guard = filelock.FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            guard.acquire(timeout=0)
+        except filelock.Timeout:
+            warn(f"{name}: another process is fetching; waiting for it")
+            guard.acquire()
+    except NotImplementedError:
+        warn(f"{path}: this file system has no locks; run no other fetch meanwhile")
+    except OSError as error:
+        raise LockError(f"{path}: cannot be written ({error.strerror or error})") from None
+    try:
+        yield
+    finally:
+        guard.release()
 
 
 def _table(name: str, entry: LockedFiles) -> list[str]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from universal_neurons.errors import ArtifactMissing
+from universal_neurons.errors import SuiteNotFetched
 from universal_neurons.inputs.hub import HubError, Kind, Place
 from universal_neurons.inputs.lock import LockedFiles
 
 _Files = TypeVar("_Files", bound=LockedFiles)
 
 
-class NotPinned(HubError, ArtifactMissing):
+class NotPinned(HubError, SuiteNotFetched):
     """The lock does not have it: the hub was never asked, so there cannot be evidence about it either."""
 
 
@@ -28,21 +28,21 @@ def fetch_command(suite: str) -> str:
     return f"universal-neurons fetch --suite {suite}"
 
 
-def accept_command(suite: str) -> str:
-    """What puts a changed repository into the lock."""
-    return f"{fetch_command(suite)} --accept-changes"
+def accept_command(fetch: str) -> str:
+    """What puts a changed repository into the lock, where ``fetch`` put in the one before."""
+    return f"{fetch} --accept-changes"
 
 
-def not_pinned(what: str, path: Path, *, suite: str) -> NotPinned:
-    """The error that says that the lock in ``path`` lacks ``what``, and which command puts it there."""
-    command = fetch_command(suite)
+def not_pinned(what: str, path: Path, *, suite: str, command: str) -> NotPinned:
+    """The error that says that the lock in ``path`` lacks ``what``, and which ``command`` puts it there."""
     return NotPinned(f"{suite}: {what}: not pinned in {shown(path)}; run: {command}", command=command)
 
 
-def merged(what: str, known: _Files | None, now: _Files, *, suite: str, accept: bool) -> _Files:
+def merged(what: str, known: _Files | None, now: _Files, *, fetch: str, accept: bool) -> _Files:
     """What the lock is to say: ``now``, if it is ``known`` already, if nothing was known, or if changes are accepted.
 
-    A folder, which has no commit, does not take the commit out of the lock.  Raises :class:`RepositoryChanged`.
+    A folder, which has no commit, does not take the commit out of the lock.  Raises :class:`RepositoryChanged`, with
+    the command that accepts it: ``fetch`` and one option more.
     """
     if known is None:
         return now
@@ -51,7 +51,7 @@ def merged(what: str, known: _Files | None, now: _Files, *, suite: str, accept: 
         files = f"{', '.join(differing)} differ" if differing else "the files taken are the same"
         raise RepositoryChanged(
             f"{what}: {known.repository}@{known.revision} changed: commit {known.commit or 'none'} is locked, "
-            f"the branch is now {now.commit or 'none'} ({files}); to accept it run: {accept_command(suite)}"
+            f"the branch is now {now.commit or 'none'} ({files}); to accept it run: {accept_command(fetch)}"
         )
     return known if not now.commit and known.files == now.files else now
 

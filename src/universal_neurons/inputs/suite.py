@@ -9,9 +9,11 @@ by hand; or as steps, where a share would say nothing ("step 100" of 400,000).  
 beside it (``<suite>.lock.toml``), which is no suite.
 """
 
+import hashlib
 import json
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +46,10 @@ _STEP = re.compile(r"step (\d+)")
 _LONGEST_VALUE_SHOWN = 60
 # An interval over fewer blocks of tokens is not worth its name; a narrowed suite does with fewer than it was given.
 FEWEST_BLOCKS = 50
+# The same of ablations, whose effects differ by more than their noise: about as many as mini has.
+FEWEST_ABLATION_BLOCKS = 20
 _MOST_SHARES_SHOWN = 12
+_LONGEST_FOLDER = 100
 
 
 class SuiteError(UserError):
@@ -238,13 +243,22 @@ class ProfilesSpec(_Table):
 
     ``top`` of its largest activations, one in a row of tokens at most; a histogram of ``bins`` bins; ``shown`` tokens
     that it promotes and as many that it suppresses.  It is ablated alone on the first ``ablation_rows`` of the rows on
-    which ablations are judged; each is a block.
+    which ablations are judged; each is a block, and 0 is none: in a model of 36,864 neurons each row costs as many
+    runs.
     """
 
     top: int = _described("a positive integer", ge=1)
     bins: int = _described("an integer, 2 or more", ge=2)
     shown: int = _described("a positive integer", ge=1)
-    ablation_rows: int = _described("an integer, 2 or more", ge=2)
+    ablation_rows: int = _described("0 for none, or an integer, 2 or more", ge=0)
+
+    @field_validator("ablation_rows")
+    @classmethod
+    def _has_an_interval(cls, rows: int) -> int:
+        # The effect on one row is a number without an interval.
+        if rows == 1:
+            raise _unexpected("0 for none, or an integer, 2 or more", rows)
+        return rows
 
 
 class _Settings(_Table):
@@ -331,6 +345,7 @@ class Suite(_Settings):
     ``checkpoints`` are the trained ones in the order of training; ``untrained`` is step 0, which was published or which
     the zoo regenerates from its seeds, or None where the suite does without.  ``layers`` is the depth of its models.
     ``references`` are the models whose neurons look for partners: all of them, unless the suite was narrowed.
+    ``options`` are the options of the command line that narrow it so, by name.
     """
 
     name: str
@@ -339,13 +354,33 @@ class Suite(_Settings):
     layers: int
     references: tuple[str, ...]
     narrowing: str = ""
+    options: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name} ({self.narrowing})" if self.narrowing else self.name
 
+    @property
+    def folder(self) -> str:
+        """A name for a folder about this suite; another for every narrowing, so that none replaces the whole."""
+        if not self.narrowing:
+            return self.name
+        words = "-".join([self.name, *re.findall(r"[A-Za-z0-9]+", self.narrowing)])
+        if len(words) <= _LONGEST_FOLDER:
+            return words
+        return f"{words[:_LONGEST_FOLDER]}-{hashlib.sha256(self.narrowing.encode()).hexdigest()[:8]}"
+
+    def command(self, program: str) -> str:
+        """``program`` (``universal-neurons compute``) for this suite, narrowed as it is, as a shell takes it."""
+        return " ".join([program, shlex.join(["--suite", self.name]), *([self.narrowed_by] if self.options else [])])
+
+    @property
+    def narrowed_by(self) -> str:
+        """The options that narrow the suite, as a shell takes them; empty for a whole one."""
+        return shlex.join(word for name, value in self.options for word in (f"--{name}", value))
+
     def open_zoo(self, root: Path, *, warn: Warn) -> AnyZoo:
         """The suite's models in the checkout ``root``; raises ``ZooError``."""
-        return open_zoo(self.zoo, root, suite=self.name, warn=warn)
+        return open_zoo(self.zoo, root, suite=self.name, fetch=self.command("universal-neurons fetch"), warn=warn)
 
     def checkpoint(self, wanted: str | int) -> Checkpoint:
         """The checkpoint with this label or step, the untrained one included; raises :class:`SuiteError`."""
@@ -370,8 +405,10 @@ class Suite(_Settings):
     ) -> "Suite":
         """This suite with less in it, for a quick look; ``narrowing`` of the result says what was chosen.
 
-        Order is the suite's, whatever order is asked for; untrained models stay.  What is None, or chooses everything
-        that is there, changes nothing.  Raises :class:`SuiteError` for a name, number or step that is not the suite's.
+        Order is the suite's, whatever order is asked for; untrained models stay.  Fewer tokens are fewer blocks where
+        they would not fill them, and the same share of what ablations, padded rows and profiles take, though no fewer
+        rows than :data:`FEWEST_ABLATION_BLOCKS`.  What is None, or chooses everything that is there, changes nothing.
+        Raises :class:`SuiteError` for a name, number or step that is not the suite's.
         """
         zoo = self._narrowed_zoo(models, reference)
         kept = self.checkpoints if checkpoints is None else self._narrowed_checkpoints(checkpoints)
@@ -379,12 +416,35 @@ class Suite(_Settings):
         corpus = self.corpus.model_copy(update={} if tokens is None else {"tokens": self._fewer(tokens)})
         changed = {"blocks": self._blocks(corpus.tokens), "precision": self._precision(precision)}
         universality = universality.model_copy(update=changed)
-        prefixes = tuple(prefix for prefix in self.variants.tokens if prefix < corpus.tokens)
         changes = {"zoo": zoo, "checkpoints": kept, "universality": universality, "corpus": corpus}
         changes["references"] = self._narrowed_references(zoo, references)
-        changes["variants"] = self.variants.model_copy(update={"tokens": prefixes})
+        if corpus.tokens < self.corpus.tokens:
+            changes |= self._scaled(corpus.tokens, blocks=universality.blocks)
         suite = self.model_copy(update=changes)
-        return suite.model_copy(update={"narrowing": _narrowing(self, suite)})
+        said = {
+            "narrowing": _narrowing(self, suite),
+            "options": tuple({**dict(self.options), **_options(self, suite)}.items()),
+        }
+        return suite.model_copy(update=said)
+
+    def _scaled(self, tokens: int, *, blocks: int) -> dict[str, Any]:
+        """What goes with ``tokens`` scored tokens in ``blocks`` blocks: ablations, variants, profiles."""
+        ablation, variants, profiles = self.ablation, self.variants, self.profiles
+        scored = self.corpus.row_length - 1
+
+        def share(whole: int, *, least: int) -> int:
+            return min(whole, max(least, whole * tokens // self.corpus.tokens))
+
+        predictions = share(ablation.tokens, least=FEWEST_ABLATION_BLOCKS * scored)
+        fewer = {"tokens": predictions, "blocks": min(ablation.blocks, -(-predictions // scored))}
+        prefixes = tuple(prefix for prefix in variants.tokens if prefix < tokens)
+        padded = share(variants.padded_tokens, least=blocks * scored)
+        rows = min(share(profiles.ablation_rows, least=2), fewer["blocks"])
+        return {
+            "ablation": ablation.model_copy(update=fewer),
+            "variants": variants.model_copy(update={"tokens": prefixes, "padded_tokens": padded}),
+            "profiles": profiles.model_copy(update={"top": min(profiles.top, blocks), "ablation_rows": rows}),
+        }
 
     def _narrowed_zoo(self, models: Iterable[str] | None, reference: str | None) -> ZooSpec:
         wanted = list(self.zoo.models if models is None else models)
@@ -452,11 +512,30 @@ def _narrowing(whole: Suite, part: Suite) -> str:
         "checkpoints": (whole.checkpoints, part.checkpoints, ", ".join(c.label for c in part.checkpoints)),
         "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
         "blocks": (whole.universality.blocks, part.universality.blocks, str(part.universality.blocks)),
+        "predictions": (whole.ablation.tokens, part.ablation.tokens, str(part.ablation.tokens)),
+        "ablation blocks": (whole.ablation.blocks, part.ablation.blocks, str(part.ablation.blocks)),
+        "profile rows": (_rows(whole), _rows(part), str(_rows(part))),
         "threshold": (_levels(whole), _levels(part), str(part.universality.threshold)),
         "precision": (whole.universality.precision, part.universality.precision, part.universality.precision),
     }
     here = [f"{name} {text}" for name, (before, after, text) in said.items() if before != after]
     return "; ".join([*([whole.narrowing] if whole.narrowing else []), *here])
+
+
+def _options(whole: Suite, part: Suite) -> dict[str, str]:
+    """The options of the command line that make ``part`` of ``whole``."""
+    said = {
+        "models": (whole.zoo.models, part.zoo.models, ",".join(part.zoo.models)),
+        "checkpoints": (whole.checkpoints, part.checkpoints, ",".join(c.label for c in part.checkpoints)),
+        "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
+        "reference": (whole.zoo.reference, part.zoo.reference, part.zoo.reference),
+        "references": (_own(whole, part), part.references, ",".join(part.references)),
+    }
+    return {name: text for name, (before, after, text) in said.items() if before != after}
+
+
+def _rows(suite: Suite) -> int:
+    return suite.profiles.ablation_rows
 
 
 def _own(whole: Suite, part: Suite) -> tuple[str, ...]:
@@ -474,17 +553,17 @@ def available_suites(root: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in files))
 
 
-def open_zoo(spec: ZooSpec, root: Path, *, suite: str, warn: Warn = silence) -> AnyZoo:
+def open_zoo(spec: ZooSpec, root: Path, *, suite: str, fetch: str = "", warn: Warn = silence) -> AnyZoo:
     """The models that ``spec`` names in the checkout ``root``: a folder of fixtures, or a family as ``suite`` locks it.
 
-    Nothing is loaded and nothing is asked of a hub; ``warn`` gets a line whenever a hub must be waited for.  Raises
-    ``ZooError`` for a zoo, a family or a lock that is missing or damaged.
+    Nothing is loaded and nothing is asked of a hub; ``fetch`` is the command that fetches them, ``warn`` gets a line
+    whenever a hub must be waited for.  Raises ``ZooError`` for a zoo, a family or a lock that is missing or damaged.
     """
     match spec.kind:
         case "fixtures":
             return Zoo.open(root / "fixtures" / spec.path)
         case "hub":
-            return HubZoo.open(root, spec.path, suite=suite, warn=warn)
+            return HubZoo.open(root, spec.path, suite=suite, command=fetch, warn=warn)
         case _:
             assert_never(spec.kind)
 

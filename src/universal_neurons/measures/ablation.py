@@ -27,7 +27,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from universal_neurons.errors import UserError
+from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.intervals import Floats, block_weights, percentile_interval
 from universal_neurons.measures.tables import Definition, Resampling
@@ -46,7 +46,7 @@ Per = Literal["set", "neuron", "norm"]
 Integers = npt.NDArray[np.int64]
 
 
-class SetMissing(UserError):
+class SetMissing(NotOnSuite):
     """A set of neurons that the suite's ablation stage does not ablate."""
 
 

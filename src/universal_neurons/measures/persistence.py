@@ -26,7 +26,7 @@ from scipy import stats
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.histories import History, Rate, Span, Term, combined, rate_of
 from universal_neurons.measures.intervals import Floats, jackknife, percentile_interval
-from universal_neurons.measures.study import HasStep, Stage, Study, null_tables, paper_checkpoints
+from universal_neurons.measures.study import HasStep, Stage, Study, ends_of, null_tables, paper_checkpoints
 from universal_neurons.measures.tables import Definition, Tables, UniversalityTable, shuffled_layers
 
 if TYPE_CHECKING:
@@ -76,8 +76,17 @@ MIDDLE, NARROW_MIDDLE = Band(2, 5), Band(3, 5)
 
 
 def paper_spans(study: Study) -> tuple[tuple[Stage, Stage], ...]:
-    """The spans of time that the paper looks at: every earlier and later one of :func:`paper_checkpoints`."""
-    return tuple(combinations(paper_checkpoints(study), 2))
+    """The spans of time that the paper looks at: every earlier and later one of :func:`paper_checkpoints`.
+
+    Raises NotOnSuite where there is one checkpoint alone.
+    """
+    return spans_between(paper_checkpoints(study))
+
+
+def spans_between(stages: Sequence[Stage]) -> tuple[tuple[Stage, Stage], ...]:
+    """Every earlier and later one of ``stages``; raises NotOnSuite where there is one checkpoint alone."""
+    ends_of(stages)
+    return tuple(combinations(stages, 2))
 
 
 def distance_from_share(study: Study, checkpoint: HasStep, *, named: HasStep) -> Measurement:

@@ -61,7 +61,7 @@ class NeuronProfiles:
     ``promoted_token`` and ``suppressed_token`` (neuron shown): the tokens with the largest and the smallest cosine,
     the most extreme first; ``promoted_cosine`` and ``suppressed_cosine`` are these cosines.
     ``kl``, ``loss_increase`` (neuron block): what setting this neuron alone to zero does, in nats per prediction, in
-    blocks of ``predictions`` predictions each, on rows that identified no neuron.
+    blocks of ``predictions`` predictions each, on rows that identified no neuron; no block where nobody tried.
     """
 
     model: str
@@ -115,11 +115,11 @@ class NeuronProfiles:
         """One row per neuron: ``value``, ``low``, ``high`` of the effect of its ablation, in nats per prediction.
 
         The mean over the blocks, and the Student interval at ``level`` over them: with so few blocks the bootstrap's
-        would be too narrow.  NaN at both ends where there is one block only.
+        would be too narrow.  NaN at both ends where there is one block only, and everywhere without any.
         """
         blocks = self.kl if quantity is Quantity.KL else self.loss_increase
         count = blocks.shape[1]
-        mean = blocks.mean(axis=1)
+        mean = blocks.mean(axis=1) if count else np.full(len(blocks), np.nan)
         half = np.full(len(blocks), np.nan)
         if count > 1:
             half = stats.t.ppf((1 + self.level) / 2, count - 1) * blocks.std(axis=1, ddof=1) / np.sqrt(count)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from universal_neurons.errors import UserError
+from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.counts import groups_of, panel_of
 from universal_neurons.measures.intervals import (
@@ -103,10 +103,10 @@ def variant_change(study: Study, name: str, *, partner: str, checkpoint: HasStep
 
 
 def longest_prefix(study: Study) -> str:
-    """The variant with the largest number of tokens; raises UserError where the suite has none of fewer tokens."""
+    """The variant with the largest number of tokens; raises NotOnSuite where there is none of fewer tokens."""
     prefixes = [name for name in study.variants if name.startswith("tokens:")]
     if not prefixes:
-        raise UserError("variants.tokens: expected a number of tokens for the comparison, got none in this suite")
+        raise NotOnSuite("variants.tokens: expected a number of tokens for the comparison, got none in this suite")
     return max(prefixes, key=lambda name: int(name.partition(":")[2]))
 
 

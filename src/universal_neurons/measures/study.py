@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from universal_neurons.errors import UserError
+from universal_neurons.errors import NotOnSuite
 from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
 
 if TYPE_CHECKING:
@@ -96,6 +96,29 @@ def paper_checkpoints(study: Study) -> tuple[Stage, ...]:
     return found if len(found) == len(_PAPER_SHARES) else tuple(study.checkpoints)
 
 
+def paper_stages(study: Study) -> tuple[Stage, Stage, Stage]:
+    """The checkpoints at 25, 50 and 75 % of training, for what is said of these; raises NotOnSuite without one."""
+    found = {checkpoint.share: checkpoint for checkpoint in study.checkpoints}
+    for share in _PAPER_SHARES:
+        if share not in found:
+            there = ", ".join(f"{100 * one:g} %" for one in found)
+            raise NotOnSuite(f"expected a checkpoint at {100 * share:g} % of the training, got {there}")
+    first, second, third = (found[share] for share in _PAPER_SHARES)
+    return first, second, third
+
+
+def first_and_last(study: Study) -> tuple[Stage, Stage]:
+    """The ends of :func:`paper_checkpoints`; raises NotOnSuite where there is one checkpoint alone."""
+    return ends_of(paper_checkpoints(study))
+
+
+def ends_of(stages: Sequence[Stage]) -> tuple[Stage, Stage]:
+    """The first and the last of some checkpoints; raises NotOnSuite where there is one alone."""
+    if len(stages) < 2:
+        raise NotOnSuite(f"expected two checkpoints to compare, got {len(stages)}")
+    return stages[0], stages[-1]
+
+
 def null_tables(study: Study, *, checkpoint: HasStep, kind: Null) -> ReferenceTables:
     """The null of one kind against every partner, to be measured as :meth:`Study.reference_tables` is."""
     return ReferenceTables.of(
@@ -106,8 +129,8 @@ def null_tables(study: Study, *, checkpoint: HasStep, kind: Null) -> ReferenceTa
 def untrained_ablation(study: Study) -> AblationTable:
     """The reference before training, its neurons labelled as they are at the end (the averaged definition only).
 
-    Raises UserError where the suite has no untrained checkpoint.
+    Raises NotOnSuite where the suite has no untrained checkpoint.
     """
     if study.untrained is None:
-        raise UserError("this suite has no untrained checkpoint, so its ablations have no untrained control")
+        raise NotOnSuite("this suite has no untrained checkpoint, so its ablations have no untrained control")
     return study.ablation(checkpoint=study.untrained)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from universal_neurons.core.activations import ActivationBatch
     from universal_neurons.ids import ModelRef
     from universal_neurons.inputs.corpus import RowMask, TokenRows, TokenSet
     from universal_neurons.workspace import Workspace
@@ -115,10 +116,29 @@ class LoadedModels:
             for bridge, wanted in zip(self.bridges, chosen, strict=True)
         ]
         start = int(sum(batch_sizes(mask, step)[:skip]))
-        for batches in zip(*streams, strict=True):
+        for batches in _together(streams, self.device):
             stop = start + len(batches[0])
             yield [batch.values for batch in batches], label[start:stop]
             start = stop
+
+
+def _together(streams: Sequence[Iterator[ActivationBatch]], device: torch.device) -> Iterator[list[ActivationBatch]]:
+    """The next batch of every stream; on a CPU several models run at once, because small products gain no second thread.
+
+    Raises ValueError if one stream ends before another.
+    """
+    from universal_neurons.core.lanes import side_by_side, single_threads
+
+    while True:
+        with single_threads(device) as lanes:
+            workers = range(min(lanes, len(streams)))
+            found = list(side_by_side(workers, lambda _, one: next(one, None), streams))
+        batches = [batch for batch in found if batch is not None]
+        if not batches:
+            return
+        if len(batches) < len(streams):
+            raise ValueError(f"of {len(streams)} models {len(batches)} have more tokens than the others")
+        yield batches
 
 
 def batch_sizes(mask: RowMask, step: int) -> list[int]:

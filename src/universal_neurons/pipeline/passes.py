@@ -130,19 +130,34 @@ class Streamed:
 
 def workload(models: LoadedModels, pairs: Sequence[tuple[int, int]], reading: Reading, *, groups: int) -> Workload:
     """What summing up ``pairs`` over ``reading`` takes on the device of the models."""
-    place, widths = models.device.type, models.widths
+    widths = models.widths
     if reading.shuffled is not None:
         widths = [*widths, widths[reading.shuffled]]
-    batch = batch_rows(reading.rows.shape[1]) * reading.rows.shape[1]
+    length, weights = reading.rows.shape[1], models.weight_bytes
+    return shape_workload(widths, pairs, groups=groups, row_length=length, weights=weights, place=models.device)
+
+
+def shape_workload(
+    widths: Sequence[tuple[int, ...]],
+    pairs: Sequence[tuple[int, int]],
+    *,
+    groups: int,
+    row_length: int,
+    weights: int,
+    place: torch.device,
+) -> Workload:
+    """What summing up ``pairs`` of models of these ``widths`` takes on ``place``, where the models have ``weights``
+    bytes: the same for models that are here and for those that are only planned."""
+    batch = batch_rows(row_length) * row_length
     widest = max(width for layers in widths for width in layers)
     return Workload(
         widths=tuple(widths),
         pairs=tuple(pairs),
         groups=groups,
-        sum_bytes=8 if place == "cpu" else 4,
-        chunk_tokens=CHUNK_TOKENS[place],
+        sum_bytes=8 if place.type == "cpu" else 4,
+        chunk_tokens=CHUNK_TOKENS[place.type],
         batch_tokens=batch,
-        resident=models.weight_bytes + _FORWARD_COPIES * 4 * batch * widest,
+        resident=weights + _FORWARD_COPIES * 4 * batch * widest,
     )
 
 

@@ -84,13 +84,16 @@ def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfi
 
 
 def _effects(work: Workspace, ref: ModelRef, bridge: Any) -> Arrays:
-    """kl, loss_increase (neuron block) of zeroing every neuron alone; a block is a row of tokens."""
+    """kl, loss_increase (neuron block) of zeroing every neuron alone; a block is a row of tokens, none of no rows."""
     import torch
 
     from universal_neurons.core.ablation import Ablation, ablation_effects
     from universal_neurons.core.activations import layer_widths
 
     count = work.suite.profiles.ablation_rows
+    if not count:
+        nothing = np.empty((sum(layer_widths(bridge)), 0))
+        return {"kl": nothing, "loss_increase": nothing}
     rows = torch.from_numpy(evaluation_tokens(work).rows[:count].astype(np.int64))
     alone = [Ablation(neuron[None]) for neuron in torch.arange(sum(layer_widths(bridge)))]
     work.progress.start(f"step {ref.step}: neurons of {ref.name}, each ablated", len(alone) * count)

@@ -58,7 +58,7 @@ def _stored_or_sampled(
     if installed and not work.local and corpus_recipe(work).manifest().fingerprint != corpus_fingerprint(work):
         raise UserError(
             f"corpus {work.suite.corpus.recipe}: the shipped evidence is about another version of the text; "
-            f"run: universal-neurons compute --suite {work.suite.name}"
+            f"run: {work.suite.command('universal-neurons compute')}"
         )
     with capture() as run:
         taken = sampled_from(work)

@@ -19,7 +19,7 @@ from universal_neurons.inputs.corpus import MaskPolicy, RowMask, TokenRows, padd
 from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.passes import Reading, Streamed, streamed, workload
 from universal_neurons.pipeline.resources import ROTATION_WORKERS, device
-from universal_neurons.workspace import Workspace, variants_key, variants_keys
+from universal_neurons.workspace import Workspace, hub_corpus, variants_key, variants_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,8 +146,9 @@ def published_padding(models: LoadedModels) -> tuple[TokenRows, dict[str, RowMas
     padding = work.zoo.tokenizer().token_to_id(spec.padding)
     if padding is None:
         raise UserError(f"suite {work.suite.name}: variants.padding: expected a token of the zoo, got {spec.padding!r}")
-    context = work.zoo.recipe().context
-    rows, is_text = padded_rows(models.tokens.rows, length=context // 2, context=context, padding=padding)
+    context, text = work.zoo.recipe().context, hub_corpus(work)
+    begun = text is None or text.recipe.cutting == "documents"
+    rows, is_text = padded_rows(models.tokens.rows, length=context // 2, context=context, padding=padding, begun=begun)
     special, newline = (work.zoo.end_of_text,), work.zoo.newline
     counted = score_mask(rows, MaskPolicy.PUBLISHED, special=special, newline=newline)
     stop = int(np.searchsorted(np.cumsum(counted.sum(axis=1)), spec.padded_tokens)) + 1

@@ -7,6 +7,7 @@ of the reference count as universal.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from universal_neurons.measurement import Measurement, Over
@@ -24,6 +25,7 @@ from universal_neurons.render.panels import (
     keys,
     marks,
     panel_figure,
+    panel_or_sentence,
     percent,
     rows_figure,
 )
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 NAN = float("nan")
 _CODE = "render.ablation_figures."
+_ONE_MODEL = "it is a mean over models, and this suite takes one alone as the reference."
+_NONE = "no neuron is universal in any of the models, so none could be ablated."
 _QUANTITIES = {Quantity.KL: "KL divergence, nats", Quantity.LOSS: "loss increase, nats"}
 _WORDS = {Quantity.KL: "KL divergence", Quantity.LOSS: "Loss increase"}
 _NEURONS = {
@@ -109,7 +113,9 @@ def ablation_figures(found: Ablations) -> AblationFigures:
 
 
 def _figures(panels: Sequence[Panel], code: str) -> tuple[Figure, ...]:
-    return tuple(panel_figure(panel, code=_CODE + code) for panel in panels)
+    return tuple(
+        panel_or_sentence(panel, _ONE_MODEL, partial(panel_figure, panel, code=_CODE + code)) for panel in panels
+    )
 
 
 def _training(found: Ablations) -> Axis:
@@ -267,7 +273,7 @@ def exceeding(found: Ablations) -> Figure:
             f"below for {below}."
         )
     )
-    return panel_figure(panel, code=_CODE + "exceeding", caption=caption)
+    return panel_or_sentence(panel, _NONE, partial(panel_figure, panel, code=_CODE + "exceeding", caption=caption))
 
 
 def dose(found: Ablations) -> Figure:

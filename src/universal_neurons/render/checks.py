@@ -34,7 +34,7 @@ _VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "t
 _QUOTING = {"code", "pre", "table", "dl", "svg"}
 QUOTED = "quoted"
 # What has a verdict besides a claim, by the attribute that names it.
-PARTS = ("reading", "case")
+PARTS = ("reading", "case", "other")
 SOURCE = "source"
 _LABELS = {verdict.value: words.label for verdict, words in WORDING.items()}
 _SIGNS = "".join(words.sign for words in WORDING.values())

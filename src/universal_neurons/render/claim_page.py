@@ -18,7 +18,7 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.escaping import Html, Markdown, fragment, html_text, markdown
 from universal_neurons.render.evidence_log import accepted_interval
-from universal_neurons.render.grids import MARK_WIDTH, Axis, Cell, Column, Grid, mark, measured, strip
+from universal_neurons.render.grids import MARK_WIDTH, Axis, Cell, Column, Grid, Room, mark, measured, strip
 from universal_neurons.render.numerals import (
     UNDEFINED,
     count,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from universal_neurons.evidence.ledger import Ledger
-    from universal_neurons.evidence.record import EvidenceRecord
+    from universal_neurons.evidence.record import ControlResult, EvidenceRecord
     from universal_neurons.evidence.summary import ClaimSummary, ReadingSummary
 
 ROWS_SHOWN = 24
@@ -132,13 +132,13 @@ def measurements(claim: ClaimSummary) -> Html:
         return Html("")
     numbers = [m for m, _ in numbers_of(claim.items)]
     alike = len({m.unit for m in numbers}) == 1
-    places = places_of(numbers) if alike else None
+    spelling = _Spelling.of(numbers)
     bounds = {place: accepted_interval(Criterion.from_dict(record.criterion)) for place, record in found}
     axis = Axis.over(numbers, bounds.values(), MARK_WIDTH) if alike else None
     names, common = _split(claim.items)
     kinds = list(dict.fromkeys(_over(m) for m in numbers))
     rows = tuple(
-        _row(claim, place, record, names, places, axis, bounds[place], alike_over=len(kinds) == 1)
+        _row(claim, place, record, names, spelling, axis, bounds[place], alike_over=len(kinds) == 1)
         for place, record in found
     )
     over = ["over"] if len(kinds) != 1 else []
@@ -146,7 +146,8 @@ def measurements(claim: ClaimSummary) -> Html:
     caption = f"What was measured for {claim.claim}{f', {common} throughout' if common else ''}"
     if len(kinds) == 1:
         caption += f"; {kinds[0]}" if kinds[0] == "no interval" else f"; intervals over {kinds[0]}"
-    grid = _without_empty_columns(Grid(caption, tuple(map(Column, titles)), rows), max(1, len(names)))
+    columns = tuple(Column(title, 0 if title == "n" else None) for title in titles)
+    grid = _without_empty_columns(Grid(caption, columns, rows), max(1, len(names)))
     table = grid.html(css="cases")
     if len(rows) <= ROWS_SHOWN:
         return table
@@ -176,7 +177,7 @@ def _row(
     place: int,
     record: EvidenceRecord,
     names: Sequence[str],
-    places: int | None,
+    spelling: _Spelling,
     axis: Axis | None,
     bounds: tuple[float | None, float | None] | None,
     *,
@@ -188,7 +189,7 @@ def _row(
     tested = claim.tested.get(record.test)
     return (
         *([spelled(record.parameters.get(name, "")) for name in names] or ["all"]),
-        measured(m, places),
+        measured(m, spelling.places, spelling.room),
         mark(m, colour, bounds, axis) if shown and m is not None and axis is not None else "",
         count(m.n) if shown and m is not None else "",
         *([] if alike_over else [_over(m)]),
@@ -330,15 +331,18 @@ def controls(claim: ClaimSummary) -> Html:
     if not cases:
         return Html('<p class="quiet">No control was run.</p>')
     names = list(dict.fromkeys(control.test.partition("[")[0] for control, _ in cases))
-    rows = tuple(_control_row(name, [c for c, _ in cases if c.test.partition("[")[0] == name]) for name in names)
+    found = {name: [c for c, _ in cases if c.test.partition("[")[0] == name] for name in names}
+    single = [m for part in found.values() if len(numbers := _numbers(part)) == 1 for m in numbers]
+    rows = tuple(_control_row(name, part, _Spelling.of(single)) for name, part in found.items())
     columns = tuple(map(Column, ("control", "measured", "satisfies the criterion?")))
     table = Grid(f"Controls of {claim.claim}", columns, rows).html(css="stack")
+    spelling = _Spelling.of(_numbers([control for control, _ in cases]))
     every = tuple(
         (
             words_of(control.test),
             case_name(record),
-            _control_value(control.measurement),
-            _control_outcome(control.verdict),
+            _control_value(control.measurement, spelling),
+            Html("not measured") if _is_absent(control) else _control_outcome(control.verdict),
         )
         for control, record in cases
     )
@@ -347,14 +351,35 @@ def controls(claim: ClaimSummary) -> Html:
     return Html(f"{table}<details><summary>Case by case ({count(len(cases))})</summary>{all_cases}</details>")
 
 
-def _control_row(name: str, cases: Sequence[Any]) -> tuple[Cell, ...]:
-    found = [
-        m for c in cases if c.measurement is not None and not (m := Measurement.from_dict(c.measurement)).is_missing
-    ]
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """How the measurements of a column are written, so that their points stand under each other."""
+
+    places: int | None = None
+    room: Room | None = None
+
+    @classmethod
+    def of(cls, numbers: Sequence[Measurement]) -> _Spelling:
+        """That of ``numbers``; each on its own where they have different units, which nothing lines up."""
+        if not numbers or len({m.unit for m in numbers}) > 1:
+            return cls()
+        places = places_of(numbers)
+        return cls(places, Room.of(numbers, places))
+
+
+def _numbers(controls: Sequence[ControlResult]) -> list[Measurement]:
+    read = [Measurement.from_dict(c.measurement) for c in controls if c.measurement is not None]
+    return [m for m in read if not m.is_missing]
+
+
+def _control_row(name: str, cases: Sequence[ControlResult], spelling: _Spelling) -> tuple[Cell, ...]:
+    found = _numbers(cases)
     satisfied = sum(control.verdict is Verdict.REPRODUCED for control in cases)
     broken = sum(control.verdict in {Verdict.ERROR, Verdict.STALE} for control in cases)
-    if broken:
-        said: Cell = f"broken in {count(broken)} of {plural(len(cases), 'case')}"
+    if all(_is_absent(control) for control in cases):
+        said: Cell = "not measured: the suite has not what it takes"
+    elif broken:
+        said = f"broken in {count(broken)} of {plural(len(cases), 'case')}"
     elif satisfied:
         said = Html(
             f'<span class="verdict" data-item="{Verdict.REFUTED.value}">'
@@ -362,21 +387,26 @@ def _control_row(name: str, cases: Sequence[Any]) -> tuple[Cell, ...]:
         )
     else:
         said = "no, as it must" if len(cases) == 1 else f"no, as it must, in all {plural(len(cases), 'case')}"
-    return words_of(name), _range(found), said
+    return words_of(name), _range(found, spelling), said
 
 
-def _range(found: Sequence[Measurement]) -> Cell:
+def _is_absent(control: ControlResult) -> bool:
+    """Whether the suite cannot answer it: then it satisfied nothing, and failed nothing either."""
+    return control.verdict is Verdict.NOT_EVALUATED and control.measurement is None
+
+
+def _range(found: Sequence[Measurement], spelling: _Spelling) -> Cell:
     if not found:
         return Html('<span class="none">nothing to measure</span>')
     if len(found) == 1:
-        return measured(found[0])
+        return measured(found[0], spelling.places, spelling.room)
     if len({m.unit for m in found}) > 1:
         return "in different units"
     return span([m.value for m in found], found[0].unit, places_of(found))
 
 
-def _control_value(raw: Mapping[str, Any] | None) -> Html:
-    return Html("–") if raw is None else measured(Measurement.from_dict(raw))
+def _control_value(raw: Mapping[str, Any] | None, spelling: _Spelling) -> Html:
+    return Html("–") if raw is None else measured(Measurement.from_dict(raw), spelling.places, spelling.room)
 
 
 def _control_outcome(verdict: Verdict) -> Html:
@@ -452,8 +482,8 @@ def commands(claim: ClaimSummary) -> Html:
     missing = list(dict.fromkeys(r.command for r in claim.items if r.command is not None))
     lines = [
         *missing,
-        f"nox -s claims -- -k {PurePosixPath(file).stem} --suite {first.suite}",
-        f"pytest {file} --suite {first.suite}",
+        f"nox -s claims -- -k {PurePosixPath(file).stem} --suite {first.suite} {first.narrowed_by}".rstrip(),
+        f"pytest {file} --suite {first.suite} {first.narrowed_by}".rstrip(),
     ]
     text = "\n".join(html_text(line) for line in lines)
     return Html(f'<pre tabindex="0" role="region" aria-label="Commands"><code>{text}</code></pre>')

@@ -1,7 +1,7 @@
 """One encoder per sink: whatever a claim, a model or a file is called, it is text when it reaches a page.
 
-Decides what is escaped and how, for Markdown (pandoc's and Quarto's), HTML text and attributes, and CSV.  Knows nothing
-of templates or tables.
+Decides what is escaped and how, for Markdown (pandoc's and Quarto's), HTML text and attributes, Typst, and CSV.  Knows
+nothing of templates or tables.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import unicodedata
 
 _SYMBOL = re.compile(r"([!-/:-@\[-`{-~])")
 _BLANK = re.compile(r"[ \t\r\n\f\v\u2028\u2029]+")
+_BREAK = re.compile(r"[\t\r\f\v\u2028\u2029]")
 _PER_CENT = re.compile(r"(?<=\d) %")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -30,6 +31,12 @@ class Html(str):
     __slots__ = ()
 
 
+class Typst(str):
+    """Typst markup that is already safe: written by this project or made by :func:`typst_text`."""
+
+    __slots__ = ()
+
+
 def visible(text: str) -> str:
     """``text`` on one line, with control, bidirectional and unassigned characters spelled out.
 
@@ -38,7 +45,10 @@ def visible(text: str) -> str:
     >>> visible("two\\nlines")
     'two lines'
     """
-    line = _BLANK.sub(" ", text).strip()
+    return _spelled(_BLANK.sub(" ", text).strip())
+
+
+def _spelled(line: str) -> str:
     return "".join(f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in _INVISIBLE else c for c in line)
 
 
@@ -75,6 +85,27 @@ def html_text(text: str) -> Html:
     """
     escaped = html.escape(_kept_together(visible(text)), quote=True)
     return Html(escaped.replace("{", "&#123;").replace("}", "&#125;").replace("`", "&#96;"))
+
+
+def typst_text(text: str) -> Typst:
+    r"""``text`` as literal Typst markup, its outer spaces kept: every ASCII symbol escaped.
+
+    A call is ended by that too: without it a bracket or dot after ``#emph[x]`` would go on with the call.
+
+    >>> print(typst_text('#eval("1") *b* @fig'))
+    \#eval\(\"1\"\) \*b\* \@fig
+    """
+    return Typst(_SYMBOL.sub(r"\\\1", _spelled(_BLANK.sub(" ", text))))
+
+
+def typst_string(text: str) -> Typst:
+    r"""``text`` as a string of Typst's code, quotation marks included; its lines and their indents are kept.
+
+    >>> print(typst_string('a "b" \\'))
+    "a \"b\" \\"
+    """
+    lines = (_spelled(_BREAK.sub(" ", line)).replace("\\", "\\\\").replace('"', '\\"') for line in text.split("\n"))
+    return Typst('"' + "\\n".join(lines) + '"')
 
 
 def csv_text(text: str) -> str:

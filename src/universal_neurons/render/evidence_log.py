@@ -34,22 +34,24 @@ class EvidenceUnusable(UserError):
     """The evidence is missing, unfinished, about another suite, or contradicts itself."""
 
 
-def read_claims(evidence: Path, *, suite: str) -> tuple[ClaimSummary, ...]:
+def read_claims(evidence: Path, *, suite: str, narrowed_by: str = "") -> tuple[ClaimSummary, ...]:
     """The claims of the run recorded at ``evidence``: its folder, or a file in it (``verdicts.json``).
 
-    Raises EvidenceUnusable if the run did not finish, judged no claim, was about another suite, or if the verdict of a
-    record does not follow from its measurement and criterion.
+    ``narrowed_by`` are the options that narrowed the suite, if any.  Raises EvidenceUnusable if the run did not finish,
+    judged no claim, was about another suite or narrowing, or if the verdict of a record does not follow from its
+    measurement and criterion.
     """
     folder = evidence if evidence.is_dir() else evidence.parent
-    again = f"run: pytest claims --suite {suite}"
+    wanted = f"{suite} {narrowed_by}".rstrip()
+    again = f"run: pytest claims --suite {wanted}"
     if not (folder / RECORDS).is_file():
         raise EvidenceUnusable(f"{folder}: no evidence log here; {again}")
     if not (folder / VERDICTS).is_file():
         raise EvidenceUnusable(f"{folder}: the run that wrote this evidence did not finish; {again}")
     records = tuple(EvidenceLog.read(folder))
     for record in records:
-        if record.suite != suite:
-            raise EvidenceUnusable(f"{folder}: expected evidence of suite {suite}, got {record.suite}; {again}")
+        if (got := f"{record.suite} {record.narrowed_by}".rstrip()) != wanted:
+            raise EvidenceUnusable(f"{folder}: expected evidence of suite {wanted}, got {got}; {again}")
         judged = record.rejudged().verdict
         if judged is not record.verdict:
             raise EvidenceUnusable(
@@ -71,7 +73,7 @@ def check_artifacts(claims: Sequence[ClaimSummary], present: Collection[str]) ->
         if foreign:
             raise EvidenceUnusable(
                 f"{record.test} was judged from artifact {foreign[0][:12]}, which is not here in suite "
-                f"{record.suite}; run: pytest claims --suite {record.suite}"
+                f"{record.suite}; run: pytest claims --suite {record.suite} {record.narrowed_by}".rstrip()
             )
 
 

@@ -26,7 +26,7 @@ from universal_neurons.render.shards import PARTS, UNDEFINED, scores, shard, tok
 from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled_html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from universal_neurons.inputs.suite import Checkpoint, Suite
@@ -108,13 +108,16 @@ class Lives:
         return np.ascontiguousarray(self.excess[:, -1].T)
 
 
-def write_explorer(built: Path, templates: Path, study: Neurons, text: LocalText) -> Path:
+def write_explorer(
+    built: Path, templates: Path, study: Neurons, text: LocalText, *, conditions: Collection[str] = ()
+) -> Path:
     """Write the explorer of ``study`` into the report in ``built`` and return its page.
 
-    ``templates`` is the checkout's ``report/``.  Raises the study's ArtifactMissing, and TemplateWrong.
+    ``templates`` is the checkout's ``report/``, ``conditions`` those that hold of every page of this report.  Raises
+    the study's ArtifactMissing, and TemplateWrong.
     """
     page = built / f"{PAGE}.html"
-    page.write_text(explorer_page(templates, study), encoding="utf-8", newline="\n")
+    page.write_text(explorer_page(templates, study, conditions), encoding="utf-8", newline="\n")
     for name, script in explorer_shards(study, text):
         target = built / FOLDER / f"{name}.js"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -125,11 +128,11 @@ def write_explorer(built: Path, templates: Path, study: Neurons, text: LocalText
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def explorer_page(templates: Path, study: Neurons) -> str:
+def explorer_page(templates: Path, study: Neurons, conditions: Collection[str] = ()) -> str:
     """The page, which knows nothing of any neuron; raises TemplateWrong."""
     style = "".join((templates / name).read_text(encoding="utf-8") for name in STYLES)
     script = "\n" + "".join((templates / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    header, footer = frame((templates / "page.html").read_text(encoding="utf-8"))
+    header, footer = frame((templates / "page.html").read_text(encoding="utf-8"), conditions)
     values = {
         "policy": Html(policy(script)),
         "style": Html(style),
@@ -156,13 +159,15 @@ def policy(script: str) -> str:
 _CONDITION = re.compile(r"\$if\(([\w-]+)\)\$((?:(?!\$if\().)*?)\$endif\$", re.DOTALL)
 
 
-def frame(page: str) -> tuple[Html, Html]:
+def frame(page: str, conditions: Collection[str] = ()) -> tuple[Html, Html]:
     """Header and footer of ``page.html``, pandoc's template of every other page: one report, one frame.
 
-    Its conditions are decided as for a page that is on ``neurons``; its variables are empty, as at the report's root.
+    Its conditions are decided as for a page that is on ``neurons``, and those among ``conditions`` hold too; its
+    variables are empty, as at the report's root.
     """
+    holding = {f"on-{PAGE}", *conditions}
     while _CONDITION.search(page):
-        page = _CONDITION.sub(lambda found: found[2] if found[1] == f"on-{PAGE}" else "", page)
+        page = _CONDITION.sub(lambda found: found[2] if found[1] in holding else "", page)
     parts = [re.search(rf"<{tag}\b.*?</{tag}>", page, re.DOTALL) for tag in ("header", "footer")]
     header, footer = (re.sub(r"\$[\w-]+\$", "", part[0]) if part else "" for part in parts)
     if not header or not footer:
@@ -178,7 +183,8 @@ def explorer_shards(study: Neurons, text: LocalText) -> Iterator[tuple[str, str]
     models = study.suite.zoo.models
     entries = []
     for place, model in enumerate(models):
-        profiles, lives = study.profiles(model=model), lives_of(study, model)
+        profiles = study.profiles(model=model)
+        lives = lives_of(study, model) if model in study.suite.references else _no_lives(study, len(profiles))
         rows = text.rows_of(profiles)
         layers = profiles.frame["layer"].to_numpy()
         partners = [models.index(partner) for partner in study.partners(model)]
@@ -189,6 +195,7 @@ def explorer_shards(study: Neurons, text: LocalText) -> Iterator[tuple[str, str]
                 "starts": [int(np.searchsorted(layers, layer)) for layer in range(int(layers[-1]) + 1)],
                 "partners": partners,
                 "text": rows is not None,
+                "compared": model in study.suite.references,
             }
         )
         yield f"{place}/index", shard(f"{place}/index", _index(profiles, lives))
@@ -216,6 +223,13 @@ def lives_of(study: Neurons, model: str) -> Lives:
         columns["partner"].append([_flat(table.frame, starts[table.partner]) for table in of_partners])
     # (checkpoint, partner, neuron) as gathered; a neuron's own values lie together in its shard.
     return Lives(*(np.transpose(np.array(part), (2, 0, 1)) for part in columns.values()))
+
+
+def _no_lives(study: Neurons, neurons: int) -> Lives:
+    """The neurons of a model that a narrowed suite compares others with, and with nothing itself."""
+    shape = (neurons, len(_checkpoints(study)), len(study.suite.zoo.models) - 1)
+    unknown = np.full(shape, np.nan)
+    return Lives(unknown, unknown, np.zeros(shape, dtype=np.bool_), unknown, np.full(shape, -1, dtype=np.int64))
 
 
 def _checkpoints(study: Neurons) -> tuple[Checkpoint, ...]:
@@ -247,6 +261,7 @@ def _about(study: Neurons, text: LocalText) -> dict[str, Any]:
         "before": WINDOW[0],
         "statistics": list(STATISTICS),
         "absence": "" if text.rows is not None else text.absence,
+        "ablated": suite.profiles.ablation_rows > 0,
     }
 
 

@@ -7,16 +7,19 @@ made elsewhere.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from universal_neurons.artifacts.receipt import Imported
 from universal_neurons.inputs.corpus import MaskPolicy
 from universal_neurons.render.escaping import Html, html_text
 from universal_neurons.render.evidence_log import measured_of
 from universal_neurons.render.figures import partner_lines, training_curves
 from universal_neurons.render.grids import Cell, Column, Grid
+from universal_neurons.render.imported import checked
 from universal_neurons.render.numerals import (
     count,
     decimal,
@@ -57,8 +60,9 @@ MASKS = {
 
 
 def figures(found: Results) -> tuple[Figure, ...]:
-    """The figures of the front page, in the order of its text."""
-    return partner_lines(found.by_partner), training_curves(found.training, found.checkpoint_tokens)
+    """The figures of the front page, in the order of its text; of published models without their training."""
+    training = (training_curves(found.training, found.checkpoint_tokens),) if found.training else ()
+    return partner_lines(found.by_partner), *training
 
 
 def index_page(
@@ -70,6 +74,8 @@ def index_page(
         "summary": summary(found, claims),
         "threshold": decimal(found.threshold, 1),
         "suite": {"title": suite.title, "description": suite.description},
+        "narrowing": suite.narrowing,
+        "is_ours": found.is_ours,
         "scoreboard": scoreboard(claims),
         "unseen": listed(unseen) if unseen else "",
         "table_number": "1",
@@ -92,8 +98,9 @@ def methods_page(
 ) -> dict[str, Any]:
     """The values of the page on methods and provenance."""
     spec, corpus, resampling = found.suite.universality, found.suite.corpus, found.suite.resampling
-    rows = tuple((Html(f"<code>{html_text(d.where)}</code>"), d.text) for d in admitted)
+    rows = tuple((_dotted(d.where), d.text) for d in admitted)
     return {
+        "narrowing": found.suite.narrowing,
         "tokens": count(corpus.tokens),
         "mask": MASKS[corpus.mask],
         "draws": count(spec.draws),
@@ -107,7 +114,14 @@ def methods_page(
         "citation": {"sentence": citation.sentence, "bibtex": citation.bibtex()},
         "deviations": Grid("Deviations", (Column("where"), Column("deviation")), rows).html() if rows else "",
         "provenance": provenance.tables(),
+        "checked_imports": checked(provenance.imported),
     }
+
+
+def _dotted(name: str) -> Html:
+    """The name of a piece of code, which may break after a dot or an underscore and nowhere else."""
+    breaking = re.sub(r"([._])", r"\1<wbr>", html_text(name))
+    return Html(f"<code>{breaking}</code>")
 
 
 def summary(found: Results, claims: Sequence[ClaimSummary]) -> tuple[str, str, str]:
@@ -123,13 +137,14 @@ def summary(found: Results, claims: Sequence[ClaimSummary]) -> tuple[str, str, s
             f"; for GPT-2 small the paper printed {_percent(earliest.value)} at {earliest.label} and "
             f"{_percent(latest.value)} at {latest.label}"
         )
+    later = f" and {with_interval(found.last, PERCENT_PLACES)} at {last.label}" if last != first else ""
     return (
         f"{number} about universal neurons {'was' if len(claims) == 1 else 'were'} put to the test "
         f"on {plural(len(found.suite.zoo.models), 'model')} that differ in nothing but their seed: "
         f"{plural(measurements, 'measurement')}, each with an interval.",
         summary_sentence([(claim.claim, claim.verdict) for claim in claims]),
         f"Of the neurons of model {found.reference}, {with_interval(found.first, PERCENT_PLACES)} are universal at "
-        f"{first.label} of the training and {with_interval(found.last, PERCENT_PLACES)} at {last.label}{printed}.",
+        f"{first.label} of the training{later}{printed}.",
     )
 
 
@@ -143,17 +158,19 @@ def _percent(share: float) -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What was computed from what: the weights by checkpoint label, the scored text, one row per artifact."""
+    """What was computed from what: the weights by checkpoint label, the scored text, one row per artifact, and what of
+    it was computed elsewhere."""
 
     models: tuple[tuple[str, ModelRef], ...]
     corpus: CorpusRef
     artifacts: pd.DataFrame
+    imported: Imported = field(default_factory=Imported)
 
     @classmethod
     def of(cls, study: Study) -> Provenance:
         """The provenance of everything that ``study`` reads."""
         models = tuple((c.label, study.model(name, c)) for name in study.suite.zoo.models for c in study.checkpoints)
-        return cls(models, study.corpus(), study.provenance())
+        return cls(models, study.corpus(), study.provenance(), study.imported())
 
     def tables(self) -> dict[str, Html]:
         """The tables of the methods page, digests abbreviated."""
@@ -212,7 +229,8 @@ def _stages_grid(artifacts: pd.DataFrame) -> Grid:
     whole = math.fsum([own_seconds(artifacts), *(run.wall_seconds for run in shared_runs(artifacts))])
     columns = ("stage", "artifacts", "store", "created", "device", "wall time", "peak memory")
     every = _stage_row("all", artifacts, whole)
-    return Grid("Stages of the computation", tuple(Column(name) for name in columns), (*rows, every))
+    shown = tuple(Column(name, 0 if name == "artifacts" else None) for name in columns)
+    return Grid("Stages of the computation", shown, (*rows, every))
 
 
 def own_seconds(artifacts: pd.DataFrame) -> float:

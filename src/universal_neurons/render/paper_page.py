@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from universal_neurons.render.results import Results
+    from universal_neurons.render.results_persistence import Persistence
 
 # Which claims judge what a figure shows, in the order of the page; ours are lettered in this order.
 CLAIMS: Mapping[str, tuple[str, ...]] = {
@@ -152,7 +153,8 @@ def paper_page(found: Results, drawn: PaperFigures, judged: Collection[str]) -> 
         },
         "ref": {name.replace("-", "_"): link(one) for name, one in named.items()},
         "table_one": _table_one(found, judged),
-        "models": count(len(suite.zoo.models)),
+        "models": plural(len(found.ablation.models), "model"),
+        "is_ours": found.is_ours,
         "reference": found.reference,
         "partners": listed(found.partners),
         "suite": {"title": suite.title, "name": suite.name},
@@ -172,19 +174,29 @@ def link(one: Figure) -> Markdown:
 def _numbers(found: Results) -> dict[str, str]:
     """The numbers that the text of the page states."""
     kept, ablation = found.persistence, found.ablation
-    longest = kept.all_spans[kept.longest]
     pairs = [m for key, m in ablation.pairs.items() if key.threshold == found.threshold]
     return {
         "first": with_interval(found.first, 2),
         "last": with_interval(found.last, 2),
         "first_label": found.checkpoints[0].label,
         "last_label": found.checkpoints[-1].label,
-        "persistence": with_interval(longest, 1),
-        "persistence_span": in_words(kept.longest),
+        **_persistence(kept),
         "persistence_printed": f"over {decimal(kept.printed.overall * 100, 0)} %",
         "draws": count(int(max((m.details.get("draws", 1) for m in pairs), default=1))),
         "blocks": count(pairs[0].n),
     }
+
+
+def _persistence(kept: Persistence) -> dict[str, str]:
+    """What the text says of persistence; without a number where the suite has none to say it of."""
+    longest = kept.all_spans[kept.longest] if kept.spans else None
+    if longest is None:
+        return {"persistence": "", "persistence_span": "", "no_persistence": "One checkpoint cannot tell."}
+    words = in_words(kept.longest)
+    none = f"No neuron is universal at {kept.longest[0]} of the training that could." if longest.is_missing else ""
+    return {
+        "persistence": "" if none else with_interval(longest, 1), "persistence_span": words, "no_persistence": none,
+    }  # fmt: skip
 
 
 def _table_one(found: Results, judged: Collection[str]) -> Markdown:
@@ -213,11 +225,12 @@ def paper_data(found: Results, drawn: PaperFigures) -> dict[str, Grid]:
     rests = tuple(
         (one.label.rstrip("."), one.anchor, ", ".join(one.sources.claims), one.code, digest)
         for one in named.values()
+        if not one.absence
         for digest in one.sources.artifacts
     )
     columns = tuple(map(Column, ("figure", "anchor", "claims", "drawn by", "artifact")))
     return {
-        **{one.csv_name: one.data for one in named.values()},
+        **{one.csv_name: one.data for one in named.values() if not one.absence},
         PAIRS_CSV: pairs_grid(found),
         FIGURES_CSV: Grid("What every figure rests on", columns, rests),
     }

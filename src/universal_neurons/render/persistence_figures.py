@@ -21,15 +21,17 @@ from universal_neurons.render.panels import (
     keys,
     marks,
     panel_figure,
+    panel_or_sentence,
     percent,
     rows_figure,
 )
-from universal_neurons.render.plates import Key
+from universal_neurons.render.plates import Figure, Key
 from universal_neurons.render.plotting import Colour, Mark
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from universal_neurons.measurement import Measurement
-    from universal_neurons.render.plates import Figure
     from universal_neurons.render.results_persistence import Persistence, Span
 
 ALL = (0.0, 1.05)
@@ -37,6 +39,10 @@ PERCENT = 100.0
 CHANCE = Mark(Colour.MUTED, "o", hollow=True)
 CEILING = Mark(Colour.VERMILION, "D", hollow=True)
 _QUANTITY = "still universal, %"
+LAYERED = (4, 5, 6)
+_ALONE = "it compares checkpoints of one training, and this suite looks at one alone."
+_FEW = "it is about a third checkpoint, and this suite looks at two."
+_NONE = "no neuron is universal at the earlier checkpoint, so none could stay so."
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +57,30 @@ class PersistenceFigures:
 
 
 def persistence_figures(found: Persistence) -> PersistenceFigures:
-    """All figures about persistence."""
-    layered = [layer_panel(found, number, one) for number, one in zip((4, 5, 6), found.spans, strict=False)]
+    """All figures about persistence; those of spans that the suite does not have say so."""
+    if not found.spans:
+        papers = {number: _left_out(number, _ALONE) for number in (1, 3, *LAYERED)}
+        ceiling = Figure.left_out("ceiling", _ALONE)
+        return PersistenceFigures(papers[1], papers[3], tuple(papers[n] for n in LAYERED), ceiling, ())
+    layered = [layer_panel(found, number, one) for number, one in zip(LAYERED, found.spans, strict=False)]
     return PersistenceFigures(
         aggregated=aggregated(found),
         by_interval=by_interval(found),
-        by_layer=tuple(
-            panel_figure(panel, code="render.persistence_figures.layer_panel", note=_small(panel)) for panel in layered
+        by_layer=(
+            *(panel_or_sentence(panel, _NONE, _layer_figure(panel)) for panel in layered),
+            *(_left_out(number, _FEW) for number in LAYERED[len(layered) :]),
         ),
         beside_ceiling=beside_ceiling(found),
         partners=(*keys(layered[0]), _printed_key(found)),
     )
+
+
+def _left_out(number: int, why: str) -> Figure:
+    return Figure.left_out(f"paper-{number}", why, label=f"Figure {number} of the paper.")
+
+
+def _layer_figure(panel: Panel) -> Callable[[], Figure]:
+    return lambda: panel_figure(panel, code="render.persistence_figures.layer_panel", note=_small(panel))
 
 
 def _printed_rule(found: Persistence) -> Rule:
@@ -111,6 +130,8 @@ def _aggregated_panel(found: Persistence) -> Panel:
 def aggregated(found: Persistence) -> Figure:
     """Figure 1: the persistence of every layer over every interval, pooled over partners."""
     panel = _aggregated_panel(found)
+    if not panel.measurements:
+        return _left_out(1, _NONE)
     first, last = 0, found.depth - 1
     ends = [found.layers[found.longest][layer] for layer in (first, last)]
     places = places_of(ends)
@@ -146,10 +167,9 @@ def by_interval(found: Persistence) -> Figure:
         f"{span([c.values[at].value for c in curves], 'share', 1)} from {in_words(one)}"
         for at, one in enumerate(found.spans)
     ]
-    return panel_figure(
-        panel, code="render.persistence_figures.by_interval",
-        caption=Markdown(markdown(f"{panel.title}: {listed(ranges)}.")),
-    )  # fmt: skip
+    caption = Markdown(markdown(f"{panel.title}: {listed(ranges)}."))
+    code = "render.persistence_figures.by_interval"
+    return panel_or_sentence(panel, _NONE, lambda: panel_figure(panel, code=code, caption=caption))
 
 
 def layer_panel(found: Persistence, number: int, one: Span) -> Panel:

@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, raw_html
+from universal_neurons.render.grids import Grid
 from universal_neurons.render.numerals import MissingNumber, plural
 from universal_neurons.render.plotting import HALF, NARROW, WIDE, Colour, Drawing, Mark, Size, inline_svg
 from universal_neurons.render.scoreboard import DIGEST_SHOWN, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-
-    from universal_neurons.render.grids import Grid
 
 DIGESTS_SHOWN = 4
 # One row per figure and artifact, digests whole.
@@ -56,7 +55,8 @@ class Figure:
     """One figure: its name, words, drawings and data.
 
     Without a ``label`` the page numbers it and ``@fig-<name>`` refers to it; with one ("Figure 7 of the paper") it is
-    called that, and a link to ``anchor`` refers to it.
+    called that, and a link to ``anchor`` refers to it.  One that the suite cannot fill has nothing but the sentence
+    ``absence``, which stands in its place under its anchor.
     """
 
     name: str
@@ -67,6 +67,12 @@ class Figure:
     code: str
     label: str = ""
     sources: Sources = Sources()
+    absence: str = ""
+
+    @classmethod
+    def left_out(cls, name: str, why: str, *, label: str = "") -> Figure:
+        """A figure that the suite has not the checkpoints, models or tokens for."""
+        return cls(name, Markdown(""), "", (), Grid(name, (), ()), "", label, absence=why)
 
     @property
     def anchor(self) -> str:
@@ -79,7 +85,10 @@ class Figure:
         return f"data/{self.name}.csv"
 
     def block(self) -> Markdown:
-        """The figure: drawings, table of the data, caption."""
+        """The figure: drawings, table of the data, caption; or the sentence in its place."""
+        if self.absence:
+            sentence = f"<strong>{html_text(self.label)}</strong> Left out: {html_text(self.absence)}"
+            return Markdown(raw_html(Html(f'<p id="{self.anchor}" class="absent">{sentence}</p>')) + "\n")
         body = Html(f'<div class="plot">{"".join(self.drawings)}</div>\n{self._details()}')
         if not self.label:
             return Markdown(f"::: {{#{self.anchor}}}\n{raw_html(body)}\n\n{self.caption}\n:::\n")

@@ -17,25 +17,27 @@ from typing import TYPE_CHECKING, Any
 from universal_neurons.render.escaping import Html, html_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 LINE_SPACING = 1.32
+# From the end of the axes to the names of the lines, and a letter's width in heights of the text, both generous.
+TIE, LETTER = 24, 0.55
 DOTS_PER_INCH = 72
 
 
 class Colour(StrEnum):
-    """The colours of the theme by their light values; the series are Okabe and Ito's, safe for colour-blind readers."""
+    """The colours of the theme by their light values; the series are safe for colour-blind readers (``theme.css``)."""
 
     INK = "#1c1e22"
     MUTED = "#5d626c"
     RULE = "#dcdfe4"
     PAPER = "#fefefe"
-    BLUE = "#0072b2"
-    VERMILION = "#d55e00"
-    GREEN = "#009e73"
-    PURPLE = "#cc79a7"
-    ORANGE = "#e69f00"
-    SKY = "#56b4e9"
+    BLUE = "#2969ac"
+    VERMILION = "#c25301"
+    GREEN = "#03936a"
+    PURPLE = "#d672a0"
+    ORANGE = "#ae901d"
+    SKY = "#3899df"
 
     @property
     def variable(self) -> str:
@@ -66,7 +68,7 @@ class Size:
         return self.width < 500
 
 
-WIDE = Size("wide", 720, 13.0)
+WIDE = Size("wide", 720, 13.5)
 NARROW = Size("narrow", 340, 12.0)
 # Two of them stand side by side on a page, one below the other on a telephone.
 HALF = Size("half", 340, 12.0)
@@ -106,6 +108,8 @@ def settings(size: Size) -> Any:
         "axes.grid.axis": "y",
         "axes.axisbelow": True,
         "axes.unicode_minus": True,
+        # A model or a run may be called "$\\input{x}$", which is a name and no formula.
+        "text.parse_math": False,
         "grid.color": Colour.RULE.value,
         "grid.linewidth": 1.0,
         "text.color": Colour.INK.value,
@@ -159,7 +163,7 @@ class Drawing:
         gap = self.size.text * LINE_SPACING
         for (x, y, name, colour), at in zip(ends, spread(wanted, gap), strict=True):
             origin = place((x, y))
-            offset = (edge - origin[0] + 24, at - origin[1])
+            offset = (edge - origin[0] + TIE, at - origin[1])
             self.axes.annotate(
                 name, (x, y), xytext=offset, textcoords="offset pixels", va="center", ha="left", annotation_clip=False,
                 arrowprops={"arrowstyle": "-", "color": colour.value, "linewidth": 0.9, "shrinkA": 2, "shrinkB": 6},
@@ -184,6 +188,15 @@ def drawing(size: Size, height: int, *, left: int, right: int, top: int = 30, bo
 
     with rc_context(settings(size)):
         yield Drawing(size, height, left=left, right=right, top=top, bottom=bottom)
+
+
+def label_room(names: Iterable[str], size: Size) -> int:
+    """The margin in pixels that the longest of ``names`` needs at the right end of its line.
+
+    >>> label_room(["with b", "mean"], NARROW)
+    66
+    """
+    return round(TIE + LETTER * size.text * max(map(len, names), default=0)) + 2
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:

@@ -10,23 +10,25 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import RECORDS, VERDICTS
 from universal_neurons.evidence.untested import read_untested
-from universal_neurons.render import pages
+from universal_neurons.render import compare_page, pages, performance_page
 from universal_neurons.render.ambiguities import read_ambiguities
-from universal_neurons.render.checks import check_pages, script_hash
+from universal_neurons.render.checks import Stated, check_pages, script_hash
 from universal_neurons.render.citation import Citation
 from universal_neurons.render.claim_page import Neighbours, claim_page
 from universal_neurons.render.deviations import deviations
-from universal_neurons.render.engines import Engine, available_engine, render
+from universal_neurons.render.engines import Engine, RenderingFailed, available_engine, render
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
 from universal_neurons.render.explorer import SOURCES, write_explorer
+from universal_neurons.render.imported import mark, marked_stage
 from universal_neurons.render.overview import claims_page, readings_page, stated
 from universal_neurons.render.paper_page import REQUIRED, PaperFigures, paper_data, paper_figures, paper_page
+from universal_neurons.render.pdf import LOOK, PDF, Imprint, Program, newest, typesetter, write_pdf
 from universal_neurons.render.results import Results, printed_numbers, results
 from universal_neurons.render.scoreboard import in_sections, page_of
 from universal_neurons.render.table_one import table_one_grid
@@ -35,20 +37,24 @@ from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, st
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from universal_neurons.evidence.comparison import SideBySide
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.render.explorer import LocalText
     from universal_neurons.render.grids import Grid
     from universal_neurons.render.plates import Figure
     from universal_neurons.render.study import Study
 
-PAGES = ("index", "paper", "claims", "readings", "methods")
+PAGES = ("index", "paper", "claims", "readings", "methods", performance_page.PAGE)
 COPIED = ("_quarto.yml", "page.html", "crossref.lua", "references.bib")
 SCRIPTS = ("theme.js", "scoreboard.js")
 CITATION = "CITATION.cff"
 UNTESTED = Path("claims") / "untested.toml"
 AMBIGUITIES = Path("claims") / "ambiguities.toml"
+Output = Literal["html", "pdf", "all"]
 DATA = "data"
 SOURCE = "source"
+# The condition of page.html under which every page links to the comparison.
+COMPARED = "compared"
 
 
 class ReportMisplaced(UserError):
@@ -63,6 +69,15 @@ class Drawn:
     paper: PaperFigures
 
 
+@dataclass(frozen=True)
+class Printing:
+    """How the PDF is made: by which program, with which look, and what its first page says."""
+
+    program: Program
+    look: Path
+    imprint: Imprint
+
+
 def build_report(
     study: Study,
     *,
@@ -71,42 +86,52 @@ def build_report(
     text: LocalText,
     verdicts: Path | None = None,
     engine: Engine | None = None,
+    both: SideBySide | None = None,
+    to: Output = "html",
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Build the report of ``study`` into the folder ``output`` and return its first page.
+    """Build the report of ``study`` into the folder ``output`` and return its first page, or the PDF alone.
 
     ``root`` is the checkout with ``report/``; ``text`` what the tokens of the suite say, which evidence does not hold,
-    for the neuron explorer; ``verdicts`` the folder of the evidence log (default: where the claims
-    were last run), or a file in it.  ``engine`` is Quarto where installed; if its pages fail a check, pandoc builds
-    them and ``say`` gets one line.  The folder holds a page for each of ``PAGES``, ``neurons.html`` with its shards,
-    ``data/`` and the generated ``source/``, and is replaced as a whole.
+    for the neuron explorer; ``verdicts`` the folder of the evidence log (default: where the claims were last run), or a
+    file in it.  ``engine`` is Quarto where installed; if its pages fail a check, pandoc builds them and ``say`` gets
+    one line.  ``both`` is this run beside another, which gets a page.  The folder holds a page for each of ``PAGES``,
+    ``neurons.html`` with its shards, ``data/`` and the generated ``source/``, and is replaced as a whole.  ``to`` asks
+    for the pages, for ``report.pdf`` (which is set from them), or for both; where nothing can set a PDF, "all" gives
+    the pages and ``say`` gets one line.
 
     Raises the study's ArtifactMissing, EvidenceUnusable, TemplateWrong, RenderingFailed, ReportBroken,
     ReportMisplaced: each a UserError, and ``output`` is left as it was.
     """
-    _check_places(root, output)
-    folder = verdicts or default_evidence(root, study.suite.name)
-    claims = read_claims(folder, suite=study.suite.name)
+    _check_places(root, output, to)
+    folder = verdicts or default_evidence(root, study.suite.folder)
+    claims = read_claims(folder, suite=study.suite.name, narrowed_by=study.suite.narrowed_by)
     found = results(study, printed_numbers(root))
     drawn = Drawn(pages.figures(found), paper_figures(found))
     provenance = pages.Provenance.of(study)
+    costs = performance_page.performance(root, study.suite, provenance.artifacts, claims)
     check_artifacts(claims, set(provenance.artifacts["digest"]))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=output.parent) as scratch:
         built = Path(scratch) / "report"
-        texts = page_texts(root, found, claims, drawn, provenance)
-        write_source(built, root / "report", texts, data_files(found, drawn, provenance))
+        texts = page_texts(root, found, claims, drawn, provenance) | beside(root / "report", costs, both)
+        data = data_files(found, drawn, provenance) | data_beside(costs, both)
+        write_source(built, root / "report", announced(texts, both), data)
         _copy_evidence(folder, built / DATA)
         shutil.copyfile(root / CITATION, built / DATA / CITATION)
-        write_explorer(built, root / "report", study, text)
-        _render(built, tuple(texts), claims, engine=engine, say=say)
+        write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
+        facts = stated(claims, {} if both is None else compare_page.other_verdicts(both.comparison))
+        printing = _printing(to, root, study, provenance, say)
+        _render(built, tuple(texts), claims, facts, engine=engine, printing=printing, say=say)
+        if to == "pdf":
+            _drop_pages(built)
         _put_in_place(built, output)
-    return output / "index.html"
+    return output / (PDF if to == "pdf" else "index.html")
 
 
-def default_evidence(root: Path, suite: str) -> Path:
-    """Where the claims of a suite leave their evidence log."""
-    return root / ".universal-neurons" / "evidence" / suite
+def default_evidence(root: Path, folder: str) -> Path:
+    """Where the claims of a suite leave their evidence log; ``folder`` is ``Suite.folder``."""
+    return root / ".universal-neurons" / "evidence" / folder
 
 
 def data_files(found: Results, drawn: Drawn, provenance: pages.Provenance) -> dict[str, Grid]:
@@ -114,6 +139,29 @@ def data_files(found: Results, drawn: Drawn, provenance: pages.Provenance) -> di
     front = {figure.csv_name: figure.data for figure in drawn.front}
     table_one = {f"{DATA}/table-one.csv": table_one_grid(found)}
     return {**front, **paper_data(found, drawn.paper), **table_one, **provenance.grids()}
+
+
+def beside(folder: Path, costs: performance_page.Performance, both: SideBySide | None) -> dict[str, str]:
+    """The pages that no claim needs: what it cost and, where there is another run, both side by side."""
+    drawn = performance_page.performance_figures(costs)
+    values = {performance_page.PAGE: performance_page.performance_page(costs, drawn)}
+    if both is not None:
+        values[compare_page.PAGE] = compare_page.compare_page(both)
+    return {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
+
+
+def data_beside(costs: performance_page.Performance, both: SideBySide | None) -> dict[str, Grid]:
+    """The tables of these pages as CSV, by file name."""
+    drawn = performance_page.performance_figures(costs)
+    compared = {} if both is None else compare_page.compare_grids(both)
+    return {**performance_page.performance_grids(costs, drawn), **compared}
+
+
+def announced(texts: Mapping[str, str], both: SideBySide | None) -> dict[str, str]:
+    """The pages, which all link to the comparison if there is one: their first lines say so to ``page.html``."""
+    if both is None:
+        return dict(texts)
+    return {name: text.replace("---\n", f"---\n{COMPARED}: true\n", 1) for name, text in texts.items()}
 
 
 def page_texts(
@@ -126,11 +174,13 @@ def page_texts(
     """The pages as Quarto Markdown, by name; raises TemplateWrong with file and line."""
     folder = root / "report"
     ambiguities = read_ambiguities(root / AMBIGUITIES)
+    # Of a narrowed suite nothing is accepted: it is another question.
+    accepted = Ledger() if found.suite.narrowing else Ledger.read(_ledger_path(root, found.suite.name))
     stray = stray_digits(folder)
     if stray:
         raise TemplateWrong(f"{stray[0]}: a template states a number; expected an expression over the evidence")
     values = {
-        "index": pages.index_page(found, claims, drawn.front, claims_left_out(root, found.suite.name, claims)),
+        "index": pages.index_page(found, claims, drawn.front, claims_left_out(accepted, claims)),
         "paper": paper_page(found, drawn.paper, [claim.claim for claim in claims]),
         "claims": claims_page(claims, read_untested(root / UNTESTED)),
         "readings": readings_page(claims, ambiguities),
@@ -138,8 +188,13 @@ def page_texts(
             found, deviations(), provenance, claims, ambiguities, Citation.read(root / CITATION)
         ),
     }
-    texts = {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
-    return texts | claim_texts(root, claims, provenance, Ledger.read(_ledger_path(root, found.suite.name)))
+    sampling = found.suite.command("universal-neurons store verify --recompute-sample")
+    note = mark(provenance.imported, artifacts=len(provenance.artifacts), command=sampling)
+    texts = {
+        name: filled(folder, f"{name}.qmd{SUFFIX}", {**context, "imported": note or ""})
+        for name, context in values.items()
+    }
+    return texts | claim_texts(root, claims, provenance, accepted)
 
 
 def claim_texts(
@@ -149,7 +204,10 @@ def claim_texts(
 
     Raises TemplateWrong, and EvidenceUnusable for two claims whose pages would have one name.
     """
-    stages = dict(zip(provenance.artifacts["digest"], provenance.artifacts["stage"], strict=True))
+    stages = {
+        digest: marked_stage(stage, digest, provenance.imported)
+        for digest, stage in zip(provenance.artifacts["digest"], provenance.artifacts["stage"], strict=True)
+    }
     ordered = [claim for section in in_sections(claims).values() for claim in section]
     names: list[str | None] = [None, *(claim.claim for claim in ordered), None]
     texts: dict[str, str] = {}
@@ -162,11 +220,10 @@ def claim_texts(
     return texts
 
 
-def claims_left_out(root: Path, suite: str, claims: Sequence[ClaimSummary]) -> list[str]:
-    """The claims that have an accepted verdict on the suite but were not part of the run."""
-    ledger = Ledger.read(_ledger_path(root, suite))
+def claims_left_out(accepted: Ledger, claims: Sequence[ClaimSummary]) -> list[str]:
+    """The claims that have an accepted verdict but were not part of the run."""
     judged = {claim.claim for claim in claims}
-    return [claim for claim in ledger.claims if claim not in judged]
+    return [claim for claim in accepted.claims if claim not in judged]
 
 
 def _ledger_path(root: Path, suite: str) -> Path:
@@ -202,27 +259,58 @@ def page_head(templates: Path) -> str:
     )
 
 
+def _printing(
+    to: Output, root: Path, study: Study, provenance: pages.Provenance, say: Callable[[str], None]
+) -> Printing | None:
+    """How the PDF is made, or None where none is asked for or nothing here can make one."""
+    if to == "html":
+        return None
+    program = typesetter()
+    if program is None:
+        line = "no PDF: the Python package typst is missing here; run: pip install typst"
+        if to == "pdf":
+            raise RenderingFailed(line)
+        say(line)
+        return None
+    written = newest(str(created) for created in provenance.artifacts["created"])
+    suite = study.suite
+    return Printing(program, root / "report", Imprint(suite.name, suite.title, Citation.read(root / CITATION), written))
+
+
+def _drop_pages(built: Path) -> None:
+    """Leave the PDF, the data beside it and the source of both."""
+    for path in built.iterdir():
+        if path.name not in {PDF, DATA, SOURCE}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def _render(
     built: Path,
     names: Sequence[str],
     claims: Sequence[ClaimSummary],
+    facts: Stated,
     *,
     engine: Engine | None,
+    printing: Printing | None,
     say: Callable[[str], None],
 ) -> None:
     verdicts = {claim.claim: claim.verdict.value for claim in claims}
-    facts = stated(claims)
+
+    def build(program: Engine) -> None:
+        render(built / SOURCE, names, built, engine=program, pdf=printing is not None)
+        if printing is not None:
+            write_pdf(built, names, printing.look, printing.imprint, program=printing.program)
+        check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
+
     chosen = engine or available_engine()
     try:
-        render(built / SOURCE, names, built, engine=chosen)
-        check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
+        build(chosen)
     except UserError as wrong:
         # Quarto's output differs between its versions; a reader with Quarto must not be worse off than one without.
         if chosen == "pandoc" or engine is not None:
             raise
         say(f"quarto did not give sound pages, pandoc builds them instead ({str(wrong).splitlines()[0]})")
-        render(built / SOURCE, names, built, engine="pandoc")
-        check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
+        build("pandoc")
 
 
 def _copy_evidence(evidence: Path, target: Path) -> None:
@@ -231,8 +319,10 @@ def _copy_evidence(evidence: Path, target: Path) -> None:
         shutil.copyfile(folder / name, target / name)
 
 
-def _check_places(root: Path, output: Path) -> None:
-    for name in (*COPIED, *SCRIPTS, *SOURCES, *(f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim"))):
+def _check_places(root: Path, output: Path, to: Output) -> None:
+    looks = () if to == "html" else (LOOK,)
+    templates = (f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim", compare_page.PAGE))
+    for name in (*COPIED, *SCRIPTS, *SOURCES, *looks, *templates):
         if not (root / "report" / name).is_file():
             raise ReportMisplaced(
                 f"{root / 'report' / name}: missing; the report is built in a checkout of the project"

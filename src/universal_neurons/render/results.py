@@ -71,7 +71,10 @@ class PublishedCell:
 
 @dataclass(frozen=True)
 class Results:
-    """The numbers of one suite; ``table_one`` by threshold and step of the training."""
+    """The numbers of one suite; ``table_one`` by threshold and step of the training.
+
+    ``training`` and ``checkpoint_tokens`` are empty for published models, of whose training there is no log.
+    """
 
     suite: Suite
     reference: str
@@ -90,6 +93,11 @@ class Results:
     persistence: Persistence
     ablation: Ablations
     robustness: Robustness
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the models were trained by this project, so that there is a log of their training."""
+        return self.suite.zoo.kind == "fixtures"
 
     @property
     def threshold(self) -> float:
@@ -125,6 +133,7 @@ def results(study: Study, printed: Printed) -> Results:
     before = len(study.reads)
     tables = {checkpoint: study.reference_tables(checkpoint=checkpoint) for checkpoint in study.checkpoints}
     threshold = study.suite.universality.threshold
+    is_ours = study.suite.zoo.kind == "fixtures"
     return Results(
         suite=study.suite,
         reference=study.reference,
@@ -140,8 +149,8 @@ def results(study: Study, printed: Printed) -> Results:
         by_partner=_by_partner(study, tables, threshold),
         by_reading=_by_reading(tables, threshold),
         thresholds=_thresholds(tables, threshold, printed.table_one),
-        training=training(study.training_log()),
-        checkpoint_tokens=_checkpoint_tokens(study),
+        training=training(study.training_log()) if is_ours else (),
+        checkpoint_tokens=_checkpoint_tokens(study) if is_ours else (),
         pairs=_pairs(tables, study.suite.universality.thresholds),
         artifacts=tuple(dict.fromkeys(study.reads[before:])),
         persistence=persistence_results(study, printed.persistence),

@@ -72,7 +72,7 @@ class TwinEffect:
 
 @dataclass(frozen=True)
 class Ablations:
-    """Effects of ablations in nats per prediction; checkpoints by their labels.
+    """Effects of ablations in nats per prediction; checkpoints by their labels, ``models`` taken as the reference.
 
     ``doses`` are the dose curves of every model at the last checkpoint, ``readings`` there the effect of every kind of
     set in the reference, ``exceeding`` by (model, checkpoint) the loss increase beyond the 95th percentile of random
@@ -101,7 +101,7 @@ def ablation_results(study: Study) -> Ablations:
     """All numbers about ablation; raises the study's ArtifactMissing where the ablations were not computed."""
     before = len(study.reads)
     spec = study.suite.universality
-    models = study.suite.zoo.models
+    models = study.suite.references
     tables = {(m, c.label): study.ablation(checkpoint=c, reference=m) for c in study.checkpoints for m in models}
     own = {c.label: tables[study.reference, c.label] for c in study.checkpoints}
     last = study.checkpoints[-1].label

@@ -23,11 +23,12 @@ from universal_neurons.measures.persistence import (
 from universal_neurons.measures.study import paper_checkpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
 
+    from universal_neurons.measures.study import Stage
     from universal_neurons.measures.tables import ReferenceTables, Tables
     from universal_neurons.render.study import Study
 
@@ -47,8 +48,9 @@ class Persistence:
     """Persistence between checkpoints, named by their labels.
 
     ``pooled`` is over all partners and ``layers`` the same of every layer; ``by_partner`` and ``partner_layers`` are of
-    one pair, over the spans that the paper looks at (``paper``).  ``all_spans`` are all later checkpoints from all
-    earlier ones; ``ceilings`` the agreement of the two halves of the tokens at one checkpoint.
+    one pair, over the spans that the paper looks at (``paper``): three, one of two checkpoints, none of one.
+    ``all_spans`` are all later checkpoints from all earlier ones; ``ceilings`` the agreement of the two halves of the
+    tokens at one checkpoint.
     """
 
     spans: tuple[Span, ...]
@@ -82,7 +84,7 @@ def persistence_results(study: Study, printed: PrintedPersistence) -> Persistenc
     before = len(study.reads)
     threshold = study.suite.universality.threshold
     tables = {c.label: study.reference_tables(checkpoint=c) for c in study.checkpoints}
-    labels = [str(c) for c in paper_checkpoints(study)]
+    labels = [str(c) for c in _shown(paper_checkpoints(study))]
     spans = _in_the_papers_order(labels)
     partners = study.partners()
     return Persistence(
@@ -107,6 +109,14 @@ def persistence_results(study: Study, printed: PrintedPersistence) -> Persistenc
         threshold=threshold,
         artifacts=tuple(dict.fromkeys(study.reads[before:])),
     )
+
+
+def _shown(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Three checkpoints, as the paper's figures have; where the suite lacks the paper's own, both ends and the middle.
+
+    All of twelve would be sixty-six spans, which no figure shows.
+    """
+    return tuple(stages) if len(stages) <= 3 else (stages[0], stages[len(stages) // 2], stages[-1])
 
 
 def _in_the_papers_order(labels: list[str]) -> tuple[Span, ...]:

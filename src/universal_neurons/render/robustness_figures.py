@@ -25,10 +25,10 @@ from universal_neurons.render.panels import (
     percent,
     rows_figure,
 )
+from universal_neurons.render.plates import Figure
 from universal_neurons.render.plotting import Colour, Mark
 
 if TYPE_CHECKING:
-    from universal_neurons.render.plates import Figure
     from universal_neurons.render.results_robustness import Robustness
 
 PERCENT = 100.0
@@ -147,7 +147,9 @@ def variants(found: Robustness) -> Figure:
 
 
 def tokens(found: Robustness) -> Figure:
-    """The share by the number of tokens that it is measured on."""
+    """The share by the number of tokens that it is measured on; left out where the suite has no smaller number."""
+    if len(found.convergence) < 2:
+        return Figure.left_out("tokens", "it compares numbers of tokens, and this suite has one alone.")
     rows = found.convergence.to_dict("records")
     whole = float(rows[-1]["share"])
     values = tuple(
@@ -175,12 +177,17 @@ def tokens(found: Robustness) -> Figure:
             f"{decimal(found.threshold, 1)}): {percent(fewest['share'], 2)} from {axis.labels[0]} tokens, "
             f"{percent(whole, 2)} from {axis.labels[-1]}. Intervals are of the difference from all tokens, over "
             f"neurons. With {axis.labels[0]} tokens the excess of a neuron is off by "
-            f"{decimal(fewest['excess_error'], 3)} (root mean square), and {percent(fewest['jaccard'], 0)} of the "
-            "neurons "
-            "that either calls universal are common to both."
+            f"{decimal(fewest['excess_error'], 3)} (root mean square){_common(fewest['jaccard'])}."
         )
     )
     return panel_figure(panel, code=_CODE + "tokens", caption=caption, wide=True, height=280)
+
+
+def _common(jaccard: float) -> str:
+    """How many of the neurons that either number of tokens calls universal are the same; nothing where none is."""
+    if not math.isfinite(jaccard):
+        return ", and neither calls any neuron universal"
+    return f", and {percent(jaccard, 0)} of the neurons that either calls universal are common to both"
 
 
 def _around(row: dict[Any, Any]) -> tuple[float, float]:

@@ -48,22 +48,22 @@ def page_of(claim: str) -> str:
     return f"{CLAIMS}/{fragment(claim)}.html"
 
 
-def badge(verdict: Verdict, *, claim: str = "", reading: str = "", case: str = "") -> Html:
+def badge(verdict: Verdict, *, claim: str = "", reading: str = "", case: str = "", other: str = "") -> Html:
     """A verdict as sign and word.
 
-    One that names its ``claim``, ``reading`` ("N1/test_x") or ``case`` ("N1/0") is compared with the evidence when the
-    built page is checked.
+    One that names its ``claim``, ``reading`` ("N1/test_x"), ``case`` ("N1/0") or the claim of an ``other`` run is
+    compared with the evidence when the built page is checked.
     """
     words = WORDING[verdict]
     return Html(
-        f'<span class="verdict" {marks(verdict, claim=claim, reading=reading, case=case)}>'
+        f'<span class="verdict" {marks(verdict, claim=claim, reading=reading, case=case, other=other)}>'
         f'<span class="sign" aria-hidden="true">{words.sign}</span>{words.label}</span>'
     )
 
 
-def marks(verdict: Verdict, *, claim: str = "", reading: str = "", case: str = "") -> str:
+def marks(verdict: Verdict, *, claim: str = "", reading: str = "", case: str = "", other: str = "") -> str:
     """The attributes by which an element says whose verdict it states."""
-    named = {"claim": claim, "reading": reading, "case": case}
+    named = {"claim": claim, "reading": reading, "case": case, "other": other}
     stated = "".join(f'data-{name}="{html_text(value)}" ' for name, value in named.items() if value)
     return f'{stated}data-{"verdict" if stated else "item"}="{verdict.value}"'
 

@@ -9,6 +9,7 @@ from universal_neurons.measures import study
 if TYPE_CHECKING:
     import pandas as pd
 
+    from universal_neurons.artifacts.receipt import Imported
     from universal_neurons.ids import CorpusRef, ModelRef
     from universal_neurons.inputs.suite import Checkpoint, Suite
     from universal_neurons.measures.profiles import NeuronProfiles
@@ -48,3 +49,6 @@ class Study(study.Study, Protocol):
 
     def provenance(self) -> pd.DataFrame:
         """One row per artifact."""
+
+    def imported(self) -> Imported:
+        """How much of the evidence was computed elsewhere, and what of it was checked."""
