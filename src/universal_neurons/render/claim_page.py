@@ -49,6 +49,7 @@ from universal_neurons.render.scoreboard import (
     spelled,
     words_of,
 )
+from universal_neurons.render.templates import known
 from universal_neurons.render.wording import verdict_sentence
 
 if TYPE_CHECKING:
@@ -78,25 +79,27 @@ def claim_page(claim: ClaimSummary, beside: Neighbours, accepted: Ledger, stages
 
     ``accepted`` is the ledger of its suite, ``stages`` the stage of every artifact by digest.
     """
-    return {
-        # JSON's strings are YAML's, and Markdown's backslashes must survive them.
-        "title": Markdown(json.dumps(f"Claim {markdown(claim.claim)}", ensure_ascii=False)),
-        "crumb": Markdown(json.dumps(str(markdown(section_of(claim).capitalize())), ensure_ascii=False)),
-        "statement": claim.first.statement,
-        "outcome": outcome(claim),
-        "facts": facts(claim),
-        "measurements": measurements(claim),
-        "unmeasured": unmeasured(claim),
-        "more": more_data(claim),
-        "correction": correction_sentence(claim),
-        "controls": controls(claim),
-        "readings": readings(claim),
-        "history": history(claim, accepted),
-        "commands": commands(claim),
-        "details": details(claim),
-        "artifacts": artifacts(claim, stages),
-        "turn": turn(beside),
-    }
+    return known(
+        {
+            # JSON's strings are YAML's, and Markdown's backslashes must survive them.
+            "title": lambda: Markdown(json.dumps(f"Claim {markdown(claim.claim)}", ensure_ascii=False)),
+            "crumb": lambda: Markdown(json.dumps(str(markdown(section_of(claim).capitalize())), ensure_ascii=False)),
+            "statement": lambda: claim.first.statement,
+            "outcome": lambda: outcome(claim),
+            "facts": lambda: facts(claim),
+            "measurements": lambda: measurements(claim),
+            "unmeasured": lambda: unmeasured(claim),
+            "more": lambda: more_data(claim),
+            "correction": lambda: correction_sentence(claim),
+            "controls": lambda: controls(claim),
+            "readings": lambda: readings(claim),
+            "history": lambda: history(claim, accepted),
+            "commands": lambda: commands(claim),
+            "details": lambda: details(claim),
+            "artifacts": lambda: artifacts(claim, stages),
+            "turn": lambda: turn(beside),
+        }
+    )
 
 
 def outcome(claim: ClaimSummary) -> Html:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.render.ablation_figures import AblationFigures, ablation_figures
@@ -18,10 +19,13 @@ from universal_neurons.render.numerals import count, decimal, listed, plural, wi
 from universal_neurons.render.persistence_figures import PersistenceFigures, in_words, persistence_figures
 from universal_neurons.render.plates import FIGURES_CSV, Figure, Sources, judged_links, side_by_side
 from universal_neurons.render.robustness_figures import RobustnessFigures, robustness_figures
+from universal_neurons.render.places import expression_line, place
 from universal_neurons.render.table_one import pairs_grid, table_one
+from universal_neurons.render.templates import TemplateWrong, known
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from pathlib import Path
 
     from universal_neurons.render.results import Results
 
@@ -63,6 +67,46 @@ REQUIRED = (
     *(f"fig-paper-{number}" for number in range(1, 21)),
     *(f"fig-{name}" for name in ("layers", "readings", "ceiling", "sets", "dose", "variants", "tokens", "twin-models")),
 )
+
+
+# The figures that stand side by side, by the name under which the template shows them together.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "by_layer": ("paper-3", "paper-4", "paper-5", "paper-6"),
+    "losses": ("paper-7", "paper-8"),
+    "twins": ("twin-4", "twin-5", "twin-6", "twin-models"),
+    "layers": ("paper-9", "paper-10", "paper-11", "paper-12"),
+    "lower": ("paper-13", "paper-14", "paper-15", "paper-16"),
+    "higher": ("paper-17", "paper-18", "paper-19", "paper-20"),
+}
+# The ids of the page's table and figures from its top to its bottom.
+ORDER = (TABLE_ONE, *(f"fig-{name}" for name in CLAIMS))
+
+
+def expression_of(anchor: str) -> str:
+    """What the template of the page says to show the figure or table ``anchor``.
+
+    >>> expression_of("fig-paper-14"), expression_of("fig-dose"), expression_of("tbl-paper-1")
+    ('groups.lower', 'figures.dose', 'table_one')
+    """
+    name = anchor.removeprefix("fig-")
+    group = next((group for group, names in GROUPS.items() if name in names), None)
+    if anchor == TABLE_ONE:
+        return "table_one"
+    return f"groups.{group}" if group else f"figures.{name.replace('-', '_')}"
+
+
+def check_figures(template: Path, page: str, required: Collection[str] = REQUIRED) -> None:
+    """Raise TemplateWrong if the generated ``page`` lacks one of the ``required`` figures.
+
+    The message names the line of the page's ``template`` below which it belongs.
+    """
+    for anchor in (one for one in required if f'id="{one}"' not in page):
+        before = [expression_of(one) for one in ORDER[: ORDER.index(anchor)]] if anchor in ORDER else []
+        lines = [line for one in before if one != expression_of(anchor) and (line := expression_line(template, one))]
+        raise TemplateWrong(
+            f"{place(template, max(lines, default=None))}: the figure or table {anchor} is missing; "
+            f"expected << {expression_of(anchor)} >> below this line"
+        )
 
 
 @dataclass(frozen=True)
@@ -144,23 +188,26 @@ def paper_page(found: Results, drawn: PaperFigures, judged: Collection[str]) -> 
         "twins": (ablation.twins, ablation.bands, None),
     }
     suite = found.suite
-    return {
-        "figures": {name.replace("-", "_"): one.block() for name, one in named.items()},
-        "groups": {
-            name: side_by_side([named[one.name] for one in ((first,) if first else ()) + tuple(figures)], keys)
-            for name, (figures, keys, first) in groups.items()
-        },
-        "ref": {name.replace("-", "_"): link(one) for name, one in named.items()},
-        "table_one": _table_one(found, judged),
-        "models": count(len(suite.zoo.models)),
-        "reference": found.reference,
-        "partners": listed(found.partners),
-        "suite": {"title": suite.title, "name": suite.name},
-        "threshold": decimal(found.threshold, 1),
-        "lower": decimal(min(suite.universality.thresholds), 1),
-        "higher": decimal(max(suite.universality.thresholds), 1),
-        "numbers": _numbers(found),
+    shown = {
+        name: partial(side_by_side, [named[one.name] for one in ((first,) if first else ()) + tuple(figures)], keys)
+        for name, (figures, keys, first) in groups.items()
     }
+    return known(
+        {
+            "figures": lambda: known({name.replace("-", "_"): one.block for name, one in named.items()}),
+            "groups": lambda: known(shown),
+            "ref": lambda: {name.replace("-", "_"): link(one) for name, one in named.items()},
+            "table_one": lambda: _table_one(found, judged),
+            "models": lambda: count(len(suite.zoo.models)),
+            "reference": lambda: found.reference,
+            "partners": lambda: listed(found.partners),
+            "suite": lambda: {"title": suite.title, "name": suite.name},
+            "threshold": lambda: decimal(found.threshold, 1),
+            "lower": lambda: decimal(min(suite.universality.thresholds), 1),
+            "higher": lambda: decimal(max(suite.universality.thresholds), 1),
+            "numbers": lambda: _numbers(found),
+        }
+    )
 
 
 def link(one: Figure) -> Markdown:
@@ -169,22 +216,24 @@ def link(one: Figure) -> Markdown:
     return Markdown(f"[{markdown(called)}](#{one.anchor})")
 
 
-def _numbers(found: Results) -> dict[str, str]:
+def _numbers(found: Results) -> dict[str, Any]:
     """The numbers that the text of the page states."""
     kept, ablation = found.persistence, found.ablation
     longest = kept.all_spans[kept.longest]
     pairs = [m for key, m in ablation.pairs.items() if key.threshold == found.threshold]
-    return {
-        "first": with_interval(found.first, 2),
-        "last": with_interval(found.last, 2),
-        "first_label": found.checkpoints[0].label,
-        "last_label": found.checkpoints[-1].label,
-        "persistence": with_interval(longest, 1),
-        "persistence_span": in_words(kept.longest),
-        "persistence_printed": f"over {decimal(kept.printed.overall * 100, 0)} %",
-        "draws": count(int(max((m.details.get("draws", 1) for m in pairs), default=1))),
-        "blocks": count(pairs[0].n),
-    }
+    return known(
+        {
+            "first": lambda: with_interval(found.first, 2),
+            "last": lambda: with_interval(found.last, 2),
+            "first_label": lambda: found.checkpoints[0].label,
+            "last_label": lambda: found.checkpoints[-1].label,
+            "persistence": lambda: with_interval(longest, 1),
+            "persistence_span": lambda: in_words(kept.longest),
+            "persistence_printed": lambda: f"over {decimal(kept.printed.overall * 100, 0)} %",
+            "draws": lambda: count(int(max((m.details.get("draws", 1) for m in pairs), default=1))),
+            "blocks": lambda: count(pairs[0].n),
+        }
+    )
 
 
 def _table_one(found: Results, judged: Collection[str]) -> Markdown:
