@@ -64,8 +64,8 @@ class Stated:
     """What the evidence says beyond the verdicts of claims, and where it must be said.
 
     ``parts`` are the verdicts of readings and cases by attribute and name ("reading N1/test_x", "case N1/0"), ``pages``
-    the claim to which each page belongs, ``sentences`` what a page must say word for word.  ``neurons`` are the sizes of
-    the layers of every model that a page (:data:`EXPLORER`) shows on demand: its ids come about in the reader's browser.
+    the claim to which each page belongs, ``sentences`` what a page must say word for word.  ``neurons`` are the sizes
+    of the layers of every model that :data:`EXPLORER` shows on demand: its places come about in the reader's browser.
     """
 
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class Page(HTMLParser):
         return page
 
     def at(self, fault: str, what: str = "") -> str:
-        """``fault`` with the line where ``what`` first stands; without ``what``, or without such a line, the present."""
+        """``fault`` after the line where ``what`` first stands, or the present one where it stands nowhere."""
         return f"{self.lines.get(what, self.getpos()[0])}: {fault}"
 
     def _note(self, what: str) -> None:
@@ -273,16 +273,18 @@ def _dead_links(
             continue
         path = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(target.path)))
         other = pages.get(path) if target.path else page
-        fragment = unquote(target.fragment)
+        place = target.fragment
         if other is None:
             if not (page.path.parent / unquote(target.path)).is_file():
                 yield page.at(f"link to a file that is not there: {link}", f"link {link}")
-        elif fragment and fragment not in other.ids and not (path == EXPLORER and is_shown(fragment, neurons)):
+        elif place and unquote(place) not in other.ids and not (path == EXPLORER and is_shown(place, neurons)):
             yield page.at(f"link to a place that is not there: {link}", f"link {link}")
 
 
 def is_shown(place: str, neurons: Mapping[str, Sequence[int]]) -> bool:
-    """Whether the explorer has the neuron that ``place`` names ("a:L2.17"), or the list of neurons that it asks for.
+    """Whether the explorer has the neuron that ``place`` names ("a:L2.17"), or can make the list that it asks for.
+
+    ``place`` is what follows the # of an address, ``neurons`` the sizes of the layers of every model.
 
     >>> [is_shown(place, {"a": (5, 5)}) for place in ("a:L1.4", "a:L1.5", "a:L2.0", "b:L1.4", "?model=a&layer=1")]
     [True, False, False, False, True]
@@ -292,7 +294,7 @@ def is_shown(place: str, neurons: Mapping[str, Sequence[int]]) -> bool:
         sizes = neurons.get(asked.get("model", ""), ())
         layer = asked.get("layer", "0")
         return asked.keys() <= ASKED and layer.isdecimal() and int(layer) < len(sizes)
-    model, _, name = place.rpartition(":")
+    model, _, name = unquote(place).rpartition(":")
     try:
         neuron = NeuronId.parse(name)
     except ValueError:

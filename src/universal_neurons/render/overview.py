@@ -26,7 +26,7 @@ from universal_neurons.render.scoreboard import (
     ours,
     page_of,
 )
-from universal_neurons.render.wording import WORDING, counted, summary_sentence
+from universal_neurons.render.wording import WORDING, counted, summary_sentence, verdict_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -244,11 +244,15 @@ def _taken_back(claim: ClaimSummary) -> int:
 
 
 def stated(claims: Sequence[ClaimSummary]) -> Stated:
-    """What the evidence says of readings and cases, the page of each claim, and the sentence of the first page."""
+    """What the evidence says of readings and cases, the page of each claim, and the sentences that state verdicts."""
     readings = {f"reading {c.claim}/{r.name}": r.verdict.value for c in claims for r in c.readings}
     cases = {f"case {c.claim}/{place}": r.verdict.value for c in claims for place, r in enumerate(c.items)}
     return Stated(
         parts=readings | cases,
         pages={page_of(claim.claim): claim.claim for claim in claims},
-        sentences={"index.html": [summary_sentence([(claim.claim, claim.verdict) for claim in claims])]},
+        sentences={
+            "index.html": [summary_sentence([(claim.claim, claim.verdict) for claim in claims])],
+            "readings.html": [readings_sentence(claims)],
+            **{page_of(claim.claim): [verdict_sentence(claim.corrected)] for claim in claims},
+        },
     )

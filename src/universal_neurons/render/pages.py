@@ -7,7 +7,7 @@ made elsewhere.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -26,6 +26,8 @@ from universal_neurons.render.numerals import (
     with_interval,
 )
 from universal_neurons.render.overview import ambiguity_table, families_table
+from universal_neurons.render.paper_page import CLAIMS
+from universal_neurons.render.plates import Sources
 from universal_neurons.render.scoreboard import DIGEST_SHOWN, scoreboard, verdict_table
 from universal_neurons.render.table_one import table_one
 from universal_neurons.render.templates import known
@@ -39,11 +41,13 @@ if TYPE_CHECKING:
     from universal_neurons.render.ambiguities import Ambiguity
     from universal_neurons.render.citation import Citation
     from universal_neurons.render.deviations import Deviation
+    from universal_neurons.render.listings import Listing
     from universal_neurons.render.plates import Figure
     from universal_neurons.render.results import PublishedCell, Results
     from universal_neurons.render.study import Study
 
 PERCENT_PLACES = 2
+FRONT_CLAIMS = {"partners": CLAIMS["partners"], "training": ("N24",)}
 DAY = len("2025-11-09")
 
 MASKS = {
@@ -59,6 +63,15 @@ MASKS = {
 def figures(found: Results) -> tuple[Figure, ...]:
     """The figures of the front page, in the order of its text."""
     return partner_lines(found.by_partner), training_curves(found.training, found.checkpoint_tokens)
+
+
+def with_sources(found: Results, drawn: Sequence[Figure], tests: Mapping[str, Listing]) -> tuple[Figure, ...]:
+    """The figures of the front page with what they rest on: claims, their tests, artifacts or the training log."""
+    digests = {"partners": found.artifacts, "training": (found.training_digest,)}
+    return tuple(
+        replace(one, sources=Sources(FRONT_CLAIMS[one.name], tuple(filter(None, digests[one.name]))).among(tests))
+        for one in drawn
+    )
 
 
 def index_page(
@@ -163,6 +176,11 @@ class Provenance:
         """The provenance of everything that ``study`` reads."""
         models = tuple((c.label, study.model(name, c)) for name in study.suite.zoo.models for c in study.checkpoints)
         return cls(models, study.corpus(), study.provenance())
+
+    @property
+    def stages(self) -> dict[str, str]:
+        """The stage of every artifact by digest."""
+        return dict(zip(self.artifacts["digest"], self.artifacts["stage"], strict=True))
 
     def tables(self) -> dict[str, Html]:
         """The tables of the methods page, digests abbreviated."""

@@ -15,18 +15,20 @@ from universal_neurons.render.ablation_figures import AblationFigures, ablation_
 from universal_neurons.render.escaping import Html, Markdown, markdown, raw_html
 from universal_neurons.render.figures import layer_heat_map, partner_lines, reading_lines, threshold_curves
 from universal_neurons.render.grids import Column, Grid
+from universal_neurons.render.listings import drawing
 from universal_neurons.render.numerals import count, decimal, listed, plural, with_interval
 from universal_neurons.render.persistence_figures import PersistenceFigures, in_words, persistence_figures
-from universal_neurons.render.plates import FIGURES_CSV, Figure, Sources, judged_links, side_by_side
-from universal_neurons.render.robustness_figures import RobustnessFigures, robustness_figures
 from universal_neurons.render.places import expression_line, place
+from universal_neurons.render.plates import Figure, Sources, judged_links, side_by_side
+from universal_neurons.render.robustness_figures import RobustnessFigures, robustness_figures
 from universal_neurons.render.table_one import pairs_grid, table_one
 from universal_neurons.render.templates import TemplateWrong, known
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
+    from universal_neurons.render.listings import Listing
     from universal_neurons.render.results import Results
 
 # Which claims judge what a figure shows, in the order of the page; ours are lettered in this order.
@@ -60,6 +62,7 @@ CLAIMS: Mapping[str, tuple[str, ...]] = {
 }
 TABLE_ONE = "tbl-paper-1"
 TABLE_CSV, PAIRS_CSV = "data/table-one.csv", "data/table-one-pairs.csv"
+TABLE_ONE_CODE = "measures.universality.definition_share"
 TABLE_ONE_CLAIMS = ("N1", "N2", "N3", "N4", "N5")
 # design/claims.md B.5: nothing of this list may be missing from the page.
 REQUIRED = (
@@ -143,8 +146,8 @@ def paper_figures(found: Results) -> PaperFigures:
     )
 
 
-def labelled(found: Results, drawn: PaperFigures, judged: Collection[str]) -> dict[str, Figure]:
-    """Every figure by name, with its label, its claims (linked where ``judged``) and the artifacts it was drawn from.
+def labelled(found: Results, drawn: PaperFigures, tests: Mapping[str, Listing]) -> dict[str, Figure]:
+    """Every figure by name, with its label, its claims (linked where ``tests`` judged them) and its artifacts.
 
     Figures of ours have letters in the order of the page, so that a number always is one of the paper's.
     """
@@ -154,7 +157,7 @@ def labelled(found: Results, drawn: PaperFigures, judged: Collection[str]) -> di
     for one in drawn.all:
         where = "after the second version of the paper" if one.name.startswith("twin") else "not in the paper"
         label = one.label or f"Figure {letters[one.name]}, {where}."
-        sources = Sources(CLAIMS.get(one.name, ()), artifacts[one.name]).among(judged)
+        sources = Sources(CLAIMS.get(one.name, ()), artifacts[one.name]).among(tests)
         named[one.name] = replace(one, label=label, sources=sources)
     return named
 
@@ -175,9 +178,9 @@ def _artifacts(found: Results, drawn: PaperFigures) -> dict[str, tuple[str, ...]
     return {one.name: known.get(one.name, found.ablation.artifacts) for one in drawn.all}
 
 
-def paper_page(found: Results, drawn: PaperFigures, judged: Collection[str]) -> dict[str, Any]:
-    """The values of the page; ``judged`` are the claims that have a card to link to."""
-    named = labelled(found, drawn, judged)
+def paper_page(found: Results, drawn: PaperFigures, tests: Mapping[str, Listing]) -> dict[str, Any]:
+    """The values of the page; ``tests`` are those that judged the claims which have a page to link to."""
+    named = labelled(found, drawn, tests)
     kept, ablation = drawn.persistence, drawn.ablation
     groups = {
         "by_layer": (kept.by_layer, kept.partners, kept.by_interval),
@@ -197,7 +200,7 @@ def paper_page(found: Results, drawn: PaperFigures, judged: Collection[str]) -> 
             "figures": lambda: known({name.replace("-", "_"): one.block for name, one in named.items()}),
             "groups": lambda: known(shown),
             "ref": lambda: {name.replace("-", "_"): link(one) for name, one in named.items()},
-            "table_one": lambda: _table_one(found, judged),
+            "table_one": lambda: _table_one(found, tests),
             "models": lambda: count(len(suite.zoo.models)),
             "reference": lambda: found.reference,
             "partners": lambda: listed(found.partners),
@@ -236,7 +239,7 @@ def _numbers(found: Results) -> dict[str, Any]:
     )
 
 
-def _table_one(found: Results, judged: Collection[str]) -> Markdown:
+def _table_one(found: Results, tests: Mapping[str, Listing]) -> Markdown:
     """Table 1 as a block of its own number: ours with interval and the pairs' standard deviation, then the printed."""
     number = "Table 1 of the paper."
     words = (
@@ -245,28 +248,35 @@ def _table_one(found: Results, judged: Collection[str]) -> Markdown:
         f"blocks and ± the standard deviation between partners, below it what was printed for GPT-2 small."
     )
     opening = Html(f'<figure id="{TABLE_ONE}" class="tbl">\n<figcaption>')
-    caption = f"**{markdown(number)}** {markdown(words)}{judged_links(Sources(TABLE_ONE_CLAIMS).among(judged))}"
+    caption = f"**{markdown(number)}** {markdown(words)}{judged_links(Sources(TABLE_ONE_CLAIMS).among(tests))}"
     details = (
         f'<details class="data"><summary>Pair by pair</summary>{pairs_grid(found).html(css="data")}'
         f'<p class="source">The same numbers, unrounded: <a href="{PAIRS_CSV}" download>{PAIRS_CSV}</a>, and the '
         f'table: <a href="{TABLE_CSV}" download>{TABLE_CSV}</a>. Computed by '
-        "<code>measures.universality.definition_share</code>.</p></details>"
+        f"{drawing(TABLE_ONE_CODE).link()}.</p></details>"
     )
     body = Html(f"</figcaption>\n{table_one(found, spread=True)}\n{details}\n</figure>")
     return Markdown(f"{raw_html(opening)}\n\n{caption}\n\n{raw_html(body)}\n")
 
 
 def paper_data(found: Results, drawn: PaperFigures) -> dict[str, Grid]:
-    """The tables of the page as CSV files by name; one of them says what every figure rests on."""
-    named = labelled(found, drawn, ())
+    """The tables of the page as CSV files by name."""
+    return {**{one.csv_name: one.data for one in drawn.all}, PAIRS_CSV: pairs_grid(found)}
+
+
+def what_figures_rest_on(figures: Iterable[Figure]) -> Grid:
+    """One row for every figure and artifact that it was drawn from, with its claims, their tests and the function."""
     rests = tuple(
-        (one.label.rstrip("."), one.anchor, ", ".join(one.sources.claims), one.code, digest)
-        for one in named.values()
+        (
+            one.label.rstrip(".") or f"front page: {one.name}",
+            one.anchor,
+            ", ".join(one.sources.claims),
+            ", ".join(dict.fromkeys(test.name for test in one.sources.tests)),
+            one.code,
+            digest,
+        )
+        for one in figures
         for digest in one.sources.artifacts
     )
-    columns = tuple(map(Column, ("figure", "anchor", "claims", "drawn by", "artifact")))
-    return {
-        **{one.csv_name: one.data for one in named.values()},
-        PAIRS_CSV: pairs_grid(found),
-        FIGURES_CSV: Grid("What every figure rests on", columns, rests),
-    }
+    columns = tuple(map(Column, ("figure", "anchor", "claims", "tests", "drawn by", "artifact")))
+    return Grid("What every figure rests on", columns, rests)

@@ -84,6 +84,7 @@ class Results:
     by_reading: CheckpointLines
     thresholds: ThresholdCurves
     training: tuple[TrainingCurve, ...]
+    training_digest: str
     checkpoint_tokens: tuple[float, ...]
     pairs: pd.DataFrame
     artifacts: tuple[str, ...]
@@ -141,6 +142,7 @@ def results(study: Study, printed: Printed) -> Results:
         by_reading=_by_reading(tables, threshold),
         thresholds=_thresholds(tables, threshold, printed.table_one),
         training=training(study.training_log()),
+        training_digest=study.training_digest(),
         checkpoint_tokens=_checkpoint_tokens(study),
         pairs=_pairs(tables, study.suite.universality.thresholds),
         artifacts=tuple(dict.fromkeys(study.reads[before:])),
