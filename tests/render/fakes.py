@@ -69,6 +69,7 @@ def fake_suite(**changes: Any) -> Suite:
         "profiles": ProfilesSpec(top=8, bins=32, shown=10, ablation_rows=4),
         "untrained": None,
         "layers": LAYERS,
+        "references": MODELS,
     }  # fmt: skip
     return Suite(**{**settings, **changes})
 
@@ -227,6 +228,9 @@ class FakeStudy:
             )
             for i, name in enumerate(self.suite.zoo.models)
         )  # fmt: skip
+
+    def training_digest(self) -> str:
+        return "e5" * 32
 
     def provenance(self) -> pd.DataFrame:
         row = {

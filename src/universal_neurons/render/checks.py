@@ -323,10 +323,11 @@ def script_hash(script: str) -> str:
 
 
 def _wrong_verdicts(pages: Mapping[str, Page], verdicts: Mapping[str, str]) -> Iterator[str]:
+    read = {_as_read(claim): verdict for claim, verdict in verdicts.items()}
     for name, page in pages.items():
         for claim, verdict in page.verdicts:
-            if verdicts.get(claim) != verdict:
-                fault = f"claim {claim} is shown as {verdict!r}, the evidence says {verdicts.get(claim)!r}"
+            if read.get(claim) != verdict:
+                fault = f"claim {claim} is shown as {verdict!r}, the evidence says {read.get(claim)!r}"
                 yield f"{name}:{page.at(fault, f'verdict {(claim, verdict)}')}"
     for missing in _unshown(pages, list(verdicts)):
         yield f"claim {missing} is in the evidence and on no page"
@@ -362,4 +363,4 @@ def _as_read(text: str) -> str:
 
 def _unshown(pages: Mapping[str, Page], claims: Sequence[str]) -> list[str]:
     shown = {claim for page in pages.values() for claim, _ in page.verdicts}
-    return [claim for claim in claims if claim not in shown]
+    return [claim for claim in claims if _as_read(claim) not in shown]

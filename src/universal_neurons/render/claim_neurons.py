@@ -134,7 +134,9 @@ def neurons_of(claim: About | None) -> Html:
     links = "".join(f'<li><a href="{_address(claim.model, one)}">{one}</a></li>' for one in claim.best)
     shown = f'<ul class="neurons">{links}</ul>' if links else ""
     there = f'<a href="{_list_address(claim)}">The list in the explorer</a>, as it is at the end of the training.'
-    return Html(f'<p class="said">{html_text(said + first)}</p>{shown}<p class="source">{there}</p>')
+    return Html(
+        f'<div class="quoted"><p class="said">{html_text(said + first)}</p>{shown}<p class="source">{there}</p></div>'
+    )
 
 
 def _layers(layers: Sequence[int]) -> str:

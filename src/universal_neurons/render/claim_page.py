@@ -10,6 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.evidence.criteria import Criterion
@@ -493,8 +494,8 @@ def commands(claim: ClaimSummary) -> Html:
     missing = list(dict.fromkeys(r.command for r in claim.items if r.command is not None))
     lines = [
         *missing,
-        f"nox -s claims -- -k {PurePosixPath(file).stem} --suite {first.suite}",
-        f"pytest {file} --suite {first.suite}",
+        f"nox -s claims -- -k {quote(PurePosixPath(file).stem)} --suite {quote(first.suite)}",
+        f"pytest {quote(file)} --suite {quote(first.suite)}",
     ]
     text = "\n".join(html_text(line) for line in lines)
     return Html(f'<pre tabindex="0" role="region" aria-label="Commands"><code>{text}</code></pre>')
