@@ -99,9 +99,9 @@ class HostileStudy(fakes.FakeStudy):
 
 def rename_what_is_not_tested(root: Path, everything: str) -> None:
     """Ambiguities, untested statements and the citation of the checkout at ``root``, called ``everything``."""
-    text = json.dumps(everything).replace("\x7f", "\\u007F")
+    text = json.dumps(everything, ensure_ascii=False).replace("\x7f", "\\u007F")
     texts = "".join(f"{name} = {text}\n" for name in ("statement", "source", "reason"))
-    untested = f'[[untested]]\nid = "X1"\nkind = "untestable"\nsee = [{text}]\n{texts}'
+    untested = f'[[untested]]\nid = "X1"\nkind = "untestable"\nsee = ["N1"]\n{texts}'
     (root / "claims" / "untested.toml").write_text(untested, encoding="utf-8")
     ambiguity = f'[[ambiguity]]\nid = "A1"\nquestion = {text}\ndefault = {text}\n'
     (root / "claims" / "ambiguities.toml").write_text(ambiguity, encoding="utf-8")

@@ -202,7 +202,7 @@ def change(root: Path, name: str, old: str, new: str) -> None:
         ("As @nobody2020 says.", RenderingFailed, r"paper\.qmd\.j2:22: .*citation of nothing: @nobody2020"),
         ("[x](nothing.html)", ReportBroken, r"paper\.qmd\.j2:22: paper\.html:\d+: link to a file that is not there"),
         (
-            '[N1]{data-claim="N1" data-verdict="refuted"}',
+            '[It]{data-claim="N1" data-verdict="refuted"}',
             ReportBroken,
             r"paper\.html:\d+: claim N1 is shown as 'refuted', the evidence says 'reproduced'",
         ),
@@ -224,13 +224,13 @@ def test_a_fault_in_a_template_stops_the_build_and_leaves_the_last_report(
 
 @pytest.mark.usefixtures("measured_once")
 def test_pages_that_fail_a_check_are_kept_until_a_build_is_sound(root: Path) -> None:
-    written = '[N1]{data-claim="N1" data-verdict="refuted"}'
+    written = '[It]{data-claim="N1" data-verdict="refuted"}'
     change(root, "paper.qmd.j2", "No principle sets the threshold.", written)
     with pytest.raises(ReportBroken) as broken:
         build(root, "built")
     kept = root.parent / "built.broken"
     assert str(kept) in str(broken.value)
-    (fault,) = [one for one in broken.value.faults if "says 'n1'" in one]
+    (fault,) = [one for one in broken.value.faults if "says 'it'" in one]
     line = int(re.search(r"paper\.html:(\d+): ", fault)[1])  # type: ignore[index]
     assert 'data-claim="N1"' in (kept / "paper.html").read_text(encoding="utf-8").splitlines()[line - 1]
     change(root, "paper.qmd.j2", written, "No principle sets the threshold.")

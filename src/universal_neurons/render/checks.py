@@ -40,6 +40,7 @@ _VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "t
 # Elements in which the report quotes evidence: a reference is never written there, but a claim may look like one.
 _QUOTING = {"code", "pre", "table", "dl", "svg"}
 QUOTED = "quoted"
+UNRESOLVED = "unresolved reference"
 # What has a verdict besides a claim, by the attribute that names it.
 PARTS = ("reading", "case")
 SOURCE = "source"
@@ -66,12 +67,14 @@ class Stated:
     ``parts`` are the verdicts of readings and cases by attribute and name ("reading N1/test_x", "case N1/0"), ``pages``
     the claim to which each page belongs, ``sentences`` what a page must say word for word.  ``neurons`` are the sizes
     of the layers of every model that :data:`EXPLORER` shows on demand: its places come about in the reader's browser.
+    ``names`` are what models, checkpoints and suite are called, which may look like a reference wherever they stand.
     """
 
     parts: Mapping[str, str] = field(default_factory=dict)
     pages: Mapping[str, str] = field(default_factory=dict)
     sentences: Mapping[str, Sequence[str]] = field(default_factory=dict)
     neurons: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    names: Sequence[str] = ()
 
 
 @dataclass
@@ -184,7 +187,7 @@ class Page(HTMLParser):
         elif inside == "style":
             self._find(_CSS_REQUEST, data, "style sheet makes a request")
         elif not any(element.quoting for element in self._open):
-            self._find(_UNRESOLVED, data, "unresolved reference")
+            self._find(_UNRESOLVED, data, UNRESOLVED)
 
     def _find(self, pattern: re.Pattern[str], data: str, fault: str) -> None:
         line = self.getpos()[0]
@@ -245,7 +248,7 @@ def check_pages(
         f"{name}:{fault}"
         for name, page in pages.items()
         for fault in (
-            *page.faults,
+            *(fault for fault in page.faults if not _is_a_name(fault, said.names)),
             *_repeated_ids(page),
             *_dead_links(name, page, pages, said.neurons),
             *_unlisted_scripts(page),
@@ -256,6 +259,12 @@ def check_pages(
     faults += _missing(pages, required or {})
     if faults:
         raise ReportBroken(f"the report in {folder} is broken:", tuple(dict.fromkeys(faults)))
+
+
+def _is_a_name(fault: str, names: Sequence[str]) -> bool:
+    """Whether what looks like an unresolved reference is a part of what something is called."""
+    _, mark, found = fault.partition(f"{UNRESOLVED}: ")
+    return bool(mark) and any(found in name for name in names)
 
 
 def _repeated_ids(page: Page) -> Iterator[str]:
@@ -340,7 +349,8 @@ def _missing(pages: Mapping[str, Page], required: Mapping[str, Sequence[str]]) -
 
 
 def _wrong_statements(pages: Mapping[str, Page], stated: Stated) -> Iterator[str]:
-    parts = {_as_read(name): verdict for name, verdict in stated.parts.items()}
+    named = ((name.partition(" "), verdict) for name, verdict in stated.parts.items())
+    parts = {f"{kind} {_as_read(whose)}": verdict for (kind, _, whose), verdict in named}
     for name, page in pages.items():
         for part, verdict in page.parts:
             if parts.get(part) != verdict:

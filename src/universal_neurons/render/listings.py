@@ -10,6 +10,7 @@ import ast
 import re
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,14 +51,19 @@ def drawing(code: str) -> Listing:
     """
     module, _, function = code.rpartition(".")
     path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except OSError:
-        tree = ast.Module([], [])
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == function:
-            return Listing(code, node.lineno, f"{FOLDER}/{path.relative_to(PACKAGE).as_posix()}.txt")
-    raise ListingMissing(f"{path}: expected the function {function!r}, which a figure names as {code}; got none")
+    line = _functions(path).get(function)
+    if line is None:
+        raise ListingMissing(f"{path}: expected the function {function!r}, which a figure names as {code}; got none")
+    return Listing(code, line, f"{FOLDER}/{path.relative_to(PACKAGE).as_posix()}.txt")
+
+
+@cache
+def _functions(path: Path) -> dict[str, int]:
+    """The lines of the functions of a module; none where there is no such file."""
+    if not path.is_file():
+        return {}
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return {node.name: node.lineno for node in body if isinstance(node, ast.FunctionDef)}
 
 
 def judging(root: Path, locators: Mapping[str, str]) -> dict[str, Listing]:

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from universal_neurons.evidence.summary import ClaimSummary
+    from universal_neurons.inputs.suite import Suite
+    from universal_neurons.render.checks import Stated
     from universal_neurons.render.claim_neurons import About
     from universal_neurons.render.explorer import LocalText
     from universal_neurons.render.grids import Grid
@@ -153,7 +155,8 @@ def build_report(
         shutil.copyfile(root / CITATION, built / DATA / CITATION)
         write_explorer(built, root / "report", study, text)
         try:
-            _render(built, tuple(texts), claims, engine=engine, say=say)
+            facts = replace(stated(claims), neurons=layer_sizes(built), names=names_of(study.suite))
+            _render(built, tuple(texts), claims, facts, engine=engine, say=say)
         except (RenderingFailed, ReportBroken) as wrong:
             raise _traced(wrong, root / "report", built, _kept(built, output)) from wrong
         _put_in_place(built, output)
@@ -274,12 +277,12 @@ def _render(
     built: Path,
     names: Sequence[str],
     claims: Sequence[ClaimSummary],
+    facts: Stated,
     *,
     engine: Engine | None,
     say: Callable[[str], None],
 ) -> None:
     verdicts = {claim.claim: claim.verdict.value for claim in claims}
-    facts = replace(stated(claims), neurons=layer_sizes(built))
     chosen = engine or available_engine()
     try:
         render(built / SOURCE, names, built, engine=chosen)
@@ -291,6 +294,11 @@ def _render(
         say(f"quarto did not give sound pages, pandoc builds them instead ({str(wrong).splitlines()[0]})")
         render(built / SOURCE, names, built, engine="pandoc")
         check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
+
+
+def names_of(suite: Suite) -> tuple[str, ...]:
+    """What the models, the checkpoints and the suite itself are called."""
+    return (suite.title, suite.description, *suite.zoo.models, *(c.label for c in suite.checkpoints))
 
 
 def _traced(wrong: UserError, templates: Path, built: Path, kept: Path) -> UserError:
