@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from tests.render import fakes
 from tests.render.neurons import VOCABULARY, local_text
 from tests.render.payloads import PAYLOADS
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import pandas as pd
     import pytest
 
     from universal_neurons.evidence.record import EvidenceRecord
@@ -94,7 +95,7 @@ class HostileStudy(fakes.FakeStudy):
         texts = ("origin", "device", "git_commit", "created")
         versions = {self.everything: self.everything, "python": self.everything}
         found = super().provenance().assign(**dict.fromkeys(texts, self.everything))
-        return found.assign(versions=[versions] * len(found))
+        return found.assign(versions=pd.Series([versions] * len(found)))
 
 
 def rename_what_is_not_tested(root: Path, everything: str) -> None:
@@ -108,5 +109,6 @@ def rename_what_is_not_tested(root: Path, everything: str) -> None:
     line = " ".join(everything.split())
     cited = (root / "CITATION.cff").read_text(encoding="utf-8")
     for field in ("title", "license"):
-        cited = re.sub(rf"(?m)^{field}:.*$", lambda _, name=field: f"{name}: {line}", cited, count=1)
+        before, found, after = re.split(rf"(?m)^({field}:).*$", cited, maxsplit=1)
+        cited = f"{before}{found} {line}{after}"
     (root / "CITATION.cff").write_text(cited, encoding="utf-8")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.inputs.suite import Suite
+    from universal_neurons.measures.ablation import AblationTable
+    from universal_neurons.measures.study import HasStep
+    from universal_neurons.measures.universality import ReferenceTables
     from universal_neurons.render.plates import Figure
     from universal_neurons.render.report import Drawn
     from universal_neurons.render.results import Results
@@ -95,10 +98,10 @@ def test_the_code_that_a_figure_names_is_the_code_that_drew_it(
 class Otherwise(FakeStudy):
     """The same study with other numbers: its first checkpoints and models change places."""
 
-    def reference_tables(self, *, checkpoint, reference=None):  # type: ignore[no-untyped-def]
+    def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
         return super().reference_tables(checkpoint=_moved(checkpoint, self.suite), reference=reference)
 
-    def ablation(self, *, checkpoint, reference=None):  # type: ignore[no-untyped-def]
+    def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
         return super().ablation(checkpoint=_moved(checkpoint, self.suite), reference=reference)
 
     def training_log(self) -> pd.DataFrame:
@@ -106,10 +109,10 @@ class Otherwise(FakeStudy):
         return log.assign(loss=log["loss"] * 1.1, held_out_loss=log["held_out_loss"] * 1.1)
 
 
-def _moved(checkpoint: object, suite: Suite) -> object:
+def _moved(checkpoint: HasStep, suite: Suite) -> HasStep:
     """The checkpoints in reverse order."""
     places = [c.step for c in suite.checkpoints]
-    return suite.checkpoints[-1 - places.index(checkpoint.step)]  # type: ignore[attr-defined]
+    return suite.checkpoints[-1 - places.index(checkpoint.step)]
 
 
 def figures_of(found: Results, drawn: Drawn) -> dict[str, Figure]:

@@ -31,7 +31,7 @@ from universal_neurons.render.claim_page import commands
 from universal_neurons.render.engines import pandoc_command
 from universal_neurons.render.escaping import csv_text, fragment, html_text, markdown, token_text
 from universal_neurons.render.grids import Column, Grid
-from universal_neurons.render.plotting import WIDE, drawing, inline_svg
+from universal_neurons.render.plotting import WIDE, Colour, drawing, inline_svg
 from universal_neurons.render.scoreboard import page_of
 from universal_neurons.render.shards import shard
 
@@ -110,14 +110,8 @@ def drawn(text: str) -> str:
         canvas.axes.set_xticks([0, 1], [text, "end"])
         canvas.label_x(text)
         canvas.label_y(text)
-        canvas.label_ends([(1, 2, text, next(iter(_colours())))])
+        canvas.label_ends([(1, 2, text, Colour.BLUE)])
     return inline_svg(canvas.svg(), name="payload", size=WIDE, alt=text)
-
-
-def _colours() -> list[object]:
-    from universal_neurons.render.plotting import SERIES
-
-    return list(SERIES)
 
 
 @each
