@@ -117,7 +117,7 @@
     return neuron < 0 ? null : { model, neuron };
   };
   // A list that another page asks for: "#?model=a&layer=0&least=1&above=0.5"; what it does not name is not asked.
-  const asked = () => {
+  const requested = () => {
     if (!location.hash.startsWith("#?")) { return null; }
     const words = new URLSearchParams(location.hash.slice(2));
     const whole = (name, end, other) => {
@@ -602,7 +602,7 @@
     let waiting = false;
     at("list").addEventListener("scroll", () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; paintList(); }); } });
     window.addEventListener("resize", () => { rowHeight = 0; paintList(); });
-    window.addEventListener("hashchange", () => { const wanted = asked(); if (wanted) { adopt(wanted); find().then(follow); } else { follow(); } });
+    window.addEventListener("hashchange", () => { const wanted = requested(); if (wanted) { adopt(wanted); find().then(follow); } else { follow(); } });
     at("list").addEventListener("keydown", (event) => {
       const page = Math.max(1, Math.floor(at("list").clientHeight / height()) - 1);
       const to = { ArrowDown: active + 1, ArrowUp: active - 1, PageDown: active + page, PageUp: active - page, Home: 0, End: found.order.length - 1 }[event.key];
@@ -640,7 +640,7 @@
       ready.push(...models.map(async (model, m) => { const index = await load(`${m}/index`); model.index = index; prepared(model); }));
       await ready[about.reference];
       withUnit(models[about.reference]);
-      adopt(asked() || {});
+      adopt(requested() || {});
       listen();
       await find();
       follow();

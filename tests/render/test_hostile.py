@@ -106,4 +106,7 @@ def test_nothing_runs_in_a_browser_even_without_the_pages_policy(wild: Path, tmp
     dom = dom_of(copy, tmp_path, place="#a:L1.5" if name == "neurons" else "", seconds=10)
     copy.unlink()
     found = json.loads(dataset(dom, "found"))
+    if name == "neurons":
+        assert dataset(dom, "complete-ms").isdecimal()
+        assert '<span class="mono">a:L1.5</span>' in dom
     assert found == {"ran": 0, "foreign": [], "attributes": [], "scripts": html.count("<script>") + 1}

@@ -33,7 +33,7 @@ DELIMITERS: Any = {
 }
 # What may contain a digit without stating a number: a name of the papers' models, a citation or reference, an attribute
 # block, a link's target, code that is more than a number.
-ALLOWED = re.compile(r"GPT-2|@[\w:.-]+|\{[^}\n]*\}|\]\([^)\n]*\)|`[^`\n]*[A-Za-z][^`\n]*`")
+ALLOWED = re.compile(r"GPT-2|@[\w:.-]+|\{[^}\n]*\}|\]\([^)\n]*\)|`[^`\n]*`")
 # The same of a template of HTML: what a tag holds is not prose.
 TAG = re.compile(r"<[^>]*>")
 # But these attributes are read to somebody, in either.
@@ -182,8 +182,10 @@ def _prose(source: str, allowed: re.Pattern[str]) -> str:
 
 
 def _blanked(found: re.Match[str]) -> str:
-    """What was found as blanks of the same length, except what of it is read to somebody."""
+    """What was found as blanks of the same length, except what of it is read to somebody; a number as code is one."""
     text = found[0]
+    if text.startswith("`") and not any(map(str.isalpha, text)):
+        return text
     spoken = [one.span(1) for pattern in (_SPOKEN, _TITLE) for one in pattern.finditer(text)]
     kept = {place for low, high in spoken for place in range(low, high)}
     return "".join(c if c == "\n" or place in kept else " " for place, c in enumerate(text))
