@@ -299,6 +299,10 @@ class Study:
         """One row per logged training step of each model: model, step, tokens, loss, held_out_loss, seconds, device."""
         return pd.DataFrame(self.work.zoo.training_log())
 
+    def training_digest(self) -> str:
+        """The sha256 of the training log's file; empty where there is none."""
+        return self.work.zoo.training_digest
+
     def provenance(self) -> pd.DataFrame:
         """One row per artifact of the suite that is there: stage, digest, origin, device, seconds, peak memory.
 

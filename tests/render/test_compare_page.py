@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from tests.render.fakes import FakeStudy, fake_records, record, share, write_log
+from tests.render.hostile import hostile_log
 from tests.render.neurons import local_text
 from tests.render.payloads import PAYLOADS
 from tests.render.sides import landmarks, other_records, side_by_side
-from tests.render.test_report import hostile_log, text_of
+from tests.render.test_report import text_of
 from universal_neurons.evidence.comparison import Ground, JudgedRun, SideBySide, compared
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.evidence.verdict import Verdict

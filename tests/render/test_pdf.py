@@ -18,13 +18,14 @@ from pypdf.generic import DictionaryObject, IndirectObject
 
 from tests.render.conftest import copied_checkout
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, fake_suite, write_log
+from tests.render.hostile import hostile_log
 from tests.render.neurons import local_text
 from tests.render.payloads import PAYLOADS
-from tests.render.test_report import hostile_log
+from universal_neurons.characters import visible
 from universal_neurons.render import build_report, report
 from universal_neurons.render.citation import Citation
 from universal_neurons.render.engines import RenderingFailed, pandoc_command
-from universal_neurons.render.escaping import typst_string, typst_text, visible
+from universal_neurons.render.escaping import typst_string, typst_text
 from universal_neurons.render.pdf import BOOK, FONTS, Imprint, book, compile_pdf, formulas, newest, typesetter
 from universal_neurons.render.pdf_markup import is_printed
 from universal_neurons.render.pdf_tree import Element, Page, read_page, tree_of

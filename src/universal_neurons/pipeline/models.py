@@ -123,7 +123,7 @@ class LoadedModels:
 
 
 def _together(streams: Sequence[Iterator[ActivationBatch]], device: torch.device) -> Iterator[list[ActivationBatch]]:
-    """The next batch of every stream; on a CPU several models run at once, because small products gain no second thread.
+    """The next batch of every stream.  On a CPU models run side by side: small products gain no second thread.
 
     Raises ValueError if one stream ends before another.
     """

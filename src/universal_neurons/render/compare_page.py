@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from universal_neurons.characters import visible
 from universal_neurons.evidence.comparison import Cause, is_beyond
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, visible
+from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
 from universal_neurons.render.grids import Cell, Column, Grid, measured
 from universal_neurons.render.numerals import (
     count,
