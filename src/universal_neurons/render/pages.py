@@ -112,7 +112,8 @@ def methods_page(
 
 def _dotted(name: str) -> Html:
     """The name of a piece of code, which may break after a dot or an underscore and nowhere else."""
-    return Html(f"<code>{re.sub(r'([._])', r'\1<wbr>', html_text(name))}</code>")
+    breakable = re.sub(r"([._])", r"\1<wbr>", html_text(name))
+    return Html(f"<code>{breakable}</code>")
 
 
 def summary(found: Results, claims: Sequence[ClaimSummary]) -> tuple[str, str, str]:
