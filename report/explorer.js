@@ -362,7 +362,12 @@
     return { value, low: value - reach, high: value + reach, own: neuron.own[k] === 1, correlation: score(neuron.correlation[k]), partner: neuron.partner[k] };
   };
 
-  const width = (most) => Math.max(260, Math.min(most, at("panel").clientWidth || most));
+  // What a chart may take: the panel, or half of it where two parts stand side by side (.columns of explorer.css).
+  const width = (most, room = at("panel").clientWidth) => Math.max(260, Math.min(most, Math.floor(room) || most));
+  const beside = () => {
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize), all = at("panel").clientWidth;
+    return all >= (19 + 2.5 + 19) * rem ? (all - 2.5 * rem) / 2 : all;
+  };
 
   const partnersTable = (model, neuron) => {
     const last = about.checkpoints.length - 1;
@@ -453,7 +458,7 @@
 
   const histogram = (neuron) => {
     const shares = neuron.histogram, stats = Object.fromEntries(about.statistics.map((name, i) => [name, neuron.statistics[i]]));
-    const W = width(420), H = 170, left = 44, right = 12, top = 8, bottom = 26, floor = -6;
+    const W = width(420, beside()), H = 170, left = 44, right = 12, top = 8, bottom = 26, floor = -6;
     const low = -0.17, high = Math.max(stats.maximum, low + 1e-6);
     const x = (value) => left + ((value - low) / (high - low)) * (W - left - right);
     const y = (share) => top + (share > 0 ? Math.min(1, Math.log10(share) / floor) : 1) * (H - top - bottom);

@@ -143,8 +143,8 @@ def deviations_table(admitted: Sequence[Deviation]) -> Html:
 
 def _dotted(name: str) -> Html:
     """The name of a piece of code, which may break after a dot or an underscore and nowhere else."""
-    breaking = re.sub(r"([._])", r"\1<wbr>", html_text(name))
-    return Html(f"<code>{breaking}</code>")
+    breakable = re.sub(r"([._])", r"\1<wbr>", html_text(name))
+    return Html(f"<code>{breakable}</code>")
 
 
 def summary(found: Results, claims: Sequence[ClaimSummary]) -> tuple[str, str, str]:

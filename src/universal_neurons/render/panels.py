@@ -26,6 +26,7 @@ from universal_neurons.render.plotting import (
     Size,
     drawing,
     label_room,
+    thinned,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ def _frame(canvas: Drawing, panel: Panel) -> None:
     room = _room(places)
     axes.set_xlim(places[0] - room * 0.55, places[-1] + room * 0.55)
     axes.set_ylim(*(panel.limits or _extent(panel)))
-    axes.set_xticks(places, panel.axis.labels)
+    centres = [float(axes.transData.transform((place, 0))[0]) for place in places]
+    axes.set_xticks(places, thinned(panel.axis.labels, centres, canvas.size))
     plain_numbers(axes.yaxis)
     canvas.label_y(panel.quantity)
     canvas.label_x(panel.axis.title)

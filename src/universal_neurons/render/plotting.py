@@ -216,6 +216,23 @@ def label_room(names: Iterable[str], size: Size) -> int:
     return round(TIE + LETTER * size.text * max(map(len, names), default=0)) + 2
 
 
+def thinned(labels: Sequence[str], centres: Sequence[float], size: Size) -> list[str]:
+    """``labels`` of an axis at ``centres`` (pixels), those empty that would touch a label further along.
+
+    >>> thinned(["10 000", "20 000", "100 000"], [0.0, 20.0, 120.0], NARROW)
+    ['', '20 000', '100 000']
+    """
+    kept = list(labels)
+    edge = float("inf")
+    for place in reversed(range(len(kept))):
+        half = LETTER * size.text * len(kept[place]) / 2
+        if centres[place] + half > edge:
+            kept[place] = ""
+        else:
+            edge = centres[place] - half - size.text / 2
+    return kept
+
+
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
     """Positions at least ``gap`` apart in the order of ``wanted``; those that would touch are centred on their mean.
 
