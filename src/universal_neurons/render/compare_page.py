@@ -390,7 +390,10 @@ def compare_figures(both: SideBySide) -> tuple[Figure, ...]:
         _panel(both, "compare-ablations", "Effect of ablation in both runs", "divergence, nats", divergences),
     )
     return tuple(
-        panel_figure(panel, code=_CODE + "compare_figures", caption=_caption(panel), wide=True, height=280)
+        replace(
+            panel_figure(panel, code=_CODE + "compare_figures", caption=_caption(panel), wide=True, height=280),
+            label=f"{panel.title}.",
+        )
         for panel in panels
         if panel is not None
     )
