@@ -451,6 +451,21 @@ def test_a_hub_that_is_not_there_is_said_to_be_not_there(world: World) -> None:
     assert world.waits == []
 
 
+def test_a_hub_that_goes_away_between_two_questions_is_said_to_be_not_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client says of that transfer that the file is not in its cache, as it does without network."""
+    import httpx
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def gone(*_: object, **__: object) -> str:
+        raise LocalEntryNotFoundError("not in the cache") from httpx.ConnectError("refused")
+
+    zoo = world.pinned()
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", gone)
+    assert "cannot be reached" in refusal(HubUnreachable, lambda: zoo.load(zoo.ref("a", 10)))
+
+
 def test_a_cache_that_cannot_be_written_is_said_to_be_that(world: World) -> None:
     world.cache.write_text("a file where a folder should be")
     said = refusal(CacheUnwritable, world.pinned)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.hub import Busy, Corrupted, Fault, LoopbackHub, Truncated, Vanished
+from tests.hub import Busy, Corrupted, Fault, LoopbackHub, Truncated, Vanished, Whole
 from tests.published import CHECKOUT, FILE, SUBSETS, TEXT, Published, packed, tokenizer, words
 from tests.tiny_models import use
 from universal_neurons import cli
@@ -352,6 +352,7 @@ def renamed(hub: LoopbackHub) -> None:
         (Busy(429, times=99, part="hub", path="00.jsonl"), HubBusy, "the hub is busy (HTTP 429, asked 4 times)"),
         (Truncated(FILE, at=900, times=99), DownloadBroken, "the transfer broke off"),
         (Corrupted(FILE, times=99), DigestMismatch, "damaged ("),
+        (Whole(FILE), DownloadBroken, "700 bytes expected, got "),
         (Vanished(FILE), FileMissing, "the hub does not have this file"),
         (gated, AccessGated, "accept the terms at http://127.0.0.1"),
         (private, TokenRequired, "hf auth login (or set HF_TOKEN)"),
