@@ -88,11 +88,12 @@ class Drawn:
 
     front: Sequence[Figure]
     paper: PaperFigures
+    costs: Sequence[Figure] = ()
 
     @property
     def codes(self) -> tuple[str, ...]:
         """The functions that made them, and the table among them."""
-        return (*(one.code for one in (*self.front, *self.paper.all)), TABLE_ONE_CODE)
+        return (*(one.code for one in (*self.front, *self.paper.all, *self.costs)), TABLE_ONE_CODE)
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,10 @@ class Judged:
         return cls(claims, tests, {claim.claim: about(claim, study, provenance.stages) for claim in claims})
 
 
-def drawn_figures(root: Path, found: Results) -> Drawn:
+def drawn_figures(root: Path, found: Results, costs: performance_page.Performance) -> Drawn:
     """All figures; raises TemplateWrong, naming the line that shows it, for one that has no number to draw."""
     try:
-        return Drawn(pages.figures(found), paper_figures(found))
+        return Drawn(pages.figures(found), paper_figures(found), performance_page.performance_figures(costs))
     except MissingFigure as wrong:
         expression = expression_of(f"fig-{wrong.name}")
         templates = [root / "report" / f"{page}.qmd{SUFFIX}" for page in PAGES]
@@ -163,13 +164,13 @@ def build_report(
     provenance = pages.Provenance.of(study)
     costs = performance_page.performance(root, study.suite, provenance.artifacts, claims)
     check_artifacts(claims, set(provenance.artifacts["digest"]))
-    drawn = drawn_figures(root, found)
+    drawn = drawn_figures(root, found, costs)
     judged = Judged.of(root, study, claims, provenance)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=output.parent) as scratch:
         built = Path(scratch) / "report"
-        texts = page_texts(root, found, judged, drawn, provenance) | beside(root / "report", costs, both)
-        data = data_files(found, drawn, judged, provenance) | data_beside(costs, both)
+        texts = page_texts(root, found, judged, drawn, provenance) | beside(root / "report", costs, drawn.costs, both)
+        data = data_files(found, drawn, judged, provenance) | data_beside(costs, drawn.costs, both)
         write_source(built, root / "report", announced(texts, both), data)
         write_listings(built, root, [*judged.tests.values(), *map(drawing, drawn.codes)])
         _copy_evidence(folder, built / DATA)
@@ -202,18 +203,20 @@ def data_files(found: Results, drawn: Drawn, judged: Judged, provenance: pages.P
     return {**front, **paper_data(found, drawn.paper), **table_one, **provenance.grids(), FIGURES_CSV: rests}
 
 
-def beside(folder: Path, costs: performance_page.Performance, both: SideBySide | None) -> dict[str, str]:
+def beside(
+    folder: Path, costs: performance_page.Performance, drawn: Sequence[Figure], both: SideBySide | None
+) -> dict[str, str]:
     """The pages that no claim needs: what it cost and, where there is another run, both side by side."""
-    drawn = performance_page.performance_figures(costs)
     values = {performance_page.PAGE: performance_page.performance_page(costs, drawn)}
     if both is not None:
         values[compare_page.PAGE] = compare_page.compare_page(both)
     return {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
 
 
-def data_beside(costs: performance_page.Performance, both: SideBySide | None) -> dict[str, Grid]:
+def data_beside(
+    costs: performance_page.Performance, drawn: Sequence[Figure], both: SideBySide | None
+) -> dict[str, Grid]:
     """The tables of these pages as CSV, by file name."""
-    drawn = performance_page.performance_figures(costs)
     compared = {} if both is None else compare_page.compare_grids(both)
     return {**performance_page.performance_grids(costs, drawn), **compared}
 
