@@ -661,6 +661,12 @@ def test_weights_that_do_not_fit_are_refused(world: World, files: Mapping[str, b
     assert said in refusal(WeightsUnfit, lambda: loaded(world, files))
 
 
+def test_a_configuration_that_does_not_fit_is_refused_before_anything_is_pinned(world: World) -> None:
+    world.hub.commit(A, "checkpoint-10", {"config.json": config_of(tiny(3, n_inner=32)), BIN: b""})
+    assert "got gpt2 of shape (3, 16, 2, 32" in refusal(WeightsUnfit, lambda: world.pinned())
+    assert not world.lock.exists()
+
+
 # --- local folders ---------------------------------------------------------------------------------------------------
 
 
