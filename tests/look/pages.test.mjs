@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { AXE_VERSION, OUTPUT, REPORT, SCHEMES, WIDTHS, addressOf, axe, layout, launch, opened, pagesOf, picture, said, settled } from "./browser.mjs";
 
-const LIMIT = { timeout: 240_000 };
+const LIMIT = { timeout: 600_000 };
 const names = pagesOf();
 assert.ok(names.includes("index"), `${REPORT} holds no report; run: nox -s report`);
 
