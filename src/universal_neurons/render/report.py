@@ -91,8 +91,8 @@ class Drawn:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The functions that made them, and the table among them."""
-        return (*(one.code for one in (*self.front, *self.paper.all)), TABLE_ONE_CODE)
+        """The functions that drew those that are there, and that of the table among them."""
+        return (*(one.code for one in (*self.front, *self.paper.all) if not one.absence), TABLE_ONE_CODE)
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def build_report(
         texts = page_texts(root, found, judged, drawn, provenance) | beside(root / "report", costs, both)
         data = data_files(found, drawn, judged, provenance) | data_beside(costs, both)
         write_source(built, root / "report", announced(texts, both), data)
-        write_listings(built, root, [*judged.tests.values(), *map(drawing, drawn.codes)])
+        write_listings(built, root, [*judged.tests.values(), *map(drawing, (*drawn.codes, *codes_beside(costs)))])
         _copy_evidence(folder, built / DATA)
         shutil.copyfile(root / CITATION, built / DATA / CITATION)
         write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
@@ -216,6 +216,11 @@ def data_beside(costs: performance_page.Performance, both: SideBySide | None) ->
     drawn = performance_page.performance_figures(costs)
     compared = {} if both is None else compare_page.compare_grids(both)
     return {**performance_page.performance_grids(costs, drawn), **compared}
+
+
+def codes_beside(costs: performance_page.Performance) -> list[str]:
+    """The functions that drew the figures of these pages."""
+    return [one.code for one in performance_page.performance_figures(costs)]
 
 
 def announced(texts: Mapping[str, str], both: SideBySide | None) -> dict[str, str]:
