@@ -61,11 +61,11 @@ _COLOURS = (Colour.BLUE, Colour.VERMILION)
 _UNIVERSAL, _CONTROL = "universal", "layer_matched"
 
 
-def compare_page(both: SideBySide) -> dict[str, Any]:
-    """The values of the page."""
+def compare_page(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Any]:
+    """The values of the page; ``drawn`` are its :func:`compare_figures`."""
     comparison = both.comparison
     names = labels(comparison)
-    figures = {figure.name: figure.block() for figure in compare_figures(both)}
+    figures = {figure.name: figure.block() for figure in drawn}
     return {
         "left": names[0],
         "right": names[1],
@@ -84,9 +84,9 @@ def compare_page(both: SideBySide) -> dict[str, Any]:
     }
 
 
-def compare_grids(both: SideBySide) -> dict[str, Grid]:
+def compare_grids(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Grid]:
     """The data beside the page, by file name: cases, landmarks, and what its figures show."""
-    figures = {figure.csv_name: figure.data for figure in compare_figures(both)}
+    figures = {figure.csv_name: figure.data for figure in drawn}
     return {CASES_CSV: cases_grid(both.comparison), LANDMARKS_CSV: landmarks_grid(both), **figures}
 
 

@@ -276,7 +276,7 @@ def _table_one(found: Results, tests: Mapping[str, Listing]) -> Markdown:
 
 def paper_data(found: Results, drawn: PaperFigures) -> dict[str, Grid]:
     """The tables of the page as CSV files by name."""
-    return {**{one.csv_name: one.data for one in drawn.all}, PAIRS_CSV: pairs_grid(found)}
+    return {**{one.csv_name: one.data for one in drawn.all if not one.absence}, PAIRS_CSV: pairs_grid(found)}
 
 
 def what_figures_rest_on(figures: Iterable[Figure]) -> Grid:

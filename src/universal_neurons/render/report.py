@@ -89,11 +89,13 @@ class Drawn:
     front: Sequence[Figure]
     paper: PaperFigures
     costs: Sequence[Figure] = ()
+    compared: Sequence[Figure] = ()
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The functions that made them, and the table among them."""
-        return (*(one.code for one in (*self.front, *self.paper.all, *self.costs)), TABLE_ONE_CODE)
+        """The functions that drew those that are there, and that of the table among them."""
+        there = (one.code for one in (*self.front, *self.paper.all, *self.costs, *self.compared) if not one.absence)
+        return (*there, TABLE_ONE_CODE)
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,12 @@ class Judged:
         return cls(claims, tests, {claim.claim: about(claim, study, provenance.stages) for claim in claims})
 
 
-def drawn_figures(root: Path, found: Results, costs: performance_page.Performance) -> Drawn:
+def drawn_figures(root: Path, found: Results, costs: performance_page.Performance, both: SideBySide | None) -> Drawn:
     """All figures; raises TemplateWrong, naming the line that shows it, for one that has no number to draw."""
     try:
-        return Drawn(pages.figures(found), paper_figures(found), performance_page.performance_figures(costs))
+        front, paper = pages.figures(found), paper_figures(found)
+        compared = () if both is None else compare_page.compare_figures(both)
+        return Drawn(front, paper, performance_page.performance_figures(costs), compared)
     except MissingFigure as wrong:
         expression = expression_of(f"fig-{wrong.name}")
         templates = [root / "report" / f"{page}.qmd{SUFFIX}" for page in PAGES]
@@ -164,13 +168,13 @@ def build_report(
     provenance = pages.Provenance.of(study)
     costs = performance_page.performance(root, study.suite, provenance.artifacts, claims)
     check_artifacts(claims, set(provenance.artifacts["digest"]))
-    drawn = drawn_figures(root, found, costs)
+    drawn = drawn_figures(root, found, costs, both)
     judged = Judged.of(root, study, claims, provenance)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=output.parent) as scratch:
         built = Path(scratch) / "report"
-        texts = page_texts(root, found, judged, drawn, provenance) | beside(root / "report", costs, drawn.costs, both)
-        data = data_files(found, drawn, judged, provenance) | data_beside(costs, drawn.costs, both)
+        texts = page_texts(root, found, judged, drawn, provenance) | beside(root / "report", costs, drawn, both)
+        data = data_files(found, drawn, judged, provenance) | data_beside(costs, drawn, both)
         write_source(built, root / "report", announced(texts, both), data)
         write_listings(built, root, [*judged.tests.values(), *map(drawing, drawn.codes)])
         _copy_evidence(folder, built / DATA)
@@ -203,22 +207,18 @@ def data_files(found: Results, drawn: Drawn, judged: Judged, provenance: pages.P
     return {**front, **paper_data(found, drawn.paper), **table_one, **provenance.grids(), FIGURES_CSV: rests}
 
 
-def beside(
-    folder: Path, costs: performance_page.Performance, drawn: Sequence[Figure], both: SideBySide | None
-) -> dict[str, str]:
+def beside(folder: Path, costs: performance_page.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, str]:
     """The pages that no claim needs: what it cost and, where there is another run, both side by side."""
-    values = {performance_page.PAGE: performance_page.performance_page(costs, drawn)}
+    values = {performance_page.PAGE: performance_page.performance_page(costs, drawn.costs)}
     if both is not None:
-        values[compare_page.PAGE] = compare_page.compare_page(both)
+        values[compare_page.PAGE] = compare_page.compare_page(both, drawn.compared)
     return {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
 
 
-def data_beside(
-    costs: performance_page.Performance, drawn: Sequence[Figure], both: SideBySide | None
-) -> dict[str, Grid]:
+def data_beside(costs: performance_page.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, Grid]:
     """The tables of these pages as CSV, by file name."""
-    compared = {} if both is None else compare_page.compare_grids(both)
-    return {**performance_page.performance_grids(costs, drawn), **compared}
+    compared = {} if both is None else compare_page.compare_grids(both, drawn.compared)
+    return {**performance_page.performance_grids(costs, drawn.costs), **compared}
 
 
 def announced(texts: Mapping[str, str], both: SideBySide | None) -> dict[str, str]:
