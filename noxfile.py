@@ -19,6 +19,9 @@ ROOT = Path(__file__).parent
 # One environment for all sessions: torch alone is larger than everything else together.
 ENVIRONMENT = Path(os.environ.get("UNIVERSAL_NEURONS_VENV", ROOT / ".nox" / "environment"))
 LOCKS = ("pyproject.toml", "constraints.txt")
+REPORT = ROOT / "report" / "_build"
+LOOK = ROOT / ".nox" / "look"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Without these, glibc returns every large temporary to the system and the next product faults it in again: 1.3 to 1.5
 # times slower on a CPU.
 MALLOC = {
@@ -61,7 +64,7 @@ def claims(session: nox.Session) -> None:
 
 @nox.session
 def report(session: nox.Session) -> None:
-    """Build the report from what the claims measured."""
+    """Build the report from what the claims measured, as pages and PDF; -- --to html or -- --to pdf for one of them."""
     run(session, "universal-neurons", "report", *session.posargs)
 
 
@@ -92,9 +95,64 @@ def spotcheck(session: nox.Session) -> None:
 
 
 @nox.session
+def look(session: nox.Session) -> None:
+    """Look at the built report in a browser: accessibility, layout, a person's visits; -- FOLDER another report."""
+    programs = {"chromium": BROWSERS, "node": ("node",), "npm": ("npm",)}
+    found = {need: next(filter(None, map(shutil.which, names)), "") for need, names in programs.items()}
+    if lacking := [need for need, program in found.items() if not program]:
+        session.skip(f"needs {', '.join(lacking)} on PATH (Debian: apt install chromium nodejs npm); nothing looked at")
+    options = [argument for argument in session.posargs if argument.startswith("-")]
+    pictures = LOOK / "pictures"
+    shutil.rmtree(pictures, ignore_errors=True)
+    variables = {
+        "LOOK_BROWSER": found["chromium"],
+        "LOOK_MODULES": str(rules(session)),
+        "LOOK_OUTPUT": str(pictures),
+        "LOOK_REPORT": str(looked_at(session)),
+    }
+    tests = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests" / "look").glob("*.test.mjs"))]
+    session.run("node", "--test", "--test-reporter=spec", *options, *tests, env=variables, external=True)
+
+
+def rules(session: nox.Session) -> Path:
+    """Install axe-core and the browser's driver as the lock has them, and return where they are."""
+    locked, installed = ROOT / "tests" / "look", LOOK / "modules"
+    lock, stamp = (locked / "package-lock.json").read_bytes(), installed / ".installed"
+    if not stamp.is_file() or stamp.read_bytes() != lock:
+        shutil.rmtree(installed, ignore_errors=True)
+        installed.mkdir(parents=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copyfile(locked / name, installed / name)
+        options = ("--ignore-scripts", "--no-audit", "--no-fund")
+        session.run("npm", "ci", "--prefix", str(installed), *options, silent=True, external=True)
+        stamp.write_bytes(lock)
+    return installed
+
+
+def looked_at(session: nox.Session) -> Path:
+    """The report to look at: the folder that was named, the one that was built, or one of made-up numbers."""
+    named = [argument for argument in session.posargs if not argument.startswith("-")]
+    folder = Path(named[0]).resolve() if named else REPORT
+    if not (folder / "index.html").is_file():
+        if named:
+            session.error(f"{folder} holds no report; run: nox -s report")
+        session.log("no report was built yet, so one of made-up numbers is looked at")
+        folder = LOOK / "report"
+        run(session, "python", "-m", "tests.look.made_up", str(folder))
+    return folder
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the engines: correlations against a bare product and the published way, ablations against the naive."""
-    run(session, "pytest", "tests/bench/bench_engine.py", "tests/bench/bench_ablation.py", "-s", *session.posargs)
+    """Measure the engines (against a bare product, the published way, the naive way) and the plan; -- --publish."""
+    files = (f"tests/bench/bench_{what}.py" for what in ("engine", "ablation", "plan"))
+    run(session, "pytest", *files, "-s", *session.posargs)
+
+
+@nox.session
+def shape(session: nox.Session) -> None:
+    """Measure the engine at GPT-2 Small's true shape on a GPU, at a reduced size without one; -- --out FILE."""
+    run(session, "python", "tests/bench/bench_shape.py", *session.posargs)
 
 
 @nox.session

@@ -72,8 +72,13 @@
 
   // --- effects: in thousandths or millionths of a nat, whichever suits the typical neuron -----------------------------
 
-  let unit = { factor: 1e6, sign: "µnat", words: "millionths" };
-  const withUnit = (model) => { unit = model.ranked[model.ranked.length >> 1] >= 1e-4 ? { factor: 1e3, sign: "mnat", words: "thousandths" } : { factor: 1e6, sign: "µnat", words: "millionths" }; };
+  let unit = { factor: 1e6, sign: "µnat", words: "millionths", places: 1 };
+  const withUnit = (model) => {
+    const typical = model.ranked[model.ranked.length >> 1];
+    unit = typical >= 1e-4 ? { factor: 1e3, sign: "mnat", words: "thousandths" } : { factor: 1e6, sign: "µnat", words: "millionths" };
+    // Of the whole list, as its numbers stand under each other.
+    unit.places = typical * unit.factor < 1 ? 2 : typical * unit.factor < 10 ? 1 : 0;
+  };
   const amount = (value, like) => decimal(value, Math.abs(like) < 10 ? 2 : Math.abs(like) < 100 ? 1 : 0);
 
   // --- state ---------------------------------------------------------------------------------------------------------
@@ -116,6 +121,24 @@
     const neuron = numbered(model, wanted.layer, wanted.neuron);
     return neuron < 0 ? null : { model, neuron };
   };
+  // A list that another page asks for: "#?model=a&layer=0&least=1&above=0.5"; what it does not name is not asked.
+  const requested = () => {
+    if (!location.hash.startsWith("#?")) { return null; }
+    const words = new URLSearchParams(location.hash.slice(2));
+    const whole = (name, end, other) => {
+      const value = words.get(name) || "";
+      return /^\d{1,6}$/.test(value) && Number(value) < end ? Number(value) : other;
+    };
+    const above = Number(words.get("above") || about.threshold);
+    return {
+      query: "", effect: "", exactly: -1, sort: "mean", up: false,
+      model: models.findIndex((one) => one.name === words.get("model")),
+      layer: whole("layer", Math.max(...models.map((one) => one.starts.length)), -1),
+      least: whole("least", 1 + Math.max(...models.map((one) => one.partners.length)), 0),
+      threshold: above >= 0.1 && above <= 0.9 ? Math.round(above * 20) / 20 : about.threshold,
+    };
+  };
+  const adopt = (wanted) => { Object.assign(chosen, wanted); at("search").value = chosen.query; paintControls(); paintSorting(); };
 
   // --- finding -------------------------------------------------------------------------------------------------------
 
@@ -234,6 +257,7 @@
     at("count").textContent = found.order.length === all ? plural(all, "neuron") : `${count(found.order.length)} of ${plural(all, "neuron")}`;
     paintList();
     if (!shown) { paintOverview(); }
+    document.documentElement.dataset.searches = String(mine);
     document.documentElement.dataset.searchMs = (performance.now() - started).toFixed(1);
   };
 
@@ -260,14 +284,16 @@
     const universal = counted(model)[one.neuron];
     const name = label(one.model, one.neuron);
     const effect = model.index.effect[one.neuron] * unit.factor;
+    const unseen = (text) => h("span", { class: "unseen" }, text);
     const element = h("div", {
       class: `row${index === active ? " active" : ""}`, role: "option", id: `found-${index}`, "aria-selected": String(isShown(one)),
-      "aria-posinset": index + 1, "aria-setsize": found.order.length,
-      "aria-label": `${name}, mean excess ${decimal(model.mean[one.neuron], 2)}, universal with ${universal} of ${model.partners.length}, ${about.ablated ? `ablation effect ${amount(effect, effect)} ${unit.words} of a nat` : "not ablated alone"}`,
-      on: { click: () => { active = index; open(one); } },
+      "aria-posinset": index + 1, "aria-setsize": found.order.length, on: { click: () => { active = index; open(one); } },
     },
     h("span", { class: "name" }, name), strip(values, model.partners, false),
-    h("span", { class: "right" }, `${universal}/${model.partners.length}`), h("span", { class: "right" }, about.ablated ? amount(effect, effect) : "\u2013"));
+    h("span", { class: "right" }, unseen(`, mean excess ${decimal(model.mean[one.neuron], 2)}, universal with `), `${universal}/${model.partners.length}`),
+    about.ablated
+      ? h("span", { class: "right" }, unseen(", ablation effect "), amount(effect, effect), unseen(` ${unit.words} of a nat`))
+      : h("span", { class: "right" }, unseen(", not ablated alone"), h("span", { "aria-hidden": "true" }, "\u2013")));
     element.style.top = `${index * height()}px`;
     return element;
   };
@@ -336,7 +362,12 @@
     return { value, low: value - reach, high: value + reach, own: neuron.own[k] === 1, correlation: score(neuron.correlation[k]), partner: neuron.partner[k] };
   };
 
-  const width = (most) => Math.max(260, Math.min(most, at("panel").clientWidth || most));
+  // What a chart may take: the panel, or half of it where two parts stand side by side (.columns of explorer.css).
+  const width = (most, room = at("panel").clientWidth) => Math.max(260, Math.min(most, Math.floor(room) || most));
+  const beside = () => {
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize), all = at("panel").clientWidth;
+    return all >= (19 + 2.5 + 19) * rem ? (all - 2.5 * rem) / 2 : all;
+  };
 
   const partnersTable = (model, neuron) => {
     const last = about.checkpoints.length - 1;
@@ -375,13 +406,15 @@
         points.map((one) => s("line", { class: `whisker${one.own ? "" : " pooled"}`, x1: one.x, x2: one.x, y1: y(one.low), y2: y(one.high) })),
         points.map((one) => s("circle", { class: "dot", cx: one.x, cy: y(one.value), r: 4 }))));
       const end = points[points.length - 1];
-      ends.push({ other, y: y(end.value) });
+      ends.push({ other, from: { x: end.x, y: y(end.value) }, y: y(end.value) });
       said.push(`${models[other].name} from ${decimal(points[0].value, 2)} to ${decimal(end.value, 2)}`);
     });
     ends.sort((a, b) => a.y - b.y);
     ends.forEach((end, i) => { if (i && end.y - ends[i - 1].y < 14) { end.y = ends[i - 1].y + 14; } });
     const over = ends.length ? Math.max(0, ends[ends.length - 1].y - (H - bottom)) : 0;
-    ends.forEach((end) => chart.append(s("g", { class: `c${end.other % 6}` }, s("text", { class: "direct", x: W - right + 14, y: end.y - over + 4 }, models[end.other].name))));
+    ends.forEach((end) => chart.append(
+      s("g", { class: `c${end.other % 6}` }, s("line", { class: "tie", x1: end.from.x + 6, y1: end.from.y, x2: W - right + 14, y2: end.y - over })),
+      s("text", { class: "direct", x: W - right + 18, y: end.y - over + 4 }, models[end.other].name)));
     chart.setAttribute("aria-label", `Excess at every checkpoint, per partner: ${said.join("; ") || "undefined"}; the threshold is ${decimal(chosen.threshold, 2)}.`);
     return chart;
   };
@@ -389,13 +422,13 @@
     const partners = models[model].partners;
     const rows = about.checkpoints.map((checkpoint, c) => h("tr", null, h("th", { scope: "row" }, checkpoint.label), partners.map((other, p) => {
       const one = of(neuron, c, p, partners.length);
-      return h("td", { class: "number detail" }, decimal(one.value, 2), " ", Number.isNaN(one.value) ? null : interval(one.low, one.high, 2), " ", one.partner < 0 ? null : h("span", { class: "quiet mono" }, label(other, one.partner)));
-    })));
+      return [h("td", { class: "number" }, decimal(one.value, 2), " ", Number.isNaN(one.value) ? null : interval(one.low, one.high, 2)), h("td", { class: "quiet mono" }, one.partner < 0 ? "" : label(other, one.partner))];
+    }).flat()));
     return section("Its life during training",
       h("div", { class: "chart" }, lifeChart(model, neuron)),
       h("p", { class: "small" }, "Excess against each partner model; dashed: the threshold chosen at the list."),
       h("details", null, h("summary", null, "Its numbers, and who the partner was"), h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Table of excess by checkpoint" },
-        h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "checkpoint"), partners.map((other) => h("th", { scope: "col", class: "number" }, `against ${models[other].name}`)))), h("tbody", null, rows)))));
+        h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "checkpoint"), partners.map((other) => h("th", { scope: "colgroup", colspan: 2 }, `against ${models[other].name}`)))), h("tbody", null, rows)))));
   };
 
   const snippets = (model, neuron, words) => {
@@ -425,7 +458,7 @@
 
   const histogram = (neuron) => {
     const shares = neuron.histogram, stats = Object.fromEntries(about.statistics.map((name, i) => [name, neuron.statistics[i]]));
-    const W = width(420), H = 170, left = 44, right = 12, top = 8, bottom = 26, floor = -6;
+    const W = width(420, beside()), H = 170, left = 44, right = 12, top = 8, bottom = 26, floor = -6;
     const low = -0.17, high = Math.max(stats.maximum, low + 1e-6);
     const x = (value) => left + ((value - low) / (high - low)) * (W - left - right);
     const y = (share) => top + (share > 0 ? Math.min(1, Math.log10(share) / floor) : 1) * (H - top - bottom);
@@ -459,9 +492,11 @@
     const effect = models[model].index.effect[one];
     let below = 0;
     for (const other of models[model].ranked) { if (other < effect) { below += 1; } else { break; } }
+    // The points of a column stand under each other: as many decimals for both as the larger one has.
+    const most = Math.max(...[0, 3].map((from) => Math.abs(effects(neuron, from)[0])));
     const rows = [["Kullback-Leibler divergence", 0], ["increase of the loss", 3]].map(([title, from]) => {
       const [value, low, high] = effects(neuron, from);
-      return h("tr", null, h("th", { scope: "row", class: "words" }, title), h("td", { class: "number" }, amount(value, value), " ", Number.isNaN(low) ? null : h("span", { class: "interval" }, `[${amount(low, value)},\u00a0${amount(high, value)}]`)));
+      return h("tr", null, h("th", { scope: "row", class: "words" }, title), h("td", { class: "number" }, amount(value, most), " ", Number.isNaN(low) ? null : h("span", { class: "interval" }, `[${amount(low, most)},\u00a0${amount(high, most)}]`)));
     });
     return section("What the model loses without it", h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "set to zero everywhere"), h("th", { scope: "col", class: "number wordy" }, `${unit.words} of a nat per prediction`))), h("tbody", null, rows)),
       h("p", { class: "small" }, `By divergence the effect is larger than that of ${percent(below / models[model].neurons)} of the model's neurons. Intervals over blocks of text that identified no neuron.`));
@@ -509,22 +544,22 @@
   // --- without a neuron ----------------------------------------------------------------------------------------------
 
   const spread = () => {
-    // Mean excess of what was found, in steps of 0.05 from -0.1 to 1.
-    const bins = new Float64Array(22);
+    // Mean excess of what was found, from -0.1 to 1; in wider steps where there is no room to write the numbers.
+    const W = width(640), H = 190, left = 4, right = 8, top = 22, bottom = 26, wide = W < 500 ? 0.1 : 0.05;
+    const bins = new Float64Array(Math.round(1.1 / wide));
+    let above = 0;
     for (let i = 0; i < found.neuron.length; i += 1) {
       const value = models[found.model[i]].mean[found.neuron[i]];
-      if (!Number.isNaN(value)) { bins[Math.max(0, Math.min(21, Math.floor((value + 0.1) / 0.05)))] += 1; }
+      if (!Number.isNaN(value)) { bins[Math.max(0, Math.min(bins.length - 1, Math.floor((value + 0.1) / wide + 1e-9)))] += 1; above += value > chosen.threshold ? 1 : 0; }
     }
-    const W = width(640), H = 190, left = 4, right = 8, top = 22, bottom = 26, most = Math.max(1, ...bins);
+    const most = Math.max(1, ...bins);
     const x = (value) => left + ((value + 0.1) / 1.1) * (W - left - right), y = (number) => top + (1 - Math.sqrt(number / most)) * (H - top - bottom);
     const chart = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img" });
-    let above = 0;
     bins.forEach((number, b) => {
-      const from = -0.1 + b * 0.05, past = from >= chosen.threshold - 1e-9;
-      if (past) { above += number; }
+      const from = -0.1 + b * wide, past = from >= chosen.threshold - 1e-9;
       if (number) {
-        const tall = W < 500 && number > 999 ? `${(number / 1000).toFixed(1)}k` : number < 10000 ? count(number) : `${Math.round(number / 1000)}k`;
-        chart.append(s("rect", { class: `fill${past ? " past" : ""}`, x: x(from) + 1, width: x(from + 0.05) - x(from) - 2, y: y(number), height: y(0) - y(number) }), s("text", { x: (x(from) + x(from + 0.05)) / 2, y: y(number) - 5, class: "tiny", "text-anchor": "middle" }, tall));
+        const tall = number < 1000 ? count(number) : number < 10000 ? `${(number / 1000).toFixed(1)}k` : `${Math.round(number / 1000)}k`;
+        chart.append(s("rect", { class: `fill${past ? " past" : ""}`, x: x(from) + 1, width: x(from + wide) - x(from) - 2, y: y(number), height: y(0) - y(number) }), s("text", { x: (x(from) + x(from + wide)) / 2, y: y(number) - 5, "text-anchor": "middle" }, tall));
       }
     });
     chart.append(s("line", { class: "axis", x1: left, x2: W - right, y1: y(0), y2: y(0) }), s("line", { class: "limit", x1: x(chosen.threshold), x2: x(chosen.threshold), y1: top - 14, y2: y(0) }));
@@ -532,7 +567,7 @@
     chart.setAttribute("aria-label", `Mean excess of the ${plural(found.order.length, "neuron")} of the list; ${count(above)} lie above ${decimal(chosen.threshold, 2)}.`);
     return chart;
   };
-  const start = (title, values) => h("li", null, h("button", { class: "push", type: "button", on: { click: () => { Object.assign(chosen, { query: "", model: -1, layer: -1, least: 0, exactly: -1, effect: "", up: false }, values); at("search").value = ""; paintControls(); paintSorting(); find(); at("list").focus(); } } }, title));
+  const start = (title, values) => h("li", null, h("button", { class: "push", type: "button", on: { click: () => { adopt({ query: "", model: -1, layer: -1, least: 0, exactly: -1, effect: "", up: false, ...values }); find(); at("list").focus(); } } }, title));
   const paintOverview = () => {
     const number = Math.max(...models.map((one) => one.partners.length));
     at("panel").replaceChildren(
@@ -586,7 +621,7 @@
     let waiting = false;
     at("list").addEventListener("scroll", () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; paintList(); }); } });
     window.addEventListener("resize", () => { rowHeight = 0; paintList(); });
-    window.addEventListener("hashchange", follow);
+    window.addEventListener("hashchange", () => { const wanted = requested(); if (wanted) { adopt(wanted); find().then(follow); } else { follow(); } });
     at("list").addEventListener("keydown", (event) => {
       const page = Math.max(1, Math.floor(at("list").clientHeight / height()) - 1);
       const to = { ArrowDown: active + 1, ArrowUp: active - 1, PageDown: active + page, PageUp: active - page, Home: 0, End: found.order.length - 1 }[event.key];
@@ -624,8 +659,7 @@
       ready.push(...models.map(async (model, m) => { const index = await load(`${m}/index`); model.index = index; prepared(model); }));
       await ready[about.reference];
       withUnit(models[about.reference]);
-      paintControls();
-      paintSorting();
+      adopt(requested() || {});
       listen();
       await find();
       follow();

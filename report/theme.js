@@ -1,4 +1,5 @@
-// The theme switch.  Without it (no script, no storage) the pages follow the reader's system.
+// The theme switch, links to sections, and what a reference leads to.  Without it (no script, no storage) the pages follow
+// the reader's system and say the same.
 (function () {
   const root = document.documentElement;
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -7,6 +8,21 @@
   if (chosen === "light" || chosen === "dark") { root.dataset.theme = chosen; }
   const isDark = () => (root.dataset.theme || (dark.matches ? "dark" : "light")) === "dark";
   document.addEventListener("DOMContentLoaded", () => {
+    for (const heading of document.querySelectorAll("main > :is(h2, h3)[id]")) {
+      const link = document.createElement("a");
+      link.className = "anchor";
+      link.href = `#${heading.id}`;
+      // A heading is not read with its address, and the contents lead there by keyboard.
+      link.setAttribute("aria-hidden", "true");
+      link.tabIndex = -1;
+      link.textContent = "#";
+      heading.append(link);
+    }
+    for (const link of document.querySelectorAll("a[role=doc-biblioref], a.crossref")) {
+      const target = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+      const words = target && (target.querySelector("figcaption") || target).textContent.trim().replace(/\s+/g, " ");
+      if (words) { link.title = words; }
+    }
     const button = document.getElementById("theme");
     if (!button) { return; }
     const name = () => { button.textContent = isDark() ? "Light" : "Dark"; };

@@ -23,6 +23,7 @@ DISTRIBUTIONS = {
     "ids": set(),
     "measurement": set(),
     "errors": set(),
+    "characters": set(),
     "evidence": set(),
     "progress": {"rich"},
     "inputs": {
@@ -33,13 +34,15 @@ DISTRIBUTIONS = {
     "artifacts": {"filelock", "numpy", "pandas", "pyarrow", "safetensors"},
     "measures": {"numpy", "pandas", "scipy"},
     "workspace": {"numpy", "pandas"},
-    "pipeline": {"numpy", "pandas", "torch"},
+    "pipeline": {"numpy", "pandas", "psutil", "torch"},
     "study": {"numpy", "pandas"},
-    "planning": {"torch"},
+    "planning": {"tokenizers", "torch"},
     "recheck": {"numpy", "pandas"},
+    "sharing": {"fsspec"},
     "zoo_training": {"numpy", "tokenizers"},
     "harness": {"_pytest", "pytest"},
-    "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc"},
+    "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "typst"},
+    "sides": set(),
     "cli": {"rich", "typer"},
 }  # fmt: skip
 # torch takes seconds to import: outside the core, whoever needs it for some of its work imports it there.

@@ -3,22 +3,30 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.evidence.records import record
 from universal_neurons import cli
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.criteria import AtMost
+from universal_neurons.evidence.record import EvidenceLog
+from universal_neurons.measurement import Measurement, Over
 from universal_neurons.pipeline import stages
-from universal_neurons.workspace import corpus_key, suite_keys, universality_key
+from universal_neurons.planning.calibration import Pace
+from universal_neurons.workspace import corpus_key, imported_evidence, suite_keys, universality_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable
 
     from tests.miniature import Miniature
+    from universal_neurons.planning.efforts import Effort
 
 ESCAPE = "\x1b"
 
@@ -50,8 +58,12 @@ class Run:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("universal_neurons.planning.product_speed", lambda: 1e10)
+    monkeypatch.setattr("universal_neurons.planning.plans.calibrated", _at_any_pace)
     return Run(monkeypatch, capsys)
+
+
+def _at_any_pace(shape: object, efforts: Iterable[Effort], **_: object) -> Pace:
+    return Pace("CPU, 1 thread", is_gpu=False, seconds=dict.fromkeys(efforts, 1e-9), measured_in=0.0)
 
 
 def _script(project: Miniature, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -175,7 +187,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(run: Run, own: Miniature, mon
 
     before = sorted(own.working.rglob("*"))
     monkeypatch.setattr("universal_neurons.artifacts.folder.write_file", full)
-    line = run.mistake(own, "plan", "--tokens", "1000")
+    line = run.mistake(own, "compute", "--tokens", "1000")
     assert "no space left; nothing committed is lost; free some space there" in line
     assert [path for path in before if not path.exists()] == []
 
@@ -254,44 +266,53 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
     arguments = ("--suite", "brief", "--store", str(tmp_path))
     status, out, err = run(miniature, "plan", *arguments, "--json")
     assert (status, err) == (0, "")
-    before = json.loads(out)
+    before = json.loads(out)["stages"]
     assert [(s["stage"], s["step"], s["artifacts"], s["present"]) for s in before] == [
+        ("tokens", None, 2, 0),
+        ("moments", 30, 0, 0),
         ("universality", 30, 10, 0),
         ("candidates", 30, 3, 0),
         ("variants", 30, 1, 0),
-        ("profiles", 30, 3, 0),
         ("ablation", 30, 6, 0),
         ("extensions", 30, 2, 0),
+        ("profiles", 30, 3, 0),
     ]
-    assert before[0]["seconds"] >= 0
-    assert before[0]["megabytes"] > 0
+    assert all(s["seconds"] >= 0 and s["host_mb"] > 0 for s in before)
     status, out, err = run(miniature, "compute", *arguments)
-    # The plan has sampled the tokens already.
-    assert (status, out) == (0, "suite brief: 26 artifacts computed, everything is there\n")
+    assert (status, out) == (0, "suite brief: 27 artifacts computed, everything is there\n")
     assert ESCAPE not in err
     assert "step 30: moments" in err
     after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
-    assert [s["present"] for s in after] == [10, 3, 1, 3, 6, 2]
-    assert {(s["teraflop"], s["seconds"], s["megabytes"]) for s in after} == {(0, 0, 0)}
+    assert [s["present"] for s in after["stages"]] == [2, 10, 3, 1, 6, 2, 3]
+    assert {(s["teraflop"], s["seconds"], s["host_mb"], s["disk_mb"]) for s in after["stages"]} == {(0, 0, 0, 0)}
     assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
+    scratch = json.loads(run(miniature, "plan", *arguments, "--json", "--from-scratch")[1])
+    assert [s["present"] for s in scratch["stages"]] == [0] * 8
 
 
 def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
-    rows = json.loads(run(own, "plan", "--models", "a,b", "--checkpoints", "100 %", "--json")[1])
+    arguments = ("plan", "--models", "a,b", "--checkpoints", "100 %", "--json")
+    rows = json.loads(run(own, *arguments)[1])["stages"]
     assert [(s["stage"], s["step"], s["artifacts"]) for s in rows] == [
+        ("tokens", None, 2),
+        # Candidates depend on the partners, so they are absent, and with them the pass that they rest on.
+        ("moments", 0, 0),
         ("universality", 0, 2),
         ("candidates", 0, 2),
-        ("variants", 0, 0),
-        ("profiles", 0, 0),
         ("ablation", 0, 2),
-        ("extensions", 0, 0),
+        ("moments", 30, 0),
         ("universality", 30, 4),
         ("candidates", 30, 2),
         ("variants", 30, 1),
-        ("profiles", 30, 2),
         ("ablation", 30, 4),
         ("extensions", 30, 2),
+        ("profiles", 30, 2),
     ]
+    absent = {(s["stage"], s["step"]) for s in rows if s["present"] < s["artifacts"]}
+    assert absent == {
+        ("candidates", 0), ("ablation", 0),
+        ("candidates", 30), ("variants", 30), ("ablation", 30), ("extensions", 30),
+    }  # fmt: skip
 
 
 def test_a_narrow_compute_reuses_the_tables_of_the_whole(run: Run, own: Miniature) -> None:
@@ -300,7 +321,21 @@ def test_a_narrow_compute_reuses_the_tables_of_the_whole(run: Run, own: Miniatur
     assert (status, out) == (0, "suite mini: 13 artifacts computed, everything is there\n")
 
 
-@pytest.mark.parametrize("command", [("plan",), ("status",), ("store", "ls")])
+@pytest.mark.parametrize("arguments", [(), ("--from-scratch",)])
+def test_the_table_of_a_plan_says_what_its_json_says(run: Run, computed: Miniature, arguments: tuple[str, ...]) -> None:
+    status, out, err = run(computed, "plan", *arguments)
+    assert (status, err) == (0, "")
+    assert ESCAPE not in out
+    title, heading, *lines = out.splitlines()
+    raw = json.loads(run(computed, "plan", *arguments, "--json")[1])
+    assert title.strip() == f"suite mini on {raw['device']}"
+    assert heading.startswith("stage ")
+    for line, row in zip(lines, [*raw["stages"], raw["all"]], strict=True):
+        shown = ("" if value is None else str(value).replace(" ", "") for value in row.values())
+        assert "".join(line.split()) == "".join(shown)
+
+
+@pytest.mark.parametrize("command", [("status",), ("store", "ls")])
 def test_tables_for_programs_have_no_escape_codes_and_are_not_cut(
     run: Run, computed: Miniature, command: tuple[str, ...]
 ) -> None:
@@ -388,7 +423,8 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
     assert all(row["size"] > 0 and row["origin"] == "working" for row in listed)
     assert run(own, "store", "verify") == (0, "store: every digest fits\n", "")
     status, out, _ = run(own, "store", "export", str(tmp_path / "evidence"))
-    assert (status, out) == (0, f"exported 60 artifacts to {tmp_path / 'evidence'}\n")
+    assert status == 0
+    assert re.fullmatch(rf"exported 60 artifacts to {tmp_path / 'evidence'} \(evidence [0-9a-f]{{12}}\)\n", out)
     # The text itself is nobody's to publish.
     assert not [name for name in ("tokens", "evaluation-tokens") if (tmp_path / "evidence" / name).exists()]
 
@@ -398,6 +434,136 @@ def test_the_sample_is_computed_again(run: Run, own: Miniature) -> None:
     status, out, _ = run(own, "store", "verify", "--recompute-sample")
     assert status == 0
     assert out.startswith("store: every digest fits\nevidence: a@30 against b@30, 48 neurons computed again")
+
+
+def test_evidence_is_exported_imported_judged_from_and_checked(
+    run: Run, own: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "evidence.zip"
+    assert run(own, "store", "export", str(archive))[0] == 0
+    shutil.rmtree(own.root / ".universal-neurons")
+    status, out, _ = run(own, "store", "import", str(archive))
+    assert (status, out) == (
+        0,
+        "suite mini: 60 artifacts imported from evidence.zip, 0 were here; to compute a sample of it again run: "
+        "universal-neurons store verify --recompute-sample --suite mini\n",
+    )
+    assert {row["where"] for row in json.loads(run(own, "status", "--json")[1])} == {"imported"}
+    status, out, _ = run(own, "store", "verify", "--recompute-sample")
+    assert status == 0
+    assert re.fullmatch(r"store: every digest fits\nimported from evidence\.zip: .*neurons computed again: .*\n", out)
+    assert imported_evidence(own.workspace()).unchecked == frozenset()
+
+
+def test_what_is_missing_is_imported_before_anything_is_computed(run: Run, own: Miniature, tmp_path: Path) -> None:
+    run(own, "store", "export", str(tmp_path / "evidence"))
+    shutil.rmtree(own.root / ".universal-neurons")
+    status, out, _ = run(own, "compute", "--remote", str(tmp_path / "evidence"))
+    assert (status, out) == (0, "suite mini: everything was there\n")
+
+
+def test_an_import_of_damage_and_one_while_recomputing_are_one_line(run: Run, own: Miniature, tmp_path: Path) -> None:
+    (tmp_path / "evidence.zip").write_bytes(b"PK")
+    line = run.mistake(own, "store", "import", str(tmp_path / "evidence.zip"))
+    assert line.startswith("error: evidence.zip: cut short, damaged, or no archive (")
+    assert "leave out --remote" in run.mistake(own, "compute", "--recompute", "--remote", str(tmp_path))
+    assert "no folder and no archive" in run.mistake(own, "report", "--remote", str(tmp_path / "nowhere"))
+
+
+def test_the_claims_are_told_where_to_import_from(run: Run, own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+
+    def pytest_run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        called.append(command[3:])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", pytest_run)
+    assert run(own, "verify", "--remote", "hf://datasets/a/b@c")[0] == 0
+    assert called == [["claims", "--suite", "mini", "--remote", "hf://datasets/a/b@c"]]
+
+
+# --- side by side ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs(own: Miniature, tmp_path: Path) -> tuple[Path, Path]:
+    """Two finished runs of the miniature, of which the second refutes what the first reproduced."""
+    found = []
+    for name, value in (("now", 0.03), ("then", 0.09)):
+        log, rule = EvidenceLog(tmp_path / name), AtMost(0.05)
+        measurement = Measurement(value, value - 0.01, value + 0.01, 9, Over.NEURONS, unit="share")
+        judged = rule.judge(measurement)
+        for claim in ("N1", "N2"):
+            given: dict[str, Any] = {"measurement": measurement.as_dict(), "verdict": judged.verdict}
+            changed = given if claim == "N1" else {}
+            log.append(record(claim=claim, test=f"c.py::{claim}", artifacts=(), reason=judged.reason, **changed))
+        log.conclude({"suite": "mini", "complete": True})
+        found.append(log.folder)
+    return found[0], found[1]
+
+
+def test_two_runs_are_set_side_by_side_and_differing_is_no_failure(
+    run: Run, own: Miniature, runs: tuple[Path, Path]
+) -> None:
+    status, out, err = run(own, "compare", *map(str, runs))
+    assert (status, err) == (0, "")
+    assert ESCAPE not in out
+    (line,) = [line for line in out.splitlines() if line.startswith("N1 ")]
+    for said in ("*", "reproduced", "refuted", "3.0 % [2.0, 4.0]", "9.0 % [8.0, 10.0]", "6.0 points [4.6, 7.4]"):
+        assert said in line, said
+    assert "2 claims were judged both in now and in then: 1 has another verdict (N1)." in out.splitlines()
+    assert any(line.startswith("share ") for line in out.splitlines())
+
+
+def test_a_change_fails_where_that_is_asked_for(run: Run, own: Miniature, runs: tuple[Path, Path]) -> None:
+    assert run(own, "compare", "--fail-on-change", *map(str, runs))[0] == 1
+    assert run(own, "compare", "--fail-on-change", str(runs[0]), str(runs[0]))[0] == 0
+
+
+def test_only_changed_claims_are_listed_on_demand(run: Run, own: Miniature, runs: tuple[Path, Path]) -> None:
+    out = run(own, "compare", "--changed", *map(str, runs))[1]
+    assert any(line.startswith("N1 ") for line in out.splitlines())
+    assert not any(line.startswith("N2 ") for line in out.splitlines())
+
+
+def test_a_comparison_is_data_on_demand(run: Run, own: Miniature, runs: tuple[Path, Path]) -> None:
+    status, out, _ = run(own, "compare", "--json", *map(str, runs))
+    found = json.loads(out)
+    assert status == 0
+    assert {claim["claim"]: (claim["left"], claim["right"]) for claim in found["claims"]}["N1"] == (
+        "reproduced",
+        "refuted",
+    )
+    assert found["landmarks"]
+    assert (found["left"]["name"], found["right"]["name"]) == ("now", "then")
+
+
+def test_what_cannot_be_compared_is_one_line(run: Run, own: Miniature, runs: tuple[Path, Path]) -> None:
+    line = run.mistake(own, "compare", str(runs[0]), "nano")
+    assert line.startswith("error: nano: expected a suite (brief, mini), a folder with the record of a run")
+    line = run.mistake(own, "report", "--compare", "nano")
+    assert line.startswith(("error: nano: expected a suite", "error: "))
+    (runs[1] / "records.jsonl").write_text("{}\n")
+    assert "records.jsonl:1: " in run.mistake(own, "compare", *map(str, runs))
+
+
+def test_a_report_is_built_beside_another_run(
+    run: Run, own: Miniature, runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(runs[0], own.root / ".universal-neurons" / "evidence" / "mini")
+    given: dict[str, Any] = {}
+
+    def built(study: object, **options: Any) -> Path:
+        given.update(options)
+        return Path(options["output"]) / "index.html"
+
+    monkeypatch.setattr("universal_neurons.render.build_report", built)
+    status, out, err = run(own, "report", "--compare", str(runs[1]))
+    assert (status, err) == (0, "")
+    assert out.startswith("report: report/_build")
+    assert [pair.claim for pair in given["both"].comparison.changed] == ["N1"]
+    assert run(own, "report")[0] == 0
+    assert given["both"] is None
 
 
 # --- as a program of its own -----------------------------------------------------------------------------------------
@@ -413,7 +579,7 @@ def test_as_a_program_a_plan_has_no_escape_codes(computed: Miniature) -> None:
     done = _script(computed, "plan", NO_COLOR="1", TERM="xterm-256color")
     assert (done.returncode, done.stderr) == (0, "")
     assert ESCAPE not in done.stdout
-    assert done.stdout.splitlines()[0].strip() == "suite mini"
+    assert done.stdout.splitlines()[0].strip().startswith("suite mini on CPU")
 
 
 def test_as_a_program_an_interruption_is_status_130(miniature: Miniature) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,15 +11,19 @@ import pandas as pd
 import pytest
 
 from universal_neurons import recheck
+from universal_neurons.artifacts.receipt import receipts_of
 from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import ArtifactMissing, UserError
+from universal_neurons.sharing.exchange import export_suite, pull
 from universal_neurons.study import open_study
 from universal_neurons.workspace import (
     ablation_keys,
     corpus_key,
+    imported_evidence,
     profiles_key,
     read,
     suite_keys,
+    table_keys,
     universality_key,
     variants_key,
 )
@@ -232,3 +237,93 @@ def reship(own: Miniature, key: Key, value: Any, provenance: Any) -> None:
     evidence = own.root / "fixtures" / "evidence"
     shutil.rmtree(evidence / key.stage / key.digest)
     Store(evidence, warn=print).write(key, value, provenance)
+
+
+# --- imported evidence
+
+
+@pytest.fixture
+def imported(own: Miniature, tmp_path: Path) -> Miniature:
+    """A project whose evidence was imported, with its own tokens but nothing else of its own."""
+    export_suite(own.workspace(), tmp_path / "evidence.zip")
+    shutil.rmtree(own.root / ".universal-neurons")
+    pull("mini", str(tmp_path / "evidence.zip"), root=own.root, warn=print)
+    return own
+
+
+def test_a_sample_of_an_import_that_agrees_takes_its_mark_away(imported: Miniature) -> None:
+    work = imported.workspace()
+    before = imported_evidence(work)
+    assert (len(before.unchecked), before.checked) == (60, frozenset())
+    (receipt,) = before.sources
+    found = recheck.imported_sample(work, receipt)
+    assert found.agrees
+    assert found.correlation_error < 1e-6
+    after = imported_evidence(imported.workspace())
+    # The tokens were sampled again for it, so their identity is no longer imported.
+    assert (after.unchecked, len(after.checked)) == (frozenset(), 59)
+    (sampled,) = after.sources
+    assert sampled.sample is not None
+    assert sampled.sample.result == str(found)
+    assert sampled.sample.artifact in {key.digest for step in (15, 30) for key in table_keys(work, step).values()}
+    assert sampled.artifacts == receipt.artifacts
+
+
+def test_the_sample_is_drawn_from_all_trained_tables_of_the_import(
+    imported: Miniature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+
+    def nothing(pairs: list[Any]) -> Any:
+        drawn.extend(pairs)
+        raise UserError("drawn")
+
+    monkeypatch.setattr("secrets.choice", nothing)
+    work = imported.workspace()
+    (receipt,) = imported_evidence(work).sources
+    with pytest.raises(UserError, match="drawn"):
+        recheck.imported_sample(work, receipt)
+    assert drawn == [pair for step in (15, 30) for pair in work.pairs(step)]
+
+
+def forged(project: Miniature, column: str, change: float) -> Miniature:
+    """The same import, as if whoever exported it had altered a number in every table and sealed that."""
+    work = project.workspace()
+    for step in (15, 30):
+        for key in table_keys(work, step).values():
+            found = read(work, key)
+            altered = found.table.assign(**{column: found.table[column].to_numpy() + np.float32(change)})
+            folder = project.root / ".universal-neurons" / "imported" / key.stage / key.digest
+            shutil.rmtree(folder)
+            Store(folder.parents[1], warn=print).write(key, altered, found.provenance)
+    (receipt,) = receipts_of(project.root / ".universal-neurons" / "imported", "mini")
+    here = {entry.key.digest: entry.manifest.sha256 for entry in project.workspace().store.entries()}
+    receipt.with_more(here).write(project.root / ".universal-neurons" / "imported")
+    return project
+
+
+@pytest.mark.parametrize(("column", "change"), [("correlation", 0.001), ("baseline", -0.001)])
+def test_a_forged_import_is_found_and_keeps_its_mark(imported: Miniature, column: str, change: float) -> None:
+    work = forged(imported, column, change).workspace()
+    (receipt,) = imported_evidence(work).sources
+    with pytest.raises(
+        recheck.EvidenceDiffers,
+        match=r"^evidence imported from evidence\.zip: .*do not rely on it: remove \.universal-neurons/imported, then",
+    ):
+        recheck.imported_sample(work, receipt)
+    # All but the identity of the tokens, which are this machine's own again.
+    assert len(imported_evidence(imported.workspace()).unchecked) == 59
+
+
+def test_an_import_without_tables_cannot_be_sampled(imported: Miniature) -> None:
+    work = imported.workspace()
+    (receipt,) = imported_evidence(work).sources
+    with pytest.raises(UserError, match="has no table of suite mini to compute again"):
+        recheck.imported_sample(work, replace(receipt, artifacts={}))
+
+
+def test_a_recomputation_is_compared_with_what_was_imported_where_nothing_is_shipped(imported: Miniature) -> None:
+    assert len(recheck.spotcheck(imported.workspace()).what) > 0
+    forged(imported, "correlation", 0.001)
+    with pytest.raises(recheck.EvidenceDiffers):
+        recheck.spotcheck(imported.workspace())

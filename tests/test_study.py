@@ -176,6 +176,8 @@ def test_provenance_has_a_row_per_artifact(study: Study) -> None:
     assert rows["digest"].tolist() == [key.digest for key in suite_keys(study.work)]
     assert set(rows["origin"]) == {"working"}
     assert (rows["wall_seconds"] >= 0).all()
+    shares = {stage for stage, shared in zip(rows["stage"], rows["shared"], strict=True) if shared}
+    assert shares == {"universality", "null-rotated", "null-permuted", "candidates"}
 
 
 JUDGE = """

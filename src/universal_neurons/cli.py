@@ -9,39 +9,52 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from universal_neurons.characters import visible
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.narrowing import NarrowingError, names, number_of_tokens
 from universal_neurons.inputs.suite import project_root
 from universal_neurons.progress import Reporter
 from universal_neurons.study import Study
 from universal_neurons.workspace import (
+    Resources,
     Workspace,
     check_pinned,
+    corpus_key,
     describe,
+    hub_corpus,
+    imported_evidence,
+    missing,
     open_workspace,
     step_keys,
     suite_keys,
     token_keys,
+    universality_key,
     where,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from universal_neurons.evidence.comparison import SideBySide
     from universal_neurons.render.explorer import LocalText
+    from universal_neurons.workspace import Warn
 
+CHANGED = 1
 USER_ERROR = 4
 USAGE_ERROR = 2
 INTERRUPTED = 130
+# What a plan's table has for what has no number.
+_NOT_KNOWN = {"step": "", "seconds": "unknown"}
 # Characters in a line of a table that no terminal shows.
 _WIDE = 1000
 # What the system refuses and the user can mend; any other OSError is a defect of ours and keeps its traceback.
@@ -63,6 +76,14 @@ app.add_typer(store_app, name="store")
 SuiteName = Annotated[str, typer.Option("--suite", help="The suite: a file of fixtures/suites without .toml.")]
 StorePath = Annotated[Path | None, typer.Option("--store", help="Working store instead of .universal-neurons/store.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Remote = Annotated[
+    str | None,
+    typer.Option(
+        "--remote",
+        metavar="PLACE",
+        help="Import what is missing first: a folder, an archive, a URL, or hf://datasets/OWNER/NAME@COMMIT.",
+    ),
+]
 Models = Annotated[str | None, typer.Option("--models", help="Only these models, separated by commas.")]
 Checkpoints = Annotated[
     str | None, typer.Option("--checkpoints", help="Only these checkpoints (labels or steps), separated by commas.")
@@ -77,6 +98,28 @@ def _number(text: str) -> int:
         raise typer.BadParameter(str(error)) from None
 
 
+def _bytes(text: str) -> int:
+    """A number of bytes, spelt with its unit: ``800MiB``, ``24GiB``, or ``24G`` for short."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])(?:i?B)?", text.strip())
+    if found is None:
+        raise typer.BadParameter(f"expected bytes with a unit, such as 800MiB or 24GiB, got {text!r}")
+    return round(float(found[1]) * units[found[2]])
+
+
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        "--memory",
+        parser=_bytes,
+        metavar="BYTES",
+        help="What a pass may take of the device (24GiB); default: what is free, less a margin.",
+    ),
+]
+Device = Annotated[str | None, typer.Option("--device", help="cpu or cuda; default: a GPU where there is one.")]
+PrecisionName = Annotated[
+    str | None, typer.Option("--precision", help="Of products over tokens: float32, tf32 (a GPU's) or bfloat16.")
+]
 Tokens = Annotated[
     int | None, typer.Option("--tokens", parser=_number, metavar="NUMBER", help="Fewer scored tokens (50k, 5M).")
 ]
@@ -111,7 +154,7 @@ def main() -> NoReturn:
 
 
 def _fail(text: str, status: int) -> NoReturn:
-    sys.stderr.write(" ".join(text.splitlines()) + "\n")
+    sys.stderr.write(visible(text) + "\n")
     sys.exit(status)
 
 
@@ -122,10 +165,17 @@ def _workspace(
     store: Path | None,
     recompute: bool = False,
     local: bool = False,
+    resources: Resources | None = None,
+    remote: str | None = None,
     **narrowing: Any,
 ) -> Iterator[Workspace]:
-    """The suite's workspace, with progress drawn on standard error; ``narrowing`` as in ``Suite.narrowed``."""
+    """The suite's workspace, with progress drawn on standard error; ``narrowing`` as in ``Suite.narrowed``.
+
+    What is missing is imported from ``remote`` first.
+    """
     with Reporter.on_stderr() as reporter:
+        if remote is not None:
+            _pulled(suite, remote, reporter, store=store, recompute=recompute, **narrowing)
         yield open_workspace(
             suite,
             store=store,
@@ -133,8 +183,21 @@ def _workspace(
             local=local,
             warn=reporter.warn,
             progress=reporter,
+            resources=resources,
             narrowing={name: value for name, value in narrowing.items() if value is not None},
         )
+
+
+def _pulled(
+    suite: str, remote: str, reporter: Reporter, *, store: Path | None, recompute: bool = False, **narrowing: Any
+) -> str:
+    """What an import says of itself; with what it lacks as a warning."""
+    if recompute:
+        raise UserError("--recompute reads nothing that was computed elsewhere; leave out --remote")
+    from universal_neurons.sharing.exchange import pull
+
+    chosen = {name: value for name, value in narrowing.items() if value is not None}
+    return str(pull(suite, remote, store=store, warn=reporter.warn, progress=reporter, narrowing=chosen))
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -154,7 +217,7 @@ def _show(rows: list[dict[str, Any]], columns: dict[str, str], *, as_json: bool,
         numeric = all(isinstance(row[name], int | float) for row in rows) if rows else False
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric or not sys.stdout.isatty())
     for row in rows:
-        table.add_row(*(str(row[name]) for name in columns))
+        table.add_row(*(visible(str(row[name])) for name in columns))
     _console().print(table)
 
 
@@ -174,19 +237,34 @@ def plan(
     tokens: Tokens = None,
     reference: ReferenceName = None,
     references: References = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="As if nothing were there; asks no hub.")
+    ] = False,
+    memory: Memory = None,
+    device: Device = None,
+    precision: PrecisionName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a suite computes, what of it is there, and about how long the rest takes."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, local=_is_narrow(narrowing), **narrowing) as work:
+    """Say what a suite computes, what of it is there, what the rest takes and about how long; computes nothing."""
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references) | {"precision": precision}
+    # What is narrower than what ships has keys that rest on this machine's text.
+    local = _is_narrow(narrowing) and not from_scratch
+    resources = Resources(memory=memory, device=device)
+    with _workspace(suite, store=store, local=local, resources=resources, **narrowing) as work:
         from universal_neurons import planning
 
-        rows = [stage.as_dict() for stage in planning.plan(work)]
+        found = planning.plan(work, from_scratch=from_scratch)
+    if as_json:
+        sys.stdout.write(json.dumps(found.as_dict(), indent=2) + "\n")
+        return
     columns = {
-        "stage": "stage", "step": "step", "artifacts": "artifacts", "present": "present", "teraflop": "Tflop",
-        "seconds": "about s", "megabytes": "MB in memory",
+        "stage": "stage", "step": "step", "artifacts": "artifacts", "present": "present", "passes": "passes",
+        "teraflop": "Tflop", "streamed_gb": "GB streamed", "device_mb": "GPU MB", "host_mb": "host MB",
+        "disk_mb": "disk MB", "seconds": "about s",
     }  # fmt: skip
-    _show(rows, columns, as_json=as_json, title=f"suite {suite}")
+    rows = [{name: _NOT_KNOWN.get(name, value) if value is None else value for name, value in row.items()}
+            for row in found.rows]  # fmt: skip
+    _show(rows, columns, as_json=False, title=f"suite {found.suite} on {found.device}")
 
 
 @app.command()
@@ -199,10 +277,15 @@ def compute(
     reference: ReferenceName = None,
     references: References = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Ignore the shipped evidence.")] = False,
+    memory: Memory = None,
+    device: Device = None,
+    precision: PrecisionName = None,
+    remote: Remote = None,
 ) -> None:
     """Compute what the suite still lacks; a killed run goes on where it stopped."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, recompute=recompute, local=True, **narrowing) as work:
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references) | {"precision": precision}
+    opened = {"resources": Resources(memory=memory, device=device), "remote": remote, **narrowing}
+    with _workspace(suite, store=store, recompute=recompute, local=True, **opened) as work:
         from universal_neurons.pipeline import stages
 
         count = stages.compute(work)
@@ -231,7 +314,7 @@ def fetch(
     with _workspace(suite, store=store, local=True, **narrowing) as work:
         from universal_neurons.pipeline.fetching import fetch as fetched
 
-        count = fetched(work, accept=accept_changes, done=typer.echo)
+        count = fetched(work, accept=accept_changes, done=lambda line: typer.echo(visible(line)))
     typer.echo(
         f"suite {suite}: everything is here and verified"
         if count
@@ -261,13 +344,14 @@ def verify(
     references: References = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Compute everything again first.")] = False,
     select: Annotated[str | None, typer.Option("-k", help="Only claims that match (as pytest -k).")] = None,
+    remote: Remote = None,
 ) -> None:
     """Judge the claims of a suite (the same as: pytest claims)."""
     import subprocess
 
     root = project_root()
     given = {"suite": suite, "store": store, "models": models, "checkpoints": checkpoints, "tokens": tokens}
-    given |= {"reference": reference, "references": references}
+    given |= {"reference": reference, "references": references, "remote": remote}
     arguments = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
     arguments += [*(["--recompute"] if recompute else []), *(["-k", select] if select else [])]
     status = subprocess.run([sys.executable, "-m", "pytest", "claims", *arguments], cwd=root, check=False).returncode
@@ -283,16 +367,77 @@ def report(
     tokens: Tokens = None,
     reference: ReferenceName = None,
     references: References = None,
+    remote: Remote = None,
+    beside: Annotated[
+        str | None, typer.Option("--compare", metavar="OTHER", help="A suite, run or evidence to set beside this one.")
+    ] = None,
+    to: Annotated[Literal["html", "pdf", "all"], typer.Option("--to", help="The pages, the PDF, or both.")] = "all",
 ) -> None:
-    """Build the report from what the claims measured."""
+    """Build the report from what the claims measured: its pages and the same as PDF."""
     from universal_neurons.render import build_report
 
     root = project_root()
     narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, **narrowing) as work:
+    with _workspace(suite, store=store, remote=remote, **narrowing) as work:
         check_pinned(work)
-        page = build_report(Study(work), root=root, output=root / "report" / "_build", text=_local_text(work))
-    typer.echo(f"report: {page.relative_to(root)}")
+        both = None if beside is None else _side_by_side(_own_run(work), beside, store=store, warn=work.warn)
+        page = build_report(
+            Study(work),
+            root=root,
+            output=root / "report" / "_build",
+            text=_local_text(work),
+            both=both,
+            to=to,
+            say=lambda line: typer.echo(line, err=True),
+        )
+    documents = [] if to == "pdf" else sorted(page.parent.glob("*.pdf"))
+    typer.echo(f"report: {', '.join(str(one.relative_to(root)) for one in (page, *documents))}")
+
+
+def _own_run(work: Workspace) -> str:
+    """The record of the run that the report of ``work`` is about."""
+    from universal_neurons.render.report import default_evidence
+
+    return str(default_evidence(work.root, work.suite.folder))
+
+
+_SIDES = "a suite, a folder with the record of a run, a built report, or a folder of artifacts"
+
+
+@app.command()
+def compare(
+    left: Annotated[str, typer.Argument(help=f"One side: {_SIDES}.")],
+    right: Annotated[str, typer.Argument(help="The other side: the same choice.")],
+    store: StorePath = None,
+    only_changed: Annotated[bool, typer.Option("--changed", help="Only claims with another verdict.")] = False,
+    fail_on_change: Annotated[
+        bool, typer.Option("--fail-on-change", help="Exit with status 1 if any verdict differs.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Set two suites or two runs side by side: verdicts, values, shares, ablations, and what else differs."""
+    from universal_neurons.render import compare_tables
+
+    with Reporter.on_stderr() as reporter:
+        both = _side_by_side(left, right, store=store, warn=reporter.warn)
+    if as_json:
+        from universal_neurons.evidence.record import strict_json
+
+        sys.stdout.write(strict_json(both.as_dict()))
+    else:
+        for table in compare_tables.tables(both, only_changed=only_changed):
+            _show(table.rows, table.columns, as_json=False, title=table.title)
+        for line in compare_tables.lines(both):
+            typer.echo(line)
+    if fail_on_change and both.comparison.changed:
+        raise typer.Exit(CHANGED)
+
+
+def _side_by_side(left: str, right: str, *, store: Path | None, warn: Warn) -> SideBySide:
+    from universal_neurons.sides import open_side, side_by_side
+
+    root = project_root()
+    return side_by_side(*(open_side(name, root=root, store=store, warn=warn) for name in (left, right)))
 
 
 def _local_text(work: Workspace) -> LocalText:
@@ -300,9 +445,16 @@ def _local_text(work: Workspace) -> LocalText:
     from universal_neurons.pipeline.tokens import token_set
     from universal_neurons.render.explorer import LocalText
 
-    tokenizer = work.zoo.tokenizer()
-    vocabulary = [tokenizer.decode([i], skip_special_tokens=False) for i in range(tokenizer.get_vocab_size())]
     try:
+        tokenizer = work.zoo.tokenizer()
+        vocabulary = [tokenizer.decode([i], skip_special_tokens=False) for i in range(tokenizer.get_vocab_size())]
+    except UserError as absent:
+        vocabulary = [f"token {i}" for i in range(work.zoo.recipe().vocabulary)]
+        return LocalText(vocabulary, absence=f"Numbers only: the tokenizer is not on this machine ({absent}).")
+    try:
+        # Whoever reads what others computed should not have to download the text for it.
+        if hub_corpus(work) is not None and not work.store.has(corpus_key(work, "tokens")):
+            raise missing(work, corpus_key(work, "tokens"))
         tokens = token_set(work)
     except UserError as absent:
         return LocalText(vocabulary, absence=f"Positions only: the text is not on this machine ({absent}).")
@@ -354,7 +506,7 @@ def status(
 
 @store_app.command("ls")
 def store_ls(suite: SuiteName = "mini", store: StorePath = None, as_json: AsJson = False) -> None:
-    """List every artifact in the working store and in the shipped evidence."""
+    """List every artifact in the working store, in the shipped and in the imported evidence."""
     with _workspace(suite, store=store) as work:
         rows = [
             {"stage": e.key.stage, "digest": e.key.digest[:12], "origin": e.origin.value, "size": e.manifest.size}
@@ -368,33 +520,82 @@ def store_ls(suite: SuiteName = "mini", store: StorePath = None, as_json: AsJson
 def store_verify(
     suite: SuiteName = "mini",
     store: StorePath = None,
+    models: Models = None,
+    checkpoints: Checkpoints = None,
+    tokens: Tokens = None,
+    reference: ReferenceName = None,
+    references: References = None,
     recompute_sample: Annotated[
         bool, typer.Option("--recompute-sample", help="Compute one table again and compare.")
     ] = False,
 ) -> None:
-    """Check the digest of every artifact, and with --recompute-sample one table's numbers against the weights."""
-    with _workspace(suite, store=store) as work:
+    """Check the digest of every artifact, and with --recompute-sample one table's numbers against the weights.
+
+    Of every import one table is drawn and computed again; the report marks an import until that was done once.
+    """
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
+    with _workspace(suite, store=store, **narrowing) as work:
         problems = work.store.verify()
         if problems:
             raise UserError("; ".join(map(str, problems)))
         typer.echo("store: every digest fits")
         if recompute_sample:
-            from universal_neurons.recheck import spotcheck
+            for line in _samples(work):
+                typer.echo(line)
 
-            typer.echo(f"evidence: {spotcheck(work)}")
+
+def _samples(work: Workspace) -> Iterator[str]:
+    """Compute a sample of every import again, and of the shipped evidence where that is what claims are judged from."""
+    from universal_neurons.recheck import imported_sample, spotcheck, spotchecked_pair
+
+    imported = imported_evidence(work)
+    for receipt in imported.sources:
+        yield f"imported from {receipt.source}: {imported_sample(work, receipt)}"
+    if imported.unchecked - {digest for receipt in imported.sources for digest in receipt.artifacts}:
+        yield "imported: an import broke off before its end; run it again, then this"
+    if where(work, universality_key(work, spotchecked_pair(work))) != "imported":
+        yield f"evidence: {spotcheck(work)}"
 
 
 @store_app.command("export")
 def store_export(
-    target: Annotated[Path, typer.Argument(help="The folder that receives the artifacts.")],
+    target: Annotated[Path, typer.Argument(help="A folder, or an archive: a name that ends in .zip or .tar.")],
     suite: SuiteName = "mini",
     store: StorePath = None,
+    models: Models = None,
+    checkpoints: Checkpoints = None,
+    tokens: Tokens = None,
+    reference: ReferenceName = None,
+    references: References = None,
 ) -> None:
-    """Copy a suite's artifacts into a folder that others can read as shipped evidence (never the text itself)."""
-    with _workspace(suite, store=store) as work:
-        keys = suite_keys(work)
-        work.store.export(keys, target)
-    typer.echo(f"exported {len(keys)} artifacts to {target}")
+    """Write a suite's evidence to a folder or an archive that others can import (never the text itself)."""
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
+    with _workspace(suite, store=store, **narrowing) as work:
+        from universal_neurons.sharing.exchange import export_suite
+
+        typer.echo(str(export_suite(work, target)))
+
+
+@store_app.command("import")
+def store_import(
+    place: Annotated[
+        str, typer.Argument(help="A folder, an archive, a URL of fsspec, or hf://datasets/OWNER/NAME@COMMIT[/FOLDER].")
+    ],
+    suite: SuiteName = "mini",
+    store: StorePath = None,
+    models: Models = None,
+    checkpoints: Checkpoints = None,
+    tokens: Tokens = None,
+    reference: ReferenceName = None,
+    references: References = None,
+) -> None:
+    """Take over evidence that others exported, verified; the report marks it until a sample was computed again."""
+    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
+    with Reporter.on_stderr() as reporter:
+        said = _pulled(suite, place, reporter, store=store, **narrowing)
+    with _workspace(suite, store=store, **narrowing) as work:
+        command = work.suite.command("universal-neurons store verify --recompute-sample")
+    typer.echo(f"{said}; to compute a sample of it again run: {command}")
 
 
 @app.command("new-claim")

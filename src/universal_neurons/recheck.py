@@ -1,11 +1,12 @@
 """The evidence against its recomputation: whether what is shipped is what its weights and tokens give.
 
 This module decides how far two computations of one table may lie apart.  Nothing of the working store is trusted: the
-stored side is always the shipped evidence.
+stored side is always the shipped evidence, or, where that has nothing, the imported one.
 """
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from universal_neurons.artifacts.store import Store
+from universal_neurons.artifacts.provenance import capture
+from universal_neurons.artifacts.receipt import Sample, receipts_of
+from universal_neurons.artifacts.store import Store, in_one_line
 from universal_neurons.errors import UserError
 from universal_neurons.measures.profiles import NeuronProfiles
 from universal_neurons.pipeline.models import LoadedModels
-from universal_neurons.pipeline.universality import accumulated_moments, score_table, scores_against_partner
+from universal_neurons.pipeline.universality import Asked, score_table, step_scores
 from universal_neurons.workspace import (
+    IMPORTED,
     WORK_FOLDER,
     Pair,
     Workspace,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from universal_neurons.artifacts.key import Key
+    from universal_neurons.artifacts.receipt import Receipt
     from universal_neurons.artifacts.store import Artifact
     from universal_neurons.measures.intervals import Floats
 
@@ -58,7 +63,7 @@ _NAMES = ["partner", "definition", "threshold", "layer", "neurons", "draw", "mod
 
 
 class EvidenceDiffers(UserError):
-    """The shipped evidence is not what its weights and tokens give."""
+    """The shipped or imported evidence is not what its weights and tokens give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,15 +244,65 @@ def spotcheck(work: Workspace) -> Comparison:
     Raises :class:`EvidenceDiffers` if they disagree, ArtifactMissing if nothing is shipped, and UserError if this
     machine's corpus is another one, because then there is nothing to compare.
     """
+    return _recomputed(work, spotchecked_pair(work)).checked(work.suite.name)
+
+
+def spotchecked_pair(work: Workspace) -> Pair:
+    """The pair of which :func:`spotcheck` computes the table again."""
     step = work.suite.checkpoints[-1].step
-    pair = next(pair for pair in work.pairs(step) if pair.reference.name == work.suite.zoo.reference)
+    return next(pair for pair in work.pairs(step) if pair.reference.name == work.suite.zoo.reference)
+
+
+def imported_sample(work: Workspace, receipt: Receipt) -> Comparison:
+    """Compute one table of an import again, and note in its receipt that it agreed.
+
+    Which table is drawn anew every time, so that nobody can know beforehand which one has to be right.  Raises
+    :class:`EvidenceDiffers` if it does not agree, and UserError if the import has no table of a pair, or if this
+    machine's corpus is another one.
+    """
+    pair = secrets.choice(_sampled_from(work, receipt))
+    with capture() as run:
+        compared = _recomputed(work, pair)
+    if not compared.agrees:
+        raise EvidenceDiffers(
+            f"evidence imported from {receipt.source}: {compared}; do not rely on it: remove "
+            f"{WORK_FOLDER}/{IMPORTED}, then import another or run: {work.suite.command('universal-neurons compute')}"
+        )
+    key, made = universality_key(work, pair), run.provenance
+    sample = Sample(key.digest, made.created, made.git_commit, str(compared))
+    imported = work.store.imported_root
+    with work.store.import_lock(work.suite.name), in_one_line("noting the sample in", imported):
+        # As it is now: another import may have added to it meanwhile.
+        now = next((one for one in receipts_of(imported, receipt.suite) if one.bundle == receipt.bundle), receipt)
+        now.with_sample(sample).write(imported)
+    return compared
+
+
+def _sampled_from(work: Workspace, receipt: Receipt) -> list[Pair]:
+    """The pairs at trained checkpoints whose tables came with an import."""
+    pairs = []
+    for checkpoint in work.suite.checkpoints:
+        for pair, key in table_keys(work, checkpoint.step).items():
+            found = _shipped(work, key) if key.digest in receipt.artifacts else None
+            if found is not None and receipt.covers(key.digest, found.sha256):
+                pairs.append(pair)
+    if not pairs:
+        raise UserError(
+            f"evidence imported from {receipt.source}: has no table of suite {work.suite} to compute again; import all "
+            "of it"
+        )
+    return pairs
+
+
+def _recomputed(work: Workspace, pair: Pair) -> Comparison:
     stored = _shipped_table(work, universality_key(work, pair))
     if stored is None:
         raise missing(work, universality_key(work, pair))
     models = LoadedModels.of(work, (pair.reference, pair.partner))
-    accumulator = accumulated_moments(work, models, permuted=False)
-    (scores,) = scores_against_partner(work, models, accumulator, pair.partner, [pair], [])
-    return Comparison.of(_named(pair), stored, with_excess(score_table(scores))).checked(work.suite.name)
+    found = step_scores(models, Asked((pair,)))
+    scores = found.table(pair)
+    found.passes.forget()
+    return Comparison.of(_named(pair), stored, with_excess(score_table(scores)))
 
 
 def recomputation_check(work: Workspace) -> Comparison | None:
@@ -343,8 +398,8 @@ def _shipped_table(work: Workspace, key: Key) -> pd.DataFrame | None:
 
 
 def _shipped(work: Workspace, key: Key) -> Artifact | None:
-    nothing = work.root / WORK_FOLDER / "unused"
-    return Store(nothing, [work.root / "fixtures" / "evidence"], warn=work.warn).read(key)
+    nothing, evidence = work.root / WORK_FOLDER / "unused", work.root / "fixtures" / "evidence"
+    return Store(nothing, [evidence], imported=work.root / WORK_FOLDER / IMPORTED, warn=work.warn).read(key)
 
 
 def largest_difference(stored: pd.Series[float], again: pd.Series[float]) -> float:

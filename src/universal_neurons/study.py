@@ -6,18 +6,21 @@ it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
-from universal_neurons.errors import NotOnSuite, UserError
+from universal_neurons.artifacts.store import Store
+from universal_neurons.errors import ArtifactMissing, NotOnSuite, UserError
 from universal_neurons.measures.ablation import AblationTable
 from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.profiles import NeuronProfiles
 from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.workspace import (
+    WORK_FOLDER,
     NullKind,
     Pair,
     Progress,
@@ -29,6 +32,7 @@ from universal_neurons.workspace import (
     corpus_ref,
     evaluation_ref,
     extensions_keys,
+    imported_evidence,
     open_workspace,
     pairs_of,
     profiles_key,
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.artifacts.key import Key
+    from universal_neurons.artifacts.receipt import Imported
     from universal_neurons.artifacts.store import Artifact
     from universal_neurons.ids import CorpusRef, ModelRef
     from universal_neurons.inputs.suite import Checkpoint, Suite
@@ -297,14 +302,31 @@ class Study:
         """One row per logged training step of each model: model, step, tokens, loss, held_out_loss, seconds, device."""
         return pd.DataFrame(self.work.zoo.training_log())
 
+    def training_digest(self) -> str:
+        """The sha256 of the training log's file; empty where there is none."""
+        return self.work.zoo.training_digest
+
     def provenance(self) -> pd.DataFrame:
-        """One row per artifact of the suite that is there: stage, digest, origin, device, seconds, peak memory."""
+        """One row per artifact of the suite that is there: stage, digest, origin, device, seconds, peak memory.
+
+        ``wall_seconds`` leaves out the ``shared`` runs that it rests on (a tuple of SharedRun), which others do too.
+        """
         rows = [
-            {"stage": k.stage, "digest": k.digest, "origin": found.origin, **found.provenance.as_dict()}
+            {
+                "stage": k.stage,
+                "digest": k.digest,
+                "origin": found.origin,
+                **found.provenance.as_dict(),
+                "shared": found.provenance.shared,
+            }
             for k in suite_keys(self.work)
             if (found := self.work.store.read(k)) is not None
         ]
         return pd.DataFrame(rows)
+
+    def imported(self) -> Imported:
+        """How much of the suite's evidence was computed elsewhere, where it came from, and what of it was checked."""
+        return imported_evidence(self.work)
 
     def _ablation_keys(self, step: int) -> Mapping[str, tuple[Key, Key]]:
         # A key rests on those of all tables that chose the sets: too much to put together for every claim.
@@ -350,23 +372,51 @@ class Study:
         return cast("Artifact", self.work.cache[key.digest])
 
 
+def open_evidence(
+    suite: str,
+    *,
+    store: Path,
+    root: Path | None = None,
+    recompute: bool = False,  # noqa: ARG001 - called like open_study; evidence of others is never computed again here
+    warn: Warn = print,
+    progress: Progress | None = None,
+) -> Study:
+    """The study of a suite from the folder of artifacts ``store`` alone: nothing else answers, nothing is written.
+
+    Called like :func:`open_study`, so that the claims can be judged on it.  Damage there is an error and is left where
+    it is, because the evidence is somebody else's.
+    """
+    work = open_workspace(suite, root=root, warn=warn, progress=progress)
+    # The working store is written on demand only, and reading demands nothing.
+    return Study(replace(work, store=Store(work.root / WORK_FOLDER / "unused", [store], warn=warn), cache={}))
+
+
 def open_study(
     suite: str,
     *,
     root: Path | None = None,
     store: Path | None = None,
     recompute: bool = False,
+    remote: str | None = None,
     warn: Warn = print,
     progress: Progress | None = None,
     narrowing: Mapping[str, Any] | None = None,
 ) -> Study:
-    """The study of a suite, or of what ``narrowing`` leaves of it, from the working store and the shipped evidence.
+    """The study of a suite, or of what ``narrowing`` leaves of it, from the working store, the shipped and the imported
+    evidence.
 
+    With ``remote`` what is missing is imported from there first (:func:`universal_neurons.sharing.exchange.pull`).
     Raises SuiteNotFetched where nobody asked the hub yet what the suite is.  With ``recompute`` everything is computed
     again from the weights first, and nothing else is read: a recomputation that was killed goes on, one that was
     finished begins anew.  It is compared with the shipped evidence, and raises
     EvidenceDiffers beyond the stated tolerance.
     """
+    if remote is not None:
+        if recompute:
+            raise UserError("--recompute reads nothing that was computed elsewhere; leave out --remote")
+        from universal_neurons.sharing.exchange import pull
+
+        pull(suite, remote, root=root, store=store, warn=warn, progress=progress, narrowing=narrowing)
     work = open_workspace(
         suite,
         root=root,
@@ -387,4 +437,16 @@ def open_study(
         checks = recomputation_check(work), ablation_check(work), profile_check(work)
         found = [str(check) for check in checks if check is not None]
         warn(f"recomputed: {'; '.join(found) or 'nothing shipped to compare with'}")
+    _warn_of_imports(work)
     return Study(work)
+
+
+def _warn_of_imports(work: Workspace) -> None:
+    # Where not even the tokens are known nothing can be judged, and every claim says so.
+    with suppress(ArtifactMissing):
+        unchecked = imported_evidence(work).unchecked
+        if unchecked:
+            work.warn(
+                f"{len(unchecked)} artifacts of suite {work.suite.name} were imported, and no sample of them was "
+                f"computed again here; run: {work.suite.command('universal-neurons store verify --recompute-sample')}"
+            )

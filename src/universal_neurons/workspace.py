@@ -7,14 +7,16 @@ starts in a second; what computes is in :mod:`universal_neurons.pipeline`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
 
 from universal_neurons.artifacts.key import Key
-from universal_neurons.artifacts.store import Artifact, Store
+from universal_neurons.artifacts.receipt import Imported, receipts_of
+from universal_neurons.artifacts.store import Artifact, Entry, Origin, Store
 from universal_neurons.errors import ArtifactMissing, SuiteNotFetched
 from universal_neurons.ids import CorpusRef, ModelRef
 from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
@@ -47,6 +49,8 @@ PROFILES_VERSION = 1
 # Rows in one pass of an ablation.  Resampled activations come from the same batch, so this number changes results.
 ABLATION_BATCH_ROWS = 16
 WORK_FOLDER = ".universal-neurons"
+# Where evidence lies that was computed elsewhere, apart from what is computed here.
+IMPORTED = "imported"
 
 
 class Progress(Protocol):
@@ -76,6 +80,19 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class Resources:
+    """What a computation may use; none of it is part of what is computed, so none of it is part of a key.
+
+    ``memory``: bytes of the device, None for what is free less a margin.  ``device``: its name for torch, None for a
+    GPU where there is one.  ``state_seconds``: how long a pass over the tokens goes on before its state is written.
+    """
+
+    memory: int | None = None
+    device: str | None = None
+    state_seconds: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A directed pair of models at one training step: ``reference``'s neurons look for partners in ``partner``."""
 
@@ -98,6 +115,7 @@ class Workspace:
     warn: Warn = print
     progress: Progress = field(default_factory=Silence)
     local: bool = False
+    resources: Resources = field(default_factory=Resources)
     cache: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def model(self, name: str, step: int) -> ModelRef:
@@ -125,6 +143,19 @@ class Workspace:
         """Every step that is computed, the untrained one first."""
         untrained = self.suite.untrained
         return (*([] if untrained is None else [untrained.step]), *(c.step for c in self.suite.checkpoints))
+
+
+def unpinned(work: Workspace) -> Workspace:
+    """``work`` with references that name no weights: for questions about names and numbers of models only.
+
+    Nothing is asked of a hub, and keys made of them are in no store.
+    """
+    refs = {(name, step): _no_weights(name, step) for name in work.suite.zoo.models for step in work.steps}
+    return replace(work, cache=dict(refs))
+
+
+def _no_weights(name: str, step: int) -> ModelRef:
+    return ModelRef(name, "unpinned", step, sha256(f"unpinned {name}@{step}".encode()).hexdigest())
 
 
 def corpus_fingerprint(work: Workspace) -> str:
@@ -233,7 +264,7 @@ def universality_key(work: Workspace, pair: Pair, stage: str = "universality") -
             "seed": spec.seed,
             "top_k": spec.top_k,
             "blocks": spec.blocks,
-            "dtype": "float32",
+            "dtype": spec.precision,
         },
         inputs={
             "reference": pair.reference.digest,
@@ -417,14 +448,19 @@ def draws_key(work: Workspace, pair: Pair) -> Key:
     return universality_key(work, pair, "baseline-draws")
 
 
-def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
-    """The null tables of one step: the suite's reference against each partner; none where models are untrained, because
-    these are a null themselves."""
+def null_cases(work: Workspace, step: int) -> tuple[tuple[Pair, NullKind], ...]:
+    """The nulls of one step: the suite's reference against each partner; none where models are untrained, because these
+    are a null themselves."""
     if work.suite.untrained is not None and step == work.suite.untrained.step:
-        return {}
+        return ()
     own = [pair for pair in work.pairs(step) if pair.reference.name == work.suite.zoo.reference]
     kinds: tuple[NullKind, ...] = ("rotated", "permuted")
-    return {(pair, kind): universality_key(work, pair, f"null-{kind}") for pair in own for kind in kinds}
+    return tuple((pair, kind) for pair in own for kind in kinds)
+
+
+def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
+    """The null tables of one step."""
+    return {(pair, kind): universality_key(work, pair, f"null-{kind}") for pair, kind in null_cases(work, step)}
 
 
 def variants_keys(work: Workspace, step: int) -> tuple[Key, ...]:
@@ -450,7 +486,7 @@ def variants_key(work: Workspace, step: int) -> Key:
             "rotation": spec.rotation,
             "rotation_draws": spec.draws,
             "seed": spec.seed,
-            "dtype": "float32",
+            "dtype": spec.precision,
         },
         inputs={
             **{f"model {ref.name}": ref.digest for ref in work.models(step)},
@@ -541,12 +577,13 @@ def open_workspace(
     warn: Warn = print,
     progress: Progress | None = None,
     narrowing: Mapping[str, Any] | None = None,
+    resources: Resources | None = None,
 ) -> Workspace:
     """The workspace of a suite; raises UserError for an unknown suite, a bad suite file or a damaged zoo.
 
-    ``recompute`` leaves the shipped evidence out and, unless ``store`` names one, uses a working store of its own, so
-    that nothing that was computed before can answer.  What ``narrowing`` (as in ``Suite.narrowed``) does to the tokens
-    of a corpus of this machine makes the workspace local: nothing shipped is about them.
+    ``recompute`` leaves shipped and imported evidence out and, unless ``store`` names one, uses a working store of its
+    own, so that nothing that was computed before can answer.  What ``narrowing`` (as in ``Suite.narrowed``) does to the
+    tokens of a corpus of this machine makes the workspace local: nothing shipped is about them.
     """
     here = root or project_root()
     whole = load_suite(suite, here)
@@ -557,11 +594,12 @@ def open_workspace(
     return Workspace(
         suite=resolved,
         root=here,
-        store=Store(working, shipped, warn=warn),
+        store=Store(working, shipped, imported=None if recompute else here / WORK_FOLDER / IMPORTED, warn=warn),
         zoo=resolved.open_zoo(here, warn=warn),
         warn=warn,
         progress=progress or Silence(),
         local=local or (fewer_tokens and resolved.zoo.kind == "fixtures"),
+        resources=resources or Resources(),
     )
 
 
@@ -586,6 +624,21 @@ def describe(key: Key) -> str:
 
 
 def where(work: Workspace, key: Key) -> str:
-    """The store that has the artifact, ``working`` or ``shipped``, or ``absent``."""
+    """The store that has the artifact, ``working``, ``shipped`` or ``imported``, or ``absent``."""
     found = work.store.read(key)
     return "absent" if found is None else found.origin.value
+
+
+def imported_evidence(work: Workspace) -> Imported:
+    """How much of the suite's evidence was computed elsewhere, where it came from, and what of it was checked here.
+
+    Raises ArtifactMissing where not even the identity of the tokens is there.
+    """
+    if work.store.imported is None or not work.store.imported.is_dir():
+        return Imported()
+    first: dict[str, Entry] = {}
+    for entry in work.store.entries():
+        first.setdefault(entry.key.digest, entry)
+    found = (first[key.digest] for key in suite_keys(work) if key.digest in first)
+    theirs = {entry.key.digest: entry.manifest.sha256 for entry in found if entry.origin is Origin.IMPORTED}
+    return Imported.of(receipts_of(work.store.imported, work.suite.name), theirs)

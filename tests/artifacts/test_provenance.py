@@ -17,9 +17,17 @@ from typing import Any
 import pytest
 
 from universal_neurons.artifacts import provenance as module
-from universal_neurons.artifacts.provenance import Provenance, ProvenanceError, capture, git_commit, peak_memory_bytes
+from universal_neurons.artifacts.provenance import (
+    Provenance,
+    ProvenanceError,
+    SharedRun,
+    capture,
+    git_commit,
+    peak_memory_bytes,
+)
 
 SOUND = Provenance("2026-01-02T03:04:05Z", None, "cpu", {"python": "3.11.7"}, 1.5, 2**30)
+PASS = SharedRun("moments", "2026-01-02T03:04:04Z", 107.8)
 
 
 def test_a_computation_is_measured_from_its_beginning_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +126,61 @@ def test_a_provenance_of_other_types_or_with_a_path_is_refused(change: dict[str,
         replace(SOUND, **change)
     with pytest.raises(ProvenanceError):
         Provenance.from_dict({**SOUND.as_dict(), **change})
+
+
+def test_what_several_computations_share_is_named_in_each_and_is_in_the_time_of_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter([0.0, 100.0, 100.0, 103.0, 103.0, 104.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    with capture() as common:
+        pass
+    shared = common.as_shared("moments")
+    parts = []
+    for _ in range(2):
+        with capture(shared=[shared]) as run:
+            pass
+        parts.append(run.provenance)
+    assert shared == SharedRun("moments", common.provenance.created, 100.0)
+    assert [part.wall_seconds for part in parts] == [3.0, 1.0]
+    assert [part.shared for part in parts] == [(shared,), (shared,)]
+
+
+def test_a_run_that_has_not_finished_cannot_be_shared() -> None:
+    with capture() as run, pytest.raises(RuntimeError, match="not finished"):
+        run.as_shared("moments")
+
+
+def test_shared_runs_travel_and_their_absence_leaves_no_trace() -> None:
+    resting = replace(SOUND, shared=[PASS])
+    assert Provenance.from_dict(json.loads(json.dumps(resting.as_dict()))) == resting
+    # The manifests of older artifacts have no such field and must stay, to the byte, what would be written today.
+    assert "shared" not in SOUND.as_dict()
+    assert resting.as_dict() == {
+        **SOUND.as_dict(),
+        "shared": [{"what": "moments", "created": "2026-01-02T03:04:04Z", "wall_seconds": 107.8}],
+    }
+
+
+@pytest.mark.parametrize(
+    "shared",
+    [
+        None,
+        1,
+        "moments",
+        {"what": "moments"},
+        [None],
+        ["moments"],
+        [{"what": "moments", "created": "x"}],
+        [{**PASS.as_dict(), "host": "x"}],
+        [{**PASS.as_dict(), "what": "/home/somebody"}],
+        [{**PASS.as_dict(), "wall_seconds": -1}],
+        [{**PASS.as_dict(), "wall_seconds": True}],
+    ],
+)
+def test_shared_runs_of_other_types_or_with_a_path_are_refused(shared: Any) -> None:
+    with pytest.raises(ProvenanceError):
+        Provenance.from_dict({**SOUND.as_dict(), "shared": shared})
 
 
 @pytest.mark.parametrize("raw", [None, [], {}, {"created": "x"}, {**SOUND.as_dict(), "host": "x"}])

@@ -22,10 +22,10 @@ import pandas as pd
 import pytest
 
 import universal_neurons
-from universal_neurons.artifacts.codec import Payload, json_bytes
-from universal_neurons.artifacts.folder import Folder
+from universal_neurons.artifacts.codec import Payload, encode, json_bytes
+from universal_neurons.artifacts.folder import Contents, Folder
 from universal_neurons.artifacts.key import Key
-from universal_neurons.artifacts.manifest import DamageError
+from universal_neurons.artifacts.manifest import DamageError, Manifest
 from universal_neurons.artifacts.provenance import Provenance
 from universal_neurons.artifacts.store import CACHEDIR_TAG, Origin, Store, StoreError
 
@@ -955,3 +955,138 @@ def test_a_crowd_that_finds_damage_repairs_it_together(tmp_path: Path) -> None:
     store.read(key()) or store.write(key(), VALUES["safetensors"], PROVENANCE)
     assert store.verify() == []
     assert all("was damaged" in line for line in said)
+
+
+# --- what others computed
+
+
+def contents(number: int = 0, value: Payload | None = None, stage: str = "shares") -> Contents:
+    suffix, payload = encode(VALUES["json"] if value is None else value)
+    return Contents(Manifest.of(key(number, stage), suffix, payload, PROVENANCE), payload)
+
+
+@pytest.fixture
+def importing(tmp_path: Path, said: Lines) -> Store:
+    return Store(tmp_path / "working", imported=tmp_path / "imported", warn=said)
+
+
+def test_what_is_adopted_is_read_byte_for_byte_as_imported(importing: Store, said: Lines) -> None:
+    assert importing.adopt(contents())
+    found = importing.read(key())
+    assert found is not None
+    assert (found.origin, found.document, found.provenance) == (Origin.IMPORTED, VALUES["json"], PROVENANCE)
+    assert importing.contents(key()).payload == contents().payload
+    assert f"{key()} is in the imported store " in importing.why(key())
+    assert [(entry.key, entry.origin) for entry in importing.entries()] == [(key(), Origin.IMPORTED)]
+    assert not importing.working.exists()
+    assert importing.verify() == []
+    assert said == []
+
+
+def test_what_was_computed_here_or_shipped_comes_before_what_was_imported(tmp_path: Path, said: Lines) -> None:
+    source = Store(tmp_path / "source", warn=said)
+    source.write(key(1), {"share": 1}, PROVENANCE)
+    source.export([key(1)], tmp_path / "shipped")
+    store = Store(tmp_path / "working", [tmp_path / "shipped"], imported=tmp_path / "imported", warn=said)
+    for number in range(3):
+        store.adopt(contents(number, {"share": "theirs"}))
+    store.write(key(0), {"share": 0}, PROVENANCE)
+    origins = [found.origin for number in range(3) if (found := store.read(key(number))) is not None]
+    assert origins == ["working", "shipped", "imported"]
+
+
+def test_adopting_twice_keeps_the_first_bytes(importing: Store) -> None:
+    assert importing.adopt(contents())
+    assert importing.imported is not None
+    before = tree(importing.imported)
+    assert not importing.adopt(contents())
+    assert not importing.adopt(contents(value={"share": "other"}))
+    assert tree(importing.imported) == before
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b'{\n  "models": []\n}\n'])
+def test_what_its_manifest_does_not_promise_is_not_adopted(importing: Store, payload: bytes) -> None:
+    with pytest.raises(DamageError):
+        importing.adopt(Contents(contents().manifest, payload))
+    assert not importing.imported_root.exists()
+
+
+def test_a_payload_that_is_not_what_its_suffix_says_is_not_adopted(importing: Store) -> None:
+    payload = b"no JSON"
+    with pytest.raises(DamageError, match="not readable as json"):
+        importing.adopt(Contents(Manifest.of(key(), "json", payload, PROVENANCE), payload))
+    assert not importing.imported_root.exists()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_in_the_imported_store_goes_to_its_own_quarantine_and_can_be_imported_again(
+    importing: Store, said: Lines, damage: str
+) -> None:
+    for number in (0, 1):
+        importing.adopt(contents(number, {"share": number}))
+    root = importing.imported_root
+    DAMAGES[damage](path_of(root, key(0)), path_of(root, key(1)))
+    assert not importing.has(key(0))
+    assert len(importing.verify()) == 1
+    assert importing.read(key(0)) is None
+    assert len(said) == 1
+    assert len(list((root / "quarantine").iterdir())) == 1
+    assert importing.adopt(contents(0, {"share": 0}))
+    assert importing.verify() == []
+
+
+def test_without_an_imported_store_nothing_can_be_adopted(store: Store) -> None:
+    for action in (lambda: store.adopt(contents()), lambda: store.import_lock("mini")):
+        with pytest.raises(StoreError, match=r"reads nothing that was computed elsewhere; leave out --recompute$"):
+            action()
+
+
+def test_a_working_store_that_holds_imported_evidence_is_refused(tmp_path: Path, said: Lines) -> None:
+    with pytest.raises(StoreError, match="holds imported evidence, which must stay apart"):
+        Store(tmp_path / "one", imported=tmp_path / "one", warn=said)
+
+
+def test_contents_of_something_absent_say_why(store: Store) -> None:
+    with pytest.raises(StoreError, match=r"is absent: no artifact of stage shares .*; compute it first$"):
+        store.contents(key())
+
+
+def test_an_export_over_a_damaged_one_says_what_to_do(tmp_path: Path, store: Store) -> None:
+    store.write(key(), VALUES["json"], PROVENANCE)
+    store.export([key()], tmp_path / "target")
+    (path_of(tmp_path / "target", key()) / "payload.json").write_bytes(b"{}")
+    with pytest.raises(StoreError, match=r"is damaged \(.*\); remove it and export again, or name another folder$"):
+        store.export([key()], tmp_path / "target")
+
+
+def test_the_lock_of_an_import_keeps_a_second_one_out(importing: Store, said: Lines) -> None:
+    other = Store(importing.working, imported=importing.imported, warn=said)
+    with importing.import_lock("mini") as had, other.import_lock("paper") as had_other:
+        assert (had, had_other) == (True, True)
+        with other.import_lock("mini", patience=0.05) as had_second:
+            assert not had_second
+    assert [line.partition(" has ")[0] for line in said] == ["import of suite mini"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("after", "for_good"), [(False, False), (True, False), (False, True)])
+def test_whatever_call_fails_while_adopting_nothing_half_written_is_read(
+    tmp_path: Path, fault: str, *, after: bool, for_good: bool
+) -> None:
+    def store_in(name: str) -> Store:
+        store = Store(tmp_path / name / "working", imported=tmp_path / name / "imported", warn=Lines())
+        store.adopt(contents(0))
+        return store
+
+    trial = store_in("trial")
+    for at in range(number_of_calls(lambda: trial.adopt(contents(1)))):
+        store = store_in(str(at))
+        with (
+            Faults(at, FAULTS[fault](), after=after, for_good=for_good).injected(),
+            suppress(StoreError, KeyboardInterrupt),
+        ):
+            store.adopt(contents(1))
+        assert store.verify() == []
+        assert store.has(key(0))
+        store.adopt(contents(1))
+        assert store.has(key(1))

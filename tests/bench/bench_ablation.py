@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -29,6 +29,10 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_f
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from universal_neurons.core.ablation import Ablation, ablation_effects
+
+# A measurement is a process that runs this file, and finds no package of tests.
+if TYPE_CHECKING:
+    from tests.bench.publication import Publication
 
 LAYERS, WIDTH, CONTEXT, VOCABULARY, SIZE = 4, 512, 128, 1024, 25
 REQUIRED_RATIO, TOLERANCE = 1.6, 1e-5
@@ -133,8 +137,20 @@ def in_a_process(way: str, kind: str, result: Path) -> Figures:
     return figures
 
 
+@pytest.fixture(scope="module")
+def compared() -> dict[str, tuple[Figures, Figures, float]]:
+    """What was measured of each kind of sets: the naive way, the engine, their largest difference."""
+    return {}
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_cost(kind: str, tmp_path: Path, benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cost(
+    kind: str,
+    tmp_path: Path,
+    compared: dict[str, tuple[Figures, Figures, float]],
+    benchmark: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Equal results, and for sets of one layer at least the ratio that the engine is for."""
     naive = in_a_process("naive", kind, tmp_path / "naive")
     engine = benchmark.pedantic(in_a_process, args=("engine", kind, tmp_path / "engine"), rounds=1, iterations=1)
@@ -143,9 +159,32 @@ def test_cost(kind: str, tmp_path: Path, benchmark: Any, capsys: pytest.CaptureF
     benchmark.extra_info |= {"kind": kind, "ratio": ratio, "difference": difference, "naive": naive, "engine": engine}
     with capsys.disabled():
         print("\n" + table(kind, naive, engine, difference))
+    compared[kind] = naive, engine, difference
     assert float(expected[0].mean()) > 100 * TOLERANCE
     assert difference <= TOLERANCE
     assert kind != "layer by layer" or ratio >= REQUIRED_RATIO
+
+
+def test_what_is_published(compared: dict[str, tuple[Figures, Figures, float]], publication: "Publication") -> None:
+    """The figures of both kinds of sets, for the report."""
+    figures: dict[str, tuple[str, float, str]] = {}
+    for kind, (naive, engine, difference) in compared.items():
+        name = kind.replace(" ", "_")
+        figures |= {
+            f"{name}_engine_seconds": (f"engine, sets {kind}", engine["wall"], "s"),
+            f"{name}_naive_seconds": (f"naive way, sets {kind}", naive["wall"], "s"),
+            f"{name}_times_faster": (f"naive way over engine, sets {kind}", naive["wall"] / engine["wall"], "times"),
+            f"{name}_times_faster_cpu": ("the same in CPU time", naive["cpu"] / engine["cpu"], "times"),
+            f"{name}_difference": (f"largest difference of an effect, sets {kind}", difference, "nats"),
+        }
+    publication.add(
+        "ablation", "The ablation engine", using="one thread, float32", kind="cpu",
+        settings={
+            "rows": ROWS, "row_length": CONTEXT, "batch_rows": BATCH_ROWS, "layers": LAYERS, "width": WIDTH,
+            "set_size": SIZE, **{f"sets_{kind.replace(' ', '_')}": len(ablated_sets(kind)) for kind in KINDS},
+        },
+        figures=figures,
+    )  # fmt: skip
 
 
 def table(kind: str, naive: Figures, engine: Figures, difference: float) -> str:

@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -37,8 +37,14 @@ from universal_neurons.core.moments import PairwiseAccumulator, layer_slices
 from universal_neurons.core.nulls import rotation
 from universal_neurons.core.universality import RotationSettings, all_scores
 
+# A measurement is a process that runs this file, and finds no package of tests.
+if TYPE_CHECKING:
+    from tests.bench.publication import Publication
+
 POOL_TOKENS, BATCH_TOKENS, CHUNK_TOKENS, CONTEXT, BLOCKS = 8192, 4096, 1024, 128, 100
 MEBIBYTE = 2**20
+# The width of the models whose forward passes are timed.
+RESIDUAL = 128
 # glibc gives large temporaries back after each use and faults them in again; all measurements run with this tuned.
 MALLOC = {
     "MALLOC_MMAP_MAX_": "0",
@@ -115,7 +121,7 @@ def measure_engine(pool: list[Tensor], tokens: int) -> Figures:
         wall, cpu = timed(consume)
         scored = {}
         for draws in (1, DRAWS):
-            baseline = RotationSettings("gaussian", seed=0, draws=draws, half_draws=max(1, draws // 4))
+            baseline = RotationSettings("gaussian", seed=0, draws=draws, half_draws=half_draws(draws))
             scored[draws], _ = timed(
                 lambda baseline=baseline: all_scores(accumulator, models=names, baseline=baseline, top_k=5)  # type: ignore[misc]
             )
@@ -180,7 +186,13 @@ def measure_forward(folder: Path) -> Figures:
     for model in range(MODELS):
         torch.manual_seed(model)
         config = GPT2Config(
-            vocab_size=1024, n_positions=CONTEXT, n_embd=128, n_layer=LAYERS, n_head=4, n_inner=WIDTH, use_cache=False
+            vocab_size=1024,
+            n_positions=CONTEXT,
+            n_embd=RESIDUAL,
+            n_layer=LAYERS,
+            n_head=4,
+            n_inner=WIDTH,
+            use_cache=False,
         )
         source: Any = GPT2LMHeadModel(config)
         bridge = build_bridge_from_module(source.eval(), architecture="GPT2LMHeadModel", hf_config=config)
@@ -233,19 +245,81 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bench")
 
 
+def published_tokens() -> int:
+    """On how many tokens the published way is measured."""
+    return max(BATCH_TOKENS, round(TOKENS * SHARE))
+
+
+def half_draws(draws: int) -> int:
+    """The rotation draws of each half, for as many of the whole."""
+    return max(1, draws // 4)
+
+
 @pytest.mark.parametrize("kind", ["forward", "bare", "engine", "published", "published-checked"])
 def test_cost(kind: str, folder: Path, results: dict[str, Figures], benchmark: Any) -> None:
     """One measurement in a process of its own; ``forward`` comes first and stores the data of the others."""
-    tokens = max(BATCH_TOKENS, round(TOKENS * SHARE)) if kind.startswith("published") else TOKENS
+    tokens = published_tokens() if kind.startswith("published") else TOKENS
     figures = benchmark.pedantic(in_a_process, args=(kind, folder, tokens), rounds=1, iterations=1)
     benchmark.extra_info |= {"tokens": tokens, "neurons": NEURONS, "models": MODELS, **figures}
     results[kind] = figures | {"tokens": tokens}
 
 
-def test_table(results: dict[str, Figures], capsys: pytest.CaptureFixture[str]) -> None:
-    """One readable table of all measurements at the end."""
+def test_table(results: dict[str, Figures], publication: "Publication", capsys: pytest.CaptureFixture[str]) -> None:
+    """One readable table of all measurements at the end, and what of it is published."""
+    found = {kind: number(figures) for kind, figures in results.items()}
     with capsys.disabled():
-        print("\n" + table({kind: number(figures) for kind, figures in results.items()}))
+        print("\n" + table(found))
+    publication.add(
+        "engine", "The correlation engine", using=f"{torch.get_num_threads()} threads, float32",
+        kind="cpu", settings=published_settings(), figures=published_figures(found),
+    )  # fmt: skip
+
+
+def published_settings() -> dict[str, float]:
+    """The size of the bench, by the names that a projection asks for; ``residual`` is the model's width."""
+    return {
+        "models": MODELS, "layers": LAYERS, "width": WIDTH, "residual": RESIDUAL, "tokens": TOKENS, "draws": DRAWS,
+        "half_draws": half_draws(DRAWS), "tokens_published_way": published_tokens(),
+    }  # fmt: skip
+
+
+def published_figures(found: dict[str, dict[str, float]]) -> dict[str, tuple[str, float, str]]:
+    """What the report shows, in the order of the table; times without a digit of their own are made of these."""
+    engine, bare, published = found["engine"], found["bare"], found["published"]
+    rate = 2 * TOKENS * (PAIRS * NEURONS**2 + MODELS * LAYERS * WIDTH**2) / 1e9
+    one, many = published_seconds(published, 1), published_seconds(published, DRAWS)
+    checked = published_seconds(found["published-checked"], DRAWS)
+    whole = engine["wall"] + engine["scores"]
+    return {
+        "bare_seconds": ("the same products and nothing else", bare["wall"], "s"),
+        "bare_rate": ("speed of these products", rate / bare["wall"], "GFLOP/s"),
+        "pass_seconds": (f"engine, one pass over the tokens for all {PAIRS} pairs", engine["wall"], "s"),
+        "pass_fraction": ("speed of the pass, as a fraction of the products alone", bare["wall"] / engine["wall"], ""),
+        "pass_fraction_cpu": ("the same in CPU time", bare["cpu"] / engine["cpu"], ""),
+        "scores_one_seconds": ("engine, scores of both directions, one rotation draw", engine["scores_1"], "s"),
+        "scores_seconds": (f"engine, scores of both directions, {DRAWS} rotation draws", engine["scores"], "s"),
+        "draws_share": (f"share of the {DRAWS} rotation draws in the whole", 100 * engine["scores"] / whole, "%"),
+        "forward_tokens_per_second": (
+            "forward passes, one model", found["forward"]["tokens_per_second"], "tokens/s",
+        ),
+        "forward_share": (
+            "forward passes of all models, against the pass", 100 * forward_seconds(found) / engine["wall"], "%",
+        ),
+        "published_one_seconds": ("published way, one rotation draw", one, "s"),
+        "published_seconds": (f"published way, {DRAWS} rotation draws", many, "s"),
+        "times_faster_one": (
+            "published way over engine, one draw", one / (engine["wall"] + engine["scores_1"]), "times",
+        ),
+        "times_faster": (f"published way over engine, {DRAWS} draws", many / whole, "times"),
+        "times_faster_checked": ("the same, the published way with our kernel", checked / whole, "times"),
+        "memory": ("engine, peak memory beyond the data, all pairs in two halves", engine["peak_mebibytes"], "MiB"),
+        "memory_published": ("published way, the same for one pair", published["peak_mebibytes"], "MiB"),
+    }  # fmt: skip
+
+
+def forward_seconds(found: dict[str, dict[str, float]]) -> float:
+    """How long the forward passes of all models take over all tokens."""
+    return MODELS * TOKENS / found["forward"]["tokens_per_second"]
 
 
 def number(figures: Figures) -> dict[str, float]:

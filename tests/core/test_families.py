@@ -22,10 +22,11 @@ def data() -> tuple[torch.Tensor, torch.Tensor]:
 
 def scores(*batches: slice, occurrences: int = 5) -> UnigramScores:
     values, tokens = data()
-    sums = TokenSums(vocabulary=VOCABULARY, neurons=NEURONS)
+    count = torch.bincount(tokens, minlength=VOCABULARY)
+    sums = TokenSums(count, occurrences=occurrences, neurons=NEURONS)
     for batch in batches:
         sums.add(values[batch], tokens[batch])
-    return sums.scores(occurrences=occurrences)
+    return sums.scores()
 
 
 def by_definition(occurrences: int) -> np.ndarray:
@@ -69,5 +70,29 @@ def test_without_a_token_that_is_a_label_there_is_no_score() -> None:
     found = scores(slice(None), occurrences=TOKENS + 1)
     assert found.score.isnan().all()
     assert (found.token == -1).all()
-    with pytest.raises(ValueError, match="nothing was added"):
-        TokenSums(vocabulary=2, neurons=1).scores(occurrences=1)
+
+
+def test_only_labels_have_sums_of_their_own() -> None:
+    values, tokens = data()
+    count = torch.bincount(tokens, minlength=50_000)
+    sums = TokenSums(count, occurrences=50, neurons=NEURONS)
+    sums.add(values, tokens)
+    often = int((count >= 50).sum())
+    assert 0 < often < VOCABULARY - 1
+    assert sums.total.shape == (often + 1, NEURONS)
+    torch.testing.assert_close(sums.scores().score, scores(slice(None), occurrences=50).score, equal_nan=True)
+
+
+def test_a_token_that_is_all_there_is_explains_nothing() -> None:
+    sums = TokenSums(torch.tensor([0, 3]), occurrences=1, neurons=2)
+    sums.add(torch.tensor([[1.0, 2.0], [2.0, 2.0], [4.0, 2.0]]), torch.tensor([1, 1, 1]))
+    assert sums.scores().score.isnan().all()
+
+
+def test_other_tokens_than_were_counted_have_no_scores() -> None:
+    with pytest.raises(ValueError, match="scores of 0 tokens; counted before were 0"):
+        TokenSums(torch.zeros(2, dtype=torch.int64), occurrences=1, neurons=1).scores()
+    sums = TokenSums(torch.tensor([1, 2]), occurrences=1, neurons=1)
+    sums.add(torch.ones(3, 1), torch.tensor([0, 0, 1]))
+    with pytest.raises(ValueError, match="scores of 3 tokens; counted before were 3, or others"):
+        sums.scores()

@@ -40,7 +40,7 @@ def assert_same(a: CrossMoments, b: CrossMoments, tolerance: float = 1e-6) -> No
     """Equal counts, and means and (co)moments equal in units of one standard deviation."""
     assert a.count == b.count
     torch.testing.assert_close(a.correlation(), b.correlation(), rtol=0, atol=tolerance, equal_nan=True)
-    for left, right in ((a.x, b.x), (a.y, b.y)):
+    for left, right in ((a.x_moments, b.x_moments), (a.y, b.y)):
         assert left.widths == right.widths
         torch.testing.assert_close(left.mean / left.sd, right.mean / left.sd, rtol=1e-7, atol=tolerance, equal_nan=True)
         torch.testing.assert_close(left.m2, right.m2, rtol=tolerance, atol=0)

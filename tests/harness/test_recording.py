@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING
 
 from tests.harness.worlds import claim_file
@@ -66,6 +67,9 @@ def test_the_verdicts_of_the_run_are_summed_up_for_the_report(project: Project) 
     project.run()
     verdicts = project.verdicts()
     assert verdicts["complete"] is True
+    # Another run is compared with this one by what judged it.
+    assert verdicts["code"]["python"] == platform.python_version()
+    assert {"numpy", "pandas"} <= verdicts["code"].keys()
     assert verdicts["counts"] == {"refuted": 1, "inconclusive": 1, "reproduced": 1}
     assert verdicts["warnings"] == ["the corpus of this machine is another one"]
     assert [(c["claim"], c["verdict"], c["accepted"]) for c in verdicts["claims"]] == [

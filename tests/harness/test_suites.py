@@ -111,6 +111,15 @@ def test_a_suite_that_nobody_fetched_is_one_line_and_not_a_thousand_skips(projec
     assert_refused(project.run(), "mini: a@10: not pinned; run: fetch")
 
 
+def test_a_run_says_where_what_is_missing_is_imported_from_and_otherwise_nothing(project: Project) -> None:
+    project.write(claim_file())
+    project.run("claims", "--remote", "hf://datasets/someone/evidence@0")
+    assert (project.root / "remote.txt").read_text() == "hf://datasets/someone/evidence@0"
+    (project.root / "remote.txt").unlink()
+    project.run()
+    assert not (project.root / "remote.txt").exists()
+
+
 # --- narrowed --------------------------------------------------------------------------------------------------------
 
 NARROW = ("--checkpoints", "50 %, 100 %", "--tokens", "50k")

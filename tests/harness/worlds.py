@@ -74,8 +74,10 @@ class Study:
 
 
 class World:
-    def __call__(self, suite, *, root, store, recompute, warn, progress, narrowing=None):
+    def __call__(self, suite, *, root, store, recompute, warn, progress, narrowing=None, remote=None):
         (root / "opened.txt").write_text(f"{suite} store={store} recompute={recompute}")
+        if remote is not None:
+            (root / "remote.txt").write_text(remote)
         if narrowing:
             (root / "narrowing.txt").write_text(repr(narrowing))
         if (root / "unfetched").exists():

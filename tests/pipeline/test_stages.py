@@ -63,6 +63,20 @@ def test_compute_writes_every_artifact_that_judging_reads(computed: Miniature) -
     assert [key for key in suite_keys(work) if not work.store.has(key)] == []
 
 
+def test_the_pass_that_feeds_all_pairs_is_named_by_everything_that_rests_on_it(computed: Miniature) -> None:
+    work = computed.workspace()
+    for step in STEPS:
+        keys = [*table_keys(work, step).values(), *null_keys(work, step).values()]
+        keys += [candidates_key(work, ref) for ref in work.models(step)]
+        runs = {read(work, key).provenance.shared for key in keys}
+        # One pass for the whole step, and its time is in no artifact's own.
+        ((run,),) = runs
+        assert run.what == "moments of all pairs"
+        assert run.wall_seconds > 0
+    passes = {read(work, key).provenance.shared for step in STEPS for key in table_keys(work, step).values()}
+    assert len(passes) == len(STEPS)
+
+
 def test_compute_counts_what_it_computed(miniature: Miniature, tmp_path: Path) -> None:
     work = miniature.workspace("brief", store=tmp_path, local=True)
     assert stages.compute(work) == len(suite_keys(work)) == BRIEF

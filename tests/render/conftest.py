@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A checkout that has the report's sources and the published numbers and nothing else."""
+    """A checkout that has what a report is built from and nothing else."""
     return copied_checkout(tmp_path / "checkout")
 
 
@@ -59,7 +59,13 @@ def copied_checkout(target: Path) -> Path:
     """A copy of what a report is built from."""
     shutil.copytree(CHECKOUT / "report", target / "report", ignore=shutil.ignore_patterns("_*", ".*"))
     shutil.copy(CHECKOUT / "report" / "_quarto.yml", target / "report")
-    shutil.copytree(CHECKOUT / "fixtures" / "published", target / "fixtures" / "published")
+    for name in ("published", "suites", "corpora"):
+        shutil.copytree(CHECKOUT / "fixtures" / name, target / "fixtures" / name)
+    shutil.copy(CHECKOUT / "fixtures" / "models.toml", target / "fixtures")
+    # What says how large the models are; the weights stay where they are.
+    (target / "fixtures" / "zoo" / "mini").mkdir(parents=True)
+    for name in ("manifest.json", "recipe.toml"):
+        shutil.copy(CHECKOUT / "fixtures" / "zoo" / "mini" / name, target / "fixtures" / "zoo" / "mini")
     shutil.copy(CHECKOUT / "CITATION.cff", target)
     (target / "claims").mkdir()
     for name in ("untested.toml", "ambiguities.toml"):

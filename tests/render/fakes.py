@@ -12,6 +12,7 @@ import pandas as pd
 
 from tests.measures.ablations import Ablated, table_of
 from tests.render.neurons import VOCABULARY, made_profiles
+from universal_neurons.artifacts.receipt import Imported
 from universal_neurons.evidence.criteria import AtMost, Criterion, GreaterThan, Near, NotJudged, Published
 from universal_neurons.evidence.record import ControlResult, EvidenceLog, EvidenceRecord
 from universal_neurons.evidence.verdict import Verdict
@@ -155,6 +156,7 @@ class FakeStudy:
     reference: str = "a"
     untrained: None = None
     reads: list[str] = field(default_factory=list)
+    elsewhere: Imported = field(default_factory=Imported)
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -229,10 +231,17 @@ class FakeStudy:
             for i, name in enumerate(self.suite.zoo.models)
         )  # fmt: skip
 
+    def imported(self) -> Imported:
+        return self.elsewhere
+
+    def training_digest(self) -> str:
+        return "e5" * 32
+
     def provenance(self) -> pd.DataFrame:
         row = {
             "origin": "shipped", "created": "2025-11-20T10:00:00Z", "git_commit": "d4" * 20, "device": "cpu",
             "versions": {"python": "3.11.7", "torch": "2.10.0"}, "wall_seconds": 61.5, "peak_memory_bytes": 2**31,
+            "shared": (),
         }  # fmt: skip
         return pd.DataFrame(
             [{"stage": s, "digest": d, **row} for s, d in zip(("corpus", "universality"), ARTIFACTS, strict=True)]

@@ -164,6 +164,21 @@ def write_file(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """Give a small file its new bytes in one step: whoever reads it sees the old ones or these.
+
+    Raises OSError; nothing half-written stays.
+    """
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    try:
+        write_file(temporary, data)
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def sync_folder(path: Path) -> None:
     """Wait until the disk knows the names in a folder, where the system can do that for folders at all."""
     if os.name == "nt":

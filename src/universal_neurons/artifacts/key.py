@@ -137,6 +137,21 @@ def is_absolute_path(text: str) -> bool:
     return _ABSOLUTE_PATH.match(text) is not None
 
 
+def is_stage(value: object) -> bool:
+    """Whether ``value`` may name a stage, and so a folder of a store on any system.
+
+    >>> [is_stage(value) for value in ("null-rotated", "../etc", "quarantine", "CON", 7)]
+    [True, False, False, False, False]
+    """
+    shaped = isinstance(value, str) and _STAGE.fullmatch(value) is not None and len(value) <= MAX_STAGE_LENGTH
+    return shaped and value not in _RESERVED
+
+
+def is_digest(value: object) -> bool:
+    """Whether ``value`` is a sha256 as keys have it: 64 lower-case hexadecimal digits."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
 def _plain(value: object, where: str, depth: int) -> JSON:
     if depth > MAX_DEPTH:
         raise NotJSONError(f"{where[:60]!a}...: nested deeper than {MAX_DEPTH} levels")

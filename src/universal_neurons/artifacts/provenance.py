@@ -12,7 +12,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,10 +27,42 @@ from universal_neurons.errors import UserError
 PACKAGES = ("numpy", "pandas", "pyarrow", "safetensors", "torch", "transformer-lens", "transformers")
 PACKAGE = Path(__file__).resolve().parents[1]
 _FIELDS = ("created", "device", "git_commit", "peak_memory_bytes", "versions", "wall_seconds")
+_SHARED, _PRECISION = "shared", "precision"
 
 
 class ProvenanceError(UserError):
     """A provenance that is incomplete, or that would tell where on a machine something was computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRun:
+    """A computation whose result several artifacts were made from: the pass over the tokens that feeds all pairs.
+
+    ``what``: a few words.  ``created``: when it ended, UTC, ISO 8601 in seconds.  ``wall_seconds``: elapsed time, that
+    of every process which had a part in it.  Equal runs are one run: whoever adds up costs counts it once, in however
+    many artifacts it is named.
+
+    Raises :class:`ProvenanceError` as :class:`Provenance` does.
+    """
+
+    what: str
+    created: str
+    wall_seconds: float
+
+    def __post_init__(self) -> None:
+        _check(texts=(self.what, self.created), amounts=(self.wall_seconds,))
+
+    def as_dict(self) -> dict[str, JSON]:
+        """Builtin types only."""
+        return {"what": self.what, "created": self.created, "wall_seconds": self.wall_seconds}
+
+    @classmethod
+    def from_dict(cls, raw: object) -> SharedRun:
+        """The inverse of :meth:`as_dict`; raises :class:`ProvenanceError` for anything else."""
+        fields = ("what", "created", "wall_seconds")
+        if not isinstance(raw, Mapping) or set(raw) != set(fields):
+            raise ProvenanceError(f"provenance: expected shared runs with exactly the fields {', '.join(fields)}")
+        return cls(**raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +71,10 @@ class Provenance:
 
     ``created``: UTC, ISO 8601 in seconds.  ``git_commit``: 40 hexadecimal digits, with ``-dirty`` if the package
     differed from it, None where the package is not under version control.  ``device``: its name for torch.
-    ``versions``: Python and the packages that numbers depend on.  ``wall_seconds``: elapsed time.
-    ``peak_memory_bytes``: the largest resident set of the process up to the end of the computation, so what ran before
-    it in the same process counts; None where the system does not tell.
+    ``versions``: Python and the packages that numbers depend on.  ``wall_seconds``: elapsed time, without that of the
+    ``shared`` runs whose results were used.  ``peak_memory_bytes``: the largest resident set of the process up to the
+    end of the computation, so what ran before it in the same process counts; None where the system does not tell.
+    ``precision``: how exact products over tokens were, as measured beside them; None where there were none.
 
     Raises :class:`ProvenanceError` for other types, numbers that are not finite or negative, and absolute paths.
     """
@@ -52,28 +85,49 @@ class Provenance:
     versions: Mapping[str, str]
     wall_seconds: float
     peak_memory_bytes: int | None
+    shared: Sequence[SharedRun] = ()
+    precision: Mapping[str, JSON] | None = None
 
     def __post_init__(self) -> None:
         texts = [self.created, self.device, *self.versions, *self.versions.values()]
         if self.git_commit is not None:
             texts.append(self.git_commit)
-        if not all(isinstance(text, str) and text.isprintable() and not is_absolute_path(text) for text in texts):
-            raise ProvenanceError("provenance: expected printable text without absolute paths everywhere")
-        amounts = [self.wall_seconds] if self.peak_memory_bytes is None else [self.wall_seconds, self.peak_memory_bytes]
-        if not all(type(amount) in {int, float} and 0 <= amount < math.inf for amount in amounts):
-            raise ProvenanceError("provenance: expected finite numbers of seconds and bytes, from 0 on")
+        memory = () if self.peak_memory_bytes is None else (self.peak_memory_bytes,)
+        _check(texts=texts, amounts=(self.wall_seconds, *memory))
         object.__setattr__(self, "versions", dict(self.versions))
+        object.__setattr__(self, _SHARED, tuple(self.shared))
 
     def as_dict(self) -> dict[str, JSON]:
-        """Builtin types only."""
-        return cast("dict[str, JSON]", plain_json({name: getattr(self, name) for name in _FIELDS}, "provenance"))
+        """Builtin types only; without the fields ``shared`` and ``precision`` where there is nothing in them.
+
+        Older artifacts do not have it, and a manifest is read only if it is, to the byte, what would be written again.
+        """
+        raw = {name: getattr(self, name) for name in _FIELDS}
+        if self.shared:
+            raw[_SHARED] = [run.as_dict() for run in self.shared]
+        if self.precision is not None:
+            raw[_PRECISION] = dict(self.precision)
+        return cast("dict[str, JSON]", plain_json(raw, "provenance"))
 
     @classmethod
     def from_dict(cls, raw: object) -> Provenance:
         """The inverse of :meth:`as_dict`; raises :class:`ProvenanceError` for anything else."""
-        if not isinstance(raw, Mapping) or set(raw) != set(_FIELDS) or not isinstance(raw["versions"], Mapping):
+        if not isinstance(raw, Mapping) or set(raw) - {_SHARED, _PRECISION} != set(_FIELDS):
             raise ProvenanceError(f"provenance: expected a mapping with exactly the fields {', '.join(_FIELDS)}")
-        return cls(**raw)
+        shared, precision = raw.get(_SHARED, ()), raw.get(_PRECISION)
+        if precision is not None and not isinstance(precision, Mapping):
+            raise ProvenanceError("provenance: expected a mapping of what the precision was")
+        if not isinstance(raw["versions"], Mapping) or not isinstance(shared, Sequence) or isinstance(shared, str):
+            raise ProvenanceError("provenance: expected a mapping of versions and a list of shared runs")
+        return cls(**{**raw, _SHARED: [SharedRun.from_dict(run) for run in shared]})
+
+
+def _check(*, texts: Sequence[object], amounts: Sequence[object]) -> None:
+    if not all(isinstance(text, str) and text.isprintable() and not is_absolute_path(text) for text in texts):
+        raise ProvenanceError("provenance: expected printable text without absolute paths everywhere")
+    # bool is a number to Python and no number of seconds to anybody.
+    if not all(type(amount) in {int, float} and 0 <= cast("float", amount) < math.inf for amount in amounts):
+        raise ProvenanceError("provenance: expected finite numbers of seconds and bytes, from 0 on")
 
 
 @dataclass(slots=True)
@@ -90,10 +144,18 @@ class Measured:
             raise RuntimeError("the computation has not finished, so it has no provenance yet")
         return self._provenance
 
+    def as_shared(self, what: str) -> SharedRun:
+        """The finished computation as one that others rest on, to be handed to :func:`capture`; raises RuntimeError."""
+        own = self.provenance
+        return SharedRun(what, own.created, own.wall_seconds)
+
 
 @contextmanager
-def capture(device: str = "cpu") -> Iterator[Measured]:
-    """Measure the body: ``with capture() as run: value = ...`` and then ``run.provenance``."""
+def capture(device: str = "cpu", *, shared: Sequence[SharedRun] = ()) -> Iterator[Measured]:
+    """Measure the body: ``with capture() as run: value = ...`` and then ``run.provenance``.
+
+    ``shared``: the runs whose results the body uses and that were measured by themselves.
+    """
     measured = Measured(device)
     commit = git_commit()
     start = time.perf_counter()
@@ -105,6 +167,7 @@ def capture(device: str = "cpu") -> Iterator[Measured]:
         versions=versions(),
         wall_seconds=round(time.perf_counter() - start, 3),
         peak_memory_bytes=peak_memory_bytes(),
+        shared=shared,
     )
 
 

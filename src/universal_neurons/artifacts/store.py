@@ -11,7 +11,7 @@ import errno
 import os
 import secrets
 import shlex
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +21,7 @@ import filelock
 import pandas as pd
 
 from universal_neurons.artifacts.codec import encode
-from universal_neurons.artifacts.folder import Contents, Folder, folders, sync_folder, write_file
+from universal_neurons.artifacts.folder import Contents, Folder, folders, replace_file
 from universal_neurons.artifacts.manifest import DamageError, Manifest
 from universal_neurons.errors import UserError
 
@@ -53,6 +53,7 @@ class Origin(StrEnum):
 
     WORKING = "working"
     SHIPPED = "shipped"
+    IMPORTED = "imported"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,17 +131,28 @@ class Problem:
 
 
 class Store:
-    """A working store that is read and written, and shipped ones behind it that are only read.
+    """A working store that is read and written, and behind it shipped ones and an imported one.
+
+    Shipped stores are only read; the imported one receives what others computed (:meth:`adopt`) and is asked last, so
+    that whatever was computed here comes first.
 
     ``warn`` gets one line for everything that was put right without asking: damage moved to quarantine, a second writer
     with other bytes, a lock that could not be had.
 
-    Raises :class:`StoreError` if ``working`` is a file or one of the shipped stores.
+    Raises :class:`StoreError` if ``working`` is a file, one of the shipped stores or the imported one.
     """
 
-    def __init__(self, working: Path, shipped: Sequence[Path] = (), *, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        working: Path,
+        shipped: Sequence[Path] = (),
+        *,
+        imported: Path | None = None,
+        warn: Callable[[str], None],
+    ) -> None:
         self.working = working.absolute()
         self.shipped = tuple(root.absolute() for root in shipped)
+        self.imported = None if imported is None else imported.absolute()
         self._warn = warn
         if self.working.exists() and not self.working.is_dir():
             raise StoreError(f"working store {_shown(self.working)} is a file; expected a folder or a free name")
@@ -148,20 +160,42 @@ class Store:
             raise StoreError(
                 f"working store {_shown(self.working)} is a shipped store, which is read-only; name another"
             )
+        if self.imported is not None and self.working.resolve() == self.imported.resolve():
+            raise StoreError(
+                f"working store {_shown(self.working)} holds imported evidence, which must stay apart from what is "
+                "computed here; name another"
+            )
+
+    @property
+    def imported_root(self) -> Path:
+        """The imported store; raises :class:`StoreError` where nothing may be read that was computed elsewhere."""
+        if self.imported is None:
+            raise StoreError("importing: this run reads nothing that was computed elsewhere; leave out --recompute")
+        return self.imported
 
     def read(self, key: Key) -> Artifact | None:
         """The artifact of ``key`` from the first store that has it, verified; None if none has.
 
-        A damaged folder of the working store is moved to quarantine and counts as absent.  A damaged one in a shipped
-        store raises :class:`StoreError`: evidence is restored, never silently computed again.
+        A damaged folder of the working or the imported store is moved to quarantine and counts as absent.  A damaged
+        one in a shipped store raises :class:`StoreError`: evidence is restored, never silently computed again.
         """
         found = self._find(key)
         return None if found is None else Artifact(found[1], found[0].manifest, found[2])
 
+    def contents(self, key: Key) -> Contents:
+        """The bytes of the artifact that :meth:`read` would return, to be passed on as they are.
+
+        Raises :class:`StoreError` that says why if there is none.
+        """
+        found = self._find(key)
+        if found is None:
+            raise StoreError(f"export: {self.why(key)}; compute it first")
+        return found[0]
+
     def has(self, key: Key) -> bool:
         """Whether :meth:`read` would return an artifact; as thorough, but it leaves damage where it is."""
         for folder, origin in self._places(key):
-            with _one_line(f"reading {key} from", folder.root):
+            with in_one_line(f"reading {key} from", folder.root):
                 try:
                     if _read(folder) is not None:
                         return True
@@ -180,8 +214,8 @@ class Store:
         suffix, payload = encode(value)
         contents = Contents(Manifest.of(key, suffix, payload, provenance), payload)
         folder = Folder.of(self.working, key)
-        with _one_line(f"writing {key} to", self.working):
-            self._prepare()
+        with in_one_line(f"writing {key} to", self.working):
+            _prepare(self.working)
             for _ in range(_ATTEMPTS):
                 present = self._sound_or_quarantined(folder)
                 if present is not None:
@@ -192,22 +226,50 @@ class Store:
                     return Artifact(contents.value(), contents.manifest, Origin.WORKING)
         raise StoreError(f"writing {key}: {_shown(folder.path)} keeps being taken and removed; run again")
 
-    @contextmanager
-    def lock(self, key: Key, *, patience: float = 3600.0) -> Iterator[bool]:
+    def adopt(self, contents: Contents) -> bool:
+        """Commit what somebody else computed to the imported store, byte by byte, its provenance included.
+
+        False, and nothing changed, if the imported store has a sound artifact of that key already, with whatever bytes.
+        Raises :class:`DamageError` if the payload is not what its manifest promises, and :class:`StoreError` as
+        :meth:`write` does.
+        """
+        contents.manifest.check(contents.payload)
+        contents.value()
+        key = contents.manifest.key
+        folder = Folder.of(self.imported_root, key)
+        with in_one_line(f"importing {key} into", folder.root):
+            _prepare(folder.root)
+            for _ in range(_ATTEMPTS):
+                if self._sound_or_quarantined(folder) is not None:
+                    return False
+                if _committed(folder, contents):
+                    folder.sweep()
+                    return True
+        raise StoreError(f"importing {key}: {_shown(folder.path)} keeps being taken and removed; run again")
+
+    def lock(self, key: Key, *, patience: float = 3600.0) -> AbstractContextManager[bool]:
         """Keep other processes from computing ``key`` meanwhile; yields whether the lock was had.
 
         Advice only: after ``patience`` seconds, or where the file system has no locks, the body runs all the same.
         Two results of one key do no harm; a lock that is never released does.
         """
-        lock = filelock.FileLock(self.working / LOCKS / f"{key.stage}-{key.digest}.lock", timeout=patience)
+        return self._locked(self.working, f"{key.stage}-{key.digest}", str(key), patience)
+
+    def import_lock(self, suite: str, *, patience: float = 3600.0) -> AbstractContextManager[bool]:
+        """Keep other processes from importing the evidence of ``suite`` meanwhile; advice only, as :meth:`lock` is."""
+        return self._locked(self.imported_root, f"import-{suite}", f"import of suite {suite}", patience)
+
+    @contextmanager
+    def _locked(self, root: Path, name: str, what: str, patience: float) -> Iterator[bool]:
+        lock = filelock.FileLock(root / LOCKS / f"{name}.lock", timeout=patience)
         try:
-            self._prepare()
-            (self.working / LOCKS).mkdir(exist_ok=True)
+            _prepare(root)
+            (root / LOCKS).mkdir(exist_ok=True)
             lock.acquire()
         except filelock.Timeout:
-            self._warn(f"{key} has been locked by another process for {patience:g} seconds; going on without the lock")
+            self._warn(f"{what} has been locked by another process for {patience:g} seconds; going on without the lock")
         except (OSError, NotImplementedError) as error:
-            self._warn(f"{key} cannot be locked in {_shown(self.working)} ({_cause(error)}); going on without the lock")
+            self._warn(f"{what} cannot be locked in {_shown(root)} ({_cause(error)}); going on without the lock")
         try:
             yield lock.is_locked
         finally:
@@ -220,7 +282,7 @@ class Store:
         """
         entries = []
         for folder, origin in self._everything():
-            with _one_line("listing", folder.root), suppress(DamageError):
+            with in_one_line("listing", folder.root), suppress(DamageError):
                 manifest = folder.manifest()
                 if manifest is not None:
                     entries.append(Entry(manifest, origin, folder.path))
@@ -230,7 +292,7 @@ class Store:
         """Everything that is wrong in any of the stores; every byte is read, nothing is moved."""
         problems = []
         for folder, origin in self._everything():
-            with _one_line("verifying", folder.root):
+            with in_one_line("verifying", folder.root):
                 try:
                     _read(folder)
                 except DamageError as damage:
@@ -245,14 +307,14 @@ class Store:
         """
         lines: list[str] = []
         for folder, origin in self._places(key):
-            with _one_line(f"reading {key} from", folder.root):
+            with in_one_line(f"reading {key} from", folder.root):
                 try:
                     if _read(folder) is not None:
                         return "; ".join([*lines, f"{key} is in the {origin} store {_shown(folder.root)}"])
                 except DamageError as damage:
                     if origin is Origin.SHIPPED:
                         return str(_shipped_damage(folder, damage))
-                    lines.append(f"{key} is damaged in the working store ({damage}) and will go to quarantine")
+                    lines.append(f"{key} is damaged in the {origin} store ({damage}) and will go to quarantine")
         return lines[0] if lines else self._why_absent(key)
 
     def export(self, keys: Iterable[Key], target: Path) -> tuple[Path, ...]:
@@ -273,9 +335,9 @@ class Store:
         if found is None:
             raise StoreError(f"export: {key} vanished from the store meanwhile; run again")
         contents, folder = found[0], Folder.of(target, key)
-        with _one_line(f"exporting {key} to", target):
+        with in_one_line(f"exporting {key} to", target):
             for _ in range(_ATTEMPTS):
-                present = _sound_or_raised(folder)
+                present = _sound_or_refused(folder)
                 if present is None and _committed(folder, contents):
                     return folder.path
                 if present is not None and present[0].manifest.sha256 == contents.manifest.sha256:
@@ -289,8 +351,8 @@ class Store:
 
     def _find(self, key: Key) -> tuple[Contents, Payload, Origin] | None:
         for folder, origin in self._places(key):
-            with _one_line(f"reading {key} from", folder.root):
-                look = self._sound_or_quarantined if origin is Origin.WORKING else _sound_or_raised
+            with in_one_line(f"reading {key} from", folder.root):
+                look = _sound_or_raised if origin is Origin.SHIPPED else self._sound_or_quarantined
                 found = look(folder)
                 if found is not None:
                     return *found, origin
@@ -304,10 +366,12 @@ class Store:
         yield self.working, Origin.WORKING
         for root in self.shipped:
             yield root, Origin.SHIPPED
+        if self.imported is not None:
+            yield self.imported, Origin.IMPORTED
 
     def _everything(self) -> Iterator[tuple[Folder, Origin]]:
         for root, origin in self._roots():
-            with _one_line("listing", root):
+            with in_one_line("listing", root):
                 found = list(folders(root, besides=frozenset({QUARANTINE, LOCKS})))
             yield from ((folder, origin) for folder in found)
 
@@ -330,7 +394,7 @@ class Store:
 
     def _quarantine(self, folder: Folder, damage: DamageError) -> None:
         cell = Folder(
-            self.working / QUARANTINE / f"{folder.stage}-{folder.digest}-{secrets.token_hex(4)}",
+            folder.root / QUARANTINE / f"{folder.stage}-{folder.digest}-{secrets.token_hex(4)}",
             folder.stage,
             folder.digest,
         )
@@ -356,20 +420,14 @@ class Store:
                 f"the second ({second.sha256[:12]}) is dropped"
             )
 
-    def _prepare(self) -> None:
-        """Create the working store with the tag that keeps backups from copying it."""
-        tag = self.working / "CACHEDIR.TAG"
-        if tag.exists():
-            return
-        self.working.mkdir(parents=True, exist_ok=True)
-        temporary = tag.with_name(f".{tag.name}-{secrets.token_hex(4)}")
-        try:
-            write_file(temporary, CACHEDIR_TAG.encode())
-            temporary.replace(tag)
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        sync_folder(self.working)
+
+def _prepare(root: Path) -> None:
+    """Create the store ``root`` with the tag that keeps backups from copying it."""
+    tag = root / "CACHEDIR.TAG"
+    if tag.exists():
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    replace_file(tag, CACHEDIR_TAG.encode())
 
 
 def _read(folder: Folder) -> tuple[Contents, Payload] | None:
@@ -383,6 +441,17 @@ def _sound_or_raised(folder: Folder) -> tuple[Contents, Payload] | None:
         return _read(folder)
     except DamageError as damage:
         raise _shipped_damage(folder, damage) from damage
+
+
+def _sound_or_refused(folder: Folder) -> tuple[Contents, Payload] | None:
+    """As :func:`_read`, of a folder that receives an export."""
+    try:
+        return _read(folder)
+    except DamageError as damage:
+        path = _shown(folder.path)
+        raise StoreError(
+            f"export: {path} is damaged ({damage}); remove it and export again, or name another folder"
+        ) from damage
 
 
 def _shipped_damage(folder: Folder, damage: DamageError) -> StoreError:
@@ -400,8 +469,8 @@ def _committed(folder: Folder, contents: Contents) -> bool:
 
 
 @contextmanager
-def _one_line(doing: str, root: Path) -> Iterator[None]:
-    """Turn what the system refuses into one line that says what to do."""
+def in_one_line(doing: str, root: Path) -> Iterator[None]:
+    """Turn what the system refuses while ``doing`` something with ``root`` into a :class:`StoreError` of one line."""
     try:
         yield
     except OSError as error:

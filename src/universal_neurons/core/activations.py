@@ -8,7 +8,7 @@ Activations come through the hook point ``blocks.{l}.mlp.hook_post``.  The forwa
 neuron sees the last down projection, the final layer norm or the unembedding.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,10 +42,14 @@ def layer_widths(bridge: TransformerBridge) -> tuple[int, ...]:
 
 @torch.no_grad()
 def mlp_activations(
-    bridge: TransformerBridge, rows: Int[Tensor, "row position"]
+    bridge: TransformerBridge, rows: Int[Tensor, "row position"], *, layers: Sequence[int] | None = None
 ) -> Float[Tensor, "row position neuron"]:
-    """Post-GELU activations of all MLP layers at every position of ``rows``, neurons layer by layer, in float32."""
-    last = int(bridge.cfg.n_layers) - 1
+    """Post-GELU activations of MLP layers at every position of ``rows``, neurons layer by layer, in float32.
+
+    ``layers``: those that are wanted, ascending; all by default.  The pass ends at the last of them.
+    """
+    chosen = range(int(bridge.cfg.n_layers)) if layers is None else layers
+    last = chosen[-1]
     caught: dict[int, Tensor] = {}
 
     def keep(values: Tensor, hook: HookPoint, *, layer: int) -> None:  # noqa: ARG001  (the backend passes it by name)
@@ -55,17 +59,27 @@ def mlp_activations(
             raise StopAtLayerException(values)
 
     hooks: list[tuple[str | Callable[..., Any], Callable[..., Any]]] = [
-        (f"blocks.{layer}.mlp.hook_post", partial(keep, layer=layer)) for layer in range(last + 1)
+        (f"blocks.{layer}.mlp.hook_post", partial(keep, layer=layer)) for layer in chosen
     ]
     bridge.run_with_hooks(rows.long(), fwd_hooks=hooks, return_type=None)
-    return torch.cat([caught[layer].float() for layer in range(last + 1)], dim=-1)
+    return torch.cat([caught[layer].float() for layer in chosen], dim=-1)
 
 
-def stream(bridge: TransformerBridge, rows: Any, mask: Any, *, batch_rows: int = 32) -> Iterator[ActivationBatch]:
+def stream(
+    bridge: TransformerBridge,
+    rows: Any,
+    mask: Any,
+    *,
+    batch_rows: int = 32,
+    layers: Sequence[int] | None = None,
+    skip: int = 0,
+) -> Iterator[ActivationBatch]:
     """The activations at the tokens of ``rows`` where ``mask`` is true (row position; tensors or arrays), in order.
 
     Streams of several models over the same rows with the same ``batch_rows`` bring the same tokens batch by batch.
-    A batch without a scored token is left out.  Raises ValueError if shapes differ or no token is scored.
+    A batch without a scored token is left out.  ``layers``: only these; where there are none, no forward pass is run
+    and the values have no columns.  ``skip``: how many batches at the beginning are left out, because somebody has had
+    them before.  Raises ValueError if shapes differ or no token is scored.
     """
     tokens, scored = torch.as_tensor(rows), torch.as_tensor(mask)
     if tokens.shape != scored.shape or tokens.ndim != 2 or not bool(scored.any()):
@@ -74,10 +88,20 @@ def stream(bridge: TransformerBridge, rows: Any, mask: Any, *, batch_rows: int =
         )
     device = next(bridge.parameters()).device
     for start in range(0, len(tokens), batch_rows):
-        chosen = scored[start : start + batch_rows].to(device)
-        if bool(chosen.any()):
-            values = mlp_activations(bridge, tokens[start : start + batch_rows].to(device, torch.int64))
-            yield ActivationBatch(values[chosen], chosen.nonzero()[:, 0] + start)
+        # Found on the CPU: a GPU would have to be waited for.
+        places = scored[start : start + batch_rows].cpu().nonzero()
+        if not len(places):
+            continue
+        if skip:
+            skip -= 1
+            continue
+        row, position = places[:, 0], places[:, 1]
+        if layers is not None and not len(layers):
+            values = torch.empty(len(row), 0, device=device)
+        else:
+            every = mlp_activations(bridge, tokens[start : start + batch_rows].to(device, torch.int64), layers=layers)
+            values = every[row.to(device), position.to(device)]
+        yield ActivationBatch(values, (row + start).to(device))
 
 
 def row_blocks(row: Int[Tensor, " token"], *, rows: int, blocks: int) -> Int64[Tensor, " token"]:

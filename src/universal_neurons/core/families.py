@@ -23,26 +23,36 @@ class UnigramScores:
 
 
 class TokenSums:
-    """Sums of activations per token id, exact over any number of batches: float64, about 0.
+    """Sums of activations per label, exact over any number of batches: float64, about 0.
 
     With the sums of squares over all tokens they say everything that :meth:`scores` needs, because the variance within
     the two groups of a label is the whole variance less that between them.
+
+    ``count`` (vocabulary,): how often each token occurs among all that will be added; the labels are the tokens that
+    occur ``occurrences`` times or more, but for one that is all there is.  The sums of the others are one row: a
+    vocabulary of fifty thousand tokens has some hundred labels, and its sums would be a hundred times as large.
     """
 
-    def __init__(self, *, vocabulary: int, neurons: int) -> None:
-        self.count = torch.zeros(vocabulary, dtype=torch.int64)
-        self.total = torch.zeros(vocabulary, neurons, dtype=torch.float64)
+    def __init__(self, count: Int[Tensor, " vocabulary"], *, occurrences: int, neurons: int) -> None:
+        self.count = count.long().cpu()
+        is_label = (self.count >= max(occurrences, 1)) & (self.count < self.count.sum())
+        self.labels: Tensor = is_label.nonzero()[:, 0]
+        rest = len(self.labels)
+        self._row = torch.full((len(count),), rest, dtype=torch.int64)
+        self._row[self.labels] = torch.arange(rest)
+        self.total = torch.zeros(rest + 1, neurons, dtype=torch.float64)
         self.squares = torch.zeros(neurons, dtype=torch.float64)
+        self.added = torch.zeros_like(self.count)
 
     def add(self, values: Num[Tensor, "token neuron"], tokens: Int[Tensor, " token"]) -> None:
         """Take in the activations at the scored ``tokens``, given by their ids."""
         exact, ids = values.double().cpu(), tokens.long().cpu()
-        self.count += torch.bincount(ids, minlength=len(self.count))
-        self.total.index_add_(0, ids, exact)
+        self.added += torch.bincount(ids, minlength=len(self.added))
+        self.total.index_add_(0, self._row[ids], exact)
         self.squares += exact.square().sum(0)
 
-    def scores(self, *, occurrences: int) -> UnigramScores:
-        """The score of the label "the current token is w", maximal over the w that occur ``occurrences`` times or more:
+    def scores(self) -> UnigramScores:
+        """The score of the label "the current token is w", maximal over the labels w:
 
             1 - [(1 - beta) var(v | not w) + beta var(v | w)] / var(v)  =  beta / (1 - beta) (mean_w - mean)^2 / var(v)
 
@@ -51,21 +61,21 @@ class TokenSums:
 
         Deviation: a label is one id of the vocabulary; theirs joins the spellings of a word in lower and upper case.
         A token rarer than ``occurrences`` is no label, because the best of many rare ones explains much by chance.  A
-        token that is all there is explains nothing.  Raises ValueError before anything was added.
+        token that is all there is explains nothing.  Raises ValueError if other tokens were added than were counted.
         """
         tokens = int(self.count.sum())
-        if not tokens:
-            raise ValueError("scores of no token: nothing was added")
+        if not tokens or not torch.equal(self.added, self.count):
+            raise ValueError(f"scores of {int(self.added.sum())} tokens; counted before were {tokens}, or others")
         mean = self.total.sum(0) / tokens
         variance = self.squares / tokens - mean.square()
-        labels = ((self.count >= max(occurrences, 1)) & (self.count < tokens)).nonzero()[:, 0]
-        share = (self.count[labels].double() / tokens)[:, None]
-        offset = self.total[labels] / self.count[labels, None] - mean
+        occurrences = self.count[self.labels].double()[:, None]
+        share = occurrences / tokens
+        offset = self.total[:-1] / occurrences - mean
         # What is left of the variance of a constant is rounding: of its square, which it is the difference of two of.
         varies = variance > 1e-12 * self.squares / tokens
         reduction = torch.where(varies, share / (1 - share) * offset.square() / variance, torch.nan)
-        if not len(labels):
+        if not len(self.labels):
             return UnigramScores(torch.full_like(mean, torch.nan), torch.full(mean.shape, -1))
         best = reduction.nan_to_num(nan=-1.0).max(0)
         score = torch.where(varies, best.values.clamp(max=1.0), torch.nan)
-        return UnigramScores(score, torch.where(varies, labels[best.indices], -1))
+        return UnigramScores(score, torch.where(varies, self.labels[best.indices], -1))

@@ -17,7 +17,8 @@ the covariances of one pass; the spread of the share over single draws is in the
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, assert_never
 
 import torch
@@ -25,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_neurons.core.moments import CrossMoments, NeuronMoments, layer_slices
+from universal_neurons.core.tiling import ROTATED_ELEMENTS, STRIP_ELEMENTS
 
 Rotation = Literal["gaussian", "orthogonal"]
 
@@ -56,6 +58,54 @@ def _generator(*parts: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
+class Rotations:
+    """The rotations of one model, layer by layer: those of the layer at hand are kept and, by ``workers``, made ahead.
+
+    A random matrix is the same on every device because a processor makes it, which takes about as long as a GPU takes
+    for everything else: so others are made meanwhile.  ``kept_bytes``: how much of a layer's draws, from the first on,
+    is kept for who asks for them again (the halves do).
+    """
+
+    def __init__(
+        self, kind: Rotation, *, seed: int, model: str, draws: int, kept_bytes: int = 2**26, workers: int = 0
+    ) -> None:
+        self._kind: Rotation = kind
+        self._seed, self._model, self._draws, self._kept_bytes = seed, model, draws, kept_bytes
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers) if workers else None
+        self._layer = -1
+        self._kept: dict[int, Tensor] = {}
+        self._coming: dict[int, Future[Tensor]] = {}
+
+    def close(self) -> None:
+        """Let go of everything; what is being made is not waited for."""
+        self._kept.clear()
+        self._coming.clear()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def __call__(self, layer: int, width: int, draw: int) -> Float[Tensor, "rotated width"]:
+        """The rotation of one draw of one layer, in float32 on the CPU."""
+        if layer != self._layer:
+            self._layer = layer
+            self._kept.clear()
+            self._coming.clear()
+        if draw in self._kept:
+            return self._kept[draw]
+        if self._pool is not None:
+            for ahead in range(draw, min(self._draws, draw + 1 + self._workers)):
+                if ahead not in self._coming and ahead not in self._kept:
+                    self._coming[ahead] = self._pool.submit(self._made, layer, width, ahead)
+        coming = self._coming.pop(draw, None)
+        turn = self._made(layer, width, draw) if coming is None else coming.result()
+        if (len(self._kept) + 1) * turn.numel() * turn.element_size() <= self._kept_bytes:
+            self._kept[draw] = turn
+        return turn
+
+    def _made(self, layer: int, width: int, draw: int) -> Tensor:
+        return rotation(self._kind, width, seed=self._seed, draw=draw, model=self._model, layer=layer)
+
+
 def rotated_maxima(
     crosses: Sequence[CrossMoments],
     *,
@@ -64,6 +114,8 @@ def rotated_maxima(
     seed: int,
     model: str,
     dtype: torch.dtype = torch.float32,
+    first_layer: int = 0,
+    rotations: Rotations | None = None,
 ) -> tuple[Float[Tensor, "draw _"], ...]:
     """Per draw, each neuron's largest correlation with any direction of any rotated layer of y (all layers of y).
 
@@ -72,27 +124,64 @@ def rotated_maxima(
     below that of its layer.  A rotated direction that never varied is skipped; NaN for a neuron of x that never varied,
     and for all of them where no direction of y varied.
 
+    Where y is some consecutive layers of a model, ``first_layer`` is the number of the first; the maxima of all layers
+    are then the maxima (:func:`torch.fmax`) of those of the parts.  ``rotations``: those of ``kind``, ``seed`` and
+    ``model``, where somebody keeps them.
+
     Raises ValueError if there is no cross or the moments of y are not the same in all of them.
     """
     y = _shared_y(crosses)
-    inverse_norm = torch.cat([cross.x.inverse_norm for cross in crosses])
-    best = torch.full((draws, len(inverse_norm)), -torch.inf, dtype=dtype, device=y.mean.device)
+    turns = rotations or Rotations(kind, seed=seed, model=model, draws=draws)
+    neurons = sum(len(cross.x.mean) for cross in crosses)
+    best = torch.full((draws, neurons), -torch.inf, dtype=dtype, device=y.mean.device)
     for layer, (columns, spread) in enumerate(zip(layer_slices(y.widths), y.layers, strict=True)):
         scale = float(spread.double().trace() / max(len(spread), 1)) ** 0.5
         if scale == 0:
             continue
-        # Both in units of one standard deviation, so that float32 neither underflows nor overflows.
-        comoment = torch.cat([cross.comoment[:, columns] for cross in crosses])
-        scaled = (comoment * (inverse_norm / scale)[:, None]).to(dtype)
+        scaled = _scaled(crosses, columns, scale, dtype)
         variance = spread.double() / scale**2
         for draw in range(draws):
-            turn = rotation(kind, len(spread), seed=seed, draw=draw, model=model, layer=layer).to(variance.device)
-            directions = _unit_variance(turn, variance).to(dtype)
-            if len(directions):
-                best[draw] = torch.maximum(best[draw], (scaled @ directions.T).amax(1))
+            turn = turns(first_layer + layer, len(spread), draw).to(variance.device)
+            for largest in _largest(scaled, turn, variance):
+                best[draw] = torch.maximum(best[draw], largest)
     # A neuron that never varied has brought NaN with it; minus infinity is where no direction of y varied.
     maxima = torch.where(best == -torch.inf, torch.nan, best).clamp_(-1, 1)
     return tuple(maxima[:, part] for part in layer_slices([len(cross.x.mean) for cross in crosses]))
+
+
+def _scaled(crosses: Sequence[CrossMoments], columns: slice, scale: float, dtype: torch.dtype) -> Tensor:
+    """The comoments with one layer, below each other, both sides in units of one standard deviation.
+
+    In these units float32 neither underflows nor overflows.  Strip by strip, so that little of it is float64 at a time.
+    """
+    width = columns.stop - columns.start
+    whole = crosses[0].comoment.new_empty(sum(len(cross.comoment) for cross in crosses), width, dtype=dtype)
+    start = 0
+    for cross in crosses:
+        inverse_norm = cross.x.inverse_norm
+        for strip in strips(len(cross.comoment), width, STRIP_ELEMENTS):
+            part = cross.comoment[strip, columns] * (inverse_norm[strip] / scale)[:, None]
+            whole[start + strip.start : start + strip.stop] = part
+        start += len(cross.comoment)
+    return whole
+
+
+def _largest(
+    scaled: Float[Tensor, "x width"], turn: Float[Tensor, "rotated width"], variance: Float[Tensor, "width width"]
+) -> Iterator[Float[Tensor, " x"]]:
+    """Each row's largest correlation with the rotated directions, some directions at a time."""
+    for rows in strips(len(turn), len(variance), 2 * STRIP_ELEMENTS):
+        directions = _unit_variance(turn[rows], variance).to(scaled.dtype)
+        if len(directions):
+            parts = strips(len(scaled), len(directions), ROTATED_ELEMENTS)
+            yield torch.cat([(scaled[part] @ directions.T).amax(1) for part in parts])
+
+
+def strips(rows: int, columns: int, elements: int) -> Iterator[slice]:
+    """``rows`` in consecutive strips that have at most so many ``elements`` with ``columns`` columns, or one row."""
+    step = max(1, elements // max(1, columns))
+    for start in range(0, rows, step):
+        yield slice(start, min(rows, start + step))
 
 
 def _shared_y(crosses: Sequence[CrossMoments]) -> NeuronMoments:
@@ -115,28 +204,36 @@ def _unit_variance(
     return precise[varied] * spread[varied].rsqrt()[:, None]
 
 
-def rotated(cross: CrossMoments, *, kind: Rotation, seed: int, draw: int, models: tuple[str, str]) -> CrossMoments:
+def rotated(
+    cross: CrossMoments,
+    *,
+    kind: Rotation,
+    seed: int,
+    draw: int,
+    models: tuple[str, str],
+    first_layers: tuple[int, int] = (0, 0),
+) -> CrossMoments:
     """The moments that ``cross`` would have if every layer of both models had been rotated before streaming.
 
     The scores of this pair are the null "rotated against rotated": nothing in them is a neuron, so what exceeds their
     own, independently rotated baseline is false.  The draws are apart from those of :func:`rotated_maxima` (another
     model name enters the generator): a baseline must not undo the rotation that it is compared with.
+    ``first_layers``: the numbers of the first layers, where ``cross`` is of some consecutive layers of x and y.
     """
-    turns_x = _turns(cross.x, kind=kind, seed=seed, draw=draw, model=f"{models[0]} rotated")
-    turns_y = _turns(cross.y, kind=kind, seed=seed, draw=draw, model=f"{models[1]} rotated")
-    rows = [
-        turn @ cross.comoment[part].double() for turn, part in zip(turns_x, layer_slices(cross.x.widths), strict=True)
-    ]
+    x = cross.x_moments
+    turns_x = _turns(x, kind=kind, seed=seed, draw=draw, model=f"{models[0]} rotated", first=first_layers[0])
+    turns_y = _turns(cross.y, kind=kind, seed=seed, draw=draw, model=f"{models[1]} rotated", first=first_layers[1])
+    rows = [turn @ cross.comoment[part].double() for turn, part in zip(turns_x, layer_slices(x.widths), strict=True)]
     half = torch.cat(rows)
     columns = [half[:, part] @ turn.T for turn, part in zip(turns_y, layer_slices(cross.y.widths), strict=True)]
-    return CrossMoments(_turned(cross.x, turns_x), _turned(cross.y, turns_y), torch.cat(columns, dim=1))
+    return CrossMoments(_turned(x, turns_x), _turned(cross.y, turns_y), torch.cat(columns, dim=1))
 
 
-def _turns(neurons: NeuronMoments, *, kind: Rotation, seed: int, draw: int, model: str) -> list[Tensor]:
+def _turns(neurons: NeuronMoments, *, kind: Rotation, seed: int, draw: int, model: str, first: int) -> list[Tensor]:
     device = neurons.mean.device
     return [
         rotation(kind, width, seed=seed, draw=draw, model=model, layer=layer, dtype=torch.float64).to(device)
-        for layer, width in enumerate(neurons.widths)
+        for layer, width in enumerate(neurons.widths, start=first)
     ]
 
 
@@ -147,7 +244,12 @@ def _turned(neurons: NeuronMoments, turns: list[Tensor]) -> NeuronMoments:
     return NeuronMoments(neurons.count, mean, layers)
 
 
-def whitened(cross: CrossMoments) -> CrossMoments:
+def whitening(neurons: NeuronMoments) -> list[Float[Tensor, "_ _"]]:
+    """(S_l / n)^(-1/2) of every layer, as :func:`whitened` says."""
+    return [_inverse_root(spread.double() / max(neurons.count, 1)) for spread in neurons.layers]
+
+
+def whitened(cross: CrossMoments, *, roots: Sequence[Tensor] | None = None) -> CrossMoments:
     """The moments that ``cross`` would have if every layer of y had been whitened before streaming.
 
     With S_l the comoment of layer l of y and n tokens, the layer becomes z = (S_l / n)^(-1/2) (y_l - mean), so that
@@ -158,9 +260,9 @@ def whitened(cross: CrossMoments) -> CrossMoments:
     A random direction of z is then no longer drawn towards the neurons with the largest variance, as one of y is: the
     baseline of :func:`rotated_maxima` on it is that of a basis of which nothing but the layer's span is kept.
     Directions that never varied, or whose variance is rounding beside the largest (below width x 2^-52 of it), become
-    0: dividing by them would make neurons out of noise.
+    0: dividing by them would make neurons out of noise.  ``roots``: the :func:`whitening` of y, where it is known.
     """
-    maps = [_inverse_root(spread.double() / max(cross.count, 1)) for spread in cross.y.layers]
+    maps = whitening(cross.y) if roots is None else roots
     parts = layer_slices(cross.y.widths)
     columns = [cross.comoment[:, part].double() @ root for root, part in zip(maps, parts, strict=True)]
     layers = tuple(root @ spread.double() @ root for root, spread in zip(maps, cross.y.layers, strict=True))

@@ -5,17 +5,20 @@ This module decides what the scores of a pair of models are, and how much each b
 refuses to know any threshold: which excess makes a neuron universal is a matter of the measures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Float32, Int, Int64
 from torch import Tensor
 
-from universal_neurons.core.moments import CrossMoments, NeuronMoments, PairwiseAccumulator
-from universal_neurons.core.nulls import Rotation, rotated_maxima
+from universal_neurons.core.moments import CrossMoments, NeuronMoments, NeuronSpread, PairwiseAccumulator
+from universal_neurons.core.nulls import Rotation, rotated_maxima, strips
+from universal_neurons.core.tiling import STRIP_ELEMENTS
 
 NO_PARTNER = -1
+# The whole and its two halves.
+WHOLE, HALF_A, HALF_B = range(3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +105,11 @@ class RotationSettings:
         if min(self.draws, self.half_draws) < 1:
             raise ValueError(f"draws {self.draws} and half_draws {self.half_draws} must be at least 1")
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Draws of the whole and of each half."""
+        return self.draws, self.half_draws, self.half_draws
+
 
 def neuron_locations(
     flat: Int[Tensor, "*shape"], widths: Sequence[int]
@@ -145,16 +153,18 @@ def scores_against(
 
     The same as one by one, at a lower price: the layers of y are rotated once for all of them.
     """
-    if top_k < 1:
-        raise ValueError(f"top_k {top_k} must be at least 1")
     kinds = [[a + b for a, b in halves], [a for a, _ in halves], [b for _, b in halves]]
-    counts = (baseline.draws, baseline.half_draws, baseline.half_draws)
     drawn = [
         rotated_maxima(crosses, draws=count, kind=baseline.kind, seed=baseline.seed, model=model)
-        for crosses, count in zip(kinds, counts, strict=True)
+        for crosses, count in zip(kinds, baseline.counts, strict=True)
     ]
-    per_model = zip(zip(*kinds, strict=True), zip(*drawn, strict=True), strict=True)
-    return [_scores(crosses, [maxima.float().cpu() for maxima in draws], top_k) for crosses, draws in per_model]
+    found = []
+    for crosses, draws in zip(zip(*kinds, strict=True), zip(*drawn, strict=True), strict=True):
+        y = crosses[WHOLE].y.widths
+        running = RunningScores(crosses[WHOLE].x_moments.widths, y, baseline=baseline, top_k=top_k)
+        running.take(slice(0, len(crosses[WHOLE].comoment)), 0, crosses, draws)
+        found.append(running.scores())
+    return found
 
 
 def all_scores(
@@ -176,24 +186,106 @@ def all_scores(
     return result
 
 
-def _scores(crosses: Sequence[CrossMoments], baselines: Sequence[Tensor], top_k: int) -> UniversalityScores:
-    cross = crosses[0]
-    whole, in_a, in_b = (c.correlation() for c in crosses)
-    partner, correlation = best_partners(whole, top_k)
-    partner_a, best_a = best_partners(in_a, 1)
-    partner_b, best_b = best_partners(in_b, 1)
-    crossfit = (_chosen(in_b, partner_a[:, 0]) + _chosen(in_a, partner_b[:, 0])) / 2
-    return UniversalityScores(
-        tokens=cross.count,
-        x_widths=cross.x.widths,
-        y_widths=cross.y.widths,
-        partner=partner.cpu(),
-        correlation=correlation.float().cpu(),
-        baseline_draws=baselines[0],
-        half_a=HalfScores(best_a[:, 0].float().cpu(), _mean(baselines[1])),
-        half_b=HalfScores(best_b[:, 0].float().cpu(), _mean(baselines[2])),
-        correlation_crossfit=crossfit.float().cpu(),
-    )
+@dataclass(frozen=True, eq=False)
+class _Best:
+    """The best columns seen so far of every row, best first; NaN and -1 where there is none.  Filled in place."""
+
+    value: Float[Tensor, "neuron rank"]
+    column: Int64[Tensor, "neuron rank"]
+
+    @classmethod
+    def none(cls, neurons: int, ranks: int) -> "_Best":
+        value = torch.full((neurons, ranks), torch.nan, dtype=torch.float64)
+        return cls(value, torch.full((neurons, ranks), NO_PARTNER))
+
+    def take(self, rows: slice, value: Float[Tensor, "row rank"], column: Int64[Tensor, "row rank"]) -> Tensor:
+        """Put better ones in; returns, per row and rank, whether it is one of these (or nothing was known before)."""
+        values = torch.cat([self.value[rows], value], dim=1)
+        columns = torch.cat([self.column[rows], column], dim=1)
+        # Stable, so that of equal ones the earlier column stays.
+        order = torch.where(values.isnan(), -torch.inf, values).sort(dim=1, descending=True, stable=True).indices
+        chosen = order[:, : self.value.shape[1]]
+        self.value[rows], self.column[rows] = values.gather(1, chosen), columns.gather(1, chosen)
+        return chosen >= self.value.shape[1]
+
+
+class RunningScores:
+    """The scores of the neurons of x against those of y, taken in block by block of their layers.
+
+    ``x_widths``, ``y_widths``: neurons per layer.  What is kept is some numbers per neuron, on the CPU: maxima of parts
+    are the maxima of the whole.  Raises ValueError if there are no ranks.
+    """
+
+    def __init__(
+        self, x_widths: Sequence[int], y_widths: Sequence[int], *, baseline: RotationSettings, top_k: int
+    ) -> None:
+        if top_k < 1:
+            raise ValueError(f"top_k {top_k} must be at least 1")
+        self._x_widths, self._y_widths = tuple(x_widths), tuple(y_widths)
+        neurons = sum(x_widths)
+        self._tokens = torch.zeros(1, dtype=torch.int64)
+        self._best = tuple(_Best.none(neurons, ranks) for ranks in (top_k, 1, 1))
+        # Of the partner chosen on one half, the correlation on the other.
+        self._elsewhere = tuple(torch.full((neurons,), torch.nan, dtype=torch.float64) for _ in (HALF_A, HALF_B))
+        self._draws = tuple(torch.full((count, neurons), torch.nan) for count in baseline.counts)
+
+    def take(
+        self,
+        rows: slice,
+        first_column: int,
+        crosses: Sequence[CrossMoments],
+        draws: Sequence[Tensor],
+    ) -> None:
+        """Take in some layers of x (its neurons ``rows``) against some of y (from neuron ``first_column`` on).
+
+        ``crosses``: the moments of the whole, of half A and of half B; ``draws`` (draw row): the largest correlation
+        of each row with a rotated direction of these layers of y, per draw, in the whole and in the halves.
+        """
+        self._tokens.fill_(crosses[WHOLE].count)
+        for known, drawn in zip(self._draws, draws, strict=True):
+            known[:, rows] = torch.fmax(known[:, rows], drawn.float().cpu())
+        height, width = crosses[WHOLE].comoment.shape
+        for strip in strips(height, width, STRIP_ELEMENTS):
+            place = slice(rows.start + strip.start, rows.start + strip.stop)
+            self._take(place, first_column, [cross.correlation(strip) for cross in crosses])
+
+    def _take(self, rows: slice, first_column: int, correlations: Sequence[Float[Tensor, "row column"]]) -> None:
+        for kind, best in enumerate(self._best):
+            column, value = best_partners(correlations[kind], best.value.shape[1])
+            is_new = best.take(rows, value.cpu(), torch.where(column < 0, column, column + first_column).cpu())
+            if kind != WHOLE:
+                other = correlations[HALF_B if kind == HALF_A else HALF_A]
+                elsewhere = self._elsewhere[kind - HALF_A]
+                there = _chosen(other, column[:, 0]).cpu()
+                elsewhere[rows] = torch.where(is_new[:, 0], there, elsewhere[rows])
+
+    def scores(self) -> UniversalityScores:
+        """The scores over everything that was taken in."""
+        whole, a, b = self._best
+        return UniversalityScores(
+            tokens=int(self._tokens),
+            x_widths=self._x_widths,
+            y_widths=self._y_widths,
+            partner=whole.column,
+            correlation=whole.value.float(),
+            baseline_draws=self._draws[WHOLE],
+            half_a=HalfScores(a.value[:, 0].float(), _mean(self._draws[HALF_A])),
+            half_b=HalfScores(b.value[:, 0].float(), _mean(self._draws[HALF_B])),
+            correlation_crossfit=((self._elsewhere[0] + self._elsewhere[1]) / 2).float(),
+        )
+
+    def state(self) -> Iterator[tuple[str, Tensor]]:
+        """Everything that was taken in so far, by name: what is copied into them again goes on from there."""
+        yield "tokens", self._tokens
+        for kind, best in enumerate(self._best):
+            yield from ((f"value {kind}", best.value), (f"column {kind}", best.column))
+            yield f"draws {kind}", self._draws[kind]
+        yield from ((f"elsewhere {half}", values) for half, values in enumerate(self._elsewhere))
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from :meth:`state`; raises KeyError or RuntimeError if it is that of other models."""
+        for name, tensor in self.state():
+            tensor.copy_(state[name])
 
 
 def best_partners(
@@ -240,7 +332,9 @@ class BlockInfluence:
     ``moments``: of every model over all tokens (halves added up); the stream must bring the same tokens again.
     """
 
-    def __init__(self, moments: Sequence[NeuronMoments], selected: Sequence[SelectedPairs], *, blocks: int) -> None:
+    def __init__(
+        self, moments: Sequence[NeuronMoments | NeuronSpread], selected: Sequence[SelectedPairs], *, blocks: int
+    ) -> None:
         self._moments = tuple(moments)
         self._selected = tuple(selected)
         self._seen = 0
@@ -294,7 +388,7 @@ class _Side:
         return chosen.sub_(self.centre).sub_(self.rest).mul_(self.inverse_sd)
 
 
-def _side(moments: Sequence[NeuronMoments], model: int, neuron: Int64[Tensor, " candidate"]) -> _Side:
+def _side(moments: Sequence[NeuronMoments | NeuronSpread], model: int, neuron: Int64[Tensor, " candidate"]) -> _Side:
     own = moments[model]
     column = neuron.to(own.mean.device).clamp(min=0)
     mean = own.mean[column]

@@ -192,8 +192,21 @@ class EvidenceLog:
 
     def conclude(self, summary: Mapping[str, Any]) -> None:
         """Write ``verdicts.json``, whole or not at all."""
-        text = json.dumps(_builtin_dict(summary), indent=2, allow_nan=False, ensure_ascii=False)
-        replace_text(self.folder / VERDICTS, text + "\n")
+        replace_text(self.folder / VERDICTS, strict_json(summary))
+
+    @staticmethod
+    def conclusion(folder: Path) -> Mapping[str, Any]:
+        """What ``verdicts.json`` in ``folder`` says; raises :class:`RecordError` where it is missing or damaged."""
+        path = folder / VERDICTS
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RecordError(f"{path}: missing, so the run did not finish; run: pytest claims") from None
+        except (OSError, ValueError) as error:
+            raise RecordError(f"{path}: not readable ({error}); run the claims again") from error
+        if not isinstance(found, dict):
+            raise RecordError(f"{path}: expected an object, got {type(found).__name__}; run the claims again")
+        return found
 
     @staticmethod
     def read(folder: Path) -> Iterator[EvidenceRecord]:
@@ -211,6 +224,11 @@ class EvidenceLog:
                 raise RecordError(f"{path}:{row}: {error}") from error
             except (KeyError, TypeError, ValueError) as error:
                 raise RecordError(f"{path}:{row}: not an evidence record ({error}); run the claims again") from error
+
+
+def strict_json(values: Mapping[str, Any]) -> str:
+    """``values`` as JSON to be read by people and programs: NaN is null, an infinite number is a word."""
+    return json.dumps(_builtin_dict(values), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -73,6 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--update-verdicts", action="store_true", help="accept this run's verdicts; the run itself fails")
     group.addoption("--evidence-dir", type=Path, metavar="PATH", help="folder of the evidence log")
     group.addoption("--store", type=Path, metavar="PATH", help="working store of artifacts")
+    group.addoption("--remote", metavar="PLACE", help="import what is missing from an export of others first")
     for name, (metavar, text) in NARROWING.items():
         group.addoption(f"--{name}", dest=f"narrowed_{name}", metavar=metavar, help=text)
     group.addoption("--study-factory", default=DEFAULT_FACTORY, metavar="MODULE:NAME", help="what opens the study")
@@ -304,6 +305,7 @@ class Harness:
                 narrowing=self.narrowing,
                 store=self.config.getoption("store"),
                 recompute=self.config.getoption("recompute"),
+                remote=self.config.getoption("remote"),
                 warn=self.collection.warnings.append,
                 progress=self._progress(),
             )

@@ -55,13 +55,16 @@ class World:
         narrowing: Narrowing,
         store: Path | None,
         recompute: bool,
+        remote: str | None,
         warn: Callable[[str], None],
         progress: object,
     ) -> object:
-        """The study that the claims of a run share; only a narrowed one asks the factory for ``narrowing``."""
-        less = {"narrowing": narrowing.chosen} if narrowing else {}
+        """The study that the claims of a run share; only a narrowed one asks the factory for ``narrowing``, and only
+        one that imports for ``remote``."""
+        more: dict[str, object] = {"narrowing": narrowing.chosen} if narrowing else {}
+        more |= {} if remote is None else {"remote": remote}
         open_ = self._factory()
-        return open_(suite, root=self.root, store=store, recompute=recompute, warn=warn, progress=progress, **less)
+        return open_(suite, root=self.root, store=store, recompute=recompute, warn=warn, progress=progress, **more)
 
     def _factory(self) -> Callable[..., Any]:
         module, _, name = self.factory.partition(":")

@@ -35,3 +35,20 @@ def frozen_bridge(model: PreTrainedModel, *, name: str) -> TransformerBridge:
             f"transformer-lens changed attention to {model.config._attn_implementation!r}; expected 'sdpa'"
         )
     return bridge
+
+
+def random_bridge(*, layers: int, width: int, heads: int, mlp: int, vocabulary: int, context: int) -> TransformerBridge:
+    """The bridge around a GPT-2 of this shape with random weights, for measuring how long one takes.
+
+    The global generator is left alone.
+    """
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        n_layer=layers, n_embd=width, n_head=heads, n_inner=mlp, vocab_size=vocabulary, n_positions=context,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0, use_cache=False,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        model = GPT2LMHeadModel(config)
+    return frozen_bridge(model, name="random")

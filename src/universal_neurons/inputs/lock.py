@@ -91,17 +91,25 @@ class Lock(BaseModel):
     def read(cls, path: Path) -> Lock:
         """The lock in ``path``, empty where there is no file; raises :class:`LockError` and :class:`EqualWeights`."""
         try:
-            lock = cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            return cls.parse(path.read_text(encoding="utf-8"), where=str(path))
         except FileNotFoundError:
             return cls()
         except OSError as error:
             raise LockError(f"{path}: cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError as error:
+            raise LockError(f"{path}: damaged (not TOML: {error})") from None
+
+    @classmethod
+    def parse(cls, text: str, *, where: str) -> Lock:
+        """The lock that ``text`` is; raises :class:`LockError` and :class:`EqualWeights`, in which it is ``where``."""
+        try:
+            lock = cls.model_validate(tomllib.loads(text))
         except ValidationError as error:
             first = error.errors()[0]
-            raise LockError(f"{path}: damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})") from None
+            raise LockError(f"{where}: damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})") from None
         except ValueError as error:
-            raise LockError(f"{path}: damaged (not TOML: {error})") from None
-        lock.check(where=str(path))
+            raise LockError(f"{where}: damaged (not TOML: {error})") from None
+        lock.check(where=where)
         return lock
 
     def entries(self) -> Iterator[tuple[str, int, LockedCheckpoint]]:

@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, assert_never
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, assert_never, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -37,6 +37,8 @@ CORPORA = Path("fixtures") / "corpora"
 # Both have the same surface: names, shares, references, tokenizer, models.
 AnyZoo = Zoo | HubZoo
 Warn = Callable[[str], None]
+
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 _T = TypeVar("_T")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
@@ -140,6 +142,7 @@ class UniversalitySpec(_Table):
     ``thresholds`` is the axis; ``threshold`` is the one that is meant where none is named.  ``draws`` rotations
     estimate a baseline, ``half_draws`` that of each half.  ``blocks`` groups of rows are resampled; the even ones are
     half A.  Neurons whose excess passes ``floor`` are candidates and get an interval, so no threshold may lie below it.
+    ``precision``: of the operands of products over tokens; sums are float32 or better.
     """
 
     threshold: _Share = _described("a number in (0, 1)")
@@ -151,6 +154,8 @@ class UniversalitySpec(_Table):
     blocks: int = _described("an even integer, 2 or more", ge=2, multiple_of=2)
     floor: _Share = _described("a number in (0, 1)")
     seed: _Seed
+    # The one setting that a file need not state: what evidence without it was computed in.
+    precision: Precision = _described("'float32', 'tf32' or 'bfloat16'", default="float32")
 
     @field_validator("thresholds")
     @classmethod
@@ -396,6 +401,7 @@ class Suite(_Settings):
         reference: str | None = None,
         references: Iterable[str] | None = None,
         threshold: float | None = None,
+        precision: str | None = None,
     ) -> "Suite":
         """This suite with less in it, for a quick look; ``narrowing`` of the result says what was chosen.
 
@@ -408,7 +414,8 @@ class Suite(_Settings):
         kept = self.checkpoints if checkpoints is None else self._narrowed_checkpoints(checkpoints)
         universality = self.universality if threshold is None else self._at(threshold)
         corpus = self.corpus.model_copy(update={} if tokens is None else {"tokens": self._fewer(tokens)})
-        universality = universality.model_copy(update={"blocks": self._blocks(corpus.tokens)})
+        changed = {"blocks": self._blocks(corpus.tokens), "precision": self._precision(precision)}
+        universality = universality.model_copy(update=changed)
         changes = {"zoo": zoo, "checkpoints": kept, "universality": universality, "corpus": corpus}
         changes["references"] = self._narrowed_references(zoo, references)
         if corpus.tokens < self.corpus.tokens:
@@ -469,6 +476,11 @@ class Suite(_Settings):
             self._refuse("checkpoints", f"at least one of {names}", [c.label for c in chosen])
         return kept
 
+    def _precision(self, wanted: str | None) -> str:
+        if wanted is not None and wanted not in get_args(Precision):
+            self._refuse("universality.precision", f"one of {', '.join(get_args(Precision))}", wanted)
+        return self.universality.precision if wanted is None else wanted
+
     def _fewer(self, tokens: int) -> int:
         least = min(self.universality.blocks, FEWEST_BLOCKS) * (self.corpus.row_length - 1)
         if not least <= tokens <= self.corpus.tokens:
@@ -504,6 +516,7 @@ def _narrowing(whole: Suite, part: Suite) -> str:
         "ablation blocks": (whole.ablation.blocks, part.ablation.blocks, str(part.ablation.blocks)),
         "profile rows": (_rows(whole), _rows(part), str(_rows(part))),
         "threshold": (_levels(whole), _levels(part), str(part.universality.threshold)),
+        "precision": (whole.universality.precision, part.universality.precision, part.universality.precision),
     }
     here = [f"{name} {text}" for name, (before, after, text) in said.items() if before != after]
     return "; ".join([*([whole.narrowing] if whole.narrowing else []), *here])

@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from universal_neurons.artifacts.provenance import capture
+from universal_neurons.pipeline.models import loaded
 from universal_neurons.pipeline.neuron_sets import NeuronSet, Population, SetPlan
+from universal_neurons.pipeline.resources import device
 from universal_neurons.pipeline.tokens import evaluation_tokens
 from universal_neurons.pipeline.universality import read_table
 from universal_neurons.workspace import (
@@ -45,7 +47,7 @@ def write_ablations(work: Workspace, step: int) -> None:
     for ref, (table, blocks) in ablation_keys(work, step).items():
         if work.store.has(table) and work.store.has(blocks):
             continue
-        with capture() as run:
+        with capture(device=str(device(work))) as run:
             frame, effects = ablations(work, ref)
         # The table last: it is what says that the other half is there.
         work.store.write(blocks, effects, run.provenance)
@@ -62,7 +64,7 @@ def ablations(work: Workspace, ref: ModelRef) -> tuple[pd.DataFrame, dict[str, n
     from universal_neurons.core.ablation import Ablation, ablation_effects, activation_norms
 
     spec = work.suite.ablation
-    bridge = work.zoo.load(ref)
+    bridge = loaded(work, ref)
     rows = torch.from_numpy(evaluation_tokens(work).rows.astype(np.int64))
     norm = activation_norms(bridge, rows, batch_rows=ABLATION_BATCH_ROWS).numpy()
     sets = set_plan(work, ref).sets()

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from universal_neurons.artifacts.provenance import capture
+from universal_neurons.pipeline.models import batch_rows
+from universal_neurons.pipeline.resources import budget
 from universal_neurons.pipeline.universality import read_table
 from universal_neurons.workspace import Pair, Workspace, draws_key, pairs_of, read, stored_influence
 
@@ -17,28 +19,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from universal_neurons.artifacts.key import Key
-    from universal_neurons.core.moments import PairwiseAccumulator
     from universal_neurons.core.universality import SelectedPairs
     from universal_neurons.ids import ModelRef
     from universal_neurons.pipeline.models import LoadedModels
+    from universal_neurons.pipeline.universality import StepScores
+
+# Of the activations of a batch: those of one model as they are caught and beside each other, and their candidates.
+_COPIES = 3
 
 
-def write_candidates(
-    work: Workspace, models: LoadedModels, accumulator: PairwiseAccumulator, absent: Mapping[ModelRef, Key]
-) -> None:
-    """The influence of every token block on the candidates of each reference, and their baseline per rotation draw."""
+def write_candidates(work: Workspace, scores: StepScores, absent: Mapping[ModelRef, Key]) -> None:
+    """The influence of every token block on the candidates of each reference, and their baseline per rotation draw.
+
+    Activations are standardised by the moments that the passes of ``scores`` found.
+    """
     from universal_neurons.core.matmul import fastest_checked_precision
     from universal_neurons.core.universality import BlockInfluence
 
-    with capture() as run:
-        halves = [accumulator.neurons(models.position(ref.name)) for ref in models.refs]
-        moments = [a + b for a, b in halves]
+    models = scores.models
+    with capture(device=str(models.device), shared=(scores.shared,)) as run:
+        moments = [scores.running.spread(place).on(models.device) for place in range(len(models.refs))]
         tables = {pair: read_table(work, pair) for ref in absent for pair in pairs_of(work, ref)}
         chosen = {ref: candidate_rows(work, [tables[pair] for pair in pairs_of(work, ref)]) for ref in absent}
         selected = [_selected(models, pair, frame, chosen[pair.reference]) for pair, frame in tables.items()]
         passes = BlockInfluence(moments, selected, blocks=work.suite.universality.blocks)
         with fastest_checked_precision():
-            for values, block in models.stream(f"step {models.refs[0].step}: influence"):
+            title = f"step {models.refs[0].step}: influence"
+            for values, block in models.stream(title, rows_at_once=rows_at_once(models)):
                 passes.add(values, block)
         influence = iter(passes.influence())
     for ref, key in absent.items():
@@ -49,6 +56,16 @@ def write_candidates(
             "draws": np.stack([read(work, draws_key(work, pair)).arrays["draws"][:, chosen[ref]] for pair in pairs]),
         }
         work.store.write(key, arrays, run.provenance)
+
+
+def rows_at_once(models: LoadedModels) -> int:
+    """Rows in one forward pass: fewer than usual where all activations of all models would not fit."""
+    length = models.tokens.rows.shape[1]
+    usual = batch_rows(length)
+    within = budget(models.work, models.device, resident=models.weight_bytes) - models.weight_bytes
+    neurons = sum(sum(widths) for widths in models.widths)
+    fitting: int = within // (_COPIES * 4 * neurons * length)
+    return max(1, min(usual, fitting))
 
 
 def candidate_rows(work: Workspace, frames: Sequence[pd.DataFrame]) -> npt.NDArray[np.int64]:

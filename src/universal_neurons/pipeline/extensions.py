@@ -19,8 +19,9 @@ from universal_neurons.artifacts.provenance import capture
 from universal_neurons.measures.ablation import ALL_LAYERS, AnyKind, Family, Kind
 from universal_neurons.measures.tables import Definition
 from universal_neurons.pipeline.ablation import population
-from universal_neurons.pipeline.models import LoadedModels
+from universal_neurons.pipeline.models import LoadedModels, batch_rows, loaded
 from universal_neurons.pipeline.neuron_sets import NOT_RANDOM, NeuronSet
+from universal_neurons.pipeline.resources import budget, device
 from universal_neurons.pipeline.tokens import evaluation_tokens
 from universal_neurons.workspace import (
     ABLATION_BATCH_ROWS,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
     from universal_neurons.ids import ModelRef
     from universal_neurons.pipeline.neuron_sets import Flags, Neurons, Population
+
+# What is held of the sums of labels when they become scores, and of a batch of activations.
+_LABEL_COPIES, _ACTIVATION_COPIES = 4, 5
 
 # What is patched: the set, what it is compared with, and a control whose labels are shuffled.
 PATCHED = (Kind.UNIVERSAL, Kind.OTHERS, Kind.LAYER_MATCHED, Kind.RANDOM)
@@ -63,7 +67,7 @@ def write_extensions(work: Workspace, step: int) -> None:
     table, blocks = keys
     if all(work.store.has(key) for key in keys):
         return
-    with capture() as run:
+    with capture(device=str(device(work))) as run:
         frame, arrays = extensions(work, work.model(work.suite.zoo.reference, step))
     # The table last: it is what says that the other half is there.
     work.store.write(blocks, arrays, run.provenance)
@@ -82,7 +86,7 @@ def extensions(work: Workspace, ref: ModelRef) -> tuple[pd.DataFrame, dict[str, 
     from universal_neurons.core.patching import donors, patching_effects
 
     score, token = unigram_scores(work, ref)
-    bridge = work.zoo.load(ref)
+    bridge = loaded(work, ref)
     rows = torch.from_numpy(shuffled_rows(work))
     blocks = len(rows) // 2
     norm = activation_norms(bridge, rows, batch_rows=ABLATION_BATCH_ROWS).numpy()
@@ -108,19 +112,35 @@ def extensions(work: Workspace, ref: ModelRef) -> tuple[pd.DataFrame, dict[str, 
 
 
 def unigram_scores(work: Workspace, ref: ModelRef) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """(neuron,) the share of variance that the best single token explains, and its id, over the scored tokens."""
+    """(neuron,) the share of variance that the best single token explains, and its id, over the scored tokens.
+
+    As many layers at a time as the memory allows.
+    """
+    import torch
+
     from universal_neurons.core.families import TokenSums
+    from universal_neurons.core.tiling import layer_blocks
 
     models = LoadedModels.of(work, (ref,))
-    ids = models.tokens.rows[models.tokens.mask].astype(np.int64)
-    sums = TokenSums(vocabulary=work.zoo.recipe().vocabulary, neurons=sum(models.widths[0]))
-    start = 0
-    for (values,), blocks in models.stream(f"step {ref.step}: unigrams of {ref.name}"):
-        end = start + len(blocks)
-        sums.add(values, blocks.new_tensor(ids[start:end]))
-        start = end
-    found = sums.scores(occurrences=max(round(UNIGRAM_RATE * len(ids)), 2))
-    return found.score.numpy(), found.token.numpy()
+    rows, mask, (widths,) = models.tokens.rows, models.tokens.mask, models.widths
+    ids = torch.from_numpy(rows[mask].astype(np.int64))
+    count = torch.bincount(ids, minlength=work.zoo.recipe().vocabulary)
+    occurrences = max(round(UNIGRAM_RATE * len(ids)), 2)
+    labels = int((count >= occurrences).sum()) + 1
+    within = budget(work, models.device, resident=models.weight_bytes) - models.weight_bytes
+    # Scores are made of some copies of the sums, and a batch of activations passes by.
+    bytes_per_neuron = 8 * _LABEL_COPIES * labels + 4 * _ACTIVATION_COPIES * batch_rows(rows.shape[1]) * rows.shape[1]
+    blocks = layer_blocks(widths, bytes_per_neuron=bytes_per_neuron, budget=within)
+    work.progress.start(f"step {ref.step}: unigrams of {ref.name}", len(blocks) * len(ids))
+    found = []
+    for layers in blocks:
+        sums = TokenSums(count, occurrences=occurrences, neurons=sum(widths[layer] for layer in layers))
+        for (values,), tokens in models.labelled_stream(rows, mask, ids, layers=[list(layers)]):
+            sums.add(values, tokens)
+            work.progress.advance(len(tokens))
+        found.append(sums.scores())
+    work.progress.finish()
+    return torch.cat([one.score for one in found]).numpy(), torch.cat([one.token for one in found]).numpy()
 
 
 def shuffled_rows(work: Workspace) -> npt.NDArray[np.int64]:

@@ -7,19 +7,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from universal_neurons.pipeline.resources import device
 from universal_neurons.pipeline.tokens import token_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import torch
     from torch import Tensor
 
+    from universal_neurons.core.activations import ActivationBatch
     from universal_neurons.ids import ModelRef
     from universal_neurons.inputs.corpus import RowMask, TokenRows, TokenSet
     from universal_neurons.workspace import Workspace
 
-# Rows in one forward pass: 32 x 128 tokens keep the activations of five mini models within the caches' reach.
+# Rows in one forward pass: 32 x 128 tokens keep the activations of five mini models within the caches' reach.  Tokens
+# are permuted within a batch, so its size changes that null: it depends on the rows and on nothing else.
 BATCH_ROWS = 32
+BATCH_TOKENS = 4096
+
+
+def batch_rows(row_length: int) -> int:
+    """Rows in one forward pass, fewer where rows are long."""
+    return max(1, min(BATCH_ROWS, BATCH_TOKENS // row_length))
+
+
+def loaded(work: Workspace, ref: ModelRef) -> Any:
+    """The model behind ``ref`` (digests verified) on the device of the workspace."""
+    place, bridge = device(work), work.zoo.load(ref)
+    return bridge if place.type == "cpu" else bridge.to(place)
 
 
 @dataclass(frozen=True)
@@ -33,8 +49,8 @@ class LoadedModels:
 
     @classmethod
     def of(cls, work: Workspace, refs: Sequence[ModelRef]) -> LoadedModels:
-        """Load ``refs`` (digests verified) and the suite's tokens."""
-        return cls(work, tuple(refs), tuple(work.zoo.load(ref) for ref in refs), token_set(work))
+        """Load ``refs`` and the suite's tokens."""
+        return cls(work, tuple(refs), tuple(loaded(work, ref) for ref in refs), token_set(work))
 
     def position(self, name: str) -> int:
         """The place of a model in the stream."""
@@ -47,29 +63,88 @@ class LoadedModels:
 
         return [layer_widths(bridge) for bridge in self.bridges]
 
-    def stream(self, title: str) -> Iterator[tuple[list[Tensor], Tensor]]:
-        """Batch by batch: every model's activations at the same scored tokens (token neuron), each token's block."""
+    @property
+    def device(self) -> torch.device:
+        """Where the models are."""
+        return device(self.work)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights of the models."""
+        return sum(p.numel() * p.element_size() for bridge in self.bridges for p in bridge.parameters())
+
+    def blocks(self) -> Tensor:
+        """The block of rows that each scored token belongs to (token,)."""
         import torch
 
         from universal_neurons.core.activations import row_blocks
 
-        rows, mask = self.tokens.rows, self.tokens.mask
-        row = torch.from_numpy(np.nonzero(mask)[0])
-        blocks = row_blocks(row, rows=len(rows), blocks=self.work.suite.universality.blocks)
-        return self.labelled_stream(title, rows, mask, blocks)
+        row = torch.from_numpy(np.nonzero(self.tokens.mask)[0])
+        return row_blocks(row, rows=len(self.tokens.rows), blocks=self.work.suite.universality.blocks)
+
+    def stream(self, title: str, *, rows_at_once: int | None = None) -> Iterator[tuple[list[Tensor], Tensor]]:
+        """Batch by batch: every model's activations at the same scored tokens (token neuron), each token's block."""
+        progress, label = self.work.progress, self.blocks()
+        progress.start(title, len(label))
+        for values, chosen in self.labelled_stream(
+            self.tokens.rows, self.tokens.mask, label, rows_at_once=rows_at_once
+        ):
+            yield values, chosen
+            progress.advance(len(chosen))
+        progress.finish()
 
     def labelled_stream(
-        self, title: str, rows: TokenRows, mask: RowMask, label: Tensor
+        self,
+        rows: TokenRows,
+        mask: RowMask,
+        label: Tensor,
+        *,
+        layers: Sequence[Sequence[int]] | None = None,
+        skip: int = 0,
+        rows_at_once: int | None = None,
     ) -> Iterator[tuple[list[Tensor], Tensor]]:
-        """The same over any ``rows`` where ``mask`` (row position) is true, with each token's ``label`` (token,)."""
+        """The same over any ``rows`` where ``mask`` (row position) is true, with each token's ``label`` (token,).
+
+        ``layers``: of every model, only these.  ``skip``: how many batches are left out at the beginning.
+        """
         from universal_neurons.core.activations import stream
 
-        streams = [stream(bridge, rows.astype(np.int64), mask, batch_rows=BATCH_ROWS) for bridge in self.bridges]
-        progress, start = self.work.progress, 0
-        progress.start(title, len(label))
-        for batches in zip(*streams, strict=True):
+        step = rows_at_once or batch_rows(rows.shape[1])
+        chosen = [None] * len(self.bridges) if layers is None else layers
+        streams = [
+            stream(bridge, rows.astype(np.int64), mask, batch_rows=step, layers=wanted, skip=skip)
+            for bridge, wanted in zip(self.bridges, chosen, strict=True)
+        ]
+        start = int(sum(batch_sizes(mask, step)[:skip]))
+        for batches in _together(streams, self.device):
             stop = start + len(batches[0])
             yield [batch.values for batch in batches], label[start:stop]
-            progress.advance(stop - start)
             start = stop
-        progress.finish()
+
+
+def _together(streams: Sequence[Iterator[ActivationBatch]], device: torch.device) -> Iterator[list[ActivationBatch]]:
+    """The next batch of every stream.  On a CPU models run side by side: small products gain no second thread.
+
+    A model that reads alone has all threads.  Raises ValueError if one stream ends before another.
+    """
+    from universal_neurons.core.lanes import side_by_side, single_threads
+
+    if len(streams) == 1:
+        yield from ([batch] for batch in streams[0])
+        return
+    while True:
+        with single_threads(device) as lanes:
+            workers = range(min(lanes, len(streams)))
+            found = list(side_by_side(workers, lambda _, one: next(one, None), streams))
+        batches = [batch for batch in found if batch is not None]
+        if not batches:
+            return
+        if len(batches) < len(streams):
+            raise ValueError(f"of {len(streams)} models {len(batches)} have more tokens than the others")
+        yield batches
+
+
+def batch_sizes(mask: RowMask, step: int) -> list[int]:
+    """The scored tokens of each batch of ``step`` rows, batches without any left out."""
+    sizes = [int(mask[start : start + step].sum()) for start in range(0, len(mask), step)]
+    return [size for size in sizes if size]

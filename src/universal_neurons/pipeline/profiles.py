@@ -13,7 +13,8 @@ import pandas as pd
 
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.measures.profiles import GELU_MINIMUM, WINDOW, stored_profiles
-from universal_neurons.pipeline.models import BATCH_ROWS
+from universal_neurons.pipeline.models import batch_rows, loaded
+from universal_neurons.pipeline.resources import device
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.workspace import Workspace, profiles_keys
 
@@ -34,7 +35,7 @@ def write_profiles(work: Workspace, step: int) -> None:
     for ref, key in profiles_keys(work, step).items():
         if work.store.has(key):
             continue
-        with capture() as run:
+        with capture(device=str(device(work))) as run:
             table = profiles(work, ref)
         work.store.write(key, table, run.provenance)
 
@@ -47,7 +48,7 @@ def profiles(work: Workspace, ref: ModelRef) -> pd.DataFrame:
     from universal_neurons.core.profiles import weight_profiles
     from universal_neurons.core.weights import folded_weights
 
-    bridge = work.zoo.load(ref)
+    bridge = loaded(work, ref)
     activations = _activations(work, ref, bridge)
     weights = weight_profiles(folded_weights(bridge), shown=work.suite.profiles.shown)
     frame = pd.concat([_numbered(work), _distribution(activations), _weights(weights)], axis=1)
@@ -64,7 +65,7 @@ def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfi
     rows, mask = torch.from_numpy(tokens.rows.astype(np.int64)), torch.from_numpy(tokens.mask)
 
     def one_pass() -> Iterator[ActivationBatch]:
-        for batch in stream(bridge, rows, mask, batch_rows=BATCH_ROWS):
+        for batch in stream(bridge, rows, mask, batch_rows=batch_rows(rows.shape[1])):
             yield batch
             work.progress.advance(len(batch))
 

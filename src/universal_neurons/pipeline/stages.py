@@ -21,7 +21,7 @@ from universal_neurons.pipeline.fetching import pin
 from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.profiles import write_profiles
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
-from universal_neurons.pipeline.universality import accumulated_moments, write_tables
+from universal_neurons.pipeline.universality import Asked, step_scores, write_tables
 from universal_neurons.pipeline.variants import compute_variants
 from universal_neurons.workspace import (
     Workspace,
@@ -87,8 +87,10 @@ def compute_step(work: Workspace, step: int) -> None:
     if not tables and not nulls and not candidates:
         return
     models = LoadedModels.of(work, work.models(step))
-    accumulator = accumulated_moments(work, models, permuted=any(kind == "permuted" for _, kind in nulls))
-    if tables or nulls:
-        write_tables(work, models, accumulator, tables, nulls)
+    # Everything, also where a part of it is there: what is missing is then, to the last bit, what an undisturbed run
+    # would have written, and an unfinished computation is found by one name.
+    scores = step_scores(models, Asked.of(tuple(table_keys(work, step)), tuple(null_keys(work, step))))
+    write_tables(work, scores, tables, nulls)
     if candidates:
-        write_candidates(work, models, accumulator, candidates)
+        write_candidates(work, scores, candidates)
+    scores.passes.forget()

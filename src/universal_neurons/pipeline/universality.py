@@ -1,113 +1,126 @@
-"""Universality: one pass over the tokens of a checkpoint feeds all pairs; every score follows from its moments."""
+"""Universality: as few passes over the tokens of a checkpoint as fit feed all pairs; every score follows from them."""
 
 from __future__ import annotations
 
-from itertools import combinations
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from universal_neurons.artifacts.provenance import capture
+from universal_neurons.pipeline.passes import Reading, streamed, workload
+from universal_neurons.pipeline.resources import ROTATION_WORKERS
 from universal_neurons.workspace import NullKind, Pair, Workspace, draws_key, read, universality_key, with_excess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from universal_neurons.artifacts.key import Key
-    from universal_neurons.core.moments import PairwiseAccumulator
+    from universal_neurons.artifacts.key import JSON, Key
+    from universal_neurons.artifacts.provenance import Provenance, SharedRun
+    from universal_neurons.core.scoring import TileScores, Wanted
     from universal_neurons.core.universality import RotationSettings, UniversalityScores
-    from universal_neurons.ids import ModelRef
     from universal_neurons.pipeline.models import LoadedModels
+    from universal_neurons.pipeline.passes import Streamed
 
 
-def accumulated_moments(work: Workspace, models: LoadedModels, *, permuted: bool) -> PairwiseAccumulator:
-    """One pass over the tokens: the cross moments of all pairs, in halves.
+@dataclass(frozen=True)
+class Asked:
+    """What is to be scored at one step: ``tables``, and of which pairs the ``rotated`` and ``permuted`` nulls."""
 
-    With ``permuted`` the reference joins the stream once more, as its last model, with its tokens shuffled inside every
-    batch: the null in which nothing is shared.
+    tables: tuple[Pair, ...]
+    rotated: tuple[Pair, ...] = ()
+    permuted: tuple[Pair, ...] = ()
+
+    @classmethod
+    def of(cls, tables: Sequence[Pair], nulls: Sequence[tuple[Pair, NullKind]]) -> Asked:
+        """The same from cases as the keys name them."""
+        kinds: dict[str, tuple[Pair, ...]] = {
+            wanted: tuple(pair for pair, kind in nulls if kind == wanted) for wanted in ("rotated", "permuted")
+        }
+        return cls(tuple(tables), kinds["rotated"], kinds["permuted"])
+
+
+@dataclass(frozen=True, eq=False)
+class StepScores:
+    """Every score that was asked for at one step, and what it took.
+
+    ``shared``: the passes over the tokens, which all of them rest on.
     """
-    from universal_neurons.core.matmul import fastest_checked_precision
-    from universal_neurons.core.moments import PairwiseAccumulator
-    from universal_neurons.core.nulls import permuted as shuffled
 
-    reference = models.position(work.suite.zoo.reference)
-    count, seed = len(models.refs), work.suite.universality.seed
-    looking = {models.position(ref.name) for ref in models.refs if ref.name in work.suite.references}
-    pairs = [pair for pair in combinations(range(count), 2) if looking.intersection(pair)]
-    widths = models.widths
-    if permuted:
-        pairs += [(i, count) for i in range(count) if i != reference]
-        widths = [*widths, widths[reference]]
-    accumulator = PairwiseAccumulator(widths, pairs=pairs)
-    with fastest_checked_precision():
-        for number, (values, block) in enumerate(models.stream(f"step {models.refs[0].step}: moments")):
-            if permuted:
-                values.append(shuffled(values[reference], seed=seed, model=models.refs[reference].name, batch=number))
-            accumulator.add(values, block)
-    return accumulator
+    models: LoadedModels
+    running: TileScores
+    passes: Streamed
+    shared: SharedRun
+    provenance: Provenance
 
+    def table(self, pair: Pair) -> UniversalityScores:
+        """The scores of a pair."""
+        return self.running.scores(*_places(self.models, pair)).scores()
 
-def write_tables(
-    work: Workspace,
-    models: LoadedModels,
-    accumulator: PairwiseAccumulator,
-    tables: Sequence[Pair],
-    nulls: Mapping[tuple[Pair, NullKind], Key],
-) -> None:
-    """Score every missing table and null, partner by partner: a partner is rotated once for all who look for it."""
-    work.progress.start(f"step {models.refs[0].step}: scores", len(tables) + len(nulls))
-    for y in models.refs:
-        pairs = [pair for pair in tables if pair.partner == y]
-        permuted = [pair for pair, kind in nulls if pair.partner == y and kind == "permuted"]
-        rotated = [pair for pair, kind in nulls if pair.partner == y and kind == "rotated"]
-        with capture() as run:
-            scores = scores_against_partner(work, models, accumulator, y, pairs, permuted)
-        for pair, score in zip(pairs, scores[: len(pairs)], strict=True):
-            work.store.write(draws_key(work, pair), {"draws": score.baseline_draws.numpy()}, run.provenance)
-            work.store.write(universality_key(work, pair), score_table(score), run.provenance)
-        for pair, score in zip(permuted, scores[len(pairs) :], strict=True):
-            work.store.write(nulls[pair, "permuted"], score_table(score), run.provenance)
-        for pair in rotated:
-            with capture() as run:
-                score = _rotated_scores(work, models, accumulator, pair)
-            work.store.write(nulls[pair, "rotated"], score_table(score), run.provenance)
-        work.progress.advance(len(pairs) + len(permuted) + len(rotated))
-    work.progress.finish()
+    def permuted(self, pair: Pair) -> UniversalityScores:
+        """The scores of a pair whose reference was read with its tokens permuted."""
+        return self.running.scores(len(self.models.refs), self.models.position(pair.partner.name)).scores()
+
+    def rotated(self, pair: Pair) -> UniversalityScores:
+        """What is left of a pair when every layer of both models has been rotated: no neuron is in it any more."""
+        return self.running.rotated_scores(*_places(self.models, pair)).scores()
+
+    def scoring(self, name: str) -> Provenance:
+        """The circumstances of scoring, by its name among the running scores' seconds."""
+        seconds = round(self.running.seconds[name], 3)
+        return replace(self.provenance, wall_seconds=seconds, shared=(self.shared,), precision=self.passes.precision)
 
 
-def scores_against_partner(
-    work: Workspace,
-    models: LoadedModels,
-    accumulator: PairwiseAccumulator,
-    y: ModelRef,
-    pairs: Sequence[Pair],
-    permuted: Sequence[Pair],
-) -> list[UniversalityScores]:
-    """The scores of ``pairs``, then of those whose reference is permuted, all against ``y``."""
-    from universal_neurons.core.universality import scores_against
+def step_scores(models: LoadedModels, asked: Asked) -> StepScores:
+    """Stream the tokens past all models and score what is asked for.
 
-    places = [models.position(pair.reference.name) for pair in pairs] + [len(models.refs)] * len(permuted)
-    if not places:
-        return []
-    halves = [accumulator.cross(x, models.position(y.name)) for x in places]
-    return scores_against(halves, model=y.name, baseline=_rotations(work), top_k=work.suite.universality.top_k)
+    The permuted null is the reference joining the stream once more, as its last model, with its tokens shuffled inside
+    every batch: the null in which nothing is shared.
+    """
+    from universal_neurons.core.scoring import TileScores
 
-
-def _rotated_scores(
-    work: Workspace, models: LoadedModels, accumulator: PairwiseAccumulator, pair: Pair
-) -> UniversalityScores:
-    """The scores that are left when every layer of both models has been rotated: no neuron is in them any more."""
-    from universal_neurons.core.nulls import rotated
-    from universal_neurons.core.universality import scores_against
-
-    spec, names = work.suite.universality, (pair.reference.name, pair.partner.name)
-    a, b = (
-        rotated(half, kind=spec.rotation, seed=spec.seed, draw=0, models=names)
-        for half in accumulator.cross(*(models.position(name) for name in names))
+    wanted = _wanted(models, asked)
+    reading = Reading(
+        title=f"step {models.refs[0].step}: moments",
+        rows=models.tokens.rows,
+        mask=models.tokens.mask,
+        label=models.blocks(),
+        shuffled=models.position(models.work.suite.zoo.reference) if asked.permuted else None,
     )
-    (scores,) = scores_against([(a, b)], model=names[1], baseline=_rotations(work), top_k=spec.top_k)
-    return scores
+    both = {(min(which), max(which)) for which in (*wanted.directions, *wanted.rotated)}
+    work = replace(workload(models, sorted(both), reading, groups=2), rotated_null=bool(asked.rotated))
+    running = TileScores(work, wanted)
+    name: dict[str, JSON] = {
+        "directions": [list(which) for which in wanted.directions],
+        "rotated": [list(which) for which in wanted.rotated],
+        "baseline": asdict(wanted.baseline),
+        "top_k": wanted.top_k,
+    }
+    with capture(device=str(models.device)) as run:
+        passes = streamed(models, work, reading, running, name=name)
+    shared = replace(run.as_shared("moments of all pairs"), wall_seconds=passes.seconds)
+    return StepScores(models, running, passes, shared, run.provenance)
+
+
+def _wanted(models: LoadedModels, asked: Asked) -> Wanted:
+    from universal_neurons.core.scoring import Wanted
+
+    again = len(models.refs)
+    directions = [_places(models, pair) for pair in asked.tables]
+    directions += [(again, models.position(pair.partner.name)) for pair in asked.permuted]
+    return Wanted(
+        directions=tuple(directions),
+        rotated=tuple(_places(models, pair) for pair in asked.rotated),
+        names=tuple(ref.name for ref in models.refs),
+        baseline=_rotations(models.work),
+        top_k=models.work.suite.universality.top_k,
+        workers=ROTATION_WORKERS if models.device.type == "cuda" else 0,
+    )
+
+
+def _places(models: LoadedModels, pair: Pair) -> tuple[int, int]:
+    return models.position(pair.reference.name), models.position(pair.partner.name)
 
 
 def _rotations(work: Workspace) -> RotationSettings:
@@ -115,6 +128,24 @@ def _rotations(work: Workspace) -> RotationSettings:
 
     spec = work.suite.universality
     return RotationSettings(kind=spec.rotation, seed=spec.seed, draws=spec.draws, half_draws=spec.half_draws)
+
+
+def write_tables(
+    work: Workspace, scores: StepScores, tables: Sequence[Pair], nulls: Mapping[tuple[Pair, NullKind], Key]
+) -> None:
+    """Commit every missing table and null; each with the time that scoring all who look for its partner took."""
+    for y, partner in enumerate(scores.models.refs):
+        for pair in (pair for pair in tables if pair.partner == partner):
+            found, provenance = scores.table(pair), scores.scoring(f"{y}")
+            work.store.write(draws_key(work, pair), {"draws": found.baseline_draws.numpy()}, provenance)
+            work.store.write(universality_key(work, pair), score_table(found), provenance)
+        here = {case: key for case, key in nulls.items() if case[0].partner == partner}
+        for (pair, kind), key in sorted(here.items(), key=lambda item: item[0][1]):
+            x, _ = _places(scores.models, pair)
+            if kind == "permuted":
+                work.store.write(key, score_table(scores.permuted(pair)), scores.scoring(f"{y}"))
+            else:
+                work.store.write(key, score_table(scores.rotated(pair)), scores.scoring(f"{x} {y}"))
 
 
 def score_table(scores: UniversalityScores) -> pd.DataFrame:

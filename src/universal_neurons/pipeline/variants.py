@@ -7,10 +7,8 @@ are padded as the published code pads them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import reduce
-from operator import add
-from typing import TYPE_CHECKING, Any, Literal, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +17,18 @@ from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy, RowMask, TokenRows, padded_rows, score_mask
 from universal_neurons.pipeline.models import LoadedModels
+from universal_neurons.pipeline.passes import Reading, Streamed, streamed, workload
+from universal_neurons.pipeline.resources import ROTATION_WORKERS, device
 from universal_neurons.workspace import Workspace, hub_corpus, variants_key, variants_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from torch import Tensor
+    from universal_neurons.artifacts.key import JSON
+    from universal_neurons.core.scoring import Baseline, GroupFound
 
-    from universal_neurons.core.moments import CrossMoments, PairwiseAccumulator
-    from universal_neurons.core.nulls import Rotation
+    Found = dict[tuple["Setting", int], "Scored"]
 
-Baseline = Literal["gaussian", "orthogonal", "whitened"]
 Classes = npt.NDArray[np.int64]
 # The suite's own mask and all of its tokens.
 OWN = "own"
@@ -66,11 +65,12 @@ def compute_variants(work: Workspace, step: int) -> None:
         return
     reference = work.suite.zoo.reference
     others = (name for name in work.suite.zoo.models if name != reference)
-    models = LoadedModels.of(work, [work.model(name, step) for name in (reference, *others)])
     wanted = settings(work)
-    with capture() as run:
-        scored = suite_scores(models, [one for one in wanted if not one.is_padded])
-        scored |= padded_scores(models, [one for one in wanted if one.is_padded])
+    with capture(device=str(device(work))) as run:
+        models = LoadedModels.of(work, [work.model(name, step) for name in (reference, *others)])
+        scored, own = suite_scores(models, [one for one in wanted if not one.is_padded])
+        padded, cut = padded_scores(models, [one for one in wanted if one.is_padded])
+        scored |= padded
     partners = range(len(models.refs) - 1)
     arrays: dict[str, Any] = {
         name: np.stack([np.stack([getattr(scored[one, partner], name) for partner in partners]) for one in wanted])
@@ -78,7 +78,10 @@ def compute_variants(work: Workspace, step: int) -> None:
     }
     arrays["tokens"] = np.array([scored[one, 0].tokens for one in wanted], dtype=np.int64)
     arrays["draws"] = np.array([one.draws for one in wanted], dtype=np.int32)
-    work.store.write(variants_key(work, step), arrays, run.provenance)
+    precision = max((own, cut), key=lambda passes: passes.error).precision
+    work.store.write(variants_key(work, step), arrays, replace(run.provenance, precision=precision))
+    for passes in (own, cut):
+        passes.forget()
 
 
 def settings(work: Workspace) -> list[Setting]:
@@ -97,8 +100,8 @@ def settings(work: Workspace) -> list[Setting]:
     return found
 
 
-def suite_scores(models: LoadedModels, wanted: Sequence[Setting]) -> dict[tuple[Setting, int], Scored]:
-    """The variants on the suite's own rows, by setting and place of the partner."""
+def suite_scores(models: LoadedModels, wanted: Sequence[Setting]) -> tuple[Found, Streamed]:
+    """The variants on the suite's own rows, by setting and place of the partner, and what reading them took."""
     rows = models.tokens.rows
     return _scores(models, rows, suite_masks(models, wanted), wanted, title="variants")
 
@@ -125,8 +128,8 @@ def first_tokens(mask: RowMask, tokens: int) -> RowMask:
     return first
 
 
-def padded_scores(models: LoadedModels, wanted: Sequence[Setting]) -> dict[tuple[Setting, int], Scored]:
-    """The variants on rows cut to half the context and padded, by setting and place of the partner."""
+def padded_scores(models: LoadedModels, wanted: Sequence[Setting]) -> tuple[Found, Streamed]:
+    """The variants on rows cut to half the context and padded, by setting and place of the partner; as before."""
     rows, masks = published_padding(models)
     return _scores(models, rows, {one.mask: masks[one.mask] for one in wanted}, wanted, title="padding")
 
@@ -169,60 +172,50 @@ def token_classes(masks: Mapping[str, RowMask]) -> tuple[Classes, dict[str, tupl
     return number[classes.reshape(-1)].reshape(wanted.shape[:-1]), parts
 
 
-def class_moments(models: LoadedModels, rows: TokenRows, classes: Classes, *, title: str) -> PairwiseAccumulator:
-    """One pass: the moments of the first model with each other one, in a group per class of tokens."""
-    import torch
-
-    from universal_neurons.core.moments import PairwiseAccumulator
-
-    pairs = [(0, other) for other in range(1, len(models.refs))]
-    accumulator = PairwiseAccumulator(models.widths, pairs=pairs, groups=int(classes.max()) + 1)
-    used = classes != UNUSED
-    label = torch.from_numpy(classes[used])
-    for values, group in models.labelled_stream(f"step {models.refs[0].step}: {title}", rows, used, label):
-        accumulator.add(values, group)
-    return accumulator
-
-
 def _scores(
     models: LoadedModels, rows: TokenRows, masks: Mapping[str, RowMask], wanted: Sequence[Setting], *, title: str
-) -> dict[tuple[Setting, int], Scored]:
-    from universal_neurons.core.matmul import fastest_checked_precision
+) -> tuple[Found, Streamed]:
+    """The scores of several settings, in one pass over the tokens that some of them count."""
+    import torch
+
+    from universal_neurons.core.scoring import GroupScores
 
     classes, parts = token_classes(masks)
-    found: dict[tuple[Setting, int], Scored] = {}
-    with fastest_checked_precision():
-        accumulator = class_moments(models, rows, classes, title=title)
-        for place in range(1, len(models.refs)):
-            groups = accumulator.crosses(0, place)
-            for used in sorted(set(parts.values())):
-                # Masks that are the same on these rows are scored once.
-                here = [one for one in wanted if parts[one.mask] == used]
-                cross = reduce(add, (groups[number] for number in used))
-                found |= {(one, place - 1): scored for one, scored in _scored(models, place, cross, here)}
-    return found
+    used = classes != UNUSED
+    reading = Reading(f"step {models.refs[0].step}: {title}", rows, used, torch.from_numpy(classes[used]))
+    places = range(1, len(models.refs))
+    work = workload(models, [(0, place) for place in places], reading, groups=int(classes.max()) + 1)
+    spec, asked = models.work.suite.universality, _asked(wanted, parts)
+    scores = GroupScores(
+        work,
+        asked,
+        names=tuple(ref.name for ref in models.refs),
+        kind=spec.rotation,
+        seed=spec.seed,
+        workers=ROTATION_WORKERS if models.device.type == "cuda" else 0,
+    )
+    counts: list[JSON] = [[list(one), [[*of] for of in baselines.items()]] for one, baselines in asked.items()]
+    name: dict[str, JSON] = {"asked": counts, "rotation": spec.rotation}
+    passes = streamed(models, work, reading, scores, name=name)
+    found = {(one, place - 1): _scored(scores.found(place, parts[one.mask]), one) for place in places for one in wanted}
+    return found, passes
 
 
-def _scored(
-    models: LoadedModels, place: int, cross: CrossMoments, wanted: Sequence[Setting]
-) -> Iterator[tuple[Setting, Scored]]:
-    """The scores of several settings that count the same tokens."""
-    from universal_neurons.core.universality import best_partners
+def _asked(
+    wanted: Sequence[Setting], parts: Mapping[str, tuple[int, ...]]
+) -> dict[tuple[int, ...], dict[Baseline, int]]:
+    """Which groups of tokens are scored against which baselines, over how many draws at most.
 
-    correlation = best_partners(cross.correlation(), 1)[1][:, 0].float().cpu()
-    for baseline in sorted({one.baseline for one in wanted}):
-        here = [one for one in wanted if one.baseline == baseline]
-        draws = _baseline_draws(models, place, cross, baseline, draws=max(one.draws for one in here))
-        for one in here:
-            excess = correlation - draws[: one.draws].double().mean(0).float()
-            yield one, Scored(correlation.numpy(), excess.numpy(), cross.count)
+    Masks that are the same on these rows are scored once.
+    """
+    asked: dict[tuple[int, ...], dict[Baseline, int]] = {used: {} for used in sorted(set(parts.values()))}
+    for one in sorted(wanted, key=lambda setting: setting.baseline):
+        baselines = asked[parts[one.mask]]
+        baselines[one.baseline] = max(one.draws, baselines.get(one.baseline, 0))
+    return asked
 
 
-def _baseline_draws(models: LoadedModels, place: int, cross: CrossMoments, baseline: Baseline, *, draws: int) -> Tensor:
-    from universal_neurons.core.nulls import rotated_maxima, whitened
-
-    spec = models.work.suite.universality
-    kind: Rotation = spec.rotation if baseline == "whitened" else baseline
-    turned = whitened(cross) if baseline == "whitened" else cross
-    (maxima,) = rotated_maxima([turned], draws=draws, kind=kind, seed=spec.seed, model=models.refs[place].name)
-    return maxima.float().cpu()
+def _scored(found: GroupFound, one: Setting) -> Scored:
+    correlation = found.best.float()
+    excess = correlation - found.draws[one.baseline][: one.draws].double().mean(0).float()
+    return Scored(correlation.numpy(), excess.numpy(), int(found.tokens))

@@ -10,15 +10,18 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.evidence.multiplicity import needed_to_decide
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.render.claim_neurons import About, neurons_of
 from universal_neurons.render.escaping import Html, Markdown, fragment, html_text, markdown
 from universal_neurons.render.evidence_log import accepted_interval
-from universal_neurons.render.grids import MARK_WIDTH, Axis, Cell, Column, Grid, mark, measured, strip
+from universal_neurons.render.grids import MARK_WIDTH, Axis, Cell, Column, Grid, Room, mark, measured, strip
+from universal_neurons.render.listings import Listing
 from universal_neurons.render.numerals import (
     UNDEFINED,
     count,
@@ -49,11 +52,13 @@ from universal_neurons.render.scoreboard import (
     spelled,
     words_of,
 )
+from universal_neurons.render.templates import known
 from universal_neurons.render.wording import verdict_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from universal_neurons.evidence.history import Accepted
     from universal_neurons.evidence.ledger import Ledger
     from universal_neurons.evidence.record import ControlResult, EvidenceRecord
     from universal_neurons.evidence.summary import ClaimSummary, ReadingSummary
@@ -73,30 +78,45 @@ class Neighbours:
     after: str | None
 
 
-def claim_page(claim: ClaimSummary, beside: Neighbours, accepted: Ledger, stages: Mapping[str, str]) -> dict[str, Any]:
-    """The values of the page of ``claim``.
+@dataclass(frozen=True)
+class Background:
+    """What a claim's page says besides the record of the run.
 
-    ``accepted`` is the ledger of its suite, ``stages`` the stage of every artifact by digest.
+    ``accepted`` is the ledger of the suite and ``past`` all verdicts that were accepted before, ``stages`` the stage of
+    every artifact by digest, ``tests`` where the tests of the claims stand, ``neurons`` what each claim is about.
     """
-    return {
-        # JSON's strings are YAML's, and Markdown's backslashes must survive them.
-        "title": Markdown(json.dumps(f"Claim {markdown(claim.claim)}", ensure_ascii=False)),
-        "crumb": Markdown(json.dumps(str(markdown(section_of(claim).capitalize())), ensure_ascii=False)),
-        "statement": claim.first.statement,
-        "outcome": outcome(claim),
-        "facts": facts(claim),
-        "measurements": measurements(claim),
-        "unmeasured": unmeasured(claim),
-        "more": more_data(claim),
-        "correction": correction_sentence(claim),
-        "controls": controls(claim),
-        "readings": readings(claim),
-        "history": history(claim, accepted),
-        "commands": commands(claim),
-        "details": details(claim),
-        "artifacts": artifacts(claim, stages),
-        "turn": turn(beside),
-    }
+
+    accepted: Ledger
+    past: Sequence[Accepted]
+    stages: Mapping[str, str]
+    tests: Mapping[str, Listing]
+    neurons: Mapping[str, About | None]
+
+
+def claim_page(claim: ClaimSummary, beside: Neighbours, known_of: Background) -> dict[str, Any]:
+    """The values of the page of ``claim``."""
+    return known(
+        {
+            # JSON's strings are YAML's, and Markdown's backslashes must survive them.
+            "title": lambda: Markdown(json.dumps(f"Claim {markdown(claim.claim)}", ensure_ascii=False)),
+            "crumb": lambda: Markdown(json.dumps(str(markdown(section_of(claim).capitalize())), ensure_ascii=False)),
+            "statement": lambda: claim.first.statement,
+            "outcome": lambda: outcome(claim),
+            "facts": lambda: facts(claim, known_of.tests.get(claim.claim)),
+            "measurements": lambda: measurements(claim),
+            "unmeasured": lambda: unmeasured(claim),
+            "more": lambda: more_data(claim),
+            "correction": lambda: correction_sentence(claim),
+            "controls": lambda: controls(claim),
+            "readings": lambda: readings(claim),
+            "history": lambda: history(claim, known_of.accepted, known_of.past),
+            "neurons": lambda: neurons_of(known_of.neurons.get(claim.claim)),
+            "commands": lambda: commands(claim),
+            "details": lambda: details(claim),
+            "artifacts": lambda: artifacts(claim, known_of.stages),
+            "turn": lambda: turn(beside),
+        }
+    )
 
 
 def outcome(claim: ClaimSummary) -> Html:
@@ -108,7 +128,7 @@ def outcome(claim: ClaimSummary) -> Html:
     )
 
 
-def facts(claim: ClaimSummary) -> Html:
+def facts(claim: ClaimSummary, test: Listing | None = None) -> Html:
     """What stood before anything was measured: source, section, criterion, suite, promise, code."""
     first = claim.first
     corrected = f"{CORRECTIONS[first.correction]}, within {first.family}" if first.correction else "none"
@@ -120,7 +140,7 @@ def facts(claim: ClaimSummary) -> Html:
         "Suite": html_text(first.suite),
         "Correction": html_text(corrected),
         "Promise": html_text(first.promise),
-        "Code": Html(f"<code>{html_text(first.locator)}</code>"),
+        "Test": (test or Listing(first.locator)).link(root="../"),
     }
     return Html("<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows.items()) + "</dl>")
 
@@ -132,13 +152,13 @@ def measurements(claim: ClaimSummary) -> Html:
         return Html("")
     numbers = [m for m, _ in numbers_of(claim.items)]
     alike = len({m.unit for m in numbers}) == 1
-    places = places_of(numbers) if alike else None
+    spelling = _Spelling.of(numbers)
     bounds = {place: accepted_interval(Criterion.from_dict(record.criterion)) for place, record in found}
     axis = Axis.over(numbers, bounds.values(), MARK_WIDTH) if alike else None
     names, common = _split(claim.items)
     kinds = list(dict.fromkeys(_over(m) for m in numbers))
     rows = tuple(
-        _row(claim, place, record, names, places, axis, bounds[place], alike_over=len(kinds) == 1)
+        _row(claim, place, record, names, spelling, axis, bounds[place], alike_over=len(kinds) == 1)
         for place, record in found
     )
     over = ["over"] if len(kinds) != 1 else []
@@ -146,7 +166,8 @@ def measurements(claim: ClaimSummary) -> Html:
     caption = f"What was measured for {claim.claim}{f', {common} throughout' if common else ''}"
     if len(kinds) == 1:
         caption += f"; {kinds[0]}" if kinds[0] == "no interval" else f"; intervals over {kinds[0]}"
-    grid = _without_empty_columns(Grid(caption, tuple(map(Column, titles)), rows), max(1, len(names)))
+    columns = tuple(Column(title, 0 if title == "n" else None) for title in titles)
+    grid = _without_empty_columns(Grid(caption, columns, rows), max(1, len(names)))
     table = grid.html(css="cases")
     if len(rows) <= ROWS_SHOWN:
         return table
@@ -176,7 +197,7 @@ def _row(
     place: int,
     record: EvidenceRecord,
     names: Sequence[str],
-    places: int | None,
+    spelling: _Spelling,
     axis: Axis | None,
     bounds: tuple[float | None, float | None] | None,
     *,
@@ -188,7 +209,7 @@ def _row(
     tested = claim.tested.get(record.test)
     return (
         *([spelled(record.parameters.get(name, "")) for name in names] or ["all"]),
-        measured(m, places),
+        measured(m, spelling.places, spelling.room),
         mark(m, colour, bounds, axis) if shown and m is not None and axis is not None else "",
         count(m.n) if shown and m is not None else "",
         *([] if alike_over else [_over(m)]),
@@ -330,14 +351,17 @@ def controls(claim: ClaimSummary) -> Html:
     if not cases:
         return Html('<p class="quiet">No control was run.</p>')
     names = list(dict.fromkeys(control.test.partition("[")[0] for control, _ in cases))
-    rows = tuple(_control_row(name, [c for c, _ in cases if c.test.partition("[")[0] == name]) for name in names)
+    found = {name: [c for c, _ in cases if c.test.partition("[")[0] == name] for name in names}
+    single = [m for part in found.values() if len(numbers := _numbers(part)) == 1 for m in numbers]
+    rows = tuple(_control_row(name, part, _Spelling.of(single)) for name, part in found.items())
     columns = tuple(map(Column, ("control", "measured", "satisfies the criterion?")))
     table = Grid(f"Controls of {claim.claim}", columns, rows).html(css="stack")
+    spelling = _Spelling.of(_numbers([control for control, _ in cases]))
     every = tuple(
         (
             words_of(control.test),
             case_name(record),
-            _control_value(control.measurement),
+            _control_value(control.measurement, spelling),
             Html("not measured") if _is_absent(control) else _control_outcome(control.verdict),
         )
         for control, record in cases
@@ -347,10 +371,29 @@ def controls(claim: ClaimSummary) -> Html:
     return Html(f"{table}<details><summary>Case by case ({count(len(cases))})</summary>{all_cases}</details>")
 
 
-def _control_row(name: str, cases: Sequence[Any]) -> tuple[Cell, ...]:
-    found = [
-        m for c in cases if c.measurement is not None and not (m := Measurement.from_dict(c.measurement)).is_missing
-    ]
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """How the measurements of a column are written, so that their points stand under each other."""
+
+    places: int | None = None
+    room: Room | None = None
+
+    @classmethod
+    def of(cls, numbers: Sequence[Measurement]) -> _Spelling:
+        """That of ``numbers``; each on its own where they have different units, which nothing lines up."""
+        if not numbers or len({m.unit for m in numbers}) > 1:
+            return cls()
+        places = places_of(numbers)
+        return cls(places, Room.of(numbers, places))
+
+
+def _numbers(controls: Sequence[ControlResult]) -> list[Measurement]:
+    read = [Measurement.from_dict(c.measurement) for c in controls if c.measurement is not None]
+    return [m for m in read if not m.is_missing]
+
+
+def _control_row(name: str, cases: Sequence[ControlResult], spelling: _Spelling) -> tuple[Cell, ...]:
+    found = _numbers(cases)
     satisfied = sum(control.verdict is Verdict.REPRODUCED for control in cases)
     broken = sum(control.verdict in {Verdict.ERROR, Verdict.STALE} for control in cases)
     if all(_is_absent(control) for control in cases):
@@ -364,7 +407,7 @@ def _control_row(name: str, cases: Sequence[Any]) -> tuple[Cell, ...]:
         )
     else:
         said = "no, as it must" if len(cases) == 1 else f"no, as it must, in all {plural(len(cases), 'case')}"
-    return words_of(name), _range(found), said
+    return words_of(name), _range(found, spelling), said
 
 
 def _is_absent(control: ControlResult) -> bool:
@@ -372,18 +415,18 @@ def _is_absent(control: ControlResult) -> bool:
     return control.verdict is Verdict.NOT_EVALUATED and control.measurement is None
 
 
-def _range(found: Sequence[Measurement]) -> Cell:
+def _range(found: Sequence[Measurement], spelling: _Spelling) -> Cell:
     if not found:
         return Html('<span class="none">nothing to measure</span>')
     if len(found) == 1:
-        return measured(found[0])
+        return measured(found[0], spelling.places, spelling.room)
     if len({m.unit for m in found}) > 1:
         return "in different units"
     return span([m.value for m in found], found[0].unit, places_of(found))
 
 
-def _control_value(raw: Mapping[str, Any] | None) -> Html:
-    return Html("–") if raw is None else measured(Measurement.from_dict(raw))
+def _control_value(raw: Mapping[str, Any] | None, spelling: _Spelling) -> Html:
+    return Html("–") if raw is None else measured(Measurement.from_dict(raw), spelling.places, spelling.room)
 
 
 def _control_outcome(verdict: Verdict) -> Html:
@@ -428,8 +471,30 @@ def _readings_sentence(every: int, changed: int, unjudged: int) -> str:
     return f"{did}; {count(unjudged)} came to no judgement." if unjudged else f"{did}."
 
 
-def history(claim: ClaimSummary, accepted: Ledger) -> Html:
-    """The accepted verdict beside that of this run, and the cases that differ."""
+def history(claim: ClaimSummary, accepted: Ledger, past: Sequence[Accepted] = ()) -> Html:
+    """The accepted verdict beside that of this run with the cases that differ, and every verdict accepted before."""
+    return Html(f"{_beside_accepted(claim, accepted)}{_past(claim, past)}")
+
+
+def _past(claim: ClaimSummary, past: Sequence[Accepted]) -> Html:
+    """The verdicts that were accepted, the latest first, each with what else changed; nothing where none is known."""
+    entries = [entry for entry in past if entry.claim == claim.claim]
+    rows: list[tuple[Cell, ...]] = [
+        (entry.date.isoformat(), badge(entry.verdict), entry.because(before), entry.criterion, _short(entry.evidence))
+        for before, entry in zip([None, *entries], entries, strict=False)
+    ]
+    titles = ("accepted on", "verdict", "because", "criterion then", "digest of the evidence")
+    grid = _without_empty_columns(
+        Grid(f"Every accepted verdict of {claim.claim}", tuple(map(Column, titles)), tuple(reversed(rows))), 3
+    )
+    return grid.html() if rows else Html("")
+
+
+def _short(digest: str) -> Cell:
+    return Html(f'<span class="digest">{html_text(digest[:DIGEST_SHOWN])}</span>') if digest else ""
+
+
+def _beside_accepted(claim: ClaimSummary, accepted: Ledger) -> Html:
     agreed = accepted.accepted_claim(claim.claim)
     if agreed is None:
         return Html('<p class="quiet">No verdict on this claim has been accepted on this suite yet.</p>')
@@ -457,10 +522,11 @@ def commands(claim: ClaimSummary) -> Html:
     first = claim.first
     file = first.test.partition("::")[0]
     missing = list(dict.fromkeys(r.command for r in claim.items if r.command is not None))
+    suite = f"--suite {quote(first.suite)} {first.narrowed_by}".rstrip()
     lines = [
         *missing,
-        f"nox -s claims -- -k {PurePosixPath(file).stem} --suite {first.suite} {first.narrowed_by}".rstrip(),
-        f"pytest {file} --suite {first.suite} {first.narrowed_by}".rstrip(),
+        f"nox -s claims -- -k {quote(PurePosixPath(file).stem)} {suite}",
+        f"pytest {quote(file)} {suite}",
     ]
     text = "\n".join(html_text(line) for line in lines)
     return Html(f'<pre tabindex="0" role="region" aria-label="Commands"><code>{text}</code></pre>')

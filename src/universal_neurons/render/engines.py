@@ -1,7 +1,8 @@
 """The two programs that turn the generated source into pages: Quarto where it is installed, pandoc everywhere.
 
 Decides which one runs, with which settings (those of ``report/_quarto.yml``).  Both render the same files; what comes
-out is judged by :mod:`universal_neurons.render.checks`, never by an exit status alone.
+out is judged by :mod:`universal_neurons.render.checks`, never by an exit status alone.  The PDF is set from these
+pages, in :mod:`universal_neurons.render.pdf`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from universal_neurons.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Engine = Literal["quarto", "pandoc"]
 TIME_LIMIT_SECONDS = 300
@@ -32,25 +33,27 @@ def available_engine() -> Engine:
     return "quarto" if shutil.which("quarto") else "pandoc"
 
 
-def render(source: Path, pages: Sequence[str], output: Path, *, engine: Engine) -> None:
+def render(source: Path, pages: Sequence[str], output: Path, *, engine: Engine, pdf: bool = False) -> None:
     """Render ``pages`` of ``source`` (names without suffix, perhaps in a folder) as HTML into ``output``.
 
-    Raises RenderingFailed.
+    With ``pdf`` each page has a link to the PDF, which must then be put beside them.  Raises RenderingFailed.
     """
     if engine == "quarto":
-        _with_quarto(source, pages, output)
+        _with_quarto(source, pages, output, pdf=pdf)
     else:
-        _with_pandoc(source, pages, output)
+        _with_pandoc(source, pages, output, pdf=pdf)
 
 
-def pandoc_command(page: str, target: Path) -> list[str]:
+def pandoc_command(page: str, target: Path, *, pdf: bool = False) -> list[str]:
     """The call of pandoc that does what ``_quarto.yml`` asks of Quarto, references and numbers by ``crossref.lua``."""
     import pypandoc
 
     command = [
         str(pypandoc.get_pandoc_path()), f"{page}.qmd", f"--output={target}", "--from=markdown", "--to=html5",
         "--standalone", "--template=page.html", "--include-in-header=head.html", "--metadata=lang:en-GB",
-        "--toc", "--toc-depth=2", "--wrap=preserve", "--fail-if-warnings",
+        "--toc", "--toc-depth=2", "--wrap=preserve", "--fail-if-warnings", *(["--metadata=has-pdf"] if pdf else []),
+        # Not the user's folder: a citation style of their own there would be used for ours.
+        "--data-dir=.",
     ]  # fmt: skip
     # Pages in a folder are made in numbers and cite, number and embed nothing: asking for it would double their time.
     if "/" in page:
@@ -61,18 +64,18 @@ def pandoc_command(page: str, target: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _with_pandoc(source: Path, pages: Sequence[str], output: Path) -> None:
+def _with_pandoc(source: Path, pages: Sequence[str], output: Path, *, pdf: bool) -> None:
     """One pandoc for each page, as many at a time as there are processors; the first fault in page order is raised."""
     targets = [output / f"{page}.html" for page in pages]
     for target in targets:
         target.parent.mkdir(parents=True, exist_ok=True)
-    commands = [pandoc_command(page, target.absolute()) for page, target in zip(pages, targets, strict=True)]
+    commands = [pandoc_command(page, target.absolute(), pdf=pdf) for page, target in zip(pages, targets, strict=True)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        list(threads.map(lambda command: _run(command, source), commands))
+        list(threads.map(lambda command: run(command, source), commands))
 
 
-def _with_quarto(source: Path, pages: Sequence[str], output: Path) -> None:
-    log = _run(["quarto", "render", "--to", "html", "--no-clean"], source)
+def _with_quarto(source: Path, pages: Sequence[str], output: Path, *, pdf: bool) -> None:
+    log = run(["quarto", "render", "--to", "html", "--no-clean", *(["-M", "has-pdf:true"] if pdf else [])], source)
     warned = [line.strip() for line in log.splitlines() if "WARN" in line]
     if warned:
         raise RenderingFailed(f"quarto warned about {source}: {warned[0]}")
@@ -85,11 +88,12 @@ def _with_quarto(source: Path, pages: Sequence[str], output: Path) -> None:
         shutil.copyfile(built, target)
 
 
-def _run(command: Sequence[str], folder: Path) -> str:
+def run(command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> str:
+    """What a program says, run in ``folder`` with these environment ``variables`` too; raises RenderingFailed."""
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, encoding="utf-8", errors="replace",
-            timeout=TIME_LIMIT_SECONDS, check=False,
+            timeout=TIME_LIMIT_SECONDS, check=False, env={**os.environ, **(variables or {})},
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as wrong:
         raise RenderingFailed(f"{Path(command[0]).name} could not run: {wrong}") from wrong

@@ -10,8 +10,10 @@ Evidence holds the positions of tokens and no text.  What the tokens say comes f
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -26,7 +28,7 @@ from universal_neurons.render.shards import PARTS, UNDEFINED, scores, shard, tok
 from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled_html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from universal_neurons.inputs.suite import Checkpoint, Suite
@@ -108,13 +110,16 @@ class Lives:
         return np.ascontiguousarray(self.excess[:, -1].T)
 
 
-def write_explorer(built: Path, templates: Path, study: Neurons, text: LocalText) -> Path:
+def write_explorer(
+    built: Path, templates: Path, study: Neurons, text: LocalText, *, conditions: Collection[str] = ()
+) -> Path:
     """Write the explorer of ``study`` into the report in ``built`` and return its page.
 
-    ``templates`` is the checkout's ``report/``.  Raises the study's ArtifactMissing, and TemplateWrong.
+    ``templates`` is the checkout's ``report/``, ``conditions`` those that hold of every page of this report.  Raises
+    the study's ArtifactMissing, and TemplateWrong.
     """
     page = built / f"{PAGE}.html"
-    page.write_text(explorer_page(templates, study), encoding="utf-8", newline="\n")
+    page.write_text(explorer_page(templates, study, conditions), encoding="utf-8", newline="\n")
     for name, script in explorer_shards(study, text):
         target = built / FOLDER / f"{name}.js"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -122,14 +127,24 @@ def write_explorer(built: Path, templates: Path, study: Neurons, text: LocalText
     return page
 
 
+def layer_sizes(built: Path) -> dict[str, tuple[int, ...]]:
+    """The neurons that the explorer in ``built`` shows: the sizes of the layers of every model, as its page is told."""
+    told = (built / FOLDER / "about.js").read_text(encoding="ascii")
+    about = json.loads(told[told.index("{") : told.rindex("}") + 1])
+    return {
+        model["name"]: tuple(after - start for start, after in pairwise((*model["starts"], model["neurons"])))
+        for model in about["models"]
+    }
+
+
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def explorer_page(templates: Path, study: Neurons) -> str:
+def explorer_page(templates: Path, study: Neurons, conditions: Collection[str] = ()) -> str:
     """The page, which knows nothing of any neuron; raises TemplateWrong."""
     style = "".join((templates / name).read_text(encoding="utf-8") for name in STYLES)
     script = "\n" + "".join((templates / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    header, footer = frame((templates / "page.html").read_text(encoding="utf-8"))
+    header, footer = frame((templates / "page.html").read_text(encoding="utf-8"), conditions)
     values = {
         "policy": Html(policy(script)),
         "style": Html(style),
@@ -156,13 +171,15 @@ def policy(script: str) -> str:
 _CONDITION = re.compile(r"\$if\(([\w-]+)\)\$((?:(?!\$if\().)*?)\$endif\$", re.DOTALL)
 
 
-def frame(page: str) -> tuple[Html, Html]:
+def frame(page: str, conditions: Collection[str] = ()) -> tuple[Html, Html]:
     """Header and footer of ``page.html``, pandoc's template of every other page: one report, one frame.
 
-    Its conditions are decided as for a page that is on ``neurons``; its variables are empty, as at the report's root.
+    Its conditions are decided as for a page that is on ``neurons``, and those among ``conditions`` hold too; its
+    variables are empty, as at the report's root.
     """
+    holding = {f"on-{PAGE}", *conditions}
     while _CONDITION.search(page):
-        page = _CONDITION.sub(lambda found: found[2] if found[1] == f"on-{PAGE}" else "", page)
+        page = _CONDITION.sub(lambda found: found[2] if found[1] in holding else "", page)
     parts = [re.search(rf"<{tag}\b.*?</{tag}>", page, re.DOTALL) for tag in ("header", "footer")]
     header, footer = (re.sub(r"\$[\w-]+\$", "", part[0]) if part else "" for part in parts)
     if not header or not footer:

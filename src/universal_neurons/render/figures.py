@@ -21,7 +21,7 @@ from universal_neurons.render.numerals import (
     with_interval,
 )
 from universal_neurons.render.plates import Figure, figure
-from universal_neurons.render.plotting import MARKERS, SERIES, Colour, Drawing, Size, drawing
+from universal_neurons.render.plotting import MARKERS, SERIES, Colour, Drawing, Size, drawing, label_room
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PERCENT = 100.0
 HEAT_OPACITY = 0.5
+PUBLISHED = "published"
 
 
 # --- the heat map ----------------------------------------------------------------------------------------------------
@@ -165,7 +166,7 @@ def reading_lines(shown: CheckpointLines) -> Figure:
 
 def _lines_figure(name: str, shown: CheckpointLines, *, caption: Markdown, what: str, code: str) -> Figure:
     def draw(size: Size) -> Drawing:
-        right = 150 if not size.is_narrow else 106
+        right = label_room([line.name for line in shown.lines], size)
         with drawing(size, 330 if not size.is_narrow else 270, left=36, right=right) as canvas:
             colours = iter(SERIES)
             ends = []
@@ -237,7 +238,7 @@ def threshold_curves(shown: ThresholdCurves) -> Figure:
     last = min(shown.curves[names[-1]], key=lambda point: abs(point.threshold - shown.threshold))
 
     def draw(size: Size) -> Drawing:
-        right = 150 if not size.is_narrow else 92
+        right = label_room([*names, *([PUBLISHED] if shown.published else [])], size)
         with drawing(size, 360 if not size.is_narrow else 300, left=46, right=right) as canvas:
             axes = canvas.axes
             axes.set_yscale("log")
@@ -303,7 +304,7 @@ def _published_points(canvas: Drawing, points: Sequence[tuple[float, float]]) ->
         ts, values, linestyle="none", marker="D", markersize=7, markerfacecolor="none",
         markeredgecolor=Colour.VERMILION.value, markeredgewidth=1.8,
     )  # fmt: skip
-    return ts[-1], values[-1], "published", Colour.VERMILION
+    return ts[-1], values[-1], PUBLISHED, Colour.VERMILION
 
 
 def _plain_decades(axes: object) -> None:
@@ -336,7 +337,7 @@ def training_curves(curves: Sequence[TrainingCurve], checkpoints: Sequence[float
     tokens = max(curve.tokens[-1] for curve in curves)
 
     def draw(size: Size) -> Drawing:
-        right = 96 if not size.is_narrow else 74
+        right = label_room([_seed(curve.model) for curve in curves], size)
         with drawing(size, 320 if not size.is_narrow else 260, left=36, right=right) as canvas:
             for at in checkpoints:
                 canvas.axes.axvline(at / 1e6, color=Colour.RULE.value, linewidth=1)
@@ -348,7 +349,7 @@ def training_curves(curves: Sequence[TrainingCurve], checkpoints: Sequence[float
                     [t / 1e6 for t, _ in curve.held_out], [loss for _, loss in curve.held_out], linestyle="none",
                     marker="o", markersize=4.5, color=colour.value,
                 )  # fmt: skip
-                tips.append((xs[-1], ends[curve.model], f"seed {curve.model}", colour))
+                tips.append((xs[-1], ends[curve.model], _seed(curve.model), colour))
             canvas.axes.set_ylim(*_loss_range(curves))
             canvas.axes.set_xlim(0, tokens / 1e6 * 1.01)
             canvas.label_y("loss, nats per token")
@@ -376,6 +377,10 @@ def training_curves(curves: Sequence[TrainingCurve], checkpoints: Sequence[float
         tuple(rows),
     )
     return figure("training", draw, caption=caption, alt=alt, data=grid, code="render.figures.training_curves")
+
+
+def _seed(model: str) -> str:
+    return f"seed {model}"
 
 
 def _loss_range(curves: Sequence[TrainingCurve]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from universal_neurons.render.escaping import Html, csv_text, html_text
-from universal_neurons.render.numerals import decimal, interval, value
+from universal_neurons.render.numerals import MINUS, NO_BREAK, decimal, interval, value
 from universal_neurons.render.plotting import Colour
 
 if TYPE_CHECKING:
@@ -104,14 +104,59 @@ def _number_class(column: Column) -> str:
     return "" if column.places is None else ' class="number"'
 
 
-def measured(measurement: Measurement | None, places: int | None = None) -> Html:
-    """A measurement in a cell: the value, and the interval in smaller type below it."""
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the longest number of a column takes, in widths of a digit: the value, the low and the high end."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, measurements: Iterable[Measurement], places: int | None) -> Room:
+        """The room for ``measurements``, written with ``places`` decimals; none where nothing was measured."""
+        parts = [_parts(m, places) for m in measurements if not m.is_missing]
+        return cls(*(max((room_of(part[i]) for part in parts), default=0.0) for i in range(3)))
+
+
+# Of a font whose digits are as wide as each other; a column is a little wide rather than a little narrow.
+_LETTER_ROOM = {".": 0.6, "[": 0.6, "]": 0.6, " ": 0.6, NO_BREAK: 0.6, MINUS: 1.4, "%": 1.6}
+
+
+def room_of(text: str) -> float:
+    """How many digits ``text`` is as wide as.
+
+    >>> round(room_of("12.5"), 1)
+    3.6
+    """
+    return sum(_LETTER_ROOM.get(letter, 1.0) for letter in text)
+
+
+def _parts(m: Measurement, places: int | None) -> tuple[str, str, str]:
+    low, _, high = interval(m, places).partition(f",{NO_BREAK}")
+    return value(m, places), low, high
+
+
+def measured(measurement: Measurement | None, places: int | None = None, room: Room | None = None) -> Html:
+    """A measurement in a cell: the value, and the interval with its brackets after it in a fainter colour.
+
+    With the ``room`` of its column the decimal points of values and of both ends stand under those of the other rows.
+    """
     if measurement is None or measurement.is_missing:
         return Html('<span class="none">undefined</span>')
-    return Html(
-        f'<span class="value">{html_text(value(measurement, places))}</span>'
-        f' <span class="interval">{html_text(interval(measurement, places))}</span>'
-    )
+    shown, low, high = _parts(measurement, places)
+    if room is None:
+        return Html(
+            f'<span class="value">{html_text(shown)}</span> <span class="interval">{html_text(low)},{NO_BREAK}'
+            f"{html_text(high)}</span>"
+        )
+    ends = f"{_aligned(low, room.low)},{NO_BREAK}{_aligned(high, room.high)}"
+    return Html(f'{_aligned(shown, room.value, "value")} <span class="interval">{ends}</span>')
+
+
+def _aligned(text: str, room: float, css: str = "") -> str:
+    names = f"{css} aligned".strip()
+    return f'<span class="{names}" style="min-width:{room:.1f}ch">{html_text(text)}</span>'
 
 
 STRIP_WIDTH, STRIP_ROW, STRIP_MARGIN, STRIP_MOST = 180, 7, 8, 84

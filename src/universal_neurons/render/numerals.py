@@ -129,12 +129,17 @@ def span(values: Iterable[float], unit: str, places: int) -> str:
 def duration(seconds: float) -> str:
     """A wall time in the largest fitting unit.
 
-    >>> duration(4.2), duration(312), duration(9000)
-    ('4.2 s', '5.2 min', '2.5 h')
+    >>> duration(4.2), duration(312), duration(9000), duration(400_000), duration(4e8)
+    ('4.2 s', '5.2 min', '2.5 h', '4.6 days', '12.7 years')
     """
     if seconds < 90:
         return f"{decimal(seconds, 1)} s"
-    return f"{decimal(seconds / 60, 1)} min" if seconds < 5400 else f"{decimal(seconds / 3600, 1)} h"
+    if seconds < 5400:
+        return f"{decimal(seconds / 60, 1)} min"
+    if seconds < 3 * 86_400:
+        return f"{decimal(seconds / 3600, 1)} h"
+    days = seconds / 86_400
+    return f"{decimal(days, 1)} days" if days < 730 else f"{decimal(days / 365.25, 1)} years"
 
 
 def listed(items: Iterable[str]) -> str:

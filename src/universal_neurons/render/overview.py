@@ -26,7 +26,7 @@ from universal_neurons.render.scoreboard import (
     ours,
     page_of,
 )
-from universal_neurons.render.wording import WORDING, counted, summary_sentence
+from universal_neurons.render.wording import WORDING, counted, summary_sentence, verdict_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -235,7 +235,9 @@ def families_table(claims: Sequence[ClaimSummary]) -> Html:
         )
         for (section, correction), found in groups.items()
     )
-    columns = tuple(map(Column, ("family", "correction", "claims", "tests", "refutations taken back")))
+    columns = (
+        *map(Column, ("family", "correction", "claims")), Column("tests", 0), Column("refutations taken back", 0),
+    )  # fmt: skip
     return Grid("Families of claims and their corrections", columns, rows).html(css="stack")
 
 
@@ -243,12 +245,19 @@ def _taken_back(claim: ClaimSummary) -> int:
     return sum(own.verdict is not counts for own, counts in zip(claim.items, claim.corrected, strict=True))
 
 
-def stated(claims: Sequence[ClaimSummary]) -> Stated:
-    """What the evidence says of readings and cases, the page of each claim, and the sentence of the first page."""
+def stated(claims: Sequence[ClaimSummary], others: Mapping[str, str] | None = None) -> Stated:
+    """What the evidence says of readings and cases, the page of each claim, and the sentences that state verdicts.
+
+    ``others`` are the verdicts of another run ("other N1") that stands beside this one.
+    """
     readings = {f"reading {c.claim}/{r.name}": r.verdict.value for c in claims for r in c.readings}
     cases = {f"case {c.claim}/{place}": r.verdict.value for c in claims for place, r in enumerate(c.items)}
     return Stated(
-        parts=readings | cases,
+        parts=readings | cases | dict(others or {}),
         pages={page_of(claim.claim): claim.claim for claim in claims},
-        sentences={"index.html": [summary_sentence([(claim.claim, claim.verdict) for claim in claims])]},
+        sentences={
+            "index.html": [summary_sentence([(claim.claim, claim.verdict) for claim in claims])],
+            "readings.html": [readings_sentence(claims)],
+            **{page_of(claim.claim): [verdict_sentence(claim.corrected)] for claim in claims},
+        },
     )

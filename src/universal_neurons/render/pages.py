@@ -7,16 +7,19 @@ made elsewhere.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from universal_neurons.artifacts.receipt import Imported
 from universal_neurons.inputs.corpus import MaskPolicy
 from universal_neurons.render.escaping import Html, html_text
 from universal_neurons.render.evidence_log import measured_of
 from universal_neurons.render.figures import partner_lines, training_curves
 from universal_neurons.render.grids import Cell, Column, Grid
+from universal_neurons.render.imported import checked
 from universal_neurons.render.numerals import (
     count,
     decimal,
@@ -26,23 +29,29 @@ from universal_neurons.render.numerals import (
     with_interval,
 )
 from universal_neurons.render.overview import ambiguity_table, families_table
+from universal_neurons.render.paper_page import CLAIMS
+from universal_neurons.render.plates import Sources
 from universal_neurons.render.scoreboard import DIGEST_SHOWN, scoreboard, verdict_table
 from universal_neurons.render.table_one import table_one
+from universal_neurons.render.templates import known
 from universal_neurons.render.wording import summary_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from universal_neurons.artifacts.provenance import SharedRun
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.ids import CorpusRef, ModelRef
     from universal_neurons.render.ambiguities import Ambiguity
     from universal_neurons.render.citation import Citation
     from universal_neurons.render.deviations import Deviation
+    from universal_neurons.render.listings import Listing
     from universal_neurons.render.plates import Figure
     from universal_neurons.render.results import PublishedCell, Results
     from universal_neurons.render.study import Study
 
 PERCENT_PLACES = 2
+FRONT_CLAIMS = {"partners": CLAIMS["partners"], "training": ("N24",)}
 DAY = len("2025-11-09")
 
 MASKS = {
@@ -61,27 +70,38 @@ def figures(found: Results) -> tuple[Figure, ...]:
     return partner_lines(found.by_partner), *training
 
 
+def with_sources(found: Results, drawn: Sequence[Figure], tests: Mapping[str, Listing]) -> tuple[Figure, ...]:
+    """The figures of the front page with what they rest on: claims, their tests, artifacts or the training log."""
+    digests = {"partners": found.artifacts, "training": (found.training_digest,)}
+    return tuple(
+        replace(one, sources=Sources(FRONT_CLAIMS[one.name], tuple(filter(None, digests[one.name]))).among(tests))
+        for one in drawn
+    )
+
+
 def index_page(
     found: Results, claims: Sequence[ClaimSummary], drawn: Sequence[Figure], unseen: Sequence[str]
 ) -> dict[str, Any]:
     """The values of the front page."""
     suite = found.suite
-    return {
-        "summary": summary(found, claims),
-        "threshold": decimal(found.threshold, 1),
-        "suite": {"title": suite.title, "description": suite.description},
-        "narrowing": suite.narrowing,
-        "is_ours": found.is_ours,
-        "scoreboard": scoreboard(claims),
-        "unseen": listed(unseen) if unseen else "",
-        "table_number": "1",
-        "table_one": table_one(found),
-        "reference": found.reference,
-        "partners": plural(len(found.partners), "partner"),
-        "level": f"{suite.resampling.level * 100:g} %",
-        "figures": {figure.name: figure.block() for figure in drawn},
-        "models": count(len(suite.zoo.models)),
-    }
+    return known(
+        {
+            "summary": lambda: summary(found, claims),
+            "threshold": lambda: decimal(found.threshold, 1),
+            "suite": lambda: {"title": suite.title, "description": suite.description},
+            "narrowing": lambda: suite.narrowing,
+            "is_ours": lambda: found.is_ours,
+            "scoreboard": lambda: scoreboard(claims),
+            "unseen": lambda: listed(unseen) if unseen else "",
+            "table_number": lambda: "1",
+            "table_one": lambda: table_one(found),
+            "reference": lambda: found.reference,
+            "partners": lambda: plural(len(found.partners), "partner"),
+            "level": lambda: f"{suite.resampling.level * 100:g} %",
+            "figures": lambda: known({figure.name: figure.block for figure in drawn}),
+            "models": lambda: count(len(suite.zoo.models)),
+        }
+    )
 
 
 def methods_page(
@@ -94,23 +114,37 @@ def methods_page(
 ) -> dict[str, Any]:
     """The values of the page on methods and provenance."""
     spec, corpus, resampling = found.suite.universality, found.suite.corpus, found.suite.resampling
-    rows = tuple((Html(f"<code>{html_text(d.where)}</code>"), d.text) for d in admitted)
-    return {
-        "narrowing": found.suite.narrowing,
-        "tokens": count(corpus.tokens),
-        "mask": MASKS[corpus.mask],
-        "draws": count(spec.draws),
-        "rotation": "Gaussian" if spec.rotation == "gaussian" else spec.rotation,
-        "level": f"{resampling.level * 100:g} %",
-        "blocks": count(spec.blocks),
-        "resamples": count(resampling.resamples),
-        "verdict_table": verdict_table(),
-        "families": families_table(claims),
-        "ambiguities": ambiguity_table(ambiguities, claims),
-        "citation": {"sentence": citation.sentence, "bibtex": citation.bibtex()},
-        "deviations": Grid("Deviations", (Column("where"), Column("deviation")), rows).html() if rows else "",
-        "provenance": provenance.tables(),
-    }
+    return known(
+        {
+            "narrowing": lambda: found.suite.narrowing,
+            "tokens": lambda: count(corpus.tokens),
+            "mask": lambda: MASKS[corpus.mask],
+            "draws": lambda: count(spec.draws),
+            "rotation": lambda: "Gaussian" if spec.rotation == "gaussian" else spec.rotation,
+            "level": lambda: f"{resampling.level * 100:g} %",
+            "blocks": lambda: count(spec.blocks),
+            "resamples": lambda: count(resampling.resamples),
+            "verdict_table": verdict_table,
+            "families": lambda: families_table(claims),
+            "ambiguities": lambda: ambiguity_table(ambiguities, claims),
+            "citation": lambda: {"sentence": citation.sentence, "bibtex": citation.bibtex()},
+            "deviations": lambda: deviations_table(admitted),
+            "provenance": lambda: provenance.tables(),
+            "checked_imports": lambda: checked(provenance.imported),
+        }
+    )
+
+
+def deviations_table(admitted: Sequence[Deviation]) -> Html:
+    """Every admitted deviation after the object that admits it; empty where there is none."""
+    rows = tuple((_dotted(d.where), d.text) for d in admitted)
+    return Grid("Deviations", (Column("where"), Column("deviation")), rows).html() if rows else Html("")
+
+
+def _dotted(name: str) -> Html:
+    """The name of a piece of code, which may break after a dot or an underscore and nowhere else."""
+    breakable = re.sub(r"([._])", r"\1<wbr>", html_text(name))
+    return Html(f"<code>{breakable}</code>")
 
 
 def summary(found: Results, claims: Sequence[ClaimSummary]) -> tuple[str, str, str]:
@@ -147,17 +181,24 @@ def _percent(share: float) -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What was computed from what: the weights by checkpoint label, the scored text, one row per artifact."""
+    """What was computed from what: the weights by checkpoint label, the scored text, one row per artifact, and what of
+    it was computed elsewhere."""
 
     models: tuple[tuple[str, ModelRef], ...]
     corpus: CorpusRef
     artifacts: pd.DataFrame
+    imported: Imported = field(default_factory=Imported)
 
     @classmethod
     def of(cls, study: Study) -> Provenance:
         """The provenance of everything that ``study`` reads."""
         models = tuple((c.label, study.model(name, c)) for name in study.suite.zoo.models for c in study.checkpoints)
-        return cls(models, study.corpus(), study.provenance())
+        return cls(models, study.corpus(), study.provenance(), study.imported())
+
+    @property
+    def stages(self) -> dict[str, str]:
+        """The stage of every artifact by digest."""
+        return dict(zip(self.artifacts["digest"], self.artifacts["stage"], strict=True))
 
     def tables(self) -> dict[str, Html]:
         """The tables of the methods page, digests abbreviated."""
@@ -209,19 +250,37 @@ def _corpus_grid(corpus: CorpusRef) -> Grid:
 
 
 def _stages_grid(artifacts: pd.DataFrame) -> Grid:
-    rows = tuple(_stage_row(str(stage), part) for stage, part in artifacts.groupby("stage", sort=True))
+    rows = [_stage_row(str(stage), part, own_seconds(part)) for stage, part in artifacts.groupby("stage", sort=True)]
+    for what in sorted({run.what for run in shared_runs(artifacts)}):
+        rests = artifacts[[any(run.what == what for run in shared) for shared in artifacts["shared"]]]
+        rows.append(_stage_row(f"{what} (shared)", rests, shared_seconds(rests, what)))
+    whole = math.fsum([own_seconds(artifacts), *(run.wall_seconds for run in shared_runs(artifacts))])
     columns = ("stage", "artifacts", "store", "created", "device", "wall time", "peak memory")
-    return Grid("Stages of the computation", tuple(Column(name) for name in columns), (*rows, _whole(artifacts)))
+    every = _stage_row("all", artifacts, whole)
+    shown = tuple(Column(name, 0 if name == "artifacts" else None) for name in columns)
+    return Grid("Stages of the computation", shown, (*rows, every))
 
 
-def _whole(artifacts: pd.DataFrame) -> tuple[str, ...]:
-    """All stages together: the sum of their times, once where a run wrote artifacts of two, and the largest memory."""
-    return ("all", *_stage_row("", artifacts)[1:])
+def own_seconds(artifacts: pd.DataFrame) -> float:
+    """The time of the runs that wrote ``artifacts``, each counted once: one run writes many, and all carry its time.
+
+    What several runs shared is not in it.
+    """
+    return float(artifacts.drop_duplicates(["created", "wall_seconds"])["wall_seconds"].sum())
 
 
-def _stage_row(stage: str, part: pd.DataFrame) -> tuple[str, ...]:
-    # One run writes many artifacts, and each carries the time of the whole run.
-    runs = part.drop_duplicates(["created", "wall_seconds"])
+def shared_runs(artifacts: pd.DataFrame) -> set[SharedRun]:
+    """The runs that several of ``artifacts`` rest on, each once."""
+    return {run for shared in artifacts["shared"] for run in shared}
+
+
+def shared_seconds(artifacts: pd.DataFrame, what: str) -> float:
+    """The time of the shared runs called ``what``."""
+    # Exact, because a set has another order in every process, and the last digit must not.
+    return math.fsum(run.wall_seconds for run in shared_runs(artifacts) if run.what == what)
+
+
+def _stage_row(stage: str, part: pd.DataFrame, seconds: float) -> tuple[str, ...]:
     days = sorted({str(created)[:DAY] for created in part["created"]})
     return (
         stage,
@@ -229,7 +288,7 @@ def _stage_row(stage: str, part: pd.DataFrame) -> tuple[str, ...]:
         listed(sorted({str(origin) for origin in part["origin"]})),
         days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
         listed(sorted({str(device) for device in part["device"]})),
-        duration(float(runs["wall_seconds"].sum())),
+        duration(seconds),
         _memory(part["peak_memory_bytes"].max()),
     )
 

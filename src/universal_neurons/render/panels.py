@@ -13,9 +13,21 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.grids import Cell, Column, Grid
-from universal_neurons.render.numerals import MissingNumber, decimal, places_of, scale, span, suffix, with_interval
-from universal_neurons.render.plates import HALVES, Figure, Key, figure
-from universal_neurons.render.plotting import MARKERS, NARROW, SERIES, WIDE, Colour, Drawing, Mark, Size, drawing
+from universal_neurons.render.numerals import decimal, places_of, scale, span, suffix, with_interval
+from universal_neurons.render.plates import HALVES, Figure, Key, MissingFigure, figure
+from universal_neurons.render.plotting import (
+    MARKERS,
+    NARROW,
+    SERIES,
+    WIDE,
+    Colour,
+    Drawing,
+    Mark,
+    Size,
+    drawing,
+    label_room,
+    thinned,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,7 +152,8 @@ def drawn(panel: Panel, *, height: int = 232, named: bool = False) -> Callable[[
     """How the panel is drawn; with ``named`` the series have their names at their ends."""
 
     def draw(size: Size) -> Drawing:
-        right = 14 if not named else (170 if not size.is_narrow else 126)
+        names = [*(curve.name for curve in panel.curves), *(rule.text for rule in panel.rules)]
+        right = label_room(names, size) if named else 14
         tall = height if not size.is_narrow or size.name == "half" else height - 40
         with drawing(size, tall, left=44, right=right, top=36, bottom=44) as canvas:
             ends = [
@@ -160,7 +173,8 @@ def _frame(canvas: Drawing, panel: Panel) -> None:
     room = _room(places)
     axes.set_xlim(places[0] - room * 0.55, places[-1] + room * 0.55)
     axes.set_ylim(*(panel.limits or _extent(panel)))
-    axes.set_xticks(places, panel.axis.labels)
+    centres = [float(axes.transData.transform((place, 0))[0]) for place in places]
+    axes.set_xticks(places, thinned(panel.axis.labels, centres, canvas.size))
     plain_numbers(axes.yaxis)
     canvas.label_y(panel.quantity)
     canvas.label_x(panel.axis.title)
@@ -174,13 +188,15 @@ def _room(places: Sequence[float]) -> float:
 
 
 def plain_numbers(axis: object) -> None:
-    """At most six ticks, written without powers of ten and with a true minus sign."""
+    """At most six ticks, written alike: without powers of ten, with as many decimals for one as for the other."""
     from matplotlib.axis import Axis as Ticks
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
     assert isinstance(axis, Ticks)  # noqa: S101 - matplotlib has no types
     axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}".replace("-", "\u2212")))
+    form = ScalarFormatter(useOffset=False)
+    form.set_scientific(False)
+    axis.set_major_formatter(form)
 
 
 _End = tuple[float, float, str, Colour]
@@ -238,10 +254,10 @@ def panel_figure(
 ) -> Figure:
     """The panel as a figure: at half width unless ``wide``; its words are made from its numbers.
 
-    ``note`` is one more sentence of the generated caption.  Raises MissingNumber where nothing was measured.
+    ``note`` is one more sentence of the generated caption.  Raises MissingFigure where nothing was measured.
     """
     if not panel.measurements:
-        raise MissingNumber(f"figure {panel.name}: there is no number to draw")
+        raise MissingFigure(panel.name)
     named = wide and not panel.bars
     return figure(
         panel.name, drawn(panel, height=height, named=named), label=panel.label, code=code,
@@ -377,11 +393,11 @@ class Rows:
         return self.rows[0].value.unit
 
 
-def rows_figure(shown_rows: Rows, *, code: str, caption: Markdown) -> Figure:
-    """The rows as a figure."""
+def rows_figure(shown_rows: Rows, *, code: str, caption: Markdown, alt: str = "") -> Figure:
+    """The rows as a figure; ``alt`` says what it shows where its numbers have no intervals."""
     return figure(
         shown_rows.name, _drawn_rows(shown_rows), label=shown_rows.label, code=code, caption=caption,
-        alt=_rows_alt(shown_rows), data=_rows_data(shown_rows),
+        alt=alt or _rows_alt(shown_rows), data=_rows_data(shown_rows),
     )  # fmt: skip
 
 

@@ -8,47 +8,74 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import RECORDS, VERDICTS
 from universal_neurons.evidence.untested import read_untested
-from universal_neurons.render import pages
+from universal_neurons.render import compare_page, pages, performance_page
 from universal_neurons.render.ambiguities import read_ambiguities
-from universal_neurons.render.checks import check_pages, script_hash
+from universal_neurons.render.checks import ReportBroken, check_pages, script_hash
 from universal_neurons.render.citation import Citation
-from universal_neurons.render.claim_page import Neighbours, claim_page
+from universal_neurons.render.claim_neurons import about
+from universal_neurons.render.claim_page import Background, Neighbours, claim_page
 from universal_neurons.render.deviations import deviations
-from universal_neurons.render.engines import Engine, available_engine, render
+from universal_neurons.render.engines import Engine, RenderingFailed, available_engine, render
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
-from universal_neurons.render.explorer import SOURCES, write_explorer
+from universal_neurons.render.explorer import SOURCES, layer_sizes, write_explorer
+from universal_neurons.render.imported import mark, marked_stage
+from universal_neurons.render.listings import PACKAGE, drawing, judging, write_listings
 from universal_neurons.render.overview import claims_page, readings_page, stated
-from universal_neurons.render.paper_page import REQUIRED, PaperFigures, paper_data, paper_figures, paper_page
+from universal_neurons.render.paper_page import (
+    REQUIRED,
+    TABLE_ONE_CODE,
+    PaperFigures,
+    check_figures,
+    expression_of,
+    labelled,
+    paper_data,
+    paper_figures,
+    paper_page,
+    what_figures_rest_on,
+)
+from universal_neurons.render.pdf import LOOK, PDF, Imprint, Program, newest, typesetter, write_pdf
+from universal_neurons.render.places import expression_line, place, traced
+from universal_neurons.render.plates import FIGURES_CSV, MissingFigure
 from universal_neurons.render.results import Results, printed_numbers, results
 from universal_neurons.render.scoreboard import in_sections, page_of
 from universal_neurons.render.table_one import table_one_grid
-from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, stray_digits
+from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, stray_digits, stray_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from universal_neurons.evidence.comparison import SideBySide
     from universal_neurons.evidence.summary import ClaimSummary
+    from universal_neurons.inputs.suite import Suite
+    from universal_neurons.render.checks import Stated
+    from universal_neurons.render.claim_neurons import About
     from universal_neurons.render.explorer import LocalText
     from universal_neurons.render.grids import Grid
+    from universal_neurons.render.listings import Listing
     from universal_neurons.render.plates import Figure
     from universal_neurons.render.study import Study
 
-PAGES = ("index", "paper", "claims", "readings", "methods")
+PAGES = ("index", "paper", "claims", "readings", "methods", performance_page.PAGE)
 COPIED = ("_quarto.yml", "page.html", "crossref.lua", "references.bib")
 SCRIPTS = ("theme.js", "scoreboard.js")
 CITATION = "CITATION.cff"
 UNTESTED = Path("claims") / "untested.toml"
 AMBIGUITIES = Path("claims") / "ambiguities.toml"
+Output = Literal["html", "pdf", "all"]
 DATA = "data"
 SOURCE = "source"
+# The condition of page.html under which every page links to the comparison.
+COMPARED = "compared"
+BROKEN = ".broken"
 
 
 class ReportMisplaced(UserError):
@@ -61,6 +88,52 @@ class Drawn:
 
     front: Sequence[Figure]
     paper: PaperFigures
+    costs: Sequence[Figure] = ()
+    compared: Sequence[Figure] = ()
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The functions that drew those that are there, and that of the table among them."""
+        there = (one.code for one in (*self.front, *self.paper.all, *self.costs, *self.compared) if not one.absence)
+        return (*there, TABLE_ONE_CODE)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The claims of a run, where their tests stand, and which neurons each of them is about."""
+
+    claims: Sequence[ClaimSummary]
+    tests: Mapping[str, Listing]
+    neurons: Mapping[str, About | None]
+
+    @classmethod
+    def of(cls, root: Path, study: Study, claims: Sequence[ClaimSummary], provenance: pages.Provenance) -> Judged:
+        """What the checkout at ``root`` and the tables of ``study`` say of ``claims``."""
+        tests = judging(root, {claim.claim: claim.first.locator for claim in claims})
+        return cls(claims, tests, {claim.claim: about(claim, study, provenance.stages) for claim in claims})
+
+
+def drawn_figures(root: Path, found: Results, costs: performance_page.Performance, both: SideBySide | None) -> Drawn:
+    """All figures; raises TemplateWrong, naming the line that shows it, for one that has no number to draw."""
+    try:
+        front, paper = pages.figures(found), paper_figures(found)
+        compared = () if both is None else compare_page.compare_figures(both)
+        return Drawn(front, paper, performance_page.performance_figures(costs), compared)
+    except MissingFigure as wrong:
+        expression = expression_of(f"fig-{wrong.name}")
+        templates = [root / "report" / f"{page}.qmd{SUFFIX}" for page in PAGES]
+        lines = [(template, line) for template in templates if (line := expression_line(template, expression))]
+        where = place(*lines[0]) if lines else str(root / "report")
+        raise TemplateWrong(f"{where}: {wrong}") from wrong
+
+
+@dataclass(frozen=True)
+class Printing:
+    """How the PDF is made: by which program, with which look, and what its first page says."""
+
+    program: Program
+    look: Path
+    imprint: Imprint
 
 
 def build_report(
@@ -71,37 +144,53 @@ def build_report(
     text: LocalText,
     verdicts: Path | None = None,
     engine: Engine | None = None,
+    both: SideBySide | None = None,
+    to: Output = "html",
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Build the report of ``study`` into the folder ``output`` and return its first page.
+    """Build the report of ``study`` into the folder ``output`` and return its first page, or the PDF alone.
 
     ``root`` is the checkout with ``report/``; ``text`` what the tokens of the suite say, which evidence does not hold,
-    for the neuron explorer; ``verdicts`` the folder of the evidence log (default: where the claims
-    were last run), or a file in it.  ``engine`` is Quarto where installed; if its pages fail a check, pandoc builds
-    them and ``say`` gets one line.  The folder holds a page for each of ``PAGES``, ``neurons.html`` with its shards,
-    ``data/`` and the generated ``source/``, and is replaced as a whole.
+    for the neuron explorer; ``verdicts`` the folder of the evidence log (default: where the claims were last run), or a
+    file in it.  ``engine`` is Quarto where installed; if its pages fail a check, pandoc builds them and ``say`` gets
+    one line.  ``both`` is this run beside another, which gets a page.  The folder holds a page for each of ``PAGES``,
+    ``neurons.html`` with its shards, ``data/`` and the generated ``source/``, and is replaced as a whole.  ``to`` asks
+    for the pages, for ``report.pdf`` (which is set from them), or for both; where nothing can set a PDF, "all" gives
+    the pages and ``say`` gets one line.
 
     Raises the study's ArtifactMissing, EvidenceUnusable, TemplateWrong, RenderingFailed, ReportBroken,
-    ReportMisplaced: each a UserError, and ``output`` is left as it was.
+    ReportMisplaced: each a UserError, and ``output`` is left as it was; pages that fail a check are put beside it.
     """
-    _check_places(root, output)
+    _check_places(root, output, to)
     folder = verdicts or default_evidence(root, study.suite.folder)
     claims = read_claims(folder, suite=study.suite.name, narrowed_by=study.suite.narrowed_by)
     found = results(study, printed_numbers(root))
-    drawn = Drawn(pages.figures(found), paper_figures(found))
     provenance = pages.Provenance.of(study)
+    costs = performance_page.performance(root, study.suite, provenance.artifacts, claims)
     check_artifacts(claims, set(provenance.artifacts["digest"]))
+    drawn = drawn_figures(root, found, costs, both)
+    judged = Judged.of(root, study, claims, provenance)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=output.parent) as scratch:
         built = Path(scratch) / "report"
-        texts = page_texts(root, found, claims, drawn, provenance)
-        write_source(built, root / "report", texts, data_files(found, drawn, provenance))
+        texts = page_texts(root, found, judged, drawn, provenance) | beside(root / "report", costs, drawn, both)
+        data = data_files(found, drawn, judged, provenance) | data_beside(costs, drawn, both)
+        write_source(built, root / "report", announced(texts, both), data)
+        write_listings(built, root, [*judged.tests.values(), *map(drawing, drawn.codes)])
         _copy_evidence(folder, built / DATA)
         shutil.copyfile(root / CITATION, built / DATA / CITATION)
-        write_explorer(built, root / "report", study, text)
-        _render(built, tuple(texts), claims, engine=engine, say=say)
+        write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
+        printing = _printing(to, root, study, provenance, say)
+        others = {} if both is None else compare_page.other_verdicts(both.comparison)
+        try:
+            facts = replace(stated(claims, others), neurons=layer_sizes(built), names=names_of(study.suite))
+            _render(built, tuple(texts), claims, facts, engine=engine, printing=printing, say=say)
+        except (RenderingFailed, ReportBroken) as wrong:
+            raise _traced(wrong, root / "report", built, _kept(built, output)) from wrong
+        if to == "pdf":
+            _drop_pages(built)
         _put_in_place(built, output)
-    return output / "index.html"
+    return output / (PDF if to == "pdf" else "index.html")
 
 
 def default_evidence(root: Path, folder: str) -> Path:
@@ -109,57 +198,96 @@ def default_evidence(root: Path, folder: str) -> Path:
     return root / ".universal-neurons" / "evidence" / folder
 
 
-def data_files(found: Results, drawn: Drawn, provenance: pages.Provenance) -> dict[str, Grid]:
+def data_files(found: Results, drawn: Drawn, judged: Judged, provenance: pages.Provenance) -> dict[str, Grid]:
     """The tables that lie beside the report as CSV, by file name."""
     front = {figure.csv_name: figure.data for figure in drawn.front}
     table_one = {f"{DATA}/table-one.csv": table_one_grid(found)}
-    return {**front, **paper_data(found, drawn.paper), **table_one, **provenance.grids()}
+    sourced = {one.name: one for one in pages.with_sources(found, drawn.front, judged.tests)}
+    rests = what_figures_rest_on({**sourced, **labelled(found, drawn.paper, judged.tests)}.values())
+    return {**front, **paper_data(found, drawn.paper), **table_one, **provenance.grids(), FIGURES_CSV: rests}
+
+
+def beside(folder: Path, costs: performance_page.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, str]:
+    """The pages that no claim needs: what it cost and, where there is another run, both side by side."""
+    values = {performance_page.PAGE: performance_page.performance_page(costs, drawn.costs)}
+    if both is not None:
+        values[compare_page.PAGE] = compare_page.compare_page(both, drawn.compared)
+    return {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
+
+
+def data_beside(costs: performance_page.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, Grid]:
+    """The tables of these pages as CSV, by file name."""
+    compared = {} if both is None else compare_page.compare_grids(both, drawn.compared)
+    return {**performance_page.performance_grids(costs, drawn.costs), **compared}
+
+
+def announced(texts: Mapping[str, str], both: SideBySide | None) -> dict[str, str]:
+    """The pages, which all link to the comparison if there is one: their first lines say so to ``page.html``."""
+    if both is None:
+        return dict(texts)
+    return {name: text.replace("---\n", f"---\n{COMPARED}: true\n", 1) for name, text in texts.items()}
 
 
 def page_texts(
     root: Path,
     found: Results,
-    claims: Sequence[ClaimSummary],
+    judged: Judged,
     drawn: Drawn,
     provenance: pages.Provenance,
 ) -> dict[str, str]:
     """The pages as Quarto Markdown, by name; raises TemplateWrong with file and line."""
-    folder = root / "report"
+    folder, claims = root / "report", judged.claims
     ambiguities = read_ambiguities(root / AMBIGUITIES)
+    check_prose(folder)
     # Of a narrowed suite nothing is accepted: it is another question.
-    accepted = Ledger() if found.suite.narrowing else Ledger.read(_ledger_path(root, found.suite.name))
-    stray = stray_digits(folder)
-    if stray:
-        raise TemplateWrong(f"{stray[0]}: a template states a number; expected an expression over the evidence")
+    ledger = _ledger_path(root, found.suite.name)
+    accepted = Ledger() if found.suite.narrowing else Ledger.read(ledger)
+    front = pages.with_sources(found, drawn.front, judged.tests)
     values = {
-        "index": pages.index_page(found, claims, drawn.front, claims_left_out(accepted, claims)),
-        "paper": paper_page(found, drawn.paper, [claim.claim for claim in claims]),
+        "index": pages.index_page(found, claims, front, claims_left_out(accepted, claims)),
+        "paper": paper_page(found, drawn.paper, judged.tests),
         "claims": claims_page(claims, read_untested(root / UNTESTED)),
         "readings": readings_page(claims, ambiguities),
         "methods": pages.methods_page(
-            found, deviations(), provenance, claims, ambiguities, Citation.read(root / CITATION)
+            found, deviations(PACKAGE, root / "claims"), provenance, claims, ambiguities, Citation.read(root / CITATION)
         ),
     }
-    texts = {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
-    return texts | claim_texts(root, claims, provenance, accepted)
+    sampling = found.suite.command("universal-neurons store verify --recompute-sample")
+    note = mark(provenance.imported, artifacts=len(provenance.artifacts), command=sampling)
+    texts = {
+        name: filled(folder, f"{name}.qmd{SUFFIX}", {**context, "imported": note or ""})
+        for name, context in values.items()
+    }
+    check_figures(folder / f"paper.qmd{SUFFIX}", texts["paper"])
+    past = read_history(path_of(ledger))
+    stages = {digest: marked_stage(stage, digest, provenance.imported) for digest, stage in provenance.stages.items()}
+    background = Background(accepted, past, stages, judged.tests, judged.neurons)
+    return texts | claim_texts(root, claims, background)
 
 
-def claim_texts(
-    root: Path, claims: Sequence[ClaimSummary], provenance: pages.Provenance, accepted: Ledger
-) -> dict[str, str]:
+def check_prose(templates: Path) -> None:
+    """Raise TemplateWrong, naming file and line, if a template itself states a number or a verdict."""
+    stray = [
+        f"{one}: a template states a number; expected an expression over the evidence"
+        for one in stray_digits(templates)
+    ] + [f"{one}: a template states a verdict; expected the generated sentence" for one in stray_verdicts(templates)]
+    if stray:
+        raise TemplateWrong("\n  ".join(stray))
+
+
+def claim_texts(root: Path, claims: Sequence[ClaimSummary], background: Background) -> dict[str, str]:
     """The page of every claim, by name (``claims/n1``).
 
     Raises TemplateWrong, and EvidenceUnusable for two claims whose pages would have one name.
     """
-    stages = dict(zip(provenance.artifacts["digest"], provenance.artifacts["stage"], strict=True))
     ordered = [claim for section in in_sections(claims).values() for claim in section]
     names: list[str | None] = [None, *(claim.claim for claim in ordered), None]
     texts: dict[str, str] = {}
-    for place, claim in enumerate(ordered):
+    for at, claim in enumerate(ordered):
         name = page_of(claim.claim).removesuffix(".html")
         if name in texts:
             raise EvidenceUnusable(f"claim {claim.claim}: another claim has the same page {name}.html; rename one")
-        values = claim_page(claim, Neighbours(names[place], names[place + 2]), accepted, stages)
+        values = claim_page(claim, Neighbours(names[at], names[at + 2]), background)
         texts[name] = filled(root / "report", f"claim.qmd{SUFFIX}", values)
     return texts
 
@@ -203,27 +331,82 @@ def page_head(templates: Path) -> str:
     )
 
 
+def _printing(
+    to: Output, root: Path, study: Study, provenance: pages.Provenance, say: Callable[[str], None]
+) -> Printing | None:
+    """How the PDF is made, or None where none is asked for or nothing here can make one."""
+    if to == "html":
+        return None
+    program = typesetter()
+    if program is None:
+        line = "no PDF: the Python package typst is missing here; run: pip install typst"
+        if to == "pdf":
+            raise RenderingFailed(line)
+        say(line)
+        return None
+    written = newest(str(created) for created in provenance.artifacts["created"])
+    suite = study.suite
+    return Printing(program, root / "report", Imprint(suite.name, suite.title, Citation.read(root / CITATION), written))
+
+
+def _drop_pages(built: Path) -> None:
+    """Leave the PDF, the data beside it and the source of both."""
+    for path in built.iterdir():
+        if path.name not in {PDF, DATA, SOURCE}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def _render(
     built: Path,
     names: Sequence[str],
     claims: Sequence[ClaimSummary],
+    facts: Stated,
     *,
     engine: Engine | None,
+    printing: Printing | None,
     say: Callable[[str], None],
 ) -> None:
     verdicts = {claim.claim: claim.verdict.value for claim in claims}
-    facts = stated(claims)
+
+    def build(program: Engine) -> None:
+        render(built / SOURCE, names, built, engine=program, pdf=printing is not None)
+        if printing is not None:
+            write_pdf(built, names, printing.look, printing.imprint, program=printing.program)
+        check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
+
     chosen = engine or available_engine()
     try:
-        render(built / SOURCE, names, built, engine=chosen)
-        check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
+        build(chosen)
     except UserError as wrong:
         # Quarto's output differs between its versions; a reader with Quarto must not be worse off than one without.
         if chosen == "pandoc" or engine is not None:
             raise
         say(f"quarto did not give sound pages, pandoc builds them instead ({str(wrong).splitlines()[0]})")
-        render(built / SOURCE, names, built, engine="pandoc")
-        check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
+        build("pandoc")
+
+
+def names_of(suite: Suite) -> tuple[str, ...]:
+    """What the models, the checkpoints and the suite itself are called."""
+    return (suite.title, suite.description, *suite.zoo.models, *(c.label for c in suite.checkpoints))
+
+
+def _traced(wrong: UserError, templates: Path, built: Path, kept: Path) -> UserError:
+    """The same failure after the lines of the templates that it is about, naming the pages where they were ``kept``."""
+    faults = wrong.faults if isinstance(wrong, ReportBroken) else (str(wrong),)
+    said = [traced(fault, templates, built / SOURCE).replace(str(built), str(kept)) for fault in faults]
+    if isinstance(wrong, ReportBroken):
+        return ReportBroken(wrong.message.replace(str(built), str(kept)), said)
+    return RenderingFailed(said[0])
+
+
+def _kept(built: Path, output: Path) -> Path:
+    """Where a report that failed is put, beside the one that it would have replaced; its messages name its lines."""
+    kept = output.with_name(f"{output.name}{BROKEN}")
+    if kept.exists() and not (kept / SOURCE / "_quarto.yml").is_file():
+        return built
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(built, kept)
+    return kept
 
 
 def _copy_evidence(evidence: Path, target: Path) -> None:
@@ -232,8 +415,10 @@ def _copy_evidence(evidence: Path, target: Path) -> None:
         shutil.copyfile(folder / name, target / name)
 
 
-def _check_places(root: Path, output: Path) -> None:
-    for name in (*COPIED, *SCRIPTS, *SOURCES, *(f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim"))):
+def _check_places(root: Path, output: Path, to: Output) -> None:
+    looks = () if to == "html" else (LOOK,)
+    templates = (f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim", compare_page.PAGE))
+    for name in (*COPIED, *SCRIPTS, *SOURCES, *looks, *templates):
         if not (root / "report" / name).is_file():
             raise ReportMisplaced(
                 f"{root / 'report' / name}: missing; the report is built in a checkout of the project"
@@ -249,3 +434,6 @@ def _put_in_place(built: Path, output: Path) -> None:
     if output.exists():
         output.rename(built.parent / "replaced")
     built.rename(output)
+    broken = output.with_name(f"{output.name}{BROKEN}")
+    if (broken / SOURCE / "_quarto.yml").is_file():
+        shutil.rmtree(broken)

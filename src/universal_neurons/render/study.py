@@ -9,6 +9,7 @@ from universal_neurons.measures import study
 if TYPE_CHECKING:
     import pandas as pd
 
+    from universal_neurons.artifacts.receipt import Imported
     from universal_neurons.ids import CorpusRef, ModelRef
     from universal_neurons.inputs.suite import Checkpoint, Suite
     from universal_neurons.measures.profiles import NeuronProfiles
@@ -46,5 +47,11 @@ class Study(study.Study, Protocol):
     def training_log(self) -> pd.DataFrame:
         """One row per logged training step."""
 
+    def training_digest(self) -> str:
+        """The sha256 of the training log's file; empty where there is none."""
+
     def provenance(self) -> pd.DataFrame:
         """One row per artifact."""
+
+    def imported(self) -> Imported:
+        """How much of the evidence was computed elsewhere, and what of it was checked."""

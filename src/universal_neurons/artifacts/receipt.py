@@ -1,0 +1,126 @@
+"""What was imported, from where, and whether any of it was computed again here.
+
+This module decides what is remembered of an import and when it counts as checked: all bytes of one export are sealed by
+one digest, so recomputing a part of it is a sample of the whole.  It refuses to know how anything is recomputed.
+
+    <imported store>/.receipts/<suite>-<digest of the export>.json
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, cast
+
+from universal_neurons.artifacts.codec import json_bytes
+from universal_neurons.artifacts.folder import replace_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from universal_neurons.artifacts.key import JSON
+
+RECEIPTS = ".receipts"
+FORMAT = 1
+_SHOWN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One artifact that was computed again here and agreed: its digest, when (UTC), by which commit, what came out."""
+
+    artifact: str
+    created: str
+    git_commit: str | None
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One export of ``suite`` that was imported, wholly or in part.
+
+    ``source`` is where it came from, as it may be shown (no path of a machine, no credentials); ``bundle`` the sha256
+    of its list; ``artifacts`` maps the digest of each artifact taken from it to the sha256 of its payload.
+    """
+
+    suite: str
+    source: str
+    bundle: str
+    artifacts: Mapping[str, str]
+    sample: Sample | None = None
+
+    def covers(self, digest: str, sha256: str) -> bool:
+        """Whether these bytes of that artifact came with this import."""
+        return self.artifacts.get(digest) == sha256
+
+    def with_more(self, artifacts: Mapping[str, str]) -> Receipt:
+        """This receipt with the ``artifacts`` of a further import of the same export."""
+        return replace(self, artifacts={**self.artifacts, **artifacts})
+
+    def with_sample(self, sample: Sample) -> Receipt:
+        """This receipt after a part of it was computed again and agreed."""
+        return replace(self, sample=sample)
+
+    def path(self, imported: Path) -> Path:
+        """Its file in the imported store."""
+        return imported / RECEIPTS / f"{self.suite}-{self.bundle[:_SHOWN]}.json"
+
+    def write(self, imported: Path) -> None:
+        """Put it into its file in one step; raises OSError."""
+        path = self.path(imported)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, self._encoded())
+
+    def _encoded(self) -> bytes:
+        return json_bytes(cast("JSON", {"format": FORMAT, **asdict(self)}))
+
+    @classmethod
+    def read(cls, path: Path) -> Receipt | None:
+        """The receipt in ``path``; None if there is none that can be read.
+
+        Nothing is lost with it but the knowledge that a sample was computed: what it was about counts as unchecked.
+        """
+        try:
+            data = path.read_bytes()
+            raw = json.loads(data.decode("utf-8"))
+            if raw.pop("format") != FORMAT:
+                return None
+            sample = None if raw["sample"] is None else Sample(**raw.pop("sample"))
+            receipt = cls(**{**raw, "sample": sample})
+            sound = receipt._encoded() == data
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            return None
+        return receipt if sound and isinstance(receipt.artifacts, Mapping) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """How far the imported part of a suite's evidence can be believed.
+
+    ``sources`` are the imports that what is there came with; ``checked`` are the digests of artifacts of an import of
+    which a sample was computed again here, ``unchecked`` those of all others.
+    """
+
+    sources: tuple[Receipt, ...] = ()
+    checked: frozenset[str] = field(default_factory=frozenset)
+    unchecked: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(cls, receipts: tuple[Receipt, ...], artifacts: Mapping[str, str]) -> Imported:
+        """The standing of imported ``artifacts`` (digest to sha256 of the payload)."""
+        sampled = [receipt for receipt in receipts if receipt.sample is not None]
+        checked = frozenset(d for d, sha256 in artifacts.items() if any(r.covers(d, sha256) for r in sampled))
+        sources = tuple(r for r in receipts if any(r.covers(d, sha256) for d, sha256 in artifacts.items()))
+        return cls(sources, checked, frozenset(artifacts) - checked)
+
+    @property
+    def total(self) -> int:
+        """The number of imported artifacts."""
+        return len(self.checked) + len(self.unchecked)
+
+
+def receipts_of(imported: Path, suite: str) -> tuple[Receipt, ...]:
+    """The readable receipts of ``suite`` in the imported store, by file name."""
+    found = map(Receipt.read, sorted((imported / RECEIPTS).glob("*.json")))
+    return tuple(receipt for receipt in found if receipt is not None and receipt.suite == suite)

@@ -1,0 +1,148 @@
+"""What the engine was measured to cost: one JSON file per bench and kind of device under ``fixtures/benchmarks``.
+
+This module decides what such a file says: which bench, on which device, when, by which command, with which versions, at
+which size, and named figures with units.  ``nox -s bench -- --publish`` writes them.  It refuses to know how a time is
+measured, and what follows from it for a suite.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from universal_neurons.errors import UserError
+
+BENCHMARKS = Path("fixtures") / "benchmarks"
+FORMAT = 1
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:[_-][a-z0-9]+)*")
+_WAY = re.compile(r"(?:^|[\s'\"=(])(?:[/~]|[A-Za-z]:[\\/])")
+
+
+class BenchmarkError(UserError):
+    """A file of benches that is missing, unreadable or says what it may not; the message names file and field."""
+
+
+class _Table(BaseModel):
+    # Strict: JSON has types, and a time that is a text is a mistake.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+_Text = Annotated[str, Field(min_length=1, description="a line of text without a path")]
+
+
+class BenchFigure(_Table):
+    """One measured number: ``says`` is what it is, ``unit`` what it counts (empty for a ratio)."""
+
+    says: _Text
+    value: float = Field(allow_inf_nan=False, description="a finite number")
+    unit: str = Field(description="a unit, empty for a ratio")
+
+
+class Benchmark(_Table):
+    """One bench on one device.
+
+    ``bench`` names what was measured, ``settings`` its size; a key of ``figures`` is what a program asks for, and its
+    order is that of the table.  ``note`` is what a reader must know of the circumstances.
+    """
+
+    format: int = Field(ge=FORMAT, le=FORMAT, description=f"{FORMAT}, the one version there is")
+    bench: str = Field(description="a word such as engine")
+    title: _Text
+    device: _Text
+    kind: str = Field(description="cpu or cuda")
+    date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$", description="a day such as 2026-11-21")
+    command: _Text
+    commit: str | None = Field(description="40 hexadecimal digits, perhaps with -dirty, or null")
+    versions: Mapping[str, str] = Field(description="versions by package")
+    settings: Mapping[str, int | float | str] = Field(description="the size of the bench by name")
+    figures: Mapping[str, BenchFigure] = Field(min_length=1, description="measured numbers by name, at least one")
+    note: str = Field(description="what a reader must know of the circumstances, or nothing")
+
+    @field_validator("bench", "kind")
+    @classmethod
+    def _is_a_word(cls, text: str) -> str:
+        if _NAME.fullmatch(text) is None:
+            raise ValueError(f"expected a word of lower-case letters and digits, got {text!r}")
+        return text
+
+    @model_validator(mode="after")
+    def _tells_nothing_of_a_machine(self) -> "Benchmark":
+        said = {
+            "title": self.title, "device": self.device, "command": self.command, "note": self.note,
+            **{f"settings.{name}": str(value) for name, value in self.settings.items()},
+            **{f"figures.{name}": figure.says for name, figure in self.figures.items()},
+        }  # fmt: skip
+        for where, text in said.items():
+            if _WAY.search(text) is not None or not text.isprintable():
+                raise ValueError(f"{where}: expected printable text without a path of one machine, got {text!r}")
+        return self
+
+    @property
+    def file(self) -> str:
+        """The name of its file: another device of the same kind replaces it."""
+        return f"{self.bench}-{self.kind}.json"
+
+    def value(self, name: str) -> float:
+        """The number called ``name``; raises :class:`BenchmarkError`."""
+        if name not in self.figures:
+            raise BenchmarkError(
+                f"{(BENCHMARKS / self.file).as_posix()}: figures.{name}: expected a number, got nothing; "
+                "run: nox -s bench -- --publish"
+            )
+        return self.figures[name].value
+
+    def size(self, name: str) -> float:
+        """The setting called ``name`` as a number; raises :class:`BenchmarkError`."""
+        found = self.settings.get(name)
+        if found is None or isinstance(found, str):
+            raise BenchmarkError(
+                f"{(BENCHMARKS / self.file).as_posix()}: settings.{name}: expected a number, got {found!r}; "
+                "run: nox -s bench -- --publish"
+            )
+        return float(found)
+
+    def write(self, root: Path) -> Path:
+        """Write the file in the checkout ``root``, whole or not at all, and return its path."""
+        path = root / BENCHMARKS / self.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+        temporary.replace(path)
+        return path
+
+
+def read_benchmarks(root: Path) -> tuple[Benchmark, ...]:
+    """The benches of the checkout ``root`` in the order of their files; empty where none was published.
+
+    Raises :class:`BenchmarkError` for a file that cannot be read, says something else than a bench, or whose name is
+    not that of its bench and device.
+    """
+    return tuple(_read(path, root) for path in sorted((root / BENCHMARKS).glob("*.json")))
+
+
+def _read(path: Path, root: Path) -> Benchmark:
+    where = path.relative_to(root).as_posix()
+    try:
+        raw: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchmarkError(f"{where}: not readable ({error}); run: nox -s bench -- --publish") from None
+    try:
+        found = Benchmark.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise BenchmarkError(
+            f"{where}: {place}{': ' if place else ''}{_expected(first)}; run: nox -s bench -- --publish"
+        ) from None
+    if path.name != found.file:
+        raise BenchmarkError(f"{where}: expected the name {found.file}, which its bench and device give")
+    return found
+
+
+def _expected(error: Any) -> str:
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]

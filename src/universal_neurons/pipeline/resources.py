@@ -1,0 +1,79 @@
+"""What a computation may use: which device, and how much of its memory.
+
+This module decides what "free" means: what the device has left, less a margin, and on a processor never more than what
+the control group of the process allows.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from universal_neurons.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from universal_neurons.workspace import Workspace
+
+# Of what is free: the rest is for what cannot be foreseen to the byte, the workspaces of libraries for example.
+MARGIN = 0.1
+# Processes of this machine that make random rotations while a GPU works.
+ROTATION_WORKERS = 8
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
+
+
+def device(work: Workspace) -> torch.device:
+    """The device that is asked for, by default a GPU where there is one; raises UserError for one that is not here."""
+    import torch
+
+    wanted = work.resources.device
+    if wanted is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(wanted)
+    except RuntimeError:
+        raise UserError(f"--device: expected cpu or cuda, got {wanted!r}") from None
+    if found.type not in ("cpu", "cuda"):
+        raise UserError(f"--device: expected cpu or cuda, got {wanted!r}")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"--device {wanted}: there are {torch.cuda.device_count()} GPUs that torch can use here")
+    return found
+
+
+def budget(work: Workspace, place: torch.device, *, resident: int) -> int:
+    """Bytes that a pass may take on ``place``, those that are ``resident`` (the models' weights) among them.
+
+    What is asked for (``--memory``), or what is free less a margin.
+    """
+    if work.resources.memory is not None:
+        return work.resources.memory
+    return resident + round((1 - MARGIN) * free_bytes(place))
+
+
+def free_bytes(place: torch.device) -> int:
+    """Bytes that are free on a device now."""
+    import torch
+
+    if place.type == "cuda":
+        unused = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
+        return int(torch.cuda.mem_get_info(place)[0]) + unused
+    free = int(psutil.virtual_memory().available)
+    limit = _group_bytes(_CONTROL_GROUP) if sys.platform == "linux" else None
+    return free if limit is None else min(free, limit)
+
+
+def _group_bytes(folder: Path) -> int | None:
+    """What the control group of the process leaves, None without a limit: in a container less than the machine has."""
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+        details = (folder / "memory.stat").read_text(encoding="ascii").split()
+        # Pages of files that nobody uses are given back before anybody is refused.
+        cached = int(details[details.index("inactive_file") + 1])
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else max(0, int(limit) - used + cached)

@@ -1,0 +1,168 @@
+"""The state of an unfinished computation on the disk, so that a killed run goes on where it was.
+
+This module decides how a state comes to be there whole or not at all, and what of it is believed.  It refuses to know
+what is computed: a state is a document and named tensors.
+
+A state is a folder: tensors in pieces, each a file whose sha256 the document states, and the document last.  A new one
+is written beside the old one and takes its place by a rename, so whatever is killed in between, one of them is whole.
+What does not verify counts as absent and costs time, never a wrong number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import signal
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.artifacts.codec import PayloadError, decode, encode
+from universal_neurons.artifacts.folder import sync_folder, write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+    from types import FrameType
+
+    import torch
+
+DOCUMENT = "state.json"
+# In this order: a state that was written whole and not yet renamed is the newest.
+NEXT, CURRENT, OLD = "next", "current", "old"
+# Bytes of one file.  A whole tensor may be larger than what the host has left.
+PIECE_BYTES = 2**26
+
+
+@dataclass(frozen=True)
+class State:
+    """What was read: ``document`` in JSON's types, ``tensors`` by name, on the CPU."""
+
+    document: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """The place of the state of one computation; ``warn`` gets one line for what was damaged."""
+
+    path: Path
+    warn: Callable[[str], None]
+
+    def write(self, document: Mapping[str, Any], tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Replace the state; raises OSError for what the system refuses, and then the state of before stays."""
+        target = self.path / NEXT
+        try:
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir(parents=True)
+            files = list(_written(target, tensors))
+            content = json.dumps({"document": dict(document), "files": files}, allow_nan=False)
+            digest = hashlib.sha256(content.encode()).hexdigest()
+            write_file(target / DOCUMENT, f"{digest}\n{content}".encode())
+            sync_folder(target)
+        except OSError:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+        current, old = self.path / CURRENT, self.path / OLD
+        shutil.rmtree(old, ignore_errors=True)
+        if current.exists():
+            current.rename(old)
+        target.rename(current)
+        sync_folder(self.path)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def read(self) -> State | None:
+        """The newest state that is whole and verified; None if there is none."""
+        for name in (NEXT, CURRENT, OLD):
+            folder = self.path / name
+            if not (folder / DOCUMENT).exists():
+                continue
+            try:
+                return _read(folder)
+            except (OSError, ValueError, LookupError, TypeError, PayloadError) as error:
+                cause = " ".join(str(error).split()) or type(error).__name__
+                self.warn(f"the state of an interrupted computation is damaged ({cause}); it is not used")
+        return None
+
+    def remove(self) -> None:
+        """Forget the state; what belonged to it is in artifacts now, or of no use."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _written(folder: Path, tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[dict[str, Any]]:
+    """Write the tensors, small ones together, large ones in pieces; of every file its digest and what is in it."""
+    number, held, names = 0, 0, list[str]()
+    arrays: dict[str, Any] = {}
+    for name, array in _pieces(tensors):
+        if arrays and held + array.nbytes > PIECE_BYTES:
+            yield _file(folder, number, arrays, names)
+            number, held, arrays, names = number + 1, 0, {}, []
+        arrays[str(len(names))] = array
+        names.append(name)
+        held += array.nbytes
+    if arrays:
+        yield _file(folder, number, arrays, names)
+
+
+def _pieces(tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, Any]]:
+    for name, tensor in tensors:
+        rows = max(1, PIECE_BYTES // max(1, tensor[:1].numel() * tensor.element_size()))
+        for start in range(0, max(1, len(tensor)), rows):
+            yield name, tensor[start : start + rows].detach().cpu().numpy()
+
+
+def _file(folder: Path, number: int, arrays: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    _, payload = encode(arrays)
+    write_file(folder / f"{number}.safetensors", payload)
+    return {"tensors": names, "sha256": hashlib.sha256(payload).hexdigest()}
+
+
+def _read(folder: Path) -> State:
+    import torch
+
+    digest, _, content = (folder / DOCUMENT).read_text(encoding="utf-8").partition("\n")
+    if hashlib.sha256(content.encode()).hexdigest() != digest:
+        raise ValueError(f"{DOCUMENT} has another digest")
+    described = json.loads(content)
+    pieces: dict[str, list[torch.Tensor]] = {}
+    for number, file in enumerate(described["files"]):
+        payload = (folder / f"{number}.safetensors").read_bytes()
+        if hashlib.sha256(payload).hexdigest() != file["sha256"]:
+            raise ValueError(f"{number}.safetensors has another digest")
+        arrays: Any = decode("safetensors", payload)
+        for place, name in enumerate(file["tensors"]):
+            pieces.setdefault(name, []).append(torch.from_numpy(arrays[str(place)].copy()))
+    tensors = {name: parts[0] if len(parts) == 1 else torch.cat(parts) for name, parts in pieces.items()}
+    return State(described["document"], tensors)
+
+
+@dataclass
+class Interruption:
+    """Whether the user has asked to stop; see :func:`deferred_interruption`."""
+
+    wanted: bool = False
+
+
+@contextmanager
+def deferred_interruption() -> Iterator[Interruption]:
+    """Ctrl-C inside the block is noted and not raised, so that whoever works there stops where its state is whole.
+
+    A second Ctrl-C is raised at once.  Outside the main thread, where no signals come, nothing is changed.
+    """
+    asked = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        if asked.wanted:
+            raise KeyboardInterrupt
+        asked.wanted = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

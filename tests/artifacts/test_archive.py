@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import errno
+import io
+import os
+import random
+import tarfile
+import time
+import zipfile
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from universal_neurons.artifacts.archive import (
+    Archive,
+    MemberMissing,
+    MemberTooLarge,
+    check_format,
+    write_archive,
+)
+from universal_neurons.artifacts.bundle import ExportDamaged, SharingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILES = [
+    ("evidence-mini.json", b"{}\n"),
+    ("shares/aa/manifest.json", b"manifest"),
+    ("shares/aa/payload.json", b"x" * 999),
+]
+KINDS = (".zip", ".tar")
+
+
+def opened(data: bytes, kind: str) -> Archive:
+    return Archive.opened(io.BytesIO(data), f"evidence{kind}", shown="evidence")
+
+
+def written(tmp_path: Path, kind: str, files: list[tuple[str, bytes]] = FILES, name: str = "evidence") -> Path:
+    path = tmp_path / f"{name}{kind}"
+    write_archive(path, files)
+    return path
+
+
+def refusal(data: bytes, kind: str) -> str:
+    with pytest.raises(ExportDamaged) as caught:
+        opened(data, kind)
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
+def outcome(data: bytes, kind: str) -> list[bytes] | str:
+    """What the members say, or the words in which the archive is refused."""
+    try:
+        archive = opened(data, kind)
+        return [archive.read(name, len(content)) for name, content in FILES]
+    except SharingError as error:
+        return str(error)
+
+
+def is_line(found: object) -> bool:
+    return isinstance(found, str) and found.isprintable()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_written_is_read_by_name(tmp_path: Path, kind: str) -> None:
+    archive = opened(written(tmp_path, kind).read_bytes(), kind)
+    assert archive.names == tuple(name for name, _ in FILES)
+    for name, data in FILES:
+        assert archive.read(name, len(data)) == archive.read(name, 10**6) == data
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_files_are_the_same_bytes_at_another_time_and_for_another_user(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = written(tmp_path, kind).read_bytes()
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    previous = os.umask(0o077)
+    try:
+        assert written(tmp_path, kind, name="other").read_bytes() == first
+    finally:
+        os.umask(previous)
+    assert str(tmp_path).encode() not in first
+
+
+def test_other_programs_read_them_too(tmp_path: Path) -> None:
+    with zipfile.ZipFile(written(tmp_path, ".zip")) as archive:
+        assert archive.testzip() is None
+        assert [archive.read(name) for name, _ in FILES] == [data for _, data in FILES]
+    with tarfile.open(written(tmp_path, ".tar")) as tar:
+        assert tar.getnames() == [name for name, _ in FILES]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_that_exists_stays_and_the_same_one_is_no_mistake(tmp_path: Path, kind: str) -> None:
+    path = written(tmp_path, kind)
+    before = path.read_bytes()
+    write_archive(path, FILES)
+    with pytest.raises(FileExistsError):
+        write_archive(path, FILES[:2])
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_disk_leaves_nothing(tmp_path: Path, kind: str) -> None:
+    def files() -> Any:
+        yield FILES[0]
+        raise OSError(errno.ENOSPC, "no space")
+
+    with pytest.raises(OSError, match="no space"):
+        write_archive(tmp_path / f"evidence{kind}", files())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_cut_short_anywhere_never_gives_wrong_bytes(tmp_path: Path, kind: str) -> None:
+    data = written(tmp_path, kind).read_bytes()
+    found = [outcome(data[:end], kind) for end in range(0, len(data), 37)]
+    assert all(one == [content for _, content in FILES] or is_line(one) for one in found)
+    assert sum(map(is_line, found)) > 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_flipped_bits_are_one_line_whatever_they_hit(tmp_path: Path, kind: str) -> None:
+    data, rng = written(tmp_path, kind).read_bytes(), random.Random(kind)
+    found = []
+    for _ in range(400):
+        flipped = bytearray(data)
+        flipped[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        found.append(outcome(bytes(flipped), kind))
+    assert all(isinstance(one, list) or is_line(one) for one in found)
+    assert any(map(is_line, found))
+
+
+def in_zip(*members: tuple[zipfile.ZipInfo | str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for member, data in members:
+            archive.writestr(member, data)
+    return buffer.getvalue()
+
+
+def in_tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for member, data in members:
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+HOSTILE_NAMES = [
+    "../evil", "shares/../../evil", "shares/..", "..", "/etc/passwd", "//host/share", "~/evil", "C:/evil", "c:evil",
+    "shares\\..\\evil", "a\u202eb", "a\nb", "a\x1b[31m",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_with_a_dangerous_name_is_refused_as_a_whole(kind: str, name: str) -> None:
+    data = in_zip(*FILES, (name, b"evil")) if kind == ".zip" else in_tar(*_members(), (tarfile.TarInfo(name), b"evil"))
+    assert "evidence: refused, a member" in refusal(data, kind)
+
+
+def _members() -> list[tuple[tarfile.TarInfo, bytes]]:
+    return [(tarfile.TarInfo(name), data) for name, data in FILES]
+
+
+def test_a_name_with_a_zero_in_it_does_not_pass_for_its_beginning() -> None:
+    data = in_zip(*FILES, ("shares/aa/other_json", b"evil")).replace(b"shares/aa/other_json", b"shares/aa/other\0json")
+    assert "with characters that no file of an export has" in refusal(data, ".zip")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE],
+    ids=["symbolic link", "hard link", "pipe", "character device", "block device"],
+)
+def test_links_and_devices_in_a_tar_are_refused(kind: bytes) -> None:
+    member = tarfile.TarInfo("shares/aa/link")
+    member.type, member.linkname = kind, "/etc/passwd"
+    assert "refused, a member is a link or a device" in refusal(in_tar(*_members(), (member, b"")), ".tar")
+
+
+def test_a_link_in_a_zip_is_refused() -> None:
+    member = zipfile.ZipInfo("shares/aa/link")
+    member.create_system, member.external_attr = 3, 0o120777 << 16
+    assert "refused, a member is a link or a device" in refusal(in_zip(*FILES, (member, b"/etc/passwd")), ".zip")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_members_of_one_name_are_refused(kind: str) -> None:
+    name = FILES[1][0]
+    for again in (name, f"./{name}"):
+        twice = in_tar(*_members(), (tarfile.TarInfo(again), b"other"))
+        with pytest.warns(UserWarning, match="Duplicate name") if (kind, again) == (".zip", name) else nullcontext():
+            data = in_zip(*FILES, (again, b"other")) if kind == ".zip" else twice
+        assert "refused, two members of the name" in refusal(data, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_than_was_announced_is_not_read(tmp_path: Path, kind: str) -> None:
+    archive = opened(written(tmp_path, kind).read_bytes(), kind)
+    with pytest.raises(MemberTooLarge, match=r"payload.json has 999 bytes, expected at most 998"):
+        archive.read(FILES[2][0], 998)
+    with pytest.raises(MemberMissing, match=r"^evidence: has no other; cut short"):
+        archive.read("other", 10)
+
+
+def test_a_bomb_is_not_unfolded() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        archive.writestr("shares/aa/payload.json", b"\0" * 50_000_000)
+    bomb = opened(buffer.getvalue(), ".zip")
+    assert len(buffer.getvalue()) < 100_000
+    with pytest.raises(MemberTooLarge, match="has 50000000 bytes, expected at most 1000"):
+        bomb.read("shares/aa/payload.json", 1000)
+
+
+def test_a_bomb_that_lies_about_its_size_gives_no_more_than_it_said() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("shares/aa/payload.json", b"\0" * 5_000_000)
+    true, false = (5_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little")
+    data = buffer.getvalue().replace(true, false)
+    with pytest.raises(ExportDamaged, match="cut short, damaged"):
+        opened(data, ".zip").read("shares/aa/payload.json", 1000)
+
+
+def test_a_zip_behind_a_password_is_one_line() -> None:
+    data = bytearray(in_zip(*FILES))
+    # The bit that says so, in the first member's own header and in the directory at the end.
+    for start in (0, data.index(b"PK\x01\x02") + 2):
+        data[start + 6] |= 1
+    with pytest.raises(ExportDamaged, match=r"cut short, damaged, or no archive .*encrypted"):
+        opened(bytes(data), ".zip").read(FILES[0][0], 10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("data", [b"", b"PK", b"not an archive at all" * 100, b"\0" * 5000])
+def test_what_is_no_archive_is_one_line(kind: str, data: bytes) -> None:
+    assert "cut short" in str(outcome(data, kind))
+    assert is_line(outcome(data, kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folders_among_the_members_and_names_from_here_do_no_harm(kind: str) -> None:
+    folder = tarfile.TarInfo("./shares")
+    folder.type = tarfile.DIRTYPE
+    dotted = [(tarfile.TarInfo(f"./{name}"), data) for name, data in FILES]
+    as_zip = in_zip(("shares/", b""), *((f"./{name}", data) for name, data in FILES))
+    data = as_zip if kind == ".zip" else in_tar((folder, b""), *dotted)
+    assert opened(data, kind).names == tuple(name for name, _ in FILES)
+
+
+@pytest.mark.parametrize("name", ["evidence.tar.gz", "evidence.tgz", "evidence.7z", "EVIDENCE.TAR.XZ"])
+def test_compressed_archives_are_named_as_such(name: str) -> None:
+    with pytest.raises(SharingError, match=r"compressed; expected a folder or an archive that ends in .zip or .tar$"):
+        check_format(name, shown=name)
+    check_format("evidence.zip", shown="evidence.zip")
+    check_format("evidence", shown="evidence")

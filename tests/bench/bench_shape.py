@@ -1,0 +1,272 @@
+"""What the engine costs at the true shape of GPT-2 Small: five models of 12 x 3072 neurons on a GPU, as JSON.
+
+Run by ``nox -s shape`` (``python tests/bench/bench_shape.py``); without a GPU the same code runs at a reduced size.
+Weights are random: the time of a product does not depend on what is multiplied.  Every precision is measured in a
+process of its own, so that peak memory is its own.  Size: ``--layers --width --models --tokens --draws``.
+
+For each precision:
+
+- ``ceiling_flops``: a product of chunks, shaped as the engine's, repeated, and nothing else;
+- ``tokens_per_second``: all models' forward passes, all pairs' products, sums in two halves;
+- ``fraction_of_ceiling``: the operations of these products over the time of the pass, over the ceiling;
+- ``forward_share``: the time of the forward passes alone over that of the pass;
+- ``largest_error``: of a sampled correlation, against float64 activations and sums;
+- ``draws_share``: of the whole (pass and scores) at five million tokens, what the rotation draws take;
+- ``paper_hours``: passes and scores of the suite ``paper``, four steps of five million tokens each with the nulls, at
+  the speeds that were measured: by numbers of operations where the shape here is not GPT-2 Small's.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from universal_neurons.core.activations import stream
+from universal_neurons.core.matmul import BOUNDS, Mode, add_product, mode_of_products, operands
+from universal_neurons.core.moments import PairwiseAccumulator
+from universal_neurons.core.scoring import TileScores, Wanted
+from universal_neurons.core.tiling import Pass, Workload, operations_per_token, passes
+from universal_neurons.core.universality import RotationSettings
+from universal_neurons.pipeline.passes import CHUNK_TOKENS, ahead
+from universal_neurons.pipeline.resources import MARGIN, ROTATION_WORKERS, free_bytes
+
+PAPER_TOKENS, PAPER_STEPS = 5_000_000, 4
+CONTEXT, VOCABULARY, BATCH_TOKENS, BLOCKS = 512, 2048, 4096, 100
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is measured; ``embedding`` is the width of the residual stream."""
+
+    models: int
+    layers: int
+    width: int
+    embedding: int
+    tokens: int
+    draws: int
+
+    @classmethod
+    def usual(cls, device: str) -> "Size":
+        """GPT-2 Small's shape and a million tokens on a GPU; what a processor does in a minute elsewhere."""
+        if device == "cuda":
+            return cls(models=5, layers=12, width=3072, embedding=768, tokens=1_000_000, draws=20)
+        return cls(models=5, layers=4, width=256, embedding=64, tokens=16_384, draws=20)
+
+
+def synchronised(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds(device: str, work: Callable[[], object]) -> float:
+    synchronised(device)
+    start = time.perf_counter()
+    work()
+    synchronised(device)
+    return time.perf_counter() - start
+
+
+def bridges(size: Size, device: str) -> list[Any]:
+    """Untrained models; their unembedding is never used, so their vocabulary is small."""
+    made = []
+    for seed in range(size.models):
+        torch.manual_seed(seed)
+        config = GPT2Config(
+            vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=size.embedding, n_layer=size.layers,
+            n_head=max(1, size.embedding // 64), n_inner=size.width, use_cache=False,
+        )  # fmt: skip
+        source: Any = GPT2LMHeadModel(config)
+        bridge = build_bridge_from_module(source.eval(), architecture="GPT2LMHeadModel", hf_config=config)
+        made.append(bridge.to(device) if device != "cpu" else bridge)
+    return made
+
+
+def ceiling(work: Workload, mode: Mode, device: str) -> float:
+    """Operations per second of a product of the engine's shape, with sums that stay where they are."""
+    neurons = sum(work.widths[0])
+    generator = torch.Generator().manual_seed(0)
+    wide = min(neurons * (len(work.widths) - 1), 2 * neurons)
+    x, y = (torch.randn(work.chunk_tokens, columns, generator=generator).to(device) for columns in (neurons, wide))
+    x, y = operands(x, mode), operands(y, mode)
+    total = torch.zeros(neurons, wide, device=device)
+    with mode_of_products(mode, device=device):
+        add_product(total, x, y)
+        repeats = 20 if device == "cuda" else 3
+        best = min(seconds(device, lambda: add_product(total, x, y)) for _ in range(repeats))
+    return 2 * work.chunk_tokens * neurons * wide / best
+
+
+def tokens_of(size: Size) -> tuple[Tensor, Tensor]:
+    rows = torch.randint(VOCABULARY, (-(-size.tokens // CONTEXT), CONTEXT), generator=torch.Generator().manual_seed(1))
+    return rows, torch.ones_like(rows, dtype=torch.bool)
+
+
+def batches(models: list[Any], rows: Tensor, mask: Tensor, device: str) -> Any:
+    """As the pipeline streams them."""
+    step = BATCH_TOKENS // CONTEXT
+    streams = zip(*(stream(bridge, rows, mask, batch_rows=step) for bridge in models), strict=True)
+    read = (([one.values for one in parts], parts[0].row.cpu() * BLOCKS // len(rows)) for parts in streams)
+    return ahead(read, torch.device(device))
+
+
+def one_pass(one: Pass, work: Workload, models: list[Any], mode: Mode, device: str, size: Size) -> PairwiseAccumulator:
+    sums = torch.float64 if work.sum_bytes == 8 else torch.float32
+    accumulator = PairwiseAccumulator(
+        work.widths, tiles=one.tiles, chunk_tokens=work.chunk_tokens, mode=mode, accumulate=sums, device=device
+    )
+    rows, mask = tokens_of(size)
+    with mode_of_products(mode, device=device):
+        for values, block in batches(models, rows, mask, device):
+            accumulator.add(values, block)
+        accumulator.finish()
+    return accumulator
+
+
+def forward(models: list[Any], device: str, size: Size) -> None:
+    rows, mask = tokens_of(size)
+    for _ in batches(models, rows, mask, device):
+        pass
+
+
+def measured(mode: Mode, device: str, size: Size) -> dict[str, Any]:
+    models = bridges(size, device)
+    work = Workload(
+        widths=((size.width,) * size.layers,) * size.models,
+        pairs=tuple(combinations(range(size.models), 2)),
+        sum_bytes=8 if device == "cpu" else 4,
+        chunk_tokens=CHUNK_TOKENS[device],
+        batch_tokens=BATCH_TOKENS,
+    )
+    small = replace(size, tokens=min(size.tokens, 4 * BATCH_TOKENS))
+    with mode_of_products(mode, device=device):
+        seconds(device, lambda: forward(models, device, small))
+        alone = seconds(device, lambda: forward(models, device, size))
+    fastest = ceiling(work, mode, device)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    planned = passes(work, round((1 - MARGIN) * free_bytes(torch.device(device))))
+    spent, operations, errors = 0.0, 0, []
+    found: dict[int, float] = {}
+    for one in planned:
+        held: list[PairwiseAccumulator] = []
+        took = seconds(device, lambda o=one, h=held: h.append(one_pass(o, work, models, mode, device, size)))  # type: ignore[misc]
+        spent += took
+        operations += operations_per_token(work, one.tiles) * size.tokens
+        errors.append(held[0].largest_error())
+        for draws in (1, size.draws):
+            found[draws] = found.get(draws, 0.0) + seconds(
+                device,
+                lambda h=held, d=draws: scores(work, d, device).take(h[0]),  # type: ignore[misc]
+            )
+        del held
+    peak = torch.cuda.max_memory_allocated() if device == "cuda" else peak_bytes() - before
+    streaming = PAPER_TOKENS * spent / size.tokens
+    drawn = (found[size.draws] - found[1]) * size.draws / max(1, size.draws - 1)
+    return {
+        "mode": mode,
+        "passes": len(planned),
+        "planned_bytes": max(one.needs.total for one in planned),
+        "peak_bytes": peak,
+        "ceiling_flops": fastest,
+        "tokens_per_second": size.tokens / spent,
+        "fraction_of_ceiling": operations / spent / fastest,
+        "forward_share": alone / spent,
+        "largest_error": max(errors),
+        "bound": BOUNDS[mode],
+        "scores_seconds": found[size.draws],
+        "draws_share": drawn / (streaming + found[size.draws]),
+        "paper_hours": paper_hours(size, operations / spent, found[size.draws]),
+    }
+
+
+def paper_hours(size: Size, flops: float, scoring: float) -> float:
+    """Hours of all passes at ``flops`` operations per second, and of scoring in proportion to its operations."""
+    small = Size.usual("cuda")
+    # The permuted reference joins the pairs of the others, the rotated one is scored once more against each.
+    widths = ((small.width,) * small.layers,) * (small.models + 1)
+    pairs = (*combinations(range(small.models), 2), *((i, small.models) for i in range(1, small.models)))
+    work = Workload(widths=widths, pairs=pairs)
+    products = operations_per_token(work, work.whole()) * PAPER_TOKENS / flops
+    directions = len(pairs) * 2
+    scores_there = (
+        scoring * rotated_operations(small, directions) / rotated_operations(size, size.models * (size.models - 1))
+    )
+    return PAPER_STEPS * (products + scores_there) / 3600
+
+
+def rotated_operations(size: Size, directions: int) -> float:
+    """Of all draws: every layer of y against every neuron of x."""
+    neurons = size.layers * size.width
+    return 2.0 * directions * size.draws * neurons * neurons * size.width
+
+
+def peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def scores(work: Workload, draws: int, device: str) -> TileScores:
+    baseline = RotationSettings("gaussian", seed=0, draws=draws, half_draws=max(1, draws // 4))
+    directions = tuple((x, y) for i, j in work.pairs for x, y in ((i, j), (j, i)))
+    names = tuple("abcdefgh"[place] for place in range(len(work.widths)))
+    workers = ROTATION_WORKERS if device == "cuda" else 0
+    return TileScores(work, Wanted(directions, (), names, baseline, top_k=3, workers=workers))
+
+
+def in_a_process(mode: Mode, arguments: list[str]) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--mode", mode, *arguments]
+    done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {"mode": mode, "failed": done.stderr.strip().splitlines()[-1]}
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The engine at GPT-2 Small's shape, as JSON.")
+    parser.add_argument("--mode", choices=["float32", "tf32", "bfloat16"], help="only this one, in this process")
+    parser.add_argument("--out", type=Path, help="also write the JSON to this file")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    for name in ("models", "layers", "width", "embedding", "tokens", "draws"):
+        parser.add_argument(f"--{name}", type=int)
+    given = parser.parse_args()
+    usual = Size.usual(given.device)
+    chosen = {name: getattr(given, name) for name in vars(usual) if getattr(given, name) is not None}
+    size = replace(usual, **chosen)
+    if given.mode:
+        print(json.dumps(measured(given.mode, given.device, size)))
+        return
+    modes: list[Mode] = ["float32", "tf32", "bfloat16"] if given.device == "cuda" else ["float32", "bfloat16"]
+    passed = [f"--{name}={value}" for name, value in {**chosen, "device": given.device}.items()]
+    name = (
+        torch.cuda.get_device_name()
+        if given.device == "cuda"
+        else f"{platform.machine()}, {torch.get_num_threads()} threads"
+    )
+    report = {
+        "device": name,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "size": vars(size),
+        "command": " ".join(["python", "tests/bench/bench_shape.py", *sys.argv[1:]]),
+        "modes": [in_a_process(mode, passed) for mode in modes],
+    }
+    text = json.dumps(report, indent=2)
+    print(text)
+    if given.out:
+        given.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

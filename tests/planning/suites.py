@@ -1,0 +1,51 @@
+"""Suites of published models of any shape, of which nothing but the shape is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.published import RECIPE, SUITE
+from universal_neurons.workspace import open_workspace, unpinned
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from universal_neurons.workspace import Workspace
+
+FAMILY = """
+[families.tiny]
+title = "Shape"
+source = "nobody"
+revision = "checkpoint-{{step}}"
+ranges = [[0, 20, 10]]
+tokenizer = {{ repository = "someone/words", revision = "main", file = "tokenizer.json" }}
+
+[families.tiny.architecture]
+name = "GPT2LMHeadModel"
+layers = {layers}
+width = {width}
+heads = 2
+mlp = {mlp}
+context = 1024
+vocabulary = {vocabulary}
+
+[families.tiny.models]
+a = {{ repository = "someone/shape-a", seed = 1 }}
+b = {{ repository = "someone/shape-b", seed = 2 }}
+"""
+
+
+def shaped(
+    root: Path, *, layers: int, mlp: int, tokens: int, width: int = 64, vocabulary: int = 300, row: int = 128
+) -> Workspace:
+    """The workspace of a suite of two models of this shape, which nobody pinned."""
+    fixtures = root / "fixtures"
+    for folder in ("suites", "corpora"):
+        (fixtures / folder).mkdir(parents=True)
+    family = FAMILY.format(layers=layers, width=width, mlp=mlp, vocabulary=vocabulary)
+    suite = SUITE.replace("tokens = 1500", f"tokens = {tokens}").replace("row_length = 16", f"row_length = {row}")
+    suite = suite.replace("tokens = 150\n", "tokens = 1500\n")
+    (fixtures / "models.toml").write_text(family)
+    (fixtures / "suites" / "tiny.toml").write_text(suite)
+    (fixtures / "corpora" / "text.toml").write_text(RECIPE)
+    return unpinned(open_workspace("tiny", root=root))

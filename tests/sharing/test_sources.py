@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import io
+import os
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import pytest
+
+from tests.hub import Busy, Corrupted, LoopbackHub, Truncated, Vanished
+from tests.tiny_models import use
+from universal_neurons.artifacts.archive import write_archive
+from universal_neurons.artifacts.bundle import ExportDamaged, SharingError
+from universal_neurons.inputs.hub import Hub, HubBusy, HubUnreachable, NotInCache, RepositoryMissing, RevisionMissing
+from universal_neurons.sharing.sources import FileAbsent, Files, SourceUnavailable, opened, shown_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from universal_neurons.errors import UserError
+
+FILES = {"evidence-mini.json": b"{}\n", "shares/aa/manifest.json": b"manifest", "shares/aa/payload.json": b"x" * 999}
+DATASET = "someone/evidence"
+SECRET = "hunter2"
+
+
+def put(folder: Path) -> Path:
+    for name, data in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def archive(path: Path) -> Path:
+    write_archive(path, FILES.items())
+    return path
+
+
+def read_from(source: Path | str, scratch: Path, action: Callable[[Files], Any]) -> Any:
+    with opened(str(source), scratch=scratch, command="universal-neurons store import", warn=print) as files:
+        return action(files)
+
+
+def everything(files: Files) -> tuple[dict[str, bytes], str]:
+    return {name: files.read(name, len(data)) for name, data in FILES.items()}, files.shown
+
+
+def refusal(kind: type[UserError], source: Path | str, scratch: Path, name: str = "evidence-mini.json") -> str:
+    """The one line that reading a file fails with."""
+    with pytest.raises(kind) as caught:
+        read_from(source, scratch, lambda files: files.read(name, 100))
+    assert type(caught.value) is kind
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
+# --- on this machine -------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_read_and_shown_by_its_own_name(tmp_path: Path) -> None:
+    assert read_from(put(tmp_path / "evidence"), tmp_path, everything) == (FILES, "folder evidence")
+
+
+@pytest.mark.parametrize("name", ["mini.zip", "mini.tar"])
+def test_an_archive_is_read_and_shown_by_its_own_name(tmp_path: Path, name: str) -> None:
+    assert read_from(archive(tmp_path / name), tmp_path, everything) == (FILES, name)
+
+
+def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
+    put(tmp_path / "evidence")
+    assert refusal(SourceUnavailable, tmp_path / "nowhere", tmp_path).startswith(
+        f"{tmp_path}/nowhere: no folder and no"
+    )
+    assert refusal(FileAbsent, tmp_path / "evidence", tmp_path, "other").endswith("/evidence: has no other")
+    archive(tmp_path / "mini.tar")
+    assert refusal(FileAbsent, tmp_path / "mini.tar", tmp_path, "other").startswith("mini.tar: has no other; cut short")
+
+
+def test_what_is_neither_folder_nor_archive_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "evidence.txt").write_text("x")
+    assert refusal(SourceUnavailable, tmp_path / "evidence.txt", tmp_path).endswith(
+        "expected a folder or a file that ends in .zip or .tar"
+    )
+    assert "compressed; expected a folder" in refusal(SharingError, tmp_path / "evidence.tar.gz", tmp_path)
+    os.mkfifo(tmp_path / "pipe.zip")
+    assert "no folder and no archive" in refusal(SourceUnavailable, tmp_path / "pipe.zip", tmp_path)
+
+
+def test_a_file_of_a_folder_that_is_too_long_or_cannot_be_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "evidence")
+    assert "has more than the 100 bytes" in refusal(
+        ExportDamaged, tmp_path / "evidence", tmp_path, "shares/aa/payload.json"
+    )
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert "cannot be read (Permission denied)" in refusal(SourceUnavailable, tmp_path / "evidence", tmp_path)
+
+
+def test_a_file_of_an_archive_that_is_too_long_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ExportDamaged, match="has 999 bytes, expected at most 100"):
+        read_from(archive(tmp_path / "m.zip"), tmp_path, lambda files: files.read("shares/aa/payload.json", 100))
+
+
+# --- an URL ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Any]:
+    """A file system in memory with a folder and an archive."""
+    system = fsspec.filesystem("memory")
+    for name, data in FILES.items():
+        system.pipe_file(f"/evidence/{name}", data)
+    system.pipe_file("/archives/mini.zip", archive(tmp_path / "mini.zip").read_bytes())
+    yield system
+    for folder in ("/evidence", "/archives"):
+        if system.exists(folder):
+            system.rm(folder, recursive=True)
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize("url", ["memory://evidence", "memory://evidence/", "memory:///evidence"])
+def test_a_folder_of_any_file_system_of_fsspec_is_read(tmp_path: Path, url: str) -> None:
+    assert read_from(url, tmp_path / "scratch", everything)[0] == FILES
+
+
+@pytest.mark.usefixtures("memory")
+def test_an_archive_of_any_file_system_is_copied_here_read_and_removed(tmp_path: Path) -> None:
+    found = read_from("memory://archives/mini.zip", tmp_path / "scratch", everything)
+    assert found == (FILES, "memory://archives/mini.zip")
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.usefixtures("memory")
+def test_what_a_file_system_does_not_have_is_one_line(tmp_path: Path) -> None:
+    assert refusal(FileAbsent, "memory://evidence", tmp_path, "other") == "memory://evidence: has no other"
+    assert refusal(FileAbsent, "memory://nowhere/mini.tar", tmp_path) == "memory://nowhere/mini.tar: there is nothing"
+    assert "has more than the 100 bytes" in refusal(
+        ExportDamaged, "memory://evidence", tmp_path, "shares/aa/payload.json"
+    )
+
+
+def test_a_scheme_that_nothing_reads_is_one_line(tmp_path: Path) -> None:
+    assert "cannot be read (Protocol not known: nonsense" in refusal(SourceUnavailable, "nonsense://x", tmp_path)
+    assert refusal(SourceUnavailable, "sftp://host/x", tmp_path).endswith("(pip install that, and run again)")
+    assert "got several joined" in refusal(SourceUnavailable, "zip://a::memory://b.zip", tmp_path)
+
+
+def test_whatever_a_driver_raises_is_one_line_without_the_password(
+    tmp_path: Path, memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class DriverError(Exception):
+        pass
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise DriverError("403 from https://" + f"me:{SECRET}" + f"@host/evidence?key={SECRET}\nsecond line")
+
+    monkeypatch.setattr(type(memory), "open", refuse)
+    said = refusal(SourceUnavailable, "memory://evidence", tmp_path)
+    assert said == (
+        "memory://evidence/evidence-mini.json: cannot be read (403 from https://host/evidence); nothing was used"
+    )
+
+
+def test_what_is_shown_of_an_url_is_no_secret_and_no_path_of_this_machine(tmp_path: Path) -> None:
+    assert shown_url("https://" + f"me:{SECRET}" + f"@host/a/mini.zip?key={SECRET}#x") == "https://host/a/mini.zip"
+    assert shown_url(f"file://{tmp_path}/evidence/") == "file:///evidence"
+    assert shown_url("s3://bucket/a\u202eb").isprintable()
+    assert read_from(f"file://{put(tmp_path / 'evidence')}", tmp_path, everything) == (FILES, "file:///evidence")
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A web server that knows no ranges, as simple ones do."""
+    put(tmp_path / "served" / "evidence")
+    archive(tmp_path / "served" / "mini.zip")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(tmp_path / "served")))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_folder_and_an_archive_on_a_web_server_are_read(tmp_path: Path, web: str) -> None:
+    assert read_from(f"{web}/evidence", tmp_path, everything) == (FILES, f"{web}/evidence")
+    assert read_from(f"{web}/mini.zip?signature={SECRET}", tmp_path, everything) == (FILES, f"{web}/mini.zip")
+
+
+def test_a_web_server_without_the_file_and_none_at_all_are_one_line(tmp_path: Path, web: str) -> None:
+    assert refusal(FileAbsent, f"{web}/evidence", tmp_path, "other") == f"{web}/evidence: has no other"
+    assert "has more than the 100 bytes" in refusal(
+        ExportDamaged, f"{web}/evidence", tmp_path, "shares/aa/payload.json"
+    )
+    nowhere = "http://127.0.0.1:9/evidence"
+    assert refusal(SourceUnavailable, nowhere, tmp_path).startswith(f"{nowhere}/evidence-mini.json: cannot be read (")
+
+
+# --- a data set of a hub ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("UNIVERSAL_NEURONS_MODELS", raising=False)
+    with LoopbackHub() as running:
+        use(monkeypatch, running, root=tmp_path, waits=[])
+        monkeypatch.setattr("time.sleep", lambda _: None)
+        yield running
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that does not really wait before it asks again."""
+    waiting = partial(Hub, wait=lambda _: None)
+    monkeypatch.setattr("universal_neurons.sharing.sources.source_from_environment", waiting)
+
+
+def committed(hub: LoopbackHub, tmp_path: Path) -> str:
+    """A data set with an export in its root and one in a folder, an archive and a card; its address by commit."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        for name, data in FILES.items():
+            zipped.writestr(name, data)
+    files = {**FILES, **{f"paper/{name}": data for name, data in FILES.items()}}
+    commit = hub.commit(
+        DATASET, "main", {**files, "README.md": b"evidence", "all/mini.zip": buffer.getvalue()}, kind="datasets"
+    )
+    return f"hf://datasets/{DATASET}@{commit}"
+
+
+def test_a_commit_of_a_data_set_is_read_whole_in_a_folder_and_as_an_archive(hub: LoopbackHub, tmp_path: Path) -> None:
+    source = committed(hub, tmp_path)
+    shown = f"datasets/{DATASET}@{source[-40:][:12]}"
+    assert read_from(source, tmp_path, everything) == (FILES, shown)
+    assert read_from(f"{source}/", tmp_path, everything) == (FILES, shown)
+    assert read_from(f"{source}/paper/", tmp_path, everything) == (FILES, f"{shown}/paper")
+    assert read_from(f"{source}/all/mini.zip", tmp_path, everything) == (FILES, f"{shown}/all/mini.zip")
+
+
+def test_what_was_read_of_a_commit_is_read_without_the_network(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = committed(hub, tmp_path)
+    read_from(source, tmp_path, everything)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    asked = len(hub.seen)
+    assert read_from(source, tmp_path, everything)[0] == FILES
+    assert len(hub.seen) == asked
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
+    assert "HF_HUB_OFFLINE is set" in refusal(NotInCache, source, tmp_path)
+
+
+def test_a_branch_is_refused_with_the_commit_that_it_is_now(hub: LoopbackHub, tmp_path: Path) -> None:
+    commit = committed(hub, tmp_path)[-40:]
+    said = refusal(SourceUnavailable, f"hf://datasets/{DATASET}@main", tmp_path)
+    assert said.endswith(f"main is a branch and may come to mean something else; name a commit, now {commit}")
+
+
+def test_a_later_commit_changes_nothing(hub: LoopbackHub, tmp_path: Path) -> None:
+    source = committed(hub, tmp_path)
+    hub.commit(DATASET, "main", {"evidence-mini.json": b"other"}, kind="datasets")
+    assert read_from(source, tmp_path, everything)[0] == FILES
+
+
+@pytest.mark.parametrize(
+    "source", ["hf://datasets/someone", "hf://someone/evidence@main", f"hf://datasets/{DATASET}", "hf://", "hf://x@y"]
+)
+def test_an_address_of_a_hub_without_a_commit_is_one_line(tmp_path: Path, source: str) -> None:
+    said = refusal(SourceUnavailable, source, tmp_path)
+    assert said.startswith(f"{source}: expected hf://datasets/OWNER/NAME@COMMIT")
+
+
+def test_what_a_hub_does_not_have_is_one_line(hub: LoopbackHub, tmp_path: Path) -> None:
+    source = committed(hub, tmp_path)
+    assert f"datasets/{DATASET}@" in refusal(FileAbsent, source, tmp_path, "other")
+    assert "has no all/mini.tar" in refusal(FileAbsent, f"{source}/all/mini.tar", tmp_path)
+    refusal(RevisionMissing, f"hf://datasets/{DATASET}@{'0' * 40}", tmp_path)
+    refusal(RepositoryMissing, f"hf://datasets/no/body@{'0' * 40}", tmp_path)
+    hub.faults.append(Vanished("evidence-mini.json"))
+    assert "the hub does not have this file" in refusal(FileAbsent, source, tmp_path)
+
+
+def test_a_file_of_a_hub_that_is_too_large_is_not_even_downloaded(hub: LoopbackHub, tmp_path: Path) -> None:
+    source = committed(hub, tmp_path)
+    assert "has 999 bytes, expected at most 100" in refusal(ExportDamaged, source, tmp_path, "shares/aa/payload.json")
+    assert hub.asked("hub", path="payload") == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Corrupted("all/mini.zip", 99), Truncated("all/mini.zip", 40, 99), Busy(503, 99, part="hub", path="mini.zip")],
+    ids=["corrupted", "truncated", "busy"],
+)
+@pytest.mark.usefixtures("_impatient")
+def test_a_hub_that_fails_is_one_line_and_the_same_command_succeeds_later(
+    hub: LoopbackHub, tmp_path: Path, fault: Any
+) -> None:
+    source = f"{committed(hub, tmp_path)}/all/mini.zip"
+    hub.faults.append(fault)
+    assert "universal-neurons store import" in refusal(SourceUnavailable, source, tmp_path)
+    hub.faults.clear()
+    assert read_from(source, tmp_path, everything)[0] == FILES
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_hub_that_is_not_there_and_one_that_is_busy_are_one_line(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = committed(hub, tmp_path)
+    hub.faults.append(Busy(503, 9))
+    assert "universal-neurons store import" in refusal(HubBusy, source, tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    refusal(HubUnreachable, source, tmp_path)
+
+
+def test_a_folder_beside_the_cache_is_read_instead_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: LoopbackHub
+) -> None:
+    commit = "ab" * 20
+    put(tmp_path / "models" / "datasets" / DATASET / commit)
+    monkeypatch.setenv("UNIVERSAL_NEURONS_MODELS", str(tmp_path / "models"))
+    assert read_from(f"hf://datasets/{DATASET}@{commit}", tmp_path, everything)[0] == FILES
+    assert hub.seen == []
