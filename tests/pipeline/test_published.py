@@ -295,6 +295,14 @@ def test_what_is_no_text_is_named_with_its_line(world: Published, content: bytes
     assert said in refusal(CorpusError, lambda: texts(world))
 
 
+def test_a_last_line_that_does_not_end_is_a_document_too(world: Published) -> None:
+    recipe = world.root / "fixtures" / "corpora" / "text.toml"
+    recipe.write_text(recipe.read_text().replace(FILE, "00.jsonl"))
+    lines = [b'{"text": "%030d", "meta": {"pile_set_name": "x"}}' % i for i in range(20)]
+    world.hub.commit(TEXT, "main", {"00.jsonl": b"\n".join(lines)}, kind="datasets")
+    assert sorted(everything(world)) == [f"{i:030d}" for i in range(20)]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
