@@ -12,7 +12,7 @@ For each precision:
 - ``forward_share``: the time of the forward passes alone over that of the pass;
 - ``largest_error``: of a sampled correlation, against float64 activations and sums;
 - ``draws_share``: of the whole (pass and scores) at five million tokens, what the rotation draws take;
-- ``paper_hours``: the passes and scores of the suite ``paper``, four steps of five million tokens each with the nulls, at
+- ``paper_hours``: passes and scores of the suite ``paper``, four steps of five million tokens each with the nulls, at
   the speeds that were measured: by numbers of operations where the shape here is not GPT-2 Small's.
 """
 

@@ -234,6 +234,9 @@ class FakeStudy:
     def imported(self) -> Imported:
         return self.elsewhere
 
+    def training_digest(self) -> str:
+        return "e5" * 32
+
     def provenance(self) -> pd.DataFrame:
         row = {
             "origin": "shipped", "created": "2025-11-20T10:00:00Z", "git_commit": "d4" * 20, "device": "cpu",

@@ -67,7 +67,7 @@ class Rotations:
     """
 
     def __init__(
-        self, kind: Rotation, *, seed: int, model: str, draws: int, kept_bytes: int = 2**28, workers: int = 0
+        self, kind: Rotation, *, seed: int, model: str, draws: int, kept_bytes: int = 2**26, workers: int = 0
     ) -> None:
         self._kind: Rotation = kind
         self._seed, self._model, self._draws, self._kept_bytes = seed, model, draws, kept_bytes

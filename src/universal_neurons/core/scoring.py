@@ -28,6 +28,8 @@ Layers = tuple[int, range]
 _KINDS = ((0, 1), (0,), (1,))
 # The rotations of one layer that are kept on the host of a GPU: twenty of GPT-2 Small's.
 _KEPT_BESIDE_A_GPU = 2**30
+# On a processor they share its memory: those of a model with two thousand neurons.
+_KEPT = 2**26
 
 
 @dataclass(frozen=True)
@@ -277,7 +279,7 @@ class _Pass:
             seed=baseline.seed,
             model=self._wanted.names[y],
             draws=baseline.draws,
-            kept_bytes=_KEPT_BESIDE_A_GPU if on_gpu else 2**28,
+            kept_bytes=_KEPT_BESIDE_A_GPU if on_gpu else _KEPT,
             workers=self._wanted.workers,
         )
         try:

@@ -238,14 +238,17 @@ class _Held:
         )
 
     def _score_bytes(self) -> int:
-        """What scoring holds: the whole, which is the sum of the groups; a layer of it in float32; a layer's own whole
-        and its rotation; and, of a pair of rotated models in float64, both halves twice and once more their sum."""
+        """What scoring holds.
+
+        The whole, which is the sum of the groups; a layer of it in float32; a layer's own whole, twice; its rotation
+        and what that is made of; and of a pair of rotated models, in float64, both halves twice and their sum.
+        """
         layer, limit = self.widest**2, scored_elements(cut=self.cut)
         scored = max(min(limit, self.sums), min(layer, self.largest))
         turned = 5 * _WIDE * max(min(limit, self.largest), min(layer, self.largest)) if self.work.rotated_null else 0
         strips = STRIP_ELEMENTS * _WIDE * _STRIP_COPIES + ROTATED_ELEMENTS * _VALUE
         held = scored * self.work.sum_bytes + min(scored, sum(self.columns) * self.widest) * _VALUE
-        return held + turned + (LAYER_BYTES + _VALUE) * layer + strips
+        return held + turned + 2 * (LAYER_BYTES + _VALUE) * layer + strips
 
 
 def is_cut(work: Workload, tile: Tile) -> bool:
