@@ -121,6 +121,24 @@
     const neuron = numbered(model, wanted.layer, wanted.neuron);
     return neuron < 0 ? null : { model, neuron };
   };
+  // A list that another page asks for: "#?model=a&layer=0&least=1&above=0.5"; what it does not name is not asked.
+  const requested = () => {
+    if (!location.hash.startsWith("#?")) { return null; }
+    const words = new URLSearchParams(location.hash.slice(2));
+    const whole = (name, end, other) => {
+      const value = words.get(name) || "";
+      return /^\d{1,6}$/.test(value) && Number(value) < end ? Number(value) : other;
+    };
+    const above = Number(words.get("above") || about.threshold);
+    return {
+      query: "", effect: "", exactly: -1, sort: "mean", up: false,
+      model: models.findIndex((one) => one.name === words.get("model")),
+      layer: whole("layer", Math.max(...models.map((one) => one.starts.length)), -1),
+      least: whole("least", 1 + Math.max(...models.map((one) => one.partners.length)), 0),
+      threshold: above >= 0.1 && above <= 0.9 ? Math.round(above * 20) / 20 : about.threshold,
+    };
+  };
+  const adopt = (wanted) => { Object.assign(chosen, wanted); at("search").value = chosen.query; paintControls(); paintSorting(); };
 
   // --- finding -------------------------------------------------------------------------------------------------------
 
@@ -344,7 +362,12 @@
     return { value, low: value - reach, high: value + reach, own: neuron.own[k] === 1, correlation: score(neuron.correlation[k]), partner: neuron.partner[k] };
   };
 
-  const width = (most) => Math.max(260, Math.min(most, at("panel").clientWidth || most));
+  // What a chart may take: the panel, or half of it where two parts stand side by side (.columns of explorer.css).
+  const width = (most, room = at("panel").clientWidth) => Math.max(260, Math.min(most, Math.floor(room) || most));
+  const beside = () => {
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize), all = at("panel").clientWidth;
+    return all >= (19 + 2.5 + 19) * rem ? (all - 2.5 * rem) / 2 : all;
+  };
 
   const partnersTable = (model, neuron) => {
     const last = about.checkpoints.length - 1;
@@ -435,7 +458,7 @@
 
   const histogram = (neuron) => {
     const shares = neuron.histogram, stats = Object.fromEntries(about.statistics.map((name, i) => [name, neuron.statistics[i]]));
-    const W = width(420), H = 170, left = 44, right = 12, top = 8, bottom = 26, floor = -6;
+    const W = width(420, beside()), H = 170, left = 44, right = 12, top = 8, bottom = 26, floor = -6;
     const low = -0.17, high = Math.max(stats.maximum, low + 1e-6);
     const x = (value) => left + ((value - low) / (high - low)) * (W - left - right);
     const y = (share) => top + (share > 0 ? Math.min(1, Math.log10(share) / floor) : 1) * (H - top - bottom);
@@ -544,7 +567,7 @@
     chart.setAttribute("aria-label", `Mean excess of the ${plural(found.order.length, "neuron")} of the list; ${count(above)} lie above ${decimal(chosen.threshold, 2)}.`);
     return chart;
   };
-  const start = (title, values) => h("li", null, h("button", { class: "push", type: "button", on: { click: () => { Object.assign(chosen, { query: "", model: -1, layer: -1, least: 0, exactly: -1, effect: "", up: false }, values); at("search").value = ""; paintControls(); paintSorting(); find(); at("list").focus(); } } }, title));
+  const start = (title, values) => h("li", null, h("button", { class: "push", type: "button", on: { click: () => { adopt({ query: "", model: -1, layer: -1, least: 0, exactly: -1, effect: "", up: false, ...values }); find(); at("list").focus(); } } }, title));
   const paintOverview = () => {
     const number = Math.max(...models.map((one) => one.partners.length));
     at("panel").replaceChildren(
@@ -598,7 +621,7 @@
     let waiting = false;
     at("list").addEventListener("scroll", () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; paintList(); }); } });
     window.addEventListener("resize", () => { rowHeight = 0; paintList(); });
-    window.addEventListener("hashchange", follow);
+    window.addEventListener("hashchange", () => { const wanted = requested(); if (wanted) { adopt(wanted); find().then(follow); } else { follow(); } });
     at("list").addEventListener("keydown", (event) => {
       const page = Math.max(1, Math.floor(at("list").clientHeight / height()) - 1);
       const to = { ArrowDown: active + 1, ArrowUp: active - 1, PageDown: active + page, PageUp: active - page, Home: 0, End: found.order.length - 1 }[event.key];
@@ -636,8 +659,7 @@
       ready.push(...models.map(async (model, m) => { const index = await load(`${m}/index`); model.index = index; prepared(model); }));
       await ready[about.reference];
       withUnit(models[about.reference]);
-      paintControls();
-      paintSorting();
+      adopt(requested() || {});
       listen();
       await find();
       follow();

@@ -23,6 +23,7 @@ DISTRIBUTIONS = {
     "ids": set(),
     "measurement": set(),
     "errors": set(),
+    "characters": set(),
     "evidence": set(),
     "progress": {"rich"},
     "inputs": {

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from universal_neurons.characters import visible
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.narrowing import NarrowingError, names, number_of_tokens
 from universal_neurons.inputs.suite import project_root
@@ -153,7 +154,7 @@ def main() -> NoReturn:
 
 
 def _fail(text: str, status: int) -> NoReturn:
-    sys.stderr.write(" ".join(text.splitlines()) + "\n")
+    sys.stderr.write(visible(text) + "\n")
     sys.exit(status)
 
 
@@ -216,7 +217,7 @@ def _show(rows: list[dict[str, Any]], columns: dict[str, str], *, as_json: bool,
         numeric = all(isinstance(row[name], int | float) for row in rows) if rows else False
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric or not sys.stdout.isatty())
     for row in rows:
-        table.add_row(*(str(row[name]) for name in columns))
+        table.add_row(*(visible(str(row[name])) for name in columns))
     _console().print(table)
 
 
@@ -313,7 +314,7 @@ def fetch(
     with _workspace(suite, store=store, local=True, **narrowing) as work:
         from universal_neurons.pipeline.fetching import fetch as fetched
 
-        count = fetched(work, accept=accept_changes, done=typer.echo)
+        count = fetched(work, accept=accept_changes, done=lambda line: typer.echo(visible(line)))
     typer.echo(
         f"suite {suite}: everything is here and verified"
         if count

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from universal_neurons.characters import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,7 +31,7 @@ class Reporter:
         self._began = self._said = 0.0
         if stream.isatty():
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"),
@@ -53,6 +55,7 @@ class Reporter:
 
     def warn(self, line: str) -> None:
         """One line that stays."""
+        line = visible(line)
         if self._bar is not None:
             self._bar.console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
         else:
@@ -60,12 +63,12 @@ class Reporter:
 
     def start(self, title: str, total: int) -> None:
         """A task of ``total`` steps begins."""
-        self._title, self._total, self._done = title, total, 0
+        self._title, self._total, self._done = visible(title), total, 0
         self._began = self._said = time.monotonic()
         if self._bar is not None:
-            self._task = self._bar.add_task(title, total=total, rate="")
+            self._task = self._bar.add_task(self._title, total=total, rate="")
         else:
-            self._line(f"{title} ...")
+            self._line(f"{self._title} ...")
 
     def advance(self, steps: int = 1) -> None:
         """``steps`` more are done."""

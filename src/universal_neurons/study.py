@@ -121,6 +121,9 @@ class Study:
         """The tables of one reference against all its partners at one checkpoint; raises as :meth:`universality`."""
         name = reference or self.reference
         self._check_reference(name)
+        if name not in self.suite.references:
+            known = ", ".join(self.suite.references)
+            raise UserError(f"suite {self.suite.name}: references: expected one of {known}, got {name!r}")
         x = self.model(name, checkpoint)
         extra = self._candidates(x)
         tables = {
@@ -299,6 +302,10 @@ class Study:
         """One row per logged training step of each model: model, step, tokens, loss, held_out_loss, seconds, device."""
         return pd.DataFrame(self.work.zoo.training_log())
 
+    def training_digest(self) -> str:
+        """The sha256 of the training log's file; empty where there is none."""
+        return self.work.zoo.training_digest
+
     def provenance(self) -> pd.DataFrame:
         """One row per artifact of the suite that is there: stage, digest, origin, device, seconds, peak memory.
 
@@ -331,18 +338,16 @@ class Study:
     def _pair(self, partner: str, checkpoint: HasStep, reference: str | None) -> Pair:
         name = reference or self.reference
         self._check_reference(name)
-        if partner not in self.partners(name):
-            known = ", ".join(self.partners(name))
-            raise UserError(f"suite {self.suite.name}: expected one of {known}, got {partner!r}")
+        for model, known in ((name, self.suite.references), (partner, self.partners(name))):
+            if model not in known:
+                raise UserError(f"suite {self.suite.name}: expected one of {', '.join(known)}, got {model!r}")
         return Pair(self.model(name, checkpoint), self.model(partner, checkpoint))
 
     def _check_reference(self, name: str) -> None:
-        if name in self.suite.references:
-            return
-        # A model of the whole suite may be meant by a claim about all references; any other name is a mistake.
-        kind = NotOnSuite if name in self.suite.zoo.models else UserError
-        known = ", ".join(self.suite.references)
-        raise kind(f"suite {self.suite.name}: references: expected one of {known}, got {name!r}")
+        # A claim about every model as the reference means those that a narrowed suite left out too.
+        if name in self.suite.zoo.models and name not in self.suite.references:
+            known = ", ".join(self.suite.references)
+            raise NotOnSuite(f"suite {self.suite.name}: references: expected one of {known}, got {name!r}")
 
     def _candidates(self, reference: ModelRef) -> Mapping[str, Any]:
         return self._read(candidates_key(self.work, reference)).arrays

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.bench.publication import Publication, command, cpu_name
+from tests.bench.publication import Publication, add_shape, command, cpu_name
 from universal_neurons.inputs.benchmarks import read_benchmarks
 from universal_neurons.render.projection import extent_of_bench, is_projectable, projections
 
@@ -71,6 +71,43 @@ def test_nothing_is_written_unless_asked_for(tmp_path: Path, engine: Any) -> Non
     published(quiet, engine)
     assert quiet.conclude() == []
     assert list(tmp_path.iterdir()) == []
+
+
+SHAPE: dict[str, Any] = {
+    "device": "NVIDIA H200",
+    "versions": {"python": "3.11.7", "torch": "2.13.0"},
+    "size": {"models": 5, "layers": 12, "width": 3072, "embedding": 768, "tokens": 1_000_000, "draws": 20},
+    "command": "python tests/bench/bench_shape.py --out /tmp/x.json",
+    "modes": [
+        {
+            "mode": "bfloat16", "passes": 1, "planned_bytes": 1, "peak_bytes": 2**33, "ceiling_flops": 7e14,
+            "tokens_per_second": 5e4, "fraction_of_ceiling": 0.75, "forward_share": 0.1, "largest_error": 1e-4,
+            "bound": 0.01, "scores_seconds": 30.0, "draws_share": 0.2, "paper_hours": 1.5,
+        },
+        {"mode": "tf32", "failed": "RuntimeError: no such mode"},
+    ],
+}  # fmt: skip
+
+
+def test_what_the_shape_found_is_a_file_too_and_a_failed_precision_a_note(publication: Publication) -> None:
+    add_shape(publication, SHAPE)
+    publication.conclude()
+    (bench,) = read_benchmarks(publication.root)
+    assert (bench.file, bench.device) == ("shape-cuda.json", "NVIDIA H200, bfloat16")
+    assert bench.size("residual") == 768
+    assert (bench.value("bfloat16_ceiling"), bench.value("bfloat16_peak_memory")) == (700.0, 8.0)
+    assert bench.figures["bfloat16_forward_share"].unit == "%"
+    assert bench.note == "alone on the machine Failed: tf32: RuntimeError: no such mode."
+    assert not is_projectable(bench)
+    assert bench.command.startswith("nox -s shape")
+    assert bench.versions == SHAPE["versions"]
+
+
+def test_the_shape_on_a_processor_is_called_a_reduced_one(publication: Publication) -> None:
+    add_shape(publication, {**SHAPE, "device": "x86_64, 2 threads"})
+    (bench,) = publication.benches
+    assert (bench.kind, bench.title) == ("cpu", "The engine at a reduced shape")
+    assert bench.device == f"{cpu_name()}, bfloat16"
 
 
 def test_the_command_has_what_changes_a_bench_and_nothing_of_the_machine() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.harness.projects import Project, assert_refused
 from tests.harness.worlds import LOSE, claim_file
+from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.evidence.verdict import Verdict
@@ -196,11 +197,34 @@ def test_evidence_that_cannot_be_written_is_one_line(project: Project) -> None:
 
 
 def test_a_ledger_that_cannot_be_written_or_read_is_one_line(project: Project) -> None:
-    # The claim itself puts a file in the way, after the ledger was read and before it is written.
+    # The claim itself puts a file in the way, after the ledger was read; its history is read before anything is written.
     project.write("from pathlib import Path\n", claim_file("(Path('fixtures').touch(), around(0.02))[1]"))
     result = project.run("claims", "--update-verdicts")
-    assert_refused(result, "mini.toml", "cannot be written (Not a directory)")
+    assert_refused(result, "mini.toml", "cannot be read (Not a directory)")
     assert_refused(project.run(), "mini.toml", "cannot be read (Not a directory)")
+
+
+def test_what_is_accepted_is_remembered_with_its_criterion_and_evidence(project: Project) -> None:
+    project.write(claim_file("around(0.02)"))
+    history = path_of(project.ledger)
+    project.run("claims", "--update-verdicts")
+    (first,) = read_history(history)
+    assert (first.claim, first.verdict, first.criterion) == ("N1", Verdict.REPRODUCED, "at most 0.05")
+    project.run("claims", "--update-verdicts")
+    assert read_history(history) == (first,)
+    project.accept(N1="refuted")
+    project.run("claims", "--update-verdicts")
+    assert [entry.verdict for entry in read_history(history)] == [Verdict.REPRODUCED, Verdict.REPRODUCED]
+
+
+def test_a_damaged_history_stops_the_run_before_the_ledger_is_rewritten(project: Project) -> None:
+    project.write(claim_file("around(0.02)"))
+    project.accept(N1="refuted")
+    before = project.ledger.read_bytes()
+    path_of(project.ledger).parent.mkdir()
+    path_of(project.ledger).write_text("x = [", encoding="utf-8")
+    assert_refused(project.run("claims", "--update-verdicts"), "mini.toml", "not a TOML file")
+    assert project.ledger.read_bytes() == before
 
 
 @pytest.mark.parametrize("factory", ["nowhere:open_study", "fake_world:nothing", "fake_world"])

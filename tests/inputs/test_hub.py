@@ -451,6 +451,21 @@ def test_a_hub_that_is_not_there_is_said_to_be_not_there(world: World) -> None:
     assert world.waits == []
 
 
+def test_a_hub_that_goes_away_between_two_questions_is_said_to_be_not_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client says of that transfer that the file is not in its cache, as it does without network."""
+    import httpx
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def gone(*_: object, **__: object) -> str:
+        raise LocalEntryNotFoundError("not in the cache") from httpx.ConnectError("refused")
+
+    zoo = world.pinned()
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", gone)
+    assert "cannot be reached" in refusal(HubUnreachable, lambda: zoo.load(zoo.ref("a", 10)))
+
+
 def test_a_cache_that_cannot_be_written_is_said_to_be_that(world: World) -> None:
     world.cache.write_text("a file where a folder should be")
     said = refusal(CacheUnwritable, world.pinned)
@@ -646,6 +661,12 @@ def test_weights_that_do_not_fit_are_refused(world: World, files: Mapping[str, b
     assert said in refusal(WeightsUnfit, lambda: loaded(world, files))
 
 
+def test_a_configuration_that_does_not_fit_is_refused_before_anything_is_pinned(world: World) -> None:
+    world.hub.commit(A, "checkpoint-10", {"config.json": config_of(tiny(3, n_inner=32)), BIN: b""})
+    assert "got gpt2 of shape (3, 16, 2, 32" in refusal(WeightsUnfit, lambda: world.pinned())
+    assert not world.lock.exists()
+
+
 # --- local folders ---------------------------------------------------------------------------------------------------
 
 
@@ -690,6 +711,19 @@ def test_a_local_folder_does_not_take_the_commit_out_of_the_lock(world: World) -
     again.load(again.ref("a", 10))
     assert again.ref("a", 10) == pinned
     assert len(world.hub.asked("cdn")) == asked
+
+
+def test_a_local_folder_of_other_files_than_the_locked_commits_is_refused(world: World) -> None:
+    world.pinned()
+    written = world.lock.read_bytes()
+    world.folders = world.root / "models"
+    for name, content in in_bin(tiny(7)).items():
+        path = world.folders / A / "checkpoint-10" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    said = refusal(RepositoryChanged, world.pinned)
+    assert f"the branch is now none ({BIN} differ" in said
+    assert world.lock.read_bytes() == written
 
 
 def test_a_local_folder_that_changed_is_refused(world: World, folder: Path) -> None:

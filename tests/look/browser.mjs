@@ -23,6 +23,8 @@ export const WIDTHS = [360, 1200, 1600];
 export const SCHEMES = ["light", "dark"];
 const HEIGHTS = { 360: 740, 1200: 900, 1600: 1000 };
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+// A machine that does other work beside this one is slow, not wrong.
+const PATIENCE = 180_000;
 const ARGUMENTS = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 export const launch = () => {
@@ -49,6 +51,7 @@ export const opened = async (browser, address, { width = 1200, scheme = "light",
     viewport: { width, height: HEIGHTS[width] ?? 900 }, colorScheme: scheme, offline: true, javaScriptEnabled: script,
     reducedMotion: still ? "reduce" : "no-preference",
   });
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   const faults = [];
   const home = pathToFileURL(join(folder, "/")).href;

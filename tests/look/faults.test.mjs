@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { addressOf, axe, layout, launch, opened, said } from "./browser.mjs";
 
-const LIMIT = { timeout: 60_000 };
+const LIMIT = { timeout: 600_000 };
 const chart = (words) => `<figure><svg role="img" aria-label="A chart." viewBox="0 0 300 100" width="300" height="100" style="font: 12px sans-serif">${words}</svg></figure>`;
 const table = (...cells) => `<table><thead><tr><th scope="col">n</th></tr></thead><tbody>${cells.map((one) => `<tr><td class="number" style="text-align: right">${one}</td></tr>`).join("")}</tbody></table>`;
 const SOUND = `${chart('<text x="10" y="20">one</text><text x="100" y="20">two</text>')}${table("1.5", "10.2")}<p>Words.</p>`;

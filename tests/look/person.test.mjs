@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { addressOf, launch, opened, pagesOf, picture, settled } from "./browser.mjs";
 
-const LIMIT = { timeout: 120_000 };
+const LIMIT = { timeout: 600_000 };
 let browser;
 before(async () => { browser = await launch(); });
 after(async () => { await browser?.close(); });

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.hub import Busy, Corrupted, Fault, LoopbackHub, Truncated, Vanished
+from tests.hub import Busy, Corrupted, Fault, LoopbackHub, Truncated, Vanished, Whole
 from tests.published import CHECKOUT, FILE, SUBSETS, TEXT, Published, packed, tokenizer, words
 from tests.tiny_models import use
 from universal_neurons import cli
@@ -196,6 +196,21 @@ def test_a_shuffled_order_is_seeded_complete_and_the_same_however_much_follows()
     assert order == list(shuffled(documents, buffer=10, seed=1)) != list(shuffled(documents, buffer=10, seed=2))
     assert list(shuffled(documents[:60], buffer=10, seed=1))[:50] == order[:50]
     assert list(shuffled(documents, buffer=1, seed=1)) == documents
+    # Of the first ones too, which are all that a suite of few tokens reads.
+    assert order[:50] != list(shuffled(documents, buffer=10, seed=2))[:50]
+
+
+def test_text_of_another_recipe_than_the_locked_one_is_not_taken_for_it(world: Published) -> None:
+    world.corpus().pin()
+    world.hub.commit("someone/other", "main", {FILE: packed(words(50))}, kind="datasets")
+    recipe = world.root / "fixtures" / "corpora" / "text.toml"
+    recipe.write_text(recipe.read_text().replace(TEXT, "someone/other"))
+    assert "text (someone/other): not pinned in" in refusal(NotPinned, lambda: world.corpus().fingerprint)
+    world.corpus().pin_missing()
+    lock = Lock.read(world.lock)
+    assert lock.corpus is not None
+    assert lock.corpus.repository == "someone/other"
+    assert len(everything(world)) == 45
 
 
 def test_rows_are_the_documents_one_after_the_other_until_enough_is_scored(world: Published) -> None:
@@ -280,6 +295,14 @@ def test_what_is_no_text_is_named_with_its_line(world: Published, content: bytes
     assert said in refusal(CorpusError, lambda: texts(world))
 
 
+def test_a_last_line_that_does_not_end_is_a_document_too(world: Published) -> None:
+    recipe = world.root / "fixtures" / "corpora" / "text.toml"
+    recipe.write_text(recipe.read_text().replace(FILE, "00.jsonl"))
+    lines = [b'{"text": "%030d", "meta": {"pile_set_name": "x"}}' % i for i in range(20)]
+    world.hub.commit(TEXT, "main", {"00.jsonl": b"\n".join(lines)}, kind="datasets")
+    assert sorted(everything(world)) == [f"{i:030d}" for i in range(20)]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -352,6 +375,7 @@ def renamed(hub: LoopbackHub) -> None:
         (Busy(429, times=99, part="hub", path="00.jsonl"), HubBusy, "the hub is busy (HTTP 429, asked 4 times)"),
         (Truncated(FILE, at=900, times=99), DownloadBroken, "the transfer broke off"),
         (Corrupted(FILE, times=99), DigestMismatch, "damaged ("),
+        (Whole(FILE), DownloadBroken, "700 bytes expected, got "),
         (Vanished(FILE), FileMissing, "the hub does not have this file"),
         (gated, AccessGated, "accept the terms at http://127.0.0.1"),
         (private, TokenRequired, "hf auth login (or set HF_TOKEN)"),

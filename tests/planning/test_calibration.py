@@ -67,10 +67,10 @@ def test_products_are_measured_in_the_precision_that_is_asked_for(monkeypatch: p
         made(self, *arguments, **options)
 
     monkeypatch.setattr(PairwiseAccumulator, "__init__", noted)
-    Bench(SHAPE, "cpu", "bfloat16", 0.0).product()
+    Bench(SHAPE, "cpu", "bfloat16", 3, 0.0).product()
     assert seen == ["bfloat16"]
     with pytest.raises(UnknownDeviceMode, match="tf32"):
-        Bench(SHAPE, "cpu", "tf32", 0.0).product()
+        Bench(SHAPE, "cpu", "tf32", 3, 0.0).product()
 
 
 def test_text_has_no_pace_without_text() -> None:
@@ -81,14 +81,14 @@ def test_text_has_no_pace_without_text() -> None:
 @pytest.mark.parametrize("effort", sorted(TEXT))
 def test_text_is_none_of_a_devices_work(effort: Effort) -> None:
     with pytest.raises(ValueError, match="not measured on a device"):
-        Bench(SHAPE, "cpu", "float32", 0.0).measured(effort)
+        Bench(SHAPE, "cpu", "float32", 3, 0.0).measured(effort)
 
 
 def test_a_measurement_is_the_median_of_runs_without_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     # Beginnings and ends: the first run takes 100 seconds, the next 1, 9 and 2, when the budget is spent.
     clock = iter([0, 100, 100, 101, 101, 110, 110, 112])
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
-    assert Bench(SHAPE, "cpu", "float32", budget=11)._seconds(lambda: None) == 2
+    assert Bench(SHAPE, "cpu", "float32", 3, budget=11)._seconds(lambda: None) == 2
 
 
 def test_the_time_of_efforts_is_their_sum_at_the_pace() -> None:

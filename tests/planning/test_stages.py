@@ -170,7 +170,7 @@ def test_untrained_models_have_no_candidates_to_weigh(work: Workspace) -> None:
     trained, untrained = (candidates_demand(sizes(work), absent(Shelf(work, empty=True), at)) for at in (LAST, 0))
     assert trained.efforts[Effort.INFLUENCE] > 0
     assert Effort.INFLUENCE not in untrained.efforts
-    assert trained.efforts[Effort.FORWARD] == untrained.efforts[Effort.FORWARD]
+    assert trained.efforts[Effort.ABREAST] == untrained.efforts[Effort.ABREAST]
 
 
 def test_positions_are_exact_where_the_tokens_are_there_and_nearly_so_before(
@@ -219,7 +219,7 @@ def test_more_memory_than_the_budget_means_more_passes(tmp_path: Path) -> None:
     # products of layers with themselves, which every tile of theirs needs.
     products = [demand.efforts[Effort.PRODUCT] for demand in demands]
     assert products[0] < products[1] < products[2] < 2 * products[0]
-    assert demands[2].efforts[Effort.FORWARD] == passes[2] * demands[0].efforts[Effort.FORWARD]
+    assert demands[2].efforts[Effort.ABREAST] == passes[2] * demands[0].efforts[Effort.ABREAST]
     with pytest.raises(BudgetTooSmall):
         moments_demand(within(work, 0.01), missing)
 

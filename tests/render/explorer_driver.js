@@ -68,6 +68,14 @@ addEventListener("DOMContentLoaded", async () => {
     choose("model", "1");
     await until("a model", () => counted() !== seen.byThreshold);
     seen.models = [...new Set(names().map((name) => name.slice(0, name.lastIndexOf(":"))))];
+    const third = at("model").options[3].textContent;
+    location.hash = `#?model=${encodeURIComponent(third)}&layer=1&least=2&above=0.6`;
+    await until("a list that was asked for", () => at("model").value === "2" && at("layer").value === "1");
+    seen.asked = [at("partners").value, at("threshold").value, at("search").value, title()];
+    await until("its neurons", () => names().length > 0 && names().every((name) => name.startsWith(`${third}:L1.`)));
+    seen.askedNames = counted();
+    location.hash = "#?model=nobody&layer=99&above=x";
+    await until("a list of nothing that is there", () => at("model").value === "-1" && counted() === seen.all);
     document.querySelector(".sorting button").click();
     await until("an order", () => document.querySelector(".sorting button").getAttribute("aria-pressed") === "true");
     seen.theme = [document.documentElement.dataset.theme || "", (at("theme").click(), document.documentElement.dataset.theme)];

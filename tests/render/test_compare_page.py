@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from tests.render.fakes import FakeStudy, fake_records, record, share, write_log
+from tests.render.hostile import hostile_log
 from tests.render.neurons import local_text
 from tests.render.payloads import PAYLOADS
 from tests.render.sides import landmarks, other_records, side_by_side
-from tests.render.test_report import hostile_log, text_of
+from tests.render.test_report import text_of
 from universal_neurons.evidence.comparison import Ground, JudgedRun, SideBySide, compared
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.evidence.verdict import Verdict
@@ -208,7 +209,7 @@ def test_sides_without_tables_have_no_numbers_and_say_why(root: Path) -> None:
 
 def test_two_builds_beside_another_run_are_the_same_bytes(page: Path, root: Path) -> None:
     again = built(root, side_by_side())
-    for name in ("compare.html", "performance.html", *compare_grids(BOTH)):
+    for name in ("compare.html", "performance.html", *compare_grids(BOTH, compare_figures(BOTH))):
         assert (page / name).read_bytes() == (again / name).read_bytes(), name
 
 
@@ -271,7 +272,7 @@ def test_no_text_of_a_run_controls_the_terminal(payload: str) -> None:
 def test_no_cell_of_the_data_is_a_formula() -> None:
     texts = ["=1+1", "+1", "-1", "@x", "\t=1"]
     both = side_by_side(right=hostile_log(texts))
-    for grid in compare_grids(both).values():
+    for grid in compare_grids(both, compare_figures(both)).values():
         for row in csv.reader(grid.csv().splitlines()):
             for cell in row:
                 assert not cell.startswith(("=", "@", "\t", "+")) or cell == "+", cell

@@ -1,23 +1,12 @@
-from __future__ import annotations
+"""The encoders one by one; ``test_sinks.py`` has every payload in every place."""
 
-import csv
-import io
-from pathlib import Path
+from __future__ import annotations
 
 import pytest
 
 from tests.render.payloads import PAYLOADS
-from universal_neurons.render.checks import Page
-from universal_neurons.render.escaping import Html, csv_text, fragment, html_text, markdown, raw_html, visible
-from universal_neurons.render.grids import Column, Grid
-
-
-@pytest.mark.parametrize("payload", PAYLOADS)
-def test_html_text_is_one_text_node_in_an_element_and_in_an_attribute(payload: str) -> None:
-    page = Page(Path("nowhere.html"))
-    page.feed(f'<p title="{html_text(payload)}">{html_text(payload)}</p>')
-    assert dict(page.elements) == {"p": 1}
-    assert dict(page.attributes) == {"title": 1}
+from universal_neurons.characters import visible
+from universal_neurons.render.escaping import Html, csv_text, fragment, html_text, markdown, raw_html
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -27,14 +16,6 @@ def test_markdown_has_no_symbol_that_is_not_escaped(payload: str) -> None:
     assert not any(c in "<>{}[]`*_@#|$!&" and (i == 0 or bare[i - 1] != "\0") for i, c in enumerate(bare))
     assert "{{<" not in escaped
     assert "\n" not in escaped
-
-
-@pytest.mark.parametrize("payload", PAYLOADS)
-def test_csv_cells_come_back_and_run_no_formula(payload: str) -> None:
-    grid = Grid("", (Column("text"),), ((payload,),))
-    cell = list(csv.reader(io.StringIO(grid.csv())))[1][0]
-    assert cell in {visible(payload), f"'{visible(payload)}"}
-    assert not csv_text(payload).startswith(("=", "+", "-", "@"))
 
 
 def test_control_and_bidirectional_characters_become_visible() -> None:

@@ -180,7 +180,21 @@ def test_a_person_finds_opens_filters_and_goes_back(explorer: Path, tmp_path: Pa
     assert seen["nothing"] == "0 of 1800 neurons"
     assert seen["byPartners"].endswith(" of 1800 neurons")
     assert seen["models"] == ["b"]
+    assert seen["asked"] == ["2", "0.6", "", "Neuron explorer"]
+    assert seen["askedNames"].endswith(" of 1800 neurons")
     assert seen["theme"][0] != seen["theme"][1]
+
+
+@needs_chromium
+def test_a_list_that_another_page_asks_for_is_there_from_the_start(
+    explorer: Path, study: FakeNeurons, tmp_path: Path
+) -> None:
+    dom = dom_of(explorer, tmp_path, place="#?model=b&layer=2&least=1&above=0.5")
+    tables = study.reference_tables(checkpoint=study.checkpoints[-1], reference="b").tables.values()
+    universal = np.any([np.rint(table.frame["excess"] * PARTS) > 5000 for table in tables], axis=0)
+    expected = int(universal[240:].sum())
+    assert f">{expected} of 1800 neurons</p>" in dom
+    assert set(re.findall(r'class="name[^"]*">([^<]+)\.\d+<', dom)) == {"b:L2"}
 
 
 @needs_chromium

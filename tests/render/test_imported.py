@@ -80,16 +80,15 @@ def test_the_mark_goes_when_a_sample_was_computed_and_the_methods_say_so(root: P
 
 
 @pytest.mark.usefixtures("measured_once")
-def test_a_hostile_name_of_a_source_stays_text(root: Path) -> None:
-    plain = build(root, "plain", study=FakeStudy(elsewhere=UNCHECKED))
+def test_a_hostile_name_of_a_source_stays_text(root: Path, report: Path) -> None:
     hostile = replace(RECEIPT, source=" ".join(PAYLOADS))
-    sampled = hostile.with_sample(replace(SAMPLE, result=" ".join(PAYLOADS)))
-    for name, receipt in (("hostile", hostile), ("sampled", sampled)):
-        imported = Imported.of((receipt,), {ARTIFACTS[1]: "cd" * 32})
-        built = build(root, name, study=FakeStudy(elsewhere=imported))
-        for page in ("index.html", "methods.html"):
-            one, other = Page.read(built / page), Page.read(plain / page)
-            allowed = {"p", "strong", "code", "div", "span"}
-            assert {e: n for e, n in (one.elements - other.elements).items() if e not in allowed} == {}
-            assert set(one.attributes) == set(other.attributes)
-            assert one.faults == other.faults == []
+    sampled = replace(hostile, bundle="ef" * 32, artifacts={ARTIFACTS[0]: "12" * 32})
+    sources = (hostile, sampled.with_sample(replace(SAMPLE, result=" ".join(PAYLOADS))))
+    imported = Imported.of(sources, {ARTIFACTS[0]: "12" * 32, ARTIFACTS[1]: "cd" * 32})
+    built = build(root, "hostile", study=FakeStudy(elsewhere=imported))
+    for page in ("index.html", "methods.html", "paper.html"):
+        found, plain = Page.read(built / page), Page.read(report / page)
+        more = {element for element, number in (found.elements - plain.elements).items() if number}
+        assert more <= {"p", "strong", "code", "div", "span"}, page
+        assert set(found.attributes) == set(plain.attributes), page
+        assert found.faults == [], page

@@ -29,6 +29,7 @@ from universal_neurons.render.plotting import Colour, Mark
 
 TRAINING = Axis("share of training", (0.5, 1.0), ("50 %", "100 %"))
 LAYERS = Axis("layer", (0.0, 1.0), ("0", "1"), "in layer")
+CODE = "render.panels.panel_figure"
 HOSTILE = '</text><script>alert(1)</script>"&'
 
 
@@ -51,7 +52,7 @@ def panel(*series: tuple[Measurement, ...], axis: Axis = TRAINING, bars: bool = 
 @pytest.mark.parametrize("bars", [False, True])
 @pytest.mark.parametrize("wide", [False, True])
 def test_a_panel_with_a_gap_is_drawn_and_the_gap_is_a_dash_in_its_table(bars: bool, wide: bool) -> None:
-    made = panel_figure(panel((nats(1.0), MISSING), (nats(-0.4), nats(0.8)), bars=bars), code="here", wide=wide)
+    made = panel_figure(panel((nats(1.0), MISSING), (nats(-0.4), nats(0.8)), bars=bars), code=CODE, wide=wide)
     assert len(made.drawings) == (2 if wide else 1)
     lines = made.data.csv().splitlines()
     assert lines[0] == 'partner,share of training,"value, nats",low,high,n,interval over,neurons'
@@ -61,7 +62,7 @@ def test_a_panel_with_a_gap_is_drawn_and_the_gap_is_a_dash_in_its_table(bars: bo
 
 def test_a_panel_without_any_number_is_an_error() -> None:
     with pytest.raises(MissingNumber, match="there is no number to draw"):
-        panel_figure(panel((MISSING, MISSING)), code="here")
+        panel_figure(panel((MISSING, MISSING)), code=CODE)
 
 
 def test_the_end_is_said_where_something_was_measured_last() -> None:
@@ -102,7 +103,7 @@ def test_the_legend_tells_series_apart_without_colour_and_names_what_was_printed
 
 def test_hostile_names_stay_text_in_drawing_legend_and_data() -> None:
     found = panel((nats(1.0), nats(2.0)), name=HOSTILE)
-    made = panel_figure(found, code="here", wide=True)
+    made = panel_figure(found, code=CODE, wide=True)
     block = side_by_side([made], keys(found))
     assert "<script" not in block
     assert HOSTILE not in "".join(made.drawings)
@@ -116,7 +117,9 @@ def test_rows_on_a_logarithmic_axis_leave_out_what_has_no_place_there() -> None:
         Row("missing", MISSING, Mark(Colour.INK)),
     )
     made = rows_figure(
-        Rows("x", "", "Sets", "KL, nats", rows, 0.3, logarithmic=True), code="here", caption=Markdown("Sets.")
+        Rows("x", "", "Sets", "KL, nats", rows, 0.3, logarithmic=True),
+        code=CODE,
+        caption=Markdown("Sets."),
     )
     wide = made.drawings[0]
     assert all(f">{name}</text>" in wide for name in ("universal", "draws", "none", "missing"))
@@ -128,7 +131,7 @@ def test_rows_on_a_logarithmic_axis_leave_out_what_has_no_place_there() -> None:
 def shapes(value: Measurement) -> int:
     rows = (Row("universal", nats(0.3, 0.01), Mark(Colour.BLUE)), Row("other", value, Mark(Colour.VERMILION)))
     found = Rows("x", "", "Sets", "KL, nats", rows, logarithmic=True)
-    return rows_figure(found, code="here", caption=Markdown("Sets.")).drawings[0].count("var(--vermilion")
+    return rows_figure(found, code=CODE, caption=Markdown("Sets.")).drawings[0].count("var(--vermilion")
 
 
 def test_nothing_is_drawn_of_a_row_without_a_place_on_its_axis() -> None:

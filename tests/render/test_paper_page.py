@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from tests.render.fakes import ARTIFACTS, CHECKPOINTS, MODELS, FakeStudy
+from tests.render.fakes import ARTIFACTS, CHECKOUT, CHECKPOINTS, MODELS, FakeStudy
 from tests.render.test_report import build, change, text_of
 from universal_neurons.errors import ArtifactMissing
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation import NATS, Kind, Quantity, SetOf, effect
 from universal_neurons.measures.persistence import persistence
-from universal_neurons.render.checks import Page, ReportBroken
-from universal_neurons.render.paper_page import CLAIMS, REQUIRED, labelled
+from universal_neurons.render.checks import Page
+from universal_neurons.render.listings import Listing
+from universal_neurons.render.paper_page import CLAIMS, ORDER, REQUIRED, expression_of, labelled, paper_page
+from universal_neurons.render.places import expression_line
 from universal_neurons.render.results_ablation import PairEffect, over_models
+from universal_neurons.render.templates import TemplateWrong
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +48,6 @@ def test_every_figure_of_the_paper_is_there_under_its_own_number(html: str, repo
     found = block(html, f"fig-paper-{number}")
     assert f"<strong>Figure {number} of the paper.</strong>" in found
     assert re.search(r'<svg class="(wide|half)"[^>]* role="img" aria-label="[^"]{60,}"', found)
-    assert "Drawn by <code>render." in found
-    assert "from 1 artifact:" in found
     data = pd.read_csv(report / "data" / f"paper-{number}.csv")
     value = next(name for name in data.columns if name.startswith("value"))
     known = data.dropna(subset=[value])
@@ -68,16 +69,20 @@ def test_nothing_of_the_required_list_is_missing_and_the_list_has_all_twenty(htm
 
 @pytest.mark.usefixtures("measured_once")
 @pytest.mark.parametrize(
-    ("written", "anchor"),
+    ("written", "anchor", "line"),
     [
-        ("<< figures.paper_1 >>", "fig-paper-1"),
-        ("<< groups.higher >>", "fig-paper-17"),
-        ("<< table_one >>", "tbl-paper-1"),
+        # Each belongs below the last figure before it that is there.
+        ("<< figures.paper_1 >>", "fig-paper-1", 32),
+        ("<< groups.higher >>", "fig-paper-17", 70),
+        ("<< table_one >>", "tbl-paper-1", 1),
+        ("<< figures.dose >>", "fig-dose", 56),
     ],
 )
-def test_a_report_without_a_figure_of_the_paper_is_not_built(root: Path, written: str, anchor: str) -> None:
+def test_a_report_without_a_figure_of_the_paper_is_not_built(root: Path, written: str, anchor: str, line: int) -> None:
     change(root, "paper.qmd.j2", written, "Nothing.")
-    with pytest.raises(ReportBroken, match=rf"paper\.html: the figure or table {anchor} is missing"):
+    with pytest.raises(
+        TemplateWrong, match=rf"paper\.qmd\.j2:{line}: the figure or table {anchor} is missing; expected"
+    ):
         build(root, "built")
 
 
@@ -100,14 +105,22 @@ def test_a_claim_is_a_link_where_it_was_judged_and_a_name_where_it_was_not(html:
 
 
 def test_every_figure_says_which_claims_judge_it(found: Results, drawn: Drawn) -> None:
-    named = labelled(found, drawn.paper, ["N16"])
-    assert set(named) == set(CLAIMS)
+    named = labelled(found, drawn.paper, {"N16": Listing("claims/x.py", 3)})
+    assert list(named) == list(CLAIMS)
     assert named["paper-13"].sources.judged == ("N16",)
     assert named["paper-2"].sources.judged == ()
 
 
+def test_every_figure_is_found_under_the_expression_that_the_template_shows_it_by(found: Results, drawn: Drawn) -> None:
+    page = paper_page(found, drawn.paper, {})
+    for anchor in ORDER:
+        kind, _, name = expression_of(anchor).partition(".")
+        assert f'id="{anchor}"' in (page[kind][name] if name else page[kind])
+        assert expression_line(CHECKOUT / "report" / "paper.qmd.j2", expression_of(anchor)) is not None
+
+
 def test_figures_of_ours_have_letters_and_no_number(found: Results, drawn: Drawn) -> None:
-    named = labelled(found, drawn.paper, [])
+    named = labelled(found, drawn.paper, {})
     ours = [one.label for one in drawn.paper.all if not one.label]
     letters = [one.label for one in named.values() if "of the paper." not in one.label or "version" in one.label]
     assert len(letters) == len(ours) == len(set(letters)) == 13

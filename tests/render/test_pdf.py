@@ -18,15 +18,16 @@ from pypdf.generic import DictionaryObject, IndirectObject
 
 from tests.render.conftest import copied_checkout
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, fake_suite, write_log
+from tests.render.hostile import hostile_log
 from tests.render.neurons import local_text
 from tests.render.payloads import PAYLOADS
-from tests.render.test_report import hostile_log
+from universal_neurons.characters import visible
 from universal_neurons.render import build_report, report
 from universal_neurons.render.citation import Citation
 from universal_neurons.render.engines import RenderingFailed, pandoc_command
-from universal_neurons.render.escaping import typst_string, typst_text, visible
+from universal_neurons.render.escaping import typst_string, typst_text
 from universal_neurons.render.pdf import BOOK, FONTS, Imprint, book, compile_pdf, formulas, newest, typesetter
-from universal_neurons.render.pdf_markup import is_printed
+from universal_neurons.render.pdf_markup import PageUnprintable, is_printed
 from universal_neurons.render.pdf_tree import Element, Page, read_page, tree_of
 from universal_neurons.render.report import ReportMisplaced
 from universal_neurons.render.scoreboard import page_of
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from universal_neurons.render.report import Drawn, Output
     from universal_neurons.render.results import Results
 
-CHAPTERS = ("index", "paper", "claims", "readings", "methods")
+CHAPTERS = ("index", "paper", "claims", "readings", "methods", "performance")
 WRITTEN = datetime(2025, 11, 20, 10, tzinfo=UTC)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
@@ -159,7 +160,7 @@ def labels(pages: list[Page]) -> list[str]:
 
 def test_figures_and_tables_have_the_numbers_of_the_pages_in_their_order(pages: list[Page], said: str) -> None:
     found = labels(pages)
-    assert len(found) == 38
+    assert len(found) == 39
     assert found[:4] == ["Table\u00a01:", "Table\u00a02:", "Figure\u00a01:", "Figure\u00a02:"]
     place = 0
     for label in found:
@@ -197,6 +198,7 @@ def test_the_bookmarks_are_the_headings_of_the_pages(pages: list[Page], document
     found = list(titles(document.outline))
     assert [title for level, title in found if level == 1] == [
         "Findings", "Thepaper,rebuilt", "Theclaims,onebyone", "Whateachreadingdoes", "Methodsandprovenance",
+        "Performanceandlimits",
         "References",
     ]  # fmt: skip
     wanted = Counter(one for page in pages for one in headings(page, 2 if "/" in page.name else 0))
@@ -427,12 +429,21 @@ def test_the_summary_opens_the_document_and_references_close_it_once() -> None:
     cited = (
         '<p><a href="#ref-b">B</a></p><div id="refs"><div id="ref-b">B. 2020</div><div id="ref-a">A. 2021</div></div>'
     )
-    text, _ = book(of_html(f'<h1 class="title">T</h1><div class="lead"><p>sum</p></div>{cited}', cited), IMPRINT)
+    other = cited.replace("ref-a", "ref-c").replace("A. 2021", "C. 2019")
+    text, _ = book(of_html(f'<h1 class="title">T</h1><div class="lead"><p>sum</p></div>{cited}', other), IMPRINT)
     assert text.index("sum") < text.index('#chapter("T", "index.html")') < text.index('#chapter("References"')
-    assert text.count("sum") == 1
-    assert text.count("2020") == text.count("2021") == 1
-    assert text.index("2021") < text.index("2020")
+    assert [text.count(part) for part in ("sum", "2019", "2020", "2021")] == [1, 1, 1, 1]
+    assert text.index("2021") < text.index("2020") < text.index("2019")
     assert text.count('#to("references#ref-b")[B]') == 2
+
+
+def test_a_number_of_two_figures_is_ambiguous_in_one_document() -> None:
+    figure = '<figure id="fig-x"><svg/><figcaption>\n<strong>Figure\u00a01:</strong> Words.</figcaption></figure>'
+    with pytest.raises(
+        PageUnprintable, match=r"page-1\.html: Figure 1 is on index\.html too; give one of them a label"
+    ):
+        book(of_html(figure, figure), IMPRINT)
+    book(of_html(figure, figure.replace("Figure", "Table"), figure.replace("1:", "1 of the paper.")), IMPRINT)
 
 
 def test_formulas_are_translated_once_and_a_broken_one_is_named() -> None:

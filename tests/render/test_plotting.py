@@ -5,7 +5,17 @@ import re
 
 import pytest
 
-from universal_neurons.render.plotting import NARROW, WIDE, Colour, Size, drawing, inline_svg, spread
+from universal_neurons.render.plotting import (
+    NARROW,
+    WIDE,
+    Colour,
+    Size,
+    drawing,
+    inline_svg,
+    label_room,
+    spread,
+    thinned,
+)
 
 
 @pytest.mark.parametrize("wanted", [[], [3.0], [0.0, 0.0, 0.0], [5.0, 4.0, 40.0], [1.0, 2.0, 12.0, 13.0, 14.0]])
@@ -18,6 +28,22 @@ def test_labels_keep_their_order_and_their_distance(wanted: list[float]) -> None
 
 def test_labels_that_do_not_touch_stay_where_they_are() -> None:
     assert spread([0.0, 50.0, 20.0], 10.0) == [0.0, 50.0, 20.0]
+
+
+@pytest.mark.parametrize("gap", [10.0, 30.0, 90.0])
+def test_labels_of_an_axis_that_would_touch_are_left_out_and_the_last_one_stays(gap: float) -> None:
+    labels = ["10 000", "20 000", "50 000", "100 000"]
+    kept = thinned(labels, [gap * place for place in range(4)], NARROW)
+    assert kept[-1] == "100 000"
+    assert all(one in ("", label) for one, label in zip(kept, labels, strict=True))
+    shown = [place for place, label in enumerate(kept) if label]
+    assert all((b - a) * gap >= 6 * 0.5 * NARROW.text for a, b in itertools.pairwise(shown))
+    assert (len(shown) == 4) == (gap == 90.0)
+
+
+def test_longer_names_and_larger_letters_need_more_room() -> None:
+    assert label_room(["with b"], NARROW) < label_room(["with b", "each pair, mean"], NARROW)
+    assert label_room(["with b"], NARROW) < label_room(["with b"], WIDE)
 
 
 def drawn(size: Size) -> str:

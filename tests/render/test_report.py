@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -7,26 +8,25 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, fake_suite, record, write_log
+from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, write_log
 from tests.render.neurons import local_text
-from tests.render.payloads import PAYLOADS
 from universal_neurons.evidence.ledger import Ledger
-from universal_neurons.evidence.record import ControlResult
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.measurement import Measurement
 from universal_neurons.render import build_report
-from universal_neurons.render.checks import Page
+from universal_neurons.render.checks import Page, ReportBroken
 from universal_neurons.render.engines import RenderingFailed
 from universal_neurons.render.evidence_log import EvidenceUnusable
 from universal_neurons.render.report import ReportMisplaced, page_head
 from universal_neurons.render.templates import TemplateWrong
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Sequence
     from pathlib import Path
 
     from universal_neurons.evidence.record import EvidenceRecord
+    from universal_neurons.render.report import Drawn
+    from universal_neurons.render.results import Results
 
 PAGES = ("index", "paper", "claims", "readings", "methods")
 
@@ -174,63 +174,6 @@ def test_two_builds_are_the_same_bytes(report: Path, root: Path) -> None:
     assert [path for path in files if (report / path).read_bytes() != (again / path).read_bytes()] == []
 
 
-def hostile(text: str, number: int) -> EvidenceRecord:
-    # A line separator ends a line of the evidence log for its reader; the other places of the report get it.
-    payload = text.replace("\u2028", " ").replace("\u2029", " ")
-    return record(
-        f"N{number}",
-        statement=payload,
-        source=payload,
-        parameters={payload: payload},
-        verdict=Verdict.ERROR,
-        reason=payload,
-        locator=payload,
-        promise=payload,
-        family=payload,
-    )
-
-
-def hostile_reading(text: str, number: int) -> EvidenceRecord:
-    payload = text.replace("\u2028", " ").replace("\u2029", " ")
-    test = f"claims/x.py::test_reading_{number}"
-    return replace(hostile(text, number), role="reading", test=test, ambiguity="A1", says=payload)
-
-
-def hostile_measured(text: str, number: int) -> EvidenceRecord:
-    payload = text.replace("\u2028", " ").replace("\u2029", " ")
-    unit = fake_records()[0].measurement
-    guard = ControlResult(f"claims/x.py::test_{payload}", Verdict.REFUTED, payload, None)
-    return replace(
-        hostile(text, number), verdict=Verdict.REPRODUCED, measurement=unit, controls=(guard,), item="measured",
-        test=f"claims/x.py::test_measured_{number}",
-    )  # fmt: skip
-
-
-def hostile_log(texts: Sequence[str]) -> list[EvidenceRecord]:
-    kinds = (hostile, hostile_measured, hostile_reading)
-    return [one(text, i) for i, text in enumerate(texts) for one in kinds]
-
-
-def structure(folder: Path) -> dict[str, tuple[Counter[str], Counter[str]]]:
-    paths = [folder / f"{name}.html" for name in PAGES] + sorted((folder / "claims").iterdir())
-    pages = {path.relative_to(folder).as_posix(): Page.read(path) for path in paths}
-    return {name: (page.elements, page.attributes) for name, page in pages.items()}
-
-
-def test_hostile_texts_leave_no_new_element_and_no_new_attribute(root: Path) -> None:
-    everything = " ".join(PAYLOADS)
-    tame = build(root, "tame", hostile_log(["tame"] * len(PAYLOADS)))
-    suite = fake_suite(title=everything, description=everything)
-    wild = build(root, "wild", hostile_log(PAYLOADS), FakeStudy(suite))
-    assert structure(wild) == structure(tame)
-    for name in ("claims.html", "readings.html", "claims/n0.html"):
-        assert "<script>alert(1)</script>" in text_of_entities(wild / name)
-
-
-def text_of_entities(page: Path) -> str:
-    return page.read_text(encoding="utf-8").replace("&lt;", "<").replace("&gt;", ">")
-
-
 @pytest.mark.usefixtures("measured_once")
 def test_a_claim_that_the_run_left_out_is_named(root: Path) -> None:
     ledger = root / "fixtures" / "verdicts" / "mini.toml"
@@ -251,10 +194,18 @@ def change(root: Path, name: str, old: str, new: str) -> None:
     [
         ("<< nothing >>", TemplateWrong, r"paper\.qmd\.j2:\d+: 'nothing' is undefined"),
         ("<< figures.nothing >>", TemplateWrong, r"paper\.qmd\.j2:\d+: .*no attribute 'nothing'"),
-        ("About 5 % are.", TemplateWrong, r"paper\.qmd\.j2:\d+: 5 %: a template states a number"),
-        ("See @fig-nothing.", RenderingFailed, "reference to nothing: @fig-nothing"),
-        ("![A picture](nothing.svg)", RenderingFailed, r"image that is not there: nothing\.svg"),
-        ("As @nobody2020 says.", RenderingFailed, "citation of nothing: @nobody2020"),
+        ("About 5 % are.", TemplateWrong, r"paper\.qmd\.j2:22: 5 %: a template states a number"),
+        ("Five claims are refuted.", TemplateWrong, r"paper\.qmd\.j2:22: Five .* refuted\.: .*states a verdict"),
+        ("<< numbers.nothing >>", TemplateWrong, r"paper\.qmd\.j2:22: .*no attribute 'nothing'"),
+        ("See @fig-nothing.", RenderingFailed, r"paper\.qmd\.j2:22: .*reference to nothing: @fig-nothing"),
+        ("![A picture](nothing.svg)", RenderingFailed, r"paper\.qmd\.j2:22: .*image that is not there: nothing\.svg"),
+        ("As @nobody2020 says.", RenderingFailed, r"paper\.qmd\.j2:22: .*citation of nothing: @nobody2020"),
+        ("[x](nothing.html)", ReportBroken, r"paper\.qmd\.j2:22: paper\.html:\d+: link to a file that is not there"),
+        (
+            '[It]{data-claim="N1" data-verdict="refuted"}',
+            ReportBroken,
+            r"paper\.html:\d+: claim N1 is shown as 'refuted', the evidence says 'reproduced'",
+        ),
     ],
 )
 @pytest.mark.usefixtures("measured_once")
@@ -269,6 +220,61 @@ def test_a_fault_in_a_template_stops_the_build_and_leaves_the_last_report(
         build(root, "built")
     assert [path.name for path in output.rglob("*")] == ["source", "_quarto.yml"]
     assert [path.name for path in root.parent.iterdir() if path.name.startswith(".report-")] == []
+
+
+@pytest.mark.usefixtures("measured_once")
+def test_pages_that_fail_a_check_are_kept_until_a_build_is_sound(root: Path) -> None:
+    written = '[It]{data-claim="N1" data-verdict="refuted"}'
+    change(root, "paper.qmd.j2", "No principle sets the threshold.", written)
+    with pytest.raises(ReportBroken) as broken:
+        build(root, "built")
+    kept = root.parent / "built.broken"
+    assert str(kept) in str(broken.value)
+    (fault,) = [one for one in broken.value.faults if "says 'it'" in one]
+    line = int(re.search(r"paper\.html:(\d+): ", fault)[1])  # type: ignore[index]
+    assert 'data-claim="N1"' in (kept / "paper.html").read_text(encoding="utf-8").splitlines()[line - 1]
+    change(root, "paper.qmd.j2", written, "No principle sets the threshold.")
+    build(root, "built")
+    assert not kept.exists()
+
+
+@pytest.mark.usefixtures("measured_once")
+@pytest.mark.parametrize(
+    ("template", "written", "page"),
+    [
+        ("index.qmd.j2", "<% for sentence in summary %>", "index.html"),
+        ("readings.qmd.j2", "<< summary >>", "readings.html"),
+        ("claim.qmd.j2", "<< outcome >>", "claims/g6.html"),
+    ],
+)
+def test_a_page_without_its_sentence_on_the_verdicts_is_not_built(
+    root: Path, template: str, written: str, page: str
+) -> None:
+    change(root, template, written, "<% for sentence in [] %>" if written.startswith("<%") else "Nothing.")
+    with pytest.raises(ReportBroken, match=rf"{re.escape(template)}:1: {re.escape(page)}: does not say: "):
+        build(root, "built")
+
+
+def test_a_number_that_is_not_there_names_the_line_that_asks_for_it(
+    root: Path, found: Results, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = {key: replace(m, high=math.inf) if key[1] == 1000 else m for key, m in found.table_one.items()}
+    monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: replace(found, table_one=cells))
+    monkeypatch.setattr("universal_neurons.render.pages.figures", lambda _: drawn.front)
+    monkeypatch.setattr("universal_neurons.render.report.paper_figures", lambda _: drawn.paper)
+    with pytest.raises(TemplateWrong, match=r"index\.qmd\.j2:7: summary: a number .* with 2 decimals is inf"):
+        build(root, "built")
+
+
+def test_a_figure_without_a_number_names_the_line_that_shows_it(
+    root: Path, found: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = found.persistence
+    missing = {key: tuple(Measurement.missing() for _ in layers) for key, layers in kept.partner_layers.items()}
+    without = replace(found, persistence=replace(kept, partner_layers=missing))
+    monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: without)
+    with pytest.raises(TemplateWrong, match=r"paper\.qmd\.j2:40: figure paper-4: there is no number to draw"):
+        build(root, "built")
 
 
 def test_a_folder_that_is_no_report_is_not_replaced(root: Path) -> None:

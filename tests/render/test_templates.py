@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.render.fakes import CHECKOUT
 from universal_neurons.render.escaping import Html, Markdown
-from universal_neurons.render.templates import TemplateWrong, filled, stray_digits
+from universal_neurons.render.numerals import decimal
+from universal_neurons.render.places import expression_line, traced
+from universal_neurons.render.templates import TemplateWrong, filled, known, stray_digits, stray_verdicts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +63,12 @@ def test_a_short_code_is_refused_because_pandoc_would_print_it(tmp_path: Path) -
         ("one\n\nAt 0.5 and\n12 more", ["3: 0.5", "4: 12"]),
         ("---\ntitle: The 5 seeds\n---\n", ["2: 5"]),
         ("<% if x %>\n3\n<% endif %>", ["2: 3"]),
+        ("<< x >>\n<!--# 4\n#-->half: ½", ["3: ½"]),
+        ("`5` of `n1`", ["1: 5"]),
+        ("`x` and 7 of `y`, `5` and 8 of `z`", ["1: 7", "1: 5", "1: 8"]),
+        ('[a](b1.html "of 7")', ["1: 7"]),
+        ('![x](y){fig-alt="8 dots" width=90}', ["1: 8"]),
+        ("[5 of them]{.quoted}", ["1: 5"]),
     ],
 )
 def test_a_digit_in_prose_is_found_with_its_line(tmp_path: Path, text: str, found: list[str]) -> None:
@@ -83,5 +92,61 @@ def test_digits_that_state_no_number_are_allowed(tmp_path: Path, text: str) -> N
     assert stray_digits(template(tmp_path, text)) == ()
 
 
-def test_our_own_templates_state_no_number() -> None:
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('<p title="9 of them">x</p>', ["1: 9"]),
+        ('<p class="a1">\n<img alt="ten, or 10" width=5>', ["2: 10"]),
+        ('<p class="a1" style="width:5px">x</p>', []),
+    ],
+)
+def test_a_digit_in_a_page_of_html_is_found_where_it_is_read(tmp_path: Path, text: str, found: list[str]) -> None:
+    for name in ("neurons.html.j2", "page.html"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    expected = [f"{tmp_path / name}:{one}" for name in ("neurons.html.j2", "page.html") for one in found]
+    assert list(stray_digits(tmp_path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Most claims are refuted.", ["1: Most claims are refuted."]),
+        ("One.\nTwo << x >> is\n*Reproduced*. Three.", ["2: Two is *Reproduced*."]),
+        ("## Inconclusive\n\ntext", ["1: ## Inconclusive"]),
+        ("[vacuous]{.x}", ["1: [vacuous]"]),
+        ("A claim is refuted if a case is.", []),
+        ("What would be not evaluated here is said.", []),
+        ("<< verdict >> and `refuted` and an error bar", []),
+    ],
+)
+def test_a_verdict_that_a_template_states_is_found_with_its_line(tmp_path: Path, text: str, found: list[str]) -> None:
+    place = template(tmp_path, text) / "page.qmd.j2"
+    assert list(stray_verdicts(tmp_path)) == [f"{place}:{one}" for one in found]
+
+
+def test_our_own_templates_state_no_number_and_no_verdict() -> None:
     assert stray_digits(CHECKOUT / "report") == ()
+    assert stray_verdicts(CHECKOUT / "report") == ()
+
+
+def test_a_value_whose_number_is_missing_stops_at_the_line_that_asks_for_it(tmp_path: Path) -> None:
+    values = known({"there": lambda: decimal(1.0, 1), "missing": lambda: decimal(math.nan, 1)})
+    assert filled(template(tmp_path, "<< there >>"), "page.qmd.j2", values) == "1\\.0"
+    for asked in ("<< missing >>", "<% if missing %>x<% endif %>", "<% for x in missing %>x<% endfor %>"):
+        with pytest.raises(TemplateWrong, match=r"page\.qmd\.j2:2: missing: a number .* with 1 decimals is nan"):
+            filled(template(tmp_path, f"one\n{asked}"), "page.qmd.j2", values)
+
+
+def test_a_fault_is_traced_to_the_lines_that_quote_it_in_templates_first(tmp_path: Path) -> None:
+    templates, source = tmp_path / "report", tmp_path / "source"
+    for folder in (templates, source):
+        folder.mkdir()
+    (source / "page.qmd").write_text("one\nsee @fig-made and @fig-x\n", encoding="utf-8")
+    path = template(templates, "one\n<< x >>\nsee @fig-x, not @fig-xy\n") / "page.qmd.j2"
+    said = "pandoc stopped: reference to nothing: @fig-x; citation of nothing: @who"
+    assert traced(said, templates, source) == f"{path}:3: {said}"
+    made = "page.html:7: unresolved reference: ?@fig-made"
+    assert traced(made, templates, source) == f"{source / 'page.qmd'}:2: {made}"
+    assert traced("page.html:7: image without alternative text", templates, source).startswith("page.html:7")
+    assert expression_line(path, "x") == 2
+    assert expression_line(path, "fig") is None

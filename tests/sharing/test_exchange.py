@@ -11,7 +11,9 @@ import tarfile
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +23,7 @@ import pytest
 from tests.sharing.conftest import FORMS, Reader
 from universal_neurons.artifacts.archive import write_archive
 from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, ExportUnfit, Listed, SharingError
+from universal_neurons.artifacts.codec import json_bytes
 from universal_neurons.artifacts.receipt import receipts_of
 from universal_neurons.artifacts.store import Store, StoreError
 from universal_neurons.errors import UserError
@@ -101,13 +104,15 @@ def test_an_export_can_be_shipped(exports: Path, reader: Reader) -> None:
 
 
 def test_two_suites_fit_into_one_folder(own_export: Path, reader: Reader, computed: Miniature) -> None:
-    source = computed.copied(reader.project.root.with_name("brief"))
-    from universal_neurons.pipeline.stages import compute
-
-    compute(source.workspace("brief", local=True))
-    export_suite(source.workspace("brief"), own_export)
-    assert reader.pull(own_export).new == 60
-    assert reader.pull(own_export, "brief").new > 0
+    source = computed.copied(reader.project.root.with_name("source"))
+    for project in (source, reader.project):
+        suites = project.root / "fixtures" / "suites"
+        shutil.copy(suites / "mini.toml", suites / "other.toml")
+    export_suite(source.workspace("other"), own_export)
+    assert {path.name for path in own_export.glob("*.json")} == {LIST, "evidence-other.json"}
+    assert reader.pull(own_export, "other").new == 60
+    assert reader.pull(own_export).present == 60
+    assert [len(receipts_of(reader.imported, suite)) for suite in ("mini", "other")] == [1, 1]
     assert reader.said == []
 
 
@@ -203,7 +208,7 @@ def test_the_study_says_that_evidence_was_imported(exports: Path, reader: Reader
     open_study("mini", root=reader.project.root, remote=str(exports / "evidence.tar"), warn=lines.append)
     assert lines == [
         "60 artifacts of suite mini were imported, and no sample of them was computed again here; run: "
-        "universal-neurons store verify --suite mini --recompute-sample"
+        "universal-neurons store verify --recompute-sample --suite mini"
     ]
 
 
@@ -311,6 +316,26 @@ def resealed(export: Path, change: Callable[[list[Listed]], list[Listed]], **fie
     (export / LIST).write_bytes(Bundle(**{**values, **fields}).encode())
 
 
+def test_a_manifest_of_another_version_is_no_damage(own_export: Path, reader: Reader) -> None:
+    table = next(own_export.glob("universality/*"))
+    raw = json.loads((table / "manifest.json").read_text())
+    del raw["manifest_sha256"]
+    raw["provenance"]["weather"] = "fine"
+    raw["manifest_sha256"] = sha256(json_bytes(raw)).hexdigest()
+    (table / "manifest.json").write_bytes(json_bytes(raw))
+    digest = sha256((table / "manifest.json").read_bytes()).hexdigest()
+    resealed(
+        own_export,
+        lambda listed: [replace(one, manifest_sha256=digest) if one.digest == table.name else one for one in listed],
+    )
+    said = refusal(ExportUnfit, lambda: reader.pull(own_export))
+    assert (
+        f"universality/{table.name[:12]}: its manifest is not readable (ProvenanceError), though its digest fits"
+        in said
+    )
+    assert said.endswith("; written by another version of the project: use that one, or have it exported again")
+
+
 def test_an_artifact_under_the_name_of_another_is_refused(own_export: Path, reader: Reader) -> None:
     tables = sorted(own_export.glob("universality/*"))
 
@@ -361,7 +386,8 @@ def test_other_settings_are_named(exports: Path, reader: Reader, old: str, new: 
 
 def test_a_narrowing_that_changes_the_tokens_is_named(exports: Path, reader: Reader) -> None:
     said = refusal(ExportUnfit, lambda: reader.pull(exports / "folder", tokens=2000))
-    assert "suite mini (tokens 2000) here: corpus: parameters.tokens is 3000 instead of 2000" in said
+    assert "suite mini (tokens 2000" in said
+    assert "here: corpus: parameters.tokens is 3000 instead of 2000;" in said
 
 
 def test_another_version_of_a_stage_is_named(exports: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,7 +442,7 @@ def test_too_little_space_is_said_before_anything_is_copied(
 
 def test_a_size_that_no_disk_holds_is_not_even_tried(own_export: Path, reader: Reader) -> None:
     def huge(one: Listed) -> Listed:
-        return Listed(one.stage, one.digest, one.suffix, one.sha256, 10**18, one.manifest_sha256)
+        return replace(one, size=10**18)
 
     resealed(own_export, lambda listed: [huge(one) if one.stage == "corpus" else one for one in listed])
     assert "needs 1000000000000.0 MB" in refusal(SharingError, lambda: reader.pull(own_export))
@@ -522,7 +548,8 @@ def test_importers_killed_at_any_moment_leave_whole_artifacts_and_the_next_one_c
         forge.start(reader, exports / "evidence.zip")
         process = int(forge.line())
         deadline = time.monotonic() + 60
-        while len(list(reader.imported.glob("*/*/manifest.json"))) < wanted and time.monotonic() < deadline:
+        # Not the folders of writers, whose names begin with a dot.
+        while len(list(reader.imported.glob("*/[0-9a-f]*/manifest.json"))) < wanted and time.monotonic() < deadline:
             time.sleep(0.0005)
         os.kill(process, signal.SIGKILL)
         store = reader.project.workspace().store

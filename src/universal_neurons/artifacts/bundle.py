@@ -35,6 +35,10 @@ class ExportDamaged(SharingError):
     """What was received is not what was exported: bytes are missing, too many, or others."""
 
 
+class ForeignManifestError(Exception):
+    """A manifest is the listed one to the last byte, and still none that this version of the project can read."""
+
+
 class ExportUnfit(SharingError):
     """What was received is sound, but of another suite, other settings or another version of the project."""
 
@@ -71,16 +75,23 @@ class Listed:
         return f"{self.stage}/{self.digest}/payload.{self.suffix}"
 
     def manifest(self, data: bytes) -> Manifest:
-        """The manifest in ``data``; raises :class:`DamageError` unless it is the listed one."""
+        """The manifest in ``data``.
+
+        Raises :class:`DamageError` unless it is the listed one, and :class:`ForeignManifestError` if it is, and cannot
+        be read.
+        """
         if sha256(data).hexdigest() != self.manifest_sha256:
             raise DamageError(f"{MANIFEST} has digest {sha256(data).hexdigest()[:12]} instead of the listed one")
-        manifest = Manifest.decode(data)
+        try:
+            manifest = Manifest.decode(data)
+        except DamageError as error:
+            raise ForeignManifestError(f"{error}, though its digest fits") from error
         if Listed.of(manifest) != self:
             raise DamageError(f"{MANIFEST} is that of {manifest.key}")
         return manifest
 
     def contents(self, manifest: bytes, payload: bytes) -> Contents:
-        """Both files together; raises :class:`DamageError` unless both are the listed ones and can be read."""
+        """Both files together; raises :class:`DamageError` unless both are the listed ones, and as :meth:`manifest`."""
         contents = Contents(self.manifest(manifest), payload)
         contents.manifest.check(payload)
         contents.value()

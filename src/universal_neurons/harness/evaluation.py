@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from universal_neurons.characters import visible
 from universal_neurons.errors import ArtifactMissing, NotOnSuite
 from universal_neurons.evidence.claim import ClaimError
 from universal_neurons.evidence.criteria import Criterion, NotJudged
@@ -136,5 +137,5 @@ def _reads(arguments: Mapping[str, Any]) -> Sequence[object]:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = visible(str(error))
     return text if isinstance(error, ClaimError) else f"{type(error).__name__}: {text}".removesuffix(": ")

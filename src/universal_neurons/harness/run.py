@@ -6,9 +6,11 @@ Lives in the process that reports (under pytest-xdist the controller), so that e
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.artifacts.provenance import git_commit, versions
+from universal_neurons.evidence.history import accepted_now, path_of, read_history, write_history
 from universal_neurons.evidence.record import VERSION
 from universal_neurons.evidence.summary import ClaimSummary, summaries
 from universal_neurons.evidence.verdict import Verdict, tally
@@ -163,7 +165,13 @@ class Run:
         complete = set() if extent.by_id else collected - self.collection.deselected
         updated = self.ledger.updated(self.records.values(), complete=complete, uncorrectable=uncorrected)
         new = updated.without(set(orphans))
+        # Read first: a damaged history must stop the run before the ledger is another one.
+        history = path_of(self.ledger_path)
+        past = read_history(history)
         new.write(self.ledger_path, self.suite)
+        added = accepted_now(self.claims, self.ledger, new, today=datetime.now(UTC).date(), after=past)
+        if added:
+            write_history(history, (*past, *added), self.suite)
         changes = new.changes_from(self.ledger)
         self._note(f"accepted verdicts rewritten ({changes} changed): {self.ledger_path}; read them and run again")
 

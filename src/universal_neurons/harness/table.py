@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from universal_neurons.characters import visible
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.evidence.verdict import Verdict, tally
 
@@ -95,7 +96,7 @@ def _cells(summary: ClaimSummary, glyphs: Glyphs) -> tuple[str, ...]:
     criterion = Criterion.from_dict(first.criterion).without_sources()
     p = "" if summary.adjusted_p is None else _p_value(summary.adjusted_p)
     value = value_range(measured, glyphs.dash)
-    return summary.claim, first.statement, criterion.text(), value, p, _verdict(summary)
+    return visible(summary.claim), visible(first.statement), visible(criterion.text()), value, p, _verdict(summary)
 
 
 def _p_value(p: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Protocol
 
+from universal_neurons.characters import visible
 from universal_neurons.evidence.verdict import Verdict, tally
 from universal_neurons.harness.table import verdict_table
 
@@ -48,7 +49,7 @@ def print_verdicts(terminal: Terminal, run: Run, *, width: int, encoding: str | 
     """Print the verdict table of ``run`` and what else it has to say."""
     terminal.write_sep("=", f"verdicts of suite {run.suite}")
     for row in verdict_table(run.claims, width=width, encoding=encoding):
-        terminal.write_line(row.text, **{COLOURS.get(row.verdict, "yellow"): True})
+        terminal.write_line(_encodable(row.text, encoding), **{COLOURS.get(row.verdict, "yellow"): True})
     if len(run.claims) > 1:
         counts = tally(claim.verdict for claim in run.claims)
         terminal.write_line(", ".join(f"{count} {verdict}" for verdict, count in reversed(counts.items())))
@@ -65,11 +66,16 @@ def other_readings(claims: Iterable[ClaimSummary]) -> Iterator[str]:
 
 
 def _printable(line: str, encoding: str | None) -> str:
+    """``line`` with what no terminal shows spelled out: the texts of claims and errors must not command it."""
+    return _encodable(visible(line), encoding)
+
+
+def _encodable(line: str, encoding: str | None) -> str:
     """``line`` with what ``encoding`` lacks replaced: such a character would end the run with an error."""
     try:
         return line.encode(encoding or "ascii", "replace").decode(encoding or "ascii")
     except LookupError:
-        return _printable(line, "ascii")
+        return _encodable(line, "ascii")
 
 
 class TerminalStream(io.StringIO):

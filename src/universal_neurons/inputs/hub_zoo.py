@@ -119,6 +119,11 @@ class HubZoo:
         """Nothing: the hub has weights, not how they came about."""
         return ()
 
+    @property
+    def training_digest(self) -> str:
+        """Nothing, like the log."""
+        return ""
+
     def ref(self, name: str, step: int) -> ModelRef:
         """The reference to model ``name`` at ``step`` as the lock has it: nothing is asked, nothing is loaded.
 

@@ -6,6 +6,7 @@ has: whether there is such a model or checkpoint, ``Suite.narrowed`` says.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from universal_neurons.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_INTEGER = re.compile(r"-?[0-9]+")
 _FACTORS = {"k": 10**3, "M": 10**6}
 
 
@@ -69,8 +71,8 @@ def number_of_tokens(text: str) -> int:
     """
     factor = _FACTORS.get(text[-1:], 1)
     digits = text[:-1] if factor > 1 else text
-    # Not int(): that also reads "1_0", " 5" and digits of other scripts.
-    if not (digits.isascii() and digits.isdigit()):
+    # Not int(): that also reads "1_0", " 5" and digits of other scripts.  What is too few, the suite says.
+    if not _INTEGER.fullmatch(digits):
         raise NarrowingError(f"tokens: expected a number such as 50000, 50k or 5M, got {text!r}")
     return int(digits) * factor
 

@@ -276,6 +276,11 @@ class Zoo:
         """The records of all seeds: model, step, tokens, loss (nats), learning rate, seconds, device."""
         return tuple(json.loads(line) for line in self.content(TRAINING_LOG).decode().splitlines())
 
+    @property
+    def training_digest(self) -> str:
+        """sha256 of the training log's file, without reading it."""
+        return self.manifest.files[TRAINING_LOG]
+
     def verify(self) -> None:
         """Read every file of the zoo; raises :class:`ZooError` for the first that is missing or damaged."""
         for relative in self.manifest.files:

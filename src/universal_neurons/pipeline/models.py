@@ -123,12 +123,15 @@ class LoadedModels:
 
 
 def _together(streams: Sequence[Iterator[ActivationBatch]], device: torch.device) -> Iterator[list[ActivationBatch]]:
-    """The next batch of every stream; on a CPU several models run at once: small products gain no second thread.
+    """The next batch of every stream.  On a CPU models run side by side: small products gain no second thread.
 
-    Raises ValueError if one stream ends before another.
+    A model that reads alone has all threads.  Raises ValueError if one stream ends before another.
     """
     from universal_neurons.core.lanes import side_by_side, single_threads
 
+    if len(streams) == 1:
+        yield from ([batch] for batch in streams[0])
+        return
     while True:
         with single_threads(device) as lanes:
             workers = range(min(lanes, len(streams)))

@@ -81,17 +81,18 @@ def calibrated(
     *,
     device: str,
     precision: Precision = "float32",
+    models: int = 1,
     text: Text | None = None,
     budget: float = BUDGET,
 ) -> Pace:
     """The pace of torch's ``device`` (cpu or cuda) for models of ``shape``; of ``efforts`` only.
 
-    ``precision``: of products over tokens.  ``budget``: seconds of runs per measurement, after a first one that does
-    not count.  Raises ValueError where the efforts are about text and there is no ``text``, and for a precision that
-    the device does not have.
+    ``precision``: of products over tokens.  ``models``: that read the same tokens abreast.  ``budget``: seconds of runs
+    per measurement, after a first one that does not count.  Raises ValueError where the efforts are about text and
+    there is no ``text``, and for a precision that the device does not have.
     """
     start = time.perf_counter()
-    wanted, bench = set(efforts), Bench(shape, device, precision, budget)
+    wanted, bench = set(efforts), Bench(shape, device, precision, models, budget)
     found: Efforts = {}
     for effort in Effort:
         if effort in wanted - found.keys():
@@ -147,6 +148,7 @@ class Bench:
     shape: Shape
     device: str
     precision: Precision
+    models: int
     budget: float
 
     def measured(self, effort: Effort) -> Efforts:
@@ -154,6 +156,7 @@ class Bench:
         measurements: tuple[tuple[Callable[[], Efforts], tuple[Effort, ...]], ...] = (
             (self.loading, (Effort.LOADING,)),
             (self.forward, (Effort.FORWARD,)),
+            (self.abreast, (Effort.ABREAST,)),
             (self.product, (Effort.PRODUCT,)),
             (self.scores, (Effort.ADDITION, Effort.SCORE)),
             (self.random, (Effort.RANDOM,)),
@@ -194,10 +197,17 @@ class Bench:
         """Neurons of the measured moments."""
         return sum(self.widths)
 
-    @cached_property
+    @property
     def bridge(self) -> Bridge:
         """A model of random weights on the device."""
-        return self._built(self.small)
+        return self._timed_bridge[0]
+
+    @cached_property
+    def _timed_bridge(self) -> tuple[Bridge, float]:
+        # The first one imports the backend.
+        self._built(replace(self.small, layers=1, width=2 * self.small.heads, mlp=8, vocabulary=8))
+        start = time.perf_counter()
+        return self._built(self.small), time.perf_counter() - start
 
     @cached_property
     def forward_seconds(self) -> float:
@@ -256,30 +266,32 @@ class Bench:
     # --- measurements -------------------------------------------------------------------------------------------------
 
     def loading(self) -> Efforts:
-        """A model built: as long as reading one takes, within what an estimate needs."""
-        # The first one imports the backend.
-        self._built(replace(self.small, layers=1, width=2 * self.small.heads, mlp=8, vocabulary=8))
-        return {Effort.LOADING: self._seconds(lambda: self._built(self.small)) / self.small.parameters}
+        """A model built, once: as long as reading one takes, within what an estimate needs."""
+        return {Effort.LOADING: self._timed_bridge[1] / self.small.parameters}
 
     def forward(self) -> Efforts:
         """The activations of all neurons."""
         return {Effort.FORWARD: self.forward_seconds * self.shape.layers}
 
-    def _forward_seconds(self) -> float:
+    def abreast(self) -> Efforts:
+        """The activations of as many models as read together: side by side, as far as there are threads."""
         import torch
 
-        from universal_neurons.core.activations import stream
+        from universal_neurons.core.lanes import side_by_side, single_threads
 
-        at_once = batch_rows(self.shape.row)
-        rows = self._rows(at_once, self.small.operations(Effort.FORWARD))
-        mask = torch.ones(rows.shape, dtype=torch.bool)
-        mask[:, 0] = False
+        rows = self._forward_rows()
+        with single_threads(torch.device(self.device)) as lanes:
+            workers = [self.bridge, *(self._built(self.small) for _ in range(1, min(lanes, self.models)))]
+            together = self._seconds(lambda: list(side_by_side(workers, _read, [rows] * self.models)))
+        blocks = self.models * rows.numel() * self.small.layers
+        return {Effort.ABREAST: together / blocks * self.shape.layers}
 
-        def run() -> None:
-            for _ in stream(self.bridge, rows, mask, batch_rows=at_once):
-                pass
+    def _forward_seconds(self) -> float:
+        rows = self._forward_rows()
+        return self._seconds(lambda: _read(self.bridge, rows)) / rows.numel() / self.small.layers
 
-        return self._seconds(run) / rows.numel() / self.small.layers
+    def _forward_rows(self) -> Tensor:
+        return self._rows(batch_rows(self.shape.row), self.small.operations(Effort.FORWARD))
 
     def product(self) -> Efforts:
         """Products of three models, added up as all pairs' are."""
@@ -457,6 +469,18 @@ class Bench:
         # As rare as most labels are, so that about half of the tokens are one.
         sums = TokenSums(torch.bincount(tokens, minlength=words), occurrences=2, neurons=self.neurons)
         return {Effort.FAMILY: self._seconds(lambda: sums.add(values, tokens)) / (TOKENS * self.neurons)}
+
+
+def _read(bridge: Bridge, rows: Tensor) -> None:
+    """All activations at ``rows``, all positions but the first scored."""
+    import torch
+
+    from universal_neurons.core.activations import stream
+
+    mask = torch.ones(rows.shape, dtype=torch.bool)
+    mask[:, 0] = False
+    for _ in stream(bridge, rows, mask, batch_rows=len(rows)):
+        pass
 
 
 def _sums(clean: Clean, engine: Engine, ablation: Ablation) -> Tensor:

@@ -24,6 +24,7 @@ class Effort(StrEnum):
     ENCODING = "characters of text encoded"
     LOADING = "parameters of models loaded"
     FORWARD = "positions run up to the last activation"
+    ABREAST = "positions run by all models of a step, model by model"
     PRODUCT = "operations of accumulated products"
     ADDITION = "entries of moments added"
     SCORE = "entries of correlation matrices searched"
@@ -108,7 +109,7 @@ class Shape:
         Elementwise work and what only moves data count 0: their time is that of the memory.
         """
         match effort:
-            case Effort.FORWARD:
+            case Effort.FORWARD | Effort.ABREAST:
                 # The last block ends before its down projection.
                 return self.layers * self.block_operations - 2 * self.width * self.mlp
             case Effort.CLEAN:

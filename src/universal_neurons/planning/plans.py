@@ -197,7 +197,8 @@ def _pace(sizes: Sizes, efforts: dict[Effort, float], calibrate: Calibrate) -> P
         manifest = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
         shortest = min(manifest.distributions, key=lambda distribution: distribution.characters)
         text = Text(shortest.name, work.zoo.tokenizer())
-    return calibrate(sizes.shape, efforts, device=device, precision=work.suite.universality.precision, text=text)
+    precision = work.suite.universality.precision
+    return calibrate(sizes.shape, efforts, device=device, precision=precision, models=sizes.models, text=text)
 
 
 def _planned(line: _Line, shape: Shape, pace: Pace) -> PlannedStage:

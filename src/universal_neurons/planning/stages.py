@@ -133,9 +133,13 @@ class Sizes:
         """Bytes of the activations of ``models`` at ``tokens``."""
         return _SINGLE * tokens * self.shape.neurons * models
 
-    def forward(self, positions: int, models: int = 1) -> Efforts:
-        """``models`` forward passes over ``positions``."""
-        return {Effort.FORWARD: float(positions * models)}
+    def forward(self, positions: int) -> Efforts:
+        """A forward pass of one model over ``positions``."""
+        return {Effort.FORWARD: float(positions)}
+
+    def abreast(self, positions: int) -> Efforts:
+        """Forward passes of all models over ``positions``."""
+        return {Effort.ABREAST: float(positions * self.models)}
 
     def loading(self, models: int) -> Efforts:
         """As many models loaded."""
@@ -183,7 +187,7 @@ def moments_demand(sizes: Sizes, absent: Absent) -> Demand:
     load = step_workload(sizes, absent)
     planned = passes(load, sizes.budget)
     products = sum(operations_per_token(load, one.tiles) for one in planned) * sizes.tokens
-    forward = sizes.forward(sizes.positions, sizes.models)
+    forward = sizes.abreast(sizes.positions)
     return Demand(
         together(sizes.loading(sizes.models), together(forward, times=len(planned)), {Effort.PRODUCT: float(products)}),
         passes=len(planned),
@@ -245,7 +249,7 @@ def candidates_demand(sizes: Sizes, absent: Absent) -> Demand:
     influence = {Effort.INFLUENCE: float(sizes.tokens * selected)}
     layers = sizes.shape.layers * sizes.shape.mlp**2 * _DOUBLE
     return Demand(
-        together(sizes.forward(sizes.positions, sizes.models), influence),
+        together(sizes.abreast(sizes.positions), influence),
         passes=1,
         streamed=sizes.activations(sizes.tokens, sizes.models),
         device=sizes.models * (sizes.weights + 3 * layers) + _batch_bytes(sizes, sizes.models),
@@ -279,7 +283,7 @@ def variants_demand(sizes: Sizes, absent: Absent) -> Demand:
     for wanted, part, positions in parts:
         planned = passes(part, sizes.budget)
         products = sum(operations_per_token(part, one.tiles) for one in planned) * positions
-        forward = together(sizes.forward(positions, sizes.models), times=len(planned))
+        forward = together(sizes.abreast(positions), times=len(planned))
         efforts += [forward, {Effort.PRODUCT: float(products)}]
         efforts.append(together(_variant_scores(sizes, wanted), times=sizes.models - 1))
         streamed += sum(_streamed(sizes, part, one, positions) for one in planned)

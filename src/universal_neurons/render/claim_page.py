@@ -10,15 +10,18 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.evidence.multiplicity import needed_to_decide
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.render.claim_neurons import About, neurons_of
 from universal_neurons.render.escaping import Html, Markdown, fragment, html_text, markdown
 from universal_neurons.render.evidence_log import accepted_interval
 from universal_neurons.render.grids import MARK_WIDTH, Axis, Cell, Column, Grid, Room, mark, measured, strip
+from universal_neurons.render.listings import Listing
 from universal_neurons.render.numerals import (
     UNDEFINED,
     count,
@@ -49,11 +52,13 @@ from universal_neurons.render.scoreboard import (
     spelled,
     words_of,
 )
+from universal_neurons.render.templates import known
 from universal_neurons.render.wording import verdict_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from universal_neurons.evidence.history import Accepted
     from universal_neurons.evidence.ledger import Ledger
     from universal_neurons.evidence.record import ControlResult, EvidenceRecord
     from universal_neurons.evidence.summary import ClaimSummary, ReadingSummary
@@ -73,30 +78,45 @@ class Neighbours:
     after: str | None
 
 
-def claim_page(claim: ClaimSummary, beside: Neighbours, accepted: Ledger, stages: Mapping[str, str]) -> dict[str, Any]:
-    """The values of the page of ``claim``.
+@dataclass(frozen=True)
+class Background:
+    """What a claim's page says besides the record of the run.
 
-    ``accepted`` is the ledger of its suite, ``stages`` the stage of every artifact by digest.
+    ``accepted`` is the ledger of the suite and ``past`` all verdicts that were accepted before, ``stages`` the stage of
+    every artifact by digest, ``tests`` where the tests of the claims stand, ``neurons`` what each claim is about.
     """
-    return {
-        # JSON's strings are YAML's, and Markdown's backslashes must survive them.
-        "title": Markdown(json.dumps(f"Claim {markdown(claim.claim)}", ensure_ascii=False)),
-        "crumb": Markdown(json.dumps(str(markdown(section_of(claim).capitalize())), ensure_ascii=False)),
-        "statement": claim.first.statement,
-        "outcome": outcome(claim),
-        "facts": facts(claim),
-        "measurements": measurements(claim),
-        "unmeasured": unmeasured(claim),
-        "more": more_data(claim),
-        "correction": correction_sentence(claim),
-        "controls": controls(claim),
-        "readings": readings(claim),
-        "history": history(claim, accepted),
-        "commands": commands(claim),
-        "details": details(claim),
-        "artifacts": artifacts(claim, stages),
-        "turn": turn(beside),
-    }
+
+    accepted: Ledger
+    past: Sequence[Accepted]
+    stages: Mapping[str, str]
+    tests: Mapping[str, Listing]
+    neurons: Mapping[str, About | None]
+
+
+def claim_page(claim: ClaimSummary, beside: Neighbours, known_of: Background) -> dict[str, Any]:
+    """The values of the page of ``claim``."""
+    return known(
+        {
+            # JSON's strings are YAML's, and Markdown's backslashes must survive them.
+            "title": lambda: Markdown(json.dumps(f"Claim {markdown(claim.claim)}", ensure_ascii=False)),
+            "crumb": lambda: Markdown(json.dumps(str(markdown(section_of(claim).capitalize())), ensure_ascii=False)),
+            "statement": lambda: claim.first.statement,
+            "outcome": lambda: outcome(claim),
+            "facts": lambda: facts(claim, known_of.tests.get(claim.claim)),
+            "measurements": lambda: measurements(claim),
+            "unmeasured": lambda: unmeasured(claim),
+            "more": lambda: more_data(claim),
+            "correction": lambda: correction_sentence(claim),
+            "controls": lambda: controls(claim),
+            "readings": lambda: readings(claim),
+            "history": lambda: history(claim, known_of.accepted, known_of.past),
+            "neurons": lambda: neurons_of(known_of.neurons.get(claim.claim)),
+            "commands": lambda: commands(claim),
+            "details": lambda: details(claim),
+            "artifacts": lambda: artifacts(claim, known_of.stages),
+            "turn": lambda: turn(beside),
+        }
+    )
 
 
 def outcome(claim: ClaimSummary) -> Html:
@@ -108,7 +128,7 @@ def outcome(claim: ClaimSummary) -> Html:
     )
 
 
-def facts(claim: ClaimSummary) -> Html:
+def facts(claim: ClaimSummary, test: Listing | None = None) -> Html:
     """What stood before anything was measured: source, section, criterion, suite, promise, code."""
     first = claim.first
     corrected = f"{CORRECTIONS[first.correction]}, within {first.family}" if first.correction else "none"
@@ -120,7 +140,7 @@ def facts(claim: ClaimSummary) -> Html:
         "Suite": html_text(first.suite),
         "Correction": html_text(corrected),
         "Promise": html_text(first.promise),
-        "Code": Html(f"<code>{html_text(first.locator)}</code>"),
+        "Test": (test or Listing(first.locator)).link(root="../"),
     }
     return Html("<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows.items()) + "</dl>")
 
@@ -451,8 +471,30 @@ def _readings_sentence(every: int, changed: int, unjudged: int) -> str:
     return f"{did}; {count(unjudged)} came to no judgement." if unjudged else f"{did}."
 
 
-def history(claim: ClaimSummary, accepted: Ledger) -> Html:
-    """The accepted verdict beside that of this run, and the cases that differ."""
+def history(claim: ClaimSummary, accepted: Ledger, past: Sequence[Accepted] = ()) -> Html:
+    """The accepted verdict beside that of this run with the cases that differ, and every verdict accepted before."""
+    return Html(f"{_beside_accepted(claim, accepted)}{_past(claim, past)}")
+
+
+def _past(claim: ClaimSummary, past: Sequence[Accepted]) -> Html:
+    """The verdicts that were accepted, the latest first, each with what else changed; nothing where none is known."""
+    entries = [entry for entry in past if entry.claim == claim.claim]
+    rows: list[tuple[Cell, ...]] = [
+        (entry.date.isoformat(), badge(entry.verdict), entry.because(before), entry.criterion, _short(entry.evidence))
+        for before, entry in zip([None, *entries], entries, strict=False)
+    ]
+    titles = ("accepted on", "verdict", "because", "criterion then", "digest of the evidence")
+    grid = _without_empty_columns(
+        Grid(f"Every accepted verdict of {claim.claim}", tuple(map(Column, titles)), tuple(reversed(rows))), 3
+    )
+    return grid.html() if rows else Html("")
+
+
+def _short(digest: str) -> Cell:
+    return Html(f'<span class="digest">{html_text(digest[:DIGEST_SHOWN])}</span>') if digest else ""
+
+
+def _beside_accepted(claim: ClaimSummary, accepted: Ledger) -> Html:
     agreed = accepted.accepted_claim(claim.claim)
     if agreed is None:
         return Html('<p class="quiet">No verdict on this claim has been accepted on this suite yet.</p>')
@@ -480,10 +522,11 @@ def commands(claim: ClaimSummary) -> Html:
     first = claim.first
     file = first.test.partition("::")[0]
     missing = list(dict.fromkeys(r.command for r in claim.items if r.command is not None))
+    suite = f"--suite {quote(first.suite)} {first.narrowed_by}".rstrip()
     lines = [
         *missing,
-        f"nox -s claims -- -k {PurePosixPath(file).stem} --suite {first.suite} {first.narrowed_by}".rstrip(),
-        f"pytest {file} --suite {first.suite} {first.narrowed_by}".rstrip(),
+        f"nox -s claims -- -k {quote(PurePosixPath(file).stem)} {suite}",
+        f"pytest {quote(file)} {suite}",
     ]
     text = "\n".join(html_text(line) for line in lines)
     return Html(f'<pre tabindex="0" role="region" aria-label="Commands"><code>{text}</code></pre>')

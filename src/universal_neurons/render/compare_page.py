@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from universal_neurons.characters import visible
 from universal_neurons.evidence.comparison import Cause, is_beyond
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, visible
+from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
 from universal_neurons.render.grids import Cell, Column, Grid, measured
 from universal_neurons.render.numerals import (
     count,
@@ -60,11 +61,11 @@ _COLOURS = (Colour.BLUE, Colour.VERMILION)
 _UNIVERSAL, _CONTROL = "universal", "layer_matched"
 
 
-def compare_page(both: SideBySide) -> dict[str, Any]:
-    """The values of the page."""
+def compare_page(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Any]:
+    """The values of the page; ``drawn`` are its :func:`compare_figures`."""
     comparison = both.comparison
     names = labels(comparison)
-    figures = {figure.name: figure.block() for figure in compare_figures(both)}
+    figures = {figure.name: figure.block() for figure in drawn}
     return {
         "left": names[0],
         "right": names[1],
@@ -83,9 +84,9 @@ def compare_page(both: SideBySide) -> dict[str, Any]:
     }
 
 
-def compare_grids(both: SideBySide) -> dict[str, Grid]:
+def compare_grids(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Grid]:
     """The data beside the page, by file name: cases, landmarks, and what its figures show."""
-    figures = {figure.csv_name: figure.data for figure in compare_figures(both)}
+    figures = {figure.csv_name: figure.data for figure in drawn}
     return {CASES_CSV: cases_grid(both.comparison), LANDMARKS_CSV: landmarks_grid(both), **figures}
 
 
@@ -389,7 +390,10 @@ def compare_figures(both: SideBySide) -> tuple[Figure, ...]:
         _panel(both, "compare-ablations", "Effect of ablation in both runs", "divergence, nats", divergences),
     )
     return tuple(
-        panel_figure(panel, code=_CODE + "compare_figures", caption=_caption(panel), wide=True, height=280)
+        replace(
+            panel_figure(panel, code=_CODE + "compare_figures", caption=_caption(panel), wide=True, height=280),
+            label=f"{panel.title}.",
+        )
         for panel in panels
         if panel is not None
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from universal_neurons.characters import visible
 from universal_neurons.render.compare_page import (
     causes_line,
     difference_line,
@@ -16,7 +17,6 @@ from universal_neurons.render.compare_page import (
     landmark_names,
     summary,
 )
-from universal_neurons.render.escaping import visible
 from universal_neurons.render.numerals import NARROW_SPACE, NO_BREAK, with_interval
 from universal_neurons.render.scoreboard import measured_line
 from universal_neurons.render.wording import WORDING

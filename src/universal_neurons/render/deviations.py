@@ -27,14 +27,16 @@ class Deviation:
     text: str
 
 
-def deviations(package: Path = Path(__file__).parents[1]) -> tuple[Deviation, ...]:
-    """Every deviation in the package's sources, in the order of module and name."""
+def deviations(package: Path = Path(__file__).parents[1], *others: Path) -> tuple[Deviation, ...]:
+    """Every deviation in the package's sources and in those of ``others`` (the claims), by module and name."""
     found = []
-    for path in sorted(package.rglob("*.py")):
-        module = ".".join(path.relative_to(package).with_suffix("").parts).removesuffix(".__init__")
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-        for where, docstring in _docstrings(tree, module):
-            found += [Deviation(where, text) for text in deviation_lines(docstring)]
+    for folder in (package, *others):
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(package if folder is package else folder.parent).with_suffix("").parts
+            module = ".".join(parts).removesuffix(".__init__")
+            tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+            for where, docstring in _docstrings(tree, module):
+                found += [Deviation(where, text) for text in deviation_lines(docstring)]
     return tuple(sorted(found))
 
 

@@ -52,6 +52,8 @@ def pandoc_command(page: str, target: Path, *, pdf: bool = False) -> list[str]:
         str(pypandoc.get_pandoc_path()), f"{page}.qmd", f"--output={target}", "--from=markdown", "--to=html5",
         "--standalone", "--template=page.html", "--include-in-header=head.html", "--metadata=lang:en-GB",
         "--toc", "--toc-depth=2", "--wrap=preserve", "--fail-if-warnings", *(["--metadata=has-pdf"] if pdf else []),
+        # Not the user's folder: a citation style of their own there would be used for ours.
+        "--data-dir=.",
     ]  # fmt: skip
     # Pages in a folder are made in numbers and cite, number and embed nothing: asking for it would double their time.
     if "/" in page:

@@ -1,22 +1,26 @@
 """One encoder per sink: whatever a claim, a model or a file is called, it is text when it reaches a page.
 
-Decides what is escaped and how, for Markdown (pandoc's and Quarto's), HTML text and attributes, Typst, and CSV.  Knows
-nothing of templates or tables.
+Decides what is escaped and how, for Markdown (pandoc's and Quarto's), HTML text and attributes, Typst, CSV, tokens and
+anchors.  Knows nothing of templates or tables.
 """
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
-import unicodedata
+
+from universal_neurons.characters import spelled_out, visible
 
 _SYMBOL = re.compile(r"([!-/:-@\[-`{-~])")
 _BLANK = re.compile(r"[ \t\r\n\f\v\u2028\u2029]+")
 _BREAK = re.compile(r"[\t\r\f\v\u2028\u2029]")
 _PER_CENT = re.compile(r"(?<=\d) %")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-_SIGNS = {"\n": "↵", "\t": "⇥"}
+# What begins a formula in some spreadsheet; those of full width do so under East Asian settings.
+_FORMULA = re.compile(r"((?:^|[;|])\s*)(?=[-=+@\uff1d\uff0b\uff0d\uff20])")
+_SIGNS = str.maketrans({"\n": "↵", "\t": "⇥"})
+# A file system takes names of 255 bytes; suffixes and the folder of a report need some.
+_LONGEST_FRAGMENT = 80
 
 
 class Markdown(str):
@@ -35,21 +39,6 @@ class Typst(str):
     """Typst markup that is already safe: written by this project or made by :func:`typst_text`."""
 
     __slots__ = ()
-
-
-def visible(text: str) -> str:
-    """``text`` on one line, with control, bidirectional and unassigned characters spelled out.
-
-    >>> visible("left\\u202eright")
-    'left⟨U+202E⟩right'
-    >>> visible("two\\nlines")
-    'two lines'
-    """
-    return _spelled(_BLANK.sub(" ", text).strip())
-
-
-def _spelled(line: str) -> str:
-    return "".join(f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in _INVISIBLE else c for c in line)
 
 
 def _kept_together(line: str) -> str:
@@ -72,7 +61,7 @@ def token_text(text: str) -> str:
     >>> token_text(" def\\n"), token_text("\\u202e\\x00")
     (' def↵', '⟨U+202E⟩⟨U+0000⟩')
     """
-    return "".join(_SIGNS.get(c) or (f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in _INVISIBLE else c) for c in text)
+    return spelled_out(text.translate(_SIGNS))
 
 
 def html_text(text: str) -> Html:
@@ -95,7 +84,7 @@ def typst_text(text: str) -> Typst:
     >>> print(typst_text('#eval("1") *b* @fig'))
     \#eval\(\"1\"\) \*b\* \@fig
     """
-    return Typst(_SYMBOL.sub(r"\\\1", _spelled(_BLANK.sub(" ", text))))
+    return Typst(_SYMBOL.sub(r"\\\1", spelled_out(_BLANK.sub(" ", text))))
 
 
 def typst_string(text: str) -> Typst:
@@ -104,18 +93,19 @@ def typst_string(text: str) -> Typst:
     >>> print(typst_string('a "b" \\'))
     "a \"b\" \\"
     """
-    lines = (_spelled(_BREAK.sub(" ", line)).replace("\\", "\\\\").replace('"', '\\"') for line in text.split("\n"))
+    lines = (spelled_out(_BREAK.sub(" ", line)).replace("\\", "\\\\").replace('"', '\\"') for line in text.split("\n"))
     return Typst('"' + "\\n".join(lines) + '"')
 
 
 def csv_text(text: str) -> str:
-    """``text`` for a CSV cell; a spreadsheet must not run it as a formula.
+    """``text`` for a CSV cell; a spreadsheet must not run it, or a part of it, as a formula.
 
-    >>> csv_text("=1+1")
-    "'=1+1"
+    Where semicolons or bars separate cells, what follows one inside ``text`` is a cell of its own.
+
+    >>> csv_text("=1+1"), csv_text("a; =1+1"), csv_text("a = b")
+    ("'=1+1", "a; '=1+1", 'a = b')
     """
-    line = visible(text)
-    return f"'{line}" if line.startswith(_FORMULA) else line
+    return _FORMULA.sub(r"\1'", visible(text))
 
 
 def raw_html(block: Html) -> Markdown:
@@ -128,7 +118,12 @@ def raw_html(block: Html) -> Markdown:
 def fragment(text: str) -> str:
     """``text`` as an id that is safe in a URL, an attribute and a selector.
 
-    >>> fragment("N1 <b>")
-    'n1-b'
+    A long text is cut and ends with a digest of the whole, so that two of them do not meet.
+
+    >>> fragment("N1 <b>"), fragment("<>")
+    ('n1-b', 'x')
     """
-    return re.sub(r"[^a-z0-9]+", "-", text.casefold()).strip("-") or "x"
+    words = re.sub(r"[^a-z0-9]+", "-", text.casefold()).strip("-") or "x"
+    if len(words) <= _LONGEST_FRAGMENT:
+        return words
+    return f"{words[:_LONGEST_FRAGMENT]}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

@@ -10,8 +10,10 @@ Evidence holds the positions of tokens and no text.  What the tokens say comes f
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -123,6 +125,16 @@ def write_explorer(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(script, encoding="ascii", newline="\n")
     return page
+
+
+def layer_sizes(built: Path) -> dict[str, tuple[int, ...]]:
+    """The neurons that the explorer in ``built`` shows: the sizes of the layers of every model, as its page is told."""
+    told = (built / FOLDER / "about.js").read_text(encoding="ascii")
+    about = json.loads(told[told.index("{") : told.rindex("}") + 1])
+    return {
+        model["name"]: tuple(after - start for start, after in pairwise((*model["starts"], model["neurons"])))
+        for model in about["models"]
+    }
 
 
 # --- the page --------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from universal_neurons.render.scoreboard import (
     ours,
     page_of,
 )
-from universal_neurons.render.wording import WORDING, counted, summary_sentence
+from universal_neurons.render.wording import WORDING, counted, summary_sentence, verdict_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -246,7 +246,7 @@ def _taken_back(claim: ClaimSummary) -> int:
 
 
 def stated(claims: Sequence[ClaimSummary], others: Mapping[str, str] | None = None) -> Stated:
-    """What the evidence says of readings and cases, the page of each claim, and the sentence of the first page.
+    """What the evidence says of readings and cases, the page of each claim, and the sentences that state verdicts.
 
     ``others`` are the verdicts of another run ("other N1") that stands beside this one.
     """
@@ -255,5 +255,9 @@ def stated(claims: Sequence[ClaimSummary], others: Mapping[str, str] | None = No
     return Stated(
         parts=readings | cases | dict(others or {}),
         pages={page_of(claim.claim): claim.claim for claim in claims},
-        sentences={"index.html": [summary_sentence([(claim.claim, claim.verdict) for claim in claims])]},
+        sentences={
+            "index.html": [summary_sentence([(claim.claim, claim.verdict) for claim in claims])],
+            "readings.html": [readings_sentence(claims)],
+            **{page_of(claim.claim): [verdict_sentence(claim.corrected)] for claim in claims},
+        },
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -29,8 +29,11 @@ from universal_neurons.render.numerals import (
     with_interval,
 )
 from universal_neurons.render.overview import ambiguity_table, families_table
+from universal_neurons.render.paper_page import CLAIMS
+from universal_neurons.render.plates import Sources
 from universal_neurons.render.scoreboard import DIGEST_SHOWN, scoreboard, verdict_table
 from universal_neurons.render.table_one import table_one
+from universal_neurons.render.templates import known
 from universal_neurons.render.wording import summary_sentence
 
 if TYPE_CHECKING:
@@ -42,11 +45,13 @@ if TYPE_CHECKING:
     from universal_neurons.render.ambiguities import Ambiguity
     from universal_neurons.render.citation import Citation
     from universal_neurons.render.deviations import Deviation
+    from universal_neurons.render.listings import Listing
     from universal_neurons.render.plates import Figure
     from universal_neurons.render.results import PublishedCell, Results
     from universal_neurons.render.study import Study
 
 PERCENT_PLACES = 2
+FRONT_CLAIMS = {"partners": CLAIMS["partners"], "training": ("N24",)}
 DAY = len("2025-11-09")
 
 MASKS = {
@@ -65,27 +70,38 @@ def figures(found: Results) -> tuple[Figure, ...]:
     return partner_lines(found.by_partner), *training
 
 
+def with_sources(found: Results, drawn: Sequence[Figure], tests: Mapping[str, Listing]) -> tuple[Figure, ...]:
+    """The figures of the front page with what they rest on: claims, their tests, artifacts or the training log."""
+    digests = {"partners": found.artifacts, "training": (found.training_digest,)}
+    return tuple(
+        replace(one, sources=Sources(FRONT_CLAIMS[one.name], tuple(filter(None, digests[one.name]))).among(tests))
+        for one in drawn
+    )
+
+
 def index_page(
     found: Results, claims: Sequence[ClaimSummary], drawn: Sequence[Figure], unseen: Sequence[str]
 ) -> dict[str, Any]:
     """The values of the front page."""
     suite = found.suite
-    return {
-        "summary": summary(found, claims),
-        "threshold": decimal(found.threshold, 1),
-        "suite": {"title": suite.title, "description": suite.description},
-        "narrowing": suite.narrowing,
-        "is_ours": found.is_ours,
-        "scoreboard": scoreboard(claims),
-        "unseen": listed(unseen) if unseen else "",
-        "table_number": "1",
-        "table_one": table_one(found),
-        "reference": found.reference,
-        "partners": plural(len(found.partners), "partner"),
-        "level": f"{suite.resampling.level * 100:g} %",
-        "figures": {figure.name: figure.block() for figure in drawn},
-        "models": count(len(suite.zoo.models)),
-    }
+    return known(
+        {
+            "summary": lambda: summary(found, claims),
+            "threshold": lambda: decimal(found.threshold, 1),
+            "suite": lambda: {"title": suite.title, "description": suite.description},
+            "narrowing": lambda: suite.narrowing,
+            "is_ours": lambda: found.is_ours,
+            "scoreboard": lambda: scoreboard(claims),
+            "unseen": lambda: listed(unseen) if unseen else "",
+            "table_number": lambda: "1",
+            "table_one": lambda: table_one(found),
+            "reference": lambda: found.reference,
+            "partners": lambda: plural(len(found.partners), "partner"),
+            "level": lambda: f"{suite.resampling.level * 100:g} %",
+            "figures": lambda: known({figure.name: figure.block for figure in drawn}),
+            "models": lambda: count(len(suite.zoo.models)),
+        }
+    )
 
 
 def methods_page(
@@ -98,30 +114,37 @@ def methods_page(
 ) -> dict[str, Any]:
     """The values of the page on methods and provenance."""
     spec, corpus, resampling = found.suite.universality, found.suite.corpus, found.suite.resampling
+    return known(
+        {
+            "narrowing": lambda: found.suite.narrowing,
+            "tokens": lambda: count(corpus.tokens),
+            "mask": lambda: MASKS[corpus.mask],
+            "draws": lambda: count(spec.draws),
+            "rotation": lambda: "Gaussian" if spec.rotation == "gaussian" else spec.rotation,
+            "level": lambda: f"{resampling.level * 100:g} %",
+            "blocks": lambda: count(spec.blocks),
+            "resamples": lambda: count(resampling.resamples),
+            "verdict_table": verdict_table,
+            "families": lambda: families_table(claims),
+            "ambiguities": lambda: ambiguity_table(ambiguities, claims),
+            "citation": lambda: {"sentence": citation.sentence, "bibtex": citation.bibtex()},
+            "deviations": lambda: deviations_table(admitted),
+            "provenance": lambda: provenance.tables(),
+            "checked_imports": lambda: checked(provenance.imported),
+        }
+    )
+
+
+def deviations_table(admitted: Sequence[Deviation]) -> Html:
+    """Every admitted deviation after the object that admits it; empty where there is none."""
     rows = tuple((_dotted(d.where), d.text) for d in admitted)
-    return {
-        "narrowing": found.suite.narrowing,
-        "tokens": count(corpus.tokens),
-        "mask": MASKS[corpus.mask],
-        "draws": count(spec.draws),
-        "rotation": "Gaussian" if spec.rotation == "gaussian" else spec.rotation,
-        "level": f"{resampling.level * 100:g} %",
-        "blocks": count(spec.blocks),
-        "resamples": count(resampling.resamples),
-        "verdict_table": verdict_table(),
-        "families": families_table(claims),
-        "ambiguities": ambiguity_table(ambiguities, claims),
-        "citation": {"sentence": citation.sentence, "bibtex": citation.bibtex()},
-        "deviations": Grid("Deviations", (Column("where"), Column("deviation")), rows).html() if rows else "",
-        "provenance": provenance.tables(),
-        "checked_imports": checked(provenance.imported),
-    }
+    return Grid("Deviations", (Column("where"), Column("deviation")), rows).html() if rows else Html("")
 
 
 def _dotted(name: str) -> Html:
     """The name of a piece of code, which may break after a dot or an underscore and nowhere else."""
-    breaking = re.sub(r"([._])", r"\1<wbr>", html_text(name))
-    return Html(f"<code>{breaking}</code>")
+    breakable = re.sub(r"([._])", r"\1<wbr>", html_text(name))
+    return Html(f"<code>{breakable}</code>")
 
 
 def summary(found: Results, claims: Sequence[ClaimSummary]) -> tuple[str, str, str]:
@@ -171,6 +194,11 @@ class Provenance:
         """The provenance of everything that ``study`` reads."""
         models = tuple((c.label, study.model(name, c)) for name in study.suite.zoo.models for c in study.checkpoints)
         return cls(models, study.corpus(), study.provenance(), study.imported())
+
+    @property
+    def stages(self) -> dict[str, str]:
+        """The stage of every artifact by digest."""
+        return dict(zip(self.artifacts["digest"], self.artifacts["stage"], strict=True))
 
     def tables(self) -> dict[str, Html]:
         """The tables of the methods page, digests abbreviated."""

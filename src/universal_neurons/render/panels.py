@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.grids import Cell, Column, Grid
-from universal_neurons.render.numerals import MissingNumber, decimal, places_of, scale, span, suffix, with_interval
-from universal_neurons.render.plates import HALVES, Figure, Key, figure
+from universal_neurons.render.numerals import decimal, places_of, scale, span, suffix, with_interval
+from universal_neurons.render.plates import HALVES, Figure, Key, MissingFigure, figure
 from universal_neurons.render.plotting import (
     MARKERS,
     NARROW,
@@ -26,6 +26,7 @@ from universal_neurons.render.plotting import (
     Size,
     drawing,
     label_room,
+    thinned,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ def _frame(canvas: Drawing, panel: Panel) -> None:
     room = _room(places)
     axes.set_xlim(places[0] - room * 0.55, places[-1] + room * 0.55)
     axes.set_ylim(*(panel.limits or _extent(panel)))
-    axes.set_xticks(places, panel.axis.labels)
+    centres = [float(axes.transData.transform((place, 0))[0]) for place in places]
+    axes.set_xticks(places, thinned(panel.axis.labels, centres, canvas.size))
     plain_numbers(axes.yaxis)
     canvas.label_y(panel.quantity)
     canvas.label_x(panel.axis.title)
@@ -252,10 +254,10 @@ def panel_figure(
 ) -> Figure:
     """The panel as a figure: at half width unless ``wide``; its words are made from its numbers.
 
-    ``note`` is one more sentence of the generated caption.  Raises MissingNumber where nothing was measured.
+    ``note`` is one more sentence of the generated caption.  Raises MissingFigure where nothing was measured.
     """
     if not panel.measurements:
-        raise MissingNumber(f"figure {panel.name}: there is no number to draw")
+        raise MissingFigure(panel.name)
     named = wide and not panel.bars
     return figure(
         panel.name, drawn(panel, height=height, named=named), label=panel.label, code=code,

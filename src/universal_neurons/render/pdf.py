@@ -8,6 +8,7 @@ anything else; the look is ``report/pdf.typ``.
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from universal_neurons.render.escaping import Typst, typst_string, typst_text
 from universal_neurons.render.pdf_markup import (
     DRAWINGS,
     REFERENCES,
+    PageUnprintable,
     Setting,
     anchor,
     anchors_of,
@@ -40,6 +42,7 @@ BESIDE = (
     "The explorer of all neurons, and the tables of every case and every figure, are in the pages and files beside "
     "this document; data/figures.csv lists what each figure was drawn from."
 )
+_NUMBERED = re.compile(r"(?:Figure|Table) \d+(?=:)")
 UNITS = ("year", "month", "day", "hour", "minute", "second")
 Program = Literal["typst", "quarto"]
 
@@ -91,6 +94,7 @@ def book(pages: Sequence[Page], imprint: Imprint) -> tuple[Typst, Mapping[str, s
     Pages in a folder are parts of the page that lists them; the others are chapters, in the order given.  The summary
     of the first page becomes that of the document, and all references stand at its end, once.
     """
+    _check_numbers(pages)
     references = {name: (page, entry) for page in pages for name, entry in references_of(page).items()}
     anchors = {name for page in pages for name in anchors_of(page)} | {f"{REFERENCES}#{name}" for name in references}
     setting = Setting({page.name: page for page in pages}, formulas(pages), frozenset(anchors))
@@ -165,6 +169,19 @@ def _title(page: Page) -> str:
 
 def _chapter(title: str, name: str) -> str:
     return f"#chapter({typst_string(title)}, {typst_string(name)})"
+
+
+def _check_numbers(pages: Iterable[Page]) -> None:
+    """Raise PageUnprintable for a number of two figures: every page counts its own, and here they are one document."""
+    known: dict[str, str] = {}
+    for page in pages:
+        captions = (one.text for one in page.main.walk() if one.tag == "figcaption")
+        for number in (found[0] for text in captions if (found := _NUMBERED.match(" ".join(text.split())))):
+            if number in known:
+                raise PageUnprintable(
+                    f"{page.name}: {number} is on {known[number]} too; give one of them a label (render/plates.py)"
+                )
+            known[number] = page.name
 
 
 def _split(front: Page) -> tuple[Page, Page]:

@@ -237,7 +237,8 @@ def performance_figures(found: Performance) -> tuple[Figure, ...]:
     said = listed(f"{row.name} {duration(one.seconds)}" for row, one in zip(rows, timed, strict=True))
     alt = f"Dots on a logarithmic axis of minutes, one per stage: {said}."
     drawn = rows_figure(shown, code=_CODE + "performance_figures", caption=caption, alt=alt)
-    return (replace(drawn, data=_seconds_grid(timed)),)
+    # A name instead of a number: numbers begin anew on every page, and in the PDF all pages are one document.
+    return (replace(drawn, data=_seconds_grid(timed), label="Where the time goes."),)
 
 
 def _seconds_grid(timed: Sequence[StageCost]) -> Grid:

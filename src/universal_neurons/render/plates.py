@@ -11,32 +11,46 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, raw_html
 from universal_neurons.render.grids import Grid
-from universal_neurons.render.numerals import MissingNumber, plural
+from universal_neurons.render.listings import drawing
+from universal_neurons.render.numerals import MissingNumber, listed, plural
 from universal_neurons.render.plotting import HALF, NARROW, WIDE, Colour, Drawing, Mark, Size, inline_svg
 from universal_neurons.render.scoreboard import DIGEST_SHOWN, page_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from universal_neurons.render.listings import Listing
 
 DIGESTS_SHOWN = 4
 # One row per figure and artifact, digests whole.
 FIGURES_CSV = "data/figures.csv"
 
 
+class MissingFigure(MissingNumber):
+    """A figure has no number to draw; ``name`` is the figure's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"figure {name}: there is no number to draw")
+        self.name = name
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What a figure rests on: the claims that judge what it shows, and the digests of the artifacts it was drawn from.
 
-    ``judged`` are those of ``claims`` that the run of this report holds a verdict on: only they have a card to link to.
+    ``judged`` are those of ``claims`` that the run of this report holds a verdict on: only they have a page to link to.
+    ``tests`` are the places of the tests that judged them.
     """
 
     claims: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
     judged: tuple[str, ...] = ()
+    tests: tuple[Listing, ...] = ()
 
-    def among(self, claims: Collection[str]) -> Sources:
-        """The same sources in a report with cards of ``claims``."""
-        return replace(self, judged=tuple(claim for claim in self.claims if claim in claims))
+    def among(self, tests: Mapping[str, Listing]) -> Sources:
+        """The same sources in a report whose claims were judged by ``tests``."""
+        judged = tuple(claim for claim in self.claims if claim in tests)
+        return replace(self, judged=judged, tests=tuple(tests[claim] for claim in judged))
 
 
 def judged_links(sources: Sources) -> Markdown:
@@ -91,7 +105,8 @@ class Figure:
             return Markdown(raw_html(Html(f'<p id="{self.anchor}" class="absent">{sentence}</p>')) + "\n")
         body = Html(f'<div class="plot">{"".join(self.drawings)}</div>\n{self._details()}')
         if not self.label:
-            return Markdown(f"::: {{#{self.anchor}}}\n{raw_html(body)}\n\n{self.caption}\n:::\n")
+            caption = f"{self.caption}{judged_links(self.sources)}"
+            return Markdown(f"::: {{#{self.anchor}}}\n{raw_html(body)}\n\n{caption}\n:::\n")
         # Both engines would number a cross-reference block anew: 7 of the paper must not become 14.
         opening = Html(f'<figure id="{self.anchor}" class="fig">\n{body}\n<figcaption>')
         caption = f"**{markdown(self.label)}** {self.caption}{judged_links(self.sources)}"
@@ -101,9 +116,13 @@ class Figure:
         return Html(
             f'<details class="data"><summary>Data of this figure</summary>{self.data.html(css="data")}'
             f'<p class="source">The same numbers, unrounded: <a href="{self.csv_name}" download>'
-            f"{html_text(self.csv_name)}</a>. Drawn by <code>{html_text(self.code)}</code>{self._artifacts()}."
-            "</p></details>"
+            f"{html_text(self.csv_name)}</a>. Drawn by {drawing(self.code).link()}{self._artifacts()}."
+            f"{self._tests()}</p></details>"
         )
+
+    def _tests(self) -> str:
+        tests = dict.fromkeys(test.link() for test in self.sources.tests)
+        return f" Judged by {listed(tests)}." if tests else ""
 
     def _artifacts(self) -> str:
         digests = self.sources.artifacts
@@ -126,13 +145,13 @@ def figure(
     label: str = "",
     sizes: Sequence[Size] = (WIDE, NARROW),
 ) -> Figure:
-    """The figure that ``draw`` draws in all ``sizes``; raises MissingNumber if there is nothing to draw.
+    """The figure that ``draw`` draws in all ``sizes``; raises MissingFigure if there is nothing to draw.
 
     A picture scaled to half its width cannot be read, so a wide one is drawn again for a telephone; one that stands
     beside another (HALF) is narrow everywhere and needs one drawing.
     """
     if not data.rows:
-        raise MissingNumber(f"figure {name}: there is no number to draw")
+        raise MissingFigure(name)
     drawings = tuple(inline_svg(draw(size).svg(), name=name, size=size, alt=alt) for size in sizes)
     return Figure(name=name, caption=caption, alt=alt, drawings=drawings, data=data, code=code, label=label)
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from universal_neurons.characters import visible
 from universal_neurons.render.escaping import Html, html_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 LINE_SPACING = 1.32
 # From the end of the axes to the names of the lines, and a letter's width in heights of the text, both generous.
@@ -175,10 +177,25 @@ class Drawing:
 
         stream = io.StringIO()
         nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        self._say_literally()
         # The settings that make text stay text and ids repeatable are read here, not when the figure is made.
-        with rc_context(settings(self.size)):
+        with rc_context(settings(self.size)), warnings.catch_warnings():
+            # The page's own fonts draw the text; matplotlib only measures it.
+            warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from", category=UserWarning)
             self.figure.savefig(stream, format="svg", metadata=nothing, transparent=True)
         return stream.getvalue()
+
+    def _say_literally(self) -> None:
+        """Spell out in every text of the drawing what SVG cannot hold and no reader can see."""
+        from matplotlib.text import Text
+        from matplotlib.ticker import FuncFormatter
+
+        for text in self.figure.findobj(Text):
+            text.set_text(visible(text.get_text()))
+        # The labels of ticks are made anew whenever the axes are drawn, from what their formatter says.
+        for axis in (self.axes.xaxis, self.axes.yaxis):
+            if isinstance(formatter := axis.get_major_formatter(), FuncFormatter):
+                axis.set_major_formatter(FuncFormatter(lambda value, at, said=formatter: visible(said(value, at))))
 
 
 @contextmanager
@@ -197,6 +214,23 @@ def label_room(names: Iterable[str], size: Size) -> int:
     66
     """
     return round(TIE + LETTER * size.text * max(map(len, names), default=0)) + 2
+
+
+def thinned(labels: Sequence[str], centres: Sequence[float], size: Size) -> list[str]:
+    """``labels`` of an axis at ``centres`` (pixels), those empty that would touch a label further along.
+
+    >>> thinned(["10 000", "20 000", "100 000"], [0.0, 20.0, 120.0], NARROW)
+    ['', '20 000', '100 000']
+    """
+    kept = list(labels)
+    edge = float("inf")
+    for place in reversed(range(len(kept))):
+        half = LETTER * size.text * len(kept[place]) / 2
+        if centres[place] + half > edge:
+            kept[place] = ""
+        else:
+            edge = centres[place] - half - size.text / 2
+    return kept
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
@@ -245,17 +279,25 @@ def inline_svg(svg: str, *, name: str, size: Size, alt: str) -> Html:
     if box is None:
         raise ValueError(f"figure {name}: an SVG without a viewBox")
     body = _PROLOGUE.sub("", svg, count=1)
-    for noise in (_METADATA, _COMMENT, _STYLE, _NO_ROTATION):
+    for noise in (_METADATA, _COMMENT, _STYLE):
         body = noise.sub("", body)
-    used = set(_REFERENCE.findall(body))
+    used = {found for tag in _TAG.findall(body) for found in _REFERENCE.findall(tag)}
     prefix = f"{name}-{size.name}-"
-    body = _ID.sub(lambda m: f' id="{prefix}{m[1]}"' if m[1] in used else "", body)
-    body = _REFERENCE.sub(lambda m: m[0].replace(f"#{m[1]}", f"#{prefix}{m[1]}"), body).replace("xlink:href", "href")
-    body = _FONT.sub(lambda m: f"font-size: {m[1].split()[-1]}" if m[1].strip() else "font-style: normal", body)
-    body = _TAG.sub(lambda tag: _NUMBER.sub(lambda m: f"{float(m[1]):.2f}".rstrip("0").rstrip("."), tag[0]), body)
-    for colour in Colour:
-        body = body.replace(colour.value, colour.css)
+    # Between tags stand the names of models and checkpoints, which may look like anything: only tags are changed.
+    body = _TAG.sub(lambda tag: _themed(tag[0], prefix, used), body)
     return Html(
         f'<svg class="{size.name}" viewBox="{box[1]}" role="img" aria-label="{html_text(alt)}" '
         f'xmlns="http://www.w3.org/2000/svg">{body.strip()}'
     )
+
+
+def _themed(tag: str, prefix: str, used: Collection[str]) -> str:
+    """One tag of matplotlib's as the page has it: own ids, the theme's fonts and colours, rounded coordinates."""
+    tag = _NO_ROTATION.sub("", tag)
+    tag = _ID.sub(lambda m: f' id="{prefix}{m[1]}"' if m[1] in used else "", tag)
+    tag = _REFERENCE.sub(lambda m: m[0].replace(f"#{m[1]}", f"#{prefix}{m[1]}"), tag).replace("xlink:href", "href")
+    tag = _FONT.sub(lambda m: f"font-size: {m[1].split()[-1]}" if m[1].strip() else "font-style: normal", tag)
+    tag = _NUMBER.sub(lambda m: f"{float(m[1]):.2f}".rstrip("0").rstrip("."), tag)
+    for colour in Colour:
+        tag = tag.replace(colour.value, colour.css)
+    return tag

@@ -8,39 +8,59 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import RECORDS, VERDICTS
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.render import compare_page, pages, performance_page
 from universal_neurons.render.ambiguities import read_ambiguities
-from universal_neurons.render.checks import Stated, check_pages, script_hash
+from universal_neurons.render.checks import ReportBroken, check_pages, script_hash
 from universal_neurons.render.citation import Citation
-from universal_neurons.render.claim_page import Neighbours, claim_page
+from universal_neurons.render.claim_neurons import about
+from universal_neurons.render.claim_page import Background, Neighbours, claim_page
 from universal_neurons.render.deviations import deviations
 from universal_neurons.render.engines import Engine, RenderingFailed, available_engine, render
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
-from universal_neurons.render.explorer import SOURCES, write_explorer
+from universal_neurons.render.explorer import SOURCES, layer_sizes, write_explorer
 from universal_neurons.render.imported import mark, marked_stage
+from universal_neurons.render.listings import PACKAGE, drawing, judging, write_listings
 from universal_neurons.render.overview import claims_page, readings_page, stated
-from universal_neurons.render.paper_page import REQUIRED, PaperFigures, paper_data, paper_figures, paper_page
+from universal_neurons.render.paper_page import (
+    REQUIRED,
+    TABLE_ONE_CODE,
+    PaperFigures,
+    check_figures,
+    expression_of,
+    labelled,
+    paper_data,
+    paper_figures,
+    paper_page,
+    what_figures_rest_on,
+)
 from universal_neurons.render.pdf import LOOK, PDF, Imprint, Program, newest, typesetter, write_pdf
+from universal_neurons.render.places import expression_line, place, traced
+from universal_neurons.render.plates import FIGURES_CSV, MissingFigure
 from universal_neurons.render.results import Results, printed_numbers, results
 from universal_neurons.render.scoreboard import in_sections, page_of
 from universal_neurons.render.table_one import table_one_grid
-from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, stray_digits
+from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, stray_digits, stray_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from universal_neurons.evidence.comparison import SideBySide
     from universal_neurons.evidence.summary import ClaimSummary
+    from universal_neurons.inputs.suite import Suite
+    from universal_neurons.render.checks import Stated
+    from universal_neurons.render.claim_neurons import About
     from universal_neurons.render.explorer import LocalText
     from universal_neurons.render.grids import Grid
+    from universal_neurons.render.listings import Listing
     from universal_neurons.render.plates import Figure
     from universal_neurons.render.study import Study
 
@@ -55,6 +75,7 @@ DATA = "data"
 SOURCE = "source"
 # The condition of page.html under which every page links to the comparison.
 COMPARED = "compared"
+BROKEN = ".broken"
 
 
 class ReportMisplaced(UserError):
@@ -67,6 +88,43 @@ class Drawn:
 
     front: Sequence[Figure]
     paper: PaperFigures
+    costs: Sequence[Figure] = ()
+    compared: Sequence[Figure] = ()
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The functions that drew those that are there, and that of the table among them."""
+        there = (one.code for one in (*self.front, *self.paper.all, *self.costs, *self.compared) if not one.absence)
+        return (*there, TABLE_ONE_CODE)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The claims of a run, where their tests stand, and which neurons each of them is about."""
+
+    claims: Sequence[ClaimSummary]
+    tests: Mapping[str, Listing]
+    neurons: Mapping[str, About | None]
+
+    @classmethod
+    def of(cls, root: Path, study: Study, claims: Sequence[ClaimSummary], provenance: pages.Provenance) -> Judged:
+        """What the checkout at ``root`` and the tables of ``study`` say of ``claims``."""
+        tests = judging(root, {claim.claim: claim.first.locator for claim in claims})
+        return cls(claims, tests, {claim.claim: about(claim, study, provenance.stages) for claim in claims})
+
+
+def drawn_figures(root: Path, found: Results, costs: performance_page.Performance, both: SideBySide | None) -> Drawn:
+    """All figures; raises TemplateWrong, naming the line that shows it, for one that has no number to draw."""
+    try:
+        front, paper = pages.figures(found), paper_figures(found)
+        compared = () if both is None else compare_page.compare_figures(both)
+        return Drawn(front, paper, performance_page.performance_figures(costs), compared)
+    except MissingFigure as wrong:
+        expression = expression_of(f"fig-{wrong.name}")
+        templates = [root / "report" / f"{page}.qmd{SUFFIX}" for page in PAGES]
+        lines = [(template, line) for template in templates if (line := expression_line(template, expression))]
+        where = place(*lines[0]) if lines else str(root / "report")
+        raise TemplateWrong(f"{where}: {wrong}") from wrong
 
 
 @dataclass(frozen=True)
@@ -101,28 +159,34 @@ def build_report(
     the pages and ``say`` gets one line.
 
     Raises the study's ArtifactMissing, EvidenceUnusable, TemplateWrong, RenderingFailed, ReportBroken,
-    ReportMisplaced: each a UserError, and ``output`` is left as it was.
+    ReportMisplaced: each a UserError, and ``output`` is left as it was; pages that fail a check are put beside it.
     """
     _check_places(root, output, to)
     folder = verdicts or default_evidence(root, study.suite.folder)
     claims = read_claims(folder, suite=study.suite.name, narrowed_by=study.suite.narrowed_by)
     found = results(study, printed_numbers(root))
-    drawn = Drawn(pages.figures(found), paper_figures(found))
     provenance = pages.Provenance.of(study)
     costs = performance_page.performance(root, study.suite, provenance.artifacts, claims)
     check_artifacts(claims, set(provenance.artifacts["digest"]))
+    drawn = drawn_figures(root, found, costs, both)
+    judged = Judged.of(root, study, claims, provenance)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=output.parent) as scratch:
         built = Path(scratch) / "report"
-        texts = page_texts(root, found, claims, drawn, provenance) | beside(root / "report", costs, both)
-        data = data_files(found, drawn, provenance) | data_beside(costs, both)
+        texts = page_texts(root, found, judged, drawn, provenance) | beside(root / "report", costs, drawn, both)
+        data = data_files(found, drawn, judged, provenance) | data_beside(costs, drawn, both)
         write_source(built, root / "report", announced(texts, both), data)
+        write_listings(built, root, [*judged.tests.values(), *map(drawing, drawn.codes)])
         _copy_evidence(folder, built / DATA)
         shutil.copyfile(root / CITATION, built / DATA / CITATION)
         write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
-        facts = stated(claims, {} if both is None else compare_page.other_verdicts(both.comparison))
         printing = _printing(to, root, study, provenance, say)
-        _render(built, tuple(texts), claims, facts, engine=engine, printing=printing, say=say)
+        others = {} if both is None else compare_page.other_verdicts(both.comparison)
+        try:
+            facts = replace(stated(claims, others), neurons=layer_sizes(built), names=names_of(study.suite))
+            _render(built, tuple(texts), claims, facts, engine=engine, printing=printing, say=say)
+        except (RenderingFailed, ReportBroken) as wrong:
+            raise _traced(wrong, root / "report", built, _kept(built, output)) from wrong
         if to == "pdf":
             _drop_pages(built)
         _put_in_place(built, output)
@@ -134,27 +198,27 @@ def default_evidence(root: Path, folder: str) -> Path:
     return root / ".universal-neurons" / "evidence" / folder
 
 
-def data_files(found: Results, drawn: Drawn, provenance: pages.Provenance) -> dict[str, Grid]:
+def data_files(found: Results, drawn: Drawn, judged: Judged, provenance: pages.Provenance) -> dict[str, Grid]:
     """The tables that lie beside the report as CSV, by file name."""
     front = {figure.csv_name: figure.data for figure in drawn.front}
     table_one = {f"{DATA}/table-one.csv": table_one_grid(found)}
-    return {**front, **paper_data(found, drawn.paper), **table_one, **provenance.grids()}
+    sourced = {one.name: one for one in pages.with_sources(found, drawn.front, judged.tests)}
+    rests = what_figures_rest_on({**sourced, **labelled(found, drawn.paper, judged.tests)}.values())
+    return {**front, **paper_data(found, drawn.paper), **table_one, **provenance.grids(), FIGURES_CSV: rests}
 
 
-def beside(folder: Path, costs: performance_page.Performance, both: SideBySide | None) -> dict[str, str]:
+def beside(folder: Path, costs: performance_page.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, str]:
     """The pages that no claim needs: what it cost and, where there is another run, both side by side."""
-    drawn = performance_page.performance_figures(costs)
-    values = {performance_page.PAGE: performance_page.performance_page(costs, drawn)}
+    values = {performance_page.PAGE: performance_page.performance_page(costs, drawn.costs)}
     if both is not None:
-        values[compare_page.PAGE] = compare_page.compare_page(both)
+        values[compare_page.PAGE] = compare_page.compare_page(both, drawn.compared)
     return {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
 
 
-def data_beside(costs: performance_page.Performance, both: SideBySide | None) -> dict[str, Grid]:
+def data_beside(costs: performance_page.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, Grid]:
     """The tables of these pages as CSV, by file name."""
-    drawn = performance_page.performance_figures(costs)
-    compared = {} if both is None else compare_page.compare_grids(both)
-    return {**performance_page.performance_grids(costs, drawn), **compared}
+    compared = {} if both is None else compare_page.compare_grids(both, drawn.compared)
+    return {**performance_page.performance_grids(costs, drawn.costs), **compared}
 
 
 def announced(texts: Mapping[str, str], both: SideBySide | None) -> dict[str, str]:
@@ -167,25 +231,25 @@ def announced(texts: Mapping[str, str], both: SideBySide | None) -> dict[str, st
 def page_texts(
     root: Path,
     found: Results,
-    claims: Sequence[ClaimSummary],
+    judged: Judged,
     drawn: Drawn,
     provenance: pages.Provenance,
 ) -> dict[str, str]:
     """The pages as Quarto Markdown, by name; raises TemplateWrong with file and line."""
-    folder = root / "report"
+    folder, claims = root / "report", judged.claims
     ambiguities = read_ambiguities(root / AMBIGUITIES)
+    check_prose(folder)
     # Of a narrowed suite nothing is accepted: it is another question.
-    accepted = Ledger() if found.suite.narrowing else Ledger.read(_ledger_path(root, found.suite.name))
-    stray = stray_digits(folder)
-    if stray:
-        raise TemplateWrong(f"{stray[0]}: a template states a number; expected an expression over the evidence")
+    ledger = _ledger_path(root, found.suite.name)
+    accepted = Ledger() if found.suite.narrowing else Ledger.read(ledger)
+    front = pages.with_sources(found, drawn.front, judged.tests)
     values = {
-        "index": pages.index_page(found, claims, drawn.front, claims_left_out(accepted, claims)),
-        "paper": paper_page(found, drawn.paper, [claim.claim for claim in claims]),
+        "index": pages.index_page(found, claims, front, claims_left_out(accepted, claims)),
+        "paper": paper_page(found, drawn.paper, judged.tests),
         "claims": claims_page(claims, read_untested(root / UNTESTED)),
         "readings": readings_page(claims, ambiguities),
         "methods": pages.methods_page(
-            found, deviations(), provenance, claims, ambiguities, Citation.read(root / CITATION)
+            found, deviations(PACKAGE, root / "claims"), provenance, claims, ambiguities, Citation.read(root / CITATION)
         ),
     }
     sampling = found.suite.command("universal-neurons store verify --recompute-sample")
@@ -194,28 +258,36 @@ def page_texts(
         name: filled(folder, f"{name}.qmd{SUFFIX}", {**context, "imported": note or ""})
         for name, context in values.items()
     }
-    return texts | claim_texts(root, claims, provenance, accepted)
+    check_figures(folder / f"paper.qmd{SUFFIX}", texts["paper"])
+    past = read_history(path_of(ledger))
+    stages = {digest: marked_stage(stage, digest, provenance.imported) for digest, stage in provenance.stages.items()}
+    background = Background(accepted, past, stages, judged.tests, judged.neurons)
+    return texts | claim_texts(root, claims, background)
 
 
-def claim_texts(
-    root: Path, claims: Sequence[ClaimSummary], provenance: pages.Provenance, accepted: Ledger
-) -> dict[str, str]:
+def check_prose(templates: Path) -> None:
+    """Raise TemplateWrong, naming file and line, if a template itself states a number or a verdict."""
+    stray = [
+        f"{one}: a template states a number; expected an expression over the evidence"
+        for one in stray_digits(templates)
+    ] + [f"{one}: a template states a verdict; expected the generated sentence" for one in stray_verdicts(templates)]
+    if stray:
+        raise TemplateWrong("\n  ".join(stray))
+
+
+def claim_texts(root: Path, claims: Sequence[ClaimSummary], background: Background) -> dict[str, str]:
     """The page of every claim, by name (``claims/n1``).
 
     Raises TemplateWrong, and EvidenceUnusable for two claims whose pages would have one name.
     """
-    stages = {
-        digest: marked_stage(stage, digest, provenance.imported)
-        for digest, stage in zip(provenance.artifacts["digest"], provenance.artifacts["stage"], strict=True)
-    }
     ordered = [claim for section in in_sections(claims).values() for claim in section]
     names: list[str | None] = [None, *(claim.claim for claim in ordered), None]
     texts: dict[str, str] = {}
-    for place, claim in enumerate(ordered):
+    for at, claim in enumerate(ordered):
         name = page_of(claim.claim).removesuffix(".html")
         if name in texts:
             raise EvidenceUnusable(f"claim {claim.claim}: another claim has the same page {name}.html; rename one")
-        values = claim_page(claim, Neighbours(names[place], names[place + 2]), accepted, stages)
+        values = claim_page(claim, Neighbours(names[at], names[at + 2]), background)
         texts[name] = filled(root / "report", f"claim.qmd{SUFFIX}", values)
     return texts
 
@@ -313,6 +385,30 @@ def _render(
         build("pandoc")
 
 
+def names_of(suite: Suite) -> tuple[str, ...]:
+    """What the models, the checkpoints and the suite itself are called."""
+    return (suite.title, suite.description, *suite.zoo.models, *(c.label for c in suite.checkpoints))
+
+
+def _traced(wrong: UserError, templates: Path, built: Path, kept: Path) -> UserError:
+    """The same failure after the lines of the templates that it is about, naming the pages where they were ``kept``."""
+    faults = wrong.faults if isinstance(wrong, ReportBroken) else (str(wrong),)
+    said = [traced(fault, templates, built / SOURCE).replace(str(built), str(kept)) for fault in faults]
+    if isinstance(wrong, ReportBroken):
+        return ReportBroken(wrong.message.replace(str(built), str(kept)), said)
+    return RenderingFailed(said[0])
+
+
+def _kept(built: Path, output: Path) -> Path:
+    """Where a report that failed is put, beside the one that it would have replaced; its messages name its lines."""
+    kept = output.with_name(f"{output.name}{BROKEN}")
+    if kept.exists() and not (kept / SOURCE / "_quarto.yml").is_file():
+        return built
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(built, kept)
+    return kept
+
+
 def _copy_evidence(evidence: Path, target: Path) -> None:
     folder = evidence if evidence.is_dir() else evidence.parent
     for name in (RECORDS, VERDICTS):
@@ -338,3 +434,6 @@ def _put_in_place(built: Path, output: Path) -> None:
     if output.exists():
         output.rename(built.parent / "replaced")
     built.rename(output)
+    broken = output.with_name(f"{output.name}{BROKEN}")
+    if (broken / SOURCE / "_quarto.yml").is_file():
+        shutil.rmtree(broken)

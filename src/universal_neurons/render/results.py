@@ -87,6 +87,7 @@ class Results:
     by_reading: CheckpointLines
     thresholds: ThresholdCurves
     training: tuple[TrainingCurve, ...]
+    training_digest: str
     checkpoint_tokens: tuple[float, ...]
     pairs: pd.DataFrame
     artifacts: tuple[str, ...]
@@ -150,6 +151,7 @@ def results(study: Study, printed: Printed) -> Results:
         by_reading=_by_reading(tables, threshold),
         thresholds=_thresholds(tables, threshold, printed.table_one),
         training=training(study.training_log()) if is_ours else (),
+        training_digest=study.training_digest() if is_ours else "",
         checkpoint_tokens=_checkpoint_tokens(study) if is_ours else (),
         pairs=_pairs(tables, study.suite.universality.thresholds),
         artifacts=tuple(dict.fromkeys(study.reads[before:])),

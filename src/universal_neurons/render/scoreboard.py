@@ -17,7 +17,18 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render.escaping import Html, fragment, html_text
 from universal_neurons.render.evidence_log import accepted_interval
 from universal_neurons.render.grids import Column, Grid, strip
-from universal_neurons.render.numerals import EN_DASH, count, listed, places_of, plural, span, with_interval
+from universal_neurons.render.numerals import (
+    EN_DASH,
+    NO_BREAK,
+    count,
+    decimal,
+    listed,
+    places_of,
+    plural,
+    scale,
+    span,
+    with_interval,
+)
 from universal_neurons.render.plotting import Colour
 from universal_neurons.render.wording import WORDING, counted, criterion_phrase, quantity
 
@@ -192,7 +203,10 @@ def ours(claim: ClaimSummary) -> str:
 
 
 def measured_line(records: Sequence[EvidenceRecord]) -> str:
-    """What ``records`` measured in one line; empty where none of them has a number."""
+    """What ``records`` measured in one line, with its interval; empty where none of them has a number.
+
+    The interval of several is the smallest that holds all of theirs.
+    """
     found = [m for m, _ in numbers_of(records)]
     if not found:
         return ""
@@ -200,7 +214,10 @@ def measured_line(records: Sequence[EvidenceRecord]) -> str:
         return with_interval(found[0])
     if len({m.unit for m in found}) > 1:
         return f"{plural(len(found), 'measurement')} in different units"
-    return f"{span([m.value for m in found], found[0].unit, places_of(found))} over {plural(len(found), 'case')}"
+    places, factor = places_of(found), scale(found[0].unit)
+    ends = (decimal(end * factor, places) for end in (min(m.low for m in found), max(m.high for m in found)))
+    values = span([m.value for m in found], found[0].unit, places)
+    return f"{values} [{f',{NO_BREAK}'.join(ends)}] over {plural(len(found), 'case')}"
 
 
 def numbers_of(records: Sequence[EvidenceRecord]) -> list[tuple[Measurement, EvidenceRecord]]:

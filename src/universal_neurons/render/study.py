@@ -47,6 +47,9 @@ class Study(study.Study, Protocol):
     def training_log(self) -> pd.DataFrame:
         """One row per logged training step."""
 
+    def training_digest(self) -> str:
+        """The sha256 of the training log's file; empty where there is none."""
+
     def provenance(self) -> pd.DataFrame:
         """One row per artifact."""
 

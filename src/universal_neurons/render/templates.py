@@ -1,8 +1,8 @@
 """The templates of the report: how a value enters a page, and what a template may not say itself.
 
 Decides the delimiters (``<< >>``, ``<% %>``, ``<!--# #-->``: Jinja's own collide with Quarto's), that whatever is not
-marked safe is escaped, that a missing value is an error with file and line, and that no digit stands in prose: a
-number in a template would survive a change of the evidence.
+marked safe is escaped, that a missing value is an error with file and line, and that neither a digit nor a verdict
+stands in prose: what a template says itself would survive a change of the evidence.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, raw_html
+from universal_neurons.render.numerals import MissingNumber
+from universal_neurons.render.wording import WORDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,15 +32,39 @@ DELIMITERS: Any = {
     "comment_end_string": "#-->",
 }
 # What may contain a digit without stating a number: a name of the papers' models, a citation or reference, an attribute
-# block, a link's target, code.
+# block, a link's target, code that is more than a number.
 ALLOWED = re.compile(r"GPT-2|@[\w:.-]+|\{[^}\n]*\}|\]\([^)\n]*\)|`[^`\n]*`")
 # The same of a template of HTML: what a tag holds is not prose.
 TAG = re.compile(r"<[^>]*>")
-_DIGIT = re.compile(r"\d[\d.,]*\s?%?")
+# But these attributes are read to somebody, in either.
+_SPOKEN = re.compile(r"""(?:alt|title|aria-label|placeholder|label)\s*=\s*("[^"]*"|'[^']*')""")
+_TITLE = re.compile(r"""\]\([^)\n]*?("[^"\n]*")\)""")
+_DIGIT = re.compile(r"\d[\d.,]*\s?%?|[\u00bc-\u00be\u2150-\u2189]")
+# "Error" and "stale" have other meanings; a sentence about a claim that broke is generated like any other.
+_LABELS = [words.label for verdict, words in WORDING.items() if verdict not in {Verdict.ERROR, Verdict.STALE}]
+_VERDICT = re.compile(rf"\b(?:{'|'.join(_LABELS)})\b", re.IGNORECASE)
+_EXPLAINS = re.compile(r"\b(?:if|would|had|can|may|when|means)\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n\s*\n|\n(?=#|:::|---)")
+_NO_LINE_END = re.compile(r"[^\n]")
 
 
 class TemplateWrong(UserError):
-    """A template asks for a value that is not there, cannot be read, or states a number itself."""
+    """A template asks for a value that is not there, cannot be read, or states a number or a verdict itself."""
+
+
+def known(values: Mapping[str, Callable[[], object]]) -> dict[str, Any]:
+    """The values of a template, each from its function.
+
+    One whose number is missing becomes an undefined value that says so: the build then stops at the line of the
+    template that asks for it, and not where the number was to be written.
+    """
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            found[name] = value()
+        except MissingNumber as wrong:
+            found[name] = jinja2.StrictUndefined(f"{name}: {wrong}")
+    return found
 
 
 def environment(folder: Path, finalize: Callable[[object], str] | None = None) -> jinja2.Environment:
@@ -120,20 +147,61 @@ def stray_digits(folder: Path) -> tuple[str, ...]:
     """Every number that a template states itself, as "file:line: number"."""
     return tuple(
         f"{path}:{line}: {number}"
-        for path in sorted(folder.glob(f"*{SUFFIX}"))
+        for path in _sources(folder)
         for line, number in _digits(path.read_text(encoding="utf-8"), allowed=_allowed(path))
     )
 
 
+def stray_verdicts(folder: Path) -> tuple[str, ...]:
+    """Every sentence in which a template itself says what a verdict is, as "file:line: sentence".
+
+    A template may explain when a claim would have a verdict (if, only if, would, had), never that one has it.
+    """
+    return tuple(
+        f"{path}:{line}: {sentence}"
+        for path in _sources(folder)
+        for line, sentence in _verdicts(path.read_text(encoding="utf-8"), allowed=_allowed(path))
+    )
+
+
+def _sources(folder: Path) -> list[Path]:
+    """The templates, and the frame that pandoc puts around every page."""
+    return sorted({*folder.glob(f"*{SUFFIX}"), *folder.glob("page.html")})
+
+
 def _allowed(path: Path) -> re.Pattern[str]:
-    return TAG if path.name.endswith(f".html{SUFFIX}") else ALLOWED
+    return TAG if path.name.removesuffix(SUFFIX).endswith(".html") else ALLOWED
+
+
+def _prose(source: str, allowed: re.Pattern[str]) -> str:
+    """A template with blanks for everything that is no prose, or ``allowed`` in prose: every line keeps its place."""
+    tokens = jinja2.Environment(**DELIMITERS, autoescape=True).lex(source)
+    return "".join(
+        allowed.sub(_blanked, text) if kind == "data" else _NO_LINE_END.sub(" ", text) for _, kind, text in tokens
+    )
+
+
+def _blanked(found: re.Match[str]) -> str:
+    """What was found as blanks of the same length, except what of it is read to somebody; a number as code is one."""
+    text = found[0]
+    if text.startswith("`") and not any(map(str.isalpha, text)):
+        return text
+    spoken = [one.span(1) for pattern in (_SPOKEN, _TITLE) for one in pattern.finditer(text)]
+    kept = {place for low, high in spoken for place in range(low, high)}
+    return "".join(c if c == "\n" or place in kept else " " for place, c in enumerate(text))
 
 
 def _digits(source: str, *, allowed: re.Pattern[str] = ALLOWED) -> list[tuple[int, str]]:
-    found = []
-    for start, kind, text in jinja2.Environment(**DELIMITERS, autoescape=True).lex(source):
-        if kind != "data":
-            continue
-        prose = allowed.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
-        found += [(start + prose.count("\n", 0, m.start()), m[0].strip()) for m in _DIGIT.finditer(prose)]
+    prose = _prose(source, allowed)
+    return [(prose.count("\n", 0, found.start()) + 1, found[0].strip()) for found in _DIGIT.finditer(prose)]
+
+
+def _verdicts(source: str, *, allowed: re.Pattern[str] = ALLOWED) -> list[tuple[int, str]]:
+    prose, found, begin = _prose(source, allowed), [], 0
+    for end in _SENTENCE_END.finditer(f"{prose}\n\n"):
+        sentence, words = prose[begin : end.end()], " ".join(prose[begin : end.end()].split())
+        if _VERDICT.search(words) and not _EXPLAINS.search(words):
+            start = end.end() - len(sentence.lstrip())
+            found.append((prose.count("\n", 0, start) + 1, words))
+        begin = end.end()
     return found

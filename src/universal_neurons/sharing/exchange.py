@@ -13,11 +13,20 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.artifacts.archive import check_format, is_archive, write_archive
-from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, ExportUnfit, Listed, SharingError, bundle_name
+from universal_neurons.artifacts.bundle import (
+    Bundle,
+    ExportDamaged,
+    ExportUnfit,
+    ForeignManifestError,
+    Listed,
+    SharingError,
+    bundle_name,
+)
 from universal_neurons.artifacts.folder import replace_file
 from universal_neurons.artifacts.manifest import DamageError
 from universal_neurons.artifacts.receipt import Receipt, receipts_of
@@ -233,16 +242,26 @@ class _Import:
         return _Taken(new, len(set(keys)) - new - len(absent), absent)
 
     def _adopted(self, listed: Listed) -> bool:
-        try:
+        with self._told(listed):
             manifest = self.files.read(listed.manifest_file, LARGEST_MANIFEST)
             contents = listed.contents(manifest, self.files.read(listed.payload_file, listed.size))
+        return self.work.store.adopt(contents)
+
+    @contextmanager
+    def _told(self, listed: Listed) -> Iterator[None]:
+        """Say of which artifact it is that something is wrong."""
+        what = f"{self.files.shown}: {listed}"
+        try:
+            yield
         except (DamageError, FileAbsent) as damage:
             reason = "it is listed and not there" if isinstance(damage, FileAbsent) else str(damage)
             raise ExportDamaged(
-                f"{self.files.shown}: {listed}: {reason}; cut short or damaged, get it again (what was verified before "
-                "it stays)"
+                f"{what}: {reason}; cut short or damaged, get it again (what was verified before it stays)"
             ) from damage
-        return self.work.store.adopt(contents)
+        except ForeignManifestError as foreign:
+            raise ExportUnfit(
+                f"{what}: {foreign}; written by another version of the project: use that one, or have it exported again"
+            ) from foreign
 
     def _check_space(self, listed: Sequence[Listed]) -> None:
         needed = sum(one.size for one in listed)
@@ -280,10 +299,8 @@ class _Import:
         return f"{key.stage}: {', '.join(differences[:3])}"
 
     def _manifest(self, listed: Listed) -> Manifest:
-        try:
+        with self._told(listed):
             return listed.manifest(self.files.read(listed.manifest_file, LARGEST_MANIFEST))
-        except (DamageError, FileAbsent) as damage:
-            raise ExportDamaged(f"{self.files.shown}: {listed}: cut short or damaged; get it again") from damage
 
     @property
     def _imported(self) -> Path:

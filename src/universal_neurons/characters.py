@@ -1,0 +1,45 @@
+"""Characters that a reader cannot see, and how a text shows them.
+
+Decides what may reach a terminal, a page or a cell as it is: whatever a claim, a model or a token is called, a text
+never moves a cursor, reverses its neighbours or ends its line.  What a place needs besides (markup, formulas) is
+decided there.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_BLANK = re.compile(r"[ \t\r\n\f\v\u2028\u2029]+")
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Letters and marks that are drawn as nothing: two names that look alike would be different ones.
+_EMPTY = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+
+
+def is_invisible(character: str) -> bool:
+    """Whether ``character`` controls, reorders or hides instead of being seen; blanks are seen.
+
+    >>> [is_invisible(c) for c in ("a", " ", "\\x1b", "\\u202e", "\\u3164")]
+    [False, False, True, True, True]
+    """
+    return unicodedata.category(character) in _INVISIBLE or character in _EMPTY
+
+
+def spelled_out(text: str) -> str:
+    """``text`` with the code point of every invisible character in its place.
+
+    >>> spelled_out("left\\u202eright")
+    'left⟨U+202E⟩right'
+    """
+    if text.isprintable() and _EMPTY.isdisjoint(text):
+        return text
+    return "".join(f"⟨U+{ord(c):04X}⟩" if is_invisible(c) else c for c in text)
+
+
+def visible(text: str) -> str:
+    """``text`` on one line, blanks joined, with control, bidirectional and unassigned characters spelled out.
+
+    >>> visible("two\\nlines"), visible("\\x1b[31mred")
+    ('two lines', '⟨U+001B⟩[31mred')
+    """
+    return spelled_out(_BLANK.sub(" ", text).strip())

@@ -1,0 +1,87 @@
+"""The code that a report shows: the functions that drew its figures and the tests that judged its claims.
+
+Decides which files a report carries beside its pages, as plain text that a browser shows, and how they are linked.
+Nothing is shown that does not lie in the checkout's ``claims/`` or in this package.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from universal_neurons.errors import UserError
+from universal_neurons.render.escaping import Html, html_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+FOLDER = "source/code"
+PACKAGE = Path(__file__).parents[1]
+# What evidence records as the place of a test; anything else is text, whatever file it may name.
+_TEST = re.compile(r"(claims(?:/\w+)+\.py):(\d+)")
+
+
+class ListingMissing(UserError):
+    """A figure names a function that the project does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One place in the project's code: what it is called, and the file of the report that shows it ("" for none)."""
+
+    name: str
+    line: int = 0
+    path: str = ""
+
+    def link(self, *, root: str = "") -> Html:
+        """The name, as a link to the code where the report has it; ``root`` leads from the page to the report."""
+        name = Html(f"<code>{html_text(self.name)}</code>")
+        return Html(f'<a href="{root}{html_text(self.path)}">{name}</a>, line {self.line}') if self.path else name
+
+
+def drawing(code: str) -> Listing:
+    """The function of this package that is called ``code`` ("render.figures.layer_heat_map").
+
+    Raises ListingMissing where there is no such function.
+    """
+    module, _, function = code.rpartition(".")
+    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    line = _functions(path).get(function)
+    if line is None:
+        raise ListingMissing(f"{path}: expected the function {function!r}, which a figure names as {code}; got none")
+    return Listing(code, line, f"{FOLDER}/{path.relative_to(PACKAGE).as_posix()}.txt")
+
+
+@cache
+def _functions(path: Path) -> dict[str, int]:
+    """The lines of the functions of a module; none where there is no such file."""
+    if not path.is_file():
+        return {}
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return {node.name: node.lineno for node in body if isinstance(node, ast.FunctionDef)}
+
+
+def judging(root: Path, locators: Mapping[str, str]) -> dict[str, Listing]:
+    """The test of every claim from the place that its evidence records ("claims/emergence/test_n2_grows.py:21")."""
+    found = {}
+    for claim, locator in locators.items():
+        test = _TEST.fullmatch(locator)
+        is_here = test is not None and (root / test[1]).is_file()
+        found[claim] = (
+            Listing(test[1], int(test[2]), f"{FOLDER}/{test[1]}.txt") if test and is_here else Listing(locator)
+        )
+    return found
+
+
+def write_listings(built: Path, root: Path, listings: Iterable[Listing]) -> None:
+    """Copy the files of ``listings`` into the report in ``built``; ``root`` is the checkout with the claims."""
+    for shown in sorted({one.path for one in listings if one.path}):
+        name = shown.removeprefix(f"{FOLDER}/").removesuffix(".txt")
+        target = built / shown
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile((root if name.startswith("claims/") else PACKAGE) / name, target)
