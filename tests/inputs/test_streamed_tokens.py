@@ -62,3 +62,11 @@ def test_rows_that_are_left_out_are_neither_counted_nor_taken() -> None:
     assert (len(taken.rows), int(taken.mask.sum())) == (20, 300)
     again = predicted_set(documents, WORDS, FORM, predictions=300, without=set(), progress=lambda _: None).tokens
     np.testing.assert_array_equal(again.rows[: len(first.rows)], first.rows)
+
+
+def test_what_went_in_is_what_the_rows_are_made_of_and_too_little_is_said_to_be_that() -> None:
+    taken = scored(words(160), 300)
+    assert taken.manifest["tokens"] == 15 * len(taken.tokens.rows)
+    assert taken.manifest["documents"] < 20
+    with pytest.raises(CorpusError, match=r"corpus text: 100000 tokens wanted, \d+ there"):
+        scored(words(160), 100_000)
