@@ -16,6 +16,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
 from universal_neurons.render.evidence_log import EvidenceUnusable
 from universal_neurons.sides import About, Side, SideUnknown, grounds, open_side, side_by_side
+from universal_neurons.study import open_evidence
 from universal_neurons.workspace import suite_keys, universality_key
 
 if TYPE_CHECKING:
@@ -223,6 +224,29 @@ def test_a_folder_of_artifacts_is_judged_and_nothing_in_it_is_touched(
     assert both.landmarks
     assert sorted((path, path.stat().st_mtime_ns) for path in evidence.rglob("*")) == before
     assert not own.working.exists()
+
+
+def test_evidence_of_others_answers_alone_and_damage_in_it_stays_where_it_is(own: Miniature, tmp_path: Path) -> None:
+    work = own.workspace()
+    evidence, key = tmp_path / "theirs", universality_key(work, work.pairs(30)[0])
+    work.store.export(suite_keys(work), evidence)
+    folder = evidence / key.stage / key.digest
+    payload = next(folder.glob("payload.*"))
+    payload.write_bytes(payload.read_bytes()[:-1])
+    pair = work.pairs(30)[0]
+
+    def read() -> object:
+        study = open_evidence("mini", store=evidence, root=own.root)
+        return study.universality(partner=pair.partner.name, checkpoint=study.checkpoints[-1])
+
+    with pytest.raises(UserError, match="is damaged"):
+        read()
+    assert payload.exists()
+    assert sorted(path.name for path in evidence.iterdir()) == sorted({one.stage for one in suite_keys(work)})
+    # The working store still has a sound one, which must not stand in for it.
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match="not computed"):
+        read()
 
 
 def test_artifacts_of_no_suite_here_are_refused(own: Miniature, tmp_path: Path) -> None:

@@ -84,6 +84,13 @@ def test_the_same_files_are_the_same_bytes_at_another_time_and_for_another_user(
     assert str(tmp_path).encode() not in first
 
 
+def test_a_member_has_no_time_and_no_owner(tmp_path: Path) -> None:
+    with zipfile.ZipFile(written(tmp_path, ".zip")) as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    with tarfile.open(written(tmp_path, ".tar")) as tar:
+        assert {(one.mtime, one.uid, one.gid, one.uname, one.gname) for one in tar} == {(0, 0, 0, "", "")}
+
+
 def test_other_programs_read_them_too(tmp_path: Path) -> None:
     with zipfile.ZipFile(written(tmp_path, ".zip")) as archive:
         assert archive.testzip() is None

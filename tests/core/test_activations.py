@@ -129,3 +129,48 @@ def test_blocks_are_contiguous_and_of_nearly_one_size() -> None:
     assert int(sizes.max() - sizes.min()) <= 1
     with pytest.raises(ValueError, match="3 rows cannot be cut into 4 blocks"):
         row_blocks(torch.arange(3), rows=3, blocks=4)
+
+
+@pytest.mark.parametrize("layers", [[0], [1], [0, 2], [2]])
+def test_chosen_layers_are_those_columns_of_all(bridge: Any, rows: Tensor, layers: list[int]) -> None:
+    every = torch.split(mlp_activations(bridge, rows), WIDTH, dim=-1)
+    expected = torch.cat([every[layer] for layer in layers], dim=-1)
+    torch.testing.assert_close(mlp_activations(bridge, rows, layers=layers), expected, rtol=0, atol=0)
+
+
+def test_the_forward_pass_ends_at_the_last_chosen_layer(bridge: Any, rows: Tensor) -> None:
+    calls: list[int] = []
+    handles = [
+        block.register_forward_hook(lambda *_, number=number: calls.append(number))
+        for number, block in enumerate(bridge.blocks)
+    ]
+    try:
+        mlp_activations(bridge, rows, layers=[1])
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert calls == [0]
+
+
+def test_a_model_of_which_no_layer_is_wanted_is_not_run(bridge: Any, rows: Tensor) -> None:
+    handle = bridge.embed.register_forward_hook(lambda *_: pytest.fail("was run"))
+    try:
+        (batch,) = stream(bridge, rows, torch.ones_like(rows, dtype=torch.bool), layers=[])
+    finally:
+        handle.remove()
+    assert batch.values.shape == (ROWS * POSITIONS, 0)
+
+
+@pytest.mark.parametrize("skip", [0, 1, 2, 9])
+def test_skipped_batches_are_those_at_the_beginning_that_have_scored_tokens(
+    bridge: Any, rows: Tensor, skip: int
+) -> None:
+    mask = torch.ones_like(rows, dtype=torch.bool)
+    mask[2:4] = False
+    every = list(stream(bridge, rows, mask, batch_rows=2))
+    rest = list(stream(bridge, rows, mask, batch_rows=2, skip=skip))
+    assert len(every) == 3
+    assert len(rest) == max(0, 3 - skip)
+    for found, expected in zip(rest, every[skip:], strict=True):
+        assert torch.equal(found.values, expected.values)
+        assert torch.equal(found.row, expected.row)

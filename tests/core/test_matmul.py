@@ -9,10 +9,16 @@ from universal_neurons.core import matmul
 from universal_neurons.core.matmul import (
     CORRELATION_TOLERANCE,
     Precision,
+    UnknownDeviceMode,
+    add_product,
+    adds_in_place,
     checked_precision,
     fastest_checked_precision,
     matmul_precision,
+    mode_of_products,
+    operands,
     product_error,
+    put_product,
 )
 
 
@@ -61,3 +67,37 @@ def test_the_setting_of_before_comes_back_even_after_an_error(before: Precision)
         with pytest.raises(RuntimeError, match="boom"), matmul_precision("high"):
             raise RuntimeError("boom")
         assert torch.get_float32_matmul_precision() == before
+
+
+def test_bfloat16_operands_are_rounded_and_their_products_are_not() -> None:
+    values = torch.tensor([[1.0, 1.00390625], [3.0, 257.0]])
+    rounded = operands(values, "bfloat16")
+    assert rounded.dtype == torch.float32
+    assert rounded.tolist() == [[1.0, 1.0], [3.0, 256.0]]
+    assert operands(values, "float32") is values
+    total = torch.ones(2, 2)
+    add_product(total, rounded, rounded)
+    assert total.tolist() == [[11.0, 770.0], [770.0, 65538.0]]
+    put_product(total, rounded, rounded)
+    assert total.tolist() == [[10.0, 769.0], [769.0, 65537.0]]
+
+
+def test_a_precision_that_the_device_does_not_have_is_refused() -> None:
+    with pytest.raises(UnknownDeviceMode, match="the device is cpu"), mode_of_products("tf32"):
+        raise AssertionError("must not get here")
+
+
+def test_the_setting_of_before_comes_back_after_a_mode() -> None:
+    before = torch.get_float32_matmul_precision()
+    with mode_of_products("bfloat16"):
+        assert torch.get_float32_matmul_precision() == checked_precision()
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_whether_sums_are_added_to_in_place_is_found_out_by_doing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    assert adds_in_place.__wrapped__(torch.float32, cpu)
+    assert not adds_in_place.__wrapped__(torch.bfloat16, cpu)
+    # One that forgets what was there.
+    monkeypatch.setattr("universal_neurons.core.matmul.add_product", lambda total, x, y: total.copy_(x.T @ y))
+    assert not adds_in_place.__wrapped__(torch.float32, cpu)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.core.oracle import X_WIDTHS, Y_WIDTHS, activations, correlation
+from universal_neurons.core.matmul import Mode
 from universal_neurons.core.moments import (
     CrossMoments,
     NeuronMoments,
@@ -21,6 +22,7 @@ from universal_neurons.core.moments import (
     layer_slices,
 )
 from universal_neurons.core.nulls import permuted
+from universal_neurons.core.tiling import Tile
 
 TOKENS = 700
 
@@ -281,3 +283,136 @@ def test_halves_are_two_groups_and_no_other_number() -> None:
         accumulator.cross(0, 1)
     with pytest.raises(ValueError, match="0 groups"):
         PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], groups=0)
+
+
+TILES = (
+    Tile(0, 1, range(1), range(2)),
+    Tile(0, 1, range(1), range(2, 3)),
+    Tile(0, 1, range(1, 2), range(1, 3)),
+)
+
+
+def streamed(accumulator: PairwiseAccumulator, x: Tensor, y: Tensor, tokens: slice = slice(None)) -> None:
+    block = torch.arange(TOKENS) * 7 // TOKENS
+    for part in torch.split(torch.arange(TOKENS)[tokens], 90):
+        accumulator.add([x[part], y[part]], block[part])
+
+
+def test_tiles_have_the_sums_of_their_blocks_of_layers_and_ask_for_no_other_layers() -> None:
+    x, y = pair(1e3)
+    whole = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64)
+    tiled = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], tiles=TILES, chunk_tokens=64)
+    assert tiled.layers == ((0, 1), (0, 1, 2))
+    for accumulator in (whole, tiled):
+        streamed(accumulator, x, y)
+        accumulator.finish()
+    for tile in TILES:
+        sides = (0, tile.x_layers), (1, tile.y_layers)
+        for group in (0, 1):
+            torch.testing.assert_close(
+                tiled.comoment(group, *sides), whole.comoment(group, *sides), rtol=1e-6, atol=1e-5
+            )
+            assert torch.equal(tiled.comoment(group, *sides[::-1]), tiled.comoment(group, *sides).T)
+    with pytest.raises(ValueError, match="not accumulated together"):
+        tiled.comoment(0, (0, range(1, 2)), (1, range(1)))
+    last = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], tiles=[Tile(0, 1, range(1, 2), range(2, 3))])
+    assert last.layers == ((1,), (2,))
+    with pytest.raises(ValueError, match="expected"):
+        streamed(last, x, y)
+    streamed(last, x[:, 6:], y[:, 11:])
+    expected = whole.spread((0, 1), 0)[slice(6, 11)]
+    torch.testing.assert_close(last.spread((0, 1), 0).m2, expected.m2, rtol=1e-9, atol=0)
+    with pytest.raises(ValueError, match="layers range\\(0, 1\\) of model 0 were not accumulated"):
+        last.moments((0,), 0, range(1))
+
+
+def test_the_spread_is_that_of_the_moments_to_the_last_bit() -> None:
+    x, y = pair(1e3)
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64)
+    streamed(accumulator, x, y)
+    a, b = accumulator.neurons(1)
+    whole, spread = a + b, accumulator.spread((0, 1), 1)
+    assert torch.equal(spread.mean, whole.mean)
+    assert torch.equal(spread.m2, whole.m2)
+    assert torch.equal(spread.inverse_norm, whole.inverse_norm)
+    torch.testing.assert_close((a.spread + b.spread).m2, whole.m2, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("stop", [1, 90, 333, 699])
+@pytest.mark.parametrize("mode", ["float32", "bfloat16"])
+def test_a_restored_accumulator_goes_on_to_the_last_bit(stop: int, mode: Mode) -> None:
+    x, y = pair(1e3)
+    undisturbed, first, second = (
+        PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=50, mode=mode) for _ in range(3)
+    )
+    for accumulator in (undisturbed, first):
+        streamed(accumulator, x, y, slice(0, stop))
+    state = {name: tensor.clone() for name, tensor in first.state()}
+    second.restore(state)
+    for accumulator in (undisturbed, second):
+        streamed(accumulator, x, y, slice(stop, None))
+    for mine, theirs in zip(second.cross(0, 1), undisturbed.cross(0, 1), strict=True):
+        assert torch.equal(mine.comoment, theirs.comoment)
+        assert torch.equal(mine.x.mean, theirs.x.mean)
+        assert torch.equal(mine.y.m2, theirs.y.m2)
+        assert mine.count == theirs.count
+    assert second.largest_error() == undisturbed.largest_error()
+
+
+def test_the_state_of_other_tiles_is_refused() -> None:
+    state = dict(PairwiseAccumulator([X_WIDTHS, Y_WIDTHS]).state())
+    with pytest.raises(ValueError, match="the state of other sums"):
+        PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], tiles=TILES).restore(state)
+
+
+@pytest.mark.parametrize(
+    ("mode", "accumulate", "least", "most"),
+    [
+        ("float32", torch.float64, 1e-9, 5e-7),
+        ("float32", torch.float32, 1e-8, 2e-6),
+        ("bfloat16", torch.float64, 1e-5, 4e-3),
+    ],
+)
+def test_the_largest_error_is_that_of_the_sampled_neurons_against_float64(
+    mode: Mode, accumulate: torch.dtype, least: float, most: float
+) -> None:
+    x, y = pair(1e3)
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64, mode=mode, accumulate=accumulate)
+    streamed(accumulator, x, y)
+    found = accumulator.largest_error()
+    assert least < found < most
+    # Layers this narrow are sampled whole, so it is the largest of all.
+    even = torch.arange(TOKENS) * 7 // TOKENS % 2 == 0
+    errors = [
+        float((half.correlation() - correlation(x[which], y[which])).abs().max())
+        for half, which in zip(accumulator.cross(0, 1), (even, ~even), strict=True)
+    ]
+    assert found == pytest.approx(max(errors), rel=1e-3, abs=1e-9)
+
+
+def test_an_error_is_infinite_where_only_one_of_the_two_is_defined(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = pair()
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64)
+    streamed(accumulator, x, y)
+    accumulator.finish()
+    accumulator._groups[0].squares[3] = 0.0
+    assert accumulator.largest_error() == float("inf")
+
+
+def test_products_with_more_elements_than_may_wait_are_made_strip_by_strip(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = pair(1e3)
+    monkeypatch.setattr("universal_neurons.core.moments.SCRATCH_ELEMENTS", 40)
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64)
+    streamed(accumulator, x, y)
+    a, b = accumulator.cross(0, 1)
+    assert_same(a + b, moments(x, y))
+
+
+def test_finished_sums_take_no_more_tokens() -> None:
+    x, y = pair()
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS])
+    streamed(accumulator, x, y)
+    accumulator.finish()
+    a, b = accumulator.cross(0, 1)
+    assert_same(a + b, moments(x, y))
+    assert all(not len(tensor) for name, tensor in accumulator.state() if name.endswith("waiting"))

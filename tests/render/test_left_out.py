@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from universal_neurons.render.report import Drawn
     from universal_neurons.render.results import Results
 
-PUBLISHED = ZooSpec(kind="hub", path="tiny", models=("a", "b", "c", "d", "e"), reference="a")
+PUBLISHED = ZooSpec(kind="hub", path="stanford-gpt2-small", models=("a", "b", "c", "d", "e"), reference="a")
 PERSISTENCE = {"ceiling", *(f"paper-{number}" for number in (1, 3, 4, 5, 6))}
 
 

@@ -503,6 +503,11 @@ class PairwiseAccumulator:
         self._groups[number].add(values)
         self._sample.groups[number].add(self._sample.of(values))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the sums are."""
+        return self._groups[0].mean.device
+
     def finish(self) -> None:
         """Take in what is left of the tokens and let go of the buffers; after that, tokens cannot be added."""
         for group in (*self._groups, *self._sample.groups):
@@ -611,7 +616,7 @@ class PairwiseAccumulator:
         return reduce(add, (self._moments(group, model, layers) for group in groups))
 
     def _moments(self, number: int, model: int, layers: range) -> NeuronMoments:
-        group = self._folded(number)
+        group, place = self._folded(number), self._range(model, layers)
         found = []
         for layer in layers:
             sums = group.sums[self._own[model, layer]]
@@ -619,7 +624,7 @@ class PairwiseAccumulator:
             # neuron below 1e-19 would underflow to that of a constant.
             sums.diagonal().copy_(group.squares[self._place[model][layer]])
             found.append(sums)
-        return NeuronMoments(group.count, group.mean[self._range(model, layers)], tuple(found))
+        return NeuronMoments(group.count, group.mean[place], tuple(found))
 
     def spread(self, groups: Sequence[int], model: int) -> NeuronSpread:
         """Means and spreads of all layers of a model that were accumulated, over the tokens of some groups.

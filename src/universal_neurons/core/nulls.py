@@ -44,7 +44,8 @@ def rotation(
     normal = torch.randn(width, width, generator=_generator(seed, draw, model, layer))
     match kind:
         case "gaussian":
-            return torch.nn.functional.normalize(normal.to(dtype), dim=1)
+            precise = normal.to(dtype)
+            return torch.nn.functional.normalize(precise, dim=1, out=precise)
         case "orthogonal":
             factors = torch.linalg.qr(normal.to(dtype))
             signed: Tensor = factors.Q * factors.R.diagonal().sign()
@@ -170,7 +171,7 @@ def _largest(
     scaled: Float[Tensor, "x width"], turn: Float[Tensor, "rotated width"], variance: Float[Tensor, "width width"]
 ) -> Iterator[Float[Tensor, " x"]]:
     """Each row's largest correlation with the rotated directions, some directions at a time."""
-    for rows in strips(len(turn), len(variance), 2 * STRIP_ELEMENTS):
+    for rows in strips(len(turn), len(variance), STRIP_ELEMENTS):
         directions = _unit_variance(turn[rows], variance).to(scaled.dtype)
         if len(directions):
             parts = strips(len(scaled), len(directions), ROTATED_ELEMENTS)

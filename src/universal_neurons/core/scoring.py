@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from universal_neurons.core.matmul import fastest_checked_precision
 from universal_neurons.core.moments import CrossMoments, NeuronSpread, PairwiseAccumulator, merged_comoment
 from universal_neurons.core.nulls import Rotation, Rotations, rotated, rotated_maxima, strips, whitened, whitening
 from universal_neurons.core.tiling import STRIP_ELEMENTS, Tile, Workload, is_cut, scored_elements, scored_parts
@@ -183,6 +184,11 @@ class GroupScores:
 
     def take(self, accumulator: PairwiseAccumulator) -> None:
         """Score what a finished pass has accumulated."""
+        # What was shipped was scored with this kernel, so it stays.
+        with fastest_checked_precision(device=accumulator.device):
+            self._take_all(accumulator)
+
+    def _take_all(self, accumulator: PairwiseAccumulator) -> None:
         spreads = {used: accumulator.spread(used, 0) for used in self._asked}
         elements = _elements(self._work, accumulator)
         for tile in accumulator.tiles:

@@ -215,7 +215,7 @@ class _Run:
         self._written, self._writing = time.monotonic(), 0.0
 
     def finished(self) -> Streamed:
-        from universal_neurons.core.matmul import BOUNDS, UnknownDeviceMode, mode_of_products
+        from universal_neurons.core.matmul import BOUNDS, UnknownDeviceMode
 
         progress, tokens = self.models.work.progress, len(self.reading.label)
         within = budget(self.models.work, self.place, resident=self.models.weight_bytes)
@@ -223,7 +223,7 @@ class _Run:
         progress.start(self.reading.title, (self.done + len(self.left)) * tokens)
         progress.advance(self.done * tokens)
         try:
-            with deferred_interruption() as asked, mode_of_products(self.mode, device=self.place):
+            with deferred_interruption() as asked:
                 while self.left:
                     lack = self._one(state, asked)
                     state = None
@@ -236,8 +236,12 @@ class _Run:
 
     def _one(self, state: State | None, asked: Interruption) -> bool:
         """The next pass, from ``state`` on where it was under way; whether there was too little memory for it."""
+        from universal_neurons.core.matmul import mode_of_products
+
         try:
-            accumulator = self._accumulated(self.left[0], state, asked)
+            # Products over tokens alone: baselines are float32 in every mode, whatever the kernel of the products is.
+            with mode_of_products(self.mode, device=self.place):
+                accumulator = self._accumulated(self.left[0], state, asked)
             self._check(accumulator.largest_error())
             self._score(accumulator)
         except (MemoryError, RuntimeError) as error:

@@ -17,7 +17,6 @@ from universal_neurons.workspace import (
     ablation_role,
     candidates_key,
     corpus_key,
-    draws_key,
     evaluation_key,
     extensions_key,
     null_cases,
@@ -61,9 +60,8 @@ class Shelf:
 class Absent:
     """What of one step is not there.
 
-    ``scores``: whether some table, null or candidates are absent, or draws that absent candidates need; all ``pairs``
-    and ``nulls`` of the step are then scored again, because they are made together.  ``missing`` counts absent
-    artifacts by stage, ``artifacts`` all of them.
+    ``scores``: whether some table, null or candidates are absent; all ``pairs`` and ``nulls`` of the step are then
+    scored again, because they are made together.  ``missing`` counts absent artifacts by stage, ``artifacts`` all.
     """
 
     step: int
@@ -98,9 +96,6 @@ def absent(shelf: Shelf, step: int) -> Absent:
     tables = shelf.lacking(pairs, lambda pair: universality_key(work, pair))
     nulls = shelf.lacking(cases, lambda case: universality_key(work, case[0], f"null-{case[1]}"))
     candidates = shelf.lacking(references, lambda ref: candidates_key(work, ref))
-    # What compute needs of a table whose candidates are still to be chosen.
-    chosen_from = [pair for pair in pairs if pair.reference in candidates]
-    undrawn = shelf.lacking(chosen_from, lambda pair: draws_key(work, pair))
     variants = shelf.lacking(varied, lambda at: variants_key(work, at))
     ablations = shelf.lacking(ablated, lambda part: ablation_key(work, *part))
     extensions = shelf.lacking(extended, lambda stage: extensions_key(work, extended_model, stage))
@@ -123,7 +118,7 @@ def absent(shelf: Shelf, step: int) -> Absent:
     }
     return Absent(
         step=step,
-        scores=bool(tables or nulls or candidates or undrawn),
+        scores=bool(tables or nulls or candidates),
         pairs=pairs,
         nulls=cases,
         candidates=candidates,

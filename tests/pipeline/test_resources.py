@@ -1,0 +1,79 @@
+"""What a computation may use: the device that is asked for, and what is free of its memory less a margin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from universal_neurons.errors import UserError
+from universal_neurons.pipeline import resources
+from universal_neurons.pipeline.resources import budget, device, free_bytes
+from universal_neurons.workspace import Resources
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.miniature import Miniature
+    from universal_neurons.workspace import Workspace
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def work(miniature: Miniature, tmp_path: Path) -> Workspace:
+    return miniature.workspace(store=tmp_path)
+
+
+def asking(work: Workspace, **asked: object) -> Workspace:
+    return replace(work, resources=Resources(**asked))  # type: ignore[arg-type]
+
+
+def test_the_device_is_a_gpu_where_there_is_one(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device(work) == CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device(work) == torch.device("cuda")
+    assert device(asking(work, device="cpu")) == CPU
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("cuda:3", "--device cuda:3: there are 2 GPUs that torch can use here"),
+        ("toaster", "--device: expected cpu or cuda, got 'toaster'"),
+        ("meta", "--device: expected cpu or cuda, got 'meta'"),
+    ],
+)
+def test_a_device_that_is_not_here_is_one_line(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch, name: str, line: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError) as refused:
+        device(asking(work, device=name))
+    assert str(refused.value) == line
+
+
+def test_the_budget_is_what_is_asked_for_or_what_is_free_less_a_margin(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "free_bytes", lambda _: 1000)
+    assert budget(asking(work, memory=77), CPU, resident=5) == 77
+    assert budget(work, CPU, resident=5) == 905
+
+
+def test_a_control_group_allows_less_than_the_machine_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = free_bytes(CPU)
+    assert machine > 2**20
+    monkeypatch.setattr(resources, "_CONTROL_GROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("5000\n")
+    (tmp_path / "memory.current").write_text("1800\n")
+    (tmp_path / "memory.stat").write_text("anon 900\ninactive_file 300\nactive_file 7\n")
+    assert free_bytes(CPU) == 3500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_bytes(CPU) > 2**20
+    (tmp_path / "memory.max").write_text("5000\n")
+    (tmp_path / "memory.stat").unlink()
+    assert free_bytes(CPU) > 2**20
