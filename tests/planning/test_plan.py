@@ -82,7 +82,8 @@ def test_of_what_is_there_nothing_is_measured(computed: Miniature) -> None:
 def test_from_scratch_nothing_counts_as_present(computed: Miniature, miniature: Miniature, tmp_path: Path) -> None:
     scratch = plan(computed.workspace(), from_scratch=True, calibrate=a_second_per_unit)
     empty = plan(miniature.workspace(store=tmp_path), calibrate=a_second_per_unit)
-    assert scratch == empty
+    # What is free changes from one moment to the next.
+    assert replace(scratch, budget=empty.budget) == empty
 
 
 def test_from_scratch_a_published_suite_is_planned_without_a_hub(

@@ -218,7 +218,7 @@ def test_a_verdict_of_the_other_run_that_is_shown_wrongly_stops_the_build(
 ) -> None:
     wrong = {**other_verdicts(BOTH.comparison), "other N5": Verdict.REFUTED.value}
     monkeypatch.setattr("universal_neurons.render.compare_page.other_verdicts", lambda _: wrong)
-    with pytest.raises(ReportBroken, match=r"compare\.html: other N5 is shown as 'reproduced'"):
+    with pytest.raises(ReportBroken, match=r"compare\.html:\d+: other N5 is shown as 'reproduced'"):
         built(root, BOTH)
 
 

@@ -125,7 +125,7 @@ def test_quarto_builds_the_pages_where_it_is_installed(
     assert (tmp_path / "asked").read_text(encoding="utf-8") == "render --to html --no-clean\n"
     assert sorted(path.name for path in page.parent.iterdir()) == [
         "claims", "claims.html", "data", "index.html", "methods.html", "neurons", "neurons.html", "paper.html",
-        "readings.html", "source",
+        "performance.html", "readings.html", "source",
     ]  # fmt: skip
     assert [f"claims/{path.stem}" for path in sorted((page.parent / "claims").iterdir())] == list(CLAIMS)
     assert not (page.parent / "source" / "_pages").exists()

@@ -13,11 +13,12 @@ from tests.render.neurons import local_text
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.measurement import Measurement
 from universal_neurons.render import build_report
 from universal_neurons.render.checks import Page, ReportBroken
 from universal_neurons.render.engines import RenderingFailed
 from universal_neurons.render.evidence_log import EvidenceUnusable
+from universal_neurons.render.paper_page import PaperFigures
+from universal_neurons.render.plates import MissingFigure
 from universal_neurons.render.report import ReportMisplaced, page_head
 from universal_neurons.render.templates import TemplateWrong
 
@@ -274,13 +275,11 @@ def test_a_number_that_is_not_there_names_the_line_that_asks_for_it(
         build(root, "built")
 
 
-def test_a_figure_without_a_number_names_the_line_that_shows_it(
-    root: Path, found: Results, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = found.persistence
-    missing = {key: tuple(Measurement.missing() for _ in layers) for key, layers in kept.partner_layers.items()}
-    without = replace(found, persistence=replace(kept, partner_layers=missing))
-    monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: without)
+def test_a_figure_without_a_number_names_the_line_that_shows_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def undrawn(_: Results) -> PaperFigures:
+        raise MissingFigure("paper-4")
+
+    monkeypatch.setattr("universal_neurons.render.report.paper_figures", undrawn)
     line = line_with("paper.qmd.j2", "groups.by_layer")
     with pytest.raises(TemplateWrong, match=rf"paper\.qmd\.j2:{line}: figure paper-4: there is no number to draw"):
         build(root, "built")
