@@ -211,7 +211,7 @@ def test_other_untrained_weights_get_keys_of_their_own_and_one_warning_each(own:
 def test_a_recomputation_reads_nothing_that_was_computed_before(own: Miniature) -> None:
     own.ship()
     work = own.workspace(recompute=True)
-    assert work.store.shipped == ()
+    assert (work.store.shipped, work.store.imported) == ((), None)
     assert work.store.working == own.root / ".universal-neurons" / "recomputed"
 
 

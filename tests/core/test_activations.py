@@ -133,7 +133,7 @@ def test_blocks_are_contiguous_and_of_nearly_one_size() -> None:
 
 @pytest.mark.parametrize("layers", [[0], [1], [0, 2], [2]])
 def test_chosen_layers_are_those_columns_of_all(bridge: Any, rows: Tensor, layers: list[int]) -> None:
-    every = mlp_activations(bridge, rows).split(WIDTH, dim=-1)
+    every = torch.split(mlp_activations(bridge, rows), WIDTH, dim=-1)
     expected = torch.cat([every[layer] for layer in layers], dim=-1)
     torch.testing.assert_close(mlp_activations(bridge, rows, layers=layers), expected, rtol=0, atol=0)
 

@@ -22,8 +22,8 @@ def test_a_pass_of_98_304_neurons_stays_below_two_gibibytes_and_agrees_with_the_
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["blocks"] == 24 * 24
-    assert 36 < found["passes"] < 300
-    assert found["taken"] <= BUDGET
+    assert 36 < found["passes"] <= 576
+    assert found["taken"] <= found["planned"] <= BUDGET
     # The plan is no waste either: most of what it counts is taken.
     assert found["taken"] > 0.5 * found["planned"]
     assert max(found["correlation"], found["best"], found["baseline"]) < 2e-6

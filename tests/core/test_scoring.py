@@ -44,7 +44,7 @@ def accumulated(tiles: list[Tile]) -> PairwiseAccumulator:
     accumulator = PairwiseAccumulator(WIDTHS, tiles=tiles, chunk_tokens=50)
     parts = []
     for widths, layers, own in zip(WIDTHS, accumulator.layers, values(), strict=True):
-        columns = own.split(list(widths), dim=1)
+        columns = torch.split(own, list(widths), dim=1)
         parts.append(torch.cat([own[:, :0], *(columns[layer] for layer in layers)], dim=1))
     accumulator.add(parts, torch.arange(TOKENS) // 60)
     accumulator.finish()
@@ -140,7 +140,12 @@ def test_rotations_are_the_same_whoever_makes_them_and_whatever_is_kept(workers:
 
 def test_a_rotation_that_is_kept_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    monkeypatch.setattr(nulls, "rotation", lambda *_, draw, **__: calls.append(draw) or torch.eye(4))
+
+    def counted(*_: object, draw: int, **__: object) -> Tensor:
+        calls.append(draw)
+        return torch.eye(4)
+
+    monkeypatch.setattr(nulls, "rotation", counted)
     made = Rotations("gaussian", seed=1, model="b", draws=3, kept_bytes=2 * 64)
     for draw in (0, 1, 2, 0, 1, 2):
         made(0, 4, draw)

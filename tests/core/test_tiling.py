@@ -52,7 +52,7 @@ def test_what_fits_is_not_cut() -> None:
     needed = needs(MINI, MINI.whole()).total
     assert len(passes(MINI, needed)) == 1
     assert len(passes(MINI, needed - 1)) > 1
-    assert needed < 1.25 * GIBIBYTE
+    assert needed < 1.5 * GIBIBYTE
 
 
 def test_the_bytes_of_the_mini_suite_are_those_that_one_counts_by_hand() -> None:
@@ -115,7 +115,7 @@ def test_a_model_of_98_304_neurons_fits_into_two_gibibytes_in_as_many_passes_as_
     sums = 98_304**2 * 8 * 2
     assert len(found) >= sums / (2 * GIBIBYTE)
     # Beside the sums of a tile stand those of its layers with themselves, and what scoring holds.
-    assert len(found) <= 5 * sums / (2 * GIBIBYTE)
+    assert len(found) <= 8 * sums / (2 * GIBIBYTE)
 
 
 def test_what_is_resident_leaves_less_for_the_tiles() -> None:

@@ -197,10 +197,10 @@ def test_evidence_that_cannot_be_written_is_one_line(project: Project) -> None:
 
 
 def test_a_ledger_that_cannot_be_written_or_read_is_one_line(project: Project) -> None:
-    # The claim itself puts a file in the way, after the ledger was read and before it is written.
+    # The claim itself puts a file in the way, after the ledger was read; its history is read before anything is written.
     project.write("from pathlib import Path\n", claim_file("(Path('fixtures').touch(), around(0.02))[1]"))
     result = project.run("claims", "--update-verdicts")
-    assert_refused(result, "mini.toml", "cannot be written (Not a directory)")
+    assert_refused(result, "mini.toml", "cannot be read (Not a directory)")
     assert_refused(project.run(), "mini.toml", "cannot be read (Not a directory)")
 
 

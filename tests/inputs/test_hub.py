@@ -713,6 +713,19 @@ def test_a_local_folder_does_not_take_the_commit_out_of_the_lock(world: World) -
     assert len(world.hub.asked("cdn")) == asked
 
 
+def test_a_local_folder_of_other_files_than_the_locked_commits_is_refused(world: World) -> None:
+    world.pinned()
+    written = world.lock.read_bytes()
+    world.folders = world.root / "models"
+    for name, content in in_bin(tiny(7)).items():
+        path = world.folders / A / "checkpoint-10" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    said = refusal(RepositoryChanged, world.pinned)
+    assert f"the branch is now none ({BIN} differ" in said
+    assert world.lock.read_bytes() == written
+
+
 def test_a_local_folder_that_changed_is_refused(world: World, folder: Path) -> None:
     zoo = world.pinned()
     (folder / BIN).write_bytes(in_bin(tiny(7))[BIN])

@@ -70,9 +70,9 @@ def fake_suite(**changes: Any) -> Suite:
         "profiles": ProfilesSpec(top=8, bins=32, shown=10, ablation_rows=4),
         "untrained": None,
         "layers": LAYERS,
-        "references": MODELS,
     }  # fmt: skip
-    return Suite(**{**settings, **changes})
+    chosen = {**settings, **changes}
+    return Suite(**{"references": chosen["zoo"].models, **chosen})
 
 
 def fake_tables(step: int, reference: str = "a") -> ReferenceTables:

@@ -70,7 +70,7 @@ def hostile_report(folder: Path, root: Path, texts: Sequence[str], patch: pytest
     patch.setattr(fakes, "CHECKPOINTS", checkpoints)
     everything = " ".join(texts)
     rename_what_is_not_tested(root, everything)
-    zoo = fakes.fake_suite().zoo.model_copy(update={"models": models, "path": everything})
+    zoo = fakes.fake_suite().zoo.model_copy(update={"models": models})
     suite = fakes.fake_suite(title=everything, description=everything, zoo=zoo, checkpoints=checkpoints)
     vocabulary = list(islice(cycle(texts), len(VOCABULARY)))
     return build_report(

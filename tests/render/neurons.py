@@ -66,6 +66,7 @@ class FakeNeurons:
     def __post_init__(self) -> None:
         zoo = ZooSpec(kind="fixtures", path="zoo/mini", models=self.models, reference=self.models[0])
         changes = {"title": self.title, "zoo": zoo, "layers": self.layers, "checkpoints": CHECKPOINTS}
+        changes["references"] = self.models
         self.suite = load_suite("mini", CHECKOUT).model_copy(update=changes)
         self._tables = cache(self._made_tables)
 

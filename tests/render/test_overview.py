@@ -73,8 +73,8 @@ def test_the_families_say_what_was_corrected_over_how_many_tests() -> None:
         for i in range(2)
     ]
     html = families_table(summaries([*cases, record("N8")]))
-    assert '<td data-label="tests:">2</td>' in html
-    assert '<td data-label="refutations taken back:">2</td>' in html
+    assert '<td data-label="tests:" class="number">2</td>' in html
+    assert '<td data-label="refutations taken back:" class="number">2</td>' in html
     assert html.count("<tr>") == 3
 
 

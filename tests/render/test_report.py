@@ -182,6 +182,12 @@ def test_a_claim_that_the_run_left_out_is_named(root: Path) -> None:
     assert "Not part of this run, although the suite has an accepted verdict on them: N99." in said
 
 
+def line_with(name: str, words: str) -> str:
+    """The number of the first line of a template of ours that has ``words``."""
+    lines = (CHECKOUT / "report" / name).read_text(encoding="utf-8").splitlines()
+    return str(next(number for number, line in enumerate(lines, start=1) if words in line))
+
+
 def change(root: Path, name: str, old: str, new: str) -> None:
     path = root / "report" / name
     text = path.read_text(encoding="utf-8")
@@ -194,13 +200,13 @@ def change(root: Path, name: str, old: str, new: str) -> None:
     [
         ("<< nothing >>", TemplateWrong, r"paper\.qmd\.j2:\d+: 'nothing' is undefined"),
         ("<< figures.nothing >>", TemplateWrong, r"paper\.qmd\.j2:\d+: .*no attribute 'nothing'"),
-        ("About 5 % are.", TemplateWrong, r"paper\.qmd\.j2:22: 5 %: a template states a number"),
-        ("Five claims are refuted.", TemplateWrong, r"paper\.qmd\.j2:22: Five .* refuted\.: .*states a verdict"),
-        ("<< numbers.nothing >>", TemplateWrong, r"paper\.qmd\.j2:22: .*no attribute 'nothing'"),
-        ("See @fig-nothing.", RenderingFailed, r"paper\.qmd\.j2:22: .*reference to nothing: @fig-nothing"),
-        ("![A picture](nothing.svg)", RenderingFailed, r"paper\.qmd\.j2:22: .*image that is not there: nothing\.svg"),
-        ("As @nobody2020 says.", RenderingFailed, r"paper\.qmd\.j2:22: .*citation of nothing: @nobody2020"),
-        ("[x](nothing.html)", ReportBroken, r"paper\.qmd\.j2:22: paper\.html:\d+: link to a file that is not there"),
+        ("About 5 % are.", TemplateWrong, r"paper\.qmd\.j2:LINE: 5 %: a template states a number"),
+        ("Five claims are refuted.", TemplateWrong, r"paper\.qmd\.j2:LINE: Five .* refuted\.: .*states a verdict"),
+        ("<< numbers.nothing >>", TemplateWrong, r"paper\.qmd\.j2:LINE: .*no attribute 'nothing'"),
+        ("See @fig-nothing.", RenderingFailed, r"paper\.qmd\.j2:LINE: .*reference to nothing: @fig-nothing"),
+        ("![A picture](nothing.svg)", RenderingFailed, r"paper\.qmd\.j2:LINE: .*image that is not there: nothing\.svg"),
+        ("As @nobody2020 says.", RenderingFailed, r"paper\.qmd\.j2:LINE: .*citation of nothing: @nobody2020"),
+        ("[x](nothing.html)", ReportBroken, r"paper\.qmd\.j2:LINE: paper\.html:\d+: link to a file that is not there"),
         (
             '[It]{data-claim="N1" data-verdict="refuted"}',
             ReportBroken,
@@ -216,7 +222,8 @@ def test_a_fault_in_a_template_stops_the_build_and_leaves_the_last_report(
     (output / "source").mkdir(parents=True)
     (output / "source" / "_quarto.yml").touch()
     change(root, "paper.qmd.j2", "No principle sets the threshold.", new)
-    with pytest.raises(error, match=fault):
+    line = line_with("paper.qmd.j2", "No principle sets the threshold.")
+    with pytest.raises(error, match=fault.replace("LINE", line)):
         build(root, "built")
     assert [path.name for path in output.rglob("*")] == ["source", "_quarto.yml"]
     assert [path.name for path in root.parent.iterdir() if path.name.startswith(".report-")] == []
@@ -262,7 +269,8 @@ def test_a_number_that_is_not_there_names_the_line_that_asks_for_it(
     monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: replace(found, table_one=cells))
     monkeypatch.setattr("universal_neurons.render.pages.figures", lambda _: drawn.front)
     monkeypatch.setattr("universal_neurons.render.report.paper_figures", lambda _: drawn.paper)
-    with pytest.raises(TemplateWrong, match=r"index\.qmd\.j2:7: summary: a number .* with 2 decimals is inf"):
+    line = line_with("index.qmd.j2", "sentence in summary")
+    with pytest.raises(TemplateWrong, match=rf"index\.qmd\.j2:{line}: summary: a number .* with 2 decimals is inf"):
         build(root, "built")
 
 
@@ -273,7 +281,8 @@ def test_a_figure_without_a_number_names_the_line_that_shows_it(
     missing = {key: tuple(Measurement.missing() for _ in layers) for key, layers in kept.partner_layers.items()}
     without = replace(found, persistence=replace(kept, partner_layers=missing))
     monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: without)
-    with pytest.raises(TemplateWrong, match=r"paper\.qmd\.j2:40: figure paper-4: there is no number to draw"):
+    line = line_with("paper.qmd.j2", "groups.by_layer")
+    with pytest.raises(TemplateWrong, match=rf"paper\.qmd\.j2:{line}: figure paper-4: there is no number to draw"):
         build(root, "built")
 
 

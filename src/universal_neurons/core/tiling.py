@@ -32,6 +32,8 @@ _WIDE = 8
 _VALUE = 4
 # Copies of a strip that scoring holds: what it reads, its scale, its rank, and what comes of them.
 _STRIP_COPIES = 6
+# What libraries and the allocator hold beside what is asked of them: measured at the largest layers.
+_OVERHEAD = 160 * 2**20
 # Finer cuts than this fit hardly better and take seconds to compare.
 _MOST_PARTS = 64
 
@@ -241,14 +243,14 @@ class _Held:
         """What scoring holds.
 
         The whole, which is the sum of the groups; a layer of it in float32; a layer's own whole, twice; its rotation;
-        and of a pair of rotated models, in float64, both halves twice and their sum.
+        and of a pair of rotated models, in float64, both halves twice and their sum.  And what libraries need.
         """
         layer, limit = self.widest**2, scored_elements(cut=self.cut)
         scored = max(min(limit, self.sums), min(layer, self.largest))
         turned = 5 * _WIDE * max(min(limit, self.largest), min(layer, self.largest)) if self.work.rotated_null else 0
         strips = STRIP_ELEMENTS * _WIDE * _STRIP_COPIES + ROTATED_ELEMENTS * _VALUE
         held = scored * self.work.sum_bytes + min(scored, sum(self.columns) * self.widest) * _VALUE
-        return held + turned + (2 * LAYER_BYTES + _VALUE) * layer + strips
+        return held + turned + (2 * LAYER_BYTES + _VALUE) * layer + strips + _OVERHEAD
 
 
 def is_cut(work: Workload, tile: Tile) -> bool:

@@ -208,12 +208,14 @@ def drawing(size: Size, height: int, *, left: int, right: int, top: int = 30, bo
 
 
 def label_room(names: Iterable[str], size: Size) -> int:
-    """The margin in pixels that the longest of ``names`` needs at the right end of its line.
+    """The margin in pixels that the longest of ``names`` needs at the right end of its line, half of the width at most.
 
-    >>> label_room(["with b", "mean"], NARROW)
-    66
+    A name may be of any length, and nothing can be drawn beside one that leaves no room.
+
+    >>> label_room(["with b", "mean"], NARROW), label_room(["x" * 500], NARROW)
+    (66, 170)
     """
-    return round(TIE + LETTER * size.text * max(map(len, names), default=0)) + 2
+    return min(round(TIE + LETTER * size.text * max(map(len, names), default=0)) + 2, size.width // 2)
 
 
 def thinned(labels: Sequence[str], centres: Sequence[float], size: Size) -> list[str]:
