@@ -12,6 +12,7 @@ import re
 import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 from universal_neurons.render.engines import RenderingFailed, run
@@ -31,7 +32,6 @@ from universal_neurons.render.pdf_tree import Element, Page, read_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from universal_neurons.render.citation import Citation
 
@@ -76,7 +76,15 @@ def write_pdf(built: Path, names: Sequence[str], look: Path, imprint: Imprint, *
     ``look`` is the folder with ``pdf.typ`` and the fonts.  Raises PageUnusable, PageUnprintable, RenderingFailed.
     """
     source = built / "source"
-    text, drawings = book([read_page(built, f"{name}.html") for name in names], imprint)
+    known = covered(look / FONTS)
+
+    def change(text: str) -> str:
+        return legible(text, known)
+
+    read = [read_page(built, f"{name}.html") for name in names]
+    pages = [replace(page, main=page.main.changed(change)) for page in read]
+    named = replace(imprint, suite=change(imprint.suite), subtitle=change(imprint.subtitle))
+    text, drawings = book(pages, named)
     shutil.copyfile(look / LOOK, source / LOOK)
     shutil.copytree(look / FONTS, source / FONTS, dirs_exist_ok=True)
     shutil.rmtree(source / DRAWINGS, ignore_errors=True)
@@ -86,6 +94,29 @@ def write_pdf(built: Path, names: Sequence[str], look: Path, imprint: Imprint, *
     (source / BOOK).write_text(text, encoding="utf-8", newline="\n")
     compile_pdf(source, built / PDF, imprint.written, program=program)
     return built / PDF
+
+
+def covered(fonts: Path) -> frozenset[str]:
+    """The characters that the fonts of the PDF have: those in the folder ``fonts``, and DejaVu Sans Mono.
+
+    That one is inside Typst, where it cannot be read; matplotlib has the same.
+    """
+    import matplotlib as mpl
+    from matplotlib.ft2font import FT2Font
+
+    fallback = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono.ttf"
+    files = [fallback, *(path for path in fonts.iterdir() if path.suffix in {".otf", ".ttf"})]
+    return frozenset(chr(code) for path in files for code in FT2Font(path).get_charmap()) | frozenset("\n\t\r")
+
+
+def legible(text: str, known: frozenset[str]) -> str:
+    """``text`` with every character that no font has spelled out: Typst refuses one that it cannot show.
+
+    >>> legible("neuron \uff1d x", frozenset("neuron x"))
+    'neuron ⟨U+FF1D⟩ x'
+    """
+    unknown = set(text) - known
+    return "".join(f"⟨U+{ord(c):04X}⟩" if c in unknown else c for c in text) if unknown else text
 
 
 def book(pages: Sequence[Page], imprint: Imprint) -> tuple[Typst, Mapping[str, str]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from universal_neurons.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 _VOID = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "track", "wbr"})
@@ -53,6 +53,11 @@ class Element:
         yield self
         for child in self.elements:
             yield from child.walk()
+
+    def changed(self, change: Callable[[str], str]) -> Element:
+        """The same element with every text inside, that of drawings included, as ``change`` gives it."""
+        children = [change(child) if isinstance(child, str) else child.changed(change) for child in self.children]
+        return Element(self.tag, self.attributes, children, change(self.markup))
 
     def first(self, tag: str, css: str = "") -> Element | None:
         """The first element inside with this tag, and this class if one is given."""
