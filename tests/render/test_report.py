@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
 import pytest
@@ -13,11 +13,11 @@ from tests.render.neurons import local_text
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.measurement import Measurement
 from universal_neurons.render import build_report
 from universal_neurons.render.checks import Page, ReportBroken
 from universal_neurons.render.engines import RenderingFailed
 from universal_neurons.render.evidence_log import EvidenceUnusable
+from universal_neurons.render.plates import MissingFigure
 from universal_neurons.render.report import ReportMisplaced, page_head
 from universal_neurons.render.templates import TemplateWrong
 
@@ -277,12 +277,13 @@ def test_a_number_that_is_not_there_names_the_line_that_asks_for_it(
 def test_a_figure_without_a_number_names_the_line_that_shows_it(
     root: Path, found: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = found.persistence
-    missing = {key: tuple(Measurement.missing() for _ in layers) for key, layers in kept.partner_layers.items()}
-    without = replace(found, persistence=replace(kept, partner_layers=missing))
-    monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: without)
-    line = line_with("paper.qmd.j2", "groups.by_layer")
-    with pytest.raises(TemplateWrong, match=rf"paper\.qmd\.j2:{line}: figure paper-4: there is no number to draw"):
+    def drawn(_: Results) -> NoReturn:
+        raise MissingFigure("twin-models")
+
+    monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: found)
+    monkeypatch.setattr("universal_neurons.render.report.paper_figures", drawn)
+    line = line_with("paper.qmd.j2", "groups.twins")
+    with pytest.raises(TemplateWrong, match=rf"paper\.qmd\.j2:{line}: figure twin-models: there is no number to draw"):
         build(root, "built")
 
 
