@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
 import pytest
@@ -17,7 +17,6 @@ from universal_neurons.render import build_report
 from universal_neurons.render.checks import Page, ReportBroken
 from universal_neurons.render.engines import RenderingFailed
 from universal_neurons.render.evidence_log import EvidenceUnusable
-from universal_neurons.render.paper_page import PaperFigures
 from universal_neurons.render.plates import MissingFigure
 from universal_neurons.render.report import ReportMisplaced, page_head
 from universal_neurons.render.templates import TemplateWrong
@@ -275,13 +274,16 @@ def test_a_number_that_is_not_there_names_the_line_that_asks_for_it(
         build(root, "built")
 
 
-def test_a_figure_without_a_number_names_the_line_that_shows_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def undrawn(_: Results) -> PaperFigures:
-        raise MissingFigure("paper-4")
+def test_a_figure_without_a_number_names_the_line_that_shows_it(
+    root: Path, found: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(_: Results) -> NoReturn:
+        raise MissingFigure("twin-models")
 
-    monkeypatch.setattr("universal_neurons.render.report.paper_figures", undrawn)
-    line = line_with("paper.qmd.j2", "groups.by_layer")
-    with pytest.raises(TemplateWrong, match=rf"paper\.qmd\.j2:{line}: figure paper-4: there is no number to draw"):
+    monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: found)
+    monkeypatch.setattr("universal_neurons.render.report.paper_figures", drawn)
+    line = line_with("paper.qmd.j2", "groups.twins")
+    with pytest.raises(TemplateWrong, match=rf"paper\.qmd\.j2:{line}: figure twin-models: there is no number to draw"):
         build(root, "built")
 
 
