@@ -248,6 +248,15 @@ def test_a_disk_that_is_full_costs_the_state_and_not_the_run(
     assert_equal(arrays(found), arrays(undisturbed))
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as in a terminal: who runs these tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_writes_the_state_of_the_last_batch_and_the_same_command_goes_on(
     workspace: Callable[..., Workspace], undisturbed: StepScores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +281,17 @@ def test_ctrl_c_writes_the_state_of_the_last_batch_and_the_same_command_goes_on(
     assert_equal(arrays(found), arrays(undisturbed))
 
 
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_stays_ignored_where_it_is_ignored() -> None:
+    from universal_neurons.pipeline.resume import deferred_interruption
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with deferred_interruption() as asked_to_stop:
+        os.kill(os.getpid(), signal.SIGINT)
+    assert not asked_to_stop.wanted
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_is_not_waited_for() -> None:
     from universal_neurons.pipeline.resume import deferred_interruption
 

@@ -757,7 +757,7 @@ def test_a_published_suite_goes_from_the_hub_to_its_report_and_a_narrowed_one_to
         assert all("not evaluated on this suite: " in one.reason for one in claims if one.measurement is None)
         assert {one.verdict for one in claims} > {Verdict.NOT_EVALUATED, Verdict.REFUTED}
         status, out, err = run("report", "--suite", "tiny", *narrowing)
-        assert (status, out) == (0, "report: report/_build/index.html\n"), err
+        assert (status, out) == (0, "report: report/_build/index.html, report/_build/report.pdf\n"), err
         check_report(world.root / "report" / "_build", is_narrowed=bool(narrowing))
     assert len(world.hub.seen) == asked
 

@@ -149,10 +149,12 @@ class Interruption:
 def deferred_interruption() -> Iterator[Interruption]:
     """Ctrl-C inside the block is noted and not raised, so that whoever works there stops where its state is whole.
 
-    A second Ctrl-C is raised at once.  Outside the main thread, where no signals come, nothing is changed.
+    A second Ctrl-C is raised at once.  Outside the main thread, where no signals come, nothing is changed, and neither
+    where Ctrl-C is ignored, as it is by what runs in the background.
     """
     asked = Interruption()
-    if threading.current_thread() is not threading.main_thread():
+    is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if is_ignored or threading.current_thread() is not threading.main_thread():
         yield asked
         return
 
