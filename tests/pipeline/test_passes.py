@@ -24,7 +24,7 @@ from universal_neurons.pipeline.universality import Asked, step_scores
 from universal_neurons.workspace import Resources, null_keys, suite_keys, table_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
