@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from tests.claims.declared import declared_in
 from tests.measures.ablations import Ablated, table_of
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.verdict import Verdict
@@ -144,16 +144,7 @@ def study_of(trained: Planted, before: Planted = LIKE_ANY) -> SyntheticStudy:
 @cache
 def claims() -> dict[str, ClaimDeclaration]:
     """The declared claims by id."""
-    found: dict[str, ClaimDeclaration] = {}
-    for file in FILES:
-        spec = importlib.util.spec_from_file_location(f"claims_{file.stem}", file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        declared = [declaration_of(value) for value in vars(module).values()]
-        found |= {one.claim.id: one for one in declared if isinstance(one, ClaimDeclaration)}
-    return found
+    return declared_in(FILES)
 
 
 def measured(function: Any, study: SyntheticStudy, *, layer: int = 1, stage: Stage = STAGES[0]) -> Measurement:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.claims.declared import declared_in
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
-from universal_neurons.harness.declare import ClaimDeclaration, declaration_of
 from universal_neurons.inputs.published import published
 from universal_neurons.measures.study import paper_checkpoints
 from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from universal_neurons.evidence.criteria import Published
+    from universal_neurons.harness.declare import ClaimDeclaration
     from universal_neurons.measures.study import HasStep, Null
 
 ROOT = Path(__file__).parents[2]
@@ -94,16 +94,7 @@ class SyntheticStudy:
 @cache
 def claims() -> dict[str, ClaimDeclaration]:
     """The declared claims by id."""
-    found: dict[str, ClaimDeclaration] = {}
-    for file in FILES:
-        spec = importlib.util.spec_from_file_location(f"claims_{file.stem}", file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        declared = [declaration_of(value) for value in vars(module).values()]
-        found |= {one.claim.id: one for one in declared if isinstance(one, ClaimDeclaration)}
-    return found
+    return declared_in(FILES)
 
 
 def arguments(claim: ClaimDeclaration, study: SyntheticStudy) -> dict[str, Any]:

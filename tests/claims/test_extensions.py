@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,14 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.claims.declared import declared_in
 from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, table_of
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.harness.declare import ClaimDeclaration, declaration_of
 from universal_neurons.measures.ablation import Family, Kind
 from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.tables import Definition, ReferenceTables, UniversalityTable
 
 if TYPE_CHECKING:
+    from universal_neurons.harness.declare import ClaimDeclaration
     from universal_neurons.measurement import Measurement
 
 FILES = sorted((Path(__file__).parents[2] / "claims" / "extensions").glob("test_*.py"))
@@ -81,16 +81,7 @@ TRUE, FALSE, ALIKE = SyntheticStudy(0.3, 0.3, 0.8), SyntheticStudy(0.03, 0.02, 0
 
 @cache
 def claims() -> dict[str, ClaimDeclaration]:
-    found: dict[str, ClaimDeclaration] = {}
-    for file in FILES:
-        spec = importlib.util.spec_from_file_location(f"claims_{file.stem}", file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        declared = [declaration_of(value) for value in vars(module).values()]
-        found |= {one.claim.id: one for one in declared if isinstance(one, ClaimDeclaration)}
-    return found
+    return declared_in(FILES)
 
 
 def verdict(name: str, function: Any, study: SyntheticStudy) -> Verdict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,15 +12,15 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
+from tests.claims.declared import declared_in
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
-from universal_neurons.harness.declare import ClaimDeclaration, declaration_of
 from universal_neurons.inputs.published import published
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 
 if TYPE_CHECKING:
     from universal_neurons.evidence.criteria import Published
-    from universal_neurons.harness.declare import Measuring
+    from universal_neurons.harness.declare import ClaimDeclaration, Measuring
     from universal_neurons.measurement import Measurement
     from universal_neurons.measures.study import HasStep, Null
 
@@ -138,16 +137,7 @@ def _recruits(lost: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 @cache
 def claims() -> dict[str, ClaimDeclaration]:
     """The declared claims by id."""
-    found: dict[str, ClaimDeclaration] = {}
-    for file in FILES:
-        spec = importlib.util.spec_from_file_location(f"claims_{file.stem}", file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        declared = [declaration_of(value) for value in vars(module).values()]
-        found |= {one.claim.id: one for one in declared if isinstance(one, ClaimDeclaration)}
-    return found
+    return declared_in(FILES)
 
 
 def measured(function: Measuring, study: SyntheticStudy) -> Measurement:

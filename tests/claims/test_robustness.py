@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.claims.declared import declared_in
 from tests.claims.test_emergence import CONSTANT, GROWING, LAYERS, STAGES, WIDTH, SyntheticStudy, lookup
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
-from universal_neurons.harness.declare import ClaimDeclaration, axes_of, declaration_of
+from universal_neurons.harness.declare import axes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from universal_neurons.harness.declare import ClaimDeclaration
     from universal_neurons.measures.study import HasStep, Null
     from universal_neurons.measures.universality import UniversalityTable
 
@@ -91,16 +92,7 @@ class VariedStudy(SyntheticStudy):
 @cache
 def claims(folder: str) -> dict[str, ClaimDeclaration]:
     """The declared claims by id."""
-    found: dict[str, ClaimDeclaration] = {}
-    for file in sorted((CLAIMS / folder).glob("test_*.py")):
-        spec = importlib.util.spec_from_file_location(f"claims_{file.stem}", file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        declared = [declaration_of(value) for value in vars(module).values()]
-        found |= {one.claim.id: one for one in declared if isinstance(one, ClaimDeclaration)}
-    return found
+    return declared_in(sorted((CLAIMS / folder).glob("test_*.py")))
 
 
 def verdict(claim: ClaimDeclaration, function: Callable[..., Any], study: VariedStudy) -> Verdict:

@@ -282,7 +282,9 @@ def test_nothing_below_the_first_ablated_layer_and_not_that_block_itself_runs_ag
     monkeypatch.setattr(engine._Bare, "of", counted)
     effects(bridge, rows, ablation([WIDTH]), ablation([2 * WIDTH]), ablation([5, 25]), batch_rows=ROWS)
     check, clean, of_the_sets = [0, 1, 2], [0, 1, 2], [2, 1, 2]
-    assert calls == [*check, *clean, *of_the_sets]
+    assert calls[: 2 * LAYERS] == [*check, *clean]
+    # The sets run side by side where there are threads for it: their blocks come in any order.
+    assert sorted(calls[2 * LAYERS :]) == sorted(of_the_sets)
 
 
 def test_the_activation_function_in_one_kernel_is_the_same_function() -> None:

@@ -15,9 +15,10 @@ import pytest
 
 from tests.hub import Busy, Corrupted, Fault, LoopbackHub, Truncated, Vanished, Whole
 from tests.published import CHECKOUT, FILE, SUBSETS, TEXT, Published, packed, tokenizer, words
+from tests.refusals import refusal
 from tests.tiny_models import use
 from universal_neurons import cli
-from universal_neurons.errors import NotOnSuite, UserError
+from universal_neurons.errors import NotOnSuite
 from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.inputs import hub_corpus
@@ -75,15 +76,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _offline_on_one_threa
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-
-
-def refusal(kind: type[UserError], action: Callable[[], object]) -> str:
-    """The one line that ``action`` fails with."""
-    with pytest.raises(kind) as caught:
-        action()
-    assert type(caught.value) is kind
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def texts(world: Published, part: Any = "identification", **options: Any) -> list[str]:

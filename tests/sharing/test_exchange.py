@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 import pytest
 
+from tests.refusals import refusal
 from tests.sharing.conftest import FORMS, Reader
 from universal_neurons.artifacts.archive import write_archive
 from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, ExportUnfit, Listed, SharingError
@@ -43,15 +44,6 @@ LIST = "evidence-mini.json"
 
 def tree(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
-
-
-def refusal(kind: type[UserError], action: Callable[[], object]) -> str:
-    """The one line that ``action`` fails with."""
-    with pytest.raises(kind) as caught:
-        action()
-    assert type(caught.value) is kind
-    assert str(caught.value).isprintable()
-    return str(caught.value)
 
 
 def files_of(archive: Path) -> dict[str, bytes]:

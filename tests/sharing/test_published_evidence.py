@@ -15,8 +15,9 @@ import pytest
 
 from tests.hub import LoopbackHub
 from tests.published import TEXT, Published
+from tests.refusals import refusal
 from tests.tiny_models import WORDS, use
-from universal_neurons.artifacts.bundle import Bundle, ExportUnfit, SharingError
+from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, ExportUnfit
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockError
 from universal_neurons.inputs.pinning import NotPinned
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.sharing.conftest import Reader
-    from universal_neurons.errors import UserError
 
 CHECKOUT = Path(__file__).parents[2]
 DATASET = "someone/evidence"
@@ -68,13 +68,6 @@ def lock_of(root: Path) -> Path:
 
 def pulled(root: Path, source: Path | str, said: list[str] | None = None) -> Pulled:
     return pull("tiny", str(source), root=root, warn=(said if said is not None else []).append)
-
-
-def refusal(kind: type[UserError], action: Callable[[], object]) -> str:
-    with pytest.raises(kind) as caught:
-        action()
-    assert str(caught.value).isprintable()
-    return str(caught.value)
 
 
 def test_a_reader_without_weights_and_text_judges_a_commit_of_a_data_set(
@@ -222,7 +215,7 @@ def test_the_lock_is_part_of_what_is_sealed(export: Path, fresh: Path) -> None:
     raw = json.loads((export / LIST).read_text())
     raw["lock"] = raw["lock"].replace("checkpoint-10", "checkpoint-11")
     (export / LIST).write_text(json.dumps(raw, sort_keys=True, indent=2) + "\n")
-    assert "not what was written" in refusal(SharingError, lambda: pulled(fresh, export))
+    assert "not what was written" in refusal(ExportDamaged, lambda: pulled(fresh, export))
 
 
 def test_a_suite_whose_models_lie_in_the_checkout_has_no_lock(exports: Path, reader: Reader) -> None:

@@ -14,6 +14,7 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from universal_neurons.characters import visible
 from universal_neurons.inputs.zoo import ZooError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _NOT_WEIGHTS = re.compile(
     r"(^|\.)(attn\.(masked_)?bias|attention\.(masked_)?bias|attention\.rotary_emb\.inv_freq|rotary_emb\.inv_freq)$"
 )
+# How torch's guarded loader names the function that a pickle asked it to call.
+_CALLED = re.compile(r"GLOBAL:? (\S+)")
 # What ``config.json`` calls the architectures.  Its list of class names is no guide: it has whichever class of whoever
 # trained the model wrote it.
 _TYPE = {"GPT2LMHeadModel": "gpt2", "GPTNeoXForCausalLM": "gpt_neox"}
@@ -78,8 +81,7 @@ def tensors(name: str, content: bytes, *, where: str) -> dict[str, Tensor]:
     try:
         found = safetensors.torch.load(content) if name.endswith(".safetensors") else _unpickled(content)
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise UnsafeWeights(f"{where}/{name}: expected a file of tensors only, got none ({reason})") from None
+        raise UnsafeWeights(f"{where}/{name}: expected a file of tensors only, got {_instead(error)}") from None
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise UnsafeWeights(f"{where}/{name}: expected tensors by name, got {type(found).__name__}")
     return {key: value for key, value in found.items() if not _NOT_WEIGHTS.search(key)}
@@ -124,6 +126,16 @@ def _unpickled(content: bytes) -> Any:
         # That another protocol may hold instructions it does not know; it refuses those by itself.
         warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def _instead(error: Exception) -> str:
+    """What a file holds that ``error`` kept from being read as tensors, on one line."""
+    # Torch advises to load the file without its guard, which is what nobody should do with such a file.
+    if isinstance(error, pickle.UnpicklingError):
+        called = _CALLED.search(str(error))
+        return f"a call of {visible(called[1])[:80]}" if called else "something that torch's guarded loader refuses"
+    lines = str(error).strip().splitlines()
+    return f"something else ({visible(lines[0])[:200] if lines else type(error).__name__})"
 
 
 def _check_tied(model: PreTrainedModel, state: Mapping[str, Tensor], *, where: str) -> None:

@@ -1,0 +1,26 @@
+"""The claims of this checkout as their files declare them."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+from universal_neurons.harness.declare import ClaimDeclaration, declaration_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+def declared_in(files: Iterable[Path]) -> dict[str, ClaimDeclaration]:
+    """The claims that ``files`` declare, by id."""
+    found: dict[str, ClaimDeclaration] = {}
+    for file in files:
+        spec = importlib.util.spec_from_file_location(f"claims_{file.stem}", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        declared = [declaration_of(value) for value in vars(module).values()]
+        found |= {one.claim.id: one for one in declared if isinstance(one, ClaimDeclaration)}
+    return found
