@@ -390,6 +390,24 @@ def test_the_largest_error_is_that_of_the_sampled_neurons_against_float64(
     assert found == pytest.approx(max(errors), rel=1e-3, abs=1e-9)
 
 
+def test_an_error_counts_as_much_as_its_tokens_weigh_in_what_is_scored() -> None:
+    x, y = pair(1e3)
+    # Tokens of group 0 hardly differ, as the first ones of all rows do; those of group 1 lie elsewhere.
+    few = slice(0, 100)
+    x[few], y[few] = 1e-4 * x[few] + 7, 1e-4 * y[few] - 3
+    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64)
+    accumulator.add([x, y], (torch.arange(TOKENS) >= few.stop).long())
+    accumulator.finish()
+    accumulator._groups[0].sums[0] += 1e-3 * accumulator._groups[0].squares.max()
+    assert accumulator.largest_error() == accumulator.largest_error([(0,), (1,)]) > 5e-4
+    assert accumulator.largest_error([(1,)]) < 5e-6
+    assert accumulator.largest_error([(0, 1)]) < 5e-6
+    whole = sum(accumulator.crosses(0, 1)[1:], accumulator.crosses(0, 1)[0])
+    # Layers this narrow are sampled whole.
+    error = float((whole.correlation() - correlation(x, y)).abs().max())
+    assert accumulator.largest_error([(0, 1)]) == pytest.approx(error, rel=1e-3, abs=1e-9)
+
+
 def test_an_error_is_infinite_where_only_one_of_the_two_is_defined(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = pair()
     accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64)

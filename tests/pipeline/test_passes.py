@@ -391,7 +391,7 @@ def test_the_measured_error_and_its_bound_are_stored_with_the_tables(computed: M
 def test_results_beyond_the_bound_are_refused(
     workspace: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PairwiseAccumulator, "largest_error", lambda _: 6e-6)
+    monkeypatch.setattr(PairwiseAccumulator, "largest_error", lambda *_: 6e-6)
     work = workspace()
     with pytest.raises(UserError, match=r"float32: expected sampled correlations within 5e-06 of float64, got 6e-06"):
         scores(work)

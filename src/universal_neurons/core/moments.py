@@ -526,34 +526,36 @@ class PairwiseAccumulator:
                 prefix = f"{kind} {number} "
                 group.restore({name[len(prefix) :]: t for name, t in state.items() if name.startswith(prefix)})
 
-    def largest_error(self) -> float:
-        """Largest difference of a sampled correlation, in any group, from that of float64 activations and products.
+    def largest_error(self, unions: Sequence[Sequence[int]] | None = None) -> float:
+        """Largest difference of a sampled correlation from that of float64 activations and products.
 
-        Infinite where one of the two is undefined and the other is not.  It ends the current chunk, so it is asked for
-        when all tokens are there.
+        Over the tokens of each of ``unions`` of groups, by default of each group: over those that are scored.  Of
+        tokens that hardly differ, such as the first ones of all rows, a product in float32 has few digits left, which
+        says nothing about a union in which they hardly weigh.  Infinite where one of the two is undefined and the other
+        is not.  It ends the current chunk, so it is asked for when all tokens are there.
         """
+        for one in (*self._groups, *self._sample.groups):
+            one.flush()
+            one.fold()
+        wanted = [(number,) for number in range(len(self._groups))] if unions is None else unions
         errors = [0.0]
-        for group, exact in zip(self._groups, self._sample.groups, strict=True):
-            for one in (group, exact):
-                one.flush()
-                one.fold()
-            for tile in self.tiles:
-                x, y = ([(m, layer) for layer in layers] for m, layers in _sides(tile))
-                found = self._sampled(group, x, y)
-                i, j = self._sample.own(x), self._sample.own(y)
-                errors.append(_difference(found, _scaled(exact.sums[0][i][:, j], exact.squares[i], exact.squares[j])))
+        for tile in self.tiles:
+            x, y = ([(model, layer) for layer in layers] for model, layers in _sides(tile))
+            found = [self._sampled(group, x, y) for group in self._groups]
+            exact = [self._sample.cross(group, x, y) for group in self._sample.groups]
+            for union in wanted:
+                mine, theirs = (reduce(add, (parts[group] for group in union)) for parts in (found, exact))
+                errors.append(_difference(mine.correlation(), theirs.correlation()))
         return max(errors)
 
-    def _sampled(
-        self, group: _Comoments, x: Sequence[tuple[int, int]], y: Sequence[tuple[int, int]]
-    ) -> Float[Tensor, "x y"]:
-        """The correlations of sampled neurons of some layers, as the sums of a group have them."""
+    def _sampled(self, group: _Comoments, x: Sequence[tuple[int, int]], y: Sequence[tuple[int, int]]) -> "_Sampled":
+        """The moments of sampled neurons of some layers, as the sums of a group have them."""
         i, j = self._sample.joint(x), self._sample.joint(y)
         rows, cols = (self._range(side[0][0], range(side[0][1], side[-1][1] + 1)) for side in (x, y))
         number = self._number(rows, cols)
         first_x, first_y = (place.start for place in self._products[number])
         part = group.sums[number].index_select(0, i - first_x).index_select(1, j - first_y)
-        return _scaled(part, group.squares[i], group.squares[j])
+        return _Sampled(_spread_of(group, i), _spread_of(group, j), part.double())
 
     def cross(self, i: int, j: int) -> tuple[CrossMoments, CrossMoments]:
         """The moments of models i and j in halves A and B; for i > j the transposes of (j, i).
@@ -642,6 +644,27 @@ class PairwiseAccumulator:
         return group
 
 
+@dataclass(frozen=True, eq=False)
+class _Sampled:
+    """Cross moments of some neurons; ``+`` gives those over the tokens of both."""
+
+    x: NeuronSpread
+    y: NeuronSpread
+    comoment: Float[Tensor, "x y"]
+
+    def __add__(self, other: "_Sampled") -> "_Sampled":
+        _, weight = _merged(self.x.count, other.x.count)
+        between = torch.outer(other.x.mean - self.x.mean, other.y.mean - self.y.mean)
+        return _Sampled(self.x + other.x, self.y + other.y, self.comoment + other.comoment + weight * between)
+
+    def correlation(self) -> Float[Tensor, "x y"]:
+        return self.comoment * self.x.inverse_norm[:, None] * self.y.inverse_norm
+
+
+def _spread_of(group: _Comoments, columns: Int[Tensor, " neuron"]) -> NeuronSpread:
+    return NeuronSpread(group.count, group.mean[columns], group.squares[columns])
+
+
 class _Sample:
     """Some neurons of every layer, summed up in float64 from activations that nothing was taken from or rounded in."""
 
@@ -673,9 +696,10 @@ class _Sample:
         """Where the sampled neurons of (model, layer) lie in the joint matrix."""
         return torch.cat([self._joint[which] for which in layers])
 
-    def own(self, layers: Sequence[tuple[int, int]]) -> Int[Tensor, " sampled"]:
-        """Where they lie among the sampled."""
-        return torch.cat([self._own[which] for which in layers])
+    def cross(self, group: _Comoments, x: Sequence[tuple[int, int]], y: Sequence[tuple[int, int]]) -> _Sampled:
+        """The moments of the sampled neurons of (model, layer) in one of the ``groups``."""
+        i, j = (torch.cat([self._own[which] for which in side]) for side in (x, y))
+        return _Sampled(_spread_of(group, i), _spread_of(group, j), group.sums[0][i][:, j])
 
 
 def _columns(widths: Sequence[Sequence[int]], layers: Sequence[Sequence[int]]) -> list[dict[int, slice]]:
@@ -703,11 +727,6 @@ def _holds(outer: slice, inner: slice) -> bool:
 
 def _within(outer: slice, inner: slice) -> slice:
     return slice(inner.start - outer.start, inner.stop - outer.start)
-
-
-def _scaled(comoment: Float[Tensor, "x y"], x: Float[Tensor, " x"], y: Float[Tensor, " y"]) -> Float[Tensor, "x y"]:
-    norms = (torch.where(squares > 0, squares.rsqrt(), torch.nan) for squares in (x, y))
-    return comoment.double() * next(norms)[:, None] * next(norms)
 
 
 def _difference(found: Float[Tensor, "x y"], expected: Float[Tensor, "x y"]) -> float:

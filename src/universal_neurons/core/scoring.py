@@ -82,6 +82,11 @@ class TileScores:
         count, mean, squares = self._spreads[model]
         return NeuronSpread(int(count.nan_to_num(nan=0.0).amax()), mean, squares)
 
+    @property
+    def unions(self) -> tuple[tuple[int, ...], ...]:
+        """Of groups of tokens, those that are scored: the whole and the halves."""
+        return _KINDS
+
     def take(self, accumulator: PairwiseAccumulator) -> None:
         """Score what a finished pass has accumulated."""
         spreads = {
@@ -181,6 +186,11 @@ class GroupScores:
     def found(self, place: int, used: tuple[int, ...]) -> GroupFound:
         """What is known of the groups ``used`` against the model at ``place``."""
         return self._found[place, used]
+
+    @property
+    def unions(self) -> tuple[tuple[int, ...], ...]:
+        """Of groups of tokens, those that are scored."""
+        return tuple(self._asked)
 
     def take(self, accumulator: PairwiseAccumulator) -> None:
         """Score what a finished pass has accumulated."""

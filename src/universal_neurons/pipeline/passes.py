@@ -69,6 +69,10 @@ class Scorer(Protocol):
 
     seconds: dict[str, float]
 
+    @property
+    def unions(self) -> tuple[tuple[int, ...], ...]:
+        """Of groups of tokens, those that are scored."""
+
     def take(self, accumulator: PairwiseAccumulator) -> None:
         """Score what a finished pass has accumulated."""
 
@@ -242,7 +246,7 @@ class _Run:
             # Products over tokens alone: baselines are float32 in every mode, whatever the kernel of the products is.
             with mode_of_products(self.mode, device=self.place):
                 accumulator = self._accumulated(self.left[0], state, asked)
-            self._check(accumulator.largest_error())
+            self._check(accumulator.largest_error(self.scorer.unions))
             self._score(accumulator)
         except (MemoryError, RuntimeError) as error:
             # The error holds on to everything that was allocated, so it ends here, before anybody tries again.
