@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 from tests.evidence.records import record
@@ -19,8 +20,16 @@ from universal_neurons.evidence.criteria import AtMost
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.pipeline import stages
-from universal_neurons.planning.calibration import Pace
-from universal_neurons.workspace import corpus_key, imported_evidence, suite_keys, universality_key
+from universal_neurons.pipeline.passes import STATES
+from universal_neurons.planning.calibration import Pace, calibrated
+from universal_neurons.workspace import (
+    corpus_key,
+    imported_evidence,
+    read,
+    suite_keys,
+    table_keys,
+    universality_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -217,6 +226,8 @@ def test_a_message_of_several_lines_becomes_one(run: Run, computed: Miniature, m
     [
         (("plan", "--fast"), "No such option: --fast"),
         (("plan", "--tokens", "many"), "Invalid value for '--tokens'"),
+        (("compute", "--memory", "much"), "Invalid value for '--memory': expected bytes with a unit, such as 800MiB"),
+        (("plan", "--memory", "4000"), "Invalid value for '--memory': expected bytes with a unit, such as 800MiB"),
         (("train", "--jobs", "0"), "Invalid value for '--jobs'"),
         (("why",), "Missing argument"),
         (("store",), "Missing command"),
@@ -566,6 +577,44 @@ def test_a_report_is_built_beside_another_run(
     assert given["both"] is None
 
 
+# --- what a computation may use ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("--memory", "1MiB"),
+            r"(suite mini: )?memory: expected at least \d.* for one layer against one layer, got",
+        ),
+        (("--device", "toaster"), "--device: expected cpu or cuda, got 'toaster'"),
+        (("--device", "cuda:99"), r"--device cuda:99: there are \d+ GPUs that torch can use here"),
+        (
+            ("--precision", "half"),
+            "suite mini: universality.precision: expected one of float32, tf32, bfloat16, got",
+        ),
+        (
+            ("--precision", "tf32", "--device", "cpu"),
+            "universality.precision: tf32 is a format of NVIDIA's GPUs",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "compute"])
+def test_what_cannot_be_had_is_one_line(
+    run: Run, miniature: Miniature, tmp_path: Path, command: str, arguments: tuple[str, ...], said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("universal_neurons.planning.plans.calibrated", calibrated)
+    line = run.mistake(miniature, command, "--store", str(tmp_path), *arguments)
+    assert re.match(f"error: {said}", line), line
+
+
+def test_a_plan_keeps_to_the_memory_that_is_given(run: Run, miniature: Miniature) -> None:
+    status, out, err = run(miniature, "plan", "--from-scratch", "--json", "--memory", "1.5GiB", "--device", "cpu")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["memory_budget_bytes"] == 3 * 2**29
+
+
 # --- as a program of its own -----------------------------------------------------------------------------------------
 
 
@@ -594,6 +643,48 @@ def test_as_a_program_an_interruption_is_status_130(miniature: Miniature) -> Non
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr.startswith("interrupted; ")
     assert done.stderr.count("\n") == 1
+
+
+CTRL_C = """
+import os, signal, sys
+from universal_neurons import cli
+from universal_neurons.core.moments import PairwiseAccumulator
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # Ignored in whatever was started in the background.
+add, seen = PairwiseAccumulator.add, []
+
+def interrupted(accumulator, *arguments):
+    seen.append(None)
+    if len(seen) == 3:
+        os.kill(os.getpid(), signal.SIGINT)
+    add(accumulator, *arguments)
+
+PairwiseAccumulator.add = interrupted
+sys.argv = ["universal-neurons", *sys.argv[1:]]
+cli.main()
+"""
+
+
+def test_as_a_program_ctrl_c_is_status_130_and_the_same_command_ends_with_the_same_tables(
+    computed: Miniature, tmp_path: Path
+) -> None:
+    command = ["compute", "--suite", "brief", "--store", str(tmp_path / "store"), "--device", "cpu"]
+    variables = {**os.environ, "UNIVERSAL_NEURONS_ROOT": str(computed.root)}
+    stopped = subprocess.run(
+        [sys.executable, "-c", CTRL_C, *command], capture_output=True, text=True, check=False, env=variables
+    )
+    assert (stopped.returncode, stopped.stdout) == (130, ""), stopped.stderr
+    assert stopped.stderr.splitlines()[-1].startswith("interrupted; what was finished is kept")
+    (state,) = (tmp_path / "store" / STATES).iterdir()
+    assert (state / "current").is_dir()
+    done = _script(computed, *command)
+    assert done.returncode == 0, done.stderr
+    assert not list((tmp_path / "store" / STATES).iterdir())
+    undisturbed = computed.workspace("brief", store=tmp_path / "undisturbed", local=True)
+    stages.compute(undisturbed)
+    found = computed.workspace("brief", store=tmp_path / "store", local=True)
+    for key in table_keys(found, found.steps[-1]).values():
+        pd.testing.assert_frame_equal(read(found, key).table, read(undisturbed, key).table, check_exact=True)
 
 
 def _raises(error: BaseException) -> Callable[..., Any]:

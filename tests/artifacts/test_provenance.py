@@ -53,7 +53,16 @@ def test_peak_memory_is_in_bytes_and_sees_what_was_freed_again() -> None:
     assert before + 50_000_000 <= run.provenance.peak_memory_bytes < 4 * before + 500_000_000
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="others count for every process alone")
+def test_peak_memory_is_not_that_of_whoever_started_the_process() -> None:
+    block = bytearray(b"x") * 400_000_000
+    code = "from universal_neurons.artifacts.provenance import peak_memory_bytes; print(peak_memory_bytes())"
+    started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 5_000_000 < int(started.stdout) < len(block)
+
+
 def test_a_system_that_does_not_tell_its_memory_says_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_STATUS", Path("nowhere"))
     monkeypatch.setitem(sys.modules, "resource", None)
     with capture() as run:
         pass

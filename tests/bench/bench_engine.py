@@ -16,7 +16,6 @@ identical work.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from torch import Tensor
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from universal_neurons.artifacts.provenance import peak_memory_bytes
 from universal_neurons.core.activations import stream
 from universal_neurons.core.matmul import checked_precision, fastest_checked_precision, matmul_precision
 from universal_neurons.core.moments import PairwiseAccumulator, layer_slices
@@ -74,7 +74,7 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def peak_mebibytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return (peak_memory_bytes() or 0) / 2**20
 
 
 def batches(pool: list[Tensor], tokens: int) -> Iterator[list[Tensor]]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +25,10 @@ from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.pipeline.variants import compute_variants
 from universal_neurons.planning import plan
 from universal_neurons.workspace import Workspace, open_workspace
+
+# A measurement is a process that runs this file, and finds no package of tests.
+if TYPE_CHECKING:
+    from tests.bench.publication import Publication
 
 # glibc gives large temporaries back after each use and faults them in again; the project's commands run with this.
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30), "MALLOC_TOP_PAD_": str(256 * 2**20)}
@@ -77,6 +81,7 @@ def figures(folder: Path) -> dict[str, Any]:
     measured = measured_seconds(work)
     return {
         "suite": str(work.suite),
+        "tokens": work.suite.corpus.tokens,
         "device": planned.device,
         "calibrated_in": round(planned.calibrated_in, 2),
         "stages": {
@@ -101,7 +106,9 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def test_plan_against_what_it_took(tmp_path: Path, benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_against_what_it_took(
+    tmp_path: Path, benchmark: Any, publication: "Publication", capsys: pytest.CaptureFixture[str]
+) -> None:
     """One checkpoint in a process of its own, whose peak memory is its own."""
     done: subprocess.CompletedProcess[str] = benchmark.pedantic(
         subprocess.run,
@@ -115,6 +122,28 @@ def test_plan_against_what_it_took(tmp_path: Path, benchmark: Any, capsys: pytes
     benchmark.extra_info |= found
     with capsys.disabled():
         print("\n" + table(found))
+    publish(publication, found)
+
+
+def publish(publication: "Publication", found: dict[str, Any]) -> None:
+    """Keep it for the report."""
+    is_cpu = found["device"].startswith("CPU, ")
+    publication.add(
+        "plan", "The plan", device=None if is_cpu else found["device"], kind="cpu" if is_cpu else "cuda",
+        using=found["device"].removeprefix("CPU, ") if is_cpu else "float32",
+        settings={"suite": found["suite"], "tokens": found["tokens"]}, figures=published(found),
+    )  # fmt: skip
+
+
+def published(found: dict[str, Any]) -> dict[str, tuple[str, float, str]]:
+    """Times of the last checkpoint, and the calibration that the plan rests on."""
+    figures = {"calibration": ("time of the calibration", found["calibrated_in"], "s")}
+    for stage, one in found["stages"].items():
+        figures[f"{stage}_seconds"] = (f"{stage}: measured", one["measured"], "s")
+        figures[f"{stage}_ratio"] = (f"{stage}: planned over measured", one["ratio"], "")
+    figures["memory_planned"] = ("largest memory, planned", found["planned_gb"], "GB")
+    figures["memory_measured"] = ("largest memory, measured", found["measured_gb"], "GB")
+    return figures
 
 
 if __name__ == "__main__":

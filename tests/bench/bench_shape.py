@@ -11,6 +11,7 @@ For each precision:
 - ``fraction_of_ceiling``: the operations of these products over the time of the pass, over the ceiling;
 - ``forward_share``: the time of the forward passes alone over that of the pass;
 - ``largest_error``: of a sampled correlation, against float64 activations and sums;
+- ``planned_pass`` and ``planned_scores``: what the plan's calibration says these take, over what they took;
 - ``draws_share``: of the whole (pass and scores) at five million tokens, what the rotation draws take;
 - ``paper_hours``: passes and scores of the suite ``paper``, four steps of five million tokens each with the nulls, at
   the speeds that were measured: by numbers of operations where the shape here is not GPT-2 Small's.
@@ -20,11 +21,10 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -35,6 +35,7 @@ from torch import Tensor
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from universal_neurons.artifacts.provenance import peak_memory_bytes
 from universal_neurons.core.activations import stream
 from universal_neurons.core.matmul import BOUNDS, Mode, add_product, mode_of_products, operands
 from universal_neurons.core.moments import PairwiseAccumulator
@@ -43,6 +44,8 @@ from universal_neurons.core.tiling import Pass, Workload, operations_per_token, 
 from universal_neurons.core.universality import RotationSettings
 from universal_neurons.pipeline.passes import CHUNK_TOKENS, ahead
 from universal_neurons.pipeline.resources import MARGIN, ROTATION_WORKERS, free_bytes
+from universal_neurons.planning.calibration import calibrated
+from universal_neurons.planning.efforts import Effort, Shape, scoring, together, turning
 
 PAPER_TOKENS, PAPER_STEPS = 5_000_000, 4
 CONTEXT, VOCABULARY, BATCH_TOKENS, BLOCKS = 512, 2048, 4096, 100
@@ -156,7 +159,7 @@ def measured(mode: Mode, device: str, size: Size) -> dict[str, Any]:
         seconds(device, lambda: forward(models, device, small))
         alone = seconds(device, lambda: forward(models, device, size))
     fastest = ceiling(work, mode, device)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = peak_memory_bytes() or 0
     planned = passes(work, round((1 - MARGIN) * free_bytes(torch.device(device))))
     spent, operations, errors = 0.0, 0, []
     found: dict[int, float] = {}
@@ -172,7 +175,8 @@ def measured(mode: Mode, device: str, size: Size) -> dict[str, Any]:
                 lambda h=held, d=draws: scores(work, d, device).take(h[0]),  # type: ignore[misc]
             )
         del held
-    peak = torch.cuda.max_memory_allocated() if device == "cuda" else peak_bytes() - before
+    peak = torch.cuda.max_memory_allocated() if device == "cuda" else (peak_memory_bytes() or 0) - before
+    expected_pass, expected_scores = planned_seconds(work, planned, mode, device, size)
     streaming = PAPER_TOKENS * spent / size.tokens
     drawn = (found[size.draws] - found[1]) * size.draws / max(1, size.draws - 1)
     return {
@@ -186,10 +190,32 @@ def measured(mode: Mode, device: str, size: Size) -> dict[str, Any]:
         "forward_share": alone / spent,
         "largest_error": max(errors),
         "bound": BOUNDS[mode],
+        "planned_pass": expected_pass / spent,
+        "planned_scores": expected_scores / found[size.draws],
         "scores_seconds": found[size.draws],
         "draws_share": drawn / (streaming + found[size.draws]),
         "paper_hours": paper_hours(size, operations / spent, found[size.draws]),
     }
+
+
+def planned_seconds(
+    work: Workload, planned: Sequence[Pass], mode: Mode, device: str, size: Size
+) -> tuple[float, float]:
+    """What the plan would say of all passes, and of scoring every direction."""
+    shape = Shape(
+        layers=size.layers, width=size.embedding, heads=max(1, size.embedding // 64), mlp=size.width,
+        vocabulary=VOCABULARY, context=CONTEXT, row=CONTEXT,
+    )  # fmt: skip
+    operations = sum(operations_per_token(work, one.tiles) for one in planned) * size.tokens
+    positions = len(tokens_of(size)[0]) * CONTEXT
+    streamed = {Effort.FORWARD: float(positions * size.models * len(planned)), Effort.PRODUCT: float(operations)}
+    draws = size.draws + 2 * half_draws(size.draws)
+    every = together(scoring(shape, draws, halves=True), times=len(work.pairs) * 2)
+    turned = together(
+        *(turning(shape, "gaussian", len(one.layers(y)), draws) for one in planned for y in range(size.models))
+    )
+    pace = calibrated(shape, [*streamed, *every, *turned], device=device, precision=mode, models=size.models)
+    return pace.total(streamed), pace.total(together(every, turned))
 
 
 def paper_hours(size: Size, flops: float, scoring: float) -> float:
@@ -213,12 +239,12 @@ def rotated_operations(size: Size, directions: int) -> float:
     return 2.0 * directions * size.draws * neurons * neurons * size.width
 
 
-def peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def half_draws(draws: int) -> int:
+    return max(1, draws // 4)
 
 
 def scores(work: Workload, draws: int, device: str) -> TileScores:
-    baseline = RotationSettings("gaussian", seed=0, draws=draws, half_draws=max(1, draws // 4))
+    baseline = RotationSettings("gaussian", seed=0, draws=draws, half_draws=half_draws(draws))
     directions = tuple((x, y) for i, j in work.pairs for x, y in ((i, j), (j, i)))
     names = tuple("abcdefgh"[place] for place in range(len(work.widths)))
     workers = ROTATION_WORKERS if device == "cuda" else 0

@@ -101,6 +101,8 @@ def _shape_figures(mode: Mapping[str, Any]) -> dict[str, tuple[str, float, str]]
         "bound": (f"{name}: the bound beyond which results are refused", mode["bound"], ""),
         "peak_memory": (f"{name}: peak memory", mode["peak_bytes"] / 2**30, "GiB"),
         "passes": (f"{name}: passes over the tokens", mode["passes"], ""),
+        "planned_pass": (f"{name}: passes, planned over measured time", mode["planned_pass"], ""),
+        "planned_scores": (f"{name}: scores, planned over measured time", mode["planned_scores"], ""),
         "draws_share": (f"{name}: share of the rotation draws in the whole", 100 * mode["draws_share"], "%"),
         "paper_hours": (f"{name}: projected passes and scores of suite paper", mode["paper_hours"], "h"),
     }

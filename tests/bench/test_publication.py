@@ -83,6 +83,7 @@ SHAPE: dict[str, Any] = {
             "mode": "bfloat16", "passes": 1, "planned_bytes": 1, "peak_bytes": 2**33, "ceiling_flops": 7e14,
             "tokens_per_second": 5e4, "fraction_of_ceiling": 0.75, "forward_share": 0.1, "largest_error": 1e-4,
             "bound": 0.01, "scores_seconds": 30.0, "draws_share": 0.2, "paper_hours": 1.5,
+            "planned_pass": 1.2, "planned_scores": 0.9,
         },
         {"mode": "tf32", "failed": "RuntimeError: no such mode"},
     ],
@@ -108,6 +109,21 @@ def test_the_shape_on_a_processor_is_called_a_reduced_one(publication: Publicati
     (bench,) = publication.benches
     assert (bench.kind, bench.title) == ("cpu", "The engine at a reduced shape")
     assert bench.device == f"{cpu_name()}, bfloat16"
+
+
+def test_what_the_plan_said_is_published_over_what_it_took(publication: Publication) -> None:
+    plan = importlib.import_module("tests.bench.bench_plan")
+    found = {
+        "suite": "mini", "tokens": 100, "device": "CPU, 2 threads", "calibrated_in": 4.5, "planned_gb": 1.0,
+        "measured_gb": 1.1, "stages": {"moments": {"planned": 90.0, "measured": 100.0, "ratio": 0.9}},
+    }  # fmt: skip
+    plan.publish(publication, found)
+    (bench,) = publication.benches
+    assert (bench.file, bench.device) == ("plan-cpu.json", f"{cpu_name()}, 2 threads")
+    assert (bench.value("moments_ratio"), bench.value("moments_seconds"), bench.value("calibration")) == (0.9, 100, 4.5)
+    plan.publish(publication, found | {"device": "NVIDIA H200"})
+    assert publication.benches[1].device == "NVIDIA H200, float32"
+    assert publication.benches[1].kind == "cuda"
 
 
 def test_the_command_has_what_changes_a_bench_and_nothing_of_the_machine() -> None:

@@ -5,11 +5,9 @@ far its correlations and maxima are from those of float64 activations.  Run by t
 """
 
 import json
-import resource
 import sys
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +16,7 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_f
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.core.oracle import correlation
+from universal_neurons.artifacts.provenance import peak_memory_bytes
 from universal_neurons.core.activations import mlp_activations, stream
 from universal_neurons.core.moments import PairwiseAccumulator, layer_slices
 from universal_neurons.core.nulls import rotation
@@ -90,15 +89,6 @@ def difference(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).abs().nan_to_num(nan=0.0).amax())
 
 
-def peak_bytes() -> int:
-    """The most memory that this process had; Linux hands the counter of getrusage on to whatever a process starts."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    (line,) = [line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) * 1024
-
-
 def warm_up(models: list[Any], rows: Tensor) -> None:
     """Everything once, small: what libraries load and keep for themselves is not the pass's."""
     work = Workload(widths=((256,), (256,)), pairs=((0, 1),))
@@ -115,11 +105,11 @@ def main(budget: int) -> None:
     models = [bridge(seed) for seed in (1, 2)]
     rows = torch.randint(97, (ROWS, CONTEXT), generator=torch.Generator().manual_seed(3))
     warm_up(models, rows)
-    before = peak_bytes()
+    before = int(peak_memory_bytes() or 0)
     accumulator = accumulated(work, one, models, rows)
     scores = TileScores(work, Wanted(((0, 1),), (), ("x", "y"), BASELINE, top_k=2))
     scores.take(accumulator)
-    taken = peak_bytes() - before
+    taken = int(peak_memory_bytes() or 0) - before
     every = [block for p in planned for t in p.tiles for block in product(t.x_layers, t.y_layers)]
     report = {
         "passes": len(planned),

@@ -230,6 +230,18 @@ def refusal(root: Path, text: str) -> str:
             "corpus.mask = 'none'",
             "corpus.mask: expected one of 'published', 'published-first', 'special-only', 'all', got 'none'",
         ),
+        *(
+            (
+                f"zoo.path = {path}",
+                "zoo.path: expected a folder under fixtures ('zoo/mini') or a family of fixtures/models.toml, "
+                f"got {got}",
+            )
+            for path, got in (("'../elsewhere'", "'../elsewhere'"), ('"zoo/\\u0000mini"', r"'zoo/\x00mini'"))
+        ),
+        (
+            "corpus.recipe = '/tmp/pile'",
+            "corpus.recipe: expected the name of a recipe in fixtures/corpora, got '/tmp/pile'",
+        ),
         ("corpus.recipe = 'pile'", "corpus.recipe: expected one of wheels, got 'pile'"),
         (
             "variants.masks = ['none']",

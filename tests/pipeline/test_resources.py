@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from tests.refusals import refusal
 from universal_neurons.errors import UserError
 from universal_neurons.pipeline import resources
-from universal_neurons.pipeline.resources import budget, device, free_bytes
+from universal_neurons.pipeline.resources import OutOfMemory, budget, device, enough_memory, free_bytes
 from universal_neurons.workspace import Resources
 
 if TYPE_CHECKING:
@@ -77,3 +78,24 @@ def test_a_control_group_allows_less_than_the_machine_has(tmp_path: Path, monkey
     (tmp_path / "memory.max").write_text("5000\n")
     (tmp_path / "memory.stat").unlink()
     assert free_bytes(CPU) > 2**20
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_a_lack_of_memory_is_one_line_by_whatever_name(work: Workspace, error: Exception) -> None:
+    def fail() -> None:
+        with enough_memory(asking(work, device="cpu"), "step 7: ablations"):
+            raise error
+
+    assert refusal(OutOfMemory, fail).startswith("step 7: ablations: out of memory on cpu; what was finished is kept")
+
+
+def test_what_is_no_lack_of_memory_keeps_its_name(work: Workspace) -> None:
+    with pytest.raises(RuntimeError, match="shapes"), enough_memory(work, "step 7"):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from universal_neurons.pipeline import resume
-from universal_neurons.pipeline.resume import CURRENT, DOCUMENT, NEXT, OLD, State, StateFolder
+from universal_neurons.pipeline.resume import CURRENT, DOCUMENT, KEPT_DAYS, NEXT, OLD, State, StateFolder, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,3 +122,15 @@ def test_what_the_system_refuses_leaves_the_state_of_before(
             write(folder, 2)
     assert_state(folder.read(), 1)
     assert [path.name for path in folder.path.iterdir()] == [CURRENT]
+
+
+def test_states_of_what_was_given_up_are_removed_and_said(tmp_path: Path, lines: list[str]) -> None:
+    for name, days in (("old", KEPT_DAYS + 1), ("waiting", KEPT_DAYS - 1)):
+        write(StateFolder(tmp_path / name, lines.append), 1)
+        written = time.time() - days * 86_400
+        for path in (tmp_path / name, *(tmp_path / name).rglob("*")):
+            os.utime(path, (written, written))
+    sweep(tmp_path, lines.append)
+    assert [path.name for path in tmp_path.iterdir()] == ["waiting"]
+    assert lines == [f"the state of a computation that was interrupted {KEPT_DAYS + 1} days ago is removed"]
+    sweep(tmp_path / "nowhere", lines.append)

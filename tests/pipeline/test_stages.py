@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from pandas.testing import assert_frame_equal
 
 from tests.miniature import folder_zoo
+from tests.refusals import refusal
 from universal_neurons.artifacts.store import Store
 from universal_neurons.pipeline import stages
 from universal_neurons.pipeline.models import LoadedModels
+from universal_neurons.pipeline.resources import OutOfMemory
 from universal_neurons.pipeline.tokens import token_set
 from universal_neurons.workspace import (
     candidates_key,
@@ -125,6 +129,23 @@ def test_a_killed_compute_goes_on_and_ends_with_the_same_tables(
     assert suite_keys(work) == suite_keys(undisturbed)
     for key in suite_keys(work):
         _assert_same(read(work, key), read(undisturbed, key))
+
+
+def test_a_lack_of_memory_in_any_stage_is_one_line_and_loses_nothing(
+    miniature: Miniature, undisturbed: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    work = miniature.workspace("brief", store=tmp_path, local=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("universal_neurons.core.ablation.ablation_effects", full)
+        said = refusal(OutOfMemory, lambda: stages.compute(work))
+    assert re.match(r"step \d+: ablations: out of memory on cpu; ", said)
+    tables = [key for key in suite_keys(undisturbed) if key.stage == "universality"]
+    assert all(work.store.has(key) for key in tables)
+    assert stages.compute(work) < BRIEF
+    assert all(work.store.has(key) for key in suite_keys(undisturbed))
 
 
 def test_the_best_partners_are_those_of_a_dense_correlation_in_float64(computed: Miniature) -> None:

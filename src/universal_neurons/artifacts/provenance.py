@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -27,6 +28,8 @@ from universal_neurons.errors import UserError
 PACKAGES = ("numpy", "pandas", "pyarrow", "safetensors", "torch", "transformer-lens", "transformers")
 PACKAGE = Path(__file__).resolve().parents[1]
 _FIELDS = ("created", "device", "git_commit", "peak_memory_bytes", "versions", "wall_seconds")
+# What Linux says of this process.
+_STATUS = Path("/proc/self/status")
 _SHARED, _PRECISION = "shared", "precision"
 
 
@@ -184,13 +187,18 @@ def versions() -> dict[str, str]:
 
 def peak_memory_bytes() -> int | None:
     """The largest resident set of this process since its start, in bytes; None on systems that do not tell."""
+    if _STATUS.is_file():
+        # Not getrusage: on Linux a process starts with the counter of whoever started it.
+        peak = re.search(r"^VmHWM:\s*(\d+) kB$", _STATUS.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+        if peak is not None:
+            return int(peak[1]) * 1024
     try:
         import resource
     except ImportError:
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts kibibytes, macOS bytes.
-    return peak if sys.platform == "darwin" else peak * 1024
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, all others kibibytes.
+    return largest if sys.platform == "darwin" else largest * 1024
 
 
 @cache

@@ -216,10 +216,11 @@ class Engine:
                 hooks.callback(block.register_forward_hook(lambda *call: residual.append(_hidden(call[2]))).remove)
                 hooks.callback(down.register_forward_pre_hook(lambda *call: activations.append(call[1][0])).remove)
             hooks.callback(self.bare.norm.register_forward_hook(lambda *call: final.append(call[2])).remove)
-            logits: Tensor = self.bare.model(rows, use_cache=False).logits
-        log_probabilities = logits[:, :-1].float().log_softmax(-1)
-        probabilities = log_probabilities.exp().flatten(0, 1)
-        by_neuron = [values.flatten(0, 1).T.contiguous() for values in activations]
+            log_probabilities = self._log_probabilities(rows)
+        loss = -log_probabilities.gather(-1, rows[:, 1:, None])[..., 0]
+        # In place, and layer by layer: over GPT-2's vocabulary, or all of its neurons, a copy is gigabytes.
+        probabilities = log_probabilities.exp_().flatten(0, 1)
+        by_neuron = [activations.pop(0).flatten(0, 1).T.contiguous() for _ in self.bare.blocks]
         return Clean(
             residual=residual,
             activations=by_neuron,
@@ -229,9 +230,13 @@ class Engine:
             probabilities=probabilities,
             expected=probabilities @ self.unembedding,
             target=self.unembedding[rows[:, 1:].flatten()],
-            loss=-log_probabilities.gather(-1, rows[:, 1:, None])[..., 0],
+            loss=loss,
             source=_other_tokens(rows.numel(), seed=seed).to(rows.device),
         )
+
+    def _log_probabilities(self, rows: Int64[Tensor, "row position"]) -> Float[Tensor, "row prediction vocab"]:
+        logits: Tensor = self.bare.model(rows, use_cache=False).logits
+        return logits[:, :-1].float().log_softmax(-1)
 
     def change(self, clean: Clean, ablation: Ablation) -> Float[Tensor, "prediction width"]:
         """What the ablation adds to the output of the last layer norm, at the predicting positions."""

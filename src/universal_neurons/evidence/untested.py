@@ -7,11 +7,11 @@ statements the papers make.
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.entries import entries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,16 +47,7 @@ def read_untested(path: Path) -> tuple[Untested, ...]:
     lacks a field, has one too many, has an empty text, an unknown kind, an id that is no plain word or comes twice, or
     points to itself.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UntestedError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UntestedError(f"{path}: not a TOML file ({error})") from error
-    entries = raw.get("untested")
-    if raw.keys() != {"untested"} or not isinstance(entries, list):
-        raise UntestedError(f"{path}: expected tables [[untested]] and nothing else, got {', '.join(raw) or 'nothing'}")
-    read = tuple(_entry(f"{path}: entry {number}", entry) for number, entry in enumerate(entries, start=1))
+    read = tuple(_entry(where, entry) for where, entry in entries(path, "untested", UntestedError))
     for number, entry in enumerate(read):
         if entry.id in (other.id for other in read[:number]):
             raise UntestedError(f"{path}: {entry.id} is listed twice")

@@ -44,6 +44,8 @@ _T = TypeVar("_T")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _STEP = re.compile(r"step (\d+)")
 _LONGEST_VALUE_SHOWN = 60
+# A path below a folder of the checkout: no way out of it, and nothing that a system takes for no path at all.
+_INSIDE = r"^\w[\w.-]*(/\w[\w.-]*)*\z"
 # An interval over fewer blocks of tokens is not worth its name; a narrowed suite does with fewer than it was given.
 FEWEST_BLOCKS = 50
 # The same of ablations, whose effects differ by more than their noise: about as many as mini has.
@@ -108,7 +110,7 @@ class ZooSpec(_Table):
     """
 
     kind: Literal["fixtures", "hub"] = _described("'fixtures' or 'hub'")
-    path: str = _described("a folder under fixtures ('zoo/mini') or a family of fixtures/models.toml", min_length=1)
+    path: str = _described("a folder under fixtures ('zoo/mini') or a family of fixtures/models.toml", pattern=_INSIDE)
     models: tuple[str, ...] = _described("at least two different names of models", min_length=2)
     reference: str = _described("one of zoo.models")
 
@@ -129,7 +131,7 @@ class ZooSpec(_Table):
 class CorpusSpec(_Table):
     """Which tokens: a corpus recipe, how many scored tokens of its held-out documents, their rows, their mask."""
 
-    recipe: str = _described("the name of a recipe in fixtures/corpora", min_length=1)
+    recipe: str = _described("the name of a recipe in fixtures/corpora", pattern=_INSIDE)
     tokens: int = _described("a positive integer", ge=1)
     row_length: int = _described("an integer, 2 or more", ge=2)
     mask: MaskPolicy = _described(f"one of {', '.join(repr(policy.value) for policy in MaskPolicy)}")

@@ -30,7 +30,7 @@ from universal_neurons.core.tiling import (
 )
 from universal_neurons.errors import UserError
 from universal_neurons.pipeline.models import batch_rows, batch_sizes
-from universal_neurons.pipeline.resources import budget
+from universal_neurons.pipeline.resources import OutOfMemory, budget, is_lack_of_memory
 from universal_neurons.pipeline.resume import Interruption, State, StateFolder, deferred_interruption
 
 if TYPE_CHECKING:
@@ -58,10 +58,6 @@ _STATE_SHARE = 0.1
 
 class PrecisionError(UserError):
     """Correlations that differ from float64 by more than their mode promises."""
-
-
-class OutOfMemory(UserError):
-    """One layer against one layer does not fit, so nothing can be halved any more."""
 
 
 class Scorer(Protocol):
@@ -250,7 +246,7 @@ class _Run:
             self._score(accumulator)
         except (MemoryError, RuntimeError) as error:
             # The error holds on to everything that was allocated, so it ends here, before anybody tries again.
-            if _is_lack_of_memory(error):
+            if is_lack_of_memory(error):
                 return True
             raise
         self.left.pop(0)
@@ -457,14 +453,6 @@ def _planned(work: Workload, within: int, *, tiles: Sequence[Tile] | None = None
         return passes(work, within, tiles=tiles)
     except BudgetTooSmall as error:
         raise UserError(f"{error}; run again with more (--memory), or with what is free") from None
-
-
-def _is_lack_of_memory(error: Exception) -> bool:
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return any(text in str(error) for text in ("DefaultCPUAllocator", "not enough memory", "out of memory"))
 
 
 def _raw(tile: Tile) -> list[list[int]]:

@@ -1,12 +1,13 @@
 """What a computation may use: which device, and how much of its memory.
 
 This module decides what "free" means: what the device has left, less a margin, and on a processor never more than what
-the control group of the process allows.
+the control group of the process allows.  And it knows a lack of memory by all the names that it comes under.
 """
 
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ import psutil
 from universal_neurons.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
     from universal_neurons.workspace import Workspace
@@ -24,6 +27,10 @@ MARGIN = 0.1
 # Processes of this machine that make random rotations while a GPU works.
 ROTATION_WORKERS = 8
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
+
+
+class OutOfMemory(UserError):
+    """There is less memory than a computation takes that nothing can be taken from any more."""
 
 
 def device(work: Workspace) -> torch.device:
@@ -77,3 +84,26 @@ def _group_bytes(folder: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return None if limit == "max" else max(0, int(limit) - used + cached)
+
+
+def is_lack_of_memory(error: Exception) -> bool:
+    """Whether ``error`` says that memory ran out; torch has an exception for that on a GPU only."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(text in str(error) for text in ("DefaultCPUAllocator", "not enough memory", "out of memory"))
+
+
+@contextmanager
+def enough_memory(work: Workspace, doing: str) -> Iterator[None]:
+    """Raises :class:`OutOfMemory`, one line, for whatever a lack of memory in the block is called."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_lack_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"{doing}: out of memory on {device(work)}; what was finished is kept: free some and run the same command, "
+            "or choose another device (--device)"
+        ) from None

@@ -15,6 +15,7 @@ import json
 import shutil
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,9 @@ DOCUMENT = "state.json"
 NEXT, CURRENT, OLD = "next", "current", "old"
 # Bytes of one file.  A whole tensor may be larger than what the host has left.
 PIECE_BYTES = 2**26
+# How long an interrupted computation waits for somebody to go on with it; its state may be gigabytes.
+KEPT_DAYS = 30
+_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,19 @@ class StateFolder:
     def remove(self) -> None:
         """Forget the state; what belonged to it is in artifacts now, or of no use."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def sweep(folder: Path, warn: Callable[[str], None]) -> None:
+    """Remove the states in ``folder`` that nobody went on with for ``KEPT_DAYS`` days, of whatever was given up."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        age = (time.time() - _last_written(path)) / _DAY
+        if age > KEPT_DAYS:
+            shutil.rmtree(path, ignore_errors=True)
+            warn(f"the state of a computation that was interrupted {age:.0f} days ago is removed")
+
+
+def _last_written(path: Path) -> float:
+    return max((found.stat().st_mtime for found in (path, *path.rglob("*"))), default=0.0)
 
 
 def _written(folder: Path, tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[dict[str, Any]]:

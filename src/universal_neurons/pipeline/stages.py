@@ -13,13 +13,17 @@ with what is missing.
 from __future__ import annotations
 
 import shutil
+from typing import TYPE_CHECKING
 
 from universal_neurons.pipeline.ablation import write_ablations
 from universal_neurons.pipeline.candidates import write_candidates
 from universal_neurons.pipeline.extensions import write_extensions
 from universal_neurons.pipeline.fetching import pin
 from universal_neurons.pipeline.models import LoadedModels
+from universal_neurons.pipeline.passes import STATES
 from universal_neurons.pipeline.profiles import write_profiles
+from universal_neurons.pipeline.resources import enough_memory
+from universal_neurons.pipeline.resume import sweep
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.pipeline.universality import Asked, step_scores, write_tables
 from universal_neurons.pipeline.variants import compute_variants
@@ -34,6 +38,9 @@ from universal_neurons.workspace import (
     table_keys,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def compute(work: Workspace) -> int:
     """Compute every artifact that the suite still lacks; returns how many of ``suite_keys`` that were.
@@ -44,19 +51,18 @@ def compute(work: Workspace) -> int:
     Published models that nobody pinned yet are pinned first, for which a hub or a local folder must be there.
     """
     pin(work)
+    sweep(work.store.working / STATES, work.warn)
     sampled = not work.store.has(corpus_key(work, "corpus"))
     if sampled:
         token_set(work)
     absent = sum(not work.store.has(key) for key in suite_keys(work))
     if not work.store.has(evaluation_key(work, "evaluation")):
         evaluation_tokens(work)
-    for step in work.steps:
-        compute_step(work, step)
-        compute_variants(work, step)
-    for step in work.steps:
-        write_ablations(work, step)
-        write_extensions(work, step)
-        write_profiles(work, step)
+    for stages in _STAGES:
+        for step in work.steps:
+            for name, stage in stages:
+                with enough_memory(work, f"step {step}: {name}"):
+                    stage(work, step)
     return absent + sampled
 
 
@@ -94,3 +100,10 @@ def compute_step(work: Workspace, step: int) -> None:
     if candidates:
         write_candidates(work, scores, candidates)
     scores.passes.forget()
+
+
+# What is computed of every step; what lies below needs what lies above at every step.
+_STAGES: tuple[tuple[tuple[str, Callable[[Workspace, int], None]], ...], ...] = (
+    (("universality", compute_step), ("variants", compute_variants)),
+    (("ablations", write_ablations), ("extensions", write_extensions), ("profiles", write_profiles)),
+)

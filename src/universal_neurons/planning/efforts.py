@@ -150,3 +150,24 @@ class Shape:
     def total_operations(self, efforts: Mapping[Effort, float]) -> float:
         """Operations of all ``efforts``."""
         return float(sum(self.operations(effort) * amount for effort, amount in efforts.items()))
+
+
+def scoring(shape: Shape, draws: int, *, halves: bool, top: bool = True) -> Efforts:
+    """All neurons of a model scored against another with ``draws`` rotations of it, without making the rotations.
+
+    ``halves``: of the tokens, which are scored beside the whole; ``draws`` are those of all of them together.  ``top``:
+    whether partners are searched too.
+    """
+    matrix = shape.neurons**2
+    return {
+        Effort.ADDITION: float(matrix * (3 if halves else 0)),
+        Effort.SCORE: float(matrix * (3 if halves else 1)) if top else 0.0,
+        Effort.SEARCH: float(2 * matrix * shape.mlp * draws),
+    }
+
+
+def turning(shape: Shape, kind: str, layers: int, draws: int) -> Efforts:
+    """``draws`` rotations of as many ``layers``; each is drawn anew, though some are kept."""
+    squares = float(layers * draws * shape.mlp**2)
+    cubes = squares * shape.mlp
+    return {Effort.RANDOM: squares, Effort.TURN: cubes, Effort.ORTHOGONAL: cubes if kind == "orthogonal" else 0.0}

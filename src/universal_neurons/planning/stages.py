@@ -19,7 +19,7 @@ from universal_neurons.pipeline.models import batch_rows
 from universal_neurons.pipeline.passes import shape_workload
 from universal_neurons.pipeline.resources import budget, device
 from universal_neurons.pipeline.variants import settings
-from universal_neurons.planning.efforts import Effort, Efforts, Shape, together
+from universal_neurons.planning.efforts import Effort, Efforts, Shape, scoring, together, turning
 from universal_neurons.workspace import (
     ABLATION_BATCH_ROWS,
     Workspace,
@@ -145,23 +145,6 @@ class Sizes:
         """As many models loaded."""
         return {Effort.LOADING: float(self.shape.parameters * models)}
 
-    def scores(self, xs: int, draws: int, *, halves: bool, top: bool = True) -> Efforts:
-        """All neurons of ``xs`` models scored against one with ``draws`` rotations of it (of the halves too, where
-        there are some), without making the rotations."""
-        matrix, shape = xs * self.shape.neurons**2, self.shape
-        return {
-            Effort.ADDITION: float(matrix * (3 if halves else 0)),
-            Effort.SCORE: float(matrix * (3 if halves else 1)) if top else 0.0,
-            Effort.SEARCH: float(2 * matrix * shape.mlp * draws),
-        }
-
-    def turns(self, kind: str, layers: int, draws: int) -> Efforts:
-        """``draws`` rotations of as many ``layers``; each is drawn anew, though some are kept."""
-        squares = float(layers * draws * self.shape.mlp**2)
-        cubes = squares * self.shape.mlp
-        orthogonal = cubes if kind == "orthogonal" else 0.0
-        return {Effort.RANDOM: squares, Effort.TURN: cubes, Effort.ORTHOGONAL: orthogonal}
-
 
 def token_demand(sizes: Sizes, absent: Sequence[str]) -> Demand:
     """Sampling the token sets that are ``absent``; no time is known of text that a hub has to send."""
@@ -219,14 +202,14 @@ def universality_demand(sizes: Sizes, absent: Absent) -> Demand:
     rotated = [pair for pair, kind in absent.nulls if kind == "rotated"]
     scored = [*absent.pairs, *permuted]
     places = {name: place for place, name in enumerate(sizes.work.suite.zoo.models)}
-    efforts = [sizes.scores(1, draws, halves=True) for _ in [*scored, *rotated]]
+    efforts = [scoring(sizes.shape, draws, halves=True) for _ in [*scored, *rotated]]
     for partner in {pair.partner.name for pair in scored}:
         layers = sum(len(one.layers(places[partner])) for one in planned)
-        efforts.append(sizes.turns(spec.rotation, layers, draws))
+        efforts.append(turning(sizes.shape, spec.rotation, layers, draws))
     for _ in rotated:
         # Both sides of both halves are really turned, in float64: the pair's matrix, and every layer with itself.
         turned = 4 * (2 * neurons**2 * sizes.shape.mlp + 2 * 2 * sizes.shape.layers * sizes.shape.mlp**3)
-        efforts += [{Effort.DOUBLE: float(turned)}, sizes.turns(spec.rotation, sizes.shape.layers, draws)]
+        efforts += [{Effort.DOUBLE: float(turned)}, turning(sizes.shape, spec.rotation, sizes.shape.layers, draws)]
     table = neurons * (TABLE_BYTES + RANK_BYTES * (spec.top_k - 1))
     drawn = len(absent.pairs) * neurons * spec.draws * _SINGLE
     return Demand(
@@ -405,7 +388,7 @@ def _variant_scores(sizes: Sizes, wanted: Sequence[Setting]) -> Efforts:
         for baseline in {one.baseline for one in here}:
             draws = max(one.draws for one in here if one.baseline == baseline)
             kind = sizes.work.suite.universality.rotation if baseline == "whitened" else baseline
-            efforts += [sizes.turns(kind, shape.layers, draws), sizes.scores(1, draws, halves=False, top=False)]
+            efforts += [turning(shape, kind, shape.layers, draws), scoring(shape, draws, halves=False, top=False)]
             if baseline == "whitened":
                 decomposed = float(shape.layers * shape.mlp**3)
                 turned = 2 * neurons**2 * shape.mlp + 3 * 2 * shape.layers * shape.mlp**3

@@ -5,11 +5,11 @@ Decides what an entry of that file must say.  Which claims have other readings i
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.entries import entries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,20 +34,9 @@ def read_ambiguities(path: Path) -> dict[str, Ambiguity]:
     Raises :class:`AmbiguityError` if the file is missing or no TOML, or if an entry lacks a text, has a field too many
     or comes twice.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as wrong:
-        raise AmbiguityError(f"{path}: cannot be read ({wrong.strerror or wrong})") from wrong
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
-        raise AmbiguityError(f"{path}: not a TOML file ({wrong})") from wrong
-    entries = raw.get("ambiguity")
-    if raw.keys() != {"ambiguity"} or not isinstance(entries, list):
-        raise AmbiguityError(
-            f"{path}: expected tables [[ambiguity]] and nothing else, got {', '.join(raw) or 'nothing'}"
-        )
     found: dict[str, Ambiguity] = {}
-    for number, entry in enumerate(entries, start=1):
-        one = _entry(f"{path}: entry {number}", entry)
+    for where, entry in entries(path, "ambiguity", AmbiguityError):
+        one = _entry(where, entry)
         if one.id in found:
             raise AmbiguityError(f"{path}: {one.id} is listed twice")
         found[one.id] = one
