@@ -58,7 +58,7 @@ TORCH_ON_DEMAND = {
     "planning",
 }
 PYTEST = {"harness.plugin"}
-BACKEND = {"core.ablation", "core.activations", "core.patching", "core.weights", "inputs.bridge"}
+BACKEND = {"core.ablation", "core.activations", "core.bare", "core.patching", "core.weights", "inputs.bridge"}
 
 CLAIMS_MAY = {f"{PACKAGE}.harness", f"{PACKAGE}.measures"}
 CLAIMS_MAY_NOT = {f"{PACKAGE}.harness.plugin", f"{PACKAGE}.harness.scaffold"}
@@ -144,7 +144,7 @@ def test_only_the_plugin_imports_pytest() -> None:
     assert list(misplaced(package_modules(), {"pytest", "_pytest"}, PYTEST)) == []
 
 
-def test_the_model_backend_is_visible_in_five_modules() -> None:
+def test_the_model_backend_is_visible_in_six_modules() -> None:
     assert list(misplaced(package_modules(), {"transformer_lens"}, BACKEND)) == []
 
 

@@ -13,16 +13,17 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_f
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from universal_neurons.core import ablation as engine
+from universal_neurons.core import bare
 from universal_neurons.core.ablation import (
     Ablation,
     AblationEffects,
     Mode,
     NonFiniteEffectError,
-    UnsuitableAttentionError,
     ablation_effects,
     activation_norms,
 )
 from universal_neurons.core.activations import mlp_activations
+from universal_neurons.core.bare import UnsuitableAttentionError
 
 LAYERS, WIDTH, ROWS, POSITIONS, VOCABULARY = 3, 20, 7, 9, 31
 NEURONS = LAYERS * WIDTH
@@ -271,7 +272,7 @@ def test_nothing_below_the_first_ablated_layer_and_not_that_block_itself_runs_ag
     bridge: Any, rows: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    built = engine._Bare.of
+    built = bare.Bare.of
 
     def counted(source: Any) -> Any:
         bare = built(source)
@@ -279,7 +280,7 @@ def test_nothing_below_the_first_ablated_layer_and_not_that_block_itself_runs_ag
             block.register_forward_hook(lambda *_, layer=layer: calls.append(layer))
         return bare
 
-    monkeypatch.setattr(engine._Bare, "of", counted)
+    monkeypatch.setattr(bare.Bare, "of", counted)
     effects(bridge, rows, ablation([WIDTH]), ablation([2 * WIDTH]), ablation([5, 25]), batch_rows=ROWS)
     check, clean, of_the_sets = [0, 1, 2], [0, 1, 2], [2, 1, 2]
     assert calls[: 2 * LAYERS] == [*check, *clean]
@@ -293,7 +294,7 @@ def test_the_activation_function_in_one_kernel_is_the_same_function() -> None:
     values = torch.linspace(-12, 12, 100_001, dtype=torch.float64)
     unfused: nn.Module = NewGELUActivation()
     torch.testing.assert_close(functional.gelu(values, approximate="tanh"), unfused(values), rtol=0, atol=1e-14)
-    assert isinstance(engine._twin(unfused, {}), nn.GELU)
+    assert isinstance(bare._twin(unfused, {}), nn.GELU)
 
 
 def test_norms_are_mean_sizes_of_what_neurons_write(bridge: Any, rows: Tensor) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from universal_neurons.core import activations
 from universal_neurons.core.activations import layer_widths, mlp_activations, row_blocks, stream
 
 LAYERS, WIDTH, ROWS, POSITIONS = 3, 20, 7, 9
@@ -174,3 +175,42 @@ def test_skipped_batches_are_those_at_the_beginning_that_have_scored_tokens(
     for found, expected in zip(rest, every[skip:], strict=True):
         assert torch.equal(found.values, expected.values)
         assert torch.equal(found.row, expected.row)
+
+
+def test_a_stream_reads_behind_the_bridge_what_the_bridge_would_say(
+    bridge: Any, rows: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = torch.ones(ROWS, POSITIONS, dtype=torch.bool)
+    seen: list[int] = []
+    hooked = activations._hooked
+
+    def counted(source: Any, part: Tensor, layers: Any) -> list[Tensor]:
+        seen.append(len(part))
+        return hooked(source, part, layers)
+
+    monkeypatch.setattr(activations, "_hooked", counted)
+    found = torch.cat([batch.values for batch in stream(bridge, rows, mask, batch_rows=3)])
+    # One row, to compare.
+    assert seen == [1]
+    torch.testing.assert_close(found, mlp_activations(bridge, rows).flatten(0, 1), rtol=0, atol=2e-5)
+
+
+def test_a_bridge_that_hooks_have_changed_is_read_through_its_hooks(bridge: Any, rows: Tensor) -> None:
+    mask = torch.ones(ROWS, POSITIONS, dtype=torch.bool)
+    plain = mlp_activations(bridge, rows).flatten(0, 1)
+    bridge.add_hook("blocks.0.hook_resid_pre", lambda values, hook: 1.5 * values)
+    try:
+        found = torch.cat([batch.values for batch in stream(bridge, rows, mask, batch_rows=3)])
+        changed = mlp_activations(bridge, rows).flatten(0, 1)
+    finally:
+        bridge.reset_hooks()
+    assert float((changed - plain).abs().max()) > 0.1
+    torch.testing.assert_close(found, changed, rtol=0, atol=1e-5)
+
+
+def test_a_model_without_fused_attention_is_read_through_its_hooks(rows: Tensor) -> None:
+    eager = bridged(language_model())
+    eager.original_model.config._attn_implementation = "eager"
+    mask = torch.ones(ROWS, POSITIONS, dtype=torch.bool)
+    found = torch.cat([batch.values for batch in stream(eager, rows, mask, batch_rows=ROWS)])
+    assert torch.equal(found, mlp_activations(eager, rows).flatten(0, 1))

@@ -11,7 +11,7 @@ activations,
     resid_post' = resid_post - (v - v')[S] W_out[S].
 
 Only blocks l+1 and up run again.  The bridge cannot do that (its ``start_at_layer`` still executes the blocks below),
-so they run as the transformers modules that it wraps, in a shallow copy without hooks that shares their weights.
+so they run as the transformers modules that it wraps (:class:`~universal_neurons.core.bare.Bare`).
 
 The products are as many as a forward pass of the upper blocks has: batches of 4 to 48 rows of 128 tokens take the same
 time per token on a CPU, so several ablations in one batch would save nothing and need more memory.  Ablations of one
@@ -20,8 +20,6 @@ batch run side by side instead, one per thread.
 Source: zero ablation at ``hook_post`` as in Gurnee et al. (2024).
 """
 
-import copy
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,11 +28,11 @@ from typing import Any, Literal, assert_never
 
 import torch
 from jaxtyping import Float, Float64, Int, Int64
-from torch import Tensor, nn
+from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
-from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 
 from universal_neurons.core.activations import layer_widths, mlp_activations, row_blocks
+from universal_neurons.core.bare import Bare, hidden_of, output_weights
 from universal_neurons.core.lanes import side_by_side, single_threads
 from universal_neurons.core.matmul import matmul_precision
 from universal_neurons.core.moments import column_means, layer_slices
@@ -43,10 +41,6 @@ Mode = Literal["zero", "mean", "resample"]
 
 TILE_PREDICTIONS = 256
 AGREEMENT = 1e-3
-
-
-class UnsuitableAttentionError(ValueError):
-    """The model's attention is not sdpa: a block that is run on its own under eager attention sees the future."""
 
 
 class NonFiniteEffectError(ValueError):
@@ -92,67 +86,6 @@ class AblationEffects:
 
 
 @dataclass(frozen=True, eq=False)
-class _Bare:
-    """The transformers modules behind a bridge, without its wrappers and hooks; the weights are shared."""
-
-    model: nn.Module
-    blocks: tuple[nn.Module, ...]
-    down: tuple[nn.Module, ...]
-    norm: nn.Module
-    unembed: nn.Module
-
-    @classmethod
-    def of(cls, bridge: TransformerBridge) -> "_Bare":
-        """Raises :class:`UnsuitableAttentionError` unless attention is sdpa."""
-        source: Any = bridge.original_model
-        attention = getattr(source.config, "_attn_implementation", None)
-        if attention != "sdpa":
-            raise UnsuitableAttentionError(f"attention is {attention!r}; expected 'sdpa'")
-        twins: dict[int, nn.Module] = {}
-        model = _unwrapped(source, twins)
-        blocks: list[Any] = list(bridge.blocks)
-        return cls(
-            model.eval(),
-            tuple(_unwrapped(block, twins) for block in blocks),
-            tuple(_unwrapped(block.mlp.out, twins) for block in blocks),
-            _unwrapped(bridge.ln_final, twins),
-            _unwrapped(bridge.unembed, twins),
-        )
-
-    def output_weights(self, layer: int) -> Float[Tensor, "neuron width"]:
-        """W_out of a layer, one row per neuron."""
-        return _output_weights(self.down[layer])
-
-
-def _unwrapped(module: nn.Module, twins: dict[int, nn.Module]) -> nn.Module:
-    # A copy without bridges and hooks that shares all tensors; ``twins`` finds it by the id of the original.  Only in a
-    # copy can hooks be set and the activation function be replaced without a trace in the caller's model.
-    while isinstance(module, GeneralizedComponent):
-        inner: Any = module.original_component
-        module = inner
-    if id(module) not in twins:
-        twins[id(module)] = _twin(module, twins)
-    return twins[id(module)]
-
-
-def _twin(module: nn.Module, twins: dict[int, nn.Module]) -> nn.Module:
-    if type(module).__name__ == "NewGELUActivation":
-        # The same formula in one kernel instead of eight.
-        return nn.GELU(approximate="tanh")
-    twin = copy.copy(module)
-    twin._forward_hooks = OrderedDict()
-    twin._forward_pre_hooks = OrderedDict()
-    twin._modules = {name: None if m is None else _unwrapped(m, twins) for name, m in module._modules.items()}
-    return twin
-
-
-def _output_weights(down: Any) -> Float[Tensor, "neuron width"]:
-    # torch's Linear keeps its matrix transposed, transformers' Conv1D does not.
-    weight: Tensor = down.weight.T if isinstance(down, nn.Linear) else down.weight
-    return weight
-
-
-@dataclass(frozen=True, eq=False)
 class Clean:
     """The clean pass over one batch, and what of an ablation's effect does not depend on the ablated set.
 
@@ -184,7 +117,7 @@ class Engine:
     """
 
     def __init__(self, bridge: TransformerBridge) -> None:
-        self.bare = _Bare.of(bridge)
+        self.bare = Bare.of(bridge)
         self.layers = layer_slices(layer_widths(bridge))
         self.means = torch.zeros(self.layers[-1].stop, dtype=torch.float64)
         head: Any = self.bare.unembed
@@ -213,7 +146,7 @@ class Engine:
                     lambda _, args, kwargs: arguments.append((args[1:], kwargs)), with_kwargs=True
                 )
                 hooks.callback(keep.remove)
-                hooks.callback(block.register_forward_hook(lambda *call: residual.append(_hidden(call[2]))).remove)
+                hooks.callback(block.register_forward_hook(lambda *call: residual.append(hidden_of(call[2]))).remove)
                 hooks.callback(down.register_forward_pre_hook(lambda *call: activations.append(call[1][0])).remove)
             hooks.callback(self.bare.norm.register_forward_hook(lambda *call: final.append(call[2])).remove)
             log_probabilities = self._log_probabilities(rows)
@@ -255,7 +188,7 @@ class Engine:
                 hooks.callback(self.bare.down[layer].register_forward_pre_hook(edit).remove)
             for layer in range(first + 1, len(self.layers)):
                 args, kwargs = clean.arguments[layer]
-                hidden = _hidden(self.bare.blocks[layer](hidden, *args, **kwargs))
+                hidden = hidden_of(self.bare.blocks[layer](hidden, *args, **kwargs))
         final: Tensor = self.bare.norm(hidden)[:, :-1].flatten(0, 1)
         return final - clean.final
 
@@ -326,12 +259,6 @@ class Engine:
         if not bool(divergence.isfinite().all()):
             raise NonFiniteEffectError("the logits of the clean or of an ablated model are infinite or not a number")
         return divergence
-
-
-def _hidden(output: Any) -> Tensor:
-    # transformers' blocks return the residual stream alone or first in a tuple, depending on the architecture.
-    hidden: Tensor = output[0] if isinstance(output, tuple) else output
-    return hidden
 
 
 def _other_tokens(tokens: int, *, seed: int) -> Int64[Tensor, " token"]:
@@ -413,7 +340,7 @@ def activation_norms(
     """
     total = _mean_activations(bridge, rows, batch_rows=batch_rows, absolute=True)
     downs: list[Any] = [block.mlp.out.original_component for block in bridge.blocks]
-    norms = [torch.linalg.vector_norm(_output_weights(down).double(), dim=1) for down in downs]
+    norms = [torch.linalg.vector_norm(output_weights(down).double(), dim=1) for down in downs]
     return total * torch.cat(norms).cpu()
 
 

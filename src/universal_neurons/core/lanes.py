@@ -1,4 +1,4 @@
-"""Pieces of work that do not depend on each other, side by side on a CPU, each on one thread.
+"""Pieces of work that do not depend on each other, side by side on a CPU, each on one thread unless there are more.
 
 This module decides how many run at once.  Small products gain little from a second thread, and two of them side by side
 gain all of it; and what a single thread computed has the same bits on a machine with two cores and with sixty-four.
@@ -29,9 +29,11 @@ def single_threads(device: torch.device) -> Iterator[int]:
 
 
 def side_by_side(
-    workers: Sequence[Worker], work: Callable[[Worker, Item], Result], items: Sequence[Item]
+    workers: Sequence[Worker], work: Callable[[Worker, Item], Result], items: Sequence[Item], *, threads: int = 1
 ) -> Iterator[Result]:
     """``work(worker, item)`` of every item, in order; no worker has two items at once, none records gradients.
+
+    ``threads``: of every worker.
 
     An exception of ``work`` is raised at its item's turn, and what has not begun by then is dropped.
     """
@@ -52,5 +54,5 @@ def side_by_side(
         yield from map(next_to, items)
         return
     # A new thread starts with torch's own number of threads, whatever was set elsewhere.
-    with ThreadPoolExecutor(len(workers), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(len(workers), initializer=torch.set_num_threads, initargs=(threads,)) as pool:
         yield from pool.map(next_to, items)

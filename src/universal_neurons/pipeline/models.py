@@ -127,21 +127,31 @@ def _together(streams: Sequence[Iterator[ActivationBatch]], device: torch.device
 
     A model that reads alone has all threads.  Raises ValueError if one stream ends before another.
     """
-    from universal_neurons.core.lanes import side_by_side, single_threads
+    from universal_neurons.core.matmul import matmul_precision
 
-    if len(streams) == 1:
-        yield from ([batch] for batch in streams[0])
-        return
     while True:
-        with single_threads(device) as lanes:
-            workers = range(min(lanes, len(streams)))
-            found = list(side_by_side(workers, lambda _, one: next(one, None), streams))
+        # Whatever the products are rounded to, activations are not; and kernels that are faster for large products are
+        # several times slower in attention.
+        with matmul_precision("highest"):
+            found = _next_of(streams, device)
         batches = [batch for batch in found if batch is not None]
         if not batches:
             return
         if len(batches) < len(streams):
             raise ValueError(f"of {len(streams)} models {len(batches)} have more tokens than the others")
         yield batches
+
+
+def _next_of(streams: Sequence[Iterator[ActivationBatch]], device: torch.device) -> list[ActivationBatch | None]:
+    from universal_neurons.core.lanes import side_by_side, single_threads
+
+    with single_threads(device) as lanes:
+        workers = range(min(lanes, len(streams)))
+        # Whoever would be left over, with the other threads idle, reads on all of them afterwards.
+        together = streams[: len(streams) - len(streams) % len(workers)]
+        threads = max(1, lanes // len(streams))
+        found = list(side_by_side(workers, lambda _, one: next(one, None), together, threads=threads))
+    return found + [next(one, None) for one in streams[len(together) :]]
 
 
 def batch_sizes(mask: RowMask, step: int) -> list[int]:
