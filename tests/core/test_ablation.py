@@ -274,11 +274,11 @@ def test_nothing_below_the_first_ablated_layer_and_not_that_block_itself_runs_ag
     calls: list[int] = []
     built = bare.Bare.of
 
-    def counted(source: Any) -> Any:
-        bare = built(source)
-        for layer, block in enumerate(bare.blocks):
+    def counted(source: Any, **options: Any) -> Any:
+        found = built(source, **options)
+        for layer, block in enumerate(found.blocks):
             block.register_forward_hook(lambda *_, layer=layer: calls.append(layer))
-        return bare
+        return found
 
     monkeypatch.setattr(bare.Bare, "of", counted)
     effects(bridge, rows, ablation([WIDTH]), ablation([2 * WIDTH]), ablation([5, 25]), batch_rows=ROWS)
@@ -294,7 +294,7 @@ def test_the_activation_function_in_one_kernel_is_the_same_function() -> None:
     values = torch.linspace(-12, 12, 100_001, dtype=torch.float64)
     unfused: nn.Module = NewGELUActivation()
     torch.testing.assert_close(functional.gelu(values, approximate="tanh"), unfused(values), rtol=0, atol=1e-14)
-    assert isinstance(bare._twin(unfused, {}), nn.GELU)
+    assert isinstance(bare._twin(unfused, {}, fused=True), nn.GELU)
 
 
 def test_norms_are_mean_sizes_of_what_neurons_write(bridge: Any, rows: Tensor) -> None:

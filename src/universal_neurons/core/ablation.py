@@ -117,7 +117,7 @@ class Engine:
     """
 
     def __init__(self, bridge: TransformerBridge) -> None:
-        self.bare = Bare.of(bridge)
+        self.bare = Bare.of(bridge, fused=True)
         self.layers = layer_slices(layer_widths(bridge))
         self.means = torch.zeros(self.layers[-1].stop, dtype=torch.float64)
         head: Any = self.bare.unembed
