@@ -215,22 +215,24 @@ class _Run:
         self._written, self._writing = time.monotonic(), 0.0
 
     def finished(self) -> Streamed:
-        from universal_neurons.core.matmul import BOUNDS, UnknownDeviceMode
+        from universal_neurons.core.matmul import BOUNDS, UnknownDeviceMode, mode_of_products
 
         progress, tokens = self.models.work.progress, len(self.reading.label)
+        try:
+            with mode_of_products(self.mode, device=self.place):
+                pass
+        except UnknownDeviceMode as error:
+            raise UserError(f"universality.precision: {error}; choose float32 or bfloat16 (--precision)") from None
         within = budget(self.models.work, self.place, resident=self.models.weight_bytes)
         state = self._resumed(self.folder.read(), within)
         progress.start(self.reading.title, (self.done + len(self.left)) * tokens)
         progress.advance(self.done * tokens)
-        try:
-            with deferred_interruption() as asked:
-                while self.left:
-                    lack = self._one(state, asked)
-                    state = None
-                    if lack:
-                        self._halve()
-        except UnknownDeviceMode as error:
-            raise UserError(f"universality.precision: {error}; choose float32 or bfloat16 (--precision)") from None
+        with deferred_interruption() as asked:
+            while self.left:
+                lack = self._one(state, asked)
+                state = None
+                if lack:
+                    self._halve()
         progress.finish()
         return Streamed(self.mode, self.error, BOUNDS[self.mode], self.done, round(self.seconds, 3), self.folder)
 
