@@ -7,7 +7,7 @@ It refuses to know which tokens count: the mask comes with the rows.
 Activations are those at the hook point ``blocks.{l}.mlp.hook_post``.  The forward pass ends at the last of them: no
 neuron sees the last down projection, the final layer norm or the unembedding.
 
-A stream reads them from the modules that the bridge wraps (:mod:`universal_neurons.core.bare`), which takes half the
+A stream reads them from the modules that the bridge wraps (:mod:`universal_neurons.core.bare`), which takes less
 time, where on its first row these agree with the bridge; a bridge that hooks or processed weights have changed is read
 through its hooks.
 """

@@ -1,5 +1,5 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
-"""The transformers modules behind a bridge: the same numbers in half the time, for whoever knows that they are.
+"""The transformers modules behind a bridge: the same numbers in less time, for whoever knows that they are.
 
 A bridge calls a hook at every step of every layer, computes attention in single steps and GELU in eight.  The modules
 that it wraps do neither.  This module decides how they are got at without a trace in the bridge: as a shallow copy
