@@ -1,15 +1,15 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
 """Post-GELU activations of every MLP neuron at the scored tokens, as a stream.
 
-This module decides which values a neuron's activations are; in core only it and ablation see the model backend.
-It refuses to know which tokens count: the mask comes with the rows.
+This module decides which values a neuron's activations are.  It refuses to know which tokens count: the mask comes with
+the rows.
 
 Activations are those at the hook point ``blocks.{l}.mlp.hook_post``.  The forward pass ends at the last of them: no
 neuron sees the last down projection, the final layer norm or the unembedding.
 
 A stream reads them from the modules that the bridge wraps (:mod:`universal_neurons.core.bare`), which takes less
-time, where on its first row these agree with the bridge; a bridge that hooks or processed weights have changed is read
-through its hooks.
+time, where on its first row these agree with the bridge.  A bridge that hooks or processed weights have changed, or
+whose attention is eager, is read through its hooks.
 """
 
 from collections.abc import Callable, Iterator, Sequence

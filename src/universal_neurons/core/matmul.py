@@ -38,14 +38,19 @@ class UnknownDeviceMode(ValueError):
     """A mode that the device does not have."""
 
 
+def check_mode(mode: Mode, *, device: torch.device | str = "cpu") -> None:
+    """Raises :class:`UnknownDeviceMode` for TF32 where there are no tensor cores: there its name computes float32."""
+    if mode == "tf32" and torch.device(device).type != "cuda":
+        raise UnknownDeviceMode(f"tf32 is a format of NVIDIA's GPUs, and the device is {torch.device(device).type}")
+
+
 @contextmanager
 def mode_of_products(mode: Mode, *, device: torch.device | str = "cpu") -> Iterator[None]:
     """Products of float32 tensors as ``mode`` has them inside the block; the setting of before comes back afterwards.
 
-    Raises :class:`UnknownDeviceMode` for TF32 where there are no tensor cores: under its name a CPU computes float32.
+    Raises :class:`UnknownDeviceMode`; see :func:`check_mode`.
     """
-    if mode == "tf32" and torch.device(device).type != "cuda":
-        raise UnknownDeviceMode(f"tf32 is a format of NVIDIA's GPUs, and the device is {torch.device(device).type}")
+    check_mode(mode, device=device)
     chosen: Precision = "high" if mode == "tf32" else checked_precision(device=device)
     with matmul_precision(chosen):
         yield

@@ -30,7 +30,7 @@ from universal_neurons.core.tiling import (
 )
 from universal_neurons.errors import UserError
 from universal_neurons.pipeline.models import batch_rows, batch_sizes
-from universal_neurons.pipeline.resources import OutOfMemory, budget, is_lack_of_memory
+from universal_neurons.pipeline.resources import OutOfMemory, budget, check_precision, is_lack_of_memory
 from universal_neurons.pipeline.resume import Interruption, State, StateFolder, deferred_interruption
 
 if TYPE_CHECKING:
@@ -215,14 +215,10 @@ class _Run:
         self._written, self._writing = time.monotonic(), 0.0
 
     def finished(self) -> Streamed:
-        from universal_neurons.core.matmul import BOUNDS, UnknownDeviceMode, mode_of_products
+        from universal_neurons.core.matmul import BOUNDS
 
         progress, tokens = self.models.work.progress, len(self.reading.label)
-        try:
-            with mode_of_products(self.mode, device=self.place):
-                pass
-        except UnknownDeviceMode as error:
-            raise UserError(f"universality.precision: {error}; choose float32 or bfloat16 (--precision)") from None
+        check_precision(self.models.work, self.place)
         within = budget(self.models.work, self.place, resident=self.models.weight_bytes)
         state = self._resumed(self.folder.read(), within)
         progress.start(self.reading.title, (self.done + len(self.left)) * tokens)

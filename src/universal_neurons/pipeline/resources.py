@@ -51,6 +51,16 @@ def device(work: Workspace) -> torch.device:
     return found
 
 
+def check_precision(work: Workspace, place: torch.device) -> None:
+    """Raises UserError for a precision of products that ``place`` does not have."""
+    from universal_neurons.core.matmul import UnknownDeviceMode, check_mode
+
+    try:
+        check_mode(work.suite.universality.precision, device=place)
+    except UnknownDeviceMode as error:
+        raise UserError(f"universality.precision: {error}; choose float32 or bfloat16 (--precision)") from None
+
+
 def budget(work: Workspace, place: torch.device, *, resident: int) -> int:
     """Bytes that a pass may take on ``place``, those that are ``resident`` (the models' weights) among them.
 

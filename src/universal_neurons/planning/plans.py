@@ -14,6 +14,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import CorpusManifest
 from universal_neurons.inputs.suite import CORPORA
 from universal_neurons.pipeline.fetching import pin
+from universal_neurons.pipeline.resources import check_precision
 from universal_neurons.planning.calibration import Pace, Text, calibrated, device_name
 from universal_neurons.planning.efforts import Effort, together
 from universal_neurons.planning.inventory import Absent, Shelf, absent, absent_tokens
@@ -154,12 +155,7 @@ def plan(work: Workspace, *, from_scratch: bool = False, calibrate: Calibrate | 
             lines += _step_lines(sizes, absent(shelf, step))
     except BudgetTooSmall as error:
         raise UserError(f"suite {work.suite.name}: {error}") from error
-    from universal_neurons.core.matmul import UnknownDeviceMode
-
-    try:
-        pace = _pace(sizes, together(*(line.demand.efforts for line in lines)), calibrate or calibrated)
-    except UnknownDeviceMode as error:
-        raise UserError(f"universality.precision: {error}; choose float32 or bfloat16 (--precision)") from None
+    pace = _pace(sizes, together(*(line.demand.efforts for line in lines)), calibrate or calibrated)
     stages = tuple(_planned(line, sizes.shape, pace) for line in lines)
     return Plan(str(work.suite), pace.device, sizes.budget, pace.measured_in, stages)
 
@@ -192,6 +188,7 @@ def _pace(sizes: Sizes, efforts: dict[Effort, float], calibrate: Calibrate) -> P
     work, device = sizes.work, sizes.place.type
     if not efforts:
         return Pace(device_name(device), device == "cuda", {}, 0.0)
+    check_precision(work, sizes.place)
     text = None
     if efforts.keys() & {Effort.READING, Effort.ENCODING}:
         manifest = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
