@@ -353,12 +353,20 @@ class Study:
         return self._read(candidates_key(self.work, reference)).arrays
 
     def _table(self, pair: Pair, key: Key, candidates: Mapping[str, Any], place: int) -> UniversalityTable:
+        frame, known = self._read(key).table, ("universality table", key.digest)
+        if known not in self.work.cache:
+            self.work.cache[known] = self._measurable(pair, frame, candidates, place)
+        return cast("UniversalityTable", self.work.cache[known])
+
+    def _measurable(
+        self, pair: Pair, frame: pd.DataFrame, candidates: Mapping[str, Any], place: int
+    ) -> UniversalityTable:
         spec = self.suite.resampling
         return UniversalityTable(
             reference=pair.reference.name,
             partner=pair.partner.name,
             step=pair.reference.step,
-            frame=with_excess(self._read(key).table),
+            frame=with_excess(frame),
             candidates=candidates["neuron"],
             influence=read_influence(candidates["influence"][place]),
             draws=candidates["draws"][place],

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,9 +137,8 @@ class History:
         if not 0 < threshold < 1:
             raise ValueError(f"a threshold lies between 0 and 1; got {threshold}")
         _check_partners(checkpoints)
-        return cls(
-            tuple(zip(*(groups_of(tables, definition) for tables in checkpoints), strict=True)), threshold, resampled
-        )
+        series = tuple(zip(*(groups_of(tables, definition) for tables in checkpoints), strict=True))
+        return _history(series, threshold, resampled)
 
     @property
     def first(self) -> UniversalityTable:
@@ -248,6 +247,12 @@ class History:
                 f"{table}: {np.count_nonzero(others)} neurons exceed the threshold {self.threshold:g} without being"
                 " candidates; expected a threshold above the candidates' floor of the suite (universality.floor)"
             )
+
+
+# Several claims ask the same history; its replicates are computed on demand and then stay with it: some megabytes each.
+@lru_cache(maxsize=64)
+def _history(series: tuple[tuple[Group, ...], ...], threshold: float, resampled: bool) -> History:  # noqa: FBT001
+    return History(series, threshold, resampled)
 
 
 def _joint(states: Flags, membership: Floats) -> Floats:
