@@ -10,7 +10,6 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from universal_neurons.core import activations
 from universal_neurons.core.activations import layer_widths, mlp_activations, row_blocks, stream
-from universal_neurons.core.bare import Bare, StepwiseGelu
 
 LAYERS, WIDTH, ROWS, POSITIONS = 3, 20, 7, 9
 
@@ -215,24 +214,3 @@ def test_a_model_without_fused_attention_is_read_through_its_hooks(rows: Tensor)
     mask = torch.ones(ROWS, POSITIONS, dtype=torch.bool)
     found = torch.cat([batch.values for batch in stream(eager, rows, mask, batch_rows=ROWS)])
     assert torch.equal(found, mlp_activations(eager, rows).flatten(0, 1))
-
-
-@pytest.mark.parametrize("size", [1, 7, 2**15, 2**17 + 5])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_gelu_some_elements_at_a_time_has_the_bits_of_the_models_own(size: int, threads: int) -> None:
-    from transformers.activations import NewGELUActivation
-
-    values = 4 * torch.randn(3, size, generator=torch.Generator().manual_seed(0))
-    original: nn.Module = NewGELUActivation()
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        assert torch.equal(StepwiseGelu()(values), original(values))
-        assert torch.equal(StepwiseGelu()(values.T), original(values.T))
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_a_stream_keeps_the_models_own_activation_function(bridge: Any) -> None:
-    """What rounding leaves of neurons that are never on, and so their correlations, hangs on its steps."""
-    assert [type(block.mlp.act) for block in Bare.of(bridge).blocks] == [StepwiseGelu] * LAYERS  # type: ignore[union-attr]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from tests.planning.suites import shaped
 from universal_neurons.artifacts.store import Store
+from universal_neurons.core.bare import _has_kernel
 from universal_neurons.core.tiling import BudgetTooSmall
 from universal_neurons.pipeline import stages as pipeline
 from universal_neurons.pipeline.ablation import write_ablations
@@ -52,11 +54,18 @@ def attention_operations(query: Any, key: Any, value: Any, *_: Any, **__: Any) -
     return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
 
 
+def affine_operations(values: Any, weights: Any, *_: Any, **__: Any) -> int:
+    """Of the product in an affine map; the shapes are (..., read) and (written, read)."""
+    return int(2 * math.prod(values) * weights[0])
+
+
 def counted(run: Callable[[], object]) -> int:
     """Operations of matrix products that torch counts in ``run``."""
-    # Attention in one kernel is not among what torch counts on a CPU.
-    attention: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    with FlopCounterMode(display=False, custom_mapping={attention: attention_operations}) as counter:
+    # What several steps in one kernel take is not among what torch counts on a CPU.
+    mapping: dict[Any, Any] = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_operations}
+    if _has_kernel():
+        mapping[torch.ops.mkldnn._linear_pointwise] = affine_operations
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         run()
     return int(counter.get_total_flops())
 

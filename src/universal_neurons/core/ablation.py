@@ -117,12 +117,12 @@ class Engine:
     """
 
     def __init__(self, bridge: TransformerBridge) -> None:
-        self.bare = Bare.of(bridge, fused=True)
+        self.bare = Bare.of(bridge)
         self.layers = layer_slices(layer_widths(bridge))
         self.means = torch.zeros(self.layers[-1].stop, dtype=torch.float64)
-        head: Any = self.bare.unembed
+        head = output_weights(self.bare.unembed).T
         # What all logits of a token share changes no probability; without it no exponential overflows because of it.
-        self.unembedding: Tensor = (head.weight - head.weight.mean(0)).float()
+        self.unembedding: Tensor = (head - head.mean(0)).float()
 
     def check_against(self, bridge: TransformerBridge, rows: Int64[Tensor, "row position"]) -> None:
         """Raises ValueError if the bridge predicts something else than the bare model: hooks, or processed weights."""
