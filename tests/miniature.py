@@ -16,8 +16,13 @@ from universal_neurons.study import Study
 from universal_neurons.workspace import Workspace, open_workspace, suite_keys
 
 if TYPE_CHECKING:
-    from universal_neurons.artifacts.key import Key
+    import pytest
 
+    from universal_neurons.artifacts.key import Key
+    from universal_neurons.ids import ModelRef
+
+# The number of the neuron that with_a_neuron_that_is_never_on turns off.
+NEVER_ON = 7
 RECIPE = """
 layers = 2
 width = 16
@@ -185,6 +190,19 @@ def folder_zoo(work: Workspace) -> Zoo:
     """The zoo of a workspace whose models lie in a folder."""
     assert isinstance(work.zoo, Zoo)
     return work.zoo
+
+
+def with_a_neuron_that_is_never_on(monkeypatch: pytest.MonkeyPatch, *models: str) -> None:
+    """Lower the input of one neuron in the first layer of ``models``, on loading, until only rounding is left of it."""
+    load = Zoo.load
+
+    def lowered(zoo: Zoo, ref: ModelRef) -> Any:
+        bridge: Any = load(zoo, ref)
+        if ref.name in models:
+            bridge.original_model.transformer.h[0].mlp.c_fc.bias.data[NEVER_ON] -= 5
+        return bridge
+
+    monkeypatch.setattr(Zoo, "load", lowered)
 
 
 def _train(root: Path) -> None:

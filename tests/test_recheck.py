@@ -10,10 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.miniature import NEVER_ON, with_a_neuron_that_is_never_on
 from universal_neurons import recheck
 from universal_neurons.artifacts.receipt import receipts_of
 from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import ArtifactMissing, UserError
+from universal_neurons.pipeline.models import LoadedModels
+from universal_neurons.pipeline.tokens import token_set
+from universal_neurons.pipeline.universality import Asked, score_table, step_scores
+from universal_neurons.pipeline.variants import compute_variants
 from universal_neurons.sharing.exchange import export_suite, pull
 from universal_neurons.study import open_study
 from universal_neurons.workspace import (
@@ -26,13 +31,18 @@ from universal_neurons.workspace import (
     table_keys,
     universality_key,
     variants_key,
+    variants_keys,
+    with_excess,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy.typing as npt
+
     from tests.miniature import Miniature
     from universal_neurons.artifacts.key import Key
+    from universal_neurons.workspace import Workspace
 
 
 def test_the_spot_check_agrees_with_sound_evidence(own: Miniature) -> None:
@@ -190,13 +200,13 @@ def test_differences_of_numbers_that_are_not_there() -> None:
     assert recheck.largest_difference(number[:0], number[:0]) == 0
 
 
-def alter(own: Miniature, column: str, change: float) -> None:
+def alter(own: Miniature, column: str, change: float, *, row: int = NEVER_ON) -> None:
     """Ship another number in one row of the reference's last table."""
     work = own.workspace()
     key = universality_key(work, work.pairs(30)[0])
     table = read(work, key)
     frame = table.table.copy()
-    frame[column] += np.where(np.arange(48) == 7, change, 0).astype(frame[column].to_numpy().dtype)
+    frame[column] += np.where(np.arange(48) == row, change, 0).astype(frame[column].to_numpy().dtype)
     evidence = own.root / "fixtures" / "evidence"
     shutil.rmtree(evidence / key.stage / key.digest)
     Store(evidence, warn=print).write(key, frame, table.provenance)
@@ -237,6 +247,198 @@ def reship(own: Miniature, key: Key, value: Any, provenance: Any) -> None:
     evidence = own.root / "fixtures" / "evidence"
     shutil.rmtree(evidence / key.stage / key.digest)
     Store(evidence, warn=print).write(key, value, provenance)
+
+
+# --- neurons that rounding moves
+
+
+# Of 48 neurons the permitted share is not even one.
+SOME = 0.1
+NORMAL = 8
+
+
+@pytest.fixture
+def rounded(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> Miniature:
+    """A project whose reference has a neuron that is never on, with the table of the first pair shipped."""
+    own.ship()
+    with_a_neuron_that_is_never_on(monkeypatch, "a")
+    monkeypatch.setattr(recheck, "EXCUSED", SOME)
+    ship_the_first_table(own)
+    return own
+
+
+def test_a_neuron_that_is_never_on_may_move_and_is_reported(rounded: Miniature) -> None:
+    assert recheck.spotcheck(rounded.workspace()).excused == ()
+    alter(rounded, "correlation", 9e-4)
+    found = recheck.spotcheck(rounded.workspace())
+    (excused,) = found.excused
+    assert excused.neuron == "a@30 L0.7"
+    assert excused.moved == pytest.approx(9e-4, abs=1e-6)
+    assert 9e-4 < excused.may <= recheck.FURTHEST
+    assert found.correlation_error < 1e-6
+    assert found.neurons == 48
+    assert ", without 1 that rounding moves, each compared within what it can: at most 9.0e-04 where" in str(found)
+    assert str(found).endswith("is possible (a@30 L0.7)")
+
+
+def test_another_partner_of_a_neuron_that_is_never_on_is_no_difference(rounded: Miniature) -> None:
+    alter(rounded, "partner_neuron", 1)
+    found = recheck.spotcheck(rounded.workspace())
+    assert [one.neuron for one in found.excused] == ["a@30 L0.7"]
+    assert found.partners_changed == 0
+
+
+@pytest.mark.parametrize(("column", "change"), [("correlation", 2e-4), ("baseline", -2e-4), ("partner_neuron", 1)])
+def test_a_normal_neuron_may_not_move(rounded: Miniature, column: str, change: float) -> None:
+    alter(rounded, column, change, row=NORMAL)
+    with pytest.raises(recheck.EvidenceDiffers, match=r"tolerance 1e-04\); run:"):
+        recheck.spotcheck(rounded.workspace())
+
+
+@pytest.mark.parametrize(("column", "change"), [("correlation", 0.06), ("baseline", -0.06), ("correlation", np.nan)])
+def test_rounding_excuses_nothing_that_it_cannot_do(rounded: Miniature, column: str, change: float) -> None:
+    alter(rounded, column, change)
+    with pytest.raises(recheck.EvidenceDiffers):
+        recheck.spotcheck(rounded.workspace())
+
+
+def test_a_neuron_that_consists_of_rounding_may_not_become_anything(
+    rounded: Miniature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alter(rounded, "correlation", 9e-4)
+    monkeypatch.setattr(recheck, "FURTHEST", 8e-4)
+    with pytest.raises(recheck.EvidenceDiffers):
+        recheck.spotcheck(rounded.workspace())
+
+
+def test_more_of_them_than_the_permitted_share_are_refused(rounded: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    alter(rounded, "correlation", 9e-4)
+    monkeypatch.setattr(recheck, "EXCUSED", 0.02)
+    with pytest.raises(recheck.EvidenceDiffers):
+        recheck.spotcheck(rounded.workspace())
+    one = recheck.Excused("a@30 L0.7", 9e-4, 1e-2)
+    few = recheck.Comparison("a table", 100, 0.0, 0.0, 0, (one,) * 2)
+    assert few.agrees
+    assert not replace(few, excused=(one,) * 3).agrees
+
+
+def test_a_neuron_that_crosses_a_threshold_is_never_excused(rounded: Miniature) -> None:
+    alter(rounded, "correlation", 9e-4)
+    shipped = excess(rounded)[NEVER_ON]
+    assert recheck.spotcheck(with_threshold(rounded, shipped + 1e-4)).agrees
+    with pytest.raises(recheck.EvidenceDiffers):
+        recheck.spotcheck(with_threshold(rounded, shipped - 4.5e-4))
+
+
+def test_nor_is_one_whose_mean_over_the_partners_does(rounded: Miniature) -> None:
+    alter(rounded, "correlation", 9e-4)
+    shipped = np.array([excess(rounded)[NEVER_ON], excess(rounded, 1)[NEVER_ON]])
+    between = shipped.mean() - 2e-4
+    assert (np.abs(shipped - between) > 1e-3).all()
+    assert recheck.spotcheck(with_threshold(rounded, between + 3e-4)).agrees
+    with pytest.raises(recheck.EvidenceDiffers):
+        recheck.spotcheck(with_threshold(rounded, between))
+
+
+def test_a_normal_neuron_may_move_with_a_partner_that_is_never_on(
+    own: Miniature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.ship()
+    with_a_neuron_that_is_never_on(monkeypatch, "b")
+    monkeypatch.setattr(recheck, "EXCUSED", SOME)
+    ship_the_first_table(own)
+    alter(own, "correlation", 9e-4, row=NORMAL)
+    with pytest.raises(recheck.EvidenceDiffers):
+        recheck.spotcheck(own.workspace())
+    work = own.workspace()
+    table = read(work, universality_key(work, work.pairs(30)[0])).table
+    alter(own, "partner_layer", -int(table["partner_layer"][NORMAL]), row=NORMAL)
+    alter(own, "partner_neuron", NEVER_ON - int(table["partner_neuron"][NORMAL]), row=NORMAL)
+    found = recheck.spotcheck(own.workspace())
+    assert [one.neuron for one in found.excused] == [f"a@30 L0.{NORMAL}"]
+    # What is rotated is a whole layer, of which one neuron is nearly nothing.
+    alter(own, "baseline", 2e-4, row=NORMAL)
+    with pytest.raises(recheck.EvidenceDiffers):
+        recheck.spotcheck(own.workspace())
+
+
+def test_a_table_of_another_size_is_refused(rounded: Miniature) -> None:
+    work = rounded.workspace()
+    key = universality_key(work, work.pairs(30)[0])
+    found = read(work, key)
+    reship(rounded, key, found.table[:-1], found.provenance)
+    with pytest.raises(recheck.EvidenceDiffers):
+        recheck.spotcheck(rounded.workspace())
+
+
+def test_nothing_is_measured_where_the_evidence_agrees(rounded: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recheck, "distances", None)
+    assert recheck.spotcheck(rounded.workspace()).agrees
+
+
+def test_the_excused_of_several_tables_are_counted_together_and_the_furthest_named() -> None:
+    each = tuple(recheck.Excused(f"a@30 L0.{n}", n * 1e-4, 1e-2) for n in range(7))
+    found = recheck.Comparison("one", 600, 0.0, 0.0, 0, each[:4]) + recheck.Comparison("two", 600, 0.0, 0.0, 0, each)
+    assert found.neurons == 1200
+    assert ", without 11 that rounding moves" in str(found)
+    assert "at most 6.0e-04 where 1.0e-02 is possible" in str(found)
+    assert str(found).endswith("(a@30 L0.6, a@30 L0.5, a@30 L0.4, a@30 L0.3, a@30 L0.2 and 2 more)")
+
+
+@pytest.mark.parametrize("never_on", ["a", "b"])
+def test_a_variant_may_move_with_a_neuron_or_a_partner_that_is_never_on(
+    own: Miniature, monkeypatch: pytest.MonkeyPatch, never_on: str
+) -> None:
+    own.ship()
+    with_a_neuron_that_is_never_on(monkeypatch, never_on)
+    neuron = NEVER_ON if never_on == "a" else NORMAL
+    again = own.workspace(recompute=True)
+    token_set(again)
+    compute_variants(again, 30)
+    (key,) = variants_keys(again, 30)
+    found = read(again, key)
+
+    def compared(partner: int, which: int, **changes: float) -> recheck.Comparison:
+        arrays = {name: array.copy() for name, array in found.arrays.items()}
+        for name, change in changes.items():
+            arrays[name][4, partner, which] += change
+        reship(own, key, arrays, found.provenance)
+        (one,) = recheck.variants_compared(again, 30)
+        return one
+
+    assert compared(0, neuron).excused == ()
+    moved = compared(0, neuron, correlation=9e-4, excess=9e-4)
+    assert moved.agrees
+    assert [one.neuron for one in moved.excused] == [f"a@30 L0.{neuron}"]
+    # The second partner is sound, and so is every other neuron.
+    other = (1, NORMAL) if never_on == "b" else (0, NORMAL)
+    assert not compared(*other, correlation=2e-4, excess=2e-4).agrees
+    if never_on == "b":
+        assert not compared(0, neuron, excess=2e-4).agrees
+
+
+def with_threshold(own: Miniature, threshold: float) -> Workspace:
+    """A workspace whose neurons are universal above ``threshold``, however small it is."""
+    work = own.workspace()
+    spec = work.suite.universality.model_copy(update={"threshold": threshold, "thresholds": (threshold,)})
+    return replace(work, suite=work.suite.model_copy(update={"universality": spec}), cache={})
+
+
+def excess(own: Miniature, pair: int = 0) -> npt.NDArray[np.float64]:
+    """The shipped excess of every neuron of the reference, against one of its partners."""
+    work = own.workspace()
+    table = with_excess(read(work, universality_key(work, work.pairs(30)[pair])).table)
+    return table["excess"].to_numpy(dtype=np.float64)
+
+
+def ship_the_first_table(own: Miniature) -> None:
+    """Compute the reference's last table with the models as they are loaded now, and ship it."""
+    work = own.workspace()
+    pair = work.pairs(30)[0]
+    key = universality_key(work, pair)
+    found = step_scores(LoadedModels.of(work, (pair.reference, pair.partner)), Asked((pair,)))
+    reship(own, key, score_table(found.table(pair)), read(work, key).provenance)
+    found.passes.forget()
 
 
 # --- imported evidence

@@ -417,7 +417,7 @@ def open_study(
     Raises SuiteNotFetched where nobody asked the hub yet what the suite is.  With ``recompute`` everything is computed
     again from the weights first, and nothing else is read: a recomputation that was killed goes on, one that was
     finished begins anew.  It is compared with the shipped evidence, and raises
-    EvidenceDiffers beyond the stated tolerance.
+    EvidenceDiffers beyond the stated tolerance, or beyond what rounding alone can move.
     """
     if remote is not None:
         if recompute:
