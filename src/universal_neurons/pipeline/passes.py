@@ -30,7 +30,7 @@ from universal_neurons.core.tiling import (
 )
 from universal_neurons.errors import UserError
 from universal_neurons.pipeline.models import batch_rows, batch_sizes
-from universal_neurons.pipeline.resources import OutOfMemory, budget, check_precision, is_lack_of_memory
+from universal_neurons.pipeline.resources import OutOfMemory, budget, check_precision, give_back, is_lack_of_memory
 from universal_neurons.pipeline.resume import Interruption, State, StateFolder, deferred_interruption
 
 if TYPE_CHECKING:
@@ -230,12 +230,14 @@ class _Run:
                 if lack:
                     self._halve()
         progress.finish()
+        give_back()
         return Streamed(self.mode, self.error, BOUNDS[self.mode], self.done, round(self.seconds, 3), self.folder)
 
     def _one(self, state: State | None, asked: Interruption) -> bool:
         """The next pass, from ``state`` on where it was under way; whether there was too little memory for it."""
         from universal_neurons.core.matmul import mode_of_products
 
+        give_back()
         try:
             # Products over tokens alone: baselines are float32 in every mode, whatever the kernel of the products is.
             with mode_of_products(self.mode, device=self.place):
@@ -268,6 +270,8 @@ class _Run:
             accumulator.add(values, label)
             advance(len(label))
             batch += 1
+            # The next batch is computed before the name is given to it.
+            del values
             if asked.wanted or self._is_due():
                 self.seconds += time.monotonic() - began
                 self._write(batches=batch, accumulator=accumulator)
@@ -308,13 +312,18 @@ class _Run:
             self.reading.rows, self.reading.mask, self.reading.label, layers=layers, skip=skip, rows_at_once=self.step
         )
         seed = self.models.work.suite.universality.seed
-        for number, (values, label) in enumerate(ahead(batches, self.place), start=skip):
+        number = skip
+        # Not enumerate, which holds on to what it gave last while the next is computed.
+        for values, label in ahead(batches, self.place):
             if shuffled is not None:
                 widths, own = self.work.widths[shuffled], values[shuffled]
                 twin = chosen_layers(own, widths, layers[shuffled], again)
                 values[shuffled] = chosen_layers(own, widths, layers[shuffled], one.layers(shuffled))
                 values.append(permuted(twin, seed=seed, model=self.models.refs[shuffled].name, batch=number))
+                del own, twin
             yield values, label
+            number += 1
+            del values
 
     def _check(self, error: float) -> None:
         from universal_neurons.core.matmul import BOUNDS
@@ -444,6 +453,8 @@ def ahead(batches: Iterator[tuple[list[Tensor], Tensor]], place: torch.device) -
             values.record_stream(main)
         current, coming = coming, launched()
         yield current
+        # What still has a name here would lie beside the next two.
+        del current, values
 
 
 def _planned(work: Workload, within: int, *, tiles: Sequence[Tile] | None = None) -> tuple[Pass, ...]:
