@@ -51,7 +51,7 @@ STATES = ".unfinished"
 # Tokens in one product.  A GPU reads and writes its sums once per product, so few of them are better.
 CHUNK_TOKENS = {"cpu": 1024, "cuda": 4096}
 # Copies of a layer's activations that a forward pass holds while it computes the layer.
-_FORWARD_COPIES = 6
+FORWARD_COPIES = 6
 # Writing the state may take this share of the time.
 _STATE_SHARE = 0.1
 
@@ -148,7 +148,7 @@ def shape_workload(
 ) -> Workload:
     """What summing up ``pairs`` of models of these ``widths`` takes on ``place``, where the models have ``weights``
     bytes: the same for models that are here and for those that are only planned."""
-    batch = batch_rows(row_length) * row_length
+    batch, readers = batch_rows(row_length) * row_length, abreast(place, len(widths))
     widest = max(width for layers in widths for width in layers)
     return Workload(
         widths=tuple(widths),
@@ -157,8 +157,16 @@ def shape_workload(
         sum_bytes=8 if place.type == "cpu" else 4,
         chunk_tokens=CHUNK_TOKENS[place.type],
         batch_tokens=batch,
-        resident=weights + _FORWARD_COPIES * 4 * batch * widest,
+        resident=weights + readers * FORWARD_COPIES * 4 * batch * widest,
+        abreast=readers,
     )
+
+
+def abreast(place: torch.device, models: int) -> int:
+    """How many of so many models read at a time: on a CPU one per thread."""
+    import torch
+
+    return min(torch.get_num_threads(), models) if place.type == "cpu" else 1
 
 
 def streamed(
@@ -176,6 +184,8 @@ def streamed(
 def _folder(models: LoadedModels, work: Workload, reading: Reading, name: Mapping[str, JSON]) -> StateFolder:
     """The place of the state of a computation, which everything that decides its numbers has a part in."""
     universality, shape = models.work.suite.universality, asdict(replace(work, resident=0))
+    # These change what a pass takes and not what it sums up.
+    del shape["abreast"], shape["whitened"]
     key = Key(
         stage="unfinished",
         version=STATE_VERSION,
