@@ -118,8 +118,9 @@ class Miniature:
     root: Path
 
     @classmethod
-    def built(cls, root: Path) -> Miniature:
-        """Write suites, corpus and recipe, train the zoo and publish it."""
+    def built(cls, root: Path, *, mlp: int = 24) -> Miniature:
+        """Write suites, corpus and recipe, train the zoo and publish it; ``mlp``: neurons per layer."""
+        recipe = RECIPE.replace("mlp = 24", f"mlp = {mlp}")
         fixtures = root / "fixtures"
         for folder in ("suites", "corpora", "zoo/mini"):
             (fixtures / folder).mkdir(parents=True)
@@ -128,8 +129,8 @@ class Miniature:
         (fixtures / "suites" / "mini.toml").write_text(mini)
         (fixtures / "suites" / "brief.toml").write_text(brief)
         (fixtures / "corpora" / "wheels.toml").write_text(CORPUS)
-        (fixtures / "zoo" / "mini" / "recipe.toml").write_text(RECIPE)
-        _train(root)
+        (fixtures / "zoo" / "mini" / "recipe.toml").write_text(recipe)
+        _train(root, recipe)
         return cls(root)
 
     def copied(self, target: Path) -> Miniature:
@@ -205,11 +206,11 @@ def with_a_neuron_that_is_never_on(monkeypatch: pytest.MonkeyPatch, *models: str
     monkeypatch.setattr(Zoo, "load", lowered)
 
 
-def _train(root: Path) -> None:
+def _train(root: Path, recipe_text: str) -> None:
     from universal_neurons.inputs.training import TrainingPaths, train_seed
     from universal_neurons.zoo_training import publish
 
-    recipe = TrainingRecipe.parse(RECIPE, where="recipe.toml")
+    recipe = TrainingRecipe.parse(recipe_text, where="recipe.toml")
     corpus = CorpusRecipe.read(root / "fixtures" / "corpora" / "wheels.toml")
     tokenizer = train_tokenizer(corpus.documents("train"), vocabulary=recipe.vocabulary, seed=0)
     tokenizer.save(str(root / "fixtures" / "zoo" / "mini" / "tokenizer.json"))

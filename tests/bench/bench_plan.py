@@ -21,6 +21,7 @@ from universal_neurons.pipeline import stages
 from universal_neurons.pipeline.ablation import write_ablations
 from universal_neurons.pipeline.extensions import write_extensions
 from universal_neurons.pipeline.profiles import write_profiles
+from universal_neurons.pipeline.resources import give_back
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.pipeline.variants import compute_variants
 from universal_neurons.planning import plan
@@ -58,10 +59,9 @@ def compute_last(work: Workspace) -> None:
     token_set(work)
     evaluation_tokens(work)
     step = work.suite.checkpoints[-1].step
-    stages.compute_step(work, step)
-    compute_variants(work, step)
-    for write in (write_ablations, write_extensions, write_profiles):
-        write(work, step)
+    for stage in (stages.compute_step, compute_variants, write_ablations, write_extensions, write_profiles):
+        give_back()
+        stage(work, step)
 
 
 def figures(folder: Path) -> dict[str, Any]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import torch
 
 from tests.refusals import refusal
 from universal_neurons.errors import UserError
 from universal_neurons.pipeline import resources
-from universal_neurons.pipeline.resources import OutOfMemory, budget, device, enough_memory, free_bytes
+from universal_neurons.pipeline.resources import OutOfMemory, budget, device, enough_memory, free_bytes, give_back
 from universal_neurons.workspace import Resources
 
 if TYPE_CHECKING:
@@ -99,3 +101,17 @@ def test_a_lack_of_memory_is_one_line_by_whatever_name(work: Workspace, error: E
 def test_what_is_no_lack_of_memory_keeps_its_name(work: Workspace) -> None:
     with pytest.raises(RuntimeError, match="shapes"), enough_memory(work, "step 7"):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the kernel how much of the process is there")
+def test_what_was_freed_below_something_in_use_is_given_back() -> None:
+    def resident() -> int:
+        return int(psutil.Process().memory_info().rss)
+
+    # Small pieces, so that glibc takes them from one heap and what is in use at its end keeps all of it.
+    pieces = [torch.ones(4096) for _ in range(8192)]
+    held, kept = resident(), pieces[-1]
+    del pieces
+    give_back()
+    assert held - resident() > 0.8 * 8191 * 4096 * 4
+    assert float(kept.sum()) == 4096

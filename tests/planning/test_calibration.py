@@ -34,6 +34,8 @@ def test_every_kind_of_work_has_a_pace(text: Text) -> None:
     assert not pace.is_gpu
     assert pace.device.startswith("CPU, ")
     assert 0 < pace.measured_in < 60
+    # Python with torch and the backend is hundreds of megabytes.
+    assert 10**8 < pace.process < 10**11
 
 
 @pytest.mark.parametrize("layers", [1, 7])

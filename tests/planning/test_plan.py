@@ -117,6 +117,18 @@ def test_a_gpu_has_memory_of_its_own(miniature: Miniature, tmp_path: Path) -> No
     assert gpu.whole.device_mb == max(one.device_mb for one in gpu.stages) > 0
 
 
+def test_the_process_itself_is_in_what_every_stage_that_runs_holds(own: Miniature, tmp_path: Path) -> None:
+    def large(shape: Any, efforts: Iterable[Effort], **_: Any) -> Pace:
+        return replace(a_second_per_unit(shape, efforts), process=10**9)
+
+    work = own.workspace()
+    without(own, profiles_key(work, work.models(30)[0]))
+    plain, found = (plan(work, calibrate=pace) for pace in (a_second_per_unit, large))
+    beyond = {one.stage: one.host_mb - other.host_mb for one, other in zip(found.stages, plain.stages, strict=True)}
+    assert beyond.pop("profiles") == pytest.approx(1000)
+    assert set(beyond.values()) == {0}
+
+
 def test_what_is_absent_is_what_compute_then_makes(own: Miniature) -> None:
     work = own.workspace(local=True)
     without(own, universality_key(work, work.pairs(15)[0]))

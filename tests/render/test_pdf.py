@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
+import sys
 import unicodedata
 from collections import Counter
 from datetime import UTC, datetime
@@ -424,7 +425,7 @@ def test_the_typst_inside_quarto_sets_the_same_bytes(tmp_path: Path, monkeypatch
     program = tmp_path / "bin" / "quarto"
     program.parent.mkdir()
     program.write_text(
-        "#!/usr/bin/env python3\nimport os, sys, typst\n"
+        f"#!{sys.executable}\nimport os, sys, typst\n"
         "assert sys.argv[1:4] == ['typst', 'compile', 'report.typ'], sys.argv\n"
         "assert '--ignore-system-fonts' in sys.argv and '--pdf-standard=ua-1' in sys.argv, sys.argv\n"
         "typst.compile('report.typ', output=sys.argv[4], root='.', font_paths=['fonts'], ignore_system_fonts=True,\n"

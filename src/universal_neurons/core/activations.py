@@ -152,13 +152,27 @@ def stream(
             skip -= 1
             continue
         row, position = places[:, 0], places[:, 1]
-        if read is None:
-            values = torch.empty(len(row), 0, device=device)
-        else:
-            every = read(tokens[start : start + batch_rows].to(device, torch.int64), wanted)
-            place = (row * tokens.shape[1] + position).to(device)
-            values = torch.cat([layer.flatten(0, 1).index_select(0, place).float() for layer in every], dim=-1)
-        yield ActivationBatch(values, (row + start).to(device))
+        place = (row * tokens.shape[1] + position).to(device)
+        # No name for the activations: they would lie beside those of the next batch while that is computed.
+        yield ActivationBatch(
+            torch.empty(len(row), 0, device=device)
+            if read is None
+            else _joined(read(tokens[start : start + batch_rows].to(device, torch.int64), wanted), place),
+            (row + start).to(device),
+        )
+
+
+def _joined(
+    layers: list[Float[Tensor, "row position _"]], place: Int64[Tensor, " token"]
+) -> Float32[Tensor, "token neuron"]:
+    """The activations of all layers at the tokens ``place``, in float32; ``layers`` is emptied on the way."""
+    values = torch.empty(len(place), sum(layer.shape[-1] for layer in layers), dtype=torch.float32, device=place.device)
+    column = 0
+    while layers:
+        layer = layers.pop(0).flatten(0, 1).index_select(0, place)
+        values[:, column : column + layer.shape[1]] = layer
+        column += layer.shape[1]
+    return values
 
 
 def row_blocks(row: Int[Tensor, " token"], *, rows: int, blocks: int) -> Int64[Tensor, " token"]:

@@ -290,14 +290,15 @@ class _Comoments:
         self._pending: list[tuple[int, Tensor, Tensor]] = []
         self._scratch = scratch
 
-    def add(self, values: Sequence[Float[Tensor, "token _"]]) -> None:
-        start, tokens = 0, len(values[0])
-        while start < tokens:
-            size = min(tokens - start, len(self._buffer) - self._filled)
+    def add(self, values: Sequence[Float[Tensor, "token _"]], tokens: Int[Tensor, " chosen"]) -> None:
+        """Take in the values at ``tokens``; no more of them than fills a chunk is copied beside the values."""
+        start = 0
+        while start < len(tokens):
+            size = min(len(tokens) - start, len(self._buffer) - self._filled)
             column = 0
             for part in values:
                 target = self._buffer[self._filled : self._filled + size, column : column + part.shape[1]]
-                target.copy_(part[start : start + size])
+                target.copy_(part.index_select(0, tokens[start : start + size]))
                 column += part.shape[1]
             self._filled += size
             start += size
@@ -362,7 +363,7 @@ class _Comoments:
         """Take in the last, partial chunk and let go of the buffers: no more tokens come."""
         self.flush()
         self.fold()
-        self._buffer = self._buffer.new_empty(0, 0)
+        self._buffer, self._scratch = self._buffer.new_empty(0, 0), self._scratch.new_empty(0)
 
     def state(self) -> dict[str, Tensor]:
         """Everything that another accumulator of the same plan goes on with, to the last bit; views, not copies."""
@@ -492,16 +493,12 @@ class PairwiseAccumulator:
         expected = [(len(block), sum(w[layer] for layer in layers)) for w, layers in kept]
         if found != expected:
             raise ValueError(f"activations of shapes {found}; expected {expected}")
+        sampled = self._sample.of(values)
         for number in range(len(self._groups)):
-            chosen = block % len(self._groups) == number
-            if bool(chosen.all()):
-                self._take(number, values)
-            elif bool(chosen.any()):
-                self._take(number, [v[chosen.to(v.device)] for v in values])
-
-    def _take(self, number: int, values: Sequence[Tensor]) -> None:
-        self._groups[number].add(values)
-        self._sample.groups[number].add(self._sample.of(values))
+            tokens = (block % len(self._groups) == number).nonzero()[:, 0].to(self.device)
+            if len(tokens):
+                self._groups[number].add(values, tokens)
+                self._sample.groups[number].add(sampled, tokens)
 
     @property
     def device(self) -> torch.device:

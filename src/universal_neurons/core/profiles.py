@@ -224,6 +224,8 @@ def activation_profiles(
         largest = largest.with_rows(batch, position[read])
         moments = moments + CentralMoments.of(batch.values)
         positive += (batch.values > 0).sum(0)
+        # A batch that still has a name lies beside the next one while that is computed.
+        del batch
     if not 0 < moments.count == len(position):
         raise ValueError(f"a stream of {moments.count} tokens with {len(position)} positions")
     histogram = torch.zeros(neurons, bins, dtype=torch.int64, device=position.device)
@@ -233,6 +235,7 @@ def activation_profiles(
         histogram += bin_counts(batch.values, largest.value[0], bins=bins, floor=floor)
         around.read(largest, batch, position[start : start + len(batch)])
         start += len(batch)
+        del batch
     return ActivationProfiles(moments, positive, largest, around, histogram)
 
 

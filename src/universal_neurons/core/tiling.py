@@ -70,7 +70,8 @@ class Workload:
     ``groups``: of tokens whose moments are kept apart.  ``sum_bytes``: of one sum over chunks (float64 8, float32 4);
     ``value_bytes``: of one activation in a product.  ``chunk_tokens``: in one product; ``batch_tokens``: in one forward
     pass.  ``resident``: bytes that are taken throughout, such as the models' weights.  ``rotated_null``: whether pairs
-    of rotated models are scored too.
+    of rotated models are scored too; ``whitened``: pairs of which one model is whitened.  ``abreast``: how many models
+    read at a time.
 
     Raises ValueError for a pair that is none of the models'.
     """
@@ -84,6 +85,8 @@ class Workload:
     batch_tokens: int = 4096
     resident: int = 0
     rotated_null: bool = False
+    whitened: bool = False
+    abreast: int = 1
 
     def __post_init__(self) -> None:
         if not self.pairs or any(not 0 <= i < j < len(self.widths) for i, j in self.pairs):
@@ -119,9 +122,24 @@ class Needs:
     scores: int
 
     @property
+    def kept(self) -> int:
+        """What is held from the first token to the last score."""
+        return self.resident + self.sums + self.layers
+
+    @property
+    def streaming(self) -> int:
+        """The most that is held while tokens stream by."""
+        return self.kept + self.buffers + self.batch + self.scratch
+
+    @property
+    def scoring(self) -> int:
+        """The most that is held while the pass is scored."""
+        return self.kept + self.scores
+
+    @property
     def total(self) -> int:
         """The most that is held at any time."""
-        return self.resident + self.sums + self.layers + max(self.buffers + self.batch + self.scratch, self.scores)
+        return max(self.streaming, self.scoring)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +211,8 @@ class _Held:
     """What of tiles decides their bytes, so that one tile more is not counted from the beginning.
 
     ``layers``: of every model, as the bits of a number; ``columns``: their neurons; ``squares``: the sum of squares of
-    these; ``sums``: elements of the tiles; ``largest``: of the largest; ``widest``: neurons of the widest layer;
-    ``cut``: whether a tile is less than a pair.
+    these; ``sums``: elements of the tiles; ``against``: of those that have a model, for every model; ``largest``: of
+    the largest; ``widest``: neurons of the widest layer; ``cut``: whether a tile is less than a pair.
     """
 
     work: Workload
@@ -202,6 +220,7 @@ class _Held:
     columns: tuple[int, ...] = ()
     squares: int = 0
     sums: int = 0
+    against: tuple[int, ...] = ()
     largest: int = 0
     widest: int = 0
     cut: bool = False
@@ -209,9 +228,10 @@ class _Held:
     def with_tile(self, tile: Tile) -> "_Held":
         rows, columns = self.work.shape(tile)
         nothing = (0,) * len(self.work.widths)
-        layers, neurons = list(self.layers or nothing), list(self.columns or nothing)
+        layers, neurons, against = (list(known or nothing) for known in (self.layers, self.columns, self.against))
         squares, widest = self.squares, self.widest
         for model, block in ((tile.x, tile.x_layers), (tile.y, tile.y_layers)):
+            against[model] += rows * columns
             for layer in block:
                 if not layers[model] >> layer & 1:
                     width = self.work.widths[model][layer]
@@ -221,7 +241,7 @@ class _Held:
                     widest = max(widest, width)
         sums, largest = self.sums + rows * columns, max(self.largest, rows * columns)
         cut = self.cut or is_cut(self.work, tile)
-        return _Held(self.work, tuple(layers), tuple(neurons), squares, sums, largest, widest, cut)
+        return _Held(self.work, tuple(layers), tuple(neurons), squares, sums, tuple(against), largest, widest, cut)
 
     def needs(self) -> Needs:
         work, columns, most = self.work, sum(self.columns), max(self.columns)
@@ -233,8 +253,8 @@ class _Held:
             sums=self.sums * work.sum_bytes * work.groups,
             layers=self.squares * LAYER_BYTES * work.groups,
             buffers=(work.chunk_tokens * columns * work.value_bytes + pending) * work.groups + 2 * pending,
-            # Of one model at a time the layers lie beside each other before its scored tokens are copied out.
-            batch=work.batch_tokens * (columns + 2 * most) * _VALUE,
+            # Of a model that reads, all layers are caught before its scored tokens are copied out of them.
+            batch=work.batch_tokens * (columns + 2 * most * work.abreast) * _VALUE,
             scratch=max(product, self.widest**2) * work.value_bytes,
             scores=self._score_bytes(),
         )
@@ -242,15 +262,21 @@ class _Held:
     def _score_bytes(self) -> int:
         """What scoring holds.
 
-        The whole, which is the sum of the groups; a layer of it in float32; a layer's own whole, twice; its rotation;
-        and of a pair of rotated models, in float64, both halves twice and their sum.  And what libraries need.
+        Of all tiles that look for partners in one model the whole, which is the sum of the groups, and a layer of it in
+        float32; or, when these are gone, of a pair of rotated models, in float64, both halves twice and their sum, or
+        of a pair with a whitened model, in float64, its layers and these beside each other.  More than two groups are
+        added up one by one, the sum so far beside the next.  A layer's own whole, twice; its rotation.  And what
+        libraries need.
         """
         layer, limit = self.widest**2, scored_elements(cut=self.cut)
-        scored = max(min(limit, self.sums), min(layer, self.largest))
-        turned = 5 * _WIDE * max(min(limit, self.largest), min(layer, self.largest)) if self.work.rotated_null else 0
+        scored = max(min(limit, max(self.against)), min(layer, self.largest))
+        pair = max(min(limit, self.largest), min(layer, self.largest))
+        turned = 5 * _WIDE * pair if self.work.rotated_null else 0
+        added = pair * self.work.sum_bytes if self.work.groups > 2 else 0
+        added = max(added, 2 * _WIDE * pair if self.work.whitened else 0)
         strips = STRIP_ELEMENTS * _WIDE * _STRIP_COPIES + ROTATED_ELEMENTS * _VALUE
         held = scored * self.work.sum_bytes + min(scored, sum(self.columns) * self.widest) * _VALUE
-        return held + turned + (2 * LAYER_BYTES + _VALUE) * layer + strips + _OVERHEAD
+        return max(held + added, turned) + (2 * LAYER_BYTES + _VALUE) * layer + strips + _OVERHEAD
 
 
 def is_cut(work: Workload, tile: Tile) -> bool:

@@ -275,7 +275,7 @@ class TokenStream:
         return len(self.tokens)
 
 
-def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer, *, chunk: int = 512) -> TokenStream:
+def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer, *, chunk: int = 64) -> TokenStream:
     """The token stream of ``documents``; every document ends with the end-of-text token.
 
     Raises :class:`EmptyTokenSet` if there is no document, and :class:`CorpusError` if the tokenizer has no end-of-text

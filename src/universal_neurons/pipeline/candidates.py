@@ -47,6 +47,7 @@ def write_candidates(work: Workspace, scores: StepScores, absent: Mapping[ModelR
             title = f"step {models.refs[0].step}: influence"
             for values, block in models.stream(title, rows_at_once=rows_at_once(models)):
                 passes.add(values, block)
+                del values
         influence = iter(passes.influence())
     for ref, key in absent.items():
         pairs = pairs_of(work, ref)

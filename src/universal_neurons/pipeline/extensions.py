@@ -128,9 +128,7 @@ def unigram_scores(work: Workspace, ref: ModelRef) -> tuple[npt.NDArray[np.float
     occurrences = max(round(UNIGRAM_RATE * len(ids)), 2)
     labels = int((count >= occurrences).sum()) + 1
     within = budget(work, models.device, resident=models.weight_bytes) - models.weight_bytes
-    # Scores are made of some copies of the sums, and a batch of activations passes by.
-    bytes_per_neuron = 8 * _LABEL_COPIES * labels + 4 * _ACTIVATION_COPIES * batch_rows(rows.shape[1]) * rows.shape[1]
-    blocks = layer_blocks(widths, bytes_per_neuron=bytes_per_neuron, budget=within)
+    blocks = layer_blocks(widths, bytes_per_neuron=unigram_bytes(labels, rows.shape[1]), budget=within)
     work.progress.start(f"step {ref.step}: unigrams of {ref.name}", len(blocks) * len(ids))
     found = []
     for layers in blocks:
@@ -138,9 +136,18 @@ def unigram_scores(work: Workspace, ref: ModelRef) -> tuple[npt.NDArray[np.float
         for (values,), tokens in models.labelled_stream(rows, mask, ids, layers=[list(layers)]):
             sums.add(values, tokens)
             work.progress.advance(len(tokens))
+            del values
         found.append(sums.scores())
     work.progress.finish()
     return torch.cat([one.score for one in found]).numpy(), torch.cat([one.token for one in found]).numpy()
+
+
+def unigram_bytes(labels: int, row_length: int) -> int:
+    """Bytes per neuron of its sums over ``labels`` labels and of its activations in a batch of rows of this length.
+
+    Scores are made of some copies of the sums, and a batch of activations passes by.
+    """
+    return 8 * _LABEL_COPIES * labels + 4 * _ACTIVATION_COPIES * batch_rows(row_length) * row_length
 
 
 def shuffled_rows(work: Workspace) -> npt.NDArray[np.int64]:

@@ -91,6 +91,7 @@ class LoadedModels:
         ):
             yield values, chosen
             progress.advance(len(chosen))
+            del values
         progress.finish()
 
     def labelled_stream(
@@ -109,21 +110,24 @@ class LoadedModels:
         """
         from universal_neurons.core.activations import stream
 
-        step = rows_at_once or batch_rows(rows.shape[1])
+        step, ids = rows_at_once or batch_rows(rows.shape[1]), rows.astype(np.int64)
         chosen = [None] * len(self.bridges) if layers is None else layers
         streams = [
-            stream(bridge, rows.astype(np.int64), mask, batch_rows=step, layers=wanted, skip=skip)
+            stream(bridge, ids, mask, batch_rows=step, layers=wanted, skip=skip)
             for bridge, wanted in zip(self.bridges, chosen, strict=True)
         ]
         start = int(sum(batch_sizes(mask, step)[:skip]))
-        for batches in _together(streams, self.device):
-            stop = start + len(batches[0])
-            yield [batch.values for batch in batches], label[start:stop]
+        for values in _together(streams, self.device):
+            stop = start + len(values[0])
+            yield values, label[start:stop]
             start = stop
+            # A batch that still has a name lies beside the next one while that is computed.
+            del values
 
 
-def _together(streams: Sequence[Iterator[ActivationBatch]], device: torch.device) -> Iterator[list[ActivationBatch]]:
-    """The next batch of every stream.  On a CPU models run side by side: small products gain no second thread.
+def _together(streams: Sequence[Iterator[ActivationBatch]], device: torch.device) -> Iterator[list[Tensor]]:
+    """The activations of every stream's next batch.  On a CPU models run side by side: small products gain no second
+    thread.
 
     A model that reads alone has all threads.  Raises ValueError if one stream ends before another.
     """
@@ -134,12 +138,14 @@ def _together(streams: Sequence[Iterator[ActivationBatch]], device: torch.device
         # several times slower in attention.
         with matmul_precision("highest"):
             found = _next_of(streams, device)
-        batches = [batch for batch in found if batch is not None]
-        if not batches:
+        values = [batch.values for batch in found if batch is not None]
+        if not values:
             return
-        if len(batches) < len(streams):
-            raise ValueError(f"of {len(streams)} models {len(batches)} have more tokens than the others")
-        yield batches
+        if len(values) < len(streams):
+            raise ValueError(f"of {len(streams)} models {len(values)} have more tokens than the others")
+        del found
+        yield values
+        del values
 
 
 def _next_of(streams: Sequence[Iterator[ActivationBatch]], device: torch.device) -> list[ActivationBatch | None]:

@@ -30,7 +30,7 @@ from universal_neurons.core.tiling import (
 )
 from universal_neurons.errors import UserError
 from universal_neurons.pipeline.models import batch_rows, batch_sizes
-from universal_neurons.pipeline.resources import OutOfMemory, budget, check_precision, is_lack_of_memory
+from universal_neurons.pipeline.resources import OutOfMemory, budget, check_precision, give_back, is_lack_of_memory
 from universal_neurons.pipeline.resume import Interruption, State, StateFolder, deferred_interruption
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ STATES = ".unfinished"
 # Tokens in one product.  A GPU reads and writes its sums once per product, so few of them are better.
 CHUNK_TOKENS = {"cpu": 1024, "cuda": 4096}
 # Copies of a layer's activations that a forward pass holds while it computes the layer.
-_FORWARD_COPIES = 6
+FORWARD_COPIES = 6
 # Writing the state may take this share of the time.
 _STATE_SHARE = 0.1
 
@@ -148,7 +148,7 @@ def shape_workload(
 ) -> Workload:
     """What summing up ``pairs`` of models of these ``widths`` takes on ``place``, where the models have ``weights``
     bytes: the same for models that are here and for those that are only planned."""
-    batch = batch_rows(row_length) * row_length
+    batch, readers = batch_rows(row_length) * row_length, abreast(place, len(widths))
     widest = max(width for layers in widths for width in layers)
     return Workload(
         widths=tuple(widths),
@@ -157,8 +157,16 @@ def shape_workload(
         sum_bytes=8 if place.type == "cpu" else 4,
         chunk_tokens=CHUNK_TOKENS[place.type],
         batch_tokens=batch,
-        resident=weights + _FORWARD_COPIES * 4 * batch * widest,
+        resident=weights + readers * FORWARD_COPIES * 4 * batch * widest,
+        abreast=readers,
     )
+
+
+def abreast(place: torch.device, models: int) -> int:
+    """How many of so many models read at a time: on a CPU one per thread."""
+    import torch
+
+    return min(torch.get_num_threads(), models) if place.type == "cpu" else 1
 
 
 def streamed(
@@ -176,6 +184,8 @@ def streamed(
 def _folder(models: LoadedModels, work: Workload, reading: Reading, name: Mapping[str, JSON]) -> StateFolder:
     """The place of the state of a computation, which everything that decides its numbers has a part in."""
     universality, shape = models.work.suite.universality, asdict(replace(work, resident=0))
+    # These change what a pass takes and not what it sums up.
+    del shape["abreast"], shape["whitened"]
     key = Key(
         stage="unfinished",
         version=STATE_VERSION,
@@ -230,12 +240,14 @@ class _Run:
                 if lack:
                     self._halve()
         progress.finish()
+        give_back()
         return Streamed(self.mode, self.error, BOUNDS[self.mode], self.done, round(self.seconds, 3), self.folder)
 
     def _one(self, state: State | None, asked: Interruption) -> bool:
         """The next pass, from ``state`` on where it was under way; whether there was too little memory for it."""
         from universal_neurons.core.matmul import mode_of_products
 
+        give_back()
         try:
             # Products over tokens alone: baselines are float32 in every mode, whatever the kernel of the products is.
             with mode_of_products(self.mode, device=self.place):
@@ -268,6 +280,8 @@ class _Run:
             accumulator.add(values, label)
             advance(len(label))
             batch += 1
+            # The next batch is computed before the name is given to it.
+            del values
             if asked.wanted or self._is_due():
                 self.seconds += time.monotonic() - began
                 self._write(batches=batch, accumulator=accumulator)
@@ -308,13 +322,18 @@ class _Run:
             self.reading.rows, self.reading.mask, self.reading.label, layers=layers, skip=skip, rows_at_once=self.step
         )
         seed = self.models.work.suite.universality.seed
-        for number, (values, label) in enumerate(ahead(batches, self.place), start=skip):
+        number = skip
+        # Not enumerate, which holds on to what it gave last while the next is computed.
+        for values, label in ahead(batches, self.place):
             if shuffled is not None:
                 widths, own = self.work.widths[shuffled], values[shuffled]
                 twin = chosen_layers(own, widths, layers[shuffled], again)
                 values[shuffled] = chosen_layers(own, widths, layers[shuffled], one.layers(shuffled))
                 values.append(permuted(twin, seed=seed, model=self.models.refs[shuffled].name, batch=number))
+                del own, twin
             yield values, label
+            number += 1
+            del values
 
     def _check(self, error: float) -> None:
         from universal_neurons.core.matmul import BOUNDS
@@ -444,6 +463,8 @@ def ahead(batches: Iterator[tuple[list[Tensor], Tensor]], place: torch.device) -
             values.record_stream(main)
         current, coming = coming, launched()
         yield current
+        # What still has a name here would lie beside the next two.
+        del current, values
 
 
 def _planned(work: Workload, within: int, *, tiles: Sequence[Tile] | None = None) -> tuple[Pass, ...]:

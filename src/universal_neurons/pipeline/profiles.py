@@ -68,6 +68,7 @@ def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfi
         for batch in stream(bridge, rows, mask, batch_rows=batch_rows(rows.shape[1])):
             yield batch
             work.progress.advance(len(batch))
+            del batch
 
     work.progress.start(f"step {ref.step}: activations of {ref.name}", 2 * tokens.scored)
     found = activation_profiles(

@@ -22,7 +22,7 @@ from universal_neurons.pipeline.fetching import pin
 from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.passes import STATES
 from universal_neurons.pipeline.profiles import write_profiles
-from universal_neurons.pipeline.resources import enough_memory
+from universal_neurons.pipeline.resources import enough_memory, give_back
 from universal_neurons.pipeline.resume import sweep
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.pipeline.universality import Asked, step_scores, write_tables
@@ -58,11 +58,13 @@ def compute(work: Workspace) -> int:
     absent = sum(not work.store.has(key) for key in suite_keys(work))
     if not work.store.has(evaluation_key(work, "evaluation")):
         evaluation_tokens(work)
+    give_back()
     for stages in _STAGES:
         for step in work.steps:
             for name, stage in stages:
                 with enough_memory(work, f"step {step}: {name}"):
                     stage(work, step)
+                give_back()
     return absent + sampled
 
 

@@ -184,8 +184,11 @@ def _scores(
     used = classes != UNUSED
     reading = Reading(f"step {models.refs[0].step}: {title}", rows, used, torch.from_numpy(classes[used]))
     places = range(1, len(models.refs))
-    work = workload(models, [(0, place) for place in places], reading, groups=int(classes.max()) + 1)
     spec, asked = models.work.suite.universality, _asked(wanted, parts)
+    work = replace(
+        workload(models, [(0, place) for place in places], reading, groups=int(classes.max()) + 1),
+        whitened=any("whitened" in baselines for baselines in asked.values()),
+    )
     scores = GroupScores(
         work,
         asked,

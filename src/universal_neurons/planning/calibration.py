@@ -15,6 +15,8 @@ from functools import cached_property, partial
 from statistics import median
 from typing import TYPE_CHECKING
 
+import psutil
+
 from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.inputs.corpus import Document, encode_documents, wheel_documents
 from universal_neurons.measures.profiles import GELU_MINIMUM, WINDOW
@@ -54,13 +56,15 @@ DRAWS = 2 * ROTATION_WORKERS
 class Pace:
     """Seconds per unit of each effort that was measured on ``device``, and how long the measuring took.
 
-    ``is_gpu``: whether the device has memory of its own.
+    ``is_gpu``: whether the device has memory of its own.  ``process``: bytes of this process with the backend in it,
+    before anything of a suite is.
     """
 
     device: str
     is_gpu: bool
     seconds: Mapping[Effort, float]
     measured_in: float
+    process: int = 0
 
     def total(self, efforts: Mapping[Effort, float]) -> float:
         """Seconds that ``efforts`` take; raises KeyError for one that was not measured."""
@@ -94,13 +98,14 @@ def calibrated(
     wanted, bench = set(efforts), Bench(shape, device, precision, models, budget)
     if wanted:
         bench.warm_up()
+    process = psutil.Process().memory_info().rss
     start = time.perf_counter()
     found: Efforts = {}
     for effort in Effort:
         if effort in wanted - found.keys():
             found |= text_pace(text) if effort in (Effort.READING, Effort.ENCODING) else bench.measured(effort)
     seconds = {effort: found[effort] for effort in Effort if effort in wanted}
-    return Pace(device_name(device), device == "cuda", seconds, time.perf_counter() - start)
+    return Pace(device_name(device), device == "cuda", seconds, time.perf_counter() - start, process)
 
 
 def text_pace(text: Text | None) -> Efforts:

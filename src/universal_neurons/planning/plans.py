@@ -51,8 +51,9 @@ class PlannedStage:
 
     ``passes`` over the tokens; ``teraflop``: 10^12 operations of matrix products; ``streamed_gb``: 10^9 bytes of
     activations that the passes bring; ``device_mb``, ``host_mb``: 10^6 bytes held at most, of what a GPU works on and
-    of the rest (without a GPU all of it is the host's); ``disk_mb``: 10^6 bytes written at most; ``seconds``: at the
-    pace of this device, None where text has to come over a network.  All are 0 where nothing is absent.
+    of the rest, the process itself among it (without a GPU all of it is the host's); ``disk_mb``: 10^6 bytes written at
+    most; ``seconds``: at the pace of this device, None where text has to come over a network.  All are 0 where nothing
+    is absent.
 
     The stage ``moments`` has no artifacts of its own: it is what ``universality`` and ``candidates`` rest on.
     """
@@ -200,6 +201,7 @@ def _pace(sizes: Sizes, efforts: dict[Effort, float], calibrate: Calibrate) -> P
 
 def _planned(line: _Line, shape: Shape, pace: Pace) -> PlannedStage:
     demand = line.demand
+    process = 0 if demand is NOTHING else pace.process
     return PlannedStage(
         stage=line.stage,
         step=line.step,
@@ -210,7 +212,7 @@ def _planned(line: _Line, shape: Shape, pace: Pace) -> PlannedStage:
         streamed_gb=demand.streamed / 1e9,
         device_mb=demand.device / 1e6 if pace.is_gpu else 0.0,
         # Without a GPU what the device works on lies in the same memory.
-        host_mb=(demand.host + (0 if pace.is_gpu else demand.device)) / 1e6,
+        host_mb=(process + demand.host + (0 if pace.is_gpu else demand.device)) / 1e6,
         disk_mb=demand.disk / 1e6,
         seconds=pace.total(demand.efforts) if line.timed else None,
     )

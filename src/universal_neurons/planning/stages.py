@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil
+from math import ceil, log
 from typing import TYPE_CHECKING
 
-from universal_neurons.core.tiling import operations_per_token, passes
+from universal_neurons.core.tiling import layer_blocks, operations_per_token, passes
 from universal_neurons.measures.profiles import WINDOW
 from universal_neurons.pipeline.ablation import set_plan
-from universal_neurons.pipeline.extensions import PATCHED, family_kinds
+from universal_neurons.pipeline.extensions import PATCHED, family_kinds, unigram_bytes
 from universal_neurons.pipeline.models import batch_rows
-from universal_neurons.pipeline.passes import shape_workload
+from universal_neurons.pipeline.passes import FORWARD_COPIES, abreast, shape_workload
 from universal_neurons.pipeline.resources import budget, device
 from universal_neurons.pipeline.variants import settings
 from universal_neurons.planning.efforts import Effort, Efforts, Shape, scoring, together, turning
 from universal_neurons.workspace import (
     ABLATION_BATCH_ROWS,
+    UNIGRAM_RATE,
     Workspace,
     corpus_key,
     corpus_recipe,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from universal_neurons.pipeline.variants import Setting
     from universal_neurons.planning.inventory import Absent
 
-# Python with torch and the backend, before a model is loaded.
-PROCESS_BYTES = 600_000_000
 # Of a trained model's neurons, those whose excess passes the floor against some partner: a quarter in the mini suite.
 CANDIDATE_SHARE = 0.25
 # A neuron's row in a universality table without its further partners, and of each of them; before compression.
@@ -55,7 +54,7 @@ class Demand:
     """What one stage takes at one step.
 
     ``streamed``: bytes of activations that its passes bring; ``device`` and ``host``: the most bytes held at a time, of
-    what the device works on and of the rest; ``disk``: at most, before compression.
+    what the device works on and of the rest, without the process itself; ``disk``: at most, before compression.
     """
 
     efforts: Efforts
@@ -133,6 +132,11 @@ class Sizes:
         """Bytes of the activations of ``models`` at ``tokens``."""
         return _SINGLE * tokens * self.shape.neurons * models
 
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of the rows as they are stored and as models read them, of their mask, and of each token's block."""
+        return self.positions * (2 + _INDEX + 1 + _INDEX)
+
     def forward(self, positions: int) -> Efforts:
         """A forward pass of one model over ``positions``."""
         return {Effort.FORWARD: float(positions)}
@@ -155,11 +159,11 @@ def token_demand(sizes: Sizes, absent: Sequence[str]) -> Demand:
     # Ids of 16 bits, the mask, and a row's domain.
     disk = sum(3 * positions[name] + positions[name] // row for name in absent)
     if hub_corpus(work) is not None:
-        return Demand({}, host=PROCESS_BYTES, disk=disk)
+        return Demand({}, disk=disk)
     read_once, encoded = _characters(work)
     efforts: Efforts = {Effort.READING: float(read_once), Effort.ENCODING: encoded}
     # The documents, and their tokens as Python's integers before they are an array.
-    host = PROCESS_BYTES + int(encoded) * 4
+    host = int(encoded) * 4
     return Demand(together(efforts, times=len(absent)), host=host, disk=disk)
 
 
@@ -175,8 +179,8 @@ def moments_demand(sizes: Sizes, absent: Absent) -> Demand:
         together(sizes.loading(sizes.models), together(forward, times=len(planned)), {Effort.PRODUCT: float(products)}),
         passes=len(planned),
         streamed=sum(_streamed(sizes, load, one) for one in planned),
-        device=max(one.needs.total for one in planned),
-        host=PROCESS_BYTES + sizes.positions * (_INDEX + 1),
+        device=max(one.needs.streaming for one in planned),
+        host=sizes.token_bytes,
     )
 
 
@@ -212,11 +216,14 @@ def universality_demand(sizes: Sizes, absent: Absent) -> Demand:
         efforts += [{Effort.DOUBLE: float(turned)}, turning(sizes.shape, spec.rotation, sizes.shape.layers, draws)]
     table = neurons * (TABLE_BYTES + RANK_BYTES * (spec.top_k - 1))
     drawn = len(absent.pairs) * neurons * spec.draws * _SINGLE
+    # Of every pair in the whole and in both halves, kept until the last pass is scored: its draws, its best partners
+    # with their correlations, and those of a half's partners in the other half.
+    kept = neurons * (draws * _SINGLE + (spec.top_k + 2) * (_DOUBLE + _INDEX) + 2 * _DOUBLE)
     return Demand(
         together(*efforts),
-        device=max(one.needs.total for one in planned),
-        # The draws of every pair are kept until the last pass is scored.
-        host=PROCESS_BYTES + 2 * drawn,
+        device=max(one.needs.scoring for one in planned),
+        # Once more while a pass is scored, so that nothing is taken in twice where memory runs out.
+        host=sizes.token_bytes + 2 * len([*scored, *rotated]) * kept,
         disk=(len(absent.pairs) + len(absent.nulls)) * table + drawn,
     )
 
@@ -230,14 +237,15 @@ def candidates_demand(sizes: Sizes, absent: Absent) -> Demand:
     each = round(sizes.shape.neurons * CANDIDATE_SHARE) if trained else 0
     selected = each * len(absent.candidates) * (sizes.models - 1)
     influence = {Effort.INFLUENCE: float(sizes.tokens * selected)}
-    layers = sizes.shape.layers * sizes.shape.mlp**2 * _DOUBLE
+    # Of one pair at a time both sides of its candidates, their products and their squares.
+    standardised = 4 * _SINGLE * sizes.batch * each
     return Demand(
         together(sizes.abreast(sizes.positions), influence),
         passes=1,
         streamed=sizes.activations(sizes.tokens, sizes.models),
-        device=sizes.models * (sizes.weights + 3 * layers) + _batch_bytes(sizes, sizes.models),
-        # Products and squares per block, then what is stored of them.
-        host=PROCESS_BYTES + selected * spec.blocks * 2 * _DOUBLE,
+        device=sizes.models * sizes.weights + _batch_bytes(sizes, sizes.models) + standardised,
+        # Products and squares per block, then the influences that they become.
+        host=sizes.token_bytes + selected * spec.blocks * 3 * _DOUBLE,
         disk=selected * (2 * spec.blocks + _SINGLE * spec.draws),
     )
 
@@ -264,6 +272,7 @@ def variants_demand(sizes: Sizes, absent: Absent) -> Demand:
     efforts: list[Efforts] = [sizes.loading(sizes.models)]
     streamed, device, count = 0, 0, 0
     for wanted, part, positions in parts:
+        part = replace(part, whitened=any(one.baseline == "whitened" for one in wanted))
         planned = passes(part, sizes.budget)
         products = sum(operations_per_token(part, one.tiles) for one in planned) * positions
         forward = together(sizes.abreast(positions), times=len(planned))
@@ -276,7 +285,8 @@ def variants_demand(sizes: Sizes, absent: Absent) -> Demand:
         passes=count,
         streamed=streamed,
         device=device,
-        host=PROCESS_BYTES + sizes.positions * (_INDEX + 1),
+        # The classes of all positions are numbers, found from what every mask says of them.
+        host=sizes.token_bytes + sizes.positions * (2 * _INDEX + 2 * len(every)) + 2 * _variant_bytes(sizes, every),
         disk=len(every) * (sizes.models - 1) * sizes.shape.neurons * 2 * _SINGLE,
     )
 
@@ -306,15 +316,22 @@ def extensions_demand(sizes: Sizes, absent: Absent) -> Demand:
     # A batch is run clean for what is ablated, and with its donors for what is patched.
     clean: Efforts = {Effort.CLEAN: 3.0 * evaluated}
     family: Efforts = {Effort.FAMILY: float(sizes.tokens * shape.neurons)}
-    sums = shape.vocabulary * shape.neurons * _DOUBLE
+    # By Zipf's law the word of rank k is 1 / (k ln V) of a text: that many are as frequent as a label has to be.
+    labels = min(shape.vocabulary, round(1 / (UNIGRAM_RATE * log(shape.vocabulary)))) + 1
+    each, within = unigram_bytes(labels, shape.row), sizes.budget - sizes.weights * sizes.models
+    blocks_of_layers = layer_blocks((shape.mlp,) * shape.layers, bytes_per_neuron=each, budget=within)
+    summed = max(len(layers) for layers in blocks_of_layers) * shape.mlp * each
+    # Sums lie on the host.  Without a GPU the models run there too, but only when the sums are gone.
+    beside = sizes.place.type == "cuda"
     return Demand(
         together(
             sizes.loading(2), sizes.forward(sizes.positions + evaluated), family, clean, _reruns(sizes, [0] * sets)
         ),
         passes=1,
         streamed=sizes.activations(sizes.tokens),
-        device=2 * sizes.weights + _clean_bytes(sizes, ABLATION_BATCH_ROWS, runs=2),
-        host=PROCESS_BYTES + sums,
+        device=2 * sizes.weights
+        + max(_batch_bytes(sizes, 1), 0 if beside else summed, _clean_bytes(sizes, ABLATION_BATCH_ROWS, runs=2)),
+        host=sizes.token_bytes + (summed if beside else 0),
         disk=sets * (SET_BYTES + 3 * blocks * _SINGLE) + shape.neurons * 2 * _SINGLE,
     )
 
@@ -343,7 +360,7 @@ def profiles_demand(sizes: Sizes, refs: Sequence[ModelRef]) -> Demand:
         passes=2,
         streamed=2 * sizes.activations(sizes.tokens, len(refs)),
         device=sizes.weights + max(vectors, seen + _batch_bytes(sizes, 1), _clean_bytes(sizes, spec.ablation_rows)),
-        host=PROCESS_BYTES + sizes.positions * (_INDEX + 1) + shape.neurons * row,
+        host=sizes.token_bytes + shape.neurons * row,
         disk=len(refs) * shape.neurons * row,
     )
 
@@ -365,7 +382,7 @@ def _model_ablations(sizes: Sizes, ref: ModelRef) -> Demand:
         ),
         streamed=sizes.activations(sizes.evaluated) * (1 + forwards),
         device=sizes.weights + _clean_bytes(sizes, ABLATION_BATCH_ROWS),
-        host=PROCESS_BYTES + len(sets) * (sizes.shape.neurons * _INDEX // 2 + sizes.evaluated // sizes.shape.row * 16),
+        host=len(sets) * (sizes.shape.neurons * _INDEX // 2 + sizes.evaluated // sizes.shape.row * 16),
         disk=len(sets) * (SET_BYTES + 2 * blocks * _SINGLE),
     )
 
@@ -396,6 +413,12 @@ def _variant_scores(sizes: Sizes, wanted: Sequence[Setting]) -> Efforts:
     return together(*efforts)
 
 
+def _variant_bytes(sizes: Sizes, wanted: Sequence[Setting]) -> int:
+    """The draws of every setting against every partner, and its best correlations."""
+    each = sum(one.draws * _SINGLE + _DOUBLE for one in wanted)
+    return (sizes.models - 1) * sizes.shape.neurons * each
+
+
 def _classes(wanted: Sequence[Setting]) -> int:
     """Disjoint classes of tokens that the settings' masks are made of: about as many as there are masks."""
     return len({one.mask for one in wanted})
@@ -407,8 +430,10 @@ def _streamed(sizes: Sizes, load: Workload, one: Pass, tokens: int | None = None
 
 
 def _batch_bytes(sizes: Sizes, models: int) -> int:
-    """One batch of activations of ``models``: caught layer by layer, joined, and at scored tokens."""
-    return sizes.activations(sizes.batch, models) + 2 * sizes.activations(sizes.batch)
+    """One batch of activations of ``models``, and what those that read at a time hold beside: a layer that is computed,
+    and all layers as they are caught and beside each other."""
+    reading = 2 * sizes.activations(sizes.batch) + FORWARD_COPIES * _SINGLE * sizes.batch * sizes.shape.mlp
+    return sizes.activations(sizes.batch, models) + abreast(sizes.place, models) * reading
 
 
 def _clean_bytes(sizes: Sizes, rows: int, *, runs: int = 1) -> int:
