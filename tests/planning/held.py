@@ -8,12 +8,10 @@ import json
 import sys
 from pathlib import Path
 
-import psutil
-
 from tests.miniature import Miniature
 from universal_neurons.artifacts.provenance import peak_memory_bytes
 from universal_neurons.pipeline import stages
-from universal_neurons.pipeline.resources import give_back
+from universal_neurons.pipeline.resources import give_back, held
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.planning.calibration import Bench
 from universal_neurons.planning.inventory import Shelf, absent
@@ -32,7 +30,7 @@ def main(root: str) -> None:
     step, sizes = work.steps[-1], Sizes.of(work, sampled=True)
     Bench(sizes.shape, "cpu", "float32", 1, 0.0).warm_up()
     give_back()
-    process = psutil.Process().memory_info().rss
+    process = held()
     missing = absent(Shelf(work, empty=True), step)
     demands = [demand(sizes, missing) for demand in (moments_demand, universality_demand, candidates_demand)]
     stages.compute_step(work, step)

@@ -106,6 +106,11 @@ def is_lack_of_memory(error: Exception) -> bool:
     return any(text in str(error) for text in ("DefaultCPUAllocator", "not enough memory", "out of memory"))
 
 
+def held() -> int:
+    """Bytes of memory that this process holds now."""
+    return int(psutil.Process().memory_info().rss)
+
+
 def give_back() -> None:
     """Let the system have what was freed; nothing happens but where glibc hands memory out.
 

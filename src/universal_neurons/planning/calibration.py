@@ -15,14 +15,12 @@ from functools import cached_property, partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-import psutil
-
 from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.inputs.corpus import Document, encode_documents, wheel_documents
 from universal_neurons.measures.profiles import GELU_MINIMUM, WINDOW
 from universal_neurons.pipeline.models import batch_rows
 from universal_neurons.pipeline.passes import CHUNK_TOKENS
-from universal_neurons.pipeline.resources import ROTATION_WORKERS
+from universal_neurons.pipeline.resources import ROTATION_WORKERS, held
 from universal_neurons.planning.efforts import Effort, Efforts, Shape
 from universal_neurons.workspace import ABLATION_BATCH_ROWS
 
@@ -98,7 +96,7 @@ def calibrated(
     wanted, bench = set(efforts), Bench(shape, device, precision, models, budget)
     if wanted:
         bench.warm_up()
-    process = psutil.Process().memory_info().rss
+    process = held()
     start = time.perf_counter()
     found: Efforts = {}
     for effort in Effort:
