@@ -103,7 +103,7 @@ def _shape_figures(mode: Mapping[str, Any]) -> dict[str, tuple[str, float, str]]
         "passes": (f"{name}: passes over the tokens", mode["passes"], ""),
         "planned_pass": (f"{name}: passes, planned over measured time", mode["planned_pass"], ""),
         "planned_scores": (f"{name}: scores, planned over measured time", mode["planned_scores"], ""),
-        "draws_share": (f"{name}: share of the rotation draws in the whole, at 5M tokens", 100 * mode["draws_share"], "%"),
+        "draws_share": (f"{name}: share of the rotation draws, at 5M tokens", 100 * mode["draws_share"], "%"),
         "paper_hours": (f"{name}: projected passes and scores of suite paper", mode["paper_hours"], "h"),
     }
 
