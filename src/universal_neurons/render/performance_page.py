@@ -287,7 +287,8 @@ def _figures(bench: Benchmark) -> Grid:
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (figure.says, _number(figure.value, figure.unit)) for figure in bench.figures.values()
     )
-    return Grid(f"{bench.title} on {bench.device}", (Column("what"), Column("measured", 0)), rows)
+    # Words: every figure has a unit of its own, and points under each other would say that they compare.
+    return Grid(f"{bench.title} on {bench.device}", (Column("what"), Column("measured")), rows)
 
 
 def _number(value: float, unit: str) -> Html:
