@@ -29,6 +29,7 @@ from universal_neurons.measures.profiles import NeuronProfiles
 from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.rounding import distances, distances_under_variants
 from universal_neurons.pipeline.universality import Asked, score_table, step_scores
+from universal_neurons.pipeline.variants import reference_first
 from universal_neurons.workspace import (
     IMPORTED,
     WORK_FOLDER,
@@ -543,7 +544,7 @@ def _variants_compared(work: Workspace, step: int, stored: Scores, again: Scores
     found = _Differences.of(*scores)
     if not _may_be_rounding(found.compared(what), found):
         return found.compared(what)
-    model, *partners = (work.model(name, step) for name in _reference_first(work))
+    model, *partners = (work.model(name, step) for name in reference_first(work))
     changed, names = _changed(work, stored["excess"], again["excess"])[:, None], _names(work, model)
     x = distances_under_variants(work, model)[:, None]
     compared = _excusing(found, what, (_reach(x), _reach(x)), changed, names)
@@ -552,11 +553,6 @@ def _variants_compared(work: Workspace, step: int, stored: Scores, again: Scores
     # Who is the best partner under a variant is not stored: it may be the one that rounding moves furthest.
     furthest = np.stack([distances_under_variants(work, one).max(axis=1) for one in partners], axis=1)[..., None]
     return _excusing(found, what, (_reach(x + furthest), _reach(x)), changed, names)
-
-
-def _reference_first(work: Workspace) -> list[str]:
-    """The models' names in the order in which variants have them."""
-    return sorted(work.suite.zoo.models, key=lambda name: name != work.suite.zoo.reference)
 
 
 def _named(pair: Pair) -> str:

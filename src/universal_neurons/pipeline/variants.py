@@ -63,11 +63,9 @@ def compute_variants(work: Workspace, step: int) -> None:
     """Compute and store the variants of one step, unless they are there or the step is untrained."""
     if all(work.store.has(key) for key in variants_keys(work, step)):
         return
-    reference = work.suite.zoo.reference
-    others = (name for name in work.suite.zoo.models if name != reference)
     wanted = settings(work)
     with capture(device=str(device(work))) as run:
-        models = LoadedModels.of(work, [work.model(name, step) for name in (reference, *others)])
+        models = LoadedModels.of(work, [work.model(name, step) for name in reference_first(work)])
         scored, own = suite_scores(models, [one for one in wanted if not one.is_padded])
         padded, cut = padded_scores(models, [one for one in wanted if one.is_padded])
         scored |= padded
@@ -82,6 +80,11 @@ def compute_variants(work: Workspace, step: int) -> None:
     work.store.write(variants_key(work, step), arrays, replace(run.provenance, precision=precision))
     for passes in (own, cut):
         passes.forget()
+
+
+def reference_first(work: Workspace) -> list[str]:
+    """The models' names in the order in which variants have them: the reference, then its partners in the suite's."""
+    return sorted(work.suite.zoo.models, key=lambda name: name != work.suite.zoo.reference)
 
 
 def settings(work: Workspace) -> list[Setting]:
