@@ -17,7 +17,9 @@ nox.options.default_venv_backend = "none"
 
 ROOT = Path(__file__).parent
 # One environment for all sessions: torch alone is larger than everything else together.
-ENVIRONMENT = Path(os.environ.get("UNIVERSAL_NEURONS_VENV", ROOT / ".nox" / "environment"))
+ENVIRONMENT = Path(os.environ.get("UNIVERSAL_NEURONS_VENV") or ROOT / ".nox" / "environment").expanduser().absolute()
+# In every environment that this file made, from its first moment on: nothing without it is ever removed.
+STAMP = ".installed"
 LOCKS = ("pyproject.toml", "constraints.txt")
 REPORT = ROOT / "report" / "_build"
 LOOK = ROOT / ".nox" / "look"
@@ -34,19 +36,43 @@ MALLOC = {
 def environment(session: nox.Session) -> dict[str, str]:
     """Make or refresh the shared environment and return the variables to run in it."""
     scripts = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
-    stamp = ENVIRONMENT / ".installed"
-    digest = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in LOCKS)).hexdigest()
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != digest:
+    stamp, expected = ENVIRONMENT / STAMP, expected_stamp()
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != expected:
         session.log(f"installing into {ENVIRONMENT} (torch is large: a few minutes the first time)")
-        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-        venv.create(ENVIRONMENT, with_pip=True)
+        remove_environment(session)
+        ENVIRONMENT.mkdir(parents=True)
+        stamp.write_text("unfinished", encoding="utf-8")
+        # A copied interpreter cannot find the libpython that uv, mise and Homebrew ship beside theirs.
+        venv.create(ENVIRONMENT, with_pip=True, symlinks=os.name != "nt")
         session.run(
             str(scripts / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
             "--constraint", "constraints.txt", "--editable", ".[dev]", external=True,
         )  # fmt: skip
-        stamp.write_text(digest, encoding="utf-8")
+        stamp.write_text(expected, encoding="utf-8")
     path = os.pathsep.join([str(scripts), os.environ.get("PATH", "")])
     return {"PATH": path, "VIRTUAL_ENV": str(ENVIRONMENT), "PYTHONDONTWRITEBYTECODE": "1", **MALLOC}
+
+
+def expected_stamp() -> str:
+    """The digest of what an environment is made of: this checkout's place, its own, the Python and the locked packages.
+
+    A copied or moved checkout would otherwise run the original's code, or none.
+    """
+    parts = [str(ROOT.resolve()), str(ENVIRONMENT), sys.version, *((ROOT / name).read_text("utf-8") for name in LOCKS)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def remove_environment(session: nox.Session) -> None:
+    """Remove an environment that this file made; refuse any other folder or file that has something in it."""
+    if (ENVIRONMENT / STAMP).is_file():
+        shutil.rmtree(ENVIRONMENT)
+    elif ENVIRONMENT.is_dir() and not any(ENVIRONMENT.iterdir()):
+        ENVIRONMENT.rmdir()
+    elif ENVIRONMENT.exists():
+        session.error(
+            f"{ENVIRONMENT} was not made by this noxfile (it has no {STAMP}), so it is left alone; "
+            "set UNIVERSAL_NEURONS_VENV to a folder that does not exist yet, or unset it"
+        )
 
 
 def run(session: nox.Session, *command: str) -> None:
