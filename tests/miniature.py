@@ -12,8 +12,9 @@ from universal_neurons.inputs.corpus import CorpusRecipe, encode_documents, toke
 from universal_neurons.inputs.recipe import TrainingRecipe
 from universal_neurons.inputs.tokenization import end_of_text_id, train_tokenizer
 from universal_neurons.inputs.zoo import Zoo
-from universal_neurons.study import Study
-from universal_neurons.workspace import Workspace, open_workspace, suite_keys
+from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.study import Study
+from universal_neurons.stages.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
     import pytest

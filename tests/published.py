@@ -16,7 +16,7 @@ from universal_neurons.inputs.corpus import Document
 from universal_neurons.inputs.hub import Folders, FoldersFirst, Hub
 from universal_neurons.inputs.hub_corpus import HubCorpus
 from universal_neurons.inputs.tokenization import train_tokenizer
-from universal_neurons.workspace import open_workspace
+from universal_neurons.stages.workspace import open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from tests.hub import LoopbackHub
-    from universal_neurons.workspace import Workspace
+    from universal_neurons.stages.workspace import Workspace
 
 CHECKOUT = Path(__file__).parents[1]
 TEXT, FILE = "someone/text", "train/00.jsonl.zst"

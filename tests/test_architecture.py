@@ -228,7 +228,7 @@ def test_pytest_elsewhere_and_a_relative_import_are_found() -> None:
         "from universal_neurons.harness import plugin",
         "from universal_neurons.harness.plugin import Harness",
         "from universal_neurons.measures_of_mine import share",
-        "def test():\n    import universal_neurons.pipeline",
+        "def test():\n    import universal_neurons.stages",
         "from ..measures import universality",
     ],
 )

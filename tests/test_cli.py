@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from universal_neurons.FIXME import corpus_key, read, table_keys, universality_key
 
 from tests.evidence.records import record
 from universal_neurons import cli
@@ -19,17 +20,11 @@ from universal_neurons.errors import UserError
 from universal_neurons.evidence.criteria import AtMost
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.pipeline import stages
-from universal_neurons.pipeline.passes import STATES
 from universal_neurons.planning.calibration import Pace, calibrated
-from universal_neurons.workspace import (
-    corpus_key,
-    imported_evidence,
-    read,
-    suite_keys,
-    table_keys,
-    universality_key,
-)
+from universal_neurons.stages import runner
+from universal_neurons.stages.passes import STATES
+from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.study import imported_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from universal_neurons.FIXME import universality_key
 
 from tests.evidence.records import record
 from tests.sources import ROOT
@@ -16,8 +17,8 @@ from universal_neurons.errors import UserError
 from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
 from universal_neurons.render.evidence_log import EvidenceUnusable
 from universal_neurons.sides import About, Side, SideUnknown, grounds, open_side, side_by_side
-from universal_neurons.study import open_evidence
-from universal_neurons.workspace import suite_keys, universality_key
+from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.study import open_evidence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,7 +159,7 @@ def test_a_run_beside_itself_differs_in_nothing(own: Miniature) -> None:
 
 
 def test_the_settings_in_which_two_suites_differ_are_named_once(own: Miniature) -> None:
-    from universal_neurons.pipeline.stages import compute
+    from universal_neurons.stages.runner import compute
 
     suite = own.root / "fixtures" / "suites" / "brief.toml"
     text = suite.read_text()

@@ -24,30 +24,19 @@ from universal_neurons.errors import UserError
 from universal_neurons.inputs.narrowing import NarrowingError, names, number_of_tokens
 from universal_neurons.inputs.suite import project_root
 from universal_neurons.progress import Reporter
-from universal_neurons.study import Study
-from universal_neurons.workspace import (
-    Resources,
-    Workspace,
-    check_pinned,
-    corpus_key,
-    describe,
-    hub_corpus,
-    imported_evidence,
-    missing,
-    open_workspace,
-    step_keys,
-    suite_keys,
-    token_keys,
-    universality_key,
-    where,
-)
+from universal_neurons.stages.base import missing
+from universal_neurons.stages.registry import suite_artifacts, suite_keys, where
+from universal_neurons.stages.study import Study, imported_evidence
+from universal_neurons.stages.tokens import ONLY, TOKENS
+from universal_neurons.stages.universality import UNIVERSALITY
+from universal_neurons.stages.workspace import Resources, Workspace, check_pinned, hub_corpus, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from universal_neurons.evidence.comparison import SideBySide
+    from universal_neurons.progress import Warn
     from universal_neurons.render.explorer import LocalText
-    from universal_neurons.workspace import Warn
 
 CHANGED = 1
 USER_ERROR = 4
@@ -286,9 +275,9 @@ def compute(
     narrowing = _narrowing(models, checkpoints, tokens, reference, references) | {"precision": precision}
     opened = {"resources": Resources(memory=memory, device=device), "remote": remote, **narrowing}
     with _workspace(suite, store=store, recompute=recompute, local=True, **opened) as work:
-        from universal_neurons.pipeline import stages
+        from universal_neurons.stages.runner import compute as compute_suite
 
-        count = stages.compute(work)
+        count = compute_suite(work)
     typer.echo(
         f"suite {suite}: {count} artifacts computed, everything is there"
         if count
@@ -312,7 +301,7 @@ def fetch(
     """Fetch a suite's models and text from their hub and pin them; what is here and verified is not fetched again."""
     narrowing = _narrowing(models, checkpoints, tokens, reference, references)
     with _workspace(suite, store=store, local=True, **narrowing) as work:
-        from universal_neurons.pipeline.fetching import fetch as fetched
+        from universal_neurons.stages.fetching import fetch as fetched
 
         count = fetched(work, accept=accept_changes, done=lambda line: typer.echo(visible(line)))
     typer.echo(
@@ -442,8 +431,8 @@ def _side_by_side(left: str, right: str, *, store: Path | None, warn: Warn) -> S
 
 def _local_text(work: Workspace) -> LocalText:
     """What the tokens of the suite say; without rows, and with the reason, where this machine has another text."""
-    from universal_neurons.pipeline.tokens import token_set
     from universal_neurons.render.explorer import LocalText
+    from universal_neurons.stages.tokens import token_set
 
     try:
         tokenizer = work.zoo.tokenizer()
@@ -453,8 +442,9 @@ def _local_text(work: Workspace) -> LocalText:
         return LocalText(vocabulary, absence=f"Numbers only: the tokenizer is not on this machine ({absent}).")
     try:
         # Whoever reads what others computed should not have to download the text for it.
-        if hub_corpus(work) is not None and not work.store.has(corpus_key(work, "tokens")):
-            raise missing(work, corpus_key(work, "tokens"))
+        rows = TOKENS.key(work, ONLY, TOKENS.scratch[0])
+        if hub_corpus(work) is not None and not work.store.has(rows):
+            raise missing(work, rows)
         tokens = token_set(work)
     except UserError as absent:
         return LocalText(vocabulary, absence=f"Positions only: the text is not on this machine ({absent}).")
@@ -489,16 +479,15 @@ def status(
     """List the artifacts of a suite and where each one is."""
     narrowing = _narrowing(models, checkpoints, tokens, reference, references)
     with _workspace(suite, store=store, **narrowing) as work:
-        of_steps = [(f"{step}", key) for step in work.steps for key in step_keys(work, step)]
         rows = [
             {
-                "stage": key.stage,
-                "step": step,
-                "what": describe(key),
-                "digest": key.digest[:12],
-                "where": where(work, key),
+                "stage": artifact.key.stage,
+                "step": "" if artifact.case.step is None else f"{artifact.case.step}",
+                "what": artifact.description,
+                "digest": artifact.key.digest[:12],
+                "where": where(work, artifact.key),
             }
-            for step, key in [*(("", key) for key in token_keys(work)), *of_steps]
+            for artifact in suite_artifacts(work)
         ]
     columns = {"stage": "stage", "step": "step", "what": "what", "digest": "digest", "where": "where"}
     _show(rows, columns, as_json=as_json, title=f"suite {suite}")
@@ -546,14 +535,14 @@ def store_verify(
 
 def _samples(work: Workspace) -> Iterator[str]:
     """Compute a sample of every import again, and of the shipped evidence where that is what claims are judged from."""
-    from universal_neurons.recheck import imported_sample, spotcheck, spotchecked_pair
+    from universal_neurons.stages.recheck import imported_sample, spotcheck, spotchecked_case
 
     imported = imported_evidence(work)
     for receipt in imported.sources:
         yield f"imported from {receipt.source}: {imported_sample(work, receipt)}"
     if imported.unchecked - {digest for receipt in imported.sources for digest in receipt.artifacts}:
         yield "imported: an import broke off before its end; run it again, then this"
-    if where(work, universality_key(work, spotchecked_pair(work))) != "imported":
+    if where(work, UNIVERSALITY.key(work, spotchecked_case(work))) != "imported":
         yield f"evidence: {spotcheck(work)}"
 
 

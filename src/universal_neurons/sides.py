@@ -22,10 +22,12 @@ from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
 from universal_neurons.inputs.narrowing import Narrowing, NarrowingError
 from universal_neurons.inputs.suite import available_suites
 from universal_neurons.measures.landmarks import Landmark, ablation_landmarks, share_landmarks
+from universal_neurons.progress import Warn
 from universal_neurons.render.evidence_log import check_artifacts, read_claims
 from universal_neurons.render.report import DATA, default_evidence
-from universal_neurons.study import Study, open_evidence
-from universal_neurons.workspace import WORK_FOLDER, Warn, describe, open_workspace, step_keys, suite_keys, token_keys
+from universal_neurons.stages.registry import suite_artifacts, suite_keys
+from universal_neurons.stages.study import Study, open_evidence
+from universal_neurons.stages.workspace import WORK_FOLDER, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 _MANIFEST = "manifest.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_FACTORY = "universal_neurons.study:open_evidence"
+_FACTORY = "universal_neurons.stages.study:open_evidence"
 # pytest's statuses after which the claims were judged, whether or not as accepted.
 _JUDGED = (0, 1)
 
@@ -285,16 +287,9 @@ def _shown(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
 
 def _named_keys(study: Study) -> Mapping[tuple[str, str, str], Key]:
     """The keys of a suite by stage, label of the checkpoint and description, which two suites can have in common."""
-    work = study.work
-    keys = [("", key) for key in token_keys(work)]
-    keys += [(str(study.suite.checkpoint(step)), key) for step in work.steps for key in step_keys(work, step)]
-    return {(key.stage, label, _what(key)): key for label, key in keys}
-
-
-def _what(key: Key) -> str:
-    """What tells an artifact from others of its stage and checkpoint, without the numbers that may differ."""
-    names = ("reference", "partner", "model", "variants")
-    return describe(key) if any(name in key.parameters for name in names) and "variants" not in key.parameters else ""
+    artifacts = suite_artifacts(study.work)
+    labels = {step: str(study.suite.checkpoint(step)) for step in study.work.steps}
+    return {(one.key.stage, labels.get(one.case.step, ""), one.description): one.key for one in artifacts}
 
 
 def _flat(key: Key, digests: set[str]) -> dict[str, str]:

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from universal_neurons.artifacts.provenance import SharedRun, peak_memory_bytes
-from universal_neurons.pipeline import stages
-from universal_neurons.pipeline.ablation import write_ablations
-from universal_neurons.pipeline.extensions import write_extensions
-from universal_neurons.pipeline.profiles import write_profiles
-from universal_neurons.pipeline.resources import give_back
-from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
-from universal_neurons.pipeline.variants import compute_variants
 from universal_neurons.planning import plan
-from universal_neurons.workspace import Workspace, open_workspace
+from universal_neurons.stages import runner
+from universal_neurons.stages.ablation import write_ablations
+from universal_neurons.stages.extensions import write_extensions
+from universal_neurons.stages.profiles import write_profiles
+from universal_neurons.stages.resources import give_back
+from universal_neurons.stages.tokens import evaluation_tokens, token_set
+from universal_neurons.stages.variants import compute_variants
+from universal_neurons.stages.workspace import Workspace, open_workspace
 
 # A measurement is a process that runs this file, and finds no package of tests.
 if TYPE_CHECKING:

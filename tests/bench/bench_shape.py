@@ -42,10 +42,10 @@ from universal_neurons.core.moments import PairwiseAccumulator
 from universal_neurons.core.scoring import TileScores, Wanted
 from universal_neurons.core.tiling import Pass, Workload, operations_per_token, passes
 from universal_neurons.core.universality import RotationSettings
-from universal_neurons.pipeline.passes import CHUNK_TOKENS, ahead
-from universal_neurons.pipeline.resources import MARGIN, ROTATION_WORKERS, free_bytes
 from universal_neurons.planning.calibration import calibrated
 from universal_neurons.planning.efforts import Effort, Shape, scoring, together, turning
+from universal_neurons.stages.passes import CHUNK_TOKENS, ahead
+from universal_neurons.stages.resources import MARGIN, ROTATION_WORKERS, free_bytes
 
 PAPER_TOKENS, PAPER_STEPS = 5_000_000, 4
 CONTEXT, VOCABULARY, BATCH_TOKENS, BLOCKS = 512, 2048, 4096, 100

@@ -18,7 +18,7 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.declare import ClaimDeclaration, declaration_of
 from universal_neurons.measures.ablation import ALL_LAYERS, AblationTable, Kind
 from universal_neurons.measures.study import untrained_ablation
-from universal_neurons.pipeline.neuron_sets import NeuronSet, SetPlan
+from universal_neurons.stages.neuron_sets import NeuronSet, SetPlan
 
 if TYPE_CHECKING:
     from universal_neurons.measurement import Measurement

@@ -28,7 +28,7 @@ def test_a_run_without_claims_does_nothing(project: Project) -> None:
 def test_the_plugin_imports_neither_torch_nor_the_pipeline(project: Project) -> None:
     script = (
         "import sys, universal_neurons.harness.plugin\n"
-        "heavy = {'torch', 'numpy', 'pandas', 'universal_neurons.pipeline', 'universal_neurons.core'}\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'universal_neurons.stages', 'universal_neurons.core'}\n"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
     )
     assert project.pytester.run(sys.executable, "-c", script).ret == 0

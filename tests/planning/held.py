@@ -10,9 +10,6 @@ from pathlib import Path
 
 from tests.miniature import Miniature
 from universal_neurons.artifacts.provenance import peak_memory_bytes
-from universal_neurons.pipeline import stages
-from universal_neurons.pipeline.resources import give_back, held
-from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.planning.calibration import Bench
 from universal_neurons.planning.inventory import Shelf, absent
 from universal_neurons.planning.stages import (
@@ -21,6 +18,9 @@ from universal_neurons.planning.stages import (
     moments_demand,
     universality_demand,
 )
+from universal_neurons.stages import runner
+from universal_neurons.stages.resources import give_back, held
+from universal_neurons.stages.tokens import evaluation_tokens, token_set
 
 
 def main(root: str) -> None:

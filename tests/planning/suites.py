@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.published import RECIPE, SUITE
-from universal_neurons.workspace import open_workspace, unpinned
+from universal_neurons.stages.workspace import open_workspace, unpinned
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from universal_neurons.workspace import Workspace
+    from universal_neurons.stages.workspace import Workspace
 
 FAMILY = """
 [families.tiny]

@@ -5,22 +5,22 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-
-from universal_neurons.pipeline import stages
-from universal_neurons.planning.inventory import Shelf, absent, absent_tokens
-from universal_neurons.workspace import (
+from universal_neurons.FIXME import (
     ablation_key,
     candidates_key,
     draws_key,
     null_keys,
     profiles_key,
     step_keys,
-    suite_keys,
     table_keys,
     universality_key,
-    unpinned,
     variants_key,
 )
+
+from universal_neurons.planning.inventory import Shelf, absent, absent_tokens
+from universal_neurons.stages import runner
+from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.workspace import unpinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.miniature import Miniature
     from universal_neurons.artifacts.key import Key
-    from universal_neurons.workspace import Workspace
+    from universal_neurons.stages.workspace import Workspace
 
 STEPS = (0, 15, 30)
 # What the plan calls universality is two kinds of tables for the store, and so on.

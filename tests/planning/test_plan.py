@@ -6,15 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from universal_neurons.FIXME import corpus_key, profiles_key, universality_key
 
 from tests.planning.suites import shaped
 from universal_neurons.errors import UserError
-from universal_neurons.pipeline import stages as pipeline
-from universal_neurons.pipeline import tokens
 from universal_neurons.planning import Plan, plan
 from universal_neurons.planning.calibration import Pace
 from universal_neurons.planning.efforts import Effort
-from universal_neurons.workspace import Resources, corpus_key, profiles_key, universality_key
+from universal_neurons.stages import runner as pipeline
+from universal_neurons.stages import tokens
+from universal_neurons.stages.workspace import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,12 +14,6 @@ from tests.planning.suites import shaped
 from universal_neurons.artifacts.store import Store
 from universal_neurons.core.bare import _has_kernel
 from universal_neurons.core.tiling import BudgetTooSmall
-from universal_neurons.pipeline import stages as pipeline
-from universal_neurons.pipeline.ablation import write_ablations
-from universal_neurons.pipeline.extensions import write_extensions
-from universal_neurons.pipeline.profiles import write_profiles
-from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
-from universal_neurons.pipeline.variants import compute_variants
 from universal_neurons.planning.efforts import Effort
 from universal_neurons.planning.inventory import Shelf, absent
 from universal_neurons.planning.stages import (
@@ -35,14 +29,20 @@ from universal_neurons.planning.stages import (
     universality_demand,
     variants_demand,
 )
-from universal_neurons.workspace import Resources, unpinned
+from universal_neurons.stages import runner as pipeline
+from universal_neurons.stages.ablation import write_ablations
+from universal_neurons.stages.extensions import write_extensions
+from universal_neurons.stages.profiles import write_profiles
+from universal_neurons.stages.tokens import evaluation_tokens, token_set
+from universal_neurons.stages.variants import compute_variants
+from universal_neurons.stages.workspace import Resources, unpinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.miniature import Miniature
-    from universal_neurons.workspace import Workspace
+    from universal_neurons.stages.workspace import Workspace
 
 LAST = 30
 GIBIBYTE = 2**30

@@ -32,7 +32,7 @@ from universal_neurons.inputs.suite import (
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation import AblationTable, Kind
 from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
-from universal_neurons.pipeline.neuron_sets import NeuronSet, SetPlan
+from universal_neurons.stages.neuron_sets import NeuronSet, SetPlan
 
 if TYPE_CHECKING:
     from universal_neurons.measures.extensions import Extensions

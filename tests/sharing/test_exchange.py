@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import pytest
+from universal_neurons.FIXME import universality_key
 
 from tests.refusals import refusal
 from tests.sharing.conftest import FORMS, Reader
@@ -31,8 +32,8 @@ from universal_neurons.errors import UserError
 from universal_neurons.sharing import exchange
 from universal_neurons.sharing.exchange import export_suite
 from universal_neurons.sharing.sources import SourceUnavailable
-from universal_neurons.study import open_study
-from universal_neurons.workspace import imported_evidence, suite_keys, universality_key, where
+from universal_neurons.stages.registry import suite_keys, where
+from universal_neurons.stages.study import imported_evidence, open_study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,7 +166,7 @@ def test_a_reader_who_computed_nothing_reads_the_same_numbers(
 
 
 def test_what_was_imported_is_not_computed_again(exports: Path, reader: Reader) -> None:
-    from universal_neurons.pipeline.stages import compute
+    from universal_neurons.stages.runner import compute
 
     reader.pull(exports / "evidence.zip")
     assert compute(reader.project.workspace(local=True)) == 0

@@ -21,9 +21,9 @@ from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, ExportUnfi
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockError
 from universal_neurons.inputs.pinning import NotPinned
-from universal_neurons.pipeline import stages
 from universal_neurons.sharing.exchange import Pulled, export_suite, pull
-from universal_neurons.workspace import suite_keys, where
+from universal_neurons.stages import runner
+from universal_neurons.stages.registry import suite_keys, where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,7 +128,7 @@ def test_the_lock_comes_with_the_evidence_and_names_the_same_artifacts(
 
 
 def pulled_workspace(root: Path) -> Any:
-    from universal_neurons.workspace import open_workspace
+    from universal_neurons.stages.workspace import open_workspace
 
     return open_workspace("tiny", root=root)
 

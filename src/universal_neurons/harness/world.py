@@ -1,6 +1,6 @@
 """Where the study, the suite and the published numbers come from; imported only when a claim needs them.
 
-The factory is named by ``--study-factory module:name``.  It is called like ``universal_neurons.study.open_study``; a
+The factory is named by ``--study-factory module:name``.  It is called like ``universal_neurons.stages.study.open_study``; a
 factory of another kind may carry ``load_suite``, ``available_suites`` and ``published`` too, and then nothing of this
 project's study is imported (so the harness is tested without torch, weights or numbers of ours).
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from universal_neurons.harness.axes import Suite
     from universal_neurons.inputs.narrowing import Narrowing
 
-DEFAULT_FACTORY = "universal_neurons.study:open_study"
+DEFAULT_FACTORY = "universal_neurons.stages.study:open_study"
 _SUITES = "universal_neurons.inputs.suite"
 _PUBLISHED = "universal_neurons.inputs.published"
 

@@ -1,4 +1,4 @@
-"""What the report needs of ``universal_neurons.study.Study``: the tables of the claims, and where they come from."""
+"""What the report needs of ``universal_neurons.stages.study.Study``: the tables of the claims, and where they come from."""
 
 from __future__ import annotations
 

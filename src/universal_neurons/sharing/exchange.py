@@ -31,18 +31,11 @@ from universal_neurons.artifacts.folder import replace_file
 from universal_neurons.artifacts.manifest import DamageError
 from universal_neurons.artifacts.receipt import Receipt, receipts_of
 from universal_neurons.artifacts.store import Origin, in_one_line
+from universal_neurons.progress import NoProgress
 from universal_neurons.sharing.locks import adopted, lock_text
 from universal_neurons.sharing.sources import FileAbsent, opened
-from universal_neurons.workspace import (
-    IMPORTED,
-    WORK_FOLDER,
-    Silence,
-    open_workspace,
-    step_keys,
-    suite_keys,
-    table_keys,
-    token_keys,
-)
+from universal_neurons.stages.registry import stages, suite_keys
+from universal_neurons.stages.workspace import IMPORTED, WORK_FOLDER, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,8 +44,9 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import Key
     from universal_neurons.artifacts.manifest import Manifest
     from universal_neurons.artifacts.store import Store
+    from universal_neurons.progress import Progress, Warn
     from universal_neurons.sharing.sources import Files
-    from universal_neurons.workspace import Progress, Warn, Workspace
+    from universal_neurons.stages.workspace import Workspace
 
 # A list of a million artifacts would be larger than this; whatever claims to be one and is, is not read.
 LARGEST_LIST = 1 << 28
@@ -165,7 +159,7 @@ def pull(
             warn(f"the lock of suite {suite} has {news} new entries: what the evidence is about")
             work = open_workspace(suite, **options)
         with work.store.import_lock(suite):
-            pulled = _Import(work, files, bundle, progress or Silence()).run()
+            pulled = _Import(work, files, bundle, progress or NoProgress()).run()
     if pulled.absent:
         counts = _by_stage(pulled.absent)
         warn(f"{pulled.source} lacks {len(pulled.absent)} artifacts of suite {suite} ({counts}); {pulled.reason}")
@@ -199,12 +193,15 @@ class _Import:
     def run(self) -> Pulled:
         """Take over the identities of the token sets, of which all other names are made, then the tables, on which
         everything else rests, then the rest."""
-        steps = self.work.steps
         try:
-            tokens = self._taken(token_keys(self.work), required=True)
-            tables = self._taken([key for step in steps for key in table_keys(self.work, step).values()], required=True)
-            rest = [key for step in steps for key in step_keys(self.work, step) if key.stage != TABLE]
-            parts = (tokens, tables, self._taken(rest, required=False))
+            required = {"corpus", "evaluation", TABLE}
+            parts = tuple(
+                self._taken(
+                    [key for case in stage.cases(self.work) for key in stage.keys(self.work, case)],
+                    required=stage.name in required,
+                )
+                for stage in stages()
+            )
         finally:
             # Also of what broke off: whatever was taken is imported, and its source should be known.
             self._sign()

@@ -16,13 +16,13 @@ from universal_neurons.inputs.pinning import accept_command, shown
 from universal_neurons.inputs.suite import SUITES
 from universal_neurons.inputs.weights import WEIGHTS
 from universal_neurons.inputs.zoo import CONFIG
-from universal_neurons.workspace import hub_corpus
+from universal_neurons.stages.workspace import hub_corpus
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from universal_neurons.workspace import Workspace
+    from universal_neurons.stages.workspace import Workspace
 
 
 def lock_path(work: Workspace) -> Path:

@@ -1,0 +1,307 @@
+"""Ablations: the effect of every set of neurons on a model's predictions, on rows that identified none of them."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from universal_neurons.measures.ablation import AblationTable
+from universal_neurons.measures.tables import Resampling
+from universal_neurons.stages.base import (
+    Artifacts,
+    Case,
+    Lookup,
+    Need,
+    Reader,
+    Stage,
+    check_one_of,
+    check_reference,
+    example_dice,
+    own_pairs,
+    step_of,
+)
+from universal_neurons.stages.comparison import TOLERANCE, Choices, Comparison, Difference, absolute_differences
+from universal_neurons.stages.models import loaded
+from universal_neurons.stages.neuron_sets import NeuronSet, Population, SetPlan, SetRole
+from universal_neurons.stages.tokens import EVALUATION, ONLY, evaluation_digest, evaluation_tokens
+from universal_neurons.stages.universality import UNIVERSALITY, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from universal_neurons.artifacts.codec import Payload
+    from universal_neurons.artifacts.key import JSON
+    from universal_neurons.core.ablation import AblationEffects
+    from universal_neurons.stages.costs import Cost, Sizes
+    from universal_neurons.stages.workspace import Workspace
+
+# Rows in one pass of an ablation.  Resampled activations come from the same batch, so this number changes results.
+ABLATION_BATCH_ROWS = 16
+# The share of sets that may be other neurons: a score so near its threshold that rounding decides changes the universal
+# set of one model and everything that is compared with it.
+SETS = 0.05
+_TYPES = {"threshold": np.float32, "layer": np.int16, "draw": np.int16, "fraction": np.float32}
+_NAMES = ["partner", "definition", "threshold", "layer", "neurons", "draw", "mode", "fraction", "labels_step"]
+
+
+class Ablations(Stage):
+    """The sets of neurons of one model with their mean effects, and the effects per block of rows.
+
+    Untrained models are ablated where the neurons are that become universal, and only the suite's reference: no neuron
+    of an untrained model is universal.
+    """
+
+    name: ClassVar[str] = "ablation"
+    parts: ClassVar[tuple[str, ...]] = ("ablation", "ablation-blocks")
+
+    def cases(self, work: Workspace) -> tuple[Case, ...]:
+        """Every reference at every trained step, and untrained the suite's reference."""
+        return tuple(
+            Case(step, name)
+            for step in work.steps
+            for name in work.suite.references
+            if step in work.trained_steps or name == work.reference
+        )
+
+    def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
+        """The sets of neurons, the blocks of rows, and what decides the last bits."""
+        suite, spec = work.suite, work.suite.ablation
+        return {
+            "model": case.model,
+            "step": case.step,
+            "labels_step": labels_step(work, case),
+            "role": set_role(work, case),
+            "pairs": list(ablated_partners(work, case)),
+            "thresholds": list(suite.universality.thresholds),
+            "threshold": suite.universality.threshold,
+            "blocks": spec.blocks,
+            "draws": spec.draws,
+            "dose": list(spec.dose),
+            "orders": spec.orders,
+            "seed": spec.seed,
+            "batch_rows": ABLATION_BATCH_ROWS,
+            "dtype": "float32",
+        }
+
+    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
+        """The weights, the rows, and the tables that say which neurons are universal."""
+        return {
+            "model": work.model(case.model, step_of(case)).digest,
+            "rows": evaluation_digest(work),
+            **{f"against {pair.partner}": UNIVERSALITY.key(work, pair).digest for pair in label_pairs(work, case)},
+        }
+
+    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
+        """The rows, and the tables that say which neurons are universal."""
+        return ((EVALUATION, ONLY), *((UNIVERSALITY, pair) for pair in label_pairs(work, case)))
+
+    def describe(self, case: Case) -> str:
+        """The subject of a case in a few words."""
+        return f"sets of neurons of {case.model}"
+
+    def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """Ablate every set of the case; raises ArtifactMissing without the tables."""
+        frame, effects = ablations(work, case)
+        return dict(zip(self.parts, (frame, effects), strict=True))
+
+    def case(self, work: Workspace, **which: Any) -> Case:
+        """The case of ``model`` (the suite's reference by default) at ``checkpoint``."""
+        name, step = which.get("model") or work.reference, which["checkpoint"].step
+        check_reference(work, name)
+        known = tuple(case.model for case in self.cases(work) if case.step == step)
+        check_one_of(work, name, known, what=f"ablations at step {step}")
+        return Case(step, name)
+
+    def read(self, reader: Reader, work: Workspace, case: Case) -> AblationTable:
+        """The sets with their effects per block."""
+        table, blocks = reader(self, case)
+        return ablation_table(work, case, table.table, blocks.arrays)
+
+    def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """Made-up effects, larger for universal neurons than for others."""
+        sets = set_plan(work, case).sets()
+        frame, blocks = _described(sets), work.suite.ablation.blocks
+        dice, larger = example_dice(case), np.where(frame["neurons"] == "universal", 3.0, 1.0)
+        effects = {
+            name: (larger[:, None] * dice.uniform(0.01, 0.02, (len(sets), blocks))).astype(np.float32)
+            for name in ("kl", "loss_increase")
+        }
+        arrays: dict[str, npt.NDArray[Any]] = {**effects, "clean_loss": dice.uniform(2, 3, blocks)}
+        arrays["predictions"] = np.full(blocks, 100)
+        frame = frame.assign(
+            labels_step=np.int32(labels_step(work, case)),
+            size=np.full(len(sets), 4, dtype=np.int32),
+            norm=np.full(len(sets), 4.0),
+            **{name: effects[name].mean(axis=1).astype(np.float64) for name in effects},
+        )
+        return {"ablation": frame, "ablation-blocks": arrays}
+
+    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
+        """The stored effects against the recomputed ones."""
+        there, here = stored(self, case), again(self, case)
+        return None if there is None or here is None else compare_effects(there, here)
+
+
+ABLATIONS = Ablations()
+
+
+def compare_effects(stored: Artifacts, again: Artifacts) -> Comparison:
+    """The effects of sets in nats against recomputed ones, of all rows together and of every block.
+
+    A set has changed if its size or its norm has; its effects are then those of other neurons and are not compared.
+    """
+    mine, theirs = stored[0].table, again[0].table
+    if not mine[_NAMES].equals(theirs[_NAMES]):
+        changed = Choices("sets changed", len(mine), len(mine), SETS)
+        return Comparison(
+            "ablations", "sets", len(mine), dict.fromkeys(("KL", "loss"), Difference(0, TOLERANCE)), changed
+        )
+    same = (mine["size"] == theirs["size"]) & np.isclose(mine["norm"], theirs["norm"], rtol=1e-4, atol=0)
+    largest = {
+        name: Difference(_largest_effect(stored, again, column, same.to_numpy()), TOLERANCE)
+        for name, column in (("KL", "kl"), ("loss", "loss_increase"))
+    }
+    changed = Choices("sets changed", int((~same).sum()), len(mine), SETS)
+    return Comparison("ablations", "sets", len(mine), largest, changed)
+
+
+def _largest_effect(stored: Artifacts, again: Artifacts, column: str, same: npt.NDArray[np.bool_]) -> float:
+    means = (side[0].table[column].to_numpy()[same] for side in (stored, again))
+    blocks = (side[1].arrays[column][same].ravel() for side in (stored, again))
+    pairs = (tuple(means), tuple(blocks))
+    if any(len(mine) != len(theirs) for mine, theirs in pairs):
+        return float("inf")
+    return max(float(absolute_differences(mine, theirs).max(initial=0.0)) for mine, theirs in pairs)
+
+
+def ablation_table(
+    work: Workspace, case: Case, frame: pd.DataFrame, arrays: Mapping[str, Any], *, kl: str = "kl"
+) -> AblationTable:
+    """The table of claims from a frame of sets and the effects per block, the divergence under the name ``kl``."""
+    spec = work.suite.resampling
+    return AblationTable(
+        reference=case.model,
+        step=step_of(case),
+        frame=frame,
+        kl=arrays[kl],
+        loss_increase=arrays["loss_increase"],
+        clean_loss=arrays["clean_loss"],
+        predictions=arrays["predictions"],
+        resampling=Resampling(resamples=spec.resamples, level=spec.level, seed=spec.seed),
+    )
+
+
+def set_role(work: Workspace, case: Case) -> SetRole:
+    """The role of a step: the last checkpoint has more sets than the others, untrained models have fewer."""
+    if case.step not in work.trained_steps:
+        return "untrained"
+    return "last" if case.step == work.last_step else "trained"
+
+
+def labels_step(work: Workspace, case: Case) -> int:
+    """The step whose universal neurons are ablated: the case's own, or the last one in untrained models."""
+    return work.last_step if set_role(work, case) == "untrained" else step_of(case)
+
+
+def label_pairs(work: Workspace, case: Case) -> tuple[Case, ...]:
+    """The pairs whose tables say which neurons of the case are universal."""
+    return own_pairs(work, Case(labels_step(work, case), case.model))
+
+
+def ablated_partners(work: Workspace, case: Case) -> tuple[str, ...]:
+    """The partners against which a model's universal neurons are also ablated pair by pair: the suite's reference's."""
+    if case.model != work.reference or set_role(work, case) == "untrained":
+        return ()
+    return work.partners(case.model)
+
+
+def ablations(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt.NDArray[np.generic]]]:
+    """One row per set of neurons of the case, and kl, loss_increase (row, block), clean_loss and predictions (block,).
+
+    Effects are means in nats over the predictions of a block, in the table over all of them (claims/README.md, A7).
+    """
+    import torch
+
+    from universal_neurons.core.ablation import Ablation, ablation_effects, activation_norms
+
+    spec = work.suite.ablation
+    bridge = loaded(work, work.model(case.model, step_of(case)))
+    rows = torch.from_numpy(evaluation_tokens(work).rows.astype(np.int64))
+    norm = activation_norms(bridge, rows, batch_rows=ABLATION_BATCH_ROWS).numpy()
+    sets = set_plan(work, case).sets()
+    chosen = population(work, case, norm)
+    neurons = [chosen.neurons(one) for one in sets]
+    work.progress.start(f"step {case.step}: ablations of {case.model}", len(sets) * len(rows))
+    effects = ablation_effects(
+        bridge,
+        rows,
+        [Ablation(torch.from_numpy(members), one.mode) for members, one in zip(neurons, sets, strict=True)],
+        blocks=spec.blocks,
+        batch_rows=ABLATION_BATCH_ROWS,
+        seed=spec.seed,
+        progress=work.progress.advance,
+    )
+    work.progress.finish()
+    frame = _described(sets).assign(
+        labels_step=np.int32(labels_step(work, case)),
+        size=np.array([len(members) for members in neurons], dtype=np.int32),
+        norm=np.array([norm[members].sum() for members in neurons]),
+        kl=_mean(effects.kl.numpy(), effects),
+        loss_increase=_mean(effects.loss_increase.numpy(), effects),
+    )
+    return frame, {
+        "kl": effects.kl.numpy().astype(np.float32),
+        "loss_increase": effects.loss_increase.numpy().astype(np.float32),
+        "clean_loss": effects.clean_loss.numpy(),
+        "predictions": effects.predictions.numpy(),
+    }
+
+
+def set_plan(work: Workspace, case: Case) -> SetPlan:
+    """The plan of the sets of neurons that are ablated in a case."""
+    universality, spec = work.suite.universality, work.suite.ablation
+    return SetPlan(
+        role=set_role(work, case),
+        partners=ablated_partners(work, case),
+        thresholds=universality.thresholds,
+        threshold=universality.threshold,
+        layers=work.suite.layers,
+        draws=spec.draws,
+        dose=spec.dose,
+        orders=spec.orders,
+    )
+
+
+def population(work: Workspace, case: Case, norm: npt.NDArray[np.float64]) -> Population:
+    """The neurons of a model with the scores that decide which are universal; raises ArtifactMissing.
+
+    ``norm``: (neuron,) the mean of abs(v) ||w_out||.
+    """
+    tables = {pair.partner: read_table(work, pair) for pair in label_pairs(work, case)}
+    return Population(
+        seed=work.suite.ablation.seed,
+        model=case.model,
+        layer=next(iter(tables.values()))["layer"].to_numpy(),
+        norm=norm,
+        excess={partner: frame["excess"].to_numpy() for partner, frame in tables.items()},
+    )
+
+
+def _described(sets: Sequence[NeuronSet]) -> pd.DataFrame:
+    names = [field.name for field in fields(NeuronSet)]
+    columns = dict(zip(names, zip(*(astuple(one) for one in sets), strict=True), strict=True))
+    # Plain text: a StrEnum would go through pandas as an object that only looks like its text.
+    text = {name: [str(value) for value in columns[name]] for name in ("partner", "definition", "neurons", "mode")}
+    numbers = {name: np.array(columns[name], dtype=dtype) for name, dtype in _TYPES.items()}
+    return pd.DataFrame({name: (text | numbers)[name] for name in names})
+
+
+def _mean(effect: npt.NDArray[np.float64], effects: AblationEffects) -> npt.NDArray[np.float64]:
+    """(row, block) means over the predictions of a block -> (row,) means over all predictions."""
+    mean: npt.NDArray[np.float64] = np.average(effect, axis=1, weights=effects.predictions.numpy())
+    return mean

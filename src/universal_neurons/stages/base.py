@@ -1,0 +1,273 @@
+"""The base class of stages: one object per table, with everything that the project knows about it.
+
+A stage names its cases (for which models and steps its table exists), their keys, what has to be there first, what a
+case costs, how it is computed, read and compared.  Everything else is a loop over
+:data:`universal_neurons.stages.registry.STAGES`: compute, plan, status, export, import, recheck and ``Study.table``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from universal_neurons.artifacts.key import Key
+from universal_neurons.artifacts.provenance import capture
+from universal_neurons.errors import ArtifactMissing, NotOnSuite, UserError
+from universal_neurons.stages.comparison import Comparison, column_differences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from universal_neurons.artifacts.codec import Payload
+    from universal_neurons.artifacts.key import JSON
+    from universal_neurons.artifacts.provenance import Provenance
+    from universal_neurons.artifacts.store import Artifact
+    from universal_neurons.stages.costs import Cost, Sizes
+    from universal_neurons.stages.workspace import Workspace
+
+# Neurons per layer of made-up artifacts.
+EXAMPLE_WIDTH = 8
+_NAMING = ("reference", "partner", "model", "step")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One unit of a stage, computed and committed whole.  Fields that do not apply keep their defaults.
+
+    ``step``: training step.  ``model``: the model that the table is about.  ``partner``: the model it is compared with.
+    """
+
+    step: int | None = None
+    model: str = ""
+    partner: str = ""
+
+    def __str__(self) -> str:
+        against = f" against {self.partner}" if self.partner else ""
+        at = "" if self.step is None else f"@{self.step}"
+        return f"{self.model}{against}{at}"
+
+
+Need: TypeAlias = "tuple[Stage, Case]"
+Artifacts: TypeAlias = "tuple[Artifact, ...]"
+# The artifacts of a case, one per part of the stage; raises ArtifactMissing.
+Reader: TypeAlias = "Callable[[Stage, Case], Artifacts]"
+# The same for comparisons: None where they are not there.
+Lookup: TypeAlias = "Callable[[Stage, Case], Artifacts | None]"
+
+
+class Stage(ABC):
+    """One table of a suite.
+
+    ``name`` and ``version`` are in every key: bump the version when the numbers change.  ``parts`` are the artifacts of
+    a case, the table itself first; ``scratch`` are artifacts that only the computation needs, which stay in the working
+    store.  ``tolerances`` say by how much a recomputed column may differ
+    (:func:`universal_neurons.stages.comparison.column_differences`).
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    parts: ClassVar[tuple[str, ...]] = ()
+    scratch: ClassVar[tuple[str, ...]] = ()
+    tolerances: ClassVar[Mapping[str, float]] = {}
+
+    def __init_subclass__(cls) -> None:
+        """Name the only part of a stage after the stage, unless it says otherwise."""
+        super().__init_subclass__()
+        if "name" in vars(cls) and "parts" not in vars(cls):
+            cls.parts = (cls.name,)
+
+    def __repr__(self) -> str:
+        return f"<stage {self.name}>"
+
+    # --- which cases there are, and their keys -----------------------------------------------------------------------
+
+    @abstractmethod
+    def cases(self, work: Workspace) -> tuple[Case, ...]:
+        """Every case of the suite, in the order of ``work.steps``."""
+
+    @abstractmethod
+    def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
+        """Every setting that changes the numbers of a case."""
+
+    @abstractmethod
+    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
+        """The digests of what a case is computed from; raises ArtifactMissing where the tokens are not sampled yet."""
+
+    def key(self, work: Workspace, case: Case, part: str = "") -> Key:
+        """The key of one part of a case, by default of the table itself."""
+        name = part or self.parts[0]
+
+        def made() -> Key:
+            return Key(name, self.version, self.parameters(work, case), self.inputs(work, case))
+
+        return work.cached(("key", name, case), made)
+
+    def keys(self, work: Workspace, case: Case) -> tuple[Key, ...]:
+        """The keys of all parts of a case."""
+        return tuple(self.key(work, case, part) for part in self.parts)
+
+    def needs(self, work: Workspace, case: Case) -> Iterable[Need]:
+        """What has to be there before a case can be computed."""
+        return ()
+
+    def is_present(self, work: Workspace, case: Case) -> bool:
+        """Whether every part of a case is in a store."""
+        return all(work.store.has(key) for key in self.keys(work, case))
+
+    def describe(self, case: Case) -> str:
+        """The subject of a case in a few words."""
+        return f"{case.model} against {case.partner}" if case.partner else f"neurons of {case.model}"
+
+    # --- cost and computation ----------------------------------------------------------------------------------------
+
+    def cost(self, sizes: Sizes, cases: Sequence[Case]) -> Cost:
+        """Operations, passes, memory and disk of computing some cases of one step."""
+        raise NotImplementedError
+
+    def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """The artifacts of a case, by part."""
+        raise NotImplementedError(f"{self} is computed together with its group, not case by case")
+
+    def produce(self, work: Workspace, case: Case) -> None:
+        """Compute and commit a case, with its provenance."""
+        from universal_neurons.stages.resources import device
+
+        with capture(device=str(device(work))) as run:
+            payloads = self.compute(work, case)
+        self.commit(work, case, payloads, run.provenance)
+
+    def commit(self, work: Workspace, case: Case, payloads: Mapping[str, Payload], made: Provenance) -> None:
+        """Write the artifacts of a case to the working store, the table last: with it the case counts as present."""
+        for part in sorted(payloads, key=lambda name: name == self.parts[0]):
+            work.store.write(self.key(work, case, part), payloads[part], made)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def case(self, work: Workspace, **which: Any) -> Case:
+        """The case that a reader names by ``model``, ``partner``, ``checkpoint``.
+
+        Raises UserError for what the suite does not have, and NotOnSuite for what a narrowed suite left out.
+        """
+        asked = Case(
+            step=which["checkpoint"].step if which.get("checkpoint") is not None else work.last_step,
+            model=which.get("model") or work.reference,
+            partner=which.get("partner") or "",
+        )
+        if asked not in self.cases(work):
+            known = ", ".join(map(str, self.cases(work)))
+            raise UserError(f"suite {work.suite.name}: {self.name}: expected one of {known}, got {asked}")
+        return asked
+
+    @abstractmethod
+    def read(self, reader: Reader, work: Workspace, case: Case) -> Any:
+        """The table of a case as claims measure it, from its artifacts; raises ArtifactMissing."""
+
+    @abstractmethod
+    def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """Made-up artifacts of a case in a small shape, by part: what claims read in a dry run."""
+
+    # --- comparison --------------------------------------------------------------------------------------------------
+
+    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
+        """The stored artifacts of a case against recomputed ones; None where one of them is not there."""
+        there, here = stored(self, case), again(self, case)
+        if there is None or here is None:
+            return None
+        mine, theirs = there[0].table, here[0].table
+        return Comparison(self.name, "rows", len(mine), column_differences(mine, theirs, self.tolerances))
+
+
+class Group:
+    """Stages that are computed together, step by step: one alone, or several that share passes over the tokens."""
+
+    def __init__(self, *stages: Stage) -> None:
+        self.stages = stages
+
+    def __repr__(self) -> str:
+        return f"<group of {', '.join(stage.name for stage in self.stages)}>"
+
+    def compute_step(self, work: Workspace, step: int | None, cases: Mapping[str, Sequence[Case]]) -> None:
+        """Compute and commit the absent ones of the ``cases`` of one step, by the name of the stage."""
+        for stage in self.stages:
+            for case in absent(work, stage, cases):
+                stage.produce(work, case)
+
+
+def absent(work: Workspace, stage: Stage, cases: Mapping[str, Sequence[Case]]) -> list[Case]:
+    """Those of a stage's ``cases`` that are in no store."""
+    return [case for case in cases.get(stage.name, ()) if not stage.is_present(work, case)]
+
+
+def partner_cases(work: Workspace, steps: Iterable[int], models: Iterable[str]) -> tuple[Case, ...]:
+    """Every one of ``models`` against each of its partners, step by step."""
+    names = tuple(models)
+    return tuple(Case(step, model, other) for step in steps for model in names for other in work.partners(model))
+
+
+def own_pairs(work: Workspace, case: Case) -> tuple[Case, ...]:
+    """The model of ``case`` against each of its partners, at the step of ``case``."""
+    return tuple(Case(case.step, case.model, other) for other in work.partners(case.model))
+
+
+def step_of(case: Case) -> int:
+    """The step of a case that has one."""
+    if case.step is None:
+        raise ValueError(f"{case!r}: expected a training step")
+    return case.step
+
+
+def by_step(cases: Iterable[Case]) -> Iterator[tuple[int | None, tuple[Case, ...]]]:
+    """The cases grouped by step, in their order."""
+    groups: dict[int | None, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.step, []).append(case)
+    yield from ((step, tuple(group)) for step, group in groups.items())
+
+
+def check_reference(work: Workspace, name: str) -> None:
+    """Raise NotOnSuite for a model of the suite whose neurons a narrowed suite does not look at.
+
+    A claim about every model as the reference asks for those too.
+    """
+    if name in work.suite.zoo.models and name not in work.suite.references:
+        known = ", ".join(work.suite.references)
+        raise NotOnSuite(f"suite {work.suite.name}: references: expected one of {known}, got {name!r}")
+
+
+def check_one_of(work: Workspace, name: str, known: Sequence[str], *, what: str = "") -> None:
+    """Raise UserError unless ``name`` is one of ``known``."""
+    if name not in known:
+        about = f"{what}: " if what else ""
+        raise UserError(f"suite {work.suite.name}: {about}expected one of {', '.join(known)}, got {name!r}")
+
+
+def example_neurons(work: Workspace) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int32]]:
+    """Layer and number of every neuron in the small shape of made-up artifacts: all layers, few neurons in each."""
+    layers = np.repeat(np.arange(work.suite.layers, dtype=np.int16), EXAMPLE_WIDTH)
+    return layers, np.tile(np.arange(EXAMPLE_WIDTH, dtype=np.int32), work.suite.layers)
+
+
+def example_dice(case: Case) -> np.random.Generator:
+    """A seeded generator for the made-up artifacts of a case."""
+    return np.random.default_rng(int(sha256(repr(case).encode()).hexdigest()[:12], 16))
+
+
+def read_artifact(work: Workspace, key: Key) -> Artifact:
+    """The verified artifact of ``key``; raises ArtifactMissing."""
+    found = work.store.read(key)
+    if found is None:
+        raise missing(work, key)
+    return found
+
+
+def missing(work: Workspace, key: Key) -> ArtifactMissing:
+    """The error that says which artifact is absent and which command computes it."""
+    command = work.suite.command("universal-neurons compute")
+    names = ", ".join(f"{k} {v}" for k, v in key.parameters.items() if k in _NAMING)
+    return ArtifactMissing(f"{key.stage} ({names or key.digest[:12]}): not computed; run: {command}", command=command)

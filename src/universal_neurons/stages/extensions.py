@@ -1,0 +1,350 @@
+"""Extensions of the paper: ablation by families, and patching, of the suite's reference at one checkpoint.
+
+Unigram neurons are identified on the suite's scored tokens, effects on the rows that identified nothing.  These rows
+stand in a seeded order, and every two (three in the last block, if their number is odd) are a block, inside which rows
+are patched into each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from universal_neurons.errors import UserError
+from universal_neurons.measures.ablation import ALL_LAYERS, AblationTable, AnyKind, Family, Kind
+from universal_neurons.measures.extensions import Extensions
+from universal_neurons.measures.tables import Definition
+from universal_neurons.stages.ablation import ABLATION_BATCH_ROWS, ablation_table, compare_effects, population
+from universal_neurons.stages.base import (
+    Case,
+    Lookup,
+    Need,
+    Reader,
+    Stage,
+    example_dice,
+    example_neurons,
+    own_pairs,
+    step_of,
+)
+from universal_neurons.stages.models import LoadedModels, batch_rows, loaded
+from universal_neurons.stages.neuron_sets import NOT_RANDOM, NeuronSet
+from universal_neurons.stages.resources import budget
+from universal_neurons.stages.tokens import EVALUATION, ONLY, TOKENS, corpus_ref, evaluation_digest, evaluation_tokens
+from universal_neurons.stages.universality import UNIVERSALITY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from universal_neurons.artifacts.codec import Payload
+    from universal_neurons.artifacts.key import JSON
+    from universal_neurons.stages.comparison import Comparison
+    from universal_neurons.stages.costs import Cost, Sizes
+    from universal_neurons.stages.neuron_sets import Flags, Neurons, Population
+    from universal_neurons.stages.workspace import Workspace
+
+# The rarest unigram label, as Gurnee et al. 2024 allow it: 3,000 occurrences in 10 million tokens.
+UNIGRAM_RATE = 0.0003
+# The score from which a neuron is counted among a family (section 4.3).
+UNIGRAM_THRESHOLD = 0.5
+# Copies of the sums of labels that become scores, and of a batch of activations.
+_LABEL_COPIES, _ACTIVATION_COPIES = 4, 5
+
+# What is patched: the set, what it is compared with, and a control whose labels are shuffled.
+PATCHED = (Kind.UNIVERSAL, Kind.OTHERS, Kind.LAYER_MATCHED, Kind.RANDOM)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionSet:
+    """One set of neurons: its kind, its draw, whether it is ablated ("zero") or patched ("resample")."""
+
+    kind: AnyKind
+    draw: int
+    mode: str
+    neurons: Neurons
+
+
+def family_kinds() -> tuple[AnyKind, ...]:
+    """What is ablated by family, the universal neurons as a whole among it."""
+    return (Kind.UNIVERSAL, *Family)
+
+
+class FamiliesAndPatches(Stage):
+    """Families of universal neurons and patched sets of the suite's reference, and their effects per block of rows."""
+
+    name: ClassVar[str] = "extensions"
+    parts: ClassVar[tuple[str, ...]] = ("extensions", "extensions-blocks")
+
+    def cases(self, work: Workspace) -> tuple[Case, ...]:
+        """The suite's reference at every trained step."""
+        return tuple(Case(step, work.reference) for step in work.trained_steps)
+
+    def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
+        """The sets of neurons, and what decides the last bits."""
+        spec = work.suite.ablation
+        return {
+            "model": case.model,
+            "step": case.step,
+            "threshold": work.suite.universality.threshold,
+            "unigram_threshold": UNIGRAM_THRESHOLD,
+            "unigram_rate": UNIGRAM_RATE,
+            "draws": spec.draws,
+            "seed": spec.seed,
+            "batch_rows": ABLATION_BATCH_ROWS,
+            "dtype": "float32",
+        }
+
+    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
+        """The weights, the rows, the tokens, and the tables that say which neurons are universal."""
+        return {
+            "model": work.model(case.model, step_of(case)).digest,
+            "rows": evaluation_digest(work),
+            "tokens": corpus_ref(work).sha256,
+            **{f"against {pair.partner}": UNIVERSALITY.key(work, pair).digest for pair in own_pairs(work, case)},
+        }
+
+    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
+        """The tokens, the rows, and the tables that say which neurons are universal."""
+        return ((TOKENS, ONLY), (EVALUATION, ONLY), *((UNIVERSALITY, pair) for pair in own_pairs(work, case)))
+
+    def describe(self, case: Case) -> str:
+        """The subject of a case in a few words."""
+        return f"families and patches of {case.model}"
+
+    def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """Ablate the families and patch the sets; raises ArtifactMissing without universality tables."""
+        return dict(zip(self.parts, extensions(work, case), strict=True))
+
+    def case(self, work: Workspace, **which: Any) -> Case:
+        """The case of the suite's reference at a trained ``checkpoint``."""
+        step = which["checkpoint"].step
+        if step not in work.trained_steps:
+            raise UserError(f"suite {work.suite.name}: no extensions at step {step}, only where it is trained")
+        return Case(step, work.reference)
+
+    def read(self, reader: Reader, work: Workspace, case: Case) -> Extensions:
+        """The families, the patches and the unigram scores."""
+        table, blocks = reader(self, case)
+        frame, arrays = table.table, blocks.arrays
+        neurons = np.arange(len(arrays["score"]))
+        return Extensions(
+            reference=case.model,
+            step=step_of(case),
+            families=_effects(work, case, frame, arrays, mode="zero", kl="kl"),
+            patches=_effects(work, case, frame, arrays, mode="resample", kl="toward"),
+            distance=arrays["distance"],
+            score=arrays["score"],
+            token=arrays["token"],
+            layer=neurons // (len(neurons) // work.suite.layers),
+        )
+
+    def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """Made-up effects, larger for universal neurons than for others; every other neuron is a unigram neuron."""
+        nobody = np.empty(0, dtype=np.int64)
+        kinds = [(kind, "zero") for kind in family_kinds()] + [(kind, "resample") for kind in PATCHED]
+        sets = [
+            ExtensionSet(kind, draw, mode, nobody)
+            for kind, mode in kinds
+            for draw in (range(work.suite.ablation.draws) if kind.is_random else (NOT_RANDOM,))
+        ]
+        dice, blocks, count = example_dice(case), 12, len(example_neurons(work)[0])
+        larger = np.array([[1.0 if one.kind.is_random else 3.0] for one in sets])
+        arrays: dict[str, npt.NDArray[Any]] = {
+            name: (larger * dice.uniform(0.01, 0.02, (len(sets), blocks))).astype(np.float32)
+            for name in ("kl", "loss_increase", "toward")
+        }
+        arrays |= {name: dice.uniform(2, 3, blocks) for name in ("clean_loss", "distance")}
+        arrays["predictions"] = np.full(blocks, 100)
+        frame = _described(work, sets, np.zeros(count), step_of(case), arrays)
+        arrays["score"] = np.tile([0.9, 0.1], count // 2).astype(np.float32)
+        arrays["token"] = np.zeros(count, dtype=np.int32)
+        return dict(zip(self.parts, (frame, arrays), strict=True))
+
+    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
+        """The stored effects against the recomputed ones."""
+        there, here = stored(self, case), again(self, case)
+        return None if there is None or here is None else compare_effects(there, here)
+
+
+EXTENSIONS = FamiliesAndPatches()
+
+
+def _effects(
+    work: Workspace, case: Case, frame: pd.DataFrame, arrays: Mapping[str, Any], *, mode: str, kl: str
+) -> AblationTable:
+    chosen = (frame["mode"] == mode).to_numpy()
+    rows = {name: arrays[name][chosen] for name in (kl, "loss_increase")}
+    return ablation_table(work, case, frame[chosen].reset_index(drop=True), {**arrays, **rows}, kl=kl)
+
+
+def extensions(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt.NDArray[Any]]]:
+    """One row per set as in the ablation table, and arrays.
+
+    Arrays: ``score`` and ``token`` (neuron,), the best unigram explanation; kl, loss_increase, toward (row, block);
+    clean_loss, distance, predictions (block,).  ``toward`` is 0 where a set is ablated.
+    """
+    import torch
+
+    from universal_neurons.core.ablation import Ablation, ablation_effects, activation_norms
+    from universal_neurons.core.patching import donors, patching_effects
+
+    score, token = unigram_scores(work, case)
+    bridge = loaded(work, work.model(case.model, step_of(case)))
+    rows = torch.from_numpy(shuffled_rows(work))
+    blocks = len(rows) // 2
+    norm = activation_norms(bridge, rows, batch_rows=ABLATION_BATCH_ROWS).numpy()
+    # NaN compares as below the threshold: what no token explains is of no family.
+    ablated, patched = extension_sets(work, population(work, case, norm), score >= UNIGRAM_THRESHOLD)
+    work.progress.start(f"step {case.step}: extensions of {case.model}", len([*ablated, *patched]) * len(rows))
+    options: Any = {"blocks": blocks, "batch_rows": ABLATION_BATCH_ROWS, "progress": work.progress.advance}
+    zeroed = [Ablation(torch.from_numpy(one.neurons)) for one in ablated]
+    zero = ablation_effects(bridge, rows, zeroed, seed=work.suite.ablation.seed, **options)
+    chosen = [torch.from_numpy(one.neurons) for one in patched]
+    patch = patching_effects(bridge, rows, donors(len(rows), blocks=blocks), chosen, **options)
+    work.progress.finish()
+    arrays = {
+        "kl": torch.cat([zero.kl, patch.kl]).numpy().astype(np.float32),
+        "loss_increase": torch.cat([zero.loss_increase, patch.loss_increase]).numpy().astype(np.float32),
+        "toward": torch.cat([torch.zeros_like(zero.kl), patch.toward]).numpy().astype(np.float32),
+        "clean_loss": patch.clean_loss.numpy(),
+        "distance": patch.distance.numpy(),
+        "predictions": patch.predictions.numpy(),
+    }
+    frame = _described(work, [*ablated, *patched], norm, step_of(case), arrays)
+    return frame, {**arrays, "score": score.astype(np.float32), "token": token.astype(np.int32)}
+
+
+def unigram_scores(work: Workspace, case: Case) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """(neuron,) the share of variance that the best single token explains, and its id, over the scored tokens.
+
+    As many layers at a time as the memory allows.
+    """
+    import torch
+
+    from universal_neurons.core.families import TokenSums
+    from universal_neurons.core.tiling import layer_blocks
+
+    models = LoadedModels.of(work, (work.model(case.model, step_of(case)),))
+    rows, mask, (widths,) = models.tokens.rows, models.tokens.mask, models.widths
+    ids = torch.from_numpy(rows[mask].astype(np.int64))
+    count = torch.bincount(ids, minlength=work.zoo.recipe().vocabulary)
+    occurrences = max(round(UNIGRAM_RATE * len(ids)), 2)
+    labels = int((count >= occurrences).sum()) + 1
+    within = budget(work, models.device, resident=models.weight_bytes) - models.weight_bytes
+    blocks = layer_blocks(widths, bytes_per_neuron=unigram_bytes(labels, rows.shape[1]), budget=within)
+    work.progress.start(f"step {case.step}: unigrams of {case.model}", len(blocks) * len(ids))
+    found = []
+    for layers in blocks:
+        sums = TokenSums(count, occurrences=occurrences, neurons=sum(widths[layer] for layer in layers))
+        for (values,), tokens in models.labelled_stream(rows, mask, ids, layers=[list(layers)]):
+            sums.add(values, tokens)
+            work.progress.advance(len(tokens))
+            del values
+        found.append(sums.scores())
+    work.progress.finish()
+    return torch.cat([one.score for one in found]).numpy(), torch.cat([one.token for one in found]).numpy()
+
+
+def unigram_bytes(labels: int, row_length: int) -> int:
+    """Bytes per neuron of its sums over ``labels`` labels and of its activations in a batch of rows of this length.
+
+    Scores are made of some copies of the sums, and a batch of activations passes by.
+    """
+    return 8 * _LABEL_COPIES * labels + 4 * _ACTIVATION_COPIES * batch_rows(row_length) * row_length
+
+
+def shuffled_rows(work: Workspace) -> npt.NDArray[np.int64]:
+    """The evaluation rows in an order of the suite's seed: neighbours, which may be of one document, are not paired."""
+    rows = evaluation_tokens(work).rows.astype(np.int64)
+    shuffled: npt.NDArray[np.int64] = rows[np.random.default_rng(work.suite.ablation.seed).permutation(len(rows))]
+    return shuffled
+
+
+def extension_sets(
+    work: Workspace, neurons: Population, unigram: Flags
+) -> tuple[list[ExtensionSet], list[ExtensionSet]]:
+    """The sets that are ablated and those that are patched; ``unigram`` (neuron,) says who is of the family."""
+    draws = work.suite.ablation.draws
+    threshold = work.suite.universality.threshold
+
+    def plain(kind: Kind, draw: int) -> NeuronSet:
+        return NeuronSet("", Definition.AVERAGED, threshold, ALL_LAYERS, kind, draw)
+
+    universal = neurons.universal(plain(Kind.UNIVERSAL, NOT_RANDOM))
+    ablated = [ExtensionSet(Kind.UNIVERSAL, NOT_RANDOM, "zero", np.flatnonzero(universal))]
+    for family in Family:
+        for draw in range(draws) if family.is_random else (NOT_RANDOM,):
+            generator = _generator(neurons, family, draw)
+            members = family_members(family, universal, unigram, neurons.layer, generator)
+            ablated.append(ExtensionSet(family, draw, "zero", members))
+    patched = [
+        ExtensionSet(kind, draw, "resample", neurons.neurons(plain(kind, draw)))
+        for kind in PATCHED
+        for draw in (range(draws) if kind.is_random else (NOT_RANDOM,))
+    ]
+    return ablated, patched
+
+
+def family_members(
+    family: Family,
+    universal: Flags,
+    unigram: Flags,
+    layer: npt.NDArray[np.integer],
+    generator: np.random.Generator,
+) -> Neurons:
+    """The neurons of one draw of ``family``, ascending: in every layer as many as the smaller of the two compared has.
+
+    Without that the larger kind would have the larger effect for its number alone.
+    """
+    both, plain, unshared = universal & unigram, universal & ~unigram, ~universal & unigram
+    if family is Family.UNIVERSAL_UNIGRAM:
+        return np.flatnonzero(both)
+    pool, opposite = {
+        Family.UNIGRAM_DRAWN: (both, plain),
+        Family.PLAIN_DRAWN: (plain, both),
+        Family.SHUFFLED_DRAWN: (universal, plain),
+        Family.SHARED_DRAWN: (both, unshared),
+        Family.UNSHARED_DRAWN: (unshared, both),
+    }[family]
+    order = generator.permutation(len(layer))
+    found = []
+    for at in np.unique(layer):
+        here = layer == at
+        size = min(int((both & here).sum()), int((opposite & here).sum()), int((pool & here).sum()))
+        found.append(order[(pool & here)[order]][:size])
+    return np.sort(np.concatenate(found))
+
+
+def _generator(neurons: Population, kind: AnyKind, draw: int) -> np.random.Generator:
+    digest = hashlib.sha256(repr((neurons.seed, neurons.model, str(kind), draw)).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+def _described(
+    work: Workspace,
+    sets: Sequence[ExtensionSet],
+    norm: npt.NDArray[np.float64],
+    step: int,
+    arrays: dict[str, npt.NDArray[Any]],
+) -> pd.DataFrame:
+    means = {name: np.average(arrays[name], axis=1, weights=arrays["predictions"]) for name in ("kl", "loss_increase")}
+    return pd.DataFrame(
+        {
+            "partner": [""] * len(sets),
+            "definition": [Definition.AVERAGED.value] * len(sets),
+            "threshold": np.full(len(sets), work.suite.universality.threshold, dtype=np.float32),
+            "layer": np.full(len(sets), ALL_LAYERS, dtype=np.int16),
+            "neurons": [one.kind.value for one in sets],
+            "draw": np.array([one.draw for one in sets], dtype=np.int16),
+            "mode": [one.mode for one in sets],
+            "fraction": np.ones(len(sets), dtype=np.float32),
+            "labels_step": np.full(len(sets), step, dtype=np.int32),
+            "size": np.array([len(one.neurons) for one in sets], dtype=np.int32),
+            "norm": np.array([norm[one.neurons].sum() for one in sets]),
+            **means,
+        }
+    )

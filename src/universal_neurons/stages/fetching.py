@@ -1,0 +1,49 @@
+"""What a suite takes from a hub: pinned before there can be keys, and fetched before there can be results.
+
+Suites whose models lie in the checkout have nothing to pin and nothing to fetch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from universal_neurons.inputs.hub_zoo import HubZoo
+from universal_neurons.stages.tokens import evaluation_tokens, token_set
+from universal_neurons.stages.workspace import hub_corpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from universal_neurons.stages.workspace import Workspace
+
+
+def pin(work: Workspace) -> None:
+    """Ask the hub what the suite's checkpoints and text are, as far as its lock does not say; raises ``HubError``."""
+    if isinstance(work.zoo, HubZoo):
+        work.zoo.pin_missing(work.suite.zoo.models, work.steps)
+    if (text := hub_corpus(work)) is not None:
+        text.pin_missing()
+
+
+def fetch(work: Workspace, *, accept: bool, done: Callable[[str], None]) -> int:
+    """Have everything here that computing the suite needs; returns the number of files that ``done`` was told of.
+
+    What is here and right is not fetched again.  The lock is brought up to date first; what the hub changed since is
+    refused unless ``accept`` is True.  Raises ``HubError``, after which the same call goes on where it stopped.
+    """
+    count = 0
+
+    def told(line: str) -> None:
+        nonlocal count
+        count += 1
+        done(line)
+
+    text = hub_corpus(work)
+    if text is not None:
+        text.pin(accept=accept)
+    if isinstance(work.zoo, HubZoo):
+        work.zoo.fetch(work.suite.zoo.models, work.steps, done=told, accept=accept)
+    if text is not None:
+        for what, tokens in (("tokens", token_set(work)), ("held-out tokens", evaluation_tokens(work))):
+            told(f"{what}: {text.recipe.repository}: {tokens.scored} in {len(tokens.rows)} rows")
+    return count

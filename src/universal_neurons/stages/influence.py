@@ -1,0 +1,85 @@
+"""Block influences: the contribution of every block of tokens to the scores that may decide, from a second pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from universal_neurons.artifacts.provenance import capture
+from universal_neurons.stages.models import batch_rows
+from universal_neurons.stages.resources import budget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from universal_neurons.artifacts.provenance import Provenance
+    from universal_neurons.core.universality import SelectedPairs
+    from universal_neurons.stages.base import Case
+    from universal_neurons.stages.models import LoadedModels
+    from universal_neurons.stages.scores import StepScores
+    from universal_neurons.stages.workspace import Workspace
+
+# Copies of a batch's activations: those of one model as they are caught and side by side, and their candidates.
+_COPIES = 3
+
+
+def block_influence(
+    scores: StepScores, tables: Mapping[Case, pd.DataFrame]
+) -> tuple[dict[str, npt.NDArray[np.int64]], dict[Case, npt.NDArray[np.float64]], Provenance]:
+    """The candidates of every model with tables, the influence (block, candidate) per pair, and the provenance.
+
+    ``tables``: with excess, of a model against all its partners.  Activations are standardised by the moments that the
+    passes of ``scores`` accumulated.
+    """
+    from universal_neurons.core.matmul import fastest_checked_precision
+    from universal_neurons.core.universality import BlockInfluence
+
+    models = scores.models
+    with capture(device=str(models.device), shared=(scores.shared,)) as run:
+        moments = [scores.running.spread(position).on(models.device) for position in range(len(models.refs))]
+        frames: dict[str, list[pd.DataFrame]] = {}
+        for pair, frame in tables.items():
+            frames.setdefault(pair.model, []).append(frame)
+        chosen = {name: candidate_rows(models.work, own) for name, own in frames.items()}
+        selected = [_selected(models, pair, frame, chosen[pair.model]) for pair, frame in tables.items()]
+        passes = BlockInfluence(moments, selected, blocks=models.work.suite.universality.blocks)
+        with fastest_checked_precision():
+            title = f"step {models.refs[0].step}: influence"
+            for values, block in models.stream(title, rows_at_once=rows_at_once(models)):
+                passes.add(values, block)
+                del values
+        influence = dict(zip(tables, (found.numpy() for found in passes.influence()), strict=True))
+    return chosen, influence, run.provenance
+
+
+def rows_at_once(models: LoadedModels) -> int:
+    """Rows in one forward pass: fewer than usual where all activations of all models would not fit."""
+    length = models.tokens.rows.shape[1]
+    usual = batch_rows(length)
+    within = budget(models.work, models.device, resident=models.weight_bytes) - models.weight_bytes
+    neurons = sum(sum(widths) for widths in models.widths)
+    fitting: int = within // (_COPIES * 4 * neurons * length)
+    return max(1, min(usual, fitting))
+
+
+def candidate_rows(work: Workspace, frames: Sequence[pd.DataFrame]) -> npt.NDArray[np.int64]:
+    """The rows of a model's neurons whose excess exceeds the suite's floor against at least one partner."""
+    above = np.stack([frame["excess"].to_numpy() > work.suite.universality.floor for frame in frames])
+    return np.flatnonzero(above.any(axis=0))
+
+
+def _selected(models: LoadedModels, pair: Case, frame: pd.DataFrame, rows: npt.NDArray[np.int64]) -> SelectedPairs:
+    import torch
+
+    from universal_neurons.core.moments import layer_slices
+    from universal_neurons.core.universality import NO_PARTNER, SelectedPairs
+
+    x, y = models.position(pair.model), models.position(pair.partner)
+    starts = np.array([layer.start for layer in layer_slices(models.widths[y])])
+    layer, neuron = frame["partner_layer"].to_numpy()[rows], frame["partner_neuron"].to_numpy()[rows]
+    partner = np.where(layer == NO_PARTNER, NO_PARTNER, starts[layer] + neuron)
+    return SelectedPairs(x, y, torch.from_numpy(rows), torch.from_numpy(partner))

@@ -1,0 +1,166 @@
+"""The models of one training step, reading the same tokens side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from universal_neurons.stages.resources import device
+from universal_neurons.stages.tokens import token_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import torch
+    from torch import Tensor
+
+    from universal_neurons.core.activations import ActivationBatch
+    from universal_neurons.ids import ModelRef
+    from universal_neurons.inputs.corpus import RowMask, TokenRows, TokenSet
+    from universal_neurons.stages.workspace import Workspace
+
+# Rows in one forward pass: 32 x 128 tokens keep the activations of five mini models within the caches' reach.  Tokens
+# are permuted within a batch, so its size changes that null: it depends on the rows and on nothing else.
+BATCH_ROWS = 32
+BATCH_TOKENS = 4096
+
+
+def batch_rows(row_length: int) -> int:
+    """Rows in one forward pass, fewer where rows are long."""
+    return max(1, min(BATCH_ROWS, BATCH_TOKENS // row_length))
+
+
+def loaded(work: Workspace, ref: ModelRef) -> Any:
+    """The model behind ``ref`` (digests verified) on the device of the workspace."""
+    place, bridge = device(work), work.zoo.load(ref)
+    return bridge if place.type == "cpu" else bridge.to(place)
+
+
+@dataclass(frozen=True)
+class LoadedModels:
+    """The models of one training step, and the tokens that all of them read in the same order."""
+
+    work: Workspace
+    refs: tuple[ModelRef, ...]
+    bridges: tuple[Any, ...]
+    tokens: TokenSet
+
+    @classmethod
+    def of(cls, work: Workspace, refs: Sequence[ModelRef]) -> LoadedModels:
+        """Load ``refs`` and the suite's tokens."""
+        return cls(work, tuple(refs), tuple(loaded(work, ref) for ref in refs), token_set(work))
+
+    def position(self, name: str) -> int:
+        """The place of a model in the stream."""
+        return next(i for i, ref in enumerate(self.refs) if ref.name == name)
+
+    @property
+    def widths(self) -> list[tuple[int, ...]]:
+        """Neurons per layer of each model."""
+        from universal_neurons.core.activations import layer_widths
+
+        return [layer_widths(bridge) for bridge in self.bridges]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models are."""
+        return device(self.work)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights of the models."""
+        return sum(p.numel() * p.element_size() for bridge in self.bridges for p in bridge.parameters())
+
+    def blocks(self) -> Tensor:
+        """The block of rows that each scored token belongs to (token,)."""
+        import torch
+
+        from universal_neurons.core.activations import row_blocks
+
+        row = torch.from_numpy(np.nonzero(self.tokens.mask)[0])
+        return row_blocks(row, rows=len(self.tokens.rows), blocks=self.work.suite.universality.blocks)
+
+    def stream(self, title: str, *, rows_at_once: int | None = None) -> Iterator[tuple[list[Tensor], Tensor]]:
+        """Batch by batch: every model's activations at the same scored tokens (token neuron), each token's block."""
+        progress, label = self.work.progress, self.blocks()
+        progress.start(title, len(label))
+        for values, chosen in self.labelled_stream(
+            self.tokens.rows, self.tokens.mask, label, rows_at_once=rows_at_once
+        ):
+            yield values, chosen
+            progress.advance(len(chosen))
+            del values
+        progress.finish()
+
+    def labelled_stream(
+        self,
+        rows: TokenRows,
+        mask: RowMask,
+        label: Tensor,
+        *,
+        layers: Sequence[Sequence[int]] | None = None,
+        skip: int = 0,
+        rows_at_once: int | None = None,
+    ) -> Iterator[tuple[list[Tensor], Tensor]]:
+        """The same over any ``rows`` where ``mask`` (row position) is true, with each token's ``label`` (token,).
+
+        ``layers``: of every model, only these.  ``skip``: how many batches are left out at the beginning.
+        """
+        from universal_neurons.core.activations import stream
+
+        step, ids = rows_at_once or batch_rows(rows.shape[1]), rows.astype(np.int64)
+        chosen = [None] * len(self.bridges) if layers is None else layers
+        streams = [
+            stream(bridge, ids, mask, batch_rows=step, layers=wanted, skip=skip)
+            for bridge, wanted in zip(self.bridges, chosen, strict=True)
+        ]
+        start = int(sum(batch_sizes(mask, step)[:skip]))
+        for values in _together(streams, self.device):
+            stop = start + len(values[0])
+            yield values, label[start:stop]
+            start = stop
+            # A batch that still has a name lies beside the next one while that is computed.
+            del values
+
+
+def _together(streams: Sequence[Iterator[ActivationBatch]], device: torch.device) -> Iterator[list[Tensor]]:
+    """The activations of every stream's next batch.  On a CPU models run side by side: small products gain no second
+    thread.
+
+    A model that reads alone has all threads.  Raises ValueError if one stream ends before another.
+    """
+    from universal_neurons.core.matmul import matmul_precision
+
+    while True:
+        # Whatever the products are rounded to, activations are not; and kernels that are faster for large products are
+        # several times slower in attention.
+        with matmul_precision("highest"):
+            found = _next_of(streams, device)
+        values = [batch.values for batch in found if batch is not None]
+        if not values:
+            return
+        if len(values) < len(streams):
+            raise ValueError(f"of {len(streams)} models {len(values)} have more tokens than the others")
+        del found
+        yield values
+        del values
+
+
+def _next_of(streams: Sequence[Iterator[ActivationBatch]], device: torch.device) -> list[ActivationBatch | None]:
+    from universal_neurons.core.lanes import side_by_side, single_threads
+
+    with single_threads(device) as lanes:
+        workers = range(min(lanes, len(streams)))
+        # Whoever would be left over, with the other threads idle, reads on all of them afterwards.
+        together = streams[: len(streams) - len(streams) % len(workers)]
+        threads = max(1, lanes // len(streams))
+        found = list(side_by_side(workers, lambda _, one: next(one, None), together, threads=threads))
+    return found + [next(one, None) for one in streams[len(together) :]]
+
+
+def batch_sizes(mask: RowMask, step: int) -> list[int]:
+    """The scored tokens of each batch of ``step`` rows, batches without any left out."""
+    sizes = [int(mask[start : start + step].sum()) for start in range(0, len(mask), step)]
+    return [size for size in sizes if size]

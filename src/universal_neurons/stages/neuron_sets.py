@@ -1,0 +1,234 @@
+"""Which sets of neurons are ablated: the universal ones, and what they are compared with.
+
+This module decides the list of sets and the neurons of each.  It refuses to know what an ablation does: a set is
+numbers of neurons, layer by layer.
+
+``universal`` against seven readings of "non-universal" (claims/README.md, A4 and F5), each within the same scope (all
+layers together, or one):
+
+- ``others``: literally all neurons that are not universal;
+- ``random_others``: as many of them as there are universal neurons, from anywhere in the scope;
+- ``layer_matched``: the same, in every layer as many as there are universal ones;
+- ``norm_matched``: in every layer, each universal neuron against another one of nearly the same norm;
+- ``random``: as many of all neurons, universal ones not excluded;
+- ``top_norm``: the same number, of the largest norms.
+
+The norm of a neuron is the mean of abs(v) ||w_out||: what an ablation takes out of the residual stream.
+
+Random sets are the first ones in a random order of *all* neurons, a function of (seed, model, definition, partner,
+threshold, layer, kind, draw) alone: a neuron more or less above a threshold exchanges one neuron of a draw and not all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from universal_neurons.measures.ablation import ALL_LAYERS, Kind, Mode
+from universal_neurons.measures.tables import Definition, universal_flags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+SetRole = Literal["untrained", "trained", "last"]
+Neurons = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+NOT_RANDOM = -1
+# Of how many neurons with the nearest norms one is taken at random: with one alone all draws would be the same.
+NEAREST = 5
+
+_FIXED = (Kind.UNIVERSAL, Kind.OTHERS)
+_SIZED = (Kind.RANDOM_OTHERS, Kind.LAYER_MATCHED, Kind.RANDOM)
+# Inside one layer random others are layer-matched: one kind less.
+_IN_LAYER = (Kind.LAYER_MATCHED, Kind.RANDOM)
+
+
+@dataclass(frozen=True, slots=True)
+class NeuronSet:
+    """One set to be ablated, by what defines it.
+
+    ``partner`` is the model against which neurons are universal, "" where ``definition`` is about all partners.
+    ``layer`` is ALL_LAYERS or the one layer in which all of the set lies.  ``draw`` numbers random sets, or, where
+    ``fraction`` is below 1, random orders of the universal neurons.
+    """
+
+    partner: str
+    definition: Definition
+    threshold: float
+    layer: int
+    neurons: Kind
+    draw: int = NOT_RANDOM
+    mode: Mode = "zero"
+    fraction: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SetPlan:
+    """What is ablated in one model at one step.
+
+    ``role``: the last checkpoint has more sets (other modes, dose curve, other definitions) than the trained ones
+    before it, untrained models have fewer.  ``partners`` are those with sets of their own per pair.  ``threshold`` is
+    the one of ``thresholds`` at which everything is looked at that is not looked at for all of them.
+    """
+
+    role: SetRole
+    partners: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    threshold: float
+    layers: int
+    draws: int
+    dose: tuple[float, ...]
+    orders: int
+
+    def sets(self) -> list[NeuronSet]:
+        """Every set, in the order of the artifact's rows; no two are the same."""
+        match self.role:
+            case "untrained":
+                return list(self._untrained())
+            case "trained":
+                return list(self._trained())
+            case "last":
+                return [*self._trained(), *self._last()]
+            case _:
+                assert_never(self.role)
+
+    def _trained(self) -> Iterator[NeuronSet]:
+        for threshold in self.thresholds:
+            yield from self._compared("", threshold, ALL_LAYERS, (*_FIXED, Kind.TOP_NORM), (*_SIZED, Kind.NORM_MATCHED))
+        for partner, threshold in product(self.partners, self.thresholds):
+            yield from self._compared(partner, threshold, ALL_LAYERS, _FIXED, _SIZED)
+        for partner, layer in product(("", *self.partners), range(self.layers)):
+            yield from self._compared(partner, self.threshold, layer, _FIXED, (*_IN_LAYER, Kind.NORM_MATCHED))
+
+    def _last(self) -> Iterator[NeuronSet]:
+        modes: tuple[Mode, ...] = ("mean", "resample")
+        for mode in modes:
+            yield from self._matched(Definition.AVERAGED, mode)
+        for fraction, order in product(self.dose, range(self.orders)):
+            yield NeuronSet(
+                "", Definition.AVERAGED, self.threshold, ALL_LAYERS, Kind.UNIVERSAL, draw=order, fraction=fraction
+            )
+        for definition in (Definition.UNION, Definition.INTERSECTION):
+            yield from self._matched(definition, "zero")
+
+    def _untrained(self) -> Iterator[NeuronSet]:
+        yield from self._compared("", self.threshold, ALL_LAYERS, _FIXED, _SIZED)
+        for layer in range(self.layers):
+            yield from self._compared("", self.threshold, layer, _FIXED, _IN_LAYER)
+
+    def _compared(
+        self, partner: str, threshold: float, layer: int, fixed: Sequence[Kind], kinds: Sequence[Kind]
+    ) -> Iterator[NeuronSet]:
+        definition = Definition.PAIR if partner else Definition.AVERAGED
+        for kind in fixed:
+            yield NeuronSet(partner, definition, threshold, layer, kind)
+        for kind, draw in product(kinds, range(self.draws)):
+            yield NeuronSet(partner, definition, threshold, layer, kind, draw)
+
+    def _matched(self, definition: Definition, mode: Mode) -> Iterator[NeuronSet]:
+        yield NeuronSet("", definition, self.threshold, ALL_LAYERS, Kind.UNIVERSAL, mode=mode)
+        for draw in range(self.draws):
+            yield NeuronSet("", definition, self.threshold, ALL_LAYERS, Kind.LAYER_MATCHED, draw, mode)
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """The neurons of one model, from which sets are chosen.
+
+    ``layer``, ``norm`` (neuron,); ``excess`` (neuron,) per partner, NaN where a neuron has no partner: it is universal
+    under no definition and belongs to the others.  ``seed`` and ``model`` name the random orders.
+    """
+
+    seed: int
+    model: str
+    layer: npt.NDArray[np.integer]
+    norm: npt.NDArray[np.float64]
+    excess: Mapping[str, npt.NDArray[np.floating]]
+
+    def universal(self, wanted: NeuronSet) -> Flags:
+        """(neuron,): which neurons of the whole model are universal under the set's definition and threshold."""
+        if wanted.definition is Definition.PAIR:
+            return np.asarray(self.excess[wanted.partner] > wanted.threshold)
+        return universal_flags(np.stack(list(self.excess.values())), wanted.threshold, wanted.definition)
+
+    def neurons(self, wanted: NeuronSet) -> Neurons:
+        """The neurons of a set, in ascending order.
+
+        Where fewer neurons qualify than there are universal ones (more than half of a layer is universal), all of them
+        are taken, and the set is smaller than the universal one.
+        """
+        scope = np.ones(len(self.layer), dtype=np.bool_) if wanted.layer == ALL_LAYERS else self.layer == wanted.layer
+        flags = self.universal(wanted)
+        chosen = self._chosen(wanted, np.flatnonzero(scope & flags), np.flatnonzero(scope & ~flags))
+        return np.sort(chosen)
+
+    def _chosen(self, wanted: NeuronSet, universal: Neurons, others: Neurons) -> Neurons:
+        size = len(universal)
+        match wanted.neurons:
+            case Kind.UNIVERSAL:
+                return self._share(wanted, universal)
+            case Kind.OTHERS:
+                return others
+            case Kind.RANDOM_OTHERS:
+                return self._ordered(wanted, others)[:size]
+            case Kind.LAYER_MATCHED:
+                return self._layer_by_layer(universal, self._ordered(wanted, others))
+            case Kind.NORM_MATCHED:
+                return self._near_in_norm(wanted, universal, others)
+            case Kind.RANDOM:
+                return self._ordered(wanted, np.concatenate([universal, others]))[:size]
+            case Kind.TOP_NORM:
+                everyone = np.sort(np.concatenate([universal, others]))
+                return everyone[np.argsort(-self.norm[everyone], kind="stable")][:size]
+            case _:
+                assert_never(wanted.neurons)
+
+    def _share(self, wanted: NeuronSet, universal: Neurons) -> Neurons:
+        if wanted.fraction == 1:
+            return universal
+        return self._ordered(wanted, universal)[: round(wanted.fraction * len(universal))]
+
+    def _ordered(self, wanted: NeuronSet, neurons: Neurons) -> Neurons:
+        """``neurons`` in the random order of the set's draw."""
+        place: npt.NDArray[np.float64] = self._generator(wanted).random(len(self.layer))
+        return neurons[np.argsort(place[neurons], kind="stable")]
+
+    def _layer_by_layer(self, universal: Neurons, candidates: Neurons) -> Neurons:
+        """The first of ``candidates`` in every layer, as many as it has universal neurons."""
+        layers, sizes = np.unique(self.layer[universal], return_counts=True)
+        found = [candidates[self.layer[candidates] == at][:n] for at, n in zip(layers, sizes, strict=True)]
+        return np.concatenate([candidates[:0], *found])
+
+    def _near_in_norm(self, wanted: NeuronSet, universal: Neurons, others: Neurons) -> Neurons:
+        """For each universal neuron, in random order, one of the NEAREST others of its layer that are still free."""
+        free = {at: others[self.layer[others] == at] for at in np.unique(self.layer[universal])}
+        picks = self._generator(wanted).random((2, len(self.layer)))
+        found = []
+        for neuron in universal[np.argsort(picks[0][universal], kind="stable")]:
+            pool = free[self.layer[neuron]]
+            if len(pool):
+                nearest = np.argsort(np.abs(self.norm[pool] - self.norm[neuron]), kind="stable")[:NEAREST]
+                place = nearest[int(picks[1][neuron] * len(nearest))]
+                found.append(pool[place])
+                free[self.layer[neuron]] = np.delete(pool, place)
+        return np.asarray(found, dtype=np.int64)
+
+    def _generator(self, wanted: NeuronSet) -> np.random.Generator:
+        name: tuple[Any, ...] = (
+            self.seed,
+            self.model,
+            str(wanted.definition),
+            wanted.partner,
+            float(wanted.threshold),
+            wanted.layer,
+            str(wanted.neurons),
+            wanted.draw,
+        )
+        digest = hashlib.sha256(repr(name).encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:8], "big"))

@@ -1,0 +1,303 @@
+"""Profiles: statistics, weights, top activations and the effect of ablating it of every single neuron of a model.
+
+A profile names positions in the suite's rows of tokens and ids of tokens, and holds no text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from universal_neurons.measures.profiles import GELU_MINIMUM, WINDOW, NeuronProfiles, stored_profiles
+from universal_neurons.stages.base import (
+    Artifacts,
+    Case,
+    Lookup,
+    Need,
+    Reader,
+    Stage,
+    check_one_of,
+    example_dice,
+    example_neurons,
+    step_of,
+)
+from universal_neurons.stages.comparison import Choices, Comparison, Difference, largest_relative_difference
+from universal_neurons.stages.models import batch_rows, loaded
+from universal_neurons.stages.tokens import (
+    EVALUATION,
+    ONLY,
+    TOKENS,
+    corpus_ref,
+    evaluation_digest,
+    evaluation_tokens,
+    token_set,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from universal_neurons.artifacts.codec import Payload
+    from universal_neurons.artifacts.key import JSON
+    from universal_neurons.core.activations import ActivationBatch
+    from universal_neurons.core.profiles import ActivationProfiles, WeightProfiles
+    from universal_neurons.ids import ModelRef
+    from universal_neurons.stages.costs import Cost, Sizes
+    from universal_neurons.stages.workspace import Workspace
+
+    Arrays = dict[str, npt.NDArray[Any]]
+
+# Statistics are stored in steps of one part in 2048, effects in steps of one in 128 and with a rounding of 1e-6 nats in
+# them, shares of a histogram in steps of a twelfth.
+STATISTICS, EFFECTS, SMALLEST_EFFECT, HISTOGRAM = 1e-3, 0.02, 1e-4, 0.05
+# The share of positions and tokens that may change: two may be equal to within rounding.
+TIES = 0.002
+_STATISTICS = (
+    "share_positive", "mean", "sd", "skewness", "kurtosis", "maximum",
+    "input_bias", "w_in_norm", "w_out_norm", "cos_in_out",
+    "vocabulary_variance", "vocabulary_skewness", "vocabulary_kurtosis",
+)  # fmt: skip
+_POSITIONS = ("top_row", "top_position", "promoted_token", "suppressed_token")
+
+
+class Profiles(Stage):
+    """The profiles of all neurons of one model at the last checkpoint."""
+
+    name: ClassVar[str] = "profiles"
+
+    def cases(self, work: Workspace) -> tuple[Case, ...]:
+        """Every model at the last checkpoint."""
+        return tuple(Case(work.last_step, name) for name in work.suite.zoo.models)
+
+    def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
+        """The numbers of entries per neuron, and of the rows for its ablation."""
+        spec = work.suite.profiles
+        return {
+            "model": case.model,
+            "step": case.step,
+            "top": spec.top,
+            "window": list(WINDOW),
+            "bins": spec.bins,
+            "shown": spec.shown,
+            "ablation_rows": spec.ablation_rows,
+            "dtype": "float32",
+        }
+
+    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
+        """The weights, the tokens, and the rows for ablations."""
+        return {
+            "model": work.model(case.model, step_of(case)).digest,
+            "tokens": corpus_ref(work).sha256,
+            "rows": evaluation_digest(work),
+        }
+
+    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
+        """The tokens and the rows for ablations."""
+        return ((TOKENS, ONLY), (EVALUATION, ONLY))
+
+    def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """The profiles of one model."""
+        return {self.name: profiles(work, work.model(case.model, step_of(case)))}
+
+    def case(self, work: Workspace, **which: Any) -> Case:
+        """The case of ``model`` (the suite's reference by default) at the last checkpoint."""
+        name = which.get("model") or work.reference
+        check_one_of(work, name, work.suite.zoo.models, what="profiles")
+        return Case(work.last_step, name)
+
+    def read(self, reader: Reader, work: Workspace, case: Case) -> NeuronProfiles:
+        """The profiles, to the precision in which they are stored."""
+        return NeuronProfiles.from_table(
+            reader(self, case)[0].table,
+            model=case.model,
+            step=step_of(case),
+            tokens=corpus_ref(work).sha256,
+            predictions=work.suite.corpus.row_length - 1,
+            level=work.suite.resampling.level,
+        )
+
+    def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """Made-up profiles."""
+        layer, neuron = example_neurons(work)
+        spec, dice, count = work.suite.profiles, example_dice(case), len(layer)
+        statistics = {name: dice.uniform(0.1, 1.0, count).astype(np.float32) for name in _STATISTICS}
+        widths = dict.fromkeys(("top_row", "top_position", "top_value"), spec.top)
+        widths |= {"top_window": spec.top * (sum(WINDOW) + 1), "histogram": spec.bins}
+        widths |= {f"{side}_{what}": spec.shown for side in ("promoted", "suppressed") for what in ("token", "cosine")}
+        widths |= dict.fromkeys(("kl", "loss_increase"), spec.ablation_rows)
+        arrays = {name: dice.uniform(0, 1, (count, width)) for name, width in widths.items()}
+        arrays |= {name: np.zeros((count, widths[name]), dtype=np.int32) for name in _POSITIONS}
+        frame = pd.DataFrame({"layer": layer, "neuron": neuron, **statistics})
+        return {self.name: stored_profiles(frame, arrays)}
+
+    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
+        """The stored profiles against the recomputed ones."""
+        there, here = stored(self, case), again(self, case)
+        return None if there is None or here is None else compare_profiles(_read(there), _read(here))
+
+
+PROFILES = Profiles()
+
+
+def compare_profiles(stored: NeuronProfiles, again: NeuronProfiles) -> Comparison:
+    """The profiles of one model against recomputed ones.
+
+    Differences of statistics are relative to the number, or to the median of its column where that is larger; of
+    effects to the effect, or to 1e-4 nats; of a histogram they are its total variation.
+    """
+    numbers = [name for name in stored.frame if name not in ("layer", "neuron")]
+    mine, theirs = stored.frame[numbers], again.frame[numbers]
+    effects = [np.hstack([one.kl, one.loss_increase]) for one in (stored, again)]
+    positions = [np.hstack([getattr(one, name) for name in _POSITIONS]) for one in (stored, again)]
+    statistic = largest_relative_difference(mine.to_numpy(), theirs.to_numpy(), mine.abs().median().to_numpy())
+    effect = largest_relative_difference(effects[0], effects[1], np.array(SMALLEST_EFFECT))
+    variation = float(np.abs(stored.histogram - again.histogram).sum(axis=1).max() / 2)
+    return Comparison(
+        what="profiles",
+        unit="neurons",
+        count=len(stored),
+        differences={
+            "statistics": Difference(statistic, STATISTICS),
+            "effects": Difference(effect, EFFECTS),
+            "histograms": Difference(variation, HISTOGRAM),
+        },
+        choices=Choices(
+            "positions and tokens changed", int((positions[0] != positions[1]).sum()), positions[0].size, TIES
+        ),
+    )
+
+
+def _read(artifacts: Artifacts) -> NeuronProfiles:
+    # Only the numbers are compared; the key says whose they are.
+    return NeuronProfiles.from_table(artifacts[0].table, model="", step=0, tokens="", predictions=1, level=0.5)
+
+
+def profiles(work: Workspace, ref: ModelRef) -> pd.DataFrame:
+    """The profiles of one model as they are stored; see :class:`~universal_neurons.measures.profiles.NeuronProfiles`.
+
+    Raises ValueError for a value that does not fit into what it is stored as.
+    """
+    from universal_neurons.core.profiles import weight_profiles
+    from universal_neurons.core.weights import folded_weights
+
+    bridge = loaded(work, ref)
+    activations = _activations(work, ref, bridge)
+    weights = weight_profiles(folded_weights(bridge), shown=work.suite.profiles.shown)
+    frame = pd.concat([_numbered(work), _distribution(activations), _weights(weights)], axis=1)
+    return stored_profiles(frame, _tops(activations) | _tokens(weights) | _effects(work, ref, bridge))
+
+
+def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfiles:
+    import torch
+
+    from universal_neurons.core.activations import layer_widths, stream
+    from universal_neurons.core.profiles import activation_profiles
+
+    spec, tokens = work.suite.profiles, token_set(work)
+    rows, mask = torch.from_numpy(tokens.rows.astype(np.int64)), torch.from_numpy(tokens.mask)
+
+    def one_pass() -> Iterator[ActivationBatch]:
+        for batch in stream(bridge, rows, mask, batch_rows=batch_rows(rows.shape[1])):
+            yield batch
+            work.progress.advance(len(batch))
+            del batch
+
+    work.progress.start(f"step {ref.step}: activations of {ref.name}", 2 * tokens.scored)
+    found = activation_profiles(
+        one_pass,
+        mask.nonzero()[:, 1].to(next(bridge.parameters()).device),
+        neurons=sum(layer_widths(bridge)),
+        top=spec.top,
+        bins=spec.bins,
+        floor=GELU_MINIMUM,
+        window=WINDOW,
+    )
+    work.progress.finish()
+    return found
+
+
+def _effects(work: Workspace, ref: ModelRef, bridge: Any) -> Arrays:
+    """kl, loss_increase (neuron block) of zeroing every neuron alone; a block is a row of tokens, none of no rows."""
+    import torch
+
+    from universal_neurons.core.ablation import Ablation, ablation_effects
+    from universal_neurons.core.activations import layer_widths
+
+    count = work.suite.profiles.ablation_rows
+    if not count:
+        nothing = np.empty((sum(layer_widths(bridge)), 0))
+        return {"kl": nothing, "loss_increase": nothing}
+    rows = torch.from_numpy(evaluation_tokens(work).rows[:count].astype(np.int64))
+    alone = [Ablation(neuron[None]) for neuron in torch.arange(sum(layer_widths(bridge)))]
+    work.progress.start(f"step {ref.step}: neurons of {ref.name}, each ablated", len(alone) * count)
+    # Nothing is resampled, so neither the seed nor the size of a batch changes a result.
+    effects = ablation_effects(
+        bridge, rows, alone, blocks=count, batch_rows=count, seed=0, progress=work.progress.advance
+    )
+    work.progress.finish()
+    return {"kl": effects.kl.numpy(), "loss_increase": effects.loss_increase.numpy()}
+
+
+def _numbered(work: Workspace) -> pd.DataFrame:
+    recipe = work.zoo.recipe()
+    layer, neuron = np.divmod(np.arange(recipe.layers * recipe.mlp), recipe.mlp)
+    return pd.DataFrame({"layer": layer.astype(np.int16), "neuron": neuron.astype(np.int32)})
+
+
+def _distribution(found: ActivationProfiles) -> pd.DataFrame:
+    moments = found.moments
+    columns = {
+        "share_positive": found.positive / moments.count,
+        "mean": moments.mean,
+        "sd": moments.variance.sqrt(),
+        "skewness": moments.skewness,
+        "kurtosis": moments.kurtosis,
+        "maximum": found.maximum,
+    }
+    return _float32(columns)
+
+
+def _weights(found: WeightProfiles) -> pd.DataFrame:
+    columns = {
+        "input_bias": found.input_bias,
+        "w_in_norm": found.input_norm,
+        "w_out_norm": found.output_norm,
+        "cos_in_out": found.alignment,
+        "vocabulary_variance": found.vocabulary.variance,
+        "vocabulary_skewness": found.vocabulary.skewness,
+        "vocabulary_kurtosis": found.vocabulary.kurtosis,
+    }
+    return _float32(columns)
+
+
+def _float32(columns: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame({name: tensor.cpu().numpy().astype(np.float32) for name, tensor in columns.items()})
+
+
+def _tops(found: ActivationProfiles) -> Arrays:
+    nowhere = found.top.row < 0
+    return {
+        "top_row": found.top.row.T.cpu().numpy(),
+        "top_position": found.top.position.T.cpu().numpy(),
+        "top_value": found.top.value.masked_fill(nowhere, np.nan).T.cpu().numpy(),
+        "top_window": _windows(found),
+        "histogram": (found.histogram / found.moments.count).cpu().numpy(),
+    }
+
+
+def _windows(found: ActivationProfiles) -> npt.NDArray[Any]:
+    """(neuron entry): shares of the top activation, the tokens of one window after the other."""
+    shares = (found.around.value / found.top.value[..., None]).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(0, 1)
+    return np.ascontiguousarray(shares.transpose(0, 1).flatten(1).cpu().numpy())
+
+
+def _tokens(found: WeightProfiles) -> Arrays:
+    return {
+        "promoted_token": found.promoted.cpu().numpy(),
+        "promoted_cosine": found.promoted_cosine.cpu().numpy(),
+        "suppressed_token": found.suppressed.cpu().numpy(),
+        "suppressed_cosine": found.suppressed_cosine.cpu().numpy(),
+    }

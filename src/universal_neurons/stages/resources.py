@@ -1,0 +1,136 @@
+"""What a computation may use: which device, and how much of its memory.
+
+This module decides what "free" means: what the device has left, less a margin, and on a processor never more than what
+the control group of the process allows.  And it knows a lack of memory by all the names that it comes under.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from universal_neurons.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    from universal_neurons.stages.workspace import Workspace
+
+# Of what is free: the rest is for what cannot be foreseen to the byte, the workspaces of libraries for example.
+MARGIN = 0.1
+# Processes of this machine that make random rotations while a GPU works.
+ROTATION_WORKERS = 8
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
+
+
+class OutOfMemory(UserError):
+    """There is less memory than a computation takes that nothing can be taken from any more."""
+
+
+def device(work: Workspace) -> torch.device:
+    """The device that is asked for, by default a GPU where there is one; raises UserError for one that is not here."""
+    import torch
+
+    wanted = work.resources.device
+    if wanted is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(wanted)
+    except RuntimeError:
+        raise UserError(f"--device: expected cpu or cuda, got {wanted!r}") from None
+    if found.type not in ("cpu", "cuda"):
+        raise UserError(f"--device: expected cpu or cuda, got {wanted!r}")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"--device {wanted}: there are {torch.cuda.device_count()} GPUs that torch can use here")
+    return found
+
+
+def check_precision(work: Workspace, place: torch.device) -> None:
+    """Raises UserError for a precision of products that ``place`` does not have."""
+    from universal_neurons.core.matmul import UnknownDeviceMode, check_mode
+
+    try:
+        check_mode(work.suite.universality.precision, device=place)
+    except UnknownDeviceMode as error:
+        raise UserError(f"universality.precision: {error}; choose float32 or bfloat16 (--precision)") from None
+
+
+def budget(work: Workspace, place: torch.device, *, resident: int) -> int:
+    """Bytes that a pass may take on ``place``, those that are ``resident`` (the models' weights) among them.
+
+    What is asked for (``--memory``), or what is free less a margin.
+    """
+    if work.resources.memory is not None:
+        return work.resources.memory
+    return resident + round((1 - MARGIN) * free_bytes(place))
+
+
+def free_bytes(place: torch.device) -> int:
+    """Bytes that are free on a device now."""
+    import torch
+
+    if place.type == "cuda":
+        unused = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
+        return int(torch.cuda.mem_get_info(place)[0]) + unused
+    free = int(psutil.virtual_memory().available)
+    limit = _group_bytes(_CONTROL_GROUP) if sys.platform == "linux" else None
+    return free if limit is None else min(free, limit)
+
+
+def _group_bytes(folder: Path) -> int | None:
+    """What the control group of the process leaves, None without a limit: in a container less than the machine has."""
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+        details = (folder / "memory.stat").read_text(encoding="ascii").split()
+        # Pages of files that nobody uses are given back before anybody is refused.
+        cached = int(details[details.index("inactive_file") + 1])
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else max(0, int(limit) - used + cached)
+
+
+def is_lack_of_memory(error: Exception) -> bool:
+    """Whether ``error`` says that memory ran out; torch has an exception for that on a GPU only."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(text in str(error) for text in ("DefaultCPUAllocator", "not enough memory", "out of memory"))
+
+
+def held() -> int:
+    """Bytes of memory that this process holds now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def give_back() -> None:
+    """Let the system have what was freed; nothing happens but where glibc hands memory out.
+
+    It keeps what lies below anything that is still in use: half a gigabyte when text was encoded.  What comes next
+    would be laid beside that where its pieces are larger, and a process would hold more than any stage takes.
+    """
+    if sys.platform == "linux":
+        with suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextmanager
+def enough_memory(work: Workspace, doing: str) -> Iterator[None]:
+    """Raises :class:`OutOfMemory`, one line, for whatever a lack of memory in the block is called."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_lack_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"{doing}: out of memory on {device(work)}; what was finished is kept: free some and run the same command, "
+            "or choose another device (--device)"
+        ) from None

@@ -1,0 +1,324 @@
+"""The study: read access to a suite's tables, for claims and the report.
+
+A study opens in a second and imports no torch.  What is absent raises ArtifactMissing with the command that computes
+it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import pandas as pd
+
+from universal_neurons.artifacts.receipt import Imported, receipts_of
+from universal_neurons.artifacts.store import Artifact, Entry, Origin, Store
+from universal_neurons.errors import ArtifactMissing, NotOnSuite, UserError
+from universal_neurons.measures.tables import ReferenceTables
+from universal_neurons.stages.base import (
+    Artifacts,
+    Case,
+    Stage,
+    check_one_of,
+    check_reference,
+    own_pairs,
+    read_artifact,
+)
+from universal_neurons.stages.registry import stage_named, suite_artifacts
+from universal_neurons.stages.workspace import WORK_FOLDER, Workspace, check_pinned, open_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from universal_neurons.artifacts.key import Key
+    from universal_neurons.ids import CorpusRef, ModelRef
+    from universal_neurons.inputs.suite import Checkpoint, Suite
+    from universal_neurons.measures.ablation import AblationTable
+    from universal_neurons.measures.extensions import Extensions
+    from universal_neurons.measures.profiles import NeuronProfiles
+    from universal_neurons.measures.study import HasStep
+    from universal_neurons.measures.tables import UniversalityTable
+    from universal_neurons.progress import Progress, Warn
+    from universal_neurons.stages.universality import NullKind
+    from universal_neurons.stages.variants import VariantTables
+
+
+@dataclass
+class Study:
+    """Read access to the tables of a suite: the ``study`` of every claim.
+
+    ``reads`` lists the digests of the artifacts read so far, in order, so that evidence can name what it rests on.
+    """
+
+    work: Workspace
+    reads: list[str] = field(default_factory=list)
+
+    @property
+    def suite(self) -> Suite:
+        """The suite as resolved (and perhaps narrowed)."""
+        return self.work.suite
+
+    @property
+    def root(self) -> Path:
+        """The project's root folder."""
+        return self.work.root
+
+    @property
+    def reference(self) -> str:
+        """The suite's reference model."""
+        return self.work.reference
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """The trained checkpoints in order of training."""
+        return self.suite.checkpoints
+
+    @property
+    def untrained(self) -> Checkpoint | None:
+        """The checkpoint before the first step, where the suite has it."""
+        return self.suite.untrained
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names of the suite's variants, such as ``tokens:10000``."""
+        return self.suite.variants.names
+
+    def partners(self, reference: str | None = None) -> tuple[str, ...]:
+        """The other models of the suite, in its order."""
+        return self.work.partners(reference or self.reference)
+
+    def model(self, name: str, checkpoint: HasStep) -> ModelRef:
+        """The reference to one model's weights."""
+        return self.work.model(name, checkpoint.step)
+
+    def table(self, stage: str, **which: Any) -> Any:
+        """The table of a stage by its name: ``table("profiles", model="a")``.
+
+        ``which``: ``model``, ``partner`` and ``checkpoint`` as far as the stage has them; the suite's reference and the
+        last checkpoint by default.  Raises ArtifactMissing, UserError for what the suite does not have, and NotOnSuite
+        for what a narrowed suite left out.
+        """
+        source = stage_named(stage)
+        return self.read(source, source.case(self.work, **which))
+
+    def read(self, stage: Stage, case: Case) -> Any:
+        """The table of one case; made once, because claims ask for the same table many times."""
+        cached = ("table", stage.name, case)
+        if cached not in self.work.cache:
+            before = len(self.reads)
+            table = stage.read(self._artifacts, self.work, case)
+            self.work.cache[cached] = table, tuple(self.reads[before:])
+            return table
+        table, reads = self.work.cache[cached]
+        self.reads.extend(reads)
+        return table
+
+    def _artifacts(self, stage: Stage, case: Case) -> Artifacts:
+        """The artifacts of a case, noted in ``reads``."""
+        return tuple(self._artifact(key) for key in stage.keys(self.work, case))
+
+    def _artifact(self, key: Key) -> Artifact:
+        found = self.work.cached(key.digest, lambda: read_artifact(self.work, key))
+        self.reads.append(key.digest)
+        return found
+
+    # --- the tables by name ------------------------------------------------------------------------------------------
+
+    def corpus(self) -> CorpusRef:
+        """The identity of the scored tokens."""
+        return cast("CorpusRef", self.table("corpus"))
+
+    def evaluation(self) -> CorpusRef:
+        """The identity of the rows on which ablations are judged; its tokens are predictions."""
+        return cast("CorpusRef", self.table("evaluation"))
+
+    def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
+        """The universality table of one directed pair at one checkpoint."""
+        found = self.table("universality", model=reference, partner=partner, checkpoint=checkpoint)
+        return cast("UniversalityTable", found)
+
+    def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
+        """The universality tables of one reference against all its partners at one checkpoint."""
+        name = reference or self.reference
+        check_reference(self.work, name)
+        check_one_of(self.work, name, self.suite.references, what="references")
+        source = stage_named("universality")
+        tables = {pair.partner: self.read(source, pair) for pair in own_pairs(self.work, Case(checkpoint.step, name))}
+        return ReferenceTables(reference=name, step=checkpoint.step, tables=tables)
+
+    def null(
+        self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
+    ) -> UniversalityTable:
+        """The table of a pair where nothing is shared.
+
+        ``untrained`` models, ``rotated`` against rotated activations, or ``permuted`` tokens.  Raises NotOnSuite where
+        the suite has no untrained checkpoint, and UserError where ``reference`` is not the suite's, for which alone the
+        others are computed.
+        """
+        if kind == "untrained":
+            if self.untrained is None:
+                raise NotOnSuite(f"suite {self.suite.name}: no untrained checkpoint, so there is no null of that kind")
+            return self.universality(partner=partner, checkpoint=self.untrained, reference=reference)
+        found = self.table(f"null-{kind}", model=reference, partner=partner, checkpoint=checkpoint)
+        return cast("UniversalityTable", found)
+
+    def variant(self, name: str, *, partner: str, checkpoint: HasStep) -> UniversalityTable:
+        """The suite's reference against ``partner`` at a trained checkpoint, with one choice made otherwise.
+
+        Raises NotOnSuite for a name of which the suite has no variant.
+        """
+        if name not in self.variants:
+            raise NotOnSuite(f"suite {self.suite.name}: expected one of {', '.join(self.variants)}, got {name!r}")
+        check_one_of(self.work, partner, self.partners())
+        return self._variants(checkpoint).tables[name, partner]
+
+    def variant_settings(self, checkpoint: HasStep) -> pd.DataFrame:
+        """One row per variant: its name, the tokens that it counts, the rotation draws of its baseline."""
+        return self._variants(checkpoint).settings
+
+    def _variants(self, checkpoint: HasStep) -> VariantTables:
+        return cast("VariantTables", self.table("variants", checkpoint=checkpoint))
+
+    def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
+        """The effects of every ablated set of neurons of one model at one checkpoint.
+
+        Untrained, the sets are those of the last checkpoint, and only the suite's reference is ablated.
+        """
+        return cast("AblationTable", self.table("ablation", model=reference, checkpoint=checkpoint))
+
+    def extensions(self, *, checkpoint: HasStep) -> Extensions:
+        """Families and patches of the suite's reference at a trained checkpoint."""
+        return cast("Extensions", self.table("extensions", checkpoint=checkpoint))
+
+    def profiles(self, *, model: str | None = None) -> NeuronProfiles:
+        """The profile of every neuron of one model, the reference by default, at the last checkpoint."""
+        return cast("NeuronProfiles", self.table("profiles", model=model))
+
+    # --- where they come from ----------------------------------------------------------------------------------------
+
+    def training_log(self) -> pd.DataFrame:
+        """One row per logged training step of each model: model, step, tokens, loss, held_out_loss, seconds, device."""
+        return pd.DataFrame(self.work.zoo.training_log())
+
+    def training_digest(self) -> str:
+        """The sha256 of the training log's file; empty where there is none."""
+        return self.work.zoo.training_digest
+
+    def provenance(self) -> pd.DataFrame:
+        """One row per artifact of the suite that is there: stage, digest, origin, device, seconds, peak memory.
+
+        ``wall_seconds`` leaves out the ``shared`` runs that it rests on (a tuple of SharedRun), which others do too.
+        """
+        rows = [
+            {
+                "stage": artifact.key.stage,
+                "digest": artifact.key.digest,
+                "origin": found.origin,
+                **found.provenance.as_dict(),
+                "shared": found.provenance.shared,
+            }
+            for artifact in suite_artifacts(self.work)
+            if (found := self.work.store.read(artifact.key)) is not None
+        ]
+        return pd.DataFrame(rows)
+
+    def imported(self) -> Imported:
+        """How much of the suite's evidence was computed elsewhere, where it came from, and what of it was checked."""
+        return imported_evidence(self.work)
+
+
+def imported_evidence(work: Workspace) -> Imported:
+    """How much of the suite's evidence was computed elsewhere, where it came from, and what of it was checked here.
+
+    Raises ArtifactMissing where not even the identity of the tokens is there.
+    """
+    if work.store.imported is None or not work.store.imported.is_dir():
+        return Imported()
+    first: dict[str, Entry] = {}
+    for entry in work.store.entries():
+        first.setdefault(entry.key.digest, entry)
+    digests = (artifact.key.digest for artifact in suite_artifacts(work))
+    found = (first[digest] for digest in digests if digest in first)
+    theirs = {entry.key.digest: entry.manifest.sha256 for entry in found if entry.origin is Origin.IMPORTED}
+    return Imported.of(receipts_of(work.store.imported, work.suite.name), theirs)
+
+
+def open_evidence(
+    suite: str,
+    *,
+    store: Path,
+    root: Path | None = None,
+    recompute: bool = False,  # noqa: ARG001 - called like open_study; evidence of others is never computed again here
+    warn: Warn = print,
+    progress: Progress | None = None,
+) -> Study:
+    """The study of a suite from the folder of artifacts ``store`` alone: nothing else answers, nothing is written.
+
+    Called like :func:`open_study`, so that the claims can be judged on it.  Damage there is an error and is left where
+    it is, because the evidence is somebody else's.
+    """
+    work = open_workspace(suite, root=root, warn=warn, progress=progress)
+    # The working store is written on demand only, and reading demands nothing.
+    return Study(replace(work, store=Store(work.root / WORK_FOLDER / "unused", [store], warn=warn), cache={}))
+
+
+def open_study(
+    suite: str,
+    *,
+    root: Path | None = None,
+    store: Path | None = None,
+    recompute: bool = False,
+    remote: str | None = None,
+    warn: Warn = print,
+    progress: Progress | None = None,
+    narrowing: Mapping[str, Any] | None = None,
+) -> Study:
+    """The study of a suite, or of what ``narrowing`` leaves of it, from the working store, the shipped and the imported
+    evidence.
+
+    With ``remote`` what is missing is imported from there first (:func:`universal_neurons.sharing.exchange.pull`).
+    Raises SuiteNotFetched where nobody asked the hub yet what the suite is.  With ``recompute`` everything is computed
+    again from the weights first, and nothing else is read: a recomputation that was killed goes on, one that was
+    finished begins anew.  It is compared with the shipped evidence, and raises
+    EvidenceDiffers beyond the stated tolerance, or beyond what rounding alone can move.
+    """
+    if remote is not None:
+        if recompute:
+            raise UserError("--recompute reads nothing that was computed elsewhere; leave out --remote")
+        from universal_neurons.sharing.exchange import pull
+
+        pull(suite, remote, root=root, store=store, warn=warn, progress=progress, narrowing=narrowing)
+    work = open_workspace(
+        suite,
+        root=root,
+        store=store,
+        recompute=recompute,
+        local=recompute,
+        warn=warn,
+        progress=progress,
+        narrowing=narrowing,
+    )
+    if not recompute:
+        check_pinned(work)
+    else:
+        from universal_neurons.stages.recheck import check_recomputation
+        from universal_neurons.stages.runner import recompute as compute_again
+
+        compute_again(work)
+        checks = "; ".join(map(str, check_recomputation(work)))
+        warn(f"recomputed: {checks or 'nothing shipped to compare with'}")
+    _warn_of_imports(work)
+    return Study(work)
+
+
+def _warn_of_imports(work: Workspace) -> None:
+    # Where not even the tokens are known nothing can be judged, and every claim says so.
+    with suppress(ArtifactMissing):
+        unchecked = imported_evidence(work).unchecked
+        if unchecked:
+            work.warn(
+                f"{len(unchecked)} artifacts of suite {work.suite.name} were imported, and no sample of them was "
+                f"computed again here; run: {work.suite.command('universal-neurons store verify --recompute-sample')}"
+            )

@@ -1,0 +1,290 @@
+"""Token sets of a suite: the scored tokens that identify neurons, and the rows on which ablations are judged.
+
+Both are sampled once from this machine's text or a hub's, share no row, and are the same for every model.  The rows lie
+in the working store only; evidence has their identity, and for text of a hub its source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from universal_neurons.artifacts.provenance import capture
+from universal_neurons.errors import UserError
+from universal_neurons.ids import CorpusRef
+from universal_neurons.inputs.corpus import TokenSet
+from universal_neurons.inputs.streamed_tokens import RowFormat, Taken, predicted_set, scored_set
+from universal_neurons.stages.base import Case, Need, Reader, Stage, read_artifact
+from universal_neurons.stages.workspace import Workspace, corpus_fingerprint, corpus_recipe, hub_corpus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from universal_neurons.artifacts.codec import Payload
+    from universal_neurons.artifacts.key import JSON
+    from universal_neurons.inputs.corpus import TokenStream
+    from universal_neurons.inputs.hub_corpus import HubCorpus
+    from universal_neurons.stages.comparison import Comparison
+
+# Token sets belong to the whole suite and not to a model or a step.
+ONLY = Case()
+
+
+class Tokens(Stage):
+    """The identity of the scored tokens; the tokens themselves stay in the working store."""
+
+    name: ClassVar[str] = "corpus"
+    scratch: ClassVar[tuple[str, ...]] = ("tokens",)
+
+    def cases(self, work: Workspace) -> tuple[Case, ...]:
+        """The one token set of the suite."""
+        return (ONLY,)
+
+    def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
+        """The corpus recipe, and how its tokens are chosen."""
+        spec = work.suite.corpus
+        return {
+            "recipe": spec.recipe,
+            "split": "held-out" if hub_corpus(work) is None else "streamed",
+            "tokens": spec.tokens,
+            "row_length": spec.row_length,
+            "mask": spec.mask.value,
+            "seed": spec.seed,
+        }
+
+    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
+        """The text and the tokenizer."""
+        return {"corpus": corpus_fingerprint(work), "tokenizer": work.zoo.tokenizer_digest}
+
+    def describe(self, case: Case) -> str:
+        """The subject of a case in a few words."""
+        return "scored tokens"
+
+    def sample(self, work: Workspace) -> Taken:
+        """Sample the tokens from the text."""
+        return _sampled_tokens(work)
+
+    def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """The record of the sampled tokens and the rows."""
+        return self.payloads(self.sample(work))
+
+    def produce(self, work: Workspace, case: Case) -> None:
+        """Sample and commit the tokens."""
+        self.token_set(work)
+
+    def payloads(self, taken: Taken) -> dict[str, Payload]:
+        """The record of a token set and its rows, by part."""
+        sampled = taken.tokens
+        record: dict[str, JSON] = {
+            "ref": asdict(sampled.ref),
+            "domains": list(sampled.domains),
+            "rows": len(sampled.rows),
+            **taken.manifest,
+        }
+        rows: dict[str, Any] = {"rows": sampled.rows, "mask": sampled.mask.astype(np.uint8), "domain": sampled.domain}
+        return {self.parts[0]: record, self.scratch[0]: rows}
+
+    def token_set(self, work: Workspace) -> TokenSet:
+        """The token set from the working store, or sampled and committed; raises as :func:`token_set`."""
+        rows, record = work.store.read(self.key(work, ONLY, self.scratch[0])), work.store.read(self.key(work, ONLY))
+        if rows is not None and record is not None:
+            return _stored_tokens(rows.arrays, record.document)
+        _check_text(work)
+        with capture() as run:
+            taken = self.sample(work)
+        if record is not None and (known := corpus_ref_from(record.document)) != taken.tokens.ref:
+            raise UserError(
+                f"corpus {work.suite.corpus.recipe}: expected the tokens that the evidence is about "
+                f"({known.sha256[:12]}), got {taken.tokens.ref.sha256[:12]} from the same text; "
+                "install what constraints.txt pins"
+            )
+        self.commit(work, ONLY, self.payloads(taken), run.provenance)
+        return taken.tokens
+
+    def case(self, work: Workspace, **which: Any) -> Case:
+        """The one token set of the suite."""
+        return ONLY
+
+    def read(self, reader: Reader, work: Workspace, case: Case) -> CorpusRef:
+        """The identity of the tokens."""
+        return corpus_ref_from(reader(self, case)[0].document)
+
+    def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """The record of made-up tokens."""
+        spec = work.suite.corpus
+        ref = CorpusRef(spec.recipe, "made up", "0" * 64, spec.row_length, spec.mask, spec.tokens, "0" * 64)
+        return {self.parts[0]: {"ref": asdict(ref), "domains": ["made up"], "rows": 1}}
+
+    def compare(self, *_: Any) -> Comparison | None:
+        """Compare nothing: the digest of the tokens is part of every key."""
+        return None
+
+
+class EvaluationRows(Tokens):
+    """The identity of the rows on which ablations are judged; the rows themselves stay in the working store.
+
+    They follow the suite's own rows, so everything that chooses those is in this key too.
+    """
+
+    name: ClassVar[str] = "evaluation"
+    scratch: ClassVar[tuple[str, ...]] = ("evaluation-tokens",)
+
+    def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
+        """Those of the scored tokens, and the number of predictions."""
+        return {**super().parameters(work, case), "predictions": work.suite.ablation.tokens}
+
+    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
+        """The scored tokens, whose rows are left out."""
+        return ((TOKENS, ONLY),)
+
+    def describe(self, case: Case) -> str:
+        """The subject of a case in a few words."""
+        return "predictions for ablations"
+
+    def sample(self, work: Workspace) -> Taken:
+        """Sample rows that hold none of the scored ones."""
+        return _sampled_evaluation(work)
+
+
+TOKENS, EVALUATION = Tokens(), EvaluationRows()
+
+
+def corpus_ref(work: Workspace) -> CorpusRef:
+    """The identity of the suite's scored tokens, which is all that evidence has of the text; raises ArtifactMissing."""
+    return work.cached("corpus", lambda: corpus_ref_from(read_artifact(work, TOKENS.key(work, ONLY)).document))
+
+
+def evaluation_digest(work: Workspace) -> str:
+    """The digest of the key that chooses the rows of ablations.
+
+    Keys name these rows by it and not by their content, because keys must not depend on text that is not here.
+    """
+    return EVALUATION.key(work, ONLY).digest
+
+
+def corpus_ref_from(record: Mapping[str, Any]) -> CorpusRef:
+    """The reference inside the record of a token set."""
+    return CorpusRef(**record["ref"])
+
+
+def token_set(work: Workspace) -> TokenSet:
+    """The scored tokens of the suite, from the working store or from the held-out documents of this machine.
+
+    Raises UserError where the evidence that is asked for is about another text than this machine's, CorpusError where
+    there are fewer tokens than the suite wants, and ``HubError`` where text of a hub cannot be had.
+    """
+    return TOKENS.token_set(work)
+
+
+def evaluation_tokens(work: Workspace) -> TokenSet:
+    """The rows on which ablations are judged, from the working store or from the documents; raises as token_set."""
+    return EVALUATION.token_set(work)
+
+
+def _check_text(work: Workspace) -> None:
+    """Raise UserError where the evidence that is asked for is about another text than this machine's."""
+    installed = hub_corpus(work) is None
+    if installed and not work.local and corpus_recipe(work).manifest().fingerprint != corpus_fingerprint(work):
+        raise UserError(
+            f"corpus {work.suite.corpus.recipe}: the shipped evidence is about another version of the text; "
+            f"run: {work.suite.command('universal-neurons compute')}"
+        )
+
+
+def _stored_tokens(arrays: Mapping[str, Any], record: Mapping[str, Any]) -> TokenSet:
+    mask = arrays["mask"].astype(np.bool_)
+    domains = tuple(str(name) for name in record["domains"])
+    return TokenSet(arrays["rows"], mask, arrays["domain"], domains, corpus_ref_from(record))
+
+
+def _held_out(work: Workspace) -> TokenStream:
+    from universal_neurons.inputs.corpus import encode_documents
+
+    return encode_documents(corpus_recipe(work).documents("held-out"), work.zoo.tokenizer())
+
+
+def _sampled_tokens(work: Workspace) -> Taken:
+    from universal_neurons.inputs.corpus import token_set as sampled
+
+    spec = work.suite.corpus
+    if (text := hub_corpus(work)) is not None:
+        return _streamed_tokens(work, text)
+    tokens = sampled(
+        _held_out(work),
+        name=spec.recipe,
+        revision=corpus_fingerprint(work),
+        tokenizer_digest=work.zoo.tokenizer_digest,
+        row_length=spec.row_length,
+        policy=spec.mask,
+        tokens=spec.tokens,
+        seed=spec.seed,
+        bos=work.zoo.end_of_text,
+        newline=work.zoo.newline,
+    )
+    return Taken(tokens, {})
+
+
+def _sampled_evaluation(work: Workspace) -> Taken:
+    from universal_neurons.inputs.corpus import evaluation_set
+
+    if (text := hub_corpus(work)) is not None:
+        return _streamed_evaluation(work, text)
+    tokens = evaluation_set(
+        _held_out(work),
+        token_set(work),
+        predictions=work.suite.ablation.tokens,
+        seed=work.suite.corpus.seed,
+        bos=work.zoo.end_of_text,
+    )
+    return Taken(tokens, {})
+
+
+def _streamed_tokens(work: Workspace, text: HubCorpus) -> Taken:
+    spec = work.suite.corpus
+    work.progress.start(f"text: {text.recipe.repository}", spec.tokens)
+    taken = scored_set(
+        text.documents("identification", seed=spec.seed),
+        work.zoo.tokenizer(),
+        _row_format(work, text),
+        policy=spec.mask,
+        tokens=spec.tokens,
+        progress=work.progress.advance,
+    )
+    work.progress.finish()
+    return _with_source(taken, text)
+
+
+def _streamed_evaluation(work: Workspace, text: HubCorpus) -> Taken:
+    predictions = work.suite.ablation.tokens
+    own = {row.tobytes() for row in token_set(work).rows}
+    work.progress.start(f"text: {text.recipe.repository}, held out", predictions)
+    taken = predicted_set(
+        text.documents("evaluation", seed=work.suite.corpus.seed),
+        work.zoo.tokenizer(),
+        _row_format(work, text),
+        predictions=predictions,
+        without=own,
+        progress=work.progress.advance,
+    )
+    work.progress.finish()
+    return _with_source(taken, text)
+
+
+def _row_format(work: Workspace, text: HubCorpus) -> RowFormat:
+    return RowFormat(
+        name=text.name,
+        revision=text.fingerprint,
+        tokenizer_digest=work.zoo.tokenizer_digest,
+        row_length=work.suite.corpus.row_length,
+        cutting=text.recipe.cutting,
+        bos=work.zoo.end_of_text,
+        newline=work.zoo.newline,
+    )
+
+
+def _with_source(taken: Taken, text: HubCorpus) -> Taken:
+    """``taken`` with the commit and the bytes of the files that were read for it."""
+    source = {"repository": text.recipe.repository, "commit": text.locked.commit, "bytes_read": dict(text.read)}
+    return replace(taken, manifest={"manifest": {**taken.manifest, "source": source}})

@@ -1,0 +1,348 @@
+"""Universality tables: every neuron of one model against another, and the same where nothing can be shared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from universal_neurons.errors import UserError
+from universal_neurons.measures.excess import with_excess
+from universal_neurons.measures.influence import read_influence, stored_influence
+from universal_neurons.measures.tables import Resampling, UniversalityTable
+from universal_neurons.stages.base import (
+    Case,
+    Group,
+    Lookup,
+    Need,
+    Reader,
+    Stage,
+    absent,
+    check_one_of,
+    check_reference,
+    example_dice,
+    example_neurons,
+    own_pairs,
+    partner_cases,
+    read_artifact,
+    step_of,
+)
+from universal_neurons.stages.influence import block_influence
+from universal_neurons.stages.models import LoadedModels
+from universal_neurons.stages.rounding import compare_scores, distances, neuron_names, threshold_crossings
+from universal_neurons.stages.scores import RequestedScores, StepScores, score_table, step_scores
+from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from universal_neurons.artifacts.codec import Payload
+    from universal_neurons.artifacts.key import JSON
+    from universal_neurons.measures.arrays import Flags, Floats
+    from universal_neurons.stages.comparison import Comparison
+    from universal_neurons.stages.costs import Cost, Sizes
+    from universal_neurons.stages.workspace import Workspace
+
+NullKind = Literal["untrained", "rotated", "permuted"]
+# Correlations of best partners that are equal to within the tolerance, so that either may come first.
+TIES = 0.002
+
+
+class Universality(Stage):
+    """The scores of every neuron of one model against another: partners, correlations, rotation baseline, halves."""
+
+    name: ClassVar[str] = "universality"
+    # The baseline of every neuron in every rotation draw, needed until candidates are chosen.
+    scratch: ClassVar[tuple[str, ...]] = ("baseline-draws",)
+
+    def cases(self, work: Workspace) -> tuple[Case, ...]:
+        """Every reference against every partner, at every step."""
+        return partner_cases(work, work.steps, work.suite.references)
+
+    def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
+        """The pair, and how its correlations and baselines are estimated."""
+        spec = work.suite.universality
+        return {
+            "reference": case.model,
+            "partner": case.partner,
+            "rotation": spec.rotation,
+            "draws": spec.draws,
+            "half_draws": spec.half_draws,
+            "seed": spec.seed,
+            "top_k": spec.top_k,
+            "blocks": spec.blocks,
+            "dtype": spec.precision,
+        }
+
+    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
+        """The weights of both models, and the tokens."""
+        return {
+            "reference": work.model(case.model, step_of(case)).digest,
+            "partner": work.model(case.partner, step_of(case)).digest,
+            "tokens": corpus_ref(work).sha256,
+        }
+
+    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
+        """The tokens."""
+        return ((TOKENS, ONLY),)
+
+    def case(self, work: Workspace, **which: Any) -> Case:
+        """The case of ``model`` (the suite's reference by default) against ``partner`` at ``checkpoint``."""
+        name, partner = which.get("model") or work.reference, which["partner"]
+        check_reference(work, name)
+        check_one_of(work, name, work.suite.references)
+        check_one_of(work, partner, work.partners(name))
+        return Case(which["checkpoint"].step, name, partner)
+
+    def read(self, reader: Reader, work: Workspace, case: Case) -> UniversalityTable:
+        """The table of a pair with its excess and its candidates' block influences."""
+        candidates = reader(CANDIDATES, Case(case.step, case.model))[0].arrays
+        position = work.partners(case.model).index(case.partner)
+        return _measurable(
+            work,
+            case,
+            reader(self, case)[0].table,
+            candidates=candidates["neuron"],
+            influence=read_influence(candidates["influence"][position]),
+            draws=candidates["draws"][position],
+        )
+
+    def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """A table in which about half of the neurons are universal."""
+        layer, neuron = example_neurons(work)
+        dice, count = example_dice(case), len(layer)
+
+        def shares() -> npt.NDArray[np.float32]:
+            return dice.uniform(0.3, 1.0, count).astype(np.float32)
+
+        columns: dict[str, Any] = {"layer": layer, "neuron": neuron}
+        for rank in range(1, work.suite.universality.top_k + 1):
+            prefix = "partner" if rank == 1 else f"partner_{rank}"
+            columns[f"{prefix}_layer"] = dice.permutation(layer)
+            columns[f"{prefix}_neuron"] = dice.permutation(neuron)
+            columns["correlation" if rank == 1 else f"correlation_{rank}"] = shares()
+        for name in ("correlation_crossfit", "correlation_half_a", "correlation_half_b"):
+            columns[name] = shares()
+        for name in ("baseline", "baseline_half_a", "baseline_half_b", "baseline_sd"):
+            columns[name] = shares() / 10
+        return {self.name: pd.DataFrame(columns)}
+
+    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
+        """The stored table of a pair against the recomputed one, with what rounding explains excused.
+
+        The tables of the same model against its other partners are read too: whether a neuron's mean excess over
+        partners exceeds a threshold must not change with one of them.
+        """
+        sides = [
+            {pair: with_excess(there[0].table) for pair in own_pairs(work, case) if (there := side(self, pair))}
+            for side in (stored, again)
+        ]
+        if case not in sides[0] or case not in sides[1]:
+            return None
+        mine, theirs = sides[0][case], sides[1][case]
+        pairs = [pair for pair in sides[0] if pair in sides[1] and len(sides[1][pair]) == len(sides[0][pair])]
+
+        def changed() -> Flags:
+            return threshold_crossings(work, *(np.stack([side[p]["excess"] for p in pairs]) for side in sides))
+
+        def distance_of_partners() -> Floats:
+            own = distances(work, work.model(case.partner, step_of(case)))
+            return np.maximum(*(_of_partners(work, own, frame) for frame in (mine, theirs)))
+
+        return compare_scores(
+            str(case),
+            *(({str(name): frame[name].to_numpy() for name in frame}) for frame in (mine, theirs)),
+            ties=TIES,
+            changed=changed,
+            names=lambda: neuron_names(work, case.model),
+            distance=lambda: distances(work, work.model(case.model, step_of(case))),
+            distance_of_partners=distance_of_partners,
+        )
+
+
+class Null(Universality):
+    """The table of the suite's reference against a partner where nothing can be shared.
+
+    Untrained models are a null themselves, so these exist for trained checkpoints only.
+    """
+
+    scratch: ClassVar[tuple[str, ...]] = ()
+    kind: ClassVar[NullKind]
+
+    def cases(self, work: Workspace) -> tuple[Case, ...]:
+        """The suite's reference against every partner, at every trained step."""
+        return partner_cases(work, work.trained_steps, (work.reference,))
+
+    def case(self, work: Workspace, **which: Any) -> Case:
+        """The case of the suite's reference against ``partner`` at ``checkpoint``."""
+        found = super().case(work, **which)
+        if found.model != work.reference:
+            raise UserError(
+                f"suite {work.suite.name}: {self.kind} null: expected reference {work.reference}, got {found.model}"
+            )
+        return found
+
+    def read(self, reader: Reader, work: Workspace, case: Case) -> UniversalityTable:
+        """The table, without candidates: its interval has no width."""
+        spec = work.suite.universality
+        return _measurable(
+            work,
+            case,
+            reader(self, case)[0].table,
+            candidates=np.empty(0, dtype=np.int32),
+            influence=np.empty((spec.blocks, 0)),
+            draws=np.empty((spec.draws, 0), dtype=np.float32),
+        )
+
+    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
+        """Compare nothing: which neuron of noise correlates most with which is decided by rounding."""
+        return None
+
+
+class RotatedNull(Null):
+    """Both models with every layer rotated: no neuron is in them any more."""
+
+    name: ClassVar[str] = "null-rotated"
+    kind: ClassVar[NullKind] = "rotated"
+
+
+class PermutedNull(Null):
+    """The reference with its tokens permuted within every batch."""
+
+    name: ClassVar[str] = "null-permuted"
+    kind: ClassVar[NullKind] = "permuted"
+
+
+class Candidates(Stage):
+    """The influence of every token block on the scores that may decide, of one reference against all its partners."""
+
+    name: ClassVar[str] = "candidates"
+
+    def cases(self, work: Workspace) -> tuple[Case, ...]:
+        """Every reference at every step."""
+        return tuple(Case(step, name) for step in work.steps for name in work.suite.references)
+
+    def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
+        """The excess from which a neuron is a candidate."""
+        return {"floor": work.suite.universality.floor}
+
+    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
+        """The tables that select the candidates."""
+        return {pair.partner: UNIVERSALITY.key(work, pair).digest for pair in own_pairs(work, case)}
+
+    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
+        """The tables that select the candidates."""
+        return tuple((UNIVERSALITY, pair) for pair in own_pairs(work, case))
+
+    def describe(self, case: Case) -> str:
+        """The subject of a case in a few words."""
+        return f"candidates of {case.model}"
+
+    def read(self, reader: Reader, work: Workspace, case: Case) -> Mapping[str, npt.NDArray[Any]]:
+        """Arrays neuron (candidate,), influence (partner, block, candidate) and draws (partner, draw, candidate)."""
+        return reader(self, case)[0].arrays
+
+    def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """Every neuron as a candidate."""
+        spec, dice, partners = work.suite.universality, example_dice(case), len(work.partners(case.model))
+        count = len(example_neurons(work)[0])
+        return {
+            self.name: {
+                "neuron": np.arange(count, dtype=np.int32),
+                "influence": stored_influence(dice.normal(0, 0.01, (partners, spec.blocks, count))),
+                "draws": dice.uniform(0.03, 0.1, (partners, spec.draws, count)).astype(np.float32),
+            }
+        }
+
+    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
+        """Compare nothing: the candidates follow from tables that are compared."""
+        return None
+
+
+UNIVERSALITY, ROTATED_NULL, PERMUTED_NULL, CANDIDATES = Universality(), RotatedNull(), PermutedNull(), Candidates()
+
+
+class Scores(Group):
+    """Tables, nulls and candidates: the same passes over the tokens feed all of one step."""
+
+    def compute_step(self, work: Workspace, step: int | None, cases: Mapping[str, Sequence[Case]]) -> None:
+        """Score every case of ``cases`` and commit the absent ones.
+
+        Also what is there is scored again: what is missing is then, to the last bit, what an undisturbed run would have
+        written, and an unfinished computation is found by one name.
+        """
+        requested = RequestedScores(*(tuple(cases.get(stage.name, ())) for stage in self.stages[:3]))
+        # Candidates take over the draws of their tables, which a run that was killed may not have left.
+        candidates = absent(work, CANDIDATES, cases)
+        drawn = {pair for case in candidates for pair in own_pairs(work, case)}
+        names = [name for name in work.suite.zoo.models if name in requested.models]
+        models = LoadedModels.of(work, [work.model(name, step_of(Case(step))) for name in names])
+        scores = step_scores(models, requested)
+        for pair in requested.tables:
+            has_draws = work.store.has(UNIVERSALITY.key(work, pair, UNIVERSALITY.scratch[0]))
+            if not UNIVERSALITY.is_present(work, pair) or (pair in drawn and not has_draws):
+                table = scores.table(pair)
+                draws = {"draws": table.baseline_draws.numpy()}
+                payloads: dict[str, Payload] = {UNIVERSALITY.name: score_table(table), UNIVERSALITY.scratch[0]: draws}
+                UNIVERSALITY.commit(work, pair, payloads, scores.scoring(pair))
+        for null, scored in ((ROTATED_NULL, scores.rotated), (PERMUTED_NULL, scores.permuted)):
+            for pair in absent(work, null, cases):
+                null.commit(work, pair, {null.name: score_table(scored(pair))}, scores.scoring(pair, null.kind))
+        if candidates:
+            self._commit_candidates(work, scores, candidates)
+        scores.passes.forget()
+
+    def _commit_candidates(self, work: Workspace, scores: StepScores, candidates: Sequence[Case]) -> None:
+        pairs = [pair for case in candidates for pair in own_pairs(work, case)]
+        tables = {pair: read_table(work, pair) for pair in pairs}
+        draws = {
+            pair: read_artifact(work, UNIVERSALITY.key(work, pair, UNIVERSALITY.scratch[0])).arrays["draws"]
+            for pair in pairs
+        }
+        chosen, influence, made = block_influence(scores, tables)
+        for case in candidates:
+            own = own_pairs(work, case)
+            neurons = chosen[case.model]
+            arrays: dict[str, npt.NDArray[Any]] = {
+                "neuron": neurons.astype(np.int32),
+                "influence": np.stack([stored_influence(influence[pair]) for pair in own]),
+                "draws": np.stack([draws[pair][:, neurons] for pair in own]),
+            }
+            CANDIDATES.commit(work, case, {CANDIDATES.name: arrays}, made)
+
+
+def read_table(work: Workspace, pair: Case) -> pd.DataFrame:
+    """The stored universality table of a pair, with its excess; raises ArtifactMissing."""
+    return with_excess(read_artifact(work, UNIVERSALITY.key(work, pair)).table)
+
+
+def _measurable(
+    work: Workspace,
+    case: Case,
+    frame: pd.DataFrame,
+    *,
+    candidates: npt.NDArray[np.integer],
+    influence: npt.NDArray[np.floating],
+    draws: npt.NDArray[np.floating],
+) -> UniversalityTable:
+    spec = work.suite.resampling
+    return UniversalityTable(
+        reference=case.model,
+        partner=case.partner,
+        step=step_of(case),
+        frame=with_excess(frame),
+        candidates=candidates,
+        influence=influence,
+        draws=draws,
+        resampling=Resampling(resamples=spec.resamples, level=spec.level, seed=spec.seed),
+    )
+
+
+def _of_partners(work: Workspace, distance: Floats, frame: pd.DataFrame) -> Floats:
+    """(neuron,) the distance of the partner that a table names for each neuron."""
+    layer, neuron = (frame[name].to_numpy().astype(np.int64) for name in ("partner_layer", "partner_neuron"))
+    # Clipped: an altered table may name a neuron that does not exist, and a missing partner is -1.
+    reached: Floats = np.take(distance, layer * work.zoo.recipe().mlp + neuron, mode="clip")
+    return reached

@@ -1,0 +1,315 @@
+"""Variants: the reference's scores under other choices of tokens, padding and rotations, at every trained checkpoint.
+
+One pass over all tokens that some mask counts keeps the moments apart by disjoint classes of tokens.  A second, shorter
+pass reads rows that are padded as the published code pads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from universal_neurons.artifacts.provenance import capture
+from universal_neurons.errors import UserError
+from universal_neurons.measures.excess import excess_correlation
+from universal_neurons.measures.tables import Resampling, UniversalityTable
+from universal_neurons.stages.base import (
+    Case,
+    Lookup,
+    Need,
+    Reader,
+    Stage,
+    example_dice,
+    example_neurons,
+    step_of,
+)
+from universal_neurons.stages.models import LoadedModels
+from universal_neurons.stages.passes import Reading, Streamed, streamed, workload
+from universal_neurons.stages.resources import ROTATION_WORKERS, device
+from universal_neurons.stages.rounding import (
+    compare_scores,
+    distances_under_variants,
+    neuron_names,
+    threshold_crossings,
+)
+from universal_neurons.stages.token_masks import (
+    UNUSED,
+    VariantSetting,
+    published_padding,
+    settings,
+    suite_masks,
+    token_classes,
+)
+from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from universal_neurons.artifacts.codec import Payload
+    from universal_neurons.artifacts.key import JSON
+    from universal_neurons.core.scoring import Baseline, GroupFound
+    from universal_neurons.inputs.corpus import RowMask, TokenRows
+    from universal_neurons.measures.arrays import Flags, Floats
+    from universal_neurons.stages.comparison import Comparison
+    from universal_neurons.stages.costs import Cost, Sizes
+    from universal_neurons.stages.workspace import Workspace
+
+    # By variant and position of the partner.
+    VariantScores = dict[tuple[VariantSetting, int], "Scored"]
+
+
+@dataclass(frozen=True, eq=False)
+class VariantTables:
+    """The reference under every variant at one step, against every partner, by name of the variant."""
+
+    tables: Mapping[tuple[str, str], UniversalityTable]
+    settings: pd.DataFrame
+
+
+class Variants(Stage):
+    """The suite's reference against all its partners under every variant of the suite."""
+
+    name: ClassVar[str] = "variants"
+
+    def cases(self, work: Workspace) -> tuple[Case, ...]:
+        """Every trained step, where the suite has variants."""
+        return tuple(Case(step, work.reference) for step in work.trained_steps if work.suite.variants.names)
+
+    def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
+        """The variants, and how their baselines are estimated."""
+        spec, variants = work.suite.universality, work.suite.variants
+        return {
+            "reference": case.model,
+            "partners": list(work.partners(case.model)),
+            "variants": list(variants.names),
+            "draws": variants.draws,
+            "padding": variants.padding,
+            "padded_tokens": variants.padded_tokens,
+            "rotation": spec.rotation,
+            "rotation_draws": spec.draws,
+            "seed": spec.seed,
+            "dtype": spec.precision,
+        }
+
+    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
+        """The weights of all models, the tokens and the tokenizer."""
+        return {
+            **{f"model {ref.name}": ref.digest for ref in work.models(step_of(case))},
+            "tokens": corpus_ref(work).sha256,
+            "tokenizer": work.zoo.tokenizer_digest,
+        }
+
+    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
+        """The tokens."""
+        return ((TOKENS, ONLY),)
+
+    def describe(self, case: Case) -> str:
+        """The subject of a case in a few words."""
+        return f"variants of {case.model}"
+
+    def produce(self, work: Workspace, case: Case) -> None:
+        """Compute and commit the variants of one step, with the precision of both passes; then forget their states."""
+        with capture(device=str(device(work))) as run:
+            scored, passes = variant_scores(work, case)
+        precision = max(passes, key=lambda one: one.error).precision
+        self.commit(work, case, {self.name: _stacked(work, scored)}, replace(run.provenance, precision=precision))
+        for one in passes:
+            one.forget()
+
+    def case(self, work: Workspace, **which: Any) -> Case:
+        """The case of the suite's reference at a trained ``checkpoint``."""
+        step = which["checkpoint"].step
+        if step not in work.trained_steps:
+            raise UserError(f"suite {work.suite.name}: no variants at step {step}, only where it is trained")
+        return Case(step, work.reference)
+
+    def read(self, reader: Reader, work: Workspace, case: Case) -> VariantTables:
+        """The tables of all variants against all partners.
+
+        Their frames have correlation and excess; partners and halves are not kept.  There are no candidates, so shares
+        have no interval over tokens; ``draws`` (draw, none) still has the number of rotations of the baseline.
+        """
+        arrays, names = reader(self, case)[0].arrays, work.suite.variants.names
+        tables = {
+            (name, partner): _measurable(work, case, partner, arrays, (row, column))
+            for row, name in enumerate(names)
+            for column, partner in enumerate(work.partners(case.model))
+        }
+        described = pd.DataFrame({"variant": names, "tokens": arrays["tokens"], "draws": arrays["draws"]})
+        return VariantTables(tables, described)
+
+    def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """Scores of which about half are universal."""
+        dice, names = example_dice(case), work.suite.variants.names
+        shape = (len(names), len(work.partners(case.model)), len(example_neurons(work)[0]))
+        correlation = dice.uniform(0.3, 1.0, shape).astype(np.float32)
+        arrays = {
+            "correlation": correlation,
+            "excess": correlation - np.float32(0.05),
+            "tokens": np.full(len(names), 1000, dtype=np.int64),
+            "draws": np.full(len(names), work.suite.variants.draws, dtype=np.int32),
+        }
+        return {self.name: arrays}
+
+    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
+        """The stored scores against the recomputed ones, with what rounding explains excused.
+
+        The baseline is not stored: it is correlation minus excess.
+        """
+        there, here = stored(self, case), again(self, case)
+        if there is None or here is None:
+            return None
+        sides = (there[0].arrays, here[0].arrays)
+        step, partners = step_of(case), work.partners(case.model)
+
+        def distance() -> Floats:
+            return distances_under_variants(work, work.model(case.model, step))[:, None]
+
+        def distance_of_partners() -> Floats:
+            # A variant's best partner is not stored: it may be the one that rounding moves furthest.
+            own = [distances_under_variants(work, work.model(name, step)).max(axis=1) for name in partners]
+            return np.stack(own, axis=1)[..., None]
+
+        def changed() -> Flags:
+            return threshold_crossings(work, *(side["excess"] for side in sides))[:, None]
+
+        return compare_scores(
+            f"{self.name} at step {step}",
+            *({"correlation": side["correlation"], "baseline": side["correlation"] - side["excess"]} for side in sides),
+            ties=0.0,
+            changed=changed,
+            names=lambda: neuron_names(work, case.model),
+            distance=distance,
+            distance_of_partners=distance_of_partners,
+        )
+
+
+VARIANTS = Variants()
+
+
+def _measurable(
+    work: Workspace, case: Case, partner: str, arrays: Mapping[str, Any], which: tuple[int, int]
+) -> UniversalityTable:
+    columns = {name: arrays[name][which] for name in ("correlation", "excess")}
+    neurons, width = np.arange(len(columns["excess"])), len(columns["excess"]) // work.suite.layers
+    nothing = np.full(len(neurons), np.nan, dtype=np.float32)
+    frame = pd.DataFrame(
+        {
+            "layer": (neurons // width).astype(np.int16),
+            "neuron": (neurons % width).astype(np.int32),
+            "partner_layer": np.full(len(neurons), -1, dtype=np.int16),
+            **columns,
+            "excess_half_a": nothing,
+            "excess_half_b": nothing,
+        }
+    )
+    spec = work.suite.resampling
+    return UniversalityTable(
+        reference=case.model,
+        partner=partner,
+        step=step_of(case),
+        frame=frame,
+        candidates=np.empty(0, dtype=np.int32),
+        influence=np.empty((work.suite.universality.blocks, 0)),
+        draws=np.empty((int(arrays["draws"][which[0]]), 0), dtype=np.float32),
+        resampling=Resampling(resamples=spec.resamples, level=spec.level, seed=spec.seed),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One variant against one partner: best correlation and excess per neuron, over how many tokens."""
+
+    correlation: npt.NDArray[np.float32]
+    excess: npt.NDArray[np.float32]
+    tokens: int
+
+
+def variant_scores(work: Workspace, case: Case) -> tuple[VariantScores, tuple[Streamed, ...]]:
+    """The scores of every variant, by variant and position of the partner, and the passes over the tokens."""
+    chosen = settings(work)
+    names = (case.model, *work.partners(case.model))
+    models = LoadedModels.of(work, [work.model(name, step_of(case)) for name in names])
+    scored, own = suite_scores(models, [one for one in chosen if not one.is_padded])
+    padded, cut = padded_scores(models, [one for one in chosen if one.is_padded])
+    return scored | padded, (own, cut)
+
+
+def _stacked(work: Workspace, scored: VariantScores) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of the artifact: scores (variant, partner, neuron), tokens and draws (variant,)."""
+    chosen, partners = settings(work), range(len(work.suite.zoo.models) - 1)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        name: np.stack([np.stack([getattr(scored[one, partner], name) for partner in partners]) for one in chosen])
+        for name in ("excess", "correlation")
+    }
+    arrays["tokens"] = np.array([scored[one, 0].tokens for one in chosen], dtype=np.int64)
+    arrays["draws"] = np.array([one.draws for one in chosen], dtype=np.int32)
+    return arrays
+
+
+def suite_scores(models: LoadedModels, wanted: Sequence[VariantSetting]) -> tuple[VariantScores, Streamed]:
+    """The variants on the suite's own rows, by setting and place of the partner, and what reading them took."""
+    rows = models.tokens.rows
+    return _scores(models, rows, suite_masks(models, wanted), wanted, title="variants")
+
+
+def padded_scores(models: LoadedModels, wanted: Sequence[VariantSetting]) -> tuple[VariantScores, Streamed]:
+    """The variants on rows cut to half the context and padded, by setting and place of the partner; as before."""
+    rows, masks = published_padding(models)
+    return _scores(models, rows, {one.mask: masks[one.mask] for one in wanted}, wanted, title="padding")
+
+
+def _scores(
+    models: LoadedModels, rows: TokenRows, masks: Mapping[str, RowMask], wanted: Sequence[VariantSetting], *, title: str
+) -> tuple[VariantScores, Streamed]:
+    """The scores of several settings, in one pass over the tokens that some of them count."""
+    import torch
+
+    from universal_neurons.core.scoring import GroupScores
+
+    classes, parts = token_classes(masks)
+    used = classes != UNUSED
+    reading = Reading(f"step {models.refs[0].step}: {title}", rows, used, torch.from_numpy(classes[used]))
+    places = range(1, len(models.refs))
+    spec, asked = models.work.suite.universality, _asked(wanted, parts)
+    load = replace(
+        workload(models, [(0, place) for place in places], reading, groups=int(classes.max()) + 1),
+        whitened=any("whitened" in baselines for baselines in asked.values()),
+    )
+    scores = GroupScores(
+        load,
+        asked,
+        names=tuple(ref.name for ref in models.refs),
+        kind=spec.rotation,
+        seed=spec.seed,
+        workers=ROTATION_WORKERS if models.device.type == "cuda" else 0,
+    )
+    counts: list[JSON] = [[list(one), [[*of] for of in baselines.items()]] for one, baselines in asked.items()]
+    name: dict[str, JSON] = {"asked": counts, "rotation": spec.rotation}
+    passes = streamed(models, load, reading, scores, name=name)
+    found = {(one, place - 1): _scored(scores.found(place, parts[one.mask]), one) for place in places for one in wanted}
+    return found, passes
+
+
+def _asked(
+    wanted: Sequence[VariantSetting], parts: Mapping[str, tuple[int, ...]]
+) -> dict[tuple[int, ...], dict[Baseline, int]]:
+    """Which groups of tokens are scored against which baselines, over how many draws at most.
+
+    Masks that are the same on these rows are scored once.
+    """
+    asked: dict[tuple[int, ...], dict[Baseline, int]] = {used: {} for used in sorted(set(parts.values()))}
+    for one in sorted(wanted, key=lambda setting: setting.baseline):
+        baselines = asked[parts[one.mask]]
+        baselines[one.baseline] = max(one.draws, baselines.get(one.baseline, 0))
+    return asked
+
+
+def _scored(found: GroupFound, setting: VariantSetting) -> Scored:
+    correlation = found.best.float()
+    baseline = found.draws[setting.baseline][: setting.draws].double().mean(0).float()
+    return Scored(correlation.numpy(), excess_correlation(correlation, baseline).numpy(), int(found.tokens))

@@ -1,0 +1,169 @@
+"""Profiles of the miniature models are what hooks and whole matrices say of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from tests.pipeline.test_stages import Writes
+from universal_neurons.core.activations import mlp_activations
+from universal_neurons.core.weights import folded_weights
+from universal_neurons.errors import UserError
+from universal_neurons.measures.ablation import Quantity
+from universal_neurons.stages import runner
+from universal_neurons.stages.profiles import write_profiles
+from universal_neurons.stages.recheck import ProfileComparison
+from universal_neurons.stages.study import Study
+from universal_neurons.stages.tokens import evaluation_tokens, token_set
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from tests.miniature import Miniature
+    from universal_neurons.measures.profiles import NeuronProfiles
+    from universal_neurons.stages.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def work(computed: Miniature) -> Workspace:
+    return computed.workspace()
+
+
+@pytest.fixture(scope="module", params=["a", "c"])
+def found(computed: Miniature, request: pytest.FixtureRequest) -> NeuronProfiles:
+    return computed.study().profiles(model=request.param)
+
+
+@pytest.fixture(scope="module")
+def bridge(work: Workspace, found: NeuronProfiles) -> Any:
+    return work.zoo.load(work.model(found.model, 30))
+
+
+@pytest.fixture(scope="module")
+def everywhere(work: Workspace, bridge: Any) -> npt.NDArray[np.float64]:
+    """Activations (row, position, neuron), NaN where a token is not scored."""
+    tokens = token_set(work)
+    values = mlp_activations(bridge, torch.from_numpy(tokens.rows.astype(np.int64))).double().numpy()
+    return np.where(tokens.mask[..., None], values, np.nan)
+
+
+def test_a_profile_says_whose_it_is(found: NeuronProfiles, work: Workspace) -> None:
+    assert (found.step, found.tokens, found.predictions) == (30, token_set(work).ref.sha256, 31)
+    assert found.frame["layer"].tolist() == [0] * 24 + [1] * 24
+    assert found.frame["neuron"].tolist() == [*range(24)] * 2
+
+
+def test_distributions_are_those_of_all_scored_tokens(
+    found: NeuronProfiles, everywhere: npt.NDArray[np.float64]
+) -> None:
+    values = everywhere.reshape(-1, 48)
+    values = values[~np.isnan(values).any(axis=1)]
+    expected = {
+        "share_positive": (values > 0).mean(axis=0),
+        "mean": values.mean(axis=0),
+        "sd": values.std(axis=0),
+        "skewness": stats.skew(values),
+        "kurtosis": stats.kurtosis(values, fisher=False),
+        "maximum": values.max(axis=0),
+    }
+    for name, column in expected.items():
+        np.testing.assert_allclose(found.frame[name], column, rtol=3e-4, atol=1e-6, err_msg=name)
+    for neuron in range(48):
+        counts, _ = np.histogram(values[:, neuron].clip(min=-0.17), found.edges(neuron).clip(max=np.inf))
+        # The maximum is rounded when it is stored, so the last edge may cut off the largest value.
+        assert abs(counts / len(values) - found.histogram[neuron]).max() < 0.05
+
+
+def test_top_activations_are_found_again_at_their_places(
+    found: NeuronProfiles, everywhere: npt.NDArray[np.float64]
+) -> None:
+    best = np.sort(np.nanmax(everywhere, axis=1), axis=0)[::-1][:4].T
+    neurons = np.arange(48)[:, None]
+    np.testing.assert_allclose(everywhere[found.top_row, found.top_position, neurons], best, rtol=1e-5)
+    np.testing.assert_allclose(found.top_value, best, rtol=2e-3)
+    assert all(len(set(rows)) == 4 for rows in found.top_row.tolist())
+
+
+def test_tokens_are_those_of_the_largest_cosines(found: NeuronProfiles, bridge: Any) -> None:
+    weights = folded_weights(bridge)
+    unit = [side / side.norm(dim=1, keepdim=True) for side in (weights.w_out, weights.unembedding, weights.w_in)]
+    cosine = (unit[0] @ unit[1].T).numpy()
+    order = np.argsort(cosine, axis=1)
+    np.testing.assert_array_equal(found.suppressed_token, order[:, :5])
+    np.testing.assert_array_equal(found.promoted_token, order[:, ::-1][:, :5])
+    np.testing.assert_allclose(found.promoted_cosine, np.sort(cosine, axis=1)[:, ::-1][:, :5], atol=1e-3)
+    np.testing.assert_allclose(found.suppressed_cosine, np.sort(cosine, axis=1)[:, :5], atol=1e-3)
+    expected = {
+        "vocabulary_variance": cosine.var(axis=1),
+        "vocabulary_skewness": stats.skew(cosine, axis=1),
+        "vocabulary_kurtosis": stats.kurtosis(cosine, axis=1, fisher=False),
+        "cos_in_out": (unit[0] * unit[2]).sum(1).numpy(),
+        "input_bias": weights.b_in.numpy(),
+        "w_in_norm": weights.w_in.norm(dim=1).numpy(),
+        "w_out_norm": weights.w_out.norm(dim=1).numpy(),
+    }
+    for name, column in expected.items():
+        np.testing.assert_allclose(found.frame[name], column, rtol=3e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("neuron", [0, 30, 47])
+def test_effects_are_those_of_a_hook_that_sets_one_neuron_to_zero(
+    found: NeuronProfiles, work: Workspace, bridge: Any, neuron: int
+) -> None:
+    rows = torch.from_numpy(evaluation_tokens(work).rows[:3].astype(np.int64))
+    layer, place = divmod(neuron, 24)
+
+    def zero(values: torch.Tensor, hook: Any) -> torch.Tensor:
+        values[..., place] = 0
+        return values
+
+    ablated = bridge.run_with_hooks(rows, fwd_hooks=[(f"blocks.{layer}.mlp.hook_post", zero)])
+    clean, changed = (logits[:, :-1].double().log_softmax(-1) for logits in (bridge(rows), ablated))
+    kl = (clean.exp() * (clean - changed)).sum(-1).mean(1)
+    loss = (clean - changed).gather(-1, rows[:, 1:, None])[..., 0].mean(1)
+    np.testing.assert_allclose(found.kl[neuron], kl, rtol=2e-2, atol=1e-7)
+    np.testing.assert_allclose(found.loss_increase[neuron], loss, rtol=2e-2, atol=1e-6)
+
+
+def test_a_model_of_another_suite_has_no_profile(computed: Miniature) -> None:
+    with pytest.raises(UserError, match="suite mini: profiles: expected one of a, b, c, got 'z'"):
+        computed.study().profiles(model="z")
+    assert computed.study().profiles().model == "a"
+
+
+def test_profiles_are_computed_at_the_last_checkpoint_once(
+    miniature: Miniature, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    brief = miniature.workspace("brief", store=tmp_path)
+    stages.compute(brief)
+    writes = Writes(monkeypatch)
+    write_profiles(brief, 30)
+    assert writes.stages == []
+    assert sum(path.is_dir() for path in (tmp_path / "profiles").iterdir()) == 3
+
+
+def test_without_rows_no_neuron_is_ablated_alone_and_everything_else_is_there(
+    miniature: Miniature, tmp_path: Path
+) -> None:
+    project = miniature.copied(tmp_path / "project")
+    project.replace("fixtures/suites/brief.toml", "ablation_rows = 3", "ablation_rows = 0")
+    whole, without = miniature.workspace("brief", store=tmp_path / "whole"), project.workspace("brief")
+    found = []
+    for work in (whole, without):
+        token_set(work)
+        evaluation_tokens(work)
+        write_profiles(work, 30)
+        found.append(Study(work).profiles(model="b"))
+    assert found[1].kl.shape == found[1].loss_increase.shape == (48, 0)
+    assert found[0].kl.shape == (48, 3)
+    assert found[1].effect(Quantity.KL).isna().all(axis=None)
+    assert not found[0].effect(Quantity.KL).isna().any(axis=None)
+    np.testing.assert_array_equal(found[0].top_row, found[1].top_row)
+    assert ProfileComparison.of(found[1], found[1]).agrees
+    assert not ProfileComparison.of(found[0], found[1]).agrees

@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pandas.testing import assert_frame_equal
+from universal_neurons.FIXME import candidates_key, draws_key, null_keys, pairs_of, read, table_keys, universality_key
+
+from tests.miniature import folder_zoo
+from tests.refusals import refusal
+from universal_neurons.artifacts.store import Store
+from universal_neurons.measures.excess import with_excess
+from universal_neurons.stages import runner
+from universal_neurons.stages.models import LoadedModels
+from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.resources import OutOfMemory
+from universal_neurons.stages.tokens import token_set
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from tests.miniature import Miniature
+    from universal_neurons.artifacts.store import Artifact
+    from universal_neurons.stages.workspace import Workspace
+
+STEPS = (0, 15, 30)
+# What judging the brief suite reads: two token sets, tables and nulls, candidates, variants, ablations, extensions,
+# profiles.
+BRIEF = 2 + 10 + 3 + 1 + 6 + 2 + 3
+# And what is written for them: besides these the rows of both token sets, and the draws of six tables.
+WRITTEN = BRIEF + 2 + 6
+# Of a correlation of activations that two kernels compute in float32.
+ROUNDING = 5e-6
+
+
+class Writes:
+    """Counts what is written; with ``kill_at`` the k-th write is interrupted before it happens."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, kill_at: int = 0) -> None:
+        self.stages: list[str] = []
+        self.kill_at = kill_at
+        write = Store.write
+
+        def counted(store: Store, key: Any, value: Any, provenance: Any) -> Artifact:
+            self.stages.append(key.stage)
+            if len(self.stages) == self.kill_at:
+                raise KeyboardInterrupt
+            return write(store, key, value, provenance)
+
+        monkeypatch.setattr(Store, "write", counted)
+
+
+def test_compute_writes_every_artifact_that_judging_reads(computed: Miniature) -> None:
+    work = computed.workspace()
+    assert [key for key in suite_keys(work) if not work.store.has(key)] == []
+
+
+def test_the_pass_that_feeds_all_pairs_is_named_by_everything_that_rests_on_it(computed: Miniature) -> None:
+    work = computed.workspace()
+    for step in STEPS:
+        keys = [*table_keys(work, step).values(), *null_keys(work, step).values()]
+        keys += [candidates_key(work, ref) for ref in work.models(step)]
+        runs = {read(work, key).provenance.shared for key in keys}
+        # One pass for the whole step, and its time is in no artifact's own.
+        ((run,),) = runs
+        assert run.what == "moments of all pairs"
+        assert run.wall_seconds > 0
+    passes = {read(work, key).provenance.shared for step in STEPS for key in table_keys(work, step).values()}
+    assert len(passes) == len(STEPS)
+
+
+def test_compute_counts_what_it_computed(miniature: Miniature, tmp_path: Path) -> None:
+    work = miniature.workspace("brief", store=tmp_path, local=True)
+    assert stages.compute(work) == len(suite_keys(work)) == BRIEF
+
+
+def test_a_second_compute_computes_nothing(computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes = Writes(monkeypatch)
+    monkeypatch.setattr(LoadedModels, "of", _must_not_be_called)
+    assert stages.compute(computed.workspace(local=True)) == 0
+    assert writes.stages == []
+
+
+def test_shipped_evidence_makes_compute_read_no_text(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.ship()
+    writes = Writes(monkeypatch)
+    monkeypatch.setattr(stages, "token_set", _must_not_be_called)
+    assert stages.compute(own.workspace(local=True)) == 0
+    assert writes.stages == []
+
+
+@pytest.fixture(scope="module")
+def undisturbed(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A suite of one checkpoint, computed in one go."""
+    work = miniature.workspace("brief", store=tmp_path_factory.mktemp("undisturbed"), local=True)
+    stages.compute(work)
+    return work
+
+
+# Rows and record of two token sets, then draws and table of each pair, nulls among them, candidates, variants, and
+# blocks and table of each ablated model.
+@pytest.mark.parametrize("kill_at", [1, 2, 4, 9, 21, 28])
+def test_a_killed_compute_goes_on_and_ends_with_the_same_tables(
+    miniature: Miniature, undisturbed: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
+) -> None:
+    with monkeypatch.context() as patch:
+        Writes(patch, kill_at=kill_at)
+        with pytest.raises(KeyboardInterrupt):
+            stages.compute(miniature.workspace("brief", store=tmp_path, local=True))
+    work = miniature.workspace("brief", store=tmp_path, local=True)
+    present = sum(work.store.has(key) for key in suite_keys(undisturbed))
+    writes = Writes(monkeypatch)
+    assert stages.compute(work) == BRIEF - present
+    # What was committed is not written again, but for the half of two that belong together: tokens and their record,
+    # draws and their table, blocks and their table.
+    assert len(writes.stages) <= (WRITTEN - kill_at + 1) + 1
+    assert suite_keys(work) == suite_keys(undisturbed)
+    for key in suite_keys(work):
+        _assert_same(read(work, key), read(undisturbed, key))
+
+
+def test_a_lack_of_memory_in_any_stage_is_one_line_and_loses_nothing(
+    miniature: Miniature, undisturbed: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    work = miniature.workspace("brief", store=tmp_path, local=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("universal_neurons.core.ablation.ablation_effects", full)
+        said = refusal(OutOfMemory, lambda: stages.compute(work))
+    assert re.match(r"step \d+: ablations: out of memory on cpu; ", said)
+    tables = [key for key in suite_keys(undisturbed) if key.stage == "universality"]
+    assert all(work.store.has(key) for key in tables)
+    assert stages.compute(work) < BRIEF
+    assert all(work.store.has(key) for key in suite_keys(undisturbed))
+
+
+def test_the_best_partners_are_those_of_a_dense_correlation_in_float64(computed: Miniature) -> None:
+    work = computed.workspace()
+    activations = {ref.name: _activations(work, ref.name, 30) for ref in work.models(30)}
+    for pair, key in table_keys(work, 30).items():
+        frame = read(work, key).table
+        x, y = activations[pair.reference.name], activations[pair.partner.name]
+        dense = np.corrcoef(x, y, rowvar=False)[: x.shape[1], x.shape[1] :]
+        best = dense.argmax(axis=1)
+        np.testing.assert_allclose(frame["correlation"], dense.max(axis=1), rtol=0, atol=ROUNDING)
+        np.testing.assert_array_equal(frame["partner_layer"] * 24 + frame["partner_neuron"], best)
+        np.testing.assert_allclose(frame["correlation_3"], np.sort(dense, axis=1)[:, -3], rtol=0, atol=ROUNDING)
+
+
+def test_the_halves_are_those_of_the_even_and_the_odd_token_blocks(computed: Miniature) -> None:
+    work = computed.workspace()
+    even = _even_blocks(work)
+    x, y = _activations(work, "a", 30), _activations(work, "b", 30)
+    frame = read(work, universality_key(work, work.pairs(30)[0])).table
+    dense = {half: np.corrcoef(x[which], y[which], rowvar=False)[:48, 48:]
+             for half, which in (("a", even), ("b", ~even))}  # fmt: skip
+    for half, correlation in dense.items():
+        np.testing.assert_allclose(frame[f"correlation_half_{half}"], correlation.max(axis=1), rtol=0, atol=ROUNDING)
+    neurons = np.arange(48)
+    crossfit = (dense["b"][neurons, dense["a"].argmax(axis=1)] + dense["a"][neurons, dense["b"].argmax(axis=1)]) / 2
+    np.testing.assert_allclose(frame["correlation_crossfit"], crossfit, rtol=0, atol=ROUNDING)
+
+
+def test_the_baseline_is_that_of_layers_that_were_really_rotated(computed: Miniature) -> None:
+    work = computed.workspace()
+    x, y = _activations(work, "a", 30), _activations(work, "b", 30)
+    turned = [_rotated_layers(y, model="b", draw=draw) for draw in range(4)]
+    draws = np.stack([_largest_correlations(x, rotated) for rotated in turned])
+    pair = work.pairs(30)[0]
+    np.testing.assert_allclose(read(work, draws_key(work, pair)).arrays["draws"], draws, rtol=0, atol=2e-6)
+    frame = read(work, universality_key(work, pair)).table
+    np.testing.assert_allclose(frame["baseline"], draws.mean(axis=0), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(frame["baseline_sd"], draws.std(axis=0, ddof=1), rtol=0, atol=4e-6)
+    even = _even_blocks(work)
+    for half, which in (("a", even), ("b", ~even)):
+        # The suite gives each half the first two of the four rotations.
+        dense = np.mean([_largest_correlations(x[which], rotated[which]) for rotated in turned[:2]], axis=0)
+        np.testing.assert_allclose(frame[f"baseline_half_{half}"], dense, rtol=0, atol=2e-6)
+
+
+def test_every_table_has_a_row_per_neuron_in_layer_order(computed: Miniature) -> None:
+    work = computed.workspace()
+    for step in STEPS:
+        for key in [*table_keys(work, step).values(), *null_keys(work, step).values()]:
+            frame = read(work, key).table
+            assert frame["layer"].tolist() == [0] * 24 + [1] * 24
+            assert frame["neuron"].tolist() == [*range(24), *range(24)]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_candidates_are_the_neurons_above_the_floor_against_some_partner(computed: Miniature, step: int) -> None:
+    work = computed.workspace()
+    for ref in work.models(step):
+        pairs = pairs_of(work, ref)
+        frames = [with_excess(read(work, universality_key(work, pair)).table) for pair in pairs]
+        above = np.any([frame["excess"] > 0.02 for frame in frames], axis=0)
+        arrays = read(work, candidates_key(work, ref)).arrays
+        np.testing.assert_array_equal(arrays["neuron"], np.flatnonzero(above))
+        assert 0 < len(arrays["neuron"]) < 48
+        assert arrays["influence"].shape == (2, 10, len(arrays["neuron"]))
+        for place, (pair, frame) in enumerate(zip(pairs, frames, strict=True)):
+            draws = read(work, draws_key(work, pair)).arrays["draws"][:, arrays["neuron"]]
+            np.testing.assert_array_equal(arrays["draws"][place], draws)
+            mean = frame["baseline"].to_numpy()[arrays["neuron"]]
+            np.testing.assert_allclose(draws.mean(axis=0), mean, rtol=0, atol=1e-6)
+
+
+def test_influences_are_those_of_the_blocks_on_the_correlation(computed: Miniature) -> None:
+    work = computed.workspace()
+    tokens = token_set(work)
+    block = np.nonzero(tokens.mask)[0] * 10 // len(tokens.rows)
+    pair = work.pairs(30)[0]
+    table = read(work, universality_key(work, pair)).table
+    arrays = read(work, candidates_key(work, pair.reference)).arrays
+    x, y = _activations(work, "a", 30), _activations(work, "b", 30)
+    u, v = ((z - z.mean(axis=0)) / z.std(axis=0) for z in (x, y))
+    partner = (table["partner_layer"] * 24 + table["partner_neuron"]).to_numpy()[arrays["neuron"]]
+    u, v = u[:, arrays["neuron"]], v[:, partner]
+    terms = (u * v - (u * v).mean(axis=0) * (u**2 + v**2) / 2) / len(u)
+    dense = np.stack([terms[block == b].sum(axis=0) for b in range(10)])
+    np.testing.assert_allclose(arrays["influence"][0].astype(np.float64) / 10, dense, rtol=2e-3, atol=1e-6)
+
+
+def test_null_tables_have_almost_no_excess(computed: Miniature) -> None:
+    work = computed.workspace()
+    for (_, kind), key in [*null_keys(work, 15).items(), *null_keys(work, 30).items()]:
+        excess = with_excess(read(work, key).table)["excess"]
+        assert abs(excess.mean()) < 0.05, kind
+        assert excess.max() < 0.2, kind
+        if kind == "permuted":
+            assert excess.abs().max() < 0.05
+
+
+def test_permuted_tokens_leave_hardly_any_correlation(computed: Miniature) -> None:
+    work = computed.workspace()
+    for (_, kind), key in null_keys(work, 30).items():
+        if kind == "permuted":
+            assert read(work, key).table["correlation"].max() < 0.15
+
+
+def test_the_tokens_are_held_out_masked_and_as_many_as_were_asked_for(computed: Miniature) -> None:
+    work = computed.workspace()
+    tokens = token_set(work)
+    assert 3000 <= tokens.scored < 3000 + 32
+    assert not tokens.mask[:, 0].any()
+    assert work.zoo.newline not in tokens.rows[tokens.mask]
+    assert tokens.ref.revision == folder_zoo(work).manifest.corpus
+
+
+def test_stored_tokens_are_the_ones_that_were_sampled(
+    computed: Miniature, miniature: Miniature, tmp_path: Path
+) -> None:
+    stored, sampled = (token_set(work) for work in (computed.workspace(), miniature.workspace(store=tmp_path)))
+    for name in ("rows", "mask", "domain"):
+        np.testing.assert_array_equal(getattr(stored, name), getattr(sampled, name))
+    assert (stored.domains, stored.ref) == (sampled.domains, sampled.ref)
+
+
+def test_a_recomputation_that_was_finished_begins_anew_and_one_that_was_killed_goes_on(
+    miniature: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> Workspace:
+        return miniature.workspace("brief", store=tmp_path / "again", recompute=True, local=True)
+
+    with monkeypatch.context() as patch:
+        Writes(patch, kill_at=14)
+        with pytest.raises(KeyboardInterrupt):
+            stages.recomputed(work())
+    with monkeypatch.context() as patch:
+        writes = Writes(patch)
+        stages.recomputed(work())
+    assert len(writes.stages) == WRITTEN - 13
+    with monkeypatch.context() as patch:
+        writes = Writes(patch, kill_at=WRITTEN - 1)
+        with pytest.raises(KeyboardInterrupt):
+            stages.recomputed(work())
+    # Begun anew, or nothing would have been left to write; and now this one goes on.
+    writes = Writes(monkeypatch)
+    stages.recomputed(work())
+    assert len(writes.stages) == 2
+
+
+def test_a_finished_store_that_is_only_half_removed_is_not_taken_for_an_unfinished_one(
+    miniature: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = miniature.workspace("brief", store=tmp_path, recompute=True, local=True)
+    stages.recomputed(work)
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("universal_neurons.stages.runner.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            stages.recomputed(work)
+    assert (tmp_path / "finished").exists()
+
+
+def _activations(work: Workspace, name: str, step: int) -> npt.NDArray[np.float64]:
+    """What goes into every MLP's down projection at the scored tokens, by Hugging Face's own model."""
+    import torch
+    from transformers import GPT2LMHeadModel
+
+    zoo = folder_zoo(work)
+    folder = zoo.folder / zoo.manifest.models[name].checkpoints[step].folder
+    model: Any = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32)
+    model.train(mode=False)
+    caught: list[torch.Tensor] = []
+    for block in model.transformer.h:
+        block.mlp.c_proj.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+    tokens = token_set(work)
+    with torch.no_grad():
+        model(torch.from_numpy(tokens.rows.astype(np.int64)))
+    together: npt.NDArray[np.float64] = torch.cat(caught, dim=-1).double().numpy()[tokens.mask]
+    return together
+
+
+def _even_blocks(work: Workspace) -> npt.NDArray[np.bool_]:
+    tokens = token_set(work)
+    even: npt.NDArray[np.bool_] = (np.nonzero(tokens.mask)[0] * 10 // len(tokens.rows)) % 2 == 0
+    return even
+
+
+def _rotated_layers(y: npt.NDArray[np.float64], *, model: str, draw: int) -> npt.NDArray[np.float64]:
+    from universal_neurons.core.nulls import rotation
+
+    turns = [rotation("gaussian", 24, seed=1, draw=draw, model=model, layer=layer) for layer in range(2)]
+    return np.hstack([part @ turn.double().numpy().T for part, turn in zip(np.hsplit(y, 2), turns, strict=True)])
+
+
+def _largest_correlations(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    largest: npt.NDArray[np.float64] = np.corrcoef(x, y, rowvar=False)[:48, 48:].max(axis=1)
+    return largest
+
+
+def _assert_same(found: Artifact, expected: Artifact) -> None:
+    if isinstance(expected.value, pd.DataFrame):
+        assert_frame_equal(found.table, expected.table, check_exact=True)
+    elif found.manifest.suffix == "safetensors":
+        for name, array in expected.arrays.items():
+            np.testing.assert_array_equal(found.arrays[name], array)
+    else:
+        assert found.document == expected.document
+
+
+def _must_not_be_called(*_: object, **__: object) -> None:
+    raise AssertionError("must not be called")

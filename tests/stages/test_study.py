@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from universal_neurons.FIXME import ablation_keys, candidates_key, null_keys, table_keys, universality_key
+
+from universal_neurons.errors import ArtifactMissing, UserError
+from universal_neurons.measures.universality import universal_share
+from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.study import open_study
+from universal_neurons.stages.tokens import corpus_ref
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.miniature import Miniature
+    from universal_neurons.measures.study import Study as StudyOfMeasures
+    from universal_neurons.stages.study import Study
+
+
+@pytest.fixture
+def study(computed: Miniature) -> Study:
+    return computed.study()
+
+
+def test_a_study_knows_its_suite(study: Study, computed: Miniature) -> None:
+    assert (study.reference, study.partners(), study.partners("b")) == ("a", ("b", "c"), ("a", "c"))
+    assert [c.step for c in study.checkpoints] == [15, 30]
+    assert study.untrained is not None
+    assert study.untrained.step == 0
+    assert study.root == computed.root
+    assert study.corpus() == corpus_ref(study.work)
+
+
+def test_a_study_is_what_measures_expect(study: Study) -> None:
+    accepted: StudyOfMeasures = study
+    assert accepted.partners() == ("b", "c")
+
+
+def test_a_table_has_its_candidates_influences_and_draws(study: Study) -> None:
+    last = study.checkpoints[-1]
+    table = study.universality(partner="c", checkpoint=last)
+    assert (table.reference, table.partner, table.step, len(table.frame)) == ("a", "c", 30, 48)
+    assert table.influence.shape == (10, len(table.candidates))
+    assert table.draws.shape == (4, len(table.candidates))
+    rows = table.frame.iloc[table.candidates]
+    np.testing.assert_allclose(table.draws.mean(axis=0), rows["baseline"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(rows["excess"], rows["correlation"] - rows["baseline"], rtol=0, atol=1e-7)
+    # Influences add up to nothing over the blocks, whichever partner they belong to.
+    np.testing.assert_allclose(table.influence.sum(axis=0), 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("reference", [None, "b"])
+def test_one_table_is_the_same_alone_and_among_all_of_its_reference(study: Study, reference: str | None) -> None:
+    first = study.checkpoints[0]
+    tables = study.reference_tables(checkpoint=first, reference=reference)
+    assert tables.partners == study.partners(reference)
+    for partner in tables.partners:
+        alone = study.universality(partner=partner, checkpoint=first, reference=reference)
+        among = tables.tables[partner]
+        assert alone.frame.equals(among.frame)
+        np.testing.assert_array_equal(alone.influence, among.influence)
+        np.testing.assert_array_equal(alone.draws, among.draws)
+
+
+def test_a_share_has_an_interval_that_contains_it(study: Study) -> None:
+    measured = universal_share(study.universality(partner="b", checkpoint=study.checkpoints[-1]), 0.03)
+    assert measured.value is not None
+    assert measured.low is not None
+    assert measured.high is not None
+    assert 0 < measured.value < 1
+    assert measured.low <= measured.value <= measured.high
+    assert measured.low < measured.high
+
+
+def test_reads_lists_what_was_read_in_order_and_nothing_else(study: Study) -> None:
+    first = study.checkpoints[0]
+    study.universality(partner="c", checkpoint=first)
+    pair = next(p for p in study.work.pairs(15) if (p.reference.name, p.partner.name) == ("a", "c"))
+    expected = [candidates_key(study.work, pair.reference).digest, universality_key(study.work, pair).digest]
+    assert study.reads == expected
+    study.universality(partner="c", checkpoint=first)
+    assert study.reads == expected * 2
+    study.null(partner="b", checkpoint=first, kind="rotated")
+    null = {(p.partner.name, kind): key.digest for (p, kind), key in null_keys(study.work, 15).items()}
+    assert study.reads[4:] == [null["b", "rotated"]]
+
+
+@pytest.mark.parametrize("kind", ["rotated", "permuted"])
+def test_a_null_table_has_no_candidates_and_hardly_any_excess(study: Study, kind: str) -> None:
+    table = study.null(partner="c", checkpoint=study.checkpoints[0], kind=kind)  # type: ignore[arg-type]
+    assert len(table.candidates) == 0
+    measured = universal_share(table, 0.2)
+    assert (measured.value, measured.low, measured.high) == (0, 0, 0)
+
+
+def test_the_untrained_null_is_the_table_of_the_untrained_models(study: Study) -> None:
+    assert study.untrained is not None
+    null = study.null(partner="b", checkpoint=study.checkpoints[0], kind="untrained")
+    assert null.step == 0
+    assert null.frame.equals(study.universality(partner="b", checkpoint=study.untrained).frame)
+
+
+@pytest.mark.parametrize(("reference", "sets"), [(None, 116), ("b", 52)])
+def test_ablations_have_a_row_per_set_and_a_column_per_block(study: Study, reference: str | None, sets: int) -> None:
+    table = study.ablation(checkpoint=study.checkpoints[-1], reference=reference)
+    assert (table.reference, table.step, len(table.frame)) == (reference or "a", 30, sets)
+    assert table.kl.shape == table.loss_increase.shape == (sets, 5)
+    assert table.predictions.sum() == study.evaluation().tokens == 310
+    np.testing.assert_allclose(table.kl.mean(axis=1), table.frame["kl"], rtol=0, atol=1e-7)
+    assert table.resampling.resamples == 100
+
+
+def test_untrained_ablations_are_those_of_the_reference(study: Study) -> None:
+    assert study.untrained is not None
+    table = study.ablation(checkpoint=study.untrained)
+    assert (table.step, set(table.frame["labels_step"])) == (0, {30})
+    with pytest.raises(UserError, match="suite mini: ablations at step 0: expected one of a, got 'b'"):
+        study.ablation(checkpoint=study.untrained, reference="b")
+    with pytest.raises(UserError, match="suite mini: ablations at step 30: expected one of a, b, c, got 'z'"):
+        study.ablation(checkpoint=study.checkpoints[-1], reference="z")
+
+
+def test_ablations_that_were_read_are_in_the_evidence(study: Study) -> None:
+    study.ablation(checkpoint=study.checkpoints[0])
+    assert study.reads == [key.digest for key in ablation_keys(study.work, 15)[study.model("a", study.checkpoints[0])]]
+
+
+def test_a_suite_without_untrained_models_says_so(computed: Miniature) -> None:
+    study = computed.study("brief")
+    with pytest.raises(UserError, match="suite brief: no untrained checkpoint"):
+        study.null(partner="b", checkpoint=study.checkpoints[0], kind="untrained")
+
+
+@pytest.mark.parametrize(("partner", "reference"), [("a", None), ("z", None), ("b", "b"), ("b", "z")])
+def test_a_model_that_the_suite_does_not_have_is_a_mistake_of_the_user(
+    study: Study, partner: str, reference: str | None
+) -> None:
+    with pytest.raises(UserError, match=r"suite mini: expected one of .*, got '[abz]'"):
+        study.universality(partner=partner, checkpoint=study.checkpoints[0], reference=reference)
+
+
+def test_nulls_that_are_never_computed_are_not_promised(study: Study) -> None:
+    with pytest.raises(UserError, match="suite mini: rotated null: expected reference a, got b") as caught:
+        study.null(partner="c", checkpoint=study.checkpoints[0], kind="rotated", reference="b")
+    assert not isinstance(caught.value, ArtifactMissing)
+
+
+def test_missing_evidence_names_the_command(miniature: Miniature, tmp_path: Path) -> None:
+    study = miniature.study(store=tmp_path)
+    with pytest.raises(ArtifactMissing) as caught:
+        study.universality(partner="b", checkpoint=study.checkpoints[0])
+    assert caught.value.command == "universal-neurons compute --suite mini"
+    assert caught.value.command in str(caught.value)
+
+
+def test_the_training_log_has_every_model(study: Study) -> None:
+    log = study.training_log()
+    assert {"model", "step", "tokens", "loss", "held_out_loss", "seconds", "device"} <= set(log.columns)
+    assert set(log["model"]) == {"a", "b", "c"}
+    assert log.groupby("model")["step"].max().tolist() == [30, 30, 30]
+
+
+def test_provenance_has_a_row_per_artifact(study: Study) -> None:
+    rows = study.provenance()
+    assert rows["digest"].tolist() == [key.digest for key in suite_keys(study.work)]
+    assert set(rows["origin"]) == {"working"}
+    assert (rows["wall_seconds"] >= 0).all()
+    shares = {stage for stage, shared in zip(rows["stage"], rows["shared"], strict=True) if shared}
+    assert shares == {"universality", "null-rotated", "null-permuted", "candidates"}
+
+
+JUDGE = """
+import sys
+from pathlib import Path
+from universal_neurons.measures.universality import universal_share
+from universal_neurons.stages.study import open_study
+study = open_study("mini", root=Path(sys.argv[1]))
+measured = universal_share(study.universality(partner="b", checkpoint=study.checkpoints[-1]), 0.03)
+study.null(partner="b", checkpoint=study.checkpoints[-1], kind="permuted")
+study.ablation(checkpoint=study.checkpoints[-1])
+study.training_log()
+study.provenance()
+loaded = [name for name in ("torch", "transformers", "transformer_lens", "pytest") if name in sys.modules]
+print(measured.value, loaded, sep=";")
+"""
+
+
+def test_shipped_evidence_is_judged_without_torch_and_without_writing(own: Miniature, study: Study) -> None:
+    own.ship()
+    for path in [own.root, *own.root.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = sorted(own.root.rglob("*"))
+    done = subprocess.run([sys.executable, "-c", JUDGE, str(own.root)], capture_output=True, text=True, check=False)
+    after = sorted(own.root.rglob("*"))
+    for path in [own.root, *own.root.rglob("*")]:
+        path.chmod(0o755)
+    assert done.stderr == ""
+    value, loaded = done.stdout.strip().split(";")
+    assert loaded == "[]"
+    expected = universal_share(study.universality(partner="b", checkpoint=study.checkpoints[-1]), 0.03)
+    assert float(value) == expected.value
+    assert after == before
+
+
+def test_a_recomputed_study_reads_only_what_it_computed(own: Miniature, study: Study) -> None:
+    own.ship()
+    again = open_study("brief", root=own.root, recompute=True)
+    assert set(again.provenance()["origin"]) == {"working"}
+    assert (own.root / ".universal-neurons" / "recomputed" / "finished").exists()
+    keys = table_keys(again.work, 30)
+    assert all(again.work.store.has(key) for key in keys.values())
