@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from universal_neurons.FIXME import corpus_key, read, table_keys, universality_key
 
+from tests.cases import corpus_key, keys_at, pairs
 from tests.evidence.records import record
 from universal_neurons import cli
 from universal_neurons.errors import UserError
@@ -21,10 +21,12 @@ from universal_neurons.evidence.criteria import AtMost
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.planning.calibration import Pace, calibrated
-from universal_neurons.stages import runner
+from universal_neurons.stages.base import read_artifact
 from universal_neurons.stages.passes import STATES
 from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.runner import compute
 from universal_neurons.stages.study import imported_evidence
+from universal_neurons.stages.universality import UNIVERSALITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -177,7 +179,7 @@ def test_damage_in_shipped_evidence_is_one_line_and_not_computed_again(run: Run,
 def test_damage_in_the_working_store_is_computed_again_with_one_warning(run: Run, own: Miniature) -> None:
     assert run(own, "compute", "--suite", "brief")[0] == 0
     work = own.workspace("brief")
-    table = universality_key(work, work.pairs(30)[0])
+    table = UNIVERSALITY.key(work, pairs(work, 30)[0])
     _damaged(own.working / table.stage / table.digest / "payload.parquet")
     assert run.mistake(own, "store", "verify", "--suite", "brief").count(table.digest[:12]) == 1
     status, out, err = run(own, "compute", "--suite", "brief")
@@ -376,7 +378,7 @@ def test_status_says_where_everything_is(run: Run, own: Miniature) -> None:
         "stage": "corpus",
         "step": "",
         "what": "3000 tokens of wheels",
-        "digest": corpus_key(own.workspace(), "corpus").digest[:12],
+        "digest": corpus_key(own.workspace()).digest[:12],
         "where": "shipped",
     }
     assert (rows[1]["stage"], rows[1]["what"]) == ("evaluation", "300 predictions of wheels")
@@ -386,7 +388,7 @@ def test_status_says_where_everything_is(run: Run, own: Miniature) -> None:
 
 def test_status_of_an_incomplete_suite_shows_what_is_absent(run: Run, own: Miniature) -> None:
     work = own.workspace()
-    table = universality_key(work, work.pairs(15)[0])
+    table = UNIVERSALITY.key(work, pairs(work, 15)[0])
     for path in (own.working / table.stage / table.digest).iterdir():
         path.unlink()
     (own.working / table.stage / table.digest).rmdir()
@@ -676,10 +678,12 @@ def test_as_a_program_ctrl_c_is_status_130_and_the_same_command_ends_with_the_sa
     assert done.returncode == 0, done.stderr
     assert not list((tmp_path / "store" / STATES).iterdir())
     undisturbed = computed.workspace("brief", store=tmp_path / "undisturbed", local=True)
-    stages.compute(undisturbed)
+    compute(undisturbed)
     found = computed.workspace("brief", store=tmp_path / "store", local=True)
-    for key in table_keys(found, found.steps[-1]).values():
-        pd.testing.assert_frame_equal(read(found, key).table, read(undisturbed, key).table, check_exact=True)
+    for key in keys_at(found, UNIVERSALITY, found.steps[-1]).values():
+        pd.testing.assert_frame_equal(
+            read_artifact(found, key).table, read_artifact(undisturbed, key).table, check_exact=True
+        )
 
 
 def _raises(error: BaseException) -> Callable[..., Any]:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from universal_neurons.FIXME import universality_key
 
+from tests.cases import pairs
 from tests.evidence.records import record
 from tests.sources import ROOT
 from universal_neurons import sides
@@ -19,6 +19,7 @@ from universal_neurons.render.evidence_log import EvidenceUnusable
 from universal_neurons.sides import About, Side, SideUnknown, grounds, open_side, side_by_side
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.study import open_evidence
+from universal_neurons.stages.universality import UNIVERSALITY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +49,7 @@ def opened(project: Miniature, name: object, **options: Any) -> Side:
 
 
 def test_a_suite_is_its_latest_run_with_the_artifacts_behind_it(own: Miniature) -> None:
-    table = universality_key(own.workspace(), own.workspace().pairs(30)[0]).digest
+    table = UNIVERSALITY.key(own.workspace(), pairs(own.workspace(), 30)[0]).digest
     latest(own, record(artifacts=(table,)))
     found = opened(own, "mini")
     assert (found.run.name, found.run.suite, found.run.complete, found.absence) == ("mini", "mini", True, "")
@@ -229,16 +230,16 @@ def test_a_folder_of_artifacts_is_judged_and_nothing_in_it_is_touched(
 
 def test_evidence_of_others_answers_alone_and_damage_in_it_stays_where_it_is(own: Miniature, tmp_path: Path) -> None:
     work = own.workspace()
-    evidence, key = tmp_path / "theirs", universality_key(work, work.pairs(30)[0])
+    evidence, key = tmp_path / "theirs", UNIVERSALITY.key(work, pairs(work, 30)[0])
     work.store.export(suite_keys(work), evidence)
     folder = evidence / key.stage / key.digest
     payload = next(folder.glob("payload.*"))
     payload.write_bytes(payload.read_bytes()[:-1])
-    pair = work.pairs(30)[0]
+    pair = pairs(work, 30)[0]
 
     def read() -> object:
         study = open_evidence("mini", store=evidence, root=own.root)
-        return study.universality(partner=pair.partner.name, checkpoint=study.checkpoints[-1])
+        return study.universality(partner=pair.partner, checkpoint=study.checkpoints[-1])
 
     with pytest.raises(UserError, match="is damaged"):
         read()

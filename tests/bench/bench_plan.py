@@ -18,7 +18,6 @@ import pytest
 
 from universal_neurons.artifacts.provenance import SharedRun, peak_memory_bytes
 from universal_neurons.planning import plan
-from universal_neurons.stages import runner
 from universal_neurons.stages.ablation import write_ablations
 from universal_neurons.stages.extensions import write_extensions
 from universal_neurons.stages.profiles import write_profiles

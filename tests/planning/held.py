@@ -18,7 +18,6 @@ from universal_neurons.planning.stages import (
     moments_demand,
     universality_demand,
 )
-from universal_neurons.stages import runner
 from universal_neurons.stages.resources import give_back, held
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
 

@@ -18,7 +18,6 @@ from universal_neurons.FIXME import (
 )
 
 from universal_neurons.planning.inventory import Shelf, absent, absent_tokens
-from universal_neurons.stages import runner
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.workspace import unpinned
 

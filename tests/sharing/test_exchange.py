@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import pytest
-from universal_neurons.FIXME import universality_key
 
+from tests.cases import pairs
 from tests.refusals import refusal
 from tests.sharing.conftest import FORMS, Reader
 from universal_neurons.artifacts.archive import write_archive
@@ -34,6 +34,7 @@ from universal_neurons.sharing.exchange import export_suite
 from universal_neurons.sharing.sources import SourceUnavailable
 from universal_neurons.stages.registry import suite_keys, where
 from universal_neurons.stages.study import imported_evidence, open_study
+from universal_neurons.stages.universality import UNIVERSALITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,7 +185,7 @@ def test_of_a_narrowed_suite_only_its_part_is_taken(exports: Path, reader: Reade
 
 def test_what_is_here_stays_and_is_not_imported(exports: Path, reader: Reader, computed: Miniature) -> None:
     work = computed.workspace()
-    key = universality_key(work, work.pairs(30)[0])
+    key = UNIVERSALITY.key(work, pairs(work, 30)[0])
     found = work.store.read(key)
     assert found is not None
     here = reader.project.workspace().store

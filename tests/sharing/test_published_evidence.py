@@ -22,8 +22,8 @@ from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockError
 from universal_neurons.inputs.pinning import NotPinned
 from universal_neurons.sharing.exchange import Pulled, export_suite, pull
-from universal_neurons.stages import runner
 from universal_neurons.stages.registry import suite_keys, where
+from universal_neurons.stages.runner import compute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, _offline_on_one_thread: None
         patch.delenv("HF_HUB_OFFLINE")
         found = Published.built(root, hub)
         use(patch, hub, root=root, waits=found.waits)
-        stages.compute(found.workspace(local=True))
+        compute(found.workspace(local=True))
         yield found
 
 

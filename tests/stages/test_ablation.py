@@ -4,14 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from universal_neurons.FIXME import ablation_key, ablation_keys, evaluation_ref, pairs_of, read, universality_key
 
-from tests.pipeline.test_stages import Writes
+from tests.cases import keys_at, pairs
+from tests.stages.test_runner import Writes
 from universal_neurons.errors import ArtifactMissing
-from universal_neurons.stages import runner
-from universal_neurons.stages.ablation import population, set_plan, write_ablations
-from universal_neurons.stages.tokens import evaluation_tokens, token_set
-from universal_neurons.stages.universality import read_table
+from universal_neurons.stages.ablation import ABLATIONS, population, set_plan
+from universal_neurons.stages.base import Case, read_artifact
+from universal_neurons.stages.runner import compute
+from universal_neurons.stages.tokens import EVALUATION, ONLY, corpus_ref_from, evaluation_tokens, token_set
+from universal_neurons.stages.universality import UNIVERSALITY, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def frame_of(work: Workspace, name: str, step: int) -> pd.DataFrame:
-    return read(work, ablation_key(work, work.model(name, step))).table
+    return read_artifact(work, ABLATIONS.key(work, Case(step, name))).table
 
 
 # --- the rows ---------------------------------------------------------------------------------------------------------
@@ -46,7 +47,7 @@ def test_every_position_but_the_last_predicts_its_successor(computed: Miniature)
     judged = evaluation_tokens(work)
     assert judged.mask[:, :-1].all()
     assert not judged.mask[:, -1].any()
-    assert judged.ref == evaluation_ref(work)
+    assert judged.ref == corpus_ref_from(read_artifact(work, EVALUATION.key(work, ONLY)).document)
     assert (judged.ref.tokens, judged.scored) == (310, 310)
     assert judged.ref.sha256 != token_set(work).ref.sha256
 
@@ -60,7 +61,7 @@ def test_stored_rows_are_the_ones_that_were_sampled(computed: Miniature, miniatu
 def test_shipped_evidence_knows_the_rows_by_name_only(own: Miniature) -> None:
     own.ship()
     work = own.workspace()
-    assert evaluation_ref(work).tokens == 310
+    assert corpus_ref_from(read_artifact(work, EVALUATION.key(work, ONLY)).document).tokens == 310
     stages_shipped = {path.name for path in (own.root / "fixtures" / "evidence").iterdir()}
     assert not stages_shipped & {"tokens", "evaluation-tokens"}
     assert {"evaluation", "ablation", "ablation-blocks"} <= stages_shipped
@@ -73,7 +74,7 @@ def test_shipped_evidence_knows_the_rows_by_name_only(own: Miniature) -> None:
 def test_effects_are_those_of_hooks_that_set_activations_to_zero(computed: Miniature, name: str) -> None:
     work = computed.workspace()
     ref = work.model(name, 30)
-    frame, effects = (read(work, key) for key in ablation_keys(work, 30)[ref])
+    frame, effects = (read_artifact(work, key) for key in ABLATIONS.keys(work, Case(30, ref.name)))
     kl, loss, clean = _by_hooks(work, ref, frame.table)
     zero = (frame.table["mode"] == "zero").to_numpy()
     assert frame.table["size"][zero].nunique() > 3
@@ -108,9 +109,9 @@ def test_empty_sets_have_no_effect_at_all(computed: Miniature) -> None:
 def test_the_frame_says_what_each_set_is(computed: Miniature) -> None:
     work = computed.workspace()
     for step in work.steps:
-        for ref in ablation_keys(work, step):
-            frame = frame_of(work, ref.name, step)
-            sets = set_plan(work, ref).sets()
+        for case in keys_at(work, ABLATIONS, step):
+            frame = frame_of(work, case.model, step)
+            sets = set_plan(work, case).sets()
             assert len(frame) == len(sets)
             for row, one in zip(frame.itertuples(), sets, strict=True):
                 assert (row.partner, row.definition, row.neurons, row.draw, row.layer, row.mode) == (
@@ -122,7 +123,7 @@ def test_the_frame_says_what_each_set_is(computed: Miniature) -> None:
 def test_universal_neurons_are_those_of_the_tables(computed: Miniature) -> None:
     work = computed.workspace()
     frame = frame_of(work, "a", 15)
-    tables = {pair.partner.name: read_table(work, pair) for pair in pairs_of(work, work.model("a", 15))}
+    tables = {pair.partner: read_table(work, pair) for pair in pairs(work, 15) if pair.model == "a"}
     scores = np.mean([table["excess"] for table in tables.values()], axis=0)
     universal = frame[(frame["neurons"] == "universal") & (frame["layer"] == -1)]
     for row in universal.itertuples():
@@ -134,13 +135,13 @@ def test_universal_neurons_are_those_of_the_tables(computed: Miniature) -> None:
 
 def test_untrained_models_are_ablated_where_the_last_ones_have_universal_neurons(computed: Miniature) -> None:
     work = computed.workspace()
-    assert [ref.name for ref in ablation_keys(work, 0)] == ["a"]
+    assert [case.model for case in keys_at(work, ABLATIONS, 0)] == ["a"]
     untrained, last, first = (frame_of(work, "a", step) for step in (0, 30, 15))
     assert set(untrained["labels_step"]) == {30}
     assert (set(last["labels_step"]), set(first["labels_step"])) == ({30}, {15})
     norm = np.ones(48)
-    ends, here = (population(work, work.model("a", step), norm) for step in (30, 0))
-    for one in set_plan(work, work.model("a", 0)).sets():
+    ends, here = (population(work, Case(step, "a"), norm) for step in (30, 0))
+    for one in set_plan(work, Case(0, "a")).sets():
         np.testing.assert_array_equal(ends.neurons(one), here.neurons(one))
     assert (untrained["size"] > 0).any()
 
@@ -152,22 +153,23 @@ def test_a_killed_ablation_loses_one_model_at_most(
     own: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = own.workspace(local=True)
-    whole = {ref: [read(work, key) for key in keys] for ref, keys in ablation_keys(work, 30).items()}
+    cases = list(keys_at(work, ABLATIONS, 30))
+    whole = {case: [read_artifact(work, key) for key in ABLATIONS.keys(work, case)] for case in cases}
     for stage in ("ablation", "ablation-blocks"):
         _forget(own, stage)
     with monkeypatch.context() as patch:
         # The first model is done, the blocks of the second are written: its table is not.
         Writes(patch, kill_at=4)
         with pytest.raises(KeyboardInterrupt):
-            write_ablations(own.workspace(local=True), 30)
+            compute(own.workspace(local=True), [(ABLATIONS, case) for case in cases])
     writes = Writes(monkeypatch)
     work = own.workspace(local=True)
-    write_ablations(work, 30)
+    compute(work, [(ABLATIONS, case) for case in cases])
     assert writes.stages == ["ablation-blocks", "ablation"] * 2
-    for ref, keys in ablation_keys(work, 30).items():
-        table, blocks = (read(work, key) for key in keys)
-        assert table.table.equals(whole[ref][0].table)
-        for name, array in whole[ref][1].arrays.items():
+    for case in cases:
+        table, blocks = (read_artifact(work, key) for key in ABLATIONS.keys(work, case))
+        assert table.table.equals(whole[case][0].table)
+        for name, array in whole[case][1].arrays.items():
             np.testing.assert_array_equal(blocks.arrays[name], array)
 
 
@@ -175,24 +177,24 @@ def test_without_its_tables_an_ablation_says_what_to_run(computed: Miniature, tm
     work = computed.workspace(store=tmp_path, local=True)
     token_set(work)
     with pytest.raises(ArtifactMissing, match=r"^universality \(reference a, partner b\): .*run: universal-neurons"):
-        write_ablations(work, 30)
+        ABLATIONS.produce(work, Case(30, "a"))
 
 
 def test_a_new_spec_computes_ablations_and_nothing_else(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
     own.replace("fixtures/suites/brief.toml", "dose = [0.5]", "dose = [0.25]")
     work = own.workspace("brief", local=True)
-    stages.compute(work)
+    compute(work)
     own.replace("fixtures/suites/brief.toml", "orders = 2", "orders = 3")
     writes = Writes(monkeypatch)
     # Three models, a table and blocks each.
-    assert stages.compute(own.workspace("brief", local=True)) == 6
+    assert compute(own.workspace("brief", local=True)) == 6
     assert set(writes.stages) == {"ablation", "ablation-blocks"}
 
 
 def test_tables_that_decide_are_inputs_of_the_key(computed: Miniature) -> None:
     work = computed.workspace()
-    untrained = ablation_key(work, work.model("a", 0))
-    against = {f"against {pair.partner.name}": universality_key(work, pair).digest for pair in work.pairs(30)[:2]}
+    untrained = ABLATIONS.key(work, Case(0, "a"))
+    against = {f"against {pair.partner}": UNIVERSALITY.key(work, pair).digest for pair in pairs(work, 30)[:2]}
     assert against.items() <= dict(untrained.inputs).items()
     assert untrained.inputs["model"] == work.model("a", 0).digest
 
@@ -243,5 +245,6 @@ def _chosen(work: Workspace, ref: ModelRef) -> list[list[int]]:
     from universal_neurons.core.ablation import activation_norms
 
     rows = torch.from_numpy(evaluation_tokens(work).rows.astype(np.int64))
-    people = population(work, ref, activation_norms(work.zoo.load(ref), rows).numpy())
-    return [people.neurons(one).tolist() for one in set_plan(work, ref).sets()]
+    case = Case(ref.step, ref.name)
+    people = population(work, case, activation_norms(work.zoo.load(ref), rows).numpy())
+    return [people.neurons(one).tolist() for one in set_plan(work, case).sets()]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from universal_neurons.FIXME import extensions_keys, read
 
 from universal_neurons.errors import UserError
 from universal_neurons.measures.ablation import Family
-from universal_neurons.stages.extensions import family_members, shuffled_rows
+from universal_neurons.stages.base import Case, read_artifact
+from universal_neurons.stages.extensions import EXTENSIONS, family_members, shuffled_rows
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ UNIGRAM = np.isin(np.arange(30), [0, 1, 2, 7, 10, 15, 16, 20])
 
 def both(project: Miniature, step: int = 30) -> tuple[Artifact, Artifact]:
     work = project.workspace()
-    table, blocks = (read(work, key) for key in extensions_keys(work, step))
+    table, blocks = (read_artifact(work, key) for key in EXTENSIONS.keys(work, Case(step, "a")))
     return table, blocks
 
 

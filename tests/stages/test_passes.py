@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from universal_neurons.FIXME import null_keys, table_keys
 
+from tests.cases import keys_at, pairs
 from universal_neurons.core import tiling
 from universal_neurons.core.moments import PairwiseAccumulator
 from universal_neurons.core.tiling import Pass, needs
 from universal_neurons.errors import UserError
-from universal_neurons.stages import passes, stages
+from universal_neurons.stages import passes
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.passes import STATES, chosen_layers
 from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.runner import compute
+from universal_neurons.stages.scores import RequestedScores, step_scores
 from universal_neurons.stages.tokens import token_set
-from universal_neurons.stages.universality import Asked, step_scores
+from universal_neurons.stages.universality import CANDIDATES, PERMUTED_NULL, ROTATED_NULL, UNIVERSALITY
 from universal_neurons.stages.workspace import Resources
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tests.miniature import Miniature
-    from universal_neurons.stages.universality import StepScores
+    from universal_neurons.stages.scores import StepScores
     from universal_neurons.stages.workspace import Workspace
 
     Arrays = Mapping[str, npt.NDArray[Any]]
@@ -55,13 +57,15 @@ def workspace(computed: Miniature, tmp_path: Path) -> Callable[..., Workspace]:
     return opened
 
 
-def asked(work: Workspace) -> Asked:
-    return Asked.of(tuple(table_keys(work, STEP)), tuple(null_keys(work, STEP)))
+def requested(work: Workspace) -> RequestedScores:
+    return RequestedScores(
+        *(tuple(keys_at(work, stage, STEP)) for stage in (UNIVERSALITY, ROTATED_NULL, PERMUTED_NULL))
+    )
 
 
-def scores(work: Workspace, what: Asked | None = None) -> StepScores:
+def scores(work: Workspace, what: RequestedScores | None = None) -> StepScores:
     models = LoadedModels.of(work, work.models(STEP))
-    return step_scores(models, what or asked(work))
+    return step_scores(models, what or requested(work))
 
 
 def arrays(found: StepScores) -> dict[str, npt.NDArray[Any]]:
@@ -231,9 +235,9 @@ def test_a_damaged_state_is_not_used_and_costs_only_time(
 def test_a_state_is_forgotten_when_its_results_are_committed(workspace: Callable[..., Workspace]) -> None:
     work = workspace(state_seconds=0.0)
     token_set(work)
-    stages.compute_step(work, STEP)
+    compute(work, [(CANDIDATES, case) for case in CANDIDATES.cases(work) if case.step == STEP])
     assert not list((work.store.working / STATES).rglob("*.safetensors"))
-    assert all(work.store.has(key) for key in table_keys(work, STEP).values())
+    assert all(work.store.has(key) for key in keys_at(work, UNIVERSALITY, STEP).values())
     assert not work.store.verify()
 
 
@@ -408,11 +412,11 @@ def test_bfloat16_is_less_exact_says_so_and_has_keys_of_its_own(
     found = scores(work)
     assert found.passes.mode == "bfloat16"
     assert 10 * undisturbed.passes.error < found.passes.error < found.passes.bound
-    pair = work.pairs(STEP)[0]
+    pair = pairs(work, STEP)[0]
     difference = (found.table(pair).correlation - undisturbed.table(pair).correlation).abs().max()
     assert 1e-5 < float(difference) < 4e-3
     token_set(own)
-    assert table_keys(work, STEP)[pair] != table_keys(own, STEP)[pair]
+    assert keys_at(work, UNIVERSALITY, STEP)[pair] != keys_at(own, UNIVERSALITY, STEP)[pair]
     assert work.suite.narrowing == "precision bfloat16"
 
 

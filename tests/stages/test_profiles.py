@@ -9,14 +9,13 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.pipeline.test_stages import Writes
+from tests.stages.test_runner import Writes
 from universal_neurons.core.activations import mlp_activations
 from universal_neurons.core.weights import folded_weights
 from universal_neurons.errors import UserError
 from universal_neurons.measures.ablation import Quantity
-from universal_neurons.stages import runner
-from universal_neurons.stages.profiles import write_profiles
-from universal_neurons.stages.recheck import ProfileComparison
+from universal_neurons.stages.profiles import PROFILES, compare_profiles
+from universal_neurons.stages.runner import compute
 from universal_neurons.stages.study import Study
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
 
@@ -141,9 +140,9 @@ def test_profiles_are_computed_at_the_last_checkpoint_once(
     miniature: Miniature, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     brief = miniature.workspace("brief", store=tmp_path)
-    stages.compute(brief)
+    compute(brief)
     writes = Writes(monkeypatch)
-    write_profiles(brief, 30)
+    compute(brief)
     assert writes.stages == []
     assert sum(path.is_dir() for path in (tmp_path / "profiles").iterdir()) == 3
 
@@ -156,14 +155,12 @@ def test_without_rows_no_neuron_is_ablated_alone_and_everything_else_is_there(
     whole, without = miniature.workspace("brief", store=tmp_path / "whole"), project.workspace("brief")
     found = []
     for work in (whole, without):
-        token_set(work)
-        evaluation_tokens(work)
-        write_profiles(work, 30)
+        compute(work, [(PROFILES, case) for case in PROFILES.cases(work)])
         found.append(Study(work).profiles(model="b"))
     assert found[1].kl.shape == found[1].loss_increase.shape == (48, 0)
     assert found[0].kl.shape == (48, 3)
     assert found[1].effect(Quantity.KL).isna().all(axis=None)
     assert not found[0].effect(Quantity.KL).isna().any(axis=None)
     np.testing.assert_array_equal(found[0].top_row, found[1].top_row)
-    assert ProfileComparison.of(found[1], found[1]).agrees
-    assert not ProfileComparison.of(found[0], found[1]).agrees
+    assert compare_profiles(found[1], found[1]).agrees
+    assert not compare_profiles(found[0], found[1]).agrees

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from universal_neurons.FIXME import corpus_key
 
+from tests.cases import corpus_key
 from tests.hub import Busy, Corrupted, Fault, LoopbackHub, Truncated, Vanished, Whole
 from tests.published import CHECKOUT, FILE, SUBSETS, TEXT, Published, packed, tokenizer, words
 from tests.refusals import refusal
@@ -41,13 +41,13 @@ from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import Lock, LockError
 from universal_neurons.inputs.pinning import NotPinned, RepositoryChanged
 from universal_neurons.render.paper_page import REQUIRED
-from universal_neurons.stages import runner
 from universal_neurons.stages.fetching import fetch, pin
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.runner import compute
 from universal_neurons.stages.study import Study
+from universal_neurons.stages.token_masks import published_padding
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
-from universal_neurons.stages.variants import published_padding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +94,7 @@ def everything(world: Published) -> list[str]:
 
 def test_a_suite_is_computed_from_the_hub_and_read_without_it(world: Published, offline: Callable[[], None]) -> None:
     work = world.workspace(local=True)
-    assert stages.compute(work) == len(suite_keys(work)) > 20
+    assert compute(work) == len(suite_keys(work)) > 20
     offline()
     asked = len(world.hub.seen)
     study = Study(world.workspace())
@@ -105,7 +105,7 @@ def test_a_suite_is_computed_from_the_hub_and_read_without_it(world: Published, 
     assert frame["excess"].notna().all()
     assert len(study.ablation(checkpoint=last).frame) > 0
     assert study.corpus().name == "text"
-    assert stages.compute(world.workspace(local=True)) == 0
+    assert compute(world.workspace(local=True)) == 0
     assert len(world.hub.seen) == asked
 
 
@@ -117,13 +117,13 @@ def test_what_was_fetched_is_computed_without_asking(world: Published, offline: 
     offline()
     asked = len(world.hub.seen)
     work = world.workspace(local=True, narrowing={"checkpoints": ["100 %"]})
-    assert stages.compute(work) > 0
+    assert compute(work) > 0
     assert len(world.hub.seen) == asked
 
 
 def test_a_suite_that_is_not_pinned_names_the_command_before_there_are_keys(world: Published) -> None:
     work = world.workspace()
-    assert f"text ({TEXT}): not pinned in" in refusal(NotPinned, lambda: corpus_key(work, "corpus"))
+    assert f"text ({TEXT}): not pinned in" in refusal(NotPinned, lambda: corpus_key(work))
     said = refusal(NotPinned, lambda: work.models(10))
     assert said.endswith(f"run: {FETCH}")
     assert world.hub.seen == []
@@ -147,7 +147,7 @@ def test_the_record_says_what_went_in(world: Published) -> None:
     work = world.workspace(local=True)
     pin(work)
     tokens = token_set(work)
-    record = work.store.read(corpus_key(work, "corpus"))
+    record = work.store.read(corpus_key(work))
     assert record is not None
     manifest: Any = record.document["manifest"]
     assert set(manifest["subsets"]) == set(SUBSETS)

@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from universal_neurons.FIXME import (
-    ablation_keys,
-    corpus_key,
-    profiles_key,
-    read,
-    table_keys,
-    universality_key,
-    variants_key,
-    variants_keys,
-)
 
+from tests.cases import corpus_key, keys_at, pairs
 from tests.miniature import NEVER_ON, with_a_neuron_that_is_never_on
-from universal_neurons import recheck
 from universal_neurons.artifacts.receipt import receipts_of
 from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.measures.excess import with_excess
 from universal_neurons.sharing.exchange import export_suite, pull
+from universal_neurons.stages import comparison, recheck, rounding
+from universal_neurons.stages.ablation import ABLATIONS
+from universal_neurons.stages.base import Case, read_artifact
+from universal_neurons.stages.comparison import Comparison, EvidenceDiffers, Excused, column_differences
 from universal_neurons.stages.models import LoadedModels
+from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.scores import RequestedScores, score_table, step_scores
 from universal_neurons.stages.study import imported_evidence, open_study
 from universal_neurons.stages.tokens import token_set
-from universal_neurons.stages.universality import Asked, score_table, step_scores
-from universal_neurons.stages.variants import compute_variants
+from universal_neurons.stages.universality import (
+    UNIVERSALITY,
+    score_table,
+    step_scores,
+)
+from universal_neurons.stages.variants import VARIANTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,9 +48,10 @@ def test_the_spot_check_agrees_with_sound_evidence(own: Miniature) -> None:
     own.ship()
     found = recheck.spotcheck(own.workspace())
     assert found.agrees
-    assert found.correlation_error < 1e-6
-    assert found.partners_changed == 0
-    assert str(found).startswith("a@30 against b@30, 48 neurons computed again")
+    assert found.differences["correlation"].largest < 1e-6
+    assert found.choices is not None
+    assert found.choices.changed == 0
+    assert str(found).startswith("a against b@30, 48 neurons computed again")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_the_spot_check_agrees_with_sound_evidence(own: Miniature) -> None:
 def test_the_spot_check_finds_one_altered_number(own: Miniature, column: str, change: float) -> None:
     own.ship()
     alter(own, column, change)
-    with pytest.raises(recheck.EvidenceDiffers, match=r"^evidence of suite mini: a@30 against b@30.*run: universal"):
+    with pytest.raises(EvidenceDiffers, match=r"^evidence of suite mini: a against b@30.*run: universal"):
         recheck.spotcheck(own.workspace())
 
 
@@ -67,19 +68,19 @@ def test_the_spot_check_looks_at_what_is_shipped_not_at_what_was_computed_here(o
     kept = shutil.copytree(own.working, tmp_path / "kept")
     own.ship()
     alter(own, "correlation", 0.001)
-    with pytest.raises(recheck.EvidenceDiffers):
+    with pytest.raises(EvidenceDiffers):
         recheck.spotcheck(own.workspace(store=kept))
 
 
 def test_the_spot_check_refuses_to_compare_where_the_text_is_another(own: Miniature) -> None:
     before = own.workspace()
-    record, table = read(before, corpus_key(before, "corpus")), universality_key(before, before.pairs(30)[0])
-    found = read(before, table)
+    record, table = read_artifact(before, corpus_key(before)), UNIVERSALITY.key(before, pairs(before, 30)[0])
+    found = read_artifact(before, table)
     own.pin_another_corpus()
     work = own.workspace()
     shipped = Store(own.root / "fixtures" / "evidence", warn=print)
-    shipped.write(corpus_key(work, "corpus"), record.document, record.provenance)
-    shipped.write(universality_key(work, work.pairs(30)[0]), found.table, found.provenance)
+    shipped.write(corpus_key(work), record.document, record.provenance)
+    shipped.write(UNIVERSALITY.key(work, pairs(work, 30)[0]), found.table, found.provenance)
     with pytest.raises(UserError, match="is about another version of the text; run: universal-neurons compute"):
         recheck.spotcheck(own.workspace())
 
@@ -95,17 +96,19 @@ def test_a_recomputation_is_compared_with_every_shipped_table(own: Miniature) ->
     study = open_study("mini", root=own.root, recompute=True, warn=lines.append)
     assert [line.split(":")[0] for line in lines] == ["recomputed"]
     # 3 steps x 6 directed pairs x 48 neurons, and at 2 steps 9 variants of 2 pairs
-    assert f"all tables, {3 * 6 * 48 + 2 * 9 * 2 * 48} neurons computed again" in lines[0]
+    assert f"all of universality, {3 * 6 * 48} neurons computed again" in lines[0]
+    assert f"all of variants, {2 * 9 * 2 * 48} neurons computed again" in lines[0]
     # The reference has 102 sets, untrained 20, the other models 38, at the last checkpoint 14 more each; extensions 18.
-    assert f"{20 + 2 * (102 + 38 + 38) + 3 * 14 + 2 * 18} ablations computed again" in lines[0]
-    assert f"profiles of {3 * 48} neurons computed again" in lines[0]
+    assert f"all of ablation, {20 + 2 * (102 + 38 + 38) + 3 * 14} sets computed again" in lines[0]
+    assert f"all of extensions, {2 * 18} sets computed again" in lines[0]
+    assert f"all of profiles, {3 * 48} neurons computed again" in lines[0]
     assert study.work.store.shipped == ()
 
 
 def test_a_recomputation_that_differs_from_the_evidence_is_refused(own: Miniature) -> None:
     own.ship()
     alter(own, "baseline", 0.001)
-    with pytest.raises(recheck.EvidenceDiffers, match="evidence of suite mini"):
+    with pytest.raises(EvidenceDiffers, match="evidence of suite mini"):
         open_study("mini", root=own.root, recompute=True, warn=lambda _: None)
 
 
@@ -114,30 +117,31 @@ def test_a_recomputation_that_differs_from_the_evidence_is_refused(own: Miniatur
 )
 def test_altered_ablations_are_found(own: Miniature, column: str, change: float, rows: int) -> None:
     alter_ablation(own, column, change, rows)
-    with pytest.raises(recheck.EvidenceDiffers, match=r"^evidence of suite mini: 454 ablations.*run: universal"):
-        recheck.ablation_check(own.workspace())
+    with pytest.raises(EvidenceDiffers, match=r"^evidence of suite mini: ablations.*run: universal"):
+        recheck.check_recomputation(own.workspace())
 
 
 def test_an_altered_block_is_found(own: Miniature) -> None:
     work = own.workspace()
-    _, key = ablation_keys(work, 30)[work.model("a", 30)]
-    found = read(work, key)
+    _, key = ABLATIONS.keys(work, Case(30, "a"))
+    found = read_artifact(work, key)
     changed = {**found.arrays, "kl": found.arrays["kl"] + np.where(np.arange(5) == 2, 0.001, 0).astype(np.float32)}
     ship_ablations(own)
     reship(own, key, changed, found.provenance)
-    with pytest.raises(recheck.EvidenceDiffers):
-        recheck.ablation_check(own.workspace())
+    with pytest.raises(EvidenceDiffers):
+        recheck.check_recomputation(own.workspace())
 
 
 def test_a_set_of_other_neurons_is_an_accident_of_rounding_where_it_is_rare(own: Miniature) -> None:
     alter_ablation(own, "norm", 0.01, 3)
-    found = recheck.ablation_check(own.workspace())
-    assert found is not None
-    assert (found.sets, found.changed, found.kl_error, found.loss_error) == (454, 3, 0, 0)
+    found = checked(own.workspace(), "ablation")
+    assert found.choices is not None
+    assert (found.count, found.choices.changed) == (418, 3)
+    assert [one.largest for one in found.differences.values()] == [0, 0]
 
 
-def test_without_shipped_ablations_there_is_nothing_to_compare(computed: Miniature) -> None:
-    assert recheck.ablation_check(computed.workspace()) is None
+def test_without_shipped_evidence_there_is_nothing_to_compare(computed: Miniature) -> None:
+    assert recheck.check_recomputation(computed.workspace()) == []
 
 
 @pytest.mark.parametrize(
@@ -153,28 +157,24 @@ def test_without_shipped_ablations_there_is_nothing_to_compare(computed: Miniatu
 )
 def test_altered_profiles_are_found(own: Miniature, column: str, change: float, rows: int) -> None:
     alter_profile(own, column, change, rows)
-    with pytest.raises(recheck.EvidenceDiffers, match=r"^evidence of suite mini: profiles of 144 neurons.*run: univ"):
-        recheck.profile_check(own.workspace())
+    with pytest.raises(EvidenceDiffers, match=r"^evidence of suite mini: profiles, 48 neurons.*run: univ"):
+        recheck.check_recomputation(own.workspace())
 
 
 def test_sound_profiles_agree_and_a_single_other_place_is_a_tie(own: Miniature) -> None:
     alter_profile(own, "top_row_0", 1, 1)
-    found = recheck.profile_check(own.workspace())
-    assert found is not None
-    assert (found.neurons, found.places, found.changed) == (144, 144 * (4 + 4 + 5 + 5), 1)
-    assert (found.statistic_error, found.effect_error, found.histogram_error) == (0, 0, 0)
-
-
-def test_without_shipped_profiles_there_is_nothing_to_compare(computed: Miniature) -> None:
-    assert recheck.profile_check(computed.workspace()) is None
+    found = checked(own.workspace(), "profiles")
+    assert found.choices is not None
+    assert (found.count, found.choices.total, found.choices.changed) == (144, 144 * (4 + 4 + 5 + 5), 1)
+    assert [one.largest for one in found.differences.values()] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(("name", "change"), [("correlation", 0.001), ("excess", 0.001), ("excess", np.nan)])
 def test_a_recomputation_finds_one_altered_number_of_a_variant(own: Miniature, name: str, change: float) -> None:
     own.ship()
     work = own.workspace()
-    key = variants_key(work, 30)
-    found = read(work, key)
+    key = VARIANTS.key(work, Case(30, "a"))
+    found = read_artifact(work, key)
     arrays = {column: array.copy() for column, array in found.arrays.items()}
     arrays[name][4, 1, 7] += change
     evidence = own.root / "fixtures" / "evidence"
@@ -182,28 +182,46 @@ def test_a_recomputation_finds_one_altered_number_of_a_variant(own: Miniature, n
     again = Store(own.root / "again", warn=print)
     again.write(key, found.arrays, found.provenance)
     altered = own.workspace(store=own.root / "again")
-    assert [one.agrees for one in recheck.variants_compared(altered, 30)] == []
+    assert compared_variants(altered) is None
     Store(evidence, warn=print).write(key, arrays, found.provenance)
-    (compared,) = recheck.variants_compared(altered, 30)
+    compared = compared_variants(altered)
+    assert compared is not None
     assert not compared.agrees
-    with pytest.raises(recheck.EvidenceDiffers, match="evidence of suite mini: variants at step 30"):
+    with pytest.raises(EvidenceDiffers, match="evidence of suite mini: variants at step 30"):
         compared.checked("mini")
 
 
 def test_differences_of_numbers_that_are_not_there() -> None:
     number, nothing = pd.Series([0.5, 0.25]), pd.Series([np.nan, np.nan])
-    assert recheck.largest_difference(number, number + 0.5) == 0.5
-    assert recheck.largest_difference(nothing, nothing) == 0
-    assert recheck.largest_difference(number, nothing) == float("inf")
-    assert recheck.largest_difference(number, number[:1]) == float("inf")
-    assert recheck.largest_difference(number[:0], number[:0]) == 0
+
+    def largest(stored: pd.Series[float], again: pd.Series[float]) -> float:
+        return column_differences(stored.to_frame("x"), again.to_frame("x"), {"x": 1e-4})["x"].largest
+
+    assert largest(number, number + 0.5) == 0.5
+    assert largest(nothing, nothing) == 0
+    assert largest(number, nothing) == float("inf")
+    assert largest(number, number[:1]) == float("inf")
+    assert largest(number[:0], number[:0]) == 0
+    assert column_differences(number.to_frame("x"), number.to_frame("y"), {})["y"].largest == float("inf")
+
+
+def checked(work: Workspace, stage: str) -> Comparison:
+    """The comparison of one stage with what is shipped."""
+    (found,) = (one for one in recheck.check_recomputation(work) if one.what == f"all of {stage}")
+    return found
+
+
+def compared_variants(work: Workspace) -> Comparison | None:
+    """The stored variants of the last step against the shipped ones."""
+    stored, again = recheck.shipped_artifacts(work), recheck.stored_artifacts(work, work.store)
+    return VARIANTS.compare(work, Case(30, "a"), stored, again)
 
 
 def alter(own: Miniature, column: str, change: float, *, row: int = NEVER_ON) -> None:
     """Ship another number in one row of the reference's last table."""
     work = own.workspace()
-    key = universality_key(work, work.pairs(30)[0])
-    table = read(work, key)
+    key = UNIVERSALITY.key(work, pairs(work, 30)[0])
+    table = read_artifact(work, key)
     frame = table.table.copy()
     frame[column] += np.where(np.arange(48) == row, change, 0).astype(frame[column].to_numpy().dtype)
     evidence = own.root / "fixtures" / "evidence"
@@ -214,8 +232,8 @@ def alter(own: Miniature, column: str, change: float, *, row: int = NEVER_ON) ->
 def alter_ablation(own: Miniature, column: str, change: float, rows: int) -> None:
     """Ship other numbers in the first ``rows`` rows of the reference's last ablations."""
     work = own.workspace()
-    key, _ = ablation_keys(work, 30)[work.model("a", 30)]
-    found = read(work, key)
+    key, _ = ABLATIONS.keys(work, Case(30, "a"))
+    found = read_artifact(work, key)
     frame = found.table.copy()
     numbers = frame[column].to_numpy()
     frame[column] = numbers + np.where(np.arange(len(frame)) < rows, change, 0).astype(numbers.dtype)
@@ -226,8 +244,8 @@ def alter_ablation(own: Miniature, column: str, change: float, rows: int) -> Non
 def alter_profile(own: Miniature, column: str, change: float, rows: int) -> None:
     """Ship other numbers of the first ``rows`` neurons of the reference."""
     work = own.workspace()
-    key = profiles_key(work, work.model("a", 30))
-    found = read(work, key)
+    key = PROFILES.key(work, Case(30, "a"))
+    found = read_artifact(work, key)
     frame = found.table.copy()
     numbers = frame[column].to_numpy()
     frame[column] = numbers + np.where(np.arange(len(frame)) < rows, change, 0).astype(numbers.dtype)
@@ -261,7 +279,7 @@ def rounded(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> Miniature:
     """A project whose reference has a neuron that is never on, with the table of the first pair shipped."""
     own.ship()
     with_a_neuron_that_is_never_on(monkeypatch, "a")
-    monkeypatch.setattr(recheck, "EXCUSED", SOME)
+    monkeypatch.setattr(comparison, "EXCUSED", SOME)
     ship_the_first_table(own)
     return own
 
@@ -271,33 +289,34 @@ def test_a_neuron_that_is_never_on_may_move_and_is_reported(rounded: Miniature) 
     alter(rounded, "correlation", 9e-4)
     found = recheck.spotcheck(rounded.workspace())
     (excused,) = found.excused
-    assert excused.neuron == "a@30 L0.7"
+    assert excused.neuron == "a L0.7"
     assert excused.moved == pytest.approx(9e-4, abs=1e-6)
-    assert 9e-4 < excused.may <= recheck.FURTHEST
-    assert found.correlation_error < 1e-6
-    assert found.neurons == 48
-    assert ", without 1 that rounding moves, each compared within what it can: at most 9.0e-04 where" in str(found)
-    assert str(found).endswith("is possible (a@30 L0.7)")
+    assert 9e-4 < excused.may <= rounding.FURTHEST
+    assert found.differences["correlation"].largest < 1e-6
+    assert found.count == 48
+    assert ", without 1 neurons that rounding moves: at most 9.0e-04 where" in str(found)
+    assert str(found).endswith("is possible (a L0.7)")
 
 
 def test_another_partner_of_a_neuron_that_is_never_on_is_no_difference(rounded: Miniature) -> None:
     alter(rounded, "partner_neuron", 1)
     found = recheck.spotcheck(rounded.workspace())
-    assert [one.neuron for one in found.excused] == ["a@30 L0.7"]
-    assert found.partners_changed == 0
+    assert [one.neuron for one in found.excused] == ["a L0.7"]
+    assert found.choices is not None
+    assert found.choices.changed == 0
 
 
 @pytest.mark.parametrize(("column", "change"), [("correlation", 2e-4), ("baseline", -2e-4), ("partner_neuron", 1)])
 def test_a_normal_neuron_may_not_move(rounded: Miniature, column: str, change: float) -> None:
     alter(rounded, column, change, row=NORMAL)
-    with pytest.raises(recheck.EvidenceDiffers, match=r"tolerance 1e-04\); run:"):
+    with pytest.raises(EvidenceDiffers, match=r"partners changed; run:"):
         recheck.spotcheck(rounded.workspace())
 
 
 @pytest.mark.parametrize(("column", "change"), [("correlation", 0.06), ("baseline", -0.06), ("correlation", np.nan)])
 def test_rounding_excuses_nothing_that_it_cannot_do(rounded: Miniature, column: str, change: float) -> None:
     alter(rounded, column, change)
-    with pytest.raises(recheck.EvidenceDiffers):
+    with pytest.raises(EvidenceDiffers):
         recheck.spotcheck(rounded.workspace())
 
 
@@ -305,18 +324,18 @@ def test_a_neuron_that_consists_of_rounding_may_not_become_anything(
     rounded: Miniature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alter(rounded, "correlation", 9e-4)
-    monkeypatch.setattr(recheck, "FURTHEST", 8e-4)
-    with pytest.raises(recheck.EvidenceDiffers):
+    monkeypatch.setattr(rounding, "FURTHEST", 8e-4)
+    with pytest.raises(EvidenceDiffers):
         recheck.spotcheck(rounded.workspace())
 
 
 def test_more_of_them_than_the_permitted_share_are_refused(rounded: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
     alter(rounded, "correlation", 9e-4)
-    monkeypatch.setattr(recheck, "EXCUSED", 0.02)
-    with pytest.raises(recheck.EvidenceDiffers):
+    monkeypatch.setattr(comparison, "EXCUSED", 0.02)
+    with pytest.raises(EvidenceDiffers):
         recheck.spotcheck(rounded.workspace())
-    one = recheck.Excused("a@30 L0.7", 9e-4, 1e-2)
-    few = recheck.Comparison("a table", 100, 0.0, 0.0, 0, (one,) * 2)
+    one = Excused("a L0.7", 9e-4, 1e-2)
+    few = Comparison("a table", "neurons", 100, {}, None, (one,) * 2)
     assert few.agrees
     assert not replace(few, excused=(one,) * 3).agrees
 
@@ -325,7 +344,7 @@ def test_a_neuron_that_crosses_a_threshold_is_never_excused(rounded: Miniature) 
     alter(rounded, "correlation", 9e-4)
     shipped = excess(rounded)[NEVER_ON]
     assert recheck.spotcheck(with_threshold(rounded, shipped + 1e-4)).agrees
-    with pytest.raises(recheck.EvidenceDiffers):
+    with pytest.raises(EvidenceDiffers):
         recheck.spotcheck(with_threshold(rounded, shipped - 4.5e-4))
 
 
@@ -335,7 +354,7 @@ def test_nor_is_one_whose_mean_over_the_partners_does(rounded: Miniature) -> Non
     between = shipped.mean() - 2e-4
     assert (np.abs(shipped - between) > 1e-3).all()
     assert recheck.spotcheck(with_threshold(rounded, between + 3e-4)).agrees
-    with pytest.raises(recheck.EvidenceDiffers):
+    with pytest.raises(EvidenceDiffers):
         recheck.spotcheck(with_threshold(rounded, between))
 
 
@@ -344,44 +363,44 @@ def test_a_normal_neuron_may_move_with_a_partner_that_is_never_on(
 ) -> None:
     own.ship()
     with_a_neuron_that_is_never_on(monkeypatch, "b")
-    monkeypatch.setattr(recheck, "EXCUSED", SOME)
+    monkeypatch.setattr(comparison, "EXCUSED", SOME)
     ship_the_first_table(own)
     alter(own, "correlation", 9e-4, row=NORMAL)
-    with pytest.raises(recheck.EvidenceDiffers):
+    with pytest.raises(EvidenceDiffers):
         recheck.spotcheck(own.workspace())
     work = own.workspace()
-    table = read(work, universality_key(work, work.pairs(30)[0])).table
+    table = read_artifact(work, UNIVERSALITY.key(work, pairs(work, 30)[0])).table
     alter(own, "partner_layer", -int(table["partner_layer"][NORMAL]), row=NORMAL)
     alter(own, "partner_neuron", NEVER_ON - int(table["partner_neuron"][NORMAL]), row=NORMAL)
     found = recheck.spotcheck(own.workspace())
-    assert [one.neuron for one in found.excused] == [f"a@30 L0.{NORMAL}"]
+    assert [one.neuron for one in found.excused] == [f"a L0.{NORMAL}"]
     # What is rotated is a whole layer, of which one neuron is nearly nothing.
     alter(own, "baseline", 2e-4, row=NORMAL)
-    with pytest.raises(recheck.EvidenceDiffers):
+    with pytest.raises(EvidenceDiffers):
         recheck.spotcheck(own.workspace())
 
 
 def test_a_table_of_another_size_is_refused(rounded: Miniature) -> None:
     work = rounded.workspace()
-    key = universality_key(work, work.pairs(30)[0])
-    found = read(work, key)
+    key = UNIVERSALITY.key(work, pairs(work, 30)[0])
+    found = read_artifact(work, key)
     reship(rounded, key, found.table[:-1], found.provenance)
-    with pytest.raises(recheck.EvidenceDiffers):
+    with pytest.raises(EvidenceDiffers):
         recheck.spotcheck(rounded.workspace())
 
 
 def test_nothing_is_measured_where_the_evidence_agrees(rounded: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recheck, "distances", None)
+    monkeypatch.setattr("universal_neurons.stages.universality.distances", None)
     assert recheck.spotcheck(rounded.workspace()).agrees
 
 
 def test_the_excused_of_several_tables_are_counted_together_and_the_furthest_named() -> None:
-    each = tuple(recheck.Excused(f"a@30 L0.{n}", n * 1e-4, 1e-2) for n in range(7))
-    found = recheck.Comparison("one", 600, 0.0, 0.0, 0, each[:4]) + recheck.Comparison("two", 600, 0.0, 0.0, 0, each)
-    assert found.neurons == 1200
-    assert ", without 11 that rounding moves" in str(found)
+    each = tuple(Excused(f"a L0.{n}", n * 1e-4, 1e-2) for n in range(7))
+    found = Comparison("one", "neurons", 600, {}, None, each[:4]) + Comparison("two", "neurons", 600, {}, None, each)
+    assert found.count == 1200
+    assert ", without 11 neurons that rounding moves" in str(found)
     assert "at most 6.0e-04 where 1.0e-02 is possible" in str(found)
-    assert str(found).endswith("(a@30 L0.6, a@30 L0.5, a@30 L0.4, a@30 L0.3, a@30 L0.2 and 2 more)")
+    assert str(found).endswith("(a L0.6, a L0.5, a L0.4, a L0.3, a L0.2 and 2 more)")
 
 
 @pytest.mark.parametrize("never_on", ["a", "b"])
@@ -393,22 +412,23 @@ def test_a_variant_may_move_with_a_neuron_or_a_partner_that_is_never_on(
     neuron = NEVER_ON if never_on == "a" else NORMAL
     again = own.workspace(recompute=True)
     token_set(again)
-    compute_variants(again, 30)
-    (key,) = variants_keys(again, 30)
-    found = read(again, key)
+    VARIANTS.produce(again, Case(30, "a"))
+    key = VARIANTS.key(again, Case(30, "a"))
+    found = read_artifact(again, key)
 
-    def compared(partner: int, which: int, **changes: float) -> recheck.Comparison:
+    def compared(partner: int, which: int, **changes: float) -> Comparison:
         arrays = {name: array.copy() for name, array in found.arrays.items()}
         for name, change in changes.items():
             arrays[name][4, partner, which] += change
         reship(own, key, arrays, found.provenance)
-        (one,) = recheck.variants_compared(again, 30)
+        one = compared_variants(again)
+        assert one is not None
         return one
 
     assert compared(0, neuron).excused == ()
     moved = compared(0, neuron, correlation=9e-4, excess=9e-4)
     assert moved.agrees
-    assert [one.neuron for one in moved.excused] == [f"a@30 L0.{neuron}"]
+    assert [one.neuron for one in moved.excused] == [f"a L0.{neuron}"]
     # The second partner is sound, and so is every other neuron.
     other = (1, NORMAL) if never_on == "b" else (0, NORMAL)
     assert not compared(*other, correlation=2e-4, excess=2e-4).agrees
@@ -426,17 +446,18 @@ def with_threshold(own: Miniature, threshold: float) -> Workspace:
 def excess(own: Miniature, pair: int = 0) -> npt.NDArray[np.float64]:
     """The shipped excess of every neuron of the reference, against one of its partners."""
     work = own.workspace()
-    table = with_excess(read(work, universality_key(work, work.pairs(30)[pair])).table)
+    table = with_excess(read_artifact(work, UNIVERSALITY.key(work, pairs(work, 30)[pair])).table)
     return table["excess"].to_numpy(dtype=np.float64)
 
 
 def ship_the_first_table(own: Miniature) -> None:
     """Compute the reference's last table with the models as they are loaded now, and ship it."""
     work = own.workspace()
-    pair = work.pairs(30)[0]
-    key = universality_key(work, pair)
-    found = step_scores(LoadedModels.of(work, (pair.reference, pair.partner)), Asked((pair,)))
-    reship(own, key, score_table(found.table(pair)), read(work, key).provenance)
+    pair = pairs(work, 30)[0]
+    key = UNIVERSALITY.key(work, pair)
+    models = LoadedModels.of(work, [work.model(name, 30) for name in (pair.model, pair.partner)])
+    found = step_scores(models, RequestedScores((pair,)))
+    reship(own, key, score_table(found.table(pair)), read_artifact(work, key).provenance)
     found.passes.forget()
 
 
@@ -459,14 +480,16 @@ def test_a_sample_of_an_import_that_agrees_takes_its_mark_away(imported: Miniatu
     (receipt,) = before.sources
     found = recheck.imported_sample(work, receipt)
     assert found.agrees
-    assert found.correlation_error < 1e-6
+    assert found.differences["correlation"].largest < 1e-6
     after = imported_evidence(imported.workspace())
     # The tokens were sampled again for it, so their identity is no longer imported.
     assert (after.unchecked, len(after.checked)) == (frozenset(), 59)
     (sampled,) = after.sources
     assert sampled.sample is not None
     assert sampled.sample.result == str(found)
-    assert sampled.sample.artifact in {key.digest for step in (15, 30) for key in table_keys(work, step).values()}
+    assert sampled.sample.artifact in {
+        key.digest for step in (15, 30) for key in keys_at(work, UNIVERSALITY, step).values()
+    }
     assert sampled.artifacts == receipt.artifacts
 
 
@@ -484,15 +507,15 @@ def test_the_sample_is_drawn_from_all_trained_tables_of_the_import(
     (receipt,) = imported_evidence(work).sources
     with pytest.raises(UserError, match="drawn"):
         recheck.imported_sample(work, receipt)
-    assert drawn == [pair for step in (15, 30) for pair in work.pairs(step)]
+    assert drawn == [pair for step in (15, 30) for pair in pairs(work, step)]
 
 
 def forged(project: Miniature, column: str, change: float) -> Miniature:
     """The same import, as if whoever exported it had altered a number in every table and sealed that."""
     work = project.workspace()
     for step in (15, 30):
-        for key in table_keys(work, step).values():
-            found = read(work, key)
+        for key in keys_at(work, UNIVERSALITY, step).values():
+            found = read_artifact(work, key)
             altered = found.table.assign(**{column: found.table[column].to_numpy() + np.float32(change)})
             folder = project.root / ".universal-neurons" / "imported" / key.stage / key.digest
             shutil.rmtree(folder)
@@ -508,7 +531,7 @@ def test_a_forged_import_is_found_and_keeps_its_mark(imported: Miniature, column
     work = forged(imported, column, change).workspace()
     (receipt,) = imported_evidence(work).sources
     with pytest.raises(
-        recheck.EvidenceDiffers,
+        EvidenceDiffers,
         match=r"^evidence imported from evidence\.zip: .*do not rely on it: remove \.universal-neurons/imported, then",
     ):
         recheck.imported_sample(work, receipt)
@@ -526,5 +549,5 @@ def test_an_import_without_tables_cannot_be_sampled(imported: Miniature) -> None
 def test_a_recomputation_is_compared_with_what_was_imported_where_nothing_is_shipped(imported: Miniature) -> None:
     assert len(recheck.spotcheck(imported.workspace()).what) > 0
     forged(imported, "correlation", 0.001)
-    with pytest.raises(recheck.EvidenceDiffers):
+    with pytest.raises(EvidenceDiffers):
         recheck.spotcheck(imported.workspace())

@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.miniature import NEVER_ON, with_a_neuron_that_is_never_on
 from universal_neurons.stages.rounding import distances, distances_under_variants
-from universal_neurons.stages.variants import settings
+from universal_neurons.stages.token_masks import settings
 
 if TYPE_CHECKING:
     import pytest

@@ -8,17 +8,19 @@ import pandas as pd
 import pytest
 import torch
 from pandas.testing import assert_frame_equal
-from universal_neurons.FIXME import candidates_key, draws_key, null_keys, pairs_of, read, table_keys, universality_key
 
+from tests.cases import DRAWS, keys_at, null_keys, pairs
 from tests.miniature import folder_zoo
 from tests.refusals import refusal
 from universal_neurons.artifacts.store import Store
 from universal_neurons.measures.excess import with_excess
-from universal_neurons.stages import runner
+from universal_neurons.stages.base import Case, read_artifact
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.resources import OutOfMemory
-from universal_neurons.stages.tokens import token_set
+from universal_neurons.stages.runner import compute, recompute
+from universal_neurons.stages.tokens import TOKENS, token_set
+from universal_neurons.stages.universality import CANDIDATES, UNIVERSALITY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,34 +66,35 @@ def test_compute_writes_every_artifact_that_judging_reads(computed: Miniature) -
 def test_the_pass_that_feeds_all_pairs_is_named_by_everything_that_rests_on_it(computed: Miniature) -> None:
     work = computed.workspace()
     for step in STEPS:
-        keys = [*table_keys(work, step).values(), *null_keys(work, step).values()]
-        keys += [candidates_key(work, ref) for ref in work.models(step)]
-        runs = {read(work, key).provenance.shared for key in keys}
+        keys = [*keys_at(work, UNIVERSALITY, step).values(), *null_keys(work, step).values()]
+        keys += [CANDIDATES.key(work, Case(ref.step, ref.name)) for ref in work.models(step)]
+        runs = {read_artifact(work, key).provenance.shared for key in keys}
         # One pass for the whole step, and its time is in no artifact's own.
         ((run,),) = runs
         assert run.what == "moments of all pairs"
         assert run.wall_seconds > 0
-    passes = {read(work, key).provenance.shared for step in STEPS for key in table_keys(work, step).values()}
+    tables = [key for step in STEPS for key in keys_at(work, UNIVERSALITY, step).values()]
+    passes = {read_artifact(work, key).provenance.shared for key in tables}
     assert len(passes) == len(STEPS)
 
 
 def test_compute_counts_what_it_computed(miniature: Miniature, tmp_path: Path) -> None:
     work = miniature.workspace("brief", store=tmp_path, local=True)
-    assert stages.compute(work) == len(suite_keys(work)) == BRIEF
+    assert compute(work) == len(suite_keys(work)) == BRIEF
 
 
 def test_a_second_compute_computes_nothing(computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
     writes = Writes(monkeypatch)
     monkeypatch.setattr(LoadedModels, "of", _must_not_be_called)
-    assert stages.compute(computed.workspace(local=True)) == 0
+    assert compute(computed.workspace(local=True)) == 0
     assert writes.stages == []
 
 
 def test_shipped_evidence_makes_compute_read_no_text(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
     own.ship()
     writes = Writes(monkeypatch)
-    monkeypatch.setattr(stages, "token_set", _must_not_be_called)
-    assert stages.compute(own.workspace(local=True)) == 0
+    monkeypatch.setattr(TOKENS, "token_set", _must_not_be_called)
+    assert compute(own.workspace(local=True)) == 0
     assert writes.stages == []
 
 
@@ -99,7 +102,7 @@ def test_shipped_evidence_makes_compute_read_no_text(own: Miniature, monkeypatch
 def undisturbed(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A suite of one checkpoint, computed in one go."""
     work = miniature.workspace("brief", store=tmp_path_factory.mktemp("undisturbed"), local=True)
-    stages.compute(work)
+    compute(work)
     return work
 
 
@@ -112,17 +115,17 @@ def test_a_killed_compute_goes_on_and_ends_with_the_same_tables(
     with monkeypatch.context() as patch:
         Writes(patch, kill_at=kill_at)
         with pytest.raises(KeyboardInterrupt):
-            stages.compute(miniature.workspace("brief", store=tmp_path, local=True))
+            compute(miniature.workspace("brief", store=tmp_path, local=True))
     work = miniature.workspace("brief", store=tmp_path, local=True)
     present = sum(work.store.has(key) for key in suite_keys(undisturbed))
     writes = Writes(monkeypatch)
-    assert stages.compute(work) == BRIEF - present
+    assert compute(work) == BRIEF - present
     # What was committed is not written again, but for the half of two that belong together: tokens and their record,
     # draws and their table, blocks and their table.
     assert len(writes.stages) <= (WRITTEN - kill_at + 1) + 1
     assert suite_keys(work) == suite_keys(undisturbed)
     for key in suite_keys(work):
-        _assert_same(read(work, key), read(undisturbed, key))
+        _assert_same(read_artifact(work, key), read_artifact(undisturbed, key))
 
 
 def test_a_lack_of_memory_in_any_stage_is_one_line_and_loses_nothing(
@@ -134,20 +137,20 @@ def test_a_lack_of_memory_in_any_stage_is_one_line_and_loses_nothing(
     work = miniature.workspace("brief", store=tmp_path, local=True)
     with monkeypatch.context() as patch:
         patch.setattr("universal_neurons.core.ablation.ablation_effects", full)
-        said = refusal(OutOfMemory, lambda: stages.compute(work))
-    assert re.match(r"step \d+: ablations: out of memory on cpu; ", said)
+        said = refusal(OutOfMemory, lambda: compute(work))
+    assert re.match(r"step \d+: ablation: out of memory on cpu; ", said)
     tables = [key for key in suite_keys(undisturbed) if key.stage == "universality"]
     assert all(work.store.has(key) for key in tables)
-    assert stages.compute(work) < BRIEF
+    assert compute(work) < BRIEF
     assert all(work.store.has(key) for key in suite_keys(undisturbed))
 
 
 def test_the_best_partners_are_those_of_a_dense_correlation_in_float64(computed: Miniature) -> None:
     work = computed.workspace()
     activations = {ref.name: _activations(work, ref.name, 30) for ref in work.models(30)}
-    for pair, key in table_keys(work, 30).items():
-        frame = read(work, key).table
-        x, y = activations[pair.reference.name], activations[pair.partner.name]
+    for pair, key in keys_at(work, UNIVERSALITY, 30).items():
+        frame = read_artifact(work, key).table
+        x, y = activations[pair.model], activations[pair.partner]
         dense = np.corrcoef(x, y, rowvar=False)[: x.shape[1], x.shape[1] :]
         best = dense.argmax(axis=1)
         np.testing.assert_allclose(frame["correlation"], dense.max(axis=1), rtol=0, atol=ROUNDING)
@@ -159,7 +162,7 @@ def test_the_halves_are_those_of_the_even_and_the_odd_token_blocks(computed: Min
     work = computed.workspace()
     even = _even_blocks(work)
     x, y = _activations(work, "a", 30), _activations(work, "b", 30)
-    frame = read(work, universality_key(work, work.pairs(30)[0])).table
+    frame = read_artifact(work, UNIVERSALITY.key(work, pairs(work, 30)[0])).table
     dense = {half: np.corrcoef(x[which], y[which], rowvar=False)[:48, 48:]
              for half, which in (("a", even), ("b", ~even))}  # fmt: skip
     for half, correlation in dense.items():
@@ -174,9 +177,11 @@ def test_the_baseline_is_that_of_layers_that_were_really_rotated(computed: Minia
     x, y = _activations(work, "a", 30), _activations(work, "b", 30)
     turned = [_rotated_layers(y, model="b", draw=draw) for draw in range(4)]
     draws = np.stack([_largest_correlations(x, rotated) for rotated in turned])
-    pair = work.pairs(30)[0]
-    np.testing.assert_allclose(read(work, draws_key(work, pair)).arrays["draws"], draws, rtol=0, atol=2e-6)
-    frame = read(work, universality_key(work, pair)).table
+    pair = pairs(work, 30)[0]
+    np.testing.assert_allclose(
+        read_artifact(work, UNIVERSALITY.key(work, pair, DRAWS)).arrays["draws"], draws, rtol=0, atol=2e-6
+    )
+    frame = read_artifact(work, UNIVERSALITY.key(work, pair)).table
     np.testing.assert_allclose(frame["baseline"], draws.mean(axis=0), rtol=0, atol=2e-6)
     np.testing.assert_allclose(frame["baseline_sd"], draws.std(axis=0, ddof=1), rtol=0, atol=4e-6)
     even = _even_blocks(work)
@@ -189,8 +194,8 @@ def test_the_baseline_is_that_of_layers_that_were_really_rotated(computed: Minia
 def test_every_table_has_a_row_per_neuron_in_layer_order(computed: Miniature) -> None:
     work = computed.workspace()
     for step in STEPS:
-        for key in [*table_keys(work, step).values(), *null_keys(work, step).values()]:
-            frame = read(work, key).table
+        for key in [*keys_at(work, UNIVERSALITY, step).values(), *null_keys(work, step).values()]:
+            frame = read_artifact(work, key).table
             assert frame["layer"].tolist() == [0] * 24 + [1] * 24
             assert frame["neuron"].tolist() == [*range(24), *range(24)]
 
@@ -199,15 +204,15 @@ def test_every_table_has_a_row_per_neuron_in_layer_order(computed: Miniature) ->
 def test_candidates_are_the_neurons_above_the_floor_against_some_partner(computed: Miniature, step: int) -> None:
     work = computed.workspace()
     for ref in work.models(step):
-        pairs = pairs_of(work, ref)
-        frames = [with_excess(read(work, universality_key(work, pair)).table) for pair in pairs]
+        own = [pair for pair in pairs(work, step) if pair.model == ref.name]
+        frames = [with_excess(read_artifact(work, UNIVERSALITY.key(work, pair)).table) for pair in own]
         above = np.any([frame["excess"] > 0.02 for frame in frames], axis=0)
-        arrays = read(work, candidates_key(work, ref)).arrays
+        arrays = read_artifact(work, CANDIDATES.key(work, Case(ref.step, ref.name))).arrays
         np.testing.assert_array_equal(arrays["neuron"], np.flatnonzero(above))
         assert 0 < len(arrays["neuron"]) < 48
         assert arrays["influence"].shape == (2, 10, len(arrays["neuron"]))
-        for place, (pair, frame) in enumerate(zip(pairs, frames, strict=True)):
-            draws = read(work, draws_key(work, pair)).arrays["draws"][:, arrays["neuron"]]
+        for place, (pair, frame) in enumerate(zip(own, frames, strict=True)):
+            draws = read_artifact(work, UNIVERSALITY.key(work, pair, DRAWS)).arrays["draws"][:, arrays["neuron"]]
             np.testing.assert_array_equal(arrays["draws"][place], draws)
             mean = frame["baseline"].to_numpy()[arrays["neuron"]]
             np.testing.assert_allclose(draws.mean(axis=0), mean, rtol=0, atol=1e-6)
@@ -217,9 +222,9 @@ def test_influences_are_those_of_the_blocks_on_the_correlation(computed: Miniatu
     work = computed.workspace()
     tokens = token_set(work)
     block = np.nonzero(tokens.mask)[0] * 10 // len(tokens.rows)
-    pair = work.pairs(30)[0]
-    table = read(work, universality_key(work, pair)).table
-    arrays = read(work, candidates_key(work, pair.reference)).arrays
+    pair = pairs(work, 30)[0]
+    table = read_artifact(work, UNIVERSALITY.key(work, pair)).table
+    arrays = read_artifact(work, CANDIDATES.key(work, Case(pair.step, pair.model))).arrays
     x, y = _activations(work, "a", 30), _activations(work, "b", 30)
     u, v = ((z - z.mean(axis=0)) / z.std(axis=0) for z in (x, y))
     partner = (table["partner_layer"] * 24 + table["partner_neuron"]).to_numpy()[arrays["neuron"]]
@@ -232,7 +237,7 @@ def test_influences_are_those_of_the_blocks_on_the_correlation(computed: Miniatu
 def test_null_tables_have_almost_no_excess(computed: Miniature) -> None:
     work = computed.workspace()
     for (_, kind), key in [*null_keys(work, 15).items(), *null_keys(work, 30).items()]:
-        excess = with_excess(read(work, key).table)["excess"]
+        excess = with_excess(read_artifact(work, key).table)["excess"]
         assert abs(excess.mean()) < 0.05, kind
         assert excess.max() < 0.2, kind
         if kind == "permuted":
@@ -243,7 +248,7 @@ def test_permuted_tokens_leave_hardly_any_correlation(computed: Miniature) -> No
     work = computed.workspace()
     for (_, kind), key in null_keys(work, 30).items():
         if kind == "permuted":
-            assert read(work, key).table["correlation"].max() < 0.15
+            assert read_artifact(work, key).table["correlation"].max() < 0.15
 
 
 def test_the_tokens_are_held_out_masked_and_as_many_as_were_asked_for(computed: Miniature) -> None:
@@ -273,18 +278,18 @@ def test_a_recomputation_that_was_finished_begins_anew_and_one_that_was_killed_g
     with monkeypatch.context() as patch:
         Writes(patch, kill_at=14)
         with pytest.raises(KeyboardInterrupt):
-            stages.recomputed(work())
+            recompute(work())
     with monkeypatch.context() as patch:
         writes = Writes(patch)
-        stages.recomputed(work())
+        recompute(work())
     assert len(writes.stages) == WRITTEN - 13
     with monkeypatch.context() as patch:
         writes = Writes(patch, kill_at=WRITTEN - 1)
         with pytest.raises(KeyboardInterrupt):
-            stages.recomputed(work())
+            recompute(work())
     # Begun anew, or nothing would have been left to write; and now this one goes on.
     writes = Writes(monkeypatch)
-    stages.recomputed(work())
+    recompute(work())
     assert len(writes.stages) == 2
 
 
@@ -292,7 +297,7 @@ def test_a_finished_store_that_is_only_half_removed_is_not_taken_for_an_unfinish
     miniature: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = miniature.workspace("brief", store=tmp_path, recompute=True, local=True)
-    stages.recomputed(work)
+    recompute(work)
 
     def killed(path: Path) -> None:
         raise KeyboardInterrupt
@@ -300,7 +305,7 @@ def test_a_finished_store_that_is_only_half_removed_is_not_taken_for_an_unfinish
     with monkeypatch.context() as patch:
         patch.setattr("universal_neurons.stages.runner.shutil.rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
-            stages.recomputed(work)
+            recompute(work)
     assert (tmp_path / "finished").exists()
 
 

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from universal_neurons.FIXME import ablation_keys, candidates_key, null_keys, table_keys, universality_key
 
+from tests.cases import keys_at, null_keys, pairs
 from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.measures.universality import universal_share
+from universal_neurons.stages.ablation import ABLATIONS
+from universal_neurons.stages.base import Case
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.study import open_study
 from universal_neurons.stages.tokens import corpus_ref
+from universal_neurons.stages.universality import CANDIDATES, UNIVERSALITY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,13 +83,16 @@ def test_a_share_has_an_interval_that_contains_it(study: Study) -> None:
 def test_reads_lists_what_was_read_in_order_and_nothing_else(study: Study) -> None:
     first = study.checkpoints[0]
     study.universality(partner="c", checkpoint=first)
-    pair = next(p for p in study.work.pairs(15) if (p.reference.name, p.partner.name) == ("a", "c"))
-    expected = [candidates_key(study.work, pair.reference).digest, universality_key(study.work, pair).digest]
+    pair = next(p for p in pairs(study.work, 15) if (p.model, p.partner) == ("a", "c"))
+    expected = [
+        CANDIDATES.key(study.work, Case(pair.step, pair.model)).digest,
+        UNIVERSALITY.key(study.work, pair).digest,
+    ]
     assert study.reads == expected
     study.universality(partner="c", checkpoint=first)
     assert study.reads == expected * 2
     study.null(partner="b", checkpoint=first, kind="rotated")
-    null = {(p.partner.name, kind): key.digest for (p, kind), key in null_keys(study.work, 15).items()}
+    null = {(p.partner, kind): key.digest for (p, kind), key in null_keys(study.work, 15).items()}
     assert study.reads[4:] == [null["b", "rotated"]]
 
 
@@ -127,7 +133,7 @@ def test_untrained_ablations_are_those_of_the_reference(study: Study) -> None:
 
 def test_ablations_that_were_read_are_in_the_evidence(study: Study) -> None:
     study.ablation(checkpoint=study.checkpoints[0])
-    assert study.reads == [key.digest for key in ablation_keys(study.work, 15)[study.model("a", study.checkpoints[0])]]
+    assert study.reads == [key.digest for key in ABLATIONS.keys(study.work, Case(15, "a"))]
 
 
 def test_a_suite_without_untrained_models_says_so(computed: Miniature) -> None:
@@ -212,5 +218,5 @@ def test_a_recomputed_study_reads_only_what_it_computed(own: Miniature, study: S
     again = open_study("brief", root=own.root, recompute=True)
     assert set(again.provenance()["origin"]) == {"working"}
     assert (own.root / ".universal-neurons" / "recomputed" / "finished").exists()
-    keys = table_keys(again.work, 30)
+    keys = keys_at(again.work, UNIVERSALITY, 30)
     assert all(again.work.store.has(key) for key in keys.values())

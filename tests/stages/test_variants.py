@@ -9,18 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from universal_neurons.FIXME import describe, read, variants_key, variants_keys
 
+from tests.cases import keys_at
 from tests.core.oracle import rotated_activations
 from tests.miniature import folder_zoo
-from tests.pipeline.test_stages import Writes
+from tests.stages.test_runner import Writes
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy, score_mask
 from universal_neurons.measures.robustness import with_draws
-from universal_neurons.stages import variants
+from universal_neurons.stages import token_masks
+from universal_neurons.stages.base import Case, read_artifact
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.runner import compute
 from universal_neurons.stages.tokens import token_set
+from universal_neurons.stages.variants import VARIANTS
 
 if TYPE_CHECKING:
     from tests.miniature import Miniature
@@ -159,14 +162,13 @@ def test_a_variant_is_about_the_same_neurons_and_has_no_candidates(study: Study)
 
 def test_the_artifact_is_in_single_precision_and_named_by_its_key(computed: Miniature) -> None:
     work = computed.workspace()
-    key = variants_key(work, STEP)
-    arrays = read(work, key).arrays
+    key = VARIANTS.key(work, Case(STEP, "a"))
+    arrays = read_artifact(work, key).arrays
     names = work.suite.variants.names
     assert list(key.parameters["variants"]) == list(names)  # type: ignore[arg-type]
     for name in ("excess", "correlation"):
         assert arrays[name].shape == (len(names), 2, 48)
         assert arrays[name].dtype == np.float32
-    assert describe(key) == f"a under {len(names)} variants"
 
 
 def test_classes_are_disjoint_and_every_mask_is_a_union_of_some() -> None:
@@ -174,7 +176,7 @@ def test_classes_are_disjoint_and_every_mask_is_a_union_of_some() -> None:
     whole = generator.random((20, 12)) < 0.7
     masks = {"whole": whole, "part": whole & (generator.random(whole.shape) < 0.5), "same": whole.copy()}
     masks["other"] = ~whole & (generator.random(whole.shape) < 0.5)
-    classes, parts = variants.token_classes(masks)
+    classes, parts = token_masks.token_classes(masks)
     for name, mask in masks.items():
         np.testing.assert_array_equal(np.isin(classes, parts[name]), mask)
     assert parts["whole"] == parts["same"]
@@ -184,16 +186,16 @@ def test_classes_are_disjoint_and_every_mask_is_a_union_of_some() -> None:
 
 
 def test_no_mask_leaves_out_no_position_and_there_is_no_class_beyond() -> None:
-    classes, parts = variants.token_classes({"all": np.ones((3, 4), dtype=np.bool_)})
+    classes, parts = token_masks.token_classes({"all": np.ones((3, 4), dtype=np.bool_)})
     assert (classes == 0).all()
     assert parts == {"all": (0,)}
 
 
 def test_the_first_tokens_are_whole_rows_just_enough() -> None:
     mask = np.array([[0, 1, 1], [0, 1, 1], [0, 1, 1]], dtype=np.bool_)
-    assert variants.first_tokens(mask, 4).sum(axis=1).tolist() == [2, 2, 0]
-    assert variants.first_tokens(mask, 3).sum(axis=1).tolist() == [2, 2, 0]
-    assert variants.first_tokens(mask, 60).sum(axis=1).tolist() == [2, 2, 2]
+    assert token_masks.first_tokens(mask, 4).sum(axis=1).tolist() == [2, 2, 0]
+    assert token_masks.first_tokens(mask, 3).sum(axis=1).tolist() == [2, 2, 0]
+    assert token_masks.first_tokens(mask, 60).sum(axis=1).tolist() == [2, 2, 2]
 
 
 def test_a_second_compute_loads_no_model_and_writes_nothing(
@@ -202,8 +204,7 @@ def test_a_second_compute_loads_no_model_and_writes_nothing(
     writes = Writes(monkeypatch)
     monkeypatch.setattr(LoadedModels, "of", _must_not_be_called)
     work = computed.workspace(local=True)
-    for step in work.steps:
-        variants.compute_variants(work, step)
+    compute(work, [(VARIANTS, case) for case in VARIANTS.cases(work)])
     assert writes.stages == []
 
 
@@ -211,22 +212,22 @@ def test_a_killed_computation_begins_its_step_again_and_ends_with_the_same_numbe
     own: Miniature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = own.workspace(local=True)
-    key = variants_key(work, STEP)
-    before = read(work, key).arrays
+    key = VARIANTS.key(work, Case(STEP, "a"))
+    before = read_artifact(work, key).arrays
     _forget(work, key.stage, key.digest)
     with monkeypatch.context() as patch:
         Writes(patch, kill_at=1)
         with pytest.raises(KeyboardInterrupt):
-            variants.compute_variants(work, STEP)
+            compute(work)
     assert not work.store.has(key)
-    variants.compute_variants(work, STEP)
-    after = read(work, key).arrays
+    compute(work)
+    after = read_artifact(work, key).arrays
     for name, array in before.items():
         np.testing.assert_array_equal(after[name], array)
 
 
 def test_untrained_models_have_no_variants(study: Study) -> None:
-    assert variants_keys(study.work, 0) == ()
+    assert keys_at(study.work, VARIANTS, 0) == {}
     assert sum(key.stage == "variants" for key in suite_keys(study.work)) == 2
     assert study.untrained is not None
     with pytest.raises(UserError, match="suite mini: no variants at step 0, only where it is trained"):
@@ -244,7 +245,7 @@ def test_a_padding_that_is_no_token_is_a_mistake_of_the_user(own: Miniature) -> 
     (own.root / "fixtures" / "suites" / "mini.toml").write_text(text.replace('padding = "!"', 'padding = "no token"'))
     work = own.workspace(local=True)
     with pytest.raises(UserError, match=r"variants.padding: expected a token of the zoo, got 'no token'"):
-        variants.compute_variants(work, STEP)
+        VARIANTS.produce(work, Case(STEP, "a"))
 
 
 def _whitened(layer: Doubles) -> Doubles:

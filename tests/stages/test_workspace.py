@@ -3,35 +3,18 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import pytest
-from universal_neurons.FIXME import (
-    ablated_models,
-    ablated_pairs,
-    ablation_key,
-    candidates_key,
-    corpus_key,
-    describe,
-    draws_key,
-    evaluation_key,
-    evaluation_ref,
-    labels_step,
-    null_keys,
-    profiles_key,
-    profiles_keys,
-    read,
-    table_keys,
-    universality_key,
-)
 
+from tests.cases import DRAWS, corpus_key, keys_at, null_keys, pairs
 from tests.miniature import folder_zoo
 from universal_neurons.errors import ArtifactMissing
-from universal_neurons.measures.excess import with_excess
-from universal_neurons.measures.influence import read_influence, stored_influence
-from universal_neurons.progress import NoProgress
-from universal_neurons.stages.registry import suite_keys, where
-from universal_neurons.stages.tokens import corpus_ref
+from universal_neurons.stages.ablation import ABLATIONS, ablated_partners, labels_step
+from universal_neurons.stages.base import Case, read_artifact
+from universal_neurons.stages.profiles import PROFILES
+from universal_neurons.stages.registry import suite_artifacts, suite_keys, where
+from universal_neurons.stages.tokens import EVALUATION, ONLY, corpus_ref
+from universal_neurons.stages.universality import CANDIDATES, ROTATED_NULL, UNIVERSALITY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,14 +38,15 @@ def test_the_keys_of_a_suite_are_all_different_and_name_every_step(computed: Min
 def test_untrained_models_have_no_null_tables_of_their_own(computed: Miniature) -> None:
     work = computed.workspace()
     assert null_keys(work, 0) == {}
-    assert {pair.reference.name for pair, _ in null_keys(work, 30)} == {"a"}
+    assert {pair.model for pair, _ in null_keys(work, 30)} == {"a"}
 
 
 def test_keys_of_a_pair_name_weights_and_tokens_by_digest(computed: Miniature) -> None:
     work = computed.workspace()
-    pair, key = next(iter(table_keys(work, 30).items()))
+    pair, key = next(iter(keys_at(work, UNIVERSALITY, 30).items()))
     tokens = corpus_ref(work).sha256
-    assert dict(key.inputs) == {"reference": pair.reference.digest, "partner": pair.partner.digest, "tokens": tokens}
+    reference, partner = (work.model(name, 30).digest for name in (pair.model, pair.partner))
+    assert dict(key.inputs) == {"reference": reference, "partner": partner, "tokens": tokens}
 
 
 @pytest.mark.parametrize(
@@ -72,9 +56,9 @@ def test_keys_of_a_pair_name_weights_and_tokens_by_digest(computed: Miniature) -
 def test_whatever_changes_the_numbers_changes_the_key(computed: Miniature, field: str, value: object) -> None:
     work = computed.workspace()
     changed = _with_universality(work, field, value)
-    pair = work.pairs(30)[0]
-    assert universality_key(work, pair) != universality_key(changed, pair)
-    assert candidates_key(work, pair.reference) != candidates_key(changed, pair.reference)
+    pair = pairs(work, 30)[0]
+    assert UNIVERSALITY.key(work, pair) != UNIVERSALITY.key(changed, pair)
+    assert CANDIDATES.key(work, Case(pair.step, pair.model)) != CANDIDATES.key(changed, Case(pair.step, pair.model))
 
 
 def test_a_threshold_changes_no_score_but_what_is_ablated_and_the_floor_only_candidates(computed: Miniature) -> None:
@@ -117,44 +101,44 @@ def test_whatever_changes_profiles_changes_their_keys_and_no_other(
 
 def test_only_the_last_checkpoint_has_profiles(computed: Miniature) -> None:
     work = computed.workspace()
-    assert [[ref.name for ref in profiles_keys(work, step)] for step in (0, 15, 30)] == [[], [], ["a", "b", "c"]]
-    assert describe(profiles_key(work, work.model("b", 30))) == "neurons of b"
+    assert PROFILES.cases(work) == (Case(30, "a"), Case(30, "b"), Case(30, "c"))
+    assert PROFILES.describe(Case(30, "b")) == "neurons of b"
 
 
 def test_the_labels_of_untrained_models_are_those_of_the_last_checkpoint(computed: Miniature) -> None:
     work = computed.workspace()
-    assert [labels_step(work, step) for step in (0, 15, 30)] == [30, 15, 30]
+    assert [labels_step(work, Case(step, "a")) for step in (0, 15, 30)] == [30, 15, 30]
     narrow = dataclasses.replace(work, suite=work.suite.narrowed(checkpoints=["50 %"]), cache={})
-    assert [labels_step(narrow, step) for step in (0, 15)] == [15, 15]
+    assert [labels_step(narrow, Case(step, "a")) for step in (0, 15)] == [15, 15]
     # A checkpoint has more sets where it is the last one: another artifact.
-    assert ablation_key(narrow, narrow.model("a", 15)) != ablation_key(work, work.model("a", 15))
+    assert ABLATIONS.key(narrow, Case(15, "a")) != ABLATIONS.key(work, Case(15, "a"))
 
 
 def test_only_the_reference_is_ablated_pair_by_pair_and_untrained(computed: Miniature) -> None:
     work = computed.workspace()
-    assert [ref.name for ref in ablated_models(work, 0)] == ["a"]
-    assert [ref.name for ref in ablated_models(work, 30)] == ["a", "b", "c"]
-    assert [ablated_pairs(work, work.model(name, 30)) for name in "abc"] == [["b", "c"], [], []]
-    assert ablated_pairs(work, work.model("a", 0)) == []
+    assert [case.model for case in keys_at(work, ABLATIONS, 0)] == ["a"]
+    assert [case.model for case in keys_at(work, ABLATIONS, 30)] == ["a", "b", "c"]
+    assert [ablated_partners(work, Case(30, name)) for name in "abc"] == [("b", "c"), (), ()]
+    assert ablated_partners(work, Case(0, "a")) == ()
 
 
 def test_the_rows_of_ablations_are_known_before_anything_was_sampled(miniature: Miniature, tmp_path: Path) -> None:
     work = miniature.workspace(store=tmp_path)
-    assert evaluation_key(work, "evaluation") != corpus_key(work, "corpus")
+    assert EVALUATION.key(work, ONLY) != corpus_key(work)
     with pytest.raises(ArtifactMissing, match=r"^evaluation \([0-9a-f]{12}\): not computed; run: universal-neurons"):
-        evaluation_ref(work)
+        read_artifact(work, EVALUATION.key(work, ONLY))
 
 
 def test_a_missing_ablation_names_model_and_step(computed: Miniature) -> None:
     work = _with_universality(computed.workspace(), "seed", 7)
     with pytest.raises(ArtifactMissing, match=r"^ablation \(model b, step 30\): not computed; run: universal-neurons"):
-        read(work, ablation_key(work, work.model("b", 30)))
+        read_artifact(work, ABLATIONS.key(work, Case(30, "b")))
 
 
 def test_tables_nulls_and_draws_of_one_pair_have_different_keys(computed: Miniature) -> None:
     work = computed.workspace()
-    pair = work.pairs(30)[0]
-    keys = {universality_key(work, pair), draws_key(work, pair), universality_key(work, pair, "null-rotated")}
+    pair = pairs(work, 30)[0]
+    keys = {UNIVERSALITY.key(work, pair), UNIVERSALITY.key(work, pair, DRAWS), ROTATED_NULL.key(work, pair)}
     assert len({key.digest for key in keys}) == 3
 
 
@@ -169,23 +153,23 @@ def test_missing_evidence_names_itself_and_the_command(miniature: Miniature) -> 
 
 def test_a_missing_table_names_its_pair(computed: Miniature) -> None:
     work = computed.workspace()
-    key = universality_key(_with_universality(work, "seed", 7), work.pairs(30)[0])
+    key = UNIVERSALITY.key(_with_universality(work, "seed", 7), pairs(work, 30)[0])
     with pytest.raises(ArtifactMissing, match=r"^universality \(reference a, partner b\): not computed; run: "):
-        read(work, key)
+        read_artifact(work, key)
     assert where(work, key) == "absent"
-    assert where(work, corpus_key(work, "corpus")) == "working"
+    assert where(work, corpus_key(work)) == "working"
 
 
 def test_another_corpus_gets_keys_of_its_own_and_one_warning(own: Miniature) -> None:
     as_published = suite_keys(own.workspace())
-    before = corpus_key(own.workspace(), "corpus")
+    before = corpus_key(own.workspace())
     own.pin_another_corpus()
     lines: list[str] = []
     local = own.workspace(local=True, warn=lines.append)
     # What this machine has is what the keys name, so what was computed here is found again.
-    assert corpus_key(local, "corpus") == before
+    assert corpus_key(local) == before
     assert suite_keys(local) == as_published
-    assert corpus_key(own.workspace(), "corpus") != before
+    assert corpus_key(own.workspace()) != before
     assert len(lines) == 1
     assert "jaxtyping 9.9 ->" in lines[0]
     assert lines[0].endswith("not compared with the shipped ones")
@@ -217,39 +201,10 @@ def test_the_working_store_can_be_named(miniature: Miniature, tmp_path: Path) ->
     assert miniature.workspace(store=tmp_path / "here", recompute=True).store.working == tmp_path / "here"
 
 
-def test_excess_is_correlation_minus_baseline_in_whole_and_halves() -> None:
-    columns = {name: np.array([0.5, np.nan], dtype=np.float32) for name in
-               ("correlation", "correlation_half_a", "correlation_half_b")}  # fmt: skip
-    baselines = {
-        f"baseline{part}": np.full(2, value, np.float32)
-        for part, value in (("", 0.25), ("_half_a", 0.5), ("_half_b", 1))
-    }
-    frame = with_excess(pd.DataFrame({**columns, **baselines}))
-    assert frame[["excess", "excess_half_a", "excess_half_b"]].iloc[0].tolist() == [0.25, 0.0, -0.5]
-    assert frame["excess"].isna().tolist() == [False, True]
-
-
-def test_influences_survive_storage_within_half_precision() -> None:
-    influence = np.random.default_rng(0).normal(size=(100, 5)) * 1e-3
-    np.testing.assert_allclose(read_influence(stored_influence(influence)), influence, rtol=1e-3, atol=1e-9)
-    # Without the scaling these would vanish: float16 has nothing below 6e-8.
-    tiny = np.full((100, 1), 1e-7)
-    np.testing.assert_allclose(read_influence(stored_influence(tiny)), tiny, rtol=1e-2)
-
-
 def test_artifacts_are_described_in_a_few_words(computed: Miniature) -> None:
     work = computed.workspace()
-    assert describe(corpus_key(work, "corpus")) == "3000 tokens of wheels"
-    assert describe(universality_key(work, work.pairs(30)[0])) == "a against b"
-    assert describe(candidates_key(work, work.model("a", 30))) == "partners b, c"
-
-
-def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    silence = NoProgress()
-    silence.start("task", 3)
-    silence.advance()
-    silence.finish()
-    assert capsys.readouterr() == ("", "")
+    described = {(one.stage.name, one.description) for one in suite_artifacts(work)}
+    assert {("corpus", "scored tokens"), ("universality", "a against b"), ("candidates", "candidates of a")} < described
 
 
 def _with_universality(work: Workspace, field: str, value: object) -> Workspace:

@@ -101,7 +101,11 @@ class Comparison:
         """Whether every difference is within its tolerance, and few enough choices changed and neurons are excused."""
         within = all(one.largest <= one.tolerance for one in self.differences.values())
         few = self.choices is None or self.choices.changed <= self.choices.allowed * self.choices.total
-        return within and few and len(self.excused) <= EXCUSED * self.count
+        return within and few and self.may_excuse(len(self.excused))
+
+    def may_excuse(self, neurons: int) -> bool:
+        """Whether rounding may explain so many of the compared neurons."""
+        return neurons <= EXCUSED * self.count
 
     def __str__(self) -> str:
         largest = ", ".join(

@@ -21,7 +21,6 @@ import numpy.typing as npt
 
 from universal_neurons.ids import NeuronId
 from universal_neurons.stages.comparison import (
-    EXCUSED,
     TOLERANCE,
     Choices,
     Comparison,
@@ -182,7 +181,7 @@ def compare_scores(
         )
     found = ScoreDifferences.of(stored, again)
     plain = found.comparison(what, ties)
-    if plain.agrees or int(found.beyond_tolerance.sum()) > EXCUSED * plain.count:
+    if plain.agrees or not plain.may_excuse(int(found.beyond_tolerance.sum())):
         return plain
     own, flags, called = distance(), changed(), names()
     compared = _excusing(found, what, ties, (_reach(own), _reach(own)), flags, called)

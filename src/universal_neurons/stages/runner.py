@@ -37,7 +37,8 @@ def compute(work: Workspace, only: Iterable[Need] | None = None) -> int:
             missing = {stage: absent(work, stage, cases) for stage in group.stages}
             if not any(missing.values()):
                 continue
-            computed += sum(len(stage.parts) * len(lacking) for stage, lacking in missing.items())
+            keys = [key for stage, lacking in missing.items() for case in lacking for key in stage.keys(work, case)]
+            computed += sum(not work.store.has(key) for key in keys)
             at = "" if step is None else f"step {step}: "
             with enough_memory(work, f"{at}{', '.join(stage.name for stage, lacking in missing.items() if lacking)}"):
                 group.compute_step(work, step, cases)

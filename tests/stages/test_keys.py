@@ -1,0 +1,117 @@
+"""The keys of every suite: the evidence that people have stays theirs when the code around it changes.
+
+A key changes only where a number does: then bump the stage's version, ship new evidence and replace the digests here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cases import corpus_key
+from tests.sources import ROOT
+from universal_neurons.artifacts.provenance import capture
+from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCheckpoint, LockedCorpus, LockedFiles
+from universal_neurons.inputs.suite import available_suites, load_suite
+from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from universal_neurons.artifacts.key import Key
+    from universal_neurons.inputs.suite import Suite
+
+# Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
+SUITES = {
+    "emergence": (586, "15b0edd45acc8aeaa22121e2c601fc056f601c94a1263bd6084ea772b33973ec"),
+    "gurnee_medium": (80, "18673343b8cb615841c9687205c847d2a5ba3d3b721378c3a8f0070daf8fcccd"),
+    "gurnee_small": (80, "db5d62afebaa27da898736e3516a87060c371215d8caac75931b3c850e58918d"),
+    "mini": (218, "db2f6e52ba1ee086cdcc3fcf0095e9ea7d9dc5770bea27bb3731c7352b144b22"),
+    "paper": (172, "81c42b8d49bd23ef9f9c8614ccbf1b1536d2279e0743043236f0aac4c0f04821"),
+    "paper_published": (172, "dc243f09495cfb6df372d7a434b7d07a8939781b942e9261ef1acd4b7b9174ce"),
+    "paper_v2": (264, "09f09878c18e2ce1ca7c603b79ab40490309860c6d476fc88e0a26145e00193e"),
+    "pythia_160m": (57, "2da205dc6bfafa261b83b8a24e461752bb5b18b76ec8adeaa88331de666747e3"),
+}
+
+
+def digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def lines(keys: tuple[Key, ...]) -> list[str]:
+    return sorted(f"{key.stage} {key.digest}" for key in keys)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout whose published suites are pinned to made-up weights and text."""
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "fixtures").mkdir()
+    for path in (ROOT / "fixtures").iterdir():
+        if path.name != "suites":
+            (root / "fixtures" / path.name).symlink_to(path)
+    shutil.copytree(ROOT / "fixtures" / "suites", root / "fixtures" / "suites")
+    for name in available_suites(root):
+        suite = load_suite(name, root)
+        if suite.zoo.kind == "hub":
+            made_up_lock(suite, root).write(root / "fixtures" / "suites" / f"{name}{LOCK_SUFFIX}", command="made up")
+    return root
+
+
+def made_up_lock(suite: Suite, root: Path) -> Lock:
+    """A lock that pins every checkpoint of ``suite``, its tokenizer and its text to made-up bytes."""
+
+    def files(name: str) -> dict[str, Any]:
+        content = {name: digest(suite.name + name)}
+        return {"repository": "made/up", "revision": "main", "commit": "0" * 40, "files": content}
+
+    recipe = tomllib.loads((root / "fixtures" / "corpora" / f"{suite.corpus.recipe}.toml").read_text("utf-8"))
+    text = LockedCorpus(
+        repository=recipe["repository"],
+        revision=recipe["revision"],
+        commit="1" * 40,
+        files={name: digest(name) for name in recipe["files"]},
+        bytes=dict.fromkeys(recipe["files"], 10**9),
+    )
+    lock = Lock(tokenizer=LockedFiles(**files("tokenizer.json")), corpus=text)
+    for model in suite.zoo.models:
+        for checkpoint in (*([] if suite.untrained is None else [suite.untrained]), *suite.checkpoints):
+            weights = f"{model}{checkpoint.step}.safetensors"
+            lock = lock.with_checkpoint(model, checkpoint.step, LockedCheckpoint(**files(weights), weights=weights))
+    return lock
+
+
+def keys_with_made_up_tokens(name: str, checkout: Path, store: Path) -> tuple[Key, ...]:
+    """The keys of a suite whose tokens are said to be there, because all other keys are made from their digest."""
+    work = open_workspace(name, root=checkout, store=store)
+    spec = work.suite.corpus
+    if work.suite.zoo.kind == "hub":
+        ref = {
+            "name": spec.recipe, "revision": "r", "tokenizer": digest("t"), "row_length": spec.row_length,
+            "mask": spec.mask.value, "tokens": spec.tokens, "sha256": digest(f"tokens{name}"),
+        }  # fmt: skip
+        with capture() as run:
+            pass
+        work.store.write(corpus_key(work), {"ref": ref, "rows": 1, "domains": ["x"]}, run.provenance)
+    return suite_keys(work)
+
+
+def test_every_suite_is_held() -> None:
+    assert set(SUITES) == set(available_suites(ROOT))
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_the_keys_of_a_suite_are_the_ones_that_evidence_has(name: str, checkout: Path, tmp_path: Path) -> None:
+    keys = lines(keys_with_made_up_tokens(name, checkout, tmp_path))
+    assert (len(keys), digest("\n".join(keys))) == SUITES[name]
+
+
+def test_the_keys_of_mini_are_the_shipped_ones() -> None:
+    listed = Path(__file__).with_name("mini_keys.txt").read_text("utf-8").splitlines()
+    assert lines(suite_keys(open_workspace("mini", root=ROOT))) == listed
+    shipped = ROOT / "fixtures" / "evidence"
+    assert sorted(" ".join(path.parent.parts[-2:]) for path in shipped.glob("*/*/manifest.json")) == listed
