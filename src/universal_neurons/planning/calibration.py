@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.inputs.corpus import Document, encode_documents
+from universal_neurons.inputs.suite import Precision
 from universal_neurons.inputs.tokenization import train_tokenizer
 from universal_neurons.pipeline.passes import CHUNK_TOKENS
 from universal_neurons.pipeline.resources import ROTATION_WORKERS, held
@@ -33,11 +35,9 @@ RUNNING = 0.15
 LAYERS, HEAD, ROW = 2, 32, 128
 # Positions of a run of models' blocks, by their width: about as much work in each.
 POSITIONS = {128: 4096, 768: 1024}
-# Neurons of a model whose products are accumulated, width of a rotated layer, entries of elementwise work.
+# Neurons of a model whose products are accumulated, and width of a rotated layer.
 NEURONS = {"cpu": 1024, "cuda": 8192}
 LAYER = {"cpu": 512, "cuda": 2048}
-ENTRIES = {"cpu": 2**22, "cuda": 2**26}
-PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "tf32", "bfloat16")}
 LOADED_BYTES, TRAINED_CHARACTERS = 2**24, 100_000
 # Bytes of a model that are digested in the time in which one is loaded: read, digested, copied, put behind a bridge.
 DIGESTED = 4
@@ -55,7 +55,7 @@ def measured_speed(device: torch.device, *, running: float = RUNNING) -> DeviceS
         kind="cuda" if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
         forward=forward,
-        products={precision: bench.product(precision) for precision in PRECISIONS[device.type]},
+        products={precision: bench.product(precision) for precision in precisions(device)},
         rates={
             WorkKind.BASELINE: bench.matrix_product(torch.float32),
             WorkKind.DOUBLE: bench.matrix_product(torch.float64),
@@ -68,6 +68,18 @@ def measured_speed(device: torch.device, *, running: float = RUNNING) -> DeviceS
         process_bytes=process,
         source=f"speeds measured on it on {time.strftime('%Y-%m-%d')} with torch {measured_where('cpu')['torch']}",
     )
+
+
+def precisions(device: torch.device) -> list[str]:
+    """The precisions of products that a device has."""
+    from universal_neurons.core.matmul import UnknownDeviceMode, check_mode
+
+    known = []
+    for precision in get_args(Precision):
+        with suppress(UnknownDeviceMode):
+            check_mode(precision, device=device)
+            known.append(precision)
+    return known
 
 
 def device_name(device: torch.device) -> str:
@@ -143,9 +155,13 @@ class Bench:
             return 16 * width**3 / self._seconds(lambda: (left @ right.T).amax(1))
 
     def memory(self) -> float:
-        """Bytes that an addition in float64 reads and writes."""
-        values = self._normal(ENTRIES[self.device.type]).double()
-        return 3 * values.nbytes / self._seconds(lambda: values + values)
+        """Bytes of comoments that adding up two sets of tokens reads and writes."""
+        from universal_neurons.core.moments import cross_moments
+
+        widths = (LAYER[self.device.type],) * 4
+        values = self._normal(256, sum(widths))
+        cross = cross_moments(values, values, x_widths=widths, y_widths=widths)
+        return 3 * cross.comoment.nbytes / self._seconds(lambda: cross + cross)
 
     def random(self) -> float:
         """Random numbers that a processor draws, beside a GPU by as many threads as the engine has for that."""

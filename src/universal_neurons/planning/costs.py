@@ -56,7 +56,7 @@ DIVERGENCE_BYTES, PROBABILITY_BYTES = 24, 100
 # Operations, over the cubed width, in the time of as many of a float64 product.  Householder QR in float32 with its
 # explicit Q has 8/3 (Golub & Van Loan, Matrix Computations, section 5.2), an eigendecomposition 9 (section 8.3): both
 # are slower than products.
-QR_OPERATIONS, EIGENVECTOR_OPERATIONS = 4, 24
+QR_OPERATIONS, EIGENVECTOR_OPERATIONS = 3, 18
 # Characters that are read in the time in which one is encoded.
 READ_CHARACTERS = 30
 
