@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from universal_neurons.planning.efforts import Effort, Shape
 
 from tests.miniature import CORPUS
 from universal_neurons.core.matmul import UnknownDeviceMode
@@ -12,7 +13,6 @@ from universal_neurons.core.moments import PairwiseAccumulator
 from universal_neurons.inputs.corpus import wheel_documents
 from universal_neurons.inputs.tokenization import train_tokenizer
 from universal_neurons.planning.calibration import Bench, Pace, Text, calibrated, device_name
-from universal_neurons.planning.efforts import Effort, Shape
 
 SHAPE = Shape(layers=2, width=16, heads=2, mlp=24, vocabulary=300, context=32, row=32)
 TEXT = {Effort.READING, Effort.ENCODING}

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from universal_neurons.planning.efforts import Effort
 
 from tests.planning.suites import shaped
 from universal_neurons.errors import UserError
@@ -13,7 +14,6 @@ from universal_neurons.pipeline import stages as pipeline
 from universal_neurons.pipeline import tokens
 from universal_neurons.planning import Plan, plan
 from universal_neurons.planning.calibration import Pace
-from universal_neurons.planning.efforts import Effort
 from universal_neurons.workspace import Resources, corpus_key, profiles_key, universality_key
 
 if TYPE_CHECKING:

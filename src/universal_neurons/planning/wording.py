@@ -17,7 +17,7 @@ NOTHING = "-"
 def table(plan: Plan, *, by_step: bool = False) -> str:
     """One line per stage, or per stage and step, one for all of them, and the sentence about the device."""
     rows = [*(plan.steps if by_step else plan.stages), plan.whole]
-    heading = ["stage", "step", "time", "device mem", "host mem", "disk", "passes", "there", "to do"]
+    heading = ["stage", "step", "time", "device", "host", "disk", "passes", "there", "to do"]
     cells = [heading, *(_cells(row) for row in rows)]
     if not by_step:
         cells = [[*line[:1], *line[2:]] for line in cells]
@@ -28,7 +28,9 @@ def table(plan: Plan, *, by_step: bool = False) -> str:
         )
         for line in cells
     ]
-    return "\n".join([visible(f"suite {plan.suite}"), "", *lines, "", sentence(plan)])
+    return "\n".join(
+        [visible(f"suite {plan.suite}: time, memory of device and host, disk"), "", *lines, "", sentence(plan)]
+    )
 
 
 def sentence(plan: Plan) -> str:
