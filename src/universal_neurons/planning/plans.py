@@ -122,7 +122,8 @@ class Plan:
     @property
     def stages(self) -> tuple[PlannedStage, ...]:
         """Every stage with all of its steps together."""
-        names = dict.fromkeys(row.stage for row in self.steps)
+        # In the order of the last step, which has all of them.
+        names = reversed(dict.fromkeys(row.stage for row in reversed(self.steps)))
         return tuple(PlannedStage.of(name, (row for row in self.steps if row.stage == name)) for name in names)
 
     @property

@@ -54,12 +54,11 @@ def spoken_time(seconds: float | None) -> str:
         return NOTHING
     if seconds < 1:
         return "under 1 s"
-    units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
-    # Rounded in the smaller of the two units that are said.
-    at = next(number for number, (_, size) in enumerate(units) if round(seconds) >= size)
-    (large, size), (small, part) = units[at], units[min(at + 1, 3)]
-    whole, rest = divmod(round(seconds / part), size // part)
-    return f"{whole} {large}" if not rest or large == small else f"{whole} {large} {rest} {small}"
+    for size, large, part, small in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        whole, rest = divmod(round(seconds / part), size // part)
+        if whole:
+            return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"
+    return f"{round(seconds)} s"
 
 
 def spoken_bytes(size: float) -> str:
@@ -70,8 +69,10 @@ def spoken_bytes(size: float) -> str:
     """
     if not size:
         return NOTHING
-    unit, factor = next((pair for pair in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)) if size >= pair[1]), ("kB", 1e3))
-    amount = size / factor
+    amount, units = size / 1e3, iter(("kB", "MB", "GB", "TB", "PB"))
+    unit = next(units)
+    while amount >= 999.5:
+        amount, unit = amount / 1e3, next(units)
     return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:.0f} {unit}"
 
 
