@@ -36,7 +36,7 @@ DISTRIBUTIONS = {
     "workspace": {"numpy", "pandas"},
     "pipeline": {"numpy", "pandas", "psutil", "torch"},
     "study": {"numpy", "pandas"},
-    "planning": {"tokenizers", "torch"},
+    "planning": {"torch"},
     "recheck": {"numpy", "pandas"},
     "sharing": {"fsspec"},
     "zoo_training": {"numpy", "tokenizers"},

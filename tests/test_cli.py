@@ -15,12 +15,13 @@ import pytest
 
 from tests.cases import corpus_key, keys_at, pairs
 from tests.evidence.records import record
+from tests.planning.suites import speed
 from universal_neurons import cli
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.criteria import AtMost
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.planning.calibration import Pace, calibrated
+from universal_neurons.stages.plan import local_speed
 from universal_neurons.stages.base import read_artifact
 from universal_neurons.stages.passes import STATES
 from universal_neurons.stages.registry import suite_keys
@@ -29,10 +30,9 @@ from universal_neurons.stages.study import imported_evidence
 from universal_neurons.stages.universality import UNIVERSALITY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from tests.miniature import Miniature
-    from universal_neurons.planning.efforts import Effort
 
 ESCAPE = "\x1b"
 
@@ -64,12 +64,8 @@ class Run:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("universal_neurons.planning.plans.calibrated", _at_any_pace)
+    monkeypatch.setattr("universal_neurons.planning.plans.local_speed", lambda *_: speed())
     return Run(monkeypatch, capsys)
-
-
-def _at_any_pace(shape: object, efforts: Iterable[Effort], **_: object) -> Pace:
-    return Pace("CPU, 1 thread", is_gpu=False, seconds=dict.fromkeys(efforts, 1e-9), measured_in=0.0)
 
 
 def _script(project: Miniature, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -274,7 +270,7 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
     arguments = ("--suite", "brief", "--store", str(tmp_path))
     status, out, err = run(miniature, "plan", *arguments, "--json")
     assert (status, err) == (0, "")
-    before = json.loads(out)["stages"]
+    before = json.loads(out)["steps"]
     assert [(s["stage"], s["step"], s["artifacts"], s["present"]) for s in before] == [
         ("tokens", None, 2, 0),
         ("moments", 30, 0, 0),
@@ -285,22 +281,22 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
         ("extensions", 30, 2, 0),
         ("profiles", 30, 3, 0),
     ]
-    assert all(s["seconds"] >= 0 and s["host_mb"] > 0 for s in before)
+    assert all(s["seconds"] >= 0 and s["host_bytes"] > 0 for s in before)
     status, out, err = run(miniature, "compute", *arguments)
     assert (status, out) == (0, "suite brief: 27 artifacts computed, everything is there\n")
     assert ESCAPE not in err
     assert "step 30: moments" in err
     after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
-    assert [s["present"] for s in after["stages"]] == [2, 10, 3, 1, 6, 2, 3]
-    assert {(s["teraflop"], s["seconds"], s["host_mb"], s["disk_mb"]) for s in after["stages"]} == {(0, 0, 0, 0)}
+    assert [s["present"] for s in after["steps"]] == [2, 10, 3, 1, 6, 2, 3]
+    assert {(s["operations"], s["seconds"], s["host_bytes"], s["disk_bytes"]) for s in after["steps"]} == {(0, 0, 0, 0)}
     assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
     scratch = json.loads(run(miniature, "plan", *arguments, "--json", "--from-scratch")[1])
-    assert [s["present"] for s in scratch["stages"]] == [0] * 8
+    assert [s["present"] for s in scratch["steps"]] == [0] * 8
 
 
 def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
     arguments = ("plan", "--models", "a,b", "--checkpoints", "100 %", "--json")
-    rows = json.loads(run(own, *arguments)[1])["stages"]
+    rows = json.loads(run(own, *arguments)[1])["steps"]
     assert [(s["stage"], s["step"], s["artifacts"]) for s in rows] == [
         ("tokens", None, 2),
         # Candidates depend on the partners, so they are absent, and with them the pass that they rest on.
@@ -329,18 +325,31 @@ def test_a_narrow_compute_reuses_the_tables_of_the_whole(run: Run, own: Miniatur
     assert (status, out) == (0, "suite mini: 13 artifacts computed, everything is there\n")
 
 
-@pytest.mark.parametrize("arguments", [(), ("--from-scratch",)])
-def test_the_table_of_a_plan_says_what_its_json_says(run: Run, computed: Miniature, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [("--by-step",), ("--from-scratch",), ("--from-scratch", "--by-step")])
+def test_the_table_of_a_plan_has_the_rows_of_its_json(
+    run: Run, computed: Miniature, arguments: tuple[str, ...]
+) -> None:
     status, out, err = run(computed, "plan", *arguments)
     assert (status, err) == (0, "")
     assert ESCAPE not in out
-    title, heading, *lines = out.splitlines()
+    title, heading, *lines = (line for line in out.splitlines() if line)
     raw = json.loads(run(computed, "plan", *arguments, "--json")[1])
-    assert title.strip() == f"suite mini on {raw['device']}"
-    assert heading.startswith("stage ")
-    for line, row in zip(lines, [*raw["stages"], raw["all"]], strict=True):
-        shown = ("" if value is None else str(value).replace(" ", "") for value in row.values())
-        assert "".join(line.split()) == "".join(shown)
+    assert title == "suite mini: time, memory of device and host, disk"
+    assert heading.split()[0] == "stage"
+    rows = [*raw["steps" if "--by-step" in arguments else "stages"], raw["all"]]
+    assert [line.split()[0] for line in lines[: len(rows)]] == [row["stage"] for row in rows]
+    assert [line.split()[-1] for line in lines[: len(rows)]] == [
+        f"{row['artifacts'] - row['present'] or '-'}" for row in rows
+    ]
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_a_plan_on_another_device_names_it_and_its_figures(run: Run, computed: Miniature) -> None:
+    status, out, err = run(computed, "plan", "--from-scratch", "--on", "a100")
+    assert (status, err) == (0, "")
+    said = " ".join(out.split())
+    assert "On NVIDIA A100 80GB SXM within 77 GB of memory; NVIDIA A100 Tensor Core GPU data sheet: TFLOP/s" in said
+    assert run.mistake(computed, "plan", "--on", "abacus").startswith("error: --on: expected one of h200, h100, ")
 
 
 @pytest.mark.parametrize("command", [("status",), ("store", "ls")])
@@ -601,7 +610,7 @@ def test_what_cannot_be_had_is_one_line(
     run: Run, miniature: Miniature, tmp_path: Path, command: str, arguments: tuple[str, ...], said: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("universal_neurons.planning.plans.calibrated", calibrated)
+    monkeypatch.setattr("universal_neurons.planning.plans.local_speed", local_speed)
     line = run.mistake(miniature, command, "--store", str(tmp_path), *arguments)
     assert re.match(f"error: {said}", line), line
 
@@ -625,7 +634,7 @@ def test_as_a_program_a_plan_has_no_escape_codes(computed: Miniature) -> None:
     done = _script(computed, "plan", NO_COLOR="1", TERM="xterm-256color")
     assert (done.returncode, done.stderr) == (0, "")
     assert ESCAPE not in done.stdout
-    assert done.stdout.splitlines()[0].strip().startswith("suite mini on CPU")
+    assert done.stdout.startswith("suite mini: time, memory of device and host, disk\n")
 
 
 def test_as_a_program_an_interruption_is_status_130(miniature: Miniature) -> None:

@@ -42,8 +42,6 @@ CHANGED = 1
 USER_ERROR = 4
 USAGE_ERROR = 2
 INTERRUPTED = 130
-# What a plan's table has for what has no number.
-_NOT_KNOWN = {"step": "", "seconds": "unknown"}
 # Characters in a line of a table that no terminal shows.
 _WIDE = 1000
 # What the system refuses and the user can mend; any other OSError is a defect of ours and keeps its traceback.
@@ -231,29 +229,26 @@ def plan(
     ] = False,
     memory: Memory = None,
     device: Device = None,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", metavar="NAME", help="On a device that is not here, from published figures: h200, a100."),
+    ] = None,
     precision: PrecisionName = None,
+    by_step: Annotated[bool, typer.Option("--by-step", help="One row per stage and checkpoint.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a suite computes, what of it is there, what the rest takes and about how long; computes nothing."""
+    """Say how long a suite takes, in how much memory, and what of it is there already; computes nothing."""
     narrowing = _narrowing(models, checkpoints, tokens, reference, references) | {"precision": precision}
     # What is narrower than what ships has keys that rest on this machine's text.
     local = _is_narrow(narrowing) and not from_scratch
     resources = Resources(memory=memory, device=device)
     with _workspace(suite, store=store, local=local, resources=resources, **narrowing) as work:
         from universal_neurons import planning
+        from universal_neurons.planning.wording import table
 
-        found = planning.plan(work, from_scratch=from_scratch)
-    if as_json:
-        sys.stdout.write(json.dumps(found.as_dict(), indent=2) + "\n")
-        return
-    columns = {
-        "stage": "stage", "step": "step", "artifacts": "artifacts", "present": "present", "passes": "passes",
-        "teraflop": "Tflop", "streamed_gb": "GB streamed", "device_mb": "GPU MB", "host_mb": "host MB",
-        "disk_mb": "disk MB", "seconds": "about s",
-    }  # fmt: skip
-    rows = [{name: _NOT_KNOWN.get(name, value) if value is None else value for name, value in row.items()}
-            for row in found.rows]  # fmt: skip
-    _show(rows, columns, as_json=False, title=f"suite {found.suite} on {found.device}")
+        planned = planning.plan(work, from_scratch=from_scratch, on=on)
+    text = json.dumps(planned.as_dict(), indent=2) if as_json else table(planned, by_step=by_step)
+    sys.stdout.write(text + "\n")
 
 
 @app.command()

@@ -1,16 +1,37 @@
-"""Suites of published models of any shape, of which nothing but the shape is there."""
+"""Suites of published models of any shape, of which nothing but the shape is there, and made-up speeds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.published import RECIPE, SUITE
-from universal_neurons.stages.workspace import open_workspace, unpinned
+from universal_neurons.planning.costs import WorkKind
+from universal_neurons.planning.speeds import DeviceSpeed
+from universal_neurons.workspace import open_workspace, unpinned
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from universal_neurons.stages.workspace import Workspace
+    from universal_neurons.workspace import Workspace
+
+APART = (WorkKind.FORWARD, WorkKind.PRODUCT)
+
+
+def speed(**changed: Any) -> DeviceSpeed:
+    """A processor that does one unit of every kind of work in a second."""
+    given: dict[str, Any] = {
+        "device": "CPU, 1 thread",
+        "kind": "cpu",
+        "threads": 1,
+        "forward": {128: 1.0},
+        "products": {"float32": 1.0},
+        "rates": {str(kind): 1.0 for kind in WorkKind if kind not in APART},
+        "memory_bytes": 0,
+        "process_bytes": 0,
+        "source": "made-up speeds",
+    }
+    return DeviceSpeed(**given | changed)
+
 
 FAMILY = """
 [families.tiny]

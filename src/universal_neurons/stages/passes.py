@@ -134,7 +134,10 @@ def workload(models: LoadedModels, pairs: Sequence[tuple[int, int]], reading: Re
     if reading.shuffled is not None:
         widths = [*widths, widths[reading.shuffled]]
     length, weights = reading.rows.shape[1], models.weight_bytes
-    return shape_workload(widths, pairs, groups=groups, row_length=length, weights=weights, place=models.device)
+    device, readers = models.device.type, abreast(models.device, len(widths))
+    return shape_workload(
+        widths, pairs, groups=groups, row_length=length, weights=weights, device=device, readers=readers
+    )
 
 
 def shape_workload(
@@ -144,18 +147,21 @@ def shape_workload(
     groups: int,
     row_length: int,
     weights: int,
-    place: torch.device,
+    device: str,
+    readers: int,
 ) -> Workload:
-    """What summing up ``pairs`` of models of these ``widths`` takes on ``place``, where the models have ``weights``
-    bytes: the same for models that are here and for those that are only planned."""
-    batch, readers = batch_rows(row_length) * row_length, abreast(place, len(widths))
+    """The sums over ``pairs`` of models of these ``widths`` and ``weights`` bytes, loaded or only planned.
+
+    ``device``: cpu or cuda.  ``readers``: models that read at a time.
+    """
+    batch = batch_rows(row_length) * row_length
     widest = max(width for layers in widths for width in layers)
     return Workload(
         widths=tuple(widths),
         pairs=tuple(pairs),
         groups=groups,
-        sum_bytes=8 if place.type == "cpu" else 4,
-        chunk_tokens=CHUNK_TOKENS[place.type],
+        sum_bytes=8 if device == "cpu" else 4,
+        chunk_tokens=CHUNK_TOKENS[device],
         batch_tokens=batch,
         resident=weights + readers * FORWARD_COPIES * 4 * batch * widest,
         abreast=readers,

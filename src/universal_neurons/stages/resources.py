@@ -74,11 +74,16 @@ def budget(work: Workspace, place: torch.device, *, resident: int) -> int:
 
 def free_bytes(place: torch.device) -> int:
     """Bytes that are free on a device now."""
-    import torch
-
     if place.type == "cuda":
+        import torch
+
         unused = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
         return int(torch.cuda.mem_get_info(place)[0]) + unused
+    return free_host_bytes()
+
+
+def free_host_bytes() -> int:
+    """Bytes of this machine's memory that are free now; imports no torch."""
     free = int(psutil.virtual_memory().available)
     limit = _group_bytes(_CONTROL_GROUP) if sys.platform == "linux" else None
     return free if limit is None else min(free, limit)

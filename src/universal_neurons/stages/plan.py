@@ -1,0 +1,333 @@
+"""The plan of a suite: every stage of every step with its cost, and about how long that takes on a device.
+
+Nothing is sampled, downloaded or computed for a plan.  The speed of this device is measured once and kept; where it is
+kept, or where another device is asked about, torch is not imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.core.tiling import BudgetTooSmall
+from universal_neurons.errors import UserError
+from universal_neurons.inputs.corpus import CorpusManifest
+from universal_neurons.inputs.suite import CORPORA
+from universal_neurons.pipeline.ablation import set_plan
+from universal_neurons.pipeline.extensions import PATCHED, family_kinds, unigram_bytes
+from universal_neurons.pipeline.fetching import pin
+from universal_neurons.pipeline.resources import MARGIN, check_precision, device, free_host_bytes
+from universal_neurons.pipeline.variants import settings
+from universal_neurons.planning import speeds
+from universal_neurons.planning.costs import (
+    NOTHING,
+    Cost,
+    Shape,
+    Sizes,
+    ablation_cost,
+    candidates_cost,
+    extensions_cost,
+    model_bytes,
+    moments_cost,
+    profiles_cost,
+    step_workload,
+    tokens_cost,
+    unigram_labels,
+    universality_cost,
+    variants_cost,
+)
+from universal_neurons.planning.inventory import Absent, Shelf, absent, absent_tokens
+from universal_neurons.workspace import (
+    WORK_FOLDER,
+    Pair,
+    corpus_key,
+    corpus_recipe,
+    hub_corpus,
+    read,
+    unpinned,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import torch
+
+    from universal_neurons.planning.speeds import DeviceSpeed
+    from universal_neurons.workspace import Workspace
+
+TOKENS, ALL = "tokens", "all"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """One stage at one step (None: all steps): its artifacts, how many are there, and the cost of the absent ones.
+
+    ``passes`` over the tokens; ``operations`` of matrix products; ``streamed_bytes`` of activations that the passes
+    bring; ``device_bytes``, ``host_bytes``: held at most, of a GPU's memory and of the machine's, the process itself
+    included; ``disk_bytes``: written at most; ``seconds``: None where text has to come over a network.  All are 0 where
+    nothing is absent.
+
+    The stage ``moments`` has no artifacts of its own: ``universality`` and ``candidates`` rest on it.
+    """
+
+    stage: str
+    step: int | None
+    artifacts: int
+    present: int
+    passes: int
+    operations: float
+    streamed_bytes: int
+    device_bytes: int
+    host_bytes: int
+    disk_bytes: int
+    seconds: float | None
+
+    @classmethod
+    def of(cls, stage: str, rows: Iterable[PlannedStage]) -> PlannedStage:
+        """Several rows as one: sums, and of memory the most that any of them holds.
+
+        Unknown times are left out, unless none is known.
+        """
+        rows = tuple(rows)
+        known = [row.seconds for row in rows if row.seconds is not None]
+        return cls(
+            stage=stage,
+            step=None,
+            artifacts=sum(row.artifacts for row in rows),
+            present=sum(row.present for row in rows),
+            passes=sum(row.passes for row in rows),
+            operations=sum(row.operations for row in rows),
+            streamed_bytes=sum(row.streamed_bytes for row in rows),
+            device_bytes=max(row.device_bytes for row in rows),
+            host_bytes=max(row.host_bytes for row in rows),
+            disk_bytes=sum(row.disk_bytes for row in rows),
+            seconds=sum(known) if known else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The stages of ``suite`` step by step, in the order in which they are computed, on ``device``.
+
+    ``source``: where the device's speeds come from.  ``budget``: bytes of it that a pass may take.
+    """
+
+    suite: str
+    device: str
+    source: str
+    budget: int
+    steps: tuple[PlannedStage, ...]
+
+    @property
+    def stages(self) -> tuple[PlannedStage, ...]:
+        """Every stage with all of its steps together."""
+        # In the order of the last step, which has all of them.
+        names = reversed(dict.fromkeys(row.stage for row in reversed(self.steps)))
+        return tuple(PlannedStage.of(name, (row for row in self.steps if row.stage == name)) for name in names)
+
+    @property
+    def whole(self) -> PlannedStage:
+        """All stages together."""
+        return PlannedStage.of(ALL, self.steps)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtin types only: raw numbers, with their unit in the name of the field."""
+        return {
+            "suite": self.suite,
+            "device": self.device,
+            "speeds": self.source,
+            "memory_budget_bytes": self.budget,
+            "steps": [asdict(row) for row in self.steps],
+            "stages": [asdict(row) for row in self.stages],
+            "all": asdict(self.whole),
+        }
+
+
+def plan(
+    work: Workspace,
+    *,
+    from_scratch: bool = False,
+    on: str | None = None,
+    measure: Callable[[torch.device], DeviceSpeed] | None = None,
+) -> Plan:
+    """Every stage of a suite, step by step, on the workspace's device or on the published device ``on``.
+
+    Models that nobody pinned yet are pinned first, because keys depend on them; the tokens are not sampled: before they
+    are, nothing can be there.  ``from_scratch`` asks neither hub nor store: everything counts as absent.  ``measure``:
+    the measurement of a device whose speed is not kept.
+    Raises ``HubError`` where the hub has to be asked and cannot, and UserError for an unknown device, a budget in which
+    nothing fits, or a precision that the device does not have.
+    """
+    if from_scratch:
+        work, shelf = unpinned(work), Shelf(unpinned(work), empty=True)
+    else:
+        pin(work)
+        shelf = Shelf.of(work)
+    lacking, steps = absent_tokens(shelf), [absent(shelf, step) for step in work.steps]
+    if not lacking and not any(any(missing.missing.values()) for missing in steps):
+        return _nothing_to_do(work, steps)
+    speed = local_speed(work, measure) if on is None else _asked_about(work, on)
+    sizes = sizes_of(work, speed, sampled=not shelf.empty)
+    costs = [(TOKENS, None, 2, len(lacking), _tokens_cost(work, sizes, lacking))]
+    try:
+        for missing in steps:
+            counts = missing.artifacts | {"moments": 0}
+            for stage, cost in step_costs(work, sizes, missing).items():
+                if counts[stage] or cost is not NOTHING:
+                    costs.append((stage, missing.step, counts[stage], missing.missing.get(stage, 0), cost))
+    except BudgetTooSmall as error:
+        raise UserError(f"suite {work.suite.name}: {error}") from error
+    is_timed = hub_corpus(work) is None or not lacking
+    rows = (_planned(work, speed, sizes, *row, is_timed=is_timed or row[0] != TOKENS) for row in costs)
+    return Plan(str(work.suite), speed.device, speed.source, sizes.budget, tuple(rows))
+
+
+def _nothing_to_do(work: Workspace, steps: Sequence[Absent]) -> Plan:
+    counts = [(TOKENS, None, 2), *((stage, one.step, count) for one in steps for stage, count in one.artifacts.items())]
+    rows = (PlannedStage(stage, step, count, count, 0, 0.0, 0, 0, 0, 0, 0.0) for stage, step, count in counts if count)
+    return Plan(str(work.suite), "", "everything is there, so no speed is needed", 0, tuple(rows))
+
+
+def _planned(
+    work: Workspace, speed: DeviceSpeed, sizes: Sizes, stage: str, step: int | None, artifacts: int, missing: int,
+    cost: Cost, *, is_timed: bool,
+) -> PlannedStage:  # fmt: skip
+    is_gpu, process = speed.kind == "cuda", 0 if cost is NOTHING else speed.process_bytes
+    seconds = speed.seconds(cost, width=sizes.shape.width, precision=work.suite.universality.precision)
+    return PlannedStage(
+        stage=stage,
+        step=step,
+        artifacts=artifacts,
+        present=artifacts - missing,
+        passes=cost.passes,
+        operations=cost.operations,
+        streamed_bytes=cost.streamed_bytes,
+        device_bytes=cost.device_bytes if is_gpu else 0,
+        # Without a GPU what the device works on lies in the same memory.
+        host_bytes=process + cost.host_bytes + (0 if is_gpu else cost.device_bytes),
+        disk_bytes=cost.disk_bytes,
+        seconds=seconds if is_timed else None,
+    )
+
+
+# --- the device ------------------------------------------------------------------------------------------------------
+
+
+def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] | None = None) -> DeviceSpeed:
+    """The speed of the workspace's device: the kept one, or else measured now and kept under the work folder."""
+    precision, folder = work.suite.universality.precision, work.root / WORK_FOLDER
+    where = speeds.measured_where(work.resources.device or speeds.default_device())
+    speed = None if measure else speeds.kept_speed(speeds.kept_file(folder, where), where)
+    if speed is not None and precision in speed.products:
+        return speed
+    place = device(work)
+    check_precision(work, place)
+    if measure is not None:
+        return measure(place)
+    # torch may see no GPU where there is a driver.
+    where = speeds.measured_where(str(place))
+    path = speeds.kept_file(folder, where)
+    speed = speeds.kept_speed(path, where)
+    if speed is None:
+        from universal_neurons.planning.calibration import measured_speed
+
+        speed = measured_speed(place)
+        try:
+            speeds.keep_speed(path, where, speed)
+        except OSError as error:
+            work.warn(f"{path}: the device's speed cannot be kept ({error.strerror}) and is measured again next time")
+    return speed
+
+
+def _asked_about(work: Workspace, name: str) -> DeviceSpeed:
+    if work.resources.device is not None:
+        raise UserError("--on: expected a device that is not here, or --device, got both")
+    speed, precision = speeds.published_speed(name), work.suite.universality.precision
+    if precision not in speed.products:
+        raise UserError(f"--on {name}: universality.precision: expected {' or '.join(speed.products)}, got {precision}")
+    return speed
+
+
+def sizes_of(work: Workspace, speed: DeviceSpeed, *, sampled: bool) -> Sizes:
+    """The sizes of the workspace's suite on a device of this ``speed``.
+
+    Positions are exact where the tokens were ``sampled``; before, as many as there would be without newlines in the
+    text.
+    """
+    spec, ablation, models = work.suite.corpus, work.suite.ablation, len(work.suite.zoo.models)
+    shape = Shape.of(work.zoo.recipe(), row=spec.row_length)
+    rows = ceil(spec.tokens / (spec.row_length - 1))
+    if sampled:
+        rows = int(str(read(work, corpus_key(work, "corpus")).document["rows"]))
+    resident = models * model_bytes(shape)
+    free = speed.memory_bytes - resident if speed.memory_bytes else free_host_bytes()
+    return Sizes(
+        shape=shape,
+        models=models,
+        tokens=spec.tokens,
+        positions=rows * spec.row_length,
+        evaluated=ceil(ablation.tokens / (spec.row_length - 1)) * spec.row_length,
+        device=speed.kind,
+        readers=speed.threads if speed.kind == "cpu" else 1,
+        budget=work.resources.memory or resident + round((1 - MARGIN) * free),
+    )
+
+
+# --- the costs of a suite --------------------------------------------------------------------------------------------
+
+
+def step_costs(work: Workspace, sizes: Sizes, missing: Absent) -> dict[str, Cost]:
+    """The cost of every stage of a step, in the order in which they are computed."""
+    suite = work.suite
+    trained = missing.step in {checkpoint.step for checkpoint in suite.checkpoints}
+    scores = _score_costs(work, sizes, missing) if missing.scores else (NOTHING, NOTHING)
+    labels = unigram_labels(sizes.shape.vocabulary)
+    sets = sum(suite.ablation.draws if kind.is_random else 1 for kind in (*family_kinds(), *PATCHED))
+    return {
+        "moments": scores[0],
+        "universality": scores[1],
+        "candidates": candidates_cost(
+            sizes, references=len(missing.candidates), trained=trained, spec=suite.universality
+        ),
+        "variants": variants_cost(
+            sizes,
+            settings=settings(work),
+            rotation=suite.universality.rotation,
+            padded_tokens=suite.variants.padded_tokens,
+        )
+        if missing.variants
+        else NOTHING,
+        "ablation": ablation_cost(
+            sizes, sets=[set_plan(work, ref).sets() for ref in missing.ablations], blocks=suite.ablation.blocks
+        ),
+        "extensions": extensions_cost(sizes, sets=sets, unigram_bytes=unigram_bytes(labels, sizes.shape.row))
+        if missing.extensions
+        else NOTHING,
+        "profiles": profiles_cost(sizes, models=len(missing.profiles), spec=suite.profiles),
+    }
+
+
+def _score_costs(work: Workspace, sizes: Sizes, missing: Absent) -> tuple[Cost, Cost]:
+    """The costs of the moments and of the scores of a step, all of whose pairs are scored together."""
+    positions = {name: position for position, name in enumerate(work.suite.zoo.models)}
+
+    def directions(pairs: Iterable[Pair]) -> list[tuple[int, int]]:
+        return [(positions[pair.reference.name], positions[pair.partner.name]) for pair in pairs]
+
+    scored: Any = {
+        "pairs": directions(missing.pairs),
+        **{kind: directions(pair for pair, of in missing.nulls if of == kind) for kind in ("permuted", "rotated")},
+    }
+    workload = step_workload(sizes, **scored)
+    return moments_cost(sizes, workload), universality_cost(sizes, workload, **scored, spec=work.suite.universality)
+
+
+def _tokens_cost(work: Workspace, sizes: Sizes, lacking: Sequence[str]) -> Cost:
+    if hub_corpus(work) is not None:
+        return tokens_cost(sizes, absent=lacking, characters=None)
+    manifest = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
+    characters = sum(distribution.characters for distribution in manifest.distributions)
+    # Of the text that is read, held-out documents are encoded.
+    encoded = characters * corpus_recipe(work).held_out_share
+    return tokens_cost(sizes, absent=lacking, characters=(characters, encoded))

@@ -1,0 +1,262 @@
+"""What the plan says against what really happens: torch counts the operations, the store the bytes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from tests.planning.suites import shaped, speed
+from universal_neurons.artifacts.store import Store
+from universal_neurons.core.bare import _has_kernel
+from universal_neurons.core.tiling import BudgetTooSmall
+from universal_neurons.pipeline import stages as pipeline
+from universal_neurons.pipeline.ablation import write_ablations
+from universal_neurons.pipeline.extensions import write_extensions
+from universal_neurons.pipeline.profiles import write_profiles
+from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
+from universal_neurons.pipeline.variants import compute_variants
+from universal_neurons.planning.costs import (
+    EIGENVECTOR_OPERATIONS,
+    NOTHING,
+    OPERATIONS,
+    QR_OPERATIONS,
+    Cost,
+    Shape,
+    Sizes,
+    WorkKind,
+    profiles_cost,
+    summed,
+    tokens_cost,
+)
+from universal_neurons.planning.inventory import Absent, Shelf, absent
+from universal_neurons.planning.plans import sizes_of, step_costs
+from universal_neurons.workspace import Resources, unpinned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.miniature import Miniature
+    from universal_neurons.workspace import Workspace
+
+LAST = 30
+GIBIBYTE = 2**30
+
+
+def attention_operations(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """Of both products of an attention, without what causality would save."""
+    # torch has no types here.
+    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
+
+
+def affine_operations(values: Any, weights: Any, *_: Any, **__: Any) -> int:
+    """Of the product in an affine map; the shapes are (..., read) and (written, read)."""
+    return int(2 * math.prod(values) * weights[0])
+
+
+def counted(run: Callable[[], object]) -> int:
+    """Operations of matrix products that torch counts in ``run``."""
+    # What several steps in one kernel take is not among what torch counts on a CPU.
+    mapping: dict[Any, Any] = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_operations}
+    if _has_kernel():
+        mapping[torch.ops.mkldnn._linear_pointwise] = affine_operations
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        run()
+    return int(counter.get_total_flops())
+
+
+def sizes(work: Workspace) -> Sizes:
+    return sizes_of(work, speed(), sampled=not Shelf.of(work).empty)
+
+
+def costs(work: Workspace, missing: Absent) -> dict[str, Cost]:
+    return step_costs(work, sizes(work), missing)
+
+
+def everything(work: Workspace, step: int = LAST) -> Absent:
+    return absent(Shelf(work, empty=True), step)
+
+
+@pytest.fixture(autouse=True)
+def _kernel_without_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finding out which kernel is exact takes products of its own, a hundred times as many as a miniature has."""
+    monkeypatch.setattr("universal_neurons.core.matmul.checked_precision", lambda *_, **__: "highest")
+
+
+@pytest.fixture(scope="module")
+def work(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A suite with tokens and nothing else."""
+    found = miniature.workspace(store=tmp_path_factory.mktemp("tokens"), local=True)
+    token_set(found)
+    evaluation_tokens(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def scored(work: Workspace) -> Workspace:
+    """The same with the tables of the last checkpoint."""
+    pipeline.compute_step(work, LAST)
+    return work
+
+
+# --- shapes and kinds of work ----------------------------------------------------------------------------------------
+
+
+def test_a_block_has_attention_and_both_matrices_of_the_mlp() -> None:
+    shape = Shape(layers=3, width=4, heads=2, mlp=10, vocabulary=50, context=16, row=8)
+    # Four matrices of attention, two of the MLP, and a row's queries against its keys and weights against its values.
+    assert shape.block_operations == 2 * (4 * 16 + 2 * 40) + 2 * (2 * 8 * 4)
+    assert shape.neurons == 30
+    assert shape.parameters == 3 * (4 * 16 + 2 * 40) + (50 + 16) * 4
+    # Without the last down projection, and without the unembedding.
+    assert shape.forward_operations == 3 * (2 * 144 + 128) - 2 * 40
+    assert shape.head_operations == 2 * 50 * 4
+
+
+def test_work_adds_up_and_only_products_are_operations() -> None:
+    forward, product = {WorkKind.FORWARD: 5.0}, {WorkKind.PRODUCT: 1.0, WorkKind.FORWARD: 2.0, WorkKind.TEXT: 0.0}
+    assert summed(forward, product, times=2) == {WorkKind.FORWARD: 14.0, WorkKind.PRODUCT: 2.0}
+    assert summed() == {}
+    assert Cost(dict.fromkeys(WorkKind, 1.0)).operations == len(OPERATIONS) == 4
+
+
+# --- operations ------------------------------------------------------------------------------------------------------
+
+
+def test_the_moments_are_one_pass_where_everything_fits(work: Workspace) -> None:
+    moments = costs(work, everything(work))["moments"]
+    assert moments.passes == 1
+    # A pass brings every model's activations at every scored token.
+    assert moments.streamed_bytes == 4 * 3000 * 3 * 48
+
+
+def test_the_operations_of_a_whole_step_are_those_that_torch_counts(miniature: Miniature, tmp_path: Path) -> None:
+    work = miniature.workspace(store=tmp_path, local=True)
+    token_set(work)
+    planned = costs(work, absent(Shelf.of(work), LAST))
+    operations = sum(planned[stage].operations for stage in ("moments", "universality", "candidates"))
+    assert operations == pytest.approx(counted(lambda: pipeline.compute_step(work, LAST)), rel=0.15)
+
+
+def test_the_operations_of_the_variants_are_those_that_torch_counts(work: Workspace) -> None:
+    variants = costs(work, everything(work))["variants"]
+    # Factorisations are none of what torch counts: per partner, of two layers, one whitening and four orthogonal draws.
+    factorisations = 2 * 2 * 24**3 * (EIGENVECTOR_OPERATIONS + 4 * QR_OPERATIONS)
+    done = counted(lambda: compute_variants(work, LAST))
+    assert variants.operations - factorisations == pytest.approx(done, rel=0.25)
+    assert variants.passes == 2
+
+
+def test_the_operations_of_ablations_are_those_that_torch_counts(scored: Workspace) -> None:
+    ablation = costs(scored, everything(scored))["ablation"]
+    assert ablation.operations == pytest.approx(counted(lambda: write_ablations(scored, LAST)), rel=0.25)
+
+
+def test_the_operations_of_extensions_are_at_most_those_of_families_without_an_empty_one(scored: Workspace) -> None:
+    extensions = costs(scored, everything(scored))["extensions"]
+    done = counted(lambda: write_extensions(scored, LAST))
+    # Hardly a neuron of a miniature is a unigram neuron, and what has no neurons is not run.
+    assert done <= extensions.operations < 2 * done
+
+
+def test_the_operations_of_profiles_are_those_that_torch_counts(scored: Workspace) -> None:
+    profiles = costs(scored, everything(scored))["profiles"]
+    assert profiles.operations == pytest.approx(counted(lambda: write_profiles(scored, LAST)), rel=0.25)
+
+
+# --- what is missing decides -----------------------------------------------------------------------------------------
+
+
+def test_nothing_absent_costs_nothing(computed: Miniature) -> None:
+    work = computed.workspace()
+    assert all(cost is NOTHING for cost in costs(work, absent(Shelf.of(work), LAST)).values())
+    assert tokens_cost(sizes(work), absent=(), characters=None) is NOTHING
+    assert profiles_cost(sizes(work), models=0, spec=work.suite.profiles) is NOTHING
+
+
+def test_every_stage_of_a_step_has_a_cost_of_its_own(work: Workspace) -> None:
+    planned = costs(work, everything(work))
+    assert all(cost.work and cost.device_bytes > 0 for cost in planned.values())
+    assert all(planned[stage].disk_bytes > 0 for stage in planned if stage != "moments")
+    kinds = {kind for cost in planned.values() for kind in cost.work}
+    assert kinds == {*WorkKind} - {WorkKind.TEXT}
+
+
+def test_whatever_of_the_scores_is_absent_takes_the_passes_and_all_scores(work: Workspace) -> None:
+    missing = everything(work)
+    every, few = costs(work, missing), costs(work, replace(missing, candidates=missing.candidates[:1]))
+    assert few["moments"] == every["moments"]
+    assert few["universality"] == every["universality"]
+    assert few["candidates"].work[WorkKind.MEMORY] < every["candidates"].work[WorkKind.MEMORY]
+    without = costs(work, replace(missing, scores=False))
+    assert without["moments"] is without["universality"] is NOTHING
+
+
+def test_partners_are_rotated_once_for_all_who_look_for_them(work: Workspace) -> None:
+    plain = costs(work, replace(everything(work), nulls=()))["universality"].work
+    # Four draws of the whole and two of each half, of both layers of each of three partners, with unit variance.
+    rotations = 3 * 2 * (4 + 2 * 2)
+    assert plain[WorkKind.RANDOM] == rotations * 24**2
+    assert plain[WorkKind.DOUBLE] == rotations * 2 * 24**3
+    # Six pairs of 48 neurons.
+    assert plain[WorkKind.BASELINE] == 6 * 2 * 48**2 * 24 * (4 + 2 * 2)
+
+
+def test_untrained_models_have_no_candidates_to_weigh(work: Workspace) -> None:
+    trained, untrained = (costs(work, everything(work, step))["candidates"] for step in (LAST, 0))
+    assert trained.work[WorkKind.MEMORY] > untrained.work[WorkKind.MEMORY]
+    assert trained.work[WorkKind.FORWARD] == untrained.work[WorkKind.FORWARD]
+    assert untrained.disk_bytes == 0
+
+
+def test_positions_are_exact_where_the_tokens_are_there_and_nearly_so_before(
+    work: Workspace, miniature: Miniature, tmp_path: Path
+) -> None:
+    exact, guessed = sizes(work), sizes(miniature.workspace(store=tmp_path))
+    assert exact.positions == len(token_set(work).rows) * 32
+    assert guessed.positions == pytest.approx(exact.positions, rel=0.15)
+
+
+# --- memory and disk -------------------------------------------------------------------------------------------------
+
+
+def test_the_bytes_on_disk_are_not_more_than_was_planned_and_not_much_less(computed: Miniature) -> None:
+    work = computed.workspace()
+    written: dict[str, int] = {}
+    for entry in Store(computed.working, warn=print).entries():
+        if entry.key.stage not in ("corpus", "evaluation", "tokens", "evaluation-tokens"):
+            written[entry.key.stage] = written.get(entry.key.stage, 0) + entry.manifest.size
+    scratch = unpinned(work)
+    stages = [cost for step in work.steps for cost in costs(work, everything(scratch, step)).values()]
+    planned = sum(cost.disk_bytes for cost in stages)
+    # Tables of 48 neurons are mostly headers, so those of this size take more than their rows.
+    assert planned > 0.2 * sum(written.values())
+
+
+def test_more_memory_than_the_budget_means_more_passes(tmp_path: Path) -> None:
+    work = shaped(tmp_path, layers=12, mlp=3072, tokens=1_000_000)
+    missing = everything(work, work.steps[-1])
+
+    def moments(gibibytes: float) -> Cost:
+        resources = Resources(memory=round(gibibytes * GIBIBYTE), device="cpu")
+        within = replace(work, resources=resources)
+        return step_costs(within, sizes_of(within, speed(), sampled=False), missing)["moments"]
+
+    planned = [moments(memory) for memory in (400, 16, 4)]
+    passes = [cost.passes for cost in planned]
+    assert passes[0] == 1
+    assert passes[0] < passes[1] < passes[2]
+    assert planned[1].device_bytes <= 16 * GIBIBYTE
+    assert planned[2].device_bytes <= 4 * GIBIBYTE
+    # Every entry of every pair's matrix is still summed up once; what is paid again is the forward passes, and the
+    # products of layers with themselves, which every tile of theirs needs.
+    products = [cost.work[WorkKind.PRODUCT] for cost in planned]
+    assert products[0] < products[1] < products[2] < 2 * products[0]
+    assert planned[2].work[WorkKind.FORWARD] == passes[2] * planned[0].work[WorkKind.FORWARD]
+    with pytest.raises(BudgetTooSmall):
+        moments(0.01)
