@@ -243,10 +243,10 @@ def plan(
     local = _is_narrow(narrowing) and not from_scratch
     resources = Resources(memory=memory, device=device)
     with _workspace(suite, store=store, local=local, resources=resources, **narrowing) as work:
-        from universal_neurons import planning
-        from universal_neurons.planning.wording import table
+        from universal_neurons.stages.plan import plan as planned_suite
+        from universal_neurons.stages.plan_table import table
 
-        planned = planning.plan(work, from_scratch=from_scratch, on=on)
+        planned = planned_suite(work, from_scratch=from_scratch, on=on)
     text = json.dumps(planned.as_dict(), indent=2) if as_json else table(planned, by_step=by_step)
     sys.stdout.write(text + "\n")
 

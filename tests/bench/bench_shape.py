@@ -34,6 +34,8 @@ import torch
 from torch import Tensor
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 from transformers import GPT2Config, GPT2LMHeadModel
+from universal_neurons.planning.calibration import calibrated
+from universal_neurons.planning.efforts import Effort, Shape, scoring, together, turning
 
 from universal_neurons.artifacts.provenance import peak_memory_bytes
 from universal_neurons.core.activations import stream
@@ -42,9 +44,8 @@ from universal_neurons.core.moments import PairwiseAccumulator
 from universal_neurons.core.scoring import TileScores, Wanted
 from universal_neurons.core.tiling import Pass, Workload, operations_per_token, passes
 from universal_neurons.core.universality import RotationSettings
-from universal_neurons.planning.calibration import calibrated
-from universal_neurons.planning.efforts import Effort, Shape, scoring, together, turning
-from universal_neurons.stages.passes import CHUNK_TOKENS, ahead
+from universal_neurons.stages.batches import CHUNK_TOKENS
+from universal_neurons.stages.passes import ahead
 from universal_neurons.stages.resources import MARGIN, ROTATION_WORKERS, free_bytes
 
 PAPER_TOKENS, PAPER_STEPS = 5_000_000, 4

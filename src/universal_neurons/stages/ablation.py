@@ -10,6 +10,7 @@ import pandas as pd
 
 from universal_neurons.measures.ablation import AblationTable
 from universal_neurons.measures.tables import Resampling
+from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
     Artifacts,
     Case,
@@ -24,6 +25,7 @@ from universal_neurons.stages.base import (
     step_of,
 )
 from universal_neurons.stages.comparison import TOLERANCE, Choices, Comparison, Difference, absolute_differences
+from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.models import loaded
 from universal_neurons.stages.neuron_sets import NeuronSet, Population, SetPlan, SetRole
 from universal_neurons.stages.tokens import EVALUATION, ONLY, evaluation_digest, evaluation_tokens
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.core.ablation import AblationEffects
-    from universal_neurons.stages.costs import Cost, Sizes
+    from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.workspace import Workspace
 
 # Rows in one pass of an ablation.  Resampled activations come from the same batch, so this number changes results.
@@ -104,6 +106,17 @@ class Ablations(Stage):
         """The subject of a case in a few words."""
         return f"sets of neurons of {case.model}"
 
+    def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
+        """The cost of a clean run per batch, and of the layers above for each set, of every model."""
+        parts = [_model_cost(sizes, set_plan(work, case).sets(), work.suite.ablation.blocks) for case in cases]
+        return Cost(
+            costs.summed(*(part.work for part in parts)),
+            streamed_bytes=sum(part.streamed_bytes for part in parts),
+            device_bytes=max(part.device_bytes for part in parts),
+            host_bytes=max(part.host_bytes for part in parts),
+            disk_bytes=sum(part.disk_bytes for part in parts),
+        )
+
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Ablate every set of the case; raises ArtifactMissing without the tables."""
         frame, effects = ablations(work, case)
@@ -148,6 +161,26 @@ class Ablations(Stage):
 
 
 ABLATIONS = Ablations()
+
+
+def _model_cost(sizes: Sizes, sets: Sequence[NeuronSet], blocks: int) -> Cost:
+    within = [one.layer for one in sets if one.layer >= 0]
+    # Norms, and the means of what is ablated to its mean.
+    forwards = 1 + any(one.mode == "mean" for one in sets)
+    rows = sizes.evaluated // sizes.shape.row
+    return Cost(
+        costs.summed(
+            costs.loading(sizes, 1),
+            costs.forward(sizes, forwards * sizes.evaluated),
+            costs.clean(sizes, sizes.evaluated),
+            costs.reruns(sizes, [0] * (len(sets) - len(within)), sizes.evaluated, edited=True),
+            costs.reruns(sizes, within, sizes.evaluated),
+        ),
+        streamed_bytes=sizes.activations(sizes.evaluated) * (1 + forwards),
+        device_bytes=sizes.weights + costs.clean_bytes(sizes, ABLATION_BATCH_ROWS),
+        host_bytes=len(sets) * (sizes.shape.neurons * costs.INDEX // 2 + rows * 16),
+        disk_bytes=len(sets) * (costs.SET_BYTES + 2 * blocks * costs.SINGLE),
+    )
 
 
 def compare_effects(stored: Artifacts, again: Artifacts) -> Comparison:

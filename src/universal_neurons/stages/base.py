@@ -126,9 +126,9 @@ class Stage(ABC):
 
     # --- cost and computation ----------------------------------------------------------------------------------------
 
-    def cost(self, sizes: Sizes, cases: Sequence[Case]) -> Cost:
-        """Operations, passes, memory and disk of computing some cases of one step."""
-        raise NotImplementedError
+    def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
+        """The cost of computing some cases of one step."""
+        raise NotImplementedError(f"{self} is planned together with its group")
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """The artifacts of a case, by part."""
@@ -191,6 +191,21 @@ class Group:
 
     def __repr__(self) -> str:
         return f"<group of {', '.join(stage.name for stage in self.stages)}>"
+
+    def costs(
+        self,
+        work: Workspace,
+        sizes: Sizes,
+        requested: Mapping[str, Sequence[Case]],
+        lacking: Mapping[str, Sequence[Case]],
+    ) -> dict[str, Cost]:
+        """The cost of the ``lacking`` ones of the ``requested`` cases of one step, by the name of the stage.
+
+        What stages share is under a name of its own.
+        """
+        return {
+            stage.name: stage.cost(work, sizes, lacking[stage.name]) for stage in self.stages if lacking[stage.name]
+        }
 
     def compute_step(self, work: Workspace, step: int | None, cases: Mapping[str, Sequence[Case]]) -> None:
         """Compute and commit the absent ones of the ``cases`` of one step, by the name of the stage."""

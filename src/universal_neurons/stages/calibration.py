@@ -19,10 +19,10 @@ from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.inputs.corpus import Document, encode_documents
 from universal_neurons.inputs.suite import Precision
 from universal_neurons.inputs.tokenization import train_tokenizer
-from universal_neurons.pipeline.passes import CHUNK_TOKENS
-from universal_neurons.pipeline.resources import ROTATION_WORKERS, held
-from universal_neurons.planning.costs import Shape, WorkKind
-from universal_neurons.planning.speeds import DeviceSpeed, measured_where
+from universal_neurons.stages.batches import CHUNK_TOKENS
+from universal_neurons.stages.costs import Shape, WorkKind
+from universal_neurons.stages.resources import ROTATION_WORKERS, held
+from universal_neurons.stages.speeds import DeviceSpeed, measured_where
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from math import log
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from universal_neurons.core.tiling import layer_blocks
 from universal_neurons.errors import UserError
 from universal_neurons.measures.ablation import ALL_LAYERS, AblationTable, AnyKind, Family, Kind
 from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.tables import Definition
+from universal_neurons.stages import costs
 from universal_neurons.stages.ablation import ABLATION_BATCH_ROWS, ablation_table, compare_effects, population
 from universal_neurons.stages.base import (
     Case,
@@ -31,7 +34,9 @@ from universal_neurons.stages.base import (
     own_pairs,
     step_of,
 )
-from universal_neurons.stages.models import LoadedModels, batch_rows, loaded
+from universal_neurons.stages.batches import batch_rows
+from universal_neurons.stages.costs import Cost
+from universal_neurons.stages.models import LoadedModels, loaded
 from universal_neurons.stages.neuron_sets import NOT_RANDOM, NeuronSet
 from universal_neurons.stages.resources import budget
 from universal_neurons.stages.tokens import EVALUATION, ONLY, TOKENS, corpus_ref, evaluation_digest, evaluation_tokens
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.stages.comparison import Comparison
-    from universal_neurons.stages.costs import Cost, Sizes
+    from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.neuron_sets import Flags, Neurons, Population
     from universal_neurons.stages.workspace import Workspace
 
@@ -51,6 +56,8 @@ if TYPE_CHECKING:
 UNIGRAM_RATE = 0.0003
 # The score from which a neuron is counted among a family (section 4.3).
 UNIGRAM_THRESHOLD = 0.5
+# Bytes moved per activation that is added to the sums of its token, in the time that it takes.
+FAMILY_BYTES = 32
 # Copies of the sums of labels that become scores, and of a batch of activations.
 _LABEL_COPIES, _ACTIVATION_COPIES = 4, 5
 
@@ -114,6 +121,39 @@ class FamiliesAndPatches(Stage):
     def describe(self, case: Case) -> str:
         """The subject of a case in a few words."""
         return f"families and patches of {case.model}"
+
+    def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
+        """The cost of a pass over the tokens, and of every set ablated or patched."""
+        evaluated, shape = sizes.evaluated, sizes.shape
+        kinds = (*family_kinds(), *PATCHED)
+        sets = sum(work.suite.ablation.draws if kind.is_random else 1 for kind in kinds)
+        per_neuron = unigram_bytes(expected_labels(shape.vocabulary), shape.row)
+        widths, within = (shape.mlp,) * shape.layers, sizes.budget - sizes.weights * sizes.models
+        at_once = layer_blocks(widths, bytes_per_neuron=per_neuron, budget=within)
+        sums = max(len(layers) for layers in at_once) * shape.mlp * per_neuron
+        # Sums lie on the host.  Without a GPU the models run there too, but only when the sums are gone.
+        beside = sizes.device == "cuda"
+        return Cost(
+            costs.summed(
+                costs.loading(sizes, 2),
+                costs.forward(sizes, sizes.positions + evaluated),
+                {costs.WorkKind.MEMORY: float(sizes.tokens * shape.neurons * FAMILY_BYTES)},
+                # A batch is run clean for what is ablated, and with its donors for what is patched.
+                costs.clean(sizes, 3 * evaluated),
+                costs.reruns(sizes, [0] * sets, evaluated, edited=True),
+            ),
+            passes=1,
+            streamed_bytes=sizes.activations(sizes.tokens),
+            device_bytes=2 * sizes.weights
+            + max(
+                costs.batch_bytes(sizes, 1),
+                0 if beside else sums,
+                costs.clean_bytes(sizes, ABLATION_BATCH_ROWS, runs=2),
+            ),
+            host_bytes=sizes.token_bytes + (sums if beside else 0),
+            disk_bytes=sets * (costs.SET_BYTES + 3 * max(evaluated // shape.row // 2, 1) * costs.SINGLE)
+            + shape.neurons * 2 * costs.SINGLE,
+        )
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Ablate the families and patch the sets; raises ArtifactMissing without universality tables."""
@@ -226,7 +266,6 @@ def unigram_scores(work: Workspace, case: Case) -> tuple[npt.NDArray[np.float64]
     import torch
 
     from universal_neurons.core.families import TokenSums
-    from universal_neurons.core.tiling import layer_blocks
 
     models = LoadedModels.of(work, (work.model(case.model, step_of(case)),))
     rows, mask, (widths,) = models.tokens.rows, models.tokens.mask, models.widths
@@ -255,6 +294,14 @@ def unigram_bytes(labels: int, row_length: int) -> int:
     Scores are made of some copies of the sums, and a batch of activations passes by.
     """
     return 8 * _LABEL_COPIES * labels + 4 * _ACTIVATION_COPIES * batch_rows(row_length) * row_length
+
+
+def expected_labels(vocabulary: int) -> int:
+    """Tokens that are frequent enough for a label, and the rest as one.
+
+    By Zipf's law the word of rank k is 1 / (k ln V) of a text.
+    """
+    return min(vocabulary, round(1 / (UNIGRAM_RATE * log(vocabulary)))) + 1
 
 
 def shuffled_rows(work: Workspace) -> npt.NDArray[np.int64]:

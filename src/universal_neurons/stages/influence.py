@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from universal_neurons.artifacts.provenance import capture
-from universal_neurons.stages.models import batch_rows
+from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.resources import budget
 
 if TYPE_CHECKING:

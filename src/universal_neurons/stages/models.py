@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.resources import device
 from universal_neurons.stages.tokens import token_set
 
@@ -20,17 +21,6 @@ if TYPE_CHECKING:
     from universal_neurons.ids import ModelRef
     from universal_neurons.inputs.corpus import RowMask, TokenRows, TokenSet
     from universal_neurons.stages.workspace import Workspace
-
-# Rows in one forward pass: 32 x 128 tokens keep the activations of five mini models within the caches' reach.  Tokens
-# are permuted within a batch, so its size changes that null: it depends on the rows and on nothing else.
-BATCH_ROWS = 32
-BATCH_TOKENS = 4096
-
-
-def batch_rows(row_length: int) -> int:
-    """Rows in one forward pass, fewer where rows are long."""
-    return max(1, min(BATCH_ROWS, BATCH_TOKENS // row_length))
-
 
 def loaded(work: Workspace, ref: ModelRef) -> Any:
     """The model behind ``ref`` (digests verified) on the device of the workspace."""

@@ -29,7 +29,8 @@ from universal_neurons.core.tiling import (
     passes,
 )
 from universal_neurons.errors import UserError
-from universal_neurons.stages.models import batch_rows, batch_sizes
+from universal_neurons.stages.batches import batch_rows, shape_workload
+from universal_neurons.stages.models import batch_sizes
 from universal_neurons.stages.resources import OutOfMemory, budget, check_precision, give_back, is_lack_of_memory
 from universal_neurons.stages.resume import Interruption, State, StateFolder, deferred_interruption
 
@@ -48,10 +49,6 @@ if TYPE_CHECKING:
 STATE_VERSION = 1
 # A name that is no stage, so the store does not take it for one.
 STATES = ".unfinished"
-# Tokens in one product.  A GPU reads and writes its sums once per product, so few of them are better.
-CHUNK_TOKENS = {"cpu": 1024, "cuda": 4096}
-# Copies of a layer's activations that a forward pass holds while it computes the layer.
-FORWARD_COPIES = 6
 # Writing the state may take this share of the time.
 _STATE_SHARE = 0.1
 
@@ -137,34 +134,6 @@ def workload(models: LoadedModels, pairs: Sequence[tuple[int, int]], reading: Re
     device, readers = models.device.type, abreast(models.device, len(widths))
     return shape_workload(
         widths, pairs, groups=groups, row_length=length, weights=weights, device=device, readers=readers
-    )
-
-
-def shape_workload(
-    widths: Sequence[tuple[int, ...]],
-    pairs: Sequence[tuple[int, int]],
-    *,
-    groups: int,
-    row_length: int,
-    weights: int,
-    device: str,
-    readers: int,
-) -> Workload:
-    """The sums over ``pairs`` of models of these ``widths`` and ``weights`` bytes, loaded or only planned.
-
-    ``device``: cpu or cuda.  ``readers``: models that read at a time.
-    """
-    batch = batch_rows(row_length) * row_length
-    widest = max(width for layers in widths for width in layers)
-    return Workload(
-        widths=tuple(widths),
-        pairs=tuple(pairs),
-        groups=groups,
-        sum_bytes=8 if device == "cpu" else 4,
-        chunk_tokens=CHUNK_TOKENS[device],
-        batch_tokens=batch,
-        resident=weights + readers * FORWARD_COPIES * 4 * batch * widest,
-        abreast=readers,
     )
 
 

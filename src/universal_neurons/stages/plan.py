@@ -12,51 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 from universal_neurons.core.tiling import BudgetTooSmall
 from universal_neurons.errors import UserError
-from universal_neurons.inputs.corpus import CorpusManifest
-from universal_neurons.inputs.suite import CORPORA
-from universal_neurons.pipeline.ablation import set_plan
-from universal_neurons.pipeline.extensions import PATCHED, family_kinds, unigram_bytes
-from universal_neurons.pipeline.fetching import pin
-from universal_neurons.pipeline.resources import MARGIN, check_precision, device, free_host_bytes
-from universal_neurons.pipeline.variants import settings
-from universal_neurons.planning import speeds
-from universal_neurons.planning.costs import (
-    NOTHING,
-    Cost,
-    Shape,
-    Sizes,
-    ablation_cost,
-    candidates_cost,
-    extensions_cost,
-    model_bytes,
-    moments_cost,
-    profiles_cost,
-    step_workload,
-    tokens_cost,
-    unigram_labels,
-    universality_cost,
-    variants_cost,
-)
-from universal_neurons.planning.inventory import Absent, Shelf, absent, absent_tokens
-from universal_neurons.workspace import (
-    WORK_FOLDER,
-    Pair,
-    corpus_key,
-    corpus_recipe,
-    hub_corpus,
-    read,
-    unpinned,
-)
+from universal_neurons.stages import speeds
+from universal_neurons.stages.base import read_artifact
+from universal_neurons.stages.costs import NOTHING, Cost, Shape, Sizes, model_bytes
+from universal_neurons.stages.fetching import pin
+from universal_neurons.stages.registry import in_groups, suite_cases, with_needs
+from universal_neurons.stages.resources import MARGIN, check_precision, device, free_host_bytes
+from universal_neurons.stages.tokens import ONLY, TOKENS
+from universal_neurons.stages.workspace import WORK_FOLDER, hub_corpus, unpinned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import torch
 
-    from universal_neurons.planning.speeds import DeviceSpeed
-    from universal_neurons.workspace import Workspace
+    from universal_neurons.stages.base import Case, Group, Need, Stage
+    from universal_neurons.stages.speeds import DeviceSpeed
+    from universal_neurons.stages.workspace import Workspace
 
-TOKENS, ALL = "tokens", "all"
+ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,46 +121,87 @@ class Plan:
 def plan(
     work: Workspace,
     *,
+    only: Iterable[Need] | None = None,
     from_scratch: bool = False,
     on: str | None = None,
     measure: Callable[[torch.device], DeviceSpeed] | None = None,
 ) -> Plan:
     """Every stage of a suite, step by step, on the workspace's device or on the published device ``on``.
 
-    Models that nobody pinned yet are pinned first, because keys depend on them; the tokens are not sampled: before they
-    are, nothing can be there.  ``from_scratch`` asks neither hub nor store: everything counts as absent.  ``measure``:
-    the measurement of a device whose speed is not kept.
+    ``only``: some cases and what they need.  Models that are not pinned yet are pinned first, because keys depend on
+    them; the tokens are not sampled: before they are, nothing can be there.  ``from_scratch`` asks neither hub nor
+    store: everything counts as absent.  ``measure``: the measurement of a device whose speed is not kept.
     Raises ``HubError`` where the hub has to be asked and cannot, and UserError for an unknown device, a budget in which
     nothing fits, or a precision that the device does not have.
     """
+    elsewhere = None if on is None else _speed_elsewhere(work, on)
     if from_scratch:
-        work, shelf = unpinned(work), Shelf(unpinned(work), empty=True)
+        work = unpinned(work)
     else:
         pin(work)
-        shelf = Shelf.of(work)
-    lacking, steps = absent_tokens(shelf), [absent(shelf, step) for step in work.steps]
-    if not lacking and not any(any(missing.missing.values()) for missing in steps):
+    # Keys rest on the digest of the tokens: before they are sampled there are none, and nothing can have been computed.
+    sampled = not from_scratch and TOKENS.is_present(work, ONLY)
+    steps = list(_steps(work, suite_cases(work) if only is None else with_needs(work, only), sampled=sampled))
+    if not any(any(step.lacking.values()) for step in steps):
         return _nothing_to_do(work, steps)
-    speed = local_speed(work, measure) if on is None else _asked_about(work, on)
-    sizes = sizes_of(work, speed, sampled=not shelf.empty)
-    costs = [(TOKENS, None, 2, len(lacking), _tokens_cost(work, sizes, lacking))]
+    speed = elsewhere or local_speed(work, measure)
+    sizes = sizes_of(work, speed, sampled=sampled)
     try:
-        for missing in steps:
-            counts = missing.artifacts | {"moments": 0}
-            for stage, cost in step_costs(work, sizes, missing).items():
-                if counts[stage] or cost is not NOTHING:
-                    costs.append((stage, missing.step, counts[stage], missing.missing.get(stage, 0), cost))
+        rows = tuple(row for step in steps for row in _rows(work, sizes, speed, step))
     except BudgetTooSmall as error:
         raise UserError(f"suite {work.suite.name}: {error}") from error
-    is_timed = hub_corpus(work) is None or not lacking
-    rows = (_planned(work, speed, sizes, *row, is_timed=is_timed or row[0] != TOKENS) for row in costs)
-    return Plan(str(work.suite), speed.device, speed.source, sizes.budget, tuple(rows))
+    return Plan(str(work.suite), speed.device, speed.source, sizes.budget, rows)
 
 
-def _nothing_to_do(work: Workspace, steps: Sequence[Absent]) -> Plan:
-    counts = [(TOKENS, None, 2), *((stage, one.step, count) for one in steps for stage, count in one.artifacts.items())]
-    rows = (PlannedStage(stage, step, count, count, 0, 0.0, 0, 0, 0, 0, 0.0) for stage, step, count in counts if count)
-    return Plan(str(work.suite), "", "everything is there, so no speed is needed", 0, tuple(rows))
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The requested cases of one group at one step, and the lacking ones of them, by the name of the stage."""
+
+    group: Group
+    step: int | None
+    requested: Mapping[str, Sequence[Case]]
+    lacking: Mapping[str, Sequence[Case]]
+
+    def counts(self, stage: Stage) -> tuple[int, int]:
+        """How many artifacts of a stage there are, and how many are lacking."""
+        name, parts = stage.name, len(stage.parts)
+        return parts * len(self.requested.get(name, ())), parts * len(self.lacking[name])
+
+
+def _steps(work: Workspace, cases: Iterable[Need], *, sampled: bool) -> Iterator[_Step]:
+    for group, steps in in_groups(cases):
+        for step, requested in steps.items():
+            lacking = {
+                stage.name: [
+                    case for case in requested.get(stage.name, ()) if not sampled or not stage.is_present(work, case)
+                ]
+                for stage in group.stages
+            }
+            yield _Step(group, step, requested, lacking)
+
+
+def _rows(work: Workspace, sizes: Sizes, speed: DeviceSpeed, step: _Step) -> Iterator[PlannedStage]:
+    """The stages of a group at one step, what they share before them."""
+    is_lacking = any(step.lacking.values())
+    costs = step.group.costs(work, sizes, step.requested, step.lacking) if is_lacking else {}
+    stages = {stage.name: stage for stage in step.group.stages if step.requested.get(stage.name)}
+    for name in dict.fromkeys([*(name for name in costs if name not in stages), *stages]):
+        artifacts, lacking = step.counts(stages[name]) if name in stages else (0, 0)
+        # Text of a hub comes over a network, whose speed is not known.
+        is_timed = step.step is not None or hub_corpus(work) is None
+        yield _planned(
+            work, speed, sizes, name, step.step, artifacts, lacking, costs.get(name, NOTHING), is_timed=is_timed
+        )
+
+
+def _nothing_to_do(work: Workspace, steps: Sequence[_Step]) -> Plan:
+    rows = tuple(
+        PlannedStage(stage.name, step.step, count, count, 0, 0.0, 0, 0, 0, 0, 0.0)
+        for step in steps
+        for stage in step.group.stages
+        if (count := step.counts(stage)[0])
+    )
+    return Plan(str(work.suite), "", "everything is there, so no speed is needed", 0, rows)
 
 
 def _planned(
@@ -230,7 +245,7 @@ def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] 
     path = speeds.kept_file(folder, where)
     speed = speeds.kept_speed(path, where)
     if speed is None:
-        from universal_neurons.planning.calibration import measured_speed
+        from universal_neurons.stages.calibration import measured_speed
 
         speed = measured_speed(place)
         try:
@@ -240,7 +255,7 @@ def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] 
     return speed
 
 
-def _asked_about(work: Workspace, name: str) -> DeviceSpeed:
+def _speed_elsewhere(work: Workspace, name: str) -> DeviceSpeed:
     if work.resources.device is not None:
         raise UserError("--on: expected a device that is not here, or --device, got both")
     speed, precision = speeds.published_speed(name), work.suite.universality.precision
@@ -259,7 +274,7 @@ def sizes_of(work: Workspace, speed: DeviceSpeed, *, sampled: bool) -> Sizes:
     shape = Shape.of(work.zoo.recipe(), row=spec.row_length)
     rows = ceil(spec.tokens / (spec.row_length - 1))
     if sampled:
-        rows = int(str(read(work, corpus_key(work, "corpus")).document["rows"]))
+        rows = int(str(read_artifact(work, TOKENS.key(work, ONLY)).document["rows"]))
     resident = models * model_bytes(shape)
     free = speed.memory_bytes - resident if speed.memory_bytes else free_host_bytes()
     return Sizes(
@@ -272,62 +287,3 @@ def sizes_of(work: Workspace, speed: DeviceSpeed, *, sampled: bool) -> Sizes:
         readers=speed.threads if speed.kind == "cpu" else 1,
         budget=work.resources.memory or resident + round((1 - MARGIN) * free),
     )
-
-
-# --- the costs of a suite --------------------------------------------------------------------------------------------
-
-
-def step_costs(work: Workspace, sizes: Sizes, missing: Absent) -> dict[str, Cost]:
-    """The cost of every stage of a step, in the order in which they are computed."""
-    suite = work.suite
-    trained = missing.step in {checkpoint.step for checkpoint in suite.checkpoints}
-    scores = _score_costs(work, sizes, missing) if missing.scores else (NOTHING, NOTHING)
-    labels = unigram_labels(sizes.shape.vocabulary)
-    sets = sum(suite.ablation.draws if kind.is_random else 1 for kind in (*family_kinds(), *PATCHED))
-    return {
-        "moments": scores[0],
-        "universality": scores[1],
-        "candidates": candidates_cost(
-            sizes, references=len(missing.candidates), trained=trained, spec=suite.universality
-        ),
-        "variants": variants_cost(
-            sizes,
-            settings=settings(work),
-            rotation=suite.universality.rotation,
-            padded_tokens=suite.variants.padded_tokens,
-        )
-        if missing.variants
-        else NOTHING,
-        "ablation": ablation_cost(
-            sizes, sets=[set_plan(work, ref).sets() for ref in missing.ablations], blocks=suite.ablation.blocks
-        ),
-        "extensions": extensions_cost(sizes, sets=sets, unigram_bytes=unigram_bytes(labels, sizes.shape.row))
-        if missing.extensions
-        else NOTHING,
-        "profiles": profiles_cost(sizes, models=len(missing.profiles), spec=suite.profiles),
-    }
-
-
-def _score_costs(work: Workspace, sizes: Sizes, missing: Absent) -> tuple[Cost, Cost]:
-    """The costs of the moments and of the scores of a step, all of whose pairs are scored together."""
-    positions = {name: position for position, name in enumerate(work.suite.zoo.models)}
-
-    def directions(pairs: Iterable[Pair]) -> list[tuple[int, int]]:
-        return [(positions[pair.reference.name], positions[pair.partner.name]) for pair in pairs]
-
-    scored: Any = {
-        "pairs": directions(missing.pairs),
-        **{kind: directions(pair for pair, of in missing.nulls if of == kind) for kind in ("permuted", "rotated")},
-    }
-    workload = step_workload(sizes, **scored)
-    return moments_cost(sizes, workload), universality_cost(sizes, workload, **scored, spec=work.suite.universality)
-
-
-def _tokens_cost(work: Workspace, sizes: Sizes, lacking: Sequence[str]) -> Cost:
-    if hub_corpus(work) is not None:
-        return tokens_cost(sizes, absent=lacking, characters=None)
-    manifest = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
-    characters = sum(distribution.characters for distribution in manifest.distributions)
-    # Of the text that is read, held-out documents are encoded.
-    encoded = characters * corpus_recipe(work).held_out_share
-    return tokens_cost(sizes, absent=lacking, characters=(characters, encoded))

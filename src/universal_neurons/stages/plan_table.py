@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from universal_neurons.characters import visible
 
 if TYPE_CHECKING:
-    from universal_neurons.planning.plans import Plan, PlannedStage
+    from universal_neurons.stages.plan import Plan, PlannedStage
 
 COLUMNS = 80
 NOTHING = "-"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from universal_neurons.measures.profiles import GELU_MINIMUM, WINDOW, NeuronProfiles, stored_profiles
+from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
     Artifacts,
     Case,
@@ -23,8 +24,10 @@ from universal_neurons.stages.base import (
     example_neurons,
     step_of,
 )
+from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.comparison import Choices, Comparison, Difference, largest_relative_difference
-from universal_neurons.stages.models import batch_rows, loaded
+from universal_neurons.stages.costs import Cost
+from universal_neurons.stages.models import loaded
 from universal_neurons.stages.tokens import (
     EVALUATION,
     ONLY,
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from universal_neurons.core.activations import ActivationBatch
     from universal_neurons.core.profiles import ActivationProfiles, WeightProfiles
     from universal_neurons.ids import ModelRef
-    from universal_neurons.stages.costs import Cost, Sizes
+    from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.workspace import Workspace
 
     Arrays = dict[str, npt.NDArray[Any]]
@@ -55,6 +58,9 @@ if TYPE_CHECKING:
 STATISTICS, EFFECTS, SMALLEST_EFFECT, HISTOGRAM = 1e-3, 0.02, 1e-4, 0.05
 # The share of positions and tokens that may change: two may be equal to within rounding.
 TIES = 0.002
+# Bytes moved in the time of an activation in both passes (histogram, largest values, windows), and of a cosine of a
+# neuron with a token (moments, both ends).
+PROFILED_BYTES, COSINE_BYTES = 220, 240
 _STATISTICS = (
     "share_positive", "mean", "sd", "skewness", "kurtosis", "maximum",
     "input_bias", "w_in_norm", "w_out_norm", "cos_in_out",
@@ -97,6 +103,33 @@ class Profiles(Stage):
     def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
         """The tokens and the rows for ablations."""
         return ((TOKENS, ONLY), (EVALUATION, ONLY))
+
+    def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
+        """The cost of two passes, of the weights, and of ablating every neuron alone, of every model."""
+        shape, spec = sizes.shape, work.suite.profiles
+        positions, cosines = spec.ablation_rows * shape.row, float(shape.neurons * shape.vocabulary)
+        alone = [layer for layer in range(shape.layers) for _ in range(shape.mlp)] if positions else []
+        one = costs.summed(
+            costs.loading(sizes, 1),
+            costs.forward(sizes, 2 * sizes.positions),
+            {costs.WorkKind.DOUBLE: 2 * shape.width * cosines},
+            {costs.WorkKind.MEMORY: sizes.tokens * shape.neurons * PROFILED_BYTES + cosines * COSINE_BYTES},
+            costs.clean(sizes, positions),
+            costs.reruns(sizes, alone, positions),
+        )
+        row = 80 + spec.top * (10 + sum(WINDOW)) + 2 * spec.bins + 16 * spec.shown + 4 * spec.ablation_rows
+        # Weights of neurons and tokens in float64, as they are and as unit vectors.
+        vectors = 2 * costs.DOUBLE * shape.width * (shape.vocabulary + 2 * shape.neurons)
+        seen = shape.neurons * (spec.bins * costs.INDEX + spec.top * (sum(WINDOW) + 6) * costs.SINGLE)
+        ablated = costs.clean_bytes(sizes, spec.ablation_rows)
+        return Cost(
+            costs.summed(one, times=len(cases)),
+            passes=2,
+            streamed_bytes=2 * sizes.activations(sizes.tokens, len(cases)),
+            device_bytes=sizes.weights + max(vectors, seen + costs.batch_bytes(sizes, 1), ablated),
+            host_bytes=sizes.token_bytes + shape.neurons * row,
+            disk_bytes=len(cases) * shape.neurons * row,
+        )
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """The profiles of one model."""

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from universal_neurons.errors import UserError
-from universal_neurons.planning.costs import WorkKind
+from universal_neurons.stages.costs import WorkKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from universal_neurons.planning.costs import Cost
+    from universal_neurons.stages.costs import Cost
 
 # Goes up whenever other things are measured, so that older files are not read.
 FORMAT = 1

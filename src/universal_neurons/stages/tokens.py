@@ -14,19 +14,22 @@ import numpy as np
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import UserError
 from universal_neurons.ids import CorpusRef
-from universal_neurons.inputs.corpus import TokenSet
+from universal_neurons.inputs.corpus import CorpusManifest, TokenSet
 from universal_neurons.inputs.streamed_tokens import RowFormat, Taken, predicted_set, scored_set
+from universal_neurons.inputs.suite import CORPORA
 from universal_neurons.stages.base import Case, Need, Reader, Stage, read_artifact
+from universal_neurons.stages.costs import READ_CHARACTERS, Cost, WorkKind
 from universal_neurons.stages.workspace import Workspace, corpus_fingerprint, corpus_recipe, hub_corpus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.inputs.corpus import TokenStream
     from universal_neurons.inputs.hub_corpus import HubCorpus
     from universal_neurons.stages.comparison import Comparison
+    from universal_neurons.stages.costs import Sizes
 
 # Token sets belong to the whole suite and not to a model or a step.
 ONLY = Case()
@@ -103,6 +106,25 @@ class Tokens(Stage):
         self.commit(work, ONLY, self.payloads(taken), run.provenance)
         return taken.tokens
 
+    def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
+        """The cost of sampling; no time is known of text that a hub has to send."""
+        positions = self.positions(sizes)
+        # Ids of 16 bits, the mask, and a row's domain.
+        disk = 3 * positions + positions // sizes.shape.row
+        if hub_corpus(work) is not None:
+            return Cost({}, disk_bytes=disk)
+        manifest = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
+        characters = sum(distribution.characters for distribution in manifest.distributions)
+        # Of the text that is read, held-out documents are encoded.
+        encoded = characters * corpus_recipe(work).held_out_share
+        # The documents, and their tokens as Python's integers before they are an array.
+        text = {WorkKind.TEXT: encoded + characters / READ_CHARACTERS}
+        return Cost(text, host_bytes=int(encoded) * 4, disk_bytes=disk)
+
+    def positions(self, sizes: Sizes) -> int:
+        """Positions of all rows."""
+        return sizes.positions
+
     def case(self, work: Workspace, **which: Any) -> Case:
         """The one token set of the suite."""
         return ONLY
@@ -142,6 +164,10 @@ class EvaluationRows(Tokens):
     def describe(self, case: Case) -> str:
         """The subject of a case in a few words."""
         return "predictions for ablations"
+
+    def positions(self, sizes: Sizes) -> int:
+        """Positions of all rows."""
+        return sizes.evaluated
 
     def sample(self, work: Workspace) -> Taken:
         """Sample rows that hold none of the scored ones."""

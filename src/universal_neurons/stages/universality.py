@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.measures.excess import with_excess
 from universal_neurons.measures.influence import read_influence, stored_influence
 from universal_neurons.measures.tables import Resampling, UniversalityTable
+from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
     Case,
     Group,
@@ -29,6 +31,7 @@ from universal_neurons.stages.base import (
     read_artifact,
     step_of,
 )
+from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.influence import block_influence
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.rounding import compare_scores, distances, neuron_names, threshold_crossings
@@ -40,11 +43,18 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
+    from universal_neurons.core.tiling import Pass
     from universal_neurons.measures.arrays import Flags, Floats
     from universal_neurons.stages.comparison import Comparison
-    from universal_neurons.stages.costs import Cost, Sizes
+    from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.workspace import Workspace
 
+# The share of a trained model's neurons whose excess passes the floor against some partner: a quarter in mini.
+CANDIDATE_SHARE = 0.25
+# Bytes of a neuron's row in a table without its further partners, and of each of them; before compression.
+TABLE_BYTES, RANK_BYTES = 44, 10
+# Bytes moved per candidate and token, both neurons standardised, multiplied and summed by block.
+INFLUENCE_BYTES = 80
 NullKind = Literal["untrained", "rotated", "permuted"]
 # Correlations of best partners that are equal to within the tolerance, so that either may come first.
 TIES = 0.002
@@ -267,6 +277,46 @@ UNIVERSALITY, ROTATED_NULL, PERMUTED_NULL, CANDIDATES = Universality(), RotatedN
 class Scores(Group):
     """Tables, nulls and candidates: the same passes over the tokens feed all of one step."""
 
+    def costs(
+        self,
+        work: Workspace,
+        sizes: Sizes,
+        requested: Mapping[str, Sequence[Case]],
+        lacking: Mapping[str, Sequence[Case]],
+    ) -> dict[str, Cost]:
+        """The costs of the shared passes (``moments``), of scoring all that is requested, and of the candidates."""
+        cases = [case for stage in self.stages[:3] for case in requested.get(stage.name, ())]
+        involved = {name for case in cases for name in (case.model, case.partner)}
+        positions = {name: at for at, name in enumerate(name for name in work.suite.zoo.models if name in involved)}
+        sizes = replace(sizes, models=len(positions))
+        pairs, rotated, permuted = (
+            [(positions[case.model], positions[case.partner]) for case in requested.get(stage.name, ())]
+            for stage in self.stages[:3]
+        )
+        both = {(min(pair), max(pair)) for pair in (*pairs, *rotated)}
+        both |= {(partner, sizes.models) for _, partner in permuted}
+        load = sizes.workload(sizes.models + bool(permuted), sorted(both), groups=2, row=sizes.shape.row)
+        load = replace(load, rotated_null=bool(rotated))
+        planned = costs.planned_passes(load, sizes.budget)
+        found = {
+            "moments": Cost(
+                costs.summed(
+                    costs.loading(sizes, sizes.models),
+                    costs.streaming(sizes, load, planned, sizes.positions, sizes.tokens),
+                ),
+                passes=len(planned),
+                streamed_bytes=costs.streamed(sizes, planned, sizes.tokens),
+                device_bytes=max(one.needs.streaming for one in planned),
+                host_bytes=sizes.token_bytes,
+            ),
+            UNIVERSALITY.name: _scoring_cost(
+                work, sizes, planned, [*pairs, *permuted], tables=len(pairs), nulls=len(rotated)
+            ),
+        }
+        if lacking[CANDIDATES.name]:
+            found[CANDIDATES.name] = _candidates_cost(work, sizes, lacking[CANDIDATES.name])
+        return found
+
     def compute_step(self, work: Workspace, step: int | None, cases: Mapping[str, Sequence[Case]]) -> None:
         """Score every case of ``cases`` and commit the absent ones.
 
@@ -311,6 +361,66 @@ class Scores(Group):
                 "draws": np.stack([draws[pair][:, neurons] for pair in own]),
             }
             CANDIDATES.commit(work, case, {CANDIDATES.name: arrays}, made)
+
+
+def _scoring_cost(
+    work: Workspace,
+    sizes: Sizes,
+    planned: Sequence[Pass],
+    scored: Sequence[tuple[int, int]],
+    *,
+    tables: int,
+    nulls: int,
+) -> Cost:
+    """The cost of scoring pairs, ``tables`` of them not permuted, and of so many rotated ``nulls``.
+
+    A partner is rotated once for all models that look for it in a pass.
+    """
+    spec, shape, neurons = work.suite.universality, sizes.shape, sizes.shape.neurons
+    draws, count = spec.draws + 2 * spec.half_draws, len(scored) + nulls
+    parts = [costs.summed(costs.scoring(sizes, draws, halves=True), times=count)]
+    for partner in {partner for _, partner in scored}:
+        layers = sum(len(one.layers(partner)) for one in planned)
+        parts.append(costs.rotations(shape, spec.rotation, layers, draws))
+    # Of a null both sides of both halves are really turned, in float64: the pair's matrix, and every layer with itself.
+    turned = 4 * (2 * neurons**2 * shape.mlp + 2 * 2 * shape.layers * shape.mlp**3)
+    null = costs.summed(
+        {costs.WorkKind.DOUBLE: float(turned)}, costs.rotations(shape, spec.rotation, shape.layers, draws)
+    )
+    parts.append(costs.summed(null, times=nulls))
+    # Of every pair in the whole and in both halves, kept until the last pass is scored: its draws, its best partners
+    # with their correlations, and the partners of a half in the other half.
+    ranks = (spec.top_k + 2) * (costs.DOUBLE + costs.INDEX) + 2 * costs.DOUBLE
+    kept = neurons * (draws * costs.SINGLE + ranks)
+    return Cost(
+        costs.summed(*parts),
+        device_bytes=max(one.needs.scoring for one in planned),
+        # Once more while a pass is scored, so that nothing is taken in twice where memory runs out.
+        host_bytes=sizes.token_bytes + 2 * count * kept,
+        disk_bytes=count * neurons * (TABLE_BYTES + RANK_BYTES * (spec.top_k - 1))
+        + tables * neurons * spec.draws * costs.SINGLE,
+    )
+
+
+def _candidates_cost(work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
+    """The cost of the pass that weighs each block of tokens in the candidates' scores; untrained models have none."""
+    spec, trained = work.suite.universality, cases[0].step in work.trained_steps
+    each = round(sizes.shape.neurons * CANDIDATE_SHARE) if trained else 0
+    selected = each * len(cases) * (sizes.models - 1)
+    # Of one pair at a time both sides of its candidates, their products and their squares.
+    standardised = 4 * costs.SINGLE * sizes.batch * each
+    return Cost(
+        costs.summed(
+            costs.forward(sizes, sizes.positions, models=sizes.models),
+            {costs.WorkKind.MEMORY: float(sizes.tokens * selected * INFLUENCE_BYTES)},
+        ),
+        passes=1,
+        streamed_bytes=sizes.activations(sizes.tokens, sizes.models),
+        device_bytes=sizes.models * sizes.weights + costs.batch_bytes(sizes, sizes.models) + standardised,
+        # Products and squares per block, then the influences that they become.
+        host_bytes=sizes.token_bytes + selected * spec.blocks * 3 * costs.DOUBLE,
+        disk_bytes=selected * (2 * spec.blocks + costs.SINGLE * spec.draws),
+    )
 
 
 def read_table(work: Workspace, pair: Case) -> pd.DataFrame:

@@ -7,6 +7,7 @@ pass reads rows that are padded as the published code pads them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import UserError
 from universal_neurons.measures.excess import excess_correlation
 from universal_neurons.measures.tables import Resampling, UniversalityTable
+from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
     Case,
     Lookup,
@@ -27,6 +29,7 @@ from universal_neurons.stages.base import (
     example_neurons,
     step_of,
 )
+from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.passes import Reading, Streamed, streamed, workload
 from universal_neurons.stages.resources import ROTATION_WORKERS, device
@@ -55,7 +58,7 @@ if TYPE_CHECKING:
     from universal_neurons.inputs.corpus import RowMask, TokenRows
     from universal_neurons.measures.arrays import Flags, Floats
     from universal_neurons.stages.comparison import Comparison
-    from universal_neurons.stages.costs import Cost, Sizes
+    from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.workspace import Workspace
 
     # By variant and position of the partner.
@@ -110,6 +113,43 @@ class Variants(Stage):
     def describe(self, case: Case) -> str:
         """The subject of a case in a few words."""
         return f"variants of {case.model}"
+
+    def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
+        """The cost of two passes, and of rotations for each variant.
+
+        Some mask counts every position, and most padding is counted.
+        """
+        every, spec = settings(work), work.suite.variants
+        padded = [setting for setting in every if setting.is_padded]
+        plain = [setting for setting in every if not setting.is_padded]
+        context, row = sizes.shape.context, sizes.shape.row
+        parts = [costs.loading(sizes, sizes.models)]
+        streamed, device, count = 0, 0, 0
+        for chosen, row_length, positions in (
+            (plain, row, sizes.positions),
+            (padded, context, ceil(spec.padded_tokens / context) * context),
+        ):
+            whitened = any(setting.baseline == "whitened" for setting in chosen)
+            pairs = [(0, other) for other in range(1, sizes.models)]
+            load = sizes.workload(sizes.models, pairs, groups=_classes(chosen), row=row_length)
+            planned = costs.planned_passes(replace(load, whitened=whitened), sizes.budget)
+            parts.append(costs.streaming(sizes, load, planned, positions, positions))
+            scored = _scoring_work(sizes, chosen, work.suite.universality.rotation)
+            parts.append(costs.summed(scored, times=sizes.models - 1))
+            streamed += costs.streamed(sizes, planned, positions)
+            device, count = max(device, *(one.needs.total for one in planned)), count + len(planned)
+        # The draws of every setting against every partner, and its best correlations.
+        kept = sum(one.draws * costs.SINGLE + costs.DOUBLE for one in every)
+        scores = (sizes.models - 1) * sizes.shape.neurons * kept
+        return Cost(
+            costs.summed(*parts),
+            passes=count,
+            streamed_bytes=streamed,
+            device_bytes=device,
+            # The classes of all positions are numbers, found from what every mask says of them.
+            host_bytes=sizes.token_bytes + sizes.positions * (2 * costs.INDEX + 2 * len(every)) + 2 * scores,
+            disk_bytes=len(every) * (sizes.models - 1) * sizes.shape.neurons * 2 * costs.SINGLE,
+        )
 
     def produce(self, work: Workspace, case: Case) -> None:
         """Compute and commit the variants of one step, with the precision of both passes; then forget their states."""
@@ -189,6 +229,33 @@ class Variants(Stage):
 
 
 VARIANTS = Variants()
+
+
+def _scoring_work(sizes: Sizes, chosen: Sequence[VariantSetting], rotation: str) -> costs.Work:
+    """The scores of ``chosen`` variants against one partner: one correlation matrix per mask, rotations per kind.
+
+    ``rotation``: the kind by which whitened layers are turned.
+    """
+    shape, matrix, cubes = sizes.shape, sizes.shape.neurons**2, sizes.shape.layers * sizes.shape.mlp**3
+    parts: list[costs.Work] = []
+    for mask in {setting.mask for setting in chosen}:
+        masked = [setting for setting in chosen if setting.mask == mask]
+        added = 3 * sizes.sum_bytes * _classes(chosen)
+        parts.append({costs.WorkKind.MEMORY: float(matrix * (added + costs.SCORED_BYTES))})
+        for baseline in {setting.baseline for setting in masked}:
+            draws = max(setting.draws for setting in masked if setting.baseline == baseline)
+            kind = rotation if baseline == "whitened" else baseline
+            parts.append(costs.rotations(shape, kind, shape.layers, draws))
+            parts.append(costs.scoring(sizes, draws, halves=False, top=False))
+            if baseline == "whitened":
+                turned = 2 * matrix * shape.mlp + 3 * 2 * cubes
+                parts.append({costs.WorkKind.DOUBLE: float(turned + costs.EIGENVECTOR_OPERATIONS * cubes)})
+    return costs.summed(*parts)
+
+
+def _classes(chosen: Sequence[VariantSetting]) -> int:
+    """Disjoint classes of tokens that the masks are made of: about as many as there are masks."""
+    return len({setting.mask for setting in chosen})
 
 
 def _measurable(
