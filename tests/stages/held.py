@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 from tests.miniature import Miniature
-from tests.planning.suites import speed
+from tests.stages.suites import speed, step_costs
 from universal_neurons.artifacts.provenance import peak_memory_bytes
 from universal_neurons.inputs.bridge import random_bridge
-from universal_neurons.pipeline import stages
-from universal_neurons.pipeline.resources import give_back, held
-from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
-from universal_neurons.planning.inventory import Shelf, absent
-from universal_neurons.planning.plans import sizes_of, step_costs
-from universal_neurons.planning.speeds import available_threads
+from universal_neurons.stages.plan import sizes_of
+from universal_neurons.stages.resources import give_back, held
+from universal_neurons.stages.runner import compute
+from universal_neurons.stages.speeds import available_threads
+from universal_neurons.stages.tokens import evaluation_tokens, token_set
+from universal_neurons.stages.universality import CANDIDATES, PERMUTED_NULL, ROTATED_NULL
 
 
 def main(root: str) -> None:
@@ -29,9 +29,9 @@ def main(root: str) -> None:
     random_bridge(layers=1, width=8, heads=2, mlp=8, vocabulary=8, context=8)
     give_back()
     process = held()
-    missing = absent(Shelf(work, empty=True), step)
-    costs = step_costs(work, sizes, missing)
-    stages.compute_step(work, step)
+    costs = step_costs(work, sizes, step)
+    stages = (CANDIDATES, ROTATED_NULL, PERMUTED_NULL)
+    compute(work, [(stage, case) for stage in stages for case in stage.cases(work) if case.step == step])
     scores = [costs[stage] for stage in ("moments", "universality", "candidates")]
     planned = max(cost.host_bytes + cost.device_bytes for cost in scores)
     print(json.dumps({"planned": planned, "taken": (peak_memory_bytes() or 0) - process}))

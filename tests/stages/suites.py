@@ -5,14 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.published import RECIPE, SUITE
-from universal_neurons.planning.costs import WorkKind
-from universal_neurons.planning.speeds import DeviceSpeed
-from universal_neurons.workspace import open_workspace, unpinned
+from universal_neurons.stages.costs import WorkKind
+from universal_neurons.stages.registry import in_groups, suite_cases
+from universal_neurons.stages.speeds import DeviceSpeed
+from universal_neurons.stages.workspace import open_workspace, unpinned
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from universal_neurons.workspace import Workspace
+    from universal_neurons.stages.base import Case
+    from universal_neurons.stages.costs import Cost, Sizes
+    from universal_neurons.stages.workspace import Workspace
+
+
+def step_costs(
+    work: Workspace, sizes: Sizes, step: int | None, *, lacking: Mapping[str, Sequence[Case]] | None = None
+) -> dict[str, Cost]:
+    """The cost of every stage at one step where all of it is requested, and all or ``lacking`` is not there."""
+    found: dict[str, Cost] = {}
+    for group, steps in in_groups(suite_cases(work)):
+        if step in steps:
+            absent = {stage.name: (lacking or steps[step]).get(stage.name, ()) for stage in group.stages}
+            found |= group.costs(work, sizes, steps[step], absent) if any(absent.values()) else {}
+    return found
+
 
 APART = (WorkKind.FORWARD, WorkKind.PRODUCT)
 

@@ -10,39 +10,39 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from tests.planning.suites import shaped, speed
+from tests.cases import keys_at
+from tests.stages.suites import shaped, speed, step_costs
 from universal_neurons.artifacts.store import Store
 from universal_neurons.core.bare import _has_kernel
 from universal_neurons.core.tiling import BudgetTooSmall
-from universal_neurons.pipeline import stages as pipeline
-from universal_neurons.pipeline.ablation import write_ablations
-from universal_neurons.pipeline.extensions import write_extensions
-from universal_neurons.pipeline.profiles import write_profiles
-from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
-from universal_neurons.pipeline.variants import compute_variants
-from universal_neurons.planning.costs import (
+from universal_neurons.stages.ablation import ABLATIONS
+from universal_neurons.stages.base import Case
+from universal_neurons.stages.costs import (
     EIGENVECTOR_OPERATIONS,
-    NOTHING,
     OPERATIONS,
     QR_OPERATIONS,
     Cost,
     Shape,
     Sizes,
     WorkKind,
-    profiles_cost,
     summed,
-    tokens_cost,
 )
-from universal_neurons.planning.inventory import Absent, Shelf, absent
-from universal_neurons.planning.plans import sizes_of, step_costs
-from universal_neurons.workspace import Resources, unpinned
+from universal_neurons.stages.extensions import EXTENSIONS
+from universal_neurons.stages.plan import sizes_of
+from universal_neurons.stages.profiles import PROFILES
+from universal_neurons.stages.registry import SCORES
+from universal_neurons.stages.runner import compute
+from universal_neurons.stages.tokens import ONLY, TOKENS, evaluation_tokens, token_set
+from universal_neurons.stages.universality import CANDIDATES, PERMUTED_NULL, ROTATED_NULL, UNIVERSALITY
+from universal_neurons.stages.variants import VARIANTS
+from universal_neurons.stages.workspace import Resources, unpinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.miniature import Miniature
-    from universal_neurons.workspace import Workspace
+    from universal_neurons.stages.workspace import Workspace
 
 LAST = 30
 GIBIBYTE = 2**30
@@ -71,15 +71,18 @@ def counted(run: Callable[[], object]) -> int:
 
 
 def sizes(work: Workspace) -> Sizes:
-    return sizes_of(work, speed(), sampled=not Shelf.of(work).empty)
+    return sizes_of(work, speed(), sampled=TOKENS.is_present(work, ONLY))
 
 
-def costs(work: Workspace, missing: Absent) -> dict[str, Cost]:
-    return step_costs(work, sizes(work), missing)
+def costs(work: Workspace, step: int = LAST) -> dict[str, Cost]:
+    """The cost of every stage of one step where nothing is there."""
+    return step_costs(work, sizes(work), step)
 
 
-def everything(work: Workspace, step: int = LAST) -> Absent:
-    return absent(Shelf(work, empty=True), step)
+def score(work: Workspace) -> None:
+    """Compute the tables, nulls and candidates of the last checkpoint."""
+    stages = (CANDIDATES, ROTATED_NULL, PERMUTED_NULL)
+    compute(work, [(stage, case) for stage in stages for case in keys_at(work, stage, LAST)])
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +103,7 @@ def work(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Work
 @pytest.fixture(scope="module")
 def scored(work: Workspace) -> Workspace:
     """The same with the tables of the last checkpoint."""
-    pipeline.compute_step(work, LAST)
+    score(work)
     return work
 
 
@@ -129,7 +132,7 @@ def test_work_adds_up_and_only_products_are_operations() -> None:
 
 
 def test_the_moments_are_one_pass_where_everything_fits(work: Workspace) -> None:
-    moments = costs(work, everything(work))["moments"]
+    moments = costs(work)["moments"]
     assert moments.passes == 1
     # A pass brings every model's activations at every scored token.
     assert moments.streamed_bytes == 4 * 3000 * 3 * 48
@@ -138,49 +141,52 @@ def test_the_moments_are_one_pass_where_everything_fits(work: Workspace) -> None
 def test_the_operations_of_a_whole_step_are_those_that_torch_counts(miniature: Miniature, tmp_path: Path) -> None:
     work = miniature.workspace(store=tmp_path, local=True)
     token_set(work)
-    planned = costs(work, absent(Shelf.of(work), LAST))
+    planned = costs(work)
     operations = sum(planned[stage].operations for stage in ("moments", "universality", "candidates"))
-    assert operations == pytest.approx(counted(lambda: pipeline.compute_step(work, LAST)), rel=0.15)
+    assert operations == pytest.approx(counted(lambda: score(work)), rel=0.15)
 
 
 def test_the_operations_of_the_variants_are_those_that_torch_counts(work: Workspace) -> None:
-    variants = costs(work, everything(work))["variants"]
+    variants = costs(work)["variants"]
     # Factorisations are none of what torch counts: per partner, of two layers, one whitening and four orthogonal draws.
     factorisations = 2 * 2 * 24**3 * (EIGENVECTOR_OPERATIONS + 4 * QR_OPERATIONS)
-    done = counted(lambda: compute_variants(work, LAST))
+    done = counted(lambda: VARIANTS.produce(work, Case(LAST, "a")))
     assert variants.operations - factorisations == pytest.approx(done, rel=0.25)
     assert variants.passes == 2
 
 
 def test_the_operations_of_ablations_are_those_that_torch_counts(scored: Workspace) -> None:
-    ablation = costs(scored, everything(scored))["ablation"]
-    assert ablation.operations == pytest.approx(counted(lambda: write_ablations(scored, LAST)), rel=0.25)
+    ablation = costs(scored)["ablation"]
+    assert ablation.operations == pytest.approx(
+        counted(lambda: [ABLATIONS.produce(scored, Case(LAST, name)) for name in "abc"]), rel=0.25
+    )
 
 
 def test_the_operations_of_extensions_are_at_most_those_of_families_without_an_empty_one(scored: Workspace) -> None:
-    extensions = costs(scored, everything(scored))["extensions"]
-    done = counted(lambda: write_extensions(scored, LAST))
+    extensions = costs(scored)["extensions"]
+    done = counted(lambda: EXTENSIONS.produce(scored, Case(LAST, "a")))
     # Hardly a neuron of a miniature is a unigram neuron, and what has no neurons is not run.
     assert done <= extensions.operations < 2 * done
 
 
 def test_the_operations_of_profiles_are_those_that_torch_counts(scored: Workspace) -> None:
-    profiles = costs(scored, everything(scored))["profiles"]
-    assert profiles.operations == pytest.approx(counted(lambda: write_profiles(scored, LAST)), rel=0.25)
+    profiles = costs(scored)["profiles"]
+    assert profiles.operations == pytest.approx(
+        counted(lambda: [PROFILES.produce(scored, Case(LAST, name)) for name in "abc"]), rel=0.25
+    )
 
 
 # --- what is missing decides -----------------------------------------------------------------------------------------
 
 
-def test_nothing_absent_costs_nothing(computed: Miniature) -> None:
-    work = computed.workspace()
-    assert all(cost is NOTHING for cost in costs(work, absent(Shelf.of(work), LAST)).values())
-    assert tokens_cost(sizes(work), absent=(), characters=None) is NOTHING
-    assert profiles_cost(sizes(work), models=0, spec=work.suite.profiles) is NOTHING
+def test_only_what_is_absent_has_a_cost(work: Workspace) -> None:
+    few = step_costs(work, sizes(work), LAST, lacking={"profiles": [Case(LAST, "b")]})
+    assert list(few) == ["profiles"]
+    assert few["profiles"].disk_bytes * 3 == costs(work)["profiles"].disk_bytes
 
 
 def test_every_stage_of_a_step_has_a_cost_of_its_own(work: Workspace) -> None:
-    planned = costs(work, everything(work))
+    planned = costs(work)
     assert all(cost.work and cost.device_bytes > 0 for cost in planned.values())
     assert all(planned[stage].disk_bytes > 0 for stage in planned if stage != "moments")
     kinds = {kind for cost in planned.values() for kind in cost.work}
@@ -188,17 +194,16 @@ def test_every_stage_of_a_step_has_a_cost_of_its_own(work: Workspace) -> None:
 
 
 def test_whatever_of_the_scores_is_absent_takes_the_passes_and_all_scores(work: Workspace) -> None:
-    missing = everything(work)
-    every, few = costs(work, missing), costs(work, replace(missing, candidates=missing.candidates[:1]))
+    every, few = costs(work), step_costs(work, sizes(work), LAST, lacking={"candidates": [Case(LAST, "a")]})
     assert few["moments"] == every["moments"]
     assert few["universality"] == every["universality"]
     assert few["candidates"].work[WorkKind.MEMORY] < every["candidates"].work[WorkKind.MEMORY]
-    without = costs(work, replace(missing, scores=False))
-    assert without["moments"] is without["universality"] is NOTHING
 
 
 def test_partners_are_rotated_once_for_all_who_look_for_them(work: Workspace) -> None:
-    plain = costs(work, replace(everything(work), nulls=()))["universality"].work
+    tables = {"universality": list(keys_at(work, UNIVERSALITY, LAST))}
+    none = {stage.name: [] for stage in SCORES.stages}
+    plain = SCORES.costs(work, sizes(work), tables, none)["universality"].work
     # Four draws of the whole and two of each half, of both layers of each of three partners, with unit variance.
     rotations = 3 * 2 * (4 + 2 * 2)
     assert plain[WorkKind.RANDOM] == rotations * 24**2
@@ -208,7 +213,7 @@ def test_partners_are_rotated_once_for_all_who_look_for_them(work: Workspace) ->
 
 
 def test_untrained_models_have_no_candidates_to_weigh(work: Workspace) -> None:
-    trained, untrained = (costs(work, everything(work, step))["candidates"] for step in (LAST, 0))
+    trained, untrained = (costs(work, step)["candidates"] for step in (LAST, 0))
     assert trained.work[WorkKind.MEMORY] > untrained.work[WorkKind.MEMORY]
     assert trained.work[WorkKind.FORWARD] == untrained.work[WorkKind.FORWARD]
     assert untrained.disk_bytes == 0
@@ -232,7 +237,7 @@ def test_the_bytes_on_disk_are_not_more_than_was_planned_and_not_much_less(compu
         if entry.key.stage not in ("corpus", "evaluation", "tokens", "evaluation-tokens"):
             written[entry.key.stage] = written.get(entry.key.stage, 0) + entry.manifest.size
     scratch = unpinned(work)
-    stages = [cost for step in work.steps for cost in costs(work, everything(scratch, step)).values()]
+    stages = [cost for step in work.steps for cost in step_costs(scratch, sizes(work), step).values()]
     planned = sum(cost.disk_bytes for cost in stages)
     # Tables of 48 neurons are mostly headers, so those of this size take more than their rows.
     assert planned > 0.2 * sum(written.values())
@@ -240,12 +245,11 @@ def test_the_bytes_on_disk_are_not_more_than_was_planned_and_not_much_less(compu
 
 def test_more_memory_than_the_budget_means_more_passes(tmp_path: Path) -> None:
     work = shaped(tmp_path, layers=12, mlp=3072, tokens=1_000_000)
-    missing = everything(work, work.steps[-1])
 
     def moments(gibibytes: float) -> Cost:
         resources = Resources(memory=round(gibibytes * GIBIBYTE), device="cpu")
         within = replace(work, resources=resources)
-        return step_costs(within, sizes_of(within, speed(), sampled=False), missing)["moments"]
+        return step_costs(within, sizes_of(within, speed(), sampled=False), work.last_step)["moments"]
 
     planned = [moments(memory) for memory in (400, 16, 4)]
     passes = [cost.passes for cost in planned]

@@ -19,7 +19,7 @@ def test_a_stage_takes_no_more_than_is_planned_and_not_much_less(tmp_path: Path)
     # As the system hands memory out: with large temporaries kept, the peak would be that of the allocator.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-    command = [sys.executable, "-m", "tests.planning.held", str(project.root)]
+    command = [sys.executable, "-m", "tests.stages.held", str(project.root)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

@@ -10,24 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.planning.suites import shaped, speed
+from tests.cases import pairs
+from tests.stages.suites import shaped, speed, step_costs
 from universal_neurons.errors import UserError
-from universal_neurons.pipeline import stages as pipeline
-from universal_neurons.pipeline import tokens
-from universal_neurons.planning import Plan, plan
-from universal_neurons.planning.inventory import Shelf, absent
-from universal_neurons.planning.plans import local_speed, sizes_of, step_costs
-from universal_neurons.planning.speeds import keep_speed, kept_file, measured_where
-from universal_neurons.workspace import Resources, profiles_key, universality_key
+from universal_neurons.stages import tokens
+from universal_neurons.stages.base import Case
+from universal_neurons.stages.plan import Plan, local_speed, plan, sizes_of
+from universal_neurons.stages.profiles import PROFILES
+from universal_neurons.stages.runner import compute
+from universal_neurons.stages.speeds import keep_speed, kept_file, measured_where
+from universal_neurons.stages.universality import UNIVERSALITY
+from universal_neurons.stages.workspace import Resources
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.miniature import Miniature
     from universal_neurons.artifacts.key import Key
-    from universal_neurons.planning.speeds import DeviceSpeed
+    from universal_neurons.stages.speeds import DeviceSpeed
 
-STAGES = ["moments", "universality", "candidates", "variants", "ablation", "extensions"]
+SCORES = ["moments", "universality", "null-rotated", "null-permuted", "candidates"]
+# The nulls are scored together with the tables, whose row has the time of both.
+UNTIMED = {"null-rotated", "null-permuted"}
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -50,20 +54,26 @@ def never(*_: Any, **__: Any) -> DeviceSpeed:
 def test_a_plan_has_every_stage_of_every_step_in_order(miniature: Miniature, tmp_path: Path) -> None:
     planned = plan(miniature.workspace(store=tmp_path), measure=unit_speed)
     assert [(row.stage, row.step) for row in planned.steps] == [
-        ("tokens", None),
-        ("moments", 0), ("universality", 0), ("candidates", 0), ("ablation", 0),
-        *((stage, 15) for stage in STAGES),
-        *((stage, 30) for stage in [*STAGES, "profiles"]),
+        ("corpus", None), ("evaluation", None),
+        ("moments", 0), ("universality", 0), ("candidates", 0),
+        *((stage, 15) for stage in SCORES),
+        *((stage, 30) for stage in SCORES),
+        ("variants", 15), ("variants", 30),
+        ("ablation", 0), ("ablation", 15), ("ablation", 30),
+        ("extensions", 15), ("extensions", 30),
+        ("profiles", 30),
     ]  # fmt: skip
     assert all(row.present == 0 for row in planned.steps)
-    assert all(row.seconds is not None and row.seconds > 0 for row in planned.steps)
-    assert all(row.host_bytes > 0 and row.device_bytes == 0 for row in planned.steps)
+    timed = [row for row in planned.steps if row.stage not in UNTIMED]
+    assert all(row.seconds is not None and row.seconds > 0 for row in timed)
+    assert all(row.host_bytes > 0 and row.device_bytes == 0 for row in timed)
     assert (planned.whole.artifacts, planned.whole.present) == (60, 0)
 
 
 def test_a_stage_is_the_sum_of_its_steps_and_holds_what_the_largest_holds(miniature: Miniature, tmp_path: Path) -> None:
     planned = plan(miniature.workspace(store=tmp_path), measure=unit_speed)
-    assert [row.stage for row in planned.stages] == ["tokens", *STAGES, "profiles"]
+    stages = ["corpus", "evaluation", *SCORES, "variants", "ablation", "extensions", "profiles"]
+    assert [row.stage for row in planned.stages] == stages
     moments = [row for row in planned.steps if row.stage == "moments"]
     (together,) = (row for row in planned.stages if row.stage == "moments")
     assert (together.step, together.passes) == (None, 3)
@@ -77,7 +87,7 @@ def test_planning_samples_no_tokens_and_writes_nothing(
     def sampled(*_: Any, **__: Any) -> None:
         raise AssertionError("a plan samples nothing")
 
-    for name in ("token_set", "evaluation_tokens", "_sampled_tokens", "_sampled_evaluation"):
+    for name in ("_sampled_tokens", "_sampled_evaluation"):
         monkeypatch.setattr(tokens, name, sampled)
     plan(miniature.workspace(store=tmp_path / "store"), measure=unit_speed)
     assert not (tmp_path / "store").exists()
@@ -108,8 +118,8 @@ def test_from_scratch_a_published_suite_is_planned_without_a_hub(
     planned = plan(work, from_scratch=True, measure=unit_speed)
     by_name = {(row.stage, row.step): row for row in planned.steps}
     # How long the text takes to arrive, nobody knows.
-    assert by_name["tokens", None].seconds is None
-    assert by_name["tokens", None].disk_bytes > 0
+    assert by_name["corpus", None].seconds is None
+    assert by_name["corpus", None].disk_bytes > 0
     assert by_name["moments", 20].operations > 0
     assert planned.stages[0].seconds is None
     assert planned.whole.seconds == pytest.approx(sum(row.seconds or 0 for row in planned.steps))
@@ -125,8 +135,8 @@ def test_time_is_the_work_at_the_speed(miniature: Miniature, tmp_path: Path) -> 
     work = miniature.workspace(store=tmp_path)
     fast, slow = plan(work, measure=twice), plan(work, measure=unit_speed)
     assert [row.seconds for row in slow.steps] == [2 * (row.seconds or 0) for row in fast.steps]
-    moments = slow.steps[1]
-    cost = step_costs(work, sizes_of(work, speed(), sampled=False), absent(Shelf(work, empty=True), 0))["moments"]
+    moments = next(row for row in slow.steps if row.stage == "moments")
+    cost = step_costs(work, sizes_of(work, speed(), sampled=False), 0)["moments"]
     # At one unit a second, the seconds are the units of all kinds.
     assert moments.seconds == pytest.approx(sum(cost.work.values()))
     assert moments.operations == cost.operations < (moments.seconds or 0)
@@ -135,13 +145,13 @@ def test_time_is_the_work_at_the_speed(miniature: Miniature, tmp_path: Path) -> 
 def test_a_gpu_has_memory_of_its_own(miniature: Miniature, tmp_path: Path) -> None:
     gpu = plan(miniature.workspace(store=tmp_path), measure=gpu_speed)
     assert gpu.device == "a GPU"
-    assert all(row.device_bytes > 0 for row in gpu.steps if row.stage != "tokens")
+    assert all(row.device_bytes > 0 for row in gpu.steps if row.stage not in {"corpus", "evaluation", *UNTIMED})
     assert gpu.whole.device_bytes == max(row.device_bytes for row in gpu.steps) < gpu.budget < 2**30
 
 
 def test_the_process_itself_is_in_what_every_stage_that_runs_holds(own: Miniature, tmp_path: Path) -> None:
     work = own.workspace()
-    without(own, profiles_key(work, work.models(30)[0]))
+    without(own, PROFILES.key(work, Case(30, "a")))
     plain, large = (plan(work, measure=lambda _, size=size: speed(process_bytes=size)) for size in (0, 10**9))
     beyond = {one.stage: one.host_bytes - other.host_bytes for one, other in zip(large.steps, plain.steps, strict=True)}
     assert beyond.pop("profiles") == 10**9
@@ -150,11 +160,11 @@ def test_the_process_itself_is_in_what_every_stage_that_runs_holds(own: Miniatur
 
 def test_what_is_absent_is_what_compute_then_makes(own: Miniature) -> None:
     work = own.workspace(local=True)
-    without(own, universality_key(work, work.pairs(15)[0]))
+    without(own, UNIVERSALITY.key(work, pairs(work, 15)[0]))
     planned = plan(work, measure=unit_speed)
     needed = [(row.stage, row.step) for row in planned.steps if row.seconds]
     assert needed == [("moments", 15), ("universality", 15)]
-    assert planned.whole.artifacts - planned.whole.present == pipeline.compute(work) == 1
+    assert planned.whole.artifacts - planned.whole.present == compute(work) == 1
 
 
 def test_a_budget_makes_more_passes_and_one_too_small_is_one_line(tmp_path: Path) -> None:
@@ -214,7 +224,7 @@ def test_this_device_is_measured_once(miniature: Miniature, tmp_path: Path, monk
         measured.append(str(device))
         return speed(process_bytes=len(measured))
 
-    monkeypatch.setattr("universal_neurons.planning.calibration.measured_speed", noted)
+    monkeypatch.setattr("universal_neurons.stages.calibration.measured_speed", noted)
     work = replace(miniature.workspace(), root=tmp_path, resources=Resources(device="cpu"))
     first, again = local_speed(work), local_speed(work)
     assert measured == ["cpu"]
@@ -228,7 +238,7 @@ def test_this_device_is_measured_once(miniature: Miniature, tmp_path: Path, monk
 def test_a_speed_that_cannot_be_kept_is_a_warning(
     miniature: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("universal_neurons.planning.calibration.measured_speed", unit_speed)
+    monkeypatch.setattr("universal_neurons.stages.calibration.measured_speed", unit_speed)
     (tmp_path / ".universal-neurons").write_text("a file where a folder should be")
     said: list[str] = []
     work = replace(miniature.workspace(), root=tmp_path, resources=Resources(device="cpu"), warn=said.append)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from universal_neurons.planning.plans import Plan, PlannedStage
-from universal_neurons.planning.wording import spoken_bytes, spoken_time, table
+from universal_neurons.stages.plan import Plan, PlannedStage
+from universal_neurons.stages.plan_table import spoken_bytes, spoken_time, table
 
 TEXT = PlannedStage("tokens", None, 2, 0, 0, 0.0, 0, 0, 600_000_000, 15_000_000, None)
 MOMENTS = PlannedStage("moments", 100_000, 0, 0, 3, 2e15, 10**12, 18_000_000_000, 2_100_000_000, 0, 7_800.0)

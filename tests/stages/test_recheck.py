@@ -27,11 +27,7 @@ from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.scores import RequestedScores, score_table, step_scores
 from universal_neurons.stages.study import imported_evidence, open_study
 from universal_neurons.stages.tokens import token_set
-from universal_neurons.stages.universality import (
-    UNIVERSALITY,
-    score_table,
-    step_scores,
-)
+from universal_neurons.stages.universality import UNIVERSALITY
 from universal_neurons.stages.variants import VARIANTS
 
 if TYPE_CHECKING:

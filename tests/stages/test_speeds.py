@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.planning.suites import speed
+from tests.stages.suites import speed
 from universal_neurons.errors import UserError
-from universal_neurons.planning import speeds
-from universal_neurons.planning.costs import Cost, WorkKind
-from universal_neurons.planning.speeds import (
+from universal_neurons.stages import speeds
+from universal_neurons.stages.costs import Cost, WorkKind
+from universal_neurons.stages.speeds import (
     available_threads,
     default_device,
     interpolated,

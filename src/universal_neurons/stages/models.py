@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from universal_neurons.inputs.corpus import RowMask, TokenRows, TokenSet
     from universal_neurons.stages.workspace import Workspace
 
+
 def loaded(work: Workspace, ref: ModelRef) -> Any:
     """The model behind ``ref`` (digests verified) on the device of the workspace."""
     place, bridge = device(work), work.zoo.load(ref)

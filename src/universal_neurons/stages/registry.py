@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import Key
     from universal_neurons.stages.workspace import Workspace
 
+SCORES = Scores(UNIVERSALITY, ROTATED_NULL, PERMUTED_NULL, CANDIDATES)
 GROUPS: tuple[Group, ...] = (
     Group(TOKENS),
     Group(EVALUATION),
-    Scores(UNIVERSALITY, ROTATED_NULL, PERMUTED_NULL, CANDIDATES),
+    SCORES,
     Group(VARIANTS),
     Group(ABLATIONS),
     Group(EXTENSIONS),
