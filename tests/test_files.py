@@ -71,13 +71,19 @@ def test_a_write_that_fails_leaves_the_old_file_whole_and_no_temporary_one(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def fail_half_way(path: Path) -> None:
+    path.write_bytes(b"half")
+    raise OSError("mine")
+
+
 def test_a_body_that_fails_or_writes_nothing_replaces_nothing(tmp_path: Path) -> None:
     path = tmp_path / "file.npy"
     path.write_bytes(b"old")
-    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+    with replacing(path) as temporary:
         assert (temporary.parent, temporary.suffix) == (tmp_path, ".npy")
-        temporary.write_bytes(b"half")
-        raise ZeroDivisionError
+        temporary.write_bytes(b"old")
+    with pytest.raises(OSError, match="mine"), replacing(path) as temporary:
+        fail_half_way(temporary)
     with pytest.raises(FileNotFoundError), replacing(path):
         pass
     assert path.read_bytes() == b"old"

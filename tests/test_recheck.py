@@ -19,7 +19,7 @@ from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.tokens import token_set
 from universal_neurons.pipeline.universality import Asked, score_table, step_scores
 from universal_neurons.pipeline.variants import compute_variants
-from universal_neurons.sharing.exchange import export_suite, pull
+from universal_neurons.sharing import export_suite, pull
 from universal_neurons.study import open_study
 from universal_neurons.workspace import (
     ablation_keys,

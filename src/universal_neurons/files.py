@@ -116,8 +116,8 @@ def locked(
 ) -> Iterator[bool]:
     """Keep other processes out of the body with a lock on the file ``path``; yields whether the lock is held.
 
-    Advice only: after ``patience`` seconds (None: as long as it takes), or where no lock can be taken, the body runs all
-    the same, and ``warn`` gets a line that names ``what``.  ``waiting`` is a line for ``warn`` before a wait.  The
+    Advice only: after ``patience`` seconds (None: as long as it takes), or where no lock can be taken, the body runs
+    all the same, and ``warn`` gets a line that names ``what``.  ``waiting`` is a line for ``warn`` before a wait.  The
     system releases the lock of a process that is killed.
     """
     import filelock

@@ -413,7 +413,7 @@ def open_study(
     """The study of a suite, or of what ``narrowing`` leaves of it, from the working store, the shipped and the imported
     evidence.
 
-    With ``remote`` what is missing is imported from there first (:func:`universal_neurons.sharing.exchange.pull`).
+    With ``remote`` what is missing is imported from there first (:func:`universal_neurons.sharing.pull`).
     Raises SuiteNotFetched where nobody asked the hub yet what the suite is.  With ``recompute`` everything is computed
     again from the weights first, and nothing else is read: a recomputation that was killed goes on, one that was
     finished begins anew.  It is compared with the shipped evidence, and raises
@@ -422,7 +422,7 @@ def open_study(
     if remote is not None:
         if recompute:
             raise UserError("--recompute reads nothing that was computed elsewhere; leave out --remote")
-        from universal_neurons.sharing.exchange import pull
+        from universal_neurons.sharing import pull
 
         pull(suite, remote, root=root, store=store, warn=warn, progress=progress, narrowing=narrowing)
     work = open_workspace(

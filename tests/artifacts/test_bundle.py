@@ -81,7 +81,7 @@ def test_contents_are_the_listed_ones_and_no_others() -> None:
 def test_a_manifest_that_is_listed_under_another_name_is_damage() -> None:
     mine, theirs = Listed.of(artifact(0)[0]), artifact(1)[0]
     lying = Listed(mine.stage, mine.digest, mine.suffix, mine.sha256, mine.size, Listed.of(theirs).manifest_sha256)
-    with pytest.raises(DamageError, match=f"is that of shares/{key(1).digest[:12]}"):
+    with pytest.raises(DamageError, match=f"belongs to shares/{key(1).digest[:12]}"):
         lying.contents(theirs.encode(), artifact(1)[1])
 
 

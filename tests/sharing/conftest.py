@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from universal_neurons.sharing.exchange import Pulled, export_suite, pull
+from universal_neurons.sharing import export_suite, pull
 
 if TYPE_CHECKING:
     from tests.miniature import Miniature
+    from universal_neurons.artifacts.exchange import Pulled
 
 FORMS = ("folder", "evidence.zip", "evidence.tar")
 

@@ -22,15 +22,21 @@ import pytest
 
 from tests.refusals import refusal
 from tests.sharing.conftest import FORMS, Reader
+from universal_neurons import sharing
 from universal_neurons.artifacts.archive import write_archive
-from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, ExportUnfit, Listed, SharingError
+from universal_neurons.artifacts.bundle import (
+    Bundle,
+    ExportDamaged,
+    ExportUnfit,
+    Listed,
+    SharingError,
+    SourceUnavailable,
+)
 from universal_neurons.artifacts.codec import json_bytes
 from universal_neurons.artifacts.receipt import receipts_of
 from universal_neurons.artifacts.store import Store, StoreError
 from universal_neurons.errors import UserError
-from universal_neurons.sharing import exchange
-from universal_neurons.sharing.exchange import export_suite
-from universal_neurons.sharing.sources import SourceUnavailable
+from universal_neurons.sharing import export_suite
 from universal_neurons.study import open_study
 from universal_neurons.workspace import imported_evidence, suite_keys, universality_key, where
 
@@ -340,7 +346,7 @@ def test_an_artifact_under_the_name_of_another_is_refused(own_export: Path, read
     shutil.rmtree(tables[0])
     shutil.copytree(tables[1], tables[0])
     resealed(own_export, swapped)
-    assert f"manifest.json is that of universality/{tables[1].name[:12]}" in refusal(
+    assert f"manifest.json belongs to universality/{tables[1].name[:12]}" in refusal(
         ExportDamaged, lambda: reader.pull(own_export)
     )
     assert not (reader.imported / "universality" / tables[0].name).exists()
@@ -465,7 +471,7 @@ def test_a_disk_that_fills_up_is_one_line_and_the_import_goes_on_later(
 def test_a_source_that_vanishes_half_way_is_one_line_and_the_import_goes_on_later(
     exports: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from universal_neurons.sharing.sources import _Folder
+    from universal_neurons.artifacts.remote import _Folder
 
     real, reads = _Folder.read, [0]
 
@@ -487,7 +493,7 @@ class Forge:
     script = """
 import os, signal, sys
 from pathlib import Path
-from universal_neurons.sharing.exchange import pull
+from universal_neurons.sharing import pull
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
@@ -505,7 +511,7 @@ for line in sys.stdin:
 """
 
     def __init__(self) -> None:
-        source = str(Path(exchange.__file__).parents[2])
+        source = str(Path(sharing.__file__).parents[1])
         self.process = subprocess.Popen(
             [sys.executable, "-c", self.script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"},

@@ -17,18 +17,20 @@ from tests.hub import LoopbackHub
 from tests.published import TEXT, Published
 from tests.refusals import refusal
 from tests.tiny_models import WORDS, use
-from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, ExportUnfit
+from universal_neurons.artifacts.bundle import Bundle, ExportDamaged
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockError
+from universal_neurons.inputs.lock_adoption import LockUnfit
 from universal_neurons.inputs.pinning import NotPinned
 from universal_neurons.pipeline import stages
-from universal_neurons.sharing.exchange import Pulled, export_suite, pull
+from universal_neurons.sharing import export_suite, pull
 from universal_neurons.workspace import suite_keys, where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.sharing.conftest import Reader
+    from universal_neurons.artifacts.exchange import Pulled
 
 CHECKOUT = Path(__file__).parents[2]
 DATASET = "someone/evidence"
@@ -161,7 +163,7 @@ def test_evidence_about_other_weights_than_are_pinned_here_is_refused(
     other = entry.model_copy(update={"files": {**entry.files, entry.weights: "0" * 64}, "commit": "1" * 40})
     mine.with_checkpoint("a", 10, other).write(lock_of(fresh), command="test")
     before = lock_of(fresh).read_bytes()
-    said = refusal(ExportUnfit, lambda: pulled(fresh, export))
+    said = refusal(LockUnfit, lambda: pulled(fresh, export))
     assert "its evidence is about other files of a@10 (" in said
     assert (
         "tiny.lock.toml pins (111111111111); to judge it remove that lock, to have what the hub has now run: " in said
@@ -185,7 +187,7 @@ def test_a_lock_that_names_anything_else_than_this_checkout_means_is_refused(
     export: Path, fresh: Path, change: Callable[[str], str]
 ) -> None:
     relocked(export, change)
-    said = refusal(ExportUnfit, lambda: pulled(fresh, export))
+    said = refusal(LockUnfit, lambda: pulled(fresh, export))
     assert "the evidence's lock names " in said
     assert said.endswith("; nothing was used")
     assert not lock_of(fresh).exists()

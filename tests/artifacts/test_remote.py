@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import io
 import os
 import threading
-import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import pytest
 
-from tests.hub import Busy, Corrupted, LoopbackHub, Truncated, Vanished
-from tests.tiny_models import use
 from universal_neurons.artifacts.archive import write_archive
-from universal_neurons.artifacts.bundle import ExportDamaged, SharingError
-from universal_neurons.inputs.hub import Hub, HubBusy, HubUnreachable, NotInCache, RepositoryMissing, RevisionMissing
-from universal_neurons.sharing.sources import FileAbsent, Files, SourceUnavailable, opened, shown_url
+from universal_neurons.artifacts.bundle import ExportDamaged, FileAbsent, SharingError, SourceUnavailable
+from universal_neurons.artifacts.remote import Files, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +20,6 @@ if TYPE_CHECKING:
     from universal_neurons.errors import UserError
 
 FILES = {"evidence-mini.json": b"{}\n", "shares/aa/manifest.json": b"manifest", "shares/aa/payload.json": b"x" * 999}
-DATASET = "someone/evidence"
 SECRET = "hunter2"
 
 
@@ -42,8 +36,12 @@ def archive(path: Path) -> Path:
 
 
 def read_from(source: Path | str, scratch: Path, action: Callable[[Files], Any]) -> Any:
-    with opened(str(source), scratch=scratch, command="universal-neurons store import", warn=print) as files:
+    with opened(str(source), scratch=scratch, dataset=no_hub) as files:
         return action(files)
+
+
+def no_hub(source: str) -> Files:
+    raise AssertionError(f"{source} is no address of a hub")
 
 
 def everything(files: Files) -> tuple[dict[str, bytes], str]:
@@ -171,10 +169,7 @@ def test_whatever_a_driver_raises_is_one_line_without_the_password(
     )
 
 
-def test_what_is_shown_of_an_url_is_no_secret_and_no_path_of_this_machine(tmp_path: Path) -> None:
-    assert shown_url("https://" + f"me:{SECRET}" + f"@host/a/mini.zip?key={SECRET}#x") == "https://host/a/mini.zip"
-    assert shown_url(f"file://{tmp_path}/evidence/") == "file:///evidence"
-    assert shown_url("s3://bucket/a\u202eb").isprintable()
+def test_a_folder_behind_a_file_url_is_shown_by_its_own_name(tmp_path: Path) -> None:
     assert read_from(f"file://{put(tmp_path / 'evidence')}", tmp_path, everything) == (FILES, "file:///evidence")
 
 
@@ -206,131 +201,3 @@ def test_a_web_server_without_the_file_and_none_at_all_are_one_line(tmp_path: Pa
     )
     nowhere = "http://127.0.0.1:9/evidence"
     assert refusal(SourceUnavailable, nowhere, tmp_path).startswith(f"{nowhere}/evidence-mini.json: cannot be read (")
-
-
-# --- a data set of a hub ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.delenv("UNIVERSAL_NEURONS_MODELS", raising=False)
-    with LoopbackHub() as running:
-        use(monkeypatch, running, root=tmp_path, waits=[])
-        monkeypatch.setattr("time.sleep", lambda _: None)
-        yield running
-
-
-@pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that does not really wait before it asks again."""
-    waiting = partial(Hub, wait=lambda _: None)
-    monkeypatch.setattr("universal_neurons.sharing.sources.source_from_environment", waiting)
-
-
-def committed(hub: LoopbackHub, tmp_path: Path) -> str:
-    """A data set with an export in its root and one in a folder, an archive and a card; its address by commit."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as zipped:
-        for name, data in FILES.items():
-            zipped.writestr(name, data)
-    files = {**FILES, **{f"paper/{name}": data for name, data in FILES.items()}}
-    commit = hub.commit(
-        DATASET, "main", {**files, "README.md": b"evidence", "all/mini.zip": buffer.getvalue()}, kind="datasets"
-    )
-    return f"hf://datasets/{DATASET}@{commit}"
-
-
-def test_a_commit_of_a_data_set_is_read_whole_in_a_folder_and_as_an_archive(hub: LoopbackHub, tmp_path: Path) -> None:
-    source = committed(hub, tmp_path)
-    shown = f"datasets/{DATASET}@{source[-40:][:12]}"
-    assert read_from(source, tmp_path, everything) == (FILES, shown)
-    assert read_from(f"{source}/", tmp_path, everything) == (FILES, shown)
-    assert read_from(f"{source}/paper/", tmp_path, everything) == (FILES, f"{shown}/paper")
-    assert read_from(f"{source}/all/mini.zip", tmp_path, everything) == (FILES, f"{shown}/all/mini.zip")
-
-
-def test_what_was_read_of_a_commit_is_read_without_the_network(
-    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = committed(hub, tmp_path)
-    read_from(source, tmp_path, everything)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    asked = len(hub.seen)
-    assert read_from(source, tmp_path, everything)[0] == FILES
-    assert len(hub.seen) == asked
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
-    assert "HF_HUB_OFFLINE is set" in refusal(NotInCache, source, tmp_path)
-
-
-def test_a_branch_is_refused_with_the_commit_that_it_is_now(hub: LoopbackHub, tmp_path: Path) -> None:
-    commit = committed(hub, tmp_path)[-40:]
-    said = refusal(SourceUnavailable, f"hf://datasets/{DATASET}@main", tmp_path)
-    assert said.endswith(f"main is a branch and may come to mean something else; name a commit, now {commit}")
-
-
-def test_a_later_commit_changes_nothing(hub: LoopbackHub, tmp_path: Path) -> None:
-    source = committed(hub, tmp_path)
-    hub.commit(DATASET, "main", {"evidence-mini.json": b"other"}, kind="datasets")
-    assert read_from(source, tmp_path, everything)[0] == FILES
-
-
-@pytest.mark.parametrize(
-    "source", ["hf://datasets/someone", "hf://someone/evidence@main", f"hf://datasets/{DATASET}", "hf://", "hf://x@y"]
-)
-def test_an_address_of_a_hub_without_a_commit_is_one_line(tmp_path: Path, source: str) -> None:
-    said = refusal(SourceUnavailable, source, tmp_path)
-    assert said.startswith(f"{source}: expected hf://datasets/OWNER/NAME@COMMIT")
-
-
-def test_what_a_hub_does_not_have_is_one_line(hub: LoopbackHub, tmp_path: Path) -> None:
-    source = committed(hub, tmp_path)
-    assert f"datasets/{DATASET}@" in refusal(FileAbsent, source, tmp_path, "other")
-    assert "has no all/mini.tar" in refusal(FileAbsent, f"{source}/all/mini.tar", tmp_path)
-    refusal(RevisionMissing, f"hf://datasets/{DATASET}@{'0' * 40}", tmp_path)
-    refusal(RepositoryMissing, f"hf://datasets/no/body@{'0' * 40}", tmp_path)
-    hub.faults.append(Vanished("evidence-mini.json"))
-    assert "the hub does not have this file" in refusal(FileAbsent, source, tmp_path)
-
-
-def test_a_file_of_a_hub_that_is_too_large_is_not_even_downloaded(hub: LoopbackHub, tmp_path: Path) -> None:
-    source = committed(hub, tmp_path)
-    assert "has 999 bytes, expected at most 100" in refusal(ExportDamaged, source, tmp_path, "shares/aa/payload.json")
-    assert hub.asked("hub", path="payload") == []
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [Corrupted("all/mini.zip", 99), Truncated("all/mini.zip", 40, 99), Busy(503, 99, part="hub", path="mini.zip")],
-    ids=["corrupted", "truncated", "busy"],
-)
-@pytest.mark.usefixtures("_impatient")
-def test_a_hub_that_fails_is_one_line_and_the_same_command_succeeds_later(
-    hub: LoopbackHub, tmp_path: Path, fault: Any
-) -> None:
-    source = f"{committed(hub, tmp_path)}/all/mini.zip"
-    hub.faults.append(fault)
-    assert "universal-neurons store import" in refusal(SourceUnavailable, source, tmp_path)
-    hub.faults.clear()
-    assert read_from(source, tmp_path, everything)[0] == FILES
-
-
-@pytest.mark.usefixtures("_impatient")
-def test_a_hub_that_is_not_there_and_one_that_is_busy_are_one_line(
-    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = committed(hub, tmp_path)
-    hub.faults.append(Busy(503, 9))
-    assert "universal-neurons store import" in refusal(HubBusy, source, tmp_path)
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    refusal(HubUnreachable, source, tmp_path)
-
-
-def test_a_folder_beside_the_cache_is_read_instead_of_the_hub(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: LoopbackHub
-) -> None:
-    commit = "ab" * 20
-    put(tmp_path / "models" / "datasets" / DATASET / commit)
-    monkeypatch.setenv("UNIVERSAL_NEURONS_MODELS", str(tmp_path / "models"))
-    assert read_from(f"hf://datasets/{DATASET}@{commit}", tmp_path, everything)[0] == FILES
-    assert hub.seen == []
