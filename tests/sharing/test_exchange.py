@@ -438,12 +438,23 @@ def test_too_little_space_is_said_before_anything_is_copied(
     assert not list(reader.imported.glob("*/*/manifest.json"))
 
 
-def test_a_size_that_no_disk_holds_is_not_even_tried(own_export: Path, reader: Reader) -> None:
-    def huge(one: Listed) -> Listed:
-        return replace(one, size=10**18)
+@pytest.mark.parametrize("size", [(1 << 22) + 1, 10**18, 10**400], ids=["a byte too many", "no disk", "no number"])
+def test_a_payload_that_is_larger_than_any_of_its_kind_is_not_even_tried(
+    own_export: Path, reader: Reader, size: int
+) -> None:
+    def huge(listed: Listed) -> Listed:
+        return replace(listed, size=size)
 
     resealed(own_export, lambda listed: [huge(one) if one.stage == "corpus" else one for one in listed])
-    assert "needs 1000000000000.0 MB" in refusal(SharingError, lambda: reader.pull(own_export))
+    said = refusal(ExportDamaged, lambda: reader.pull(own_export))
+    assert said.startswith(f"folder own-export: {LIST}: corpus/")
+    assert said.endswith(f": a payload of {str(size)[:20]} bytes, expected at most {1 << 22}")
+    assert not reader.imported.exists()
+
+
+def test_a_list_that_is_larger_than_any_is_not_read(own_export: Path, reader: Reader) -> None:
+    (own_export / LIST).write_bytes(b" " * ((1 << 23) + 1))
+    assert f"has more than the {1 << 23} bytes" in refusal(ExportDamaged, lambda: reader.pull(own_export))
 
 
 def test_a_disk_that_fills_up_is_one_line_and_the_import_goes_on_later(

@@ -19,7 +19,7 @@ from universal_neurons.artifacts.archive import check_format, is_archive, write_
 from universal_neurons.artifacts.bundle import Bundle, ExportUnfit, Listed, SharingError
 from universal_neurons.artifacts.receipt import Receipt, receipts_of
 from universal_neurons.artifacts.store import Origin, in_one_line
-from universal_neurons.files import replace_file, shown
+from universal_neurons.files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -172,8 +172,8 @@ def _check_space(imported: Path, remote: Remote, keys: Sequence[Key]) -> None:
         free = shutil.disk_usage(folder).free
     if needed > free:
         raise SharingError(
-            f"{remote.shown}: needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free for {shown(imported)}; "
-            "free some space and run again"
+            f"{remote.shown}: needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free for "
+            f"{imported.parent.name}/{imported.name}; free some space and run again"
         )
 
 

@@ -249,7 +249,7 @@ class Store:
 
     def _kept(self, doing: str, root: Path, contents: Contents) -> _Sound | None:
         """Commit ``contents`` to the store ``root`` unless it has a sound artifact of that key, which is returned."""
-        with in_one_line(f"{doing} {contents.manifest.key} into", root):
+        with in_one_line(f"{doing} {contents.manifest.key} to", root):
             _prepare(root)
         return _settled(doing, root, contents, self._sound_or_quarantined)
 
@@ -462,7 +462,7 @@ def _settled(doing: str, root: Path, contents: Contents, look: Callable[[Folder]
     """Commit ``contents`` to the store ``root`` unless ``look`` sees a sound artifact there, which is returned."""
     key = contents.manifest.key
     folder = Folder.of(root, key)
-    with in_one_line(f"{doing} {key} into", root):
+    with in_one_line(f"{doing} {key} to", root):
         for _ in range(_ATTEMPTS):
             if (present := look(folder)) is not None:
                 return present
