@@ -263,3 +263,56 @@ def test_bytes_that_are_not_what_their_suffix_says_are_an_error_of_their_own(val
 def test_json_with_a_repeated_name_is_not_read() -> None:
     with pytest.raises(PayloadError):
         decode("json", b'{\n  "a": 1,\n  "a": 2\n}\n')
+
+
+def parquet(columns: dict[str, pa.Array]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink, compression="zstd", use_dictionary=True)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def bombs() -> dict[str, bytes]:
+    """Small files of tables that are large, or would be."""
+    zeros = np.zeros(1 << 22, np.int8)
+    many = pa.chunked_array([pa.array(zeros)] * 34)
+    text = pa.DictionaryArray.from_arrays(pa.array(np.zeros(5000, np.int32)), pa.array(["x" * 300_000]))
+    return {
+        "rows": parquet({"a": many}),
+        "columns": parquet({f"c{i}": pa.array([0]) for i in range(5000)}),
+        "text": parquet({"a": text}),
+        "bytes": parquet({"a": pa.array(["x" * (1 << 20) + str(i) for i in range(1100)])}),
+    }
+
+
+@pytest.fixture(scope="module")
+def bomb() -> dict[str, bytes]:
+    return bombs()
+
+
+@pytest.mark.parametrize(
+    ("name", "reads_rows", "complaint"),
+    [
+        ("rows", False, "table: 142606336 rows of 1 columns; expected at most 134217728 cells"),
+        ("columns", False, "table: 1 rows of 5000 columns; expected at most 134217728 cells"),
+        ("bytes", False, r"table: \d+ bytes when unfolded; expected at most 1073741824"),
+        ("text", True, "table: 1500000000 bytes when unfolded; expected at most 1073741824"),
+    ],
+)
+def test_a_small_file_that_unfolds_to_a_large_table_is_refused(
+    bomb: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, name: str, complaint: str, *, reads_rows: bool
+) -> None:
+    assert len(bomb[name]) < 2_000_000
+
+    def read(*_: Any, **__: Any) -> None:
+        raise AssertionError("no row may be read")
+
+    if not reads_rows:
+        monkeypatch.setattr(pq, "read_table", read)
+    with pytest.raises(PayloadError, match=f"^{complaint}$"):
+        decode("parquet", bomb[name])
+
+
+def test_a_table_that_could_not_be_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("universal_neurons.artifacts.codec.MOST_CELLS", 14)
+    with pytest.raises(PayloadError, match="3 rows of 5 columns; expected at most 14 cells"):
+        encode(table())

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import base64
 import os
+import shutil
 import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -12,10 +19,11 @@ import pytest
 
 from universal_neurons.artifacts.archive import write_archive
 from universal_neurons.artifacts.bundle import ExportDamaged, FileAbsent, SharingError, SourceUnavailable
-from universal_neurons.artifacts.remote import Files, opened
+from universal_neurons.artifacts.remote import ATTEMPTS, SPARE, Files, opened
+from universal_neurons.files import STALE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from universal_neurons.errors import UserError
 
@@ -201,3 +209,168 @@ def test_a_web_server_without_the_file_and_none_at_all_are_one_line(tmp_path: Pa
     )
     nowhere = "http://127.0.0.1:9/evidence"
     assert refusal(SourceUnavailable, nowhere, tmp_path).startswith(f"{nowhere}/evidence-mini.json: cannot be read (")
+
+
+# --- transfers that break off ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Web:
+    """A web server with one file: how it behaves, and what it was asked for."""
+
+    body: bytes
+    after: int | None = None  # bytes that one answer brings
+    silent: bool = False  # then, instead of closing the connection
+    ranges: bool = True
+    endless: bool = False
+    status: int = 200
+    location: str | None = None
+    url: str = ""
+    seen: list[str | None] = field(default_factory=list)
+    authorization: list[str | None] = field(default_factory=list)
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        wanted = request.headers.get("Range")
+        self.seen.append(wanted)
+        self.authorization.append(request.headers.get("Authorization"))
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.ranges else 0
+        request.send_response(206 if start else self.status)
+        if self.location is not None:
+            request.send_header("Location", self.location)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(self.body) - 1}/{len(self.body)}")
+        if not self.endless:
+            request.send_header("Content-Length", str(len(self.body) - start))
+        request.end_headers()
+        with suppress(OSError):
+            while self.endless:
+                request.wfile.write(b"\0" * 65536)
+            rest = self.body[start:]
+            request.wfile.write(rest if self.after is None else rest[: self.after])
+            if self.silent and self.after is not None and len(rest) > self.after:
+                time.sleep(0.5)
+
+
+class _Handler(_Quiet):
+    web: Web
+
+    def do_GET(self) -> None:
+        self.web.answer(self)
+
+
+Serve = Callable[..., Web]
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Start a server of an archive that behaves as told."""
+    monkeypatch.setattr("universal_neurons.artifacts.remote._pause", lambda _: None)
+    monkeypatch.setattr("universal_neurons.artifacts.remote.READ_SECONDS", 0.1)
+    monkeypatch.setattr("universal_neurons.artifacts.remote.PIECE", 64)
+    servers = []
+
+    def started(**behaviour: Any) -> Web:
+        web = Web(archive(tmp_path / "mini.zip").read_bytes(), **behaviour)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"web": web}))
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        web.url = f"http://127.0.0.1:{server.server_port}/mini.zip"
+        return web
+
+    yield started
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+BREAKS: dict[str, dict[str, Any]] = {
+    "closes the connection": {"after": 700},
+    "falls silent": {"after": 700, "silent": True},
+}
+
+
+@pytest.mark.parametrize("behaviour", BREAKS.values(), ids=BREAKS)
+def test_a_transfer_that_breaks_off_is_resumed_at_the_byte_where_it_ended(
+    serve: Serve, tmp_path: Path, behaviour: dict[str, Any]
+) -> None:
+    web = serve(**behaviour)
+    assert read_from(web.url, tmp_path / "scratch", everything)[0] == FILES
+    assert len(web.seen) > 1
+    assert web.seen == [None, *(f"bytes={700 * i}-" for i in range(1, len(web.seen)))]
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_file_of_a_folder_is_resumed_too(serve: Serve, tmp_path: Path) -> None:
+    web = serve(after=400)
+    folder = web.url.removesuffix("/mini.zip")
+    assert read_from(folder, tmp_path, lambda files: files.read("any", len(web.body))) == web.body
+
+
+@pytest.mark.parametrize("behaviour", BREAKS.values(), ids=BREAKS)
+def test_a_server_without_ranges_that_always_breaks_off_is_one_line(
+    serve: Serve, tmp_path: Path, behaviour: dict[str, Any]
+) -> None:
+    web = serve(**behaviour, ranges=False)
+    assert refusal(SourceUnavailable, web.url, tmp_path / "scratch").startswith(f"{web.url}: cannot be read (")
+    assert len(web.seen) == ATTEMPTS + 1
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, FileAbsent), (410, FileAbsent), (403, SourceUnavailable)])
+def test_what_a_server_refuses_for_good_is_not_asked_again(
+    serve: Serve, tmp_path: Path, status: int, kind: type[UserError]
+) -> None:
+    web = serve(status=status)
+    assert refusal(kind, web.url, tmp_path / "scratch").startswith(f"{web.url}: ")
+    assert len(web.seen) == 1
+
+
+def with_password(url: str) -> str:
+    return url.replace("//", "//" + f"me:{SECRET}@")
+
+
+def test_user_and_password_of_an_url_are_sent_and_not_shown(serve: Serve, tmp_path: Path) -> None:
+    web = serve()
+    assert read_from(with_password(web.url), tmp_path / "scratch", everything) == (FILES, web.url)
+    assert web.authorization == ["Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()]
+
+
+def test_a_password_does_not_follow_a_redirection(serve: Serve, tmp_path: Path) -> None:
+    other = serve()
+    web = serve(status=302, location=other.url)
+    assert read_from(with_password(web.url), tmp_path / "scratch", everything) == (FILES, web.url)
+    assert (len(web.authorization), other.authorization) == (1, [None])
+
+
+@pytest.mark.parametrize("target", ["http://[::1", with_password("http://[::1/x"), "file:///etc/passwd", "http://\0"])
+def test_a_redirection_to_nonsense_is_one_line_without_the_password(serve: Serve, tmp_path: Path, target: str) -> None:
+    web = serve(status=302, location=target)
+    assert SECRET not in refusal(SourceUnavailable, with_password(web.url), tmp_path / "scratch")
+
+
+def test_a_body_that_does_not_end_stops_before_the_disk_is_full(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web = serve(endless=True)
+    free = iter(range(SPARE + 300_000, 0, -1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
+    said = refusal(SharingError, web.url, tmp_path / "scratch")
+    assert said == f"{web.url}: the disk is full after 0.0 MB of it; free some space and run again"
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_file_that_does_not_end_stops_at_the_size_that_was_announced(serve: Serve, tmp_path: Path) -> None:
+    folder = serve(endless=True).url.removesuffix("/mini.zip")
+    assert "has more than the 100 bytes" in refusal(ExportDamaged, folder, tmp_path)
+
+
+@pytest.mark.usefixtures("memory")
+def test_copies_of_killed_imports_are_removed_after_a_day(tmp_path: Path) -> None:
+    now = time.time()
+    for name, age in ((".remote-old", STALE_SECONDS + 60), (".remote-young", STALE_SECONDS - 60), (".other", 1e6)):
+        (tmp_path / name).write_bytes(b"half an archive")
+        os.utime(tmp_path / name, (now - age, now - age))
+    (tmp_path / ".remote-older-version").mkdir()
+    os.utime(tmp_path / ".remote-older-version", (now - 1e6, now - 1e6))
+    read_from("memory://archives/mini.zip", tmp_path, everything)
+    assert {path.name for path in tmp_path.iterdir()} == {".remote-young", ".other", "mini.zip"}

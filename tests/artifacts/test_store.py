@@ -22,11 +22,13 @@ import pandas as pd
 import pytest
 
 import universal_neurons
+from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, FileAbsent, Listed
 from universal_neurons.artifacts.codec import Payload, encode, json_bytes
 from universal_neurons.artifacts.folder import Contents, Folder
 from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.manifest import DamageError, Manifest
 from universal_neurons.artifacts.provenance import Provenance
+from universal_neurons.artifacts.remote import Remote
 from universal_neurons.artifacts.store import CACHEDIR_TAG, Origin, Store, StoreError
 
 PROVENANCE = Provenance("2026-01-02T03:04:05Z", "ab" * 20, "cpu", {"python": "3.11.7"}, 1.25, 2**30)
@@ -993,6 +995,54 @@ def test_what_was_computed_here_or_shipped_comes_before_what_was_imported(tmp_pa
     store.write(key(0), {"share": 0}, PROVENANCE)
     origins = [found.origin for number in range(3) if (found := store.read(key(number))) is not None]
     assert origins == ["working", "shipped", "imported"]
+
+
+class Elsewhere:
+    """The files of an export, in memory; what was read of it."""
+
+    shown = "elsewhere"
+
+    def __init__(self, *present: Contents) -> None:
+        self.bundle = Bundle.of("mini", "", None, [one.manifest for one in present])
+        self.files = {self.bundle.name: self.bundle.encode()}
+        self.seen: list[str] = []
+        for one in present:
+            listed = Listed.of(one.manifest)
+            self.files |= {listed.manifest_file: one.manifest.encode(), listed.payload_file: one.payload}
+
+    def read(self, name: str, limit: int) -> bytes:
+        self.seen.append(name)
+        if name not in self.files:
+            raise FileAbsent(name)
+        return self.files[name][: limit + 1]
+
+
+def test_an_artifact_that_only_the_remote_has_is_read_through_and_adopted(importing: Store, said: Lines) -> None:
+    elsewhere = Elsewhere(contents(0), contents(1), contents(2))
+    store = importing.reading_through(Remote.of(elsewhere, "mini"))
+    store.write(key(1), {"share": "ours"}, PROVENANCE)
+    found = [store.read(key(number)) for number in range(4)]
+    assert [None if one is None else one.origin for one in found] == ["imported", "working", "imported", None]
+    assert len(elsewhere.seen) == 1 + 2 * 2
+    again = store.read(key(0))
+    assert again is not None
+    assert len(elsewhere.seen) == 1 + 2 * 2
+    assert importing.remote is None
+    assert importing.read(key(2)) is not None
+    assert said == []
+
+
+def test_what_a_remote_has_damaged_is_an_error_and_not_adopted(importing: Store) -> None:
+    elsewhere = Elsewhere(contents(0))
+    store = importing.reading_through(Remote.of(elsewhere, "mini"))
+    name = Listed.of(contents(0).manifest).payload_file
+    elsewhere.files[name] = elsewhere.files[name].replace(b"0", b"9")
+    with pytest.raises(ExportDamaged, match=f"^elsewhere: {key(0)}: payload.json has digest .* get it again"):
+        store.read(key(0))
+    del elsewhere.files[name]
+    with pytest.raises(ExportDamaged, match="it is listed and not there"):
+        store.read(key(0))
+    assert importing.read(key(0)) is None
 
 
 def test_adopting_twice_keeps_the_first_bytes(importing: Store) -> None:

@@ -42,6 +42,7 @@ from universal_neurons.files import shown_url, sweep, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from http.client import HTTPMessage
 
     from universal_neurons.artifacts.bundle import Listed
     from universal_neurons.artifacts.folder import Contents
@@ -247,11 +248,12 @@ class _BrokenOffError(Exception):
 
 @dataclass(frozen=True)
 class _Stream:
-    """An open file that begins at byte ``start``, and its whole size in bytes where that is known."""
+    """An open file that begins at byte ``start``, its next bytes, and its whole size in bytes where that is known."""
 
     file: Any
-    start: int = 0
-    size: int | None = None
+    read: Callable[[int], bytes]
+    start: int
+    size: int | None
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,7 @@ class _Url:
             if start:
                 file.seek(start)
             size = getattr(file, "size", None)
-            return _Stream(file, start, size if isinstance(size, int) else None)
+            return _Stream(file, file.read, start, size if isinstance(size, int) else None)
 
         return cls(str(path), shown, stream)
 
@@ -309,7 +311,7 @@ class _Url:
                     furthest = max(furthest, sink.tell())
                     if failures >= ATTEMPTS:
                         raise broken.__cause__ or broken from None
-                time.sleep(2.0**failures - 1)
+                _pause(2.0**failures - 1)
 
     def _attempt(self, url: str, sink: IO[bytes], check: Callable[[int], None]) -> None:
         """Append to ``sink`` until the file ends; raises :class:`_BrokenOffError`."""
@@ -321,13 +323,17 @@ class _Url:
             sink.truncate()
             while True:
                 with _broken_off(sink.tell()):
-                    piece = stream.file.read(PIECE)
+                    piece = stream.read(PIECE)
                 if not piece:
                     break
                 _append(sink, piece)
                 check(sink.tell())
             if stream.size is not None and sink.tell() < stream.size:
                 raise _BrokenOffError(f"ended after {sink.tell()} of {stream.size} bytes")
+
+
+def _pause(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def _append(sink: IO[bytes], piece: bytes) -> None:
@@ -357,6 +363,22 @@ def _broken_off(size: int) -> Iterator[None]:
         raise _BrokenOffError from error
 
 
+class _Redirections(urllib.request.HTTPRedirectHandler):
+    """Redirections as usual, with the connection closed when one leads nowhere."""
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> Any:
+        """Follow a redirection; raises ValueError, HTTPError or URLError for an address that cannot be followed."""
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except Exception:
+            fp.close()
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
 def _web_stream(url: str, start: int) -> _Stream:
     """The file at ``url`` of a web server, from ``start`` on if the server can do that, else from its beginning."""
     plain, credentials = _without_credentials(url)
@@ -367,14 +389,15 @@ def _web_stream(url: str, start: int) -> _Stream:
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
-        answer = urllib.request.urlopen(request, timeout=READ_SECONDS)  # noqa: S310
+        answer = urllib.request.build_opener(_Redirections).open(request, timeout=READ_SECONDS)
     except urllib.error.HTTPError as refused:
         refused.close()
         raise
     partial = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
     length = answer.headers.get("Content-Length", "")
     begin = start if partial else 0
-    return _Stream(answer, begin, begin + int(length) if length.isdigit() else None)
+    # Of a piece that breaks off read1 gives what came of it.
+    return _Stream(answer, answer.read1, begin, begin + int(length) if length.isdigit() else None)
 
 
 def _without_credentials(url: str) -> tuple[str, str | None]:
