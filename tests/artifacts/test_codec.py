@@ -265,51 +265,51 @@ def test_json_with_a_repeated_name_is_not_read() -> None:
         decode("json", b'{\n  "a": 1,\n  "a": 2\n}\n')
 
 
-def parquet(columns: dict[str, pa.Array]) -> bytes:
+def parquet(**columns: pa.Array) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, compression="zstd", use_dictionary=True)
+    pq.write_table(pa.table(columns), sink, compression="zstd", store_schema=False)
     return bytes(sink.getvalue().to_pybytes())
 
 
-def bombs() -> dict[str, bytes]:
-    """Small files of tables that are large, or would be."""
-    zeros = np.zeros(1 << 22, np.int8)
-    many = pa.chunked_array([pa.array(zeros)] * 34)
-    text = pa.DictionaryArray.from_arrays(pa.array(np.zeros(5000, np.int32)), pa.array(["x" * 300_000]))
-    return {
-        "rows": parquet({"a": many}),
-        "columns": parquet({f"c{i}": pa.array([0]) for i in range(5000)}),
-        "text": parquet({"a": text}),
-        "bytes": parquet({"a": pa.array(["x" * (1 << 20) + str(i) for i in range(1100)])}),
-    }
+TEXT = pa.array(["x" * 900, None] * 20)
+BOMBS = {
+    "rows": (parquet(a=pa.array(np.zeros(1001))), "1001 rows of 1 columns; expected at most 1000 cells"),
+    "columns": (parquet(**{f"c{i}": pa.array([0]) for i in range(11)}), "1 rows of 11 columns; expected at most 1000 "),
+    "bytes": (parquet(a=pa.array(["x" * 9000 + str(i) for i in range(3)])), r"27\d+ bytes when unfolded; expected at"),
+    "nested": (parquet(a=pa.array([[0] * 900])), "column 'a' is list<element: int64>; expected booleans, integers,"),
+    "time": (parquet(a=pa.array([0], pa.timestamp("us"))), r"column 'a' is timestamp\[us\]; expected booleans, "),
+}
 
 
-@pytest.fixture(scope="module")
-def bomb() -> dict[str, bytes]:
-    return bombs()
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small limits, so that small tables are beyond them."""
+    for name, limit in (("CELLS", 1000), ("COLUMNS", 10), ("BYTES", 10_000)):
+        monkeypatch.setattr(f"universal_neurons.artifacts.codec.MOST_{name}", limit)
 
 
-@pytest.mark.parametrize(
-    ("name", "reads_rows", "complaint"),
-    [
-        ("rows", False, "table: 142606336 rows of 1 columns; expected at most 134217728 cells"),
-        ("columns", False, "table: 1 rows of 5000 columns; expected at most 134217728 cells"),
-        ("bytes", False, r"table: \d+ bytes when unfolded; expected at most 1073741824"),
-        ("text", True, "table: 1500000000 bytes when unfolded; expected at most 1073741824"),
-    ],
-)
-def test_a_small_file_that_unfolds_to_a_large_table_is_refused(
-    bomb: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, name: str, complaint: str, *, reads_rows: bool
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize(("data", "complaint"), BOMBS.values(), ids=BOMBS)
+def test_a_table_that_is_larger_or_other_than_any_of_ours_is_refused_before_its_rows_are_read(
+    monkeypatch: pytest.MonkeyPatch, data: bytes, complaint: str
 ) -> None:
-    assert len(bomb[name]) < 2_000_000
-
     def read(*_: Any, **__: Any) -> None:
         raise AssertionError("no row may be read")
 
-    if not reads_rows:
-        monkeypatch.setattr(pq, "read_table", read)
-    with pytest.raises(PayloadError, match=f"^{complaint}$"):
-        decode("parquet", bomb[name])
+    monkeypatch.setattr(pq, "read_table", read)
+    with pytest.raises(PayloadError, match=f"^table: {complaint}"):
+        decode("parquet", data)
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_long_text_that_stands_in_many_rows_is_counted_before_it_is_copied() -> None:
+    data = parquet(a=TEXT)
+    assert len(data) < 5000
+    with pytest.raises(PayloadError, match=r"^table: 18000 bytes when unfolded; expected at most 10000$"):
+        decode("parquet", data)
+    few = decode("parquet", parquet(a=TEXT[:10]))
+    assert isinstance(few, pd.DataFrame)
+    assert list(few["a"].dropna()) == ["x" * 900] * 5
 
 
 def test_a_table_that_could_not_be_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ Suffix = Literal["parquet", "safetensors", "json"]
 SUFFIXES: tuple[Suffix, ...] = get_args(Suffix)
 
 ROW_GROUP = 1 << 20
+_COLUMNS = "booleans, integers, floats or text"
 # A table of the largest models has some millions of cells; parquet can name billions in a few bytes.
 MOST_COLUMNS = 1 << 12
 MOST_CELLS = 1 << 27
@@ -87,7 +88,11 @@ def _table(data: bytes) -> pd.DataFrame:
     _check_shape(metadata.num_rows, metadata.num_columns)
     groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
     _check_bytes(sum(group.column(i).total_uncompressed_size for group in groups for i in range(group.num_columns)))
-    names = [field.name for field in metadata.schema.to_arrow_schema() if pa.types.is_string(field.type)]
+    schema = metadata.schema.to_arrow_schema()
+    for field in schema:
+        if not (_is_number(field.type) or pa.types.is_string(field.type)):
+            raise PayloadError(f"table: column {field.name!a} is {field.type}; expected {_COLUMNS}")
+    names = [field.name for field in schema if pa.types.is_string(field.type)]
     # Text stays in its dictionary until the sum of its lengths is known: a long text can stand in every row.
     table = pq.read_table(pa.BufferReader(data), use_threads=False, read_dictionary=names)
     _check_bytes(sum(_text_bytes(chunk) for name in names for chunk in table[name].chunks))
@@ -95,6 +100,10 @@ def _table(data: bytes) -> pd.DataFrame:
         text = pa.chunked_array([chunk.dictionary_decode() for chunk in table[name].chunks], type=pa.string())
         table = table.set_column(table.schema.get_field_index(name), name, text)
     return cast("pd.DataFrame", table.to_pandas())
+
+
+def _is_number(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_boolean(dtype) or pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
 
 
 def _text_bytes(column: pa.DictionaryArray) -> int:
@@ -149,7 +158,7 @@ def _column(name: str, series: pd.Series[Any]) -> pa.Array:
         return pa.array(_numbers(f"table: column {name!r}", series.to_numpy()), from_pandas=False)
     if isinstance(dtype, pd.StringDtype) or dtype == np.dtype(object):
         return pa.array([_cell(name, cell) for cell in series.tolist()], type=pa.string())
-    raise PayloadError(f"table: column {name!r} is {dtype}; expected booleans, integers, floats or text")
+    raise PayloadError(f"table: column {name!r} is {dtype}; expected {_COLUMNS}")
 
 
 def _cell(name: str, cell: object) -> str | None:
