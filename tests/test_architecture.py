@@ -28,7 +28,7 @@ DISTRIBUTIONS = {
     "evidence": set(),
     "progress": {"rich"},
     "inputs": {
-        "filelock", "huggingface_hub", "numpy", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch",
+        "huggingface_hub", "numpy", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch",
         "transformer_lens", "transformers", "zstandard",
     },
     "core": {"jaxtyping", "torch", "transformer_lens"},
