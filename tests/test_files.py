@@ -214,7 +214,7 @@ def test_a_path_is_shown_from_here_and_on_one_line(tmp_path: Path, monkeypatch: 
         ("s3://bucket", "s3://bucket"),
     ],
 )
-def test_an_url_is_shown_without_secrets_whatever_is_wrong_with_it(url: str, expected: str) -> None:
+def test_a_url_is_shown_without_secrets_even_if_malformed(url: str, expected: str) -> None:
     assert shown_url(url) == expected
     assert shown_url("s3://bucket/a\u202eb").isprintable()
 

@@ -48,7 +48,7 @@ def refusal(data: bytes, kind: str) -> str:
 
 
 def outcome(data: bytes, kind: str) -> list[bytes] | str:
-    """What the members say, or the words in which the archive is refused."""
+    """The bytes of the members, or the words in which the archive is refused."""
     try:
         archive = opened(data, kind)
         return [archive.read(name, len(content)) for name, content in FILES]
@@ -61,7 +61,7 @@ def is_line(found: object) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_written_is_read_by_name(tmp_path: Path, kind: str) -> None:
+def test_members_are_read_by_name(tmp_path: Path, kind: str) -> None:
     archive = opened(written(tmp_path, kind).read_bytes(), kind)
     assert archive.names == tuple(name for name, _ in FILES)
     for name, data in FILES:
@@ -69,7 +69,7 @@ def test_what_was_written_is_read_by_name(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_files_are_the_same_bytes_at_another_time_and_for_another_user(
+def test_equal_files_give_equal_bytes_at_any_time_and_for_any_user(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = written(tmp_path, kind).read_bytes()
@@ -98,7 +98,7 @@ def test_other_programs_read_them_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_archive_that_exists_stays_and_the_same_one_is_no_mistake(tmp_path: Path, kind: str) -> None:
+def test_an_existing_archive_is_kept_and_may_be_written_again_with_the_same_bytes(tmp_path: Path, kind: str) -> None:
     path = written(tmp_path, kind)
     before = path.read_bytes()
     write_archive(path, FILES)
@@ -128,7 +128,7 @@ def test_an_archive_cut_short_anywhere_never_gives_wrong_bytes(tmp_path: Path, k
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_flipped_bits_are_one_line_whatever_they_hit(tmp_path: Path, kind: str) -> None:
+def test_flipped_bits_give_the_members_or_a_one_line_error(tmp_path: Path, kind: str) -> None:
     data, rng = written(tmp_path, kind).read_bytes(), random.Random(kind)
     found = []
     for _ in range(400):
@@ -264,7 +264,7 @@ def test_a_zip_whose_members_are_not_plain_is_refused_by_name_before_anything_is
 
 @pytest.mark.parametrize("kind", [".zip", ".tar"])
 @pytest.mark.parametrize("field", range(0, 46, 2))
-def test_a_directory_with_absurd_numbers_is_one_line(kind: str, field: int) -> None:
+def test_absurd_numbers_in_a_header_give_a_one_line_error(kind: str, field: int) -> None:
     data = bytearray(in_zip(*FILES) if kind == ".zip" else in_tar(*_members()))
     start = data.index(b"PK\x01\x02") + field if kind == ".zip" else 100 + field
     data[start : start + 4] = b"\xf0\xff\xff\xff"
@@ -274,7 +274,7 @@ def test_a_directory_with_absurd_numbers_is_one_line(kind: str, field: int) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("data", [b"", b"PK", b"not an archive at all" * 100, b"\0" * 5000])
-def test_what_is_no_archive_is_one_line(kind: str, data: bytes) -> None:
+def test_a_file_that_is_no_archive_is_a_one_line_error(kind: str, data: bytes) -> None:
     assert "cut short" in str(outcome(data, kind))
     assert is_line(outcome(data, kind))
 

@@ -243,14 +243,14 @@ def test_a_json_file_is_made_to_be_read() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_neither_table_nor_arrays_nor_a_json_object_is_refused(value: Any) -> None:
+def test_a_value_that_is_neither_table_nor_arrays_nor_json_object_is_refused(value: Any) -> None:
     with pytest.raises(PayloadError) as refusal:
         encode(value)
     assert str(refusal.value).isprintable()
 
 
 @pytest.mark.parametrize("value", [table(), {"x": np.arange(5)}, {"a": 1}], ids=SUFFIXES)
-def test_bytes_that_are_not_what_their_suffix_says_are_an_error_of_their_own(value: Any) -> None:
+def test_bytes_of_another_kind_than_their_suffix_are_a_payload_error(value: Any) -> None:
     suffix, data = encode(value)
     for damaged in (b"", data[:-1], data[: len(data) // 2], data[1:], b"null", b"[1]\n", b"\xff\xfe", b"[" * 100_000):
         with pytest.raises(PayloadError, match=f"not readable as {suffix}"):

@@ -77,7 +77,7 @@ def test_an_archive_is_read_and_shown_by_its_own_name(tmp_path: Path, name: str)
     assert read_from(archive(tmp_path / name), tmp_path, everything) == (FILES, name)
 
 
-def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_folder_archive_or_file_is_a_one_line_error(tmp_path: Path) -> None:
     put(tmp_path / "evidence")
     assert refusal(SourceUnavailable, tmp_path / "nowhere", tmp_path).startswith(
         f"{tmp_path}/nowhere: no folder and no"
@@ -87,7 +87,7 @@ def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert refusal(FileAbsent, tmp_path / "mini.tar", tmp_path, "other").startswith("mini.tar: has no other; cut short")
 
 
-def test_what_is_neither_folder_nor_archive_is_one_line(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "evidence.txt").write_text("x")
     assert refusal(SourceUnavailable, tmp_path / "evidence.txt", tmp_path).endswith(
         "expected a folder or a file that ends in .zip or .tar"
@@ -147,7 +147,7 @@ def test_an_archive_of_any_file_system_is_copied_here_read_and_removed(tmp_path:
 
 
 @pytest.mark.usefixtures("memory")
-def test_what_a_file_system_does_not_have_is_one_line(tmp_path: Path) -> None:
+def test_a_file_missing_behind_a_url_is_a_one_line_error(tmp_path: Path) -> None:
     assert refusal(FileAbsent, "memory://evidence", tmp_path, "other") == "memory://evidence: has no other"
     assert refusal(FileAbsent, "memory://nowhere/mini.tar", tmp_path) == "memory://nowhere/mini.tar: there is nothing"
     assert "has more than the 100 bytes" in refusal(
@@ -155,13 +155,13 @@ def test_what_a_file_system_does_not_have_is_one_line(tmp_path: Path) -> None:
     )
 
 
-def test_a_scheme_that_nothing_reads_is_one_line(tmp_path: Path) -> None:
+def test_an_unknown_scheme_is_a_one_line_error(tmp_path: Path) -> None:
     assert "cannot be read (Protocol not known: nonsense" in refusal(SourceUnavailable, "nonsense://x", tmp_path)
     assert refusal(SourceUnavailable, "sftp://host/x", tmp_path).endswith("(pip install that, and run again)")
     assert "got several joined" in refusal(SourceUnavailable, "zip://a::memory://b.zip", tmp_path)
 
 
-def test_whatever_a_driver_raises_is_one_line_without_the_password(
+def test_an_error_of_a_driver_becomes_one_line_without_the_password(
     tmp_path: Path, memory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class DriverError(Exception):
@@ -317,7 +317,7 @@ def test_a_server_without_ranges_that_always_breaks_off_is_one_line(
 
 
 @pytest.mark.parametrize(("status", "kind"), [(404, FileAbsent), (410, FileAbsent), (403, SourceUnavailable)])
-def test_what_a_server_refuses_for_good_is_not_asked_again(
+def test_a_permanent_refusal_of_a_server_is_not_retried(
     serve: Serve, tmp_path: Path, status: int, kind: type[UserError]
 ) -> None:
     web = serve(status=status)
@@ -343,12 +343,12 @@ def test_a_password_does_not_follow_a_redirection(serve: Serve, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("target", ["http://[::1", with_password("http://[::1/x"), "file:///etc/passwd", "http://\0"])
-def test_a_redirection_to_nonsense_is_one_line_without_the_password(serve: Serve, tmp_path: Path, target: str) -> None:
+def test_a_malformed_redirection_is_one_line_without_the_password(serve: Serve, tmp_path: Path, target: str) -> None:
     web = serve(status=302, location=target)
     assert SECRET not in refusal(SourceUnavailable, with_password(web.url), tmp_path / "scratch")
 
 
-def test_a_body_that_does_not_end_stops_before_the_disk_is_full(
+def test_an_endless_download_stops_before_the_disk_is_full(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     web = serve(endless=True)
@@ -359,7 +359,7 @@ def test_a_body_that_does_not_end_stops_before_the_disk_is_full(
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-def test_a_file_that_does_not_end_stops_at_the_size_that_was_announced(serve: Serve, tmp_path: Path) -> None:
+def test_an_endless_file_stops_at_the_announced_size(serve: Serve, tmp_path: Path) -> None:
     folder = serve(endless=True).url.removesuffix("/mini.zip")
     assert "has more than the 100 bytes" in refusal(ExportDamaged, folder, tmp_path)
 

@@ -20,7 +20,7 @@ FORMS = ("folder", "evidence.zip", "evidence.tar")
 
 @dataclass
 class Reader:
-    """A checkout without evidence, and what imports into it said."""
+    """A checkout without evidence, and the warnings of imports into it."""
 
     project: Miniature
     said: list[str]

@@ -82,7 +82,7 @@ def test_a_commit_of_a_data_set_is_read_whole_in_a_folder_and_as_an_archive(hub:
     assert read_from(f"{source}/all/mini.zip", tmp_path, everything) == (FILES, f"{shown}/all/mini.zip")
 
 
-def test_what_was_read_of_a_commit_is_read_without_the_network(
+def test_files_of_a_commit_are_read_from_the_cache_without_the_network(
     hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = committed(hub, tmp_path)
@@ -115,7 +115,7 @@ def test_an_address_of_a_hub_without_a_commit_is_one_line(tmp_path: Path, source
     assert said.startswith(f"{source}: expected hf://datasets/OWNER/NAME@COMMIT")
 
 
-def test_what_a_hub_does_not_have_is_one_line(hub: LoopbackHub, tmp_path: Path) -> None:
+def test_a_file_commit_or_repository_missing_on_a_hub_is_a_one_line_error(hub: LoopbackHub, tmp_path: Path) -> None:
     source = committed(hub, tmp_path)
     assert f"datasets/{DATASET}@" in refusal(FileAbsent, source, tmp_path, "other")
     assert "has no all/mini.tar" in refusal(FileAbsent, f"{source}/all/mini.tar", tmp_path)

@@ -86,7 +86,7 @@ def test_two_exports_of_the_same_evidence_are_the_same_bytes(
     assert tree(one) == tree(other) if form == "folder" else one.read_bytes() == other.read_bytes()
 
 
-def test_no_file_of_an_export_says_where_it_was_made(exports: Path, computed: Miniature) -> None:
+def test_no_file_of_an_export_names_a_path(exports: Path, computed: Miniature) -> None:
     for form in FORMS[1:]:
         content = (exports / form).read_bytes()
         assert str(computed.root).encode() not in content
@@ -170,14 +170,14 @@ def test_a_reader_who_computed_nothing_reads_the_same_numbers(
     assert {name for name in tree(reader.imported) if name.startswith((".staging", ".remote"))} == set()
 
 
-def test_what_was_imported_is_not_computed_again(exports: Path, reader: Reader) -> None:
+def test_imported_artifacts_are_not_computed_again(exports: Path, reader: Reader) -> None:
     from universal_neurons.pipeline.stages import compute
 
     reader.pull(exports / "evidence.zip")
     assert compute(reader.project.workspace(local=True)) == 0
 
 
-def test_of_a_narrowed_suite_only_its_part_is_taken(exports: Path, reader: Reader) -> None:
+def test_a_narrowed_suite_imports_only_its_part(exports: Path, reader: Reader) -> None:
     pulled = reader.pull(exports / "folder", checkpoints=["100 %"])
     assert 0 < pulled.new < 60
     assert pulled.absent == ()
@@ -187,7 +187,7 @@ def test_of_a_narrowed_suite_only_its_part_is_taken(exports: Path, reader: Reade
     assert len(receipt.artifacts) == 60
 
 
-def test_what_is_here_stays_and_is_not_imported(exports: Path, reader: Reader, computed: Miniature) -> None:
+def test_artifacts_that_are_here_are_kept_and_not_imported(exports: Path, reader: Reader, computed: Miniature) -> None:
     work = computed.workspace()
     key = universality_key(work, work.pairs(30)[0])
     found = work.store.read(key)
@@ -253,7 +253,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("file", ["manifest.json", "payload.*"])
-def test_a_damaged_export_is_one_line_and_what_was_sound_stays(
+def test_a_damaged_export_is_one_line_and_verified_artifacts_stay(
     own_export: Path, exports: Path, reader: Reader, damage: str, file: str
 ) -> None:
     victim = next(iter(sorted(own_export.glob(f"universality/*/{file}"))))
@@ -401,21 +401,21 @@ def test_a_later_format_is_another_version_and_no_damage(own_export: Path, reade
     assert "written in format 2, this version of the project reads 1" in said
 
 
-def test_what_an_export_lacks_is_said_and_the_rest_is_imported(own_export: Path, reader: Reader) -> None:
+def test_a_warning_names_the_missing_artifacts_and_the_rest_is_imported(own_export: Path, reader: Reader) -> None:
     resealed(own_export, lambda listed: [one for one in listed if one.stage != "profiles"])
     pulled = reader.pull(own_export)
     assert (pulled.new, [key.stage for key in pulled.absent]) == (57, ["profiles"] * 3)
     assert reader.said == ["folder own-export lacks 3 artifacts of suite mini (3 profiles); profiles: there is none"]
 
 
-def test_what_an_export_has_with_other_settings_is_said_with_the_difference(exports: Path, reader: Reader) -> None:
+def test_a_warning_names_the_differing_setting(exports: Path, reader: Reader) -> None:
     reader.project.replace("fixtures/suites/mini.toml", "padded_tokens = 800", "padded_tokens = 700")
     assert [key.stage for key in reader.pull(exports / "folder").absent] == ["variants"] * 2
     (line,) = reader.said
     assert line.endswith("(2 variants); variants: parameters.padded_tokens is 800 instead of 700")
 
 
-def test_an_export_without_the_stage_that_is_asked_for_says_so(own_export: Path, reader: Reader) -> None:
+def test_an_export_without_any_table_is_refused(own_export: Path, reader: Reader) -> None:
     resealed(own_export, lambda listed: [one for one in listed if one.stage in ("corpus", "evaluation")])
     assert "universality: there is none;" in refusal(ExportUnfit, lambda: reader.pull(own_export))
 
@@ -457,7 +457,7 @@ def test_a_list_that_is_larger_than_any_is_not_read(own_export: Path, reader: Re
     assert f"has more than the {1 << 23} bytes" in refusal(ExportDamaged, lambda: reader.pull(own_export))
 
 
-def test_a_disk_that_fills_up_is_one_line_and_the_import_goes_on_later(
+def test_a_full_disk_is_one_line_and_the_import_can_be_resumed(
     exports: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, written = os.write, [0]
@@ -479,7 +479,7 @@ def test_a_disk_that_fills_up_is_one_line_and_the_import_goes_on_later(
     assert reader.pull(exports / "evidence.zip").new == 60 - before
 
 
-def test_a_source_that_vanishes_half_way_is_one_line_and_the_import_goes_on_later(
+def test_a_vanished_source_is_one_line_and_the_import_can_be_resumed(
     exports: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from universal_neurons.artifacts.remote import _Folder
@@ -572,7 +572,7 @@ def test_importers_killed_at_any_moment_leave_whole_artifacts_and_the_next_one_c
     assert len(receipt.artifacts) == 60
 
 
-def test_a_crowd_that_imports_into_one_store_agrees(exports: Path, reader: Reader, forge: Forge) -> None:
+def test_many_concurrent_imports_into_one_store_agree(exports: Path, reader: Reader, forge: Forge) -> None:
     for form in FORMS:
         forge.start(reader, exports / form)
     said = [forge.line() for _ in range(2 * len(FORMS))]
@@ -586,7 +586,7 @@ def test_a_crowd_that_imports_into_one_store_agrees(exports: Path, reader: Reade
     assert len(receipt.artifacts) == 60
 
 
-def test_a_crowd_that_exports_into_one_place_writes_one_export(
+def test_many_concurrent_exports_to_one_target_write_one_export(
     computed: Miniature, exports: Path, tmp_path: Path
 ) -> None:
     errors: list[BaseException] = []

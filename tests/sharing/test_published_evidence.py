@@ -99,7 +99,7 @@ def test_a_reader_without_weights_and_text_judges_a_commit_of_a_data_set(
 
 
 def judged(root: Path, hub: LoopbackHub, *options: str, **variables: str) -> str:
-    """What pytest says of a claim of this checkout, judged on the suite of another."""
+    """The output of pytest for a claim of this checkout, judged on the suite of another."""
     claim = CHECKOUT / "claims" / "emergence" / "test_n1_rare_but_present.py"
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", str(claim), "--suite", "tiny", "-p", "no:cacheprovider", *options],
@@ -183,7 +183,7 @@ STRANGERS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("change", STRANGERS.values(), ids=STRANGERS)
-def test_a_lock_that_names_anything_else_than_this_checkout_means_is_refused(
+def test_a_lock_of_other_files_than_this_checkout_means_is_refused(
     export: Path, fresh: Path, change: Callable[[str], str]
 ) -> None:
     relocked(export, change)
@@ -208,12 +208,12 @@ def test_a_damaged_lock_and_one_with_equal_weights_are_one_line(export: Path, fr
     assert not lock_of(fresh).exists()
 
 
-def test_without_a_lock_anywhere_the_evidence_cannot_be_named(export: Path, fresh: Path) -> None:
+def test_without_any_lock_the_evidence_has_no_keys(export: Path, fresh: Path) -> None:
     relocked(export, lambda _: None)
     assert "run: universal-neurons fetch --suite tiny" in refusal(NotPinned, lambda: pulled(fresh, export))
 
 
-def test_the_lock_is_part_of_what_is_sealed(export: Path, fresh: Path) -> None:
+def test_the_lock_is_sealed_with_the_list(export: Path, fresh: Path) -> None:
     raw = json.loads((export / LIST).read_text())
     raw["lock"] = raw["lock"].replace("checkpoint-10", "checkpoint-11")
     (export / LIST).write_text(json.dumps(raw, sort_keys=True, indent=2) + "\n")

@@ -60,7 +60,7 @@ class _RefusedError(Exception):
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name would be taken for an archive.
+    """Tell by its name if a file is an archive.
 
     >>> [is_archive(name) for name in ("evidence.zip", "EVIDENCE.TAR", "evidence", "fixtures/evidence")]
     [True, True, False, False]
@@ -154,7 +154,7 @@ def _zip_head(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> 
 
 def _tar_members(file: IO[bytes]) -> Iterator[_Member]:
     """The files of a tar that is not compressed; folders are left out."""
-    archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115  (whoever opened the file closes it)
+    archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115  (the caller closes the file)
     for member in archive:
         _check_name(member.name)
         if not (member.isreg() or member.isdir()) or member.issparse():

@@ -1,6 +1,6 @@
 """The list of an export: every artifact of a suite's evidence with the digests of its files.
 
-Whoever receives an export checks every byte by this list.  Its file is ``evidence-<suite>.json``; the files beside it
+Every byte of an export is checked by this list.  Its file is ``evidence-<suite>.json``; the files beside it
 are named as in a store, ``<stage>/<digest>/{manifest.json, payload.<suffix>}``.  No path is ever taken from an export:
 stage, digest and suffix are checked, and names are made of them here.
 """
@@ -8,7 +8,7 @@ stage, digest and suffix are checked, and names are made of them here.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +124,10 @@ class Bundle:
     narrowing: str
     lock: str | None
     artifacts: tuple[Listed, ...]
+    _by_digest: dict[str, Listed] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_digest", {listed.digest: listed for listed in self.artifacts})
 
     @classmethod
     def of(cls, suite: str, narrowing: str, lock: str | None, manifests: Iterable[Manifest]) -> Bundle:
@@ -150,7 +154,9 @@ class Bundle:
 
     def find(self, key: Key) -> Listed | None:
         """The entry of ``key``, or None."""
-        return next((one for one in self.artifacts if (one.stage, one.digest) == (key.stage, key.digest)), None)
+        return next(
+            (listed for listed in self.artifacts if listed.digest == key.digest and listed.stage == key.stage), None
+        )
 
     def check_sizes(self, *, where: str) -> None:
         """Raise :class:`ExportDamaged` for a payload that is larger than any of its kind."""
@@ -169,14 +175,14 @@ class Bundle:
             "lock": self.lock,
             "artifacts": [
                 {
-                    "stage": one.stage,
-                    "digest": one.digest,
-                    "suffix": one.suffix,
-                    "sha256": one.sha256,
-                    "bytes": one.size,
-                    "manifest_sha256": one.manifest_sha256,
+                    "stage": listed.stage,
+                    "digest": listed.digest,
+                    "suffix": listed.suffix,
+                    "sha256": listed.sha256,
+                    "bytes": listed.size,
+                    "manifest_sha256": listed.manifest_sha256,
                 }
-                for one in self.artifacts
+                for listed in self.artifacts
             ],
         }
         return json_bytes({**body, _SEAL: sha256(json_bytes(body)).hexdigest()})
@@ -222,10 +228,10 @@ def _parsed(data: bytes, where: str) -> dict[str, Any]:
 
 
 def _listed(raw: dict[str, Any]) -> Listed:
-    one = Listed(raw["stage"], raw["digest"], raw["suffix"], raw["sha256"], raw["bytes"], raw["manifest_sha256"])
-    digests = (one.digest, one.sha256, one.manifest_sha256)
-    if not (is_stage(one.stage) and all(map(is_digest, digests)) and one.suffix in SUFFIXES):
+    listed = Listed(raw["stage"], raw["digest"], raw["suffix"], raw["sha256"], raw["bytes"], raw["manifest_sha256"])
+    digests = (listed.digest, listed.sha256, listed.manifest_sha256)
+    if not (is_stage(listed.stage) and all(map(is_digest, digests)) and listed.suffix in SUFFIXES):
         raise ValueError("no artifact")
-    if type(one.size) is not int or one.size < 0:
+    if type(listed.size) is not int or listed.size < 0:
         raise ValueError("no size")
-    return one
+    return listed

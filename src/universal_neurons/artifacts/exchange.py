@@ -1,11 +1,10 @@
 """Export of a suite's artifacts, and import of others' artifacts, verified and kept apart from what is computed here.
 
-An import takes only artifacts that are asked for, by their keys: evidence of other settings has other keys, and is
-refused with the difference.  It is one step before the work: whatever a remote source lacks or refuses shows before
-anything is judged, and a run reads from this machine only.  Killed at any moment, it leaves whole artifacts; the same
-command resumes it.
+An import takes only the artifacts of given keys: evidence of other settings has other keys, and is refused with the
+difference.  It runs before the work: anything that a remote lacks or refuses shows before a claim is judged, and a run
+reads from this machine only.  Killed at any moment, it leaves whole artifacts; the same command resumes it.
 
-Which artifacts belong to a suite is the caller's to say.
+The caller names the artifacts that belong to a suite.
 """
 
 from __future__ import annotations
@@ -92,17 +91,17 @@ def export_artifacts(
     archive that exists with other bytes; an archive is whole or not there, and of a folder the list comes last.
     """
     check_format(target.name, shown=str(target))
-    wanted = sorted(set(keys), key=lambda key: (key.stage, key.digest))
-    bundle = Bundle.of(suite, narrowing, lock, (store.contents(key).manifest for key in wanted))
+    ordered = sorted(set(keys), key=lambda key: (key.stage, key.digest))
+    bundle = Bundle.of(suite, narrowing, lock, (store.contents(key).manifest for key in ordered))
     if is_archive(target.name):
         with in_one_line("exporting to", target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                write_archive(target, _files(store, bundle, wanted))
+                write_archive(target, _files(store, bundle, ordered))
             except FileExistsError as error:
                 raise SharingError(f"{target}: exists, with other bytes; remove it, or name another file") from error
     else:
-        store.export(wanted, target)
+        store.export(ordered, target)
         with in_one_line("exporting to", target):
             replace_file(target / bundle.name, bundle.encode())
     return Exported(bundle, target)

@@ -136,7 +136,7 @@ class Folder:
 
 
 def folders(root: Path, *, besides: frozenset[str]) -> Iterator[Folder]:
-    """Everything in the store ``root`` that should be an artifact, by stage and name, except in ``besides``."""
+    """The folders of the store ``root`` that should be artifacts, by stage and name, except in ``besides``."""
     if not root.is_dir():
         return
     for stage in sorted(root.iterdir()):

@@ -129,7 +129,7 @@ def plain_json(value: object, where: str = "value") -> JSON:
 
 
 def is_absolute_path(text: str) -> bool:
-    """Whether ``text`` looks like a path that means something on one machine only.
+    """True for text that looks like a path of one machine.
 
     >>> [is_absolute_path(text) for text in ("/home/a", "~/a", "C:/a", "zoo/mini", "float32")]
     [True, True, True, False, False]
@@ -138,7 +138,7 @@ def is_absolute_path(text: str) -> bool:
 
 
 def is_stage(value: object) -> bool:
-    """Whether ``value`` may name a stage, and so a folder of a store on any system.
+    """True for a name that a stage, and so a folder of a store, can have on any system.
 
     >>> [is_stage(value) for value in ("null-rotated", "../etc", "quarantine", "CON", 7)]
     [True, False, False, False, False]
@@ -148,7 +148,7 @@ def is_stage(value: object) -> bool:
 
 
 def is_digest(value: object) -> bool:
-    """Whether ``value`` is a sha256 as keys have it: 64 lower-case hexadecimal digits."""
+    """True for a sha256 as keys have it: 64 lower-case hexadecimal digits."""
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 

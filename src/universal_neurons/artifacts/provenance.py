@@ -41,8 +41,8 @@ class SharedRun:
     """A computation whose result several artifacts were made from: the pass over the tokens that feeds all pairs.
 
     ``what``: a few words.  ``created``: its end, UTC, ISO 8601 in seconds.  ``wall_seconds``: elapsed time, summed over
-    the processes that had a part in it.  Equal runs are one run: whoever adds up costs counts it once, however many
-    artifacts name it.
+    the processes that had a part in it.  Equal runs are one run: a sum of costs counts it once, however many artifacts
+    name it.
 
     Raises :class:`ProvenanceError` as :class:`Provenance` does.
     """
@@ -187,7 +187,7 @@ def versions() -> dict[str, str]:
 def peak_memory_bytes() -> int | None:
     """The largest resident set of this process since its start, in bytes; None on systems that do not tell."""
     if _STATUS.is_file():
-        # Not getrusage: on Linux a process starts with the counter of whoever started it.
+        # Not getrusage: on Linux a process starts with the counter of its parent.
         peak = re.search(r"^VmHWM:\s*(\d+) kB$", _STATUS.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
         if peak is not None:
             return int(peak[1]) * 1024

@@ -50,7 +50,7 @@ class Receipt:
     sample: Sample | None = None
 
     def covers(self, digest: str, sha256: str) -> bool:
-        """Whether these bytes of that artifact came with this import."""
+        """True if these bytes of that artifact came with this import."""
         return self.artifacts.get(digest) == sha256
 
     def with_more(self, artifacts: Mapping[str, str]) -> Receipt:
@@ -62,7 +62,7 @@ class Receipt:
         return replace(self, sample=sample)
 
     def path(self, imported: Path) -> Path:
-        """Its file in the imported store."""
+        """The file of the receipt in the imported store."""
         return imported / RECEIPTS / f"{self.suite}-{self.bundle[:_SHOWN]}.json"
 
     def write(self, imported: Path) -> None:

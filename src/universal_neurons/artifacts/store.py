@@ -70,7 +70,7 @@ class Artifact:
 
     @property
     def key(self) -> Key:
-        """Its name."""
+        """The key that names it."""
         return self.manifest.key
 
     @property
@@ -118,7 +118,7 @@ class Entry:
 
     @property
     def key(self) -> Key:
-        """Its name."""
+        """The key that names it."""
         return self.manifest.key
 
 
@@ -196,7 +196,7 @@ class Store:
         return found[0]
 
     def has(self, key: Key) -> bool:
-        """Whether a store here has the artifact; as thorough as :meth:`read`, but it leaves damage where it is."""
+        """True if a store here has the artifact; as thorough as :meth:`read`, but it leaves damage where it is."""
         for folder, origin in self._folders(key):
             with in_one_line(f"reading {key} from", folder.root):
                 try:
@@ -286,7 +286,7 @@ class Store:
         return tuple(entries)
 
     def verify(self) -> list[Problem]:
-        """Everything that is wrong in any of the stores; every byte is read, nothing is moved."""
+        """All problems in all stores; every byte is read, nothing is moved."""
         problems = []
         for folder, origin in self._everything():
             with in_one_line("verifying", folder.root):
@@ -321,40 +321,26 @@ class Store:
         :class:`StoreError` before anything is copied if one is in no store, and at the first one that ``target`` has
         with other bytes or damaged: the same key must not come to mean something else.
         """
-        wanted = sorted(set(keys), key=lambda key: (key.stage, key.digest))
-        for key in wanted:
+        ordered = sorted(set(keys), key=lambda key: (key.stage, key.digest))
+        for key in ordered:
             if not self.has(key):
                 raise StoreError(f"export: {self.why(key)}; compute it first")
-        return tuple(self._export(key, target.absolute()) for key in wanted)
-
-    def _export(self, key: Key, target: Path) -> Path:
-        found = self._find(key)
-        if found is None:
-            raise StoreError(f"export: {key} vanished from the store meanwhile; run again")
-        contents = found[0]
-        present = _settled("exporting", target, contents, _sound_or_refused)
-        folder = Folder.of(target, key)
-        if present is not None and present[0].manifest.sha256 != contents.manifest.sha256:
-            raise StoreError(
-                f"export: {shown(folder.path)} holds other bytes ({present[0].manifest.sha256[:12]}) than "
-                f"{contents.manifest.sha256[:12]}; raise the stage's version, or remove it first"
-            )
-        return folder.path
+        return tuple(_exported(self.contents(key), target.absolute()) for key in ordered)
 
     def _find(self, key: Key) -> tuple[Contents, Payload, Origin] | None:
-        found = self._find_here(key)
-        if found is None and self.remote is not None and self.remote.find(key) is not None:
+        """The artifact of ``key``, fetched from the remote if no store here has it."""
+        here = self._find_here(key)
+        if here is None and self.remote is not None and self.remote.find(key) is not None:
             self.fetch(key)
-            found = self._find_here(key)
-        return found
+            here = self._find_here(key)
+        return here
 
     def _find_here(self, key: Key) -> tuple[Contents, Payload, Origin] | None:
         for folder, origin in self._folders(key):
             with in_one_line(f"reading {key} from", folder.root):
                 look = _sound_or_raised if origin is Origin.SHIPPED else self._sound_or_quarantined
-                found = look(folder)
-                if found is not None:
-                    return *found, origin
+                if (sound := look(folder)) is not None:
+                    return *sound, origin
         return None
 
     def _folders(self, key: Key) -> Iterator[tuple[Folder, Origin]]:
@@ -371,8 +357,8 @@ class Store:
     def _everything(self) -> Iterator[tuple[Folder, Origin]]:
         for root, origin in self._roots():
             with in_one_line("listing", root):
-                found = list(folders(root, besides=frozenset({QUARANTINE, LOCKS})))
-            yield from ((folder, origin) for folder in found)
+                present = list(folders(root, besides=frozenset({QUARANTINE, LOCKS})))
+            yield from ((folder, origin) for folder in present)
 
     def _why_absent(self, key: Key) -> str:
         kin = sorted({entry.key for entry in self.entries() if entry.key.stage == key.stage}, key=lambda k: k.digest)
@@ -384,6 +370,7 @@ class Store:
         return f"{key} is absent; in the nearest one, {nearest}, {', '.join(differences[:3])}{rest}"
 
     def _sound_or_quarantined(self, folder: Folder) -> _Sound | None:
+        """Contents and value of a folder, or None; damage is moved to quarantine."""
         for _ in range(_ATTEMPTS):
             try:
                 return _read(folder)
@@ -436,6 +423,7 @@ def _read(folder: Folder) -> _Sound | None:
 
 
 def _sound_or_raised(folder: Folder) -> _Sound | None:
+    """Contents and value of a folder of a shipped store, or None; raises :class:`StoreError` for damage."""
     try:
         return _read(folder)
     except DamageError as damage:
@@ -443,7 +431,7 @@ def _sound_or_raised(folder: Folder) -> _Sound | None:
 
 
 def _sound_or_refused(folder: Folder) -> _Sound | None:
-    """As :func:`_read`, of a folder that receives an export."""
+    """Contents and value of a folder that receives an export, or None; raises :class:`StoreError` for damage."""
     try:
         return _read(folder)
     except DamageError as damage:
@@ -451,6 +439,18 @@ def _sound_or_refused(folder: Folder) -> _Sound | None:
         raise StoreError(
             f"export: {path} is damaged ({damage}); remove it and export again, or name another folder"
         ) from damage
+
+
+def _exported(contents: Contents, target: Path) -> Path:
+    """Copy an artifact into the shipped store ``target``; returns its folder."""
+    present = _settled("exporting", target, contents, _sound_or_refused)
+    folder = Folder.of(target, contents.manifest.key)
+    if present is not None and present[0].manifest.sha256 != contents.manifest.sha256:
+        raise StoreError(
+            f"export: {shown(folder.path)} holds other bytes ({present[0].manifest.sha256[:12]}) than "
+            f"{contents.manifest.sha256[:12]}; raise the stage's version, or remove it first"
+        )
+    return folder.path
 
 
 def _shipped_damage(folder: Folder, damage: DamageError) -> StoreError:

@@ -45,7 +45,7 @@ class SuiteLock:
 
     @property
     def path(self) -> Path:
-        """Its file, which need not exist."""
+        """The file of the lock, which need not exist."""
         return self.root / SUITES / f"{self.suite}{LOCK_SUFFIX}"
 
     def text(self) -> str | None:
