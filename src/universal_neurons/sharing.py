@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from universal_neurons.artifacts.archive import Archive, check_format, is_archive
 from universal_neurons.artifacts.bundle import ExportDamaged, FileAbsent, SourceUnavailable
 from universal_neurons.artifacts.exchange import Need, export_artifacts, import_artifacts
-from universal_neurons.artifacts.remote import Remote, check_size, opened
+from universal_neurons.artifacts.remote import RemoteExport, check_size, opened
 from universal_neurons.inputs.hub import FileMissing, HubError, source_from_environment
 from universal_neurons.inputs.lock_adoption import SuiteLock
 from universal_neurons.workspace import (
@@ -76,7 +76,7 @@ def pull(
     command = work.suite.command(f"universal-neurons store import {shlex.quote(source)}")
     dataset = partial(open_dataset, command=command, warn=warn)
     with opened(source, scratch=work.root / WORK_FOLDER, dataset=dataset) as files:
-        remote = Remote.of(files, suite)
+        remote = RemoteExport.of(files, suite)
         lock = remote.bundle.lock
         if lock is not None and (news := _lock(work).adopt(lock, source=remote.shown)):
             warn(f"the lock of suite {suite} has {news} new entries: what the evidence is about")

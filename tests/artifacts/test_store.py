@@ -28,7 +28,7 @@ from universal_neurons.artifacts.folder import Contents, Folder
 from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.manifest import DamageError, Manifest
 from universal_neurons.artifacts.provenance import Provenance
-from universal_neurons.artifacts.remote import Remote
+from universal_neurons.artifacts.remote import RemoteExport
 from universal_neurons.artifacts.store import CACHEDIR_TAG, Origin, Store, StoreError
 
 PROVENANCE = Provenance("2026-01-02T03:04:05Z", "ab" * 20, "cpu", {"python": "3.11.7"}, 1.25, 2**30)
@@ -1019,7 +1019,7 @@ class Elsewhere:
 
 def test_an_artifact_that_only_the_remote_has_is_read_through_and_adopted(importing: Store, said: Lines) -> None:
     elsewhere = Elsewhere(contents(0), contents(1), contents(2))
-    store = importing.reading_through(Remote.of(elsewhere, "mini"))
+    store = importing.reading_through(RemoteExport.of(elsewhere, "mini"))
     store.write(key(1), {"share": "ours"}, PROVENANCE)
     found = [store.read(key(number)) for number in range(4)]
     assert [None if one is None else one.origin for one in found] == ["imported", "working", "imported", None]
@@ -1034,7 +1034,7 @@ def test_an_artifact_that_only_the_remote_has_is_read_through_and_adopted(import
 
 def test_a_damaged_artifact_of_a_remote_is_an_error_and_not_adopted(importing: Store) -> None:
     elsewhere = Elsewhere(contents(0))
-    store = importing.reading_through(Remote.of(elsewhere, "mini"))
+    store = importing.reading_through(RemoteExport.of(elsewhere, "mini"))
     name = Listed.of(contents(0).manifest).payload_file
     elsewhere.files[name] = elsewhere.files[name].replace(b"0", b"9")
     with pytest.raises(ExportDamaged, match=f"^elsewhere: {key(0)}: payload.json has digest .* get it again"):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.artifacts.key import Key
-    from universal_neurons.artifacts.remote import Remote
+    from universal_neurons.artifacts.remote import RemoteExport
     from universal_neurons.artifacts.store import Store
 
 
@@ -119,7 +119,7 @@ def _files(store: Store, bundle: Bundle, keys: Sequence[Key]) -> Iterator[tuple[
 
 
 def import_artifacts(
-    store: Store, remote: Remote, needs: Iterable[Need], *, suite: str, described: str, progress: _Progress
+    store: Store, remote: RemoteExport, needs: Iterable[Need], *, suite: str, described: str, progress: _Progress
 ) -> Pulled:
     """Adopt from ``remote`` what of ``needs`` no store has, in that order, and note what came from there.
 
@@ -152,7 +152,7 @@ def import_artifacts(
     return Pulled(suite, remote.shown, new, present, tuple(absent), remote.difference(absent[0]) if absent else "")
 
 
-def _taken(store: Store, remote: Remote, keys: Sequence[Key], progress: _Progress) -> int:
+def _taken(store: Store, remote: RemoteExport, keys: Sequence[Key], progress: _Progress) -> int:
     """Fetch listed artifacts; returns how many are new."""
     _check_space(store.imported_root, remote, keys)
     progress.start(f"importing from {remote.shown}", len(keys))
@@ -164,7 +164,7 @@ def _taken(store: Store, remote: Remote, keys: Sequence[Key], progress: _Progres
     return new
 
 
-def _check_space(imported: Path, remote: Remote, keys: Sequence[Key]) -> None:
+def _check_space(imported: Path, remote: RemoteExport, keys: Sequence[Key]) -> None:
     needed = sum(listed.size for key in keys if (listed := remote.find(key)) is not None)
     folder = next(path for path in (imported, *imported.parents) if path.exists())
     with in_one_line("importing into", folder):
@@ -176,7 +176,7 @@ def _check_space(imported: Path, remote: Remote, keys: Sequence[Key]) -> None:
         )
 
 
-def _sign(store: Store, remote: Remote, suite: str) -> None:
+def _sign(store: Store, remote: RemoteExport, suite: str) -> None:
     """Note in a receipt which imported artifacts came with this export."""
     imported = store.imported_root
     listed = {entry.digest: entry.sha256 for entry in remote.bundle.artifacts}

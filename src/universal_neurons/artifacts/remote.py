@@ -5,7 +5,8 @@
     s3://bucket/folder   https://host/mini.zip   a URL that fsspec can open
     hf://datasets/OWNER/NAME@COMMIT[/folder]     a data set of a hub, pinned by its commit of forty digits
 
-A :class:`Remote` is such an export with its list: it gives artifacts by key, and only if every byte is the listed one.
+A :class:`RemoteExport` is such an export with its list: it gives artifacts by key, and only if every byte is the listed
+one.
 """
 
 from __future__ import annotations
@@ -86,14 +87,14 @@ class Files(Protocol):
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteExport:
     """The export of one suite, from which a store can read artifacts that are nowhere else."""
 
     files: Files
     bundle: Bundle
 
     @classmethod
-    def of(cls, files: Files, suite: str) -> Remote:
+    def of(cls, files: Files, suite: str) -> RemoteExport:
         """The export of ``suite`` among ``files``.
 
         Raises :class:`ExportUnfit` if there is none or its list is of another format, :class:`ExportDamaged` if the

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.codec import NumericArray, Payload
     from universal_neurons.artifacts.key import JSON, Key
     from universal_neurons.artifacts.provenance import Provenance
-    from universal_neurons.artifacts.remote import Remote
+    from universal_neurons.artifacts.remote import RemoteExport
 
     _Sound = tuple[Contents, Payload]
 
@@ -152,7 +152,7 @@ class Store:
         shipped: Sequence[Path] = (),
         *,
         imported: Path | None = None,
-        remote: Remote | None = None,
+        remote: RemoteExport | None = None,
         warn: Callable[[str], None],
     ) -> None:
         self.working = working.absolute()
@@ -233,7 +233,7 @@ class Store:
         contents.value()
         return self._kept("importing", self.imported_root, contents) is None
 
-    def reading_through(self, remote: Remote) -> Store:
+    def reading_through(self, remote: RemoteExport) -> Store:
         """This store with ``remote`` behind it."""
         store = copy(self)
         store.remote = remote
@@ -242,7 +242,7 @@ class Store:
     def fetch(self, key: Key) -> bool:
         """Adopt the artifact of ``key`` from the remote; whether it is new here.
 
-        Raises SharingError as :meth:`Remote.contents` does, and what :meth:`adopt` raises.
+        Raises SharingError as :meth:`RemoteExport.contents` does, and what :meth:`adopt` raises.
         """
         contents = None if self.remote is None else self.remote.contents(key)
         return contents is not None and self.adopt(contents)
