@@ -5,6 +5,7 @@ Every rule is a function from sources to findings, and is shown a violation that
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -24,21 +25,22 @@ DISTRIBUTIONS = {
     "measurement": set(),
     "errors": set(),
     "characters": set(),
+    "files": {"filelock"},
     "evidence": set(),
     "progress": {"rich"},
     "inputs": {
-        "filelock", "huggingface_hub", "numpy", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch",
+        "huggingface_hub", "numpy", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch",
         "transformer_lens", "transformers", "zstandard",
     },
     "core": {"jaxtyping", "torch", "transformer_lens"},
-    "artifacts": {"filelock", "numpy", "pandas", "pyarrow", "safetensors"},
+    "artifacts": {"fsspec", "numpy", "pandas", "pyarrow", "safetensors"},
     "measures": {"numpy", "pandas", "scipy"},
     "workspace": {"numpy", "pandas"},
     "pipeline": {"numpy", "pandas", "psutil", "torch"},
     "study": {"numpy", "pandas"},
     "planning": {"torch"},
     "recheck": {"numpy", "pandas"},
-    "sharing": {"fsspec"},
+    "sharing": set(),
     "zoo_training": {"numpy", "tokenizers"},
     "harness": {"_pytest", "pytest"},
     "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "typst"},
@@ -59,6 +61,10 @@ TORCH_ON_DEMAND = {
 }
 PYTEST = {"harness.plugin"}
 BACKEND = {"core.ablation", "core.activations", "core.bare", "core.patching", "core.weights", "inputs.bridge"}
+
+# What makes a file durable or keeps others out of it, and who may call that: a file that is appended to is no other's.
+DURABLE = {"fsync", "mkstemp", "NamedTemporaryFile", "FileLock", "SoftFileLock"}
+DURABLE_MODULES = {"files", "inputs.hub_corpus"}
 
 CLAIMS_MAY = {f"{PACKAGE}.harness", f"{PACKAGE}.measures"}
 CLAIMS_MAY_NOT = {f"{PACKAGE}.harness.plugin", f"{PACKAGE}.harness.scaffold"}
@@ -100,6 +106,16 @@ def misplaced(modules: Mapping[str, str], distributions: set[str], allowed: set[
         for found in imports(source):
             if found.distribution in distributions and module not in allowed:
                 yield f"{module}:{found.line}: {found.name}"
+
+
+def durable_calls(modules: Mapping[str, str]) -> Iterator[str]:
+    """Calls of ``DURABLE`` functions outside of the modules that may make them."""
+    for module, source in modules.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call) and module not in DURABLE_MODULES:
+                name = ast.unparse(node.func).rpartition(".")[2]
+                if name in DURABLE:
+                    yield f"{module}:{node.lineno}: {name}"
 
 
 def relative(modules: Mapping[str, str]) -> Iterator[str]:
@@ -146,6 +162,15 @@ def test_only_the_plugin_imports_pytest() -> None:
 
 def test_the_model_backend_is_visible_in_six_modules() -> None:
     assert list(misplaced(package_modules(), {"transformer_lens"}, BACKEND)) == []
+
+
+def test_one_module_writes_and_locks_files() -> None:
+    assert list(durable_calls(package_modules())) == []
+
+
+def test_a_second_writer_is_found() -> None:
+    for source in ("import os\nos.fsync(3)", "from tempfile import mkstemp\nmkstemp()", "filelock.FileLock('x')"):
+        assert len(list(durable_calls({"inputs.lock": source}))) == 1
 
 
 def test_imports_name_their_module_in_full() -> None:

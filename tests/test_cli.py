@@ -21,9 +21,9 @@ from universal_neurons.errors import UserError
 from universal_neurons.evidence.criteria import AtMost
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.stages.plan import local_speed
 from universal_neurons.stages.base import read_artifact
 from universal_neurons.stages.passes import STATES
+from universal_neurons.stages.plan import local_speed
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.study import imported_evidence

@@ -181,7 +181,7 @@ def _pulled(
     """What an import says of itself; with what it lacks as a warning."""
     if recompute:
         raise UserError("--recompute reads nothing that was computed elsewhere; leave out --remote")
-    from universal_neurons.sharing.exchange import pull
+    from universal_neurons.stages.sharing import pull
 
     chosen = {name: value for name, value in narrowing.items() if value is not None}
     return str(pull(suite, remote, store=store, warn=reporter.warn, progress=reporter, narrowing=chosen))
@@ -555,7 +555,7 @@ def store_export(
     """Write a suite's evidence to a folder or an archive that others can import (never the text itself)."""
     narrowing = _narrowing(models, checkpoints, tokens, reference, references)
     with _workspace(suite, store=store, **narrowing) as work:
-        from universal_neurons.sharing.exchange import export_suite
+        from universal_neurons.stages.sharing import export_suite
 
         typer.echo(str(export_suite(work, target)))
 

@@ -22,7 +22,6 @@ from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
 from universal_neurons.inputs.narrowing import Narrowing, NarrowingError
 from universal_neurons.inputs.suite import available_suites
 from universal_neurons.measures.landmarks import Landmark, ablation_landmarks, share_landmarks
-from universal_neurons.progress import Warn
 from universal_neurons.render.evidence_log import check_artifacts, read_claims
 from universal_neurons.render.report import DATA, default_evidence
 from universal_neurons.stages.registry import suite_artifacts, suite_keys
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.key import Key
     from universal_neurons.artifacts.store import Store
+    from universal_neurons.progress import Warn
 
 _MANIFEST = "manifest.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")

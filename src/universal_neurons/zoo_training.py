@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from universal_neurons.errors import UserError
+from universal_neurons.files import replacing
 from universal_neurons.inputs.corpus import CorpusRecipe, TokenRows, encode_documents, token_rows
 from universal_neurons.inputs.recipe import TrainingRecipe
 from universal_neurons.inputs.tokenization import end_of_text_id, train_tokenizer
@@ -60,10 +61,10 @@ def training_rows(root: Path, folder: Path, recipe: TrainingRecipe) -> tuple[Tok
     for split in ("train", "held-out"):
         path = folder / f"{split}-{name}.npy"
         if not path.exists():
-            # Named by process: two seeds that are started side by side must not write into one file.
-            temporary = path.with_suffix(f".{os.getpid()}.npy")
-            np.save(temporary, encode_documents(corpus.documents(split), tokenizer).tokens)
-            temporary.replace(path)
+            tokens = encode_documents(corpus.documents(split), tokenizer).tokens
+            # Two seeds that are started side by side must not write into one file.
+            with replacing(path) as temporary:
+                np.save(temporary, tokens)
         parts.append(token_rows(np.load(path), row_length=recipe.context, bos=end_of_text_id(tokenizer)))
     order = np.random.default_rng(0).permutation(len(parts[1]))
     return parts[0], parts[1][order[:HELD_OUT_ROWS]]

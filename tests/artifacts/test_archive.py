@@ -14,12 +14,10 @@ import pytest
 
 from universal_neurons.artifacts.archive import (
     Archive,
-    MemberMissing,
-    MemberTooLarge,
     check_format,
     write_archive,
 )
-from universal_neurons.artifacts.bundle import ExportDamaged, SharingError
+from universal_neurons.artifacts.bundle import ExportDamaged, FileAbsent, SharingError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +31,7 @@ KINDS = (".zip", ".tar")
 
 
 def opened(data: bytes, kind: str) -> Archive:
-    return Archive.opened(io.BytesIO(data), f"evidence{kind}", shown="evidence")
+    return Archive(io.BytesIO(data), f"evidence{kind}", shown="evidence")
 
 
 def written(tmp_path: Path, kind: str, files: list[tuple[str, bytes]] = FILES, name: str = "evidence") -> Path:
@@ -50,7 +48,7 @@ def refusal(data: bytes, kind: str) -> str:
 
 
 def outcome(data: bytes, kind: str) -> list[bytes] | str:
-    """What the members say, or the words in which the archive is refused."""
+    """The bytes of the members, or the words in which the archive is refused."""
     try:
         archive = opened(data, kind)
         return [archive.read(name, len(content)) for name, content in FILES]
@@ -63,7 +61,7 @@ def is_line(found: object) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_written_is_read_by_name(tmp_path: Path, kind: str) -> None:
+def test_members_are_read_by_name(tmp_path: Path, kind: str) -> None:
     archive = opened(written(tmp_path, kind).read_bytes(), kind)
     assert archive.names == tuple(name for name, _ in FILES)
     for name, data in FILES:
@@ -71,7 +69,7 @@ def test_what_was_written_is_read_by_name(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_files_are_the_same_bytes_at_another_time_and_for_another_user(
+def test_equal_files_give_equal_bytes_at_any_time_and_for_any_user(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = written(tmp_path, kind).read_bytes()
@@ -100,7 +98,7 @@ def test_other_programs_read_them_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_archive_that_exists_stays_and_the_same_one_is_no_mistake(tmp_path: Path, kind: str) -> None:
+def test_an_existing_archive_is_kept_and_may_be_written_again_with_the_same_bytes(tmp_path: Path, kind: str) -> None:
     path = written(tmp_path, kind)
     before = path.read_bytes()
     write_archive(path, FILES)
@@ -130,7 +128,7 @@ def test_an_archive_cut_short_anywhere_never_gives_wrong_bytes(tmp_path: Path, k
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_flipped_bits_are_one_line_whatever_they_hit(tmp_path: Path, kind: str) -> None:
+def test_flipped_bits_give_the_members_or_a_one_line_error(tmp_path: Path, kind: str) -> None:
     data, rng = written(tmp_path, kind).read_bytes(), random.Random(kind)
     found = []
     for _ in range(400):
@@ -210,44 +208,73 @@ def test_two_members_of_one_name_are_refused(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_more_than_was_announced_is_not_read(tmp_path: Path, kind: str) -> None:
     archive = opened(written(tmp_path, kind).read_bytes(), kind)
-    with pytest.raises(MemberTooLarge, match=r"payload.json has 999 bytes, expected at most 998"):
+    with pytest.raises(ExportDamaged, match=r"payload.json has 999 bytes, expected at most 998"):
         archive.read(FILES[2][0], 998)
-    with pytest.raises(MemberMissing, match=r"^evidence: has no other; cut short"):
+    with pytest.raises(FileAbsent, match=r"^evidence: has no other; cut short"):
         archive.read("other", 10)
 
 
-def test_a_bomb_is_not_unfolded() -> None:
+def deflated(size: int) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        archive.writestr("shares/aa/payload.json", b"\0" * 50_000_000)
-    bomb = opened(buffer.getvalue(), ".zip")
+        archive.writestr("evidence-mini.json", b"{}", zipfile.ZIP_STORED)
+        archive.writestr("shares/aa/payload.json", b"\0" * size)
     assert len(buffer.getvalue()) < 100_000
-    with pytest.raises(MemberTooLarge, match="has 50000000 bytes, expected at most 1000"):
-        bomb.read("shares/aa/payload.json", 1000)
+    return buffer.getvalue()
 
 
-def test_a_bomb_that_lies_about_its_size_gives_no_more_than_it_said() -> None:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("shares/aa/payload.json", b"\0" * 5_000_000)
-    true, false = (5_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little")
-    data = buffer.getvalue().replace(true, false)
-    with pytest.raises(ExportDamaged, match="cut short, damaged"):
-        opened(data, ".zip").read("shares/aa/payload.json", 1000)
+def understated(data: bytes, size: int) -> bytes:
+    return data.replace(size.to_bytes(4, "little"), (1000).to_bytes(4, "little"))
 
 
-def test_a_zip_behind_a_password_is_one_line() -> None:
-    data = bytearray(in_zip(*FILES))
+def with_password(data: bytes) -> bytes:
+    changed = bytearray(data)
     # The bit that says so, in the first member's own header and in the directory at the end.
     for start in (0, data.index(b"PK\x01\x02") + 2):
-        data[start + 6] |= 1
-    with pytest.raises(ExportDamaged, match=r"cut short, damaged, or no archive .*encrypted"):
-        opened(bytes(data), ".zip").read(FILES[0][0], 10)
+        changed[start + 6] |= 1
+    return bytes(changed)
+
+
+NOT_PLAIN = {
+    "compressed": (deflated(50_000_000), "a member is compressed: 'shares/aa/payload.json'"),
+    "compressed, its size understated": (
+        understated(deflated(5_000_000), 5_000_000),
+        "a member is compressed: 'shares/aa/payload.json'",
+    ),
+    "stored, its size overstated": (
+        in_zip(("shares/aa/payload.json", b"x" * 70_001)).replace(
+            (70_001).to_bytes(4, "little") * 2, (70_001).to_bytes(4, "little") + (2**31).to_bytes(4, "little")
+        ),
+        "a member is compressed: 'shares/aa/payload.json'",
+    ),
+    "behind a password": (with_password(in_zip(*FILES)), "a member is encrypted: 'evidence-mini.json'"),
+}
+
+
+@pytest.mark.parametrize(("data", "words"), NOT_PLAIN.values(), ids=NOT_PLAIN)
+def test_a_zip_whose_members_are_not_plain_is_refused_by_name_before_anything_is_read(
+    data: bytes, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: Any, **__: Any) -> None:
+        raise AssertionError("nothing may be decompressed")
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", read)
+    assert refusal(data, ".zip") == f"evidence: refused, {words}"
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar"])
+@pytest.mark.parametrize("field", range(0, 46, 2))
+def test_absurd_numbers_in_a_header_give_a_one_line_error(kind: str, field: int) -> None:
+    data = bytearray(in_zip(*FILES) if kind == ".zip" else in_tar(*_members()))
+    start = data.index(b"PK\x01\x02") + field if kind == ".zip" else 100 + field
+    data[start : start + 4] = b"\xf0\xff\xff\xff"
+    found = outcome(bytes(data), kind)
+    assert isinstance(found, list) or is_line(found)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("data", [b"", b"PK", b"not an archive at all" * 100, b"\0" * 5000])
-def test_what_is_no_archive_is_one_line(kind: str, data: bytes) -> None:
+def test_a_file_that_is_no_archive_is_a_one_line_error(kind: str, data: bytes) -> None:
     assert "cut short" in str(outcome(data, kind))
     assert is_line(outcome(data, kind))
 

@@ -35,7 +35,7 @@ def decoded(data: bytes) -> Bundle:
     return Bundle.decode(data, where="here")
 
 
-def test_a_list_is_read_as_it_was_written_whatever_order_it_was_made_in() -> None:
+def test_a_list_is_read_as_it_was_written_in_any_order_of_its_artifacts() -> None:
     assert decoded(BUNDLE.encode()) == BUNDLE
     again = Bundle.of(
         "mini", "tokens 500", "# lock\n", [artifact(0, stage="curves")[0], artifact(0)[0], artifact(1)[0]]
@@ -81,11 +81,11 @@ def test_contents_are_the_listed_ones_and_no_others() -> None:
 def test_a_manifest_that_is_listed_under_another_name_is_damage() -> None:
     mine, theirs = Listed.of(artifact(0)[0]), artifact(1)[0]
     lying = Listed(mine.stage, mine.digest, mine.suffix, mine.sha256, mine.size, Listed.of(theirs).manifest_sha256)
-    with pytest.raises(DamageError, match=f"is that of shares/{key(1).digest[:12]}"):
+    with pytest.raises(DamageError, match=f"belongs to shares/{key(1).digest[:12]}"):
         lying.contents(theirs.encode(), artifact(1)[1])
 
 
-def test_a_payload_that_nobody_can_read_is_damage_though_every_digest_fits() -> None:
+def test_an_unreadable_payload_is_damage_even_if_every_digest_fits() -> None:
     payload = b"not JSON"
     manifest = Manifest.of(key(0), "json", payload, PROVENANCE)
     with pytest.raises(DamageError, match="not readable as json"):
@@ -146,23 +146,23 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
-def test_whatever_no_export_would_say_is_refused(change: Callable[[dict[str, Any]], Any]) -> None:
+def test_a_sealed_list_with_impossible_entries_is_refused(change: Callable[[dict[str, Any]], Any]) -> None:
     with pytest.raises(ExportDamaged, match=r"^here: not what was written; get it again$"):
         decoded(sealed(change))
 
 
-def test_the_hostile_changes_are_refused_for_what_they_say_and_not_for_their_seal() -> None:
+def test_a_sealed_list_with_possible_entries_is_read() -> None:
     assert decoded(sealed(lambda raw: raw.update(suite="paper"))).suite == "paper"
 
 
 @pytest.mark.parametrize("form", [2, "1", None, [1]])
-def test_another_format_is_no_damage_but_another_version(form: Any) -> None:
+def test_a_list_of_another_format_is_of_another_version_and_not_damaged(form: Any) -> None:
     with pytest.raises(ExportUnfit, match=r"^here: written in format .*, this version of the project reads 1; use"):
         decoded(sealed(lambda raw: raw.update(format=form)))
 
 
 @pytest.mark.parametrize("data", [b"", b"null", b"[]", b"7", b"{", b"\xff\xfe", b"[" * 200_000, b'{"a": NaN}'])
-def test_what_is_no_list_at_all_is_damage_in_one_line(data: bytes) -> None:
+def test_a_file_that_is_no_list_is_damage_in_one_line(data: bytes) -> None:
     with pytest.raises((ExportDamaged, ExportUnfit)) as caught:
         decoded(data)
     assert str(caught.value).isprintable()

@@ -243,14 +243,14 @@ def test_a_json_file_is_made_to_be_read() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_neither_table_nor_arrays_nor_a_json_object_is_refused(value: Any) -> None:
+def test_a_value_that_is_neither_table_nor_arrays_nor_json_object_is_refused(value: Any) -> None:
     with pytest.raises(PayloadError) as refusal:
         encode(value)
     assert str(refusal.value).isprintable()
 
 
 @pytest.mark.parametrize("value", [table(), {"x": np.arange(5)}, {"a": 1}], ids=SUFFIXES)
-def test_bytes_that_are_not_what_their_suffix_says_are_an_error_of_their_own(value: Any) -> None:
+def test_bytes_of_another_kind_than_their_suffix_are_a_payload_error(value: Any) -> None:
     suffix, data = encode(value)
     for damaged in (b"", data[:-1], data[: len(data) // 2], data[1:], b"null", b"[1]\n", b"\xff\xfe", b"[" * 100_000):
         with pytest.raises(PayloadError, match=f"not readable as {suffix}"):
@@ -263,3 +263,56 @@ def test_bytes_that_are_not_what_their_suffix_says_are_an_error_of_their_own(val
 def test_json_with_a_repeated_name_is_not_read() -> None:
     with pytest.raises(PayloadError):
         decode("json", b'{\n  "a": 1,\n  "a": 2\n}\n')
+
+
+def parquet(**columns: pa.Array) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink, compression="zstd", store_schema=False)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+TEXT = pa.array(["x" * 900, None] * 20)
+BOMBS = {
+    "rows": (parquet(a=pa.array(np.zeros(1001))), "1001 rows of 1 columns; expected at most 1000 cells"),
+    "columns": (parquet(**{f"c{i}": pa.array([0]) for i in range(11)}), "1 rows of 11 columns; expected at most 1000 "),
+    "bytes": (parquet(a=pa.array(["x" * 9000 + str(i) for i in range(3)])), r"27\d+ bytes when unfolded; expected at"),
+    "nested": (parquet(a=pa.array([[0] * 900])), "column 'a' is list<element: int64>; expected booleans, integers,"),
+    "time": (parquet(a=pa.array([0], pa.timestamp("us"))), r"column 'a' is timestamp\[us\]; expected booleans, "),
+}
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small limits, so that small tables are beyond them."""
+    for name, limit in (("CELLS", 1000), ("COLUMNS", 10), ("BYTES", 10_000)):
+        monkeypatch.setattr(f"universal_neurons.artifacts.codec.MOST_{name}", limit)
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize(("data", "complaint"), BOMBS.values(), ids=BOMBS)
+def test_a_table_that_is_larger_or_other_than_any_of_ours_is_refused_before_its_rows_are_read(
+    monkeypatch: pytest.MonkeyPatch, data: bytes, complaint: str
+) -> None:
+    def read(*_: Any, **__: Any) -> None:
+        raise AssertionError("no row may be read")
+
+    monkeypatch.setattr(pq, "read_table", read)
+    with pytest.raises(PayloadError, match=f"^table: {complaint}"):
+        decode("parquet", data)
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_long_text_that_stands_in_many_rows_is_counted_before_it_is_copied() -> None:
+    data = parquet(a=TEXT)
+    assert len(data) < 5000
+    with pytest.raises(PayloadError, match=r"^table: 18000 bytes when unfolded; expected at most 10000$"):
+        decode("parquet", data)
+    few = decode("parquet", parquet(a=TEXT[:10]))
+    assert isinstance(few, pd.DataFrame)
+    assert list(few["a"].dropna()) == ["x" * 900] * 5
+
+
+def test_a_table_that_could_not_be_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("universal_neurons.artifacts.codec.MOST_CELLS", 14)
+    with pytest.raises(PayloadError, match="3 rows of 5 columns; expected at most 14 cells"):
+        encode(table())

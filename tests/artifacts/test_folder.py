@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from universal_neurons.artifacts.codec import encode
-from universal_neurons.artifacts.folder import STALE_SECONDS, Contents, Folder, folders, write_file
+from universal_neurons.artifacts.folder import Contents, Folder, folders
 from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.manifest import DamageError, Manifest
 from universal_neurons.artifacts.provenance import Provenance
+from universal_neurons.files import STALE_SECONDS
 
 KEY = Key("shares", 1, {"threshold": 0.5})
 PROVENANCE = Provenance("2026-01-02T03:04:05Z", None, "cpu", {}, 1.0, None)
@@ -147,15 +147,6 @@ def test_a_folder_that_appears_while_one_looks_is_not_taken_for_damage(
         assert look() is not None
 
 
-def test_a_disk_that_takes_few_bytes_at_a_time_gets_all_of_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, bytes(data)[:7]))
-    write_file(tmp_path / "file", b"a longer text than seven")
-    assert (tmp_path / "file").read_bytes() == b"a longer text than seven"
-
-
 def test_a_disk_that_loses_bytes_is_noticed_before_anything_is_visible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,29 +159,6 @@ def test_a_disk_that_loses_bytes_is_noticed_before_anything_is_visible(
     with pytest.raises(DamageError):
         Folder.of(tmp_path, KEY).commit(contents(share=1))
     assert files(tmp_path) == []
-
-
-def test_a_file_is_never_written_over_another(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"mine")
-    with pytest.raises(FileExistsError):
-        write_file(tmp_path / "file", b"yours")
-    assert (tmp_path / "file").read_bytes() == b"mine"
-
-
-@pytest.mark.parametrize(("code", "fails"), [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)])
-def test_only_a_file_system_without_the_call_may_refuse_to_flush_a_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, *, fails: bool
-) -> None:
-    def refusing(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(os, "fsync", refusing)
-    if fails:
-        with pytest.raises(OSError, match="output"):
-            Folder.of(tmp_path, KEY).commit(contents(share=1))
-    else:
-        assert Folder.of(tmp_path, KEY).commit(contents(share=1))
 
 
 def test_only_leftovers_older_than_a_day_are_swept(tmp_path: Path) -> None:

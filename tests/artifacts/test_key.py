@@ -154,7 +154,7 @@ JSON_VALUES = st.recursive(
 
 @settings(deadline=None, database=None)
 @given(JSON_VALUES)
-def test_canonical_json_says_the_value_and_says_it_in_one_way(value: Any) -> None:
+def test_canonical_json_is_faithful_and_unique(value: Any) -> None:
     text = canonical_json(value)
     assert text.isascii()
     assert json.loads(text) == value

@@ -97,7 +97,7 @@ def test_every_truncation_of_a_manifest_is_noticed() -> None:
         changed("provenance", "wall_seconds", to="1"),
     ],
 )
-def test_what_encode_would_not_have_written_is_damage(data: bytes) -> None:
+def test_bytes_that_encode_would_not_write_are_damage(data: bytes) -> None:
     with pytest.raises(DamageError) as damage:
         Manifest.decode(data)
     assert str(damage.value).isprintable()

@@ -41,7 +41,7 @@ def test_a_computation_is_measured_from_its_beginning_to_its_end(monkeypatch: py
     assert before <= datetime.fromisoformat(run.provenance.created) <= datetime.now(UTC)
 
 
-def test_peak_memory_is_in_bytes_and_sees_what_was_freed_again() -> None:
+def test_peak_memory_is_in_bytes_and_includes_memory_freed_since() -> None:
     before = peak_memory_bytes()
     assert before is not None
     block = bytearray(before + 50_000_000)
@@ -54,14 +54,14 @@ def test_peak_memory_is_in_bytes_and_sees_what_was_freed_again() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others count for every process alone")
-def test_peak_memory_is_not_that_of_whoever_started_the_process() -> None:
+def test_peak_memory_excludes_the_parent_process() -> None:
     block = bytearray(b"x") * 400_000_000
     code = "from universal_neurons.artifacts.provenance import peak_memory_bytes; print(peak_memory_bytes())"
     started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 5_000_000 < int(started.stdout) < len(block)
 
 
-def test_a_system_that_does_not_tell_its_memory_says_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peak_memory_is_none_where_the_system_does_not_report_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_STATUS", Path("nowhere"))
     monkeypatch.setitem(sys.modules, "resource", None)
     with capture() as run:
@@ -88,7 +88,7 @@ def test_there_is_no_provenance_before_the_end_nor_after_a_failure() -> None:
         run.provenance  # noqa: B018
 
 
-def test_nothing_tells_who_and_where() -> None:
+def test_provenance_names_no_user_host_or_path() -> None:
     with capture() as run:
         pass
     text = json.dumps(run.provenance.as_dict())
@@ -137,7 +137,7 @@ def test_a_provenance_of_other_types_or_with_a_path_is_refused(change: dict[str,
         Provenance.from_dict({**SOUND.as_dict(), **change})
 
 
-def test_what_several_computations_share_is_named_in_each_and_is_in_the_time_of_none(
+def test_a_shared_run_is_named_in_each_artifact_and_not_counted_in_their_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = iter([0.0, 100.0, 100.0, 103.0, 103.0, 104.0])
@@ -223,7 +223,7 @@ def committed(package: Path) -> str:
     return git(package, "rev-parse", "HEAD")
 
 
-def test_the_commit_is_that_of_the_package(package: Path) -> None:
+def test_the_commit_is_the_commit_of_the_package(package: Path) -> None:
     commit = committed(package)
     (package.parent / "elsewhere.txt").write_text("not part of the package")
     assert git_commit(package) == commit

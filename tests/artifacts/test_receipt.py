@@ -23,7 +23,7 @@ def test_a_receipt_is_read_as_it_was_written_with_and_without_a_sample(tmp_path:
     assert [path.name for path in (tmp_path / RECEIPTS).iterdir()] == [f"mini-{'ab' * 8}.json"]
 
 
-def test_of_two_exports_there_are_two_receipts_and_of_another_suite_none(tmp_path: Path) -> None:
+def test_each_export_has_a_receipt_and_other_suites_are_left_out(tmp_path: Path) -> None:
     other = Receipt("mini", "folder evidence", "cd" * 32, {})
     for receipt in (RECEIPT, other, Receipt("mini-large", "folder evidence", "ef" * 32, {})):
         receipt.write(tmp_path)
@@ -68,7 +68,7 @@ def test_a_damaged_receipt_is_none_and_is_written_again(tmp_path: Path, data: by
     assert receipts_of(tmp_path, "mini") == (RECEIPT,)
 
 
-def test_what_came_with_an_import_is_unchecked_until_a_sample_of_it_was_computed() -> None:
+def test_imported_artifacts_are_unchecked_until_a_sample_was_recomputed() -> None:
     artifacts = {DIGESTS[0]: BYTES[0], DIGESTS[1]: BYTES[1], DIGESTS[2]: BYTES[2]}
     before = Imported.of((RECEIPT,), artifacts)
     assert (before.sources, before.checked, before.unchecked) == ((RECEIPT,), frozenset(), frozenset(DIGESTS[:3]))
@@ -92,5 +92,5 @@ def test_a_sample_of_one_import_says_nothing_about_another() -> None:
     assert len(imported.sources) == 2
 
 
-def test_nothing_imported_is_nothing_to_mark() -> None:
+def test_without_imported_artifacts_nothing_is_marked() -> None:
     assert Imported.of((RECEIPT,), {}) == Imported()

@@ -22,11 +22,13 @@ import pandas as pd
 import pytest
 
 import universal_neurons
+from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, FileAbsent, Listed
 from universal_neurons.artifacts.codec import Payload, encode, json_bytes
 from universal_neurons.artifacts.folder import Contents, Folder
 from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.manifest import DamageError, Manifest
 from universal_neurons.artifacts.provenance import Provenance
+from universal_neurons.artifacts.remote import RemoteExport
 from universal_neurons.artifacts.store import CACHEDIR_TAG, Origin, Store, StoreError
 
 PROVENANCE = Provenance("2026-01-02T03:04:05Z", "ab" * 20, "cpu", {"python": "3.11.7"}, 1.25, 2**30)
@@ -60,7 +62,7 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 class Lines(list[str]):
-    """What the store said; every line is one line."""
+    """The warnings of a store; every warning is one line."""
 
     def __call__(self, line: str) -> None:
         assert line.isprintable()
@@ -96,7 +98,7 @@ def shipped(tmp_path: Path, said: Lines, *keys: Key, kind: str = "json") -> Stor
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_written_is_read_again(store: Store, said: Lines, kind: str) -> None:
+def test_a_written_artifact_is_read_back(store: Store, said: Lines, kind: str) -> None:
     assert store.read(key()) is None
     assert not store.has(key())
     written = store.write(key(), VALUES[kind], PROVENANCE)
@@ -123,7 +125,7 @@ def test_two_stores_with_the_same_artifacts_are_byte_for_byte_the_same(tmp_path:
     assert tree(tmp_path / "one")["CACHEDIR.TAG"].decode() == CACHEDIR_TAG
 
 
-def test_an_artifact_is_only_what_it_is(store: Store) -> None:
+def test_an_artifact_gives_its_value_only_as_its_own_kind(store: Store) -> None:
     artifacts = [store.write(key(i), value, PROVENANCE) for i, value in enumerate(VALUES.values())]
     for i, view in enumerate(("table", "arrays", "document")):
         assert same(getattr(artifacts[i], view), artifacts[i].value)
@@ -132,7 +134,7 @@ def test_an_artifact_is_only_what_it_is(store: Store) -> None:
                 getattr(other, view)
 
 
-def test_what_a_write_returns_is_what_a_read_would_return_and_not_the_callers_object(store: Store) -> None:
+def test_write_returns_the_value_that_read_would_return_and_not_the_callers_object(store: Store) -> None:
     value: dict[str, Any] = {"steps": (1, 2)}
     written = store.write(key(), value, PROVENANCE)
     read = store.read(key())
@@ -224,7 +226,7 @@ def test_why_names_the_nearest_artifact_and_what_differs(tmp_path: Path, said: L
     assert "and 1 more" in store.why(Key("shares", 3, {"draws": 4, "seed": 2}, {"model": "cd" * 32}))
 
 
-def test_why_says_what_is_damaged(tmp_path: Path, said: Lines) -> None:
+def test_why_names_the_damage(tmp_path: Path, said: Lines) -> None:
     store = shipped(tmp_path, said, key(0))
     store.write(key(1), VALUES["json"], PROVENANCE)
     for root, number in ((store.shipped[0], 0), (store.working, 1)):
@@ -555,7 +557,7 @@ def test_an_export_of_something_absent_changes_nothing(tmp_path: Path, store: St
     assert not (tmp_path / "target").exists()
 
 
-def test_no_file_says_who_computed_it_and_where(tmp_path: Path, store: Store) -> None:
+def test_no_file_names_a_user_or_a_path(tmp_path: Path, store: Store) -> None:
     store.write(key(), VALUES["parquet"], PROVENANCE)
     store.export([key()], tmp_path / "target")
     for data in tree(tmp_path / "target").values():
@@ -585,7 +587,7 @@ def test_the_lock_keeps_a_second_one_out_until_its_patience_ends(store: Store, s
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOSYS, "x"), PermissionError(errno.EACCES, "x"), NotImplementedError("no")]
 )
-def test_without_locks_the_work_is_done_all_the_same(
+def test_without_locks_the_body_runs_with_one_warning(
     store: Store, said: Lines, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
@@ -686,7 +688,7 @@ CASES = [
 )
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("action", "situation"), CASES)
-def test_whatever_call_fails_nothing_committed_is_lost_and_nothing_half_written_is_read(
+def test_after_any_failing_call_nothing_committed_is_lost_and_nothing_partial_is_read(
     tmp_path: Path, action: str, situation: str, fault: str, *, after: bool, for_good: bool
 ) -> None:
     pristine = prepared(tmp_path / "pristine", Lines(), situation).working
@@ -755,7 +757,7 @@ def test_a_write_that_fails_leaves_no_temporary_file(tmp_path: Path, fault: str,
         (errno.EIO, ["Input/output error", "run again"]),
     ],
 )
-def test_what_the_system_refuses_becomes_one_line_that_says_what_to_do(
+def test_an_error_of_the_system_becomes_one_line_with_advice(
     tmp_path: Path, said: Lines, code: int, words: list[str], path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: Any, **__: Any) -> None:
@@ -905,7 +907,7 @@ def test_a_writer_killed_at_any_moment_loses_nothing_and_leaves_no_part(
             assert left[name] == data
 
 
-def test_a_crowd_that_writes_the_same_keys_agrees_on_every_one(tmp_path: Path, forge: Forge, said: Lines) -> None:
+def test_many_concurrent_writers_of_the_same_keys_agree(tmp_path: Path, forge: Forge, said: Lines) -> None:
     processes, count, shared = 4, 10, 5
     for attempt in range(5):
         root = tmp_path / str(attempt)
@@ -926,7 +928,7 @@ def test_a_crowd_that_writes_the_same_keys_agrees_on_every_one(tmp_path: Path, f
     assert said == []
 
 
-def test_a_crowd_that_finds_damage_repairs_it_together(tmp_path: Path) -> None:
+def test_many_concurrent_readers_of_damage_repair_it_once(tmp_path: Path) -> None:
     said = Lines()
     root = tmp_path / "working"
     errors: list[BaseException] = []
@@ -970,7 +972,7 @@ def importing(tmp_path: Path, said: Lines) -> Store:
     return Store(tmp_path / "working", imported=tmp_path / "imported", warn=said)
 
 
-def test_what_is_adopted_is_read_byte_for_byte_as_imported(importing: Store, said: Lines) -> None:
+def test_an_adopted_artifact_is_read_byte_for_byte_as_imported(importing: Store, said: Lines) -> None:
     assert importing.adopt(contents())
     found = importing.read(key())
     assert found is not None
@@ -983,7 +985,7 @@ def test_what_is_adopted_is_read_byte_for_byte_as_imported(importing: Store, sai
     assert said == []
 
 
-def test_what_was_computed_here_or_shipped_comes_before_what_was_imported(tmp_path: Path, said: Lines) -> None:
+def test_working_and_shipped_artifacts_come_before_imported_ones(tmp_path: Path, said: Lines) -> None:
     source = Store(tmp_path / "source", warn=said)
     source.write(key(1), {"share": 1}, PROVENANCE)
     source.export([key(1)], tmp_path / "shipped")
@@ -993,6 +995,54 @@ def test_what_was_computed_here_or_shipped_comes_before_what_was_imported(tmp_pa
     store.write(key(0), {"share": 0}, PROVENANCE)
     origins = [found.origin for number in range(3) if (found := store.read(key(number))) is not None]
     assert origins == ["working", "shipped", "imported"]
+
+
+class Elsewhere:
+    """The files of an export, in memory; what was read of it."""
+
+    shown = "elsewhere"
+
+    def __init__(self, *present: Contents) -> None:
+        self.bundle = Bundle.of("mini", "", None, [one.manifest for one in present])
+        self.files = {self.bundle.name: self.bundle.encode()}
+        self.seen: list[str] = []
+        for one in present:
+            listed = Listed.of(one.manifest)
+            self.files |= {listed.manifest_file: one.manifest.encode(), listed.payload_file: one.payload}
+
+    def read_artifact(self, name: str, limit: int) -> bytes:
+        self.seen.append(name)
+        if name not in self.files:
+            raise FileAbsent(name)
+        return self.files[name][: limit + 1]
+
+
+def test_an_artifact_that_only_the_remote_has_is_read_through_and_adopted(importing: Store, said: Lines) -> None:
+    elsewhere = Elsewhere(contents(0), contents(1), contents(2))
+    store = importing.reading_through(RemoteExport.of(elsewhere, "mini"))
+    store.write(key(1), {"share": "ours"}, PROVENANCE)
+    found = [store.read(key(number)) for number in range(4)]
+    assert [None if one is None else one.origin for one in found] == ["imported", "working", "imported", None]
+    assert len(elsewhere.seen) == 1 + 2 * 2
+    again = store.read(key(0))
+    assert again is not None
+    assert len(elsewhere.seen) == 1 + 2 * 2
+    assert importing.remote is None
+    assert importing.read(key(2)) is not None
+    assert said == []
+
+
+def test_a_damaged_artifact_of_a_remote_is_an_error_and_not_adopted(importing: Store) -> None:
+    elsewhere = Elsewhere(contents(0))
+    store = importing.reading_through(RemoteExport.of(elsewhere, "mini"))
+    name = Listed.of(contents(0).manifest).payload_file
+    elsewhere.files[name] = elsewhere.files[name].replace(b"0", b"9")
+    with pytest.raises(ExportDamaged, match=f"^elsewhere: {key(0)}: payload.json has digest .* get it again"):
+        store.read(key(0))
+    del elsewhere.files[name]
+    with pytest.raises(ExportDamaged, match="it is listed and not there"):
+        store.read(key(0))
+    assert importing.read(key(0)) is None
 
 
 def test_adopting_twice_keeps_the_first_bytes(importing: Store) -> None:
@@ -1005,13 +1055,13 @@ def test_adopting_twice_keeps_the_first_bytes(importing: Store) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b'{\n  "models": []\n}\n'])
-def test_what_its_manifest_does_not_promise_is_not_adopted(importing: Store, payload: bytes) -> None:
+def test_a_payload_that_does_not_match_its_manifest_is_not_adopted(importing: Store, payload: bytes) -> None:
     with pytest.raises(DamageError):
         importing.adopt(Contents(contents().manifest, payload))
     assert not importing.imported_root.exists()
 
 
-def test_a_payload_that_is_not_what_its_suffix_says_is_not_adopted(importing: Store) -> None:
+def test_a_payload_of_another_kind_than_its_suffix_is_not_adopted(importing: Store) -> None:
     payload = b"no JSON"
     with pytest.raises(DamageError, match="not readable as json"):
         importing.adopt(Contents(Manifest.of(key(), "json", payload, PROVENANCE), payload))
@@ -1046,7 +1096,7 @@ def test_a_working_store_that_holds_imported_evidence_is_refused(tmp_path: Path,
         Store(tmp_path / "one", imported=tmp_path / "one", warn=said)
 
 
-def test_contents_of_something_absent_say_why(store: Store) -> None:
+def test_contents_of_an_absent_artifact_raise_the_reason(store: Store) -> None:
     with pytest.raises(StoreError, match=r"is absent: no artifact of stage shares .*; compute it first$"):
         store.contents(key())
 
@@ -1070,7 +1120,7 @@ def test_the_lock_of_an_import_keeps_a_second_one_out(importing: Store, said: Li
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("after", "for_good"), [(False, False), (True, False), (False, True)])
-def test_whatever_call_fails_while_adopting_nothing_half_written_is_read(
+def test_after_any_failing_call_of_an_adoption_nothing_partial_is_read(
     tmp_path: Path, fault: str, *, after: bool, for_good: bool
 ) -> None:
     def store_in(name: str) -> Store:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from universal_neurons.planning import plan
 
 from universal_neurons.artifacts.provenance import SharedRun, peak_memory_bytes
-from universal_neurons.planning import plan
 from universal_neurons.stages.ablation import write_ablations
 from universal_neurons.stages.extensions import write_extensions
 from universal_neurons.stages.profiles import write_profiles

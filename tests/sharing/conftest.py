@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from universal_neurons.sharing.exchange import Pulled, export_suite, pull
+from universal_neurons.stages.sharing import export_suite, pull
 
 if TYPE_CHECKING:
     from tests.miniature import Miniature
+    from universal_neurons.artifacts.exchange import Pulled
 
 FORMS = ("folder", "evidence.zip", "evidence.tar")
 
 
 @dataclass
 class Reader:
-    """A checkout without evidence, and what imports into it said."""
+    """A checkout without evidence, and the warnings of imports into it."""
 
     project: Miniature
     said: list[str]

@@ -24,15 +24,21 @@ from tests.cases import pairs
 from tests.refusals import refusal
 from tests.sharing.conftest import FORMS, Reader
 from universal_neurons.artifacts.archive import write_archive
-from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, ExportUnfit, Listed, SharingError
+from universal_neurons.artifacts.bundle import (
+    Bundle,
+    ExportDamaged,
+    ExportUnfit,
+    Listed,
+    SharingError,
+    SourceUnavailable,
+)
 from universal_neurons.artifacts.codec import json_bytes
 from universal_neurons.artifacts.receipt import receipts_of
 from universal_neurons.artifacts.store import Store, StoreError
 from universal_neurons.errors import UserError
-from universal_neurons.sharing import exchange
-from universal_neurons.sharing.exchange import export_suite
-from universal_neurons.sharing.sources import SourceUnavailable
+from universal_neurons.stages import sharing
 from universal_neurons.stages.registry import suite_keys, where
+from universal_neurons.stages.sharing import export_suite
 from universal_neurons.stages.study import imported_evidence, open_study
 from universal_neurons.stages.universality import UNIVERSALITY
 
@@ -82,7 +88,7 @@ def test_two_exports_of_the_same_evidence_are_the_same_bytes(
     assert tree(one) == tree(other) if form == "folder" else one.read_bytes() == other.read_bytes()
 
 
-def test_no_file_of_an_export_says_where_it_was_made(exports: Path, computed: Miniature) -> None:
+def test_no_file_of_an_export_names_a_path(exports: Path, computed: Miniature) -> None:
     for form in FORMS[1:]:
         content = (exports / form).read_bytes()
         assert str(computed.root).encode() not in content
@@ -166,14 +172,14 @@ def test_a_reader_who_computed_nothing_reads_the_same_numbers(
     assert {name for name in tree(reader.imported) if name.startswith((".staging", ".remote"))} == set()
 
 
-def test_what_was_imported_is_not_computed_again(exports: Path, reader: Reader) -> None:
+def test_imported_artifacts_are_not_computed_again(exports: Path, reader: Reader) -> None:
     from universal_neurons.stages.runner import compute
 
     reader.pull(exports / "evidence.zip")
     assert compute(reader.project.workspace(local=True)) == 0
 
 
-def test_of_a_narrowed_suite_only_its_part_is_taken(exports: Path, reader: Reader) -> None:
+def test_a_narrowed_suite_imports_only_its_part(exports: Path, reader: Reader) -> None:
     pulled = reader.pull(exports / "folder", checkpoints=["100 %"])
     assert 0 < pulled.new < 60
     assert pulled.absent == ()
@@ -183,7 +189,7 @@ def test_of_a_narrowed_suite_only_its_part_is_taken(exports: Path, reader: Reade
     assert len(receipt.artifacts) == 60
 
 
-def test_what_is_here_stays_and_is_not_imported(exports: Path, reader: Reader, computed: Miniature) -> None:
+def test_artifacts_that_are_here_are_kept_and_not_imported(exports: Path, reader: Reader, computed: Miniature) -> None:
     work = computed.workspace()
     key = UNIVERSALITY.key(work, pairs(work, 30)[0])
     found = work.store.read(key)
@@ -249,7 +255,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("file", ["manifest.json", "payload.*"])
-def test_a_damaged_export_is_one_line_and_what_was_sound_stays(
+def test_a_damaged_export_is_one_line_and_verified_artifacts_stay(
     own_export: Path, exports: Path, reader: Reader, damage: str, file: str
 ) -> None:
     victim = next(iter(sorted(own_export.glob(f"universality/*/{file}"))))
@@ -342,7 +348,7 @@ def test_an_artifact_under_the_name_of_another_is_refused(own_export: Path, read
     shutil.rmtree(tables[0])
     shutil.copytree(tables[1], tables[0])
     resealed(own_export, swapped)
-    assert f"manifest.json is that of universality/{tables[1].name[:12]}" in refusal(
+    assert f"manifest.json belongs to universality/{tables[1].name[:12]}" in refusal(
         ExportDamaged, lambda: reader.pull(own_export)
     )
     assert not (reader.imported / "universality" / tables[0].name).exists()
@@ -397,21 +403,21 @@ def test_a_later_format_is_another_version_and_no_damage(own_export: Path, reade
     assert "written in format 2, this version of the project reads 1" in said
 
 
-def test_what_an_export_lacks_is_said_and_the_rest_is_imported(own_export: Path, reader: Reader) -> None:
+def test_a_warning_names_the_missing_artifacts_and_the_rest_is_imported(own_export: Path, reader: Reader) -> None:
     resealed(own_export, lambda listed: [one for one in listed if one.stage != "profiles"])
     pulled = reader.pull(own_export)
     assert (pulled.new, [key.stage for key in pulled.absent]) == (57, ["profiles"] * 3)
     assert reader.said == ["folder own-export lacks 3 artifacts of suite mini (3 profiles); profiles: there is none"]
 
 
-def test_what_an_export_has_with_other_settings_is_said_with_the_difference(exports: Path, reader: Reader) -> None:
+def test_a_warning_names_the_differing_setting(exports: Path, reader: Reader) -> None:
     reader.project.replace("fixtures/suites/mini.toml", "padded_tokens = 800", "padded_tokens = 700")
     assert [key.stage for key in reader.pull(exports / "folder").absent] == ["variants"] * 2
     (line,) = reader.said
     assert line.endswith("(2 variants); variants: parameters.padded_tokens is 800 instead of 700")
 
 
-def test_an_export_without_the_stage_that_is_asked_for_says_so(own_export: Path, reader: Reader) -> None:
+def test_an_export_without_any_table_is_refused(own_export: Path, reader: Reader) -> None:
     resealed(own_export, lambda listed: [one for one in listed if one.stage in ("corpus", "evaluation")])
     assert "universality: there is none;" in refusal(ExportUnfit, lambda: reader.pull(own_export))
 
@@ -434,15 +440,26 @@ def test_too_little_space_is_said_before_anything_is_copied(
     assert not list(reader.imported.glob("*/*/manifest.json"))
 
 
-def test_a_size_that_no_disk_holds_is_not_even_tried(own_export: Path, reader: Reader) -> None:
-    def huge(one: Listed) -> Listed:
-        return replace(one, size=10**18)
+@pytest.mark.parametrize("size", [(1 << 22) + 1, 10**18, 10**400], ids=["a byte too many", "no disk", "no number"])
+def test_a_payload_that_is_larger_than_any_of_its_kind_is_not_even_tried(
+    own_export: Path, reader: Reader, size: int
+) -> None:
+    def huge(listed: Listed) -> Listed:
+        return replace(listed, size=size)
 
     resealed(own_export, lambda listed: [huge(one) if one.stage == "corpus" else one for one in listed])
-    assert "needs 1000000000000.0 MB" in refusal(SharingError, lambda: reader.pull(own_export))
+    said = refusal(ExportDamaged, lambda: reader.pull(own_export))
+    assert said.startswith(f"folder own-export: {LIST}: corpus/")
+    assert said.endswith(f": a payload of {str(size)[:20]} bytes, expected at most {1 << 22}")
+    assert not reader.imported.exists()
 
 
-def test_a_disk_that_fills_up_is_one_line_and_the_import_goes_on_later(
+def test_a_list_that_is_larger_than_any_is_not_read(own_export: Path, reader: Reader) -> None:
+    (own_export / LIST).write_bytes(b" " * ((1 << 23) + 1))
+    assert f"has more than the {1 << 23} bytes" in refusal(ExportDamaged, lambda: reader.pull(own_export))
+
+
+def test_a_full_disk_is_one_line_and_the_import_can_be_resumed(
     exports: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, written = os.write, [0]
@@ -464,10 +481,10 @@ def test_a_disk_that_fills_up_is_one_line_and_the_import_goes_on_later(
     assert reader.pull(exports / "evidence.zip").new == 60 - before
 
 
-def test_a_source_that_vanishes_half_way_is_one_line_and_the_import_goes_on_later(
+def test_a_vanished_source_is_one_line_and_the_import_can_be_resumed(
     exports: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from universal_neurons.sharing.sources import _Folder
+    from universal_neurons.artifacts.remote import _Folder
 
     real, reads = _Folder.read, [0]
 
@@ -489,7 +506,7 @@ class Forge:
     script = """
 import os, signal, sys
 from pathlib import Path
-from universal_neurons.sharing.exchange import pull
+from universal_neurons.stages.sharing import pull
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
@@ -507,7 +524,7 @@ for line in sys.stdin:
 """
 
     def __init__(self) -> None:
-        source = str(Path(exchange.__file__).parents[2])
+        source = str(Path(sharing.__file__).parents[1])
         self.process = subprocess.Popen(
             [sys.executable, "-c", self.script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"},
@@ -557,7 +574,7 @@ def test_importers_killed_at_any_moment_leave_whole_artifacts_and_the_next_one_c
     assert len(receipt.artifacts) == 60
 
 
-def test_a_crowd_that_imports_into_one_store_agrees(exports: Path, reader: Reader, forge: Forge) -> None:
+def test_many_concurrent_imports_into_one_store_agree(exports: Path, reader: Reader, forge: Forge) -> None:
     for form in FORMS:
         forge.start(reader, exports / form)
     said = [forge.line() for _ in range(2 * len(FORMS))]
@@ -571,7 +588,7 @@ def test_a_crowd_that_imports_into_one_store_agrees(exports: Path, reader: Reade
     assert len(receipt.artifacts) == 60
 
 
-def test_a_crowd_that_exports_into_one_place_writes_one_export(
+def test_many_concurrent_exports_to_one_target_write_one_export(
     computed: Miniature, exports: Path, tmp_path: Path
 ) -> None:
     errors: list[BaseException] = []

@@ -17,18 +17,20 @@ from tests.hub import LoopbackHub
 from tests.published import TEXT, Published
 from tests.refusals import refusal
 from tests.tiny_models import WORDS, use
-from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, ExportUnfit
+from universal_neurons.artifacts.bundle import Bundle, ExportDamaged
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockError
+from universal_neurons.inputs.lock_adoption import LockUnfit
 from universal_neurons.inputs.pinning import NotPinned
-from universal_neurons.sharing.exchange import Pulled, export_suite, pull
 from universal_neurons.stages.registry import suite_keys, where
 from universal_neurons.stages.runner import compute
+from universal_neurons.stages.sharing import export_suite, pull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.sharing.conftest import Reader
+    from universal_neurons.artifacts.exchange import Pulled
 
 CHECKOUT = Path(__file__).parents[2]
 DATASET = "someone/evidence"
@@ -97,7 +99,7 @@ def test_a_reader_without_weights_and_text_judges_a_commit_of_a_data_set(
 
 
 def judged(root: Path, hub: LoopbackHub, *options: str, **variables: str) -> str:
-    """What pytest says of a claim of this checkout, judged on the suite of another."""
+    """The output of pytest for a claim of this checkout, judged on the suite of another."""
     claim = CHECKOUT / "claims" / "emergence" / "test_n1_rare_but_present.py"
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", str(claim), "--suite", "tiny", "-p", "no:cacheprovider", *options],
@@ -161,7 +163,7 @@ def test_evidence_about_other_weights_than_are_pinned_here_is_refused(
     other = entry.model_copy(update={"files": {**entry.files, entry.weights: "0" * 64}, "commit": "1" * 40})
     mine.with_checkpoint("a", 10, other).write(lock_of(fresh), command="test")
     before = lock_of(fresh).read_bytes()
-    said = refusal(ExportUnfit, lambda: pulled(fresh, export))
+    said = refusal(LockUnfit, lambda: pulled(fresh, export))
     assert "its evidence is about other files of a@10 (" in said
     assert (
         "tiny.lock.toml pins (111111111111); to judge it remove that lock, to have what the hub has now run: " in said
@@ -181,11 +183,11 @@ STRANGERS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("change", STRANGERS.values(), ids=STRANGERS)
-def test_a_lock_that_names_anything_else_than_this_checkout_means_is_refused(
+def test_a_lock_of_other_files_than_this_checkout_means_is_refused(
     export: Path, fresh: Path, change: Callable[[str], str]
 ) -> None:
     relocked(export, change)
-    said = refusal(ExportUnfit, lambda: pulled(fresh, export))
+    said = refusal(LockUnfit, lambda: pulled(fresh, export))
     assert "the evidence's lock names " in said
     assert said.endswith("; nothing was used")
     assert not lock_of(fresh).exists()
@@ -206,12 +208,12 @@ def test_a_damaged_lock_and_one_with_equal_weights_are_one_line(export: Path, fr
     assert not lock_of(fresh).exists()
 
 
-def test_without_a_lock_anywhere_the_evidence_cannot_be_named(export: Path, fresh: Path) -> None:
+def test_without_any_lock_the_evidence_has_no_keys(export: Path, fresh: Path) -> None:
     relocked(export, lambda _: None)
     assert "run: universal-neurons fetch --suite tiny" in refusal(NotPinned, lambda: pulled(fresh, export))
 
 
-def test_the_lock_is_part_of_what_is_sealed(export: Path, fresh: Path) -> None:
+def test_the_lock_is_sealed_with_the_list(export: Path, fresh: Path) -> None:
     raw = json.loads((export / LIST).read_text())
     raw["lock"] = raw["lock"].replace("checkpoint-10", "checkpoint-11")
     (export / LIST).write_text(json.dumps(raw, sort_keys=True, indent=2) + "\n")

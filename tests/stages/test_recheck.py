@@ -16,7 +16,6 @@ from universal_neurons.artifacts.receipt import receipts_of
 from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.measures.excess import with_excess
-from universal_neurons.sharing.exchange import export_suite, pull
 from universal_neurons.stages import comparison, recheck, rounding
 from universal_neurons.stages.ablation import ABLATIONS
 from universal_neurons.stages.base import Case, read_artifact
@@ -25,6 +24,7 @@ from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.scores import RequestedScores, score_table, step_scores
+from universal_neurons.stages.sharing import export_suite, pull
 from universal_neurons.stages.study import imported_evidence, open_study
 from universal_neurons.stages.tokens import token_set
 from universal_neurons.stages.universality import UNIVERSALITY

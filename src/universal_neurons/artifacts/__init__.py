@@ -1,1 +1,1 @@
-"""Artifacts of a computation: what they are called, their bytes, where they are kept, where they come from."""
+"""Artifacts of computations: keys, payloads, manifests, provenance, the store, and exchange with others."""

@@ -1,31 +1,33 @@
-"""An export as one file, zip or tar: written byte for byte the same every time, read without ever being unpacked.
+"""Exports as one file, zip or tar: written reproducibly, read without being unpacked.
 
-This module decides which archives are touched at all.  Members are read by name into memory, up to a size that the
-caller knows beforehand; no path of an archive ever becomes a path of this machine.  An archive with a member that has a
-dangerous name or is no file (a link, a device) is refused as a whole: nobody who means well makes one.
+Members are read by name into memory, up to a size that the caller knows beforehand; no path of an archive ever becomes
+a path of this machine.  An archive with a member that has a dangerous name, is no file (a link, a device), is
+compressed or encrypted is refused as a whole, before anything in it is read.
 
-Archives are not compressed, as their payloads are: other versions of zlib would give other bytes, and a tar that is
-read without decompression cannot be larger than it looks.
+Archives are not compressed, as their payloads are: other versions of zlib would give other bytes, and an archive that
+is read without decompression cannot be larger than it looks.
 """
 
 from __future__ import annotations
 
+import filecmp
 import io
-import os
 import re
-import secrets
 import stat
 import struct
 import tarfile
 import zipfile
 import zlib
-from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Protocol, Self
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, TYPE_CHECKING
 
-from universal_neurons.artifacts.bundle import ExportDamaged, SharingError
+from universal_neurons.artifacts.bundle import ExportDamaged, FileAbsent, SharingError
+from universal_neurons.files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 SUFFIXES = (".zip", ".tar")
@@ -34,40 +36,31 @@ _COMPRESSED = (".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".r
 _DRIVE = re.compile(r"[A-Za-z]:")
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
-    ValueError, LookupError, OverflowError, MemoryError,
+    ValueError, LookupError, OverflowError, MemoryError, OSError,
 )  # fmt: skip
 # The first moment that a zip can name.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o644
 
 
-class MemberMissing(SharingError):
-    """The archive has no member of that name."""
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One file of an archive: its name as the archive spells it, its size in bytes, and a reader of its first bytes."""
+
+    name: str
+    size: int
+    head: Callable[[int], bytes]
 
 
-class MemberTooLarge(ExportDamaged):
-    """The archive holds more under a name than was announced."""
+class _RefusedError(Exception):
+    """Something in an archive that no export has: what it is, and the name of the member."""
 
-
-class _NoFileError(Exception):
-    """A member is neither a file nor a folder."""
-
-
-class _Members(Protocol):
-    """What both kinds of archives can do: a size for each member's name, and its first bytes."""
-
-    def sizes(self) -> Iterator[tuple[str, int | None]]:
-        """Every member's name, and its size in bytes if it is a file, None if it is a folder.
-
-        Raises :class:`_NoFileError` for what is neither.
-        """
-
-    def head(self, name: str, limit: int) -> bytes:
-        """The first ``limit`` bytes of a member."""
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(f"refused, {what}: {ascii(name)[:80]}")
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name would be taken for an archive.
+    """Tell by its name if a file is an archive.
 
     >>> [is_archive(name) for name in ("evidence.zip", "EVIDENCE.TAR", "evidence", "fixtures/evidence")]
     [True, True, False, False]
@@ -82,129 +75,103 @@ def check_format(name: str, *, shown: str) -> None:
 
 
 class Archive:
-    """The members of an open archive, of which every name was judged; ``shown`` names the archive in errors."""
+    """The files of an open archive by name; ``shown`` names the archive in errors.
 
-    def __init__(self, members: _Members, *, shown: str) -> None:
+    ``name`` tells its kind.  Raises :class:`ExportDamaged` if ``file`` is cut short, no archive, or has a member that
+    must not be there.
+    """
+
+    def __init__(self, file: IO[bytes], name: str, *, shown: str) -> None:
         self.shown = shown
-        self._members = members
-        self._sizes: dict[str, int] = {}
+        self._members: dict[str, _Member] = {}
         with self._readable():
-            for name, size in members.sizes():
-                self._note(name, size)
-
-    @classmethod
-    def opened(cls, file: IO[bytes], name: str, *, shown: str) -> Self:
-        """The archive in ``file``, whose kind ``name`` tells.
-
-        Raises :class:`ExportDamaged` if it is cut short, no archive, or has a member that must not be there.
-        """
-        try:
-            members = _Zip(file) if name.lower().endswith(".zip") else _Tar(file)
-        except _BROKEN as error:
-            raise _damaged(shown, error) from error
-        return cls(members, shown=shown)
+            for member in _zip_members(file) if name.lower().endswith(".zip") else _tar_members(file):
+                plain = member.name.removeprefix("./")
+                if plain in self._members:
+                    raise _RefusedError("two members of the name", plain)
+                self._members[plain] = member
 
     @property
     def names(self) -> tuple[str, ...]:
         """The files of the archive, in its order."""
-        return tuple(self._sizes)
+        return tuple(self._members)
 
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of the member ``name``, which has at most ``limit``.
 
-        Raises :class:`MemberMissing`, :class:`MemberTooLarge`, and :class:`ExportDamaged` if it cannot be read.
+        Raises :class:`FileAbsent`, and :class:`ExportDamaged` if it is larger or cannot be read.
         """
-        if name not in self._sizes:
-            raise MemberMissing(f"{self.shown}: has no {name}; cut short, or no export; get it again")
-        if self._sizes[name] > limit:
-            raise MemberTooLarge(
-                f"{self.shown}: {name} has {self._sizes[name]} bytes, expected at most {limit}; get it again"
-            )
+        member = self._members.get(name)
+        if member is None:
+            raise FileAbsent(f"{self.shown}: has no {name}; cut short, or no export; get it again")
+        if member.size > limit:
+            raise ExportDamaged(f"{self.shown}: {name} has {member.size} bytes, expected at most {limit}; get it again")
         with self._readable():
-            return self._members.head(name, limit)
-
-    def _note(self, name: str, size: int | None) -> None:
-        if (defect := _defect(name)) is not None:
-            raise ExportDamaged(f"{self.shown}: refused, a member {defect}: {ascii(name)[:80]}")
-        if size is None:
-            return
-        plain = name.removeprefix("./")
-        if plain in self._sizes:
-            raise ExportDamaged(f"{self.shown}: refused, two members of the name {ascii(plain)[:80]}")
-        self._sizes[plain] = size
+            return member.head(limit)
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except _NoFileError as error:
-            raise ExportDamaged(f"{self.shown}: refused, a member is a link or a device: {error}") from error
+        except _RefusedError as error:
+            raise ExportDamaged(f"{self.shown}: {error}") from error
         except _BROKEN as error:
-            raise _damaged(self.shown, error) from error
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            raise ExportDamaged(f"{self.shown}: cut short, damaged, or no archive ({reason}); get it again") from error
 
 
-def _damaged(shown: str, error: Exception) -> ExportDamaged:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return ExportDamaged(f"{shown}: cut short, damaged, or no archive ({reason}); get it again")
-
-
-def _defect(name: str) -> str | None:
-    """What is wrong with a member's name, or None."""
+def _check_name(name: str) -> None:
     if not name.isprintable() or "\\" in name:
-        return "with characters that no file of an export has"
+        raise _RefusedError("a member with characters that no file of an export has", name)
     if name.startswith(("/", "~")) or _DRIVE.match(name):
-        return "with an absolute path"
-    return "that points out of its folder" if ".." in name.split("/") else None
+        raise _RefusedError("a member with an absolute path", name)
+    if ".." in name.split("/"):
+        raise _RefusedError("a member that points out of its folder", name)
 
 
-class _Zip:
-    """The members of a zip."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._zip = zipfile.ZipFile(file)
-        self._found: dict[str, zipfile.ZipInfo] = {}
-
-    def sizes(self) -> Iterator[tuple[str, int | None]]:
-        """Every member; a link is a file whose mode says so."""
-        for member in self._zip.infolist():
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _NoFileError(ascii(member.filename)[:80])
-            self._found[member.filename.removeprefix("./")] = member
-            # orig_filename, because a name with a NUL in it is cut off there in the other.
-            yield member.orig_filename, None if member.is_dir() else member.file_size
-
-    def head(self, name: str, limit: int) -> bytes:
-        """The first bytes; the whole member is checked against its CRC if it is no longer than that."""
-        with self._zip.open(self._found[name]) as file:
-            return file.read(limit)
+def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
+    """The files of a zip; folders are left out."""
+    archive = zipfile.ZipFile(file)
+    for member in archive.infolist():
+        # orig_filename, because a name with a NUL in it is cut off there in the other.
+        name = member.orig_filename
+        _check_name(name)
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise _RefusedError("a member is a link or a device", name)
+        if member.flag_bits & 1:
+            raise _RefusedError("a member is encrypted", name)
+        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+            raise _RefusedError("a member is compressed", name)
+        if not member.is_dir():
+            yield _Member(name, member.file_size, partial(_zip_head, archive, member))
 
 
-class _Tar:
-    """The members of a tar that is not compressed."""
+def _zip_head(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> bytes:
+    """The first bytes; the whole member is checked against its CRC if it is no longer than ``limit``."""
+    with archive.open(member) as file:
+        return file.read(limit)
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115  (whoever opened the file closes it)
-        self._found: dict[str, tarfile.TarInfo] = {}
 
-    def sizes(self) -> Iterator[tuple[str, int | None]]:
-        """Every member."""
-        for member in self._tar:
-            if not (member.isreg() or member.isdir()) or member.issparse():
-                raise _NoFileError(ascii(member.name)[:80])
-            self._found[member.name.removeprefix("./")] = member
-            yield member.name, None if member.isdir() else member.size
+def _tar_members(file: IO[bytes]) -> Iterator[_Member]:
+    """The files of a tar that is not compressed; folders are left out."""
+    archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115  (the caller closes the file)
+    for member in archive:
+        _check_name(member.name)
+        if not (member.isreg() or member.isdir()) or member.issparse():
+            raise _RefusedError("a member is a link or a device", member.name)
+        if not member.isdir():
+            yield _Member(member.name, member.size, partial(_tar_head, archive, member))
 
-    def head(self, name: str, limit: int) -> bytes:
-        """The first bytes."""
-        file = self._tar.extractfile(self._found[name])
-        if file is None:
-            raise ValueError(f"{name} is no file")
-        with file:
-            data = file.read(limit)
-        if len(data) != min(limit, self._found[name].size):
-            raise EOFError(f"{name} ends after {len(data)} bytes")
-        return data
+
+def _tar_head(archive: tarfile.TarFile, member: tarfile.TarInfo, limit: int) -> bytes:
+    file = archive.extractfile(member)
+    if file is None:
+        raise ValueError(f"{member.name} is no file")
+    with file:
+        data = file.read(limit)
+    if len(data) != min(limit, member.size):
+        raise EOFError(f"{member.name} ends after {len(data)} bytes")
+    return data
 
 
 def write_archive(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
@@ -213,21 +180,11 @@ def write_archive(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
     Equal files give equal bytes: no time, no owner, no compression.  Raises FileExistsError if ``path`` exists with
     other bytes, OSError for what the system refuses; nothing half-written stays.
     """
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    try:
+    with replacing(path) as temporary:
         with temporary.open("xb") as file:
-            if path.name.lower().endswith(".zip"):
-                _write_zip(file, files)
-            else:
-                _write_tar(file, files)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists() and not _same(path, temporary):
+            (_write_zip if path.name.lower().endswith(".zip") else _write_tar)(file, files)
+        if path.exists() and not filecmp.cmp(path, temporary, shallow=False):
             raise FileExistsError(f"{path.name} exists, with other bytes")
-        temporary.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
 
 
 def _write_zip(file: IO[bytes], files: Iterable[tuple[str, bytes]]) -> None:
@@ -245,14 +202,3 @@ def _write_tar(file: IO[bytes], files: Iterable[tuple[str, bytes]]) -> None:
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(data), _MODE
             archive.addfile(member, io.BytesIO(data))
-
-
-def _same(one: Path, other: Path) -> bool:
-    """Whether two files have the same bytes."""
-    if one.stat().st_size != other.stat().st_size:
-        return False
-    with one.open("rb") as mine, other.open("rb") as theirs:
-        while chunk := mine.read(1 << 20):
-            if chunk != theirs.read(1 << 20):
-                return False
-    return True

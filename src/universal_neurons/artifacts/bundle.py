@@ -1,14 +1,14 @@
-"""What an export of a suite holds, written down so that whoever receives it checks every byte before believing it.
+"""The list of an export: every artifact of a suite's evidence with the digests of its files.
 
-This module decides the bytes of ``evidence-<suite>.json`` and the names of the files beside it, which are those of a
-store: ``<stage>/<digest>/{manifest.json, payload.<suffix>}``.  No path is ever taken from an export: stage, digest and
-suffix are checked, and names are made of them here.  It refuses to know where an export lies.
+Every byte of an export is checked by this list.  Its file is ``evidence-<suite>.json``; the files beside it
+are named as in a store, ``<stage>/<digest>/{manifest.json, payload.<suffix>}``.  No path is ever taken from an export:
+stage, digest and suffix are checked, and names are made of them here.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -24,28 +24,40 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import JSON, Key
 
 FORMAT = 1
+# Some twenty thousand artifacts; a list, and a payload, that claims to be larger is not read.
+LARGEST_LIST = 1 << 23
+LARGEST_MANIFEST = 1 << 20
+LARGEST_PAYLOAD: dict[Suffix, int] = {"parquet": 1 << 28, "safetensors": 1 << 28, "json": 1 << 22}
 _SEAL = "evidence_sha256"
 
 
 class SharingError(UserError):
-    """Evidence cannot be passed on or taken over: one line saying what, where, why and what to run."""
+    """Evidence cannot be exported or imported: one line saying what, where, why and what to run."""
 
 
 class ExportDamaged(SharingError):
-    """What was received is not what was exported: bytes are missing, too many, or others."""
-
-
-class ForeignManifestError(Exception):
-    """A manifest is the listed one to the last byte, and still none that this version of the project can read."""
+    """An export has other bytes than were exported: some are missing, too many, or changed."""
 
 
 class ExportUnfit(SharingError):
-    """What was received is sound, but of another suite, other settings or another version of the project."""
+    """A sound export, but of another suite, other settings or another version of the project."""
+
+
+class SourceUnavailable(SharingError):
+    """Nothing can be read there: it does not exist, does not answer, or must not be read."""
+
+
+class FileAbsent(SharingError):
+    """An export has no file of that name."""
+
+
+class ForeignManifestError(Exception):
+    """A manifest whose digest is the listed one, and that this version of the project cannot read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One artifact of an export: its name, and the sha256 of both its files; ``size`` is that of the payload."""
+    """One artifact of an export: its name, the sha256 of both its files, and the size of its payload in bytes."""
 
     stage: str
     digest: str
@@ -87,7 +99,7 @@ class Listed:
         except DamageError as error:
             raise ForeignManifestError(f"{error}, though its digest fits") from error
         if Listed.of(manifest) != self:
-            raise DamageError(f"{MANIFEST} is that of {manifest.key}")
+            raise DamageError(f"{MANIFEST} belongs to {manifest.key}")
         return manifest
 
     def contents(self, manifest: bytes, payload: bytes) -> Contents:
@@ -102,8 +114,8 @@ class Listed:
 class Bundle:
     """The list of everything in the export of one suite.
 
-    ``narrowing`` says what was left out of the suite, if anything.  ``lock`` is the text of the suite's lock, by which
-    alone the names of evidence about published models can be put together; None where the models lie in the checkout.
+    ``narrowing`` says what was left out of the suite, if anything.  ``lock`` is the text of the suite's lock, which the
+    keys of evidence about published models are made of; None where the models lie in the checkout.
 
     Its file is JSON with sorted keys; ``evidence_sha256`` in it is over the rest of the file.
     """
@@ -112,12 +124,23 @@ class Bundle:
     narrowing: str
     lock: str | None
     artifacts: tuple[Listed, ...]
+    _by_digest: dict[str, Listed] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_digest", {listed.digest: listed for listed in self.artifacts})
 
     @classmethod
     def of(cls, suite: str, narrowing: str, lock: str | None, manifests: Iterable[Manifest]) -> Bundle:
-        """The list of the artifacts that ``manifests`` describe, by stage and digest."""
-        listed = sorted(map(Listed.of, manifests), key=lambda one: (one.stage, one.digest))
-        return cls(suite, narrowing, lock, tuple(listed))
+        """The list of the artifacts that ``manifests`` describe, by stage and digest.
+
+        Raises :class:`SharingError` for one that is larger than an import would read.
+        """
+        listed = sorted(map(Listed.of, manifests), key=lambda entry: (entry.stage, entry.digest))
+        bundle = cls(suite, narrowing, lock, tuple(listed))
+        bundle.check_sizes(where="export")
+        if len(bundle.encode()) > LARGEST_LIST:
+            raise SharingError(f"export: {len(listed)} artifacts are more than one list holds; narrow the suite")
+        return bundle
 
     @property
     def name(self) -> str:
@@ -131,7 +154,17 @@ class Bundle:
 
     def find(self, key: Key) -> Listed | None:
         """The entry of ``key``, or None."""
-        return next((one for one in self.artifacts if (one.stage, one.digest) == (key.stage, key.digest)), None)
+        return next(
+            (listed for listed in self.artifacts if listed.digest == key.digest and listed.stage == key.stage), None
+        )
+
+    def check_sizes(self, *, where: str) -> None:
+        """Raise :class:`ExportDamaged` for a payload that is larger than any of its kind."""
+        for listed in self.artifacts:
+            if listed.size > (limit := LARGEST_PAYLOAD[listed.suffix]):
+                raise ExportDamaged(
+                    f"{where}: {listed}: a payload of {ascii(listed.size)[:20]} bytes, expected at most {limit}"
+                )
 
     def encode(self) -> bytes:
         """The bytes of the file; equal bundles have equal bytes."""
@@ -142,14 +175,14 @@ class Bundle:
             "lock": self.lock,
             "artifacts": [
                 {
-                    "stage": one.stage,
-                    "digest": one.digest,
-                    "suffix": one.suffix,
-                    "sha256": one.sha256,
-                    "bytes": one.size,
-                    "manifest_sha256": one.manifest_sha256,
+                    "stage": listed.stage,
+                    "digest": listed.digest,
+                    "suffix": listed.suffix,
+                    "sha256": listed.sha256,
+                    "bytes": listed.size,
+                    "manifest_sha256": listed.manifest_sha256,
                 }
-                for one in self.artifacts
+                for listed in self.artifacts
             ],
         }
         return json_bytes({**body, _SEAL: sha256(json_bytes(body)).hexdigest()})
@@ -175,11 +208,12 @@ class Bundle:
             sound = False
         if not sound:
             raise ExportDamaged(f"{where}: not what was written; get it again")
+        bundle.check_sizes(where=where)
         return bundle
 
 
 def bundle_name(suite: str) -> str:
-    """The name of the file that lists the export of ``suite``: of several suites in one folder each has its own."""
+    """The name of the file that lists the export of ``suite``; several suites in one folder have one list each."""
     return f"evidence-{suite}.json"
 
 
@@ -194,10 +228,10 @@ def _parsed(data: bytes, where: str) -> dict[str, Any]:
 
 
 def _listed(raw: dict[str, Any]) -> Listed:
-    one = Listed(raw["stage"], raw["digest"], raw["suffix"], raw["sha256"], raw["bytes"], raw["manifest_sha256"])
-    digests = (one.digest, one.sha256, one.manifest_sha256)
-    if not (is_stage(one.stage) and all(map(is_digest, digests)) and one.suffix in SUFFIXES):
+    listed = Listed(raw["stage"], raw["digest"], raw["suffix"], raw["sha256"], raw["bytes"], raw["manifest_sha256"])
+    digests = (listed.digest, listed.sha256, listed.manifest_sha256)
+    if not (is_stage(listed.stage) and all(map(is_digest, digests)) and listed.suffix in SUFFIXES):
         raise ValueError("no artifact")
-    if type(one.size) is not int or one.size < 0:
+    if type(listed.size) is not int or listed.size < 0:
         raise ValueError("no size")
-    return one
+    return listed

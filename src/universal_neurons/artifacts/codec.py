@@ -1,7 +1,7 @@
-"""What an artifact looks like as bytes: tables as parquet, arrays as safetensors, everything else as JSON.
+"""Bytes of payloads: tables as parquet, arrays as safetensors, everything else as JSON.
 
-This module decides the bytes of a payload: equal values give equal bytes in one environment, and no format can run
-code when it is read (there is no pickle).  It refuses to know keys, files and where bytes come from.
+Equal values give equal bytes in one environment.  No format can run code when it is read (there is no pickle), and none
+takes much more memory than its bytes say.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import safetensors.numpy
 from safetensors import SafetensorError
@@ -21,12 +22,17 @@ from safetensors import SafetensorError
 from universal_neurons.artifacts.key import JSON, NotJSONError, plain_json
 from universal_neurons.errors import UserError
 
-Array: TypeAlias = npt.NDArray[Any]
-Payload: TypeAlias = pd.DataFrame | Mapping[str, Array] | Mapping[str, JSON]
+NumericArray: TypeAlias = npt.NDArray[Any]
+Payload: TypeAlias = pd.DataFrame | Mapping[str, NumericArray] | Mapping[str, JSON]
 Suffix = Literal["parquet", "safetensors", "json"]
 SUFFIXES: tuple[Suffix, ...] = get_args(Suffix)
 
 ROW_GROUP = 1 << 20
+_COLUMNS = "booleans, integers, floats or text"
+# A table of the largest models has some millions of cells; parquet can name billions in a few bytes.
+MOST_COLUMNS = 1 << 12
+MOST_CELLS = 1 << 27
+MOST_BYTES = 1 << 30
 # The numbers that parquet and safetensors both hold bit by bit: no long doubles, no complex numbers.
 _NUMBERS = frozenset(np.dtype(code) for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
 
@@ -53,16 +59,20 @@ def encode(value: Payload) -> tuple[Suffix, bytes]:
             f"payload: a {type(value).__name__}; expected a data frame or a mapping of arrays or JSON values"
         )
     if value and all(isinstance(item, np.ndarray) for item in value.values()):
-        return "safetensors", _safetensors(cast("Mapping[str, Array]", value))
+        return "safetensors", _safetensors(cast("Mapping[str, NumericArray]", value))
     return "json", _json(cast("Mapping[str, JSON]", value))
 
 
 def decode(suffix: Suffix, data: bytes) -> Payload:
-    """The value that :func:`encode` turned into ``data``; raises :class:`PayloadError` if it is damaged."""
+    """The value that :func:`encode` turned into ``data``.
+
+    Raises :class:`PayloadError` if it is damaged, and for a table that would be larger than any of ours, before its
+    rows are read.
+    """
     try:
         match suffix:
             case "parquet":
-                return cast("pd.DataFrame", pq.read_table(pa.BufferReader(data), use_threads=False).to_pandas())
+                return _table(data)
             case "safetensors":
                 return dict(sorted(safetensors.numpy.load(data).items()))
             case "json":
@@ -73,8 +83,47 @@ def decode(suffix: Suffix, data: bytes) -> Payload:
         raise PayloadError(f"payload: not readable as {suffix} ({type(error).__name__})") from error
 
 
+def _table(data: bytes) -> pd.DataFrame:
+    metadata = pq.read_metadata(pa.BufferReader(data))
+    _check_shape(metadata.num_rows, metadata.num_columns)
+    groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
+    _check_bytes(sum(group.column(i).total_uncompressed_size for group in groups for i in range(group.num_columns)))
+    schema = metadata.schema.to_arrow_schema()
+    for field in schema:
+        if not (_is_number(field.type) or pa.types.is_string(field.type)):
+            raise PayloadError(f"table: column {field.name!a} is {field.type}; expected {_COLUMNS}")
+    names = [field.name for field in schema if pa.types.is_string(field.type)]
+    # Text stays in its dictionary until the sum of its lengths is known: a long text can stand in every row.
+    table = pq.read_table(pa.BufferReader(data), use_threads=False, read_dictionary=names)
+    _check_bytes(sum(_text_bytes(chunk) for name in names for chunk in table[name].chunks))
+    for name in names:
+        text = pa.chunked_array([chunk.dictionary_decode() for chunk in table[name].chunks], type=pa.string())
+        table = table.set_column(table.schema.get_field_index(name), name, text)
+    return cast("pd.DataFrame", table.to_pandas())
+
+
+def _is_number(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_boolean(dtype) or pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
+
+
+def _text_bytes(column: pa.DictionaryArray) -> int:
+    lengths = pc.binary_length(column.dictionary).take(column.indices)
+    return int(pc.sum(lengths).as_py() or 0)
+
+
+def _check_shape(rows: int, columns: int) -> None:
+    if columns > MOST_COLUMNS or rows * columns > MOST_CELLS:
+        raise PayloadError(f"table: {rows} rows of {columns} columns; expected at most {MOST_CELLS} cells")
+
+
+def _check_bytes(size: int) -> None:
+    if size > MOST_BYTES:
+        raise PayloadError(f"table: {size} bytes when unfolded; expected at most {MOST_BYTES}")
+
+
 def _parquet(frame: pd.DataFrame) -> bytes:
     _check_labels(frame)
+    _check_shape(*frame.shape)
     columns = {str(name): _column(str(name), frame[name]) for name in frame.columns}
     floats = [name for name, column in columns.items() if pa.types.is_floating(column.type)]
     table = pa.table(columns)
@@ -109,7 +158,7 @@ def _column(name: str, series: pd.Series[Any]) -> pa.Array:
         return pa.array(_numbers(f"table: column {name!r}", series.to_numpy()), from_pandas=False)
     if isinstance(dtype, pd.StringDtype) or dtype == np.dtype(object):
         return pa.array([_cell(name, cell) for cell in series.tolist()], type=pa.string())
-    raise PayloadError(f"table: column {name!r} is {dtype}; expected booleans, integers, floats or text")
+    raise PayloadError(f"table: column {name!r} is {dtype}; expected {_COLUMNS}")
 
 
 def _cell(name: str, cell: object) -> str | None:
@@ -124,7 +173,7 @@ def _cell(name: str, cell: object) -> str | None:
     raise PayloadError(f"table: column {name!r} holds a {type(cell).__name__}; expected text only")
 
 
-def _safetensors(arrays: Mapping[str, Array]) -> bytes:
+def _safetensors(arrays: Mapping[str, NumericArray]) -> bytes:
     if not all(isinstance(name, str) and name and name != "__metadata__" for name in arrays):
         raise PayloadError("arrays: expected names that are text, not empty and not __metadata__")
     plain = {name: _numbers(f"arrays: {name!r}", array) for name, array in sorted(arrays.items())}
@@ -134,13 +183,13 @@ def _safetensors(arrays: Mapping[str, Array]) -> bytes:
         raise PayloadError(f"arrays: not writable as safetensors ({type(error).__name__})") from error
 
 
-def _numbers(where: str, array: Array) -> Array:
+def _numbers(where: str, array: NumericArray) -> NumericArray:
     """``array`` in native byte order, contiguous in C order, with one spelling of NaN."""
     native = array.dtype.newbyteorder("=")
     if native not in _NUMBERS:
         raise PayloadError(f"{where} is {array.dtype}; expected booleans, integers or floats of at most 64 bits")
     # Not ascontiguousarray: it turns a scalar into an array of one element.
-    plain: Array = np.array(array, dtype=native, order="C", copy=True)
+    plain: NumericArray = np.array(array, dtype=native, order="C", copy=True)
     if native.kind == "f":
         plain[np.isnan(plain)] = np.nan
     return plain

@@ -1,10 +1,8 @@
-"""The folder of one artifact on the disk: how it comes to be there, whole or not at all, and how it is verified.
+"""The folder of one artifact on the disk, committed whole or not at all and verified when it is read.
 
-This module decides the order of system calls.  Payload and manifest are written and flushed in a folder of another
-name beside the final one, the manifest last; they are read back and verified; then the folder gets its name in one
-rename.  Whatever is killed or fails in between, no reader ever sees a part, and of two writers one wins without a lock.
-
-It refuses to know which store it belongs to and what to do about damage.
+Payload and manifest are written and flushed in a folder of another name beside the final one, the manifest last; they
+are read back and verified; then the folder gets its name in one rename.  Whatever is killed or fails in between, no
+reader ever sees a part, and of two writers one wins without a lock.
 
 One rename, because two (payload, then manifest) would let two writers of different bytes pair one's payload with the
 other's manifest.
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from universal_neurons.artifacts.codec import PayloadError, decode
 from universal_neurons.artifacts.manifest import DamageError, Manifest
+from universal_neurons.files import sweep, sync_folder, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,13 +33,12 @@ T = TypeVar("T")
 
 MANIFEST = "manifest.json"
 STAGING = ".staging-"
-STALE_SECONDS = 24 * 3600
 _TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
-    """What lies in a folder, after every digest was verified."""
+    """Manifest and payload of an artifact whose digests were verified."""
 
     manifest: Manifest
     payload: bytes
@@ -55,7 +53,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A place that may hold the artifact of ``stage`` and ``digest``; ``path`` need not exist.
+    """The folder ``path`` of the artifact of ``stage`` and ``digest``, which need not exist.
 
     What lies there is believed only if its manifest states that stage and that digest.
     """
@@ -66,7 +64,7 @@ class Folder:
 
     @classmethod
     def of(cls, root: Path, key: Key) -> Folder:
-        """The place of ``key`` in the store ``root``."""
+        """The folder of ``key`` in the store ``root``."""
         return cls(root / key.stage / key.digest, key.stage, key.digest)
 
     def __str__(self) -> str:
@@ -107,7 +105,7 @@ class Folder:
         return Contents(manifest, payload)
 
     def commit(self, contents: Contents) -> bool:
-        """Bring the folder into being with ``contents``; False, and nothing changed, if something has its name.
+        """Create the folder with ``contents``; False, and nothing changed, if something has its name.
 
         Raises :class:`DamageError` if the disk gives back other bytes than it was given, and OSError for everything
         that the system refuses; what was written so far is then removed.
@@ -132,16 +130,13 @@ class Folder:
         return True
 
     def sweep(self) -> None:
-        """Remove what writers killed a day ago left beside this committed folder, by the file system's own clock."""
+        """Remove what writers killed a day ago left beside this committed folder."""
         with suppress(OSError):
-            limit = self.path.stat().st_mtime - STALE_SECONDS
-            for leftover in self.path.parent.glob(f"{STAGING}*"):
-                if leftover.stat().st_mtime < limit:
-                    shutil.rmtree(leftover, ignore_errors=True)
+            sweep(self.path.parent, f"{STAGING}*", now=self.path.stat().st_mtime)
 
 
 def folders(root: Path, *, besides: frozenset[str]) -> Iterator[Folder]:
-    """Everything in the store ``root`` that should be an artifact, by stage and name, except in ``besides``."""
+    """The folders of the store ``root`` that should be artifacts, by stage and name, except in ``besides``."""
     if not root.is_dir():
         return
     for stage in sorted(root.iterdir()):
@@ -152,50 +147,8 @@ def folders(root: Path, *, besides: frozenset[str]) -> Iterator[Folder]:
                 yield Folder(path, stage.name, path.name)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a new file and wait until the disk has it; raises OSError, also if ``path`` exists."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Give a small file its new bytes in one step: whoever reads it sees the old ones or these.
-
-    Raises OSError; nothing half-written stays.
-    """
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    try:
-        write_file(temporary, data)
-        temporary.replace(path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until the disk knows the names in a folder, where the system can do that for folders at all."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems have no such call.
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def _twice(look: Callable[[], T]) -> T:
-    """What ``look`` sees; damage only if a second look sees it too.
+    """The result of ``look``; damage only if a second look finds it too.
 
     Between the reading of two names in a folder another process can put a sound folder in its place.  That once looked
     like a folder without manifest, and the first result of two went to quarantine.

@@ -1,7 +1,7 @@
-"""What an artifact is called: the digest of everything that decides its values.
+"""Keys of artifacts: the digest of everything that decides an artifact's values, in canonical JSON.
 
-This module decides which settings can be part of a name and how they are spelled (canonical JSON).  It refuses to know
-files, payloads and provenance: the same settings have the same key on every machine, in every folder.
+The same settings have the same key on every machine and in every folder; files, payloads and provenance are no part of
+it.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Key:
         return cls(raw["stage"], raw["version"], raw["parameters"], raw["inputs"])
 
     def differences(self, other: Key) -> tuple[str, ...]:
-        """What ``other`` has otherwise, one phrase per setting, by name; empty if and only if the keys are equal.
+        """The settings in which ``other`` differs, one phrase each, by name; empty if and only if the keys are equal.
 
         >>> Key("moments", 1, {"draws": 5}).differences(Key("moments", 1, {"draws": 20}))
         ('parameters.draws is 20 instead of 5',)
@@ -115,7 +115,7 @@ class Key:
 
 
 def canonical_json(value: JSON) -> str:
-    """The one spelling of ``value``: sorted keys, no blanks, ASCII, shortest floats; NaN and infinity are refused."""
+    """The canonical spelling of ``value``: sorted keys, no blanks, ASCII, shortest floats; no NaN, no infinity."""
     return json.dumps(plain_json(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -129,7 +129,7 @@ def plain_json(value: object, where: str = "value") -> JSON:
 
 
 def is_absolute_path(text: str) -> bool:
-    """Whether ``text`` looks like a path that means something on one machine only.
+    """True for text that looks like a path of one machine.
 
     >>> [is_absolute_path(text) for text in ("/home/a", "~/a", "C:/a", "zoo/mini", "float32")]
     [True, True, True, False, False]
@@ -138,7 +138,7 @@ def is_absolute_path(text: str) -> bool:
 
 
 def is_stage(value: object) -> bool:
-    """Whether ``value`` may name a stage, and so a folder of a store on any system.
+    """True for a name that a stage, and so a folder of a store, can have on any system.
 
     >>> [is_stage(value) for value in ("null-rotated", "../etc", "quarantine", "CON", 7)]
     [True, False, False, False, False]
@@ -148,7 +148,7 @@ def is_stage(value: object) -> bool:
 
 
 def is_digest(value: object) -> bool:
-    """Whether ``value`` is a sha256 as keys have it: 64 lower-case hexadecimal digits."""
+    """True for a sha256 as keys have it: 64 lower-case hexadecimal digits."""
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
@@ -267,10 +267,10 @@ def _settings(key: Key) -> dict[str, str]:
     leaves = {"stage": raw["stage"], "version": raw["version"]}
     for group in ("parameters", "inputs"):
         leaves |= _flat(group, raw[group])
-    return {ascii(name)[1:-1]: _shown(leaf) for name, leaf in leaves.items()}
+    return {ascii(name)[1:-1]: _abbreviated(leaf) for name, leaf in leaves.items()}
 
 
-def _shown(leaf: JSON) -> str:
+def _abbreviated(leaf: JSON) -> str:
     if isinstance(leaf, str) and _DIGEST.fullmatch(leaf):
         return leaf[:12]
     text = canonical_json(leaf)

@@ -1,7 +1,4 @@
-"""What makes a payload an artifact: its key, its digest, its provenance, sealed in one small file.
-
-This module decides the bytes of ``manifest.json``.  It refuses to know where the file lies.
-"""
+"""Manifests: key, payload digest and provenance of an artifact, sealed in the bytes of ``manifest.json``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Where an artifact comes from: which code, which device, which versions, how long, how much memory.
+"""Provenance of a computation: commit, device, versions, wall time, peak memory.
 
-This module decides what is worth knowing about a computation afterwards.  It is never part of a key, and it refuses to
-know who computed it and where: no host, no user, no path.
+It is never part of a key, and names neither host nor user nor path.
 """
 
 from __future__ import annotations
@@ -28,22 +27,22 @@ from universal_neurons.errors import UserError
 PACKAGES = ("numpy", "pandas", "pyarrow", "safetensors", "torch", "transformer-lens", "transformers")
 PACKAGE = Path(__file__).resolve().parents[1]
 _FIELDS = ("created", "device", "git_commit", "peak_memory_bytes", "versions", "wall_seconds")
-# What Linux says of this process.
+# Linux tells the memory of this process there.
 _STATUS = Path("/proc/self/status")
 _SHARED, _PRECISION = "shared", "precision"
 
 
 class ProvenanceError(UserError):
-    """A provenance that is incomplete, or that would tell where on a machine something was computed."""
+    """A provenance that is incomplete, or that would name a path of a machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedRun:
     """A computation whose result several artifacts were made from: the pass over the tokens that feeds all pairs.
 
-    ``what``: a few words.  ``created``: when it ended, UTC, ISO 8601 in seconds.  ``wall_seconds``: elapsed time, that
-    of every process which had a part in it.  Equal runs are one run: whoever adds up costs counts it once, in however
-    many artifacts it is named.
+    ``what``: a few words.  ``created``: its end, UTC, ISO 8601 in seconds.  ``wall_seconds``: elapsed time, summed over
+    the processes that had a part in it.  Equal runs are one run: a sum of costs counts it once, however many artifacts
+    name it.
 
     Raises :class:`ProvenanceError` as :class:`Provenance` does.
     """
@@ -74,7 +73,7 @@ class Provenance:
 
     ``created``: UTC, ISO 8601 in seconds.  ``git_commit``: 40 hexadecimal digits, with ``-dirty`` if the package
     differed from it, None where the package is not under version control.  ``device``: its name for torch.
-    ``versions``: Python and the packages that numbers depend on.  ``wall_seconds``: elapsed time, without that of the
+    ``versions``: Python and the packages that numbers depend on.  ``wall_seconds``: elapsed time, without the
     ``shared`` runs whose results were used.  ``peak_memory_bytes``: the largest resident set of the process up to the
     end of the computation, so what ran before it in the same process counts; None where the system does not tell.
     ``precision``: how exact products over tokens were, as measured beside them; None where there were none.
@@ -103,7 +102,7 @@ class Provenance:
     def as_dict(self) -> dict[str, JSON]:
         """Builtin types only; without the fields ``shared`` and ``precision`` where there is nothing in them.
 
-        Older artifacts do not have it, and a manifest is read only if it is, to the byte, what would be written again.
+        Older artifacts have no such fields, and a manifest is read only if it would be written again byte for byte.
         """
         raw = {name: getattr(self, name) for name in _FIELDS}
         if self.shared:
@@ -119,7 +118,7 @@ class Provenance:
             raise ProvenanceError(f"provenance: expected a mapping with exactly the fields {', '.join(_FIELDS)}")
         shared, precision = raw.get(_SHARED, ()), raw.get(_PRECISION)
         if precision is not None and not isinstance(precision, Mapping):
-            raise ProvenanceError("provenance: expected a mapping of what the precision was")
+            raise ProvenanceError("provenance: expected a mapping as precision")
         if not isinstance(raw["versions"], Mapping) or not isinstance(shared, Sequence) or isinstance(shared, str):
             raise ProvenanceError("provenance: expected a mapping of versions and a list of shared runs")
         return cls(**{**raw, _SHARED: [SharedRun.from_dict(run) for run in shared]})
@@ -188,7 +187,7 @@ def versions() -> dict[str, str]:
 def peak_memory_bytes() -> int | None:
     """The largest resident set of this process since its start, in bytes; None on systems that do not tell."""
     if _STATUS.is_file():
-        # Not getrusage: on Linux a process starts with the counter of whoever started it.
+        # Not getrusage: on Linux a process starts with the counter of its parent.
         peak = re.search(r"^VmHWM:\s*(\d+) kB$", _STATUS.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
         if peak is not None:
             return int(peak[1]) * 1024

@@ -1,7 +1,6 @@
-"""What was imported, from where, and whether any of it was computed again here.
+"""Receipts of imports: where evidence came from, and whether a sample of it was computed again here.
 
-This module decides what is remembered of an import and when it counts as checked: all bytes of one export are sealed by
-one digest, so recomputing a part of it is a sample of the whole.  It refuses to know how anything is recomputed.
+All bytes of one export are sealed by one digest, so recomputing a part of it is a sample of the whole.
 
     <imported store>/.receipts/<suite>-<digest of the export>.json
 """
@@ -14,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from universal_neurons.artifacts.codec import json_bytes
-from universal_neurons.artifacts.folder import replace_file
+from universal_neurons.files import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +27,7 @@ _SHOWN = 16
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One artifact that was computed again here and agreed: its digest, when (UTC), by which commit, what came out."""
+    """One artifact that was computed again here and agreed: its digest, the time (UTC), our commit, and the result."""
 
     artifact: str
     created: str
@@ -40,8 +39,8 @@ class Sample:
 class Receipt:
     """One export of ``suite`` that was imported, wholly or in part.
 
-    ``source`` is where it came from, as it may be shown (no path of a machine, no credentials); ``bundle`` the sha256
-    of its list; ``artifacts`` maps the digest of each artifact taken from it to the sha256 of its payload.
+    ``source`` names its origin as it may be shown (no path of a machine, no credentials); ``bundle`` is the sha256 of
+    its list; ``artifacts`` maps the digest of each artifact taken from it to the sha256 of its payload.
     """
 
     suite: str
@@ -51,7 +50,7 @@ class Receipt:
     sample: Sample | None = None
 
     def covers(self, digest: str, sha256: str) -> bool:
-        """Whether these bytes of that artifact came with this import."""
+        """True if these bytes of that artifact came with this import."""
         return self.artifacts.get(digest) == sha256
 
     def with_more(self, artifacts: Mapping[str, str]) -> Receipt:
@@ -63,11 +62,11 @@ class Receipt:
         return replace(self, sample=sample)
 
     def path(self, imported: Path) -> Path:
-        """Its file in the imported store."""
+        """The file of the receipt in the imported store."""
         return imported / RECEIPTS / f"{self.suite}-{self.bundle[:_SHOWN]}.json"
 
     def write(self, imported: Path) -> None:
-        """Put it into its file in one step; raises OSError."""
+        """Write its file in one step; raises OSError."""
         path = self.path(imported)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, self._encoded())
@@ -79,7 +78,7 @@ class Receipt:
     def read(cls, path: Path) -> Receipt | None:
         """The receipt in ``path``; None if there is none that can be read.
 
-        Nothing is lost with it but the knowledge that a sample was computed: what it was about counts as unchecked.
+        Without it the artifacts that it is about count as unchecked; nothing else is lost.
         """
         try:
             data = path.read_bytes()
@@ -96,10 +95,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """How far the imported part of a suite's evidence can be believed.
+    """The imported part of a suite's evidence, and how far it can be believed.
 
-    ``sources`` are the imports that what is there came with; ``checked`` are the digests of artifacts of an import of
-    which a sample was computed again here, ``unchecked`` those of all others.
+    ``sources`` are the imports that it came with; ``checked`` are the digests of artifacts of an import of which a
+    sample was computed again here, ``unchecked`` the digests of all others.
     """
 
     sources: tuple[Receipt, ...] = ()
@@ -122,5 +121,5 @@ class Imported:
 
 def receipts_of(imported: Path, suite: str) -> tuple[Receipt, ...]:
     """The readable receipts of ``suite`` in the imported store, by file name."""
-    found = map(Receipt.read, sorted((imported / RECEIPTS).glob("*.json")))
-    return tuple(receipt for receipt in found if receipt is not None and receipt.suite == suite)
+    receipts = map(Receipt.read, sorted((imported / RECEIPTS).glob("*.json")))
+    return tuple(receipt for receipt in receipts if receipt is not None and receipt.suite == suite)

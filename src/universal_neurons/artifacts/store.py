@@ -1,8 +1,8 @@
-"""Where artifacts are kept, and why what is read from there can be believed.
+"""A content-addressed artifact store that verifies everything it reads.
 
-This module decides which store is asked first, what is done about damage, and what is said about it.  The layout is
-``<root>/<stage>/<digest>/{payload.<suffix>, manifest.json}``; every read verifies every digest.  It refuses to know
-what stages compute.  Nothing that was ever committed is deleted: damage goes to quarantine.
+Keys map to folders, ``<root>/<stage>/<digest>/{payload.<suffix>, manifest.json}``.  Reading looks in the working store,
+then in the shipped ones, then in the imported one, then in a remote; writing goes to the working store only.  Nothing
+that was ever committed is deleted: damage goes to quarantine, with one warning, and counts as absent.
 """
 
 from __future__ import annotations
@@ -12,25 +12,29 @@ import os
 import secrets
 import shlex
 from contextlib import AbstractContextManager, contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import filelock
 import pandas as pd
 
 from universal_neurons.artifacts.codec import encode
-from universal_neurons.artifacts.folder import Contents, Folder, folders, replace_file
+from universal_neurons.artifacts.folder import Contents, Folder, folders
 from universal_neurons.artifacts.manifest import DamageError, Manifest
 from universal_neurons.errors import UserError
+from universal_neurons.files import locked, replace_file, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from universal_neurons.artifacts.codec import Array, Payload
+    from universal_neurons.artifacts.codec import NumericArray, Payload
     from universal_neurons.artifacts.key import JSON, Key
     from universal_neurons.artifacts.provenance import Provenance
+    from universal_neurons.artifacts.remote import RemoteExport
+
+    _Sound = tuple[Contents, Payload]
 
 QUARANTINE = "quarantine"
 LOCKS = "locks"
@@ -45,11 +49,11 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class StoreError(UserError):
-    """The store cannot do what was asked: one line saying what, where, why and what to run."""
+    """The store cannot read or write something: one line saying what, where, why and what to run."""
 
 
 class Origin(StrEnum):
-    """Which store an artifact was found in."""
+    """The store that has an artifact."""
 
     WORKING = "working"
     SHIPPED = "shipped"
@@ -66,7 +70,7 @@ class Artifact:
 
     @property
     def key(self) -> Key:
-        """Its name."""
+        """The key that names it."""
         return self.manifest.key
 
     @property
@@ -76,7 +80,7 @@ class Artifact:
 
     @property
     def provenance(self) -> Provenance:
-        """Where it comes from."""
+        """The circumstances of its computation."""
         return self.manifest.provenance
 
     @property
@@ -87,11 +91,11 @@ class Artifact:
         return self.value
 
     @property
-    def arrays(self) -> Mapping[str, Array]:
+    def arrays(self) -> Mapping[str, NumericArray]:
         """The value of an artifact that consists of arrays; raises :class:`StoreError` for other kinds."""
         if self.manifest.suffix != "safetensors":
             raise self._other_kind("arrays")
-        return cast("Mapping[str, Array]", self.value)
+        return cast("Mapping[str, NumericArray]", self.value)
 
     @property
     def document(self) -> Mapping[str, JSON]:
@@ -114,30 +118,30 @@ class Entry:
 
     @property
     def key(self) -> Key:
-        """Its name."""
+        """The key that names it."""
         return self.manifest.key
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One folder that is not the artifact that it should be."""
+    """A folder that is not the artifact that its name promises."""
 
     origin: Origin
     path: Path
     reason: str
 
     def __str__(self) -> str:
-        return f"{_shown(self.path)}: {self.reason}"
+        return f"{shown(self.path)}: {self.reason}"
 
 
 class Store:
-    """A working store that is read and written, and behind it shipped ones and an imported one.
+    """A working store that is read and written, and behind it shipped ones, an imported one and a remote.
 
-    Shipped stores are only read; the imported one receives what others computed (:meth:`adopt`) and is asked last, so
-    that whatever was computed here comes first.
+    Shipped stores are only read; the imported one receives what others computed (:meth:`adopt`) and comes after them,
+    so that whatever was computed here comes first.  What only ``remote`` has is adopted when it is read.
 
-    ``warn`` gets one line for everything that was put right without asking: damage moved to quarantine, a second writer
-    with other bytes, a lock that could not be had.
+    ``warn`` gets one line for each repair: damage moved to quarantine, a second writer with other bytes, a lock that
+    cannot be taken.
 
     Raises :class:`StoreError` if ``working`` is a file, one of the shipped stores or the imported one.
     """
@@ -148,21 +152,23 @@ class Store:
         shipped: Sequence[Path] = (),
         *,
         imported: Path | None = None,
+        remote: RemoteExport | None = None,
         warn: Callable[[str], None],
     ) -> None:
         self.working = working.absolute()
         self.shipped = tuple(root.absolute() for root in shipped)
         self.imported = None if imported is None else imported.absolute()
+        self.remote = remote
         self._warn = warn
         if self.working.exists() and not self.working.is_dir():
-            raise StoreError(f"working store {_shown(self.working)} is a file; expected a folder or a free name")
+            raise StoreError(f"working store {shown(self.working)} is a file; expected a folder or a free name")
         if self.working.resolve() in {root.resolve() for root in self.shipped}:
             raise StoreError(
-                f"working store {_shown(self.working)} is a shipped store, which is read-only; name another"
+                f"working store {shown(self.working)} is a shipped store, which is read-only; name another"
             )
         if self.imported is not None and self.working.resolve() == self.imported.resolve():
             raise StoreError(
-                f"working store {_shown(self.working)} holds imported evidence, which must stay apart from what is "
+                f"working store {shown(self.working)} holds imported evidence, which must stay apart from what is "
                 "computed here; name another"
             )
 
@@ -183,18 +189,15 @@ class Store:
         return None if found is None else Artifact(found[1], found[0].manifest, found[2])
 
     def contents(self, key: Key) -> Contents:
-        """The bytes of the artifact that :meth:`read` would return, to be passed on as they are.
-
-        Raises :class:`StoreError` that says why if there is none.
-        """
+        """The bytes of the artifact that :meth:`read` would return; raises :class:`StoreError` if there is none."""
         found = self._find(key)
         if found is None:
             raise StoreError(f"export: {self.why(key)}; compute it first")
         return found[0]
 
     def has(self, key: Key) -> bool:
-        """Whether :meth:`read` would return an artifact; as thorough, but it leaves damage where it is."""
-        for folder, origin in self._places(key):
+        """True if a store here has the artifact; as thorough as :meth:`read`, but it leaves damage where it is."""
+        for folder, origin in self._folders(key):
             with in_one_line(f"reading {key} from", folder.root):
                 try:
                     if _read(folder) is not None:
@@ -213,18 +216,11 @@ class Store:
         """
         suffix, payload = encode(value)
         contents = Contents(Manifest.of(key, suffix, payload, provenance), payload)
-        folder = Folder.of(self.working, key)
-        with in_one_line(f"writing {key} to", self.working):
-            _prepare(self.working)
-            for _ in range(_ATTEMPTS):
-                present = self._sound_or_quarantined(folder)
-                if present is not None:
-                    self._warn_if_different(present[0].manifest, contents.manifest)
-                    return Artifact(present[1], present[0].manifest, Origin.WORKING)
-                if _committed(folder, contents):
-                    folder.sweep()
-                    return Artifact(contents.value(), contents.manifest, Origin.WORKING)
-        raise StoreError(f"writing {key}: {_shown(folder.path)} keeps being taken and removed; run again")
+        present = self._kept("writing", self.working, contents)
+        if present is None:
+            return Artifact(contents.value(), contents.manifest, Origin.WORKING)
+        self._warn_if_different(present[0].manifest, contents.manifest)
+        return Artifact(present[1], present[0].manifest, Origin.WORKING)
 
     def adopt(self, contents: Contents) -> bool:
         """Commit what somebody else computed to the imported store, byte by byte, its provenance included.
@@ -235,20 +231,30 @@ class Store:
         """
         contents.manifest.check(contents.payload)
         contents.value()
-        key = contents.manifest.key
-        folder = Folder.of(self.imported_root, key)
-        with in_one_line(f"importing {key} into", folder.root):
-            _prepare(folder.root)
-            for _ in range(_ATTEMPTS):
-                if self._sound_or_quarantined(folder) is not None:
-                    return False
-                if _committed(folder, contents):
-                    folder.sweep()
-                    return True
-        raise StoreError(f"importing {key}: {_shown(folder.path)} keeps being taken and removed; run again")
+        return self._kept("importing", self.imported_root, contents) is None
+
+    def reading_through(self, remote: RemoteExport) -> Store:
+        """This store with ``remote`` behind it."""
+        store = copy(self)
+        store.remote = remote
+        return store
+
+    def fetch(self, key: Key) -> bool:
+        """Adopt the artifact of ``key`` from the remote; whether it is new here.
+
+        Raises SharingError as :meth:`RemoteExport.contents` does, and what :meth:`adopt` raises.
+        """
+        contents = None if self.remote is None else self.remote.contents(key)
+        return contents is not None and self.adopt(contents)
+
+    def _kept(self, doing: str, root: Path, contents: Contents) -> _Sound | None:
+        """Commit ``contents`` to the store ``root`` unless it has a sound artifact of that key, which is returned."""
+        with in_one_line(f"{doing} {contents.manifest.key} to", root):
+            _prepare(root)
+        return _settled(doing, root, contents, self._sound_or_quarantined)
 
     def lock(self, key: Key, *, patience: float = 3600.0) -> AbstractContextManager[bool]:
-        """Keep other processes from computing ``key`` meanwhile; yields whether the lock was had.
+        """Keep other processes from computing ``key`` meanwhile; yields whether the lock is held.
 
         Advice only: after ``patience`` seconds, or where the file system has no locks, the body runs all the same.
         Two results of one key do no harm; a lock that is never released does.
@@ -261,19 +267,10 @@ class Store:
 
     @contextmanager
     def _locked(self, root: Path, name: str, what: str, patience: float) -> Iterator[bool]:
-        lock = filelock.FileLock(root / LOCKS / f"{name}.lock", timeout=patience)
-        try:
+        with suppress(OSError):  # which taking the lock then says
             _prepare(root)
-            (root / LOCKS).mkdir(exist_ok=True)
-            lock.acquire()
-        except filelock.Timeout:
-            self._warn(f"{what} has been locked by another process for {patience:g} seconds; going on without the lock")
-        except (OSError, NotImplementedError) as error:
-            self._warn(f"{what} cannot be locked in {_shown(root)} ({_cause(error)}); going on without the lock")
-        try:
-            yield lock.is_locked
-        finally:
-            lock.release()
+        with locked(root / LOCKS / f"{name}.lock", what, warn=self._warn, patience=patience) as held:
+            yield held
 
     def entries(self) -> tuple[Entry, ...]:
         """All committed artifacts, the working store's first, by stage and digest.
@@ -289,7 +286,7 @@ class Store:
         return tuple(entries)
 
     def verify(self) -> list[Problem]:
-        """Everything that is wrong in any of the stores; every byte is read, nothing is moved."""
+        """All problems in all stores; every byte is read, nothing is moved."""
         problems = []
         for folder, origin in self._everything():
             with in_one_line("verifying", folder.root):
@@ -306,11 +303,11 @@ class Store:
         digest) with what differs.
         """
         lines: list[str] = []
-        for folder, origin in self._places(key):
+        for folder, origin in self._folders(key):
             with in_one_line(f"reading {key} from", folder.root):
                 try:
                     if _read(folder) is not None:
-                        return "; ".join([*lines, f"{key} is in the {origin} store {_shown(folder.root)}"])
+                        return "; ".join([*lines, f"{key} is in the {origin} store {shown(folder.root)}"])
                 except DamageError as damage:
                     if origin is Origin.SHIPPED:
                         return str(_shipped_damage(folder, damage))
@@ -324,41 +321,29 @@ class Store:
         :class:`StoreError` before anything is copied if one is in no store, and at the first one that ``target`` has
         with other bytes or damaged: the same key must not come to mean something else.
         """
-        wanted = sorted(set(keys), key=lambda key: (key.stage, key.digest))
-        for key in wanted:
+        ordered = sorted(set(keys), key=lambda key: (key.stage, key.digest))
+        for key in ordered:
             if not self.has(key):
                 raise StoreError(f"export: {self.why(key)}; compute it first")
-        return tuple(self._export(key, target.absolute()) for key in wanted)
-
-    def _export(self, key: Key, target: Path) -> Path:
-        found = self._find(key)
-        if found is None:
-            raise StoreError(f"export: {key} vanished from the store meanwhile; run again")
-        contents, folder = found[0], Folder.of(target, key)
-        with in_one_line(f"exporting {key} to", target):
-            for _ in range(_ATTEMPTS):
-                present = _sound_or_refused(folder)
-                if present is None and _committed(folder, contents):
-                    return folder.path
-                if present is not None and present[0].manifest.sha256 == contents.manifest.sha256:
-                    return folder.path
-                if present is not None:
-                    raise StoreError(
-                        f"export: {_shown(folder.path)} holds other bytes ({present[0].manifest.sha256[:12]}) than "
-                        f"{contents.manifest.sha256[:12]}; raise the stage's version, or remove it first"
-                    )
-        raise StoreError(f"exporting {key}: {_shown(folder.path)} keeps being taken and removed; run again")
+        return tuple(_exported(self.contents(key), target.absolute()) for key in ordered)
 
     def _find(self, key: Key) -> tuple[Contents, Payload, Origin] | None:
-        for folder, origin in self._places(key):
+        """The artifact of ``key``, fetched from the remote if no store here has it."""
+        here = self._find_here(key)
+        if here is None and self.remote is not None and self.remote.find(key) is not None:
+            self.fetch(key)
+            here = self._find_here(key)
+        return here
+
+    def _find_here(self, key: Key) -> tuple[Contents, Payload, Origin] | None:
+        for folder, origin in self._folders(key):
             with in_one_line(f"reading {key} from", folder.root):
                 look = _sound_or_raised if origin is Origin.SHIPPED else self._sound_or_quarantined
-                found = look(folder)
-                if found is not None:
-                    return *found, origin
+                if (sound := look(folder)) is not None:
+                    return *sound, origin
         return None
 
-    def _places(self, key: Key) -> Iterator[tuple[Folder, Origin]]:
+    def _folders(self, key: Key) -> Iterator[tuple[Folder, Origin]]:
         for root, origin in self._roots():
             yield Folder.of(root, key), origin
 
@@ -372,8 +357,8 @@ class Store:
     def _everything(self) -> Iterator[tuple[Folder, Origin]]:
         for root, origin in self._roots():
             with in_one_line("listing", root):
-                found = list(folders(root, besides=frozenset({QUARANTINE, LOCKS})))
-            yield from ((folder, origin) for folder in found)
+                present = list(folders(root, besides=frozenset({QUARANTINE, LOCKS})))
+            yield from ((folder, origin) for folder in present)
 
     def _why_absent(self, key: Key) -> str:
         kin = sorted({entry.key for entry in self.entries() if entry.key.stage == key.stage}, key=lambda k: k.digest)
@@ -384,7 +369,8 @@ class Store:
         rest = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         return f"{key} is absent; in the nearest one, {nearest}, {', '.join(differences[:3])}{rest}"
 
-    def _sound_or_quarantined(self, folder: Folder) -> tuple[Contents, Payload] | None:
+    def _sound_or_quarantined(self, folder: Folder) -> _Sound | None:
+        """Contents and value of a folder, or None; damage is moved to quarantine."""
         for _ in range(_ATTEMPTS):
             try:
                 return _read(folder)
@@ -406,7 +392,7 @@ class Store:
         try:
             _read(cell)
         except DamageError:
-            self._warn(f"{folder} was damaged ({damage}): moved to {_shown(cell.path)}, it counts as absent")
+            self._warn(f"{folder} was damaged ({damage}): moved to {shown(cell.path)}, it counts as absent")
             return
         # Since it was read, another process had put a sound artifact in its place: that one goes back.  If yet another
         # has been committed meanwhile, the bytes are safe there.
@@ -430,42 +416,65 @@ def _prepare(root: Path) -> None:
     replace_file(tag, CACHEDIR_TAG.encode())
 
 
-def _read(folder: Folder) -> tuple[Contents, Payload] | None:
+def _read(folder: Folder) -> _Sound | None:
     """Contents and value of a folder; None if it does not exist; raises :class:`DamageError`."""
     contents = folder.contents()
     return None if contents is None else (contents, contents.value())
 
 
-def _sound_or_raised(folder: Folder) -> tuple[Contents, Payload] | None:
+def _sound_or_raised(folder: Folder) -> _Sound | None:
+    """Contents and value of a folder of a shipped store, or None; raises :class:`StoreError` for damage."""
     try:
         return _read(folder)
     except DamageError as damage:
         raise _shipped_damage(folder, damage) from damage
 
 
-def _sound_or_refused(folder: Folder) -> tuple[Contents, Payload] | None:
-    """As :func:`_read`, of a folder that receives an export."""
+def _sound_or_refused(folder: Folder) -> _Sound | None:
+    """Contents and value of a folder that receives an export, or None; raises :class:`StoreError` for damage."""
     try:
         return _read(folder)
     except DamageError as damage:
-        path = _shown(folder.path)
+        path = shown(folder.path)
         raise StoreError(
             f"export: {path} is damaged ({damage}); remove it and export again, or name another folder"
         ) from damage
 
 
+def _exported(contents: Contents, target: Path) -> Path:
+    """Copy an artifact into the shipped store ``target``; returns its folder."""
+    present = _settled("exporting", target, contents, _sound_or_refused)
+    folder = Folder.of(target, contents.manifest.key)
+    if present is not None and present[0].manifest.sha256 != contents.manifest.sha256:
+        raise StoreError(
+            f"export: {shown(folder.path)} holds other bytes ({present[0].manifest.sha256[:12]}) than "
+            f"{contents.manifest.sha256[:12]}; raise the stage's version, or remove it first"
+        )
+    return folder.path
+
+
 def _shipped_damage(folder: Folder, damage: DamageError) -> StoreError:
-    path = _shown(folder.path)
+    path = shown(folder.path)
     return StoreError(f"{path} is damaged ({damage}); run: git checkout -- {shlex.quote(path)}")
 
 
-def _committed(folder: Folder, contents: Contents) -> bool:
-    try:
-        return folder.commit(contents)
-    except DamageError as damage:
-        raise StoreError(
-            f"writing {folder} to {_shown(folder.root)}: the disk gave back other bytes ({damage}); check the disk"
-        ) from damage
+def _settled(doing: str, root: Path, contents: Contents, look: Callable[[Folder], _Sound | None]) -> _Sound | None:
+    """Commit ``contents`` to the store ``root`` unless ``look`` sees a sound artifact there, which is returned."""
+    key = contents.manifest.key
+    folder = Folder.of(root, key)
+    with in_one_line(f"{doing} {key} to", root):
+        for _ in range(_ATTEMPTS):
+            if (present := look(folder)) is not None:
+                return present
+            try:
+                if folder.commit(contents):
+                    folder.sweep()
+                    return None
+            except DamageError as damage:
+                raise StoreError(
+                    f"writing {folder} to {shown(root)}: the disk gave back other bytes ({damage}); check the disk"
+                ) from damage
+    raise StoreError(f"{doing} {key}: {shown(folder.path)} keeps being taken and removed; run again")
 
 
 @contextmanager
@@ -474,7 +483,7 @@ def in_one_line(doing: str, root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"{doing} {_shown(root)}: {_cause(error)}; {_advice(error, root)}") from error
+        raise StoreError(f"{doing} {shown(root)}: {_cause(error)}; {_advice(error, root)}") from error
 
 
 def _cause(error: Exception) -> str:
@@ -488,16 +497,9 @@ def _cause(error: Exception) -> str:
 
 
 def _advice(error: OSError, root: Path) -> str:
-    path = shlex.quote(_shown(root))
+    path = shlex.quote(shown(root))
     if error.errno in _FULL:
         return f"nothing committed is lost; free some space there (df -h {path}) and run again"
     if error.errno in _FORBIDDEN:
         return f"see ls -ld {path}, or name another folder"
     return "nothing committed is lost; run again"
-
-
-def _shown(path: Path) -> str:
-    """``path`` as one would type it here, on one line."""
-    with suppress(ValueError, OSError):
-        path = path.relative_to(Path.cwd())
-    return str(path) if str(path).isprintable() else ascii(str(path))

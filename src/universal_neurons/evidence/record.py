@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -20,6 +19,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.evidence.judging import judged
 from universal_neurons.evidence.verdict import Judgement, Verdict
+from universal_neurons.files import replace_file
 from universal_neurons.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -232,12 +232,10 @@ def strict_json(values: Mapping[str, Any]) -> str:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` through a temporary file beside it: a killed run leaves the old text or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write ``text`` to ``path`` in one step: a killed run leaves the old text or the new."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        replace_file(path, text.encode())
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from universal_neurons.errors import UserError
+from universal_neurons.files import replace_file
 
 BENCHMARKS = Path("fixtures") / "benchmarks"
 FORMAT = 1
@@ -108,10 +109,8 @@ class Benchmark(_Table):
         """Write the file in the checkout ``root``, whole or not at all, and return its path."""
         path = root / BENCHMARKS / self.file
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
         text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
-        temporary.replace(path)
+        replace_file(path, f"{text}\n".encode())
         return path
 
 

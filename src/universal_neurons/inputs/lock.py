@@ -8,16 +8,14 @@ refuses to know where files come from.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import tomllib
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import filelock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from universal_neurons.files import locked, replace_file
 from universal_neurons.inputs.zoo import ZooError
 
 if TYPE_CHECKING:
@@ -149,17 +147,7 @@ class Lock(BaseModel):
     def write(self, path: Path, *, command: str) -> None:
         """Write the lock to ``path`` in one step: a killed run leaves the old one; ``command`` made it."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(self.text(command=command))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        finally:
-            with suppress(FileNotFoundError):
-                Path(temporary).unlink()
+        replace_file(path, self.text(command=command).encode())
 
     def text(self, *, command: str) -> str:
         """The lock as TOML, models and steps in order, so that a change of one checkpoint is a change of its lines."""
@@ -185,22 +173,13 @@ def turn(root: Path, name: str, *, warn: Callable[[str], None]) -> Iterator[None
     which ``warn`` is told.  Raises :class:`LockError` where a turn cannot be taken: no permission, no space.
     """
     path = root / TURNS / name
-    guard = filelock.FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            guard.acquire(timeout=0)
-        except filelock.Timeout:
-            warn(f"{name}: another process is fetching; waiting for it")
-            guard.acquire()
-    except NotImplementedError:
-        warn(f"{path}: this file system has no locks; run no other fetch meanwhile")
+        path.touch()
     except OSError as error:
         raise LockError(f"{path}: cannot be written ({error.strerror or error})") from None
-    try:
+    with locked(path, name, warn=warn, waiting=f"{name}: another process is fetching; waiting for it"):
         yield
-    finally:
-        guard.release()
 
 
 def _table(name: str, entry: LockedFiles) -> list[str]:

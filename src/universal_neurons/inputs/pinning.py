@@ -5,12 +5,15 @@ This module decides what counts as a change.  It refuses to know what is locked.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from universal_neurons.errors import SuiteNotFetched
+from universal_neurons.files import shown as shown  # exported from here too
 from universal_neurons.inputs.hub import HubError, Kind, Place
 from universal_neurons.inputs.lock import LockedFiles
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _Files = TypeVar("_Files", bound=LockedFiles)
 
@@ -64,9 +67,3 @@ def place_of(entry: LockedFiles, kind: Kind = "model") -> Place:
 def fields_of(place: Place) -> dict[str, str]:
     """A place as a lock has it."""
     return {"repository": place.repository, "revision": place.revision, "commit": place.commit}
-
-
-def shown(path: Path) -> str:
-    """``path`` as a user reads it: from the working directory, where it lies below that."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AttentionInterface, GPT2LMHeadModel
 
+from universal_neurons.files import replacing
 from universal_neurons.inputs.recipe import TrainingRecipe as TrainingRecipe  # noqa: TC001  exported from here too
 
 if TYPE_CHECKING:
@@ -241,9 +242,8 @@ def _save(paths: TrainingPaths, model: nn.Module, optimiser: torch.optim.Optimiz
     for name, p in model.named_parameters():
         state = optimiser.state[p]
         tensors |= {f"{moment}.{name}": state[moment] for moment in ("exp_avg", "exp_avg_sq")}
-    temporary = paths.state.with_suffix(".tmp")
-    save_file(tensors, temporary, metadata={"step": str(step), "seconds": str(seconds)})
-    temporary.replace(paths.state)
+    with replacing(paths.state) as temporary:
+        save_file(tensors, temporary, metadata={"step": str(step), "seconds": str(seconds)})
 
 
 def _restore(paths: TrainingPaths, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, float]:

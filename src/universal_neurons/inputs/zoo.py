@@ -15,17 +15,18 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from universal_neurons.errors import UserError
+from universal_neurons.files import shown as _shown
 from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.recipe import TrainingRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -357,11 +358,6 @@ def _model(config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[np.gener
 def _difference(expected: ModelRef, got: ModelRef) -> str:
     kind = "untrained weights from the seed" if expected.step == UNTRAINED else "weights"
     return f"{expected}: {kind}: digest {expected.digest[:12]} expected, got {got.digest[:12]}"
-
-
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _restore(path: Path) -> str:

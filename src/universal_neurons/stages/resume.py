@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.artifacts.codec import PayloadError, decode, encode
-from universal_neurons.artifacts.folder import sync_folder, write_file
+from universal_neurons.files import sync_folder, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -29,7 +29,7 @@ from universal_neurons.stages.registry import stage_named, suite_artifacts
 from universal_neurons.stages.workspace import WORK_FOLDER, Workspace, check_pinned, open_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from universal_neurons.artifacts.key import Key
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from universal_neurons.measures.study import HasStep
     from universal_neurons.measures.tables import UniversalityTable
     from universal_neurons.progress import Progress, Warn
+    from universal_neurons.stages.base import Need
     from universal_neurons.stages.universality import NullKind
     from universal_neurons.stages.variants import VariantTables
 
@@ -250,17 +251,17 @@ def open_evidence(
     *,
     store: Path,
     root: Path | None = None,
-    recompute: bool = False,  # noqa: ARG001 - called like open_study; evidence of others is never computed again here
+    recompute: bool = False,  # noqa: ARG001 - called like open_study
     warn: Warn = print,
     progress: Progress | None = None,
 ) -> Study:
-    """The study of a suite from the folder of artifacts ``store`` alone: nothing else answers, nothing is written.
+    """Open the study of a suite over the folder of artifacts ``store`` alone; nothing is written.
 
     Called like :func:`open_study`, so that the claims can be judged on it.  Damage there is an error and is left where
     it is, because the evidence is somebody else's.
     """
     work = open_workspace(suite, root=root, warn=warn, progress=progress)
-    # The working store is written on demand only, and reading demands nothing.
+    # The working store is created when it is first written.
     return Study(replace(work, store=Store(work.root / WORK_FOLDER / "unused", [store], warn=warn), cache={}))
 
 
@@ -274,20 +275,20 @@ def open_study(
     warn: Warn = print,
     progress: Progress | None = None,
     narrowing: Mapping[str, Any] | None = None,
+    only: Iterable[Need] | None = None,
 ) -> Study:
-    """The study of a suite, or of what ``narrowing`` leaves of it, from the working store, the shipped and the imported
-    evidence.
+    """Open the study of a suite, or of what ``narrowing`` leaves of it, over the working, shipped and imported evidence.
 
-    With ``remote`` what is missing is imported from there first (:func:`universal_neurons.sharing.exchange.pull`).
-    Raises SuiteNotFetched where nobody asked the hub yet what the suite is.  With ``recompute`` everything is computed
-    again from the weights first, and nothing else is read: a recomputation that was killed goes on, one that was
-    finished begins anew.  It is compared with the shipped evidence, and raises
-    EvidenceDiffers beyond the stated tolerance, or beyond what rounding alone can move.
+    With ``remote`` missing artifacts are imported from there first (:func:`universal_neurons.stages.sharing.pull`).
+    Raises SuiteNotFetched for a published suite that is not pinned yet.  With ``recompute`` everything, or ``only`` some
+    cases and what they need, is computed from the weights first, and nothing else is read: an interrupted recomputation
+    resumes, a finished one starts again.  It is compared with the shipped evidence; raises EvidenceDiffers beyond the
+    stated tolerances.
     """
     if remote is not None:
         if recompute:
             raise UserError("--recompute reads nothing that was computed elsewhere; leave out --remote")
-        from universal_neurons.sharing.exchange import pull
+        from universal_neurons.stages.sharing import pull
 
         pull(suite, remote, root=root, store=store, warn=warn, progress=progress, narrowing=narrowing)
     work = open_workspace(
@@ -306,7 +307,7 @@ def open_study(
         from universal_neurons.stages.recheck import check_recomputation
         from universal_neurons.stages.runner import recompute as compute_again
 
-        compute_again(work)
+        compute_again(work, only)
         checks = "; ".join(map(str, check_recomputation(work)))
         warn(f"recomputed: {checks or 'nothing shipped to compare with'}")
     _warn_of_imports(work)

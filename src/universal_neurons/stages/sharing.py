@@ -1,0 +1,157 @@
+"""A suite's evidence for others and from others: which artifacts, in which order, with which lock.
+
+Exports and imports themselves are in :mod:`universal_neurons.artifacts.exchange`; here stands only what needs a suite,
+or a hub.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.artifacts.archive import Archive, check_format, is_archive
+from universal_neurons.artifacts.bundle import ExportDamaged, FileAbsent, SourceUnavailable
+from universal_neurons.artifacts.exchange import ImportBatch, export_artifacts, import_artifacts
+from universal_neurons.artifacts.remote import RemoteExport, check_size, opened
+from universal_neurons.inputs.hub import FileMissing, HubError, source_from_environment
+from universal_neurons.inputs.lock_adoption import SuiteLock
+from universal_neurons.progress import NoProgress
+from universal_neurons.stages.registry import stages, suite_keys
+from universal_neurons.stages.workspace import WORK_FOLDER, hub_corpus, open_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from universal_neurons.artifacts.exchange import Exported, Pulled
+    from universal_neurons.artifacts.remote import Files
+    from universal_neurons.inputs.hub import Announced, Snapshot, Source
+    from universal_neurons.progress import Progress, Warn
+    from universal_neurons.stages.workspace import Workspace
+
+_DATASET = re.compile(r"hf://datasets/(?P<repository>[^/@]+/[^/@]+)@(?P<revision>[^/@]+)(?:/(?P<path>.+?))?/?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# An archive on a hub is read into memory.
+LARGEST_ARCHIVE = 1 << 31
+# All other keys are made from the tokens, and all other tables rest on these.
+REQUIRED = ("corpus", "evaluation", "universality")
+
+
+def export_suite(work: Workspace, target: Path) -> Exported:
+    """Write everything that judging the suite reads to ``target``: a folder, or an archive where its name says so.
+
+    The text itself is never among it.  Raises as :func:`~universal_neurons.artifacts.exchange.export_artifacts` does.
+    """
+    suite, lock = work.suite, _lock(work).text()
+    return export_artifacts(
+        work.store, suite_keys(work), target, suite=suite.name, narrowing=suite.narrowing, lock=lock
+    )
+
+
+def pull(
+    suite: str,
+    source: str,
+    *,
+    root: Path | None = None,
+    store: Path | None = None,
+    warn: Warn = print,
+    progress: Progress | None = None,
+    narrowing: Mapping[str, Any] | None = None,
+) -> Pulled:
+    """Import from ``source`` what the suite (or a part of it) needs and no store here has; ``warn`` gets what it lacks.
+
+    Raises SharingError for a source that cannot be read, damage, another suite, other settings or another version, and
+    StoreError for what the system refuses.  Artifacts that were verified before stay.
+    """
+    options: dict[str, Any] = {"root": root, "store": store, "warn": warn, "narrowing": narrowing}
+    work = open_workspace(suite, **options)
+    command = work.suite.command(f"universal-neurons store import {shlex.quote(source)}")
+    dataset = partial(open_dataset, command=command, warn=warn)
+    with opened(source, scratch=work.root / WORK_FOLDER, dataset=dataset) as files:
+        remote = RemoteExport.of(files, suite)
+        lock = remote.bundle.lock
+        if lock is not None and (news := _lock(work).adopt(lock, source=remote.shown)):
+            warn(f"the lock of suite {suite} has {news} new entries: what the evidence is about")
+            work = open_workspace(suite, **options)
+        pulled = import_artifacts(
+            work.store, remote, _needs(work), suite=suite, described=str(work.suite), progress=progress or NoProgress()
+        )
+    if pulled.lacks is not None:
+        warn(pulled.lacks)
+    return pulled
+
+
+def _needs(work: Workspace) -> Iterator[ImportBatch]:
+    """The keys of every stage in their order; an export without token sets or universality tables is of no use."""
+    for stage in stages():
+        keys = tuple(key for case in stage.cases(work) for key in stage.keys(work, case))
+        yield ImportBatch(keys, required=stage.name in REQUIRED)
+
+
+def _lock(work: Workspace) -> SuiteLock:
+    checkpoints = [(model, step) for step in work.steps for model in work.suite.zoo.models]
+    return SuiteLock(work.root, work.suite.name, work.zoo, hub_corpus(work), checkpoints)
+
+
+def open_dataset(source: str, *, command: str, warn: Warn) -> Files:
+    """The files of the data set that ``source`` names, or of an archive in it.
+
+    ``command`` is what an error tells the user to run.  Raises :class:`SourceUnavailable` unless it is pinned by a
+    commit, and HubError.
+    """
+    named = _DATASET.fullmatch(source)
+    if named is None:
+        raise SourceUnavailable(f"{source}: expected hf://datasets/OWNER/NAME@COMMIT, with a folder after it if any")
+    hub = source_from_environment(command, warn=warn)
+    repository, revision, path = named["repository"], named["revision"], named["path"] or ""
+    snapshot = hub.snapshot(repository, revision, "dataset")
+    if _COMMIT.fullmatch(revision) is None:
+        now = f", now {snapshot.place.commit}" if snapshot.place.commit else ""
+        raise SourceUnavailable(
+            f"{source}: {revision} is a branch and may come to mean something else; name a commit{now}"
+        )
+    check_format(path, shown=source)
+    files = _DataSet(snapshot, hub, path)
+    return (
+        Archive(io.BytesIO(files.content("", LARGEST_ARCHIVE)), path, shown=files.shown) if is_archive(path) else files
+    )
+
+
+@dataclass(frozen=True)
+class _DataSet:
+    """A folder, or one file, of a data set at one commit: ``path`` in it, empty for all of it."""
+
+    snapshot: Snapshot
+    source: Source
+    path: str
+
+    @property
+    def shown(self) -> str:
+        """Repository and commit."""
+        place = self.snapshot.place
+        return f"{place.path}@{place.revision[:12]}{f'/{self.path}' if self.path else ''}"
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The bytes of a file of the folder."""
+        return self.content(name, limit)
+
+    def content(self, name: str, limit: int) -> bytes:
+        """The bytes of ``name`` in the folder (without one, of ``path`` itself), as the hub announced them."""
+        path = "/".join(part for part in (self.path, name) if part)
+        announced: Announced | None = self.snapshot.files.get(path)
+        if announced is None:
+            raise FileAbsent(f"{self.shown}: has no {name or path}")
+        if announced.size is not None and announced.size > limit:
+            raise ExportDamaged(f"{self.shown}: {name or path} has {announced.size} bytes, expected at most {limit}")
+        try:
+            data = self.source.content(self.snapshot.place, path, announced)
+        except FileMissing as missing:
+            raise FileAbsent(str(missing)) from missing
+        except HubError as error:
+            raise SourceUnavailable(str(error)) from error
+        check_size(len(data), limit, f"{self.shown}: {name or path}")
+        return data
