@@ -9,7 +9,7 @@ import pytest
 
 from tests.bench.publication import Publication, add_shape, command, cpu_name
 from universal_neurons.inputs.benchmarks import read_benchmarks
-from universal_neurons.render.projection import extent_of_bench, is_projectable, projections
+from universal_neurons.render.pages.projection import extent_of_bench, is_projectable, projections
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from tests.render.browser import dataset, dom_of, needs_chromium
 from tests.render.conftest import copied_checkout
 from tests.render.hostile import TAME, hostile_report
 from tests.render.payloads import PAYLOADS
-from universal_neurons.render.checks import Page
+from universal_neurons.render.html.checks import Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,9 +11,9 @@ from tests.render.fakes import CHECKOUT, CHECKPOINTS, FakeStudy, fake_records, f
 from tests.render.test_report import build, text_of
 from universal_neurons.inputs.suite import ZooSpec
 from universal_neurons.render.evidence_log import EvidenceUnusable
-from universal_neurons.render.pages import figures
-from universal_neurons.render.paper_page import REQUIRED, PaperFigures, paper_data, paper_figures
-from universal_neurons.render.plates import Figure
+from universal_neurons.render.figures.figure import Figure
+from universal_neurons.render.pages.front import figures
+from universal_neurons.render.pages.paper import REQUIRED, PaperFigures, paper_data, paper_figures
 from universal_neurons.render.results import printed_numbers, results
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render import build_report
-from universal_neurons.render.checks import Page, ReportBroken
-from universal_neurons.render.engines import RenderingFailed
 from universal_neurons.render.evidence_log import EvidenceUnusable
-from universal_neurons.render.plates import MissingFigure
+from universal_neurons.render.figures.figure import MissingFigure
+from universal_neurons.render.html.checks import Page, ReportBroken
+from universal_neurons.render.html.engines import RenderingFailed
 from universal_neurons.render.report import ReportMisplaced, page_head
 from universal_neurons.render.templates import TemplateWrong
 
@@ -267,7 +267,7 @@ def test_a_number_that_is_not_there_names_the_line_that_asks_for_it(
 ) -> None:
     cells = {key: replace(m, high=math.inf) if key[1] == 1000 else m for key, m in found.table_one.items()}
     monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: replace(found, table_one=cells))
-    monkeypatch.setattr("universal_neurons.render.pages.figures", lambda _: drawn.front)
+    monkeypatch.setattr("universal_neurons.render.pages.front.figures", lambda _: drawn.front)
     monkeypatch.setattr("universal_neurons.render.report.paper_figures", lambda _: drawn.paper)
     line = line_with("index.qmd.j2", "sentence in summary")
     with pytest.raises(TemplateWrong, match=rf"index\.qmd\.j2:{line}: summary: a number .* with 2 decimals is inf"):

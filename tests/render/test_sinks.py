@@ -25,15 +25,15 @@ from universal_neurons.harness.table import verdict_table
 from universal_neurons.harness.terminal import _printable
 from universal_neurons.ids import NeuronId
 from universal_neurons.progress import Reporter
-from universal_neurons.render.checks import Page, is_shown
-from universal_neurons.render.claim_neurons import About, neurons_of
-from universal_neurons.render.claim_page import commands
-from universal_neurons.render.engines import pandoc_command
 from universal_neurons.render.escaping import csv_text, fragment, html_text, markdown, token_text
-from universal_neurons.render.grids import Column, Grid
-from universal_neurons.render.plotting import WIDE, Colour, drawing, inline_svg
-from universal_neurons.render.scoreboard import page_of
-from universal_neurons.render.shards import shard
+from universal_neurons.render.figures.style import WIDE, Colour, drawing, inline_svg
+from universal_neurons.render.html.checks import Page, is_shown
+from universal_neurons.render.html.engines import pandoc_command
+from universal_neurons.render.pages.claim import commands
+from universal_neurons.render.pages.claim_neurons import About, neurons_of
+from universal_neurons.render.pages.explorer_data import shard
+from universal_neurons.render.pages.scoreboard import page_of
+from universal_neurons.render.tables import Column, Grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,8 @@ from universal_neurons.measures.universality import (
     threshold_curve,
     universal_share,
 )
-from universal_neurons.render.figures import (
+from universal_neurons.render.figures.ablation_results import Ablations, ablation_results
+from universal_neurons.render.figures.emergence import (
     CheckpointLines,
     CurvePoint,
     LayerShares,
@@ -31,15 +32,14 @@ from universal_neurons.render.figures import (
     ThresholdCurves,
     TrainingCurve,
 )
-from universal_neurons.render.numerals import MissingNumber
-from universal_neurons.render.results_ablation import Ablations, ablation_results
-from universal_neurons.render.results_persistence import (
+from universal_neurons.render.figures.persistence_results import (
     Persistence,
     PrintedPersistence,
     persistence_results,
     printed_persistence,
 )
-from universal_neurons.render.results_robustness import Robustness, robustness_results
+from universal_neurons.render.figures.robustness_results import Robustness, robustness_results
+from universal_neurons.render.formatting import MissingNumber
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,0 +1,351 @@
+"""Figures 2 and 7 to 20 of Nandan et al. 2025 v1, their twins in v2, the dose curve and the readings of the control.
+
+Decides series and words.  Where the paper has one curve per model, the curves are the partners against which neurons
+of the reference count as universal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.ablation import NATS, PERCENTILE, Kind, Quantity
+from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.figures.ablation_results import (
+    BANDS,
+    COMPARED,
+    COMPARED_IN_LAYER,
+    Ablations,
+    LayerEffect,
+    PairEffect,
+    TwinEffect,
+)
+from universal_neurons.render.figures.charts import (
+    Axis,
+    Curve,
+    Panel,
+    Row,
+    Rows,
+    alike,
+    at_the_end,
+    keys,
+    marks,
+    panel_figure,
+    panel_or_sentence,
+    percent,
+    rows_figure,
+)
+from universal_neurons.render.figures.figure import Key
+from universal_neurons.render.figures.style import MARKERS, SERIES, Colour, Mark
+from universal_neurons.render.formatting import decimal, listed, places_of, span, with_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from universal_neurons.render.figures.figure import Figure
+
+NAN = float("nan")
+_CODE = "render.figures.ablation."
+_ONE_MODEL = "it is a mean over models, and this suite takes one alone as the reference."
+_NONE = "no neuron is universal in any of the models, so none could be ablated."
+_QUANTITIES = {Quantity.KL: "KL divergence, nats", Quantity.LOSS: "loss increase, nats"}
+_WORDS = {Quantity.KL: "KL divergence", Quantity.LOSS: "Loss increase"}
+_NEURONS = {
+    Kind.UNIVERSAL: "universal neurons",
+    Kind.RANDOM_OTHERS: "as many others",
+    Kind.LAYER_MATCHED: "as many others of the layer",
+}
+# Every kind of set in the words of a reader: what "non-universal" may mean, and two sets that are not of that kind.
+READINGS = {
+    Kind.UNIVERSAL: "universal",
+    Kind.OTHERS: "literally all others",
+    Kind.RANDOM_OTHERS: "as many others",
+    Kind.LAYER_MATCHED: "others, matched by layer",
+    Kind.NORM_MATCHED: "others, matched by norm",
+    Kind.RANDOM: "random, of all neurons",
+    Kind.TOP_NORM: "largest norm, of all neurons",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AblationFigures:
+    """The figures in groups that stand side by side, with the legend of each group."""
+
+    outputs: Figure  # figure 2
+    losses: tuple[Figure, ...]  # 7 and 8
+    layers: tuple[Figure, ...]  # 9 to 12
+    lower: tuple[Figure, ...]  # 13 to 16
+    higher: tuple[Figure, ...]  # 17 to 20
+    twins: tuple[Figure, ...]
+    dose: Figure
+    readings: Figure
+    partners: tuple[Key, ...]
+    bars: tuple[Key, ...]
+    checkpoints: tuple[Key, ...]
+    bands: tuple[Key, ...]
+
+
+def ablation_figures(found: Ablations) -> AblationFigures:
+    """All figures about ablation.  The outer two of three thresholds are those of figures 13 to 20."""
+    lower, higher = min(found.thresholds), max(found.thresholds)
+    losses = [
+        _pair_panel(found, number, kind, found.threshold, Quantity.LOSS, bars=True)
+        for number, kind in zip((7, 8), COMPARED, strict=True)
+    ]
+    layers = layer_panels(found)
+    twins = alike([twin_panel(found, threshold) for threshold in found.thresholds])
+    return AblationFigures(
+        outputs=outputs(found),
+        losses=_figures(alike(losses), "ablation_figures"),
+        layers=_figures(layers, "layer_panels"),
+        lower=_at_threshold(found, 13, lower),
+        higher=_at_threshold(found, 17, higher),
+        twins=(*(_twin(panel) for panel in twins), exceeding(found)),
+        dose=dose(found),
+        readings=readings(found),
+        partners=tuple(Key(f"with {p}", m) for p, m in zip(found.partners, marks(len(found.partners)), strict=True)),
+        bars=keys(losses[0]),
+        checkpoints=keys(layers[0]),
+        bands=keys(twins[0]),
+    )
+
+
+def _figures(panels: Sequence[Panel], code: str) -> tuple[Figure, ...]:
+    return tuple(
+        panel_or_sentence(panel, _ONE_MODEL, partial(panel_figure, panel, code=_CODE + code)) for panel in panels
+    )
+
+
+def _training(found: Ablations) -> Axis:
+    return Axis("share of training", found.shares, found.checkpoints)
+
+
+def _sizes(values: Sequence[Measurement]) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """What stands beside each effect: the size of the set, and the range of the draws where there are several."""
+    names = {"size": "neurons", "draws_low": "lowest draw", "draws_high": "highest draw"}
+    return tuple(
+        (title, tuple(m.details.get(key, NAN) for m in values))
+        for key, title in names.items()
+        if any(key in m.details for m in values)
+    )
+
+
+def _of_pair(
+    found: Ablations, kind: Kind, threshold: float, quantity: Quantity, partner: str
+) -> tuple[Measurement, ...]:
+    return tuple(found.pairs[PairEffect(kind, threshold, quantity, partner, label)] for label in found.checkpoints)
+
+
+def _pair_panel(
+    found: Ablations, number: int, kind: Kind, threshold: float, quantity: Quantity, *, bars: bool = False
+) -> Panel:
+    curves = tuple(
+        Curve(f"with {partner}", mark, values, columns=_sizes(values))
+        for partner, mark in zip(found.partners, marks(len(found.partners), bars=bars), strict=True)
+        if (values := _of_pair(found, kind, threshold, quantity, partner))
+    )
+    title = f"{_WORDS[quantity]} without {_NEURONS[kind]}, threshold {decimal(threshold, 1)}"
+    return Panel(
+        f"paper-{number}", f"Figure {number} of the paper.", title, _training(found), _QUANTITIES[quantity], "partner",
+        curves, bars=bars,
+    )  # fmt: skip
+
+
+def _at_threshold(found: Ablations, first: int, threshold: float) -> tuple[Figure, ...]:
+    """Four figures: KL and loss, each without universal and without as many other neurons on one scale."""
+    panels: list[Panel] = []
+    for at, quantity in enumerate(Quantity):
+        pair = [
+            _pair_panel(found, first + 2 * at + side, kind, threshold, quantity) for side, kind in enumerate(COMPARED)
+        ]
+        panels += alike(pair)
+    return _figures(panels, "ablation_figures")
+
+
+def outputs(found: Ablations) -> Figure:
+    """Figure 2: the KL divergence without universal neurons and without as many others, one curve per partner."""
+    curves = [
+        Curve(
+            f"{found_name} {partner}",
+            Mark(SERIES[rank % len(SERIES)], MARKERS[rank % len(MARKERS)], dashed=dashed, hollow=dashed),
+            values, columns=_sizes(values),
+        )
+        for kind, found_name, dashed in zip(COMPARED, ("universal with", "as many others,"), (False, True), strict=True)
+        for rank, partner in enumerate(found.partners)
+        if (values := _of_pair(found, kind, found.threshold, Quantity.KL, partner))
+    ]  # fmt: skip
+    panel = Panel(
+        "paper-2", "Figure 2 of the paper.", "KL divergence after ablation", _training(found),
+        _QUANTITIES[Quantity.KL], "set", tuple(curves),
+    )  # fmt: skip
+    number = len(found.partners)
+    last = [curve.values[-1].value for curve in curves]
+    places = places_of(panel.measurements)
+    caption = Markdown(
+        f"KL divergence of the output of model {markdown(found.reference)} after ablating the neurons that are "
+        "universal with each partner (solid), and as many random others (dashed, mean of the draws); excess "
+        "correlation above "
+        f"{markdown(decimal(found.threshold, 1))}. At {markdown(found.checkpoints[-1])} of the training: "
+        f"{markdown(span(last[:number], NATS, places))} against {markdown(span(last[number:], NATS, places))}."
+    )
+    return panel_figure(panel, code=_CODE + "outputs", caption=caption, wide=True, height=380)
+
+
+def layer_panels(found: Ablations) -> tuple[Panel, ...]:
+    """Figures 9 to 12: KL then loss, each for universal neurons and for as many others of the layer, on one scale."""
+    axis = Axis("layer", tuple(map(float, range(found.depth))), tuple(map(str, range(found.depth))), "in layer")
+    panels: list[Panel] = []
+    for at, quantity in enumerate(Quantity):
+        pair = []
+        for side, kind in enumerate(COMPARED_IN_LAYER):
+            number = 9 + 2 * at + side
+            curves = tuple(
+                Curve(label, mark, values, columns=_sizes(values))
+                for label, mark in zip(found.checkpoints, marks(len(found.checkpoints)), strict=True)
+                if (values := tuple(found.layers[LayerEffect(kind, quantity, label, la)] for la in range(found.depth)))
+            )
+            title = f"{_WORDS[quantity]} without {_NEURONS[kind]}, one layer at a time"
+            pair.append(
+                Panel(
+                    f"paper-{number}", f"Figure {number} of the paper.", title, axis, _QUANTITIES[quantity],
+                    "checkpoint", curves,
+                )
+            )  # fmt: skip
+        panels += alike(pair)
+    return tuple(panels)
+
+
+_BAND_MARKS = {
+    Kind.UNIVERSAL: Mark(Colour.BLUE, "o"),
+    Kind.RANDOM_OTHERS: Mark(Colour.ORANGE, "s", dashed=True),
+    Kind.LAYER_MATCHED: Mark(Colour.PURPLE, "^", dashed=True),
+}
+
+
+def twin_panel(found: Ablations, threshold: float) -> Panel:
+    """The loss increase of the reference beside every draw of two random controls, at one threshold."""
+    curves = []
+    for kind in (Kind.UNIVERSAL, *BANDS):
+        values = tuple(found.twins[TwinEffect(kind, threshold, label)] for label in found.checkpoints)
+        band = tuple((m.details["draws_low"], m.details["draws_high"]) for m in values) if kind.is_random else ()
+        name = {Kind.UNIVERSAL: "universal neurons", Kind.RANDOM_OTHERS: "as many others, all draws"}
+        curves.append(
+            Curve(name.get(kind, "the same, matched by layer"), _BAND_MARKS[kind], values, band, _sizes(values))
+        )
+    return Panel(
+        f"twin-{round(threshold * 10)}", "", f"Loss increase at threshold {decimal(threshold, 1)}", _training(found),
+        _QUANTITIES[Quantity.LOSS], "set", tuple(curves),
+    )  # fmt: skip
+
+
+def _twin(panel: Panel) -> Figure:
+    own, *random = [curve.values[-1] for curve in panel.curves]
+    places = places_of([own])
+    drawn = [
+        f"{span([m.details['draws_low'], m.details['draws_high']], NATS, places)} in draws of {name}"
+        for m, name in zip(random, ("as many others", "as many of every layer"), strict=True)
+    ]
+    said = f"{panel.title}: {with_interval(own, places)} {panel.axis.said(-1)}, {listed(drawn)}."
+    return panel_figure(panel, code=_CODE + "twin_panel", caption=markdown(said))
+
+
+def exceeding(found: Ablations) -> Figure:
+    """How far the loss increase of every model lies beyond that of random draws."""
+    curves = tuple(
+        Curve(f"model {model}", mark, tuple(found.exceeding[model, label] for label in found.checkpoints))
+        for model, mark in zip(found.models, marks(len(found.models)), strict=True)
+    )
+    panel = Panel(
+        "twin-models", "", "Loss increase beyond the draws, every model", _training(found),
+        f"nats beyond the {PERCENTILE:.0%} quantile", "model", curves,
+    )  # fmt: skip
+    ends = [m for curve in curves if not (m := curve.values[-1]).is_missing]
+    above = sum(m.low > 0 for m in ends)
+    below = sum(m.high < 0 for m in ends)
+    caption = Markdown(
+        markdown(
+            f"The loss increase without the universal neurons of each model, minus the {PERCENTILE:.0%} quantile of "
+            "as many "
+            f"random others: {at_the_end(panel)}. The interval lies above zero for {above} of {len(ends)} models "
+            "there, and "
+            f"below for {below}."
+        )
+    )
+    return panel_or_sentence(panel, _NONE, partial(panel_figure, panel, code=_CODE + "exceeding", caption=caption))
+
+
+def dose(found: Ablations) -> Figure:
+    """The dose curve of the reference with its random orders as a band, and the other models' thinly beside it."""
+    own = found.doses[found.reference]
+    fractions = tuple(float(f) for f in own["fraction"])
+    axis = Axis("universal neurons ablated, %", fractions, tuple(f"{f * 100:.0f}" for f in fractions))
+    others = [model for model in found.models if model != found.reference]
+    curves = [_dose_curve(found, found.reference, Mark(Colour.INK), banded=True)]
+    curves += [_dose_curve(found, m, mark) for m, mark in zip(others, marks(len(others)), strict=True)]
+    panel = Panel(
+        "dose", "", "KL divergence by the share of the universal neurons that is ablated", axis,
+        _QUANTITIES[Quantity.KL], "model", tuple(curves),
+    )  # fmt: skip
+    half = min(range(len(fractions)), key=lambda i: abs(fractions[i] - 0.5))
+    values, whole = curves[0].values[half], curves[0].values[-1]
+    ratio = f", {percent(values.value / whole.value, 0)} of the whole effect" if whole.value > 0 else ""
+    caption = Markdown(
+        markdown(
+            f"KL divergence after ablating a growing share of the universal neurons, chosen in "
+            f"{int(own['orders'].max())} random orders (band: their range, model {found.reference}), at "
+            f"{found.checkpoints[-1]} of the training. "
+            f"{axis.labels[half]} % of the neurons of model {found.reference} give {with_interval(values)}{ratio}."
+        )
+    )
+    return panel_figure(panel, code=_CODE + "dose", caption=caption, wide=True, height=340)
+
+
+def _dose_curve(found: Ablations, model: str, mark: Mark, *, banded: bool = False) -> Curve:
+    rows = found.doses[model].to_dict("records")
+    blocks = next(iter(found.readings.values())).n
+    values = tuple(
+        Measurement(r["value"], r["low"], r["high"], blocks, Over.TOKEN_BLOCKS, found.level, NATS, {"size": r["size"]})
+        for r in rows
+    )
+    band = tuple((float(r["orders_low"]), float(r["orders_high"])) for r in rows)
+    return Curve(f"model {model}", mark, values, band if banded else (), _sizes(values))
+
+
+def readings(found: Ablations) -> Figure:
+    """The effect of every kind of set that "non-universal" might mean, beside that of the universal neurons."""
+    rows = tuple(
+        Row(
+            f"{name} ({m.details['size']:.0f})", m,
+            Mark(Colour.BLUE if kind is Kind.UNIVERSAL else Colour.VERMILION if kind.is_random else Colour.INK),
+            reach=(m.details["draws_low"], m.details["draws_high"]) if kind.is_random else None,
+            columns=tuple((title, values[0]) for title, values in (
+                *_sizes([m]), ("norm", (m.details["norm"],)), ("per neuron", (m.details["per_neuron"],))
+            )),
+        )
+        for kind, name in READINGS.items()
+        if (m := found.readings.get(kind)) is not None
+    )  # fmt: skip
+    own = found.readings[Kind.UNIVERSAL]
+    ratios = [
+        f"{own.value / m.value:.2g} times that of {READINGS[kind]}"
+        for kind, m in found.readings.items()
+        if kind is not Kind.UNIVERSAL and m.value > 0
+    ]
+    caption = Markdown(
+        markdown(
+            f"What “non-universal” means decides what universal neurons are compared with: KL divergence after "
+            f"ablating each kind of set in model {found.reference} at {found.checkpoints[-1]} of the training, on a "
+            "logarithmic "
+            f"scale (number of neurons in brackets; bars: range of the draws). The effect of the universal neurons, "
+            f"{with_interval(own)}, is {listed(ratios)}."
+        )
+    )
+    return rows_figure(
+        Rows(
+            "sets", "", "KL divergence after ablating each kind of set", _QUANTITIES[Quantity.KL], rows, own.value,
+            logarithmic=own.value > 0,
+        ),
+        code=_CODE + "readings", caption=caption,
+    )  # fmt: skip

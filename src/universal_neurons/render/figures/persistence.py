@@ -1,0 +1,222 @@
+"""Figures 1 and 3 to 6 of Nandan et al. 2025 v1, and persistence beside what the noise of the tokens allows.
+
+Decides their series and words.  Series of a pair are the partners of the reference; in figure 1 they are pooled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.figures.charts import (
+    Axis,
+    Curve,
+    Panel,
+    Row,
+    Rows,
+    Rule,
+    Tick,
+    keys,
+    marks,
+    panel_figure,
+    panel_or_sentence,
+    percent,
+    rows_figure,
+)
+from universal_neurons.render.figures.figure import Figure, Key
+from universal_neurons.render.figures.style import Colour, Mark
+from universal_neurons.render.formatting import decimal, listed, places_of, plural, span, with_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from universal_neurons.measurement import Measurement
+    from universal_neurons.render.figures.persistence_results import Persistence, Span
+
+ALL = (0.0, 1.05)
+PERCENT = 100.0
+CHANCE = Mark(Colour.MUTED, "o", hollow=True)
+CEILING = Mark(Colour.VERMILION, "D", hollow=True)
+_QUANTITY = "still universal, %"
+LAYERED = (4, 5, 6)
+_ALONE = "it compares checkpoints of one training, and this suite looks at one alone."
+_FEW = "it is about a third checkpoint, and this suite looks at two."
+_NONE = "no neuron is universal at the earlier checkpoint, so none could stay so."
+
+
+@dataclass(frozen=True, slots=True)
+class PersistenceFigures:
+    """The figures by the paper's number, the one with the ceiling, and the legends of those side by side."""
+
+    aggregated: Figure
+    by_interval: Figure
+    by_layer: tuple[Figure, ...]
+    beside_ceiling: Figure
+    partners: tuple[Key, ...]
+
+
+def persistence_figures(found: Persistence) -> PersistenceFigures:
+    """All figures about persistence; those of spans that the suite does not have say so."""
+    if not found.spans:
+        papers = {number: _left_out(number, _ALONE) for number in (1, 3, *LAYERED)}
+        ceiling = Figure.left_out("ceiling", _ALONE)
+        return PersistenceFigures(papers[1], papers[3], tuple(papers[n] for n in LAYERED), ceiling, ())
+    layered = [layer_panel(found, number, one) for number, one in zip(LAYERED, found.spans, strict=False)]
+    return PersistenceFigures(
+        aggregated=aggregated(found),
+        by_interval=by_interval(found),
+        by_layer=(
+            *(panel_or_sentence(panel, _NONE, _layer_figure(panel)) for panel in layered),
+            *(_left_out(number, _FEW) for number in LAYERED[len(layered) :]),
+        ),
+        beside_ceiling=beside_ceiling(found),
+        partners=(*keys(layered[0]), _printed_key(found)),
+    )
+
+
+def _left_out(number: int, why: str) -> Figure:
+    return Figure.left_out(f"paper-{number}", why, label=f"Figure {number} of the paper.")
+
+
+def _layer_figure(panel: Panel) -> Callable[[], Figure]:
+    return lambda: panel_figure(panel, code="render.figures.persistence.layer_panel", note=_small(panel))
+
+
+def _printed_rule(found: Persistence) -> Rule:
+    return Rule(found.printed.overall, f"printed: over {percent(found.printed.overall, 0)}", colour=Colour.MUTED)
+
+
+def _printed_key(found: Persistence) -> Key:
+    rule = _printed_rule(found)
+    return Key(rule.text, Mark(rule.colour, "", dashed=True))
+
+
+def in_words(one: Span) -> str:
+    """A span of time: "25 % to 50 %"."""
+    return " to ".join(one)
+
+
+def _layer_axis(found: Persistence) -> Axis:
+    return Axis("layer", tuple(map(float, range(found.depth))), tuple(map(str, range(found.depth))), "in layer")
+
+
+def _counted(values: tuple[Measurement, ...]) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """What stands beside each value: chance and ceiling, in per cent."""
+    return tuple(
+        (f"{name}, %", tuple(m.details.get(name, float("nan")) * PERCENT for m in values))
+        for name in ("chance", "ceiling")
+    )
+
+
+def _aggregated_panel(found: Persistence) -> Panel:
+    curves = tuple(
+        Curve(in_words(one), mark, found.layers[one], columns=_counted(found.layers[one]))
+        for one, mark in zip(found.spans, marks(len(found.spans)), strict=True)
+    )
+    deepest = found.deepest
+    between = (deepest[0] - 0.4, deepest[-1] + 0.4) if deepest else None
+    rules = [_printed_rule(found)]
+    if between is not None:
+        rules.append(
+            Rule(found.printed.deepest, f"printed: over {percent(found.printed.deepest, 0)}", between, Colour.MUTED)
+        )
+    return Panel(
+        "paper-1", "Figure 1 of the paper.", "Persistence by layer", _layer_axis(found), _QUANTITY, "interval", curves,
+        tuple(rules), (0.0, 105.0),
+    )  # fmt: skip
+
+
+def aggregated(found: Persistence) -> Figure:
+    """Figure 1: the persistence of every layer over every interval, pooled over partners."""
+    panel = _aggregated_panel(found)
+    if not panel.measurements:
+        return _left_out(1, _NONE)
+    first, last = 0, found.depth - 1
+    ends = [found.layers[found.longest][layer] for layer in (first, last)]
+    places = places_of(ends)
+    said = " and ".join(
+        f"{with_interval(m, places)} in layer {layer} ({plural(m.n, 'neuron')})"
+        for m, layer in zip(ends, (first, last), strict=True)
+    )
+    caption = Markdown(
+        f"Share of the universal neurons of each layer that are still universal at a later checkpoint, pooled over "
+        f"{len(found.partners)} partners; excess correlation above {markdown(decimal(found.threshold, 1))}. "
+        f"From {markdown(in_words(found.longest))} of the training: {markdown(said)}. Bars are intervals over neurons. "
+        f"The dashed lines are what the paper printed of all neurons "
+        f"({markdown(f'over {percent(found.printed.overall, 0)}')}) and of its two deepest layers "
+        f"({markdown(f'over {percent(found.printed.deepest, 0)}')}). Our axis begins at zero, the paper’s does "
+        f"not."
+    )
+    return panel_figure(panel, code="render.figures.persistence.aggregated", caption=caption, wide=True, height=330)
+
+
+def by_interval(found: Persistence) -> Figure:
+    """Figure 3: the persistence of all layers together, one bar per partner."""
+    curves = tuple(
+        Curve(f"with {partner}", mark, values, columns=_counted(values))
+        for partner, mark in zip(found.partners, marks(len(found.partners), bars=True), strict=True)
+        if (values := tuple(found.by_partner[one, partner] for one in found.spans))
+    )
+    axis = Axis("interval", tuple(map(float, range(len(found.spans)))), tuple(f"{a} – {b}" for a, b in found.spans))
+    panel = Panel(
+        "paper-3", "Figure 3 of the paper.", "Persistence of all layers together, by partner", axis, _QUANTITY,
+        "partner", curves, (_printed_rule(found),), (0.0, 105.0), bars=True,
+    )  # fmt: skip
+    ranges = [
+        f"{span([c.values[at].value for c in curves], 'share', 1)} from {in_words(one)}"
+        for at, one in enumerate(found.spans)
+    ]
+    caption = Markdown(markdown(f"{panel.title}: {listed(ranges)}."))
+    code = "render.figures.persistence.by_interval"
+    return panel_or_sentence(panel, _NONE, lambda: panel_figure(panel, code=code, caption=caption))
+
+
+def layer_panel(found: Persistence, number: int, one: Span) -> Panel:
+    """Figures 4 to 6: the persistence of every layer over one interval, one curve per partner."""
+    curves = tuple(
+        Curve(f"with {partner}", mark, values, columns=_counted(values))
+        for partner, mark in zip(found.partners, marks(len(found.partners)), strict=True)
+        if (values := found.partner_layers[one, partner])
+    )
+    return Panel(
+        f"paper-{number}", f"Figure {number} of the paper.", f"Persistence by layer from {in_words(one)}",
+        _layer_axis(found), _QUANTITY, "partner", curves, limits=(0.0, 105.0),
+    )  # fmt: skip
+
+
+def _small(panel: Panel) -> str:
+    """How few neurons the smallest layer rests on, which is why its interval is wide."""
+    counts = [m.n for curve in panel.curves for m in curve.values]
+    return f"A point rests on {min(counts)} to {max(counts)} neurons."
+
+
+def beside_ceiling(found: Persistence) -> Figure:
+    """Persistence between every two checkpoints beside chance and beside the agreement of two halves of the tokens."""
+    rows = tuple(
+        Row(
+            in_words(one), m, Mark(Colour.BLUE),
+            ticks=(Tick(m.details["chance"], CHANCE), Tick(m.details["ceiling"], CEILING)) if not m.is_missing else (),
+            columns=tuple((f"{k}, %", m.details.get(k, float("nan")) * PERCENT) for k in ("chance", "ceiling")),
+        )
+        for one, m in found.all_spans.items()
+    )  # fmt: skip
+    longest = list(found.all_spans)[len(found.ceilings) - 2]
+    m = found.all_spans[longest]
+    halves = {label: half for label, half in found.ceilings.items() if not half.is_missing}
+    said = (
+        f"From {in_words(longest)} of the training {with_interval(m, 1)} stay universal"
+        + ("" if m.is_missing else f"; by chance it would be {percent(m.details['chance'])}")
+        + f". Of the neurons that one half of the tokens calls universal, the other half at the same checkpoint "
+        f"agrees on {span([half.value for half in halves.values()], 'share', 1)}."
+    )
+    caption = Markdown(
+        "How much of what looks like change is noise: persistence between every two checkpoints (blue, interval over "
+        "neurons), beside chance (circle) and beside the agreement of two halves of the same tokens (diamond), which a "
+        f"neuron that never changes would have too. {markdown(said)} The halves are half as long as what persistence "
+        "is measured on, so persistence may exceed them."
+    )
+    return rows_figure(
+        Rows("ceiling", "", "Persistence, chance and split-half agreement", "still universal, %", rows),
+        code="render.figures.persistence.beside_ceiling", caption=caption,
+    )  # fmt: skip
