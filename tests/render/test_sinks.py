@@ -26,7 +26,8 @@ from universal_neurons.harness.terminal import _printable
 from universal_neurons.ids import NeuronId
 from universal_neurons.progress import Reporter
 from universal_neurons.render.escaping import csv_text, fragment, html_text, markdown, token_text
-from universal_neurons.render.figures.style import WIDE, Colour, drawing, inline_svg
+from universal_neurons.render.figures.drawing import drawing, inline_svg
+from universal_neurons.render.figures.style import WIDE, Colour
 from universal_neurons.render.html.checks import Page, is_shown
 from universal_neurons.render.html.engines import pandoc_command
 from universal_neurons.render.pages.claim import commands

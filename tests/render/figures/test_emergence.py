@@ -75,7 +75,7 @@ def test_every_figure_has_its_words_its_data_its_claim_its_test_its_artifact_and
             "a page for each of its claims": all(f'href="claims/{c.lower()}.html"' in block for c in claims & judged),
             "a test": not claims & judged or 'href="source/code/claims/emergence/test_share.py.txt"' in block,
             "an artifact": bool(digests(block)) and set(digests(block)) <= set(rows["artifact"].str[:12]),
-            "its function": re.search(r'Drawn by <a href="source/code/render/\w+\.py\.txt"><code>render\.', block),
+            "its function": re.search(r'Drawn by <a href="source/code/render/[\w/]+\.py\.txt"><code>render\.', block),
         }
         lacking += [f"{page}.html#{anchor} lacks {what}" for what, is_there in has.items() if not is_there]
     assert lacking == []
@@ -135,7 +135,7 @@ def test_every_caption_every_alternative_text_and_every_table_follows_its_number
 
 
 def test_a_function_that_is_not_there_is_no_source() -> None:
-    assert drawing("render.figures.emergence.layer_heat_map").path == "source/code/render/figures.py.txt"
+    assert drawing("render.figures.emergence.layer_heat_map").path == "source/code/render/figures/emergence.py.txt"
     for code in ("render.figures.emergence.nothing", "render.nothing.figure", "figures"):
         with pytest.raises(ListingMissing, match=f"which a figure names as {re.escape(code)}"):
             drawing(code)

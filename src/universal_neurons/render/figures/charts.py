@@ -12,20 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.figures.drawing import Drawing, drawing, label_room, thinned
 from universal_neurons.render.figures.figure import HALVES, Figure, Key, MissingFigure, figure
-from universal_neurons.render.figures.style import (
-    MARKERS,
-    NARROW,
-    SERIES,
-    WIDE,
-    Colour,
-    Drawing,
-    Mark,
-    Size,
-    drawing,
-    label_room,
-    thinned,
-)  # fmt: skip
+from universal_neurons.render.figures.style import MARKERS, NARROW, SERIES, WIDE, Colour, Mark, Size
 from universal_neurons.render.formatting import decimal, places_of, scale, span, suffix, with_interval
 from universal_neurons.render.tables import Cell, Column, Grid
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.figures.drawing import Drawing, drawing, label_room
 from universal_neurons.render.figures.figure import Figure, figure
-from universal_neurons.render.figures.style import MARKERS, SERIES, Colour, Drawing, Size, drawing, label_room
+from universal_neurons.render.figures.style import MARKERS, SERIES, Colour, Size
 from universal_neurons.render.formatting import (
     EN_DASH,
     NO_BREAK,

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, raw_html
-from universal_neurons.render.figures.style import HALF, NARROW, WIDE, Colour, Drawing, Mark, Size, inline_svg
+from universal_neurons.render.figures.drawing import Drawing, inline_svg
+from universal_neurons.render.figures.style import HALF, NARROW, WIDE, Colour, Mark, Size
 from universal_neurons.render.formatting import MissingNumber, listed, plural
 from universal_neurons.render.listings import drawing
 from universal_neurons.render.pages.scoreboard import DIGEST_SHOWN, page_of

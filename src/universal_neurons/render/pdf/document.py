@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 from universal_neurons.render.escaping import Typst, typst_string, typst_text
+from universal_neurons.render.figures.drawing import load_matplotlib
 from universal_neurons.render.html.engines import RenderingFailed, run
 from universal_neurons.render.pdf.markup import (
     DRAWINGS,
@@ -101,6 +102,7 @@ def covered(fonts: Path) -> frozenset[str]:
 
     That one is inside Typst, where it cannot be read; matplotlib has the same.
     """
+    load_matplotlib()
     import matplotlib as mpl
     from matplotlib.ft2font import FT2Font
 
@@ -209,9 +211,7 @@ def _check_numbers(pages: Iterable[Page]) -> None:
         captions = (one.text for one in page.main.walk() if one.tag == "figcaption")
         for number in (found[0] for text in captions if (found := _NUMBERED.match(" ".join(text.split())))):
             if number in known:
-                raise PageUnprintable(
-                    f"{page.name}: {number} is on {known[number]} too; give one of them a label"
-                )
+                raise PageUnprintable(f"{page.name}: {number} is on {known[number]} too; give one of them a label")
             known[number] = page.name
 
 

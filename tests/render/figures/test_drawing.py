@@ -1,21 +1,20 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
-from universal_neurons.render.figures.style import (
-    NARROW,
-    WIDE,
-    Colour,
-    Size,
-    drawing,
-    inline_svg,
-    label_room,
-    spread,
-    thinned,
-)
+from tests.render.fakes import CHECKOUT
+from universal_neurons.render.figures.drawing import drawing, inline_svg, label_room, spread, thinned
+from universal_neurons.render.figures.style import NARROW, WIDE, Colour, Size
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("wanted", [[], [3.0], [0.0, 0.0, 0.0], [5.0, 4.0, 40.0], [1.0, 2.0, 12.0, 13.0, 14.0]])
@@ -88,3 +87,42 @@ def test_coordinates_are_rounded_and_numbers_in_words_are_not() -> None:
     assert 'd="M 1.23 2"' in svg
     assert ">0.005<" in svg
     assert 'aria-label="a 0.0042"' in svg
+
+
+DRAW = """
+from tests.render.figures.test_drawing import drawn
+from universal_neurons.render.figures.style import WIDE
+print(drawn(WIDE))
+"""
+RC = """
+text.usetex: True
+axes.titlesize: 30
+axes.labelpad: 40
+lines.dash_capstyle: round
+xtick.direction: in
+figure.constrained_layout.use: True
+no.such.setting: 1
+"""
+
+
+@pytest.mark.parametrize("backend", [None, "module://matplotlib_inline.backend_inline", "no-such-backend"])
+def test_a_drawing_depends_on_no_setting_of_the_user(tmp_path: Path, backend: str | None) -> None:
+    """A notebook's backend, a matplotlibrc with LaTeX and mistakes: the same bytes, and not one line of warnings."""
+    (tmp_path / "matplotlibrc").write_text(RC, encoding="utf-8")
+    variables = {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'src'}", "MATPLOTLIBRC": str(tmp_path)}
+    variables |= {} if backend is None else {"MPLBACKEND": backend}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", DRAW], cwd=tmp_path, env={**os.environ, **variables},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{drawn(WIDE)}\n"
+
+
+def test_a_style_that_the_caller_uses_is_neither_obeyed_nor_changed() -> None:
+    import matplotlib as mpl
+
+    plain = drawn(WIDE)
+    with mpl.rc_context({"axes.labelpad": 40, "xtick.direction": "in", "lines.linestyle": "--"}):
+        assert drawn(WIDE) == plain
+        assert mpl.rcParams["axes.labelpad"] == 40
