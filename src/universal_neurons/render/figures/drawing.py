@@ -7,12 +7,11 @@ stays text, in the fonts of the page.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import warnings
 from contextlib import contextmanager
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.characters import visible
@@ -24,23 +23,20 @@ if TYPE_CHECKING:
 
 
 def load_matplotlib() -> None:
-    """Import matplotlib with the settings that it ships, whatever the user's environment and files say.
+    """Import matplotlib whatever the user's environment and files say.
 
-    An ``MPLBACKEND`` that is not installed here (as a notebook's) and a ``matplotlibrc`` with mistakes would otherwise
-    fail or warn as soon as matplotlib is imported.
+    A backend in ``MPLBACKEND`` that is not installed here (a notebook's) would make the import fail, and a mistake in a
+    ``matplotlibrc`` would be reported although no setting of it is used.
     """
-    package = find_spec("matplotlib")
-    if package is None or package.origin is None:
-        raise ModuleNotFoundError("matplotlib is missing; install the project's requirements", name="matplotlib")
-    shipped = Path(package.origin).with_name("mpl-data") / "matplotlibrc"
-    before = dict(os.environ)
-    os.environ.update(MPLBACKEND="svg", MATPLOTLIBRC=str(shipped))
+    log, backend = logging.getLogger("matplotlib"), os.environ.pop("MPLBACKEND", None)
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         import matplotlib as mpl  # noqa: F401
     finally:
-        for name in ("MPLBACKEND", "MATPLOTLIBRC"):
-            del os.environ[name]
-            os.environ.update({name: before[name]} if name in before else {})
+        log.setLevel(level)
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
 
 
 @contextmanager
