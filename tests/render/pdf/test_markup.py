@@ -183,6 +183,34 @@ def test_a_table_has_its_head_its_rows_and_numbers_to_the_right() -> None:
     )
 
 
+# As Quarto 1.7 writes a table with an id; pandoc's route writes <figure id="tbl-x">.
+QUARTO_TABLE = f"""
+<div id="tbl-x" class="wide quarto-float quarto-figure quarto-figure-center anchored">
+<figure class="quarto-float quarto-float-tbl figure">
+<figcaption class="quarto-float-caption-top quarto-float-caption quarto-float-tbl" id="tbl-x-caption-0ceaefa1">
+Table&nbsp;1: Every case.
+</figcaption>
+<div aria-describedby="tbl-x-caption-0ceaefa1">{TABLE}</div>
+</figure>
+</div>
+"""
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        QUARTO_TABLE,
+        f'<figure id="tbl-x"><figcaption>Table&nbsp;1: Every case.</figcaption>{TABLE}</figure>',
+        f'<figure class="tbl"><figcaption>Table&nbsp;1: Every case.</figcaption>{TABLE}</figure>',
+    ],
+)
+def test_a_table_with_a_number_may_break_over_pages_whichever_program_wrote_it(html: str) -> None:
+    """A figure is set in one piece, so a table taken for one would lose the rows below the first page."""
+    said = typst(html)
+    assert '#plate("tbl", caption: [Table 1\\: Every case\\.]' in said.replace("\u00a0", " ")
+    assert "[#rowname[a]]" in said
+
+
 def cells(*texts: str) -> list[Element]:
     return [only for text in texts for only in tree_of(f"<td>{text}</td>").elements]
 

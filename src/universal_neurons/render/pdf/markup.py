@@ -35,6 +35,7 @@ _SCREEN_ONLY = frozenset(
 # beside a sign that is printed.
 _ELSEWHERE = frozenset({"crumbs", "filters", "narrow", "title", "turn", "unseen"})
 _COLLECTED = frozenset({"refs", REFERENCES})
+_TABLES = frozenset({"tbl", "quarto-float-tbl"})
 
 _INLINE = frozenset(
     {
@@ -200,7 +201,7 @@ class _PageSetter:
 
     def _figure(self, element: Element, *, half: bool = False) -> Typst:
         caption = element.first("figcaption")
-        kind = "tbl" if "tbl" in element.classes or element.attributes.get("id", "").startswith("tbl-") else "fig"
+        kind = "tbl" if _is_table(element) else "fig"
         words = "" if caption is None else self._caption(caption)
         # The place goes with the figure, which may stand on another page than the text around it.
         body = self._anchor(element) + self.blocks(child for child in element.children if child is not caption)
@@ -372,6 +373,11 @@ def _on_its_own_line(child: Element | str) -> Element | str:
     if isinstance(child, Element) and "interval" in child.classes:
         return replace(child, attributes={"class": "origin"})
     return child
+
+
+def _is_table(figure: Element) -> bool:
+    """Whether a figure holds a table: by its class (ours or Quarto's) or its id (pandoc's route)."""
+    return bool(figure.classes & _TABLES) or figure.attributes.get("id", "").startswith("tbl-")
 
 
 def _is_paragraph(node: Element | str) -> TypeGuard[Element]:
