@@ -12,7 +12,7 @@ import pandas as pd
 
 from universal_neurons.inputs.suite import Checkpoint, Suite, ZooSpec, load_suite
 from universal_neurons.measures.profiles import WINDOW, NeuronProfiles
-from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.render.pages.explorer import STATISTICS, LocalText
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def local_text(vocabulary: Sequence[str] = VOCABULARY, rows: int = 400) -> Local
 
 
 @dataclass
-class FakeNeurons:
+class FakeNeurons(Any):  # type: ignore[misc] # stands wherever a Study is expected
     """What the explorer asks of a study; ``width`` neurons in each layer of each model."""
 
     models: tuple[str, ...] = ("a", "b", "c", "d", "e")

@@ -14,16 +14,15 @@ import pandas as pd
 
 from universal_neurons.inputs.published import published, published_table
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.tables import Definition, ReferenceTables
 from universal_neurons.measures.universality import (
     SHARE,
-    Definition,
-    ReferenceTables,
     definition_share,
     share_by_layer,
     threshold_curve,
     universal_share,
 )
-from universal_neurons.render.figures.ablation_results import Ablations, ablation_results
+from universal_neurons.render.figures.ablation import Ablations, ablation_results
 from universal_neurons.render.figures.emergence import (
     CheckpointLines,
     CurvePoint,
@@ -32,13 +31,13 @@ from universal_neurons.render.figures.emergence import (
     ThresholdCurves,
     TrainingCurve,
 )
-from universal_neurons.render.figures.persistence_results import (
+from universal_neurons.render.figures.persistence import (
     Persistence,
     PrintedPersistence,
     persistence_results,
     printed_persistence,
 )
-from universal_neurons.render.figures.robustness_results import Robustness, robustness_results
+from universal_neurons.render.figures.robustness import Robustness, robustness_results
 from universal_neurons.render.formatting import MissingNumber
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.inputs.suite import Checkpoint, Suite
-    from universal_neurons.render.study import Study
+    from universal_neurons.study import Study
 
 CURVE_THRESHOLDS = tuple(step / 20 for step in range(2, 18))
 CURVE_POINTS_OF_TRAINING = 120

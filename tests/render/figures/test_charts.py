@@ -9,26 +9,26 @@ import pytest
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.escaping import Markdown
 from universal_neurons.render.figures.charts import (
-    Axis,
-    Curve,
-    Panel,
-    Row,
-    Rows,
+    ChartAxis,
+    ChartRow,
+    LineChart,
+    RowChart,
     Rule,
+    Series,
     alike,
     at_the_end,
     keys,
+    line_figure,
     lowest_to_highest,
     marks,
-    panel_figure,
-    rows_figure,
+    row_figure,
 )
 from universal_neurons.render.figures.figure import legend, side_by_side
 from universal_neurons.render.figures.style import Colour, Mark
 from universal_neurons.render.formatting import MissingNumber
 
-TRAINING = Axis("share of training", (0.5, 1.0), ("50 %", "100 %"))
-LAYERS = Axis("layer", (0.0, 1.0), ("0", "1"), "in layer")
+TRAINING = ChartAxis("share of training", (0.5, 1.0), ("50 %", "100 %"))
+LAYERS = ChartAxis("layer", (0.0, 1.0), ("0", "1"), "in layer")
 CODE = "render.figures.charts.panel_figure"
 HOSTILE = '</text><script>alert(1)</script>"&'
 
@@ -40,19 +40,21 @@ def nats(value: float, reach: float = 0.1, n: int = 7) -> Measurement:
 MISSING = Measurement.missing(n=2, over=Over.TOKEN_BLOCKS, unit="nats")
 
 
-def panel(*series: tuple[Measurement, ...], axis: Axis = TRAINING, bars: bool = False, name: str = "with") -> Panel:
+def panel(
+    *series: tuple[Measurement, ...], axis: ChartAxis = TRAINING, bars: bool = False, name: str = "with"
+) -> LineChart:
     curves = tuple(
-        Curve(f"{name} {at}", mark, values, columns=(("neurons", (3.0, 4.0)),))
+        Series(f"{name} {at}", mark, values, columns=(("neurons", (3.0, 4.0)),))
         for at, (mark, values) in enumerate(zip(marks(len(series), bars=bars), series, strict=True))
     )
     rules = (Rule(0.5, "printed: half"),)
-    return Panel("x", "Figure 7 of the paper.", "Loss", axis, "loss, nats", "partner", curves, rules, bars=bars)
+    return LineChart("x", "Figure 7 of the paper.", "Loss", axis, "loss, nats", "partner", curves, rules, bars=bars)
 
 
 @pytest.mark.parametrize("bars", [False, True])
 @pytest.mark.parametrize("wide", [False, True])
 def test_a_panel_with_a_gap_is_drawn_and_the_gap_is_a_dash_in_its_table(bars: bool, wide: bool) -> None:
-    made = panel_figure(panel((nats(1.0), MISSING), (nats(-0.4), nats(0.8)), bars=bars), code=CODE, wide=wide)
+    made = line_figure(panel((nats(1.0), MISSING), (nats(-0.4), nats(0.8)), bars=bars), code=CODE, wide=wide)
     assert len(made.drawings) == (2 if wide else 1)
     lines = made.data.csv().splitlines()
     assert lines[0] == 'partner,share of training,"value, nats",low,high,n,interval over,neurons'
@@ -62,7 +64,7 @@ def test_a_panel_with_a_gap_is_drawn_and_the_gap_is_a_dash_in_its_table(bars: bo
 
 def test_a_panel_without_any_number_is_an_error() -> None:
     with pytest.raises(MissingNumber, match="there is no number to draw"):
-        panel_figure(panel((MISSING, MISSING)), code=CODE)
+        line_figure(panel((MISSING, MISSING)), code=CODE)
 
 
 def test_the_end_is_said_where_something_was_measured_last() -> None:
@@ -103,7 +105,7 @@ def test_the_legend_tells_series_apart_without_colour_and_names_what_was_printed
 
 def test_hostile_names_stay_text_in_drawing_legend_and_data() -> None:
     found = panel((nats(1.0), nats(2.0)), name=HOSTILE)
-    made = panel_figure(found, code=CODE, wide=True)
+    made = line_figure(found, code=CODE, wide=True)
     block = side_by_side([made], keys(found))
     assert "<script" not in block
     assert HOSTILE not in "".join(made.drawings)
@@ -111,13 +113,15 @@ def test_hostile_names_stay_text_in_drawing_legend_and_data() -> None:
 
 def test_rows_on_a_logarithmic_axis_leave_out_what_has_no_place_there() -> None:
     rows = (
-        Row("universal", nats(0.3, 0.01), Mark(Colour.BLUE)),
-        Row("draws", nats(0.1, 0.2), Mark(Colour.VERMILION), reach=(0.05, 0.2), columns=(("neurons", 3.0),)),
-        Row("none", Measurement(0.0, 0.0, 0.0, 7, Over.TOKEN_BLOCKS, 0.95, "nats"), Mark(Colour.INK), reach=(0.0, 0.1)),
-        Row("missing", MISSING, Mark(Colour.INK)),
+        ChartRow("universal", nats(0.3, 0.01), Mark(Colour.BLUE)),
+        ChartRow("draws", nats(0.1, 0.2), Mark(Colour.VERMILION), reach=(0.05, 0.2), columns=(("neurons", 3.0),)),
+        ChartRow(
+            "none", Measurement(0.0, 0.0, 0.0, 7, Over.TOKEN_BLOCKS, 0.95, "nats"), Mark(Colour.INK), reach=(0.0, 0.1)
+        ),
+        ChartRow("missing", MISSING, Mark(Colour.INK)),
     )
-    made = rows_figure(
-        Rows("x", "", "Sets", "KL, nats", rows, 0.3, logarithmic=True),
+    made = row_figure(
+        RowChart("x", "", "Sets", "KL, nats", rows, 0.3, logarithmic=True),
         code=CODE,
         caption=Markdown("Sets."),
     )
@@ -129,9 +133,9 @@ def test_rows_on_a_logarithmic_axis_leave_out_what_has_no_place_there() -> None:
 
 
 def shapes(value: Measurement) -> int:
-    rows = (Row("universal", nats(0.3, 0.01), Mark(Colour.BLUE)), Row("other", value, Mark(Colour.VERMILION)))
-    found = Rows("x", "", "Sets", "KL, nats", rows, logarithmic=True)
-    return rows_figure(found, code=CODE, caption=Markdown("Sets.")).drawings[0].count("var(--vermilion")
+    rows = (ChartRow("universal", nats(0.3, 0.01), Mark(Colour.BLUE)), ChartRow("other", value, Mark(Colour.VERMILION)))
+    found = RowChart("x", "", "Sets", "KL, nats", rows, logarithmic=True)
+    return row_figure(found, code=CODE, caption=Markdown("Sets.")).drawings[0].count("var(--vermilion")
 
 
 def test_nothing_is_drawn_of_a_row_without_a_place_on_its_axis() -> None:

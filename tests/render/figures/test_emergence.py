@@ -13,7 +13,7 @@ from tests.render.fakes import CHECKOUT, FakeStudy, fake_records
 from tests.render.test_report import build
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.render.listings import Listing, ListingMissing, drawing, judging
-from universal_neurons.render.pages import front
+from universal_neurons.render.pages.index import index_figures
 from universal_neurons.render.pages.paper import REQUIRED, labelled, paper_figures
 from universal_neurons.render.results import printed_numbers, results
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from universal_neurons.inputs.suite import Suite
     from universal_neurons.measures.ablation import AblationTable
     from universal_neurons.measures.study import HasStep
-    from universal_neurons.measures.universality import ReferenceTables
+    from universal_neurons.measures.tables import ReferenceTables
     from universal_neurons.render.figures.figure import Figure
     from universal_neurons.render.report import Drawn
     from universal_neurons.render.results import Results
@@ -124,7 +124,7 @@ def test_every_caption_every_alternative_text_and_every_table_follows_its_number
     from universal_neurons.render.report import Drawn as Figures
 
     other = results(Otherwise(), printed_numbers(CHECKOUT))
-    changed = figures_of(other, Figures(front.figures(other), paper_figures(other)))
+    changed = figures_of(other, Figures(index_figures(other), paper_figures(other)))
     same = [
         f"{name}: {what}"
         for name, one in figures_of(found, drawn).items()

@@ -10,7 +10,7 @@ from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, write_log
 from tests.render.neurons import local_text
 from universal_neurons.render import build_report
 from universal_neurons.render.html.engines import RenderingFailed, pandoc_command, render
-from universal_neurons.render.pages.scoreboard import page_of
+from universal_neurons.render.links import page_of
 from universal_neurons.render.report import page_head
 
 PAGE = "---\ntitle: Title\n---\n\n"

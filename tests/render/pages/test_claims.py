@@ -8,6 +8,7 @@ from tests.render.fakes import fake_records, record, share
 from universal_neurons.evidence.criteria import AtMost
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.render.links import page_of
 from universal_neurons.render.pages.ambiguities import Ambiguity
 from universal_neurons.render.pages.claims import (
     ReadingUnknown,
@@ -18,7 +19,7 @@ from universal_neurons.render.pages.claims import (
     readings_sentence,
     stated,
 )
-from universal_neurons.render.pages.scoreboard import filters, in_sections, page_of, scoreboard
+from universal_neurons.render.pages.scoreboard import filters, in_sections, scoreboard
 
 CLAIMS = summaries(fake_records())
 A1 = {"A1": Ambiguity("A1", "Which?", "This.")}

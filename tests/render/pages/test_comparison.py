@@ -19,16 +19,16 @@ from universal_neurons.evidence.comparison import Ground, JudgedRun, SideBySide,
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render import build_report
-from universal_neurons.render.html.checks import Page, ReportBroken
+from universal_neurons.render.html.checks import CheckedPage, ReportBroken
 from universal_neurons.render.pages.comparison import (
     causes_line,
-    compare_figures,
-    compare_grids,
+    comparison_data,
+    comparison_figures,
     difference_line,
     labels,
     other_verdicts,
     summary,
-    transitions_grid,
+    transitions_table,
 )
 from universal_neurons.render.pages.comparison_text import lines, tables
 
@@ -130,10 +130,10 @@ def test_two_runs_of_one_name_are_told_apart() -> None:
 
 
 def test_verdicts_are_counted_against_each_other() -> None:
-    grid = transitions_grid(BOTH.comparison)
-    titles = [column.title for column in grid.columns]
+    table = transitions_table(BOTH.comparison)
+    titles = [column.title for column in table.columns]
     assert titles[0] == "mini, down; paper, across"
-    cells = {(row[0], title): cell for row in grid.rows for title, cell in zip(titles[1:], row[1:], strict=True)}
+    cells = {(row[0], title): cell for row in table.rows for title, cell in zip(titles[1:], row[1:], strict=True)}
     counts = {(str(key[0]).count("inconclusive") > 0, key[1]): cell for key, cell in cells.items()}
     assert counts[True, "reproduced"] == "1"
     assert sum(int(str(cell)) for cell in cells.values() if cell) == 7
@@ -150,7 +150,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_has_both_verdicts_of_every_claim(page: Path) -> None:
-    found = Page.read(page / "compare.html")
+    found = CheckedPage.read(page / "compare.html")
     assert dict(found.verdicts) == {c.claim: c.verdict.value for c in BOTH.comparison.left.claims}
     assert dict(found.parts) == other_verdicts(BOTH.comparison)
     assert "claims/n5.html" in found.links
@@ -188,7 +188,7 @@ def test_the_data_beside_the_page_are_every_case_and_every_number(page: Path) ->
 
 
 def test_the_figures_show_the_checkpoints_that_both_sides_have() -> None:
-    shares, ablations = compare_figures(BOTH)
+    shares, ablations = comparison_figures(BOTH)
     assert {row[1] for row in shares.data.rows} == {"75 %", "100 %"}
     assert [row[0] for row in shares.data.rows] == ["mini", "mini", "paper", "paper"]
     assert {row[0] for row in ablations.data.rows} == {
@@ -204,12 +204,12 @@ def test_sides_without_tables_have_no_numbers_and_say_why(root: Path) -> None:
     assert "Not compared here: paper: the artifacts are not here (nobody computed)." in said
     assert "Shares and ablations" not in said
     assert "No setting, input or version that was recorded differs." in said
-    assert compare_figures(both) == ()
+    assert comparison_figures(both) == ()
 
 
 def test_two_builds_beside_another_run_are_the_same_bytes(page: Path, root: Path) -> None:
     again = built(root, side_by_side())
-    for name in ("compare.html", "performance.html", *compare_grids(BOTH, compare_figures(BOTH))):
+    for name in ("compare.html", "performance.html", *comparison_data(BOTH, comparison_figures(BOTH))):
         assert (page / name).read_bytes() == (again / name).read_bytes(), name
 
 
@@ -230,7 +230,7 @@ def test_hostile_texts_of_the_other_run_leave_no_new_element_and_no_new_attribut
         both = side_by_side(right=other, absences=(word,), grounds=(Ground(word, word, word, word),))
         run = replace(both.comparison.right, name=word, suite=word, code={"commit": word})
         both = replace(both, comparison=replace(both.comparison, right=run))
-        found = Page.read(built(root, both, name) / "compare.html")
+        found = CheckedPage.read(built(root, both, name) / "compare.html")
         pages[name] = found.elements, found.attributes
     assert pages["wild"] == pages["tame"]
 
@@ -272,8 +272,8 @@ def test_no_text_of_a_run_controls_the_terminal(payload: str) -> None:
 def test_no_cell_of_the_data_is_a_formula() -> None:
     texts = ["=1+1", "+1", "-1", "@x", "\t=1"]
     both = side_by_side(right=hostile_log(texts))
-    for grid in compare_grids(both, compare_figures(both)).values():
-        for row in csv.reader(grid.csv().splitlines()):
+    for table in comparison_data(both, comparison_figures(both)).values():
+        for row in csv.reader(table.csv().splitlines()):
             for cell in row:
                 assert not cell.startswith(("=", "@", "\t", "+")) or cell == "+", cell
 

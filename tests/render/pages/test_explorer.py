@@ -12,7 +12,7 @@ import pytest
 from tests.render.browser import dataset, dom_of, driven, needs_chromium
 from tests.render.neurons import CHECKOUT, DIGEST, VOCABULARY, FakeNeurons, local_text
 from tests.render.payloads import PAYLOADS
-from universal_neurons.render.html.checks import Page, check_pages
+from universal_neurons.render.html.checks import CheckedPage, check_pages
 from universal_neurons.render.pages.explorer import LocalText, explorer_page, explorer_shards, frame, write_explorer
 from universal_neurons.render.pages.explorer_data import PARTS
 from universal_neurons.render.templates import TemplateWrong
@@ -63,7 +63,7 @@ def test_the_page_is_a_page_of_the_report(explorer: Path, tmp_path: Path) -> Non
 
 
 def test_the_page_holds_no_neuron_and_asks_no_server(explorer: Path) -> None:
-    page = Page.read(explorer)
+    page = CheckedPage.read(explorer)
     assert page.faults == []
     assert "default-src 'none'" in page.policy
     assert re.findall(r"https?:|connect-src|unsafe-eval|script-src[^;]*unsafe-inline", page.policy) == []
@@ -144,7 +144,7 @@ def test_a_hostile_title_leaves_no_new_element(study: FakeNeurons) -> None:
     wild = FakeNeurons(layers=3, width=120, title=" ".join(HOSTILE[:-2]))
     found = []
     for one in (study, wild):
-        page = Page(Path("neurons.html"))
+        page = CheckedPage(Path("neurons.html"))
         page.feed(explorer_page(TEMPLATES, one))
         found.append((page.elements, page.attributes, page.faults))
     assert found[0] == found[1]

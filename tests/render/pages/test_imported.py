@@ -11,7 +11,7 @@ from tests.render.fakes import ARTIFACTS, FakeStudy
 from tests.render.payloads import PAYLOADS
 from tests.render.test_report import build, text_of
 from universal_neurons.artifacts.receipt import Imported, Receipt, Sample
-from universal_neurons.render.html.checks import Page
+from universal_neurons.render.html.checks import CheckedPage
 from universal_neurons.render.pages.imported import checked, mark, marked_stage
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def test_a_hostile_name_of_a_source_stays_text(root: Path, report: Path) -> None
     imported = Imported.of(sources, {ARTIFACTS[0]: "12" * 32, ARTIFACTS[1]: "cd" * 32})
     built = build(root, "hostile", study=FakeStudy(elsewhere=imported))
     for page in ("index.html", "methods.html", "paper.html"):
-        found, plain = Page.read(built / page), Page.read(report / page)
+        found, plain = CheckedPage.read(built / page), CheckedPage.read(report / page)
         more = {element for element, number in (found.elements - plain.elements).items() if number}
         assert more <= {"p", "strong", "code", "div", "span"}, page
         assert set(found.attributes) == set(plain.attributes), page

@@ -16,8 +16,8 @@ from universal_neurons.errors import ArtifactMissing
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation import NATS, Kind, Quantity, SetOf, effect
 from universal_neurons.measures.persistence import persistence
-from universal_neurons.render.figures.ablation_results import PairEffect, over_models
-from universal_neurons.render.html.checks import Page
+from universal_neurons.render.figures.ablation import PairEffect, over_models
+from universal_neurons.render.html.checks import CheckedPage
 from universal_neurons.render.listings import Listing
 from universal_neurons.render.pages.paper import CLAIMS, ORDER, REQUIRED, expression_of, labelled, paper_page
 from universal_neurons.render.template_lines import expression_line
@@ -186,7 +186,7 @@ def test_every_model_and_every_checkpoint_is_in_the_layer_figures(report: Path) 
 
 
 def test_a_page_names_each_place_once(report: Path) -> None:
-    assert [name for name, times in Page.read(report / "paper.html").ids.items() if times > 1] == []
+    assert [name for name, times in CheckedPage.read(report / "paper.html").ids.items() if times > 1] == []
 
 
 def test_the_function_that_drew_a_figure_can_be_found(drawn: Drawn) -> None:

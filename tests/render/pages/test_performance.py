@@ -20,17 +20,17 @@ from universal_neurons.inputs.benchmarks import BenchmarkError
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.pages.performance import (
     Performance,
-    benches_grid,
+    benches_table,
     limits,
     performance,
     performance_figures,
     performance_page,
-    projections_grid,
+    projections_table,
     stage_costs,
-    stages_grid,
+    stages_table,
     total_sentence,
     undecided,
-    undecided_grid,
+    undecided_table,
     whole_seconds,
 )
 
@@ -102,7 +102,7 @@ def test_what_everything_took_is_said_in_a_sentence(root: Path) -> None:
     assert plain(total_sentence(made(root))) == (
         "The 5 artifacts of suite mini took 3.0 min of wall time on cpu, with at most 2.0 GiB of memory."
     )
-    shares = {row[0]: row[4] for row in stages_grid(made(root)).rows}
+    shares = {row[0]: row[4] for row in stages_table(made(root)).rows}
     assert shares["moments of all pairs"] == pytest.approx(100 * 100 / 180)
 
 
@@ -133,15 +133,15 @@ def test_benches_are_shown_with_device_day_command_versions_and_size(published: 
     )
     for said in ("54.0 s", "43 097 tokens/s", "3.5 × 10⁻⁷ nats", "0.900", "43.9 min"):
         assert said in plain(section.body), said
-    assert [row[3] for row in benches_grid(found.benches).rows][:2] == ["pass_seconds", "scores_seconds"]
-    assert benches_grid(found.benches).rows[4][5] == 3.5e-7
+    assert [row[3] for row in benches_table(found.benches).rows][:2] == ["pass_seconds", "scores_seconds"]
+    assert benches_table(found.benches).rows[4][5] == 3.5e-7
 
 
 def test_every_suite_is_projected_at_the_speed_of_the_bench(published: Path) -> None:
     found = made(published)
     (section,) = performance_page(found, [])["projections"]
     assert section.heading == "A processor, 2 threads"
-    rows = {row[1]: row for row in projections_grid(found).rows}
+    rows = {row[1]: row for row in projections_table(found).rows}
     assert {"mini", "paper", "gurnee_medium", "pythia_160m"} <= rows.keys()
     _, _, models, neurons, checkpoints, tokens, products, *_ = rows["paper"]
     assert (models, neurons, checkpoints, tokens) == (5, 36_864, 4, 5_000_000)
@@ -224,7 +224,7 @@ def test_factors_are_rounded_upwards_and_whole_in_the_file(root: Path) -> None:
     (claim,) = summaries([straddling(0.01, 0.0201, Over.NEURONS)])
     found = undecided(claim)
     assert found is not None
-    page, file = (undecided_grid(made(root, undecided=(found,)), numbers=numbers).rows[0] for numbers in (False, True))
+    page, file = (undecided_table(made(root, undecided=(found,)), numbers=numbers).rows[0] for numbers in (False, True))
     assert page[2:] == ("4.1", "")
     assert float(str(file[2])) == pytest.approx(2.01**2)
     assert file[3] is None

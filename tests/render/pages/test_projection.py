@@ -10,16 +10,16 @@ from tests.render.sides import bench
 from tests.sources import ROOT
 from universal_neurons.inputs.suite import load_suite
 from universal_neurons.render.pages.projection import (
-    Extent,
-    extent_of,
-    extent_of_bench,
+    ComputationSize,
     is_projectable,
     projections,
-    suite_extents,
+    size_of,
+    size_of_bench,
+    suite_sizes,
 )
 
 # Three models of two layers with four neurons each, all of them references, at one trained checkpoint.
-SMALL = Extent(
+SMALL = ComputationSize(
     models=3, layers=2, width=4, residual=5, tokens=100, draws=3, half_draws=1, references=3, nulls=False
 )  # fmt: skip
 
@@ -54,7 +54,7 @@ def test_fewer_references_are_fewer_pairs() -> None:
 
 def test_a_bench_projects_its_own_size_to_its_own_times() -> None:
     found = bench()
-    (own,) = projections(found, {"own": extent_of_bench(found)})
+    (own,) = projections(found, {"own": size_of_bench(found)})
     assert own.products == pytest.approx(54.0)
     assert own.rotations == pytest.approx(18.2)
     assert own.forward == pytest.approx(5 * 100_000 / 43_097)
@@ -64,7 +64,7 @@ def test_a_bench_projects_its_own_size_to_its_own_times() -> None:
 
 def test_twice_the_tokens_take_twice_the_pass_and_no_more_draws() -> None:
     found = bench()
-    there = extent_of_bench(found)
+    there = size_of_bench(found)
     once, twice = projections(found, {"once": there, "twice": replace(there, tokens=2 * there.tokens)})
     assert (twice.products, twice.forward, twice.rotations) == pytest.approx(
         (2 * once.products, 2 * once.forward, once.rotations)
@@ -86,12 +86,12 @@ def test_a_bench_that_lacks_a_time_projects_nothing(lacking: str) -> None:
 
 
 def test_every_suite_of_the_checkout_has_an_extent_without_a_hub() -> None:
-    found = suite_extents(ROOT)
+    found = suite_sizes(ROOT)
     assert (found["mini"].neurons, found["mini"].trained, found["mini"].untrained) == (2048, 4, 1)
     assert (found["paper"].neurons, found["paper"].tokens, found["paper"].pairs) == (36_864, 5_000_000, 10)
 
 
 def test_a_narrowed_suite_has_the_extent_of_what_is_left() -> None:
     suite = load_suite("mini", ROOT).narrowed(models=["a", "b"], tokens=50_000)
-    found = extent_of(suite, ROOT)
+    found = size_of(suite, ROOT)
     assert (found.models, found.references, found.tokens) == (2, 2, 50_000)

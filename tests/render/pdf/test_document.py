@@ -27,7 +27,7 @@ from universal_neurons.render import build_report, report
 from universal_neurons.render.citation import Citation
 from universal_neurons.render.escaping import typst_string, typst_text
 from universal_neurons.render.html.engines import RenderingFailed, pandoc_command
-from universal_neurons.render.pages.scoreboard import page_of
+from universal_neurons.render.links import page_of
 from universal_neurons.render.pdf.document import (
     BOOK,
     FONTS,
@@ -41,7 +41,7 @@ from universal_neurons.render.pdf.document import (
     typesetter,
 )
 from universal_neurons.render.pdf.markup import PageUnprintable, is_printed
-from universal_neurons.render.pdf.tree import Element, Page, read_page, tree_of
+from universal_neurons.render.pdf.tree import Element, PageContent, read_page, tree_of
 from universal_neurons.render.report import ReportMisplaced
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def once(found: Results, drawn: Drawn) -> Iterator[None]:
     """Builds of the made-up study take its numbers and figures from the ones made before."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("universal_neurons.render.report.results", lambda *_: found)
-        patch.setattr("universal_neurons.render.pages.front.figures", lambda _: drawn.front)
+        patch.setattr("universal_neurons.render.report.index_figures", lambda _: drawn.front)
         patch.setattr("universal_neurons.render.report.paper_figures", lambda _: drawn.paper)
         yield
 
@@ -100,7 +100,7 @@ def document(built: Path) -> pypdf.PdfReader:
 
 
 @pytest.fixture(scope="module")
-def pages(built: Path) -> list[Page]:
+def pages(built: Path) -> list[PageContent]:
     claims = sorted(f"claims/{path.name}" for path in (built / "claims").iterdir())
     return [read_page(built, name) for name in (*(f"{name}.html" for name in CHAPTERS), *claims)]
 
@@ -126,7 +126,7 @@ def printed(element: Element, expanded: frozenset[str] = frozenset()) -> Iterato
             yield from printed(child, expanded)
 
 
-def words(pages: list[Page]) -> str:
+def words(pages: list[PageContent]) -> str:
     """What the pages say on paper, drawings included, formulas not."""
     expanded = frozenset(page.name for page in pages)
     parts = []
@@ -148,7 +148,7 @@ def numbers(text: str) -> Counter[str]:
 
 
 def test_every_number_of_the_pages_is_in_the_pdf_and_no_other(
-    pages: list[Page], document: pypdf.PdfReader, said: str
+    pages: list[PageContent], document: pypdf.PdfReader, said: str
 ) -> None:
     ours = numbers(" ".join(page.extract_text() for page in document.pages))
     theirs = numbers(words(pages))
@@ -159,7 +159,7 @@ def test_every_number_of_the_pages_is_in_the_pdf_and_no_other(
     assert set(ours) - set(theirs) - own - set(numbers(listed)) == set()
 
 
-def labels(pages: list[Page]) -> list[str]:
+def labels(pages: list[PageContent]) -> list[str]:
     found = []
     for page in pages:
         for figure in (one for one in printed(page.main) if one.tag == "figure"):
@@ -170,7 +170,7 @@ def labels(pages: list[Page]) -> list[str]:
     return found
 
 
-def test_figures_and_tables_have_the_numbers_of_the_pages_in_their_order(pages: list[Page], said: str) -> None:
+def test_figures_and_tables_have_the_numbers_of_the_pages_in_their_order(pages: list[PageContent], said: str) -> None:
     found = labels(pages)
     assert len(found) == 39
     assert found[:4] == ["Table\u00a01:", "Table\u00a02:", "Figure\u00a01:", "Figure\u00a02:"]
@@ -199,14 +199,14 @@ def titles(outline: Sequence[Any], level: int = 1) -> Iterator[tuple[int, str]]:
             yield level, squeezed(str(entry["/Title"]))
 
 
-def headings(page: Page, moved: int) -> Iterator[tuple[int, str]]:
+def headings(page: PageContent, moved: int) -> Iterator[tuple[int, str]]:
     entries = [name for one in page.main.walk() if one.tag == "article" for name in one.elements]
     for one in printed(page.main):
         if re.fullmatch("h[2-6]", one.tag) and not any(one is name for name in entries):
             yield int(one.tag[1]) + moved, squeezed(one.text)
 
 
-def test_the_bookmarks_are_the_headings_of_the_pages(pages: list[Page], document: pypdf.PdfReader) -> None:
+def test_the_bookmarks_are_the_headings_of_the_pages(pages: list[PageContent], document: pypdf.PdfReader) -> None:
     found = list(titles(document.outline))
     assert [title for level, title in found if level == 1] == [
         "Findings", "Thepaper,rebuilt", "Theclaims,onebyone", "Whateachreadingdoes", "Methodsandprovenance",
@@ -231,14 +231,16 @@ def links(document: pypdf.PdfReader) -> Iterator[Any]:
             yield annotation
 
 
-def test_links_to_the_world_are_those_of_the_pages(pages: list[Page], document: pypdf.PdfReader) -> None:
+def test_links_to_the_world_are_those_of_the_pages(pages: list[PageContent], document: pypdf.PdfReader) -> None:
     found = {str(one["/A"]["/URI"]) for one in links(document) if "/URI" in one.get("/A", {})}
     targets = {one.attributes.get("href", "") for page in pages for one in page.main.walk() if one.tag == "a"}
     assert found == {target for target in targets if target.startswith("http")}
     assert found
 
 
-def test_every_link_inside_leads_to_a_place_of_the_document(pages: list[Page], document: pypdf.PdfReader) -> None:
+def test_every_link_inside_leads_to_a_place_of_the_document(
+    pages: list[PageContent], document: pypdf.PdfReader
+) -> None:
     places = [one.get("/Dest") or one["/A"].get("/D") for one in links(document)]
     inside = [place for place in places if place is not None]
     known = document.named_destinations
@@ -274,7 +276,7 @@ def structure(node: Any) -> Iterator[DictionaryObject]:
 
 
 def test_the_tags_have_headings_tables_and_the_words_of_every_drawing(
-    pages: list[Page], document: pypdf.PdfReader
+    pages: list[PageContent], document: pypdf.PdfReader
 ) -> None:
     elements = list(structure(document.root_object["/StructTreeRoot"]))
     kinds = Counter(str(one["/S"]) for one in elements)
@@ -441,10 +443,11 @@ def test_the_typst_inside_quarto_sets_the_same_bytes(tmp_path: Path, monkeypatch
         compile_pdf(source, tmp_path / "by-quarto.pdf", WRITTEN, program="quarto")
 
 
-def of_html(*html: str) -> list[Page]:
+def of_html(*html: str) -> list[PageContent]:
     names = ("index.html", *(f"page-{number}.html" for number in range(1, len(html))))
     return [
-        Page(name, "", Element("main", children=tree_of(one).children)) for name, one in zip(names, html, strict=True)
+        PageContent(name, "", Element("main", children=tree_of(one).children))
+        for name, one in zip(names, html, strict=True)
     ]
 
 

@@ -5,26 +5,26 @@ import pytest
 from universal_neurons.render.escaping import Typst
 from universal_neurons.render.pdf.markup import (
     PageUnprintable,
-    Setting,
+    Typesetting,
     anchors_of,
     formulas_of,
     printable_svg,
     references_of,
     widths,
 )
-from universal_neurons.render.pdf.tree import Element, Page, tree_of
+from universal_neurons.render.pdf.tree import Element, PageContent, tree_of
 
 
-def page(html: str, name: str = "paper.html") -> Page:
-    return Page(name, "Name", Element("main", children=tree_of(html).children))
+def page(html: str, name: str = "paper.html") -> PageContent:
+    return PageContent(name, "Name", Element("main", children=tree_of(html).children))
 
 
-def setting(*pages: Page, formulas: dict[str, Typst] | None = None) -> Setting:
+def setting(*pages: PageContent, formulas: dict[str, Typst] | None = None) -> Typesetting:
     anchors = frozenset(name for one in pages for name in anchors_of(one))
-    return Setting({one.name: one for one in pages}, formulas or {}, anchors)
+    return Typesetting({one.name: one for one in pages}, formulas or {}, anchors)
 
 
-def typst(html: str, *others: Page) -> str:
+def typst(html: str, *others: PageContent) -> str:
     one = page(html)
     return " ".join(setting(one, *others).set_page(one).split())
 
@@ -108,7 +108,7 @@ def test_a_citation_leads_to_the_references_of_the_document() -> None:
     one = page("<a href='#ref-x'>X 2020</a><div id='refs'><div id='ref-x'><p>X.</p></div></div>")
     assert set(references_of(one)) == {"ref-x"}
     assert not any("ref-x" in name for name in anchors_of(one))
-    known = Setting({one.name: one}, {}, frozenset({"references#ref-x"}))
+    known = Typesetting({one.name: one}, {}, frozenset({"references#ref-x"}))
     assert known.set_page(one) == '#to("references#ref-x")[X 2020]'
 
 

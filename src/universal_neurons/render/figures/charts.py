@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.drawing import Drawing, drawing, label_room, thinned
-from universal_neurons.render.figures.figure import HALVES, Figure, Key, MissingFigure, figure
+from universal_neurons.render.figures.figure import HALVES, Figure, LegendEntry, MissingFigure, figure
 from universal_neurons.render.figures.style import MARKERS, NARROW, SERIES, WIDE, Colour, Mark, Size
 from universal_neurons.render.formatting import decimal, places_of, scale, span, suffix, with_interval
-from universal_neurons.render.tables import Cell, Column, Grid
+from universal_neurons.render.tables import Cell, Column, DataTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ NUDGE, NUDGED = 0.012, 0.055
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class ChartAxis:
     """The horizontal axis: what it counts, where its ticks are, and what is written there.
 
     ``at`` is how a place is said: "at 25 %", "in layer 3".
@@ -49,7 +49,7 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class Series:
     """One series: a measurement at every place of the axis, and where given a band around it (the range of draws).
 
     ``columns`` are further numbers of the table of the data, by their title, one for every place.
@@ -73,7 +73,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class LineChart:
     """Several series over one axis.  ``quantity`` names the vertical axis, ``series`` what a series is.
 
     ``limits`` (in the units shown) are given where several panels are to be compared by eye.
@@ -82,10 +82,10 @@ class Panel:
     name: str
     label: str
     title: str
-    axis: Axis
+    axis: ChartAxis
     quantity: str
     series: str
-    curves: tuple[Curve, ...]
+    curves: tuple[Series, ...]
     rules: tuple[Rule, ...] = ()
     limits: Limits | None = None
     bars: bool = False
@@ -111,20 +111,20 @@ def marks(number: int, *, bars: bool = False) -> tuple[Mark, ...]:
     return tuple(Mark(SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)], is_bar=bars) for i in range(number))
 
 
-def keys(panel: Panel) -> tuple[Key, ...]:
+def keys(panel: LineChart) -> tuple[LegendEntry, ...]:
     """The legend of a panel's series and of the lines that were printed."""
-    rules = {rule.text: Key(rule.text, Mark(rule.colour, "", dashed=True)) for rule in panel.rules}
-    return (*(Key(curve.name, curve.mark) for curve in panel.curves), *rules.values())
+    rules = {rule.text: LegendEntry(rule.text, Mark(rule.colour, "", dashed=True)) for rule in panel.rules}
+    return (*(LegendEntry(curve.name, curve.mark) for curve in panel.curves), *rules.values())
 
 
-def alike(panels: Sequence[Panel]) -> tuple[Panel, ...]:
+def alike(panels: Sequence[LineChart]) -> tuple[LineChart, ...]:
     """The panels with one vertical scale, so that they can be compared by eye."""
     ends = [_extent(panel) for panel in panels]
     shared = (min(low for low, _ in ends), max(high for _, high in ends))
     return tuple(replace(panel, limits=shared) for panel in panels)
 
 
-def _extent(panel: Panel) -> Limits:
+def _extent(panel: LineChart) -> Limits:
     factor = scale(panel.unit)
     ends = [end * factor for m in panel.measurements for end in (m.low, m.high)]
     ends += [end * factor for curve in panel.curves for band in curve.band for end in band if math.isfinite(end)]
@@ -137,7 +137,7 @@ def _extent(panel: Panel) -> Limits:
 # --- the drawing -----------------------------------------------------------------------------------------------------
 
 
-def drawn(panel: Panel, *, height: int = 232, named: bool = False) -> Callable[[Size], Drawing]:
+def drawn(panel: LineChart, *, height: int = 232, named: bool = False) -> Callable[[Size], Drawing]:
     """How the panel is drawn; with ``named`` the series have their names at their ends."""
 
     def draw(size: Size) -> Drawing:
@@ -157,7 +157,7 @@ def drawn(panel: Panel, *, height: int = 232, named: bool = False) -> Callable[[
     return draw
 
 
-def _frame(canvas: Drawing, panel: Panel) -> None:
+def _frame(canvas: Drawing, panel: LineChart) -> None:
     axes, places = canvas.axes, panel.axis.places
     room = _room(places)
     axes.set_xlim(places[0] - room * 0.55, places[-1] + room * 0.55)
@@ -178,7 +178,7 @@ def _room(places: Sequence[float]) -> float:
 
 def plain_numbers(axis: object) -> None:
     """At most six ticks, written alike: without powers of ten, with as many decimals for one as for the other."""
-    from matplotlib.axis import Axis as Ticks
+    from matplotlib.axis import ChartAxis as Ticks
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
     assert isinstance(axis, Ticks)  # noqa: S101 - matplotlib has no types
@@ -191,7 +191,7 @@ def plain_numbers(axis: object) -> None:
 _End = tuple[float, float, str, Colour]
 
 
-def _rule(canvas: Drawing, panel: Panel, rule: Rule) -> _End:
+def _rule(canvas: Drawing, panel: LineChart, rule: Rule) -> _End:
     room = _room(panel.axis.places) * 0.55
     low, high = rule.between or (panel.axis.places[0] - room, panel.axis.places[-1] + room)
     y = rule.value * scale(panel.unit)
@@ -199,7 +199,7 @@ def _rule(canvas: Drawing, panel: Panel, rule: Rule) -> _End:
     return high, y, rule.text, rule.colour
 
 
-def _line(canvas: Drawing, panel: Panel, curve: Curve, rank: int) -> _End | None:
+def _line(canvas: Drawing, panel: LineChart, curve: Series, rank: int) -> _End | None:
     factor, mark = scale(panel.unit), curve.mark
     width = (panel.axis.places[-1] - panel.axis.places[0]) or 1.0
     # Intervals of several series at one place would cover each other.
@@ -223,7 +223,7 @@ def _line(canvas: Drawing, panel: Panel, curve: Curve, rank: int) -> _End | None
     return (*known[-1], curve.name, mark.colour) if known else None
 
 
-def _bars(canvas: Drawing, panel: Panel, curve: Curve, rank: int) -> _End | None:
+def _bars(canvas: Drawing, panel: LineChart, curve: Series, rank: int) -> _End | None:
     factor, mark, number = scale(panel.unit), curve.mark, len(panel.curves)
     wide = _room(panel.axis.places) * BAR_ROOM / number
     for place, m in zip(panel.axis.places, curve.values, strict=True):
@@ -238,8 +238,14 @@ def _bars(canvas: Drawing, panel: Panel, curve: Curve, rank: int) -> _End | None
 # --- words and data --------------------------------------------------------------------------------------------------
 
 
-def panel_figure(
-    panel: Panel, *, code: str, caption: Markdown | None = None, note: str = "", wide: bool = False, height: int = 232
+def line_figure(
+    panel: LineChart,
+    *,
+    code: str,
+    caption: Markdown | None = None,
+    note: str = "",
+    wide: bool = False,
+    height: int = 232,
 ) -> Figure:
     """The panel as a figure: at half width unless ``wide``; its words are made from its numbers.
 
@@ -255,12 +261,12 @@ def panel_figure(
     )  # fmt: skip
 
 
-def panel_or_sentence(panel: Panel, why: str, draw: Callable[[], Figure]) -> Figure:
+def line_figure_or_sentence(panel: LineChart, why: str, draw: Callable[[], Figure]) -> Figure:
     """What ``draw`` makes of the panel, or ``why`` it is left out where nothing could be measured."""
     return draw() if panel.measurements else Figure.left_out(panel.name, why, label=panel.label)
 
 
-def at_the_end(panel: Panel) -> str:
+def at_the_end(panel: LineChart) -> str:
     """What the series are at the last place that has one: the value with its interval, or the range over series."""
     last = [
         (place, m)
@@ -277,7 +283,7 @@ def at_the_end(panel: Panel) -> str:
     return f"{said} {panel.axis.said(place)}"
 
 
-def lowest_to_highest(panel: Panel) -> str:
+def lowest_to_highest(panel: LineChart) -> str:
     """Between what the series lie, and which and where the two ends are: for an axis without a direction."""
     found = [(m, c.name, at) for c in panel.curves for at, m in enumerate(c.values) if not m.is_missing]
     if not found:
@@ -288,13 +294,13 @@ def lowest_to_highest(panel: Panel) -> str:
     return f"from {said[0]} to {said[1]}"
 
 
-def _caption(panel: Panel, note: str) -> Markdown:
+def _caption(panel: LineChart, note: str) -> Markdown:
     ends = lowest_to_highest(panel) if panel.axis.at != "at" else at_the_end(panel)
     said = f"{panel.title}: {ends}."
     return Markdown(f"{markdown(said)}{' ' if note else ''}{markdown(note)}")
 
 
-def _alt(panel: Panel) -> str:
+def _alt(panel: LineChart) -> str:
     places = places_of(panel.measurements)
     if panel.axis.at == "at":
         ends = "; ".join(f"{curve.name} {_last(curve, panel.axis, places)}" for curve in panel.curves)
@@ -304,12 +310,12 @@ def _alt(panel: Panel) -> str:
     return f"{kind} of {panel.quantity} by {panel.axis.title}, one per {panel.series}: {panel.title}. {ends}."
 
 
-def _last(curve: Curve, axis: Axis, places: int) -> str:
+def _last(curve: Series, axis: ChartAxis, places: int) -> str:
     known = [(m, at) for at, m in enumerate(curve.values) if not m.is_missing]
     return "undefined" if not known else f"{with_interval(known[-1][0], places)} {axis.said(known[-1][1])}"
 
 
-def _data(panel: Panel) -> Grid:
+def _data(panel: LineChart) -> DataTable:
     places = min(places_of(panel.measurements) + 1, 6)
     further = list(dict.fromkeys(title for curve in panel.curves for title, _ in curve.columns))
     rows: list[tuple[Cell, ...]] = []
@@ -324,7 +330,7 @@ def _data(panel: Panel) -> Grid:
         Column(panel.series), Column(panel.axis.title), Column(value, places), Column("low", places),
         Column("high", places), Column("n", 0), Column("interval over"), *(Column(title, places) for title in further),
     )  # fmt: skip
-    return Grid(f"{panel.title} ({panel.quantity})", columns, tuple(rows), row_headers=2)
+    return DataTable(f"{panel.title} ({panel.quantity})", columns, tuple(rows), row_headers=2)
 
 
 def shown(m: Measurement) -> tuple[float | None, float | None, float | None]:
@@ -350,7 +356,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ChartRow:
     """One named measurement; ``reach`` is what it ranges over (draws), where there is such a thing.
 
     ``columns`` are further numbers of the table of the data, by their title.
@@ -365,14 +371,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowChart:
     """Named measurements under each other on one horizontal axis."""
 
     name: str
     label: str
     title: str
     quantity: str
-    rows: tuple[Row, ...]
+    rows: tuple[ChartRow, ...]
     line: float | None = None
     logarithmic: bool = False
 
@@ -382,7 +388,7 @@ class Rows:
         return self.rows[0].value.unit
 
 
-def rows_figure(shown_rows: Rows, *, code: str, caption: Markdown, alt: str = "") -> Figure:
+def row_figure(shown_rows: RowChart, *, code: str, caption: Markdown, alt: str = "") -> Figure:
     """The rows as a figure; ``alt`` says what it shows where its numbers have no intervals."""
     return figure(
         shown_rows.name, _drawn_rows(shown_rows), label=shown_rows.label, code=code, caption=caption,
@@ -390,7 +396,7 @@ def rows_figure(shown_rows: Rows, *, code: str, caption: Markdown, alt: str = ""
     )  # fmt: skip
 
 
-def _drawn_rows(found: Rows) -> Callable[[Size], Drawing]:
+def _drawn_rows(found: RowChart) -> Callable[[Size], Drawing]:
     def draw(size: Size) -> Drawing:
         row = 42 if size.is_narrow else 30
         left = 8 if size.is_narrow else 236
@@ -414,7 +420,7 @@ def _drawn_rows(found: Rows) -> Callable[[Size], Drawing]:
     return draw
 
 
-def _row(canvas: Drawing, found: Rows, one: Row, y: float) -> None:
+def _row(canvas: Drawing, found: RowChart, one: ChartRow, y: float) -> None:
     axes, factor, mark, narrow = canvas.axes, scale(found.unit), one.mark, canvas.size.is_narrow
     place = {"xytext": (0, 11), "ha": "left"} if narrow else {"xytext": (-12, 0), "ha": "right"}
     axes.annotate(
@@ -445,7 +451,7 @@ def _row(canvas: Drawing, found: Rows, one: Row, y: float) -> None:
     )  # fmt: skip
 
 
-def _is_drawable(found: Rows, value: float) -> bool:
+def _is_drawable(found: RowChart, value: float) -> bool:
     """Nothing that is not a number, and on a logarithmic axis nothing that is not positive, has a place."""
     return math.isfinite(value) and (value > 0 or not found.logarithmic)
 
@@ -461,13 +467,13 @@ def _logarithmic(axes: object) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _rows_alt(found: Rows) -> str:
+def _rows_alt(found: RowChart) -> str:
     places = places_of(row.value for row in found.rows)
     said = "; ".join(f"{row.name} {with_interval(row.value, places)}" for row in found.rows)
     return f"Dots with intervals, {found.quantity}: {found.title}. {said}."
 
 
-def _rows_data(found: Rows) -> Grid:
+def _rows_data(found: RowChart) -> DataTable:
     places = min(places_of(row.value for row in found.rows) + 1, 6)
     further = list(dict.fromkeys(title for row in found.rows for title, _ in row.columns))
     rows: list[tuple[Cell, ...]] = []
@@ -480,7 +486,7 @@ def _rows_data(found: Rows) -> Grid:
         Column("what"), Column(f"value, {unit}" if unit else "value", places), Column("low", places),
         Column("high", places), Column("n", 0), Column("interval over"), *(Column(title, places) for title in further),
     )  # fmt: skip
-    return Grid(found.title, columns, tuple(rows))
+    return DataTable(found.title, columns, tuple(rows))
 
 
 def percent(share: float, places: int = 1) -> str:

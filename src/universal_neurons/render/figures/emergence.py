@@ -22,7 +22,7 @@ from universal_neurons.render.formatting import (
     places_of,
     with_interval,
 )
-from universal_neurons.render.tables import Column, Grid
+from universal_neurons.render.tables import Column, DataTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +92,9 @@ def layer_heat_map(shares: LayerShares) -> Figure:
     ]
     return figure(
         "layers", draw, caption=caption, alt=alt, code=_CODE + "layer_heat_map",
-        data=_grid("Share of universal neurons per layer and checkpoint, in per cent", ("layer", "checkpoint"), rows),
+        data=_share_table(
+            "Share of universal neurons per layer and checkpoint, in per cent", ("layer", "checkpoint"), rows
+        ),
     )  # fmt: skip
 
 
@@ -195,8 +197,10 @@ def _lines_figure(name: str, shown: CheckpointLines, *, caption: Markdown, what:
         f"Line chart of the share of universal neurons over {len(shown.checkpoints)} checkpoints, one line per {what}. "
         f"At {shown.checkpoints[-1]}: {ends}."
     )
-    grid = _grid(f"Share of universal neurons per {what} and checkpoint, in per cent", (what, "checkpoint"), rows)
-    return figure(name, draw, caption=caption, alt=alt, data=grid, code=code)
+    table = _share_table(
+        f"Share of universal neurons per {what} and checkpoint, in per cent", (what, "checkpoint"), rows
+    )
+    return figure(name, draw, caption=caption, alt=alt, data=table, code=code)
 
 
 def _measured_line(canvas: Drawing, shown: CheckpointLines, line: Line, colour: Colour, rank: int) -> None:
@@ -273,8 +277,8 @@ def threshold_curves(shown: ThresholdCurves) -> Figure:
         for name in names
         for p in shown.curves[name]
     ]
-    grid = _grid("Share of neurons above each threshold, in per cent", ("checkpoint", "threshold"), rows)
-    return figure("thresholds", draw, caption=caption, alt=alt, data=grid, code=_CODE + "threshold_curves")
+    table = _share_table("Share of neurons above each threshold, in per cent", ("checkpoint", "threshold"), rows)
+    return figure("thresholds", draw, caption=caption, alt=alt, data=table, code=_CODE + "threshold_curves")
 
 
 def _share(value: float) -> str:
@@ -373,12 +377,12 @@ def training_curves(curves: Sequence[TrainingCurve], checkpoints: Sequence[float
         for curve in curves
         for t, loss in zip(curve.tokens, curve.loss, strict=True)
     ]
-    grid = Grid(
+    table = DataTable(
         "Loss of each seed over its training",
         (Column("seed"), Column("million tokens", 2), Column("training loss", 3), Column("held-out loss", 3)),
         tuple(rows),
     )
-    return figure("training", draw, caption=caption, alt=alt, data=grid, code=_CODE + "training_curves")
+    return figure("training", draw, caption=caption, alt=alt, data=table, code=_CODE + "training_curves")
 
 
 def _seed(model: str) -> str:
@@ -415,6 +419,6 @@ def _level(m: Measurement) -> str:
     return f"{m.level * PERCENT:.0f} %"
 
 
-def _grid(caption: str, keys: tuple[str, ...], rows: Sequence[tuple[str | float | None, ...]]) -> Grid:
+def _share_table(caption: str, keys: tuple[str, ...], rows: Sequence[tuple[str | float | None, ...]]) -> DataTable:
     columns = (*(Column(key) for key in keys), Column("share", 3), Column("low", 3), Column("high", 3))
-    return Grid(caption, columns, tuple(rows), row_headers=len(keys))
+    return DataTable(caption, columns, tuple(rows), row_headers=len(keys))

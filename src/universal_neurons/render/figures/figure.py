@@ -13,9 +13,9 @@ from universal_neurons.render.escaping import Html, Markdown, html_text, markdow
 from universal_neurons.render.figures.drawing import Drawing, inline_svg
 from universal_neurons.render.figures.style import HALF, NARROW, WIDE, Colour, Mark, Size
 from universal_neurons.render.formatting import MissingNumber, listed, plural
+from universal_neurons.render.links import page_of
 from universal_neurons.render.listings import drawing
-from universal_neurons.render.pages.scoreboard import DIGEST_SHOWN, page_of
-from universal_neurons.render.tables import Grid
+from universal_neurons.render.tables import DataTable, short_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +78,7 @@ class Figure:
     caption: Markdown
     alt: str
     drawings: tuple[Html, ...]
-    data: Grid
+    data: DataTable
     code: str
     label: str = ""
     sources: Sources = Sources()
@@ -87,7 +87,7 @@ class Figure:
     @classmethod
     def left_out(cls, name: str, why: str, *, label: str = "") -> Figure:
         """A figure that the suite has not the checkpoints, models or tokens for."""
-        return cls(name, Markdown(""), "", (), Grid(name, (), ()), "", label, absence=why)
+        return cls(name, Markdown(""), "", (), DataTable(name, (), ()), "", label, absence=why)
 
     @property
     def anchor(self) -> str:
@@ -129,7 +129,7 @@ class Figure:
         digests = self.sources.artifacts
         if not digests:
             return ""
-        shown = " ".join(f'<span class="digest">{html_text(d[:DIGEST_SHOWN])}</span>' for d in digests[:DIGESTS_SHOWN])
+        shown = " ".join(short_digest(d) for d in digests[:DIGESTS_SHOWN])
         rest = " and others, listed in" if len(digests) > DIGESTS_SHOWN else ", whole in"
         where = f'<a href="{FIGURES_CSV}" download>{FIGURES_CSV}</a>'
         return f" from {plural(len(digests), 'artifact')}: {shown}{rest} {where}"
@@ -141,7 +141,7 @@ def figure(
     *,
     caption: Markdown,
     alt: str,
-    data: Grid,
+    data: DataTable,
     code: str,
     label: str = "",
     sizes: Sequence[Size] = (WIDE, NARROW),
@@ -161,14 +161,14 @@ HALVES = (HALF,)
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class LegendEntry:
     """One entry of a legend: the mark and the line of a series, and its name."""
 
     name: str
     mark: Mark
 
 
-def legend(keys: Sequence[Key]) -> Html:
+def legend(keys: Sequence[LegendEntry]) -> Html:
     """The series of several figures, named once above them."""
     items = "".join(f"<li>{_swatch(key.mark)}{html_text(key.name)}</li>" for key in keys)
     return Html(f'<ul class="key" aria-label="Series">{items}</ul>')
@@ -200,7 +200,7 @@ def _sign(mark: Mark) -> str:
     return f'<path d="{_SIGNS[mark.marker]}" fill="{fill}" stroke="{mark.colour.css}" stroke-width="1.4"/>'
 
 
-def side_by_side(figures: Sequence[Figure], keys: Sequence[Key]) -> Markdown:
+def side_by_side(figures: Sequence[Figure], keys: Sequence[LegendEntry]) -> Markdown:
     """Figures drawn at half width, two in a row where there is room, under one legend."""
     opening = Html(f'<div class="multiples">{legend(keys)}')
     blocks = "\n".join(one.block() for one in figures)

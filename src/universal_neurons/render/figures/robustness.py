@@ -1,6 +1,6 @@
-"""Table 1 under other choices: masks, padding, rotations, draws, tokens.
+"""Table 1 under other choices of mask, padding, rotation, draws and tokens: numbers and figures.
 
-Decides how each choice is called and drawn.
+The numbers come from ``measures.robustness``, as for the claims.
 """
 
 from __future__ import annotations
@@ -10,26 +10,62 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.robustness import SUITE
+from universal_neurons.measures.robustness import SUITE, table_one_under, token_convergence
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.charts import (
-    Axis,
-    Curve,
-    Panel,
-    Row,
-    Rows,
+    ChartAxis,
+    ChartRow,
+    LineChart,
+    RowChart,
     Rule,
-    panel_figure,
+    Series,
+    line_figure,
     percent,
-    rows_figure,
+    row_figure,
 )
 from universal_neurons.render.figures.figure import Figure
 from universal_neurons.render.figures.style import Colour, Mark
 from universal_neurons.render.formatting import count, decimal, listed, plural
-from universal_neurons.render.tables import Column, Grid
+from universal_neurons.render.tables import Column, DataTable
 
 if TYPE_CHECKING:
-    from universal_neurons.render.figures.robustness_results import Robustness
+    import pandas as pd
+
+    from universal_neurons.study import Study
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Table 1 under every variant and the convergence with tokens, in the columns of ``measures.robustness``."""
+
+    reference: str
+    table: pd.DataFrame
+    convergence: pd.DataFrame
+    threshold: float
+    last: str
+    neurons: int
+    level: float
+    artifacts: tuple[str, ...]
+
+
+def robustness_results(study: Study) -> Robustness:
+    """All numbers about robustness; raises the study's ArtifactMissing where the variants were not computed."""
+    before = len(study.reads)
+    spec, last = study.suite.universality, study.checkpoints[-1]
+    table = table_one_under(study, spec.thresholds, study.checkpoints)
+    convergence = token_convergence(study, checkpoint=last, threshold=spec.threshold)
+    first = study.universality(partner=study.partners()[0], checkpoint=last)
+    return Robustness(
+        reference=study.reference,
+        table=table,
+        convergence=convergence,
+        threshold=spec.threshold,
+        last=last.label,
+        neurons=len(first.frame),
+        level=first.resampling.level,
+        artifacts=tuple(dict.fromkeys(study.reads[before:])),
+    )
+
 
 PERCENT = 100.0
 POINTS = "points"
@@ -74,7 +110,7 @@ def variant_name(variant: str) -> str:
     return _NAMES.get(variant, variant.replace(":", ": "))
 
 
-def table_one_variants(found: Robustness) -> Grid:
+def table_one_variants(found: Robustness) -> DataTable:
     """Table 1 under every variant: share, difference and overlap of the sets, one row per variant and cell."""
     rows = tuple(
         (
@@ -88,7 +124,7 @@ def table_one_variants(found: Robustness) -> Grid:
         Column("variant"), Column("threshold"), Column("checkpoint"), Column("share, %", 2),
         Column("difference, points", 2), Column("low", 2), Column("high", 2), Column("overlap of the sets", 2),
     )  # fmt: skip
-    return Grid("Table 1 under other choices", columns, rows, row_headers=3)
+    return DataTable("Table 1 under other choices", columns, rows, row_headers=3)
 
 
 def _finite(value: float) -> float | None:
@@ -119,7 +155,7 @@ def variants(found: Robustness) -> Figure:
     own = next(row for row in ends if row["variant"] == SUITE)
     shown = [r for r in ends if str(r["variant"]).partition(":")[0] in _COLOURS]
     rows = tuple(
-        Row(
+        ChartRow(
             variant_name(str(r["variant"])), _difference(found, r), Mark(_COLOURS[str(r["variant"]).partition(":")[0]]),
         )
         for r in shown
@@ -139,8 +175,10 @@ def variants(found: Robustness) -> Figure:
             "every threshold and checkpoint."
         )
     )
-    figure = rows_figure(
-        Rows("variants", "", "Difference from table 1 under other choices", "difference, percentage points", rows, 0.0),
+    figure = row_figure(
+        RowChart(
+            "variants", "", "Difference from table 1 under other choices", "difference, percentage points", rows, 0.0
+        ),
         code=_CODE + "variants", caption=caption,
     )  # fmt: skip
     return replace(figure, data=table_one_variants(found))
@@ -158,16 +196,16 @@ def tokens(found: Robustness) -> Figure:
         )
         for r in rows
     )  # fmt: skip
-    axis = Axis(
+    axis = ChartAxis(
         "scored tokens", tuple(math.log10(r["tokens"]) for r in rows), tuple(count(int(r["tokens"])) for r in rows)
     )
     columns = (
         ("error of the excess", tuple(float(r["excess_error"]) for r in rows)),
         ("overlap of the sets", tuple(float(r["jaccard"]) for r in rows)),
     )
-    panel = Panel(
+    panel = LineChart(
         "tokens", "", "Share of universal neurons by the number of tokens", axis, "universal neurons, % of all",
-        "share", (Curve("our share", Mark(Colour.BLUE), values, columns=columns),),
+        "share", (Series("our share", Mark(Colour.BLUE), values, columns=columns),),
         (Rule(whole, "all our tokens", colour=Colour.MUTED),),
     )  # fmt: skip
     fewest = rows[0]
@@ -180,7 +218,7 @@ def tokens(found: Robustness) -> Figure:
             f"{decimal(fewest['excess_error'], 3)} (root mean square){_common(fewest['jaccard'])}."
         )
     )
-    return panel_figure(panel, code=_CODE + "tokens", caption=caption, wide=True, height=280)
+    return line_figure(panel, code=_CODE + "tokens", caption=caption, wide=True, height=280)
 
 
 def _common(jaccard: float) -> str:

@@ -88,7 +88,7 @@ class _Open:
 
 
 @dataclass
-class Page(HTMLParser):
+class CheckedPage(HTMLParser):
     """One parsed page: ids, links and what is wrong with it, as "line: fault"."""
 
     path: Path
@@ -109,7 +109,7 @@ class Page(HTMLParser):
         super().__init__(convert_charrefs=True)
 
     @classmethod
-    def read(cls, path: Path) -> Page:
+    def read(cls, path: Path) -> CheckedPage:
         """The page at ``path``."""
         page = cls(path)
         page.feed(path.read_text(encoding="utf-8"))
@@ -240,7 +240,7 @@ def check_pages(
     ``required`` are the ids that a page must have, by file name: figures and tables without which it is not finished.
     """
     paths = [path for path in sorted(folder.rglob("*.html")) if path.relative_to(folder).parts[0] != SOURCE]
-    pages = {path.relative_to(folder).as_posix(): Page.read(path) for path in paths}
+    pages = {path.relative_to(folder).as_posix(): CheckedPage.read(path) for path in paths}
     if "index.html" not in pages:
         raise ReportBroken(f"{folder}: there is no index.html")
     said = stated or Stated()
@@ -267,14 +267,14 @@ def _is_a_name(fault: str, names: Sequence[str]) -> bool:
     return bool(mark) and any(found in name for name in names)
 
 
-def _repeated_ids(page: Page) -> Iterator[str]:
+def _repeated_ids(page: CheckedPage) -> Iterator[str]:
     yield from (
         page.at(f"id {name!r} occurs {number} times", f"id {name}") for name, number in page.ids.items() if number > 1
     )
 
 
 def _dead_links(
-    name: str, page: Page, pages: Mapping[str, Page], neurons: Mapping[str, Sequence[int]]
+    name: str, page: CheckedPage, pages: Mapping[str, CheckedPage], neurons: Mapping[str, Sequence[int]]
 ) -> Iterator[str]:
     for link in dict.fromkeys(page.links):
         target = urlsplit(link)
@@ -312,7 +312,7 @@ def is_shown(place: str, neurons: Mapping[str, Sequence[int]]) -> bool:
     return neuron.layer < len(sizes) and neuron.index < sizes[neuron.layer]
 
 
-def _unlisted_scripts(page: Page) -> Iterator[str]:
+def _unlisted_scripts(page: CheckedPage) -> Iterator[str]:
     if "default-src 'none'" not in page.policy:
         yield page.at("no content security policy", "policy")
     for directive in page.policy.split(";"):
@@ -331,7 +331,7 @@ def script_hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _wrong_verdicts(pages: Mapping[str, Page], verdicts: Mapping[str, str]) -> Iterator[str]:
+def _wrong_verdicts(pages: Mapping[str, CheckedPage], verdicts: Mapping[str, str]) -> Iterator[str]:
     read = {_as_read(claim): verdict for claim, verdict in verdicts.items()}
     for name, page in pages.items():
         for claim, verdict in page.verdicts:
@@ -342,13 +342,13 @@ def _wrong_verdicts(pages: Mapping[str, Page], verdicts: Mapping[str, str]) -> I
         yield f"claim {missing} is in the evidence and on no page"
 
 
-def _missing(pages: Mapping[str, Page], required: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _missing(pages: Mapping[str, CheckedPage], required: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for name, ids in required.items():
         there = pages[name].ids if name in pages else Counter[str]()
         yield from (f"{name}: the figure or table {wanted} is missing" for wanted in ids if wanted not in there)
 
 
-def _wrong_statements(pages: Mapping[str, Page], stated: Stated) -> Iterator[str]:
+def _wrong_statements(pages: Mapping[str, CheckedPage], stated: Stated) -> Iterator[str]:
     named = ((name.partition(" "), verdict) for name, verdict in stated.parts.items())
     parts = {f"{kind} {_as_read(whose)}": verdict for (kind, _, whose), verdict in named}
     for name, page in pages.items():
@@ -371,6 +371,6 @@ def _as_read(text: str) -> str:
     return html.unescape(html_text(text))
 
 
-def _unshown(pages: Mapping[str, Page], claims: Sequence[str]) -> list[str]:
+def _unshown(pages: Mapping[str, CheckedPage], claims: Sequence[str]) -> list[str]:
     shown = {claim for page in pages.values() for claim, _ in page.verdicts}
     return [claim for claim in claims if _as_read(claim) not in shown]

@@ -19,7 +19,7 @@ from universal_neurons.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Engine = Literal["quarto", "pandoc"]
+HtmlEngine = Literal["quarto", "pandoc"]
 TIME_LIMIT_SECONDS = 300
 QUARTO_OUTPUT = "_pages"
 
@@ -28,12 +28,12 @@ class RenderingFailed(UserError):
     """The rendering program refused the source; the message is what it said."""
 
 
-def available_engine() -> Engine:
+def available_engine() -> HtmlEngine:
     """Quarto if it is on PATH, otherwise the pandoc that comes with a Python package."""
     return "quarto" if shutil.which("quarto") else "pandoc"
 
 
-def render(source: Path, pages: Sequence[str], output: Path, *, engine: Engine, pdf: bool = False) -> None:
+def render(source: Path, pages: Sequence[str], output: Path, *, engine: HtmlEngine, pdf: bool = False) -> None:
     """Render ``pages`` of ``source`` (names without suffix, perhaps in a folder) as HTML into ``output``.
 
     With ``pdf`` each page has a link to the PDF, which must then be put beside them.  Raises RenderingFailed.

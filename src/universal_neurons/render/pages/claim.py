@@ -19,6 +19,7 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.escaping import Html, Markdown, fragment, html_text, markdown
 from universal_neurons.render.evidence_log import accepted_interval
+from universal_neurons.render.figures.strips import MARK_WIDTH, StripAxis, mark, strip
 from universal_neurons.render.figures.style import Colour
 from universal_neurons.render.formatting import (
     UNDEFINED,
@@ -33,25 +34,24 @@ from universal_neurons.render.formatting import (
     span,
     suffix,
 )
+from universal_neurons.render.links import page_of
 from universal_neurons.render.listings import Listing
-from universal_neurons.render.pages.claim_neurons import About, neurons_of
+from universal_neurons.render.pages.claim_neurons import ClaimNeurons, neurons_of
 from universal_neurons.render.pages.scoreboard import (
     COLOURS,
-    DIGEST_SHOWN,
     badge,
     case_name,
     criteria,
     marks,
     measured_line,
     numbers_of,
-    page_of,
     parameters,
     published_numbers,
     section_of,
     spelled,
     words_of,
 )
-from universal_neurons.render.tables import MARK_WIDTH, Axis, Cell, Column, Grid, Room, mark, measured, strip
+from universal_neurons.render.tables import Cell, Column, DataTable, Room, measured, short_digest
 from universal_neurons.render.templates import known
 from universal_neurons.render.wording import verdict_sentence
 
@@ -90,7 +90,7 @@ class Background:
     past: Sequence[Accepted]
     stages: Mapping[str, str]
     tests: Mapping[str, Listing]
-    neurons: Mapping[str, About | None]
+    neurons: Mapping[str, ClaimNeurons | None]
 
 
 def claim_page(claim: ClaimSummary, beside: Neighbours, known_of: Background) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def measurements(claim: ClaimSummary) -> Html:
     alike = len({m.unit for m in numbers}) == 1
     spelling = _Spelling.of(numbers)
     bounds = {place: accepted_interval(Criterion.from_dict(record.criterion)) for place, record in found}
-    axis = Axis.over(numbers, bounds.values(), MARK_WIDTH) if alike else None
+    axis = StripAxis.over(numbers, bounds.values(), MARK_WIDTH) if alike else None
     names, common = _split(claim.items)
     kinds = list(dict.fromkeys(_over(m) for m in numbers))
     rows = tuple(
@@ -167,8 +167,7 @@ def measurements(claim: ClaimSummary) -> Html:
     if len(kinds) == 1:
         caption += f"; {kinds[0]}" if kinds[0] == "no interval" else f"; intervals over {kinds[0]}"
     columns = tuple(Column(title, 0 if title == "n" else None) for title in titles)
-    grid = _without_empty_columns(Grid(caption, columns, rows), max(1, len(names)))
-    table = grid.html(css="cases")
+    table = _without_empty_columns(DataTable(caption, columns, rows), max(1, len(names))).html(css="cases")
     if len(rows) <= ROWS_SHOWN:
         return table
     return Html(f"{_overview(claim)}<details><summary>All {plural(len(rows), 'case')}</summary>{table}</details>")
@@ -198,7 +197,7 @@ def _row(
     record: EvidenceRecord,
     names: Sequence[str],
     spelling: _Spelling,
-    axis: Axis | None,
+    axis: StripAxis | None,
     bounds: tuple[float | None, float | None] | None,
     *,
     alike_over: bool,
@@ -219,7 +218,7 @@ def _row(
     )
 
 
-def _axis_title(axis: Axis | None, numbers: Sequence[Measurement]) -> str:
+def _axis_title(axis: StripAxis | None, numbers: Sequence[Measurement]) -> str:
     if axis is None:
         return "interval"
     unit = numbers[0].unit
@@ -355,7 +354,7 @@ def controls(claim: ClaimSummary) -> Html:
     single = [m for part in found.values() if len(numbers := _numbers(part)) == 1 for m in numbers]
     rows = tuple(_control_row(name, part, _Spelling.of(single)) for name, part in found.items())
     columns = tuple(map(Column, ("control", "measured", "satisfies the criterion?")))
-    table = Grid(f"Controls of {claim.claim}", columns, rows).html(css="stack")
+    table = DataTable(f"Controls of {claim.claim}", columns, rows).html(css="stack")
     spelling = _Spelling.of(_numbers([control for control, _ in cases]))
     every = tuple(
         (
@@ -367,7 +366,7 @@ def controls(claim: ClaimSummary) -> Html:
         for control, record in cases
     )
     titles = tuple(map(Column, ("control", "case", "measured", "satisfies the criterion?")))
-    all_cases = Grid(f"Controls of {claim.claim}, case by case", titles, every).html()
+    all_cases = DataTable(f"Controls of {claim.claim}, case by case", titles, every).html()
     return Html(f"{table}<details><summary>Case by case ({count(len(cases))})</summary>{all_cases}</details>")
 
 
@@ -457,8 +456,8 @@ def readings(claim: ClaimSummary) -> Html:
     marked = frozenset(place for place, reading in enumerate(ordered) if changes(reading, claim))
     columns = tuple(map(Column, ("ambiguity", "read as", "measured", "verdict then")))
     said = _readings_sentence(len(rows), len(marked), sum(r.verdict in UNJUDGED for r in ordered))
-    grid = Grid(f"Readings of {claim.claim}", columns, rows, marked=marked)
-    return Html(f'<p class="said">{said}</p>{grid.html(css="stack readings")}')
+    table = DataTable(f"Readings of {claim.claim}", columns, rows, marked=marked)
+    return Html(f'<p class="said">{said}</p>{table.html(css="stack readings")}')
 
 
 def _readings_sentence(every: int, changed: int, unjudged: int) -> str:
@@ -480,18 +479,20 @@ def _past(claim: ClaimSummary, past: Sequence[Accepted]) -> Html:
     """The verdicts that were accepted, the latest first, each with what else changed; nothing where none is known."""
     entries = [entry for entry in past if entry.claim == claim.claim]
     rows: list[tuple[Cell, ...]] = [
-        (entry.date.isoformat(), badge(entry.verdict), entry.because(before), entry.criterion, _short(entry.evidence))
+        (
+            entry.date.isoformat(),
+            badge(entry.verdict),
+            entry.because(before),
+            entry.criterion,
+            short_digest(entry.evidence),
+        )
         for before, entry in zip([None, *entries], entries, strict=False)
     ]
     titles = ("accepted on", "verdict", "because", "criterion then", "digest of the evidence")
-    grid = _without_empty_columns(
-        Grid(f"Every accepted verdict of {claim.claim}", tuple(map(Column, titles)), tuple(reversed(rows))), 3
+    table = _without_empty_columns(
+        DataTable(f"Every accepted verdict of {claim.claim}", tuple(map(Column, titles)), tuple(reversed(rows))), 3
     )
-    return grid.html() if rows else Html("")
-
-
-def _short(digest: str) -> Cell:
-    return Html(f'<span class="digest">{html_text(digest[:DIGEST_SHOWN])}</span>') if digest else ""
+    return table.html() if rows else Html("")
 
 
 def _beside_accepted(claim: ClaimSummary, accepted: Ledger) -> Html:
@@ -507,14 +508,14 @@ def _beside_accepted(claim: ClaimSummary, accepted: Ledger) -> Html:
     ]
     new = sum(old is None for _, old in before)
     columns = tuple(map(Column, ("what", "accepted verdict", "this run")))
-    grid = Grid(f"Accepted verdicts of {claim.claim}", columns, tuple(rows))
+    table = DataTable(f"Accepted verdicts of {claim.claim}", columns, tuple(rows))
     said = (
         "No case differs from its accepted verdict."
         if len(rows) == 1
         else f"{plural(len(rows) - 1, 'case')} with another verdict."
     )
     more = f" {plural(new, 'case')} had none before." if new else ""
-    return Html(f'{grid.html()}<p class="source">{said}{more}</p>')
+    return Html(f'{table.html()}<p class="source">{said}{more}</p>')
 
 
 def commands(claim: ClaimSummary) -> Html:
@@ -540,8 +541,8 @@ def details(claim: ClaimSummary) -> Html:
         return Html("")
     columns = (Column("case"), *(Column(name.replace("_", " ")) for name in names))
     rows = tuple((case_name(record), *(_plain(m.details.get(name)) for name in names)) for record, m in found)
-    grid = Grid(f"Further numbers of {claim.claim}, not judged; shares as fractions", columns, rows)
-    return Html(f"<details><summary>Further numbers</summary>{grid.html(css='data')}</details>")
+    table = DataTable(f"Further numbers of {claim.claim}, not judged; shares as fractions", columns, rows)
+    return Html(f"<details><summary>Further numbers</summary>{table.html(css='data')}</details>")
 
 
 def _plain(number: float | None) -> str:
@@ -558,7 +559,7 @@ def artifacts(claim: ClaimSummary, stages: Mapping[str, str]) -> Html:
         by_stage.setdefault(stages.get(digest, "unknown"), []).append(digest)
     rows = "".join(
         f"<dt>{html_text(stage)} ({count(len(part))})</dt><dd>"
-        + " ".join(f'<span class="digest">{html_text(digest[:DIGEST_SHOWN])}</span>' for digest in part)
+        + " ".join(short_digest(digest) for digest in part)
         + "</dd>"
         for stage, part in sorted(by_stage.items())
     )
@@ -580,12 +581,12 @@ def turn(beside: Neighbours) -> Html:
     return Html(f'<nav class="turn" aria-label="Neighbouring claims">{"".join(links)}</nav>')
 
 
-def _without_empty_columns(grid: Grid, kept_first: int) -> Grid:
-    """``grid`` without the columns after the first ones in which no row says anything."""
+def _without_empty_columns(table: DataTable, kept_first: int) -> DataTable:
+    """``table`` without the columns after the first ones in which no row says anything."""
     kept = [
         place
-        for place in range(len(grid.columns))
-        if place < kept_first or any(row[place] not in ("", None) for row in grid.rows)
+        for place in range(len(table.columns))
+        if place < kept_first or any(row[place] not in ("", None) for row in table.rows)
     ]
-    rows = tuple(tuple(row[place] for place in kept) for row in grid.rows)
-    return Grid(grid.caption, tuple(grid.columns[place] for place in kept), rows, grid.row_headers)
+    rows = tuple(tuple(row[place] for place in kept) for row in table.rows)
+    return DataTable(table.caption, tuple(table.columns[place] for place in kept), rows, table.row_headers)

@@ -7,7 +7,7 @@ that read no table of neurons (the steps of checkpoints, rotated models alone) i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import numpy as np
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from universal_neurons.evidence.record import EvidenceRecord
     from universal_neurons.evidence.summary import ClaimSummary
-    from universal_neurons.inputs.suite import Checkpoint, Suite
-    from universal_neurons.measures.study import HasStep
+    from universal_neurons.inputs.suite import Checkpoint
     from universal_neurons.measures.tables import ReferenceTables
+    from universal_neurons.study import Study
 
 SHOWN = 12
 # The stages whose artifacts tell neurons apart; nulls are about neurons that no explorer has.
@@ -32,23 +32,8 @@ STAGES = frozenset({"universality", "variants", "ablation", "ablation-blocks", "
 EXPLORER = "neurons.html"
 
 
-class Tables(Protocol):
-    """What is asked of a study."""
-
-    @property
-    def suite(self) -> Suite:
-        """The suite."""
-
-    @property
-    def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """The trained checkpoints, in order."""
-
-    def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
-        """The reference's neurons against all its partners."""
-
-
 @dataclass(frozen=True)
-class About:
+class ClaimNeurons:
     """The neurons that a claim is about: those of ``model`` that are universal with one of ``partners``.
 
     ``layers`` is empty for all of them; ``best`` are the first by mean excess over ``partners``, of ``number``.
@@ -63,7 +48,7 @@ class About:
     best: tuple[NeuronId, ...]
 
 
-def about(claim: ClaimSummary, study: Tables, stages: Mapping[str, str]) -> About | None:
+def about(claim: ClaimSummary, study: Study, stages: Mapping[str, str]) -> ClaimNeurons | None:
     """What ``claim`` is about; ``stages`` is the stage of every artifact by digest.  None for a claim about no neuron.
 
     Raises the study's ArtifactMissing.
@@ -80,7 +65,9 @@ def about(claim: ClaimSummary, study: Tables, stages: Mapping[str, str]) -> Abou
     threshold = usual if usual in thresholds else min(thresholds, default=usual)
     layers = tuple(sorted(layer for layer in _named(claim.items, "layer", []) if isinstance(layer, int)))
     found = _universal(tables, partners or tables.partners, threshold, layers)
-    return About(model, partners or tables.partners, checkpoint.label, threshold, layers, len(found), found[:SHOWN])
+    return ClaimNeurons(
+        model, partners or tables.partners, checkpoint.label, threshold, layers, len(found), found[:SHOWN]
+    )
 
 
 def _universal(
@@ -120,7 +107,7 @@ def _label(value: object) -> str:
     return str(value)
 
 
-def neurons_of(claim: About | None) -> Html:
+def neurons_of(claim: ClaimNeurons | None) -> Html:
     """The links from a claim's page to its neurons; a sentence where it is about none."""
     if claim is None:
         return Html('<p class="quiet">It is about models or training as a whole, not about single neurons.</p>')
@@ -148,7 +135,7 @@ def _address(model: str, neuron: NeuronId) -> str:
     return f"../{EXPLORER}#{quote(model, safe='')}:{neuron}"
 
 
-def _list_address(claim: About) -> str:
+def _list_address(claim: ClaimNeurons) -> str:
     """The list of the explorer that comes nearest: it counts partners and does not name them."""
     asked: dict[str, Any] = {"model": claim.model, "least": 1, "above": f"{claim.threshold:g}"}
     if len(claim.layers) == 1:

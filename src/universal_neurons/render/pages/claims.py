@@ -5,7 +5,6 @@ Decides how claims are grouped and compared.  One claim on its own is :mod:`univ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import UserError
@@ -13,9 +12,9 @@ from universal_neurons.evidence.record import natural_order
 from universal_neurons.render.escaping import Html, Markdown, fragment, html_text, markdown
 from universal_neurons.render.formatting import count, listed, plural
 from universal_neurons.render.html.checks import Stated
+from universal_neurons.render.links import entry_id, page_of
 from universal_neurons.render.pages.claim import CORRECTIONS, UNJUDGED, changes
 from universal_neurons.render.pages.scoreboard import (
-    anchor,
     badge,
     criteria_line,
     drawn,
@@ -23,9 +22,9 @@ from universal_neurons.render.pages.scoreboard import (
     marks,
     measured_line,
     ours,
-    page_of,
 )
-from universal_neurons.render.tables import Cell, Column, Grid
+from universal_neurons.render.pages.sections import PageSection
+from universal_neurons.render.tables import Cell, Column, DataTable
 from universal_neurons.render.wording import WORDING, counted, summary_sentence, verdict_sentence
 
 if TYPE_CHECKING:
@@ -42,15 +41,6 @@ class ReadingUnknown(UserError):
     """A reading names an ambiguity that the list of ambiguities does not have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One section of a page: its heading, a sentence about it, and its body."""
-
-    heading: Markdown
-    says: str
-    body: Html
-
-
 def claims_page(claims: Sequence[ClaimSummary], untested: Sequence[Untested]) -> dict[str, Any]:
     """The values of the list of claims."""
     return {
@@ -60,8 +50,8 @@ def claims_page(claims: Sequence[ClaimSummary], untested: Sequence[Untested]) ->
     }
 
 
-def _section(name: str, claims: Sequence[ClaimSummary]) -> Section:
-    return Section(
+def _section(name: str, claims: Sequence[ClaimSummary]) -> PageSection:
+    return PageSection(
         heading=Markdown(f"## {markdown(name.capitalize())} {{#section-{fragment(name)} .unnumbered}}"),
         says=f"{plural(len(claims), 'claim')}: {counted([claim.verdict for claim in claims])}.",
         body=Html('<div class="entries">' + "\n".join(_entry(claim) for claim in claims) + "</div>"),
@@ -73,7 +63,7 @@ def _entry(claim: ClaimSummary) -> str:
     read = len([reading for reading in claim.readings if changes(reading, claim)])
     other = f" · {plural(read, 'reading')} would change it" if read else ""
     return (
-        f'<article class="entry quoted" id="{anchor(claim.claim)}"><h3><a href="{page_of(claim.claim)}">'
+        f'<article class="entry quoted" id="{entry_id(claim.claim)}"><h3><a href="{page_of(claim.claim)}">'
         f"{html_text(claim.claim)}</a></h3><div><p>{html_text(claim.first.statement)}</p>"
         f'<p class="origin">{html_text(claim.first.source)} · asks: {html_text(criteria_line(claim.items))}{other}</p>'
         f'</div><div class="found">{badge(claim.verdict, claim=claim.claim)}{drawn(claim)}'
@@ -180,7 +170,7 @@ def _signs(claim: ClaimSummary, ambiguity: str) -> str:
     )
 
 
-def _ambiguity(ambiguity: Ambiguity, found: Sequence[tuple[ClaimSummary, ReadingSummary]]) -> Section:
+def _ambiguity(ambiguity: Ambiguity, found: Sequence[tuple[ClaimSummary, ReadingSummary]]) -> PageSection:
     rows: list[tuple[Cell, ...]] = [
         (
             Html(f'<a href="{page_of(claim.claim)}">{html_text(claim.claim)}</a>'),
@@ -194,10 +184,10 @@ def _ambiguity(ambiguity: Ambiguity, found: Sequence[tuple[ClaimSummary, Reading
     marked = frozenset(place for place, (claim, reading) in enumerate(found) if changes(reading, claim))
     columns = tuple(map(Column, ("claim", "read as", "by default", "read so", "measured")))
     question = ambiguity.question
-    return Section(
+    return PageSection(
         heading=Markdown(f"### {markdown(f'{ambiguity.id}: {question}')} {{#{fragment(ambiguity.id)} .unnumbered}}"),
         says=f"By default: {ambiguity.default}",
-        body=Grid(f"Readings of {ambiguity.id}", columns, tuple(rows), marked=marked).html(
+        body=DataTable(f"Readings of {ambiguity.id}", columns, tuple(rows), marked=marked).html(
             css="stack readings compared"
         ),
     )
@@ -216,7 +206,7 @@ def ambiguity_table(ambiguities: Mapping[str, Ambiguity], claims: Sequence[Claim
         for name, one in ambiguities.items()
     )
     columns = tuple(map(Column, ("id", "what is left open", "read by default as", "other readings")))
-    return Grid("Ambiguities and their default readings", columns, rows).html(css="stack")
+    return DataTable("Ambiguities and their default readings", columns, rows).html(css="stack")
 
 
 def families_table(claims: Sequence[ClaimSummary]) -> Html:
@@ -238,7 +228,7 @@ def families_table(claims: Sequence[ClaimSummary]) -> Html:
     columns = (
         *map(Column, ("family", "correction", "claims")), Column("tests", 0), Column("refutations taken back", 0),
     )  # fmt: skip
-    return Grid("Families of claims and their corrections", columns, rows).html(css="stack")
+    return DataTable("Families of claims and their corrections", columns, rows).html(css="stack")
 
 
 def _taken_back(claim: ClaimSummary) -> int:

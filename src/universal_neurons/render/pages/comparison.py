@@ -14,7 +14,7 @@ from universal_neurons.evidence.comparison import Cause, is_beyond
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
-from universal_neurons.render.figures.charts import Axis, Curve, Panel, panel_figure
+from universal_neurons.render.figures.charts import ChartAxis, LineChart, Series, line_figure
 from universal_neurons.render.figures.style import Colour, Mark
 from universal_neurons.render.formatting import (
     count,
@@ -26,8 +26,9 @@ from universal_neurons.render.formatting import (
     span,
     with_interval,
 )
-from universal_neurons.render.pages.scoreboard import badge, measured_line, page_of, unit_of
-from universal_neurons.render.tables import Cell, Column, Grid, measured
+from universal_neurons.render.links import page_of
+from universal_neurons.render.pages.scoreboard import badge, measured_line, unit_of
+from universal_neurons.render.tables import Cell, Column, DataTable, measured
 from universal_neurons.render.wording import WORDING, criterion_phrase
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ _COLOURS = (Colour.BLUE, Colour.VERMILION)
 _UNIVERSAL, _CONTROL = "universal", "layer_matched"
 
 
-def compare_page(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Any]:
-    """The values of the page; ``drawn`` are its :func:`compare_figures`."""
+def comparison_page(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Any]:
+    """The values of the page; ``drawn`` are its :func:`comparison_figures`."""
     comparison = both.comparison
     names = labels(comparison)
     figures = {figure.name: figure.block() for figure in drawn}
@@ -71,8 +72,8 @@ def compare_page(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Any]:
         "right": names[1],
         "summary": summary(comparison),
         "runs": _runs(comparison).html(css="stack"),
-        "claims": claims_grid(comparison).html(css="stack compared-runs"),
-        "transitions": transitions_grid(comparison).html(css="data"),
+        "claims": claims_table(comparison).html(css="stack compared-runs"),
+        "transitions": transitions_table(comparison).html(css="data"),
         "absences": [f"Not compared here: {absence}" for absence in both.absences],
         "shares": _landmarks_html(both, share=True),
         "ablations": _landmarks_html(both, share=False),
@@ -84,10 +85,10 @@ def compare_page(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Any]:
     }
 
 
-def compare_grids(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Grid]:
+def comparison_data(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, DataTable]:
     """The data beside the page, by file name: cases, landmarks, and what its figures show."""
     figures = {figure.csv_name: figure.data for figure in drawn}
-    return {CASES_CSV: cases_grid(both.comparison), LANDMARKS_CSV: landmarks_grid(both), **figures}
+    return {CASES_CSV: cases_table(both.comparison), LANDMARKS_CSV: landmarks_table(both), **figures}
 
 
 def other_verdicts(comparison: Comparison) -> dict[str, str]:
@@ -224,7 +225,7 @@ def _criteria(claim: ClaimSummary) -> str:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def claims_grid(comparison: Comparison) -> Grid:
+def claims_table(comparison: Comparison) -> DataTable:
     """One row per claim, those with another verdict marked."""
     left, right = labels(comparison)
     rows = tuple(
@@ -236,7 +237,7 @@ def claims_grid(comparison: Comparison) -> Grid:
     )  # fmt: skip
     marked = frozenset(place for place, pair in enumerate(comparison.claims) if pair.has_other_verdict)
     titles = ("claim", "statement", left, right, "difference", "what else differs")
-    return Grid(f"Claims in {left} and in {right}", tuple(map(Column, titles)), rows, marked=marked)
+    return DataTable(f"Claims in {left} and in {right}", tuple(map(Column, titles)), rows, marked=marked)
 
 
 def _claim_link(pair: ClaimPair) -> Cell:
@@ -255,7 +256,7 @@ def _side(claim: ClaimSummary | None, *, other: bool) -> Html:
     return Html(f"{badge(claim.verdict, **named)}{value}")
 
 
-def transitions_grid(comparison: Comparison) -> Grid:
+def transitions_table(comparison: Comparison) -> DataTable:
     """How many claims have which verdict on the left (rows) and on the right (columns)."""
     counted = comparison.transitions
     lefts = [verdict for verdict in WORDING if any(one is verdict for one, _ in counted)]
@@ -266,15 +267,15 @@ def transitions_grid(comparison: Comparison) -> Grid:
         for row in lefts
     )
     columns = (Column(f"{left}, down; {right}, across"), *(Column(WORDING[verdict].label) for verdict in rights))
-    return Grid(f"Verdicts in {left} against verdicts in {right}", columns, rows)
+    return DataTable(f"Verdicts in {left} against verdicts in {right}", columns, rows)
 
 
-def _runs(comparison: Comparison) -> Grid:
+def _runs(comparison: Comparison) -> DataTable:
     rows = tuple(
         (name, side.suite, count(len(side.claims)), count(_measurements(side)), _code(side))
         for name, side in zip(labels(comparison), (comparison.left, comparison.right), strict=True)
     )
-    return Grid("The two runs", tuple(map(Column, ("run", "suite", "claims", "measurements", "judged by"))), rows)
+    return DataTable("The two runs", tuple(map(Column, ("run", "suite", "claims", "measurements", "judged by"))), rows)
 
 
 def _measurements(run: JudgedRun) -> int:
@@ -287,7 +288,7 @@ def _code(run: JudgedRun) -> str:
     return f"commit {commit[:12]}" if commit else "not recorded"
 
 
-def cases_grid(comparison: Comparison) -> Grid:
+def cases_table(comparison: Comparison) -> DataTable:
     """Every case of every claim: both verdicts, both measurements, the difference, what else differs."""
     rows = tuple(_case(pair, case) for pair in comparison.claims for case in pair.cases)
     names = ("value", "low", "high")
@@ -295,7 +296,7 @@ def cases_grid(comparison: Comparison) -> Grid:
         "claim", "case", "unit", "left verdict", *(f"left {name}" for name in names), "right verdict",
         *(f"right {name}" for name in names), *(f"difference {name}" for name in names), "what else differs",
     )  # fmt: skip
-    return Grid("Cases of both runs", tuple(map(Column, columns)), rows)
+    return DataTable("Cases of both runs", tuple(map(Column, columns)), rows)
 
 
 def _case(pair: ClaimPair, case: CasePair) -> tuple[Cell, ...]:
@@ -333,7 +334,7 @@ def _landmarks_html(both: SideBySide, *, share: bool) -> Html:
     first = ("threshold", "checkpoint") if share else ("what", "of", "checkpoint")
     titles = (*first, left, right, "difference")
     caption = "Shares of universal neurons" if share else f"Ablations at threshold {pairs[0].threshold:g}"
-    return Grid(caption, tuple(map(Column, titles)), rows, row_headers=len(first)).html(css="stack")
+    return DataTable(caption, tuple(map(Column, titles)), rows, row_headers=len(first)).html(css="stack")
 
 
 def landmark_names(pair: LandmarkPair) -> tuple[str, str, str, str]:
@@ -358,7 +359,7 @@ def _names(pair: LandmarkPair) -> tuple[str, ...]:
     return (threshold, checkpoint) if pair.what == "share" else (what, of, checkpoint)
 
 
-def landmarks_grid(both: SideBySide) -> Grid:
+def landmarks_table(both: SideBySide) -> DataTable:
     """Shares and ablations of both sides, unrounded."""
     rows = tuple(
         (
@@ -368,19 +369,19 @@ def landmarks_grid(both: SideBySide) -> Grid:
     )  # fmt: skip
     names = [f"{side} {end}" for side in ("left", "right", "difference") for end in ("value", "low", "high")]
     columns = tuple(map(Column, ("what", "of", "threshold", "checkpoint", *names)))
-    return Grid("Shares and ablations of both runs", columns, rows)
+    return DataTable("Shares and ablations of both runs", columns, rows)
 
 
-def _grounds(both: SideBySide) -> Grid:
+def _grounds(both: SideBySide) -> DataTable:
     left, right = labels(both.comparison)
     rows = tuple((ground.where, ground.setting, ground.left, ground.right) for ground in both.grounds)
-    return Grid("What the two runs were made with", tuple(map(Column, ("where", "setting", left, right))), rows)
+    return DataTable("What the two runs were made with", tuple(map(Column, ("where", "setting", left, right))), rows)
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
-def compare_figures(both: SideBySide) -> tuple[Figure, ...]:
+def comparison_figures(both: SideBySide) -> tuple[Figure, ...]:
     """The share and the effect of ablation over the checkpoints that both sides have; none where they share none."""
     shares = [pair for pair in both.landmarks if pair.what == "share"]
     shown = [pair for pair in shares if pair.threshold == _threshold(both)]
@@ -391,7 +392,7 @@ def compare_figures(both: SideBySide) -> tuple[Figure, ...]:
     )
     return tuple(
         replace(
-            panel_figure(panel, code=_CODE + "compare_figures", caption=_caption(panel), wide=True, height=280),
+            line_figure(panel, code=_CODE + "comparison_figures", caption=_caption(panel), wide=True, height=280),
             label=f"{panel.title}.",
         )
         for panel in panels
@@ -406,12 +407,12 @@ def _threshold(both: SideBySide) -> float | None:
     return every[0] if every else None
 
 
-def _panel(both: SideBySide, name: str, title: str, quantity: str, pairs: Sequence[LandmarkPair]) -> Panel | None:
+def _panel(both: SideBySide, name: str, title: str, quantity: str, pairs: Sequence[LandmarkPair]) -> LineChart | None:
     known = [pair for pair in pairs if _is_there(pair.left) and _is_there(pair.right)]
     places = list(dict.fromkeys(pair.checkpoint for pair in known))
     if not places:
         return None
-    axis = Axis("share of training", tuple(map(float, range(len(places)))), tuple(places))
+    axis = ChartAxis("share of training", tuple(map(float, range(len(places)))), tuple(places))
     names = labels(both.comparison)
     curves = []
     for of in dict.fromkeys(pair.of for pair in known):
@@ -420,8 +421,8 @@ def _panel(both: SideBySide, name: str, title: str, quantity: str, pairs: Sequen
         for side, run, colour in zip(("left", "right"), names, _COLOURS, strict=True):
             values = tuple(getattr(cells[p], side) if p in cells else _nothing(known[0]) for p in places)
             mark = Mark(colour, "o" if side == "left" else "s", dashed=bool(what), hollow=bool(what))
-            curves.append(Curve(f"{run}{what}", mark, values))
-    return Panel(name, "", title, axis, quantity, "run", tuple(curves))
+            curves.append(Series(f"{run}{what}", mark, values))
+    return LineChart(name, "", title, axis, quantity, "run", tuple(curves))
 
 
 def _is_there(m: Measurement | None) -> bool:
@@ -433,7 +434,7 @@ def _nothing(pair: LandmarkPair) -> Measurement:
     return Measurement.missing(over=Over.TOKEN_BLOCKS, unit=unit)
 
 
-def _caption(panel: Panel) -> Markdown:
+def _caption(panel: LineChart) -> Markdown:
     last = len(panel.axis.places) - 1
     places = places_of(panel.measurements)
     said = [

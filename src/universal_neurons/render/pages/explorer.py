@@ -14,7 +14,7 @@ import json
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-    from universal_neurons.inputs.suite import Checkpoint, Suite
+    from universal_neurons.inputs.suite import Checkpoint
     from universal_neurons.measures.profiles import NeuronProfiles
-    from universal_neurons.measures.study import HasStep
-    from universal_neurons.measures.tables import ReferenceTables
+    from universal_neurons.study import Study
 
 PAGE = "neurons"
 FOLDER = "neurons"
@@ -48,32 +47,7 @@ STYLES = ("theme.css", "explorer.css")
 SCRIPTS = ("theme.js", "explorer.js")
 SOURCES = (f"{PAGE}.html{SUFFIX}", *STYLES, *SCRIPTS)
 
-Array = npt.NDArray[Any]
-
-
-class Neurons(Protocol):
-    """What the explorer needs of a study."""
-
-    @property
-    def suite(self) -> Suite:
-        """The suite whose neurons are shown."""
-
-    @property
-    def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """The trained checkpoints, in order."""
-
-    @property
-    def untrained(self) -> Checkpoint | None:
-        """The checkpoint before the first step, where the suite has it."""
-
-    def partners(self, reference: str | None = None) -> tuple[str, ...]:
-        """The models other than the reference."""
-
-    def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
-        """The reference's neurons against all its partners."""
-
-    def profiles(self, *, model: str | None = None) -> NeuronProfiles:
-        """What is known of every neuron of a model at the last checkpoint."""
+_Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +59,11 @@ class LocalText:
     """
 
     vocabulary: Sequence[str]
-    rows: Array | None = None
+    rows: _Array | None = None
     digest: str = ""
     absence: str = "The text is not on the machine that built this report."
 
-    def rows_of(self, profiles: NeuronProfiles) -> Array | None:
+    def rows_of(self, profiles: NeuronProfiles) -> _Array | None:
         """The rows that ``profiles`` points into; None where this is another text."""
         return self.rows if self.digest == profiles.tokens else None
 
@@ -98,20 +72,20 @@ class LocalText:
 class Lives:
     """One model's neurons at every checkpoint against every partner: arrays (neuron, checkpoint, partner)."""
 
-    excess: Array
-    reach: Array
-    is_own: Array
-    correlation: Array
-    partner: Array  # flat number of the partner's neuron, -1 for none
+    excess: _Array
+    reach: _Array
+    is_own: _Array
+    correlation: _Array
+    partner: _Array  # flat number of the partner's neuron, -1 for none
 
     @property
-    def last(self) -> Array:
+    def last(self) -> _Array:
         """(partner, neuron) excess at the last checkpoint."""
         return np.ascontiguousarray(self.excess[:, -1].T)
 
 
 def write_explorer(
-    built: Path, templates: Path, study: Neurons, text: LocalText, *, conditions: Collection[str] = ()
+    built: Path, templates: Path, study: Study, text: LocalText, *, conditions: Collection[str] = ()
 ) -> Path:
     """Write the explorer of ``study`` into the report in ``built`` and return its page.
 
@@ -140,7 +114,7 @@ def layer_sizes(built: Path) -> dict[str, tuple[int, ...]]:
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def explorer_page(templates: Path, study: Neurons, conditions: Collection[str] = ()) -> str:
+def explorer_page(templates: Path, study: Study, conditions: Collection[str] = ()) -> str:
     """The page, which knows nothing of any neuron; raises TemplateWrong."""
     style = "".join((templates / name).read_text(encoding="utf-8") for name in STYLES)
     script = "\n" + "".join((templates / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -190,7 +164,7 @@ def frame(page: str, conditions: Collection[str] = ()) -> tuple[Html, Html]:
 # --- the shards ------------------------------------------------------------------------------------------------------
 
 
-def explorer_shards(study: Neurons, text: LocalText) -> Iterator[tuple[str, str]]:
+def explorer_shards(study: Study, text: LocalText) -> Iterator[tuple[str, str]]:
     """Every shard as its file's name without suffix and its content; raises the study's ArtifactMissing."""
     models = study.suite.zoo.models
     entries = []
@@ -219,12 +193,12 @@ def explorer_shards(study: Neurons, text: LocalText) -> Iterator[tuple[str, str]
     yield "about", shard("about", {**_about(study, text), "models": entries})
 
 
-def lives_of(study: Neurons, model: str) -> Lives:
+def lives_of(study: Study, model: str) -> Lives:
     """The neurons of ``model`` at every checkpoint, the untrained one first."""
     checkpoints = _checkpoints(study)
     every = [study.reference_tables(checkpoint=checkpoint, reference=model) for checkpoint in checkpoints]
     starts = {table.partner: _starts(table.frame["layer"].to_numpy()) for table in every[-1].tables.values()}
-    columns: dict[str, list[list[Array]]] = {name: [] for name in ("excess", "reach", "own", "correlation", "partner")}
+    columns: dict[str, list[list[_Array]]] = {name: [] for name in ("excess", "reach", "own", "correlation", "partner")}
     for tables in every:
         of_partners = [tables.tables[name] for name in study.partners(model)]
         reaches = [excess_reach(table) for table in of_partners]
@@ -237,28 +211,28 @@ def lives_of(study: Neurons, model: str) -> Lives:
     return Lives(*(np.transpose(np.array(part), (2, 0, 1)) for part in columns.values()))
 
 
-def _no_lives(study: Neurons, neurons: int) -> Lives:
+def _no_lives(study: Study, neurons: int) -> Lives:
     """The neurons of a model that a narrowed suite compares others with, and with nothing itself."""
     shape = (neurons, len(_checkpoints(study)), len(study.suite.zoo.models) - 1)
     unknown = np.full(shape, np.nan)
     return Lives(unknown, unknown, np.zeros(shape, dtype=np.bool_), unknown, np.full(shape, -1, dtype=np.int64))
 
 
-def _checkpoints(study: Neurons) -> tuple[Checkpoint, ...]:
+def _checkpoints(study: Study) -> tuple[Checkpoint, ...]:
     return study.checkpoints if study.untrained is None else (study.untrained, *study.checkpoints)
 
 
-def _starts(layers: Array) -> Array:
+def _starts(layers: _Array) -> _Array:
     """The flat number of each layer's first neuron; the models of a suite have the same shape."""
     return np.searchsorted(layers, np.arange(int(layers[-1]) + 1))
 
 
-def _flat(frame: Any, starts: Array) -> Array:
+def _flat(frame: Any, starts: _Array) -> _Array:
     layer, neuron = (frame[name].to_numpy(dtype=np.int64) for name in ("partner_layer", "partner_neuron"))
     return np.where(layer < 0, -1, starts[np.maximum(layer, 0)] + neuron)
 
 
-def _about(study: Neurons, text: LocalText) -> dict[str, Any]:
+def _about(study: Study, text: LocalText) -> dict[str, Any]:
     suite = study.suite
     return {
         "suite": suite.title,
@@ -277,12 +251,12 @@ def _about(study: Neurons, text: LocalText) -> dict[str, Any]:
     }
 
 
-def _index(profiles: NeuronProfiles, lives: Lives) -> dict[str, Array]:
+def _index(profiles: NeuronProfiles, lives: Lives) -> dict[str, _Array]:
     """What lists, filters and sorting need of every neuron."""
     return {"excess": scores(lives.last), "effect": profiles.effect(Quantity.KL)["value"].to_numpy(dtype=np.float32)}
 
 
-def _findable(profiles: NeuronProfiles, rows: Array | None, text: LocalText) -> dict[str, Array]:
+def _findable(profiles: NeuronProfiles, rows: _Array | None, text: LocalText) -> dict[str, _Array]:
     """The tokens by which a neuron can be found: those it fires at most (where there is text), those it promotes."""
     size = len(text.vocabulary)
     found = {"promoted": token_ids(profiles.promoted_token, size)}
@@ -291,15 +265,15 @@ def _findable(profiles: NeuronProfiles, rows: Array | None, text: LocalText) -> 
     return found
 
 
-def _tokens_at(rows: Array, row: Array, position: Array) -> Array:
+def _tokens_at(rows: _Array, row: _Array, position: _Array) -> _Array:
     """The token ids at places of ``rows``; -1 outside."""
     inside = (row >= 0) & (position >= 0) & (position < rows.shape[1])
     return np.where(inside, rows[np.where(inside, row, 0), np.where(inside, position, 0)], -1)
 
 
 def _details(
-    profiles: NeuronProfiles, lives: Lives, rows: Array | None, text: LocalText, chosen: slice
-) -> dict[str, Array]:
+    profiles: NeuronProfiles, lives: Lives, rows: _Array | None, text: LocalText, chosen: slice
+) -> dict[str, _Array]:
     """Everything about the neurons of one shard; arrays (neuron, ...)."""
     size = len(text.vocabulary)
     effects = [profiles.effect(quantity).to_numpy() for quantity in (Quantity.KL, Quantity.LOSS)]
@@ -323,7 +297,7 @@ def _details(
     }
 
 
-def _snippets(profiles: NeuronProfiles, rows: Array | None, size: int, chosen: slice) -> dict[str, Array]:
+def _snippets(profiles: NeuronProfiles, rows: _Array | None, size: int, chosen: slice) -> dict[str, _Array]:
     """The tokens around the largest activations, and how active the neuron is at each, in parts of its peak."""
     if rows is None:
         return {}

@@ -19,8 +19,8 @@ from universal_neurons.render.figures.persistence import PersistenceFigures, in_
 from universal_neurons.render.figures.robustness import RobustnessFigures, robustness_figures
 from universal_neurons.render.formatting import count, decimal, listed, plural, with_interval
 from universal_neurons.render.listings import drawing
-from universal_neurons.render.pages.table_one import pairs_grid, table_one
-from universal_neurons.render.tables import Column, Grid
+from universal_neurons.render.pages.table_one import pairs_data, table_one
+from universal_neurons.render.tables import Column, DataTable
 from universal_neurons.render.template_lines import expression_line, place
 from universal_neurons.render.templates import TemplateWrong, known
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
-    from universal_neurons.render.figures.persistence_results import Persistence
+    from universal_neurons.render.figures.persistence import Persistence
     from universal_neurons.render.listings import Listing
     from universal_neurons.render.results import Results
 
@@ -265,7 +265,7 @@ def _table_one(found: Results, tests: Mapping[str, Listing]) -> Markdown:
     opening = Html(f'<figure id="{TABLE_ONE}" class="tbl">\n<figcaption>')
     caption = f"**{markdown(number)}** {markdown(words)}{judged_links(Sources(TABLE_ONE_CLAIMS).among(tests))}"
     details = (
-        f'<details class="data"><summary>Pair by pair</summary>{pairs_grid(found).html(css="data")}'
+        f'<details class="data"><summary>Pair by pair</summary>{pairs_data(found).html(css="data")}'
         f'<p class="source">The same numbers, unrounded: <a href="{PAIRS_CSV}" download>{PAIRS_CSV}</a>, and the '
         f'table: <a href="{TABLE_CSV}" download>{TABLE_CSV}</a>. Computed by '
         f"{drawing(TABLE_ONE_CODE).link()}.</p></details>"
@@ -274,12 +274,12 @@ def _table_one(found: Results, tests: Mapping[str, Listing]) -> Markdown:
     return Markdown(f"{raw_html(opening)}\n\n{caption}\n\n{raw_html(body)}\n")
 
 
-def paper_data(found: Results, drawn: PaperFigures) -> dict[str, Grid]:
+def paper_data(found: Results, drawn: PaperFigures) -> dict[str, DataTable]:
     """The tables of the page as CSV files by name."""
-    return {**{one.csv_name: one.data for one in drawn.all if not one.absence}, PAIRS_CSV: pairs_grid(found)}
+    return {**{one.csv_name: one.data for one in drawn.all if not one.absence}, PAIRS_CSV: pairs_data(found)}
 
 
-def what_figures_rest_on(figures: Iterable[Figure]) -> Grid:
+def what_figures_rest_on(figures: Iterable[Figure]) -> DataTable:
     """One row for every figure and artifact that it was drawn from, with its claims, their tests and the function."""
     rests = tuple(
         (
@@ -295,4 +295,4 @@ def what_figures_rest_on(figures: Iterable[Figure]) -> Grid:
         for digest in one.sources.artifacts
     )
     columns = tuple(map(Column, ("figure", "anchor", "claims", "tests", "drawn by", "artifact")))
-    return Grid("What every figure rests on", columns, rests)
+    return DataTable("What every figure rests on", columns, rests)

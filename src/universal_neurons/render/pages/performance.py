@@ -18,20 +18,21 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.inputs.benchmarks import Benchmark, read_benchmarks
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
-from universal_neurons.render.figures.charts import Row, Rows, rows_figure
+from universal_neurons.render.figures.charts import ChartRow, RowChart, row_figure
 from universal_neurons.render.figures.style import Colour, Mark
 from universal_neurons.render.formatting import count, decimal, duration, listed, plural
-from universal_neurons.render.pages.front import own_seconds, shared_runs, shared_seconds
+from universal_neurons.render.links import page_of
 from universal_neurons.render.pages.projection import (
-    Extent,
+    ComputationSize,
     Projection,
-    extent_of,
     is_projectable,
     projections,
-    suite_extents,
+    size_of,
+    suite_sizes,
 )
-from universal_neurons.render.pages.scoreboard import page_of
-from universal_neurons.render.tables import Cell, Column, Grid
+from universal_neurons.render.pages.provenance import own_seconds, shared_runs, shared_seconds
+from universal_neurons.render.pages.sections import PageSection
+from universal_neurons.render.tables import Cell, Column, DataTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,8 +69,8 @@ class Performance:
     benches: tuple[Benchmark, ...]
     projected: Mapping[str, tuple[Projection, ...]]
     undecided: tuple[Undecided, ...]
-    own: Extent
-    larger: Extent | None
+    own: ComputationSize
+    larger: ComputationSize | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Undecided:
 def performance(root: Path, suite: Suite, artifacts: pd.DataFrame, claims: Sequence[ClaimSummary]) -> Performance:
     """Everything of the page; raises BenchmarkError and the suites' UserErrors, each one line."""
     benches = read_benchmarks(root)
-    extents = suite_extents(root)
+    extents = suite_sizes(root)
     return Performance(
         suite=suite,
         stages=stage_costs(artifacts),
@@ -115,7 +116,7 @@ def performance(root: Path, suite: Suite, artifacts: pd.DataFrame, claims: Seque
         benches=benches,
         projected={bench.file: projections(bench, extents) for bench in benches if is_projectable(bench)},
         undecided=tuple(one for claim in claims if (one := undecided(claim)) is not None),
-        own=extent_of(suite, root),
+        own=size_of(suite, root),
         larger=None if suite.name == LARGER else extents.get(LARGER),
     )
 
@@ -125,24 +126,24 @@ def performance_page(found: Performance, drawn: Sequence[Figure]) -> dict[str, A
     return {
         "total": total_sentence(found),
         "costs": Markdown("\n".join(figure.block() for figure in drawn)),
-        "stages": stages_grid(found).html(css="stack"),
+        "stages": stages_table(found).html(css="stack"),
         "benches": [_bench(bench) for bench in found.benches],
         "projections": [_projection(found, bench) for bench in found.benches if bench.file in found.projected],
         "projections_csv": Markdown(f"[every suite and device]({PROJECTIONS_CSV})"),
         "benches_csv": Markdown(f"[every figure of every bench]({BENCHES_CSV})"),
         "limits": limits(found),
-        "undecided": undecided_grid(found).html(css="stack") if found.undecided else "",
+        "undecided": undecided_table(found).html(css="stack") if found.undecided else "",
         "undecided_csv": Markdown(f"[the table]({LIMITS_CSV})"),
     }
 
 
-def performance_grids(found: Performance, drawn: Sequence[Figure]) -> dict[str, Grid]:
+def performance_data(found: Performance, drawn: Sequence[Figure]) -> dict[str, DataTable]:
     """The data beside the page, by file name."""
     figures = {figure.csv_name: figure.data for figure in drawn}
     return {
-        BENCHES_CSV: benches_grid(found.benches),
-        PROJECTIONS_CSV: projections_grid(found),
-        LIMITS_CSV: undecided_grid(found, numbers=True),
+        BENCHES_CSV: benches_table(found.benches),
+        PROJECTIONS_CSV: projections_table(found),
+        LIMITS_CSV: undecided_table(found, numbers=True),
         **figures,
     }
 
@@ -194,7 +195,7 @@ def total_sentence(found: Performance) -> str:
     )
 
 
-def stages_grid(found: Performance) -> Grid:
+def stages_table(found: Performance) -> DataTable:
     """Every stage with its share of the whole."""
     whole = found.seconds or 1.0
     rows = tuple(
@@ -208,7 +209,7 @@ def stages_grid(found: Performance) -> Grid:
         Column("stage"), Column("device"), Column("artifacts"), Column("wall time"), Column("share of all, %", 1),
         Column("peak memory, GiB", 2),
     )  # fmt: skip
-    return Grid("What every stage cost", columns, rows)
+    return DataTable("What every stage cost", columns, rows)
 
 
 def performance_figures(found: Performance) -> tuple[Figure, ...]:
@@ -218,7 +219,7 @@ def performance_figures(found: Performance) -> tuple[Figure, ...]:
         return ()
     several = len({one.device for one in timed}) > 1
     rows = tuple(
-        Row(
+        ChartRow(
             f"{one.stage} ({one.device})" if several else one.stage,
             _minutes(one),
             Mark(Colour.BLUE),
@@ -233,21 +234,21 @@ def performance_figures(found: Performance) -> tuple[Figure, ...]:
             f"{duration(found.seconds)}, {decimal(100 * first.seconds / found.seconds, 0)} %."
         )
     )
-    shown = Rows("costs", "", "Wall time of every stage", "minutes", rows, logarithmic=True)
+    shown = RowChart("costs", "", "Wall time of every stage", "minutes", rows, logarithmic=True)
     said = listed(f"{row.name} {duration(one.seconds)}" for row, one in zip(rows, timed, strict=True))
     alt = f"Dots on a logarithmic axis of minutes, one per stage: {said}."
-    drawn = rows_figure(shown, code=_CODE + "performance_figures", caption=caption, alt=alt)
+    drawn = row_figure(shown, code=_CODE + "performance_figures", caption=caption, alt=alt)
     # A name instead of a number: numbers begin anew on every page, and in the PDF all pages are one document.
-    return (replace(drawn, data=_seconds_grid(timed), label="Where the time goes."),)
+    return (replace(drawn, data=_seconds_table(timed), label="Where the time goes."),)
 
 
-def _seconds_grid(timed: Sequence[StageCost]) -> Grid:
+def _seconds_table(timed: Sequence[StageCost]) -> DataTable:
     rows = tuple((one.stage, one.device, one.artifacts, one.seconds, one.memory) for one in timed)
     columns = (
         Column("stage"), Column("device"), Column("artifacts", 0), Column("wall time, s", 1),
         Column("peak memory, bytes", 0),
     )  # fmt: skip
-    return Grid("Wall time of every stage", columns, rows)
+    return DataTable("Wall time of every stage", columns, rows)
 
 
 def _minutes(one: StageCost) -> Measurement:
@@ -258,21 +259,12 @@ def _minutes(one: StageCost) -> Measurement:
 # --- benches ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One bench on the page: its heading, what it is about, its table."""
-
-    heading: str
-    says: str
-    body: Html
-
-
-def _bench(bench: Benchmark) -> Section:
+def _bench(bench: Benchmark) -> PageSection:
     commit = "" if bench.commit is None else f", commit {bench.commit[:12]}"
     versions = listed(f"{name} {version}" for name, version in sorted(bench.versions.items()))
     size = listed(f"{name.replace('_', ' ')} {_setting(value)}" for name, value in bench.settings.items())
     note = f" {bench.note}" if bench.note else ""
-    return Section(
+    return PageSection(
         heading=f"{bench.title}, {bench.device}",
         says=f"Measured on {bench.date} with {versions}{commit} by: {bench.command}. Size: {size}.{note}",
         body=_figures(bench).html(),
@@ -283,12 +275,12 @@ def _setting(value: float | str) -> str:
     return count(value) if isinstance(value, int) else str(value)
 
 
-def _figures(bench: Benchmark) -> Grid:
+def _figures(bench: Benchmark) -> DataTable:
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (figure.says, _number(figure.value, figure.unit)) for figure in bench.figures.values()
     )
     # Words: every figure has a unit of its own, and points under each other would say that they compare.
-    return Grid(f"{bench.title} on {bench.device}", (Column("what"), Column("measured")), rows)
+    return DataTable(f"{bench.title} on {bench.device}", (Column("what"), Column("measured")), rows)
 
 
 def _number(value: float, unit: str) -> Html:
@@ -303,7 +295,7 @@ def _number(value: float, unit: str) -> Html:
     return html_text(f"{whole} {unit}".strip())
 
 
-def benches_grid(benches: Sequence[Benchmark]) -> Grid:
+def benches_table(benches: Sequence[Benchmark]) -> DataTable:
     """Every figure of every bench, unrounded."""
     rows = tuple(
         (bench.bench, bench.device, bench.date, name, figure.says, figure.value, figure.unit)
@@ -311,10 +303,10 @@ def benches_grid(benches: Sequence[Benchmark]) -> Grid:
         for name, figure in bench.figures.items()
     )
     columns = tuple(map(Column, ("bench", "device", "date", "figure", "what", "value", "unit")))
-    return Grid("Benches", columns, rows)
+    return DataTable("Benches", columns, rows)
 
 
-def _projection(found: Performance, bench: Benchmark) -> Section:
+def _projection(found: Performance, bench: Benchmark) -> PageSection:
     rows = tuple(_projected(one) for one in found.projected[bench.file])
     columns = (
         "suite",
@@ -327,10 +319,10 @@ def _projection(found: Performance, bench: Benchmark) -> Section:
         "together",
         "published way",
     )
-    return Section(
+    return PageSection(
         heading=bench.device,
         says="",
-        body=Grid(f"Projected times on {bench.device}", tuple(map(Column, columns)), rows).html(css="stack"),
+        body=DataTable(f"Projected times on {bench.device}", tuple(map(Column, columns)), rows).html(css="stack"),
     )
 
 
@@ -343,7 +335,7 @@ def _projected(one: Projection) -> tuple[Cell, ...]:
     )  # fmt: skip
 
 
-def projections_grid(found: Performance) -> Grid:
+def projections_table(found: Performance) -> DataTable:
     """Every projection in seconds."""
     devices = {bench.file: bench.device for bench in found.benches}
     rows = tuple(
@@ -359,7 +351,7 @@ def projections_grid(found: Performance) -> Grid:
         "device", "suite", "models", "neurons of a model", "checkpoints", "tokens", "products, s", "baselines, s",
         "forward passes, s", "together, s", "published way, s",
     )  # fmt: skip
-    return Grid("Projected times", tuple(map(Column, columns)), rows)
+    return DataTable("Projected times", tuple(map(Column, columns)), rows)
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
@@ -425,7 +417,7 @@ def _of(names: Sequence[str], whole: int) -> str:
     return f"{count(len(names))} of them ({listed(names)})"
 
 
-def undecided_grid(found: Performance, *, numbers: bool = False) -> Grid:
+def undecided_table(found: Performance, *, numbers: bool = False) -> DataTable:
     """The open claims and what would decide all their cases; as plain ``numbers`` for the file."""
     rows: list[tuple[Cell, ...]] = []
     for one in found.undecided:
@@ -433,7 +425,7 @@ def undecided_grid(found: Performance, *, numbers: bool = False) -> Grid:
         name = one.claim if numbers else Html(f'<a href="{page_of(one.claim)}">{html_text(one.claim)}</a>')
         rows.append((name, f"{count(one.cases)} of {count(one.of)}", *factors))
     columns = ("claim", "open cases", "times the neurons", "times the token blocks")
-    return Grid("What would decide the open claims", tuple(map(Column, columns)), tuple(rows))
+    return DataTable("What would decide the open claims", tuple(map(Column, columns)), tuple(rows))
 
 
 def _finite(factor: float) -> float | None:

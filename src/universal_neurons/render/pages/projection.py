@@ -28,7 +28,7 @@ _NULLS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class ComputationSize:
     """The size of what is computed.
 
     ``models`` of ``layers`` layers with ``width`` neurons each and a residual stream of ``residual``; ``tokens`` at
@@ -94,7 +94,7 @@ class Projection:
     """
 
     suite: str
-    extent: Extent
+    extent: ComputationSize
     products: float
     rotations: float
     forward: float
@@ -106,10 +106,10 @@ class Projection:
         return self.products + self.rotations + self.forward
 
 
-def extent_of(suite: Suite, root: Path) -> Extent:
+def size_of(suite: Suite, root: Path) -> ComputationSize:
     """The size of a suite, narrowed or whole; raises the UserErrors of its models, and asks no hub."""
     recipe = suite.open_zoo(root, warn=lambda _: None).recipe()
-    return Extent(
+    return ComputationSize(
         models=len(suite.zoo.models),
         layers=recipe.layers,
         width=recipe.mlp,
@@ -123,9 +123,9 @@ def extent_of(suite: Suite, root: Path) -> Extent:
     )
 
 
-def suite_extents(root: Path) -> dict[str, Extent]:
+def suite_sizes(root: Path) -> dict[str, ComputationSize]:
     """The size of every suite of the checkout ``root``, by name."""
-    return {name: extent_of(load_suite(name, root), root) for name in available_suites(root)}
+    return {name: size_of(load_suite(name, root), root) for name in available_suites(root)}
 
 
 def is_projectable(bench: Benchmark) -> bool:
@@ -133,10 +133,10 @@ def is_projectable(bench: Benchmark) -> bool:
     return bench.settings.keys() >= _SIZES and bench.figures.keys() >= _TIMES
 
 
-def extent_of_bench(bench: Benchmark) -> Extent:
+def size_of_bench(bench: Benchmark) -> ComputationSize:
     """The size at which a bench of the engine was measured; raises BenchmarkError where it does not say."""
     models = int(bench.size("models"))
-    return Extent(
+    return ComputationSize(
         models=models,
         layers=int(bench.size("layers")),
         width=int(bench.size("width")),
@@ -149,7 +149,7 @@ def extent_of_bench(bench: Benchmark) -> Extent:
     )
 
 
-def projections(bench: Benchmark, extents: Mapping[str, Extent]) -> tuple[Projection, ...]:
+def projections(bench: Benchmark, extents: Mapping[str, ComputationSize]) -> tuple[Projection, ...]:
     """What suites of these ``extents`` would take at the speeds of ``bench``; raises BenchmarkError where it lacks one.
 
     Each part is scaled by its own operations: seconds = measured seconds x operations of the suite / operations of the
@@ -159,8 +159,8 @@ def projections(bench: Benchmark, extents: Mapping[str, Extent]) -> tuple[Projec
     return tuple(_projection(bench, name, extent) for name, extent in extents.items())
 
 
-def _projection(bench: Benchmark, suite: str, wanted: Extent) -> Projection:
-    there = extent_of_bench(bench)
+def _projection(bench: Benchmark, suite: str, wanted: ComputationSize) -> Projection:
+    there = size_of_bench(bench)
     published = None
     if "published_seconds" in bench.figures:
         share = _published_work(wanted) / _published_work(there)
@@ -176,7 +176,7 @@ def _projection(bench: Benchmark, suite: str, wanted: Extent) -> Projection:
     )
 
 
-def _published_work(extent: Extent) -> float:
+def _published_work(extent: ComputationSize) -> float:
     passes = 1 + 2 * extent.draws
     checkpoints = extent.trained + extent.untrained
     return float(checkpoints * extent.pairs * passes * extent.tokens * extent.neurons**2)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.evidence.record import natural_order
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.render.escaping import Html, fragment, html_text
+from universal_neurons.render.escaping import Html, html_text
 from universal_neurons.render.evidence_log import accepted_interval
+from universal_neurons.render.figures.strips import strip
 from universal_neurons.render.figures.style import Colour
 from universal_neurons.render.formatting import (
     EN_DASH,
@@ -29,7 +30,8 @@ from universal_neurons.render.formatting import (
     span,
     with_interval,
 )
-from universal_neurons.render.tables import Column, Grid, strip
+from universal_neurons.render.links import page_of
+from universal_neurons.render.tables import Column, DataTable
 from universal_neurons.render.wording import WORDING, counted, criterion_phrase, quantity
 
 if TYPE_CHECKING:
@@ -39,24 +41,12 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.measurement import Measurement
 
-CLAIMS = "claims"
-DIGEST_SHOWN = 12
 NUMBERS_SPELLED = 2
 # The sections of the papers in the order of their argument; claims of another family come after these.
 SECTIONS = ("emergence", "persistence", "ablation", "robustness", "extensions")
 ELSEWHERE = "other"
 _WORD = re.compile(r"[a-z][a-z-]*")
 COLOURS = {Verdict.REPRODUCED: Colour.GREEN, Verdict.REFUTED: Colour.VERMILION, Verdict.INCONCLUSIVE: Colour.ORANGE}
-
-
-def anchor(claim: str) -> str:
-    """The id of a claim's entry in the list of claims."""
-    return f"claim-{fragment(claim)}"
-
-
-def page_of(claim: str) -> str:
-    """The page of a claim, seen from the first page: ``claims/n1.html``."""
-    return f"{CLAIMS}/{fragment(claim)}.html"
 
 
 def badge(verdict: Verdict, *, claim: str = "", reading: str = "", case: str = "", other: str = "") -> Html:
@@ -264,4 +254,4 @@ def words_of(node: str) -> str:
 def verdict_table() -> Html:
     """What each verdict means, in the order in which they decide about a claim."""
     rows = tuple((badge(verdict), WORDING[verdict].meaning) for verdict in WORDING)
-    return Grid("The verdicts", (Column("verdict"), Column("meaning")), rows).html()
+    return DataTable("The verdicts", (Column("verdict"), Column("meaning")), rows).html()

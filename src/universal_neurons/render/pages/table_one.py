@@ -11,7 +11,7 @@ import pandas as pd
 
 from universal_neurons.render.escaping import Html, html_text
 from universal_neurons.render.formatting import decimal, interval
-from universal_neurons.render.tables import Cell, Column, Grid
+from universal_neurons.render.tables import Cell, Column, DataTable
 
 if TYPE_CHECKING:
     from universal_neurons.measurement import Measurement
@@ -80,7 +80,7 @@ def _printed(cell: PublishedCell | None) -> Html:
     )
 
 
-def table_one_grid(found: Results) -> Grid:
+def table_one_data(found: Results) -> DataTable:
     """Table 1 for its CSV: one row per threshold and checkpoint."""
     cells = {(c.threshold, round(c.training, 6)): c for c in found.published}
     rows: list[tuple[Cell, ...]] = []
@@ -90,12 +90,12 @@ def table_one_grid(found: Results) -> Grid:
         ours: tuple[Cell, ...] = (None,) * 3 if m.is_missing else tuple(x * 100 for x in (m.value, m.low, m.high))
         rows.append((decimal(threshold, 1), checkpoint.label, *ours, None if cell is None else cell.value * 100))
     names = ("threshold", "checkpoint", "share", "low", "high", "published for GPT-2 small")
-    return Grid(
+    return DataTable(
         "Table 1 in per cent", tuple(Column(name, 2 if i > 1 else None) for i, name in enumerate(names)), tuple(rows)
     )
 
 
-def pairs_grid(found: Results) -> Grid:
+def pairs_data(found: Results) -> DataTable:
     """Table 1 pair by pair, in per cent."""
     rows = tuple(
         (
@@ -106,4 +106,4 @@ def pairs_grid(found: Results) -> Grid:
     )  # fmt: skip
     names = ("threshold", "checkpoint", "partner", "share", "low", "high")
     columns = tuple(Column(name, PERCENT_PLACES if i > 2 else None) for i, name in enumerate(names))
-    return Grid("Table 1 pair by pair, in per cent", columns, rows, row_headers=3)
+    return DataTable("Table 1 pair by pair, in per cent", columns, rows, row_headers=3)

@@ -22,14 +22,14 @@ from universal_neurons.render.pdf.markup import (
     DRAWINGS,
     REFERENCES,
     PageUnprintable,
-    Setting,
+    Typesetting,
     anchor,
     anchors_of,
     call,
     formulas_of,
     references_of,
 )
-from universal_neurons.render.pdf.tree import Element, Page, read_page
+from universal_neurons.render.pdf.tree import Element, PageContent, read_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -121,7 +121,7 @@ def legible(text: str, known: frozenset[str]) -> str:
     return "".join(f"⟨U+{ord(c):04X}⟩" if c in unknown else c for c in text) if unknown else text
 
 
-def book(pages: Sequence[Page], imprint: Imprint) -> tuple[Typst, Mapping[str, str]]:
+def book(pages: Sequence[PageContent], imprint: Imprint) -> tuple[Typst, Mapping[str, str]]:
     """The whole document in Typst, and its drawings by file name.
 
     Pages in a folder are parts of the page that lists them; the others are chapters, in the order given.  The summary
@@ -130,7 +130,7 @@ def book(pages: Sequence[Page], imprint: Imprint) -> tuple[Typst, Mapping[str, s
     _check_numbers(pages)
     references = {name: (page, entry) for page in pages for name, entry in references_of(page).items()}
     anchors = {name for page in pages for name in anchors_of(page)} | {f"{REFERENCES}#{name}" for name in references}
-    setting = Setting({page.name: page for page in pages}, formulas(pages), frozenset(anchors))
+    setting = Typesetting({page.name: page for page in pages}, formulas(pages), frozenset(anchors))
     front, *others = (page for page in pages if "/" not in page.name)
     summary, rest = _split(front)
     parts = [
@@ -150,7 +150,7 @@ def book(pages: Sequence[Page], imprint: Imprint) -> tuple[Typst, Mapping[str, s
     return Typst("\n\n".join(parts) + "\n"), setting.drawings
 
 
-def formulas(pages: Iterable[Page]) -> dict[str, Typst]:
+def formulas(pages: Iterable[PageContent]) -> dict[str, Typst]:
     """Every formula of the pages in Typst, by its TeX source; pandoc translates them in one run.
 
     Raises RenderingFailed for one that it does not understand.
@@ -172,7 +172,7 @@ def formulas(pages: Iterable[Page]) -> dict[str, Typst]:
     return dict(zip(wanted, map(Typst, found), strict=True))
 
 
-def _opening(front: Page, imprint: Imprint) -> str:
+def _opening(front: PageContent, imprint: Imprint) -> str:
     """The document's properties: who reads with the ears, or in a library, has no first page to look at."""
     cited, day = imprint.citation, imprint.written
     values = {
@@ -195,7 +195,7 @@ def _imprint(imprint: Imprint) -> str:
     )
 
 
-def _title(page: Page) -> str:
+def _title(page: PageContent) -> str:
     title = page.main.first("h1", "title")
     return " ".join((page.called if title is None else title.text).split())
 
@@ -204,7 +204,7 @@ def _chapter(title: str, name: str) -> str:
     return f"#chapter({typst_string(title)}, {typst_string(name)})"
 
 
-def _check_numbers(pages: Iterable[Page]) -> None:
+def _check_numbers(pages: Iterable[PageContent]) -> None:
     """Raise PageUnprintable for a number of two figures: every page counts its own, and here they are one document."""
     known: dict[str, str] = {}
     for page in pages:
@@ -215,7 +215,7 @@ def _check_numbers(pages: Iterable[Page]) -> None:
             known[number] = page.name
 
 
-def _split(front: Page) -> tuple[Page, Page]:
+def _split(front: PageContent) -> tuple[PageContent, PageContent]:
     """The first page's summary, which opens the document, and everything else of it."""
     parts: dict[bool, list[Element | str]] = {True: [], False: []}
     for child in front.main.children:
@@ -224,7 +224,7 @@ def _split(front: Page) -> tuple[Page, Page]:
     return summary, rest
 
 
-def _references(setting: Setting, found: Mapping[str, tuple[Page, Element]]) -> list[str]:
+def _references(setting: Typesetting, found: Mapping[str, tuple[PageContent, Element]]) -> list[str]:
     if not found:
         return []
     ordered = sorted(found.items(), key=lambda item: " ".join(item[1][1].text.split()).casefold())

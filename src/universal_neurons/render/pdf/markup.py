@@ -19,7 +19,7 @@ from universal_neurons.render.pdf.tree import Element
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from universal_neurons.render.pdf.tree import Page
+    from universal_neurons.render.pdf.tree import PageContent
 
 DRAWINGS = "drawings"
 REFERENCES = "references"
@@ -67,18 +67,18 @@ class PageUnprintable(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class Typesetting:
     """What the pages of one PDF share: each other, their formulas in Typst by TeX source, all places to link to.
 
     ``drawings`` receives the pictures of the pages as they are set: SVG by file name.
     """
 
-    pages: Mapping[str, Page]
+    pages: Mapping[str, PageContent]
     formulas: Mapping[str, Typst]
     anchors: frozenset[str]
     drawings: dict[str, str] = field(default_factory=dict)
 
-    def set_page(self, page: Page) -> Typst:
+    def set_page(self, page: PageContent) -> Typst:
         """The content of ``page`` but for its title."""
         return _PageSetter(self, page, 0).blocks(page.main.children)
 
@@ -94,7 +94,7 @@ def is_printed(element: Element) -> bool:
     )
 
 
-def anchors_of(page: Page) -> Iterator[str]:
+def anchors_of(page: PageContent) -> Iterator[str]:
     """The places of ``page`` that a link in the PDF can lead to: the page itself, and what is printed of it."""
     yield page.name
     yield from (f"{page.name}#{one.attributes['id']}" for one in _printed(page.main) if "id" in one.attributes)
@@ -106,14 +106,14 @@ def _printed(element: Element) -> Iterator[Element]:
         yield from _printed(child)
 
 
-def references_of(page: Page) -> dict[str, Element]:
+def references_of(page: PageContent) -> dict[str, Element]:
     """The entries of the page's list of references, by id."""
     lists = [one for one in page.main.walk() if one.attributes.get("id") == "refs"]
     entries = (entry for one in lists for entry in one.elements)
     return {entry.attributes["id"]: entry for entry in entries if entry.attributes.get("id", "").startswith(CITED)}
 
 
-def formulas_of(page: Page) -> Iterator[str]:
+def formulas_of(page: PageContent) -> Iterator[str]:
     """The formulas of the page as TeX."""
     yield from (_tex(one) for one in page.main.walk() if one.tag == "math")
 
@@ -144,7 +144,7 @@ def call(function: str, body: str, *arguments: str) -> Typst:
 class _PageSetter:
     """One page being set; ``depth`` is how far its headings are moved down."""
 
-    def __init__(self, setting: Setting, page: Page, depth: int) -> None:
+    def __init__(self, setting: Typesetting, page: PageContent, depth: int) -> None:
         self.setting, self.page, self.depth = setting, page, depth
 
     # --- blocks ---
@@ -274,7 +274,7 @@ class _PageSetter:
         rest = self.blocks(child for child in element.children if child is not name)
         return call("entry", rest, f"[{self.inline(name.children).strip() if name is not None else ''}]")
 
-    def _page_of_claim(self, page: Page) -> Typst:
+    def _page_of_claim(self, page: PageContent) -> Typst:
         title = page.main.first("h1")
         inside = _PageSetter(self.setting, page, 2)
         heading = call("section", inside.inline(title.children).strip() if title is not None else "", "3")

@@ -66,7 +66,7 @@ class Element:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageContent:
     """One page: its file name in the report, what the menu calls it, and its content."""
 
     name: str
@@ -74,14 +74,14 @@ class Page:
     main: Element
 
 
-def read_page(folder: Path, name: str) -> Page:
+def read_page(folder: Path, name: str) -> PageContent:
     """The page ``name`` (``claims/n1.html``) of the report in ``folder``; raises PageUnusable if nothing is on it."""
     tree = tree_of((folder / name).read_text(encoding="utf-8"))
     main = tree.first("main")
     if main is None:
         raise PageUnusable(f"{folder / name}: expected a page with an element <main>, got none")
     here = next((one for one in tree.walk() if one.attributes.get("aria-current") == "page"), None)
-    return Page(name, "" if here is None else " ".join(here.text.split()), main)
+    return PageContent(name, "" if here is None else " ".join(here.text.split()), main)
 
 
 def tree_of(text: str) -> Element:

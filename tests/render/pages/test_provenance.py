@@ -8,7 +8,7 @@ import pytest
 
 from tests.render.fakes import FakeStudy
 from universal_neurons.artifacts.provenance import SharedRun
-from universal_neurons.render.pages.front import Provenance, own_seconds
+from universal_neurons.render.pages.provenance import ReportProvenance, own_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def artifacts(rows: Sequence[tuple[str, str, float, tuple[SharedRun, ...]]]) -> 
 
 def cells(found: pd.DataFrame, fake: FakeStudy) -> list[list[str]]:
     """The rows of the cost table, cell by cell."""
-    table = str(Provenance((), fake.corpus(), found).tables()["stages"])
+    table = str(ReportProvenance((), fake.corpus(), found).tables()["stages"])
     rows = re.findall(r"<tr[^>]*>(.*?)</tr>", table, flags=re.DOTALL)[1:]
     found_cells = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, flags=re.DOTALL) for row in rows]
     return [[re.sub(r"<[^>]+>", "", cell).strip() for cell in row] for row in found_cells]
