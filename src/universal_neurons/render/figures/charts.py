@@ -178,7 +178,7 @@ def _room(places: Sequence[float]) -> float:
 
 def plain_numbers(axis: object) -> None:
     """At most six ticks, written alike: without powers of ten, with as many decimals for one as for the other."""
-    from matplotlib.axis import ChartAxis as Ticks
+    from matplotlib.axis import Axis as Ticks
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
     assert isinstance(axis, Ticks)  # noqa: S101 - matplotlib has no types
