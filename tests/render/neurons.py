@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
     from universal_neurons.measures.study import HasStep
 
+    # For the type checker a fake stands wherever a Study is expected.
+    AnyStudy = Any
+else:
+    AnyStudy = object
+
 CHECKOUT = Path(__file__).parents[2]
 CHECKPOINTS = tuple(Checkpoint(step=1000 * i, share=i / 4, label=f"{25 * i} %") for i in (1, 2, 3, 4))
 TOPS, BINS, SHOWN, BLOCKS, ROW = 8, 32, 10, 24, 128
@@ -53,7 +58,7 @@ def local_text(vocabulary: Sequence[str] = VOCABULARY, rows: int = 400) -> Local
 
 
 @dataclass
-class FakeNeurons(Any):  # type: ignore[misc] # stands wherever a Study is expected
+class FakeNeurons(AnyStudy):  # type: ignore[misc]
     """What the explorer asks of a study; ``width`` neurons in each layer of each model."""
 
     models: tuple[str, ...] = ("a", "b", "c", "d", "e")

@@ -29,7 +29,7 @@ from universal_neurons.render.formatting import MissingNumber
 
 TRAINING = ChartAxis("share of training", (0.5, 1.0), ("50 %", "100 %"))
 LAYERS = ChartAxis("layer", (0.0, 1.0), ("0", "1"), "in layer")
-CODE = "render.figures.charts.panel_figure"
+CODE = "render.figures.charts.line_figure"
 HOSTILE = '</text><script>alert(1)</script>"&'
 
 

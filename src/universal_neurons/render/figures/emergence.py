@@ -1,19 +1,29 @@
-"""The figures about emergence: what is drawn, its caption and alt text from its numbers, the table of its data.
+"""Emergence: shares of universal neurons by checkpoint, layer, partner, reading and threshold, and their figures.
 
-Decides axes, series and words of each figure; the look is that of ``render.figures.style``, the frame that of
-``render.figures.figure``.
+The numbers come from ``measures.universality``, as for the claims.  Captions and alternative texts are made from them.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from universal_neurons.inputs.published import published, published_table
+from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.tables import Definition
+from universal_neurons.measures.universality import (
+    SHARE,
+    definition_share,
+    share_by_layer,
+    threshold_curve,
+    universal_share,
+)
 from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.figures.charts import ChartAxis, LineChart, Series, line_figure, marks
 from universal_neurons.render.figures.drawing import Drawing, drawing, label_room
 from universal_neurons.render.figures.figure import Figure, figure
-from universal_neurons.render.figures.style import MARKERS, SERIES, Colour, Size
+from universal_neurons.render.figures.style import Colour, Mark, Size
 from universal_neurons.render.formatting import (
     EN_DASH,
     NO_BREAK,
@@ -26,12 +36,22 @@ from universal_neurons.render.tables import Column, DataTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from universal_neurons.measurement import Measurement
+    from universal_neurons.inputs.suite import Checkpoint
+    from universal_neurons.measures.tables import ReferenceTables
 
 PERCENT = 100.0
 HEAT_OPACITY = 0.5
 PUBLISHED = "published"
+MEAN = "mean"
+CURVE_THRESHOLDS = tuple(step / 20 for step in range(2, 18))
+READINGS = {
+    Definition.PAIR: "each pair, mean",
+    Definition.AVERAGED: "mean excess",
+    Definition.UNION: "with any",
+    Definition.INTERSECTION: "with all",
+}
 _CODE = "render.figures.emergence."
 
 
@@ -46,6 +66,19 @@ class LayerShares:
     checkpoints: tuple[str, ...]
     shares: Mapping[tuple[int, str], Measurement]
     threshold: float
+
+
+def shares_by_layer(tables: Mapping[Checkpoint, ReferenceTables], threshold: float) -> LayerShares:
+    """The share of universal neurons of every layer at every checkpoint, mean over partners."""
+    frames = {checkpoint.label: share_by_layer(found, threshold) for checkpoint, found in tables.items()}
+    level = next(iter(next(iter(tables.values())).tables.values())).resampling.level
+    shares = {
+        (int(row["layer"]), label): _measurement(row, n=int(row["neurons"]), level=level)
+        for label, frame in frames.items()
+        for row in frame.to_dict("records")
+    }
+    layers = tuple(sorted({layer for layer, _ in shares}))
+    return LayerShares(layers=layers, checkpoints=tuple(frames), shares=shares, threshold=threshold)
 
 
 def layer_heat_map(shares: LayerShares) -> Figure:
@@ -122,101 +155,115 @@ def _layer(layer: int, size: Size) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One named line of measurements over the checkpoints; the emphasised one is drawn in ink and heavier."""
-
-    name: str
-    values: tuple[Measurement, ...]
-    emphasised: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class CheckpointLines:
-    """Several lines over the same checkpoints, which are placed at their share of the training."""
+    """Several lines by their names over the same checkpoints, which are placed at their share of the training."""
 
     checkpoints: tuple[str, ...]
     shares_of_training: tuple[float, ...]
-    lines: tuple[Line, ...]
+    lines: Mapping[str, tuple[Measurement, ...]]
     threshold: float
+
+
+def shares_by_partner(tables: Mapping[Checkpoint, ReferenceTables], threshold: float) -> CheckpointLines:
+    """The share of the reference's neurons that are universal with each partner, and the mean over the partners."""
+    partners = next(iter(tables.values())).partners
+    lines = {
+        f"with {partner}": tuple(universal_share(found.tables[partner], threshold) for found in tables.values())
+        for partner in partners
+    }
+    mean = tuple(definition_share(found, Definition.PAIR, threshold) for found in tables.values())
+    return _lines(tables, {**lines, MEAN: mean}, threshold)
+
+
+def shares_by_reading(tables: Mapping[Checkpoint, ReferenceTables], threshold: float) -> CheckpointLines:
+    """The share of universal neurons under each reading of the word."""
+    lines = {
+        name: tuple(definition_share(found, definition, threshold) for found in tables.values())
+        for definition, name in READINGS.items()
+    }
+    return _lines(tables, lines, threshold)
+
+
+def _lines(
+    tables: Mapping[Checkpoint, ReferenceTables], lines: Mapping[str, tuple[Measurement, ...]], threshold: float
+) -> CheckpointLines:
+    labels, shares = (tuple(getattr(checkpoint, name) for checkpoint in tables) for name in ("label", "share"))
+    return CheckpointLines(labels, shares, lines, threshold)
 
 
 def partner_lines(shown: CheckpointLines) -> Figure:
     """The share of the reference's neurons that are universal with each partner, over the training."""
-    partners = [line for line in shown.lines if not line.emphasised]
-    mean = next(line for line in shown.lines if line.emphasised)
-    places = places_of(mean.values)
-    first, last = mean.values[0], mean.values[-1]
+    mean = shown.lines[MEAN]
+    places = places_of(mean)
+    first, last = mean[0], mean[-1]
     caption = Markdown(
-        f"Share of universal neurons with each of {len(partners)} partners over the training, and their mean; excess "
-        f"correlation above {markdown(decimal(shown.threshold, 1))}. Bars are {_level(last)} intervals over "
+        f"Share of universal neurons with each of {len(shown.lines) - 1} partners over the training, and their mean; "
+        f"excess correlation above {markdown(decimal(shown.threshold, 1))}. Bars are {_level(last)} intervals over "
         f"{markdown(last.over.value)}. The mean is {markdown(with_interval(first, places))} at "
         f"{markdown(shown.checkpoints[0])} and {markdown(with_interval(last, places))} at "
         f"{markdown(shown.checkpoints[-1])}."
     )
-    return _lines_figure("partners", shown, caption=caption, what="partner", code=_CODE + "partner_lines")
+    return _lines_figure("partners", shown, caption=caption, series="partner", code=_CODE + "partner_lines")
 
 
 def reading_lines(shown: CheckpointLines) -> Figure:
     """The share under each reading of "universal", over the training."""
-    last = [(line.name, line.values[-1]) for line in shown.lines]
+    last = [(name, values[-1]) for name, values in shown.lines.items()]
     places = places_of([m for _, m in last])
     ends = listed([f"{with_interval(m, places)} ({name})" for name, m in last])
     caption = Markdown(
-        f"What “universal” means moves the number: {len(shown.lines)} readings over the training, excess correlation "
-        f"above {markdown(decimal(shown.threshold, 1))}. At {markdown(shown.checkpoints[-1])}: {markdown(ends)}."
+        f"The share depends on the meaning of “universal”: {len(shown.lines)} readings over the training, excess "
+        f"correlation above {markdown(decimal(shown.threshold, 1))}. At {markdown(shown.checkpoints[-1])}: "
+        f"{markdown(ends)}."
     )
-    return _lines_figure("readings", shown, caption=caption, what="reading", code=_CODE + "reading_lines")
+    return _lines_figure("readings", shown, caption=caption, series="reading", code=_CODE + "reading_lines")
 
 
-def _lines_figure(name: str, shown: CheckpointLines, *, caption: Markdown, what: str, code: str) -> Figure:
-    def draw(size: Size) -> Drawing:
-        right = label_room([line.name for line in shown.lines], size)
-        with drawing(size, 330 if not size.is_narrow else 270, left=36, right=right) as canvas:
-            colours = iter(SERIES)
-            ends = []
-            for rank, line in enumerate(shown.lines):
-                colour = Colour.INK if line.emphasised else next(colours)
-                _measured_line(canvas, shown, line, colour, rank)
-                ends.append((shown.shares_of_training[-1], _number(line.values[-1]) * PERCENT, line.name, colour))
-            canvas.axes.set_xticks(shown.shares_of_training, shown.checkpoints)
-            canvas.axes.set_ylim(bottom=0)
-            canvas.axes.margins(x=0.04)
-            canvas.label_y("universal neurons, % of all")
-            canvas.label_x("share of training")
-            canvas.label_ends(ends)
-        return canvas
-
+def _lines_figure(name: str, shown: CheckpointLines, *, caption: Markdown, series: str, code: str) -> Figure:
+    """The lines as a chart; the mean over all of them is drawn in ink."""
+    styles = dict(zip((line for line in shown.lines if line != MEAN), marks(len(shown.lines)), strict=False))
+    chart = LineChart(
+        name, "", f"Share of universal neurons per {series} and checkpoint",
+        ChartAxis("share of training", shown.shares_of_training, shown.checkpoints), "universal neurons, % of all",
+        series, tuple(Series(line, styles.get(line, Mark(Colour.INK)), values) for line, values in shown.lines.items()),
+    )  # fmt: skip
     rows = [
-        (line.name, checkpoint, *_percent(m))
-        for line in shown.lines
-        for checkpoint, m in zip(shown.checkpoints, line.values, strict=True)
+        (line, checkpoint, *_percent(m))
+        for line, values in shown.lines.items()
+        for checkpoint, m in zip(shown.checkpoints, values, strict=True)
     ]
-    places = places_of([m for line in shown.lines for m in line.values])
-    ends = "; ".join(f"{line.name} {with_interval(line.values[-1], places)}" for line in shown.lines)
-    alt = (
-        f"Line chart of the share of universal neurons over {len(shown.checkpoints)} checkpoints, one line per {what}. "
-        f"At {shown.checkpoints[-1]}: {ends}."
-    )
-    table = _share_table(
-        f"Share of universal neurons per {what} and checkpoint, in per cent", (what, "checkpoint"), rows
-    )
-    return figure(name, draw, caption=caption, alt=alt, data=table, code=code)
-
-
-def _measured_line(canvas: Drawing, shown: CheckpointLines, line: Line, colour: Colour, rank: int) -> None:
-    values = [_number(m) * PERCENT for m in line.values]
-    # Intervals of several lines at one checkpoint would cover each other.
-    nudge = (rank - (len(shown.lines) - 1) / 2) * 0.005 * (max(shown.shares_of_training) or 1)
-    xs = [x + nudge for x in shown.shares_of_training]
-    width = 2.6 if line.emphasised else 1.8
-    marker = "o" if line.emphasised else MARKERS[rank % len(MARKERS)]
-    canvas.axes.plot(xs, values, color=colour.value, linewidth=width, marker=marker, markersize=5.5)
-    for x, m in zip(xs, line.values, strict=True):
-        if not m.is_missing:
-            canvas.axes.plot([x, x], [m.low * PERCENT, m.high * PERCENT], color=colour.value, linewidth=1.0, alpha=0.75)
+    table = _share_table(f"{chart.title}, in per cent", (series, "checkpoint"), rows)
+    return replace(line_figure(chart, code=code, caption=caption, wide=True, height=330), data=table)
 
 
 # --- the threshold curve ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCell:
+    """One number of the published table 1: the share of training, the label of its checkpoint, the share."""
+
+    threshold: float
+    training: float
+    label: str
+    value: float
+
+
+def published_table_one(root: Path) -> tuple[PublishedCell, ...]:
+    """The numbers that are printed in table 1 of Nandan et al. 2025 v1, at their shares of the training.
+
+    Raises PublishedError where the project's files of published numbers do not have them.
+    """
+    total = published("nandan2025.setting", root=root, quantity="training steps")
+    return tuple(
+        PublishedCell(
+            threshold=float(row.keys["threshold"]),
+            training=float(row.keys["step"]) / total,
+            label=f"{float(row.keys['step']) / 1000:g}k",
+            value=row.value,
+        )
+        for row in published_table("nandan2025.table1", root=root).rows
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +283,22 @@ class ThresholdCurves:
     curves: Mapping[str, tuple[CurvePoint, ...]]
     published: tuple[tuple[float, float], ...]
     threshold: float
+
+
+def shares_by_threshold(
+    tables: Mapping[Checkpoint, ReferenceTables], threshold: float, printed: Sequence[PublishedCell]
+) -> ThresholdCurves:
+    """The share above every threshold at every checkpoint, with the numbers that were printed for the last one."""
+    curves = {
+        checkpoint.label: tuple(
+            CurvePoint(float(row["threshold"]), float(row["value"]), float(row["low"]), float(row["high"]))
+            for row in threshold_curve(found, sorted({*CURVE_THRESHOLDS, threshold})).to_dict("records")
+        )
+        for checkpoint, found in tables.items()
+    }
+    latest = max((cell.training for cell in printed), default=math.nan)
+    points = tuple((cell.threshold, cell.value) for cell in printed if cell.training == latest)
+    return ThresholdCurves(curves=curves, published=tuple(sorted(points)), threshold=threshold)
 
 
 def threshold_curves(shown: ThresholdCurves) -> Figure:
@@ -324,86 +387,6 @@ def _plain_decades(axes: object) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-# --- training --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingCurve:
-    """The loss of one seed over its training: (tokens, training loss) and, at some of them, (tokens, held-out loss)."""
-
-    model: str
-    tokens: tuple[float, ...]
-    loss: tuple[float, ...]
-    held_out: tuple[tuple[float, float], ...]
-
-
-def training_curves(curves: Sequence[TrainingCurve], checkpoints: Sequence[float]) -> Figure:
-    """Loss per seed against tokens; light vertical lines are the checkpoints."""
-    ends = {curve.model: (curve.held_out[-1][1] if curve.held_out else curve.loss[-1]) for curve in curves}
-    tokens = max(curve.tokens[-1] for curve in curves)
-
-    def draw(size: Size) -> Drawing:
-        right = label_room([_seed(curve.model) for curve in curves], size)
-        with drawing(size, 320 if not size.is_narrow else 260, left=36, right=right) as canvas:
-            for at in checkpoints:
-                canvas.axes.axvline(at / 1e6, color=Colour.RULE.value, linewidth=1)
-            tips = []
-            for curve, colour in zip(curves, SERIES, strict=False):
-                xs = [t / 1e6 for t in curve.tokens]
-                canvas.axes.plot(xs, curve.loss, color=colour.value, linewidth=1.2, alpha=0.8)
-                canvas.axes.plot(
-                    [t / 1e6 for t, _ in curve.held_out], [loss for _, loss in curve.held_out], linestyle="none",
-                    marker="o", markersize=4.5, color=colour.value,
-                )  # fmt: skip
-                tips.append((xs[-1], ends[curve.model], _seed(curve.model), colour))
-            canvas.axes.set_ylim(*_loss_range(curves))
-            canvas.axes.set_xlim(0, tokens / 1e6 * 1.01)
-            canvas.label_y("loss, nats per token")
-            canvas.label_x("million training tokens")
-            canvas.label_ends(tips)
-        return canvas
-
-    low, high = min(ends.values()), max(ends.values())
-    which = "held-out loss" if any(curve.held_out for curve in curves) else "training loss"
-    reached = f"{decimal(low, 3)} to {decimal(high, 3)} nats per token"
-    said = f"after {decimal(tokens / 1e6, 1)} million tokens the {which} is {reached}"
-    caption = Markdown(
-        f"Training of the {len(curves)} seeds: lines are the training loss, dots the loss on held-out documents, "
-        f"vertical lines the checkpoints; {markdown(said)}."
-    )
-    alt = f"Falling loss curves of {len(curves)} seeds ({listed([c.model for c in curves])}); {said}."
-    rows = [
-        (curve.model, t / 1e6, loss, dict(curve.held_out).get(t))
-        for curve in curves
-        for t, loss in zip(curve.tokens, curve.loss, strict=True)
-    ]
-    table = DataTable(
-        "Loss of each seed over its training",
-        (Column("seed"), Column("million tokens", 2), Column("training loss", 3), Column("held-out loss", 3)),
-        tuple(rows),
-    )
-    return figure("training", draw, caption=caption, alt=alt, data=table, code=_CODE + "training_curves")
-
-
-def _seed(model: str) -> str:
-    return f"seed {model}"
-
-
-def _loss_range(curves: Sequence[TrainingCurve]) -> tuple[float, float]:
-    """The losses after the first twentieth of the training, with air: the first steps would flatten everything else."""
-    seen = [
-        loss
-        for curve in curves
-        for t, loss in (*zip(curve.tokens, curve.loss, strict=True), *curve.held_out)
-        if t >= curve.tokens[-1] / 20
-    ]
-    air = (max(seen) - min(seen)) * 0.06 or 0.1
-    return min(seen) - air, max(seen) + air
-
-
-# --- shared ----------------------------------------------------------------------------------------------------------
-
-
 def _number(measurement: Measurement) -> float:
     """The value for an axis; an undefined one leaves a gap."""
     return measurement.value
@@ -422,3 +405,9 @@ def _level(m: Measurement) -> str:
 def _share_table(caption: str, keys: tuple[str, ...], rows: Sequence[tuple[str | float | None, ...]]) -> DataTable:
     columns = (*(Column(key) for key in keys), Column("share", 3), Column("low", 3), Column("high", 3))
     return DataTable(caption, columns, tuple(rows), row_headers=len(keys))
+
+
+def _measurement(row: Mapping[Any, Any], *, n: int, level: float) -> Measurement:
+    if math.isnan(row["value"]):
+        return Measurement.missing(n=n, over=Over.TOKEN_BLOCKS, unit=SHARE)
+    return Measurement(row["value"], row["low"], row["high"], n, Over.TOKEN_BLOCKS, level, SHARE)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.render.evidence_log import measured_of
-from universal_neurons.render.figures.emergence import partner_lines, training_curves
+from universal_neurons.render.figures.emergence import partner_lines
 from universal_neurons.render.figures.figure import Sources
+from universal_neurons.render.figures.training import training_curves
 from universal_neurons.render.formatting import (
     count,
     decimal,
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from universal_neurons.evidence.summary import ClaimSummary
+    from universal_neurons.render.figures.emergence import PublishedCell
     from universal_neurons.render.figures.figure import Figure
     from universal_neurons.render.listings import Listing
-    from universal_neurons.render.results import PublishedCell, Results
+    from universal_neurons.render.results import Results
 
 
 PERCENT_PLACES = 2

@@ -15,7 +15,8 @@ from universal_neurons.render.tables import Cell, Column, DataTable
 
 if TYPE_CHECKING:
     from universal_neurons.measurement import Measurement
-    from universal_neurons.render.results import PublishedCell, Results
+    from universal_neurons.render.figures.emergence import PublishedCell
+    from universal_neurons.render.results import Results
 
 PERCENT_PLACES = 2
 
