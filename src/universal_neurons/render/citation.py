@@ -27,7 +27,7 @@ class CitationError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """What a citation of the project says."""
+    """The fields of a citation of the project."""
 
     title: str
     version: str

@@ -55,7 +55,7 @@ def markdown(text: str) -> Markdown:
 
 
 def token_text(text: str) -> str:
-    """What one token says, its spaces kept: line ends and tabs as signs, what cannot be seen spelled out.
+    """The text of a token: spaces kept, line ends and tabs as signs, invisible characters spelled out.
 
     >>> token_text(" def\\n"), token_text("\\u202e\\x00")
     (' def↵', '⟨U+202E⟩⟨U+0000⟩')

@@ -24,7 +24,7 @@ _SHARES = frozenset({"share", "fraction", "proportion"})
 
 
 class MissingNumber(UserError):
-    """A number that the report needs is not there."""
+    """A number that the report needs is missing."""
 
 
 def decimal(value: float, places: int) -> str:
@@ -54,17 +54,17 @@ def count(value: int) -> str:
 
 
 def is_share(unit: str) -> bool:
-    """Whether a quantity of this unit is a share of one, which is shown in per cent."""
+    """Return whether quantities of ``unit`` are fractions of one, which are shown in per cent."""
     return unit in _SHARES
 
 
 def scale(unit: str) -> float:
-    """The factor between a quantity of ``unit`` and what is shown."""
+    """The factor from a quantity of ``unit`` to the number shown."""
     return 100.0 if is_share(unit) else 1.0
 
 
 def suffix(unit: str) -> str:
-    """What follows a number of ``unit``, with its space."""
+    """The suffix of a number of ``unit``, with its space."""
     if is_share(unit):
         return " %"
     return f" {unit}" if unit else ""
@@ -159,7 +159,7 @@ def plural(number: int, noun: str, nouns: str | None = None) -> str:
 
 
 def probability(p: float) -> str:
-    """A p value with two significant digits, and no claim to know more of a very small one.
+    """A p value with two significant digits; below 0.0001 only a bound.
 
     >>> probability(0.0123), probability(3e-9), probability(math.nan)
     ('0.012', '< 0.0001', 'undefined')

@@ -32,7 +32,7 @@ class ListingMissing(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One place in the project's code: what it is called, and the file of the report that shows it ("" for none)."""
+    """A location in the project's code: its name, and the report's file that shows it ("" for none)."""
 
     name: str
     line: int = 0

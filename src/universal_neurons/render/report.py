@@ -82,12 +82,12 @@ BROKEN = ".broken"
 
 
 class ReportMisplaced(UserError):
-    """The report cannot be built here: its sources are missing, or something else is where it should go."""
+    """The report cannot be built here: its sources are missing, or its folder holds something else."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """All figures of a report: those of the front page, and those of the page that rebuilds the paper."""
+    """All figures of a report, by page."""
 
     front: Sequence[Figure]
     paper: PaperFigures
@@ -96,14 +96,14 @@ class Drawn:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The functions that drew those that are there, and that of the table among them."""
+        """The functions that made the figures and table 1."""
         there = (one.code for one in (*self.front, *self.paper.all, *self.costs, *self.compared) if not one.absence)
         return (*there, TABLE_ONE_CODE)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The claims of a run, where their tests stand, and which neurons each of them is about."""
+    """The claims of a run, with the location of their tests and the neurons they are about."""
 
     claims: Sequence[ClaimSummary]
     tests: Mapping[str, Listing]
@@ -111,13 +111,13 @@ class Judged:
 
     @classmethod
     def of(cls, root: Path, study: Study, claims: Sequence[ClaimSummary], provenance: ReportProvenance) -> Judged:
-        """What the checkout at ``root`` and the tables of ``study`` say of ``claims``."""
+        """Look up the tests and the neurons of ``claims`` in the checkout ``root`` and in ``study``."""
         tests = judging(root, {claim.claim: claim.first.locator for claim in claims})
         return cls(claims, tests, {claim.claim: about(claim, study, provenance.stages) for claim in claims})
 
 
 def drawn_figures(root: Path, found: Results, costs: performance.Performance, both: SideBySide | None) -> Drawn:
-    """All figures; raises TemplateWrong, naming the line that shows it, for one that has no number to draw."""
+    """Draw all figures; raises TemplateWrong, with the template's line, for a figure without a number."""
     try:
         compared = () if both is None else comparison.comparison_figures(both)
         return Drawn(index_figures(found), paper_figures(found), performance.performance_figures(costs), compared)
@@ -131,7 +131,7 @@ def drawn_figures(root: Path, found: Results, costs: performance.Performance, bo
 
 @dataclass(frozen=True)
 class Printing:
-    """How the PDF is made: by which program, with which look, and what its first page says."""
+    """Settings of the PDF: program, layout and imprint."""
 
     program: Program
     look: Path
@@ -196,7 +196,7 @@ def build_report(
 
 
 def default_evidence(root: Path, folder: str) -> Path:
-    """Where the claims of a suite leave their evidence log; ``folder`` is ``Suite.folder``."""
+    """The folder of a suite's evidence log; ``folder`` is ``Suite.folder``."""
     return root / ".universal-neurons" / "evidence" / folder
 
 
@@ -210,7 +210,7 @@ def data_files(found: Results, drawn: Drawn, judged: Judged, provenance: ReportP
 
 
 def beside(folder: Path, costs: performance.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, str]:
-    """The pages that no claim needs: what it cost and, where there is another run, both side by side."""
+    """The performance page and, if there is another run, the comparison page."""
     values = {performance.PAGE: performance.performance_page(costs, drawn.costs)}
     if both is not None:
         values[comparison.PAGE] = comparison.comparison_page(both, drawn.compared)
@@ -224,7 +224,7 @@ def data_beside(costs: performance.Performance, drawn: Drawn, both: SideBySide |
 
 
 def announced(texts: Mapping[str, str], both: SideBySide | None) -> dict[str, str]:
-    """The pages, which all link to the comparison if there is one: their first lines say so to ``page.html``."""
+    """The pages, with the header field that makes ``page.html`` link to the comparison, if there is one."""
     if both is None:
         return dict(texts)
     return {name: text.replace("---\n", f"---\n{COMPARED}: true\n", 1) for name, text in texts.items()}
@@ -336,7 +336,7 @@ def page_head(templates: Path) -> str:
 def _printing(
     to: Output, root: Path, study: Study, provenance: ReportProvenance, say: Callable[[str], None]
 ) -> Printing | None:
-    """How the PDF is made, or None where none is asked for or nothing here can make one."""
+    """Settings of the PDF; None if none is requested or no program can make one."""
     if to == "html":
         return None
     program = typesetter()
@@ -352,7 +352,7 @@ def _printing(
 
 
 def _drop_pages(built: Path) -> None:
-    """Leave the PDF, the data beside it and the source of both."""
+    """Remove everything but the PDF, the data and the source."""
     for path in built.iterdir():
         if path.name not in {PDF, DATA, SOURCE}:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -388,12 +388,12 @@ def _render(
 
 
 def names_of(suite: Suite) -> tuple[str, ...]:
-    """What the models, the checkpoints and the suite itself are called."""
+    """The names of the models, the checkpoints and the suite."""
     return (suite.title, suite.description, *suite.zoo.models, *(c.label for c in suite.checkpoints))
 
 
 def _traced(wrong: UserError, templates: Path, built: Path, kept: Path) -> UserError:
-    """The same failure after the lines of the templates that it is about, naming the pages where they were ``kept``."""
+    """The failure with the template lines that caused it, and with paths in the ``kept`` pages."""
     faults = wrong.faults if isinstance(wrong, ReportBroken) else (str(wrong),)
     said = [traced(fault, templates, built / SOURCE).replace(str(built), str(kept)) for fault in faults]
     if isinstance(wrong, ReportBroken):
@@ -402,7 +402,7 @@ def _traced(wrong: UserError, templates: Path, built: Path, kept: Path) -> UserE
 
 
 def _kept(built: Path, output: Path) -> Path:
-    """Where a report that failed is put, beside the one that it would have replaced; its messages name its lines."""
+    """Copy a failed report next to the output and return that folder, to which the messages refer."""
     kept = output.with_name(f"{output.name}{BROKEN}")
     if kept.exists() and not (kept / SOURCE / "_quarto.yml").is_file():
         return built

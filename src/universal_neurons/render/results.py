@@ -73,12 +73,12 @@ class Results:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the models were trained by this project, so that there is a log of their training."""
+        """Return whether the models were trained by this project, which then has a training log."""
         return self.suite.zoo.kind == "fixtures"
 
     @property
     def threshold(self) -> float:
-        """The threshold that is meant where none is named."""
+        """The suite's default threshold."""
         return self.suite.universality.threshold
 
     @property
@@ -101,7 +101,7 @@ class Printed:
 
 
 def printed_numbers(root: Path) -> Printed:
-    """What Nandan et al. 2025 v1 printed; raises PublishedError where the project's files do not have it."""
+    """Read the numbers of Nandan et al. 2025 v1; raises PublishedError if they are not in the project's files."""
     return Printed(published_table_one(root), printed_persistence(root))
 
 

@@ -22,7 +22,7 @@ DIGEST_SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its title, and the decimals of its numbers (None: a column of words)."""
+    """A column: its title, and the decimals of its numbers (None for words)."""
 
     title: str
     places: int | None = None
@@ -32,7 +32,7 @@ class Column:
 class DataTable:
     """A table of words and numbers; None is a number that does not exist and is shown as a dash that says so.
 
-    ``marked`` are the places of rows to look at first.
+    ``marked`` are the indices of highlighted rows.
     """
 
     caption: str
@@ -70,7 +70,7 @@ class DataTable:
         return "".join(cells)
 
     def csv(self) -> str:
-        """The same numbers unrounded, with a header line; lines end with a line feed."""
+        """The table as CSV with unrounded numbers and a header line; lines end with a line feed."""
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow([csv_text(column.title) for column in self.columns])
@@ -80,7 +80,7 @@ class DataTable:
 
 
 def cell_html(cell: Cell, places: int | None) -> Html:
-    """One cell: HTML stays, words are escaped, numbers are written with ``places`` decimals."""
+    """A cell as HTML: text is escaped, numbers are written with ``places`` decimals."""
     if isinstance(cell, Html):
         return cell
     if cell is None:
@@ -107,7 +107,7 @@ def _number_class(column: Column) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What the longest number of a column takes, in widths of a digit: the value, the low and the high end."""
+    """The width of a column's longest value, low end and high end, in digits."""
 
     value: float
     low: float
@@ -125,7 +125,7 @@ _LETTER_ROOM = {".": 0.6, "[": 0.6, "]": 0.6, " ": 0.6, NO_BREAK: 0.6, MINUS: 1.
 
 
 def room_of(text: str) -> float:
-    """How many digits ``text`` is as wide as.
+    """The width of ``text`` in digits.
 
     >>> round(room_of("12.5"), 1)
     3.6
@@ -141,7 +141,7 @@ def _parts(m: Measurement, places: int | None) -> tuple[str, str, str]:
 def measured(measurement: Measurement | None, places: int | None = None, room: Room | None = None) -> Html:
     """A measurement in a cell: the value, and the interval with its brackets after it in a fainter colour.
 
-    With the ``room`` of its column the decimal points of values and of both ends stand under those of the other rows.
+    With the ``room`` of its column, decimal points are aligned with the other rows.
     """
     if measurement is None or measurement.is_missing:
         return Html('<span class="none">undefined</span>')

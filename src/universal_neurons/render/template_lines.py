@@ -39,7 +39,7 @@ def expression_line(template: Path, expression: str) -> int | None:
 
 
 def place(template: Path, line: int | None) -> str:
-    """A line of a template as messages name it; its first line where there is none."""
+    """A template's line as "file:line"; line 1 if ``line`` is None."""
     return f"{template}:{line or 1}"
 
 

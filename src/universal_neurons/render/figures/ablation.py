@@ -66,7 +66,7 @@ BANDS = (Kind.RANDOM_OTHERS, Kind.LAYER_MATCHED)
 
 @dataclass(frozen=True, slots=True)
 class PairEffect:
-    """Which effect: of which kind of set, at which threshold, in which quantity, against which partner, when."""
+    """Key of an effect against one partner."""
 
     kind: Kind
     threshold: float
@@ -77,7 +77,7 @@ class PairEffect:
 
 @dataclass(frozen=True, slots=True)
 class LayerEffect:
-    """Which effect of one layer alone, mean over models."""
+    """Key of an effect of one layer alone, mean over models."""
 
     kind: Kind
     quantity: Quantity
@@ -87,7 +87,7 @@ class LayerEffect:
 
 @dataclass(frozen=True, slots=True)
 class TwinEffect:
-    """Which loss increase of the averaged definition: of which kind of set, at which threshold, when."""
+    """Key of a loss increase of neurons that are universal by their mean excess."""
 
     kind: Kind
     threshold: float
@@ -258,7 +258,7 @@ class AblationFigures:
 
 
 def ablation_figures(found: Ablations) -> AblationFigures:
-    """All figures about ablation.  The outer two of three thresholds are those of figures 13 to 20."""
+    """All figures about ablation; figures 13 to 20 are at the lowest and the highest threshold."""
     lower, higher = min(found.thresholds), max(found.thresholds)
     losses = [
         _pair_panel(found, number, kind, found.threshold, Quantity.LOSS, bars=True)
@@ -295,7 +295,7 @@ def _training(found: Ablations) -> ChartAxis:
 
 
 def _sizes(values: Sequence[Measurement]) -> tuple[tuple[str, tuple[float, ...]], ...]:
-    """What stands beside each effect: the size of the set, and the range of the draws where there are several."""
+    """Further columns of the data: the size of the set and, for random sets, the range of the draws."""
     names = {"size": "neurons", "draws_low": "lowest draw", "draws_high": "highest draw"}
     return tuple(
         (title, tuple(m.details.get(key, NAN) for m in values))
@@ -424,7 +424,7 @@ def _twin(panel: LineChart) -> Figure:
 
 
 def exceeding(found: Ablations) -> Figure:
-    """How far the loss increase of every model lies beyond that of random draws."""
+    """The loss increase of every model in excess of its random draws."""
     curves = tuple(
         Series(f"model {model}", mark, tuple(found.exceeding[model, label] for label in found.checkpoints))
         for model, mark in zip(found.models, marks(len(found.models)), strict=True)
@@ -486,7 +486,7 @@ def _dose_curve(found: Ablations, model: str, mark: Mark, *, banded: bool = Fals
 
 
 def readings(found: Ablations) -> Figure:
-    """The effect of every kind of set that "non-universal" might mean, beside that of the universal neurons."""
+    """The effect of the universal neurons and of every possible meaning of "non-universal"."""
     rows = tuple(
         ChartRow(
             f"{name} ({m.details['size']:.0f})", m,

@@ -43,13 +43,13 @@ class ChartAxis:
     at: str = "at"
 
     def said(self, place: int) -> str:
-        """One place in words."""
+        """A place of the axis in words."""
         return f"{self.at} {self.labels[place]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series: a measurement at every place of the axis, and where given a band around it (the range of draws).
+    """A series: a measurement at every place of the axis, and optionally a band (the range of draws).
 
     ``columns`` are further numbers of the table of the data, by their title, one for every place.
     """
@@ -92,7 +92,7 @@ class LineChart:
 
     @property
     def unit(self) -> str:
-        """The unit of the measurements; that of the first one."""
+        """The unit of the measurements."""
         return self.curves[0].values[0].unit
 
     @property
@@ -102,7 +102,7 @@ class LineChart:
 
 
 def marks(number: int, *, bars: bool = False) -> tuple[Mark, ...]:
-    """As many different marks for series of one rank.
+    """A sequence of ``number`` different marks.
 
     >>> [mark.marker for mark in marks(2)]
     ['o', 's']
@@ -137,7 +137,7 @@ def _extent(panel: LineChart) -> Limits:
 
 
 def drawn(panel: LineChart, *, height: int = 232, named: bool = False) -> Callable[[Size], Drawing]:
-    """How the panel is drawn; with ``named`` the series have their names at their ends."""
+    """A function that draws the chart; with ``named`` the lines are labelled at their ends."""
 
     def draw(size: Size) -> Drawing:
         names = [*(curve.name for curve in panel.curves), *(rule.text for rule in panel.rules)]
@@ -176,7 +176,7 @@ def _room(places: Sequence[float]) -> float:
 
 
 def plain_numbers(axis: object) -> None:
-    """At most six ticks, written alike: without powers of ten, with as many decimals for one as for the other."""
+    """Set at most six ticks, all with the same number of decimals and without powers of ten."""
     from matplotlib.axis import Axis as Ticks
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
@@ -261,12 +261,12 @@ def line_figure(
 
 
 def line_figure_or_sentence(panel: LineChart, why: str, draw: Callable[[], Figure]) -> Figure:
-    """What ``draw`` makes of the panel, or ``why`` it is left out where nothing could be measured."""
+    """The result of ``draw``, or the reason ``why`` the figure is left out if nothing was measured."""
     return draw() if panel.measurements else Figure.left_out(panel.name, why, label=panel.label)
 
 
 def at_the_end(panel: LineChart) -> str:
-    """What the series are at the last place that has one: the value with its interval, or the range over series."""
+    """The values at the last place with a measurement: one with its interval, or the range over series."""
     last = [
         (place, m)
         for place in range(len(panel.axis.places))
@@ -283,7 +283,7 @@ def at_the_end(panel: LineChart) -> str:
 
 
 def lowest_to_highest(panel: LineChart) -> str:
-    """Between what the series lie, and which and where the two ends are: for an axis without a direction."""
+    """The smallest and the largest value, with series and place; for an axis without a direction."""
     found = [(m, c.name, at) for c in panel.curves for at, m in enumerate(c.values) if not m.is_missing]
     if not found:
         return "nothing to measure"
@@ -356,7 +356,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class ChartRow:
-    """One named measurement; ``reach`` is what it ranges over (draws), where there is such a thing.
+    """A named measurement; ``reach`` is the range of its random draws, if any.
 
     ``columns`` are further numbers of the table of the data, by their title.
     """
@@ -451,7 +451,7 @@ def _row(canvas: Drawing, found: RowChart, one: ChartRow, y: float) -> None:
 
 
 def _is_drawable(found: RowChart, value: float) -> bool:
-    """Nothing that is not a number, and on a logarithmic axis nothing that is not positive, has a place."""
+    """Return whether ``value`` has a place on the axis: finite, and positive on a logarithmic one."""
     return math.isfinite(value) and (value > 0 or not found.logarithmic)
 
 

@@ -51,7 +51,7 @@ def _own_settings(size: Size) -> Iterator[None]:
 
 
 class Drawing:
-    """A figure being drawn: one set of axes placed in pixels, and the SVG it becomes."""
+    """A drawing: one set of axes placed in pixels, and its SVG."""
 
     def __init__(self, size: Size, height: int, *, left: int, right: int, top: int, bottom: int) -> None:
         from matplotlib.figure import Figure
@@ -93,7 +93,7 @@ class Drawing:
             )  # fmt: skip
 
     def svg(self) -> str:
-        """What was drawn, as matplotlib writes it, without dates."""
+        """The SVG as matplotlib writes it, without dates."""
         stream = io.StringIO()
         nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
         self._say_literally()
@@ -105,7 +105,7 @@ class Drawing:
         return stream.getvalue()
 
     def _say_literally(self) -> None:
-        """Spell out in every text of the drawing what SVG cannot hold and no reader can see."""
+        """Spell out the invisible and control characters in every text of the drawing."""
         from matplotlib.text import Text
         from matplotlib.ticker import FuncFormatter
 
@@ -212,7 +212,7 @@ def inline_svg(svg: str, *, name: str, size: Size, alt: str) -> Html:
 
 
 def _themed(tag: str, prefix: str, used: Collection[str]) -> str:
-    """One tag of matplotlib's as the page has it: own ids, the theme's fonts and colours, rounded coordinates."""
+    """A tag of matplotlib's SVG with the page's ids, fonts and colours, and rounded coordinates."""
     tag = _NO_ROTATION.sub("", tag)
     tag = _ID.sub(lambda m: f' id="{prefix}{m[1]}"' if m[1] in used else "", tag)
     tag = _REFERENCE.sub(lambda m: m[0].replace(f"#{m[1]}", f"#{prefix}{m[1]}"), tag).replace("xlink:href", "href")

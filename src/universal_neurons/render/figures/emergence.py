@@ -241,7 +241,7 @@ def _lines_figure(name: str, shown: CheckpointLines, *, caption: Markdown, serie
 
 @dataclass(frozen=True, slots=True)
 class PublishedCell:
-    """One number of the published table 1: the share of training, the label of its checkpoint, the share."""
+    """A number of the published table 1, at a threshold and a share of the training."""
 
     threshold: float
     training: float

@@ -33,10 +33,10 @@ class MissingFigure(MissingNumber):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a figure rests on: the claims that judge what it shows, and the digests of the artifacts it was drawn from.
+    """The claims that judge a figure's numbers, and the digests of the artifacts it was drawn from.
 
-    ``judged`` are those of ``claims`` that the run of this report holds a verdict on: only they have a page to link to.
-    ``tests`` are the places of the tests that judged them.
+    ``judged`` are the claims with a verdict in this run: only they have a page to link to.
+    ``tests`` are the tests that judged them.
     """
 
     claims: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Sources:
     tests: tuple[Listing, ...] = ()
 
     def among(self, tests: Mapping[str, Listing]) -> Sources:
-        """The same sources in a report whose claims were judged by ``tests``."""
+        """The sources in a report whose claims were judged by ``tests``."""
         judged = tuple(claim for claim in self.claims if claim in tests)
         return replace(self, judged=judged, tests=tuple(tests[claim] for claim in judged))
 
@@ -63,7 +63,7 @@ def judged_links(sources: Sources) -> Markdown:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure: its name, words, drawings and data.
+    """A figure: its name, words, drawings and data.
 
     Without a ``label`` the page numbers it and ``@fig-<name>`` refers to it; with one ("Figure 7 of the paper") it is
     called that, and a link to ``anchor`` refers to it.  One that the suite cannot fill has nothing but the sentence
@@ -82,7 +82,7 @@ class Figure:
 
     @classmethod
     def left_out(cls, name: str, why: str, *, label: str = "") -> Figure:
-        """A figure that the suite has not the checkpoints, models or tokens for."""
+        """A figure for which the suite lacks checkpoints, models or tokens."""
         return cls(name, Markdown(""), "", (), DataTable(name, (), ()), "", label, absence=why)
 
     @property
@@ -158,7 +158,7 @@ HALVES = (HALF,)
 
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
-    """One entry of a legend: the mark and the line of a series, and its name."""
+    """An entry of a legend: the name of a series and its mark."""
 
     name: str
     mark: Mark

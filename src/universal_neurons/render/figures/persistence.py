@@ -57,7 +57,7 @@ TrainingSpan = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PrintedPersistence:
-    """What the paper printed: the lower bound of the persistence overall, and that of the two deepest layers."""
+    """The paper's lower bounds of persistence: overall and in its two deepest layers."""
 
     overall: float
     deepest: float
@@ -202,7 +202,7 @@ class PersistenceFigures:
 
 
 def persistence_figures(found: Persistence) -> PersistenceFigures:
-    """All figures about persistence; those of spans that the suite does not have say so."""
+    """All figures about persistence; figures of missing spans are left out with a reason."""
     if not found.spans:
         papers = {number: _left_out(number, _ALONE) for number in (1, 3, *LAYERED)}
         ceiling = Figure.left_out("ceiling", _ALONE)
@@ -247,7 +247,7 @@ def _layer_axis(found: Persistence) -> ChartAxis:
 
 
 def _counted(values: tuple[Measurement, ...]) -> tuple[tuple[str, tuple[float, ...]], ...]:
-    """What stands beside each value: chance and ceiling, in per cent."""
+    """Further columns of the data: chance and ceiling, in per cent."""
     return tuple(
         (f"{name}, %", tuple(m.details.get(name, float("nan")) * PERCENT for m in values))
         for name in ("chance", "ceiling")
@@ -333,7 +333,7 @@ def layer_panel(found: Persistence, number: int, one: TrainingSpan) -> LineChart
 
 
 def _small(panel: LineChart) -> str:
-    """How few neurons the smallest layer rests on, which is why its interval is wide."""
+    """The smallest and largest number of neurons behind a point; few neurons give wide intervals."""
     counts = [m.n for curve in panel.curves for m in curve.values]
     return f"A point rests on {min(counts)} to {max(counts)} neurons."
 

@@ -222,7 +222,7 @@ def tokens(found: Robustness) -> Figure:
 
 
 def _common(jaccard: float) -> str:
-    """How many of the neurons that either number of tokens calls universal are the same; nothing where none is."""
+    """The overlap of the two sets of universal neurons, in words; neither has any if it is undefined."""
     if not math.isfinite(jaccard):
         return ", and neither calls any neuron universal"
     return f", and {percent(jaccard, 0)} of the neurons that either calls universal are common to both"

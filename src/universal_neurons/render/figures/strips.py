@@ -21,7 +21,7 @@ Bounds = tuple[float | None, float | None]
 
 @dataclass(frozen=True, slots=True)
 class StripAxis:
-    """A horizontal axis of small drawings, ``width`` pixels wide; what lies beyond its ends is drawn at them."""
+    """A horizontal axis of small drawings, ``width`` pixels wide; values beyond its ends are drawn at them."""
 
     low: float
     high: float
@@ -38,7 +38,7 @@ class StripAxis:
         return cls(low - margin, high + margin, width)
 
     def at(self, x: float) -> str:
-        """Where ``x`` is, in pixels."""
+        """The position of ``x`` in pixels."""
         share = (min(max(x, self.low), self.high) - self.low) / (self.high - self.low)
         return f"{share * self.width:.1f}"
 
@@ -61,7 +61,7 @@ class StripAxis:
         return "".join(parts)
 
     def mark(self, m: Measurement, colour: Colour, y: float, radius: float = 2.6) -> str:
-        """One measurement: a dot on its interval."""
+        """Draw a measurement as a dot on its interval."""
         return (
             f'<path d="M{self.at(m.low)} {y:g}H{self.at(m.high)}" stroke="{colour.css}" '
             f'stroke-width="{min(1.6, radius):g}"/>'
@@ -97,7 +97,7 @@ def strip(
 
 
 def mark(measurement: Measurement, colour: Colour, bounds: Bounds | None, axis: StripAxis) -> Html:
-    """One measurement on an axis that its table shares; the numbers stand beside it, so it is hidden from readers."""
+    """A measurement on the axis of its table; hidden from screen readers, which get the numbers beside it."""
     drawn = axis.ground(bounds, MARK_HEIGHT) + axis.mark(measurement, colour, MARK_HEIGHT / 2, 3.2)
     return Html(
         f'<svg class="mark" viewBox="0 0 {axis.width} {MARK_HEIGHT}" width="{axis.width}" height="{MARK_HEIGHT}" '

@@ -55,7 +55,7 @@ class Size:
 
     @property
     def is_narrow(self) -> bool:
-        """Whether the drawing is for a telephone."""
+        """Return whether the drawing is for a telephone."""
         return self.width < 500
 
 
@@ -67,7 +67,7 @@ HALF = Size("half", 340, 12.0)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How one series is told from the others: never by its colour alone."""
+    """The appearance of a series, which never differs from another by colour alone."""
 
     colour: Colour
     marker: str = "o"  # "" for a line without points
@@ -77,7 +77,7 @@ class Mark:
 
 
 def settings(size: Size) -> Any:
-    """The matplotlib settings of a drawing; nothing of matplotlib's defaults that a reader would recognise is left."""
+    """The matplotlib settings of a drawing."""
     return {
         "figure.dpi": DOTS_PER_INCH,
         "svg.fonttype": "none",

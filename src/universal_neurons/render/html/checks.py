@@ -63,12 +63,12 @@ class ReportBroken(UserError):
 
 @dataclass(frozen=True)
 class Stated:
-    """What the evidence says beyond the verdicts of claims, and where it must be said.
+    """Statements of the evidence, besides the claims' verdicts, that the pages must contain.
 
     ``parts`` are the verdicts of readings and cases by attribute and name ("reading N1/test_x", "case N1/0"), ``pages``
     the claim to which each page belongs, ``sentences`` what a page must say word for word.  ``neurons`` are the sizes
-    of the layers of every model that :data:`EXPLORER` shows on demand: its places come about in the reader's browser.
-    ``names`` are what models, checkpoints and suite are called, which may look like a reference wherever they stand.
+    of the layers of every model that :data:`EXPLORER` shows on demand, so links to its neurons have no id on a page.
+    ``names`` are the names of models, checkpoints and suite, which may look like a reference.
     """
 
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class _Open:
 
 @dataclass
 class CheckedPage(HTMLParser):
-    """One parsed page: ids, links and what is wrong with it, as "line: fault"."""
+    """A parsed page: its ids, links and faults, as "line: fault"."""
 
     path: Path
     ids: Counter[str] = field(default_factory=Counter)
@@ -125,7 +125,7 @@ class CheckedPage(HTMLParser):
         self.lines.setdefault(what, self.getpos()[0])
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what the element brings and what is wrong with it."""
+        """Record the element's ids, links, verdicts and faults."""
         given = {name: value or "" for name, value in attrs}
         self.elements[tag] += 1
         self.attributes.update(list(given))
@@ -155,7 +155,7 @@ class CheckedPage(HTMLParser):
         self.faults += map(self.at, self._faults(tag, given))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """The same, of an element that closes itself."""
+        """Record an element that closes itself."""
         self.handle_starttag(tag, attrs)
         if tag not in _VOID:
             self._open.pop()
@@ -176,7 +176,7 @@ class CheckedPage(HTMLParser):
         return left.tag
 
     def handle_data(self, data: str) -> None:
-        """Look for what must not stand in a page's text."""
+        """Look for unresolved references and requests in the page's text."""
         inside = self._open[-1].tag if self._open else ""
         for element in self._open:
             if element.verdict is not None:
@@ -263,7 +263,7 @@ def check_pages(
 
 
 def _is_a_name(fault: str, names: Sequence[str]) -> bool:
-    """Whether what looks like an unresolved reference is a part of what something is called."""
+    """Return whether an apparent unresolved reference is part of a name."""
     _, mark, found = fault.partition(f"{UNRESOLVED}: ")
     return bool(mark) and any(found in name for name in names)
 
@@ -292,7 +292,7 @@ def _dead_links(
 
 
 def is_shown(place: str, neurons: Mapping[str, Sequence[int]]) -> bool:
-    """Whether the explorer has the neuron that ``place`` names ("a:L2.17"), or can make the list that it asks for.
+    """Return whether the explorer can show ``place``: a neuron ("a:L2.17") or a list ("?model=a&layer=1").
 
     ``place`` is what follows the # of an address, ``neurons`` the sizes of the layers of every model.
 
@@ -368,7 +368,7 @@ def _wrong_statements(pages: Mapping[str, CheckedPage], stated: Stated) -> Itera
 
 
 def _as_read(text: str) -> str:
-    """``text`` as a reader of the page finds it."""
+    """``text`` as it reads on the page."""
     return html.unescape(html_text(text))
 
 

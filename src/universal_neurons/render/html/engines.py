@@ -24,7 +24,7 @@ QUARTO_OUTPUT = "_pages"
 
 
 class RenderingFailed(UserError):
-    """The rendering program refused the source; the message is what it said."""
+    """The rendering program rejected the source; the message is its output."""
 
 
 def available_engine() -> HtmlEngine:
@@ -44,7 +44,7 @@ def render(source: Path, pages: Sequence[str], output: Path, *, engine: HtmlEngi
 
 
 def pandoc_command(page: str, target: Path, *, pdf: bool = False) -> list[str]:
-    """The call of pandoc that does what ``_quarto.yml`` asks of Quarto, references and numbers by ``crossref.lua``."""
+    """The pandoc command equivalent to ``_quarto.yml``; ``crossref.lua`` numbers and links figures and tables."""
     import pypandoc
 
     command = [
@@ -64,7 +64,7 @@ def pandoc_command(page: str, target: Path, *, pdf: bool = False) -> list[str]:
 
 
 def _with_pandoc(source: Path, pages: Sequence[str], output: Path, *, pdf: bool) -> None:
-    """One pandoc for each page, as many at a time as there are processors; the first fault in page order is raised."""
+    """Run pandoc once per page, in parallel; raise the first fault in page order."""
     targets = [output / f"{page}.html" for page in pages]
     for target in targets:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,10 @@ def _with_quarto(source: Path, pages: Sequence[str], output: Path, *, pdf: bool)
 
 
 def run(command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> str:
-    """What a program says, run in ``folder`` with these environment ``variables`` too; raises RenderingFailed."""
+    """Run a program in ``folder``, with additional environment ``variables``, and return its output.
+
+    Raises RenderingFailed.
+    """
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, encoding="utf-8", errors="replace",

@@ -76,7 +76,7 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Background:
-    """What a claim's page says besides the record of the run.
+    """Context of a claim's page besides the record of the run.
 
     ``accepted`` is the ledger of the suite and ``past`` all verdicts that were accepted before, ``stages`` the stage of
     every artifact by digest, ``tests`` where the tests of the claims stand, ``neurons`` what each claim is about.
@@ -116,7 +116,7 @@ def claim_page(claim: ClaimSummary, beside: Neighbours, known_of: Background) ->
 
 
 def outcome(claim: ClaimSummary) -> Html:
-    """The verdict in large, and the sentence that says what it means."""
+    """The verdict in large type, and a sentence with its meaning."""
     says = html_text(verdict_sentence(claim.corrected))
     return Html(
         f'<div class="outcome">{badge(claim.verdict, claim=claim.claim)}'
@@ -125,7 +125,7 @@ def outcome(claim: ClaimSummary) -> Html:
 
 
 def facts(claim: ClaimSummary, test: Listing | None = None) -> Html:
-    """What stood before anything was measured: source, section, criterion, suite, promise, code."""
+    """The facts fixed before the measurement: source, section, criterion, suite, promise, test."""
     first = claim.first
     corrected = f"{CORRECTIONS[first.correction]}, within {first.family}" if first.correction else "none"
     rows = {
@@ -232,7 +232,7 @@ def _over(m: Measurement | None) -> str:
 
 
 def _note(claim: ClaimSummary, place: int, record: EvidenceRecord) -> str:
-    """What the number does not say: why it is not judged, what would decide, what the correction took back."""
+    """A note on a case: why it is not judged, how much data would decide it, or the effect of the correction."""
     if record.verdict is Verdict.VACUOUS:
         satisfied = [words_of(control.test) for control in record.controls if control.verdict is Verdict.REPRODUCED]
         return f"the control “{listed(satisfied)}” satisfies it too" if satisfied else record.reason
@@ -244,7 +244,7 @@ def _note(claim: ClaimSummary, place: int, record: EvidenceRecord) -> str:
 
 
 def _decided_by(record: EvidenceRecord) -> str:
-    """How much more data would decide an inconclusive case, all else as observed."""
+    """The amount of data that would decide an inconclusive case if its value stayed as observed."""
     factor, over = _factor(record)
     if math.isnan(factor):
         return ""
@@ -299,7 +299,7 @@ def _all(number: int) -> str:
 
 
 def more_data(claim: ClaimSummary) -> str:
-    """How far the data are from deciding an inconclusive claim; empty for any other."""
+    """Sentences on the amount of data that would decide an inconclusive claim; empty for any other."""
     factors = sorted((f for f in map(_factor, claim.items) if not math.isnan(f[0])), key=lambda f: f[0])
     if claim.verdict is not Verdict.INCONCLUSIVE or not factors:
         return ""
@@ -324,7 +324,7 @@ def more_data(claim: ClaimSummary) -> str:
 
 
 def correction_sentence(claim: ClaimSummary) -> str:
-    """What the correction for multiple testing did to the claim; empty where there is none."""
+    """A sentence on the effect of the correction for multiple testing; empty if there is none."""
     first = claim.first
     if first.correction is None:
         return ""
@@ -341,7 +341,7 @@ def correction_sentence(claim: ClaimSummary) -> str:
 
 
 def controls(claim: ClaimSummary) -> Html:
-    """What the controls showed: one row for each control, and every case of it on request."""
+    """The results of the controls: one row per control, and every case in a folded table."""
     cases = [(control, record) for record in claim.items for control in record.controls]
     if not cases:
         return Html('<p class="quiet">No control was run.</p>')
@@ -368,14 +368,14 @@ def controls(claim: ClaimSummary) -> Html:
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
-    """How the measurements of a column are written, so that their points stand under each other."""
+    """The format of a column of measurements that aligns their decimal points."""
 
     places: int | None = None
     room: Room | None = None
 
     @classmethod
     def of(cls, numbers: Sequence[Measurement]) -> _Spelling:
-        """That of ``numbers``; each on its own where they have different units, which nothing lines up."""
+        """The common format of ``numbers``; no alignment if their units differ."""
         if not numbers or len({m.unit for m in numbers}) > 1:
             return cls()
         places = places_of(numbers)
@@ -406,7 +406,7 @@ def _control_row(name: str, cases: Sequence[ControlResult], spelling: _Spelling)
 
 
 def _is_absent(control: ControlResult) -> bool:
-    """Whether the suite cannot answer it: then it satisfied nothing, and failed nothing either."""
+    """Return whether the suite lacks the data of a control, which is then neither satisfied nor failed."""
     return control.verdict is Verdict.NOT_EVALUATED and control.measurement is None
 
 
@@ -431,12 +431,12 @@ def _control_outcome(verdict: Verdict) -> Html:
 
 
 def changes(reading: ReadingSummary, claim: ClaimSummary) -> bool:
-    """Whether the claim's verdict would be another one; a reading that came to no judgement says nothing about that."""
+    """Return whether a judged reading has another verdict than the claim."""
     return reading.verdict is not claim.verdict and reading.verdict not in UNJUDGED
 
 
 def readings(claim: ClaimSummary) -> Html:
-    """What the verdict would be under the other readings of the paper; those that change it are marked."""
+    """The verdicts under other readings of the paper; readings that change the verdict are marked."""
     if not claim.readings:
         return Html("")
     ordered = sorted(claim.readings, key=lambda reading: (reading.ambiguity[:1], int(reading.ambiguity[1:] or 0)))
@@ -467,7 +467,7 @@ def _readings_sentence(every: int, changed: int, unjudged: int) -> str:
 
 
 def history(claim: ClaimSummary, accepted: Ledger, past: Sequence[Accepted] = ()) -> Html:
-    """The accepted verdict beside that of this run with the cases that differ, and every verdict accepted before."""
+    """The accepted verdict beside this run's, the cases that differ, and all verdicts accepted before."""
     return Html(f"{_beside_accepted(claim, accepted)}{_past(claim, past)}")
 
 
@@ -515,7 +515,7 @@ def _beside_accepted(claim: ClaimSummary, accepted: Ledger) -> Html:
 
 
 def commands(claim: ClaimSummary) -> Html:
-    """How to compute what is missing, to judge just this claim, and to accept what came out."""
+    """The commands that compute missing artifacts and judge this claim alone."""
     first = claim.first
     file = first.test.partition("::")[0]
     missing = list(dict.fromkeys(r.command for r in claim.items if r.command is not None))

@@ -34,7 +34,7 @@ EXPLORER = "neurons.html"
 
 @dataclass(frozen=True)
 class ClaimNeurons:
-    """The neurons that a claim is about: those of ``model`` that are universal with one of ``partners``.
+    """The neurons of ``model`` that a claim is about: universal with at least one of ``partners``.
 
     ``layers`` is empty for all of them; ``best`` are the first by mean excess over ``partners``, of ``number``.
     """
@@ -49,7 +49,7 @@ class ClaimNeurons:
 
 
 def about(claim: ClaimSummary, study: Study, stages: Mapping[str, str]) -> ClaimNeurons | None:
-    """What ``claim`` is about; ``stages`` is the stage of every artifact by digest.  None for a claim about no neuron.
+    """Find the neurons of ``claim``; None for a claim about no neuron.  ``stages`` maps digests to stages.
 
     Raises the study's ArtifactMissing.
     """
@@ -131,12 +131,12 @@ def _layers(layers: Sequence[int]) -> str:
 
 
 def _address(model: str, neuron: NeuronId) -> str:
-    """A neuron's place in the explorer, seen from the page of a claim."""
+    """The address of a neuron in the explorer, relative to the page of a claim."""
     return f"../{EXPLORER}#{quote(model, safe='')}:{neuron}"
 
 
 def _list_address(claim: ClaimNeurons) -> str:
-    """The list of the explorer that comes nearest: it counts partners and does not name them."""
+    """The address of the closest list in the explorer, which counts partners instead of naming them."""
     asked: dict[str, Any] = {"model": claim.model, "least": 1, "above": f"{claim.threshold:g}"}
     if len(claim.layers) == 1:
         asked["layer"] = claim.layers[0]

@@ -125,7 +125,7 @@ def by_ambiguity(claims: Sequence[ClaimSummary]) -> dict[str, list[tuple[ClaimSu
 
 
 def readings_sentence(claims: Sequence[ClaimSummary]) -> str:
-    """How much depends on how the papers are read."""
+    """A sentence on the number of verdicts that depend on the reading of the papers."""
     every = [(claim, reading) for claim in claims for reading in claim.readings]
     if not every:
         return "No claim was read in another way."
@@ -210,7 +210,7 @@ def ambiguity_table(ambiguities: Mapping[str, Ambiguity], claims: Sequence[Claim
 
 
 def families_table(claims: Sequence[ClaimSummary]) -> Html:
-    """Which claims were corrected together, how, over how many tests, and what that took back."""
+    """The claims corrected together: the method, the number of tests and of refutations withdrawn."""
     groups: dict[tuple[str, str], list[ClaimSummary]] = {}
     for section, found in in_sections(claims).items():
         for claim in found:
@@ -236,7 +236,7 @@ def _taken_back(claim: ClaimSummary) -> int:
 
 
 def stated(claims: Sequence[ClaimSummary], others: Mapping[str, str] | None = None) -> Stated:
-    """What the evidence says of readings and cases, the page of each claim, and the sentences that state verdicts.
+    """The verdicts of readings and cases, the page of each claim, and the sentences that state verdicts.
 
     ``others`` are the verdicts of another run ("other N1") that stands beside this one.
     """

@@ -98,7 +98,7 @@ def other_verdicts(comparison: Comparison) -> dict[str, str]:
 
 
 def labels(comparison: Comparison) -> tuple[str, str]:
-    """How the two runs are called; told apart where both have one name."""
+    """The names of the two runs, with their sides if the names are equal."""
     # On one line: a drawing would make two of it.
     left, right = visible(comparison.left.name), visible(comparison.right.name)
     return (left, right) if left != right else (f"{left} (left)", f"{right} (right)")
@@ -108,7 +108,7 @@ def labels(comparison: Comparison) -> tuple[str, str]:
 
 
 def summary(comparison: Comparison) -> list[str]:
-    """What came out, in a few sentences: verdicts, claims that only one run judged, values."""
+    """Summary sentences: verdicts, claims that only one run judged, and values."""
     left, right = labels(comparison)
     both = [pair for pair in comparison.claims if pair.left is not None and pair.right is not None]
     changed = [pair.claim for pair in both if pair.has_other_verdict]
@@ -176,7 +176,7 @@ def difference_line(pair: ClaimPair) -> str:
 
 
 def difference_of(pair: LandmarkPair) -> str:
-    """One difference with its interval; "none" where the numbers are the same, empty where there is none to take."""
+    """A difference with its interval; "none" if the numbers are equal, empty if one is missing."""
     found = pair.difference
     if found is None:
         return ""
@@ -232,7 +232,7 @@ def _counted(left: set[str], right: set[str]) -> tuple[str, str]:
 
 
 def other_differences_line(pair: ClaimPair) -> str:
-    """The same in one line; empty where nothing differs."""
+    """The other differences in one line; empty where nothing differs."""
     return "; ".join(f"{name}: {left}, then {right}" for name, left, right in other_differences(pair))
 
 
@@ -246,7 +246,7 @@ def _criteria(claim: ClaimSummary) -> str:
 
 
 def claims_table(comparison: Comparison) -> DataTable:
-    """One row per claim, those with another verdict marked."""
+    """One row per claim; claims with another verdict are marked."""
     left, right = labels(comparison)
     rows = tuple(
         (
@@ -281,7 +281,7 @@ def _side(claim: ClaimSummary | None, *, other: bool) -> Html:
 
 
 def transitions_table(comparison: Comparison) -> DataTable:
-    """How many claims have which verdict on the left (rows) and on the right (columns)."""
+    """Numbers of claims by verdict on the left (rows) and on the right (columns)."""
     counted = comparison.transitions
     lefts = [verdict for verdict in WORDING if any(one is verdict for one, _ in counted)]
     rights = [verdict for verdict in WORDING if any(two is verdict for _, two in counted)]
@@ -342,7 +342,7 @@ def _ends(m: Measurement | None) -> tuple[Cell, Cell, Cell]:
 
 
 def _landmarks_html(both: SideBySide, *, share: bool) -> Html:
-    """The table of shares, or that of ablations; empty where there is none."""
+    """The table of shares or of ablations; empty if there is none."""
     pairs = [pair for pair in both.landmarks if (pair.what == "share") is share]
     if not pairs:
         return Html("")
@@ -362,7 +362,7 @@ def _landmarks_html(both: SideBySide, *, share: bool) -> Html:
 
 
 def landmark_names(pair: LandmarkPair) -> tuple[str, str, str, str]:
-    """What a number is, of which neurons, at which threshold and checkpoint, in words."""
+    """The quantity, neurons, threshold and checkpoint of a number, in words."""
     what, of = _WHAT.get(pair.what, pair.what), _OF.get(pair.of, pair.of)
     return what, of, f"{pair.threshold:g}", pair.checkpoint
 
@@ -425,7 +425,7 @@ def comparison_figures(both: SideBySide) -> tuple[Figure, ...]:
 
 
 def _threshold(both: SideBySide) -> float | None:
-    """The threshold that ablations are made at, which is the suite's own; that of the first share without any."""
+    """The threshold of the ablations, which is the suite's own; without ablations, of the first share."""
     ablated = [pair.threshold for pair in both.landmarks if pair.what != "share"]
     every = [*ablated, *(pair.threshold for pair in both.landmarks)]
     return every[0] if every else None

@@ -42,7 +42,7 @@ class TerminalTable:
 
 
 def tables(both: SideBySide, *, only_changed: bool = False) -> Iterator[TerminalTable]:
-    """The claims, the shares and ablations, and what the two were made with; empty tables are left out."""
+    """The tables of claims, of shares and ablations, and of settings that differ; empty ones are left out."""
     left, right = labels(both.comparison)
     pairs = both.comparison.changed if only_changed else both.comparison.claims
     claims = [
@@ -66,7 +66,7 @@ def tables(both: SideBySide, *, only_changed: bool = False) -> Iterator[Terminal
 
 
 def lines(both: SideBySide) -> list[str]:
-    """What came out, in sentences, and what could not be compared."""
+    """The summary in sentences, and the parts that could not be compared."""
     return [_plain(line) for line in (*summary(both.comparison), *(f"not compared: {a}" for a in both.absences))]
 
 

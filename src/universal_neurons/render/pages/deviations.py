@@ -21,14 +21,14 @@ _ROLE = re.compile(r":\w+:`~?([^`]+)`")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Deviation:
-    """One admitted deviation: the object that admits it (``core.nulls.rotation``) and what it says."""
+    """A declared deviation: the object whose docstring declares it (``core.nulls.rotation``), and its text."""
 
     where: str
     text: str
 
 
 def deviations(package: Path = Path(__file__).parents[2], *others: Path) -> tuple[Deviation, ...]:
-    """Every deviation in the package's sources and in those of ``others`` (the claims), by module and name."""
+    """Every deviation in the sources of the package and of ``others`` (the claims), by module and name."""
     found = []
     for folder in (package, *others):
         for path in sorted(folder.rglob("*.py")):
@@ -50,7 +50,7 @@ def _docstrings(node: ast.AST, where: str) -> Iterator[tuple[str, str]]:
 
 
 def deviation_lines(docstring: str) -> tuple[str, ...]:
-    """What follows each ``Deviation:`` in ``docstring``, up to a blank line or the next one.
+    """The text after each ``Deviation:`` in ``docstring``, up to a blank line or the next one.
 
     >>> deviation_lines("Share.\\n\\nDeviation: twenty draws,\\nnot one.\\n\\nMore.")
     ('twenty draws, not one.',)

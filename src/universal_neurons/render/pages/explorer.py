@@ -52,10 +52,10 @@ _Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class LocalText:
-    """What the tokens say, as far as this machine knows it.
+    """The text of the tokens, as far as it is on this machine.
 
     ``vocabulary`` is the text of each token id.  ``rows`` (row, position) are the token ids of the corpus whose digest
-    is ``digest``; None where the corpus is not here, and then ``absence`` is the line that says why.
+    is ``digest``; None where the corpus is not here, and then ``absence`` gives the reason in a line.
     """
 
     vocabulary: Sequence[str]
@@ -70,7 +70,7 @@ class LocalText:
 
 @dataclass(frozen=True, eq=False)
 class Lives:
-    """One model's neurons at every checkpoint against every partner: arrays (neuron, checkpoint, partner)."""
+    """Scores of a model's neurons as arrays (neuron, checkpoint, partner)."""
 
     excess: _Array
     reach: _Array
@@ -115,7 +115,7 @@ def layer_sizes(built: Path) -> dict[str, tuple[int, ...]]:
 
 
 def explorer_page(templates: Path, study: Study, conditions: Collection[str] = ()) -> str:
-    """The page, which knows nothing of any neuron; raises TemplateWrong."""
+    """The page without any neuron; raises TemplateWrong."""
     style = "".join((templates / name).read_text(encoding="utf-8") for name in STYLES)
     script = "\n" + "".join((templates / name).read_text(encoding="utf-8") for name in SCRIPTS)
     header, footer = frame((templates / "page.html").read_text(encoding="utf-8"), conditions)
@@ -252,7 +252,7 @@ def _about(study: Study, text: LocalText) -> dict[str, Any]:
 
 
 def _index(profiles: NeuronProfiles, lives: Lives) -> dict[str, _Array]:
-    """What lists, filters and sorting need of every neuron."""
+    """The values by which neurons are listed, filtered and sorted."""
     return {"excess": scores(lives.last), "effect": profiles.effect(Quantity.KL)["value"].to_numpy(dtype=np.float32)}
 
 

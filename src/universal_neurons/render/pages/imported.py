@@ -34,7 +34,7 @@ def mark(imported: Imported, *, artifacts: int, command: str) -> Markdown | None
 
 
 def checked(imported: Imported) -> tuple[str, ...]:
-    """One sentence for each import of which a sample was computed again here: which, when, what came out."""
+    """A sentence for each import of which a sample was recomputed here: source, date and result."""
     return tuple(
         f"Imported from {source.source}; a sample was computed again here on {source.sample.created[:_DAY]}: "
         f"{source.sample.result}."

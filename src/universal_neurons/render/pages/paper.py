@@ -87,7 +87,7 @@ ORDER = (TABLE_ONE, *(f"fig-{name}" for name in CLAIMS))
 
 
 def expression_of(anchor: str) -> str:
-    """What the template of the page says to show the figure or table ``anchor``.
+    """The template expression that shows the figure or table ``anchor``.
 
     >>> expression_of("fig-paper-14"), expression_of("fig-dose"), expression_of("tbl-paper-1")
     ('groups.lower', 'figures.dose', 'table_one')
@@ -243,7 +243,7 @@ def _numbers(found: Results) -> dict[str, Any]:
 
 
 def _persistence(kept: Persistence) -> dict[str, str]:
-    """What the text says of persistence; without a number where the suite has none to say it of."""
+    """The values of the text on persistence; without numbers if the suite has none."""
     longest = kept.all_spans[kept.longest] if kept.spans else None
     if longest is None:
         return {"persistence": "", "persistence_span": "", "no_persistence": "One checkpoint cannot tell."}
@@ -280,7 +280,7 @@ def paper_data(found: Results, drawn: PaperFigures) -> dict[str, DataTable]:
 
 
 def what_figures_rest_on(figures: Iterable[Figure]) -> DataTable:
-    """One row for every figure and artifact that it was drawn from, with its claims, their tests and the function."""
+    """A row per figure and artifact, with the figure's claims, their tests and the function that drew it."""
     rests = tuple(
         (
             one.label.rstrip(".") or f"front page: {one.name}",

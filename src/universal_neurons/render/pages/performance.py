@@ -56,7 +56,7 @@ _CODE = "render.pages.performance."
 
 @dataclass(frozen=True)
 class Performance:
-    """What the page is made of: stages, benches, what these project, and which claims the suite leaves open.
+    """The data of the page: stages, benchmarks, projections, and the claims that the suite leaves open.
 
     ``seconds`` are those of all stages together, where a run that wrote for two of them counts once.  ``larger`` is the
     suite whose size says what more data would decide, None where there is no such suite or this is the one.
@@ -75,7 +75,7 @@ class Performance:
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """What one stage of the suite took on one kind of device: seconds of all its runs, largest memory in bytes."""
+    """The cost of a stage on one kind of device: seconds of all its runs, peak memory in bytes."""
 
     stage: str
     device: str
@@ -98,7 +98,7 @@ class Undecided:
     blocks: float
 
     def is_within(self, neurons: float, blocks: float) -> bool:
-        """Whether so many times the neurons and the blocks would decide every open case."""
+        """Return whether these multiples of neurons and blocks would decide every open case."""
         asked = [(self.neurons, neurons), (self.blocks, blocks)]
         known = [(needed, there) for needed, there in asked if not math.isnan(needed)]
         return bool(known) and all(needed <= there for needed, there in known)
@@ -183,7 +183,7 @@ def whole_seconds(artifacts: pd.DataFrame) -> float:
 
 
 def total_sentence(found: Performance) -> str:
-    """How long everything took, and on what."""
+    """A sentence on the total time and the devices."""
     if not found.stages:
         return "Nothing of this suite was computed."
     devices = listed(sorted({one.device for one in found.stages}))
@@ -213,7 +213,7 @@ def stages_table(found: Performance) -> DataTable:
 
 
 def performance_figures(found: Performance) -> tuple[Figure, ...]:
-    """Where the time of the suite goes; nothing where nothing was timed."""
+    """The figure of time per stage; none if nothing was timed."""
     timed = [one for one in found.stages if one.seconds > 0]
     if not timed:
         return ()
@@ -358,7 +358,7 @@ def projections_table(found: Performance) -> DataTable:
 
 
 def undecided(claim: ClaimSummary) -> Undecided | None:
-    """How far a claim is from being decided; None where its verdict is not that the data do not decide."""
+    """The data needed to decide a claim; None unless the claim is inconclusive."""
     if claim.verdict is not Verdict.INCONCLUSIVE:
         return None
     open_cases = [record for record in claim.items if record.verdict is Verdict.INCONCLUSIVE]
@@ -383,7 +383,7 @@ def _most_needed(records: Sequence[EvidenceRecord], over: Over) -> float:
 
 
 def limits(found: Performance) -> list[str]:
-    """What the size of the suite means for what can be concluded, in sentences."""
+    """Sentences on the conclusions that the size of the suite allows."""
     own, larger = found.own, found.larger
     size = (
         f"A model of suite {found.suite.name} has {count(own.neurons)} neurons in {plural(own.layers, 'layer')}, and "

@@ -88,7 +88,7 @@ class ComputationSize:
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """What one suite would take at one bench's speed, in seconds.
+    """The projected time of a suite at the speed of a benchmark, in seconds.
 
     ``published`` is the published way, re-implemented; None where the bench did not measure it.
     """
@@ -129,7 +129,7 @@ def suite_sizes(root: Path) -> dict[str, ComputationSize]:
 
 
 def is_projectable(bench: Benchmark) -> bool:
-    """Whether a bench has the size and the times that a projection scales."""
+    """Return whether a benchmark has the sizes and times that a projection needs."""
     return bench.settings.keys() >= _SIZES and bench.figures.keys() >= _TIMES
 
 
@@ -150,7 +150,7 @@ def size_of_bench(bench: Benchmark) -> ComputationSize:
 
 
 def projections(bench: Benchmark, extents: Mapping[str, ComputationSize]) -> tuple[Projection, ...]:
-    """What suites of these ``extents`` would take at the speeds of ``bench``; raises BenchmarkError where it lacks one.
+    """Project the time of suites of these sizes at the speeds of ``bench``; raises BenchmarkError if it lacks one.
 
     Each part is scaled by its own operations: seconds = measured seconds x operations of the suite / operations of the
     bench.  The published way passes over the tokens once for every pair and once more, in both directions, for every

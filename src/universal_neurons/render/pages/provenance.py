@@ -32,8 +32,7 @@ DAY = len("2025-11-09")
 
 @dataclass(frozen=True)
 class ReportProvenance:
-    """What was computed from what: the weights by checkpoint label, the scored text, one row per artifact, and what of
-    it was computed elsewhere."""
+    """The inputs and artifacts of a report: weights by checkpoint label, scored text, one row per artifact, imports."""
 
     models: tuple[tuple[str, ModelRef], ...]
     corpus: CorpusRef

@@ -84,7 +84,7 @@ def in_sections(claims: Sequence[ClaimSummary]) -> dict[str, list[ClaimSummary]]
 
 
 def criteria(records: Sequence[EvidenceRecord]) -> list[str]:
-    """What counts as reproducing the claim, in words, once per different criterion."""
+    """The different criteria of a claim in words."""
     return list(
         dict.fromkeys(criterion_phrase(Criterion.from_dict(record.criterion), unit_of(records)) for record in records)
     )
@@ -107,7 +107,7 @@ def published_numbers(records: Sequence[EvidenceRecord]) -> str:
 
 
 def filters(claims: Sequence[ClaimSummary]) -> Html:
-    """What narrows and orders the scoreboard: verdict, section, suite, words.
+    """The filters of the scoreboard: verdict, section, suite, words and order.
 
     Hidden until the script that it needs is there.  A choice of one is no choice: suites are offered where there are
     several.
@@ -179,20 +179,20 @@ def _score(claim: ClaimSummary, place: int) -> str:
 
 
 def criteria_line(records: Sequence[EvidenceRecord]) -> str:
-    """What counts as reproducing the claim, in one line."""
+    """The criterion of a claim in one line."""
     phrases = criteria(records)
     return phrases[0] if len(phrases) == 1 else f"{plural(len(phrases), 'criterion', 'criteria')}, by case"
 
 
 def ours(claim: ClaimSummary) -> str:
-    """What we measured, in one line: the value with its interval, or the range over the cases."""
+    """The measurements of a claim in one line: the value with its interval, or the range over cases."""
     return measured_line(claim.items) or (
         "no measurement" if claim.verdict is not Verdict.NOT_EVALUATED else "not measured"
     )
 
 
 def measured_line(records: Sequence[EvidenceRecord]) -> str:
-    """What ``records`` measured in one line, with its interval; empty where none of them has a number.
+    """The measurements of ``records`` in one line, with an interval; empty if none has a number.
 
     The interval of several is the smallest that holds all of theirs.
     """
@@ -251,6 +251,6 @@ def words_of(node: str) -> str:
 
 
 def verdict_table() -> Html:
-    """What each verdict means, in the order in which they decide about a claim."""
+    """The meaning of each verdict, in the order in which they decide about a claim."""
     rows = tuple((badge(verdict), WORDING[verdict].meaning) for verdict in WORDING)
     return DataTable("The verdicts", (Column("verdict"), Column("meaning")), rows).html()

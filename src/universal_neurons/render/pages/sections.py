@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PageSection:
-    """One section of a page: its heading, a sentence about it, and its body."""
+    """A section of a page: its heading, a sentence about it, and its body."""
 
     heading: str
     says: str

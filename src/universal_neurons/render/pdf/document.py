@@ -49,7 +49,7 @@ Program = Literal["typst", "quarto"]
 
 @dataclass(frozen=True, slots=True)
 class Imprint:
-    """What stands on the first page and in the properties of the document besides its text.
+    """The imprint on the first page and in the document's properties.
 
     ``written`` is when the newest of its evidence was: the day of the build would make two builds differ.
     """
@@ -124,7 +124,7 @@ def book(pages: Sequence[PageContent], imprint: Imprint) -> tuple[Typst, Mapping
     """The whole document in Typst, and its drawings by file name.
 
     Pages in a folder are parts of the page that lists them; the others are chapters, in the order given.  The summary
-    of the first page becomes that of the document, and all references stand at its end, once.
+    of the first page becomes the document's, and all references stand at its end, once.
     """
     _check_numbers(pages)
     references = {name: (page, entry) for page in pages for name, entry in references_of(page).items()}

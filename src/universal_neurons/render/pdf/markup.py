@@ -68,7 +68,7 @@ class PageUnprintable(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Typesetting:
-    """What the pages of one PDF share: each other, their formulas in Typst by TeX source, all places to link to.
+    """The data shared by the pages of a PDF: all pages, formulas in Typst by TeX source, link targets.
 
     ``drawings`` receives the pictures of the pages as they are set: SVG by file name.
     """
@@ -84,7 +84,7 @@ class Typesetting:
 
 
 def is_printed(element: Element) -> bool:
-    """Whether an element is content of the PDF at its place."""
+    """Return whether an element is printed where it stands."""
     given = element.attributes
     return not (
         element.tag in _SCREEN_ONLY
@@ -142,7 +142,7 @@ def call(function: str, body: str, *arguments: str) -> Typst:
 
 
 class _PageSetter:
-    """One page being set; ``depth`` is how far its headings are moved down."""
+    """A page in conversion; its headings are moved down by ``depth`` levels."""
 
     def __init__(self, setting: Typesetting, page: PageContent, depth: int) -> None:
         self.setting, self.page, self.depth = setting, page, depth
@@ -163,7 +163,7 @@ class _PageSetter:
         return Typst("\n\n".join(filter(None, parts)))
 
     def block(self, element: Element) -> Typst:
-        """One block; raises PageUnprintable for an element without a rule."""
+        """A block; raises PageUnprintable for an element without a rule."""
         rule = _BLOCKS.get(element.tag)
         if rule is None:
             raise self._without_rule(element)
@@ -215,7 +215,7 @@ class _PageSetter:
         ).strip()
 
     def _source(self, figure: Element) -> str:
-        """Where the data of a figure are: of what folds open below it, this line is printed."""
+        """The location of a figure's data: the only printed line of its folded details."""
         folded = figure.first("details")
         source = None if folded is None else folded.first("p", "source")
         if source is None:
@@ -376,7 +376,7 @@ def _on_its_own_line(child: Element | str) -> Element | str:
 
 
 def _is_table(figure: Element) -> bool:
-    """Whether a figure holds a table: by its class (ours or Quarto's) or its id (pandoc's route)."""
+    """Return whether a figure holds a table, by its class (ours or Quarto's) or its id (pandoc's)."""
     return bool(figure.classes & _TABLES) or figure.attributes.get("id", "").startswith("tbl-")
 
 

@@ -25,7 +25,7 @@ class PageUnusable(UserError):
 
 @dataclass(slots=True)
 class Element:
-    """One element: its tag, attributes and content; a drawing (``svg``) has its ``markup`` and no children."""
+    """An element: its tag, attributes and content; a drawing (``svg``) has its ``markup`` and no children."""
 
     tag: str
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Element:
             yield from child.walk()
 
     def changed(self, change: Callable[[str], str]) -> Element:
-        """The same element with every text inside, that of drawings included, as ``change`` gives it."""
+        """A copy of the element with ``change`` applied to every text inside, including drawings."""
         children = [change(child) if isinstance(child, str) else child.changed(change) for child in self.children]
         return Element(self.tag, self.attributes, children, change(self.markup))
 
@@ -66,7 +66,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class PageContent:
-    """One page: its file name in the report, what the menu calls it, and its content."""
+    """A page: its file name in the report, its name in the menu, and its content."""
 
     name: str
     called: str
