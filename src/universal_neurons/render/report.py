@@ -50,7 +50,7 @@ from universal_neurons.render.pages.scoreboard import in_sections
 from universal_neurons.render.pages.table_one import table_one_data
 from universal_neurons.render.pdf.document import LOOK, PDF, Imprint, Program, newest, typesetter, write_pdf
 from universal_neurons.render.results import Results, printed_numbers, results
-from universal_neurons.render.template_lines import expression_line, place, traced
+from universal_neurons.render.template_lines import expression_line, location, traced
 from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, stray_digits, stray_verdicts
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def drawn_figures(root: Path, found: Results, costs: performance.Performance, bo
         expression = expression_of(f"fig-{wrong.name}")
         templates = [root / "report" / f"{page}.qmd{SUFFIX}" for page in PAGES]
         lines = [(template, line) for template in templates if (line := expression_line(template, expression))]
-        where = place(*lines[0]) if lines else str(root / "report")
+        where = location(*lines[0]) if lines else str(root / "report")
         raise TemplateWrong(f"{where}: {wrong}") from wrong
 
 

@@ -38,7 +38,7 @@ def expression_line(template: Path, expression: str) -> int | None:
     return None
 
 
-def place(template: Path, line: int | None) -> str:
+def location(template: Path, line: int | None) -> str:
     """A template's line as "file:line"; line 1 if ``line`` is None."""
     return f"{template}:{line or 1}"
 
@@ -64,7 +64,7 @@ def _lines_with(quoted: str, folder: Path, pattern: str) -> Iterator[str]:
     for path in sorted(folder.rglob(pattern)):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             if whole.search(line):
-                yield place(path, number)
+                yield location(path, number)
 
 
 def _unsaid(fault: str, templates: Path) -> Iterator[str]:
@@ -72,4 +72,4 @@ def _unsaid(fault: str, templates: Path) -> Iterator[str]:
         page = found["page"].partition("/")[0]
         template = templates / f"{'claim' if '/' in found['page'] else page}.qmd{SUFFIX}"
         if page in _SENTENCES and template.is_file():
-            yield place(template, expression_line(template, _SENTENCES[page]))
+            yield location(template, expression_line(template, _SENTENCES[page]))

@@ -40,7 +40,7 @@ def nats(value: float, reach: float = 0.1, n: int = 7) -> Measurement:
 MISSING = Measurement.missing(n=2, over=Over.TOKEN_BLOCKS, unit="nats")
 
 
-def panel(
+def chart(
     *series: tuple[Measurement, ...], axis: ChartAxis = TRAINING, bars: bool = False, name: str = "with"
 ) -> LineChart:
     curves = tuple(
@@ -54,7 +54,7 @@ def panel(
 @pytest.mark.parametrize("bars", [False, True])
 @pytest.mark.parametrize("wide", [False, True])
 def test_a_panel_with_a_gap_is_drawn_and_the_gap_is_a_dash_in_its_table(bars: bool, wide: bool) -> None:
-    made = line_figure(panel((nats(1.0), MISSING), (nats(-0.4), nats(0.8)), bars=bars), code=CODE, wide=wide)
+    made = line_figure(chart((nats(1.0), MISSING), (nats(-0.4), nats(0.8)), bars=bars), code=CODE, wide=wide)
     assert len(made.drawings) == (2 if wide else 1)
     lines = made.data.csv().splitlines()
     assert lines[0] == 'partner,share of training,"value, nats",low,high,n,interval over,neurons'
@@ -64,25 +64,25 @@ def test_a_panel_with_a_gap_is_drawn_and_the_gap_is_a_dash_in_its_table(bars: bo
 
 def test_a_panel_without_any_number_is_an_error() -> None:
     with pytest.raises(MissingNumber, match="there is no number to draw"):
-        line_figure(panel((MISSING, MISSING)), code=CODE)
+        line_figure(chart((MISSING, MISSING)), code=CODE)
 
 
 def test_the_end_is_said_where_something_was_measured_last() -> None:
-    assert at_the_end(panel((nats(1.0), nats(2.0)), (nats(3.0), nats(4.0)))) == "2.00 to 4.00 nats at 100 %"
-    assert at_the_end(panel((nats(1.0), MISSING))).endswith("at 50 %")
-    assert at_the_end(panel((MISSING, MISSING))) == "nothing to measure"
+    assert at_the_end(chart((nats(1.0), nats(2.0)), (nats(3.0), nats(4.0)))) == "2.00 to 4.00 nats at 100 %"
+    assert at_the_end(chart((nats(1.0), MISSING))).endswith("at 50 %")
+    assert at_the_end(chart((MISSING, MISSING))) == "nothing to measure"
 
 
 def test_over_an_axis_without_direction_the_two_ends_are_said() -> None:
-    found = panel((nats(1.0), nats(2.0)), (nats(0.4), MISSING), axis=LAYERS)
+    found = chart((nats(1.0), nats(2.0)), (nats(0.4), MISSING), axis=LAYERS)
     said = lowest_to_highest(found).replace("\u00a0", " ")
     assert said.startswith("from 0.40 nats [0.30, 0.50] (with 1, layer 0) to 2.00 nats")
     assert said.endswith("(with 0, layer 1)")
-    assert lowest_to_highest(panel((MISSING, MISSING), axis=LAYERS)) == "nothing to measure"
+    assert lowest_to_highest(chart((MISSING, MISSING), axis=LAYERS)) == "nothing to measure"
 
 
 def test_panels_made_alike_share_limits_that_hold_every_interval() -> None:
-    low, high = alike([panel((nats(1.0), nats(-2.0, 0.5))), panel((nats(9.0, 1.0), nats(0.0)))])
+    low, high = alike([chart((nats(1.0), nats(-2.0, 0.5))), chart((nats(9.0, 1.0), nats(0.0)))])
     assert low.limits == high.limits
     assert low.limits is not None
     assert low.limits[0] < -2.5
@@ -90,13 +90,13 @@ def test_panels_made_alike_share_limits_that_hold_every_interval() -> None:
 
 
 def test_a_panel_of_positive_numbers_begins_at_zero() -> None:
-    (one,) = alike([panel((nats(1.0), nats(2.0)))])
+    (one,) = alike([chart((nats(1.0), nats(2.0)))])
     assert one.limits is not None
     assert one.limits[0] == 0
 
 
 def test_the_legend_tells_series_apart_without_colour_and_names_what_was_printed() -> None:
-    shown = legend(keys(panel((nats(1.0), nats(2.0)), (nats(1.0), nats(2.0)))))
+    shown = legend(keys(chart((nats(1.0), nats(2.0)), (nats(1.0), nats(2.0)))))
     shapes = re.findall(r'<path d="(M1[^"]+|M9[^"]+)" fill', shown)
     assert len(shapes) == len(set(shapes)) == 2
     assert "printed: half" in shown
@@ -104,7 +104,7 @@ def test_the_legend_tells_series_apart_without_colour_and_names_what_was_printed
 
 
 def test_hostile_names_stay_text_in_drawing_legend_and_data() -> None:
-    found = panel((nats(1.0), nats(2.0)), name=HOSTILE)
+    found = chart((nats(1.0), nats(2.0)), name=HOSTILE)
     made = line_figure(found, code=CODE, wide=True)
     block = side_by_side([made], keys(found))
     assert "<script" not in block

@@ -261,18 +261,18 @@ def ablation_figures(found: Ablations) -> AblationFigures:
     """All figures about ablation; figures 13 to 20 are at the lowest and the highest threshold."""
     lower, higher = min(found.thresholds), max(found.thresholds)
     losses = [
-        _pair_panel(found, number, kind, found.threshold, Quantity.LOSS, bars=True)
+        _pair_chart(found, number, kind, found.threshold, Quantity.LOSS, bars=True)
         for number, kind in zip((7, 8), COMPARED, strict=True)
     ]
-    layers = layer_panels(found)
-    twins = alike([twin_panel(found, threshold) for threshold in found.thresholds])
+    layers = layer_charts(found)
+    twins = alike([twin_chart(found, threshold) for threshold in found.thresholds])
     return AblationFigures(
         outputs=outputs(found),
         losses=_figures(alike(losses), "ablation_figures"),
-        layers=_figures(layers, "layer_panels"),
+        layers=_figures(layers, "layer_charts"),
         lower=_at_threshold(found, 13, lower),
         higher=_at_threshold(found, 17, higher),
-        twins=(*(_twin(panel) for panel in twins), exceeding(found)),
+        twins=(*(_twin(chart) for chart in twins), exceeding(found)),
         dose=dose(found),
         readings=readings(found),
         partners=tuple(
@@ -284,9 +284,9 @@ def ablation_figures(found: Ablations) -> AblationFigures:
     )
 
 
-def _figures(panels: Sequence[LineChart], code: str) -> tuple[Figure, ...]:
+def _figures(charts: Sequence[LineChart], code: str) -> tuple[Figure, ...]:
     return tuple(
-        line_figure_or_sentence(panel, _ONE_MODEL, partial(line_figure, panel, code=_CODE + code)) for panel in panels
+        line_figure_or_sentence(chart, _ONE_MODEL, partial(line_figure, chart, code=_CODE + code)) for chart in charts
     )
 
 
@@ -310,7 +310,7 @@ def _of_pair(
     return tuple(found.pairs[PairEffect(kind, threshold, quantity, partner, label)] for label in found.checkpoints)
 
 
-def _pair_panel(
+def _pair_chart(
     found: Ablations, number: int, kind: Kind, threshold: float, quantity: Quantity, *, bars: bool = False
 ) -> LineChart:
     curves = tuple(
@@ -327,13 +327,13 @@ def _pair_panel(
 
 def _at_threshold(found: Ablations, first: int, threshold: float) -> tuple[Figure, ...]:
     """Four figures: KL and loss, each without universal and without as many other neurons on one scale."""
-    panels: list[LineChart] = []
+    charts: list[LineChart] = []
     for at, quantity in enumerate(Quantity):
         pair = [
-            _pair_panel(found, first + 2 * at + side, kind, threshold, quantity) for side, kind in enumerate(COMPARED)
+            _pair_chart(found, first + 2 * at + side, kind, threshold, quantity) for side, kind in enumerate(COMPARED)
         ]
-        panels += alike(pair)
-    return _figures(panels, "ablation_figures")
+        charts += alike(pair)
+    return _figures(charts, "ablation_figures")
 
 
 def outputs(found: Ablations) -> Figure:
@@ -348,13 +348,13 @@ def outputs(found: Ablations) -> Figure:
         for rank, partner in enumerate(found.partners)
         if (values := _of_pair(found, kind, found.threshold, Quantity.KL, partner))
     ]  # fmt: skip
-    panel = LineChart(
+    chart = LineChart(
         "paper-2", "Figure 2 of the paper.", "KL divergence after ablation", _training(found),
         _QUANTITIES[Quantity.KL], "set", tuple(curves),
     )  # fmt: skip
     number = len(found.partners)
     last = [curve.values[-1].value for curve in curves]
-    places = places_of(panel.measurements)
+    places = places_of(chart.measurements)
     caption = Markdown(
         f"KL divergence of the output of model {markdown(found.reference)} after ablating the neurons that are "
         "universal with each partner (solid), and as many random others (dashed, mean of the draws); excess "
@@ -362,13 +362,13 @@ def outputs(found: Ablations) -> Figure:
         f"{markdown(decimal(found.threshold, 1))}. At {markdown(found.checkpoints[-1])} of the training: "
         f"{markdown(span(last[:number], NATS, places))} against {markdown(span(last[number:], NATS, places))}."
     )
-    return line_figure(panel, code=_CODE + "outputs", caption=caption, wide=True, height=380)
+    return line_figure(chart, code=_CODE + "outputs", caption=caption, wide=True, height=380)
 
 
-def layer_panels(found: Ablations) -> tuple[LineChart, ...]:
+def layer_charts(found: Ablations) -> tuple[LineChart, ...]:
     """Figures 9 to 12: KL then loss, each for universal neurons and for as many others of the layer, on one scale."""
     axis = ChartAxis("layer", tuple(map(float, range(found.depth))), tuple(map(str, range(found.depth))), "in layer")
-    panels: list[LineChart] = []
+    charts: list[LineChart] = []
     for at, quantity in enumerate(Quantity):
         pair = []
         for side, kind in enumerate(COMPARED_IN_LAYER):
@@ -385,8 +385,8 @@ def layer_panels(found: Ablations) -> tuple[LineChart, ...]:
                     "checkpoint", curves,
                 )
             )  # fmt: skip
-        panels += alike(pair)
-    return tuple(panels)
+        charts += alike(pair)
+    return tuple(charts)
 
 
 _BAND_MARKS = {
@@ -396,7 +396,7 @@ _BAND_MARKS = {
 }
 
 
-def twin_panel(found: Ablations, threshold: float) -> LineChart:
+def twin_chart(found: Ablations, threshold: float) -> LineChart:
     """The loss increase of the reference beside every draw of two random controls, at one threshold."""
     curves = []
     for kind in (Kind.UNIVERSAL, *BANDS):
@@ -412,15 +412,15 @@ def twin_panel(found: Ablations, threshold: float) -> LineChart:
     )  # fmt: skip
 
 
-def _twin(panel: LineChart) -> Figure:
-    own, *random = [curve.values[-1] for curve in panel.curves]
+def _twin(chart: LineChart) -> Figure:
+    own, *random = [curve.values[-1] for curve in chart.curves]
     places = places_of([own])
     drawn = [
         f"{span([m.details['draws_low'], m.details['draws_high']], NATS, places)} in draws of {name}"
         for m, name in zip(random, ("as many others", "as many of every layer"), strict=True)
     ]
-    said = f"{panel.title}: {with_interval(own, places)} {panel.axis.said(-1)}, {listed(drawn)}."
-    return line_figure(panel, code=_CODE + "twin_panel", caption=markdown(said))
+    said = f"{chart.title}: {with_interval(own, places)} {chart.axis.said(-1)}, {listed(drawn)}."
+    return line_figure(chart, code=_CODE + "twin_chart", caption=markdown(said))
 
 
 def exceeding(found: Ablations) -> Figure:
@@ -429,7 +429,7 @@ def exceeding(found: Ablations) -> Figure:
         Series(f"model {model}", mark, tuple(found.exceeding[model, label] for label in found.checkpoints))
         for model, mark in zip(found.models, marks(len(found.models)), strict=True)
     )
-    panel = LineChart(
+    chart = LineChart(
         "twin-models", "", "Loss increase beyond the draws, every model", _training(found),
         f"nats beyond the {PERCENTILE:.0%} quantile", "model", curves,
     )  # fmt: skip
@@ -440,12 +440,12 @@ def exceeding(found: Ablations) -> Figure:
         markdown(
             f"The loss increase without the universal neurons of each model, minus the {PERCENTILE:.0%} quantile of "
             "as many "
-            f"random others: {at_the_end(panel)}. The interval lies above zero for {above} of {len(ends)} models "
+            f"random others: {at_the_end(chart)}. The interval lies above zero for {above} of {len(ends)} models "
             "there, and "
             f"below for {below}."
         )
     )
-    return line_figure_or_sentence(panel, _NONE, partial(line_figure, panel, code=_CODE + "exceeding", caption=caption))
+    return line_figure_or_sentence(chart, _NONE, partial(line_figure, chart, code=_CODE + "exceeding", caption=caption))
 
 
 def dose(found: Ablations) -> Figure:
@@ -456,7 +456,7 @@ def dose(found: Ablations) -> Figure:
     others = [model for model in found.models if model != found.reference]
     curves = [_dose_curve(found, found.reference, Mark(Colour.INK), banded=True)]
     curves += [_dose_curve(found, m, mark) for m, mark in zip(others, marks(len(others)), strict=True)]
-    panel = LineChart(
+    chart = LineChart(
         "dose", "", "KL divergence by the share of the universal neurons that is ablated", axis,
         _QUANTITIES[Quantity.KL], "model", tuple(curves),
     )  # fmt: skip
@@ -471,7 +471,7 @@ def dose(found: Ablations) -> Figure:
             f"{axis.labels[half]} % of the neurons of model {found.reference} give {with_interval(values)}{ratio}."
         )
     )
-    return line_figure(panel, code=_CODE + "dose", caption=caption, wide=True, height=340)
+    return line_figure(chart, code=_CODE + "dose", caption=caption, wide=True, height=340)
 
 
 def _dose_curve(found: Ablations, model: str, mark: Mark, *, banded: bool = False) -> Series:

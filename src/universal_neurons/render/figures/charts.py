@@ -75,7 +75,7 @@ class Rule:
 class LineChart:
     """Several series over one axis.  ``quantity`` names the vertical axis, ``series`` what a series is.
 
-    ``limits`` (in the units shown) are given where several panels are to be compared by eye.
+    ``limits`` (in the units shown) are given where several charts are to be compared by eye.
     """
 
     name: str
@@ -110,45 +110,45 @@ def marks(number: int, *, bars: bool = False) -> tuple[Mark, ...]:
     return tuple(Mark(SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)], is_bar=bars) for i in range(number))
 
 
-def keys(panel: LineChart) -> tuple[LegendEntry, ...]:
-    """The legend of a panel's series and of the lines that were printed."""
-    rules = {rule.text: LegendEntry(rule.text, Mark(rule.colour, "", dashed=True)) for rule in panel.rules}
-    return (*(LegendEntry(curve.name, curve.mark) for curve in panel.curves), *rules.values())
+def keys(chart: LineChart) -> tuple[LegendEntry, ...]:
+    """The legend of a chart's series and of the lines that were printed."""
+    rules = {rule.text: LegendEntry(rule.text, Mark(rule.colour, "", dashed=True)) for rule in chart.rules}
+    return (*(LegendEntry(curve.name, curve.mark) for curve in chart.curves), *rules.values())
 
 
-def alike(panels: Sequence[LineChart]) -> tuple[LineChart, ...]:
-    """The panels with one vertical scale, so that they can be compared by eye."""
-    ends = [_extent(panel) for panel in panels]
+def alike(charts: Sequence[LineChart]) -> tuple[LineChart, ...]:
+    """The charts with one vertical scale, so that they can be compared by eye."""
+    ends = [_extent(chart) for chart in charts]
     shared = (min(low for low, _ in ends), max(high for _, high in ends))
-    return tuple(replace(panel, limits=shared) for panel in panels)
+    return tuple(replace(chart, limits=shared) for chart in charts)
 
 
-def _extent(panel: LineChart) -> Limits:
-    factor = scale(panel.unit)
-    ends = [end * factor for m in panel.measurements for end in (m.low, m.high)]
-    ends += [end * factor for curve in panel.curves for band in curve.band for end in band if math.isfinite(end)]
-    ends += [rule.value * factor for rule in panel.rules] + ([0.0] if panel.has_zero else [])
+def _extent(chart: LineChart) -> Limits:
+    factor = scale(chart.unit)
+    ends = [end * factor for m in chart.measurements for end in (m.low, m.high)]
+    ends += [end * factor for curve in chart.curves for band in curve.band for end in band if math.isfinite(end)]
+    ends += [rule.value * factor for rule in chart.rules] + ([0.0] if chart.has_zero else [])
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     air = (high - low or 1.0) * 0.05
-    return low - (air if low < 0 or not panel.has_zero else 0), high + air
+    return low - (air if low < 0 or not chart.has_zero else 0), high + air
 
 
 # --- the drawing -----------------------------------------------------------------------------------------------------
 
 
-def drawn(panel: LineChart, *, height: int = 232, named: bool = False) -> Callable[[Size], Drawing]:
+def drawn(chart: LineChart, *, height: int = 232, named: bool = False) -> Callable[[Size], Drawing]:
     """A function that draws the chart; with ``named`` the lines are labelled at their ends."""
 
     def draw(size: Size) -> Drawing:
-        names = [*(curve.name for curve in panel.curves), *(rule.text for rule in panel.rules)]
+        names = [*(curve.name for curve in chart.curves), *(rule.text for rule in chart.rules)]
         right = label_room(names, size) if named else 14
         tall = height if not size.is_narrow or size.name == "half" else height - 40
         with drawing(size, tall, left=44, right=right, top=36, bottom=44) as canvas:
             ends = [
-                *(_rule(canvas, panel, rule) for rule in panel.rules),
-                *((_bars if panel.bars else _line)(canvas, panel, curve, i) for i, curve in enumerate(panel.curves)),
+                *(_rule(canvas, chart, rule) for rule in chart.rules),
+                *((_bars if chart.bars else _line)(canvas, chart, curve, i) for i, curve in enumerate(chart.curves)),
             ]
-            _frame(canvas, panel)
+            _frame(canvas, chart)
             if named:
                 canvas.label_ends([end for end in ends if end is not None])
         return canvas
@@ -156,16 +156,16 @@ def drawn(panel: LineChart, *, height: int = 232, named: bool = False) -> Callab
     return draw
 
 
-def _frame(canvas: Drawing, panel: LineChart) -> None:
-    axes, places = canvas.axes, panel.axis.places
+def _frame(canvas: Drawing, chart: LineChart) -> None:
+    axes, places = canvas.axes, chart.axis.places
     room = _room(places)
     axes.set_xlim(places[0] - room * 0.55, places[-1] + room * 0.55)
-    axes.set_ylim(*(panel.limits or _extent(panel)))
+    axes.set_ylim(*(chart.limits or _extent(chart)))
     centres = [float(axes.transData.transform((place, 0))[0]) for place in places]
-    axes.set_xticks(places, thinned(panel.axis.labels, centres, canvas.size))
+    axes.set_xticks(places, thinned(chart.axis.labels, centres, canvas.size))
     plain_numbers(axes.yaxis)
-    canvas.label_y(panel.quantity)
-    canvas.label_x(panel.axis.title)
+    canvas.label_y(chart.quantity)
+    canvas.label_x(chart.axis.title)
     if axes.get_ylim()[0] < 0 < axes.get_ylim()[1]:
         axes.spines["bottom"].set_visible(False)
         axes.axhline(0, color=Colour.MUTED.value, linewidth=1.0, zorder=1.5)
@@ -190,25 +190,25 @@ def plain_numbers(axis: object) -> None:
 _End = tuple[float, float, str, Colour]
 
 
-def _rule(canvas: Drawing, panel: LineChart, rule: Rule) -> _End:
-    room = _room(panel.axis.places) * 0.55
-    low, high = rule.between or (panel.axis.places[0] - room, panel.axis.places[-1] + room)
-    y = rule.value * scale(panel.unit)
+def _rule(canvas: Drawing, chart: LineChart, rule: Rule) -> _End:
+    room = _room(chart.axis.places) * 0.55
+    low, high = rule.between or (chart.axis.places[0] - room, chart.axis.places[-1] + room)
+    y = rule.value * scale(chart.unit)
     canvas.axes.plot([low, high], [y, y], color=rule.colour.value, linewidth=1.4, linestyle=(0, (4, 3)), zorder=1.8)
     return high, y, rule.text, rule.colour
 
 
-def _line(canvas: Drawing, panel: LineChart, curve: Series, rank: int) -> _End | None:
-    factor, mark = scale(panel.unit), curve.mark
-    width = (panel.axis.places[-1] - panel.axis.places[0]) or 1.0
+def _line(canvas: Drawing, chart: LineChart, curve: Series, rank: int) -> _End | None:
+    factor, mark = scale(chart.unit), curve.mark
+    width = (chart.axis.places[-1] - chart.axis.places[0]) or 1.0
     # Intervals of several series at one place would cover each other.
-    number = len(panel.curves)
+    number = len(chart.curves)
     nudge = (rank - (number - 1) / 2) * min(NUDGE, NUDGED / number) * width
-    xs = [x + nudge for x in panel.axis.places]
+    xs = [x + nudge for x in chart.axis.places]
     ys = [m.value * factor for m in curve.values]
     if curve.band:
         lows, highs = ([band[end] * factor for band in curve.band] for end in (0, 1))
-        canvas.axes.fill_between(panel.axis.places, lows, highs, color=mark.colour.value, alpha=0.16, linewidth=0)
+        canvas.axes.fill_between(chart.axis.places, lows, highs, color=mark.colour.value, alpha=0.16, linewidth=0)
     for x, m in zip(xs, curve.values, strict=True):
         if not m.is_missing:
             ends = [m.low * factor, m.high * factor]
@@ -222,10 +222,10 @@ def _line(canvas: Drawing, panel: LineChart, curve: Series, rank: int) -> _End |
     return (*known[-1], curve.name, mark.colour) if known else None
 
 
-def _bars(canvas: Drawing, panel: LineChart, curve: Series, rank: int) -> _End | None:
-    factor, mark, number = scale(panel.unit), curve.mark, len(panel.curves)
-    wide = _room(panel.axis.places) * BAR_ROOM / number
-    for place, m in zip(panel.axis.places, curve.values, strict=True):
+def _bars(canvas: Drawing, chart: LineChart, curve: Series, rank: int) -> _End | None:
+    factor, mark, number = scale(chart.unit), curve.mark, len(chart.curves)
+    wide = _room(chart.axis.places) * BAR_ROOM / number
+    for place, m in zip(chart.axis.places, curve.values, strict=True):
         if m.is_missing:
             continue
         x = place + (rank - (number - 1) / 2) * wide
@@ -238,7 +238,7 @@ def _bars(canvas: Drawing, panel: LineChart, curve: Series, rank: int) -> _End |
 
 
 def line_figure(
-    panel: LineChart,
+    chart: LineChart,
     *,
     code: str,
     caption: Markdown | None = None,
@@ -246,31 +246,31 @@ def line_figure(
     wide: bool = False,
     height: int = 232,
 ) -> Figure:
-    """The panel as a figure: at half width unless ``wide``; its words are made from its numbers.
+    """The chart as a figure: at half width unless ``wide``; its words are made from its numbers.
 
     ``note`` is one more sentence of the generated caption.  Raises MissingFigure where nothing was measured.
     """
-    if not panel.measurements:
-        raise MissingFigure(panel.name)
-    named = wide and not panel.bars
+    if not chart.measurements:
+        raise MissingFigure(chart.name)
+    named = wide and not chart.bars
     return figure(
-        panel.name, drawn(panel, height=height, named=named), label=panel.label, code=code,
-        caption=caption if caption is not None else _caption(panel, note), alt=_alt(panel), data=_data(panel),
+        chart.name, drawn(chart, height=height, named=named), label=chart.label, code=code,
+        caption=caption if caption is not None else _caption(chart, note), alt=_alt(chart), data=_data(chart),
         sizes=(WIDE, NARROW) if wide else HALVES,
     )  # fmt: skip
 
 
-def line_figure_or_sentence(panel: LineChart, why: str, draw: Callable[[], Figure]) -> Figure:
+def line_figure_or_sentence(chart: LineChart, why: str, draw: Callable[[], Figure]) -> Figure:
     """The result of ``draw``, or the reason ``why`` the figure is left out if nothing was measured."""
-    return draw() if panel.measurements else Figure.left_out(panel.name, why, label=panel.label)
+    return draw() if chart.measurements else Figure.left_out(chart.name, why, label=chart.label)
 
 
-def at_the_end(panel: LineChart) -> str:
+def at_the_end(chart: LineChart) -> str:
     """The values at the last place with a measurement: one with its interval, or the range over series."""
     last = [
         (place, m)
-        for place in range(len(panel.axis.places))
-        for c in panel.curves
+        for place in range(len(chart.axis.places))
+        for c in chart.curves
         if not (m := c.values[place]).is_missing
     ]
     if not last:
@@ -278,35 +278,35 @@ def at_the_end(panel: LineChart) -> str:
     place = max(at for at, _ in last)
     found = [m for at, m in last if at == place]
     places = places_of(found)
-    said = with_interval(found[0], places) if len(found) == 1 else span([m.value for m in found], panel.unit, places)
-    return f"{said} {panel.axis.said(place)}"
+    said = with_interval(found[0], places) if len(found) == 1 else span([m.value for m in found], chart.unit, places)
+    return f"{said} {chart.axis.said(place)}"
 
 
-def lowest_to_highest(panel: LineChart) -> str:
+def lowest_to_highest(chart: LineChart) -> str:
     """The smallest and the largest value, with series and place; for an axis without a direction."""
-    found = [(m, c.name, at) for c in panel.curves for at, m in enumerate(c.values) if not m.is_missing]
+    found = [(m, c.name, at) for c in chart.curves for at, m in enumerate(c.values) if not m.is_missing]
     if not found:
         return "nothing to measure"
     places = places_of(m for m, _, _ in found)
     ends = [choose(found, key=lambda one: one[0].value) for choose in (min, max)]
-    said = [f"{with_interval(m, places)} ({name}, {panel.axis.said(at).removeprefix('in ')})" for m, name, at in ends]
+    said = [f"{with_interval(m, places)} ({name}, {chart.axis.said(at).removeprefix('in ')})" for m, name, at in ends]
     return f"from {said[0]} to {said[1]}"
 
 
-def _caption(panel: LineChart, note: str) -> Markdown:
-    ends = lowest_to_highest(panel) if panel.axis.at != "at" else at_the_end(panel)
-    said = f"{panel.title}: {ends}."
+def _caption(chart: LineChart, note: str) -> Markdown:
+    ends = lowest_to_highest(chart) if chart.axis.at != "at" else at_the_end(chart)
+    said = f"{chart.title}: {ends}."
     return Markdown(f"{markdown(said)}{' ' if note else ''}{markdown(note)}")
 
 
-def _alt(panel: LineChart) -> str:
-    places = places_of(panel.measurements)
-    if panel.axis.at == "at":
-        ends = "; ".join(f"{curve.name} {_last(curve, panel.axis, places)}" for curve in panel.curves)
+def _alt(chart: LineChart) -> str:
+    places = places_of(chart.measurements)
+    if chart.axis.at == "at":
+        ends = "; ".join(f"{curve.name} {_last(curve, chart.axis, places)}" for curve in chart.curves)
     else:
-        ends = f"They lie {lowest_to_highest(panel)}"
-    kind = "Bars" if panel.bars else "Lines"
-    return f"{kind} of {panel.quantity} by {panel.axis.title}, one per {panel.series}: {panel.title}. {ends}."
+        ends = f"They lie {lowest_to_highest(chart)}"
+    kind = "Bars" if chart.bars else "Lines"
+    return f"{kind} of {chart.quantity} by {chart.axis.title}, one per {chart.series}: {chart.title}. {ends}."
 
 
 def _last(curve: Series, axis: ChartAxis, places: int) -> str:
@@ -314,22 +314,22 @@ def _last(curve: Series, axis: ChartAxis, places: int) -> str:
     return "undefined" if not known else f"{with_interval(known[-1][0], places)} {axis.said(known[-1][1])}"
 
 
-def _data(panel: LineChart) -> DataTable:
-    places = min(places_of(panel.measurements) + 1, 6)
-    further = list(dict.fromkeys(title for curve in panel.curves for title, _ in curve.columns))
+def _data(chart: LineChart) -> DataTable:
+    places = min(places_of(chart.measurements) + 1, 6)
+    further = list(dict.fromkeys(title for curve in chart.curves for title, _ in curve.columns))
     rows: list[tuple[Cell, ...]] = []
-    for curve in panel.curves:
+    for curve in chart.curves:
         extra = dict(curve.columns)
-        for at, (label, m) in enumerate(zip(panel.axis.labels, curve.values, strict=True)):
+        for at, (label, m) in enumerate(zip(chart.axis.labels, curve.values, strict=True)):
             more = [finite(extra[title][at]) if title in extra else None for title in further]
             rows.append((curve.name, label, *shown(m), m.n, m.over.value, *more))
-    unit = suffix(panel.unit).strip()
+    unit = suffix(chart.unit).strip()
     value = f"value, {unit}" if unit else "value"
     columns = (
-        Column(panel.series), Column(panel.axis.title), Column(value, places), Column("low", places),
+        Column(chart.series), Column(chart.axis.title), Column(value, places), Column("low", places),
         Column("high", places), Column("n", 0), Column("interval over"), *(Column(title, places) for title in further),
     )  # fmt: skip
-    return DataTable(f"{panel.title} ({panel.quantity})", columns, tuple(rows), row_headers=2)
+    return DataTable(f"{chart.title} ({chart.quantity})", columns, tuple(rows), row_headers=2)
 
 
 def shown(m: Measurement) -> tuple[float | None, float | None, float | None]:

@@ -207,12 +207,12 @@ def persistence_figures(found: Persistence) -> PersistenceFigures:
         papers = {number: _left_out(number, _ALONE) for number in (1, 3, *LAYERED)}
         ceiling = Figure.left_out("ceiling", _ALONE)
         return PersistenceFigures(papers[1], papers[3], tuple(papers[n] for n in LAYERED), ceiling, ())
-    layered = [layer_panel(found, number, one) for number, one in zip(LAYERED, found.spans, strict=False)]
+    layered = [layer_chart(found, number, one) for number, one in zip(LAYERED, found.spans, strict=False)]
     return PersistenceFigures(
         aggregated=aggregated(found),
         by_interval=by_interval(found),
         by_layer=(
-            *(line_figure_or_sentence(panel, _NONE, _layer_figure(panel)) for panel in layered),
+            *(line_figure_or_sentence(chart, _NONE, _layer_figure(chart)) for chart in layered),
             *(_left_out(number, _FEW) for number in LAYERED[len(layered) :]),
         ),
         beside_ceiling=beside_ceiling(found),
@@ -224,8 +224,8 @@ def _left_out(number: int, why: str) -> Figure:
     return Figure.left_out(f"paper-{number}", why, label=f"Figure {number} of the paper.")
 
 
-def _layer_figure(panel: LineChart) -> Callable[[], Figure]:
-    return lambda: line_figure(panel, code="render.figures.persistence.layer_panel", note=_small(panel))
+def _layer_figure(chart: LineChart) -> Callable[[], Figure]:
+    return lambda: line_figure(chart, code="render.figures.persistence.layer_chart", note=_small(chart))
 
 
 def _printed_rule(found: Persistence) -> Rule:
@@ -254,7 +254,7 @@ def _counted(values: tuple[Measurement, ...]) -> tuple[tuple[str, tuple[float, .
     )
 
 
-def _aggregated_panel(found: Persistence) -> LineChart:
+def _aggregated_chart(found: Persistence) -> LineChart:
     curves = tuple(
         Series(in_words(one), mark, found.layers[one], columns=_counted(found.layers[one]))
         for one, mark in zip(found.spans, marks(len(found.spans)), strict=True)
@@ -274,8 +274,8 @@ def _aggregated_panel(found: Persistence) -> LineChart:
 
 def aggregated(found: Persistence) -> Figure:
     """Figure 1: the persistence of every layer over every interval, pooled over partners."""
-    panel = _aggregated_panel(found)
-    if not panel.measurements:
+    chart = _aggregated_chart(found)
+    if not chart.measurements:
         return _left_out(1, _NONE)
     first, last = 0, found.depth - 1
     ends = [found.layers[found.longest][layer] for layer in (first, last)]
@@ -293,7 +293,7 @@ def aggregated(found: Persistence) -> Figure:
         f"({markdown(f'over {percent(found.printed.deepest, 0)}')}). Our axis begins at zero, the paper’s does "
         f"not."
     )
-    return line_figure(panel, code="render.figures.persistence.aggregated", caption=caption, wide=True, height=330)
+    return line_figure(chart, code="render.figures.persistence.aggregated", caption=caption, wide=True, height=330)
 
 
 def by_interval(found: Persistence) -> Figure:
@@ -306,7 +306,7 @@ def by_interval(found: Persistence) -> Figure:
     axis = ChartAxis(
         "interval", tuple(map(float, range(len(found.spans)))), tuple(f"{a} – {b}" for a, b in found.spans)
     )
-    panel = LineChart(
+    chart = LineChart(
         "paper-3", "Figure 3 of the paper.", "Persistence of all layers together, by partner", axis, _QUANTITY,
         "partner", curves, (_printed_rule(found),), (0.0, 105.0), bars=True,
     )  # fmt: skip
@@ -314,12 +314,12 @@ def by_interval(found: Persistence) -> Figure:
         f"{span([c.values[at].value for c in curves], 'share', 1)} from {in_words(one)}"
         for at, one in enumerate(found.spans)
     ]
-    caption = Markdown(markdown(f"{panel.title}: {listed(ranges)}."))
+    caption = Markdown(markdown(f"{chart.title}: {listed(ranges)}."))
     code = "render.figures.persistence.by_interval"
-    return line_figure_or_sentence(panel, _NONE, lambda: line_figure(panel, code=code, caption=caption))
+    return line_figure_or_sentence(chart, _NONE, lambda: line_figure(chart, code=code, caption=caption))
 
 
-def layer_panel(found: Persistence, number: int, one: TrainingSpan) -> LineChart:
+def layer_chart(found: Persistence, number: int, one: TrainingSpan) -> LineChart:
     """Figures 4 to 6: the persistence of every layer over one interval, one curve per partner."""
     curves = tuple(
         Series(f"with {partner}", mark, values, columns=_counted(values))
@@ -332,9 +332,9 @@ def layer_panel(found: Persistence, number: int, one: TrainingSpan) -> LineChart
     )  # fmt: skip
 
 
-def _small(panel: LineChart) -> str:
+def _small(chart: LineChart) -> str:
     """The smallest and largest number of neurons behind a point; few neurons give wide intervals."""
-    counts = [m.n for curve in panel.curves for m in curve.values]
+    counts = [m.n for curve in chart.curves for m in curve.values]
     return f"A point rests on {min(counts)} to {max(counts)} neurons."
 
 

@@ -203,7 +203,7 @@ def tokens(found: Robustness) -> Figure:
         ("error of the excess", tuple(float(r["excess_error"]) for r in rows)),
         ("overlap of the sets", tuple(float(r["jaccard"]) for r in rows)),
     )
-    panel = LineChart(
+    chart = LineChart(
         "tokens", "", "Share of universal neurons by the number of tokens", axis, "universal neurons, % of all",
         "share", (Series("our share", Mark(Colour.BLUE), values, columns=columns),),
         (Rule(whole, "all our tokens", colour=Colour.MUTED),),
@@ -218,7 +218,7 @@ def tokens(found: Robustness) -> Figure:
             f"{decimal(fewest['excess_error'], 3)} (root mean square){_common(fewest['jaccard'])}."
         )
     )
-    return line_figure(panel, code=_CODE + "tokens", caption=caption, wide=True, height=280)
+    return line_figure(chart, code=_CODE + "tokens", caption=caption, wide=True, height=280)
 
 
 def _common(jaccard: float) -> str:

@@ -42,7 +42,7 @@ class StripAxis:
         share = (min(max(x, self.low), self.high) - self.low) / (self.high - self.low)
         return f"{share * self.width:.1f}"
 
-    def ground(self, bounds: Bounds | None, height: int) -> str:
+    def background(self, bounds: Bounds | None, height: int) -> str:
         """The shaded part that a criterion accepts, and the line at zero."""
         parts = []
         if bounds is not None and any(bound is not None for bound in bounds):
@@ -92,13 +92,13 @@ def strip(
     ]
     return Html(
         f'<svg class="strip" viewBox="0 0 {STRIP_WIDTH} {height}" width="{STRIP_WIDTH}" height="{height}" role="img" '
-        f'aria-label="{html_text(alt)}">{axis.ground(bounds, height)}{"".join(parts)}</svg>'
+        f'aria-label="{html_text(alt)}">{axis.background(bounds, height)}{"".join(parts)}</svg>'
     )
 
 
 def mark(measurement: Measurement, colour: Colour, bounds: Bounds | None, axis: StripAxis) -> Html:
     """A measurement on the axis of its table; hidden from screen readers, which get the numbers beside it."""
-    drawn = axis.ground(bounds, MARK_HEIGHT) + axis.mark(measurement, colour, MARK_HEIGHT / 2, 3.2)
+    drawn = axis.background(bounds, MARK_HEIGHT) + axis.mark(measurement, colour, MARK_HEIGHT / 2, 3.2)
     return Html(
         f'<svg class="mark" viewBox="0 0 {axis.width} {MARK_HEIGHT}" width="{axis.width}" height="{MARK_HEIGHT}" '
         f'aria-hidden="true">{drawn}</svg>'

@@ -410,17 +410,17 @@ def comparison_figures(both: SideBySide) -> tuple[Figure, ...]:
     shares = [pair for pair in both.landmarks if pair.what == "share"]
     shown = [pair for pair in shares if pair.threshold == _threshold(both)]
     divergences = [pair for pair in both.landmarks if pair.what == "kl" and pair.of in (_UNIVERSAL, _CONTROL)]
-    panels = (
-        _panel(both, "compare-shares", "Share of universal neurons in both runs", "universal neurons, % of all", shown),
-        _panel(both, "compare-ablations", "Effect of ablation in both runs", "divergence, nats", divergences),
+    charts = (
+        _chart(both, "compare-shares", "Share of universal neurons in both runs", "universal neurons, % of all", shown),
+        _chart(both, "compare-ablations", "Effect of ablation in both runs", "divergence, nats", divergences),
     )
     return tuple(
         replace(
-            line_figure(panel, code=_CODE + "comparison_figures", caption=_caption(panel), wide=True, height=280),
-            label=f"{panel.title}.",
+            line_figure(chart, code=_CODE + "comparison_figures", caption=_caption(chart), wide=True, height=280),
+            label=f"{chart.title}.",
         )
-        for panel in panels
-        if panel is not None
+        for chart in charts
+        if chart is not None
     )
 
 
@@ -431,7 +431,7 @@ def _threshold(both: SideBySide) -> float | None:
     return every[0] if every else None
 
 
-def _panel(both: SideBySide, name: str, title: str, quantity: str, pairs: Sequence[LandmarkPair]) -> LineChart | None:
+def _chart(both: SideBySide, name: str, title: str, quantity: str, pairs: Sequence[LandmarkPair]) -> LineChart | None:
     known = [pair for pair in pairs if _is_there(pair.left) and _is_there(pair.right)]
     places = list(dict.fromkeys(pair.checkpoint for pair in known))
     if not places:
@@ -458,13 +458,13 @@ def _nothing(pair: LandmarkPair) -> Measurement:
     return Measurement.missing(over=Over.TOKEN_BLOCKS, unit=unit)
 
 
-def _caption(panel: LineChart) -> Markdown:
-    last = len(panel.axis.places) - 1
-    places = places_of(panel.measurements)
+def _caption(chart: LineChart) -> Markdown:
+    last = len(chart.axis.places) - 1
+    places = places_of(chart.measurements)
     said = [
-        f"{with_interval(c.values[last], places)} ({c.name})" for c in panel.curves if not c.values[last].is_missing
+        f"{with_interval(c.values[last], places)} ({c.name})" for c in chart.curves if not c.values[last].is_missing
     ]
     # Quoted: a run may be called like a reference, which is none.
     return Markdown(
-        f"[{markdown(f'{panel.title}; {panel.axis.said(last)} of the training {listed(said)}.')}]{{.quoted}}"
+        f"[{markdown(f'{chart.title}; {chart.axis.said(last)} of the training {listed(said)}.')}]{{.quoted}}"
     )

@@ -21,7 +21,7 @@ from universal_neurons.render.formatting import count, decimal, listed, plural, 
 from universal_neurons.render.listings import drawing
 from universal_neurons.render.pages.table_one import pairs_data, table_one
 from universal_neurons.render.tables import Column, DataTable
-from universal_neurons.render.template_lines import expression_line, place
+from universal_neurons.render.template_lines import expression_line, location
 from universal_neurons.render.templates import TemplateWrong, known
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def check_figures(template: Path, page: str, required: Collection[str] = REQUIRE
         before = [expression_of(one) for one in ORDER[: ORDER.index(anchor)]] if anchor in ORDER else []
         lines = [line for one in before if one != expression_of(anchor) and (line := expression_line(template, one))]
         raise TemplateWrong(
-            f"{place(template, max(lines, default=None))}: the figure or table {anchor} is missing; "
+            f"{location(template, max(lines, default=None))}: the figure or table {anchor} is missing; "
             f"expected << {expression_of(anchor)} >> below this line"
         )
 
