@@ -64,7 +64,7 @@ class Run:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("universal_neurons.planning.plans.local_speed", lambda *_: speed())
+    monkeypatch.setattr("universal_neurons.stages.plan.local_speed", lambda *_: speed())
     return Run(monkeypatch, capsys)
 
 
@@ -610,7 +610,7 @@ def test_what_cannot_be_had_is_one_line(
     run: Run, miniature: Miniature, tmp_path: Path, command: str, arguments: tuple[str, ...], said: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("universal_neurons.planning.plans.local_speed", local_speed)
+    monkeypatch.setattr("universal_neurons.stages.plan.local_speed", local_speed)
     line = run.mistake(miniature, command, "--store", str(tmp_path), *arguments)
     assert re.match(f"error: {said}", line), line
 

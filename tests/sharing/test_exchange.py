@@ -391,7 +391,7 @@ def test_a_narrowing_that_changes_the_tokens_is_named(exports: Path, reader: Rea
 
 
 def test_another_version_of_a_stage_is_named(exports: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("universal_neurons.workspace.UNIVERSALITY_VERSION", 2)
+    monkeypatch.setattr("universal_neurons.stages.universality.Universality.version", 2)
     said = refusal(ExportUnfit, lambda: reader.pull(exports / "folder"))
     assert "universality: version is 1 instead of 2;" in said
 

@@ -40,7 +40,7 @@ from universal_neurons.inputs.hub_corpus import shuffled
 from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import Lock, LockError
 from universal_neurons.inputs.pinning import NotPinned, RepositoryChanged
-from universal_neurons.render.paper_page import REQUIRED
+from universal_neurons.render.pages.paper import REQUIRED
 from universal_neurons.stages.fetching import fetch, pin
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.registry import suite_keys

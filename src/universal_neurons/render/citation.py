@@ -1,6 +1,6 @@
-"""How to cite the project: its ``CITATION.cff``, as a sentence and as BibTeX.
+"""Citation of the project from its ``CITATION.cff``, as a sentence and as BibTeX.
 
-Decides which of its fields a citation shows.  Reads the few top-level lines that it needs; it is no reader of YAML.
+Only the few top-level lines that a citation needs are read; this is no general YAML reader.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.errors import UserError
 from universal_neurons.render.escaping import Html, html_text
-from universal_neurons.render.numerals import listed
+from universal_neurons.render.formatting import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ class CitationError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """What a citation of the project says."""
+    """The fields of a citation of the project."""
 
     title: str
     version: str

@@ -1,7 +1,6 @@
-"""One encoder per sink: whatever a claim, a model or a file is called, it is text when it reaches a page.
+"""Escaping of text for each output format: Markdown, HTML, Typst, CSV, tokens and anchors.
 
-Decides what is escaped and how, for Markdown (pandoc's and Quarto's), HTML text and attributes, Typst, CSV, tokens and
-anchors.  Knows nothing of templates or tables.
+Whatever a claim, a model or a file is called, it is plain text when it reaches a page.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def markdown(text: str) -> Markdown:
 
 
 def token_text(text: str) -> str:
-    """What one token says, its spaces kept: line ends and tabs as signs, what cannot be seen spelled out.
+    """The text of a token: spaces kept, line ends and tabs as signs, invisible characters spelled out.
 
     >>> token_text(" def\\n"), token_text("\\u202e\\x00")
     (' def↵', '⟨U+202E⟩⟨U+0000⟩')

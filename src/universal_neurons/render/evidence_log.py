@@ -1,7 +1,7 @@
-"""The evidence of a run as the report reads it.
+"""Reading the evidence of a run for the report.
 
-Decides which records a report may be built from: those of one finished run, of one suite, whose verdicts still follow
-from their own measurements and criteria.  A sentence of the report can therefore not contradict the evidence.
+A report is built from the records of one finished run of one suite.  Every verdict is judged again from its measurement
+and criterion, so no sentence of the report can contradict the evidence.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class EvidenceUnusable(UserError):
-    """The evidence is missing, unfinished, about another suite, or contradicts itself."""
+    """The evidence is missing, unfinished, inconsistent, or about another suite."""
 
 
 def read_claims(evidence: Path, *, suite: str, narrowed_by: str = "") -> tuple[ClaimSummary, ...]:
@@ -66,7 +66,7 @@ def read_claims(evidence: Path, *, suite: str, narrowed_by: str = "") -> tuple[C
 def check_artifacts(claims: Sequence[ClaimSummary], present: Collection[str]) -> None:
     """Raise EvidenceUnusable if a claim was judged from an artifact that is not among those ``present``.
 
-    The report would then show verdicts beside numbers that they are not about: another corpus, another stage version.
+    The report would otherwise show verdicts beside numbers of another corpus or stage version.
     """
     for record in (record for claim in claims for record in claim.items):
         foreign = sorted(set(record.artifacts) - set(present))
@@ -78,7 +78,7 @@ def check_artifacts(claims: Sequence[ClaimSummary], present: Collection[str]) ->
 
 
 def measured_of(claim: ClaimSummary) -> tuple[Measurement, ...]:
-    """What the items of a claim measured, leaving out those without a number."""
+    """The measurements of a claim's items, without the missing ones."""
     found = (record.measured() for record in claim.items)
     return tuple(m for m in found if m is not None and not m.is_missing)
 

@@ -1,7 +1,7 @@
-"""The code that a report shows: the functions that drew its figures and the tests that judged its claims.
+"""Source code shown in a report: the functions that drew its figures and the tests that judged its claims.
 
-Decides which files a report carries beside its pages, as plain text that a browser shows, and how they are linked.
-Nothing is shown that does not lie in the checkout's ``claims/`` or in this package.
+The files are copied beside the pages as plain text.  Only files of the checkout's ``claims/`` and of this package are
+shown.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ListingMissing(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One place in the project's code: what it is called, and the file of the report that shows it ("" for none)."""
+    """A location in the project's code: its name, and the report's file that shows it ("" for none)."""
 
     name: str
     line: int = 0
@@ -45,7 +45,7 @@ class Listing:
 
 
 def drawing(code: str) -> Listing:
-    """The function of this package that is called ``code`` ("render.figures.layer_heat_map").
+    """The function of this package that is called ``code`` ("render.figures.emergence.layer_heat_map").
 
     Raises ListingMissing where there is no such function.
     """

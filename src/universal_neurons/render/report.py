@@ -1,7 +1,6 @@
-"""The report from evidence to pages: generate the static source, render it, check what came out, put it in place.
+"""Build the report: generate the static source, render it, check the pages, publish them.
 
-Decides the order of these steps and the files of a built report.  A report that fails a check is not put in place: the
-one before it stays.
+A report that fails a check is not published; the previous one stays in place.
 """
 
 from __future__ import annotations
@@ -17,20 +16,24 @@ from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import RECORDS, VERDICTS
 from universal_neurons.evidence.untested import read_untested
-from universal_neurons.render import compare_page, pages, performance_page
-from universal_neurons.render.ambiguities import read_ambiguities
-from universal_neurons.render.checks import ReportBroken, check_pages, script_hash
 from universal_neurons.render.citation import Citation
-from universal_neurons.render.claim_neurons import about
-from universal_neurons.render.claim_page import Background, Neighbours, claim_page
-from universal_neurons.render.deviations import deviations
-from universal_neurons.render.engines import Engine, RenderingFailed, available_engine, render
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
-from universal_neurons.render.explorer import SOURCES, layer_sizes, write_explorer
-from universal_neurons.render.imported import mark, marked_stage
+from universal_neurons.render.figures.figure import FIGURES_CSV, MissingFigure
+from universal_neurons.render.html.checks import ReportBroken, check_pages, script_hash
+from universal_neurons.render.html.engines import HtmlEngine, RenderingFailed, available_engine, render
+from universal_neurons.render.links import page_of
 from universal_neurons.render.listings import PACKAGE, drawing, judging, write_listings
-from universal_neurons.render.overview import claims_page, readings_page, stated
-from universal_neurons.render.paper_page import (
+from universal_neurons.render.pages import comparison, performance
+from universal_neurons.render.pages.ambiguities import read_ambiguities
+from universal_neurons.render.pages.claim import Background, Neighbours, claim_page
+from universal_neurons.render.pages.claim_neurons import about
+from universal_neurons.render.pages.claims import claims_page, readings_page, stated
+from universal_neurons.render.pages.deviations import deviations
+from universal_neurons.render.pages.explorer import SOURCES, layer_sizes, write_explorer
+from universal_neurons.render.pages.imported import mark, marked_stage
+from universal_neurons.render.pages.index import index_figures, index_page, with_sources
+from universal_neurons.render.pages.methods import methods_page
+from universal_neurons.render.pages.paper import (
     REQUIRED,
     TABLE_ONE_CODE,
     PaperFigures,
@@ -42,12 +45,12 @@ from universal_neurons.render.paper_page import (
     paper_page,
     what_figures_rest_on,
 )
-from universal_neurons.render.pdf import LOOK, PDF, Imprint, Program, newest, typesetter, write_pdf
-from universal_neurons.render.places import expression_line, place, traced
-from universal_neurons.render.plates import FIGURES_CSV, MissingFigure
+from universal_neurons.render.pages.provenance import ReportProvenance
+from universal_neurons.render.pages.scoreboard import in_sections
+from universal_neurons.render.pages.table_one import table_one_data
+from universal_neurons.render.pdf.document import LOOK, PDF, Imprint, Program, newest, typesetter, write_pdf
 from universal_neurons.render.results import Results, printed_numbers, results
-from universal_neurons.render.scoreboard import in_sections, page_of
-from universal_neurons.render.table_one import table_one_grid
+from universal_neurons.render.template_lines import expression_line, location, traced
 from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, stray_digits, stray_verdicts
 
 if TYPE_CHECKING:
@@ -56,15 +59,15 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.comparison import SideBySide
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.inputs.suite import Suite
-    from universal_neurons.render.checks import Stated
-    from universal_neurons.render.claim_neurons import About
-    from universal_neurons.render.explorer import LocalText
-    from universal_neurons.render.grids import Grid
+    from universal_neurons.render.figures.figure import Figure
+    from universal_neurons.render.html.checks import Stated
     from universal_neurons.render.listings import Listing
-    from universal_neurons.render.plates import Figure
-    from universal_neurons.render.study import Study
+    from universal_neurons.render.pages.claim_neurons import ClaimNeurons
+    from universal_neurons.render.pages.explorer import LocalText
+    from universal_neurons.render.tables import DataTable
+    from universal_neurons.stages.study import Study
 
-PAGES = ("index", "paper", "claims", "readings", "methods", performance_page.PAGE)
+PAGES = ("index", "paper", "claims", "readings", "methods", performance.PAGE)
 COPIED = ("_quarto.yml", "page.html", "crossref.lua", "references.bib")
 SCRIPTS = ("theme.js", "scoreboard.js")
 CITATION = "CITATION.cff"
@@ -79,12 +82,12 @@ BROKEN = ".broken"
 
 
 class ReportMisplaced(UserError):
-    """The report cannot be built here: its sources are missing, or something else is where it should go."""
+    """The report cannot be built here: its sources are missing, or its folder holds something else."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """All figures of a report: those of the front page, and those of the page that rebuilds the paper."""
+    """All figures of a report, by page."""
 
     front: Sequence[Figure]
     paper: PaperFigures
@@ -93,43 +96,42 @@ class Drawn:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The functions that drew those that are there, and that of the table among them."""
+        """The functions that made the figures and table 1."""
         there = (one.code for one in (*self.front, *self.paper.all, *self.costs, *self.compared) if not one.absence)
         return (*there, TABLE_ONE_CODE)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The claims of a run, where their tests stand, and which neurons each of them is about."""
+    """The claims of a run, with the location of their tests and the neurons they are about."""
 
     claims: Sequence[ClaimSummary]
     tests: Mapping[str, Listing]
-    neurons: Mapping[str, About | None]
+    neurons: Mapping[str, ClaimNeurons | None]
 
     @classmethod
-    def of(cls, root: Path, study: Study, claims: Sequence[ClaimSummary], provenance: pages.Provenance) -> Judged:
-        """What the checkout at ``root`` and the tables of ``study`` say of ``claims``."""
+    def of(cls, root: Path, study: Study, claims: Sequence[ClaimSummary], provenance: ReportProvenance) -> Judged:
+        """Look up the tests and the neurons of ``claims`` in the checkout ``root`` and in ``study``."""
         tests = judging(root, {claim.claim: claim.first.locator for claim in claims})
         return cls(claims, tests, {claim.claim: about(claim, study, provenance.stages) for claim in claims})
 
 
-def drawn_figures(root: Path, found: Results, costs: performance_page.Performance, both: SideBySide | None) -> Drawn:
-    """All figures; raises TemplateWrong, naming the line that shows it, for one that has no number to draw."""
+def drawn_figures(root: Path, found: Results, costs: performance.Performance, both: SideBySide | None) -> Drawn:
+    """Draw all figures; raises TemplateWrong, with the template's line, for a figure without a number."""
     try:
-        front, paper = pages.figures(found), paper_figures(found)
-        compared = () if both is None else compare_page.compare_figures(both)
-        return Drawn(front, paper, performance_page.performance_figures(costs), compared)
+        compared = () if both is None else comparison.comparison_figures(both)
+        return Drawn(index_figures(found), paper_figures(found), performance.performance_figures(costs), compared)
     except MissingFigure as wrong:
         expression = expression_of(f"fig-{wrong.name}")
         templates = [root / "report" / f"{page}.qmd{SUFFIX}" for page in PAGES]
         lines = [(template, line) for template in templates if (line := expression_line(template, expression))]
-        where = place(*lines[0]) if lines else str(root / "report")
+        where = location(*lines[0]) if lines else str(root / "report")
         raise TemplateWrong(f"{where}: {wrong}") from wrong
 
 
 @dataclass(frozen=True)
 class Printing:
-    """How the PDF is made: by which program, with which look, and what its first page says."""
+    """Settings of the PDF: program, layout and imprint."""
 
     program: Program
     look: Path
@@ -143,7 +145,7 @@ def build_report(
     output: Path,
     text: LocalText,
     verdicts: Path | None = None,
-    engine: Engine | None = None,
+    engine: HtmlEngine | None = None,
     both: SideBySide | None = None,
     to: Output = "html",
     say: Callable[[str], None] = lambda _: None,
@@ -165,8 +167,8 @@ def build_report(
     folder = verdicts or default_evidence(root, study.suite.folder)
     claims = read_claims(folder, suite=study.suite.name, narrowed_by=study.suite.narrowed_by)
     found = results(study, printed_numbers(root))
-    provenance = pages.Provenance.of(study)
-    costs = performance_page.performance(root, study.suite, provenance.artifacts, claims)
+    provenance = ReportProvenance.of(study)
+    costs = performance.performance(root, study.suite, provenance.artifacts, claims)
     check_artifacts(claims, set(provenance.artifacts["digest"]))
     drawn = drawn_figures(root, found, costs, both)
     judged = Judged.of(root, study, claims, provenance)
@@ -181,7 +183,7 @@ def build_report(
         shutil.copyfile(root / CITATION, built / DATA / CITATION)
         write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
         printing = _printing(to, root, study, provenance, say)
-        others = {} if both is None else compare_page.other_verdicts(both.comparison)
+        others = {} if both is None else comparison.other_verdicts(both.comparison)
         try:
             facts = replace(stated(claims, others), neurons=layer_sizes(built), names=names_of(study.suite))
             _render(built, tuple(texts), claims, facts, engine=engine, printing=printing, say=say)
@@ -194,35 +196,35 @@ def build_report(
 
 
 def default_evidence(root: Path, folder: str) -> Path:
-    """Where the claims of a suite leave their evidence log; ``folder`` is ``Suite.folder``."""
+    """The folder of a suite's evidence log; ``folder`` is ``Suite.folder``."""
     return root / ".universal-neurons" / "evidence" / folder
 
 
-def data_files(found: Results, drawn: Drawn, judged: Judged, provenance: pages.Provenance) -> dict[str, Grid]:
+def data_files(found: Results, drawn: Drawn, judged: Judged, provenance: ReportProvenance) -> dict[str, DataTable]:
     """The tables that lie beside the report as CSV, by file name."""
-    front = {figure.csv_name: figure.data for figure in drawn.front}
-    table_one = {f"{DATA}/table-one.csv": table_one_grid(found)}
-    sourced = {one.name: one for one in pages.with_sources(found, drawn.front, judged.tests)}
+    shown = {figure.csv_name: figure.data for figure in drawn.front}
+    table_one = {f"{DATA}/table-one.csv": table_one_data(found)}
+    sourced = {one.name: one for one in with_sources(found, drawn.front, judged.tests)}
     rests = what_figures_rest_on({**sourced, **labelled(found, drawn.paper, judged.tests)}.values())
-    return {**front, **paper_data(found, drawn.paper), **table_one, **provenance.grids(), FIGURES_CSV: rests}
+    return {**shown, **paper_data(found, drawn.paper), **table_one, **provenance.data_files(), FIGURES_CSV: rests}
 
 
-def beside(folder: Path, costs: performance_page.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, str]:
-    """The pages that no claim needs: what it cost and, where there is another run, both side by side."""
-    values = {performance_page.PAGE: performance_page.performance_page(costs, drawn.costs)}
+def beside(folder: Path, costs: performance.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, str]:
+    """The performance page and, if there is another run, the comparison page."""
+    values = {performance.PAGE: performance.performance_page(costs, drawn.costs)}
     if both is not None:
-        values[compare_page.PAGE] = compare_page.compare_page(both, drawn.compared)
+        values[comparison.PAGE] = comparison.comparison_page(both, drawn.compared)
     return {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
 
 
-def data_beside(costs: performance_page.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, Grid]:
+def data_beside(costs: performance.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, DataTable]:
     """The tables of these pages as CSV, by file name."""
-    compared = {} if both is None else compare_page.compare_grids(both, drawn.compared)
-    return {**performance_page.performance_grids(costs, drawn.costs), **compared}
+    compared = {} if both is None else comparison.comparison_data(both, drawn.compared)
+    return {**performance.performance_data(costs, drawn.costs), **compared}
 
 
 def announced(texts: Mapping[str, str], both: SideBySide | None) -> dict[str, str]:
-    """The pages, which all link to the comparison if there is one: their first lines say so to ``page.html``."""
+    """The pages, with the header field that makes ``page.html`` link to the comparison, if there is one."""
     if both is None:
         return dict(texts)
     return {name: text.replace("---\n", f"---\n{COMPARED}: true\n", 1) for name, text in texts.items()}
@@ -233,7 +235,7 @@ def page_texts(
     found: Results,
     judged: Judged,
     drawn: Drawn,
-    provenance: pages.Provenance,
+    provenance: ReportProvenance,
 ) -> dict[str, str]:
     """The pages as Quarto Markdown, by name; raises TemplateWrong with file and line."""
     folder, claims = root / "report", judged.claims
@@ -242,13 +244,13 @@ def page_texts(
     # Of a narrowed suite nothing is accepted: it is another question.
     ledger = _ledger_path(root, found.suite.name)
     accepted = Ledger() if found.suite.narrowing else Ledger.read(ledger)
-    front = pages.with_sources(found, drawn.front, judged.tests)
+    shown = with_sources(found, drawn.front, judged.tests)
     values = {
-        "index": pages.index_page(found, claims, front, claims_left_out(accepted, claims)),
+        "index": index_page(found, claims, shown, claims_left_out(accepted, claims)),
         "paper": paper_page(found, drawn.paper, judged.tests),
         "claims": claims_page(claims, read_untested(root / UNTESTED)),
         "readings": readings_page(claims, ambiguities),
-        "methods": pages.methods_page(
+        "methods": methods_page(
             found, deviations(PACKAGE, root / "claims"), provenance, claims, ambiguities, Citation.read(root / CITATION)
         ),
     }
@@ -302,7 +304,7 @@ def _ledger_path(root: Path, suite: str) -> Path:
     return root / "fixtures" / "verdicts" / f"{suite}.toml"
 
 
-def write_source(built: Path, templates: Path, texts: Mapping[str, str], data: Mapping[str, Grid]) -> None:
+def write_source(built: Path, templates: Path, texts: Mapping[str, str], data: Mapping[str, DataTable]) -> None:
     """The static Quarto project and the data files of a report."""
     source = built / SOURCE
     source.mkdir(parents=True)
@@ -313,8 +315,8 @@ def write_source(built: Path, templates: Path, texts: Mapping[str, str], data: M
     for name, text in texts.items():
         (source / name).parent.mkdir(exist_ok=True)
         (source / f"{name}.qmd").write_text(text, encoding="utf-8", newline="\n")
-    for name, grid in data.items():
-        (built / name).write_text(grid.csv(), encoding="utf-8", newline="\n")
+    for name, table in data.items():
+        (built / name).write_text(table.csv(), encoding="utf-8", newline="\n")
 
 
 def page_head(templates: Path) -> str:
@@ -332,9 +334,9 @@ def page_head(templates: Path) -> str:
 
 
 def _printing(
-    to: Output, root: Path, study: Study, provenance: pages.Provenance, say: Callable[[str], None]
+    to: Output, root: Path, study: Study, provenance: ReportProvenance, say: Callable[[str], None]
 ) -> Printing | None:
-    """How the PDF is made, or None where none is asked for or nothing here can make one."""
+    """Settings of the PDF; None if none is requested or no program can make one."""
     if to == "html":
         return None
     program = typesetter()
@@ -350,7 +352,7 @@ def _printing(
 
 
 def _drop_pages(built: Path) -> None:
-    """Leave the PDF, the data beside it and the source of both."""
+    """Remove everything but the PDF, the data and the source."""
     for path in built.iterdir():
         if path.name not in {PDF, DATA, SOURCE}:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -362,13 +364,13 @@ def _render(
     claims: Sequence[ClaimSummary],
     facts: Stated,
     *,
-    engine: Engine | None,
+    engine: HtmlEngine | None,
     printing: Printing | None,
     say: Callable[[str], None],
 ) -> None:
     verdicts = {claim.claim: claim.verdict.value for claim in claims}
 
-    def build(program: Engine) -> None:
+    def build(program: HtmlEngine) -> None:
         render(built / SOURCE, names, built, engine=program, pdf=printing is not None)
         if printing is not None:
             write_pdf(built, names, printing.look, printing.imprint, program=printing.program)
@@ -386,12 +388,12 @@ def _render(
 
 
 def names_of(suite: Suite) -> tuple[str, ...]:
-    """What the models, the checkpoints and the suite itself are called."""
+    """The names of the models, the checkpoints and the suite."""
     return (suite.title, suite.description, *suite.zoo.models, *(c.label for c in suite.checkpoints))
 
 
 def _traced(wrong: UserError, templates: Path, built: Path, kept: Path) -> UserError:
-    """The same failure after the lines of the templates that it is about, naming the pages where they were ``kept``."""
+    """The failure with the template lines that caused it, and with paths in the ``kept`` pages."""
     faults = wrong.faults if isinstance(wrong, ReportBroken) else (str(wrong),)
     said = [traced(fault, templates, built / SOURCE).replace(str(built), str(kept)) for fault in faults]
     if isinstance(wrong, ReportBroken):
@@ -400,7 +402,7 @@ def _traced(wrong: UserError, templates: Path, built: Path, kept: Path) -> UserE
 
 
 def _kept(built: Path, output: Path) -> Path:
-    """Where a report that failed is put, beside the one that it would have replaced; its messages name its lines."""
+    """Copy a failed report next to the output and return that folder, to which the messages refer."""
     kept = output.with_name(f"{output.name}{BROKEN}")
     if kept.exists() and not (kept / SOURCE / "_quarto.yml").is_file():
         return built
@@ -417,7 +419,7 @@ def _copy_evidence(evidence: Path, target: Path) -> None:
 
 def _check_places(root: Path, output: Path, to: Output) -> None:
     looks = () if to == "html" else (LOOK,)
-    templates = (f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim", compare_page.PAGE))
+    templates = (f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim", comparison.PAGE))
     for name in (*COPIED, *SCRIPTS, *SOURCES, *looks, *templates):
         if not (root / "report" / name).is_file():
             raise ReportMisplaced(

@@ -1,8 +1,8 @@
-"""The templates of the report: how a value enters a page, and what a template may not say itself.
+"""Templates of the report: delimiters, escaping of values, and checks of the templates' own text.
 
-Decides the delimiters (``<< >>``, ``<% %>``, ``<!--# #-->``: Jinja's own collide with Quarto's), that whatever is not
-marked safe is escaped, that a missing value is an error with file and line, and that neither a digit nor a verdict
-stands in prose: what a template says itself would survive a change of the evidence.
+The delimiters are ``<< >>``, ``<% %>`` and ``<!--# #-->``, because Jinja's own collide with Quarto's.  A value that is
+not marked as safe is escaped; a missing value is an error with file and line.  A template may state neither a number
+nor a verdict itself, because such text would survive a change of the evidence.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import jinja2
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, raw_html
-from universal_neurons.render.numerals import MissingNumber
+from universal_neurons.render.formatting import MissingNumber
 from universal_neurons.render.wording import WORDING
 
 if TYPE_CHECKING:
@@ -49,14 +49,14 @@ _NO_LINE_END = re.compile(r"[^\n]")
 
 
 class TemplateWrong(UserError):
-    """A template asks for a value that is not there, cannot be read, or states a number or a verdict itself."""
+    """A template is invalid, asks for a missing value, or states a number or a verdict itself."""
 
 
 def known(values: Mapping[str, Callable[[], object]]) -> dict[str, Any]:
     """The values of a template, each from its function.
 
-    One whose number is missing becomes an undefined value that says so: the build then stops at the line of the
-    template that asks for it, and not where the number was to be written.
+    A value whose number is missing becomes an undefined value with that message, so the build stops at the template's
+    line that uses it.
     """
     found: dict[str, Any] = {}
     for name, value in values.items():
@@ -83,7 +83,7 @@ def environment(folder: Path, finalize: Callable[[object], str] | None = None) -
 
 
 def emitted(value: object) -> str:
-    """How a value of an expression enters the page: safe Markdown as it is, HTML as a raw block, text escaped.
+    """The value of an expression as Markdown: safe Markdown unchanged, HTML as a raw block, text escaped.
 
     Raises TypeError for floats, which must be given decimals first, and for anything that is not text or a count.
     """
@@ -101,7 +101,7 @@ def emitted(value: object) -> str:
 
 
 def emitted_html(value: object) -> str:
-    """How a value enters a template of HTML: safe HTML as it is, text escaped; raises TypeError as :func:`emitted`."""
+    """The value of an expression as HTML: safe HTML unchanged, text escaped; raises TypeError as :func:`emitted`."""
     if isinstance(value, Html | jinja2.Undefined):
         return str(value)
     if isinstance(value, str) and not isinstance(value, Markdown):
@@ -174,7 +174,7 @@ def _allowed(path: Path) -> re.Pattern[str]:
 
 
 def _prose(source: str, allowed: re.Pattern[str]) -> str:
-    """A template with blanks for everything that is no prose, or ``allowed`` in prose: every line keeps its place."""
+    """A template with blanks for everything that is not prose or that is ``allowed``; line numbers are kept."""
     tokens = jinja2.Environment(**DELIMITERS, autoescape=True).lex(source)
     return "".join(
         allowed.sub(_blanked, text) if kind == "data" else _NO_LINE_END.sub(" ", text) for _, kind, text in tokens
@@ -182,7 +182,7 @@ def _prose(source: str, allowed: re.Pattern[str]) -> str:
 
 
 def _blanked(found: re.Match[str]) -> str:
-    """What was found as blanks of the same length, except what of it is read to somebody; a number as code is one."""
+    """Replace the match with blanks, except attributes that are read aloud, and numbers written as code."""
     text = found[0]
     if text.startswith("`") and not any(map(str.isalpha, text)):
         return text

@@ -1,7 +1,6 @@
-"""The sentences that state a verdict: generated from the verdict, never written by hand.
+"""Sentences that state a verdict, generated from the verdict.
 
-Decides the words and the sign of each verdict.  A page cannot contradict its evidence, because no template contains the
-name of a verdict.
+No template contains the name of a verdict, so a page cannot contradict its evidence.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from universal_neurons.evidence.criteria import (
     number,
 )
 from universal_neurons.evidence.verdict import PRECEDENCE, Verdict, claim_verdict, tally
-from universal_neurons.render.numerals import MINUS, count, is_share, listed, plural
+from universal_neurons.render.formatting import MINUS, count, is_share, listed, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How one verdict is said: the label, a sign that works without colour, a plain meaning, a predicate for prose."""
+    """The words of a verdict: label, sign that works without colour, plain meaning, predicate for prose."""
 
     label: str
     sign: str
@@ -76,7 +75,7 @@ def counted(verdicts: Sequence[Verdict]) -> str:
 
 
 def verdict_sentence(verdicts: Sequence[Verdict]) -> str:
-    """One sentence that states the verdict on a claim and what it means.
+    """A sentence that states the verdict on a claim and its meaning.
 
     >>> verdict_sentence([Verdict.REFUTED])
     'Refuted: what was measured contradicts the criterion, with the whole of its uncertainty.'
@@ -92,7 +91,7 @@ def verdict_sentence(verdicts: Sequence[Verdict]) -> str:
 
 
 def summary_sentence(claims: Sequence[tuple[str, Verdict]]) -> str:
-    """One sentence on all claims: "Of 8 claims, 3 are reproduced (N1, N2 and V5) and 1 is refuted (N6)."."""
+    """A sentence about all claims: "Of 8 claims, 3 are reproduced (N1, N2 and V5) and 1 is refuted (N6)."."""
     if not claims:
         return "No claim was judged."
     parts = []
@@ -107,7 +106,7 @@ def summary_sentence(claims: Sequence[tuple[str, Verdict]]) -> str:
 
 
 def criterion_phrase(criterion: Criterion, unit: str) -> str:
-    """What counts as reproducing a claim about a quantity of ``unit``; shares are said in per cent.
+    """A criterion in words, for a quantity of ``unit``; shares are given in per cent.
 
     >>> criterion_phrase(AtMost(0.05), "share"), criterion_phrase(AtLeast(2.5), "")
     ('at most 5 %', 'at least 2.5')
@@ -135,7 +134,7 @@ def criterion_phrase(criterion: Criterion, unit: str) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A number of a paper or a criterion as it is said: all of its digits, shares in per cent."""
+    """A number of a paper or a criterion with all of its digits; shares in per cent."""
     if is_share(unit):
         return f"{value * 100:.6g} %".replace("-", MINUS)
     return f"{value:.6g}{' ' if unit else ''}{unit}".replace("-", MINUS)
