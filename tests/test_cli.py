@@ -18,6 +18,7 @@ from universal_neurons import cli
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.criteria import AtMost
 from universal_neurons.evidence.record import EvidenceLog
+from universal_neurons.inputs.selection import OPTIONS
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.pipeline import stages
 from universal_neurons.pipeline.passes import STATES
@@ -204,12 +205,12 @@ def test_a_full_disk_is_one_line_and_loses_nothing(run: Run, own: Miniature, mon
 def test_a_full_disk_outside_the_store_is_one_line_too(
     run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "_show", _raises(OSError(errno.ENOSPC, "No space left on device", "page.html")))
+    monkeypatch.setattr(cli, "show", _raises(OSError(errno.ENOSPC, "No space left on device", "page.html")))
     assert run.mistake(computed, "status") == "error: page.html: No space left on device; nothing committed is lost"
 
 
 def test_a_defect_of_ours_keeps_its_traceback(run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_show", _raises(FileNotFoundError(errno.ENOENT, "No such file", "x")))
+    monkeypatch.setattr(cli, "show", _raises(FileNotFoundError(errno.ENOENT, "No such file", "x")))
     monkeypatch.setenv("UNIVERSAL_NEURONS_ROOT", str(computed.root))
     monkeypatch.setattr(sys, "argv", ["universal-neurons", "status"])
     with pytest.raises(FileNotFoundError):
@@ -217,7 +218,7 @@ def test_a_defect_of_ours_keeps_its_traceback(run: Run, computed: Miniature, mon
 
 
 def test_a_message_of_several_lines_becomes_one(run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_show", _raises(UserError("one\ntwo")))
+    monkeypatch.setattr(cli, "show", _raises(UserError("one\ntwo")))
     assert run.mistake(computed, "status") == "error: one two"
 
 
@@ -261,6 +262,22 @@ def test_the_status_of_the_claims_is_the_status_of_verify(
     monkeypatch.setattr(subprocess, "run", judged)
     assert run(computed, "verify", "--recompute", "-k", "N2")[0] == 1
     assert commands[0][1:] == ["-m", "pytest", "claims", "--suite", "mini", "--recompute", "-k", "N2"]
+    run(computed, "verify", "--claims", "N1, N7", "--tokens", "1k", "--checkpoints", "50 %", "--quick")
+    selection = ["--checkpoints", "50 %", "--tokens", "1000", "--claims", "N1,N7", "--quick"]
+    assert commands[1][4:] == ["--suite", "mini", *selection]
+
+
+def test_every_command_of_a_suite_has_the_same_options_as_pytest(run: Run, miniature: Miniature) -> None:
+    commands = ["plan", "compute", "fetch", "verify", "report", "status"]
+    commands += ["store verify", "store export", "store import"]
+    texts = {command: run(miniature, *command.split(), "--help")[1] for command in commands}
+    texts["pytest"] = subprocess.run(
+        [sys.executable, "-m", "pytest", "--help", "-p", "universal_neurons.harness.plugin"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for option in OPTIONS:
+        spelled = re.compile(rf"--{option.name}[ =]{option.metavar}".rstrip("[ =]") + r"\s+" + option.help.split()[0])
+        assert {command for command, text in texts.items() if not spelled.search(text)} == set()
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------

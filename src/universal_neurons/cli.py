@@ -9,20 +9,19 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import sys
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer evaluates annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from universal_neurons.characters import visible
+from universal_neurons.command_options import AsJson, Device, Memory, Remote, StorePath, SuiteName, selecting
 from universal_neurons.errors import UserError
-from universal_neurons.inputs.narrowing import NarrowingError, names, number_of_tokens
+from universal_neurons.inputs.selection import WHOLE, Selection, names
 from universal_neurons.inputs.suite import project_root
+from universal_neurons.listing import show
 from universal_neurons.progress import Reporter
 from universal_neurons.study import Study
 from universal_neurons.workspace import (
@@ -55,8 +54,6 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 # What a plan's table has for what has no number.
 _NOT_KNOWN = {"step": "", "seconds": "unknown"}
-# Characters in a line of a table that no terminal shows.
-_WIDE = 1000
 # What the system refuses and the user can mend; any other OSError is a defect of ours and keeps its traceback.
 _REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
 # The base of every mistake in options; some versions of typer bring a click of their own that has no public name.
@@ -72,61 +69,6 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="Look at, check and share computed artifacts.")
 app.add_typer(store_app, name="store")
-
-SuiteName = Annotated[str, typer.Option("--suite", help="The suite: a file of fixtures/suites without .toml.")]
-StorePath = Annotated[Path | None, typer.Option("--store", help="Working store instead of .universal-neurons/store.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Remote = Annotated[
-    str | None,
-    typer.Option(
-        "--remote",
-        metavar="PLACE",
-        help="Import what is missing first: a folder, an archive, a URL, or hf://datasets/OWNER/NAME@COMMIT.",
-    ),
-]
-Models = Annotated[str | None, typer.Option("--models", help="Only these models, separated by commas.")]
-Checkpoints = Annotated[
-    str | None, typer.Option("--checkpoints", help="Only these checkpoints (labels or steps), separated by commas.")
-]
-
-
-def _number(text: str) -> int:
-    """A number of tokens; a mistake in it is one in the option."""
-    try:
-        return number_of_tokens(text)
-    except NarrowingError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _bytes(text: str) -> int:
-    """A number of bytes, spelt with its unit: ``800MiB``, ``24GiB``, or ``24G`` for short."""
-    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])(?:i?B)?", text.strip())
-    if found is None:
-        raise typer.BadParameter(f"expected bytes with a unit, such as 800MiB or 24GiB, got {text!r}")
-    return round(float(found[1]) * units[found[2]])
-
-
-Memory = Annotated[
-    int | None,
-    typer.Option(
-        "--memory",
-        parser=_bytes,
-        metavar="BYTES",
-        help="What a pass may take of the device (24GiB); default: what is free, less a margin.",
-    ),
-]
-Device = Annotated[str | None, typer.Option("--device", help="cpu or cuda; default: a GPU where there is one.")]
-PrecisionName = Annotated[
-    str | None, typer.Option("--precision", help="Of products over tokens: float32, tf32 (a GPU's) or bfloat16.")
-]
-Tokens = Annotated[
-    int | None, typer.Option("--tokens", parser=_number, metavar="NUMBER", help="Fewer scored tokens (50k, 5M).")
-]
-ReferenceName = Annotated[str | None, typer.Option("--reference", help="Another reference model.")]
-References = Annotated[
-    str | None, typer.Option("--references", help="Only these models' neurons look for partners, separated by commas.")
-]
 
 
 def main() -> NoReturn:
@@ -160,97 +102,50 @@ def _fail(text: str, status: int) -> NoReturn:
 
 @contextmanager
 def _workspace(
-    suite: str,
-    *,
-    store: Path | None,
-    recompute: bool = False,
-    local: bool = False,
-    resources: Resources | None = None,
-    remote: str | None = None,
-    **narrowing: Any,
+    suite: str, *, store: Path | None, selection: Selection = WHOLE, remote: str | None = None, **options: Any
 ) -> Iterator[Workspace]:
-    """The suite's workspace, with progress drawn on standard error; ``narrowing`` as in ``Suite.narrowed``.
+    """The workspace of what ``selection`` leaves of a suite, with progress drawn on standard error.
 
-    What is missing is imported from ``remote`` first.
+    What is missing is imported from ``remote`` first.  ``options`` are those of ``open_workspace``.
     """
     with Reporter.on_stderr() as reporter:
         if remote is not None:
-            _pulled(suite, remote, reporter, store=store, recompute=recompute, **narrowing)
-        yield open_workspace(
-            suite,
-            store=store,
-            recompute=recompute,
-            local=local,
-            warn=reporter.warn,
-            progress=reporter,
-            resources=resources,
-            narrowing={name: value for name, value in narrowing.items() if value is not None},
-        )
+            recompute = bool(options.get("recompute"))
+            _pulled(suite, remote, reporter, store=store, recompute=recompute, selection=selection)
+        narrowing = selection.narrowing
+        yield open_workspace(suite, store=store, warn=reporter.warn, progress=reporter, narrowing=narrowing, **options)
 
 
 def _pulled(
-    suite: str, remote: str, reporter: Reporter, *, store: Path | None, recompute: bool = False, **narrowing: Any
+    suite: str, remote: str, reporter: Reporter, *, store: Path | None, selection: Selection, recompute: bool = False
 ) -> str:
-    """What an import says of itself; with what it lacks as a warning."""
+    """Import from ``remote`` what is missing; the line that says what came, with what is still missing as a warning."""
     if recompute:
         raise UserError("--recompute reads nothing that was computed elsewhere; leave out --remote")
     from universal_neurons.sharing.exchange import pull
 
-    chosen = {name: value for name, value in narrowing.items() if value is not None}
-    return str(pull(suite, remote, store=store, warn=reporter.warn, progress=reporter, narrowing=chosen))
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else names(text)
-
-
-def _show(rows: list[dict[str, Any]], columns: dict[str, str], *, as_json: bool, title: str) -> None:
-    """Print rows as JSON or as a table whose columns are ``{field: heading}``.
-
-    A table that is read by a program is as wide as its longest row: nothing is wrapped, cut or coloured.
-    """
-    if as_json:
-        sys.stdout.write(json.dumps(rows, indent=2, default=str) + "\n")
-        return
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name, heading in columns.items():
-        numeric = all(isinstance(row[name], int | float) for row in rows) if rows else False
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric or not sys.stdout.isatty())
-    for row in rows:
-        table.add_row(*(visible(str(row[name])) for name in columns))
-    _console().print(table)
-
-
-def _console() -> Console:
-    # NO_COLOR alone would leave bold and italic, which are escape codes too.
-    plain = bool(os.environ.get("NO_COLOR"))
-    wide = None if sys.stdout.isatty() else _WIDE
-    return Console(color_system=None if plain else "auto", width=wide, highlight=False, markup=False)
+    narrowing = selection.narrowing
+    return str(pull(suite, remote, store=store, warn=reporter.warn, progress=reporter, narrowing=narrowing))
 
 
 @app.command()
+@selecting
 def plan(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="As if nothing were there; asks no hub.")
     ] = False,
     memory: Memory = None,
     device: Device = None,
-    precision: PrecisionName = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a suite computes, what of it is there, what the rest takes and about how long; computes nothing."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references) | {"precision": precision}
     # What is narrower than what ships has keys that rest on this machine's text.
-    local = _is_narrow(narrowing) and not from_scratch
+    local = bool(selection.narrowing) and not from_scratch
     resources = Resources(memory=memory, device=device)
-    with _workspace(suite, store=store, local=local, resources=resources, **narrowing) as work:
+    with _workspace(suite, store=store, local=local, resources=resources, selection=selection) as work:
         from universal_neurons import planning
 
         found = planning.plan(work, from_scratch=from_scratch)
@@ -264,28 +159,23 @@ def plan(
     }  # fmt: skip
     rows = [{name: _NOT_KNOWN.get(name, value) if value is None else value for name, value in row.items()}
             for row in found.rows]  # fmt: skip
-    _show(rows, columns, as_json=False, title=f"suite {found.suite} on {found.device}")
+    show(rows, columns, as_json=False, title=f"suite {found.suite} on {found.device}")
 
 
 @app.command()
+@selecting
 def compute(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     recompute: Annotated[bool, typer.Option("--recompute", help="Ignore the shipped evidence.")] = False,
     memory: Memory = None,
     device: Device = None,
-    precision: PrecisionName = None,
     remote: Remote = None,
 ) -> None:
     """Compute what the suite still lacks; a killed run goes on where it stopped."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references) | {"precision": precision}
-    opened = {"resources": Resources(memory=memory, device=device), "remote": remote, **narrowing}
-    with _workspace(suite, store=store, recompute=recompute, local=True, **opened) as work:
+    opened: dict[str, Any] = {"resources": Resources(memory=memory, device=device), "remote": remote}
+    with _workspace(suite, store=store, recompute=recompute, local=True, selection=selection, **opened) as work:
         from universal_neurons.pipeline import stages
 
         count = stages.compute(work)
@@ -297,21 +187,17 @@ def compute(
 
 
 @app.command()
+@selecting
 def fetch(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Take what the hub changed since the suite was pinned.")
     ] = False,
 ) -> None:
     """Fetch a suite's models and text from their hub and pin them; what is here and verified is not fetched again."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, local=True, **narrowing) as work:
+    with _workspace(suite, store=store, local=True, selection=selection) as work:
         from universal_neurons.pipeline.fetching import fetch as fetched
 
         count = fetched(work, accept=accept_changes, done=lambda line: typer.echo(visible(line)))
@@ -322,26 +208,12 @@ def fetch(
     )
 
 
-def _narrowing(
-    models: str | None, checkpoints: str | None, tokens: int | None, reference: str | None, references: str | None
-) -> dict[str, Any]:
-    lists = {"models": models, "checkpoints": checkpoints, "references": references}
-    return {**{name: _names(text) for name, text in lists.items()}, "tokens": tokens, "reference": reference}
-
-
-def _is_narrow(narrowing: dict[str, Any]) -> bool:
-    return any(value is not None for value in narrowing.values())
-
-
 @app.command()
+@selecting
 def verify(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     recompute: Annotated[bool, typer.Option("--recompute", help="Compute everything again first.")] = False,
     select: Annotated[str | None, typer.Option("-k", help="Only claims that match (as pytest -k).")] = None,
     remote: Remote = None,
@@ -350,23 +222,19 @@ def verify(
     import subprocess
 
     root = project_root()
-    given = {"suite": suite, "store": store, "models": models, "checkpoints": checkpoints, "tokens": tokens}
-    given |= {"reference": reference, "references": references, "remote": remote}
+    given = {"suite": suite, "store": store, "remote": remote}
     arguments = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
-    arguments += [*(["--recompute"] if recompute else []), *(["-k", select] if select else [])]
+    arguments += [*selection.words, *(["--recompute"] if recompute else []), *(["-k", select] if select else [])]
     status = subprocess.run([sys.executable, "-m", "pytest", "claims", *arguments], cwd=root, check=False).returncode
     raise typer.Exit(status)
 
 
 @app.command()
+@selecting
 def report(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     remote: Remote = None,
     beside: Annotated[
         str | None, typer.Option("--compare", metavar="OTHER", help="A suite, run or evidence to set beside this one.")
@@ -377,8 +245,7 @@ def report(
     from universal_neurons.render import build_report
 
     root = project_root()
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, remote=remote, **narrowing) as work:
+    with _workspace(suite, store=store, remote=remote, selection=selection) as work:
         check_pinned(work)
         both = None if beside is None else _side_by_side(_own_run(work), beside, store=store, warn=work.warn)
         page = build_report(
@@ -426,7 +293,7 @@ def compare(
         sys.stdout.write(strict_json(both.as_dict()))
     else:
         for table in compare_tables.tables(both, only_changed=only_changed):
-            _show(table.rows, table.columns, as_json=False, title=table.title)
+            show(table.rows, table.columns, as_json=False, title=table.title)
         for line in compare_tables.lines(both):
             typer.echo(line)
     if fail_on_change and both.comparison.changed:
@@ -476,19 +343,15 @@ def why(digest: Annotated[str, typer.Argument(help="The first characters of an a
 
 
 @app.command()
+@selecting
 def status(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     as_json: AsJson = False,
 ) -> None:
     """List the artifacts of a suite and where each one is."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, **narrowing) as work:
+    with _workspace(suite, store=store, selection=selection) as work:
         of_steps = [(f"{step}", key) for step in work.steps for key in step_keys(work, step)]
         rows = [
             {
@@ -501,7 +364,7 @@ def status(
             for step, key in [*(("", key) for key in token_keys(work)), *of_steps]
         ]
     columns = {"stage": "stage", "step": "step", "what": "what", "digest": "digest", "where": "where"}
-    _show(rows, columns, as_json=as_json, title=f"suite {suite}")
+    show(rows, columns, as_json=as_json, title=f"suite {suite}")
 
 
 @store_app.command("ls")
@@ -513,18 +376,15 @@ def store_ls(suite: SuiteName = "mini", store: StorePath = None, as_json: AsJson
             for e in work.store.entries()
         ]
     columns = {"stage": "stage", "digest": "digest", "origin": "origin", "size": "bytes"}
-    _show(rows, columns, as_json=as_json, title="artifacts")
+    show(rows, columns, as_json=as_json, title="artifacts")
 
 
 @store_app.command("verify")
+@selecting
 def store_verify(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     recompute_sample: Annotated[
         bool, typer.Option("--recompute-sample", help="Compute one table again and compare.")
     ] = False,
@@ -533,8 +393,7 @@ def store_verify(
 
     Of every import one table is drawn and computed again; the report marks an import until that was done once.
     """
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, **narrowing) as work:
+    with _workspace(suite, store=store, selection=selection) as work:
         problems = work.store.verify()
         if problems:
             raise UserError("; ".join(map(str, problems)))
@@ -558,42 +417,34 @@ def _samples(work: Workspace) -> Iterator[str]:
 
 
 @store_app.command("export")
+@selecting
 def store_export(
     target: Annotated[Path, typer.Argument(help="A folder, or an archive: a name that ends in .zip or .tar.")],
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
 ) -> None:
     """Write a suite's evidence to a folder or an archive that others can import (never the text itself)."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, **narrowing) as work:
+    with _workspace(suite, store=store, selection=selection) as work:
         from universal_neurons.sharing.exchange import export_suite
 
         typer.echo(str(export_suite(work, target)))
 
 
 @store_app.command("import")
+@selecting
 def store_import(
     place: Annotated[
         str, typer.Argument(help="A folder, an archive, a URL of fsspec, or hf://datasets/OWNER/NAME@COMMIT[/FOLDER].")
     ],
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
 ) -> None:
     """Take over evidence that others exported, verified; the report marks it until a sample was computed again."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
     with Reporter.on_stderr() as reporter:
-        said = _pulled(suite, place, reporter, store=store, **narrowing)
-    with _workspace(suite, store=store, **narrowing) as work:
+        said = _pulled(suite, place, reporter, store=store, selection=selection)
+    with _workspace(suite, store=store, selection=selection) as work:
         command = work.suite.command("universal-neurons store verify --recompute-sample")
     typer.echo(f"{said}; to compute a sample of it again run: {command}")
 
@@ -631,7 +482,9 @@ def train(
     with Reporter.on_stderr() as reporter:
         root = project_root()
         target = folder or root / ".universal-neurons" / "training"
-        train_zoo(root, target, models=_names(model), device=device, jobs=jobs, progress=reporter)
+        train_zoo(
+            root, target, models=None if model is None else names(model), device=device, jobs=jobs, progress=reporter
+        )
         if publish:
             publish_zoo(root, target)
             typer.echo("published: fixtures/zoo/mini; run: universal-neurons compute --suite mini")

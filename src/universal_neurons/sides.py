@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shlex
 import subprocess
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.evidence.comparison import Ground, JudgedRun, LandmarkPair, SideBySide, compared
 from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
-from universal_neurons.inputs.narrowing import Narrowing, NarrowingError
+from universal_neurons.inputs.selection import Selection
 from universal_neurons.inputs.suite import available_suites
 from universal_neurons.measures.landmarks import Landmark, ablation_landmarks, share_landmarks
 from universal_neurons.render.evidence_log import check_artifacts, read_claims
@@ -145,13 +144,8 @@ class About:
 
     @property
     def narrowing(self) -> dict[str, Any]:
-        """The narrowing as ``open_workspace`` takes it; raises NarrowingError for options that are none."""
-        words = shlex.split(self.narrowed_by)
-        options = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=False)}
-        known = {field.name for field in fields(Narrowing)}
-        if len(words) % 2 or not options.keys() <= known:
-            raise NarrowingError(f"narrowed by {self.narrowed_by!r}: expected options of {', '.join(sorted(known))}")
-        return Narrowing.parsed(options).chosen
+        """The narrowing as ``open_workspace`` takes it; raises SelectionError for options that are none."""
+        return Selection.from_line(self.narrowed_by).narrowing
 
 
 def _of_run(name: str, log: Path, about: About, *, root: Path, store: Path | None, warn: Warn) -> Side:

@@ -58,6 +58,28 @@ def test_items_are_selected_as_in_any_run(project: Project) -> None:
         assert project.verdicts()["complete"] is False if project.verdicts()["claims"] else True
 
 
+def test_claims_selects_exactly_these_claims_with_controls_and_readings(project: Project) -> None:
+    claims = (claim_file(id=name, name=name.lower(), others=("around(0.02)",)) for name in ("N1", "N10", "N2"))
+    project.write(*claims)
+    project.accept(N1="reproduced", N2="reproduced", N9="refuted")
+    for name in ("N1", "N2"):
+        project.accept_readings(name, {f"test_other_0_of_{name.lower()}": "reproduced"})
+    for run in (project.run, project.run_workers):
+        result = run(*(("claims",) if run == project.run else ()), "--claims", "N1, N2")
+        result.assert_outcomes(passed=6, **({"deselected": 3} if run == project.run else {}))
+        assert result.ret == 0
+        assert {(record.role, record.claim) for record in EvidenceLog.read(project.evidence)} == {
+            (role, name) for role in ("claim", "control", "reading") for name in ("N1", "N2")
+        }
+        assert project.verdicts()["complete"] is False
+
+
+@pytest.mark.parametrize(("ids", "got"), [("N1,N7", "N7"), ("n1,M3", "n1, M3"), ("", "none")])
+def test_a_claim_that_does_not_exist_is_one_line_with_the_known_ones(project: Project, ids: str, got: str) -> None:
+    project.write(*(claim_file(id=name, name=name.lower()) for name in ("N10", "N1", "N2")))
+    assert_refused(project.run("claims", "--claims", ids), f"--claims: expected some of N1, N2, N10, got {got}")
+
+
 def test_workers_report_to_one_log(project: Project) -> None:
     project.write(
         claim_file("study.share(partner, checkpoint.step)", takes="study, partner, checkpoint"),

@@ -19,7 +19,7 @@ from universal_neurons.errors import ArtifactMissing, SuiteNotFetched, UserError
 from universal_neurons.evidence.claim import ClaimError
 from universal_neurons.evidence.criteria import Criterion, NotJudged
 from universal_neurons.evidence.ledger import Ledger
-from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord
+from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, natural_order
 from universal_neurons.evidence.verdict import Judgement, Verdict
 from universal_neurons.harness.axes import Combination, Suite, ValueMissing, called, combination_id, combinations
 from universal_neurons.harness.declare import (
@@ -41,7 +41,7 @@ from universal_neurons.harness.recording import Subject, role_of
 from universal_neurons.harness.run import Collected, Collection, Extent, Run
 from universal_neurons.harness.terminal import UNBOUNDED, TerminalStream, print_verdicts
 from universal_neurons.harness.world import DEFAULT_FACTORY, World
-from universal_neurons.inputs.narrowing import Narrowing
+from universal_neurons.inputs.selection import OPTIONS, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -55,14 +55,6 @@ WORKER_OUTPUT = "universal_neurons"
 ROOT_VARIABLE = "UNIVERSAL_NEURONS_ROOT"
 # A claim that fails by pytest.fail is broken, not refuted; pytest's outcomes are no Exceptions.
 BROKEN = (Exception, pytest.fail.Exception)
-# As on the command line of universal-neurons.
-NARROWING = {
-    "models": ("NAMES", "only these models, separated by commas"),
-    "checkpoints": ("NAMES", "only these checkpoints (labels or steps), separated by commas"),
-    "tokens": ("NUMBER", "fewer scored tokens (50k, 5M)"),
-    "reference": ("NAME", "another reference model"),
-    "references": ("NAMES", "only these models' neurons look for partners, separated by commas"),
-}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,8 +66,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--evidence-dir", type=Path, metavar="PATH", help="folder of the evidence log")
     group.addoption("--store", type=Path, metavar="PATH", help="working store of artifacts")
     group.addoption("--remote", metavar="PLACE", help="import what is missing from an export of others first")
-    for name, (metavar, text) in NARROWING.items():
-        group.addoption(f"--{name}", dest=f"narrowed_{name}", metavar=metavar, help=text)
+    for option in OPTIONS:
+        kind: dict[str, Any] = {"action": "store_true"} if option.is_flag else {"metavar": option.metavar}
+        group.addoption(f"--{option.name}", dest=f"selected_{option.name}", help=option.help, **kind)
     group.addoption("--study-factory", default=DEFAULT_FACTORY, metavar="MODULE:NAME", help="what opens the study")
 
 
@@ -119,9 +112,16 @@ def pytest_make_collect_report(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse contradictory claims, before ``-k`` or ``-m`` can hide one of them."""
-    with harness_of(config).refusing():
+    """Refuse contradictory claims, before ``-k`` or ``-m`` can hide one of them; then select ``--claims``."""
+    harness = harness_of(config)
+    with harness.refusing():
         check_claims(item for item in items if declared_by(item) is not None)
+        claims = harness.selection.claims
+        others = [] if claims is None else not_about(claims, items)
+    if others:
+        config.hook.pytest_deselected(items=others)
+        left_out = set(others)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_deselected(items: Iterable[pytest.Item]) -> None:
@@ -199,6 +199,22 @@ def subject_of(item: pytest.Item, declared: Declaration) -> Subject:
     return Subject(declared, item.nodeid, name, values, locator=f"{Path(path).as_posix()}:{(line or 0) + 1}")
 
 
+def claim_id_of(item: pytest.Item) -> str | None:
+    """The id of the claim that the item judges, controls or reads; None for any other test."""
+    declared = declared_by(item)
+    return None if declared is None else claim_of(declared).claim.id
+
+
+def not_about(claims: Sequence[str], items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The ``items`` that belong to none of ``claims``; raises :class:`UserError` for a claim without any item."""
+    known = {name for item in items if (name := claim_id_of(item)) is not None}
+    unknown = [name for name in claims if name not in known]
+    if unknown or not claims:
+        got = ", ".join(unknown) or "none"
+        raise UserError(f"--claims: expected some of {', '.join(sorted(known, key=natural_order))}, got {got}")
+    return [item for item in items if claim_id_of(item) not in claims]
+
+
 def check_claims(items: Iterable[pytest.Item]) -> None:
     """Raise :class:`ClaimError` for a claim without control, a name used twice, or an outcome expected by a mark."""
     tests: dict[str, str] = {}
@@ -257,19 +273,24 @@ class Harness:
         return World(self.config.getoption("study_factory"), self.root)
 
     @cached_property
-    def narrowing(self) -> Narrowing:
-        """What the command line leaves of the suite."""
-        return Narrowing.parsed({name: self.config.getoption(f"narrowed_{name}") for name in NARROWING})
+    def selection(self) -> Selection:
+        """The part of the suite that the command line selects."""
+        return Selection.parsed({option.name: self.config.getoption(f"selected_{option.name}") for option in OPTIONS})
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether the command line leaves less than the whole suite."""
+        return bool(self.selection.narrowing)
 
     @cached_property
     def suite(self) -> Suite:
         """The suite of this run, narrowed as the command line says."""
-        if self.narrowing and self.config.getoption("update_verdicts"):
+        if self.is_narrowed and self.config.getoption("update_verdicts"):
             raise UserError(
                 "--update-verdicts: expected a whole suite, got a narrowed one, of which nothing is accepted; "
-                f"leave out {', '.join(f'--{name}' for name in self.narrowing.chosen)}"
+                f"leave out {', '.join(f'--{name}' for name in self.selection.narrowing)}"
             )
-        return self.world.suite(self.config.getoption("suite"), self.narrowing)
+        return self.world.suite(self.config.getoption("suite"), self.selection)
 
     @cached_property
     def ledger_path(self) -> Path:
@@ -279,7 +300,7 @@ class Harness:
     @cached_property
     def ledger(self) -> Ledger:
         """The accepted verdicts, as they were before this run; none of a narrowed suite, which is another question."""
-        return Ledger() if self.narrowing else Ledger.read(self.ledger_path)
+        return Ledger() if self.is_narrowed else Ledger.read(self.ledger_path)
 
     @property
     def run(self) -> Run:
@@ -302,7 +323,7 @@ class Harness:
                 raise UserError("--recompute: every worker would compute everything; run in one process, without -n")
             return self.world.open_study(
                 self.suite.name,
-                narrowing=self.narrowing,
+                selection=self.selection,
                 store=self.config.getoption("store"),
                 recompute=self.config.getoption("recompute"),
                 remote=self.config.getoption("remote"),
@@ -411,7 +432,7 @@ class Harness:
         self._deliver(item, record)
         if isinstance(own.error, UserError) and not isinstance(own.error, ClaimError):
             self.refuse(own.error)
-        self._end(own, outcome(record, None if self.narrowing else ledger))
+        self._end(own, outcome(record, None if self.is_narrowed else ledger))
         return True
 
     def _evaluated(

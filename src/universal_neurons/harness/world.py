@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.evidence.criteria import Published
     from universal_neurons.harness.axes import Suite
-    from universal_neurons.inputs.narrowing import Narrowing
+    from universal_neurons.inputs.selection import Selection
 
 DEFAULT_FACTORY = "universal_neurons.study:open_study"
 _SUITES = "universal_neurons.inputs.suite"
@@ -33,10 +33,10 @@ class World:
     factory: str
     root: Path
 
-    def suite(self, name: str, narrowing: Narrowing | None = None) -> Suite:
-        """The suite called ``name``, or what ``narrowing`` leaves of it; raises UserError if there is no such suite."""
+    def suite(self, name: str, selection: Selection | None = None) -> Suite:
+        """The suite called ``name``, or what ``selection`` leaves of it; raises UserError if there is no such suite."""
         whole: Any = self._function("load_suite", _SUITES)(name, self.root)
-        suite: Suite = whole.narrowed(**narrowing.chosen) if narrowing else whole
+        suite: Suite = selection.narrow(whole) if selection and selection.narrowing else whole
         return suite
 
     def suites(self) -> Collection[str]:
@@ -52,7 +52,7 @@ class World:
         self,
         suite: str,
         *,
-        narrowing: Narrowing,
+        selection: Selection,
         store: Path | None,
         recompute: bool,
         remote: str | None,
@@ -61,7 +61,7 @@ class World:
     ) -> object:
         """The study that the claims of a run share; only a narrowed one asks the factory for ``narrowing``, and only
         one that imports for ``remote``."""
-        more: dict[str, object] = {"narrowing": narrowing.chosen} if narrowing else {}
+        more: dict[str, object] = {"narrowing": selection.narrowing} if selection.narrowing else {}
         more |= {} if remote is None else {"remote": remote}
         open_ = self._factory()
         return open_(suite, root=self.root, store=store, recompute=recompute, warn=warn, progress=progress, **more)
