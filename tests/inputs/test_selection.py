@@ -4,7 +4,7 @@ import pytest
 
 from universal_neurons.inputs.selection import OPTIONS, WHOLE, Selection, SelectionError, number_of_tokens
 
-ALL = {
+ALL: dict[str, str | bool | None] = {
     "models": "a, b,", "checkpoints": "25 %,step 100", "tokens": "50k", "reference": "b", "references": "b",
     "claims": "N1,N7", "precision": "tf32", "quick": True,
 }  # fmt: skip

@@ -107,7 +107,7 @@ class Selection:
         Raises SelectionError.
         """
         known = {option.name: option for option in OPTIONS}
-        values = {
+        values: dict[str, Any] = {
             name: text if isinstance(text, bool) else known[name].parse(text)
             for name, text in texts.items()
             if text is not None
