@@ -37,6 +37,13 @@ class Suite:
     narrowed_by: str = ""
 
     @property
+    def references(self):
+        return self.zoo.models
+
+    def __str__(self):
+        return f"{self.name} ({self.narrowing})" if self.narrowing else self.name
+
+    @property
     def folder(self):
         return f"{self.name}-narrowed" if self.narrowing else self.name
 

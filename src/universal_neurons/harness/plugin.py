@@ -21,7 +21,7 @@ from universal_neurons.evidence.criteria import Criterion, NotJudged
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, natural_order
 from universal_neurons.evidence.verdict import Judgement, Verdict
-from universal_neurons.harness.axes import Combination, Suite, ValueMissing, called, combination_id, combinations
+from universal_neurons.harness.axes import Combination, ValueMissing, combination_id, combinations
 from universal_neurons.harness.declare import (
     AXES,
     AxisName,
@@ -36,17 +36,17 @@ from universal_neurons.harness.declare import (
     declaration_of,
 )
 from universal_neurons.harness.evaluation import Evaluation, broken_by, evaluate, guarded, needs_controls
-from universal_neurons.harness.outcome import Kind, Outcome, outcome
+from universal_neurons.harness.outcome import Outcome, OutcomeKind, outcome
+from universal_neurons.harness.provider import DEFAULT_FACTORY, StudyProvider
 from universal_neurons.harness.recording import Subject, role_of
-from universal_neurons.harness.run import Collected, Collection, Extent, Run
+from universal_neurons.harness.run import Collected, Collection, Run, RunScope
 from universal_neurons.harness.terminal import UNBOUNDED, TerminalStream, print_verdicts
-from universal_neurons.harness.world import DEFAULT_FACTORY, World
 from universal_neurons.inputs.selection import OPTIONS, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
-    from _pytest.terminal import TerminalReporter
+    from universal_neurons.inputs.suite import Suite
 
 # A property of the test reports: plain JSON text, because pytest-xdist cannot send an enum.
 EVIDENCE = "universal_neurons.evidence"
@@ -181,7 +181,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     session.exitstatus = harness_of(session.config).finish(session, exitstatus)
 
 
-def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the verdict table."""
     harness_of(terminalreporter.config).print_summary(terminalreporter)
 
@@ -268,9 +268,9 @@ class Harness:
         return Path(os.environ.get(ROOT_VARIABLE) or self.config.rootpath).resolve()
 
     @cached_property
-    def world(self) -> World:
-        """Where study, suite and published numbers come from."""
-        return World(self.config.getoption("study_factory"), self.root)
+    def provider(self) -> StudyProvider:
+        """Study, suites and published numbers that the claims are judged with."""
+        return StudyProvider(self.config.getoption("study_factory"), self.root)
 
     @cached_property
     def selection(self) -> Selection:
@@ -290,7 +290,7 @@ class Harness:
                 "--update-verdicts: expected a whole suite, got a narrowed one, of which nothing is accepted; "
                 f"leave out {', '.join(f'--{name}' for name in self.selection.narrowing)}"
             )
-        return self.world.suite(self.config.getoption("suite"), self.selection)
+        return self.provider.suite(self.config.getoption("suite"), self.selection)
 
     @cached_property
     def ledger_path(self) -> Path:
@@ -307,9 +307,9 @@ class Harness:
         """The run, begun by its first claim."""
         if self._run is None:
             suite = self.suite
-            default = self.root / ".universal-neurons" / "evidence" / getattr(suite, "folder", suite.name)
+            default = self.root / ".universal-neurons" / "evidence" / suite.folder
             log = EvidenceLog(self.config.getoption("evidence_dir") or default)
-            self._run = Run(suite=called(suite), log=log, ledger=self.ledger, ledger_path=self.ledger_path)
+            self._run = Run(suite=str(suite), log=log, ledger=self.ledger, ledger_path=self.ledger_path)
             self._run.collection = self.collection
         return self._run
 
@@ -321,7 +321,7 @@ class Harness:
         try:
             if self.is_worker and self.config.getoption("recompute"):
                 raise UserError("--recompute: every worker would compute everything; run in one process, without -n")
-            return self.world.open_study(
+            return self.provider.open_study(
                 self.suite.name,
                 selection=self.selection,
                 store=self.config.getoption("store"),
@@ -393,20 +393,19 @@ class Harness:
 
     @cached_property
     def _every_suite(self) -> tuple[Suite, ...]:
-        """All suites that can be loaded, whole; one that cannot knows no value, and whoever runs it is told why."""
-        found = []
-        for name in self.world.suites():
+        """All suites that can be loaded, whole; a run of any other says why it cannot be."""
+        loaded = []
+        for name in self.provider.suites():
             with suppress(UserError):
-                found.append(self.world.suite(name))
-        return tuple(found)
+                loaded.append(self.provider.suite(name))
+        return tuple(loaded)
 
     def _check_suite_names(self, declared: ClaimDeclaration) -> None:
-        """A misspelt suite would leave the general criterion in force, unnoticed."""
-        unknown = [name for name in declared.claim.on if name not in self.world.suites()] if declared.claim.on else []
+        """Refuse a suite that does not exist: a misspelled one would leave the general criterion in force."""
+        known = self.provider.suites() if declared.claim.on else ()
+        unknown = [name for name in declared.claim.on if name not in known]
         if unknown:
-            raise ClaimError(
-                f"claim {declared.claim.id}: no suite {', '.join(unknown)}; there are {', '.join(self.world.suites())}"
-            )
+            raise ClaimError(f"claim {declared.claim.id}: no suite {', '.join(unknown)}; there are {', '.join(known)}")
 
     def collected(self, items: Iterable[pytest.Item]) -> None:
         """Remember the claims, controls and readings among ``items``."""
@@ -421,7 +420,7 @@ class Harness:
         """Run an item, write its record, and only then end the test by what the ledger expects."""
         with self.refusing():
             criterion = claim_of(declared).claim.criterion_for(self.suite.name)
-            criterion = placed(criterion, item).resolved(self.world.published)
+            criterion = placed(criterion, item).resolved(self.provider.published)
             ledger = self.ledger
         try:
             own, controls = self._evaluated(item, declared, criterion)
@@ -473,12 +472,12 @@ class Harness:
         if own.error is not None and not isinstance(own.error, ClaimError | pytest.xfail.Exception):
             raise own.error
         match end.kind:
-            case Kind.SKIPPED:
+            case OutcomeKind.SKIPPED:
                 pytest.skip(end.message)
-            case Kind.XFAILED if not self.config.getoption("runxfail"):
+            case OutcomeKind.XFAILED if not self.config.getoption("runxfail"):
                 # Without a trace: writing one of each refuted claim takes a sixth of the session, and nobody reads it.
                 raise pytest.xfail.Exception(end.message, pytrace=False)
-            case Kind.FAILED | Kind.XFAILED:
+            case OutcomeKind.FAILED | OutcomeKind.XFAILED:
                 pytest.fail(end.message, pytrace=False)
 
     def record_setup(
@@ -512,7 +511,7 @@ class Harness:
         """
         criterion = claim_of(declared).claim.criterion_for(self.suite.name)
         try:
-            return placed(criterion, item).resolved(self.world.published)
+            return placed(criterion, item).resolved(self.provider.published)
         except UserError:
             callspec = getattr(item, "callspec", None)
             values = {} if callspec is None else callspec.params
@@ -560,16 +559,16 @@ class Harness:
         with self.refusing():
             return self.run.finish(int(status), extent=self._extent(), stopped=stopped, update=update)
 
-    def _extent(self) -> Extent:
+    def _extent(self) -> RunScope:
         """What the command line asked for; ``-k`` and the like show as deselected items."""
         asked = [(self.config.invocation_params.dir / argument).resolve() for argument in self.config.args]
         everything = {self.root, self.root / "claims"}
-        return Extent(
+        return RunScope(
             by_id=any("::" in argument for argument in self.config.args),
             all_claims=any(path in everything for path in asked),
         )
 
-    def print_summary(self, reporter: TerminalReporter) -> None:
+    def print_summary(self, reporter: pytest.TerminalReporter) -> None:
         """The verdict table, then what else the run has to say."""
         if self._run is None or not self._run.records:
             return

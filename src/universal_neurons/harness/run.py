@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.evidence.ledger import Ledger
-    from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, Role
+    from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, ItemRole
 
 LOST = 3
 
@@ -32,7 +32,7 @@ class Collected:
 
     test: str
     claim: str
-    role: Role
+    role: ItemRole
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class RunScope:
     """What the command line asked for: single items (``by_id``), and whether it covers all claims of the project."""
 
     by_id: bool
@@ -95,14 +95,14 @@ class Run:
         """The collected items that left no record."""
         return tuple(test for test in self.collection.items if test not in self.records)
 
-    def orphans(self, extent: Extent) -> tuple[str, ...]:
+    def orphans(self, extent: RunScope) -> tuple[str, ...]:
         """The accepted claims that nobody collected, though everything was asked for: their tests are lost."""
         if extent.by_id or not extent.all_claims or self.collection.deselected:
             return ()
         present = {item.claim for item in self.collection.items.values() if item.role == "claim"}
         return tuple(claim for claim in self.ledger.claims if claim not in present)
 
-    def uncorrected(self, extent: Extent, *, stopped: bool) -> frozenset[str]:
+    def uncorrected(self, extent: RunScope, *, stopped: bool) -> frozenset[str]:
         """The claims to be corrected of whose family something did not run, broke, or has no evidence.
 
         The size of the family is a part of its correction, so such a run does not know these claims' verdicts.
@@ -125,7 +125,7 @@ class Run:
             for line in _changes(claim, self.ledger, is_comparable=claim.claim not in uncorrected)
         )
 
-    def finish(self, status: int, *, extent: Extent, stopped: bool, update: bool) -> int:
+    def finish(self, status: int, *, extent: RunScope, stopped: bool, update: bool) -> int:
         """The exit status of the run, after writing ``verdicts.json`` and, if asked, the ledger.
 
         ``status`` is pytest's own, passed or failed; ``stopped`` says whether it ended early on purpose (``-x``).
@@ -160,7 +160,7 @@ class Run:
                 "the family did not run whole"
             )
 
-    def _update(self, extent: Extent, orphans: Iterable[str], uncorrected: Group[str]) -> None:
+    def _update(self, extent: RunScope, orphans: Iterable[str], uncorrected: Group[str]) -> None:
         collected = {item.claim for item in self.collection.items.values()}
         complete = set() if extent.by_id else collected - self.collection.deselected
         updated = self.ledger.updated(self.records.values(), complete=complete, uncorrectable=uncorrected)
