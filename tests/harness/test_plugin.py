@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import warnings
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.harness.projects import Project, assert_refused
 from tests.harness.worlds import LOSE, claim_file
+from tests.sources import ROOT
 from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.evidence.verdict import Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytest_plugins = ("pytester",)
 
@@ -39,6 +47,38 @@ def test_other_tests_keep_pytests_own_rules(project: Project) -> None:
     result = project.run("test_plain.py")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*PytestReturnNotNoneWarning*"])
+
+
+OLD_FASHIONED = """
+import warnings
+
+import pytest
+
+warnings.warn("the library is out of fashion", FutureWarning)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call():
+    warnings.warn("the call is out of fashion", FutureWarning)
+    return (yield)
+"""
+
+
+def test_warnings_of_others_are_no_errors_of_claims(tmp_path: Path) -> None:
+    (tmp_path / "old_fashioned.py").write_text(OLD_FASHIONED)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "claims", "-p", "old_fashioned", "--claims", "N24", "-p", "no:cacheprovider",
+         "--evidence-dir", str(tmp_path / "log")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "HF_HUB_ENABLE_HF_TRANSFER": "1", "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the call is out of fashion" in done.stdout
+
+
+def test_warnings_are_errors_in_our_own_tests() -> None:
+    with pytest.raises(FutureWarning):
+        warnings.warn("out of fashion", FutureWarning, stacklevel=1)
 
 
 def test_items_are_selected_as_in_any_run(project: Project) -> None:

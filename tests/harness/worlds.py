@@ -119,6 +119,7 @@ HEADER = """
 from fake_world import around
 
 from universal_neurons.errors import NotOnSuite, UserError
+from universal_neurons.measurement import Over
 from universal_neurons.harness import (
     AtLeast, AtMost, Between, GreaterThan, Measurement, Near, NotJudged, Published, claim, control, reading,
 )

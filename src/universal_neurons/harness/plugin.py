@@ -572,10 +572,12 @@ class Harness:
         """The verdict table, then what else the run has to say."""
         if self._run is None or not self._run.records:
             return
-        encoding = getattr(reporter._tw._file, "encoding", None)
+        writer = self.config.get_terminal_writer()
+        # pytest has no public name for the file it writes to.
+        encoding = getattr(writer._file, "encoding", None)
         # pytest takes a pipe for a terminal of 80 columns; whoever reads a file or a log has no such border.
         is_bounded = reporter.isatty or "COLUMNS" in os.environ
-        width = reporter._tw.fullwidth if is_bounded else UNBOUNDED
+        width = writer.fullwidth if is_bounded else UNBOUNDED
         print_verdicts(reporter, self._run, width=width, encoding=encoding)
 
 
