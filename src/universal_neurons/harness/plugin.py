@@ -38,6 +38,7 @@ from universal_neurons.harness.declare import (
 from universal_neurons.harness.evaluation import Evaluation, broken_by, evaluate, guarded, needs_controls
 from universal_neurons.harness.outcome import Outcome, OutcomeKind, outcome
 from universal_neurons.harness.provider import DEFAULT_FACTORY, StudyProvider
+from universal_neurons.harness.readme import README_SUITE
 from universal_neurons.harness.recording import Subject, role_of
 from universal_neurons.harness.run import Collected, Collection, Run, RunScope
 from universal_neurons.harness.terminal import UNBOUNDED, TerminalStream, print_verdicts
@@ -309,7 +310,8 @@ class Harness:
             suite = self.suite
             default = self.root / ".universal-neurons" / "evidence" / suite.folder
             log = EvidenceLog(self.config.getoption("evidence_dir") or default)
-            self._run = Run(suite=str(suite), log=log, ledger=self.ledger, ledger_path=self.ledger_path)
+            readme = self.root / "README.md" if str(suite) == README_SUITE else None
+            self._run = Run(suite=str(suite), log=log, ledger=self.ledger, ledger_path=self.ledger_path, readme=readme)
             self._run.collection = self.collection
         return self._run
 
@@ -557,9 +559,9 @@ class Harness:
         stopped = bool(session.shouldfail or session.shouldstop)
         update = self.config.getoption("update_verdicts")
         with self.refusing():
-            return self.run.finish(int(status), extent=self._extent(), stopped=stopped, update=update)
+            return self.run.finish(int(status), scope=self._scope(), stopped=stopped, update=update)
 
-    def _extent(self) -> RunScope:
+    def _scope(self) -> RunScope:
         """What the command line asked for; ``-k`` and the like show as deselected items."""
         asked = [(self.config.invocation_params.dir / argument).resolve() for argument in self.config.args]
         everything = {self.root, self.root / "claims"}
