@@ -56,8 +56,8 @@ def test_measurements_are_shown_as_a_range_and_the_outermost_ends(measurements: 
 def test_the_opening_sentence_counts_every_verdict_once() -> None:
     assert opening([*Verdict, Verdict.REFUTED]) == (
         "Of the eight claims, one is reproduced on the mini suite, two are refuted, one stays open because its "
-        "intervals reach across the bound, one is vacuous because a control satisfies it too, one is not evaluated, one "
-        "was judged by another criterion, and one has no verdict because its test failed."
+        "intervals reach across the bound, one is vacuous because a control satisfies it too, one is not evaluated, "
+        "one was judged by another criterion, and one has no verdict because its test failed."
     )
 
 
