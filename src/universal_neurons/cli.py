@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from universal_neurons.evidence.comparison import SideBySide
-    from universal_neurons.render.explorer import LocalText
+    from universal_neurons.render.pages.explorer import LocalText
     from universal_neurons.workspace import Warn
 
 CHANGED = 1
@@ -283,7 +283,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Set two suites or two runs side by side: verdicts, values, shares, ablations, and what else differs."""
-    from universal_neurons.render import compare_tables
+    from universal_neurons.render.pages import comparison_text
 
     with Reporter.on_stderr() as reporter:
         both = _side_by_side(left, right, store=store, warn=reporter.warn)
@@ -292,9 +292,9 @@ def compare(
 
         sys.stdout.write(strict_json(both.as_dict()))
     else:
-        for table in compare_tables.tables(both, only_changed=only_changed):
+        for table in comparison_text.tables(both, only_changed=only_changed):
             show(table.rows, table.columns, as_json=False, title=table.title)
-        for line in compare_tables.lines(both):
+        for line in comparison_text.lines(both):
             typer.echo(line)
     if fail_on_change and both.comparison.changed:
         raise typer.Exit(CHANGED)
@@ -310,7 +310,7 @@ def _side_by_side(left: str, right: str, *, store: Path | None, warn: Warn) -> S
 def _local_text(work: Workspace) -> LocalText:
     """What the tokens of the suite say; without rows, and with the reason, where this machine has another text."""
     from universal_neurons.pipeline.tokens import token_set
-    from universal_neurons.render.explorer import LocalText
+    from universal_neurons.render.pages.explorer import LocalText
 
     try:
         tokenizer = work.zoo.tokenizer()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.bench.publication import Publication, add_shape, command, cpu_name
 from universal_neurons.inputs.benchmarks import read_benchmarks
-from universal_neurons.render.projection import extent_of_bench, is_projectable, projections
+from universal_neurons.render.pages.projection import is_projectable, projections, size_of_bench
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def test_what_the_bench_of_the_engine_measured_is_a_file_that_projects(publicati
     assert is_projectable(bench)
     assert bench.device == f"{cpu_name()}, 2 threads, float32"
     assert (bench.note, bench.bench) == ("alone on the machine", "engine")
-    (own,) = projections(bench, {"own": extent_of_bench(bench)})
+    (own,) = projections(bench, {"own": size_of_bench(bench)})
     assert (own.products, own.rotations) == pytest.approx((100.0, 20.0))
     assert own.forward == pytest.approx(engine.forward_seconds(MEASURED))
 

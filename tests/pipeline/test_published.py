@@ -44,7 +44,7 @@ from universal_neurons.pipeline.fetching import fetch, pin
 from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.pipeline.variants import published_padding
-from universal_neurons.render.paper_page import REQUIRED
+from universal_neurons.render.pages.paper import REQUIRED
 from universal_neurons.study import Study
 from universal_neurons.workspace import corpus_key, suite_keys
 

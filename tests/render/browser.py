@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from universal_neurons.render.checks import script_hash
+from universal_neurons.render.html.checks import script_hash
 
 if TYPE_CHECKING:
     from pathlib import Path

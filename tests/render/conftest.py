@@ -9,8 +9,9 @@ import pytest
 
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, write_log
 from tests.render.neurons import local_text
-from universal_neurons.render import build_report, pages
-from universal_neurons.render.paper_page import paper_figures
+from universal_neurons.render import build_report
+from universal_neurons.render.pages.index import index_figures
+from universal_neurons.render.pages.paper import paper_figures
 from universal_neurons.render.report import Drawn
 from universal_neurons.render.results import Results, printed_numbers, results
 
@@ -44,14 +45,14 @@ def found() -> Results:
 @pytest.fixture(scope="session")
 def drawn(found: Results) -> Drawn:
     """The figures of the made-up study."""
-    return Drawn(pages.figures(found), paper_figures(found))
+    return Drawn(index_figures(found), paper_figures(found))
 
 
 @pytest.fixture
 def measured_once(monkeypatch: pytest.MonkeyPatch, found: Results, drawn: Drawn) -> None:
     """Builds of the made-up study take its numbers and figures from the ones made before."""
     monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: found)
-    monkeypatch.setattr("universal_neurons.render.pages.figures", lambda _: drawn.front)
+    monkeypatch.setattr("universal_neurons.render.report.index_figures", lambda _: drawn.front)
     monkeypatch.setattr("universal_neurons.render.report.paper_figures", lambda _: drawn.paper)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tests.measures.ablations import Ablated, table_of
-from tests.render.neurons import VOCABULARY, made_profiles
+from tests.render.neurons import VOCABULARY, AnyStudy, made_profiles
 from universal_neurons.artifacts.receipt import Imported
 from universal_neurons.evidence.criteria import AtMost, Criterion, GreaterThan, Near, NotJudged, Published
 from universal_neurons.evidence.record import ControlResult, EvidenceLog, EvidenceRecord
@@ -31,7 +31,7 @@ from universal_neurons.inputs.suite import (
 )
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation import AblationTable, Kind
-from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.pipeline.neuron_sets import NeuronSet, SetPlan
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _ablated(one: NeuronSet, trained: float, rng: np.random.Generator) -> Ablate
 
 
 @dataclass
-class FakeStudy:
+class FakeStudy(AnyStudy):  # type: ignore[misc]
     """What the report asks of a study, without a store."""
 
     suite: Suite = field(default_factory=fake_suite)

@@ -12,13 +12,18 @@ import pandas as pd
 
 from universal_neurons.inputs.suite import Checkpoint, Suite, ZooSpec, load_suite
 from universal_neurons.measures.profiles import WINDOW, NeuronProfiles
-from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
-from universal_neurons.render.explorer import STATISTICS, LocalText
+from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.render.pages.explorer import STATISTICS, LocalText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from universal_neurons.measures.study import HasStep
+
+    # For the type checker a fake stands wherever a Study is expected.
+    AnyStudy = Any
+else:
+    AnyStudy = object
 
 CHECKOUT = Path(__file__).parents[2]
 CHECKPOINTS = tuple(Checkpoint(step=1000 * i, share=i / 4, label=f"{25 * i} %") for i in (1, 2, 3, 4))
@@ -53,7 +58,7 @@ def local_text(vocabulary: Sequence[str] = VOCABULARY, rows: int = 400) -> Local
 
 
 @dataclass
-class FakeNeurons:
+class FakeNeurons(AnyStudy):  # type: ignore[misc]
     """What the explorer asks of a study; ``width`` neurons in each layer of each model."""
 
     models: tuple[str, ...] = ("a", "b", "c", "d", "e")

@@ -15,7 +15,7 @@ from tests.render.browser import dataset, dom_of, needs_chromium
 from tests.render.conftest import copied_checkout
 from tests.render.hostile import TAME, hostile_report
 from tests.render.payloads import PAYLOADS
-from universal_neurons.render.checks import Page
+from universal_neurons.render.html.checks import CheckedPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ def tame(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def structure(page: Path) -> tuple[frozenset[tuple[str, int]], frozenset[tuple[str, int]]]:
-    read = Page.read(page)
+    read = CheckedPage.read(page)
     return frozenset(read.elements.items()), frozenset(read.attributes.items())
 
 
@@ -60,7 +60,7 @@ def test_neither_has_the_page_of_any_claim(wild: Path, tame: Path) -> None:
 
 def test_what_was_written_can_be_read(wild: Path) -> None:
     for name in ("claims.html", "readings.html"):
-        said = "".join(Page.read(wild / name).said)
+        said = "".join(CheckedPage.read(wild / name).said)
         assert "<script>window.ran=1</script>" in said
         assert "⟨U+001B⟩[2J⟨U+001B⟩[31mred" in said
         assert "{{< include /etc/passwd >}}" in said
@@ -89,7 +89,7 @@ def test_no_cell_of_any_table_begins_a_formula_whatever_separates_cells(wild: Pa
 def test_every_anchor_and_file_name_is_plain(wild: Path) -> None:
     for page in [*wild.glob("*.html"), *wild.glob("claims/*.html")]:
         assert re.fullmatch(r"[a-z0-9-]+\.html", page.name)
-        for link in Page.read(page).links:
+        for link in CheckedPage.read(page).links:
             assert re.fullmatch(r"[!-~]+", link), link
             assert not re.match(r"[a-z]+:(?!//)", link), link
 

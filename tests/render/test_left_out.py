@@ -11,9 +11,9 @@ from tests.render.fakes import CHECKOUT, CHECKPOINTS, FakeStudy, fake_records, f
 from tests.render.test_report import build, text_of
 from universal_neurons.inputs.suite import ZooSpec
 from universal_neurons.render.evidence_log import EvidenceUnusable
-from universal_neurons.render.pages import figures
-from universal_neurons.render.paper_page import REQUIRED, PaperFigures, paper_data, paper_figures
-from universal_neurons.render.plates import Figure
+from universal_neurons.render.figures.figure import Figure
+from universal_neurons.render.pages.index import index_figures
+from universal_neurons.render.pages.paper import REQUIRED, PaperFigures, paper_data, paper_figures
 from universal_neurons.render.results import printed_numbers, results
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def test_a_figure_that_is_left_out_is_a_sentence_under_its_own_anchor() -> None:
 
 
 def test_published_models_have_no_figure_of_their_training(alone: Results, found: Results) -> None:
-    assert [one.name for one in figures(alone)] == ["partners"]
-    assert [one.name for one in figures(found)] == ["partners", "training"]
+    assert [one.name for one in index_figures(alone)] == ["partners"]
+    assert [one.name for one in index_figures(found)] == ["partners", "training"]
 
 
 def test_the_report_of_a_narrowed_suite_says_so_and_is_built_from_its_own_evidence_only(

@@ -14,10 +14,10 @@ from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render import build_report
-from universal_neurons.render.checks import Page, ReportBroken
-from universal_neurons.render.engines import RenderingFailed
 from universal_neurons.render.evidence_log import EvidenceUnusable
-from universal_neurons.render.plates import MissingFigure
+from universal_neurons.render.figures.figure import MissingFigure
+from universal_neurons.render.html.checks import CheckedPage, ReportBroken
+from universal_neurons.render.html.engines import RenderingFailed
 from universal_neurons.render.report import ReportMisplaced, page_head
 from universal_neurons.render.templates import TemplateWrong
 
@@ -97,7 +97,7 @@ SHOWN = {
 
 
 def test_every_claim_is_in_the_list_under_the_anchor_that_older_links_use(report: Path) -> None:
-    page = Page.read(report / "claims.html")
+    page = CheckedPage.read(report / "claims.html")
     assert dict(page.verdicts) == SHOWN
     for claim in SHOWN:
         assert f"claim-{claim.lower()}" in page.ids
@@ -107,7 +107,7 @@ def test_every_claim_is_in_the_list_under_the_anchor_that_older_links_use(report
 def test_every_claim_has_a_page_with_its_verdict(report: Path) -> None:
     assert sorted(path.stem for path in (report / "claims").iterdir()) == sorted(name.lower() for name in SHOWN)
     for claim, verdict in SHOWN.items():
-        assert set(Page.read(report / "claims" / f"{claim.lower()}.html").verdicts) == {(claim, verdict)}
+        assert set(CheckedPage.read(report / "claims" / f"{claim.lower()}.html").verdicts) == {(claim, verdict)}
 
 
 def test_a_claims_page_says_what_was_measured_what_controls_showed_and_how_to_run_it(report: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_claims_page_says_what_was_measured_what_controls_showed_and_how_to_ru
 
 
 def test_the_page_of_readings_puts_every_reading_beside_the_default(report: Path) -> None:
-    page = Page.read(report / "readings.html")
+    page = CheckedPage.read(report / "readings.html")
     assert dict(page.parts) == {"reading N1/test_on_average": "refuted", "reading N2/test_on_average": "inconclusive"}
     said = text_of(report / "readings.html")
     assert "Of 2 readings, 1 would change the verdict on the claim (N1)." in said
@@ -153,7 +153,7 @@ def test_the_scoreboard_is_whole_and_readable_without_its_script(report: Path) -
 def test_every_page_runs_the_same_script_and_only_that(report: Path) -> None:
     paths = [*report.glob("*.html"), *report.glob("claims/*.html")]
     # The explorer has a script of its own, which test_explorer.py is about.
-    pages = [Page.read(path) for path in paths if path.name != "neurons.html"]
+    pages = [CheckedPage.read(path) for path in paths if path.name != "neurons.html"]
     assert len({page.policy for page in pages}) == 1
     assert {len(page.scripts) for page in pages} == {1}
     assert 'getElementById("scoreboard")' in pages[0].scripts[0]
@@ -267,7 +267,7 @@ def test_a_number_that_is_not_there_names_the_line_that_asks_for_it(
 ) -> None:
     cells = {key: replace(m, high=math.inf) if key[1] == 1000 else m for key, m in found.table_one.items()}
     monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: replace(found, table_one=cells))
-    monkeypatch.setattr("universal_neurons.render.pages.figures", lambda _: drawn.front)
+    monkeypatch.setattr("universal_neurons.render.report.index_figures", lambda _: drawn.front)
     monkeypatch.setattr("universal_neurons.render.report.paper_figures", lambda _: drawn.paper)
     line = line_with("index.qmd.j2", "sentence in summary")
     with pytest.raises(TemplateWrong, match=rf"index\.qmd\.j2:{line}: summary: a number .* with 2 decimals is inf"):

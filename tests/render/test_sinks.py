@@ -26,15 +26,16 @@ from universal_neurons.harness.terminal import _printable
 from universal_neurons.ids import NeuronId
 from universal_neurons.listing import show
 from universal_neurons.progress import Reporter
-from universal_neurons.render.checks import Page, is_shown
-from universal_neurons.render.claim_neurons import About, neurons_of
-from universal_neurons.render.claim_page import commands
-from universal_neurons.render.engines import pandoc_command
 from universal_neurons.render.escaping import csv_text, fragment, html_text, markdown, token_text
-from universal_neurons.render.grids import Column, Grid
-from universal_neurons.render.plotting import WIDE, Colour, drawing, inline_svg
-from universal_neurons.render.scoreboard import page_of
-from universal_neurons.render.shards import shard
+from universal_neurons.render.figures.drawing import drawing, inline_svg
+from universal_neurons.render.figures.style import WIDE, Colour
+from universal_neurons.render.html.checks import CheckedPage, is_shown
+from universal_neurons.render.html.engines import pandoc_command
+from universal_neurons.render.links import page_of
+from universal_neurons.render.pages.claim import commands
+from universal_neurons.render.pages.claim_neurons import ClaimNeurons, neurons_of
+from universal_neurons.render.pages.explorer_data import shard
+from universal_neurons.render.tables import Column, DataTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +44,8 @@ each = pytest.mark.parametrize("payload", PAYLOADS, ids=range(len(PAYLOADS)))
 COMMANDING = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def read(html: str) -> Page:
-    page = Page(Path("nowhere.html"))
+def read(html: str) -> CheckedPage:
+    page = CheckedPage(Path("nowhere.html"))
     page.feed(html)
     page.close()
     return page
@@ -128,7 +129,7 @@ def test_a_drawing_has_the_payload_as_its_text(payload: str) -> None:
 @each
 @pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
 def test_a_cell_begins_no_formula_wherever_a_spreadsheet_cuts_it(payload: str, separator: str) -> None:
-    table = Grid("", (Column("a"), Column(payload)), ((payload, payload), (-0.5, payload)))
+    table = DataTable("", (Column("a"), Column(payload)), ((payload, payload), (-0.5, payload)))
     cells = [cell for row in csv.reader(io.StringIO(table.csv()), delimiter=separator) for cell in row]
     cells = [cell for cell in cells if not re.match(r"-0\.5", cell)]
     assert [cell for cell in cells if re.match(r"[\s\ufeff]*[-=+@\uff1d\uff0b\uff0d\uff20]", cell)] == []
@@ -177,7 +178,7 @@ def test_the_command_line_says_a_mistake_and_a_row_in_one_plain_line_each(
 @each
 def test_an_address_is_plain_and_leads_into_the_report(payload: str) -> None:
     assert re.fullmatch(r"claims/[a-z0-9][a-z0-9-]{0,90}\.html", page_of(payload))
-    claim = About(payload, ("b",), "25 %", 0.5, (1,), 1, (NeuronId(1, 2),))
+    claim = ClaimNeurons(payload, ("b",), "25 %", 0.5, (1,), 1, (NeuronId(1, 2),))
     page = read(neurons_of(claim))
     assert page.faults == []
     assert dict(page.elements) == {"div": 1, "p": 2, "ul": 1, "li": 1, "a": 2}

@@ -7,8 +7,8 @@ import pytest
 
 from tests.render.fakes import CHECKOUT
 from universal_neurons.render.escaping import Html, Markdown
-from universal_neurons.render.numerals import decimal
-from universal_neurons.render.places import expression_line, traced
+from universal_neurons.render.formatting import decimal
+from universal_neurons.render.template_lines import expression_line, traced
 from universal_neurons.render.templates import TemplateWrong, filled, known, stray_digits, stray_verdicts
 
 if TYPE_CHECKING:

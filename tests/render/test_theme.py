@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from tests.render.fakes import CHECKOUT
-from universal_neurons.render.plotting import SERIES, Colour
+from universal_neurons.render.figures.style import SERIES, Colour
 
 SHEETS = ("theme.css", "explorer.css")
 GROUNDS = ("paper", "wash")
@@ -118,8 +118,8 @@ def test_two_series_are_apart_for_readers_of_any_colour_vision(
 
 
 def test_words_can_be_read_on_the_densest_cell_of_the_heat_map() -> None:
-    # render.figures.HEAT_OPACITY of blue over a third of the rule's colour.
-    from universal_neurons.render.figures import HEAT_OPACITY
+    # render.figures.emergence.HEAT_OPACITY of blue over a third of the rule's colour.
+    from universal_neurons.render.figures.emergence import HEAT_OPACITY
 
     for theme in THEMES:
         found = colours(theme)

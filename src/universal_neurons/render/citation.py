@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.errors import UserError
 from universal_neurons.render.escaping import Html, html_text
-from universal_neurons.render.numerals import listed
+from universal_neurons.render.formatting import listed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -45,7 +45,7 @@ class Listing:
 
 
 def drawing(code: str) -> Listing:
-    """The function of this package that is called ``code`` ("render.figures.layer_heat_map").
+    """The function of this package that is called ``code`` ("render.figures.emergence.layer_heat_map").
 
     Raises ListingMissing where there is no such function.
     """

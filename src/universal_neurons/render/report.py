@@ -17,20 +17,24 @@ from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import RECORDS, VERDICTS
 from universal_neurons.evidence.untested import read_untested
-from universal_neurons.render import compare_page, pages, performance_page
-from universal_neurons.render.ambiguities import read_ambiguities
-from universal_neurons.render.checks import ReportBroken, check_pages, script_hash
 from universal_neurons.render.citation import Citation
-from universal_neurons.render.claim_neurons import about
-from universal_neurons.render.claim_page import Background, Neighbours, claim_page
-from universal_neurons.render.deviations import deviations
-from universal_neurons.render.engines import Engine, RenderingFailed, available_engine, render
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
-from universal_neurons.render.explorer import SOURCES, layer_sizes, write_explorer
-from universal_neurons.render.imported import mark, marked_stage
+from universal_neurons.render.figures.figure import FIGURES_CSV, MissingFigure
+from universal_neurons.render.html.checks import ReportBroken, check_pages, script_hash
+from universal_neurons.render.html.engines import HtmlEngine, RenderingFailed, available_engine, render
+from universal_neurons.render.links import page_of
 from universal_neurons.render.listings import PACKAGE, drawing, judging, write_listings
-from universal_neurons.render.overview import claims_page, readings_page, stated
-from universal_neurons.render.paper_page import (
+from universal_neurons.render.pages import comparison, performance
+from universal_neurons.render.pages.ambiguities import read_ambiguities
+from universal_neurons.render.pages.claim import Background, Neighbours, claim_page
+from universal_neurons.render.pages.claim_neurons import about
+from universal_neurons.render.pages.claims import claims_page, readings_page, stated
+from universal_neurons.render.pages.deviations import deviations
+from universal_neurons.render.pages.explorer import SOURCES, layer_sizes, write_explorer
+from universal_neurons.render.pages.imported import mark, marked_stage
+from universal_neurons.render.pages.index import index_figures, index_page, with_sources
+from universal_neurons.render.pages.methods import methods_page
+from universal_neurons.render.pages.paper import (
     REQUIRED,
     TABLE_ONE_CODE,
     PaperFigures,
@@ -42,12 +46,12 @@ from universal_neurons.render.paper_page import (
     paper_page,
     what_figures_rest_on,
 )
-from universal_neurons.render.pdf import LOOK, PDF, Imprint, Program, newest, typesetter, write_pdf
-from universal_neurons.render.places import expression_line, place, traced
-from universal_neurons.render.plates import FIGURES_CSV, MissingFigure
+from universal_neurons.render.pages.provenance import ReportProvenance
+from universal_neurons.render.pages.scoreboard import in_sections
+from universal_neurons.render.pages.table_one import table_one_data
+from universal_neurons.render.pdf.document import LOOK, PDF, Imprint, Program, newest, typesetter, write_pdf
 from universal_neurons.render.results import Results, printed_numbers, results
-from universal_neurons.render.scoreboard import in_sections, page_of
-from universal_neurons.render.table_one import table_one_grid
+from universal_neurons.render.template_lines import expression_line, place, traced
 from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, stray_digits, stray_verdicts
 
 if TYPE_CHECKING:
@@ -56,15 +60,15 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.comparison import SideBySide
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.inputs.suite import Suite
-    from universal_neurons.render.checks import Stated
-    from universal_neurons.render.claim_neurons import About
-    from universal_neurons.render.explorer import LocalText
-    from universal_neurons.render.grids import Grid
+    from universal_neurons.render.figures.figure import Figure
+    from universal_neurons.render.html.checks import Stated
     from universal_neurons.render.listings import Listing
-    from universal_neurons.render.plates import Figure
-    from universal_neurons.render.study import Study
+    from universal_neurons.render.pages.claim_neurons import ClaimNeurons
+    from universal_neurons.render.pages.explorer import LocalText
+    from universal_neurons.render.tables import DataTable
+    from universal_neurons.study import Study
 
-PAGES = ("index", "paper", "claims", "readings", "methods", performance_page.PAGE)
+PAGES = ("index", "paper", "claims", "readings", "methods", performance.PAGE)
 COPIED = ("_quarto.yml", "page.html", "crossref.lua", "references.bib")
 SCRIPTS = ("theme.js", "scoreboard.js")
 CITATION = "CITATION.cff"
@@ -104,21 +108,20 @@ class Judged:
 
     claims: Sequence[ClaimSummary]
     tests: Mapping[str, Listing]
-    neurons: Mapping[str, About | None]
+    neurons: Mapping[str, ClaimNeurons | None]
 
     @classmethod
-    def of(cls, root: Path, study: Study, claims: Sequence[ClaimSummary], provenance: pages.Provenance) -> Judged:
+    def of(cls, root: Path, study: Study, claims: Sequence[ClaimSummary], provenance: ReportProvenance) -> Judged:
         """What the checkout at ``root`` and the tables of ``study`` say of ``claims``."""
         tests = judging(root, {claim.claim: claim.first.locator for claim in claims})
         return cls(claims, tests, {claim.claim: about(claim, study, provenance.stages) for claim in claims})
 
 
-def drawn_figures(root: Path, found: Results, costs: performance_page.Performance, both: SideBySide | None) -> Drawn:
+def drawn_figures(root: Path, found: Results, costs: performance.Performance, both: SideBySide | None) -> Drawn:
     """All figures; raises TemplateWrong, naming the line that shows it, for one that has no number to draw."""
     try:
-        front, paper = pages.figures(found), paper_figures(found)
-        compared = () if both is None else compare_page.compare_figures(both)
-        return Drawn(front, paper, performance_page.performance_figures(costs), compared)
+        compared = () if both is None else comparison.comparison_figures(both)
+        return Drawn(index_figures(found), paper_figures(found), performance.performance_figures(costs), compared)
     except MissingFigure as wrong:
         expression = expression_of(f"fig-{wrong.name}")
         templates = [root / "report" / f"{page}.qmd{SUFFIX}" for page in PAGES]
@@ -143,7 +146,7 @@ def build_report(
     output: Path,
     text: LocalText,
     verdicts: Path | None = None,
-    engine: Engine | None = None,
+    engine: HtmlEngine | None = None,
     both: SideBySide | None = None,
     to: Output = "html",
     say: Callable[[str], None] = lambda _: None,
@@ -165,8 +168,8 @@ def build_report(
     folder = verdicts or default_evidence(root, study.suite.folder)
     claims = read_claims(folder, suite=study.suite.name, narrowed_by=study.suite.narrowed_by)
     found = results(study, printed_numbers(root))
-    provenance = pages.Provenance.of(study)
-    costs = performance_page.performance(root, study.suite, provenance.artifacts, claims)
+    provenance = ReportProvenance.of(study)
+    costs = performance.performance(root, study.suite, provenance.artifacts, claims)
     check_artifacts(claims, set(provenance.artifacts["digest"]))
     drawn = drawn_figures(root, found, costs, both)
     judged = Judged.of(root, study, claims, provenance)
@@ -181,7 +184,7 @@ def build_report(
         shutil.copyfile(root / CITATION, built / DATA / CITATION)
         write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
         printing = _printing(to, root, study, provenance, say)
-        others = {} if both is None else compare_page.other_verdicts(both.comparison)
+        others = {} if both is None else comparison.other_verdicts(both.comparison)
         try:
             facts = replace(stated(claims, others), neurons=layer_sizes(built), names=names_of(study.suite))
             _render(built, tuple(texts), claims, facts, engine=engine, printing=printing, say=say)
@@ -198,27 +201,27 @@ def default_evidence(root: Path, folder: str) -> Path:
     return root / ".universal-neurons" / "evidence" / folder
 
 
-def data_files(found: Results, drawn: Drawn, judged: Judged, provenance: pages.Provenance) -> dict[str, Grid]:
+def data_files(found: Results, drawn: Drawn, judged: Judged, provenance: ReportProvenance) -> dict[str, DataTable]:
     """The tables that lie beside the report as CSV, by file name."""
-    front = {figure.csv_name: figure.data for figure in drawn.front}
-    table_one = {f"{DATA}/table-one.csv": table_one_grid(found)}
-    sourced = {one.name: one for one in pages.with_sources(found, drawn.front, judged.tests)}
+    shown = {figure.csv_name: figure.data for figure in drawn.front}
+    table_one = {f"{DATA}/table-one.csv": table_one_data(found)}
+    sourced = {one.name: one for one in with_sources(found, drawn.front, judged.tests)}
     rests = what_figures_rest_on({**sourced, **labelled(found, drawn.paper, judged.tests)}.values())
-    return {**front, **paper_data(found, drawn.paper), **table_one, **provenance.grids(), FIGURES_CSV: rests}
+    return {**shown, **paper_data(found, drawn.paper), **table_one, **provenance.data_files(), FIGURES_CSV: rests}
 
 
-def beside(folder: Path, costs: performance_page.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, str]:
+def beside(folder: Path, costs: performance.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, str]:
     """The pages that no claim needs: what it cost and, where there is another run, both side by side."""
-    values = {performance_page.PAGE: performance_page.performance_page(costs, drawn.costs)}
+    values = {performance.PAGE: performance.performance_page(costs, drawn.costs)}
     if both is not None:
-        values[compare_page.PAGE] = compare_page.compare_page(both, drawn.compared)
+        values[comparison.PAGE] = comparison.comparison_page(both, drawn.compared)
     return {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
 
 
-def data_beside(costs: performance_page.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, Grid]:
+def data_beside(costs: performance.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, DataTable]:
     """The tables of these pages as CSV, by file name."""
-    compared = {} if both is None else compare_page.compare_grids(both, drawn.compared)
-    return {**performance_page.performance_grids(costs, drawn.costs), **compared}
+    compared = {} if both is None else comparison.comparison_data(both, drawn.compared)
+    return {**performance.performance_data(costs, drawn.costs), **compared}
 
 
 def announced(texts: Mapping[str, str], both: SideBySide | None) -> dict[str, str]:
@@ -233,7 +236,7 @@ def page_texts(
     found: Results,
     judged: Judged,
     drawn: Drawn,
-    provenance: pages.Provenance,
+    provenance: ReportProvenance,
 ) -> dict[str, str]:
     """The pages as Quarto Markdown, by name; raises TemplateWrong with file and line."""
     folder, claims = root / "report", judged.claims
@@ -242,13 +245,13 @@ def page_texts(
     # Of a narrowed suite nothing is accepted: it is another question.
     ledger = _ledger_path(root, found.suite.name)
     accepted = Ledger() if found.suite.narrowing else Ledger.read(ledger)
-    front = pages.with_sources(found, drawn.front, judged.tests)
+    shown = with_sources(found, drawn.front, judged.tests)
     values = {
-        "index": pages.index_page(found, claims, front, claims_left_out(accepted, claims)),
+        "index": index_page(found, claims, shown, claims_left_out(accepted, claims)),
         "paper": paper_page(found, drawn.paper, judged.tests),
         "claims": claims_page(claims, read_untested(root / UNTESTED)),
         "readings": readings_page(claims, ambiguities),
-        "methods": pages.methods_page(
+        "methods": methods_page(
             found, deviations(PACKAGE, root / "claims"), provenance, claims, ambiguities, Citation.read(root / CITATION)
         ),
     }
@@ -302,7 +305,7 @@ def _ledger_path(root: Path, suite: str) -> Path:
     return root / "fixtures" / "verdicts" / f"{suite}.toml"
 
 
-def write_source(built: Path, templates: Path, texts: Mapping[str, str], data: Mapping[str, Grid]) -> None:
+def write_source(built: Path, templates: Path, texts: Mapping[str, str], data: Mapping[str, DataTable]) -> None:
     """The static Quarto project and the data files of a report."""
     source = built / SOURCE
     source.mkdir(parents=True)
@@ -313,8 +316,8 @@ def write_source(built: Path, templates: Path, texts: Mapping[str, str], data: M
     for name, text in texts.items():
         (source / name).parent.mkdir(exist_ok=True)
         (source / f"{name}.qmd").write_text(text, encoding="utf-8", newline="\n")
-    for name, grid in data.items():
-        (built / name).write_text(grid.csv(), encoding="utf-8", newline="\n")
+    for name, table in data.items():
+        (built / name).write_text(table.csv(), encoding="utf-8", newline="\n")
 
 
 def page_head(templates: Path) -> str:
@@ -332,7 +335,7 @@ def page_head(templates: Path) -> str:
 
 
 def _printing(
-    to: Output, root: Path, study: Study, provenance: pages.Provenance, say: Callable[[str], None]
+    to: Output, root: Path, study: Study, provenance: ReportProvenance, say: Callable[[str], None]
 ) -> Printing | None:
     """How the PDF is made, or None where none is asked for or nothing here can make one."""
     if to == "html":
@@ -362,13 +365,13 @@ def _render(
     claims: Sequence[ClaimSummary],
     facts: Stated,
     *,
-    engine: Engine | None,
+    engine: HtmlEngine | None,
     printing: Printing | None,
     say: Callable[[str], None],
 ) -> None:
     verdicts = {claim.claim: claim.verdict.value for claim in claims}
 
-    def build(program: Engine) -> None:
+    def build(program: HtmlEngine) -> None:
         render(built / SOURCE, names, built, engine=program, pdf=printing is not None)
         if printing is not None:
             write_pdf(built, names, printing.look, printing.imprint, program=printing.program)
@@ -417,7 +420,7 @@ def _copy_evidence(evidence: Path, target: Path) -> None:
 
 def _check_places(root: Path, output: Path, to: Output) -> None:
     looks = () if to == "html" else (LOOK,)
-    templates = (f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim", compare_page.PAGE))
+    templates = (f"{page}.qmd{SUFFIX}" for page in (*PAGES, "claim", comparison.PAGE))
     for name in (*COPIED, *SCRIPTS, *SOURCES, *looks, *templates):
         if not (root / "report" / name).is_file():
             raise ReportMisplaced(

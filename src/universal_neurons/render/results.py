@@ -6,67 +6,44 @@ report and a number that a claim was judged by come from one function.  Knows no
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from universal_neurons.inputs.published import published, published_table
-from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.tables import Definition, ReferenceTables
 from universal_neurons.measures.universality import (
-    SHARE,
-    Definition,
-    ReferenceTables,
     definition_share,
-    share_by_layer,
-    threshold_curve,
     universal_share,
 )
-from universal_neurons.render.figures import (
+from universal_neurons.render.figures.ablation import Ablations, ablation_results
+from universal_neurons.render.figures.emergence import (
     CheckpointLines,
-    CurvePoint,
     LayerShares,
-    Line,
+    PublishedCell,
     ThresholdCurves,
-    TrainingCurve,
+    published_table_one,
+    shares_by_layer,
+    shares_by_partner,
+    shares_by_reading,
+    shares_by_threshold,
 )
-from universal_neurons.render.numerals import MissingNumber
-from universal_neurons.render.results_ablation import Ablations, ablation_results
-from universal_neurons.render.results_persistence import (
+from universal_neurons.render.figures.persistence import (
     Persistence,
     PrintedPersistence,
     persistence_results,
     printed_persistence,
 )
-from universal_neurons.render.results_robustness import Robustness, robustness_results
+from universal_neurons.render.figures.robustness import Robustness, robustness_results
+from universal_neurons.render.figures.training import TrainingCurve, checkpoint_tokens, training
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from universal_neurons.inputs.suite import Checkpoint, Suite
-    from universal_neurons.render.study import Study
-
-CURVE_THRESHOLDS = tuple(step / 20 for step in range(2, 18))
-CURVE_POINTS_OF_TRAINING = 120
-
-READINGS = {
-    Definition.PAIR: "each pair, mean",
-    Definition.AVERAGED: "mean excess",
-    Definition.UNION: "with any",
-    Definition.INTERSECTION: "with all",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedCell:
-    """One number of the published table 1: the share of training, the label of its checkpoint, the share."""
-
-    threshold: float
-    training: float
-    label: str
-    value: float
+    from universal_neurons.measurement import Measurement
+    from universal_neurons.study import Study
 
 
 @dataclass(frozen=True)
@@ -146,13 +123,13 @@ def results(study: Study, printed: Printed) -> Results:
             for checkpoint, found in tables.items()
         },
         published=printed.table_one,
-        layers=_layers(tables, threshold),
-        by_partner=_by_partner(study, tables, threshold),
-        by_reading=_by_reading(tables, threshold),
-        thresholds=_thresholds(tables, threshold, printed.table_one),
+        layers=shares_by_layer(tables, threshold),
+        by_partner=shares_by_partner(tables, threshold),
+        by_reading=shares_by_reading(tables, threshold),
+        thresholds=shares_by_threshold(tables, threshold, printed.table_one),
         training=training(study.training_log()) if is_ours else (),
         training_digest=study.training_digest() if is_ours else "",
-        checkpoint_tokens=_checkpoint_tokens(study) if is_ours else (),
+        checkpoint_tokens=checkpoint_tokens(study) if is_ours else (),
         pairs=_pairs(tables, study.suite.universality.thresholds),
         artifacts=tuple(dict.fromkeys(study.reads[before:])),
         persistence=persistence_results(study, printed.persistence),
@@ -171,116 +148,3 @@ def _pairs(tables: Mapping[Checkpoint, ReferenceTables], thresholds: Sequence[fl
                 where = {"threshold": threshold, "checkpoint": checkpoint.label, "partner": partner}
                 rows.append({**where, "value": m.value, "low": m.low, "high": m.high})
     return pd.DataFrame(rows)
-
-
-def _layers(tables: Mapping[Checkpoint, ReferenceTables], threshold: float) -> LayerShares:
-    frames = {checkpoint.label: share_by_layer(found, threshold) for checkpoint, found in tables.items()}
-    level = _level(next(iter(tables.values())))
-    shares = {
-        (int(row["layer"]), label): _measurement(row, n=int(row["neurons"]), level=level)
-        for label, frame in frames.items()
-        for row in frame.to_dict("records")
-    }
-    layers = tuple(sorted({layer for layer, _ in shares}))
-    return LayerShares(layers=layers, checkpoints=tuple(frames), shares=shares, threshold=threshold)
-
-
-def _by_partner(study: Study, tables: Mapping[Checkpoint, ReferenceTables], threshold: float) -> CheckpointLines:
-    lines = [
-        Line(f"with {partner}", tuple(universal_share(t.tables[partner], threshold) for t in tables.values()))
-        for partner in study.partners()
-    ]
-    mean = Line(
-        "mean", tuple(definition_share(t, Definition.PAIR, threshold) for t in tables.values()), emphasised=True
-    )
-    return _lines(tables, (*lines, mean), threshold)
-
-
-def _by_reading(tables: Mapping[Checkpoint, ReferenceTables], threshold: float) -> CheckpointLines:
-    lines = [
-        Line(name, tuple(definition_share(t, definition, threshold) for t in tables.values()))
-        for definition, name in READINGS.items()
-    ]
-    return _lines(tables, lines, threshold)
-
-
-def _lines(tables: Mapping[Checkpoint, ReferenceTables], lines: Sequence[Line], threshold: float) -> CheckpointLines:
-    return CheckpointLines(
-        checkpoints=tuple(checkpoint.label for checkpoint in tables),
-        shares_of_training=tuple(checkpoint.share for checkpoint in tables),
-        lines=tuple(lines),
-        threshold=threshold,
-    )
-
-
-def _thresholds(
-    tables: Mapping[Checkpoint, ReferenceTables], threshold: float, printed: Sequence[PublishedCell]
-) -> ThresholdCurves:
-    curves = {
-        checkpoint.label: tuple(
-            CurvePoint(float(row["threshold"]), float(row["value"]), float(row["low"]), float(row["high"]))
-            for row in threshold_curve(found, sorted({*CURVE_THRESHOLDS, threshold})).to_dict("records")
-        )
-        for checkpoint, found in tables.items()
-    }
-    latest = max((cell.training for cell in printed), default=math.nan)
-    points = tuple((cell.threshold, cell.value) for cell in printed if cell.training == latest)
-    return ThresholdCurves(curves=curves, published=tuple(sorted(points)), threshold=threshold)
-
-
-def training(log: pd.DataFrame) -> tuple[TrainingCurve, ...]:
-    """The loss of every seed, averaged in at most ``CURVE_POINTS_OF_TRAINING`` stretches of its training.
-
-    ``log`` has model, tokens, loss and, where it was evaluated, held_out_loss.  Raises MissingNumber for an empty log.
-    """
-    if log.empty:
-        raise MissingNumber("the training log of the zoo is empty; run: nox -s train")
-    return tuple(_training_curve(str(model), part.sort_values("tokens")) for model, part in log.groupby("model"))
-
-
-def _training_curve(model: str, log: pd.DataFrame) -> TrainingCurve:
-    lossy = log.dropna(subset=["loss"])
-    stretch = (pd.RangeIndex(len(lossy)) * CURVE_POINTS_OF_TRAINING) // max(len(lossy), CURVE_POINTS_OF_TRAINING)
-    means = lossy.groupby(stretch)[["tokens", "loss"]].mean()
-    held_out = log.dropna(subset=["held_out_loss"]) if "held_out_loss" in log else log.iloc[:0]
-    return TrainingCurve(
-        model=model,
-        tokens=tuple(float(t) for t in means["tokens"]),
-        loss=tuple(float(loss) for loss in means["loss"]),
-        held_out=tuple(
-            (float(t), float(loss))
-            for t, loss in (zip(held_out["tokens"], held_out["held_out_loss"], strict=True) if len(held_out) else ())
-        ),
-    )
-
-
-def _checkpoint_tokens(study: Study) -> tuple[float, ...]:
-    total = float(study.training_log()["tokens"].max())
-    return tuple(checkpoint.share * total for checkpoint in study.checkpoints)
-
-
-def _measurement(row: Mapping[Any, Any], *, n: int, level: float) -> Measurement:
-    if math.isnan(row["value"]):
-        return Measurement.missing(n=n, over=Over.TOKEN_BLOCKS, unit=SHARE)
-    return Measurement(row["value"], row["low"], row["high"], n, Over.TOKEN_BLOCKS, level, SHARE)
-
-
-def _level(tables: ReferenceTables) -> float:
-    return next(iter(tables.tables.values())).resampling.level
-
-
-def published_table_one(root: Path) -> tuple[PublishedCell, ...]:
-    """The numbers that are printed in table 1 of Nandan et al. 2025 v1, at their shares of the training.
-
-    Raises PublishedError where the project's files of published numbers do not have them.
-    """
-    total = published("nandan2025.setting", root=root, quantity="training steps")
-    return tuple(
-        PublishedCell(
-            threshold=float(row.keys["threshold"]),
-            training=float(row.keys["step"]) / total,
-            label=f"{float(row.keys['step']) / 1000:g}k",
-            value=row.value,
-        )
-        for row in published_table("nandan2025.table1", root=root).rows
-    )

@@ -15,7 +15,7 @@ import jinja2
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, raw_html
-from universal_neurons.render.numerals import MissingNumber
+from universal_neurons.render.formatting import MissingNumber
 from universal_neurons.render.wording import WORDING
 
 if TYPE_CHECKING:

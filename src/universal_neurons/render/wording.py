@@ -22,7 +22,7 @@ from universal_neurons.evidence.criteria import (
     number,
 )
 from universal_neurons.evidence.verdict import PRECEDENCE, Verdict, claim_verdict, tally
-from universal_neurons.render.numerals import MINUS, count, is_share, listed, plural
+from universal_neurons.render.formatting import MINUS, count, is_share, listed, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

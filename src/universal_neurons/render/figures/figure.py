@@ -1,0 +1,207 @@
+"""A figure as a block of a page: drawings, caption, the table of its data, and what it rests on.
+
+Decides the frame of every figure: its number or its label, its anchor, the links to the claims that judge what it
+shows, the artifacts it was drawn from and the function that drew it.  Knows nothing of what is drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, raw_html
+from universal_neurons.render.figures.drawing import Drawing, inline_svg
+from universal_neurons.render.figures.style import HALF, NARROW, WIDE, Colour, Mark, Size
+from universal_neurons.render.formatting import MissingNumber, listed, plural
+from universal_neurons.render.links import page_of
+from universal_neurons.render.listings import drawing
+from universal_neurons.render.tables import DataTable, short_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from universal_neurons.render.listings import Listing
+
+DIGESTS_SHOWN = 4
+# One row per figure and artifact, digests whole.
+FIGURES_CSV = "data/figures.csv"
+
+
+class MissingFigure(MissingNumber):
+    """A figure has no number to draw; ``name`` is the figure's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"figure {name}: there is no number to draw")
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a figure rests on: the claims that judge what it shows, and the digests of the artifacts it was drawn from.
+
+    ``judged`` are those of ``claims`` that the run of this report holds a verdict on: only they have a page to link to.
+    ``tests`` are the places of the tests that judged them.
+    """
+
+    claims: tuple[str, ...] = ()
+    artifacts: tuple[str, ...] = ()
+    judged: tuple[str, ...] = ()
+    tests: tuple[Listing, ...] = ()
+
+    def among(self, tests: Mapping[str, Listing]) -> Sources:
+        """The same sources in a report whose claims were judged by ``tests``."""
+        judged = tuple(claim for claim in self.claims if claim in tests)
+        return replace(self, judged=judged, tests=tuple(tests[claim] for claim in judged))
+
+
+def judged_links(sources: Sources) -> Markdown:
+    """The claims that judge what is shown, as links to their pages; nothing where there are none."""
+    if not sources.claims:
+        return Markdown("")
+    links = [
+        f"[{markdown(claim)}]({page_of(claim)})" if claim in sources.judged else markdown(claim)
+        for claim in sources.claims
+    ]
+    return Markdown(f" [Judged by {', '.join(links)}.]{{.judged}}")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure: its name, words, drawings and data.
+
+    Without a ``label`` the page numbers it and ``@fig-<name>`` refers to it; with one ("Figure 7 of the paper") it is
+    called that, and a link to ``anchor`` refers to it.  One that the suite cannot fill has nothing but the sentence
+    ``absence``, which stands in its place under its anchor.
+    """
+
+    name: str
+    caption: Markdown
+    alt: str
+    drawings: tuple[Html, ...]
+    data: DataTable
+    code: str
+    label: str = ""
+    sources: Sources = Sources()
+    absence: str = ""
+
+    @classmethod
+    def left_out(cls, name: str, why: str, *, label: str = "") -> Figure:
+        """A figure that the suite has not the checkpoints, models or tokens for."""
+        return cls(name, Markdown(""), "", (), DataTable(name, (), ()), "", label, absence=why)
+
+    @property
+    def anchor(self) -> str:
+        """The id of the figure on its page."""
+        return f"fig-{self.name}"
+
+    @property
+    def csv_name(self) -> str:
+        """The file with the figure's data, in the report's folder ``data``."""
+        return f"data/{self.name}.csv"
+
+    def block(self) -> Markdown:
+        """The figure: drawings, table of the data, caption; or the sentence in its place."""
+        if self.absence:
+            sentence = f"<strong>{html_text(self.label)}</strong> Left out: {html_text(self.absence)}"
+            return Markdown(raw_html(Html(f'<p id="{self.anchor}" class="absent">{sentence}</p>')) + "\n")
+        body = Html(f'<div class="plot">{"".join(self.drawings)}</div>\n{self._details()}')
+        if not self.label:
+            caption = f"{self.caption}{judged_links(self.sources)}"
+            return Markdown(f"::: {{#{self.anchor}}}\n{raw_html(body)}\n\n{caption}\n:::\n")
+        # Both engines would number a cross-reference block anew: 7 of the paper must not become 14.
+        opening = Html(f'<figure id="{self.anchor}" class="fig">\n{body}\n<figcaption>')
+        caption = f"**{markdown(self.label)}** {self.caption}{judged_links(self.sources)}"
+        return Markdown(f"{raw_html(opening)}\n\n{caption}\n\n{raw_html(Html('</figcaption></figure>'))}\n")
+
+    def _details(self) -> Html:
+        return Html(
+            f'<details class="data"><summary>Data of this figure</summary>{self.data.html(css="data")}'
+            f'<p class="source">The same numbers, unrounded: <a href="{self.csv_name}" download>'
+            f"{html_text(self.csv_name)}</a>. Drawn by {drawing(self.code).link()}{self._artifacts()}."
+            f"{self._tests()}</p></details>"
+        )
+
+    def _tests(self) -> str:
+        tests = dict.fromkeys(test.link() for test in self.sources.tests)
+        return f" Judged by {listed(tests)}." if tests else ""
+
+    def _artifacts(self) -> str:
+        digests = self.sources.artifacts
+        if not digests:
+            return ""
+        shown = " ".join(short_digest(d) for d in digests[:DIGESTS_SHOWN])
+        rest = " and others, listed in" if len(digests) > DIGESTS_SHOWN else ", whole in"
+        where = f'<a href="{FIGURES_CSV}" download>{FIGURES_CSV}</a>'
+        return f" from {plural(len(digests), 'artifact')}: {shown}{rest} {where}"
+
+
+def figure(
+    name: str,
+    draw: Callable[[Size], Drawing],
+    *,
+    caption: Markdown,
+    alt: str,
+    data: DataTable,
+    code: str,
+    label: str = "",
+    sizes: Sequence[Size] = (WIDE, NARROW),
+) -> Figure:
+    """The figure that ``draw`` draws in all ``sizes``; raises MissingFigure if there is nothing to draw.
+
+    A picture scaled to half its width cannot be read, so a wide one is drawn again for a telephone; one that stands
+    beside another (HALF) is narrow everywhere and needs one drawing.
+    """
+    if not data.rows:
+        raise MissingFigure(name)
+    drawings = tuple(inline_svg(draw(size).svg(), name=name, size=size, alt=alt) for size in sizes)
+    return Figure(name=name, caption=caption, alt=alt, drawings=drawings, data=data, code=code, label=label)
+
+
+HALVES = (HALF,)
+
+
+@dataclass(frozen=True, slots=True)
+class LegendEntry:
+    """One entry of a legend: the mark and the line of a series, and its name."""
+
+    name: str
+    mark: Mark
+
+
+def legend(keys: Sequence[LegendEntry]) -> Html:
+    """The series of several figures, named once above them."""
+    items = "".join(f"<li>{_swatch(key.mark)}{html_text(key.name)}</li>" for key in keys)
+    return Html(f'<ul class="key" aria-label="Series">{items}</ul>')
+
+
+def _swatch(mark: Mark) -> str:
+    if mark.is_bar:
+        shape = f'<path d="M9 1h8v12h-8z" fill="{mark.colour.css}"/>'
+    else:
+        dashes = ' stroke-dasharray="4 3"' if mark.dashed else ""
+        shape = f'<path d="M1 7H25" stroke="{mark.colour.css}" stroke-width="2"{dashes}/>{_sign(mark)}'
+    return f'<svg viewBox="0 0 26 14" width="26" height="14" aria-hidden="true">{shape}</svg>'
+
+
+_SIGNS = {
+    "o": "M13 3a4 4 0 1 0 .01 0z",
+    "s": "M9.4 3.4h7.2v7.2H9.4z",
+    "^": "M13 2.4L17.4 10.6H8.6z",
+    "v": "M13 11.6L17.4 3.4H8.6z",
+    "D": "M13 2.2L17.8 7L13 11.8L8.2 7z",
+    "P": "M11.4 2.6h3.2v2.8h2.8v3.2h-2.8v2.8h-3.2V8.6H8.6V5.4h2.8z",
+}
+
+
+def _sign(mark: Mark) -> str:
+    if not mark.marker:
+        return ""
+    fill = Colour.PAPER.css if mark.hollow else mark.colour.css
+    return f'<path d="{_SIGNS[mark.marker]}" fill="{fill}" stroke="{mark.colour.css}" stroke-width="1.4"/>'
+
+
+def side_by_side(figures: Sequence[Figure], keys: Sequence[LegendEntry]) -> Markdown:
+    """Figures drawn at half width, two in a row where there is room, under one legend."""
+    opening = Html(f'<div class="multiples">{legend(keys)}')
+    blocks = "\n".join(one.block() for one in figures)
+    return Markdown(f"{raw_html(opening)}\n\n{blocks}\n{raw_html(Html('</div>'))}\n")

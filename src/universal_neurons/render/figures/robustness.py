@@ -1,0 +1,236 @@
+"""Table 1 under other choices of mask, padding, rotation, draws and tokens: numbers and figures.
+
+The numbers come from ``measures.robustness``, as for the claims.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.robustness import SUITE, table_one_under, token_convergence
+from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.figures.charts import (
+    ChartAxis,
+    ChartRow,
+    LineChart,
+    RowChart,
+    Rule,
+    Series,
+    line_figure,
+    percent,
+    row_figure,
+)
+from universal_neurons.render.figures.figure import Figure
+from universal_neurons.render.figures.style import Colour, Mark
+from universal_neurons.render.formatting import count, decimal, listed, plural
+from universal_neurons.render.tables import Column, DataTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from universal_neurons.study import Study
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Table 1 under every variant and the convergence with tokens, in the columns of ``measures.robustness``."""
+
+    reference: str
+    table: pd.DataFrame
+    convergence: pd.DataFrame
+    threshold: float
+    last: str
+    neurons: int
+    level: float
+    artifacts: tuple[str, ...]
+
+
+def robustness_results(study: Study) -> Robustness:
+    """All numbers about robustness; raises the study's ArtifactMissing where the variants were not computed."""
+    before = len(study.reads)
+    spec, last = study.suite.universality, study.checkpoints[-1]
+    table = table_one_under(study, spec.thresholds, study.checkpoints)
+    convergence = token_convergence(study, checkpoint=last, threshold=spec.threshold)
+    first = study.universality(partner=study.partners()[0], checkpoint=last)
+    return Robustness(
+        reference=study.reference,
+        table=table,
+        convergence=convergence,
+        threshold=spec.threshold,
+        last=last.label,
+        neurons=len(first.frame),
+        level=first.resampling.level,
+        artifacts=tuple(dict.fromkeys(study.reads[before:])),
+    )
+
+
+PERCENT = 100.0
+POINTS = "points"
+_CODE = "render.figures.robustness."
+_COLOURS = {"mask": Colour.BLUE, "padding": Colour.VERMILION, "rotation": Colour.GREEN, "draws": Colour.PURPLE}
+_NAMES = {
+    "mask:published": "mask: the paper’s",
+    "mask:published-first": "mask: the paper’s and first positions",
+    "mask:special-only": "mask: special tokens only",
+    "mask:all": "mask: none",
+    "padding:published": "padding counted",
+    "padding:dropped": "padding not counted",
+    "rotation:orthogonal": "rotation: orthogonal",
+    "rotation:whitened": "rotation: whitened",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RobustnessFigures:
+    """The two figures."""
+
+    variants: Figure
+    tokens: Figure
+
+
+def robustness_figures(found: Robustness) -> RobustnessFigures:
+    """All figures about robustness."""
+    return RobustnessFigures(variants=variants(found), tokens=tokens(found))
+
+
+def variant_name(variant: str) -> str:
+    """A variant in the words of a reader.
+
+    >>> variant_name("tokens:20000").replace("\\u202f", " "), variant_name("draws:1")
+    ('20 000 tokens', 'baseline of 1 draw')
+    """
+    choice, _, value = variant.partition(":")
+    if choice == "tokens":
+        return f"{count(int(value))} tokens"
+    if choice == "draws":
+        return f"baseline of {plural(int(value), 'draw')}"
+    return _NAMES.get(variant, variant.replace(":", ": "))
+
+
+def table_one_variants(found: Robustness) -> DataTable:
+    """Table 1 under every variant: share, difference and overlap of the sets, one row per variant and cell."""
+    rows = tuple(
+        (
+            "as computed" if row["variant"] == SUITE else variant_name(str(row["variant"])),
+            decimal(row["threshold"], 1), str(row["checkpoint"]), row["share"] * PERCENT,
+            *(_points(row[name]) for name in ("difference", "low", "high")), _finite(row["jaccard"]),
+        )
+        for row in found.table.to_dict("records")
+    )  # fmt: skip
+    columns = (
+        Column("variant"), Column("threshold"), Column("checkpoint"), Column("share, %", 2),
+        Column("difference, points", 2), Column("low", 2), Column("high", 2), Column("overlap of the sets", 2),
+    )  # fmt: skip
+    return DataTable("Table 1 under other choices", columns, rows, row_headers=3)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _points(value: float) -> float | None:
+    return value * PERCENT if math.isfinite(value) else None
+
+
+def _difference(found: Robustness, row: dict[Any, Any]) -> Measurement:
+    """The change of the share in percentage points."""
+    if not math.isfinite(row["low"]):
+        return Measurement.missing(n=found.neurons, over=Over.NEURONS, unit=POINTS)
+    low, value, high = (float(row[name]) * PERCENT for name in ("low", "difference", "high"))
+    return Measurement(value, min(low, value), max(high, value), found.neurons, Over.NEURONS, found.level, POINTS)
+
+
+def _at_the_end(found: Robustness) -> list[dict[Any, Any]]:
+    table = found.table
+    kept = table[(table["checkpoint"] == found.last) & (table["threshold"] == found.threshold)]
+    return [dict(row) for row in kept.to_dict("records")]
+
+
+def variants(found: Robustness) -> Figure:
+    """The change of one share of table 1 under every other choice; its data are the whole table."""
+    ends = _at_the_end(found)
+    own = next(row for row in ends if row["variant"] == SUITE)
+    shown = [r for r in ends if str(r["variant"]).partition(":")[0] in _COLOURS]
+    rows = tuple(
+        ChartRow(
+            variant_name(str(r["variant"])), _difference(found, r), Mark(_COLOURS[str(r["variant"]).partition(":")[0]]),
+        )
+        for r in shown
+    )  # fmt: skip
+    biggest = sorted(shown, key=lambda r: -abs(r["difference"]))[:2]
+    said = [
+        f"{'+' if r['difference'] > 0 else ''}{decimal(r['difference'] * PERCENT, 2)} points "
+        f"({variant_name(str(r['variant']))})"
+        for r in biggest
+    ]
+    caption = Markdown(
+        markdown(
+            f"How table 1 changes with choices that the paper does not argue for: difference from our share "
+            f"({percent(own['share'], 2)}) at {found.last} of the training and threshold "
+            f"{decimal(found.threshold, 1)}, intervals over neurons. The largest changes: {listed(said)}. The table "
+            "has "
+            "every threshold and checkpoint."
+        )
+    )
+    figure = row_figure(
+        RowChart(
+            "variants", "", "Difference from table 1 under other choices", "difference, percentage points", rows, 0.0
+        ),
+        code=_CODE + "variants", caption=caption,
+    )  # fmt: skip
+    return replace(figure, data=table_one_variants(found))
+
+
+def tokens(found: Robustness) -> Figure:
+    """The share by the number of tokens that it is measured on; left out where the suite has no smaller number."""
+    if len(found.convergence) < 2:
+        return Figure.left_out("tokens", "it compares numbers of tokens, and this suite has one alone.")
+    rows = found.convergence.to_dict("records")
+    whole = float(rows[-1]["share"])
+    values = tuple(
+        Measurement(
+            r["share"], *_around(r), found.neurons, Over.NEURONS, found.level, "share",
+        )
+        for r in rows
+    )  # fmt: skip
+    axis = ChartAxis(
+        "scored tokens", tuple(math.log10(r["tokens"]) for r in rows), tuple(count(int(r["tokens"])) for r in rows)
+    )
+    columns = (
+        ("error of the excess", tuple(float(r["excess_error"]) for r in rows)),
+        ("overlap of the sets", tuple(float(r["jaccard"]) for r in rows)),
+    )
+    panel = LineChart(
+        "tokens", "", "Share of universal neurons by the number of tokens", axis, "universal neurons, % of all",
+        "share", (Series("our share", Mark(Colour.BLUE), values, columns=columns),),
+        (Rule(whole, "all our tokens", colour=Colour.MUTED),),
+    )  # fmt: skip
+    fewest = rows[0]
+    caption = Markdown(
+        markdown(
+            f"How the share approaches that of all tokens (logarithmic axis; {found.last} of the training, threshold "
+            f"{decimal(found.threshold, 1)}): {percent(fewest['share'], 2)} from {axis.labels[0]} tokens, "
+            f"{percent(whole, 2)} from {axis.labels[-1]}. Intervals are of the difference from all tokens, over "
+            f"neurons. With {axis.labels[0]} tokens the excess of a neuron is off by "
+            f"{decimal(fewest['excess_error'], 3)} (root mean square){_common(fewest['jaccard'])}."
+        )
+    )
+    return line_figure(panel, code=_CODE + "tokens", caption=caption, wide=True, height=280)
+
+
+def _common(jaccard: float) -> str:
+    """How many of the neurons that either number of tokens calls universal are the same; nothing where none is."""
+    if not math.isfinite(jaccard):
+        return ", and neither calls any neuron universal"
+    return f", and {percent(jaccard, 0)} of the neurons that either calls universal are common to both"
+
+
+def _around(row: dict[Any, Any]) -> tuple[float, float]:
+    """The interval of the difference, moved to the share; none for the whole."""
+    if not math.isfinite(row["low"]):
+        return row["share"], row["share"]
+    offset = row["share"] - row["difference"]
+    return min(row["low"] + offset, row["share"]), max(row["high"] + offset, row["share"])

@@ -1,0 +1,1 @@
+"""HTML pages from the generated source, and the checks of the result."""

@@ -1,0 +1,104 @@
+"""The two programs that turn the generated source into pages: Quarto where it is installed, pandoc everywhere.
+
+Decides which one runs, with which settings (those of ``report/_quarto.yml``).  Both render the same files; what comes
+out is judged by :mod:`universal_neurons.render.html.checks`, never by an exit status alone.  The PDF is set from these
+pages, in :mod:`universal_neurons.render.pdf.document`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from universal_neurons.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+HtmlEngine = Literal["quarto", "pandoc"]
+TIME_LIMIT_SECONDS = 300
+QUARTO_OUTPUT = "_pages"
+
+
+class RenderingFailed(UserError):
+    """The rendering program refused the source; the message is what it said."""
+
+
+def available_engine() -> HtmlEngine:
+    """Quarto if it is on PATH, otherwise the pandoc that comes with a Python package."""
+    return "quarto" if shutil.which("quarto") else "pandoc"
+
+
+def render(source: Path, pages: Sequence[str], output: Path, *, engine: HtmlEngine, pdf: bool = False) -> None:
+    """Render ``pages`` of ``source`` (names without suffix, perhaps in a folder) as HTML into ``output``.
+
+    With ``pdf`` each page has a link to the PDF, which must then be put beside them.  Raises RenderingFailed.
+    """
+    if engine == "quarto":
+        _with_quarto(source, pages, output, pdf=pdf)
+    else:
+        _with_pandoc(source, pages, output, pdf=pdf)
+
+
+def pandoc_command(page: str, target: Path, *, pdf: bool = False) -> list[str]:
+    """The call of pandoc that does what ``_quarto.yml`` asks of Quarto, references and numbers by ``crossref.lua``."""
+    import pypandoc
+
+    command = [
+        str(pypandoc.get_pandoc_path()), f"{page}.qmd", f"--output={target}", "--from=markdown", "--to=html5",
+        "--standalone", "--template=page.html", "--include-in-header=head.html", "--metadata=lang:en-GB",
+        "--toc", "--toc-depth=2", "--wrap=preserve", "--fail-if-warnings", *(["--metadata=has-pdf"] if pdf else []),
+        # Not the user's folder: a citation style of their own there would be used for ours.
+        "--data-dir=.",
+    ]  # fmt: skip
+    # Pages in a folder are made in numbers and cite, number and embed nothing: asking for it would double their time.
+    if "/" in page:
+        return command
+    return [
+        *command, "--lua-filter=crossref.lua", "--citeproc", "--bibliography=references.bib",
+        "--metadata=link-citations", "--mathml", "--number-sections", "--embed-resources",
+    ]  # fmt: skip
+
+
+def _with_pandoc(source: Path, pages: Sequence[str], output: Path, *, pdf: bool) -> None:
+    """One pandoc for each page, as many at a time as there are processors; the first fault in page order is raised."""
+    targets = [output / f"{page}.html" for page in pages]
+    for target in targets:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    commands = [pandoc_command(page, target.absolute(), pdf=pdf) for page, target in zip(pages, targets, strict=True)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        list(threads.map(lambda command: run(command, source), commands))
+
+
+def _with_quarto(source: Path, pages: Sequence[str], output: Path, *, pdf: bool) -> None:
+    log = run(["quarto", "render", "--to", "html", "--no-clean", *(["-M", "has-pdf:true"] if pdf else [])], source)
+    warned = [line.strip() for line in log.splitlines() if "WARN" in line]
+    if warned:
+        raise RenderingFailed(f"quarto warned about {source}: {warned[0]}")
+    for page in pages:
+        built = source / QUARTO_OUTPUT / f"{page}.html"
+        if not built.is_file():
+            raise RenderingFailed(f"quarto left no {built}")
+        target = output / f"{page}.html"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(built, target)
+
+
+def run(command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> str:
+    """What a program says, run in ``folder`` with these environment ``variables`` too; raises RenderingFailed."""
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, encoding="utf-8", errors="replace",
+            timeout=TIME_LIMIT_SECONDS, check=False, env={**os.environ, **(variables or {})},
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as wrong:
+        raise RenderingFailed(f"{Path(command[0]).name} could not run: {wrong}") from wrong
+    log = done.stdout + done.stderr
+    if done.returncode != 0:
+        said = " ".join(line.strip() for line in log.splitlines() if line.strip())
+        raise RenderingFailed(f"{Path(command[0]).name} stopped with status {done.returncode} in {folder}: {said}")
+    return log

@@ -1,0 +1,446 @@
+"""Two runs side by side: claims, shares and ablations of the report's own run and of another, on a page of their own.
+
+Decides the words of a difference and of what else differs; what is the same question and what is a cause is decided in
+:mod:`universal_neurons.evidence.comparison`.  The left run is that of the report, so its claims have pages to link to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.characters import visible
+from universal_neurons.evidence.comparison import Cause, is_beyond
+from universal_neurons.evidence.criteria import Criterion
+from universal_neurons.measurement import Measurement, Over
+from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
+from universal_neurons.render.figures.charts import ChartAxis, LineChart, Series, line_figure
+from universal_neurons.render.figures.style import Colour, Mark
+from universal_neurons.render.formatting import (
+    count,
+    is_share,
+    listed,
+    places_of,
+    plural,
+    scale,
+    span,
+    with_interval,
+)
+from universal_neurons.render.links import page_of
+from universal_neurons.render.pages.scoreboard import badge, measured_line, unit_of
+from universal_neurons.render.tables import Cell, Column, DataTable, measured
+from universal_neurons.render.wording import WORDING, criterion_phrase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from universal_neurons.evidence.comparison import (
+        CasePair,
+        ClaimPair,
+        Comparison,
+        JudgedRun,
+        LandmarkPair,
+        SideBySide,
+    )
+    from universal_neurons.evidence.record import EvidenceRecord
+    from universal_neurons.evidence.summary import ClaimSummary
+    from universal_neurons.render.figures.figure import Figure
+
+PAGE = "compare"
+CASES_CSV = "data/compare-cases.csv"
+LANDMARKS_CSV = "data/compare-shares-and-ablations.csv"
+POINTS = "points"
+NONE = "none"
+_CODE = "render.pages.comparison."
+_WHAT = {"share": "share", "kl": "divergence of the output", "loss_increase": "increase of the loss"}
+_OF = {
+    "universal": "universal neurons",
+    "layer_matched": "as many others of each layer",
+    "random_others": "as many others",
+}
+_COLOURS = (Colour.BLUE, Colour.VERMILION)
+_UNIVERSAL, _CONTROL = "universal", "layer_matched"
+
+
+def comparison_page(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Any]:
+    """The values of the page; ``drawn`` are its :func:`comparison_figures`."""
+    comparison = both.comparison
+    names = labels(comparison)
+    figures = {figure.name: figure.block() for figure in drawn}
+    return {
+        "left": names[0],
+        "right": names[1],
+        "summary": summary(comparison),
+        "runs": _runs(comparison).html(css="stack"),
+        "claims": claims_table(comparison).html(css="stack compared-runs"),
+        "transitions": transitions_table(comparison).html(css="data"),
+        "absences": [f"Not compared here: {absence}" for absence in both.absences],
+        "shares": _landmarks_html(both, share=True),
+        "ablations": _landmarks_html(both, share=False),
+        "share_figure": figures.get("compare-shares", Markdown("")),
+        "ablation_figure": figures.get("compare-ablations", Markdown("")),
+        "grounds": _grounds(both).html(css="stack") if both.grounds else "",
+        "cases_csv": Markdown(f"[every case of every claim]({CASES_CSV})"),
+        "landmarks_csv": Markdown(f"[shares and ablations]({LANDMARKS_CSV})"),
+    }
+
+
+def comparison_data(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, DataTable]:
+    """The data beside the page, by file name: cases, landmarks, and what its figures show."""
+    figures = {figure.csv_name: figure.data for figure in drawn}
+    return {CASES_CSV: cases_table(both.comparison), LANDMARKS_CSV: landmarks_table(both), **figures}
+
+
+def other_verdicts(comparison: Comparison) -> dict[str, str]:
+    """The verdicts of the other run as the built page must show them ("other N1")."""
+    return {f"other {claim.claim}": claim.verdict.value for claim in comparison.right.claims}
+
+
+def labels(comparison: Comparison) -> tuple[str, str]:
+    """How the two runs are called; told apart where both have one name."""
+    # On one line: a drawing would make two of it.
+    left, right = visible(comparison.left.name), visible(comparison.right.name)
+    return (left, right) if left != right else (f"{left} (left)", f"{right} (right)")
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def summary(comparison: Comparison) -> list[str]:
+    """What came out, in a few sentences: verdicts, claims that only one run judged, values."""
+    left, right = labels(comparison)
+    both = [pair for pair in comparison.claims if pair.left is not None and pair.right is not None]
+    changed = [pair.claim for pair in both if pair.has_other_verdict]
+    said = [
+        f"{plural(len(both), 'claim')} {_was(len(both))} judged both in {left} and in {right}: {_verdicts(changed)}."
+    ]
+    for name, other, alone in (
+        (left, right, [pair.claim for pair in comparison.claims if pair.right is None]),
+        (right, left, [pair.claim for pair in comparison.claims if pair.left is None]),
+    ):
+        if alone:
+            said.append(
+                f"{count(len(alone))} {_was(len(alone))} judged in {name} and not in {other} ({listed(alone)})."
+            )
+    said.append(_values(both))
+    for name, run in zip((left, right), (comparison.left, comparison.right), strict=True):
+        if not run.complete:
+            said.append(f"In {name} only a part of the claims ran, so corrections over families may differ for that.")
+    return said
+
+
+def _was(number: int) -> str:
+    return "was" if number == 1 else "were"
+
+
+def _verdicts(changed: Sequence[str]) -> str:
+    if not changed:
+        return "no verdict differs"
+    return f"{count(len(changed))} {'has' if len(changed) == 1 else 'have'} another verdict ({listed(changed)})"
+
+
+def _values(pairs: Sequence[ClaimPair]) -> str:
+    found = [m for pair in pairs for m in pair.differences]
+    beyond = sum(map(is_beyond, found))
+    if not found:
+        return "No case was measured in both in a way that could be subtracted."
+    if all(_is_point(m) for m in found):
+        return f"All {plural(len(found), 'measurement')} that both have are the same, with their intervals."
+    return (
+        f"Of {plural(len(found), 'measurement')} that both have, {count(beyond)} "
+        f"{'differs' if beyond == 1 else 'differ'} by more than the two intervals together allow for."
+    )
+
+
+def _is_point(m: Measurement) -> bool:
+    return m.low == m.value == m.high == 0
+
+
+def difference_line(pair: ClaimPair) -> str:
+    """By how much a claim's values differ, in one line: right minus left, or the range over cases."""
+    found = [in_points(m) for m in pair.differences]
+    if not found:
+        return "; ".join(pair.incomparable)
+    if all(map(_is_point, found)):
+        return NONE
+    if len({m.unit for m in found}) > 1:
+        return f"{plural(len(found), 'difference')} in different units"
+    if len(found) == 1:
+        return with_interval(found[0])
+    beyond = sum(map(is_beyond, found))
+    return (
+        f"{span([m.value for m in found], found[0].unit, places_of(found))} over {plural(len(found), 'case')}, "
+        f"{count(beyond)} beyond uncertainty"
+    )
+
+
+def difference_of(pair: LandmarkPair) -> str:
+    """One difference with its interval; "none" where the numbers are the same, empty where there is none to take."""
+    found = pair.difference
+    if found is None:
+        return ""
+    return NONE if _is_point(found) else with_interval(in_points(found))
+
+
+def in_points(difference: Measurement) -> Measurement:
+    """A difference of shares in percentage points: "1 %" would be read as a hundredth of the share."""
+    if not is_share(difference.unit):
+        return difference
+    ends = {name: getattr(difference, name) * scale(difference.unit) for name in ("value", "low", "high")}
+    return replace(difference, **ends, unit=POINTS)
+
+
+def causes_line(pair: ClaimPair) -> str:
+    """What differs besides verdict and value, in one line; empty where nothing does."""
+    return "; ".join(_cause(pair, cause) for cause in pair.causes)
+
+
+def _cause(pair: ClaimPair, cause: Cause) -> str:
+    if pair.left is None or pair.right is None:
+        return cause.value
+    if cause is Cause.CRITERION:
+        return f"{cause.value}: {_criteria(pair.left)}, then {_criteria(pair.right)}"
+    if cause is Cause.CORRECTION:
+        left, right = (claim.first.correction or NONE for claim in (pair.left, pair.right))
+        return f"{cause.value}: {left}, then {right}"
+    if cause is Cause.CASES:
+        return f"{cause.value}: {_cases_said(pair)}"
+    if cause is Cause.SUITE:
+        left, right = (f"{c.first.suite} {c.first.narrowed_by}".rstrip() for c in (pair.left, pair.right))
+        return f"{cause.value}: {left}, then {right}"
+    return cause.value
+
+
+def _cases_said(pair: ClaimPair) -> str:
+    left, right = (sum(getattr(case, side) is not None for case in pair.cases) for side in ("left", "right"))
+    return f"{count(left)}, then {count(right)}, {count(len(pair.shared))} in common"
+
+
+def _criteria(claim: ClaimSummary) -> str:
+    unit = unit_of(claim.items)
+    phrases = dict.fromkeys(criterion_phrase(Criterion.from_dict(r.criterion), unit) for r in claim.items)
+    return next(iter(phrases)) if len(phrases) == 1 else plural(len(phrases), "criterion", "criteria")
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def claims_table(comparison: Comparison) -> DataTable:
+    """One row per claim, those with another verdict marked."""
+    left, right = labels(comparison)
+    rows = tuple(
+        (
+            _claim_link(pair), pair.present.first.statement, _side(pair.left, other=False),
+            _side(pair.right, other=True), difference_line(pair) or "–", causes_line(pair) or "nothing",
+        )
+        for pair in comparison.claims
+    )  # fmt: skip
+    marked = frozenset(place for place, pair in enumerate(comparison.claims) if pair.has_other_verdict)
+    titles = ("claim", "statement", left, right, "difference", "what else differs")
+    return DataTable(f"Claims in {left} and in {right}", tuple(map(Column, titles)), rows, marked=marked)
+
+
+def _claim_link(pair: ClaimPair) -> Cell:
+    """The claim's page, which only the report's own claims have."""
+    if pair.left is None:
+        return pair.claim
+    return Html(f'<a href="{page_of(pair.claim)}">{html_text(pair.claim)}</a>')
+
+
+def _side(claim: ClaimSummary | None, *, other: bool) -> Html:
+    if claim is None:
+        return Html('<span class="none">not judged</span>')
+    named = {"other": claim.claim} if other else {"claim": claim.claim}
+    line = measured_line(claim.items)
+    value = f'<span class="origin">{html_text(line)}</span>' if line else ""
+    return Html(f"{badge(claim.verdict, **named)}{value}")
+
+
+def transitions_table(comparison: Comparison) -> DataTable:
+    """How many claims have which verdict on the left (rows) and on the right (columns)."""
+    counted = comparison.transitions
+    lefts = [verdict for verdict in WORDING if any(one is verdict for one, _ in counted)]
+    rights = [verdict for verdict in WORDING if any(two is verdict for _, two in counted)]
+    left, right = labels(comparison)
+    rows = tuple(
+        (badge(row), *(count(counted[row, column]) if counted[row, column] else "" for column in rights))
+        for row in lefts
+    )
+    columns = (Column(f"{left}, down; {right}, across"), *(Column(WORDING[verdict].label) for verdict in rights))
+    return DataTable(f"Verdicts in {left} against verdicts in {right}", columns, rows)
+
+
+def _runs(comparison: Comparison) -> DataTable:
+    rows = tuple(
+        (name, side.suite, count(len(side.claims)), count(_measurements(side)), _code(side))
+        for name, side in zip(labels(comparison), (comparison.left, comparison.right), strict=True)
+    )
+    return DataTable("The two runs", tuple(map(Column, ("run", "suite", "claims", "measurements", "judged by"))), rows)
+
+
+def _measurements(run: JudgedRun) -> int:
+    found = (record.measured() for claim in run.claims for record in claim.items)
+    return sum(m is not None and not m.is_missing for m in found)
+
+
+def _code(run: JudgedRun) -> str:
+    commit = run.code.get("commit")
+    return f"commit {commit[:12]}" if commit else "not recorded"
+
+
+def cases_table(comparison: Comparison) -> DataTable:
+    """Every case of every claim: both verdicts, both measurements, the difference, what else differs."""
+    rows = tuple(_case(pair, case) for pair in comparison.claims for case in pair.cases)
+    names = ("value", "low", "high")
+    columns = (
+        "claim", "case", "unit", "left verdict", *(f"left {name}" for name in names), "right verdict",
+        *(f"right {name}" for name in names), *(f"difference {name}" for name in names), "what else differs",
+    )  # fmt: skip
+    return DataTable("Cases of both runs", tuple(map(Column, columns)), rows)
+
+
+def _case(pair: ClaimPair, case: CasePair) -> tuple[Cell, ...]:
+    present = [record for record in (case.left, case.right) if record is not None]
+    return (
+        pair.claim, case.case or "all", unit_of(present), *_recorded(case.left), *_recorded(case.right),
+        *_ends(case.difference), "; ".join(cause.value for cause in pair.causes),
+    )  # fmt: skip
+
+
+def _recorded(record: EvidenceRecord | None) -> tuple[Cell, ...]:
+    if record is None:
+        return ("", None, None, None)
+    return (record.verdict.value, *_ends(record.measured()))
+
+
+def _ends(m: Measurement | None) -> tuple[Cell, Cell, Cell]:
+    return (None, None, None) if m is None or m.is_missing else (m.value, m.low, m.high)
+
+
+def _landmarks_html(both: SideBySide, *, share: bool) -> Html:
+    """The table of shares, or that of ablations; empty where there is none."""
+    pairs = [pair for pair in both.landmarks if (pair.what == "share") is share]
+    if not pairs:
+        return Html("")
+    left, right = labels(both.comparison)
+    places = places_of(m for pair in pairs for m in (pair.left, pair.right) if m is not None)
+    rows = tuple(
+        (
+            *_names(pair), _side_cell(pair.left, places), _side_cell(pair.right, places),
+            _difference_cell(pair, places),
+        )
+        for pair in pairs
+    )  # fmt: skip
+    first = ("threshold", "checkpoint") if share else ("what", "of", "checkpoint")
+    titles = (*first, left, right, "difference")
+    caption = "Shares of universal neurons" if share else f"Ablations at threshold {pairs[0].threshold:g}"
+    return DataTable(caption, tuple(map(Column, titles)), rows, row_headers=len(first)).html(css="stack")
+
+
+def landmark_names(pair: LandmarkPair) -> tuple[str, str, str, str]:
+    """What a number is, of which neurons, at which threshold and checkpoint, in words."""
+    what, of = _WHAT.get(pair.what, pair.what), _OF.get(pair.of, pair.of)
+    return what, of, f"{pair.threshold:g}", pair.checkpoint
+
+
+def _side_cell(m: Measurement | None, places: int) -> Html:
+    return Html('<span class="none">not there</span>') if m is None else measured(m, places)
+
+
+def _difference_cell(pair: LandmarkPair, places: int) -> Html:
+    found = pair.difference
+    if found is None or _is_point(found):
+        return Html(f'<span class="none">{difference_of(pair) or "–"}</span>')
+    return measured(in_points(found), places)
+
+
+def _names(pair: LandmarkPair) -> tuple[str, ...]:
+    what, of, threshold, checkpoint = landmark_names(pair)
+    return (threshold, checkpoint) if pair.what == "share" else (what, of, checkpoint)
+
+
+def landmarks_table(both: SideBySide) -> DataTable:
+    """Shares and ablations of both sides, unrounded."""
+    rows = tuple(
+        (
+            *landmark_names(pair), *_ends(pair.left), *_ends(pair.right), *_ends(pair.difference),
+        )
+        for pair in both.landmarks
+    )  # fmt: skip
+    names = [f"{side} {end}" for side in ("left", "right", "difference") for end in ("value", "low", "high")]
+    columns = tuple(map(Column, ("what", "of", "threshold", "checkpoint", *names)))
+    return DataTable("Shares and ablations of both runs", columns, rows)
+
+
+def _grounds(both: SideBySide) -> DataTable:
+    left, right = labels(both.comparison)
+    rows = tuple((ground.where, ground.setting, ground.left, ground.right) for ground in both.grounds)
+    return DataTable("What the two runs were made with", tuple(map(Column, ("where", "setting", left, right))), rows)
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+def comparison_figures(both: SideBySide) -> tuple[Figure, ...]:
+    """The share and the effect of ablation over the checkpoints that both sides have; none where they share none."""
+    shares = [pair for pair in both.landmarks if pair.what == "share"]
+    shown = [pair for pair in shares if pair.threshold == _threshold(both)]
+    divergences = [pair for pair in both.landmarks if pair.what == "kl" and pair.of in (_UNIVERSAL, _CONTROL)]
+    panels = (
+        _panel(both, "compare-shares", "Share of universal neurons in both runs", "universal neurons, % of all", shown),
+        _panel(both, "compare-ablations", "Effect of ablation in both runs", "divergence, nats", divergences),
+    )
+    return tuple(
+        replace(
+            line_figure(panel, code=_CODE + "comparison_figures", caption=_caption(panel), wide=True, height=280),
+            label=f"{panel.title}.",
+        )
+        for panel in panels
+        if panel is not None
+    )
+
+
+def _threshold(both: SideBySide) -> float | None:
+    """The threshold that ablations are made at, which is the suite's own; that of the first share without any."""
+    ablated = [pair.threshold for pair in both.landmarks if pair.what != "share"]
+    every = [*ablated, *(pair.threshold for pair in both.landmarks)]
+    return every[0] if every else None
+
+
+def _panel(both: SideBySide, name: str, title: str, quantity: str, pairs: Sequence[LandmarkPair]) -> LineChart | None:
+    known = [pair for pair in pairs if _is_there(pair.left) and _is_there(pair.right)]
+    places = list(dict.fromkeys(pair.checkpoint for pair in known))
+    if not places:
+        return None
+    axis = ChartAxis("share of training", tuple(map(float, range(len(places)))), tuple(places))
+    names = labels(both.comparison)
+    curves = []
+    for of in dict.fromkeys(pair.of for pair in known):
+        cells = {pair.checkpoint: pair for pair in known if pair.of == of}
+        what = "" if of == _UNIVERSAL else f", {_OF.get(of, of)}"
+        for side, run, colour in zip(("left", "right"), names, _COLOURS, strict=True):
+            values = tuple(getattr(cells[p], side) if p in cells else _nothing(known[0]) for p in places)
+            mark = Mark(colour, "o" if side == "left" else "s", dashed=bool(what), hollow=bool(what))
+            curves.append(Series(f"{run}{what}", mark, values))
+    return LineChart(name, "", title, axis, quantity, "run", tuple(curves))
+
+
+def _is_there(m: Measurement | None) -> bool:
+    return m is not None and not m.is_missing
+
+
+def _nothing(pair: LandmarkPair) -> Measurement:
+    unit = "" if pair.left is None else pair.left.unit
+    return Measurement.missing(over=Over.TOKEN_BLOCKS, unit=unit)
+
+
+def _caption(panel: LineChart) -> Markdown:
+    last = len(panel.axis.places) - 1
+    places = places_of(panel.measurements)
+    said = [
+        f"{with_interval(c.values[last], places)} ({c.name})" for c in panel.curves if not c.values[last].is_missing
+    ]
+    # Quoted: a run may be called like a reference, which is none.
+    return Markdown(
+        f"[{markdown(f'{panel.title}; {panel.axis.said(last)} of the training {listed(said)}.')}]{{.quoted}}"
+    )

@@ -1,0 +1,110 @@
+"""Two runs side by side for a terminal: the tables of the page on comparison, in plain words.
+
+Decides what fits into a line.  Every value is text of the evidence with what no terminal may get spelled out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from universal_neurons.characters import visible
+from universal_neurons.render.formatting import NARROW_SPACE, NO_BREAK, with_interval
+from universal_neurons.render.pages.comparison import (
+    causes_line,
+    difference_line,
+    difference_of,
+    labels,
+    landmark_names,
+    summary,
+)
+from universal_neurons.render.pages.scoreboard import measured_line
+from universal_neurons.render.wording import WORDING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from universal_neurons.evidence.comparison import SideBySide
+    from universal_neurons.evidence.summary import ClaimSummary
+    from universal_neurons.measurement import Measurement
+
+NOT_JUDGED = "not judged"
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for a terminal: its title, its columns as field and heading, its rows by field."""
+
+    title: str
+    columns: dict[str, str]
+    rows: list[dict[str, str]]
+
+
+def tables(both: SideBySide, *, only_changed: bool = False) -> Iterator[Table]:
+    """The claims, the shares and ablations, and what the two were made with; empty tables are left out."""
+    left, right = labels(both.comparison)
+    pairs = both.comparison.changed if only_changed else both.comparison.claims
+    claims = [
+        {
+            "claim": pair.claim, "changed": "*" if pair.has_other_verdict else "", "left": _verdict(pair.left),
+            "right": _verdict(pair.right), "left_value": _value(pair.left), "right_value": _value(pair.right),
+            "difference": difference_line(pair) or NOTHING, "causes": causes_line(pair) or NOTHING,
+        }
+        for pair in pairs
+    ]  # fmt: skip
+    columns = {
+        "claim": "claim", "changed": "", "left": left, "right": right, "left_value": f"{left}: measured",
+        "right_value": f"{right}: measured", "difference": "difference", "causes": "what else differs",
+    }  # fmt: skip
+    yield from _filled(f"claims of {left} and {right}", columns, claims)
+    yield from _numbers(both, left, right)
+    grounds = [ground.as_dict() for ground in both.grounds]
+    yield from _filled(
+        "what the two were made with", {"where": "where", "setting": "setting", "left": left, "right": right}, grounds
+    )
+
+
+def lines(both: SideBySide) -> list[str]:
+    """What came out, in sentences, and what could not be compared."""
+    return [_plain(line) for line in (*summary(both.comparison), *(f"not compared: {a}" for a in both.absences))]
+
+
+def _numbers(both: SideBySide, left: str, right: str) -> Iterator[Table]:
+    rows = []
+    for pair in both.landmarks:
+        what, of, threshold, checkpoint = landmark_names(pair)
+        rows.append(
+            {
+                "what": what, "of": of, "threshold": threshold, "checkpoint": checkpoint, "left": _number(pair.left),
+                "right": _number(pair.right), "difference": difference_of(pair) or NOTHING,
+            }
+        )  # fmt: skip
+    columns = {
+        "what": "what", "of": "of", "threshold": "threshold", "checkpoint": "checkpoint", "left": left, "right": right,
+        "difference": "difference",
+    }  # fmt: skip
+    yield from _filled("shares and ablations", columns, rows)
+
+
+def _filled(title: str, columns: dict[str, str], rows: Sequence[Mapping[str, str]]) -> Iterator[Table]:
+    if rows:
+        plain = [{name: _plain(text) for name, text in row.items()} for row in rows]
+        yield Table(_plain(title), {name: _plain(text) for name, text in columns.items()}, plain)
+
+
+def _verdict(claim: ClaimSummary | None) -> str:
+    return NOT_JUDGED if claim is None else WORDING[claim.verdict].label
+
+
+def _value(claim: ClaimSummary | None) -> str:
+    return NOTHING if claim is None else measured_line(claim.items) or NOTHING
+
+
+def _number(m: Measurement | None) -> str:
+    return NOTHING if m is None or m.is_missing else with_interval(m)
+
+
+def _plain(text: str) -> str:
+    """``text`` on one line, without spaces that a terminal may not know and without control characters."""
+    return visible(text).replace(NO_BREAK, " ").replace(NARROW_SPACE, " ")

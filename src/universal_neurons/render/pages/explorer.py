@@ -1,0 +1,310 @@
+"""The neuron explorer: one page, and beside it everything that is known of every neuron, in shards.
+
+Decides what the page is told and in which pieces: ``neurons/about.js``; per model (by its place in the suite, because a
+model may be called anything) an index of all neurons, the tokens they can be found by, and shards of :data:`PER_SHARD`
+neurons; the vocabulary once.  The page itself holds no neuron, so that it opens as fast with many as with few.
+
+Evidence holds the positions of tokens and no text.  What the tokens say comes from the caller, who has the corpus
+(:class:`LocalText`); without it the page shows positions and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from universal_neurons.measures.ablation import Quantity
+from universal_neurons.measures.neurons import excess_reach
+from universal_neurons.measures.profiles import WINDOW
+from universal_neurons.render.escaping import Html, token_text
+from universal_neurons.render.html.checks import script_hash
+from universal_neurons.render.pages.explorer_data import PARTS, UNDEFINED, scores, shard, token_ids
+from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled_html
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from universal_neurons.inputs.suite import Checkpoint
+    from universal_neurons.measures.profiles import NeuronProfiles
+    from universal_neurons.study import Study
+
+PAGE = "neurons"
+FOLDER = "neurons"
+PER_SHARD = 256
+# What the page shows of the activations and weights of a neuron, in this order.
+STATISTICS = (
+    "share_positive", "mean", "sd", "skewness", "kurtosis", "maximum", "input_bias", "w_in_norm", "w_out_norm",
+    "cos_in_out", "vocabulary_variance", "vocabulary_skewness", "vocabulary_kurtosis",
+)  # fmt: skip
+STYLES = ("theme.css", "explorer.css")
+SCRIPTS = ("theme.js", "explorer.js")
+SOURCES = (f"{PAGE}.html{SUFFIX}", *STYLES, *SCRIPTS)
+
+_Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class LocalText:
+    """What the tokens say, as far as this machine knows it.
+
+    ``vocabulary`` is the text of each token id.  ``rows`` (row, position) are the token ids of the corpus whose digest
+    is ``digest``; None where the corpus is not here, and then ``absence`` is the line that says why.
+    """
+
+    vocabulary: Sequence[str]
+    rows: _Array | None = None
+    digest: str = ""
+    absence: str = "The text is not on the machine that built this report."
+
+    def rows_of(self, profiles: NeuronProfiles) -> _Array | None:
+        """The rows that ``profiles`` points into; None where this is another text."""
+        return self.rows if self.digest == profiles.tokens else None
+
+
+@dataclass(frozen=True, eq=False)
+class Lives:
+    """One model's neurons at every checkpoint against every partner: arrays (neuron, checkpoint, partner)."""
+
+    excess: _Array
+    reach: _Array
+    is_own: _Array
+    correlation: _Array
+    partner: _Array  # flat number of the partner's neuron, -1 for none
+
+    @property
+    def last(self) -> _Array:
+        """(partner, neuron) excess at the last checkpoint."""
+        return np.ascontiguousarray(self.excess[:, -1].T)
+
+
+def write_explorer(
+    built: Path, templates: Path, study: Study, text: LocalText, *, conditions: Collection[str] = ()
+) -> Path:
+    """Write the explorer of ``study`` into the report in ``built`` and return its page.
+
+    ``templates`` is the checkout's ``report/``, ``conditions`` those that hold of every page of this report.  Raises
+    the study's ArtifactMissing, and TemplateWrong.
+    """
+    page = built / f"{PAGE}.html"
+    page.write_text(explorer_page(templates, study, conditions), encoding="utf-8", newline="\n")
+    for name, script in explorer_shards(study, text):
+        target = built / FOLDER / f"{name}.js"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(script, encoding="ascii", newline="\n")
+    return page
+
+
+def layer_sizes(built: Path) -> dict[str, tuple[int, ...]]:
+    """The neurons that the explorer in ``built`` shows: the sizes of the layers of every model, as its page is told."""
+    told = (built / FOLDER / "about.js").read_text(encoding="ascii")
+    about = json.loads(told[told.index("{") : told.rindex("}") + 1])
+    return {
+        model["name"]: tuple(after - start for start, after in pairwise((*model["starts"], model["neurons"])))
+        for model in about["models"]
+    }
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def explorer_page(templates: Path, study: Study, conditions: Collection[str] = ()) -> str:
+    """The page, which knows nothing of any neuron; raises TemplateWrong."""
+    style = "".join((templates / name).read_text(encoding="utf-8") for name in STYLES)
+    script = "\n" + "".join((templates / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    header, footer = frame((templates / "page.html").read_text(encoding="utf-8"), conditions)
+    values = {
+        "policy": Html(policy(script)),
+        "style": Html(style),
+        "script": Html(script),
+        "header": header,
+        "footer": footer,
+        "suite": study.suite.title,
+    }
+    return filled_html(templates, f"{PAGE}.html{SUFFIX}", values)
+
+
+def policy(script: str) -> str:
+    """The content security policy of the page: no request but for scripts that lie beside it, none written into it.
+
+    ``'self'`` is the page's own server, or its own disk in browsers that see a file as an origin; ``file:`` is for the
+    others.  It reaches no network.
+    """
+    return (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"script-src {script_hash(script)} 'self' file:"
+    )
+
+
+_CONDITION = re.compile(r"\$if\(([\w-]+)\)\$((?:(?!\$if\().)*?)\$endif\$", re.DOTALL)
+
+
+def frame(page: str, conditions: Collection[str] = ()) -> tuple[Html, Html]:
+    """Header and footer of ``page.html``, pandoc's template of every other page: one report, one frame.
+
+    Its conditions are decided as for a page that is on ``neurons``, and those among ``conditions`` hold too; its
+    variables are empty, as at the report's root.
+    """
+    holding = {f"on-{PAGE}", *conditions}
+    while _CONDITION.search(page):
+        page = _CONDITION.sub(lambda found: found[2] if found[1] in holding else "", page)
+    parts = [re.search(rf"<{tag}\b.*?</{tag}>", page, re.DOTALL) for tag in ("header", "footer")]
+    header, footer = (re.sub(r"\$[\w-]+\$", "", part[0]) if part else "" for part in parts)
+    if not header or not footer:
+        raise TemplateWrong("page.html: expected one header and one footer, which the explorer shares")
+    return Html(header), Html(footer)
+
+
+# --- the shards ------------------------------------------------------------------------------------------------------
+
+
+def explorer_shards(study: Study, text: LocalText) -> Iterator[tuple[str, str]]:
+    """Every shard as its file's name without suffix and its content; raises the study's ArtifactMissing."""
+    models = study.suite.zoo.models
+    entries = []
+    for place, model in enumerate(models):
+        profiles = study.profiles(model=model)
+        lives = lives_of(study, model) if model in study.suite.references else _no_lives(study, len(profiles))
+        rows = text.rows_of(profiles)
+        layers = profiles.frame["layer"].to_numpy()
+        partners = [models.index(partner) for partner in study.partners(model)]
+        entries.append(
+            {
+                "name": model,
+                "neurons": len(profiles),
+                "starts": [int(np.searchsorted(layers, layer)) for layer in range(int(layers[-1]) + 1)],
+                "partners": partners,
+                "text": rows is not None,
+                "compared": model in study.suite.references,
+            }
+        )
+        yield f"{place}/index", shard(f"{place}/index", _index(profiles, lives))
+        yield f"{place}/tokens", shard(f"{place}/tokens", _findable(profiles, rows, text))
+        for number, start in enumerate(range(0, len(profiles), PER_SHARD)):
+            chosen = slice(start, start + PER_SHARD)
+            yield f"{place}/{number}", shard(f"{place}/{number}", _details(profiles, lives, rows, text, chosen))
+    yield "vocabulary", shard("vocabulary", {"tokens": [token_text(token) for token in text.vocabulary]})
+    yield "about", shard("about", {**_about(study, text), "models": entries})
+
+
+def lives_of(study: Study, model: str) -> Lives:
+    """The neurons of ``model`` at every checkpoint, the untrained one first."""
+    checkpoints = _checkpoints(study)
+    every = [study.reference_tables(checkpoint=checkpoint, reference=model) for checkpoint in checkpoints]
+    starts = {table.partner: _starts(table.frame["layer"].to_numpy()) for table in every[-1].tables.values()}
+    columns: dict[str, list[list[_Array]]] = {name: [] for name in ("excess", "reach", "own", "correlation", "partner")}
+    for tables in every:
+        of_partners = [tables.tables[name] for name in study.partners(model)]
+        reaches = [excess_reach(table) for table in of_partners]
+        columns["excess"].append([table.frame["excess"].to_numpy(dtype=np.float64) for table in of_partners])
+        columns["correlation"].append([table.frame["correlation"].to_numpy(dtype=np.float64) for table in of_partners])
+        columns["reach"].append([reach.reach for reach in reaches])
+        columns["own"].append([reach.is_own for reach in reaches])
+        columns["partner"].append([_flat(table.frame, starts[table.partner]) for table in of_partners])
+    # (checkpoint, partner, neuron) as gathered; a neuron's own values lie together in its shard.
+    return Lives(*(np.transpose(np.array(part), (2, 0, 1)) for part in columns.values()))
+
+
+def _no_lives(study: Study, neurons: int) -> Lives:
+    """The neurons of a model that a narrowed suite compares others with, and with nothing itself."""
+    shape = (neurons, len(_checkpoints(study)), len(study.suite.zoo.models) - 1)
+    unknown = np.full(shape, np.nan)
+    return Lives(unknown, unknown, np.zeros(shape, dtype=np.bool_), unknown, np.full(shape, -1, dtype=np.int64))
+
+
+def _checkpoints(study: Study) -> tuple[Checkpoint, ...]:
+    return study.checkpoints if study.untrained is None else (study.untrained, *study.checkpoints)
+
+
+def _starts(layers: _Array) -> _Array:
+    """The flat number of each layer's first neuron; the models of a suite have the same shape."""
+    return np.searchsorted(layers, np.arange(int(layers[-1]) + 1))
+
+
+def _flat(frame: Any, starts: _Array) -> _Array:
+    layer, neuron = (frame[name].to_numpy(dtype=np.int64) for name in ("partner_layer", "partner_neuron"))
+    return np.where(layer < 0, -1, starts[np.maximum(layer, 0)] + neuron)
+
+
+def _about(study: Study, text: LocalText) -> dict[str, Any]:
+    suite = study.suite
+    return {
+        "suite": suite.title,
+        "reference": suite.zoo.models.index(suite.zoo.reference),
+        "threshold": suite.universality.threshold,
+        "level": suite.resampling.level,
+        "checkpoints": [{"label": c.label, "step": c.step, "share": c.share} for c in _checkpoints(study)],
+        "shard": PER_SHARD,
+        "parts": PARTS,
+        "undefined": UNDEFINED,
+        "vocabulary": len(text.vocabulary),
+        "before": WINDOW[0],
+        "statistics": list(STATISTICS),
+        "absence": "" if text.rows is not None else text.absence,
+        "ablated": suite.profiles.ablation_rows > 0,
+    }
+
+
+def _index(profiles: NeuronProfiles, lives: Lives) -> dict[str, _Array]:
+    """What lists, filters and sorting need of every neuron."""
+    return {"excess": scores(lives.last), "effect": profiles.effect(Quantity.KL)["value"].to_numpy(dtype=np.float32)}
+
+
+def _findable(profiles: NeuronProfiles, rows: _Array | None, text: LocalText) -> dict[str, _Array]:
+    """The tokens by which a neuron can be found: those it fires at most (where there is text), those it promotes."""
+    size = len(text.vocabulary)
+    found = {"promoted": token_ids(profiles.promoted_token, size)}
+    if rows is not None:
+        found["peaks"] = token_ids(_tokens_at(rows, profiles.top_row, profiles.top_position), size)
+    return found
+
+
+def _tokens_at(rows: _Array, row: _Array, position: _Array) -> _Array:
+    """The token ids at places of ``rows``; -1 outside."""
+    inside = (row >= 0) & (position >= 0) & (position < rows.shape[1])
+    return np.where(inside, rows[np.where(inside, row, 0), np.where(inside, position, 0)], -1)
+
+
+def _details(
+    profiles: NeuronProfiles, lives: Lives, rows: _Array | None, text: LocalText, chosen: slice
+) -> dict[str, _Array]:
+    """Everything about the neurons of one shard; arrays (neuron, ...)."""
+    size = len(text.vocabulary)
+    effects = [profiles.effect(quantity).to_numpy() for quantity in (Quantity.KL, Quantity.LOSS)]
+    return {
+        "excess": scores(lives.excess[chosen]),
+        "reach": scores(lives.reach[chosen]),
+        "own": lives.is_own[chosen].astype(np.uint8),
+        "correlation": scores(lives.correlation[chosen]),
+        "partner": lives.partner[chosen].astype(np.int32),
+        "statistics": profiles.frame[list(STATISTICS)].to_numpy(dtype=np.float32)[chosen],
+        "effects": np.concatenate(effects, axis=1)[chosen].astype(np.float32),
+        "histogram": profiles.histogram[chosen].astype(np.float32),
+        "promoted": token_ids(profiles.promoted_token[chosen], size),
+        "promotedBy": scores(profiles.promoted_cosine[chosen]),
+        "suppressed": token_ids(profiles.suppressed_token[chosen], size),
+        "suppressedBy": scores(profiles.suppressed_cosine[chosen]),
+        "row": profiles.top_row[chosen].astype(np.int32),
+        "position": profiles.top_position[chosen].astype(np.int32),
+        "value": profiles.top_value[chosen].astype(np.float32),
+        **_snippets(profiles, rows, size, chosen),
+    }
+
+
+def _snippets(profiles: NeuronProfiles, rows: _Array | None, size: int, chosen: slice) -> dict[str, _Array]:
+    """The tokens around the largest activations, and how active the neuron is at each, in parts of its peak."""
+    if rows is None:
+        return {}
+    around = np.arange(-WINDOW[0], WINDOW[1] + 1)
+    row, position = profiles.top_row[chosen][..., None], profiles.top_position[chosen][..., None]
+    tokens = _tokens_at(rows, np.broadcast_to(row, (*row.shape[:-1], around.size)), position + around)
+    return {
+        "snippet": token_ids(tokens, size),
+        "shade": np.rint(profiles.top_window[chosen] * 255).astype(np.uint8),
+    }

@@ -1,0 +1,441 @@
+"""What it costs, and what it cannot decide: stages by their provenance, benches, projections, the limits of the suite.
+
+Decides which figures of the benches are shown and how a projection is said.  Every number comes from an artifact's
+provenance, from a published bench or from the evidence; none of them is measured here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from universal_neurons.evidence.criteria import Criterion
+from universal_neurons.evidence.multiplicity import needed_to_decide
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.inputs.benchmarks import Benchmark, read_benchmarks
+from universal_neurons.measurement import Measurement, Over
+from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
+from universal_neurons.render.figures.charts import ChartRow, RowChart, row_figure
+from universal_neurons.render.figures.style import Colour, Mark
+from universal_neurons.render.formatting import count, decimal, duration, listed, plural
+from universal_neurons.render.links import page_of
+from universal_neurons.render.pages.projection import (
+    ComputationSize,
+    Projection,
+    is_projectable,
+    projections,
+    size_of,
+    suite_sizes,
+)
+from universal_neurons.render.pages.provenance import own_seconds, shared_runs, shared_seconds
+from universal_neurons.render.pages.sections import PageSection
+from universal_neurons.render.tables import Cell, Column, DataTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from universal_neurons.evidence.record import EvidenceRecord
+    from universal_neurons.evidence.summary import ClaimSummary
+    from universal_neurons.inputs.suite import Suite
+    from universal_neurons.render.figures.figure import Figure
+
+PAGE = "performance"
+PROJECTIONS_CSV = "data/projections.csv"
+BENCHES_CSV = "data/benchmarks.csv"
+LIMITS_CSV = "data/undecided.csv"
+# The suite whose size says what more neurons and tokens would decide: that of the papers' own models.
+LARGER = "paper"
+_SIGNIFICANT = 3
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_CODE = "render.pages.performance."
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What the page is made of: stages, benches, what these project, and which claims the suite leaves open.
+
+    ``seconds`` are those of all stages together, where a run that wrote for two of them counts once.  ``larger`` is the
+    suite whose size says what more data would decide, None where there is no such suite or this is the one.
+    """
+
+    suite: Suite
+    stages: tuple[StageCost, ...]
+    seconds: float
+    artifacts: int
+    benches: tuple[Benchmark, ...]
+    projected: Mapping[str, tuple[Projection, ...]]
+    undecided: tuple[Undecided, ...]
+    own: ComputationSize
+    larger: ComputationSize | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """What one stage of the suite took on one kind of device: seconds of all its runs, largest memory in bytes."""
+
+    stage: str
+    device: str
+    artifacts: int
+    seconds: float
+    memory: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """A claim that the suite leaves open: how many times as many neurons and token blocks would decide every case.
+
+    All else as observed; NaN where no case is about such units, infinite where no number of them would.
+    """
+
+    claim: str
+    cases: int
+    of: int
+    neurons: float
+    blocks: float
+
+    def is_within(self, neurons: float, blocks: float) -> bool:
+        """Whether so many times the neurons and the blocks would decide every open case."""
+        asked = [(self.neurons, neurons), (self.blocks, blocks)]
+        known = [(needed, there) for needed, there in asked if not math.isnan(needed)]
+        return bool(known) and all(needed <= there for needed, there in known)
+
+
+def performance(root: Path, suite: Suite, artifacts: pd.DataFrame, claims: Sequence[ClaimSummary]) -> Performance:
+    """Everything of the page; raises BenchmarkError and the suites' UserErrors, each one line."""
+    benches = read_benchmarks(root)
+    extents = suite_sizes(root)
+    return Performance(
+        suite=suite,
+        stages=stage_costs(artifacts),
+        seconds=whole_seconds(artifacts),
+        artifacts=len(artifacts),
+        benches=benches,
+        projected={bench.file: projections(bench, extents) for bench in benches if is_projectable(bench)},
+        undecided=tuple(one for claim in claims if (one := undecided(claim)) is not None),
+        own=size_of(suite, root),
+        larger=None if suite.name == LARGER else extents.get(LARGER),
+    )
+
+
+def performance_page(found: Performance, drawn: Sequence[Figure]) -> dict[str, Any]:
+    """The values of the page."""
+    return {
+        "total": total_sentence(found),
+        "costs": Markdown("\n".join(figure.block() for figure in drawn)),
+        "stages": stages_table(found).html(css="stack"),
+        "benches": [_bench(bench) for bench in found.benches],
+        "projections": [_projection(found, bench) for bench in found.benches if bench.file in found.projected],
+        "projections_csv": Markdown(f"[every suite and device]({PROJECTIONS_CSV})"),
+        "benches_csv": Markdown(f"[every figure of every bench]({BENCHES_CSV})"),
+        "limits": limits(found),
+        "undecided": undecided_table(found).html(css="stack") if found.undecided else "",
+        "undecided_csv": Markdown(f"[the table]({LIMITS_CSV})"),
+    }
+
+
+def performance_data(found: Performance, drawn: Sequence[Figure]) -> dict[str, DataTable]:
+    """The data beside the page, by file name."""
+    figures = {figure.csv_name: figure.data for figure in drawn}
+    return {
+        BENCHES_CSV: benches_table(found.benches),
+        PROJECTIONS_CSV: projections_table(found),
+        LIMITS_CSV: undecided_table(found, numbers=True),
+        **figures,
+    }
+
+
+# --- stages ----------------------------------------------------------------------------------------------------------
+
+
+def stage_costs(artifacts: pd.DataFrame) -> tuple[StageCost, ...]:
+    """The cost of every stage from the provenance of its artifacts, the most expensive first.
+
+    One run writes many artifacts, and each carries the time of the whole run: it is counted once.  A run that several
+    stages rest on (the pass over the tokens) is a row of its own.
+    """
+    if artifacts.empty:
+        return ()
+    found = [
+        _cost(str(stage), str(device), part, own_seconds(part))
+        for (stage, device), part in artifacts.groupby(["stage", "device"], sort=True)
+    ]
+    for what in sorted({run.what for run in shared_runs(artifacts)}):
+        rests = artifacts[[any(run.what == what for run in shared) for shared in artifacts["shared"]]]
+        device = listed(sorted({str(device) for device in rests["device"]}))
+        found.append(_cost(what, device, rests, shared_seconds(rests, what)))
+    return tuple(sorted(found, key=lambda one: (-one.seconds, one.stage)))
+
+
+def _cost(stage: str, device: str, part: pd.DataFrame, seconds: float) -> StageCost:
+    peak = part["peak_memory_bytes"].max()
+    return StageCost(stage, device, len(part), seconds, None if pd.isna(peak) else float(peak))
+
+
+def whole_seconds(artifacts: pd.DataFrame) -> float:
+    """The time of everything: of all runs that wrote artifacts, and of those that they share, each once."""
+    if artifacts.empty:
+        return 0.0
+    return math.fsum([own_seconds(artifacts), *(run.wall_seconds for run in shared_runs(artifacts))])
+
+
+def total_sentence(found: Performance) -> str:
+    """How long everything took, and on what."""
+    if not found.stages:
+        return "Nothing of this suite was computed."
+    devices = listed(sorted({one.device for one in found.stages}))
+    peaks = [one.memory for one in found.stages if one.memory is not None]
+    memory = f", with at most {decimal(max(peaks) / 2**30, 1)} GiB of memory" if peaks else ""
+    return (
+        f"The {plural(found.artifacts, 'artifact')} of suite {found.suite.name} took {duration(found.seconds)} of wall "
+        f"time on {devices}{memory}."
+    )
+
+
+def stages_table(found: Performance) -> DataTable:
+    """Every stage with its share of the whole."""
+    whole = found.seconds or 1.0
+    rows = tuple(
+        (
+            one.stage, one.device, count(one.artifacts), duration(one.seconds), 100 * one.seconds / whole,
+            None if one.memory is None else one.memory / 2**30,
+        )
+        for one in found.stages
+    )  # fmt: skip
+    columns = (
+        Column("stage"), Column("device"), Column("artifacts"), Column("wall time"), Column("share of all, %", 1),
+        Column("peak memory, GiB", 2),
+    )  # fmt: skip
+    return DataTable("What every stage cost", columns, rows)
+
+
+def performance_figures(found: Performance) -> tuple[Figure, ...]:
+    """Where the time of the suite goes; nothing where nothing was timed."""
+    timed = [one for one in found.stages if one.seconds > 0]
+    if not timed:
+        return ()
+    several = len({one.device for one in timed}) > 1
+    rows = tuple(
+        ChartRow(
+            f"{one.stage} ({one.device})" if several else one.stage,
+            _minutes(one),
+            Mark(Colour.BLUE),
+        )
+        for one in timed
+    )
+    first = timed[0]
+    caption = Markdown(
+        markdown(
+            f"Wall time of every stage of suite {found.suite.name} by the provenance of its artifacts, on a "
+            f"logarithmic axis. The longest, {first.stage}, takes {duration(first.seconds)} of "
+            f"{duration(found.seconds)}, {decimal(100 * first.seconds / found.seconds, 0)} %."
+        )
+    )
+    shown = RowChart("costs", "", "Wall time of every stage", "minutes", rows, logarithmic=True)
+    said = listed(f"{row.name} {duration(one.seconds)}" for row, one in zip(rows, timed, strict=True))
+    alt = f"Dots on a logarithmic axis of minutes, one per stage: {said}."
+    drawn = row_figure(shown, code=_CODE + "performance_figures", caption=caption, alt=alt)
+    # A name instead of a number: numbers begin anew on every page, and in the PDF all pages are one document.
+    return (replace(drawn, data=_seconds_table(timed), label="Where the time goes."),)
+
+
+def _seconds_table(timed: Sequence[StageCost]) -> DataTable:
+    rows = tuple((one.stage, one.device, one.artifacts, one.seconds, one.memory) for one in timed)
+    columns = (
+        Column("stage"), Column("device"), Column("artifacts", 0), Column("wall time, s", 1),
+        Column("peak memory, bytes", 0),
+    )  # fmt: skip
+    return DataTable("Wall time of every stage", columns, rows)
+
+
+def _minutes(one: StageCost) -> Measurement:
+    minutes = one.seconds / 60
+    return Measurement(minutes, minutes, minutes, one.artifacts, Over.NOTHING, unit="min")
+
+
+# --- benches ---------------------------------------------------------------------------------------------------------
+
+
+def _bench(bench: Benchmark) -> PageSection:
+    commit = "" if bench.commit is None else f", commit {bench.commit[:12]}"
+    versions = listed(f"{name} {version}" for name, version in sorted(bench.versions.items()))
+    size = listed(f"{name.replace('_', ' ')} {_setting(value)}" for name, value in bench.settings.items())
+    note = f" {bench.note}" if bench.note else ""
+    return PageSection(
+        heading=f"{bench.title}, {bench.device}",
+        says=f"Measured on {bench.date} with {versions}{commit} by: {bench.command}. Size: {size}.{note}",
+        body=_figures(bench).html(),
+    )
+
+
+def _setting(value: float | str) -> str:
+    return count(value) if isinstance(value, int) else str(value)
+
+
+def _figures(bench: Benchmark) -> DataTable:
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (figure.says, _number(figure.value, figure.unit)) for figure in bench.figures.values()
+    )
+    # Words: every figure has a unit of its own, and points under each other would say that they compare.
+    return DataTable(f"{bench.title} on {bench.device}", (Column("what"), Column("measured")), rows)
+
+
+def _number(value: float, unit: str) -> Html:
+    """A measured number with three significant digits: what a second run would give differs in the third."""
+    if unit == "s":
+        return html_text(duration(value))
+    if value and abs(value) < 1e-3:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return html_text(f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)} {unit}".strip())
+    places = max(0, _SIGNIFICANT - 1 - (math.floor(math.log10(abs(value))) if value else 0))
+    whole = count(round(value)) if places == 0 else decimal(value, places)
+    return html_text(f"{whole} {unit}".strip())
+
+
+def benches_table(benches: Sequence[Benchmark]) -> DataTable:
+    """Every figure of every bench, unrounded."""
+    rows = tuple(
+        (bench.bench, bench.device, bench.date, name, figure.says, figure.value, figure.unit)
+        for bench in benches
+        for name, figure in bench.figures.items()
+    )
+    columns = tuple(map(Column, ("bench", "device", "date", "figure", "what", "value", "unit")))
+    return DataTable("Benches", columns, rows)
+
+
+def _projection(found: Performance, bench: Benchmark) -> PageSection:
+    rows = tuple(_projected(one) for one in found.projected[bench.file])
+    columns = (
+        "suite",
+        "models × neurons",
+        "checkpoints",
+        "tokens",
+        "products",
+        "baselines",
+        "forward",
+        "together",
+        "published way",
+    )
+    return PageSection(
+        heading=bench.device,
+        says="",
+        body=DataTable(f"Projected times on {bench.device}", tuple(map(Column, columns)), rows).html(css="stack"),
+    )
+
+
+def _projected(one: Projection) -> tuple[Cell, ...]:
+    extent = one.extent
+    return (
+        one.suite, f"{count(extent.models)} × {count(extent.neurons)}", count(extent.trained + extent.untrained),
+        count(extent.tokens), duration(one.products), duration(one.rotations), duration(one.forward),
+        duration(one.total), "not measured" if one.published is None else duration(one.published),
+    )  # fmt: skip
+
+
+def projections_table(found: Performance) -> DataTable:
+    """Every projection in seconds."""
+    devices = {bench.file: bench.device for bench in found.benches}
+    rows = tuple(
+        (
+            devices[name], one.suite, one.extent.models, one.extent.neurons,
+            one.extent.trained + one.extent.untrained, one.extent.tokens, one.products, one.rotations, one.forward,
+            one.total, one.published,
+        )
+        for name, suites in found.projected.items()
+        for one in suites
+    )  # fmt: skip
+    columns = (
+        "device", "suite", "models", "neurons of a model", "checkpoints", "tokens", "products, s", "baselines, s",
+        "forward passes, s", "together, s", "published way, s",
+    )  # fmt: skip
+    return DataTable("Projected times", tuple(map(Column, columns)), rows)
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def undecided(claim: ClaimSummary) -> Undecided | None:
+    """How far a claim is from being decided; None where its verdict is not that the data do not decide."""
+    if claim.verdict is not Verdict.INCONCLUSIVE:
+        return None
+    open_cases = [record for record in claim.items if record.verdict is Verdict.INCONCLUSIVE]
+    return Undecided(
+        claim=claim.claim,
+        cases=len(open_cases),
+        of=len(claim.items),
+        neurons=_most_needed(open_cases, Over.NEURONS),
+        blocks=_most_needed(open_cases, Over.TOKEN_BLOCKS),
+    )
+
+
+def _most_needed(records: Sequence[EvidenceRecord], over: Over) -> float:
+    """The factor that decides the hardest of the cases whose interval is over ``over``; NaN where there is none."""
+    factors = []
+    for record in records:
+        m = record.measured()
+        if m is not None and not m.is_missing and m.over is over:
+            factors.append(needed_to_decide(Criterion.from_dict(record.criterion), m))
+    known = [factor for factor in factors if not math.isnan(factor)]
+    return max(known, default=math.nan)
+
+
+def limits(found: Performance) -> list[str]:
+    """What the size of the suite means for what can be concluded, in sentences."""
+    own, larger = found.own, found.larger
+    size = (
+        f"A model of suite {found.suite.name} has {count(own.neurons)} neurons in {plural(own.layers, 'layer')}, and "
+        f"they are looked at over {count(own.tokens)} tokens"
+    )
+    if larger is not None:
+        size += (
+            f"; a model of suite {LARGER} has {count(larger.neurons)} in {plural(larger.layers, 'layer')}, looked at "
+            f"over {count(larger.tokens)}"
+        )
+    number = len(found.undecided)
+    if not number:
+        return [f"{size}.", "No claim is left open for want of data."]
+    left = f"{plural(number, 'claim')} {'is' if number == 1 else 'are'} left open."
+    if larger is None:
+        return [f"{size}.", left]
+    neurons, tokens = larger.neurons / own.neurons, larger.tokens / own.tokens
+    within = [one.claim for one in found.undecided if one.is_within(neurons, tokens)]
+    return [
+        f"{size}.",
+        f"{left} If every value stayed as it is, {decimal(neurons, 0)} times the neurons and {decimal(tokens, 0)} "
+        f"times the tokens, which is the size of suite {LARGER}, would decide {_of(within, number)}.",
+    ]
+
+
+def _of(names: Sequence[str], whole: int) -> str:
+    if not names:
+        return "none of them"
+    if len(names) == whole:
+        return "all of them"
+    return f"{count(len(names))} of them ({listed(names)})"
+
+
+def undecided_table(found: Performance, *, numbers: bool = False) -> DataTable:
+    """The open claims and what would decide all their cases; as plain ``numbers`` for the file."""
+    rows: list[tuple[Cell, ...]] = []
+    for one in found.undecided:
+        factors = [_finite(f) if numbers else _times(f) for f in (one.neurons, one.blocks)]
+        name = one.claim if numbers else Html(f'<a href="{page_of(one.claim)}">{html_text(one.claim)}</a>')
+        rows.append((name, f"{count(one.cases)} of {count(one.of)}", *factors))
+    columns = ("claim", "open cases", "times the neurons", "times the token blocks")
+    return DataTable("What would decide the open claims", tuple(map(Column, columns)), tuple(rows))
+
+
+def _finite(factor: float) -> float | None:
+    return factor if math.isfinite(factor) else None
+
+
+def _times(factor: float) -> str:
+    """A factor, rounded upwards; in words where no number decides, empty where none is asked for."""
+    if math.isnan(factor):
+        return ""
+    if math.isinf(factor):
+        return "no number decides"
+    return f"{math.ceil(factor * 10) / 10:g}" if factor < 10 else count(math.ceil(factor))

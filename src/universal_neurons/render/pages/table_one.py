@@ -1,0 +1,110 @@
+"""Table 1 of Nandan et al. 2025 v1 with our numbers: for pages and as data.
+
+Decides its markup; the numbers are those of ``render.results``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from universal_neurons.render.escaping import Html, html_text
+from universal_neurons.render.formatting import decimal, interval
+from universal_neurons.render.tables import Cell, Column, DataTable
+
+if TYPE_CHECKING:
+    from universal_neurons.measurement import Measurement
+    from universal_neurons.render.figures.emergence import PublishedCell
+    from universal_neurons.render.results import Results
+
+PERCENT_PLACES = 2
+
+
+def table_one(found: Results, *, spread: bool = False) -> Html:
+    """Table 1, ours above what was printed: a row of each for every threshold, a column for every checkpoint.
+
+    With ``spread`` the standard deviation of the shares over the partners stands below each interval.
+    """
+    labels = [checkpoint.label for checkpoint in found.checkpoints]
+    head = "".join(f'<th scope="col" class="number">{html_text(label)}</th>' for label in labels)
+    rows = "\n".join(_rows(found, threshold, spread=spread) for threshold in found.suite.universality.thresholds)
+    return Html(
+        '<div class="scroll" role="region" tabindex="0" aria-label="Table of shares, ours beside the published">'
+        f'<table><thead><tr><th scope="col">threshold</th><th scope="col">models</th>{head}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody></table></div>"
+    )
+
+
+def _rows(found: Results, threshold: float, *, spread: bool) -> str:
+    ours = "".join(
+        f'<td class="number">{_ours(found.table_one[threshold, checkpoint.step])}'
+        f"{_spread(found, threshold, checkpoint.label) if spread else ''}</td>"
+        for checkpoint in found.checkpoints
+    )
+    cells = {round(c.training, 6): c for c in found.published if c.threshold == threshold}
+    printed = "".join(
+        f'<td class="number">{_printed(cells.get(round(checkpoint.share, 6)))}</td>' for checkpoint in found.checkpoints
+    )
+    name = html_text(decimal(threshold, 1))
+    return (
+        f'<tr class="ours"><th scope="row">{name}</th><th scope="row">{html_text(found.suite.name)}</th>{ours}</tr>\n'
+        f'<tr class="printed"><td></td><th scope="row">GPT-2 small</th>{printed}</tr>'
+    )
+
+
+def _ours(measurement: Measurement) -> Html:
+    if measurement.is_missing:
+        return Html('<span class="none">undefined</span>')
+    value = decimal(measurement.value * 100, PERCENT_PLACES)
+    return Html(f'{html_text(value)}<span class="interval">{html_text(interval(measurement, PERCENT_PLACES))}</span>')
+
+
+def _spread(found: Results, threshold: float, checkpoint: str) -> Html:
+    return Html(
+        f'<span class="interval">± {html_text(decimal(spread_of(found, threshold, checkpoint), PERCENT_PLACES))}</span>'
+    )
+
+
+def spread_of(found: Results, threshold: float, checkpoint: str) -> float:
+    """The standard deviation (ddof 1) of the partners' shares in percentage points; 0 for one partner."""
+    pairs = found.pairs
+    shares = pairs[(pairs["threshold"] == threshold) & (pairs["checkpoint"] == checkpoint)]["value"]
+    return float(shares.std(ddof=1)) * 100 if len(shares) > 1 else 0.0
+
+
+def _printed(cell: PublishedCell | None) -> Html:
+    if cell is None:
+        return Html('<span class="none" title="not printed">–</span>')
+    return Html(
+        f'{html_text(decimal(cell.value * 100, PERCENT_PLACES))}<span class="interval">{html_text(cell.label)}</span>'
+    )
+
+
+def table_one_data(found: Results) -> DataTable:
+    """Table 1 for its CSV: one row per threshold and checkpoint."""
+    cells = {(c.threshold, round(c.training, 6)): c for c in found.published}
+    rows: list[tuple[Cell, ...]] = []
+    for (threshold, step), m in found.table_one.items():
+        checkpoint = next(c for c in found.checkpoints if c.step == step)
+        cell = cells.get((threshold, round(checkpoint.share, 6)))
+        ours: tuple[Cell, ...] = (None,) * 3 if m.is_missing else tuple(x * 100 for x in (m.value, m.low, m.high))
+        rows.append((decimal(threshold, 1), checkpoint.label, *ours, None if cell is None else cell.value * 100))
+    names = ("threshold", "checkpoint", "share", "low", "high", "published for GPT-2 small")
+    return DataTable(
+        "Table 1 in per cent", tuple(Column(name, 2 if i > 1 else None) for i, name in enumerate(names)), tuple(rows)
+    )
+
+
+def pairs_data(found: Results) -> DataTable:
+    """Table 1 pair by pair, in per cent."""
+    rows = tuple(
+        (
+            decimal(row["threshold"], 1), str(row["checkpoint"]), str(row["partner"]),
+            *(None if pd.isna(row[end]) else row[end] * 100 for end in ("value", "low", "high")),
+        )
+        for row in found.pairs.to_dict("records")
+    )  # fmt: skip
+    names = ("threshold", "checkpoint", "partner", "share", "low", "high")
+    columns = tuple(Column(name, PERCENT_PLACES if i > 2 else None) for i, name in enumerate(names))
+    return DataTable("Table 1 pair by pair, in per cent", columns, rows, row_headers=3)

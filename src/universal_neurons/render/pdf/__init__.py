@@ -1,0 +1,1 @@
+"""The PDF of the report, set from its pages."""

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, write_log
+from tests.render.neurons import local_text
+from universal_neurons.render import build_report
+from universal_neurons.render.html.engines import RenderingFailed, pandoc_command, render
+from universal_neurons.render.links import page_of
+from universal_neurons.render.report import page_head
+
+PAGE = "---\ntitle: Title\n---\n\n"
+FIGURE = "::: {#fig-x}\n```{=html}\n<b>x</b>\n```\n\nThe caption.\n:::\n"
+
+
+def built(folder: Path, text: str) -> str:
+    """``text`` as a page, rendered by pandoc."""
+    source = folder / "source"
+    source.mkdir()
+    for name in ("page.html", "crossref.lua", "references.bib"):
+        shutil.copy(CHECKOUT / "report" / name, source)
+    (source / "head.html").write_text(page_head(CHECKOUT / "report"), encoding="utf-8")
+    (source / "index.qmd").write_text(PAGE + text, encoding="utf-8")
+    render(source, ["index"], folder, engine="pandoc")
+    return (folder / "index.html").read_text(encoding="utf-8")
+
+
+def words(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", "", html.partition("<main")[2]).replace("\u00a0", " ").split())
+
+
+def test_figures_tables_and_sections_are_numbered_and_referred_to(tmp_path: Path) -> None:
+    table = FIGURE.replace("fig-x", "tbl-y")
+    text = f"## One {{#sec-one}}\n\n@fig-x, [-@tbl-y], [@fig-x; @fig-z], @sec-two.\n\n{FIGURE}\n{table}\n"
+    html = built(tmp_path, f"{text}## Two {{#sec-two}}\n\n{FIGURE.replace('fig-x', 'fig-z')}")
+    said = words(html)
+    assert "Figure 1, 1, Figure 1, Figure 2, Section 2." in said
+    assert "Figure 1: The caption." in said
+    assert "Figure 2: The caption." in said
+    assert '<figure id="fig-x"' in html
+    assert html.index("<figcaption>", html.index("tbl-y")) < html.index("<b>x</b>", html.index('<figure id="tbl-y"'))
+
+
+def test_citations_are_resolved(tmp_path: Path) -> None:
+    said = words(built(tmp_path, "As @nandan2025 say [@gurnee2024].\n\n::: {#refs}\n:::\n"))
+    assert "As Nandan et al. (2025) say (Gurnee et al. 2024)." in said
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("See @fig-nothing.", "reference to nothing: @fig-nothing"),
+        ("See @sec-nothing.", "reference to nothing: @sec-nothing"),
+        ("See [@tbl-nothing].", "reference to nothing: @tbl-nothing"),
+        ("As @nobody2020 says.", "citation of nothing: @nobody2020"),
+        ("![alt](nothing.svg)", "image that is not there: nothing.svg"),
+        (FIGURE + "\n" + FIGURE, "two blocks with the name fig-x"),
+        ("::: {#fig-x}\n```{=html}\n<b>x</b>\n```\n:::\n", "fig-x has no caption"),
+    ],
+)
+def test_what_does_not_resolve_stops_the_build(tmp_path: Path, text: str, fault: str) -> None:
+    with pytest.raises(RenderingFailed, match=re.escape(fault)):
+        built(tmp_path, text)
+
+
+def test_pandoc_is_asked_for_what_the_quarto_project_asks_for() -> None:
+    settings = (CHECKOUT / "report" / "_quarto.yml").read_text(encoding="utf-8")
+    command = pandoc_command("index", Path("index.html"))
+    for line, option in {
+        "template: page.html": "--template=page.html",
+        "include-in-header: head.html": "--include-in-header=head.html",
+        "bibliography: references.bib": "--bibliography=references.bib",
+        "number-sections: true": "--number-sections",
+        "toc-depth: 2": "--toc-depth=2",
+        "html-math-method: mathml": "--mathml",
+        "embed-resources: true": "--embed-resources",
+        "lang: en-GB": "--metadata=lang:en-GB",
+    }.items():
+        assert line in settings
+        assert option in command
+
+
+def test_a_page_in_a_folder_is_rendered_into_that_folder_and_cites_nothing(tmp_path: Path) -> None:
+    (tmp_path / "claims").mkdir()
+    for name in ("page.html", "crossref.lua", "references.bib"):
+        shutil.copy(CHECKOUT / "report" / name, tmp_path)
+    (tmp_path / "head.html").touch()
+    for name in ("n1", "n2"):
+        (tmp_path / "claims" / f"{name}.qmd").write_text(f'---\ntitle: {name}\nroot: "../"\n---\n\ntext\n')
+    render(tmp_path, ["claims/n1", "claims/n2"], tmp_path / "built", engine="pandoc")
+    html = (tmp_path / "built" / "claims" / "n2.html").read_text(encoding="utf-8")
+    assert 'href="../methods.html"' in html
+    assert "--citeproc" not in pandoc_command("claims/n1", Path("n1.html"))
+
+
+def fake_quarto(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """A program called quarto on PATH; only its calling convention is Quarto's."""
+    program = folder / "bin" / "quarto"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+
+
+def pandoc_as_quarto() -> str:
+    calls = (" ".join(f"'{part}'" for part in pandoc_command(p, Path(f"_pages/{p}.html"))) for p in PAGES)
+    return "mkdir -p _pages/claims\n" + "\n".join(calls)
+
+
+CLAIMS = tuple(sorted({page_of(record.claim).removesuffix(".html") for record in fake_records()}))
+PAGES = ("index", "paper", "claims", "readings", "methods", *CLAIMS)
+
+
+@pytest.mark.usefixtures("measured_once")
+def test_quarto_builds_the_pages_where_it_is_installed(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_quarto(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/asked\n{pandoc_as_quarto()}')
+    evidence = write_log(tmp_path / "log", fake_records())
+    page = build_report(FakeStudy(), root=root, text=local_text(), output=tmp_path / "built", verdicts=evidence)
+    assert (tmp_path / "asked").read_text(encoding="utf-8") == "render --to html --no-clean\n"
+    assert sorted(path.name for path in page.parent.iterdir()) == [
+        "claims", "claims.html", "data", "index.html", "methods.html", "neurons", "neurons.html", "paper.html",
+        "performance.html", "readings.html", "source",
+    ]  # fmt: skip
+    assert [f"claims/{path.stem}" for path in sorted((page.parent / "claims").iterdir())] == list(CLAIMS)
+    assert not (page.parent / "source" / "_pages").exists()
+
+
+@pytest.mark.usefixtures("measured_once")
+def test_pages_of_quartos_that_are_not_sound_are_built_by_pandoc_and_that_is_said(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_quarto(tmp_path, monkeypatch, "echo 'WARN: Unable to resolve crossref @fig-x' >&2")
+    evidence = write_log(tmp_path / "log", fake_records())
+    said: list[str] = []
+    page = build_report(
+        FakeStudy(), root=root, text=local_text(), output=tmp_path / "built", verdicts=evidence, say=said.append
+    )
+    assert page.is_file()
+    assert len(said) == 1
+    assert "pandoc builds them instead (quarto warned" in said[0]
+
+
+@pytest.mark.usefixtures("measured_once")
+def test_an_engine_that_was_asked_for_is_not_replaced(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_quarto(tmp_path, monkeypatch, "exit 3")
+    evidence = write_log(tmp_path / "log", fake_records())
+    with pytest.raises(RenderingFailed, match="quarto stopped with status 3"):
+        build_report(
+            FakeStudy(), root=root, text=local_text(), output=tmp_path / "built", verdicts=evidence, engine="quarto"
+        )
+    assert not (tmp_path / "built").exists()

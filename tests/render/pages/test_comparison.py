@@ -1,0 +1,285 @@
+"""Another run beside that of the report: the words of differences, the page, what a terminal gets."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from tests.render.fakes import FakeStudy, fake_records, record, share, write_log
+from tests.render.hostile import hostile_log
+from tests.render.neurons import local_text
+from tests.render.payloads import PAYLOADS
+from tests.render.sides import landmarks, other_records, side_by_side
+from tests.render.test_report import text_of
+from universal_neurons.evidence.comparison import Ground, JudgedRun, SideBySide, compared
+from universal_neurons.evidence.summary import summaries
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.render import build_report
+from universal_neurons.render.html.checks import CheckedPage, ReportBroken
+from universal_neurons.render.pages.comparison import (
+    causes_line,
+    comparison_data,
+    comparison_figures,
+    difference_line,
+    labels,
+    other_verdicts,
+    summary,
+    transitions_table,
+)
+from universal_neurons.render.pages.comparison_text import lines, tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BOTH = side_by_side()
+PAIRS = {pair.claim: pair for pair in BOTH.comparison.claims}
+
+
+def built(root: Path, both: SideBySide, name: str = "built", records: list[object] | None = None) -> Path:
+    log = write_log(root.parent / f"{name}-log", records or fake_records())  # type: ignore[arg-type]
+    return build_report(
+        FakeStudy(), root=root, text=local_text(), output=root.parent / name, verdicts=log, engine="pandoc", both=both
+    ).parent
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ").replace("\u202f", " ").replace("\u2212", "-")
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_summary_counts_verdicts_claims_of_one_run_only_and_values() -> None:
+    assert summary(BOTH.comparison) == [
+        "7 claims were judged both in mini and in paper: 2 have another verdict (N5 and N6).",
+        "1 was judged in mini and not in paper (G6).",
+        "1 was judged in paper and not in mini (X1).",
+        "Of 20 measurements that both have, 1 differs by more than the two intervals together allow for.",
+    ]
+
+
+def test_two_equal_runs_are_said_to_be_equal() -> None:
+    same = side_by_side(right=fake_records()).comparison
+    assert summary(same) == [
+        "8 claims were judged both in mini and in paper: no verdict differs.",
+        "All 21 measurements that both have are the same, with their intervals.",
+    ]
+    assert {difference_line(pair) for pair in same.claims} == {"none", ""}
+
+
+def test_runs_that_share_nothing_say_so() -> None:
+    nothing = side_by_side(left=[record()], right=[record("X1")]).comparison
+    assert summary(nothing)[0] == "0 claims were judged both in mini and in paper: no verdict differs."
+    assert summary(nothing)[-1] == "No case was measured in both in a way that could be subtracted."
+
+
+def test_a_run_of_a_part_of_the_claims_is_said_to_be_one() -> None:
+    comparison = BOTH.comparison
+    part = replace(comparison, right=replace(comparison.right, complete=False))
+    assert "In paper only a part of the claims ran" in summary(part)[-1]
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        ("N1", "none"),
+        ("N5", "-1.9 points [-2.5, -1.3]"),
+        ("N6", "none"),
+        ("V5", "none"),
+        ("G7", ""),
+        ("G6", ""),
+    ],
+)
+def test_a_difference_is_said_in_points_with_its_interval(claim: str, said: str) -> None:
+    assert plain(difference_line(PAIRS[claim])) == said
+
+
+def test_differences_of_many_cases_are_said_as_a_range_and_a_count() -> None:
+    left = [record(parameters={"partner": p}, measurement=share(0.02, 0.004)) for p in "bcd"]
+    right = [
+        record(parameters={"partner": p}, measurement=share(value, 0.004), artifacts=("f" * 64,))
+        for p, value in zip("bcd", (0.02, 0.021, 0.06), strict=True)
+    ]
+    (pair,) = side_by_side(left, right).comparison.claims
+    assert plain(difference_line(pair)) == "0.0 to 4.0 points over 3 cases, 1 beyond uncertainty"
+
+
+def test_what_else_differs_says_from_what_to_what() -> None:
+    assert causes_line(PAIRS["N1"]) == ""
+    assert causes_line(PAIRS["N5"]) == "other evidence"
+    assert plain(causes_line(PAIRS["N6"])) == "another criterion: above 0 %, then above -100 %"
+    assert causes_line(PAIRS["X1"]) == "judged in one run only"
+    left = [record(parameters={"partner": p}) for p in "bcd"]
+    right = [
+        record(parameters={"partner": p}, suite="paper", correction="holm", narrowed_by="--tokens 50k") for p in "cde"
+    ]
+    (pair,) = side_by_side(left, right).comparison.claims
+    assert causes_line(pair) == (
+        "another suite: mini, then paper --tokens 50k; another correction: none, then holm; "
+        "other cases: 3, then 3, 2 in common"
+    )
+
+
+def test_two_runs_of_one_name_are_told_apart() -> None:
+    run = JudgedRun("mini", "mini", ())
+    assert labels(compared(run, run)) == ("mini (left)", "mini (right)")
+
+
+def test_verdicts_are_counted_against_each_other() -> None:
+    table = transitions_table(BOTH.comparison)
+    titles = [column.title for column in table.columns]
+    assert titles[0] == "mini, down; paper, across"
+    cells = {(row[0], title): cell for row in table.rows for title, cell in zip(titles[1:], row[1:], strict=True)}
+    counts = {(str(key[0]).count("inconclusive") > 0, key[1]): cell for key, cell in cells.items()}
+    assert counts[True, "reproduced"] == "1"
+    assert sum(int(str(cell)) for cell in cells.values() if cell) == 7
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.render.conftest import copied_checkout
+
+    return built(copied_checkout(tmp_path_factory.mktemp("compared") / "checkout"), BOTH)
+
+
+def test_the_page_has_both_verdicts_of_every_claim(page: Path) -> None:
+    found = CheckedPage.read(page / "compare.html")
+    assert dict(found.verdicts) == {c.claim: c.verdict.value for c in BOTH.comparison.left.claims}
+    assert dict(found.parts) == other_verdicts(BOTH.comparison)
+    assert "claims/n5.html" in found.links
+    assert "claims/x1.html" not in found.links
+
+
+def test_the_page_says_what_differs_and_with_what_both_were_made(page: Path) -> None:
+    said = plain(text_of(page / "compare.html"))
+    for part in (
+        "7 claims were judged both in mini and in paper", "-1.9 points [-2.5, -1.3]", "another criterion: above 0 %",
+        "commit cccccccccccc", "not recorded", "Zou and Donner", "2.10.0", "divergence of the output",
+        "as many others of each layer",
+    ):  # fmt: skip
+        assert part in said, part
+
+
+def test_every_page_links_to_the_comparison_where_there_is_one(page: Path, report: Path) -> None:
+    for name in ("index.html", "methods.html", "neurons.html", "claims/n1.html", "compare.html"):
+        assert "compare.html" in (page / name).read_text(encoding="utf-8"), name
+    assert not (report / "compare.html").exists()
+    assert "compare.html" not in (report / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_data_beside_the_page_are_every_case_and_every_number(page: Path) -> None:
+    cases = pd.read_csv(page / "data" / "compare-cases.csv", keep_default_na=False)
+    assert len(cases) == sum(len(pair.cases) for pair in BOTH.comparison.claims)
+    row = cases[(cases["claim"] == "N5")].iloc[0]
+    assert (row["left verdict"], row["right verdict"], row["unit"]) == ("inconclusive", "reproduced", "share")
+    assert float(row["difference value"]) == pytest.approx(-0.019)
+    numbers = pd.read_csv(page / "data" / "compare-shares-and-ablations.csv")
+    assert len(numbers) == len(landmarks())
+    both = numbers.dropna(subset=["left value", "right value"])
+    assert both["difference value"].to_numpy() == pytest.approx((both["right value"] - both["left value"]).to_numpy())
+    assert len(numbers[numbers["left value"].isna()]) == 8
+
+
+def test_the_figures_show_the_checkpoints_that_both_sides_have() -> None:
+    shares, ablations = comparison_figures(BOTH)
+    assert {row[1] for row in shares.data.rows} == {"75 %", "100 %"}
+    assert [row[0] for row in shares.data.rows] == ["mini", "mini", "paper", "paper"]
+    assert {row[0] for row in ablations.data.rows} == {
+        "mini", "paper", "mini, as many others of each layer", "paper, as many others of each layer",
+    }  # fmt: skip
+    assert "mini" in shares.caption
+    assert "at 100 %" in shares.alt.replace("\u00a0", " ")
+
+
+def test_sides_without_tables_have_no_numbers_and_say_why(root: Path) -> None:
+    both = replace(BOTH, landmarks=(), grounds=(), absences=("paper: the artifacts are not here (nobody computed)",))
+    said = text_of(built(root, both) / "compare.html")
+    assert "Not compared here: paper: the artifacts are not here (nobody computed)." in said
+    assert "Shares and ablations" not in said
+    assert "No setting, input or version that was recorded differs." in said
+    assert comparison_figures(both) == ()
+
+
+def test_two_builds_beside_another_run_are_the_same_bytes(page: Path, root: Path) -> None:
+    again = built(root, side_by_side())
+    for name in ("compare.html", "performance.html", *comparison_data(BOTH, comparison_figures(BOTH))):
+        assert (page / name).read_bytes() == (again / name).read_bytes(), name
+
+
+def test_a_verdict_of_the_other_run_that_is_shown_wrongly_stops_the_build(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = {**other_verdicts(BOTH.comparison), "other N5": Verdict.REFUTED.value}
+    monkeypatch.setattr("universal_neurons.render.pages.comparison.other_verdicts", lambda _: wrong)
+    with pytest.raises(ReportBroken, match=r"compare\.html:\d+: other N5 is shown as 'reproduced'"):
+        built(root, BOTH)
+
+
+def test_hostile_texts_of_the_other_run_leave_no_new_element_and_no_new_attribute(root: Path) -> None:
+    everything = " ".join(PAYLOADS)
+    pages = {}
+    for name, texts, word in (("tame", ["tame"] * len(PAYLOADS), "tame"), ("wild", list(PAYLOADS), everything)):
+        other = hostile_log(texts)
+        both = side_by_side(right=other, absences=(word,), grounds=(Ground(word, word, word, word),))
+        run = replace(both.comparison.right, name=word, suite=word, code={"commit": word})
+        both = replace(both, comparison=replace(both.comparison, right=run))
+        found = CheckedPage.read(built(root, both, name) / "compare.html")
+        pages[name] = found.elements, found.attributes
+    assert pages["wild"] == pages["tame"]
+
+
+# --- the terminal ----------------------------------------------------------------------------------------------------
+
+
+def test_a_terminal_gets_the_claims_the_numbers_and_what_both_were_made_with() -> None:
+    claims, numbers, grounds = tables(BOTH)
+    row = next(row for row in claims.rows if row["claim"] == "N5")
+    assert (row["changed"], row["left"], row["right"], row["causes"]) == (
+        "*",
+        "inconclusive",
+        "reproduced",
+        "other evidence",
+    )
+    assert row["difference"] == "\u22121.9 points [\u22122.5, \u22121.3]"
+    assert claims.columns["left"] == "mini"
+    assert len(numbers.rows) == len(landmarks())
+    assert grounds.rows[0] == {"where": "universality", "setting": "draws", "left": "20", "right": "5"}
+    assert {row["right"] for row in claims.rows if row["claim"] == "G6"} == {"not judged"}
+
+
+def test_only_changed_claims_are_shown_where_asked_for() -> None:
+    claims = next(iter(tables(BOTH, only_changed=True)))
+    assert [row["claim"] for row in claims.rows] == ["G6", "N5", "N6", "X1"]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_no_text_of_a_run_controls_the_terminal(payload: str) -> None:
+    both = side_by_side(
+        absences=(payload + "\x1b[31m",), grounds=(Ground(payload, "\x1b]0;x\x07", "\x9b1m", "\u202e"),)
+    )
+    shown = [text for table in tables(both) for row in table.rows for text in (table.title, *row.values())]
+    for text in (*shown, *lines(both)):
+        assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2028\u2029" for c in text), ascii(text)
+
+
+def test_no_cell_of_the_data_is_a_formula() -> None:
+    texts = ["=1+1", "+1", "-1", "@x", "\t=1"]
+    both = side_by_side(right=hostile_log(texts))
+    for table in comparison_data(both, comparison_figures(both)).values():
+        for row in csv.reader(table.csv().splitlines()):
+            for cell in row:
+                assert not cell.startswith(("=", "@", "\t", "+")) or cell == "+", cell
+
+
+def test_summaries_of_hostile_runs_stay_one_line() -> None:
+    comparison = compared(
+        JudgedRun("a", "a", summaries(fake_records())), JudgedRun("b\nc", "b", summaries(other_records()))
+    )
+    assert all("\n" not in line for line in lines(SideBySide(comparison)))

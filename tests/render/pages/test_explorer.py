@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.render.browser import dataset, dom_of, driven, needs_chromium
+from tests.render.neurons import CHECKOUT, DIGEST, VOCABULARY, FakeNeurons, local_text
+from tests.render.payloads import PAYLOADS
+from universal_neurons.render.html.checks import CheckedPage, check_pages
+from universal_neurons.render.pages.explorer import LocalText, explorer_page, explorer_shards, frame, write_explorer
+from universal_neurons.render.pages.explorer_data import PARTS
+from universal_neurons.render.templates import TemplateWrong
+
+TEMPLATES = CHECKOUT / "report"
+DRIVER = Path(__file__).with_name("explorer_driver.js")
+HOSTILE = (
+    *PAYLOADS,
+    "</script><img src=x onerror=ran=1>",
+    '<img src=x onerror="window.ran=1">',
+    "\ud800",
+    "\u2067rtl\u202e",
+)
+TYPES = {"u1": "u1", "u2": "<u2", "u4": "<u4", "i2": "<i2", "i4": "<i4", "f4": "<f4"}
+
+
+@pytest.fixture(scope="module")
+def study() -> FakeNeurons:
+    return FakeNeurons(layers=3, width=120)
+
+
+@pytest.fixture(scope="module")
+def explorer(study: FakeNeurons, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_explorer(tmp_path_factory.mktemp("explorer"), TEMPLATES, study, local_text())
+
+
+def values(script: str) -> dict[str, Any]:
+    arguments = script.removeprefix("universalNeurons.take(").rstrip().removesuffix(");")
+    name, given = json.loads(f"[{arguments}]")
+    return {key: unpacked(value) for key, value in given.items()} if name != "about" else given
+
+
+def unpacked(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    code, _, text = value.partition(":")
+    return np.frombuffer(base64.b64decode(text), dtype=TYPES[code])
+
+
+def test_the_page_is_a_page_of_the_report(explorer: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    page = explorer.read_text(encoding="utf-8")
+    for name in re.findall(r'href="([\w-]+\.html)"', page):
+        (folder / name).write_text(page, encoding="utf-8")
+    (folder / "neurons.html").write_text(page, encoding="utf-8")
+    check_pages(folder, {})
+
+
+def test_the_page_holds_no_neuron_and_asks_no_server(explorer: Path) -> None:
+    page = CheckedPage.read(explorer)
+    assert page.faults == []
+    assert "default-src 'none'" in page.policy
+    assert re.findall(r"https?:|connect-src|unsafe-eval|script-src[^;]*unsafe-inline", page.policy) == []
+    assert "L2.17" not in explorer.read_text(encoding="utf-8")
+
+
+def test_no_text_becomes_markup() -> None:
+    script = (TEMPLATES / "explorer.js").read_text(encoding="utf-8")
+    assert (
+        re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|fetch\(", script) == []
+    )
+
+
+def test_every_neuron_is_in_exactly_one_shard(study: FakeNeurons) -> None:
+    shards = dict(explorer_shards(study, local_text()))
+    assert sorted(name for name in shards if name.startswith("1/")) == ["1/0", "1/1", "1/index", "1/tokens"]
+    assert [len(values(shards[f"1/{number}"])["row"]) // 8 for number in range(2)] == [256, 104]
+
+
+def test_the_index_has_the_excess_of_the_last_checkpoint(study: FakeNeurons) -> None:
+    index = values(dict(explorer_shards(study, local_text()))["0/index"])
+    tables = study.reference_tables(checkpoint=study.checkpoints[-1], reference="a").tables
+    excess = index["excess"].reshape(4, 360)
+    for place, table in enumerate(tables.values()):
+        expected = table.frame["excess"].to_numpy()
+        np.testing.assert_allclose(np.delete(excess[place], 3) / PARTS, np.delete(expected, 3), atol=0.51 / PARTS)
+    assert (excess[:, 3] == -(2**15)).all()
+
+
+def test_a_snippet_is_the_text_around_the_top_activation(study: FakeNeurons) -> None:
+    text = local_text()
+    assert text.rows is not None
+    first = values(dict(explorer_shards(study, text))["2/0"])
+    profiles = study.profiles(model="c")
+    snippet = first["snippet"].reshape(256, 8, 17)[9, 2]
+    row, position = int(profiles.top_row[9, 2]), int(profiles.top_position[9, 2])
+    for entry, there in enumerate(range(position - 12, position + 5)):
+        expected = text.rows[row, there] if 0 <= there < text.rows.shape[1] else len(VOCABULARY)
+        assert snippet[entry] == expected
+    assert first["shade"].reshape(256, 8, 17)[9, 2, 12] == 255
+
+
+def test_a_partner_is_a_number_over_all_layers(study: FakeNeurons) -> None:
+    first = values(dict(explorer_shards(study, local_text()))["0/0"])
+    frame_of = study.reference_tables(checkpoint=study.checkpoints[-1], reference="a").tables["b"].frame
+    partner = first["partner"].reshape(256, 5, 4)[:, -1, 0]
+    assert partner[20] == frame_of["partner_layer"][20] * 120 + frame_of["partner_neuron"][20]
+    assert partner[3] == -1
+
+
+@pytest.mark.parametrize("text", [LocalText(VOCABULARY), LocalText(VOCABULARY, local_text().rows, "another digest")])
+def test_without_its_text_a_neuron_has_positions_only(study: FakeNeurons, text: LocalText) -> None:
+    shards = dict(explorer_shards(study, text))
+    assert "snippet" not in values(shards["0/0"])
+    assert "peaks" not in values(shards["0/tokens"])
+    assert values(shards["0/0"])["position"].size == 256 * 8
+
+
+def test_two_builds_are_the_same_bytes(study: FakeNeurons) -> None:
+    again = FakeNeurons(layers=3, width=120)
+    assert list(explorer_shards(study, local_text())) == list(explorer_shards(again, local_text()))
+    assert explorer_page(TEMPLATES, study) == explorer_page(TEMPLATES, again)
+
+
+def test_the_frame_is_that_of_every_other_page() -> None:
+    page = (
+        '<header class="bar">$if(toc)$x$endif$<a href="$root$a.html"$if(on-neurons)$ aria-current="page"$endif$>'
+        "</a></header><footer>end</footer>"
+    )
+    header, footer = frame(page)
+    assert header == '<header class="bar"><a href="a.html" aria-current="page"></a></header>'
+    assert footer == "<footer>end</footer>"
+    with pytest.raises(TemplateWrong, match="one header and one footer"):
+        frame("<main></main>")
+
+
+def test_a_hostile_title_leaves_no_new_element(study: FakeNeurons) -> None:
+    wild = FakeNeurons(layers=3, width=120, title=" ".join(HOSTILE[:-2]))
+    found = []
+    for one in (study, wild):
+        page = CheckedPage(Path("neurons.html"))
+        page.feed(explorer_page(TEMPLATES, one))
+        found.append((page.elements, page.attributes, page.faults))
+    assert found[0] == found[1]
+
+
+# --- in a browser ----------------------------------------------------------------------------------------------------
+
+
+def seen_in(page: Path, profile: Path, place: str = "") -> dict[str, Any]:
+    return dict(
+        json.loads(dataset(dom_of(driven(page, DRIVER.read_text(encoding="utf-8")), profile, place=place), "seen"))
+    )
+
+
+@needs_chromium
+def test_a_person_finds_opens_filters_and_goes_back(explorer: Path, tmp_path: Path) -> None:
+    seen = seen_in(explorer, tmp_path, "#b:L1.5")
+    assert "error" not in seen, seen["error"]
+    assert seen["firstTitle"] == "b:L1.5"
+    assert seen["all"] == "1800 neurons"
+    assert seen["slashFocuses"] == "search"
+    assert seen["byName"][:2] == ["a:L2.17", "b:L2.17"]
+    assert (seen["activeOption"], seen["opened"], seen["hash"]) == ("b:L2.17", "b:L2.17", "#b:L2.17")
+    assert seen["sections"] == [
+        "Partners in the other seeds", "Its life during training", "What activates it", "How it is active",
+        "What the model loses without it", "What it writes",
+    ]  # fmt: skip
+    assert [name[0] for name in seen["partners"]] == ["a", "c", "d", "e"]
+    assert seen["peaks"] == 8
+    assert seen["back"] == "b:L2.17"
+    assert seen["escapeFocuses"] == "list"
+    assert seen["byToken"].endswith(" of 1800 neurons")
+    assert seen["nothing"] == "0 of 1800 neurons"
+    assert seen["byPartners"].endswith(" of 1800 neurons")
+    assert seen["models"] == ["b"]
+    assert seen["asked"] == ["2", "0.6", "", "Neuron explorer"]
+    assert seen["askedNames"].endswith(" of 1800 neurons")
+    assert seen["theme"][0] != seen["theme"][1]
+
+
+@needs_chromium
+def test_a_list_that_another_page_asks_for_is_there_from_the_start(
+    explorer: Path, study: FakeNeurons, tmp_path: Path
+) -> None:
+    dom = dom_of(explorer, tmp_path, place="#?model=b&layer=2&least=1&above=0.5")
+    tables = study.reference_tables(checkpoint=study.checkpoints[-1], reference="b").tables.values()
+    universal = np.any([np.rint(table.frame["excess"] * PARTS) > 5000 for table in tables], axis=0)
+    expected = int(universal[240:].sum())
+    assert f">{expected} of 1800 neurons</p>" in dom
+    assert set(re.findall(r'class="name[^"]*">([^<]+)\.\d+<', dom)) == {"b:L2"}
+
+
+@needs_chromium
+def test_the_list_holds_what_the_tables_say(explorer: Path, study: FakeNeurons, tmp_path: Path) -> None:
+    seen = seen_in(explorer, tmp_path)
+    means = {}
+    for model in study.models:
+        tables = study.reference_tables(checkpoint=study.checkpoints[-1], reference=model).tables.values()
+        for neuron, mean in enumerate(np.mean([table.frame["excess"] for table in tables], axis=0)):
+            means[f"{model}:L{neuron // 120}.{neuron % 120}"] = mean
+    best = sorted((name for name in means if not np.isnan(means[name])), key=lambda name: -means[name])
+    assert seen["firstNames"] == best[:3]
+    shared = 0
+    for model in study.models:
+        tables = study.reference_tables(checkpoint=study.checkpoints[-1], reference=model).tables.values()
+        shared += int(np.all([np.rint(table.frame["excess"] * PARTS) > 5000 for table in tables], axis=0).sum())
+    assert seen["byPartners"] == f"{shared} of 1800 neurons"
+
+
+@needs_chromium
+def test_hostile_texts_are_text_and_nothing_runs(tmp_path: Path) -> None:
+    vocabulary = [*HOSTILE, *VOCABULARY[len(HOSTILE) :]]
+    wild = FakeNeurons(layers=3, width=120, models=("a", "b", "<img src=x onerror=ran=1>", '"x:L1.2', "\u202ee"))
+    built = tmp_path / "built"
+    built.mkdir()
+    page = write_explorer(built, TEMPLATES, wild, local_text(vocabulary))
+    seen = seen_in(page, tmp_path / "profile", "#b:L1.5")
+    assert "error" not in seen, seen["error"]
+    assert seen["ran"] is False
+    # The scripts of the page and of the test; those of the shards are taken away once they are read.
+    assert seen["elements"] == "script,script"
+
+
+@needs_chromium
+def test_a_model_with_any_name_has_an_address(tmp_path: Path) -> None:
+    built = tmp_path / "built"
+    built.mkdir()
+    page = write_explorer(
+        built, TEMPLATES, FakeNeurons(layers=3, width=120, models=("a", "b:L7 <i>", "c")), local_text()
+    )
+    dom = dom_of(page, tmp_path / "profile", place="#b%3AL7%20%3Ci%3E:L1.5")
+    assert '<span class="mono">b:L7 &lt;i&gt;:L1.5</span>' in dom
+
+
+@needs_chromium
+def test_without_text_one_line_says_so(study: FakeNeurons, tmp_path: Path) -> None:
+    text = LocalText(VOCABULARY, absence="The text is elsewhere.")
+    built = tmp_path / "built"
+    built.mkdir()
+    dom = dom_of(write_explorer(built, TEMPLATES, study, text), tmp_path / "profile", place="#a:L1.5")
+    assert dom.count("The text is elsewhere.") == 1
+    assert re.search(r"row \d+, position \d+", dom)
+    assert 'class="peak"' not in dom
+
+
+@needs_chromium
+def test_missing_data_is_named(explorer: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "neurons.html"
+    alone.write_bytes(explorer.read_bytes())
+    assert "neurons/about.js could not be read" in dom_of(alone, tmp_path / "profile")
+
+
+def test_the_text_is_of_the_digest_that_the_profiles_name(study: FakeNeurons) -> None:
+    assert study.profiles(model="a").tokens == DIGEST
