@@ -585,7 +585,7 @@ def test_a_report_is_built_beside_another_run(
         given.update(options)
         return Path(options["output"]) / "index.html"
 
-    monkeypatch.setattr("universal_neurons.render.build_report", built)
+    monkeypatch.setattr("universal_neurons.reporting.build_report", built)
     status, out, err = run(own, "report", "--compare", str(runs[1]))
     assert (status, err) == (0, "")
     assert out.startswith("report: report/_build")

@@ -1,7 +1,7 @@
-"""The command line: thin commands over the pipeline.
+"""Command line: thin commands over the pipeline.
 
-This module decides what a mistake looks like: one line on standard error and exit status 4; 2 for an option that does
-not exist, 130 for an interruption.  It refuses to know how anything is computed, so that ``--help`` starts at once.
+A user's mistake is one line on standard error and exit status 4; a mistake in the options is status 2, an interruption
+status 130.  Whatever computes is imported by the command that needs it, so ``--help`` starts at once.
 """
 
 from __future__ import annotations
@@ -23,16 +23,11 @@ from universal_neurons.inputs.selection import WHOLE, Selection, names
 from universal_neurons.inputs.suite import project_root
 from universal_neurons.listing import show
 from universal_neurons.progress import Reporter
-from universal_neurons.study import Study
 from universal_neurons.workspace import (
     Resources,
     Workspace,
-    check_pinned,
-    corpus_key,
     describe,
-    hub_corpus,
     imported_evidence,
-    missing,
     open_workspace,
     step_keys,
     suite_keys,
@@ -44,17 +39,14 @@ from universal_neurons.workspace import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from universal_neurons.evidence.comparison import SideBySide
-    from universal_neurons.render.pages.explorer import LocalText
-    from universal_neurons.workspace import Warn
 
 CHANGED = 1
 USER_ERROR = 4
 USAGE_ERROR = 2
 INTERRUPTED = 130
-# What a plan's table has for what has no number.
+# Words in a plan's table in place of numbers that are not known.
 _NOT_KNOWN = {"step": "", "seconds": "unknown"}
-# What the system refuses and the user can mend; any other OSError is a defect of ours and keeps its traceback.
+# Refusals of the system that the user can mend; any other OSError is a defect of ours and keeps its traceback.
 _REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
 # The base of every mistake in options; some versions of typer bring a click of their own that has no public name.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -62,12 +54,13 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 # ruff: noqa: FBT002  (a flag of the command line is a boolean with a default)
 app = typer.Typer(
     name="universal-neurons",
-    help="Verify the claims about universal neurons, and build the report from what was measured.",
+    help="Verify the claims about universal neurons and build the report.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-store_app = typer.Typer(help="Look at, check and share computed artifacts.")
+_RUNS = "a suite (its latest run), a folder with the record of a run, a built report, or a folder of artifacts"
+store_app = typer.Typer(help="List, check and share computed artifacts.")
 app.add_typer(store_app, name="store")
 
 
@@ -135,14 +128,17 @@ def plan(
     store: StorePath = None,
     selection: Selection = WHOLE,
     from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="As if nothing were there; asks no hub.")
+        bool, typer.Option("--from-scratch", help="Plan as if nothing were computed yet; asks no hub.")
     ] = False,
     memory: Memory = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a suite computes, what of it is there, what the rest takes and about how long; computes nothing."""
-    # What is narrower than what ships has keys that rest on this machine's text.
+    """Show what a suite computes, what is there already, and the cost of the rest.
+
+    Nothing is computed; a few seconds of made-up work measure the speed of the device.
+    """
+    # The keys of a narrowed suite depend on this machine's text.
     local = bool(selection.narrowing) and not from_scratch
     resources = Resources(memory=memory, device=device)
     with _workspace(suite, store=store, local=local, resources=resources, selection=selection) as work:
@@ -168,12 +164,12 @@ def compute(
     suite: SuiteName = "mini",
     store: StorePath = None,
     selection: Selection = WHOLE,
-    recompute: Annotated[bool, typer.Option("--recompute", help="Ignore the shipped evidence.")] = False,
+    recompute: Annotated[bool, typer.Option("--recompute", help="Compute everything again.")] = False,
     memory: Memory = None,
     device: Device = None,
     remote: Remote = None,
 ) -> None:
-    """Compute what the suite still lacks; a killed run goes on where it stopped."""
+    """Compute what the suite still lacks; after an interruption the same command resumes."""
     opened: dict[str, Any] = {"resources": Resources(memory=memory, device=device), "remote": remote}
     with _workspace(suite, store=store, recompute=recompute, local=True, selection=selection, **opened) as work:
         from universal_neurons.pipeline import stages
@@ -193,10 +189,13 @@ def fetch(
     store: StorePath = None,
     selection: Selection = WHOLE,
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Take what the hub changed since the suite was pinned.")
+        bool, typer.Option("--accept-changes", help="Accept what changed on the hub since the suite was pinned.")
     ] = False,
 ) -> None:
-    """Fetch a suite's models and text from their hub and pin them; what is here and verified is not fetched again."""
+    """Fetch the models and the text of a suite from their hub, and pin them.
+
+    Files that are here and verified are not fetched again.
+    """
     with _workspace(suite, store=store, local=True, selection=selection) as work:
         from universal_neurons.pipeline.fetching import fetch as fetched
 
@@ -237,44 +236,23 @@ def report(
     selection: Selection = WHOLE,
     remote: Remote = None,
     beside: Annotated[
-        str | None, typer.Option("--compare", metavar="OTHER", help="A suite, run or evidence to set beside this one.")
+        str | None,
+        typer.Option("--compare", metavar="OTHER", help="Add a page that compares with another run (see compare)."),
     ] = None,
-    to: Annotated[Literal["html", "pdf", "all"], typer.Option("--to", help="The pages, the PDF, or both.")] = "all",
+    to: Annotated[Literal["html", "pdf", "all"], typer.Option("--to", help="Only the pages or only the PDF.")] = "all",
 ) -> None:
-    """Build the report from what the claims measured: its pages and the same as PDF."""
-    from universal_neurons.render import build_report
+    """Build the report of the latest run of the claims, as pages and as PDF."""
+    from universal_neurons.reporting import report_of
 
-    root = project_root()
     with _workspace(suite, store=store, remote=remote, selection=selection) as work:
-        check_pinned(work)
-        both = None if beside is None else _side_by_side(_own_run(work), beside, store=store, warn=work.warn)
-        page = build_report(
-            Study(work),
-            root=root,
-            output=root / "report" / "_build",
-            text=_local_text(work),
-            both=both,
-            to=to,
-            say=lambda line: typer.echo(line, err=True),
-        )
-    documents = [] if to == "pdf" else sorted(page.parent.glob("*.pdf"))
-    typer.echo(f"report: {', '.join(str(one.relative_to(root)) for one in (page, *documents))}")
-
-
-def _own_run(work: Workspace) -> str:
-    """The record of the run that the report of ``work`` is about."""
-    from universal_neurons.render.report import default_evidence
-
-    return str(default_evidence(work.root, work.suite.folder))
-
-
-_SIDES = "a suite, a folder with the record of a run, a built report, or a folder of artifacts"
+        documents = report_of(work, beside=beside, store=store, to=to, say=lambda line: typer.echo(line, err=True))
+    typer.echo(f"report: {documents}")
 
 
 @app.command()
 def compare(
-    left: Annotated[str, typer.Argument(help=f"One side: {_SIDES}.")],
-    right: Annotated[str, typer.Argument(help="The other side: the same choice.")],
+    left: Annotated[str, typer.Argument(help=f"A run: {_RUNS}.")],
+    right: Annotated[str, typer.Argument(help="Another run, given in the same way.")],
     store: StorePath = None,
     only_changed: Annotated[bool, typer.Option("--changed", help="Only claims with another verdict.")] = False,
     fail_on_change: Annotated[
@@ -282,14 +260,15 @@ def compare(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Set two suites or two runs side by side: verdicts, values, shares, ablations, and what else differs."""
+    """Compare two runs: verdicts, values, shares, ablations, and the settings that differ."""
+    from universal_neurons.compare import compare_runs, open_run
+    from universal_neurons.evidence.record import strict_json
     from universal_neurons.render.pages import comparison_text
 
     with Reporter.on_stderr() as reporter:
-        both = _side_by_side(left, right, store=store, warn=reporter.warn)
+        options: dict[str, Any] = {"root": project_root(), "store": store, "warn": reporter.warn}
+        both = compare_runs(open_run(left, **options), open_run(right, **options))
     if as_json:
-        from universal_neurons.evidence.record import strict_json
-
         sys.stdout.write(strict_json(both.as_dict()))
     else:
         for table in comparison_text.tables(both, only_changed=only_changed):
@@ -300,38 +279,10 @@ def compare(
         raise typer.Exit(CHANGED)
 
 
-def _side_by_side(left: str, right: str, *, store: Path | None, warn: Warn) -> SideBySide:
-    from universal_neurons.sides import open_side, side_by_side
-
-    root = project_root()
-    return side_by_side(*(open_side(name, root=root, store=store, warn=warn) for name in (left, right)))
-
-
-def _local_text(work: Workspace) -> LocalText:
-    """What the tokens of the suite say; without rows, and with the reason, where this machine has another text."""
-    from universal_neurons.pipeline.tokens import token_set
-    from universal_neurons.render.pages.explorer import LocalText
-
-    try:
-        tokenizer = work.zoo.tokenizer()
-        vocabulary = [tokenizer.decode([i], skip_special_tokens=False) for i in range(tokenizer.get_vocab_size())]
-    except UserError as absent:
-        vocabulary = [f"token {i}" for i in range(work.zoo.recipe().vocabulary)]
-        return LocalText(vocabulary, absence=f"Numbers only: the tokenizer is not on this machine ({absent}).")
-    try:
-        # Whoever reads what others computed should not have to download the text for it.
-        if hub_corpus(work) is not None and not work.store.has(corpus_key(work, "tokens")):
-            raise missing(work, corpus_key(work, "tokens"))
-        tokens = token_set(work)
-    except UserError as absent:
-        return LocalText(vocabulary, absence=f"Positions only: the text is not on this machine ({absent}).")
-    return LocalText(vocabulary, tokens.rows, tokens.ref.sha256)
-
-
 @app.command()
 def why(digest: Annotated[str, typer.Argument(help="The first characters of an artifact's digest.")],
         suite: SuiteName = "mini", store: StorePath = None) -> None:  # fmt: skip
-    """Say where an artifact is, or why it is absent."""
+    """Show where an artifact is, or why it is absent."""
     with _workspace(suite, store=store) as work:
         for key in suite_keys(work):
             if key.digest.startswith(digest):
@@ -468,14 +419,14 @@ def new_claim(
 @app.command()
 def train(
     model: Annotated[str | None, typer.Option(help="Only this seed (a letter); default: one after the other.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where state, logs and checkpoints go.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder of state, logs and checkpoints.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    jobs: Annotated[int, typer.Option(help="Seeds side by side, one core each.", min=1)] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(help="Seeds at the same time, one core each.", min=1)] = os.cpu_count() or 1,
     publish: Annotated[
-        bool, typer.Option("--publish", help="Replace the shipped zoo by finished checkpoints.")
+        bool, typer.Option("--publish", help="Replace the shipped models by the finished checkpoints.")
     ] = False,
 ) -> None:
-    """Train the mini zoo; a killed run goes on where it stopped."""
+    """Train the models of the mini suite; after an interruption the same command resumes."""
     from universal_neurons.zoo_training import publish as publish_zoo
     from universal_neurons.zoo_training import train_zoo
 
