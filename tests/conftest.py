@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make warnings errors in the project's own tests; in a run of the claims they stay warnings."""
+    for line in (
+        "error",
+        # transformer-lens and its dependencies import modules that warn about their own future.
+        "ignore::DeprecationWarning:transformer_lens.*",
+        "ignore::DeprecationWarning:importlib._bootstrap",
+    ):
+        config.addinivalue_line("filterwarnings", line)
+
+
 @pytest.fixture(scope="session")
 def _offline_on_one_thread() -> Iterator[None]:
     import torch

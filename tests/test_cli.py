@@ -15,11 +15,12 @@ import pytest
 
 from tests.cases import corpus_key, keys_at, pairs
 from tests.evidence.records import record
-from tests.planning.suites import speed
+from tests.stages.suites import speed
 from universal_neurons import cli
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.criteria import AtMost
 from universal_neurons.evidence.record import EvidenceLog
+from universal_neurons.inputs.selection import OPTIONS
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.stages.base import read_artifact
 from universal_neurons.stages.passes import STATES
@@ -197,12 +198,12 @@ def test_a_full_disk_is_one_line_and_loses_nothing(run: Run, own: Miniature, mon
 def test_a_full_disk_outside_the_store_is_one_line_too(
     run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "_show", _raises(OSError(errno.ENOSPC, "No space left on device", "page.html")))
+    monkeypatch.setattr(cli, "show", _raises(OSError(errno.ENOSPC, "No space left on device", "page.html")))
     assert run.mistake(computed, "status") == "error: page.html: No space left on device; nothing committed is lost"
 
 
 def test_a_defect_of_ours_keeps_its_traceback(run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_show", _raises(FileNotFoundError(errno.ENOENT, "No such file", "x")))
+    monkeypatch.setattr(cli, "show", _raises(FileNotFoundError(errno.ENOENT, "No such file", "x")))
     monkeypatch.setenv("UNIVERSAL_NEURONS_ROOT", str(computed.root))
     monkeypatch.setattr(sys, "argv", ["universal-neurons", "status"])
     with pytest.raises(FileNotFoundError):
@@ -210,7 +211,7 @@ def test_a_defect_of_ours_keeps_its_traceback(run: Run, computed: Miniature, mon
 
 
 def test_a_message_of_several_lines_becomes_one(run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_show", _raises(UserError("one\ntwo")))
+    monkeypatch.setattr(cli, "show", _raises(UserError("one\ntwo")))
     assert run.mistake(computed, "status") == "error: one two"
 
 
@@ -254,6 +255,22 @@ def test_the_status_of_the_claims_is_the_status_of_verify(
     monkeypatch.setattr(subprocess, "run", judged)
     assert run(computed, "verify", "--recompute", "-k", "N2")[0] == 1
     assert commands[0][1:] == ["-m", "pytest", "claims", "--suite", "mini", "--recompute", "-k", "N2"]
+    run(computed, "verify", "--claims", "N1, N7", "--tokens", "1k", "--checkpoints", "50 %", "--quick")
+    selection = ["--checkpoints", "50 %", "--tokens", "1000", "--claims", "N1,N7", "--quick"]
+    assert commands[1][4:] == ["--suite", "mini", *selection]
+
+
+def test_every_command_of_a_suite_has_the_same_options_as_pytest(run: Run, miniature: Miniature) -> None:
+    commands = ["plan", "compute", "fetch", "verify", "report", "status"]
+    commands += ["store verify", "store export", "store import"]
+    texts = {command: run(miniature, *command.split(), "--help")[1] for command in commands}
+    texts["pytest"] = subprocess.run(
+        [sys.executable, "-m", "pytest", "--help", "-p", "universal_neurons.harness.plugin"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for option in OPTIONS:
+        spelled = re.compile(rf"--{option.name}[ =]{option.metavar}".rstrip("[ =]") + r"\s+" + option.help.split()[0])
+        assert {command for command, text in texts.items() if not spelled.search(text)} == set()
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------
@@ -574,7 +591,7 @@ def test_a_report_is_built_beside_another_run(
         given.update(options)
         return Path(options["output"]) / "index.html"
 
-    monkeypatch.setattr("universal_neurons.render.build_report", built)
+    monkeypatch.setattr("universal_neurons.reporting.build_report", built)
     status, out, err = run(own, "report", "--compare", str(runs[1]))
     assert (status, err) == (0, "")
     assert out.startswith("report: report/_build")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from universal_neurons.measurement import Incomparable, Measurement, Over, independent_difference
+from universal_neurons.measurement import Incomparable, Measurement, MeasurementError, Over, independent_difference
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -40,8 +40,36 @@ def test_a_missing_detail_survives_json_without_nan() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0.6, 0.7), (0.3, 0.4), (math.nan, 0.7), (0.3, math.nan), (0.7, 0.3)])
 def test_a_value_outside_its_interval_is_refused(low: float, high: float) -> None:
-    with pytest.raises(ValueError, match=r"measurement 0\.5 lies outside its interval"):
+    with pytest.raises(MeasurementError, match=r"measurement 0\.5 lies outside its interval"):
         Measurement(0.5, low, high, 10, Over.TOKEN_BLOCKS)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"value": "0.5"}, "value: expected a number, got '0.5'"),
+        ({"high": None}, "high: expected a number, got None"),
+        ({"n": 1.5}, "n: expected an integer, got 1.5"),
+        ({"over": "neurons"}, "over: expected Over, one of token blocks, neurons, models, .*, got 'neurons'"),
+        ({"level": 95}, r"level: expected a number in \(0, 1\) such as 0\.95, got 95"),
+        ({"level": "0.95"}, r"level: expected a number in \(0, 1\) such as 0\.95, got '0\.95'"),
+        ({"unit": None}, "unit: expected text, got None"),
+        ({"details": [0.5]}, r"details: expected a mapping of names to numbers, got \[0\.5\]"),
+        ({"details": {"chance": "0.5"}}, "details: expected names and numbers, got 'chance': '0.5'"),
+        ({"details": {0.5: 0.5}}, "details: expected names and numbers, got 0.5: 0.5"),
+    ],
+)
+@pytest.mark.parametrize("value", [0.5, math.nan])
+def test_a_part_that_is_not_what_it_must_be_is_refused(value: float, part: dict[str, Any], said: str) -> None:
+    parts: dict[str, Any] = {"value": value, "low": 0.4, "high": 0.6, "n": 9, "over": Over.NEURONS}
+    with pytest.raises(MeasurementError, match=said):
+        Measurement(**{**parts, **part})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    one = np.float32(0.5)
+    measurement = Measurement(one, one, one, np.int64(9), Over.NOTHING, details={"chance": np.float64(0.1)})  # type: ignore[arg-type]
+    assert measurement.as_dict()["value"] == 0.5
 
 
 def test_a_value_on_the_edge_of_its_interval_is_inside() -> None:

@@ -1,7 +1,7 @@
-"""The command line: thin commands over the pipeline.
+"""Command line: thin commands over the pipeline.
 
-This module decides what a mistake looks like: one line on standard error and exit status 4; 2 for an option that does
-not exist, 130 for an interruption.  It refuses to know how anything is computed, so that ``--help`` starts at once.
+A user's mistake is one line on standard error and exit status 4; a mistake in the options is status 2, an interruption
+status 130.  Whatever computes is imported by the command that needs it, so ``--help`` starts at once.
 """
 
 from __future__ import annotations
@@ -9,42 +9,34 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import sys
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer evaluates annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from universal_neurons.characters import visible
+from universal_neurons.command_options import AsJson, Device, Memory, Remote, StorePath, SuiteName, selecting
 from universal_neurons.errors import UserError
-from universal_neurons.inputs.narrowing import NarrowingError, names, number_of_tokens
+from universal_neurons.inputs.selection import WHOLE, Selection, names
 from universal_neurons.inputs.suite import project_root
+from universal_neurons.listing import show
 from universal_neurons.progress import Reporter
-from universal_neurons.stages.base import missing
 from universal_neurons.stages.registry import suite_artifacts, suite_keys, where
-from universal_neurons.stages.study import Study, imported_evidence
-from universal_neurons.stages.tokens import ONLY, TOKENS
+from universal_neurons.stages.study import imported_evidence
 from universal_neurons.stages.universality import UNIVERSALITY
-from universal_neurons.stages.workspace import Resources, Workspace, check_pinned, hub_corpus, open_workspace
+from universal_neurons.stages.workspace import Resources, Workspace, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from universal_neurons.evidence.comparison import SideBySide
-    from universal_neurons.progress import Warn
-    from universal_neurons.render.pages.explorer import LocalText
 
 CHANGED = 1
 USER_ERROR = 4
 USAGE_ERROR = 2
 INTERRUPTED = 130
-# Characters in a line of a table that no terminal shows.
-_WIDE = 1000
-# What the system refuses and the user can mend; any other OSError is a defect of ours and keeps its traceback.
+# Refusals of the system that the user can mend; any other OSError is a defect of ours and keeps its traceback.
 _REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
 # The base of every mistake in options; some versions of typer bring a click of their own that has no public name.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -52,68 +44,14 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 # ruff: noqa: FBT002  (a flag of the command line is a boolean with a default)
 app = typer.Typer(
     name="universal-neurons",
-    help="Verify the claims about universal neurons, and build the report from what was measured.",
+    help="Verify the claims about universal neurons and build the report.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-store_app = typer.Typer(help="Look at, check and share computed artifacts.")
+_RUNS = "a suite (its latest run), a folder with the record of a run, a built report, or a folder of artifacts"
+store_app = typer.Typer(help="List, check and share computed artifacts.")
 app.add_typer(store_app, name="store")
-
-SuiteName = Annotated[str, typer.Option("--suite", help="The suite: a file of fixtures/suites without .toml.")]
-StorePath = Annotated[Path | None, typer.Option("--store", help="Working store instead of .universal-neurons/store.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Remote = Annotated[
-    str | None,
-    typer.Option(
-        "--remote",
-        metavar="PLACE",
-        help="Import what is missing first: a folder, an archive, a URL, or hf://datasets/OWNER/NAME@COMMIT.",
-    ),
-]
-Models = Annotated[str | None, typer.Option("--models", help="Only these models, separated by commas.")]
-Checkpoints = Annotated[
-    str | None, typer.Option("--checkpoints", help="Only these checkpoints (labels or steps), separated by commas.")
-]
-
-
-def _number(text: str) -> int:
-    """A number of tokens; a mistake in it is one in the option."""
-    try:
-        return number_of_tokens(text)
-    except NarrowingError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _bytes(text: str) -> int:
-    """A number of bytes, spelt with its unit: ``800MiB``, ``24GiB``, or ``24G`` for short."""
-    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])(?:i?B)?", text.strip())
-    if found is None:
-        raise typer.BadParameter(f"expected bytes with a unit, such as 800MiB or 24GiB, got {text!r}")
-    return round(float(found[1]) * units[found[2]])
-
-
-Memory = Annotated[
-    int | None,
-    typer.Option(
-        "--memory",
-        parser=_bytes,
-        metavar="BYTES",
-        help="What a pass may take of the device (24GiB); default: what is free, less a margin.",
-    ),
-]
-Device = Annotated[str | None, typer.Option("--device", help="cpu or cuda; default: a GPU where there is one.")]
-PrecisionName = Annotated[
-    str | None, typer.Option("--precision", help="Of products over tokens: float32, tf32 (a GPU's) or bfloat16.")
-]
-Tokens = Annotated[
-    int | None, typer.Option("--tokens", parser=_number, metavar="NUMBER", help="Fewer scored tokens (50k, 5M).")
-]
-ReferenceName = Annotated[str | None, typer.Option("--reference", help="Another reference model.")]
-References = Annotated[
-    str | None, typer.Option("--references", help="Only these models' neurons look for partners, separated by commas.")
-]
 
 
 def main() -> NoReturn:
@@ -147,85 +85,40 @@ def _fail(text: str, status: int) -> NoReturn:
 
 @contextmanager
 def _workspace(
-    suite: str,
-    *,
-    store: Path | None,
-    recompute: bool = False,
-    local: bool = False,
-    resources: Resources | None = None,
-    remote: str | None = None,
-    **narrowing: Any,
+    suite: str, *, store: Path | None, selection: Selection = WHOLE, remote: str | None = None, **options: Any
 ) -> Iterator[Workspace]:
-    """The suite's workspace, with progress drawn on standard error; ``narrowing`` as in ``Suite.narrowed``.
+    """The workspace of what ``selection`` leaves of a suite, with progress drawn on standard error.
 
-    What is missing is imported from ``remote`` first.
+    What is missing is imported from ``remote`` first.  ``options`` are those of ``open_workspace``.
     """
     with Reporter.on_stderr() as reporter:
         if remote is not None:
-            _pulled(suite, remote, reporter, store=store, recompute=recompute, **narrowing)
-        yield open_workspace(
-            suite,
-            store=store,
-            recompute=recompute,
-            local=local,
-            warn=reporter.warn,
-            progress=reporter,
-            resources=resources,
-            narrowing={name: value for name, value in narrowing.items() if value is not None},
-        )
+            recompute = bool(options.get("recompute"))
+            _pulled(suite, remote, reporter, store=store, recompute=recompute, selection=selection)
+        narrowing = selection.narrowing
+        yield open_workspace(suite, store=store, warn=reporter.warn, progress=reporter, narrowing=narrowing, **options)
 
 
 def _pulled(
-    suite: str, remote: str, reporter: Reporter, *, store: Path | None, recompute: bool = False, **narrowing: Any
+    suite: str, remote: str, reporter: Reporter, *, store: Path | None, selection: Selection, recompute: bool = False
 ) -> str:
-    """What an import says of itself; with what it lacks as a warning."""
+    """Import from ``remote`` what is missing; the line that says what came, with what is still missing as a warning."""
     if recompute:
         raise UserError("--recompute reads nothing that was computed elsewhere; leave out --remote")
     from universal_neurons.stages.sharing import pull
 
-    chosen = {name: value for name, value in narrowing.items() if value is not None}
-    return str(pull(suite, remote, store=store, warn=reporter.warn, progress=reporter, narrowing=chosen))
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else names(text)
-
-
-def _show(rows: list[dict[str, Any]], columns: dict[str, str], *, as_json: bool, title: str) -> None:
-    """Print rows as JSON or as a table whose columns are ``{field: heading}``.
-
-    A table that is read by a program is as wide as its longest row: nothing is wrapped, cut or coloured.
-    """
-    if as_json:
-        sys.stdout.write(json.dumps(rows, indent=2, default=str) + "\n")
-        return
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name, heading in columns.items():
-        numeric = all(isinstance(row[name], int | float) for row in rows) if rows else False
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric or not sys.stdout.isatty())
-    for row in rows:
-        table.add_row(*(visible(str(row[name])) for name in columns))
-    _console().print(table)
-
-
-def _console() -> Console:
-    # NO_COLOR alone would leave bold and italic, which are escape codes too.
-    plain = bool(os.environ.get("NO_COLOR"))
-    wide = None if sys.stdout.isatty() else _WIDE
-    return Console(color_system=None if plain else "auto", width=wide, highlight=False, markup=False)
+    narrowing = selection.narrowing
+    return str(pull(suite, remote, store=store, warn=reporter.warn, progress=reporter, narrowing=narrowing))
 
 
 @app.command()
+@selecting
 def plan(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="As if nothing were there; asks no hub.")
+        bool, typer.Option("--from-scratch", help="Plan as if nothing were computed yet; asks no hub.")
     ] = False,
     memory: Memory = None,
     device: Device = None,
@@ -233,16 +126,14 @@ def plan(
         str | None,
         typer.Option("--on", metavar="NAME", help="On a device that is not here, from published figures: h200, a100."),
     ] = None,
-    precision: PrecisionName = None,
     by_step: Annotated[bool, typer.Option("--by-step", help="One row per stage and checkpoint.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say how long a suite takes, in how much memory, and what of it is there already; computes nothing."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references) | {"precision": precision}
-    # What is narrower than what ships has keys that rest on this machine's text.
-    local = _is_narrow(narrowing) and not from_scratch
+    """Show how long a suite takes, its memory and disk, and what is there already; computes nothing."""
+    # The keys of a narrowed suite depend on this machine's text.
+    local = bool(selection.narrowing) and not from_scratch
     resources = Resources(memory=memory, device=device)
-    with _workspace(suite, store=store, local=local, resources=resources, **narrowing) as work:
+    with _workspace(suite, store=store, local=local, resources=resources, selection=selection) as work:
         from universal_neurons.stages.plan import plan as planned_suite
         from universal_neurons.stages.plan_table import table
 
@@ -252,24 +143,19 @@ def plan(
 
 
 @app.command()
+@selecting
 def compute(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
-    recompute: Annotated[bool, typer.Option("--recompute", help="Ignore the shipped evidence.")] = False,
+    selection: Selection = WHOLE,
+    recompute: Annotated[bool, typer.Option("--recompute", help="Compute everything again.")] = False,
     memory: Memory = None,
     device: Device = None,
-    precision: PrecisionName = None,
     remote: Remote = None,
 ) -> None:
-    """Compute what the suite still lacks; a killed run goes on where it stopped."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references) | {"precision": precision}
-    opened = {"resources": Resources(memory=memory, device=device), "remote": remote, **narrowing}
-    with _workspace(suite, store=store, recompute=recompute, local=True, **opened) as work:
+    """Compute what the suite still lacks; after an interruption the same command resumes."""
+    opened: dict[str, Any] = {"resources": Resources(memory=memory, device=device), "remote": remote}
+    with _workspace(suite, store=store, recompute=recompute, local=True, selection=selection, **opened) as work:
         from universal_neurons.stages.runner import compute as compute_suite
 
         count = compute_suite(work)
@@ -281,21 +167,20 @@ def compute(
 
 
 @app.command()
+@selecting
 def fetch(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Take what the hub changed since the suite was pinned.")
+        bool, typer.Option("--accept-changes", help="Accept what changed on the hub since the suite was pinned.")
     ] = False,
 ) -> None:
-    """Fetch a suite's models and text from their hub and pin them; what is here and verified is not fetched again."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, local=True, **narrowing) as work:
+    """Fetch the models and the text of a suite from their hub, and pin them.
+
+    Files that are here and verified are not fetched again.
+    """
+    with _workspace(suite, store=store, local=True, selection=selection) as work:
         from universal_neurons.stages.fetching import fetch as fetched
 
         count = fetched(work, accept=accept_changes, done=lambda line: typer.echo(visible(line)))
@@ -306,26 +191,12 @@ def fetch(
     )
 
 
-def _narrowing(
-    models: str | None, checkpoints: str | None, tokens: int | None, reference: str | None, references: str | None
-) -> dict[str, Any]:
-    lists = {"models": models, "checkpoints": checkpoints, "references": references}
-    return {**{name: _names(text) for name, text in lists.items()}, "tokens": tokens, "reference": reference}
-
-
-def _is_narrow(narrowing: dict[str, Any]) -> bool:
-    return any(value is not None for value in narrowing.values())
-
-
 @app.command()
+@selecting
 def verify(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     recompute: Annotated[bool, typer.Option("--recompute", help="Compute everything again first.")] = False,
     select: Annotated[str | None, typer.Option("-k", help="Only claims that match (as pytest -k).")] = None,
     remote: Remote = None,
@@ -334,64 +205,38 @@ def verify(
     import subprocess
 
     root = project_root()
-    given = {"suite": suite, "store": store, "models": models, "checkpoints": checkpoints, "tokens": tokens}
-    given |= {"reference": reference, "references": references, "remote": remote}
+    given = {"suite": suite, "store": store, "remote": remote}
     arguments = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
-    arguments += [*(["--recompute"] if recompute else []), *(["-k", select] if select else [])]
+    arguments += [*selection.words, *(["--recompute"] if recompute else []), *(["-k", select] if select else [])]
     status = subprocess.run([sys.executable, "-m", "pytest", "claims", *arguments], cwd=root, check=False).returncode
     raise typer.Exit(status)
 
 
 @app.command()
+@selecting
 def report(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     remote: Remote = None,
     beside: Annotated[
-        str | None, typer.Option("--compare", metavar="OTHER", help="A suite, run or evidence to set beside this one.")
+        str | None,
+        typer.Option("--compare", metavar="OTHER", help="Add a page that compares with another run (see compare)."),
     ] = None,
-    to: Annotated[Literal["html", "pdf", "all"], typer.Option("--to", help="The pages, the PDF, or both.")] = "all",
+    to: Annotated[Literal["html", "pdf", "all"], typer.Option("--to", help="Only the pages or only the PDF.")] = "all",
 ) -> None:
-    """Build the report from what the claims measured: its pages and the same as PDF."""
-    from universal_neurons.render import build_report
+    """Build the report of the latest run of the claims, as pages and as PDF."""
+    from universal_neurons.reporting import report_of
 
-    root = project_root()
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, remote=remote, **narrowing) as work:
-        check_pinned(work)
-        both = None if beside is None else _side_by_side(_own_run(work), beside, store=store, warn=work.warn)
-        page = build_report(
-            Study(work),
-            root=root,
-            output=root / "report" / "_build",
-            text=_local_text(work),
-            both=both,
-            to=to,
-            say=lambda line: typer.echo(line, err=True),
-        )
-    documents = [] if to == "pdf" else sorted(page.parent.glob("*.pdf"))
-    typer.echo(f"report: {', '.join(str(one.relative_to(root)) for one in (page, *documents))}")
-
-
-def _own_run(work: Workspace) -> str:
-    """The record of the run that the report of ``work`` is about."""
-    from universal_neurons.render.report import default_evidence
-
-    return str(default_evidence(work.root, work.suite.folder))
-
-
-_SIDES = "a suite, a folder with the record of a run, a built report, or a folder of artifacts"
+    with _workspace(suite, store=store, remote=remote, selection=selection) as work:
+        documents = report_of(work, beside=beside, store=store, to=to, say=lambda line: typer.echo(line, err=True))
+    typer.echo(f"report: {documents}")
 
 
 @app.command()
 def compare(
-    left: Annotated[str, typer.Argument(help=f"One side: {_SIDES}.")],
-    right: Annotated[str, typer.Argument(help="The other side: the same choice.")],
+    left: Annotated[str, typer.Argument(help=f"A run: {_RUNS}.")],
+    right: Annotated[str, typer.Argument(help="Another run, given in the same way.")],
     store: StorePath = None,
     only_changed: Annotated[bool, typer.Option("--changed", help="Only claims with another verdict.")] = False,
     fail_on_change: Annotated[
@@ -399,57 +244,29 @@ def compare(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Set two suites or two runs side by side: verdicts, values, shares, ablations, and what else differs."""
+    """Compare two runs: verdicts, values, shares, ablations, and the settings that differ."""
+    from universal_neurons.compare import compare_runs, open_run
+    from universal_neurons.evidence.record import strict_json
     from universal_neurons.render.pages import comparison_text
 
     with Reporter.on_stderr() as reporter:
-        both = _side_by_side(left, right, store=store, warn=reporter.warn)
+        options: dict[str, Any] = {"root": project_root(), "store": store, "warn": reporter.warn}
+        both = compare_runs(open_run(left, **options), open_run(right, **options))
     if as_json:
-        from universal_neurons.evidence.record import strict_json
-
         sys.stdout.write(strict_json(both.as_dict()))
     else:
         for table in comparison_text.tables(both, only_changed=only_changed):
-            _show(table.rows, table.columns, as_json=False, title=table.title)
+            show(table.rows, table.columns, as_json=False, title=table.title)
         for line in comparison_text.lines(both):
             typer.echo(line)
     if fail_on_change and both.comparison.changed:
         raise typer.Exit(CHANGED)
 
 
-def _side_by_side(left: str, right: str, *, store: Path | None, warn: Warn) -> SideBySide:
-    from universal_neurons.sides import open_side, side_by_side
-
-    root = project_root()
-    return side_by_side(*(open_side(name, root=root, store=store, warn=warn) for name in (left, right)))
-
-
-def _local_text(work: Workspace) -> LocalText:
-    """What the tokens of the suite say; without rows, and with the reason, where this machine has another text."""
-    from universal_neurons.render.pages.explorer import LocalText
-    from universal_neurons.stages.tokens import token_set
-
-    try:
-        tokenizer = work.zoo.tokenizer()
-        vocabulary = [tokenizer.decode([i], skip_special_tokens=False) for i in range(tokenizer.get_vocab_size())]
-    except UserError as absent:
-        vocabulary = [f"token {i}" for i in range(work.zoo.recipe().vocabulary)]
-        return LocalText(vocabulary, absence=f"Numbers only: the tokenizer is not on this machine ({absent}).")
-    try:
-        # Whoever reads what others computed should not have to download the text for it.
-        rows = TOKENS.key(work, ONLY, TOKENS.scratch[0])
-        if hub_corpus(work) is not None and not work.store.has(rows):
-            raise missing(work, rows)
-        tokens = token_set(work)
-    except UserError as absent:
-        return LocalText(vocabulary, absence=f"Positions only: the text is not on this machine ({absent}).")
-    return LocalText(vocabulary, tokens.rows, tokens.ref.sha256)
-
-
 @app.command()
 def why(digest: Annotated[str, typer.Argument(help="The first characters of an artifact's digest.")],
         suite: SuiteName = "mini", store: StorePath = None) -> None:  # fmt: skip
-    """Say where an artifact is, or why it is absent."""
+    """Show where an artifact is, or why it is absent."""
     with _workspace(suite, store=store) as work:
         for key in suite_keys(work):
             if key.digest.startswith(digest):
@@ -461,19 +278,15 @@ def why(digest: Annotated[str, typer.Argument(help="The first characters of an a
 
 
 @app.command()
+@selecting
 def status(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     as_json: AsJson = False,
 ) -> None:
     """List the artifacts of a suite and where each one is."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, **narrowing) as work:
+    with _workspace(suite, store=store, selection=selection) as work:
         rows = [
             {
                 "stage": artifact.key.stage,
@@ -485,7 +298,7 @@ def status(
             for artifact in suite_artifacts(work)
         ]
     columns = {"stage": "stage", "step": "step", "what": "what", "digest": "digest", "where": "where"}
-    _show(rows, columns, as_json=as_json, title=f"suite {suite}")
+    show(rows, columns, as_json=as_json, title=f"suite {suite}")
 
 
 @store_app.command("ls")
@@ -497,18 +310,15 @@ def store_ls(suite: SuiteName = "mini", store: StorePath = None, as_json: AsJson
             for e in work.store.entries()
         ]
     columns = {"stage": "stage", "digest": "digest", "origin": "origin", "size": "bytes"}
-    _show(rows, columns, as_json=as_json, title="artifacts")
+    show(rows, columns, as_json=as_json, title="artifacts")
 
 
 @store_app.command("verify")
+@selecting
 def store_verify(
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
     recompute_sample: Annotated[
         bool, typer.Option("--recompute-sample", help="Compute one table again and compare.")
     ] = False,
@@ -517,8 +327,7 @@ def store_verify(
 
     Of every import one table is drawn and computed again; the report marks an import until that was done once.
     """
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, **narrowing) as work:
+    with _workspace(suite, store=store, selection=selection) as work:
         problems = work.store.verify()
         if problems:
             raise UserError("; ".join(map(str, problems)))
@@ -542,42 +351,34 @@ def _samples(work: Workspace) -> Iterator[str]:
 
 
 @store_app.command("export")
+@selecting
 def store_export(
     target: Annotated[Path, typer.Argument(help="A folder, or an archive: a name that ends in .zip or .tar.")],
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
 ) -> None:
     """Write a suite's evidence to a folder or an archive that others can import (never the text itself)."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
-    with _workspace(suite, store=store, **narrowing) as work:
+    with _workspace(suite, store=store, selection=selection) as work:
         from universal_neurons.stages.sharing import export_suite
 
         typer.echo(str(export_suite(work, target)))
 
 
 @store_app.command("import")
+@selecting
 def store_import(
     place: Annotated[
         str, typer.Argument(help="A folder, an archive, a URL of fsspec, or hf://datasets/OWNER/NAME@COMMIT[/FOLDER].")
     ],
     suite: SuiteName = "mini",
     store: StorePath = None,
-    models: Models = None,
-    checkpoints: Checkpoints = None,
-    tokens: Tokens = None,
-    reference: ReferenceName = None,
-    references: References = None,
+    selection: Selection = WHOLE,
 ) -> None:
     """Take over evidence that others exported, verified; the report marks it until a sample was computed again."""
-    narrowing = _narrowing(models, checkpoints, tokens, reference, references)
     with Reporter.on_stderr() as reporter:
-        said = _pulled(suite, place, reporter, store=store, **narrowing)
-    with _workspace(suite, store=store, **narrowing) as work:
+        said = _pulled(suite, place, reporter, store=store, selection=selection)
+    with _workspace(suite, store=store, selection=selection) as work:
         command = work.suite.command("universal-neurons store verify --recompute-sample")
     typer.echo(f"{said}; to compute a sample of it again run: {command}")
 
@@ -601,21 +402,23 @@ def new_claim(
 @app.command()
 def train(
     model: Annotated[str | None, typer.Option(help="Only this seed (a letter); default: one after the other.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where state, logs and checkpoints go.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder of state, logs and checkpoints.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    jobs: Annotated[int, typer.Option(help="Seeds side by side, one core each.", min=1)] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(help="Seeds at the same time, one core each.", min=1)] = os.cpu_count() or 1,
     publish: Annotated[
-        bool, typer.Option("--publish", help="Replace the shipped zoo by finished checkpoints.")
+        bool, typer.Option("--publish", help="Replace the shipped models by the finished checkpoints.")
     ] = False,
 ) -> None:
-    """Train the mini zoo; a killed run goes on where it stopped."""
+    """Train the models of the mini suite; after an interruption the same command resumes."""
     from universal_neurons.zoo_training import publish as publish_zoo
     from universal_neurons.zoo_training import train_zoo
 
     with Reporter.on_stderr() as reporter:
         root = project_root()
         target = folder or root / ".universal-neurons" / "training"
-        train_zoo(root, target, models=_names(model), device=device, jobs=jobs, progress=reporter)
+        train_zoo(
+            root, target, models=None if model is None else names(model), device=device, jobs=jobs, progress=reporter
+        )
         if publish:
             publish_zoo(root, target)
             typer.echo("published: fixtures/zoo/mini; run: universal-neurons compute --suite mini")

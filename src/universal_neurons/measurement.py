@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
 
 
 class Over(StrEnum):
@@ -21,6 +20,23 @@ class Over(StrEnum):
     NOTHING = "nothing"
 
 
+# The parts of a measurement, their types, and the words for them; numpy's numbers are Real and Integral too.
+_PARTS: tuple[tuple[str, type, str], ...] = (
+    ("value", Real, "a number"),
+    ("low", Real, "a number"),
+    ("high", Real, "a number"),
+    ("level", Real, "a number in (0, 1) such as 0.95"),
+    ("n", Integral, "an integer"),
+    ("over", Over, f"Over, one of {', '.join(Over)}"),
+    ("unit", str, "text"),
+    ("details", Mapping, "a mapping of names to numbers"),
+)
+
+
+class MeasurementError(ValueError):
+    """A measurement whose parts are not what they must be; the message names the part."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """A measured value with a ``level`` interval [``low``, ``high``] over ``over``; ``n`` units entered it.
@@ -29,7 +45,8 @@ class Measurement:
     named numbers that belong to the measurement and are shown beside it (the same number with another interval, the
     chance level); they are never judged.
 
-    Raises ValueError if the value lies outside its interval or a bound is NaN while the value is not.
+    Raises MeasurementError if the value lies outside its interval, if a bound is NaN while the value is not, if
+    ``level`` is not in (0, 1), or if a part has the wrong type.
     """
 
     value: float
@@ -42,10 +59,22 @@ class Measurement:
     details: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_types()
+        if not 0 < self.level < 1:
+            raise MeasurementError(f"level: expected a number in (0, 1) such as 0.95, got {self.level!r}")
         if math.isnan(self.value):
             return
         if not self.low <= self.value <= self.high:
-            raise ValueError(f"measurement {self.value} lies outside its interval [{self.low}, {self.high}]")
+            raise MeasurementError(f"measurement {self.value} lies outside its interval [{self.low}, {self.high}]")
+
+    def _check_types(self) -> None:
+        for name, kind, expected in _PARTS:
+            if not isinstance(part := getattr(self, name), kind):
+                raise MeasurementError(f"{name}: expected {expected}, got {part!r}")
+        details: Mapping[Any, Any] = self.details
+        for detail, number in details.items():
+            if not (isinstance(detail, str) and isinstance(number, Real)):
+                raise MeasurementError(f"details: expected names and numbers, got {detail!r}: {number!r}")
 
     @property
     def is_missing(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from tests.claims.declared import declared_in
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
 from universal_neurons.inputs.published import published
+from universal_neurons.inputs.suite import Checkpoint
 from universal_neurons.measures.study import paper_checkpoints
 from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
 
@@ -32,16 +32,8 @@ GROWING = {100: (0.02, 0.02, 0.02, 0.03), 200: (0.03, 0.03, 0.06, 0.08), 300: (0
 CONSTANT = dict.fromkeys(GROWING, (0.03, 0.03, 0.03, 0.03))
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A checkpoint of the synthetic study."""
-
-    step: int
-    share: float
-    label: str
-
-
-STAGES = tuple(Stage(step, share, f"{share:.0%}") for step, share in ((100, 0.25), (200, 0.5), (300, 0.75), (400, 1.0)))
+TRAINING = ((100, 0.25), (200, 0.5), (300, 0.75), (400, 1.0))
+STAGES = tuple(Checkpoint(step, share, f"{share:.0%}") for step, share in TRAINING)
 
 
 class SyntheticStudy:

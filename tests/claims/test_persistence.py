@@ -16,6 +16,7 @@ from tests.claims.declared import declared_in
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
 from universal_neurons.inputs.published import published
+from universal_neurons.inputs.suite import Checkpoint
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 
 if TYPE_CHECKING:
@@ -30,16 +31,8 @@ LAYERS, WIDTH, SHARE, BLOCKS = 4, 3000, 0.1, 10
 NAMES = ["N10", "N11", "N12", "N22", "N24", "N7", "N8", "N9", "V3", "V6"]
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A checkpoint of the synthetic study."""
-
-    step: int
-    share: float
-    label: str
-
-
-STAGES = tuple(Stage(step, share, f"{share:.0%}") for step, share in ((100, 0.25), (200, 0.5), (300, 0.75), (400, 1.0)))
+TRAINING = ((100, 0.25), (200, 0.5), (300, 0.75), (400, 1.0))
+STAGES = tuple(Checkpoint(step, share, f"{share:.0%}") for step, share in TRAINING)
 
 
 @dataclass(frozen=True)

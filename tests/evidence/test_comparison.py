@@ -8,9 +8,8 @@ import pytest
 
 from tests.evidence.records import record
 from universal_neurons.evidence.comparison import (
-    Cause,
     ClaimPair,
-    Ground,
+    DifferingSetting,
     JudgedRun,
     LandmarkPair,
     SideBySide,
@@ -20,7 +19,7 @@ from universal_neurons.evidence.comparison import (
     subtracted,
 )
 from universal_neurons.evidence.criteria import AtMost, GreaterThan
-from universal_neurons.evidence.record import ControlResult, strict_json
+from universal_neurons.evidence.record import strict_json
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
@@ -62,64 +61,28 @@ def pair_of(left: EvidenceRecord, right: EvidenceRecord) -> ClaimPair:
 
 def test_two_runs_that_found_the_same_differ_in_nothing() -> None:
     found = pair_of(judged(0.03), judged(0.03))
-    assert (found.has_other_verdict, found.has_other_numbers, found.causes) == (False, False, ())
+    assert found.has_other_verdict is False
     (difference,) = found.differences
     assert (difference.low, difference.value, difference.high) == (0, 0, 0)
     assert not is_beyond(difference)
 
 
-def test_another_value_from_other_artifacts_has_a_difference_and_a_cause() -> None:
+def test_another_value_from_other_artifacts_has_a_difference() -> None:
     found = pair_of(judged(0.03), judged(0.09, artifacts=("ffff",)))
-    assert (found.has_other_verdict, found.has_other_numbers, found.causes) == (True, True, (Cause.EVIDENCE,))
+    assert found.has_other_verdict is True
     (difference,) = found.differences
     assert difference.value == pytest.approx(0.06)
     assert difference.high - difference.value == pytest.approx(math.hypot(0.01, 0.01))
     assert is_beyond(difference)
 
 
-def test_another_value_from_the_same_artifacts_comes_from_the_code() -> None:
+def test_a_small_difference_is_not_beyond_the_uncertainty() -> None:
     found = pair_of(judged(0.03), judged(0.031))
-    assert (found.has_other_verdict, found.causes) == (False, (Cause.CODE,))
+    assert found.has_other_verdict is False
     assert not is_beyond(found.differences[0])
 
 
-def test_a_cause_is_named_where_the_verdict_stayed_too() -> None:
-    found = pair_of(judged(0.03), judged(0.03, artifacts=("ffff",)))
-    assert (found.has_other_verdict, found.has_other_numbers, found.causes) == (False, False, (Cause.EVIDENCE,))
-
-
-CAUSES: list[tuple[dict[str, Any], tuple[Cause, ...]]] = [
-    ({"criterion": AtMost(0.02)}, (Cause.CRITERION,)),
-    ({"correction": "holm", "family": "f"}, (Cause.CORRECTION,)),
-    ({"suite": "paper", "artifacts": ("ffff",)}, (Cause.SUITE,)),
-    ({"narrowed_by": "--tokens 50k", "artifacts": ("ffff",)}, (Cause.SUITE,)),
-    ({"verdict": Verdict.ERROR, "measurement": None}, (Cause.BROKEN,)),
-    (
-        {"verdict": Verdict.NOT_EVALUATED, "measurement": None, "command": "compute", "artifacts": ()},
-        (Cause.MISSING,),
-    ),
-]
-
-
-@pytest.mark.parametrize(("changes", "causes"), CAUSES)
-def test_what_differs_between_two_records_is_named(changes: dict[str, Any], causes: tuple[Cause, ...]) -> None:
-    criterion = changes.pop("criterion", None)
-    assert pair_of(judged(0.03), judged(0.03, criterion=criterion, **changes)).causes == causes
-
-
-def test_a_control_that_satisfies_the_criterion_in_one_run_only_is_named() -> None:
-    controls = [
-        (ControlResult("claims/c.py::test_rotated[b]", verdict, "", None),)
-        for verdict in (Verdict.REFUTED, Verdict.REPRODUCED)
-    ]
-    left, right = (
-        judged(0.03, controls=c, verdict=v)
-        for c, v in zip(controls, (Verdict.REPRODUCED, Verdict.VACUOUS), strict=True)
-    )
-    assert pair_of(left, right).causes == (Cause.CONTROLS,)
-
-
-def test_a_verdict_that_only_the_rest_of_the_family_changed_is_named_so() -> None:
+def test_a_verdict_that_only_the_rest_of_the_family_changed_is_another_verdict() -> None:
     def item(z: float, name: str, claim: str = "N1") -> EvidenceRecord:
         return judged(z, claim, criterion=GreaterThan(0), reach=1, item=name, family="f", correction="holm",
                       parameters={"partner": name})  # fmt: skip
@@ -131,7 +94,7 @@ def test_a_verdict_that_only_the_rest_of_the_family_changed_is_named_so() -> Non
         Verdict.REFUTED,
         Verdict.INCONCLUSIVE,
     )
-    assert first.causes == (Cause.FAMILY,)
+    assert first.has_other_verdict is True
 
 
 def test_checkpoints_of_two_trainings_are_the_same_by_their_label() -> None:
@@ -155,7 +118,6 @@ def test_a_case_of_one_run_only_is_kept_and_named() -> None:
         ("partner c", True, True),
         ("partner d", False, True),
     ]
-    assert found.causes == (Cause.CASES,)
     assert (len(found.shared), len(found.differences)) == (1, 1)
 
 
@@ -163,11 +125,6 @@ def test_a_claim_that_one_run_did_not_judge_has_another_verdict_there() -> None:
     found = compared(run(judged(0.03), judged(0.03, "N10")), run(judged(0.03), judged(0.2, "N2")))
     assert [pair.claim for pair in found.claims] == ["N1", "N2", "N10"]
     assert [pair.claim for pair in found.changed] == ["N2", "N10"]
-    assert {pair.claim: pair.causes for pair in found.claims} == {
-        "N1": (),
-        "N2": (Cause.PRESENCE,),
-        "N10": (Cause.PRESENCE,),
-    }
     assert found.transitions == {(Verdict.REPRODUCED, Verdict.REPRODUCED): 1}
     assert found.claims[1].present.first.claim == "N2"
 
@@ -201,15 +158,14 @@ def test_everything_about_two_sides_is_data_without_nan_and_infinity() -> None:
     both = SideBySide(
         compared(run(judged(0.03), name="now"), run(judged(0.09, artifacts=("ffff",)), name="then")),
         landmarks=(LandmarkPair("share", "universal", 0.5, "25 %", measured(0.03), endless),),
-        grounds=(Ground("universality", "draws", "20", "5"),),
+        settings=(DifferingSetting("universality: draws", "20", "5"),),
         absences=("then: no artifacts",),
     )
     raw = json.loads(strict_json(both.as_dict()))
     assert (raw["left"]["name"], raw["right"]["name"]) == ("now", "then")
     (claim,) = raw["claims"]
     assert (claim["left"], claim["right"], claim["other_verdict"]) == ("reproduced", "refuted", True)
-    assert claim["causes"] == ["other evidence"]
     assert claim["cases"][0]["difference"]["value"] == pytest.approx(0.06)
     assert raw["landmarks"][0]["right"]["high"] == "inf"
     assert raw["landmarks"][0]["difference"] is None
-    assert raw["grounds"] == [{"where": "universality", "setting": "draws", "left": "20", "right": "5"}]
+    assert raw["settings"] == [{"name": "universality: draws", "left": "20", "right": "5"}]

@@ -13,6 +13,43 @@ if TYPE_CHECKING:
 pytest_plugins = ("pytester",)
 
 
+AROUND = "Measurement(0.02, 0.01, 0.03, 9, Over.NEURONS"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            AROUND.replace("Over.NEURONS", "'neurons'") + ")",
+            "over: expected Over, one of token blocks, *, got 'neurons'",
+        ),
+        (f"{AROUND}, details=[0.5])", "details: expected a mapping of names to numbers, got [[]0.5]"),
+        (f"{AROUND}, level=95)", "level: expected a number in (0, 1) such as 0.95, got 95"),
+        ("0.02", "returned float, expected a Measurement"),
+        ("None", "returned NoneType, expected a Measurement"),
+    ],
+)
+def test_what_is_no_measurement_is_one_line_of_its_claim_and_the_run_goes_on(
+    project: Project, body: str, said: str
+) -> None:
+    project.write(claim_file(body), claim_file(id="N2", name="two"))
+    project.accept(N1="reproduced", N2="reproduced")
+    result = project.run("claims", "-rf")
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines([f"error: test_few*{said}"])
+    result.stdout.no_fnmatch_line("*Error*")
+    assert project.records()["claim N1"].verdict is Verdict.ERROR
+
+
+def test_an_async_claim_is_one_line_and_the_run_goes_on(project: Project) -> None:
+    project.write(claim_file().replace("def test_few", "async def test_few"), claim_file(id="N2", name="two"))
+    project.accept(N1="reproduced", N2="reproduced")
+    result = project.run("claims", "-rf")
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(["error: test_few is async; expected a plain function that returns a Measurement"])
+    result.stdout.no_fnmatch_line("*never awaited*")
+
+
 def test_a_control_that_satisfies_the_criterion_makes_the_claim_vacuous(project: Project) -> None:
     project.write(claim_file(control="around(0.01)"))
     project.accept(N1="reproduced")

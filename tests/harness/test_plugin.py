@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import warnings
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.harness.projects import Project, assert_refused
 from tests.harness.worlds import LOSE, claim_file
+from tests.sources import ROOT
 from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.evidence.verdict import Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytest_plugins = ("pytester",)
 
@@ -41,6 +49,38 @@ def test_other_tests_keep_pytests_own_rules(project: Project) -> None:
     result.stdout.fnmatch_lines(["*PytestReturnNotNoneWarning*"])
 
 
+OLD_FASHIONED = """
+import warnings
+
+import pytest
+
+warnings.warn("the library is out of fashion", FutureWarning)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call():
+    warnings.warn("the call is out of fashion", FutureWarning)
+    return (yield)
+"""
+
+
+def test_warnings_of_others_are_no_errors_of_claims(tmp_path: Path) -> None:
+    (tmp_path / "old_fashioned.py").write_text(OLD_FASHIONED)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "claims", "-p", "old_fashioned", "--claims", "N24", "-p", "no:cacheprovider",
+         "--evidence-dir", str(tmp_path / "log")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "HF_HUB_ENABLE_HF_TRANSFER": "1", "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the call is out of fashion" in done.stdout
+
+
+def test_warnings_are_errors_in_our_own_tests() -> None:
+    with pytest.raises(FutureWarning):
+        warnings.warn("out of fashion", FutureWarning, stacklevel=1)
+
+
 def test_items_are_selected_as_in_any_run(project: Project) -> None:
     project.write(claim_file(takes="study, partner"), claim_file(id="N2", name="other"))
     project.accept(N1={"a-b": "reproduced", "a-c": "reproduced"}, N2="reproduced")
@@ -56,6 +96,28 @@ def test_items_are_selected_as_in_any_run(project: Project) -> None:
         assert result.ret == 0, arguments
         assert len(project.records()) == collected, arguments
         assert project.verdicts()["complete"] is False if project.verdicts()["claims"] else True
+
+
+def test_claims_selects_exactly_these_claims_with_controls_and_readings(project: Project) -> None:
+    claims = (claim_file(id=name, name=name.lower(), others=("around(0.02)",)) for name in ("N1", "N10", "N2"))
+    project.write(*claims)
+    project.accept(N1="reproduced", N2="reproduced", N9="refuted")
+    for name in ("N1", "N2"):
+        project.accept_readings(name, {f"test_other_0_of_{name.lower()}": "reproduced"})
+    for run in (project.run, project.run_workers):
+        result = run(*(("claims",) if run == project.run else ()), "--claims", "N1, N2")
+        result.assert_outcomes(passed=6, **({"deselected": 3} if run == project.run else {}))
+        assert result.ret == 0
+        assert {(record.role, record.claim) for record in EvidenceLog.read(project.evidence)} == {
+            (role, name) for role in ("claim", "control", "reading") for name in ("N1", "N2")
+        }
+        assert project.verdicts()["complete"] is False
+
+
+@pytest.mark.parametrize(("ids", "got"), [("N1,N7", "N7"), ("n1,M3", "n1, M3"), ("", "none")])
+def test_a_claim_that_does_not_exist_is_one_line_with_the_known_ones(project: Project, ids: str, got: str) -> None:
+    project.write(*(claim_file(id=name, name=name.lower()) for name in ("N10", "N1", "N2")))
+    assert_refused(project.run("claims", "--claims", ids), f"--claims: expected some of N1, N2, N10, got {got}")
 
 
 def test_workers_report_to_one_log(project: Project) -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 # Imported here once, because pytester forgets what an inner run imports.
 import tests.claims.test_emergence  # noqa: F401
+from tests.harness.worlds import claim_file
 from tests.sources import ROOT
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.scaffold import declared_ids, scaffold_claim
 
@@ -100,9 +102,28 @@ def test_the_file_is_about_twenty_lines_and_named_after_id_and_statement(tmp_pat
     assert list(declared_ids(path)) == ["X-1"]
 
 
-def test_the_scaffold_is_collected_and_judged_at_once(project: Project) -> None:
+def edited(path: Path) -> None:
+    path.write_text(path.read_text("utf-8").replace("EDIT:", "Decided:"), "utf-8")
+
+
+def test_a_scaffold_with_a_mark_left_is_neither_judged_nor_accepted(project: Project) -> None:
+    project.write(claim_file())
     project.pytester.makepyfile(synthetic_world=SYNTHETIC)
-    scaffold_claim(project.root / "claims" / "emergence", "X1", 'Some neurons are "universal".')
+    path = scaffold_claim(project.root / "claims" / "emergence", "X1", 'Some neurons are "universal".')
+    arguments = ("claims", "--study-factory", "synthetic_world:open_study")
+    result = project.run(*arguments, "--update-verdicts")
+    result.assert_outcomes(passed=1, failed=5)
+    result.stdout.fnmatch_lines(
+        [f"error: {path.name}: still has EDIT: in line 1, 3, *; fill in or remove what it marks"]
+    )
+    assert list(Ledger.read(project.ledger).claims) == ["N1"]
+    assert project.run(*arguments, "--claims", "X1").ret == 1
+    assert {record.verdict for record in project.records().values()} == {Verdict.ERROR}
+
+
+def test_a_scaffold_that_was_edited_is_collected_and_judged(project: Project) -> None:
+    project.pytester.makepyfile(synthetic_world=SYNTHETIC)
+    edited(scaffold_claim(project.root / "claims" / "emergence", "X1", 'Some neurons are "universal".'))
     arguments = ("claims", "--study-factory", "synthetic_world:open_study")
     assert project.run(*arguments, "--update-verdicts").ret == 1
     result = project.run(*arguments)
@@ -184,6 +205,17 @@ def test_an_id_given_by_name_or_by_the_module_is_found(tmp_path: Path) -> None:
     file = tmp_path / "test_some.py"
     file.write_text("@harness.claim(id='X1', statement='s')\ndef f(): ...\n@claim('X2')\ndef g(): ...\n")
     assert list(declared_ids(file)) == ["X1", "X2"]
+
+
+@pytest.mark.parametrize("name", [".#test_n1.py", "._test_n1.py", ".ipynb_checkpoints/test_n1.py"])
+def test_files_that_editors_hide_hold_no_claims(project: Project, name: str) -> None:
+    project.write(claim_file())
+    project.accept(N1="reproduced")
+    hidden = project.root / "claims" / "emergence" / name
+    hidden.parent.mkdir(parents=True)
+    hidden.write_bytes(b"\0\5\x16\7 no Python")
+    assert project.run().ret == 0
+    assert scaffold_claim(project.root / "claims" / "emergence", "X1", "A statement.").exists()
 
 
 def test_a_claim_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

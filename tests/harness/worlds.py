@@ -37,6 +37,13 @@ class Suite:
     narrowed_by: str = ""
 
     @property
+    def references(self):
+        return self.zoo.models
+
+    def __str__(self):
+        return f"{self.name} ({self.narrowing})" if self.narrowing else self.name
+
+    @property
     def folder(self):
         return f"{self.name}-narrowed" if self.narrowing else self.name
 
@@ -112,6 +119,7 @@ HEADER = """
 from fake_world import around
 
 from universal_neurons.errors import NotOnSuite, UserError
+from universal_neurons.measurement import Over
 from universal_neurons.harness import (
     AtLeast, AtMost, Between, GreaterThan, Measurement, Near, NotJudged, Published, claim, control, reading,
 )

@@ -16,7 +16,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy
 from universal_neurons.inputs.hub_corpus import HubCorpusRecipe
 from universal_neurons.inputs.hub_zoo import HubZoo
-from universal_neurons.inputs.narrowing import Narrowing
+from universal_neurons.inputs.selection import Selection
 from universal_neurons.inputs.suite import (
     Checkpoint,
     Suite,
@@ -544,8 +544,8 @@ def test_a_narrowed_suite_names_its_folder_and_its_commands(mini: Suite) -> None
     narrow = mini.narrowed(checkpoints=["25 %", "100 %"], references="ab")
     assert narrow.folder == "mini-references-a-b-checkpoints-25-100"
     assert narrow.narrowed_by == "--checkpoints '25 %,100 %' --references a,b"
-    again = Narrowing.parsed({"checkpoints": "25 %,100 %", "references": "a,b"})
-    assert mini.narrowed(**again.chosen) == narrow
+    again = Selection.parsed({"checkpoints": "25 %,100 %", "references": "a,b"})
+    assert mini.narrowed(**again.narrowing) == narrow
     emergence, steps = load_suite("emergence", CHECKOUT), [100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]
     folders = [emergence.narrowed(checkpoints=[*steps, last]).folder for last in (50_000, 400_000)]
     assert [len(folder) for folder in folders] == [109, 109]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tests.render.fakes import FakeStudy, fake_records, fake_suite, record, share
-from universal_neurons.evidence.comparison import Ground, JudgedRun, LandmarkPair, SideBySide, compared
+from universal_neurons.evidence.comparison import DifferingSetting, JudgedRun, LandmarkPair, SideBySide, compared
 from universal_neurons.evidence.criteria import AtMost, GreaterThan
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.inputs.benchmarks import Benchmark
@@ -42,7 +42,10 @@ def side_by_side(
     both = SideBySide(
         compared(JudgedRun("mini", "mini", lefts, code), JudgedRun(OTHER, OTHER, rights)),
         landmarks=landmarks(),
-        grounds=(Ground("universality", "draws", "20", "5"), Ground("computed with", "torch", "2.13.0", "2.10.0")),
+        settings=(
+            DifferingSetting("universality: draws", "20", "5"),
+            DifferingSetting("computed with: torch", "2.13.0", "2.10.0"),
+        ),
     )
     return replace(both, **changes)
 

@@ -19,11 +19,12 @@ from tests.evidence.records import record as evidence_record
 from tests.render.fakes import record
 from tests.render.payloads import PAYLOADS
 from universal_neurons.characters import visible
-from universal_neurons.cli import _fail, _show
+from universal_neurons.cli import _fail
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.harness.table import verdict_table
 from universal_neurons.harness.terminal import _printable
 from universal_neurons.ids import NeuronId
+from universal_neurons.listing import show
 from universal_neurons.progress import Reporter
 from universal_neurons.render.escaping import csv_text, fragment, html_text, markdown, token_text
 from universal_neurons.render.figures.drawing import drawing, inline_svg
@@ -170,7 +171,7 @@ def test_the_command_line_says_a_mistake_and_a_row_in_one_plain_line_each(
         _fail(f"error: {payload}", 4)
     error = capsys.readouterr().err
     assert error == f"{visible(f'error: {payload}')}\n"
-    _show([{"what": payload}], {"what": "what"}, as_json=False, title="rows")
+    show([{"what": payload}], {"what": "what"}, as_json=False, title="rows")
     assert COMMANDING.search(capsys.readouterr().out.replace("\n", "")) is None
 
 

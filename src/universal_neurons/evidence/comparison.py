@@ -1,11 +1,7 @@
-"""Two runs side by side: which verdicts differ, by how much the values do, and what else differs that could be why.
+"""Comparison of two runs: the cases that both judged, the differences of their values, and the settings that differ.
 
-Decides which cases of two runs are the same question, and what counts as a cause.  A run may be of another suite: then
-checkpoints are the same where their labels are ("25 %"), whatever their steps.  Refuses to know where a run was found
-and how it is shown.
-
-A cause is something in the records that differs between the runs.  It is named wherever it does, whether or not the
-verdict changed: a comparison that only explains changes would hide that two equal verdicts rest on other evidence.
+Cases of two runs are the same question where their parameters are the same; a checkpoint is the same where its label is
+("25 %"), whatever its step, so runs of two suites can be compared.
 """
 
 from __future__ import annotations
@@ -14,44 +10,24 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.evidence.record import natural_order
-from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Incomparable, Measurement, independent_difference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from universal_neurons.evidence.record import EvidenceRecord
     from universal_neurons.evidence.summary import ClaimSummary
-
-
-class Cause(StrEnum):
-    """What can differ between two runs of one claim, in the order in which a reader should look at it."""
-
-    PRESENCE = "judged in one run only"
-    SUITE = "another suite"
-    BROKEN = "the test failed"
-    MISSING = "evidence missing"
-    CRITERION = "another criterion"
-    CORRECTION = "another correction"
-    CASES = "other cases"
-    EVIDENCE = "other evidence"
-    CODE = "other code on the same evidence"
-    CONTROLS = "a control came out otherwise"
-    FAMILY = "other tests in its family"
+    from universal_neurons.evidence.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class JudgedRun:
-    """The claims of one run and what it was run with.
+    """The claims of one run, and the suite and the code that it was run with.
 
-    ``name`` is how it is called, ``suite`` what it was about, with the options that narrowed it; ``code`` the commit
-    and the versions that judged it (empty where the run did not record them), ``complete`` whether all claims of the
-    project ran.
+    ``suite`` has the options that narrowed it, ``code`` is the commit and the versions that judged it (empty where the
+    run did not record them), ``complete`` says whether all claims of the project ran.
     """
 
     name: str
@@ -67,7 +43,7 @@ class JudgedRun:
 
 @dataclass(frozen=True, slots=True)
 class Subtracted:
-    """A difference, or None and, where two numbers are there that have none, why."""
+    """A difference; None where there is none, with the reason if both numbers are there."""
 
     difference: Measurement | None
     incomparable: str = ""
@@ -84,14 +60,14 @@ def subtracted(left: Measurement | None, right: Measurement | None) -> Subtracte
     if _numbers(left) == _numbers(right):
         return Subtracted(Measurement(0.0, 0.0, 0.0, right.n, right.over, right.level, right.unit))
     try:
-        found = independent_difference(left, right)
+        difference = independent_difference(left, right)
     except Incomparable as reason:
         return Subtracted(None, str(reason))
-    if found.is_missing:
+    if difference.is_missing:
         return Subtracted(None)
-    if math.isinf(found.low) or math.isinf(found.high):
+    if math.isinf(difference.low) or math.isinf(difference.high):
         return Subtracted(None, "an interval has no end")
-    return Subtracted(found)
+    return Subtracted(difference)
 
 
 def is_beyond(difference: Measurement) -> bool:
@@ -123,13 +99,6 @@ class CasePair:
         """Why two numbers have no difference; empty where they have one, or where one run has no number."""
         return self._subtracted.incomparable
 
-    @property
-    def has_same_numbers(self) -> bool:
-        """Whether both runs have this case and recorded the same value with the same interval, or both none."""
-        if self.left is None or self.right is None:
-            return False
-        return _numbers(self.left.measured()) == _numbers(self.right.measured())
-
 
 @dataclass(frozen=True)
 class ClaimPair:
@@ -142,20 +111,15 @@ class ClaimPair:
 
     @property
     def present(self) -> ClaimSummary:
-        """The right one, or the left one where there is no right one: for what claims say themselves."""
-        found = self.right or self.left
-        assert found is not None  # noqa: S101 - a pair is made of at least one
-        return found
+        """The right summary, or the left one where there is no right one: for the statement of the claim."""
+        summary = self.right or self.left
+        assert summary is not None  # noqa: S101 - a pair is made of at least one
+        return summary
 
     @property
     def has_other_verdict(self) -> bool:
         """Whether the verdicts differ; a claim that one run did not judge has another verdict there: none."""
         return self.left is None or self.right is None or self.left.verdict is not self.right.verdict
-
-    @property
-    def has_other_numbers(self) -> bool:
-        """Whether any case that both runs have was measured otherwise."""
-        return any(not case.has_same_numbers for case in self.shared)
 
     @property
     def shared(self) -> tuple[CasePair, ...]:
@@ -172,21 +136,6 @@ class ClaimPair:
         """Why cases of both runs have no difference, each reason once."""
         return tuple(dict.fromkeys(case.incomparable for case in self.cases if case.incomparable))
 
-    @cached_property
-    def causes(self) -> tuple[Cause, ...]:
-        """What differs besides verdict and value, in the order of :class:`Cause`; empty where nothing does."""
-        if self.left is None or self.right is None:
-            return (Cause.PRESENCE,)
-        found = set(_causes_of_claims(self.left, self.right, self.cases))
-        for case in self.shared:
-            found.update(_causes_of_case(case))
-        if _suite(self.left) != _suite(self.right):
-            # Another suite is other evidence: saying both says less.
-            found.discard(Cause.EVIDENCE)
-        if not found and _counted(self.left) != _counted(self.right):
-            found.add(Cause.FAMILY)
-        return tuple(cause for cause in Cause if cause in found)
-
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""
         return {
@@ -195,13 +144,12 @@ class ClaimPair:
             "left": None if self.left is None else self.left.verdict.value,
             "right": None if self.right is None else self.right.verdict.value,
             "other_verdict": self.has_other_verdict,
-            "causes": [cause.value for cause in self.causes],
             "cases": [_case_as_dict(case) for case in self.cases],
         }
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """Two runs and every claim that either judged, in natural order of ids."""
 
     left: JudgedRun
@@ -252,30 +200,29 @@ class LandmarkPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """One setting, input or version that two sides do not share: ``where`` it counts, its name, both values."""
+class DifferingSetting:
+    """A setting, input or version that two runs do not share, with its two values as text."""
 
-    where: str
-    setting: str
+    name: str
     left: str
     right: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, str]:
         """Builtin types only."""
-        return {"where": self.where, "setting": self.setting, "left": self.left, "right": self.right}
+        return {"name": self.name, "left": self.left, "right": self.right}
 
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Everything that is said about two sides.
+    """Two runs compared, with the studies that they were judged from.
 
-    ``landmarks`` are shares and effects of ablations, ``grounds`` what the two were made with, ``absences`` what could
-    not be compared and why.
+    ``landmarks`` are shares and effects of ablations, ``settings`` the settings, inputs and versions that differ,
+    ``absences`` the parts that could not be compared, each with the reason.
     """
 
-    comparison: Comparison
+    comparison: RunComparison
     landmarks: tuple[LandmarkPair, ...] = ()
-    grounds: tuple[Ground, ...] = ()
+    settings: tuple[DifferingSetting, ...] = ()
     absences: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -283,13 +230,13 @@ class SideBySide:
         return {
             **self.comparison.as_dict(),
             "landmarks": [pair.as_dict() for pair in self.landmarks],
-            "grounds": [ground.as_dict() for ground in self.grounds],
+            "settings": [setting.as_dict() for setting in self.settings],
             "absences": list(self.absences),
         }
 
 
-def compared(left: JudgedRun, right: JudgedRun) -> Comparison:
-    """The comparison of two runs.
+def compared(left: JudgedRun, right: JudgedRun) -> RunComparison:
+    """Compare two runs, claim by claim.
 
     >>> compared(JudgedRun("a", "mini", ()), JudgedRun("b", "paper", ())).claims
     ()
@@ -297,7 +244,7 @@ def compared(left: JudgedRun, right: JudgedRun) -> Comparison:
     lefts, rights = ({summary.claim: summary for summary in run.claims} for run in (left, right))
     names = sorted(lefts.keys() | rights.keys(), key=natural_order)
     pairs = ((name, lefts.get(name), rights.get(name)) for name in names)
-    return Comparison(left, right, tuple(ClaimPair(name, one, two, _cases(one, two)) for name, one, two in pairs))
+    return RunComparison(left, right, tuple(ClaimPair(name, one, two, _cases(one, two)) for name, one, two in pairs))
 
 
 def case_of(record: EvidenceRecord) -> str:
@@ -309,66 +256,14 @@ def case_of(record: EvidenceRecord) -> str:
 
 
 def _cases(left: ClaimSummary | None, right: ClaimSummary | None) -> tuple[CasePair, ...]:
-    """The cases of a claim: those of the left run in its order, then those that only the right run has."""
-    lefts, rights = ({case_of(r): r for r in (() if side is None else side.items)} for side in (left, right))
+    """The cases of a claim: the left run's in its order, then the right run's others."""
+    lefts, rights = ({case_of(r): r for r in (() if claim is None else claim.items)} for claim in (left, right))
     return tuple(CasePair(case, lefts.get(case), rights.get(case)) for case in {**lefts, **rights})
 
 
-def _causes_of_claims(left: ClaimSummary, right: ClaimSummary, cases: Sequence[CasePair]) -> Iterator[Cause]:
-    if _suite(left) != _suite(right):
-        yield Cause.SUITE
-    if left.first.correction != right.first.correction:
-        yield Cause.CORRECTION
-    if any(case.left is None or case.right is None for case in cases):
-        yield Cause.CASES
-    if _criteria(left) != _criteria(right) and not any(case.left and case.right for case in cases):
-        yield Cause.CRITERION
-
-
-def _causes_of_case(case: CasePair) -> Iterator[Cause]:
-    left, right = case.left, case.right
-    if left is None or right is None:
-        return
-    if dict(left.criterion) != dict(right.criterion):
-        yield Cause.CRITERION
-    if (left.verdict is Verdict.ERROR) != (right.verdict is Verdict.ERROR):
-        yield Cause.BROKEN
-    elif (left.command is None) != (right.command is None):
-        yield Cause.MISSING
-    elif set(left.artifacts) != set(right.artifacts):
-        yield Cause.EVIDENCE
-    elif not case.has_same_numbers:
-        yield Cause.CODE
-    if _satisfied(left) != _satisfied(right):
-        yield Cause.CONTROLS
-
-
-def _suite(claim: ClaimSummary) -> str:
-    """The suite of a claim's run, with the options that narrowed it: less of a suite is another question."""
-    return f"{claim.first.suite} {claim.first.narrowed_by}".rstrip()
-
-
-def _criteria(claim: ClaimSummary) -> set[str]:
-    return {record.criterion_text for record in claim.items}
-
-
-def _counted(claim: ClaimSummary) -> dict[str, Verdict]:
-    """The verdict of each case as it counts for the claim, after correction."""
-    return {case_of(record): verdict for record, verdict in zip(claim.items, claim.corrected, strict=True)}
-
-
-def _satisfied(record: EvidenceRecord) -> set[str]:
-    """The controls of an item that satisfy its criterion too, by the name of their function."""
-    functions = (control.test.rpartition("::")[2].partition("[")[0] for control in record.controls)
-    pairs: Iterable[tuple[str, Verdict]] = zip(functions, (c.verdict for c in record.controls), strict=True)
-    return {name for name, verdict in pairs if verdict is Verdict.REPRODUCED}
-
-
-def _numbers(found: Measurement | None) -> tuple[Any, ...] | None:
-    """What of a measurement is judged: value, interval, unit; its details and n are shown beside it only."""
-    if found is None or found.is_missing:
-        return None
-    return found.value, found.low, found.high, found.level, found.unit, found.over
+def _numbers(m: Measurement) -> tuple[Any, ...]:
+    """The parts of a measurement that are judged: value, interval, unit."""
+    return m.value, m.low, m.high, m.level, m.unit, m.over
 
 
 def _spelled(value: object) -> str:

@@ -19,7 +19,7 @@ from universal_neurons.evidence.verdict import Judgement, Verdict
 if TYPE_CHECKING:
     from universal_neurons.measurement import Measurement
 
-Label = str | int | float
+CellLabel = str | int | float
 
 
 class CriterionError(UserError):
@@ -35,10 +35,10 @@ class Published:
     """
 
     table: str
-    where: tuple[tuple[str, Label], ...]
+    where: tuple[tuple[str, CellLabel], ...]
     value: float | None
 
-    def __init__(self, table: str, /, **where: Label) -> None:
+    def __init__(self, table: str, /, **where: CellLabel) -> None:
         object.__setattr__(self, "table", table)
         object.__setattr__(self, "where", tuple(where.items()))
         object.__setattr__(self, "value", None)
@@ -49,7 +49,7 @@ class Published:
         object.__setattr__(found, "value", float(value))
         return found
 
-    def placed(self, cell: Mapping[str, Label]) -> Published:
+    def placed(self, cell: Mapping[str, CellLabel]) -> Published:
         """This reference with every label that names an axis of ``cell`` replaced by the item's value on that axis.
 
         >>> Published("nandan2025.table1", threshold=0.5, step="checkpoint").placed({"checkpoint": 100000}).text()
@@ -129,7 +129,7 @@ class Criterion:
         values = (getattr(self, field.name) for field in dataclasses.fields(self))
         return tuple(value for value in values if isinstance(value, Published))
 
-    def placed(self, cell: Mapping[str, Label]) -> Self:
+    def placed(self, cell: Mapping[str, CellLabel]) -> Self:
         """This criterion with every published bound in the ``cell`` of one item; see :meth:`Published.placed`."""
         found = {
             field.name: value.placed(cell)

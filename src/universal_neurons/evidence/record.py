@@ -31,7 +31,7 @@ VERSION = 2
 RECORDS = "records.jsonl"
 VERDICTS = "verdicts.json"
 
-Role = Literal["claim", "control", "reading"]
+ItemRole = Literal["claim", "control", "reading"]
 
 
 class RecordError(UserError):
@@ -72,7 +72,7 @@ class EvidenceRecord:
     """
 
     claim: str
-    role: Role
+    role: ItemRole
     test: str
     item: str
     statement: str

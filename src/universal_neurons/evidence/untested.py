@@ -16,7 +16,7 @@ from universal_neurons.evidence.entries import entries
 if TYPE_CHECKING:
     from pathlib import Path
 
-Kind = Literal["interpretive", "untestable"]
+UntestedKind = Literal["interpretive", "untestable"]
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -35,7 +35,7 @@ class Untested:
     id: str
     statement: str
     source: str
-    kind: Kind
+    kind: UntestedKind
     reason: str
     see: tuple[str, ...]
 
@@ -63,8 +63,8 @@ def _entry(where: str, raw: object) -> Untested:
     for name in ("id", "statement", "source", "reason"):
         if not isinstance(raw[name], str) or not raw[name].strip():
             raise UntestedError(f"{where}: {name} must be a text, got {raw[name]!r}")
-    if raw["kind"] not in get_args(Kind):
-        raise UntestedError(f"{where}: kind is {raw['kind']!r}, expected {' or '.join(get_args(Kind))}")
+    if raw["kind"] not in get_args(UntestedKind):
+        raise UntestedError(f"{where}: kind is {raw['kind']!r}, expected {' or '.join(get_args(UntestedKind))}")
     return Untested(raw["id"], raw["statement"], raw["source"], raw["kind"], raw["reason"], _see(where, raw))
 
 

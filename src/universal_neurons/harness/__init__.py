@@ -1,10 +1,12 @@
-"""What a claim file needs, and nothing else: the three decorators, the criteria, the types of the arguments.
+"""Names that a claim file imports: the three decorators, the criteria, the types of the arguments.
 
-``universal_neurons.harness.plugin`` is the pytest plugin behind them and is not imported here: a claim file can be read
+The pytest plugin behind them, ``universal_neurons.harness.plugin``, is not imported here: a claim file can be read
 without pytest.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from universal_neurons.evidence.claim import Claim, ClaimError
 from universal_neurons.evidence.criteria import (
@@ -19,9 +21,12 @@ from universal_neurons.evidence.criteria import (
     NotJudged,
     Published,
 )
-from universal_neurons.harness.axes import Checkpoint, Interval
+from universal_neurons.harness.axes import Interval, __getattr__  # noqa: F401 - gives Checkpoint when it is imported
 from universal_neurons.harness.declare import claim, control, reading
 from universal_neurons.measurement import Measurement
+
+if TYPE_CHECKING:
+    from universal_neurons.inputs.suite import Checkpoint
 
 __all__ = [
     "AtLeast",

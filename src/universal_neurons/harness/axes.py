@@ -1,78 +1,28 @@
-"""What an argument's name stands for: the axes of a suite, their values, and how an item is called after them."""
+"""Axes of a suite: the values that an argument of a claim takes, and the ids of the items made from them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from universal_neurons.evidence.claim import ClaimError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from universal_neurons.harness.declare import AxisName, Selection
+    from universal_neurons.harness.declare import AxisName, AxisSelection
+    from universal_neurons.inputs.suite import Checkpoint as Checkpoint  # for claims, which import it from here
+    from universal_neurons.inputs.suite import Suite
 
 
 class ValueMissing(ClaimError):
-    """A selected value of an axis that the suite at hand does not have."""
-
-
-class Checkpoint(Protocol):
-    """A training step of a suite, with the label by which people call it (``25 %``)."""
-
-    @property
-    def step(self) -> int:
-        """The number of training steps."""
-
-    @property
-    def label(self) -> str:
-        """How the papers call it."""
-
-
-class Zoo(Protocol):
-    """The models of a suite."""
-
-    @property
-    def models(self) -> Sequence[str]:
-        """Their letters."""
-
-    @property
-    def reference(self) -> str:
-        """The one whose neurons are looked at unless a claim says otherwise."""
-
-
-class Universality(Protocol):
-    """How a suite measures universality, as far as an axis depends on it."""
-
-    @property
-    def thresholds(self) -> Sequence[float]:
-        """The excess correlations from which a neuron counts as universal."""
-
-
-class Suite(Protocol):
-    """What the harness needs of a suite; ``inputs.suite.Suite`` has it."""
-
-    @property
-    def name(self) -> str:
-        """The name of its file."""
-
-    @property
-    def zoo(self) -> Zoo:
-        """Its models."""
-
-    @property
-    def checkpoints(self) -> Sequence[Checkpoint]:
-        """Its trained checkpoints in the order of training."""
-
-    @property
-    def universality(self) -> Universality:
-        """Its settings of the universality stage."""
+    """An axis of the suite does not have a value that a claim selects."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Two trained checkpoints of which nothing lies between."""
+    """Two successive trained checkpoints."""
 
     earlier: Checkpoint
     later: Checkpoint
@@ -80,33 +30,31 @@ class Interval:
 
 @dataclass(frozen=True)
 class AxisValue:
-    """One value of an axis: what the function gets, how the item is called, and other names a selection may use."""
+    """One value of an axis: the argument of the function, its part of the item's id, and other names for selections."""
 
     value: Any
     id: str
     names: tuple[object, ...] = ()
 
-    def is_called(self, wanted: object) -> bool:
-        """Whether a selection that says ``wanted`` means this value."""
-        return wanted in (self.value, self.id, *self.names)
+    def is_called(self, name: object) -> bool:
+        """Whether a selection means this value by ``name``."""
+        return name in (self.value, self.id, *self.names)
 
 
 Combination = tuple[AxisValue, ...]
 
 
-def called(suite: Suite) -> str:
-    """The name of a suite and, where it was narrowed, what is left of it."""
-    narrowing = getattr(suite, "narrowing", "")
-    return f"{suite.name} ({narrowing})" if narrowing else suite.name
+def __getattr__(name: str) -> Any:
+    """Import ``Checkpoint`` when a claim file does: suites need pydantic, which the plugin does without."""
+    if name != "Checkpoint":
+        raise AttributeError(f"{__name__} has no attribute {name!r}")
+    from universal_neurons.inputs.suite import Checkpoint
 
-
-def narrowed_by(suite: Suite) -> str:
-    """The options that narrowed a suite, empty for a whole one."""
-    return str(getattr(suite, "narrowed_by", ""))
+    return Checkpoint
 
 
 def combinations(
-    suite: Suite, axes: Sequence[AxisName], selections: Mapping[AxisName, Selection], *, name: str
+    suite: Suite, axes: Sequence[AxisName], selections: Mapping[AxisName, AxisSelection], *, name: str
 ) -> list[Combination]:
     """All combinations of the values of ``axes`` on ``suite``, narrowed; the last axis varies fastest.
 
@@ -143,8 +91,7 @@ def recorded(axis: AxisName, value: Any) -> Any:
 def _values(suite: Suite, axis: AxisName, base: Combination) -> list[AxisValue]:
     match axis:
         case "reference":
-            references: Sequence[str] = getattr(suite, "references", suite.zoo.models)
-            return [AxisValue(model, model) for model in references]
+            return [AxisValue(model, model) for model in suite.references]
         case "partner":
             # ``reference`` comes before every other axis, and nothing else comes before ``partner``.
             reference = base[0].value if base else suite.zoo.reference
@@ -157,7 +104,7 @@ def _values(suite: Suite, axis: AxisName, base: Combination) -> list[AxisValue]:
         case "threshold":
             return [AxisValue(threshold, f"{threshold:g}") for threshold in suite.universality.thresholds]
         case "layer":
-            return [AxisValue(layer, f"L{layer}") for layer in range(_layers(suite))]
+            return [AxisValue(layer, f"L{layer}") for layer in range(suite.layers)]
         case _:
             assert_never(axis)
 
@@ -174,19 +121,12 @@ def _interval(earlier: Checkpoint, later: Checkpoint) -> AxisValue:
     )
 
 
-def _layers(suite: Suite) -> int:
-    layers = getattr(suite, "layers", None)
-    if not isinstance(layers, int):
-        raise ClaimError(f"suite {suite.name}: a claim takes the axis layer, but the suite does not know its layers")
-    return layers
-
-
 def _unique(values: Iterable[AxisValue]) -> list[AxisValue]:
     return list({value.id: value for value in values}.values())
 
 
 def _narrowing(
-    axis: AxisName, known: Sequence[AxisValue], selection: Selection | None, *, suite: str, name: str
+    axis: AxisName, known: Sequence[AxisValue], selection: AxisSelection | None, *, suite: str, name: str
 ) -> Callable[[list[AxisValue]], list[AxisValue]]:
     """The function that narrows the values of one axis to ``selection``."""
     if selection is None:
@@ -195,8 +135,8 @@ def _narrowing(
         return lambda values: values[:1]
     if selection == "last":
         return lambda values: values[-1:]
-    for wanted in selection:
-        if not any(value.is_called(wanted) for value in known):
+    for selected in selection:
+        if not any(value.is_called(selected) for value in known):
             has = ", ".join(value.id for value in known) or "none"
-            raise ValueMissing(f"{name}: {axis} has no value {wanted!r} on suite {suite}; it has {has}")
-    return lambda values: [value for value in values if any(value.is_called(wanted) for wanted in selection)]
+            raise ValueMissing(f"{name}: {axis} has no value {selected!r} on suite {suite}; it has {has}")
+    return lambda values: [value for value in values if any(value.is_called(selected) for selected in selection)]

@@ -1,6 +1,6 @@
-"""How a function becomes a claim, or the control or a reading of one: the three decorators, and what they refuse.
+"""Decorators that declare a test function as a claim, as a control or as a reading of one.
 
-A decorator checks what can be known from the function alone, so that a mistake is one line while the file is read.
+A decorator checks everything that the function alone shows, so that a mistake is one line while the file is read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Measuring = Callable[..., Measurement]
 AxisName = Literal["reference", "partner", "checkpoint", "interval", "threshold", "layer"]
 # Also the order of the parts of an item's id: a-b-25%-50%-0.5-L3.
 AXES: tuple[AxisName, ...] = ("reference", "partner", "checkpoint", "interval", "threshold", "layer")
-Selection = Literal["first", "last"] | Sequence[object]
+AxisSelection = Literal["first", "last"] | Sequence[object]
 
 _DECLARATION = "__universal_neurons__"
 # The catalogue's ambiguities (A1 to A21) and the items of its list F, of which each is a choice the papers left open.
@@ -37,7 +37,7 @@ class ClaimDeclaration:
 
     claim: Claim
     function: Measuring
-    axes: Mapping[AxisName, Selection]
+    axes: Mapping[AxisName, AxisSelection]
     controls: list[ControlDeclaration] = field(default_factory=list)
     readings: list[ReadingDeclaration] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ def claim(
     family: str | None = None,
     promise: Promise = "protocol-exact",
     correction: Correction | None = None,
-    axes: Mapping[AxisName, Selection] | None = None,
+    axes: Mapping[AxisName, AxisSelection] | None = None,
 ) -> Callable[[Callable[P, Measurement]], Callable[P, Measurement]]:
     """Declare a test function as the measurement of a claim.
 
@@ -202,7 +202,7 @@ def _check_function(function: Measuring, name: str) -> None:
         raise ClaimError(f"{name} ({locator(function)}): {function.__qualname__} is a method; a claim is a function")
 
 
-def _check_axes(function: Measuring, narrowed: Mapping[AxisName, Selection], name: str) -> None:
+def _check_axes(function: Measuring, narrowed: Mapping[AxisName, AxisSelection], name: str) -> None:
     for axis, selection in narrowed.items():
         if axis not in AXES:
             raise ClaimError(f"{name} ({locator(function)}): unknown axis {axis!r}; there are {', '.join(AXES)}")

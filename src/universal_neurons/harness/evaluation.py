@@ -1,14 +1,17 @@
-"""Running a claim's function and making of it a judgement that is always one of the known words.
+"""Evaluation of a claim's function: run it and judge what it returns.
 
-What can go wrong in a claim is a value here and is raised again at the edge, by the plugin: an exception is an
-``error``, missing evidence is ``not_evaluated``, and neither can be taken for a measurement that refutes the claim.
+An exception in a claim is a value here (verdict ``error``; missing evidence is ``not_evaluated``), which the plugin
+raises again: neither can be taken for a measurement that refutes the claim.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.characters import visible
@@ -18,7 +21,8 @@ from universal_neurons.evidence.criteria import Criterion, NotJudged
 from universal_neurons.evidence.judging import judged
 from universal_neurons.evidence.record import ControlResult, vacuous
 from universal_neurons.evidence.verdict import Judgement, Verdict
-from universal_neurons.measurement import Measurement
+from universal_neurons.harness.scaffold import MARK, unedited_lines
+from universal_neurons.measurement import Measurement, MeasurementError
 
 if TYPE_CHECKING:
     from universal_neurons.harness.declare import Measuring
@@ -52,8 +56,11 @@ def evaluate(
 ) -> Evaluation:
     """The judgement of what ``function`` returns for ``arguments``; exceptions of a type in ``broken`` are errors."""
     began, reads_before = time.perf_counter(), len(_reads(arguments))
-    measurement, error, command, absent = None, None, None, False
+    measurement: Measurement | None = None
+    error: BaseException | None = None
+    command, absent = None, False
     try:
+        _check_ready(function)
         measurement = _measurement(function(**arguments), function)
         judgement = judged(criterion, measurement)
     except ArtifactMissing as missing:
@@ -63,8 +70,11 @@ def evaluate(
         )
     except NotOnSuite as lack:
         absent, judgement = True, not_on_suite(str(lack))
-    except broken as caught:
+    except MeasurementError as wrong:
+        caught = ClaimError(f"{function.__name__}: {wrong}")
         error, judgement = caught, _error(caught)
+    except broken as failure:
+        error, judgement = failure, _error(failure)
     artifacts = tuple(dict.fromkeys(str(digest) for digest in _reads(arguments)[reads_before:]))
     return Evaluation(judgement, measurement, error, command, artifacts, time.perf_counter() - began, absent)
 
@@ -123,6 +133,20 @@ def _error(error: BaseException) -> Judgement:
 
 def _with(own: Evaluation, judgement: Judgement, *, command: str | None = None) -> Evaluation:
     return Evaluation(judgement, own.measurement, own.error, command, own.artifacts, own.seconds)
+
+
+def _check_ready(function: Measuring) -> None:
+    """Raise :class:`ClaimError` for a function that cannot be judged, whatever it would return."""
+    if inspect.iscoroutinefunction(function):
+        raise ClaimError(f"{function.__name__} is async; expected a plain function that returns a Measurement")
+    path = Path(function.__code__.co_filename) if inspect.isfunction(function) else None
+    if path is not None and (lines := _unedited_lines(path)):
+        raise ClaimError(
+            f"{path.name}: still has {MARK} in line {', '.join(map(str, lines))}; fill in or remove what it marks"
+        )
+
+
+_unedited_lines = functools.cache(unedited_lines)
 
 
 def _measurement(returned: object, function: Measuring) -> Measurement:

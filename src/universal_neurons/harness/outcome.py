@@ -1,4 +1,4 @@
-"""What a verdict does to a test: the mapping from record and ledger to pytest's four outcomes, as a pure function.
+"""Outcomes of tests: the mapping from record and ledger to the four outcomes of pytest, as a pure function.
 
 A claim passes for one reason only: reproduced, now and when the ledger was accepted.  A reading asks what the verdict
 would be, so it passes if the answer is the accepted one, whichever that is.  Of a narrowed suite nothing is accepted,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.record import EvidenceRecord
 
 
-class Kind(StrEnum):
+class OutcomeKind(StrEnum):
     """The outcome of a test."""
 
     PASSED = "passed"
@@ -32,17 +32,17 @@ class Kind(StrEnum):
 class Outcome:
     """How a test ends and the line that says why."""
 
-    kind: Kind
+    kind: OutcomeKind
     message: str
 
 
 def outcome(record: EvidenceRecord, ledger: Ledger | None) -> Outcome:
     """How the test of ``record`` ends; ``ledger`` is None where nothing is accepted."""
     if record.verdict is Verdict.ERROR:
-        return Outcome(Kind.FAILED, f"error: {record.reason}")
+        return Outcome(OutcomeKind.FAILED, f"error: {record.reason}")
     # Missing evidence says nothing about the claim, so it is no change of verdict either.
     if record.command is not None:
-        return Outcome(Kind.SKIPPED, record.reason)
+        return Outcome(OutcomeKind.SKIPPED, record.reason)
     if (changed := _change(record, ledger)) is not None:
         return changed
     match record.role:
@@ -58,14 +58,16 @@ def outcome(record: EvidenceRecord, ledger: Ledger | None) -> Outcome:
 
 def _of_claim(record: EvidenceRecord, ledger: Ledger | None) -> Outcome:
     if record.verdict is Verdict.REPRODUCED:
-        return Outcome(Kind.PASSED, record.reason)
+        return Outcome(OutcomeKind.PASSED, record.reason)
     if _is_not_judged(record):
-        return Outcome(Kind.SKIPPED, record.reason)
-    return Outcome(Kind.XFAILED, f"{record.verdict}{'' if ledger is None else ' as accepted'}: {record.reason}")
+        return Outcome(OutcomeKind.SKIPPED, record.reason)
+    return Outcome(OutcomeKind.XFAILED, f"{record.verdict}{'' if ledger is None else ' as accepted'}: {record.reason}")
 
 
 def _of_reading(record: EvidenceRecord) -> Outcome:
-    return Outcome(Kind.SKIPPED if _is_not_judged(record) else Kind.PASSED, f"{record.verdict}: {record.reason}")
+    return Outcome(
+        OutcomeKind.SKIPPED if _is_not_judged(record) else OutcomeKind.PASSED, f"{record.verdict}: {record.reason}"
+    )
 
 
 def _change(record: EvidenceRecord, ledger: Ledger | None) -> Outcome | None:
@@ -82,20 +84,20 @@ def _change(record: EvidenceRecord, ledger: Ledger | None) -> Outcome | None:
         if _is_unanswered(record):
             return None
         unknown = f"{record.verdict}, but no accepted verdict; run with --update-verdicts ({record.reason})"
-        return Outcome(Kind.FAILED, unknown)
+        return Outcome(OutcomeKind.FAILED, unknown)
     if record.verdict is not accepted:
-        return Outcome(Kind.FAILED, f"changed from {accepted} to {record.verdict}: {record.reason}")
+        return Outcome(OutcomeKind.FAILED, f"changed from {accepted} to {record.verdict}: {record.reason}")
     return None
 
 
 def _of_control(record: EvidenceRecord, ledger: Ledger | None) -> Outcome:
     if _is_not_judged(record):
-        return Outcome(Kind.SKIPPED, record.reason)
+        return Outcome(OutcomeKind.SKIPPED, record.reason)
     if record.verdict is not Verdict.REPRODUCED:
-        return Outcome(Kind.PASSED, f"control is {record.verdict}: {record.reason}")
+        return Outcome(OutcomeKind.PASSED, f"control is {record.verdict}: {record.reason}")
     message = f"the control satisfies the criterion of {record.claim}, which is therefore vacuous: {record.reason}"
     is_expected = ledger is None or ledger.accepted_claim(record.claim) is Verdict.VACUOUS
-    return Outcome(Kind.XFAILED if is_expected else Kind.FAILED, message)
+    return Outcome(OutcomeKind.XFAILED if is_expected else OutcomeKind.FAILED, message)
 
 
 def _is_not_judged(record: EvidenceRecord) -> bool:

@@ -19,9 +19,9 @@ from universal_neurons.errors import ArtifactMissing, SuiteNotFetched, UserError
 from universal_neurons.evidence.claim import ClaimError
 from universal_neurons.evidence.criteria import Criterion, NotJudged
 from universal_neurons.evidence.ledger import Ledger
-from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord
+from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, natural_order
 from universal_neurons.evidence.verdict import Judgement, Verdict
-from universal_neurons.harness.axes import Combination, Suite, ValueMissing, called, combination_id, combinations
+from universal_neurons.harness.axes import Combination, ValueMissing, combination_id, combinations
 from universal_neurons.harness.declare import (
     AXES,
     AxisName,
@@ -36,17 +36,18 @@ from universal_neurons.harness.declare import (
     declaration_of,
 )
 from universal_neurons.harness.evaluation import Evaluation, broken_by, evaluate, guarded, needs_controls
-from universal_neurons.harness.outcome import Kind, Outcome, outcome
+from universal_neurons.harness.outcome import Outcome, OutcomeKind, outcome
+from universal_neurons.harness.provider import DEFAULT_FACTORY, StudyProvider
+from universal_neurons.harness.readme import README_SUITE
 from universal_neurons.harness.recording import Subject, role_of
-from universal_neurons.harness.run import Collected, Collection, Extent, Run
+from universal_neurons.harness.run import Collected, Collection, Run, RunScope
 from universal_neurons.harness.terminal import UNBOUNDED, TerminalStream, print_verdicts
-from universal_neurons.harness.world import DEFAULT_FACTORY, World
-from universal_neurons.inputs.narrowing import Narrowing
+from universal_neurons.inputs.selection import OPTIONS, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
-    from _pytest.terminal import TerminalReporter
+    from universal_neurons.inputs.suite import Suite
 
 # A property of the test reports: plain JSON text, because pytest-xdist cannot send an enum.
 EVIDENCE = "universal_neurons.evidence"
@@ -55,14 +56,6 @@ WORKER_OUTPUT = "universal_neurons"
 ROOT_VARIABLE = "UNIVERSAL_NEURONS_ROOT"
 # A claim that fails by pytest.fail is broken, not refuted; pytest's outcomes are no Exceptions.
 BROKEN = (Exception, pytest.fail.Exception)
-# As on the command line of universal-neurons.
-NARROWING = {
-    "models": ("NAMES", "only these models, separated by commas"),
-    "checkpoints": ("NAMES", "only these checkpoints (labels or steps), separated by commas"),
-    "tokens": ("NUMBER", "fewer scored tokens (50k, 5M)"),
-    "reference": ("NAME", "another reference model"),
-    "references": ("NAMES", "only these models' neurons look for partners, separated by commas"),
-}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,8 +67,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--evidence-dir", type=Path, metavar="PATH", help="folder of the evidence log")
     group.addoption("--store", type=Path, metavar="PATH", help="working store of artifacts")
     group.addoption("--remote", metavar="PLACE", help="import what is missing from an export of others first")
-    for name, (metavar, text) in NARROWING.items():
-        group.addoption(f"--{name}", dest=f"narrowed_{name}", metavar=metavar, help=text)
+    for option in OPTIONS:
+        kind: dict[str, Any] = {"action": "store_true"} if option.is_flag else {"metavar": option.metavar}
+        group.addoption(f"--{option.name}", dest=f"selected_{option.name}", help=option.help, **kind)
     group.addoption("--study-factory", default=DEFAULT_FACTORY, metavar="MODULE:NAME", help="what opens the study")
 
 
@@ -119,9 +113,16 @@ def pytest_make_collect_report(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse contradictory claims, before ``-k`` or ``-m`` can hide one of them."""
-    with harness_of(config).refusing():
+    """Refuse contradictory claims, before ``-k`` or ``-m`` can hide one of them; then select ``--claims``."""
+    harness = harness_of(config)
+    with harness.refusing():
         check_claims(item for item in items if declared_by(item) is not None)
+        claims = harness.selection.claims
+        others = [] if claims is None else not_about(claims, items)
+    if others:
+        config.hook.pytest_deselected(items=others)
+        left_out = set(others)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_deselected(items: Iterable[pytest.Item]) -> None:
@@ -181,7 +182,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     session.exitstatus = harness_of(session.config).finish(session, exitstatus)
 
 
-def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the verdict table."""
     harness_of(terminalreporter.config).print_summary(terminalreporter)
 
@@ -197,6 +198,22 @@ def subject_of(item: pytest.Item, declared: Declaration) -> Subject:
     callspec = getattr(item, "callspec", None)
     name, values = ("", {}) if callspec is None else (callspec.id, callspec.params)
     return Subject(declared, item.nodeid, name, values, locator=f"{Path(path).as_posix()}:{(line or 0) + 1}")
+
+
+def claim_id_of(item: pytest.Item) -> str | None:
+    """The id of the claim that the item judges, controls or reads; None for any other test."""
+    declared = declared_by(item)
+    return None if declared is None else claim_of(declared).claim.id
+
+
+def not_about(claims: Sequence[str], items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The ``items`` that belong to none of ``claims``; raises :class:`UserError` for a claim without any item."""
+    known = {name for item in items if (name := claim_id_of(item)) is not None}
+    unknown = [name for name in claims if name not in known]
+    if unknown or not claims:
+        got = ", ".join(unknown) or "none"
+        raise UserError(f"--claims: expected some of {', '.join(sorted(known, key=natural_order))}, got {got}")
+    return [item for item in items if claim_id_of(item) not in claims]
 
 
 def check_claims(items: Iterable[pytest.Item]) -> None:
@@ -252,24 +269,29 @@ class Harness:
         return Path(os.environ.get(ROOT_VARIABLE) or self.config.rootpath).resolve()
 
     @cached_property
-    def world(self) -> World:
-        """Where study, suite and published numbers come from."""
-        return World(self.config.getoption("study_factory"), self.root)
+    def provider(self) -> StudyProvider:
+        """Study, suites and published numbers that the claims are judged with."""
+        return StudyProvider(self.config.getoption("study_factory"), self.root)
 
     @cached_property
-    def narrowing(self) -> Narrowing:
-        """What the command line leaves of the suite."""
-        return Narrowing.parsed({name: self.config.getoption(f"narrowed_{name}") for name in NARROWING})
+    def selection(self) -> Selection:
+        """The part of the suite that the command line selects."""
+        return Selection.parsed({option.name: self.config.getoption(f"selected_{option.name}") for option in OPTIONS})
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether the command line leaves less than the whole suite."""
+        return bool(self.selection.narrowing)
 
     @cached_property
     def suite(self) -> Suite:
         """The suite of this run, narrowed as the command line says."""
-        if self.narrowing and self.config.getoption("update_verdicts"):
+        if self.is_narrowed and self.config.getoption("update_verdicts"):
             raise UserError(
                 "--update-verdicts: expected a whole suite, got a narrowed one, of which nothing is accepted; "
-                f"leave out {', '.join(f'--{name}' for name in self.narrowing.chosen)}"
+                f"leave out {', '.join(f'--{name}' for name in self.selection.narrowing)}"
             )
-        return self.world.suite(self.config.getoption("suite"), self.narrowing)
+        return self.provider.suite(self.config.getoption("suite"), self.selection)
 
     @cached_property
     def ledger_path(self) -> Path:
@@ -279,16 +301,17 @@ class Harness:
     @cached_property
     def ledger(self) -> Ledger:
         """The accepted verdicts, as they were before this run; none of a narrowed suite, which is another question."""
-        return Ledger() if self.narrowing else Ledger.read(self.ledger_path)
+        return Ledger() if self.is_narrowed else Ledger.read(self.ledger_path)
 
     @property
     def run(self) -> Run:
         """The run, begun by its first claim."""
         if self._run is None:
             suite = self.suite
-            default = self.root / ".universal-neurons" / "evidence" / getattr(suite, "folder", suite.name)
+            default = self.root / ".universal-neurons" / "evidence" / suite.folder
             log = EvidenceLog(self.config.getoption("evidence_dir") or default)
-            self._run = Run(suite=called(suite), log=log, ledger=self.ledger, ledger_path=self.ledger_path)
+            readme = self.root / "README.md" if str(suite) == README_SUITE else None
+            self._run = Run(suite=str(suite), log=log, ledger=self.ledger, ledger_path=self.ledger_path, readme=readme)
             self._run.collection = self.collection
         return self._run
 
@@ -300,9 +323,9 @@ class Harness:
         try:
             if self.is_worker and self.config.getoption("recompute"):
                 raise UserError("--recompute: every worker would compute everything; run in one process, without -n")
-            return self.world.open_study(
+            return self.provider.open_study(
                 self.suite.name,
-                narrowing=self.narrowing,
+                selection=self.selection,
                 store=self.config.getoption("store"),
                 recompute=self.config.getoption("recompute"),
                 remote=self.config.getoption("remote"),
@@ -372,20 +395,19 @@ class Harness:
 
     @cached_property
     def _every_suite(self) -> tuple[Suite, ...]:
-        """All suites that can be loaded, whole; one that cannot knows no value, and whoever runs it is told why."""
-        found = []
-        for name in self.world.suites():
+        """All suites that can be loaded, whole; a run of any other says why it cannot be."""
+        loaded = []
+        for name in self.provider.suites():
             with suppress(UserError):
-                found.append(self.world.suite(name))
-        return tuple(found)
+                loaded.append(self.provider.suite(name))
+        return tuple(loaded)
 
     def _check_suite_names(self, declared: ClaimDeclaration) -> None:
-        """A misspelt suite would leave the general criterion in force, unnoticed."""
-        unknown = [name for name in declared.claim.on if name not in self.world.suites()] if declared.claim.on else []
+        """Refuse a suite that does not exist: a misspelled one would leave the general criterion in force."""
+        known = self.provider.suites() if declared.claim.on else ()
+        unknown = [name for name in declared.claim.on if name not in known]
         if unknown:
-            raise ClaimError(
-                f"claim {declared.claim.id}: no suite {', '.join(unknown)}; there are {', '.join(self.world.suites())}"
-            )
+            raise ClaimError(f"claim {declared.claim.id}: no suite {', '.join(unknown)}; there are {', '.join(known)}")
 
     def collected(self, items: Iterable[pytest.Item]) -> None:
         """Remember the claims, controls and readings among ``items``."""
@@ -400,7 +422,7 @@ class Harness:
         """Run an item, write its record, and only then end the test by what the ledger expects."""
         with self.refusing():
             criterion = claim_of(declared).claim.criterion_for(self.suite.name)
-            criterion = placed(criterion, item).resolved(self.world.published)
+            criterion = placed(criterion, item).resolved(self.provider.published)
             ledger = self.ledger
         try:
             own, controls = self._evaluated(item, declared, criterion)
@@ -411,7 +433,7 @@ class Harness:
         self._deliver(item, record)
         if isinstance(own.error, UserError) and not isinstance(own.error, ClaimError):
             self.refuse(own.error)
-        self._end(own, outcome(record, None if self.narrowing else ledger))
+        self._end(own, outcome(record, None if self.is_narrowed else ledger))
         return True
 
     def _evaluated(
@@ -452,12 +474,12 @@ class Harness:
         if own.error is not None and not isinstance(own.error, ClaimError | pytest.xfail.Exception):
             raise own.error
         match end.kind:
-            case Kind.SKIPPED:
+            case OutcomeKind.SKIPPED:
                 pytest.skip(end.message)
-            case Kind.XFAILED if not self.config.getoption("runxfail"):
+            case OutcomeKind.XFAILED if not self.config.getoption("runxfail"):
                 # Without a trace: writing one of each refuted claim takes a sixth of the session, and nobody reads it.
                 raise pytest.xfail.Exception(end.message, pytrace=False)
-            case Kind.FAILED | Kind.XFAILED:
+            case OutcomeKind.FAILED | OutcomeKind.XFAILED:
                 pytest.fail(end.message, pytrace=False)
 
     def record_setup(
@@ -491,7 +513,7 @@ class Harness:
         """
         criterion = claim_of(declared).claim.criterion_for(self.suite.name)
         try:
-            return placed(criterion, item).resolved(self.world.published)
+            return placed(criterion, item).resolved(self.provider.published)
         except UserError:
             callspec = getattr(item, "callspec", None)
             values = {} if callspec is None else callspec.params
@@ -537,25 +559,27 @@ class Harness:
         stopped = bool(session.shouldfail or session.shouldstop)
         update = self.config.getoption("update_verdicts")
         with self.refusing():
-            return self.run.finish(int(status), extent=self._extent(), stopped=stopped, update=update)
+            return self.run.finish(int(status), scope=self._scope(), stopped=stopped, update=update)
 
-    def _extent(self) -> Extent:
+    def _scope(self) -> RunScope:
         """What the command line asked for; ``-k`` and the like show as deselected items."""
         asked = [(self.config.invocation_params.dir / argument).resolve() for argument in self.config.args]
         everything = {self.root, self.root / "claims"}
-        return Extent(
+        return RunScope(
             by_id=any("::" in argument for argument in self.config.args),
             all_claims=any(path in everything for path in asked),
         )
 
-    def print_summary(self, reporter: TerminalReporter) -> None:
+    def print_summary(self, reporter: pytest.TerminalReporter) -> None:
         """The verdict table, then what else the run has to say."""
         if self._run is None or not self._run.records:
             return
-        encoding = getattr(reporter._tw._file, "encoding", None)
+        writer = self.config.get_terminal_writer()
+        # pytest has no public name for the file it writes to.
+        encoding = getattr(writer._file, "encoding", None)
         # pytest takes a pipe for a terminal of 80 columns; whoever reads a file or a log has no such border.
         is_bounded = reporter.isatty or "COLUMNS" in os.environ
-        width = reporter._tw.fullwidth if is_bounded else UNBOUNDED
+        width = writer.fullwidth if is_bounded else UNBOUNDED
         print_verdicts(reporter, self._run, width=width, encoding=encoding)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
-from universal_neurons.evidence.record import EvidenceRecord, Role
-from universal_neurons.harness.axes import narrowed_by, recorded
+from universal_neurons.evidence.record import EvidenceRecord, ItemRole
+from universal_neurons.harness.axes import recorded
 from universal_neurons.harness.declare import (
     ClaimDeclaration,
     ControlDeclaration,
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from universal_neurons.evidence.criteria import Criterion
-    from universal_neurons.harness.axes import Suite
     from universal_neurons.harness.declare import Declaration
     from universal_neurons.harness.evaluation import Evaluation
+    from universal_neurons.inputs.suite import Suite
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ class Subject:
             correction=claim.correction,
             ambiguity=None if read is None else read.ambiguity,
             says=None if read is None else read.says,
-            narrowed_by=narrowed_by(suite),
+            narrowed_by=suite.narrowed_by,
         )
 
 
-def role_of(declared: Declaration) -> Role:
+def role_of(declared: Declaration) -> ItemRole:
     """Whether a claim was declared, a control or a reading."""
     match declared:
         case ClaimDeclaration():

@@ -1,6 +1,6 @@
-"""One run over the claims of a suite: what was collected, what was found, what is missing, what becomes of the ledger.
+"""One run over the claims of a suite: its records, its exit status, and the accepted verdicts it rewrites.
 
-Lives in the process that reports (under pytest-xdist the controller), so that every record is written once.
+A run lives in the process that reports (under pytest-xdist the controller), so that every record is written once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from universal_neurons.evidence.history import accepted_now, path_of, read_histo
 from universal_neurons.evidence.record import VERSION
 from universal_neurons.evidence.summary import ClaimSummary, summaries
 from universal_neurons.evidence.verdict import Verdict, tally
+from universal_neurons.harness.readme import is_current, update_readme
 
 if TYPE_CHECKING:
     from collections.abc import Collection as Group
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.evidence.ledger import Ledger
-    from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, Role
+    from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, ItemRole
 
 LOST = 3
 
@@ -32,7 +33,7 @@ class Collected:
 
     test: str
     claim: str
-    role: Role
+    role: ItemRole
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class RunScope:
     """What the command line asked for: single items (``by_id``), and whether it covers all claims of the project."""
 
     by_id: bool
@@ -66,11 +67,14 @@ class Extent:
 class Run:
     """The records of a run, and everything that follows from them."""
 
-    def __init__(self, *, suite: str, log: EvidenceLog, ledger: Ledger, ledger_path: Path) -> None:
+    def __init__(
+        self, *, suite: str, log: EvidenceLog, ledger: Ledger, ledger_path: Path, readme: Path | None = None
+    ) -> None:
         self.suite = suite
         self.log = log
         self.ledger = ledger
         self.ledger_path = ledger_path
+        self.readme = readme
         self.collection = Collection()
         self.records: dict[str, EvidenceRecord] = {}
         self.notes: list[str] = []
@@ -95,20 +99,20 @@ class Run:
         """The collected items that left no record."""
         return tuple(test for test in self.collection.items if test not in self.records)
 
-    def orphans(self, extent: Extent) -> tuple[str, ...]:
+    def orphans(self, scope: RunScope) -> tuple[str, ...]:
         """The accepted claims that nobody collected, though everything was asked for: their tests are lost."""
-        if extent.by_id or not extent.all_claims or self.collection.deselected:
+        if scope.by_id or not scope.all_claims or self.collection.deselected:
             return ()
         present = {item.claim for item in self.collection.items.values() if item.role == "claim"}
         return tuple(claim for claim in self.ledger.claims if claim not in present)
 
-    def uncorrected(self, extent: Extent, *, stopped: bool) -> frozenset[str]:
+    def uncorrected(self, scope: RunScope, *, stopped: bool) -> frozenset[str]:
         """The claims to be corrected of whose family something did not run, broke, or has no evidence.
 
         The size of the family is a part of its correction, so such a run does not know these claims' verdicts.
         """
         corrected = [claim for claim in self.claims if claim.first.correction is not None]
-        is_whole = extent.all_claims and not (extent.by_id or stopped or self.collection.deselected or self.missing)
+        is_whole = scope.all_claims and not (scope.by_id or stopped or self.collection.deselected or self.missing)
         broken = {_family(claim) for claim in corrected if any(map(_says_nothing, claim.items))}
         return frozenset(claim.claim for claim in corrected if not is_whole or _family(claim) in broken)
 
@@ -125,20 +129,23 @@ class Run:
             for line in _changes(claim, self.ledger, is_comparable=claim.claim not in uncorrected)
         )
 
-    def finish(self, status: int, *, extent: Extent, stopped: bool, update: bool) -> int:
+    def finish(self, status: int, *, scope: RunScope, stopped: bool, update: bool) -> int:
         """The exit status of the run, after writing ``verdicts.json`` and, if asked, the ledger.
 
         ``status`` is pytest's own, passed or failed; ``stopped`` says whether it ended early on purpose (``-x``).
         """
-        lost, orphans = self.missing, self.orphans(extent)
-        self._conclude(complete=not (lost or stopped or extent.by_id or self.collection.deselected))
+        lost, orphans = self.missing, self.orphans(scope)
+        complete = not (lost or stopped or scope.by_id or self.collection.deselected)
+        self._conclude(complete=complete)
         if lost and not stopped:
             self._note(f"{len(lost)} collected without leaving a record: {', '.join(lost)}")
             return LOST
-        uncorrected = self.uncorrected(extent, stopped=stopped)
+        uncorrected = self.uncorrected(scope, stopped=stopped)
         self._tell_of(uncorrected)
         if update and not lost:
-            self._update(extent, orphans, uncorrected)
+            self._update(scope, orphans, uncorrected)
+            if complete and scope.all_claims:
+                self._update_readme()
             return 1
         if update:
             self._note("accepted verdicts not rewritten: the run was stopped early")
@@ -146,6 +153,8 @@ class Run:
             self._note(
                 f"accepted in {self.ledger_path} but not collected: {', '.join(orphans)}; restore, or --update-verdicts"
             )
+        if complete and scope.all_claims and self.readme is not None and not is_current(self.readme, self.claims):
+            self._note(f"{self.readme.name} does not have this run's table of verdicts; run with --update-verdicts")
         changed = self.changed(uncorrected)
         for line in () if update else changed:
             self._note(line)
@@ -160,9 +169,9 @@ class Run:
                 "the family did not run whole"
             )
 
-    def _update(self, extent: Extent, orphans: Iterable[str], uncorrected: Group[str]) -> None:
+    def _update(self, scope: RunScope, orphans: Iterable[str], uncorrected: Group[str]) -> None:
         collected = {item.claim for item in self.collection.items.values()}
-        complete = set() if extent.by_id else collected - self.collection.deselected
+        complete = set() if scope.by_id else collected - self.collection.deselected
         updated = self.ledger.updated(self.records.values(), complete=complete, uncorrectable=uncorrected)
         new = updated.without(set(orphans))
         # Read first: a damaged history must stop the run before the ledger is another one.
@@ -174,6 +183,10 @@ class Run:
             write_history(history, (*past, *added), self.suite)
         changes = new.changes_from(self.ledger)
         self._note(f"accepted verdicts rewritten ({changes} changed): {self.ledger_path}; read them and run again")
+
+    def _update_readme(self) -> None:
+        if self.readme is not None and update_readme(self.readme, self.claims):
+            self._note(f"table of verdicts rewritten: {self.readme}")
 
     def _conclude(self, *, complete: bool) -> None:
         claims = self.claims

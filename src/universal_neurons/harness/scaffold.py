@@ -1,6 +1,7 @@
-"""A new claim file: a claim and its negative control that run at once, with everything to be edited marked ``EDIT``.
+"""Scaffold of a claim file: a claim and its negative control, with everything to be edited marked ``EDIT:``.
 
-What it writes imports the harness and the measures only, as every claim does, and passes the project's own formatter.
+A scaffolded file imports the harness and the measures only, as every claim does, and passes the project's formatter.
+The harness refuses to judge it as long as a mark is left (:func:`unedited_lines`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# Marks in a new file everything that its author has to decide.
+MARK = "EDIT:"
 _SECTION = re.compile(r"[a-z][a-z0-9_]*")
 _SLUG_WORDS = 4
 _LONGEST_ID = 32
@@ -75,6 +78,14 @@ def scaffold_claim(folder: Path, claim_id: str, statement: str) -> Path:
     return path
 
 
+def unedited_lines(file: Path) -> tuple[int, ...]:
+    """The numbers of the lines of ``file`` that still have a mark; none if there is no such file."""
+    if not file.is_file():
+        return ()
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return tuple(number for number, line in enumerate(lines, start=1) if MARK in line)
+
+
 def declared_ids(file: Path) -> Iterator[str]:
     """The ids given to ``@claim`` in ``file``, read without running it."""
     try:
@@ -111,6 +122,9 @@ def _check_unused(claims: Path, claim_id: str) -> None:
         if _plain(entry.id) == _plain(claim_id):
             raise ClaimError(f"claim {claim_id}: {listed} says why no test judges it; remove it there first")
     for file in sorted(claims.rglob("*.py")):
+        # Editors and file systems keep files of their own such as ".#test_n1.py"; pytest collects none of them.
+        if any(part.startswith(".") for part in file.relative_to(claims).parts):
+            continue
         for used in declared_ids(file):
             if _plain(used) == _plain(claim_id):
                 where = file.relative_to(claims.parent).as_posix()

@@ -44,14 +44,14 @@ class Glyphs:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableLine:
     """One line of the table, aligned, and the verdict that colours it (None for the headings)."""
 
     text: str
     verdict: Verdict | None
 
 
-def verdict_table(claims: Iterable[ClaimSummary], *, width: int, encoding: str | None) -> list[Row]:
+def verdict_table(claims: Iterable[ClaimSummary], *, width: int, encoding: str | None) -> list[TableLine]:
     """The rows of the table, headings first; only statements and criteria are shortened to fit into ``width``.
 
     The column of p values is there only if a claim was corrected for multiple testing.
@@ -69,7 +69,10 @@ def verdict_table(claims: Iterable[ClaimSummary], *, width: int, encoding: str |
     _shorten(statement, min(_MAX_STATEMENT, max(_MIN_STATEMENT, room - _width(criterion))), glyphs)
     widths = [_width(column) for column in columns]
     verdicts = [None, *(summary.verdict for summary in summaries)]
-    return [Row(_line(row, widths), verdict) for row, verdict in zip(zip(*columns, strict=True), verdicts, strict=True)]
+    return [
+        TableLine(_line(row, widths), verdict)
+        for row, verdict in zip(zip(*columns, strict=True), verdicts, strict=True)
+    ]
 
 
 def value_range(measurements: Sequence[Measurement], dash: str = "-") -> str:

@@ -277,13 +277,13 @@ def open_study(
     narrowing: Mapping[str, Any] | None = None,
     only: Iterable[Need] | None = None,
 ) -> Study:
-    """Open the study of a suite, or of what ``narrowing`` leaves of it, over the working, shipped and imported evidence.
+    """Open the study of a suite, or of what ``narrowing`` leaves of it, over working, shipped and imported evidence.
 
     With ``remote`` missing artifacts are imported from there first (:func:`universal_neurons.stages.sharing.pull`).
-    Raises SuiteNotFetched for a published suite that is not pinned yet.  With ``recompute`` everything, or ``only`` some
-    cases and what they need, is computed from the weights first, and nothing else is read: an interrupted recomputation
-    resumes, a finished one starts again.  It is compared with the shipped evidence; raises EvidenceDiffers beyond the
-    stated tolerances.
+    Raises SuiteNotFetched for a published suite that is not pinned yet.  With ``recompute`` everything, or ``only``
+    some cases and what they need, is computed from the weights first, and nothing else is read: an interrupted
+    recomputation resumes, a finished one starts again.  It is compared with the shipped evidence; raises
+    EvidenceDiffers beyond the stated tolerances.
     """
     if remote is not None:
         if recompute:

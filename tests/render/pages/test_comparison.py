@@ -15,7 +15,7 @@ from tests.render.neurons import local_text
 from tests.render.payloads import PAYLOADS
 from tests.render.sides import landmarks, other_records, side_by_side
 from tests.render.test_report import text_of
-from universal_neurons.evidence.comparison import Ground, JudgedRun, SideBySide, compared
+from universal_neurons.evidence.comparison import DifferingSetting, JudgedRun, SideBySide, compared
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render import build_report
@@ -199,7 +199,7 @@ def test_the_figures_show_the_checkpoints_that_both_sides_have() -> None:
 
 
 def test_sides_without_tables_have_no_numbers_and_say_why(root: Path) -> None:
-    both = replace(BOTH, landmarks=(), grounds=(), absences=("paper: the artifacts are not here (nobody computed)",))
+    both = replace(BOTH, landmarks=(), settings=(), absences=("paper: the artifacts are not here (nobody computed)",))
     said = text_of(built(root, both) / "compare.html")
     assert "Not compared here: paper: the artifacts are not here (nobody computed)." in said
     assert "Shares and ablations" not in said
@@ -227,7 +227,7 @@ def test_hostile_texts_of_the_other_run_leave_no_new_element_and_no_new_attribut
     pages = {}
     for name, texts, word in (("tame", ["tame"] * len(PAYLOADS), "tame"), ("wild", list(PAYLOADS), everything)):
         other = hostile_log(texts)
-        both = side_by_side(right=other, absences=(word,), grounds=(Ground(word, word, word, word),))
+        both = side_by_side(right=other, absences=(word,), settings=(DifferingSetting(word, word, word),))
         run = replace(both.comparison.right, name=word, suite=word, code={"commit": word})
         both = replace(both, comparison=replace(both.comparison, right=run))
         found = CheckedPage.read(built(root, both, name) / "compare.html")
@@ -239,7 +239,7 @@ def test_hostile_texts_of_the_other_run_leave_no_new_element_and_no_new_attribut
 
 
 def test_a_terminal_gets_the_claims_the_numbers_and_what_both_were_made_with() -> None:
-    claims, numbers, grounds = tables(BOTH)
+    claims, numbers, settings = tables(BOTH)
     row = next(row for row in claims.rows if row["claim"] == "N5")
     assert (row["changed"], row["left"], row["right"], row["other"]) == (
         "*",
@@ -250,7 +250,7 @@ def test_a_terminal_gets_the_claims_the_numbers_and_what_both_were_made_with() -
     assert row["difference"] == "\u22121.9 points [\u22122.5, \u22121.3]"
     assert claims.columns["left"] == "mini"
     assert len(numbers.rows) == len(landmarks())
-    assert grounds.rows[0] == {"where": "universality", "setting": "draws", "left": "20", "right": "5"}
+    assert settings.rows[0] == {"name": "universality: draws", "left": "20", "right": "5"}
     assert {row["right"] for row in claims.rows if row["claim"] == "G6"} == {"not judged"}
 
 
@@ -262,7 +262,7 @@ def test_only_changed_claims_are_shown_where_asked_for() -> None:
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_no_text_of_a_run_controls_the_terminal(payload: str) -> None:
     both = side_by_side(
-        absences=(payload + "\x1b[31m",), grounds=(Ground(payload, "\x1b]0;x\x07", "\x9b1m", "\u202e"),)
+        absences=(payload + "\x1b[31m",), settings=(DifferingSetting(payload + "\x1b]0;x\x07", "\x9b1m", "\u202e"),)
     )
     shown = [text for table in tables(both) for row in table.rows for text in (table.title, *row.values())]
     for text in (*shown, *lines(both)):

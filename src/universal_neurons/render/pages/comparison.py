@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.comparison import (
         CasePair,
         ClaimPair,
-        Comparison,
         JudgedRun,
         LandmarkPair,
+        RunComparison,
         SideBySide,
     )
     from universal_neurons.evidence.record import EvidenceRecord
@@ -80,7 +80,7 @@ def comparison_page(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Any]
         "ablations": _landmarks_html(both, share=False),
         "share_figure": figures.get("compare-shares", Markdown("")),
         "ablation_figure": figures.get("compare-ablations", Markdown("")),
-        "grounds": _grounds(both).html(css="stack") if both.grounds else "",
+        "settings": _settings(both).html(css="stack") if both.settings else "",
         "cases_csv": Markdown(f"[every case of every claim]({CASES_CSV})"),
         "landmarks_csv": Markdown(f"[shares and ablations]({LANDMARKS_CSV})"),
     }
@@ -92,12 +92,12 @@ def comparison_data(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Data
     return {CASES_CSV: cases_table(both.comparison), LANDMARKS_CSV: landmarks_table(both), **figures}
 
 
-def other_verdicts(comparison: Comparison) -> dict[str, str]:
+def other_verdicts(comparison: RunComparison) -> dict[str, str]:
     """The verdicts of the other run as the built page must show them ("other N1")."""
     return {f"other {claim.claim}": claim.verdict.value for claim in comparison.right.claims}
 
 
-def labels(comparison: Comparison) -> tuple[str, str]:
+def labels(comparison: RunComparison) -> tuple[str, str]:
     """The names of the two runs, with their sides if the names are equal."""
     # On one line: a drawing would make two of it.
     left, right = visible(comparison.left.name), visible(comparison.right.name)
@@ -107,7 +107,7 @@ def labels(comparison: Comparison) -> tuple[str, str]:
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def summary(comparison: Comparison) -> list[str]:
+def summary(comparison: RunComparison) -> list[str]:
     """Summary sentences: verdicts, claims that only one run judged, and values."""
     left, right = labels(comparison)
     both = [pair for pair in comparison.claims if pair.left is not None and pair.right is not None]
@@ -245,7 +245,7 @@ def _criteria(claim: ClaimSummary) -> str:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def claims_table(comparison: Comparison) -> DataTable:
+def claims_table(comparison: RunComparison) -> DataTable:
     """One row per claim; claims with another verdict are marked."""
     left, right = labels(comparison)
     rows = tuple(
@@ -280,7 +280,7 @@ def _side(claim: ClaimSummary | None, *, other: bool) -> Html:
     return Html(f"{badge(claim.verdict, **named)}{value}")
 
 
-def transitions_table(comparison: Comparison) -> DataTable:
+def transitions_table(comparison: RunComparison) -> DataTable:
     """Numbers of claims by verdict on the left (rows) and on the right (columns)."""
     counted = comparison.transitions
     lefts = [verdict for verdict in WORDING if any(one is verdict for one, _ in counted)]
@@ -294,7 +294,7 @@ def transitions_table(comparison: Comparison) -> DataTable:
     return DataTable(f"Verdicts in {left} against verdicts in {right}", columns, rows)
 
 
-def _runs(comparison: Comparison) -> DataTable:
+def _runs(comparison: RunComparison) -> DataTable:
     rows = tuple(
         (name, side.suite, count(len(side.claims)), count(_measurements(side)), _code(side))
         for name, side in zip(labels(comparison), (comparison.left, comparison.right), strict=True)
@@ -312,7 +312,7 @@ def _code(run: JudgedRun) -> str:
     return f"commit {commit[:12]}" if commit else "not recorded"
 
 
-def cases_table(comparison: Comparison) -> DataTable:
+def cases_table(comparison: RunComparison) -> DataTable:
     """Every case of every claim: both verdicts, both measurements, the difference, what else differs."""
     rows = tuple(_case(pair, case) for pair in comparison.claims for case in pair.cases)
     names = ("value", "low", "high")
@@ -396,10 +396,10 @@ def landmarks_table(both: SideBySide) -> DataTable:
     return DataTable("Shares and ablations of both runs", columns, rows)
 
 
-def _grounds(both: SideBySide) -> DataTable:
+def _settings(both: SideBySide) -> DataTable:
     left, right = labels(both.comparison)
-    rows = tuple((ground.where, ground.setting, ground.left, ground.right) for ground in both.grounds)
-    return DataTable("What the two runs were made with", tuple(map(Column, ("where", "setting", left, right))), rows)
+    rows = tuple((setting.name, setting.left, setting.right) for setting in both.settings)
+    return DataTable("What the two runs were made with", tuple(map(Column, ("setting", left, right))), rows)
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------

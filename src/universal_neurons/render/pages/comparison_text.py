@@ -59,10 +59,8 @@ def tables(both: SideBySide, *, only_changed: bool = False) -> Iterator[Terminal
     }  # fmt: skip
     yield from _filled(f"claims of {left} and {right}", columns, claims)
     yield from _numbers(both, left, right)
-    grounds = [ground.as_dict() for ground in both.grounds]
-    yield from _filled(
-        "what the two were made with", {"where": "where", "setting": "setting", "left": left, "right": right}, grounds
-    )
+    settings = [setting.as_dict() for setting in both.settings]
+    yield from _filled("what the two were made with", {"name": "setting", "left": left, "right": right}, settings)
 
 
 def lines(both: SideBySide) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a user may name on either side of a comparison, and what becomes of it."""
+"""Names of runs that can be compared, and the comparisons made from them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from tests.cases import pairs
 from tests.evidence.records import record
 from tests.sources import ROOT
-from universal_neurons import sides
+from universal_neurons import compare
+from universal_neurons.compare import ComparedRun, RunUnknown, compare_runs, differing_settings, open_run
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
 from universal_neurons.render.evidence_log import EvidenceUnusable
-from universal_neurons.sides import About, Side, SideUnknown, grounds, open_side, side_by_side
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.study import open_evidence
 from universal_neurons.stages.universality import UNIVERSALITY
@@ -41,8 +41,8 @@ def latest(project: Miniature, *records: EvidenceRecord, folder: str = "mini") -
     return log(project.root / ".universal-neurons" / "evidence" / folder, *records)
 
 
-def opened(project: Miniature, name: object, **options: Any) -> Side:
-    return open_side(str(name), root=project.root, **options)
+def opened(project: Miniature, name: object, **options: Any) -> ComparedRun:
+    return open_run(str(name), root=project.root, **options)
 
 
 # --- what a name means -----------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def test_a_suite_wins_over_a_folder_of_its_name(
 
 @pytest.mark.parametrize("name", ["nano", "nowhere/at/all", "fixtures", ""])
 def test_what_nothing_left_behind_is_one_line(own: Miniature, name: str) -> None:
-    with pytest.raises(SideUnknown, match=r"expected a suite \(brief, mini\), a folder with the record of a run"):
+    with pytest.raises(RunUnknown, match=r"expected a suite \(brief, mini\), a folder with the record of a run"):
         opened(own, own.root / name if name == "fixtures" else name)
 
 
@@ -136,13 +136,13 @@ def test_a_narrowed_run_is_opened_as_narrow_as_it_was(own: Miniature) -> None:
     # Nobody computed the narrowed tokens, so there are no keys to look for.
     assert found.study is None
     assert "not computed; run: universal-neurons compute --suite mini" in found.absence
-    assert About("mini", "--models a,b --tokens 1k").narrowing == {"models": ("a", "b"), "tokens": 1000}
 
 
 @pytest.mark.parametrize("options", ["--models", "--speed 3", "--tokens many"])
-def test_a_narrowing_that_is_none_is_one_line(options: str) -> None:
-    with pytest.raises(UserError):
-        _ = About("mini", options).narrowing
+def test_a_record_with_options_that_are_none_is_compared_without_its_tables(own: Miniature, options: str) -> None:
+    found = opened(own, latest(own, record(narrowed_by=options, artifacts=()), folder="mini-narrow"))
+    assert found.study is None
+    assert "expected" in found.absence
 
 
 # --- side by side ----------------------------------------------------------------------------------------------------
@@ -150,8 +150,8 @@ def test_a_narrowing_that_is_none_is_one_line(options: str) -> None:
 
 def test_a_run_beside_itself_differs_in_nothing(own: Miniature) -> None:
     latest(own)
-    both = side_by_side(opened(own, "mini"), opened(own, "mini"))
-    assert (both.comparison.changed, both.grounds, both.absences) == ((), (), ())
+    both = compare_runs(opened(own, "mini"), opened(own, "mini"))
+    assert (both.comparison.changed, both.settings, both.absences) == ((), (), ())
     assert {pair.what for pair in both.landmarks} == {"share", "kl", "loss_increase"}
     for pair in both.landmarks:
         found = pair.difference
@@ -169,30 +169,27 @@ def test_the_settings_in_which_two_suites_differ_are_named_once(own: Miniature) 
     compute(own.workspace("brief", local=True))
     latest(own)
     log(own.root / ".universal-neurons" / "evidence" / "brief", record(suite="brief", artifacts=()))
-    found = {(g.where, g.setting): (g.left, g.right) for g in grounds(opened(own, "mini"), opened(own, "brief"))}
-    assert found["universality", "draws"] == ("4", "5")
-    assert found["corpus", "tokens"] == ("3000", "1000")
-    assert ("universality", "seed") not in found
-    assert found["universality", "input tokens"][0] != found["universality", "input tokens"][1]
+    found = {s.name: (s.left, s.right) for s in differing_settings(opened(own, "mini"), opened(own, "brief"))}
+    assert found["universality: draws"] == ("4", "5")
+    assert found["corpus: tokens"] == ("3000", "1000")
+    assert "universality: seed" not in found
+    assert found["universality: input tokens"][0] != found["universality: input tokens"][1]
     # What follows from other artifacts is no setting of its own.
-    assert not [setting for _, setting in found if "against" in setting]
+    assert not [name for name in found if "against" in name]
 
 
 def test_other_code_and_versions_are_named_too(own: Miniature, tmp_path: Path) -> None:
     latest(own)
     other = log(tmp_path / "other", code={"commit": "d" * 40, "numpy": "2.0"})
-    found = {(g.where, g.setting): (g.left, g.right) for g in grounds(opened(own, "mini"), opened(own, other))}
-    assert found == {
-        ("judged with", "commit"): ("c" * 40, "d" * 40),
-        ("judged with", "numpy"): ("not recorded", "2.0"),
-    }
+    found = {s.name: (s.left, s.right) for s in differing_settings(opened(own, "mini"), opened(own, other))}
+    assert found == {"judged with: commit": ("c" * 40, "d" * 40), "judged with: numpy": ("not recorded", "2.0")}
 
 
 def test_numbers_that_nobody_computed_are_left_out_with_the_reason(own: Miniature) -> None:
     latest(own)
     for folder in ("ablation", "ablation-blocks"):
         shutil.rmtree(own.working / folder)
-    both = side_by_side(opened(own, "mini"), opened(own, "mini"))
+    both = compare_runs(opened(own, "mini"), opened(own, "mini"))
     assert {pair.what for pair in both.landmarks} == {"share"}
     (absence,) = both.absences
     assert absence.startswith("ablations: ")
@@ -216,13 +213,13 @@ def test_a_folder_of_artifacts_is_judged_and_nothing_in_it_is_touched(
         asked.append((suite, folder))
         log(target)
 
-    monkeypatch.setattr(sides, "judge", judged)
+    monkeypatch.setattr(compare, "judge", judged)
     warned: list[str] = []
     found = opened(own, evidence, warn=warned.append)
     assert asked == [("mini", evidence)]
     assert "judging it now" in warned[-1]
     assert found.study is not None
-    both = side_by_side(found, found)
+    both = compare_runs(found, found)
     assert both.landmarks
     assert sorted((path, path.stat().st_mtime_ns) for path in evidence.rglob("*")) == before
     assert not own.working.exists()
@@ -254,7 +251,7 @@ def test_evidence_of_others_answers_alone_and_damage_in_it_stays_where_it_is(own
 def test_artifacts_of_no_suite_here_are_refused(own: Miniature, tmp_path: Path) -> None:
     (tmp_path / "theirs" / "universality" / ("0" * 64)).mkdir(parents=True)
     (tmp_path / "theirs" / "universality" / ("0" * 64) / "manifest.json").write_text("{}")
-    with pytest.raises(SideUnknown, match="its artifacts are those of no suite here"):
+    with pytest.raises(RunUnknown, match="its artifacts belong to no suite here"):
         opened(own, tmp_path / "theirs", warn=lambda _: None)
 
 
@@ -264,7 +261,7 @@ def test_claims_that_cannot_be_judged_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"could not be judged on it \(status \d\): .*; run: pytest claims --suite mini"
     ):
-        sides.judge("mini", tmp_path / "evidence", tmp_path / "log", root=tmp_path)
+        compare.judge("mini", tmp_path / "evidence", tmp_path / "log", root=tmp_path)
 
 
 def test_the_shipped_evidence_alone_is_judged_as_a_run_judges_it(
@@ -280,7 +277,7 @@ def test_the_shipped_evidence_alone_is_judged_as_a_run_judges_it(
     for folder in (path for path in (ROOT / "fixtures").iterdir() if path.name != "evidence"):
         (root / "fixtures" / folder.name).symlink_to(folder)
     target = tmp_path / "log"
-    sides.judge("mini", ROOT / "fixtures" / "evidence", target, root=root)
+    compare.judge("mini", ROOT / "fixtures" / "evidence", target, root=root)
     (found,) = [one for one in EvidenceLog.read(target) if one.role == "claim"]
     assert (found.claim, found.verdict.value, found.suite) == ("V5", "reproduced", "mini")
     code = EvidenceLog.conclusion(target)["code"]

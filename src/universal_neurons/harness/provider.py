@@ -1,8 +1,8 @@
-"""Where the study, the suite and the published numbers come from; imported only when a claim needs them.
+"""Study, suites and published numbers that claims are judged with; imported only when a claim needs them.
 
-The factory is named by ``--study-factory module:name``.  It is called like ``universal_neurons.stages.study.open_study``; a
-factory of another kind may carry ``load_suite``, ``available_suites`` and ``published`` too, and then nothing of this
-project's study is imported (so the harness is tested without torch, weights or numbers of ours).
+``--study-factory module:name`` names the factory of the study, which is called like
+:func:`universal_neurons.stages.study.open_study`.  Another factory may have functions ``load_suite``,
+``available_suites`` and ``published`` too, so that the harness can be tested without torch and weights.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.evidence.criteria import Published
-    from universal_neurons.harness.axes import Suite
-    from universal_neurons.inputs.narrowing import Narrowing
+    from universal_neurons.inputs.selection import Selection
+    from universal_neurons.inputs.suite import Suite
 
 DEFAULT_FACTORY = "universal_neurons.stages.study:open_study"
 _SUITES = "universal_neurons.inputs.suite"
@@ -27,16 +27,16 @@ _PUBLISHED = "universal_neurons.inputs.published"
 
 
 @dataclass(frozen=True)
-class World:
-    """Everything outside the harness that claims are judged with, for one project root."""
+class StudyProvider:
+    """Study, suites and published numbers of the project at ``root``, by the ``factory`` named ``module:name``."""
 
     factory: str
     root: Path
 
-    def suite(self, name: str, narrowing: Narrowing | None = None) -> Suite:
-        """The suite called ``name``, or what ``narrowing`` leaves of it; raises UserError if there is no such suite."""
+    def suite(self, name: str, selection: Selection | None = None) -> Suite:
+        """The suite called ``name``, or what ``selection`` leaves of it; raises UserError if there is no such suite."""
         whole: Any = self._function("load_suite", _SUITES)(name, self.root)
-        suite: Suite = whole.narrowed(**narrowing.chosen) if narrowing else whole
+        suite: Suite = selection.narrow(whole) if selection and selection.narrowing else whole
         return suite
 
     def suites(self) -> Collection[str]:
@@ -52,16 +52,18 @@ class World:
         self,
         suite: str,
         *,
-        narrowing: Narrowing,
+        selection: Selection,
         store: Path | None,
         recompute: bool,
         remote: str | None,
         warn: Callable[[str], None],
         progress: object,
     ) -> object:
-        """The study that the claims of a run share; only a narrowed one asks the factory for ``narrowing``, and only
-        one that imports for ``remote``."""
-        more: dict[str, object] = {"narrowing": narrowing.chosen} if narrowing else {}
+        """Open the study that the claims of a run share.
+
+        The factory gets ``narrowing`` only for a narrowed suite and ``remote`` only where evidence is imported.
+        """
+        more: dict[str, object] = {"narrowing": selection.narrowing} if selection.narrowing else {}
         more |= {} if remote is None else {"remote": remote}
         open_ = self._factory()
         return open_(suite, root=self.root, store=store, recompute=recompute, warn=warn, progress=progress, **more)

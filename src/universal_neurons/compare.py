@@ -1,25 +1,23 @@
-"""What can be laid side by side, and how it is opened: a suite, the record of a run, a folder of evidence.
+"""Comparison of two runs by their names: a suite, the record of a run, a built report, or a folder of artifacts.
 
-Decides what a word of the user means: a suite's name is its latest run; a folder or file with an evidence log is that
-run (a built report holds one, too); a folder of artifacts is judged first, by the claims as they are now.  Whatever it
-was, it becomes a run and, where the artifacts behind it are here, a study.
+The name of a suite is its latest run; a folder of artifacts is judged first, by the claims as they are now.  Every
+choice becomes a run and, where the artifacts behind it are here, a study.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import shlex
 import subprocess
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import ArtifactMissing, UserError
-from universal_neurons.evidence.comparison import Ground, JudgedRun, LandmarkPair, SideBySide, compared
+from universal_neurons.evidence.comparison import DifferingSetting, JudgedRun, LandmarkPair, SideBySide, compared
 from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
-from universal_neurons.inputs.narrowing import Narrowing, NarrowingError
+from universal_neurons.inputs.selection import Selection
 from universal_neurons.inputs.suite import available_suites
 from universal_neurons.measures.landmarks import Landmark, ablation_landmarks, share_landmarks
 from universal_neurons.render.evidence_log import check_artifacts, read_claims
@@ -42,39 +40,36 @@ _FACTORY = "universal_neurons.stages.study:open_evidence"
 _JUDGED = (0, 1)
 
 
-class SideUnknown(UserError):
-    """What should be compared is neither a suite nor anything that a run or an export leaves behind."""
+class RunUnknown(UserError):
+    """A name that should be compared is neither a suite nor a folder that a run or an export leaves behind."""
 
 
 @dataclass(frozen=True)
-class Side:
-    """One side of a comparison: its run, and the study that it was judged from.
-
-    ``study`` is None where the artifacts are not here, and ``absence`` then says which and why.
-    """
+class ComparedRun:
+    """A run, and the study that it was judged from; None, with the reason, where its artifacts are not here."""
 
     run: JudgedRun
     study: Study | None
     absence: str = ""
 
 
-def open_side(name: str, *, root: Path, store: Path | None = None, warn: Warn = print) -> Side:
-    """The side that ``name`` means in the checkout ``root``: a suite, or the path of a run's record or of evidence.
+def open_run(name: str, *, root: Path, store: Path | None = None, warn: Warn = print) -> ComparedRun:
+    """Open the run that ``name`` means in the checkout ``root``: a suite, or the path of a run's record or of evidence.
 
     A suite's name wins over a folder of that name (write ``./mini`` for the folder).  ``store`` is the working store
     that suites and runs are looked up in.  Evidence is judged here, which takes as long as the claims do.
 
-    Raises SideUnknown, EvidenceUnusable and RecordError, each one line.
+    Raises RunUnknown, EvidenceUnusable and RecordError, each one line.
     """
     if name in available_suites(root):
-        return _of_run(name, default_evidence(root, name), About(name), root=root, store=store, warn=warn)
+        return _of_run(name, default_evidence(root, name), name, root=root, store=store, warn=warn)
     path = Path(name).expanduser()
     log = log_folder(path)
     if log is not None:
-        return _of_run(name, log, About.by(log), root=root, store=store, warn=warn)
+        return _of_run(name, log, *_subject(log), root=root, store=store, warn=warn)
     if is_evidence(path):
         return _of_evidence(name, path.absolute(), root=root, warn=warn)
-    raise SideUnknown(
+    raise RunUnknown(
         f"{name}: expected a suite ({', '.join(available_suites(root))}), a folder with the record of a run "
         f"({RECORDS}), a built report, or a folder of artifacts"
     )
@@ -93,9 +88,9 @@ def is_evidence(path: Path) -> bool:
     return path.is_dir() and any(_DIGEST.fullmatch(found.parent.name) for found in path.glob(f"*/*/{_MANIFEST}"))
 
 
-def side_by_side(left: Side, right: Side) -> SideBySide:
-    """Everything that is said about two sides; raises the studies' UserErrors for damage."""
-    absences = [side.absence for side in (left, right) if side.absence]
+def compare_runs(left: ComparedRun, right: ComparedRun) -> SideBySide:
+    """Compare claims, shares, ablations and settings of two runs; raises the studies' UserErrors for damage."""
+    absences = [run.absence for run in (left, right) if run.absence]
     pairs: list[LandmarkPair] = []
     if left.study is not None and right.study is not None:
         for table, measure in (("shares", _shares), ("ablations", _ablations)):
@@ -106,7 +101,7 @@ def side_by_side(left: Side, right: Side) -> SideBySide:
     return SideBySide(
         comparison=compared(left.run, right.run),
         landmarks=tuple(pairs),
-        grounds=tuple(grounds(left, right)),
+        settings=tuple(differing_settings(left, right)),
         absences=tuple(dict.fromkeys(absences)),
     )
 
@@ -132,97 +127,77 @@ def _paired(left: Sequence[Landmark], right: Sequence[Landmark]) -> list[Landmar
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class About:
-    """What a run was about: a suite, and the options that narrowed it, as its records have them."""
-
-    suite: str
-    narrowed_by: str = ""
-
-    @classmethod
-    def by(cls, log: Path) -> About:
-        """What the run recorded in ``log`` was about; a log without a record is about nothing, as reading it says."""
-        first = next(EvidenceLog.read(log), None)
-        return cls("", "") if first is None else cls(first.suite, first.narrowed_by)
-
-    @property
-    def narrowing(self) -> dict[str, Any]:
-        """The narrowing as ``open_workspace`` takes it; raises NarrowingError for options that are none."""
-        words = shlex.split(self.narrowed_by)
-        options = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=False)}
-        known = {field.name for field in fields(Narrowing)}
-        if len(words) % 2 or not options.keys() <= known:
-            raise NarrowingError(f"narrowed by {self.narrowed_by!r}: expected options of {', '.join(sorted(known))}")
-        return Narrowing.parsed(options).chosen
+def _subject(log: Path) -> tuple[str, str]:
+    """The suite of the run recorded in ``log`` and the options that narrowed it; empty without a record."""
+    first = next(EvidenceLog.read(log), None)
+    return ("", "") if first is None else (first.suite, first.narrowed_by)
 
 
-def _of_run(name: str, log: Path, about: About, *, root: Path, store: Path | None, warn: Warn) -> Side:
-    run = _judged(name, log, about)
-
+def _of_run(
+    name: str, log: Path, suite: str, narrowed_by: str = "", *, root: Path, store: Path | None, warn: Warn
+) -> ComparedRun:
     def opened() -> Study:
-        return Study(open_workspace(about.suite, root=root, store=store, warn=warn, narrowing=about.narrowing))
+        narrowing = Selection.from_line(narrowed_by).narrowing
+        return Study(open_workspace(suite, root=root, store=store, warn=warn, narrowing=narrowing))
 
-    return _with_study(run, opened)
+    return _with_study(_judged(name, log, suite, narrowed_by), opened)
 
 
-def _judged(name: str, log: Path, about: About) -> JudgedRun:
-    claims = read_claims(log, suite=about.suite, narrowed_by=about.narrowed_by)
-    said = EvidenceLog.conclusion(log)
-    code = said.get("code", {})
+def _judged(name: str, log: Path, suite: str, narrowed_by: str = "") -> JudgedRun:
+    claims = read_claims(log, suite=suite, narrowed_by=narrowed_by)
+    conclusion = EvidenceLog.conclusion(log)
+    code = conclusion.get("code", {})
     return JudgedRun(
         name=Path(name).name or name,
-        suite=f"{about.suite} {about.narrowed_by}".rstrip(),
+        suite=f"{suite} {narrowed_by}".rstrip(),
         claims=claims,
         code={str(k): str(v) for k, v in code.items()} if isinstance(code, dict) else {},
-        complete=said.get("complete") is not False,
+        complete=conclusion.get("complete") is not False,
     )
 
 
-def _with_study(run: JudgedRun, opened: Callable[[], Study]) -> Side:
-    """The side of a run with its study, if the artifacts that it was judged from are those of the suite here."""
+def _with_study(run: JudgedRun, opened: Callable[[], Study]) -> ComparedRun:
+    """The run with its study, if the artifacts that it was judged from are the suite's artifacts here."""
     try:
         study = opened()
         check_artifacts(run.claims, {key.digest for key in suite_keys(study.work)})
     except UserError as reason:
-        return Side(run, None, f"{run.name}: the artifacts behind the run are not here ({reason})")
-    return Side(run, study)
+        return ComparedRun(run, None, f"{run.name}: the artifacts behind the run are not here ({reason})")
+    return ComparedRun(run, study)
 
 
 # --- evidence that is judged first -----------------------------------------------------------------------------------
 
 
-def _of_evidence(name: str, folder: Path, *, root: Path, warn: Warn) -> Side:
+def _of_evidence(name: str, folder: Path, *, root: Path, warn: Warn) -> ComparedRun:
     suite = suite_of_evidence(folder, root=root, warn=warn)
     log = root / WORK_FOLDER / "compared" / f"{suite}-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     warn(f"{name}: evidence of suite {suite} without a record of a run; judging it now")
     judge(suite, folder, log, root=root)
-    run = _judged(name, log, About(suite))
+    run = _judged(name, log, suite)
     return _with_study(run, lambda: open_evidence(suite, store=folder, root=root, warn=warn))
 
 
 def suite_of_evidence(folder: Path, *, root: Path, warn: Warn) -> str:
     """The suite of the checkout that most of the artifacts in ``folder`` belong to.
 
-    Raises SideUnknown where they belong to none, or to two as much.
+    Raises RunUnknown where they belong to none, or to two as much.
     """
-    found = {name: _there(name, folder, root=root, warn=warn) for name in available_suites(root)}
-    most = max(found.values(), default=0)
-    best = [name for name, number in found.items() if number == most and number]
+    suites = available_suites(root)
+    counts = {name: _artifacts_in(folder, name, root=root, warn=warn) for name in suites}
+    most = max(counts.values(), default=0)
+    best = [name for name, number in counts.items() if number == most and number]
     if not best:
-        raise SideUnknown(
-            f"{folder}: its artifacts are those of no suite here; expected an export of one of {_all(root)}"
+        raise RunUnknown(
+            f"{folder}: its artifacts belong to no suite here; expected an export of one of {', '.join(suites)}"
         )
     if len(best) > 1:
-        raise SideUnknown(f"{folder}: its artifacts are those of suites {' and '.join(best)} alike; name a run instead")
+        raise RunUnknown(f"{folder}: its artifacts belong to suites {' and '.join(best)} alike; name a run instead")
     return best[0]
 
 
-def _all(root: Path) -> str:
-    return ", ".join(available_suites(root))
-
-
-def _there(suite: str, folder: Path, *, root: Path, warn: Warn) -> int:
-    """How many artifacts of the suite lie in ``folder``; none where its keys are not known without them."""
+def _artifacts_in(folder: Path, suite: str, *, root: Path, warn: Warn) -> int:
+    """The number of artifacts of the suite in ``folder``; 0 where its keys are not known without them."""
     try:
         work = open_evidence(suite, store=folder, root=root, warn=warn).work
         keys = suite_keys(work)
@@ -234,7 +209,7 @@ def _there(suite: str, folder: Path, *, root: Path, warn: Warn) -> int:
 def judge(suite: str, evidence: Path, log: Path, *, root: Path) -> None:
     """Judge the claims of ``suite`` on the artifacts in ``evidence`` alone, and leave the run's record in ``log``.
 
-    Raises UserError with the last line that was said where the run did not come to verdicts.
+    Raises UserError with the run's last line where it did not come to verdicts.
     """
     command = [
         sys.executable, "-m", "pytest", "claims", "-q", "-p", "no:cacheprovider", "--suite", suite,
@@ -244,80 +219,80 @@ def judge(suite: str, evidence: Path, log: Path, *, root: Path) -> None:
         command, cwd=root, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False
     )
     if done.returncode not in _JUDGED or not (log / VERDICTS).is_file():
-        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise UserError(
-            f"{evidence}: the claims could not be judged on it (status {done.returncode}): {said[-1] if said else ''}; "
+            f"{evidence}: the claims could not be judged on it (status {done.returncode}): {''.join(lines[-1:])}; "
             f"run: pytest claims --suite {suite} --store {evidence} --study-factory {_FACTORY}"
         )
 
 
-# --- what the two were made with -------------------------------------------------------------------------------------
+# --- settings that differ --------------------------------------------------------------------------------------------
 
 
-def grounds(left: Side, right: Side) -> Iterator[Ground]:
-    """Every setting, input and version in which the two sides differ: of artifacts of one name, and of what judged."""
+def differing_settings(left: ComparedRun, right: ComparedRun) -> Iterator[DifferingSetting]:
+    """Settings, inputs and versions that differ: first of artifacts of one name, then of the code that judged."""
     if left.study is not None and right.study is not None:
         yield from _settings(left.study, right.study)
         yield from _software(left.study, right.study)
     for name in dict.fromkeys((*left.run.code, *right.run.code)):
-        one, two = (side.run.code.get(name, "not recorded") for side in (left, right))
-        if one != two:
-            yield Ground("judged with", name, one, two)
+        values = [compared_run.run.code.get(name, "not recorded") for compared_run in (left, right)]
+        if values[0] != values[1]:
+            yield DifferingSetting(f"judged with: {name}", *values)
 
 
-def _settings(left: Study, right: Study) -> Iterator[Ground]:
+def _settings(left: Study, right: Study) -> Iterator[DifferingSetting]:
     lefts, rights = (_named_keys(study) for study in (left, right))
     digests = {key.digest for keys in (lefts, rights) for key in keys.values()}
-    found: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    differing: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for name in lefts.keys() & rights.keys():
-        one, two = (_flat(keys[name], digests) for keys in (lefts, rights))
-        for setting in one.keys() | two.keys():
-            pair = one.get(setting, "none"), two.get(setting, "none")
+        settings = [_flat(keys[name], digests) for keys in (lefts, rights)]
+        for setting in settings[0].keys() | settings[1].keys():
+            pair = settings[0].get(setting, "none"), settings[1].get(setting, "none")
             if pair[0] != pair[1]:
-                found.setdefault((name[0], setting), set()).add(pair)
-    for (stage, setting), pairs in sorted(found.items()):
-        yield Ground(stage, setting, *_shown(sorted(pairs)))
+                differing.setdefault((name[0], setting), set()).add(pair)
+    for (stage, setting), pairs in sorted(differing.items()):
+        yield DifferingSetting(f"{stage}: {setting}", *_shown(sorted(pairs)))
 
 
 def _shown(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
     if len(pairs) == 1:
         return pairs[0]
-    return f"{len({one for one, _ in pairs})} different", f"{len({two for _, two in pairs})} different"
+    return f"{len({left for left, _ in pairs})} different", f"{len({right for _, right in pairs})} different"
 
 
 def _named_keys(study: Study) -> Mapping[tuple[str, str, str], Key]:
     """The keys of a suite by stage, label of the checkpoint and description, which two suites can have in common."""
     artifacts = suite_artifacts(study.work)
-    labels = {step: str(study.suite.checkpoint(step)) for step in study.work.steps}
+    labels: dict[int | None, str] = {step: str(study.suite.checkpoint(step)) for step in study.work.steps}
     return {(one.key.stage, labels.get(one.case.step, ""), one.description): one.key for one in artifacts}
 
 
 def _flat(key: Key, digests: set[str]) -> dict[str, str]:
-    """The settings and inputs of a key as text; inputs that are artifacts of a suite follow from those and are left."""
+    """The settings and inputs of a key as text, without inputs that are artifacts of the suite."""
     inputs = {f"input {name}": digest[:12] for name, digest in key.inputs.items() if digest not in digests}
     return {"version": str(key.version), **{k: str(_plain(v)) for k, v in key.parameters.items()}, **inputs}
 
 
 def _plain(value: Any) -> Any:
-    return ", ".join(str(_plain(one)) for one in value) if isinstance(value, list | tuple) else value
+    return ", ".join(str(_plain(part)) for part in value) if isinstance(value, list | tuple) else value
 
 
-def _software(left: Study, right: Study) -> Iterator[Ground]:
+def _software(left: Study, right: Study) -> Iterator[DifferingSetting]:
     lefts, rights = (_versions(study.work.store, suite_keys(study.work)) for study in (left, right))
     for name in sorted(lefts.keys() | rights.keys()):
-        one, two = (", ".join(sorted(side.get(name, {"none"}))) for side in (lefts, rights))
-        if one != two:
-            yield Ground("computed with", name, one, two)
+        values = [", ".join(sorted(versions.get(name, {"none"}))) for versions in (lefts, rights)]
+        if values[0] != values[1]:
+            yield DifferingSetting(f"computed with: {name}", *values)
 
 
 def _versions(store: Store, keys: Sequence[Key]) -> dict[str, set[str]]:
     """Device, commit and versions that the artifacts of ``keys`` were computed with."""
-    wanted = set(keys)
+    unseen = set(keys)
     seen: dict[str, set[str]] = {}
     for entry in store.entries():
-        # The working store comes first, and what it has is what was read.
-        if entry.key in wanted:
-            wanted.remove(entry.key)
+        # The working store comes first, and its artifacts are the ones that were read.
+        if entry.key in unseen:
+            unseen.remove(entry.key)
             made = entry.manifest.provenance
             commit = {} if made.git_commit is None else {"commit": made.git_commit[:12]}
             for name, version in {**made.versions, "device": made.device, **commit}.items():

@@ -1,0 +1,162 @@
+"""Table of verdicts in the README, written from what a run of the claims measured.
+
+``pytest claims --update-verdicts`` rewrites the text between :data:`BEGIN` and :data:`END` for the suite
+:data:`README_SUITE`; the rest of the README is prose.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from universal_neurons.evidence.criteria import Criterion, NotJudged
+from universal_neurons.evidence.record import replace_text
+from universal_neurons.evidence.verdict import Verdict, tally
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from universal_neurons.evidence.summary import ClaimSummary
+    from universal_neurons.measurement import Measurement
+
+README_SUITE = "mini"
+BEGIN, END = "<!-- verdicts -->\n", "<!-- /verdicts -->"
+HEADINGS = (
+    "claim",
+    "statement",
+    f"criterion on {README_SUITE}",
+    "measured, with the outermost interval ends",
+    "verdict",
+)
+_WIDTH = 120
+# The order of the opening sentence; each verdict's words for one claim and for several.
+_PHRASES = {
+    Verdict.REPRODUCED: ("is reproduced", "are reproduced"),
+    Verdict.REFUTED: ("is refuted", "are refuted"),
+    Verdict.INCONCLUSIVE: (
+        "stays open because its intervals reach across the bound",
+        "stay open because their intervals reach across the bound",
+    ),
+    Verdict.VACUOUS: (
+        "is vacuous because a control satisfies it too",
+        "are vacuous because a control satisfies them too",
+    ),
+    Verdict.NOT_EVALUATED: ("is not evaluated", "are not evaluated"),
+    Verdict.STALE: ("was judged by another criterion", "were judged by another criterion"),
+    Verdict.ERROR: ("has no verdict because its test failed", "have no verdict because their tests failed"),
+}
+_ONES = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+
+
+def update_readme(path: Path, claims: Sequence[ClaimSummary]) -> bool:
+    """Write what ``claims`` came to into the README at ``path``, and return whether that changed it.
+
+    A file without the markers is left alone.
+    """
+    text, updated = _read(path), readme_with(_read(path), claims)
+    if updated != text:
+        replace_text(path, updated)
+    return updated != text
+
+
+def is_current(path: Path, claims: Sequence[ClaimSummary]) -> bool:
+    """Whether the README at ``path`` says what ``claims`` came to; a file without the markers says nothing else."""
+    return readme_with(_read(path), claims) == _read(path)
+
+
+def readme_with(text: str, claims: Sequence[ClaimSummary]) -> str:
+    """The README's ``text`` with the verdicts of ``claims`` between its markers."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{begin}{verdicts_text(claims)}\n{end}{after}" if begin and end else text
+
+
+def verdicts_text(claims: Sequence[ClaimSummary]) -> str:
+    """The opening sentence with the number of each verdict, and a table with a row for every claim."""
+    sentence = textwrap.wrap(opening([claim.verdict for claim in claims]), _WIDTH)
+    headings, *rows = (f"| {' | '.join(row)} |" for row in (HEADINGS, *map(_row, claims)))
+    return "\n".join([*sentence, "", headings, "|---" * len(HEADINGS) + "|", *rows, ""])
+
+
+def opening(verdicts: Sequence[Verdict]) -> str:
+    """The sentence that counts the verdicts.
+
+    >>> opening([Verdict.REPRODUCED, Verdict.REFUTED, Verdict.REFUTED])
+    'Of the three claims, one is reproduced on the mini suite, and two are refuted.'
+    """
+    counts = tally(verdicts)
+    parts = [
+        f"{number_word(counts[verdict])} {phrases[counts[verdict] > 1]}"
+        for verdict, phrases in _PHRASES.items()
+        if verdict in counts
+    ]
+    parts[:1] = [f"{first} on the {README_SUITE} suite" for first in parts[:1]]
+    listed = ", ".join([*parts[:-1], f"and {parts[-1]}"]) if len(parts) > 1 else "".join(parts)
+    return f"Of the {number_word(len(verdicts))} claims, {listed}."
+
+
+def number_word(number: int) -> str:
+    """``number`` in words up to ninety-nine, in digits beyond.
+
+    >>> number_word(7), number_word(20), number_word(38), number_word(100)
+    ('seven', 'twenty', 'thirty-eight', '100')
+    """
+    if number < len(_ONES):
+        return _ONES[number]
+    tens, ones = divmod(number, 10)
+    if tens > len(_TENS) + 1:
+        return str(number)
+    return _TENS[tens - 2] + (f"-{_ONES[ones]}" if ones else "")
+
+
+def _row(claim: ClaimSummary) -> tuple[str, ...]:
+    criterion = Criterion.from_dict(claim.first.criterion).without_sources()
+    rule = "not judged" if isinstance(criterion, NotJudged) else criterion.text()
+    cells = (claim.claim, claim.first.statement, rule, measured_cell(_measured(claim)), _verdict(claim))
+    return tuple(cell.replace("|", "\\|") for cell in cells)
+
+
+def _verdict(claim: ClaimSummary) -> str:
+    """The verdict and the number of cases that have it."""
+    total, count = len(claim.items), tally(claim.corrected)[claim.verdict]
+    cases = f" ({total} cases)" if count == total else f" ({count} of {total})"
+    return f"**{claim.verdict.value.replace('_', ' ')}**{cases if total > 1 else ''}"
+
+
+def _measured(claim: ClaimSummary) -> list[Measurement]:
+    return [m for record in claim.items if (m := record.measured()) is not None and not m.is_missing]
+
+
+def measured_cell(measurements: Sequence[Measurement]) -> str:
+    """The range of the values and the interval that holds all intervals: ``3.0 to 3.6 % [2.4, 4.1]``.
+
+    Shares are in per cent with one decimal, nats have three decimals, other numbers two; one more where everything
+    would be zero.
+    """
+    units = {m.unit for m in measurements}
+    if len(units) != 1:
+        return "several units" if units else "nothing"
+    (unit,) = units
+    scale, decimals = (100, 1) if unit == "share" else (1, 3 if unit == "nats" else 2)
+    values, lows, highs = ([getattr(m, name) * scale for m in measurements] for name in ("value", "low", "high"))
+    ends = (min(values), max(values), min(lows), max(highs))
+    if all(abs(end) < 0.5 / 10**decimals for end in ends):
+        decimals += 1
+    smallest, largest, low, high = (_decimal(end, decimals) for end in ends)
+    between = smallest if smallest == largest else f"{smallest} to {largest}"
+    suffix = {"share": " %", "nats": " nats"}.get(unit, "")
+    return f"{between}{suffix} [{low}, {high}]"
+
+
+def _decimal(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
