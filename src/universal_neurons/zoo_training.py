@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-    from universal_neurons.workspace import Progress
+    from universal_neurons.progress import Progress
 
 ZOO = Path("fixtures") / "zoo" / "mini"
 CORPUS = Path("fixtures") / "corpora" / "wheels.toml"

@@ -49,7 +49,7 @@ from universal_neurons.inputs.hub import (
     HubError,
     HubUnreachable,
     NotInCache,
-    Place,
+    Revision,
     RepositoryMissing,
     RevisionMissing,
     TokenRequired,
@@ -806,5 +806,5 @@ def test_a_name_that_would_break_the_lock_is_refused() -> None:
 
 
 def test_a_place_names_the_revision_and_its_commit() -> None:
-    assert str(Place("x/y", "main")) == "x/y@main"
-    assert str(Place("x/y", "main", "0123456789abcdef")) == "x/y@main (0123456789ab)"
+    assert str(Revision("x/y", "main")) == "x/y@main"
+    assert str(Revision("x/y", "main", "0123456789abcdef")) == "x/y@main (0123456789ab)"

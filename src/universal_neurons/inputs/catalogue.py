@@ -58,7 +58,7 @@ class CataloguedModel(_Table):
     aliases: tuple[str, ...] = ()
 
 
-class Family(_Table):
+class ModelFamily(_Table):
     """Models of one recipe that differ in their seed; ``revision`` names the branch of a step (``checkpoint-{step}``).
 
     ``ranges`` of steps are (first, last, stride), both ends included.
@@ -113,7 +113,7 @@ class Family(_Table):
 class Catalogue(_Table):
     """All families by name."""
 
-    families: dict[str, Family]
+    families: dict[str, ModelFamily]
 
     @classmethod
     def read(cls, path: Path) -> Catalogue:
@@ -131,7 +131,7 @@ class Catalogue(_Table):
         except ValueError as error:
             raise CatalogueError(f"{path}: not TOML: {error}") from None
 
-    def family(self, name: str) -> Family:
+    def family(self, name: str) -> ModelFamily:
         """The family called ``name``; raises :class:`CatalogueError`."""
         if name not in self.families:
             raise CatalogueError(f"unknown family {name!r}; expected one of {', '.join(self.families)}")

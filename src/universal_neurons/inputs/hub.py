@@ -19,16 +19,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from universal_neurons.inputs.zoo import ZooError
+from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from universal_neurons.progress import Warn
 
 FOLDERS_VARIABLE = "UNIVERSAL_NEURONS_MODELS"
 _BUSY = (408, 429, 500, 502, 503, 504)
 _LONGEST_WAIT = 300.0
 _SECONDS_TO_ANSWER = 10.0
 
-Kind = Literal["model", "dataset"]
+RepositoryKind = Literal["model", "dataset"]
 _T = TypeVar("_T")
 
 
@@ -81,16 +84,19 @@ class DigestMismatch(HubError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A revision of a repository; ``commit`` is what it was resolved to, empty for a local folder."""
+class Revision:
+    """A revision of a repository: the ``name`` of a branch, tag or commit, and the ``commit`` that it was resolved to.
+
+    Files of a local folder have no commit.
+    """
 
     repository: str
-    revision: str
+    name: str
     commit: str = ""
-    kind: Kind = "model"
+    kind: RepositoryKind = "model"
 
     def __str__(self) -> str:
-        at = self.revision if self.commit in ("", self.revision) else f"{self.revision} ({self.commit[:12]})"
+        at = self.name if self.commit in ("", self.name) else f"{self.name} ({self.commit[:12]})"
         return f"{self.path}@{at}"
 
     @property
@@ -123,20 +129,20 @@ class Announced:
 class Snapshot:
     """The files of a revision at one moment."""
 
-    place: Place
+    revision: Revision
     files: Mapping[str, Announced]
 
 
 class Source(Protocol):
     """Where files come from."""
 
-    def snapshot(self, repository: str, revision: str, kind: Kind = "model") -> Snapshot:
+    def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
         """The revision as it is now; raises :class:`HubError`."""
 
-    def content(self, place: Place, name: str, expected: Announced) -> bytes:
+    def content(self, revision: Revision, name: str, expected: Announced) -> bytes:
         """The verified bytes of a file; raises :class:`HubError`."""
 
-    def part(self, place: Place, name: str, start: int, stop: int) -> bytes:
+    def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
         """The bytes from ``start`` to ``stop`` of a file that has as many, which nobody can verify yet.
 
         Raises :class:`HubError`.
@@ -152,10 +158,6 @@ def git_blob(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def silence(_: str) -> None:
-    """Say nothing."""
-
-
 @dataclass(frozen=True)
 class Hub:
     """A hub, asked through its own client; ``command`` is what an error tells the user to run.
@@ -169,47 +171,48 @@ class Hub:
     cache: Path | None = None
     token: str | None = None
     attempts: int = 4
-    warn: Callable[[str], None] = silence
+    warn: Warn = discard
     wait: Callable[[float], None] = field(default=time.sleep)
 
-    def snapshot(self, repository: str, revision: str, kind: Kind = "model") -> Snapshot:
+    def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
         """The commit that ``revision`` means now, with all its files.
 
         One question, so that commit and files belong together even if the branch moves the moment after.  Where the
         network must not be used, the commit is the one that the cache remembers and the files are those it has.
         """
-        place = Place(repository, revision, kind=kind)
-        return self._remembered(place) if self._offline else self._listed(place)
+        wanted = Revision(repository, revision, kind=kind)
+        return self._remembered(wanted) if self._offline else self._listed(wanted)
 
-    def content(self, place: Place, name: str, expected: Announced) -> bytes:
-        """The bytes of ``name`` at ``place.commit``, from the cache if it has the right ones, else from the hub.
+    def content(self, revision: Revision, name: str, expected: Announced) -> bytes:
+        """The bytes of ``name`` at ``revision.commit``, from the cache if it has the right ones, else from the hub.
 
         Raises :class:`DigestMismatch` if the hub, asked twice, gives other bytes than ``expected``.
         """
-        cached = self._cached(place, name)
+        cached = self._cached(revision, name)
         defect = None
         if cached is not None:
             content = cached.read_bytes()
             if (defect := expected.defect(content)) is None:
                 return content
         if self._offline:
-            raise self._unavailable(place, name, cached, defect)
+            raise self._unavailable(revision, name, cached, defect)
         # Twice: a fault on the way is healed by asking again, a wrong file on the hub is not.
         for again in (cached is not None, True):
-            content = self._downloaded(place, name, again=again).read_bytes()
+            content = self._downloaded(revision, name, again=again).read_bytes()
             if (defect := expected.defect(content)) is None:
                 return content
-        raise DigestMismatch(f"{place}/{name}: {defect}; nothing was used; run again later: {self.command}")
+        raise DigestMismatch(f"{revision}/{name}: {defect}; nothing was used; run again later: {self.command}")
 
-    def part(self, place: Place, name: str, start: int, stop: int) -> bytes:
-        """Some bytes of ``name`` at ``place.commit``, past the cache, which keeps whole files only."""
-        from huggingface_hub import get_session, hf_hub_url
-        from huggingface_hub.utils._headers import build_hf_headers
-        from huggingface_hub.utils._http import hf_raise_for_status
+    def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
+        """Some bytes of ``name`` at ``revision.commit``, past the cache, which keeps whole files only."""
+        from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
+        from huggingface_hub.utils import build_hf_headers
 
         if self._offline:
-            raise self._unavailable(place, name, None, None)
-        url = hf_hub_url(place.repository, name, repo_type=place.kind, revision=place.commit, endpoint=self.endpoint)
+            raise self._unavailable(revision, name, None, None)
+        url = hf_hub_url(
+            revision.repository, name, repo_type=revision.kind, revision=revision.commit, endpoint=self.endpoint
+        )
         headers = {**build_hf_headers(token=self.token), "Range": f"bytes={start}-{stop - 1}"}
 
         def transfer() -> bytes:
@@ -221,7 +224,7 @@ class Hub:
                 raise ValueError(f"{stop - start} bytes expected, got {len(content)}")
             return content
 
-        return self._asked(place, name, transfer)
+        return self._asked(revision, name, transfer)
 
     @property
     def _offline(self) -> bool:
@@ -229,17 +232,17 @@ class Hub:
 
         return constants.is_offline_mode()
 
-    def _listed(self, place: Place) -> Snapshot:
+    def _listed(self, revision: Revision) -> Snapshot:
         from huggingface_hub import HfApi
 
         api = HfApi(endpoint=self.endpoint, token=self.token)
         info: Any = self._asked(
-            place,
+            revision,
             "",
             lambda: api.repo_info(
-                place.repository,
-                repo_type=place.kind,
-                revision=place.revision,
+                revision.repository,
+                repo_type=revision.kind,
+                revision=revision.name,
                 files_metadata=True,
                 timeout=_SECONDS_TO_ANSWER,
             ),
@@ -248,54 +251,56 @@ class Hub:
             file.rfilename: Announced(file.lfs.sha256 if file.lfs else None, file.blob_id, file.size)
             for file in info.siblings or []
         }
-        return Snapshot(replace(place, commit=info.sha or ""), files)
+        return Snapshot(replace(revision, commit=info.sha or ""), files)
 
-    def _remembered(self, place: Place) -> Snapshot:
+    def _remembered(self, revision: Revision) -> Snapshot:
         from huggingface_hub import snapshot_download
 
         def cached() -> str:
             return snapshot_download(
-                place.repository,
-                repo_type=place.kind,
-                revision=place.revision,
+                revision.repository,
+                repo_type=revision.kind,
+                revision=revision.name,
                 cache_dir=self.cache,
                 local_files_only=True,
             )
 
-        folder = Path(self._asked(place, "", cached))
-        return Snapshot(replace(place, commit=folder.name), _files_of(folder))
+        folder = Path(self._asked(revision, "", cached))
+        return Snapshot(replace(revision, commit=folder.name), _files_of(folder))
 
-    def _cached(self, place: Place, name: str) -> Path | None:
+    def _cached(self, revision: Revision, name: str) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
 
         found = try_to_load_from_cache(
-            place.repository, name, cache_dir=self.cache, revision=place.commit, repo_type=place.kind
+            revision.repository, name, cache_dir=self.cache, revision=revision.commit, repo_type=revision.kind
         )
         return Path(found) if isinstance(found, str) else None
 
-    def _downloaded(self, place: Place, name: str, *, again: bool) -> Path:
+    def _downloaded(self, revision: Revision, name: str, *, again: bool) -> Path:
         from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
-        url = hf_hub_url(place.repository, name, repo_type=place.kind, revision=place.commit, endpoint=self.endpoint)
+        url = hf_hub_url(
+            revision.repository, name, repo_type=revision.kind, revision=revision.commit, endpoint=self.endpoint
+        )
 
         def transfer() -> str:
             # Asked for first, because the client wraps what goes wrong with this question into other errors, after
             # half a minute of repeating it to a hub that is not there.
             get_hf_file_metadata(url, token=self.token, timeout=_SECONDS_TO_ANSWER, endpoint=self.endpoint)
             return hf_hub_download(
-                place.repository,
+                revision.repository,
                 name,
-                repo_type=place.kind,
-                revision=place.commit,
+                repo_type=revision.kind,
+                revision=revision.commit,
                 cache_dir=self.cache,
                 endpoint=self.endpoint,
                 token=self.token,
                 force_download=again,
             )
 
-        return Path(self._asked(place, name, transfer))
+        return Path(self._asked(revision, name, transfer))
 
-    def _asked(self, place: Place, name: str, question: Callable[[], _T]) -> _T:
+    def _asked(self, revision: Revision, name: str, question: Callable[[], _T]) -> _T:
         from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # the client's own transport errors
 
         for attempt in range(1, self.attempts + 1):
@@ -304,23 +309,23 @@ class Hub:
             except (HTTPError, OSError, ValueError) as error:
                 pause = _pause(error, attempt)
                 if pause is None or attempt == self.attempts:
-                    raise self._explained(error, place, name) from None
-                self.warn(f"{_named(place, name)}: {_first_line(error)}; waiting {pause:.0f} s")
+                    raise self._explained(error, revision, name) from None
+                self.warn(f"{_named(revision, name)}: {_first_line(error)}; waiting {pause:.0f} s")
                 self.wait(pause)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _explained(self, error: Exception, place: Place, name: str) -> HubError:
-        what = _named(place, name)
+    def _explained(self, error: Exception, revision: Revision, name: str) -> HubError:
+        what = _named(revision, name)
         response = _response(error)
         if response is not None:
-            return self._refused(response, what, repository=place.path)
+            return self._refused(response, what, repository=revision.path)
         if _is_offline(error):
-            return self._unavailable(place, name, None, None)
+            return self._unavailable(revision, name, None, None)
         if _never_connected(error):
             return HubUnreachable(
                 f"{what}: the hub at {self._host} cannot be reached ({_first_line(error)}); "
                 f"with network run: {self.command}; or put the files into "
-                f"${FOLDERS_VARIABLE}/{place.path}/{place.revision}"
+                f"${FOLDERS_VARIABLE}/{revision.path}/{revision.name}"
             )
         if _is_local(error):
             return CacheUnwritable(
@@ -353,8 +358,8 @@ class Hub:
             return RepositoryMissing(f"{what}: no such repository at {self._host}")
         return HubError(f"{what}: expected an answer, got HTTP {status}; run: {self.command}")
 
-    def _unavailable(self, place: Place, name: str, cached: Path | None, defect: str | None) -> HubError:
-        what = _named(place, name)
+    def _unavailable(self, revision: Revision, name: str, cached: Path | None, defect: str | None) -> HubError:
+        what = _named(revision, name)
         if cached is not None:
             return DigestMismatch(
                 f"{what}: damaged in the cache ({cached}): {defect}; run without HF_HUB_OFFLINE: {self.command}"
@@ -375,44 +380,44 @@ class Folders:
 
     root: Path
 
-    def holds(self, place: Place) -> bool:
+    def holds(self, revision: Revision) -> bool:
         """Whether there is a folder for the revision."""
-        return self._folder(place).is_dir()
+        return self._folder(revision).is_dir()
 
-    def snapshot(self, repository: str, revision: str, kind: Kind = "model") -> Snapshot:
+    def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
         """The files of the folder; they have no commit, and their digests are known when they are read."""
-        place = Place(repository, revision, kind=kind)
-        files = _files_of(self._folder(place))
+        wanted = Revision(repository, revision, kind=kind)
+        files = _files_of(self._folder(wanted))
         if not files:
-            raise FileMissing(f"{self._folder(place)}: expected the files of {place}, got none")
-        return Snapshot(place, files)
+            raise FileMissing(f"{self._folder(wanted)}: expected the files of {wanted}, got none")
+        return Snapshot(wanted, files)
 
-    def content(self, place: Place, name: str, expected: Announced) -> bytes:
+    def content(self, revision: Revision, name: str, expected: Announced) -> bytes:
         """The bytes of a file; raises :class:`DigestMismatch` if they are not ``expected``."""
-        path = self._folder(place) / name
+        path = self._folder(revision) / name
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise FileMissing(f"{path}: cannot be read ({error.strerror}); expected a file of {place}") from None
+            raise FileMissing(f"{path}: cannot be read ({error.strerror}); expected a file of {revision}") from None
         if (defect := expected.defect(content)) is not None:
-            raise DigestMismatch(f"{path}: not the locked file of {place}: {defect}; remove it or replace it")
+            raise DigestMismatch(f"{path}: not the locked file of {revision}: {defect}; remove it or replace it")
         return content
 
-    def part(self, place: Place, name: str, start: int, stop: int) -> bytes:
+    def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
         """Some bytes of a file."""
-        path = self._folder(place) / name
+        path = self._folder(revision) / name
         try:
             with path.open("rb") as file:
                 file.seek(start)
                 content = file.read(stop - start)
         except OSError as error:
-            raise FileMissing(f"{path}: cannot be read ({error.strerror}); expected a file of {place}") from None
+            raise FileMissing(f"{path}: cannot be read ({error.strerror}); expected a file of {revision}") from None
         if len(content) != stop - start:
-            raise DigestMismatch(f"{path}: ends at byte {start + len(content)}; expected the locked file of {place}")
+            raise DigestMismatch(f"{path}: ends at byte {start + len(content)}; expected the locked file of {revision}")
         return content
 
-    def _folder(self, place: Place) -> Path:
-        return self.root / place.path / place.revision
+    def _folder(self, revision: Revision) -> Path:
+        return self.root / revision.path / revision.name
 
 
 @dataclass(frozen=True)
@@ -422,23 +427,23 @@ class FoldersFirst:
     folders: Folders
     hub: Hub
 
-    def snapshot(self, repository: str, revision: str, kind: Kind = "model") -> Snapshot:
+    def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
         """The revision in its folder, else on the hub."""
-        return self._source(Place(repository, revision, kind=kind)).snapshot(repository, revision, kind)
+        return self._source(Revision(repository, revision, kind=kind)).snapshot(repository, revision, kind)
 
-    def content(self, place: Place, name: str, expected: Announced) -> bytes:
+    def content(self, revision: Revision, name: str, expected: Announced) -> bytes:
         """The file from the revision's folder, else from the hub."""
-        return self._source(place).content(place, name, expected)
+        return self._source(revision).content(revision, name, expected)
 
-    def part(self, place: Place, name: str, start: int, stop: int) -> bytes:
+    def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
         """Some bytes of the file in the revision's folder, else of the one on the hub."""
-        return self._source(place).part(place, name, start, stop)
+        return self._source(revision).part(revision, name, start, stop)
 
-    def _source(self, place: Place) -> Source:
-        return self.folders if self.folders.holds(place) else self.hub
+    def _source(self, revision: Revision) -> Source:
+        return self.folders if self.folders.holds(revision) else self.hub
 
 
-def source_from_environment(command: str, *, warn: Callable[[str], None] = silence) -> Source:
+def source_from_environment(command: str, *, warn: Warn = discard) -> Source:
     """The hub of the environment, after the folders in UNIVERSAL_NEURONS_MODELS if that is set."""
     hub, root = Hub(command, warn=warn), os.environ.get(FOLDERS_VARIABLE)
     return FoldersFirst(Folders(Path(root)), hub) if root else hub
@@ -450,8 +455,8 @@ def _files_of(folder: Path) -> dict[str, Announced]:
     return {path.relative_to(folder).as_posix(): Announced(size=path.stat().st_size) for path in paths}
 
 
-def _named(place: Place, name: str) -> str:
-    return f"{place}/{name}" if name else str(place)
+def _named(revision: Revision, name: str) -> str:
+    return f"{revision}/{name}" if name else str(revision)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

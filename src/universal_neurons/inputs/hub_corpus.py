@@ -26,15 +26,17 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from universal_neurons.inputs.corpus import CorpusError, Document, is_held_out
-from universal_neurons.inputs.hub import DigestMismatch, FileMissing, Source, silence, source_from_environment
+from universal_neurons.inputs.hub import DigestMismatch, FileMissing, Source, source_from_environment
 from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCorpus, turn
-from universal_neurons.inputs.pinning import fetch_command, fields_of, merged, not_pinned, place_of, shown
+from universal_neurons.inputs.pinning import fetch_command, fields_of, merged, not_pinned, revision_of, shown
+from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
-    from universal_neurons.inputs.hub import Place, Snapshot
+    from universal_neurons.inputs.hub import Revision, Snapshot
+    from universal_neurons.progress import Warn
 
 KIND = "hub"
 DOWNLOADS = Path(".universal-neurons") / "downloads"
@@ -129,7 +131,7 @@ class HubCorpus:
     source: Source
     command: str
     read: dict[str, int] = field(default_factory=dict)
-    warn: Callable[[str], None] = silence
+    warn: Warn = discard
 
     @classmethod
     def open(
@@ -140,7 +142,7 @@ class HubCorpus:
         suite: str,
         source: Source | None = None,
         command: str = "",
-        warn: Callable[[str], None] = silence,
+        warn: Warn = discard,
     ) -> HubCorpus:
         """The corpus ``name`` of the checkout ``root``, locked for ``suite``; ``command`` fetches less of it.
 
@@ -185,9 +187,9 @@ class HubCorpus:
         snapshot = self.source.snapshot(self.recipe.repository, self.recipe.revision, "dataset")
         absent = [name for name in self.recipe.files if name not in snapshot.files]
         if absent:
-            raise FileMissing(f"{snapshot.place}: expected {absent[0]}, got {', '.join(sorted(snapshot.files)[:8])}")
+            raise FileMissing(f"{snapshot.revision}: expected {absent[0]}, got {', '.join(sorted(snapshot.files)[:8])}")
         now = LockedCorpus(
-            **fields_of(snapshot.place),
+            **fields_of(snapshot.revision),
             files={name: self._digest(snapshot, name) for name in self.recipe.files},
             bytes={name: _size(snapshot, name) for name in self.recipe.files},
         )
@@ -225,7 +227,7 @@ class HubCorpus:
             return announced.sha256
         digest = hashlib.sha256()
         for start, stop in _spans(0, _size(snapshot, name)):
-            digest.update(self.source.part(snapshot.place, name, start, stop))
+            digest.update(self.source.part(snapshot.revision, name, start, stop))
         return digest.hexdigest()
 
     def _all(self) -> Iterator[Document]:
@@ -267,7 +269,7 @@ class HubCorpus:
             except zstandard.ZstdError as error:
                 self._downloaded(name).unlink(missing_ok=True)
                 raise DigestMismatch(
-                    f"{place_of(self.locked, 'dataset')}/{name}: damaged ({error}); nothing was used; "
+                    f"{revision_of(self.locked, 'dataset')}/{name}: damaged ({error}); nothing was used; "
                     f"run again: {self.command}"
                 ) from None
             yield content
@@ -275,33 +277,33 @@ class HubCorpus:
     def _pieces(self, name: str) -> Iterator[bytes]:
         """The bytes of a file from its beginning: those that are here, then those that are not, which then are."""
         locked = self.locked
-        place, size, path = place_of(locked, "dataset"), locked.bytes[name], self._downloaded(name)
+        revision, size, path = revision_of(locked, "dataset"), locked.bytes[name], self._downloaded(name)
         digest, start = hashlib.sha256(), 0
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as file:
             while start < size:
-                piece = self._piece(file, place, name, start, min(start + PIECE, size))
+                piece = self._piece(file, revision, name, start, min(start + PIECE, size))
                 start += len(piece)
                 digest.update(piece)
                 self.read[name] = start
                 if start == size and digest.hexdigest() != locked.files[name]:
                     path.unlink(missing_ok=True)
                     raise DigestMismatch(
-                        f"{place}/{name}: sha256 {locked.files[name][:12]} expected, got {digest.hexdigest()[:12]}; "
+                        f"{revision}/{name}: sha256 {locked.files[name][:12]} expected, got {digest.hexdigest()[:12]}; "
                         f"nothing was used; run again: {self.command}"
                     )
                 yield piece
 
-    def _piece(self, file: BinaryIO, place: Place, name: str, start: int, stop: int) -> bytes:
+    def _piece(self, file: BinaryIO, revision: Revision, name: str, start: int, stop: int) -> bytes:
         """The bytes from ``start`` to ``stop`` of a file, or as many of them as are here; none here are fetched.
 
         One process at a time fetches: what another one appended meanwhile is here then, and must not come twice.
         """
         if _end(file) <= start:
             # Nobody waits longer than for one piece, so nobody is told.
-            with turn(self.path.parents[2], Path(file.name).name, warn=silence):
+            with turn(self.path.parents[2], Path(file.name).name, warn=discard):
                 if _end(file) <= start:
-                    piece = self.source.part(place, name, start, stop)
+                    piece = self.source.part(revision, name, start, stop)
                     file.write(piece)
                     file.flush()
                     os.fsync(file.fileno())
@@ -326,7 +328,7 @@ def _end(file: BinaryIO) -> int:
 def _size(snapshot: Snapshot, name: str) -> int:
     size = snapshot.files[name].size
     if size is None:
-        raise FileMissing(f"{snapshot.place}/{name}: expected its size, got none")
+        raise FileMissing(f"{snapshot.revision}/{name}: expected its size, got none")
     return size
 
 

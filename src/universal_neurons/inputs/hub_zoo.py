@@ -22,7 +22,6 @@ from universal_neurons.inputs.hub import (
     HubError,
     RevisionMissing,
     Source,
-    silence,
     source_from_environment,
 )
 from universal_neurons.inputs.lock import LOCK_SUFFIX, EqualWeights, Lock, LockedCheckpoint, LockedFiles, turn
@@ -34,11 +33,12 @@ from universal_neurons.inputs.pinning import (
     fields_of,
     merged,
     not_pinned,
-    place_of,
+    revision_of,
     shown,
 )
 from universal_neurons.inputs.weights import WEIGHTS, configuration, published_model, tensors
 from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, ZooError, untrained_digest
+from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from universal_neurons.inputs.bridge import Bridge
-    from universal_neurons.inputs.catalogue import Architecture, Family
+    from universal_neurons.inputs.catalogue import Architecture, ModelFamily
     from universal_neurons.inputs.hub import Snapshot
+    from universal_neurons.progress import Warn
 
 
 @dataclass
@@ -60,13 +61,13 @@ class HubZoo:
     """
 
     name: str
-    family: Family
+    family: ModelFamily
     suite: str
     path: Path
     source_of_files: Source
     lock: Lock
     command: str
-    warn: Callable[[str], None] = silence
+    warn: Warn = discard
     _loaded: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -78,7 +79,7 @@ class HubZoo:
         suite: str,
         source: Source | None = None,
         command: str = "",
-        warn: Callable[[str], None] = silence,
+        warn: Warn = discard,
     ) -> HubZoo:
         """The ``family`` of the catalogue in the checkout ``root``, locked for ``suite`` and fetched by ``command``.
 
@@ -135,7 +136,7 @@ class HubZoo:
             raise self._not_pinned(f"{name}@{step}")
         return ModelRef(name, entry.source, step, entry.digest)
 
-    def local_ref(self, name: str, step: int, *, warn: Callable[[str], None]) -> ModelRef:  # noqa: ARG002
+    def local_ref(self, name: str, step: int, *, warn: Warn) -> ModelRef:  # noqa: ARG002
         """:meth:`ref`, pinned first if it is not yet: published weights are the same on every machine."""
         self._check_published(name, step)
         if self.lock.find(name, step) is None:
@@ -180,7 +181,7 @@ class HubZoo:
                 self.pin(absent, [step])
 
     def fetch(
-        self, names: Iterable[str], steps: Iterable[int], *, done: Callable[[str], None] = silence, accept: bool = False
+        self, names: Iterable[str], steps: Iterable[int], *, done: Callable[[str], None] = discard, accept: bool = False
     ) -> None:
         """:meth:`pin`, and have every file here and verified; ``done`` gets a line for each."""
         names, steps = tuple(names), tuple(steps)
@@ -212,7 +213,7 @@ class HubZoo:
                 f"got {ref.source}, {ref.digest[:12]}"
             )
         entry = self._entry(ref.name, ref.step)
-        where = str(place_of(entry))
+        where = str(revision_of(entry))
         config = configuration(self._content(entry, CONFIG), self.family.architecture, where=f"{where}/{CONFIG}")
         state = tensors(entry.weights, self._content(entry, entry.weights), where=where)
         model = published_model(config, state, self.family.architecture, where=where)
@@ -270,25 +271,25 @@ class HubZoo:
         if weights is None or CONFIG not in snapshot.files:
             expected = CONFIG if weights else " or ".join(WEIGHTS)
             raise FileMissing(
-                f"{snapshot.place}: expected {expected}, got {', '.join(sorted(snapshot.files)) or 'no file'}"
+                f"{snapshot.revision}: expected {expected}, got {', '.join(sorted(snapshot.files)) or 'no file'}"
             )
-        content = self.source_of_files.content(snapshot.place, CONFIG, snapshot.files[CONFIG])
-        configuration(content, self.family.architecture, where=f"{snapshot.place}/{CONFIG}")
+        content = self.source_of_files.content(snapshot.revision, CONFIG, snapshot.files[CONFIG])
+        configuration(content, self.family.architecture, where=f"{snapshot.revision}/{CONFIG}")
         files = {CONFIG: hashlib.sha256(content).hexdigest(), weights: self._digest(snapshot, weights)}
-        return LockedCheckpoint(**fields_of(snapshot.place), files=files, weights=weights)
+        return LockedCheckpoint(**fields_of(snapshot.revision), files=files, weights=weights)
 
     def _resolved_tokenizer(self) -> LockedFiles:
         place = self.family.tokenizer
         snapshot = self.source_of_files.snapshot(place.repository, place.revision)
         if place.file not in snapshot.files:
-            raise FileMissing(f"{snapshot.place}: expected {place.file}, got {', '.join(sorted(snapshot.files))}")
-        return LockedFiles(**fields_of(snapshot.place), files={place.file: self._digest(snapshot, place.file)})
+            raise FileMissing(f"{snapshot.revision}: expected {place.file}, got {', '.join(sorted(snapshot.files))}")
+        return LockedFiles(**fields_of(snapshot.revision), files={place.file: self._digest(snapshot, place.file)})
 
     def _digest(self, snapshot: Snapshot, name: str) -> str:
         announced = snapshot.files[name]
         if announced.sha256 is not None:
             return announced.sha256
-        return hashlib.sha256(self.source_of_files.content(snapshot.place, name, announced)).hexdigest()
+        return hashlib.sha256(self.source_of_files.content(snapshot.revision, name, announced)).hexdigest()
 
     def _refuse_equal(self, name: str, digest: str) -> None:
         first = self._loaded.setdefault(digest, name)
@@ -311,10 +312,10 @@ class HubZoo:
 
     def _content(self, entry: LockedFiles, file: str) -> bytes:
         try:
-            return self.source_of_files.content(place_of(entry), file, Announced(sha256=entry.files[file]))
+            return self.source_of_files.content(revision_of(entry), file, Announced(sha256=entry.files[file]))
         except RevisionMissing:
             # History was rewritten: the branch may still be there, and then its new commit belongs into the message.
-            now = self.source_of_files.snapshot(entry.repository, entry.revision).place
+            now = self.source_of_files.snapshot(entry.repository, entry.revision).revision
             if now.commit == entry.commit:
                 raise
             raise RepositoryChanged(

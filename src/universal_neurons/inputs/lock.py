@@ -21,7 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from universal_neurons.inputs.zoo import ZooError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from universal_neurons.progress import Warn
 
 LOCK_SUFFIX = ".lock.toml"
 TURNS = Path(".universal-neurons") / "locks"
@@ -177,7 +179,7 @@ class Lock(BaseModel):
 
 
 @contextmanager
-def turn(root: Path, name: str, *, warn: Callable[[str], None]) -> Iterator[None]:
+def turn(root: Path, name: str, *, warn: Warn) -> Iterator[None]:
     """Alone, among the processes of this checkout, at what is called ``name``; ``warn`` gets a line if that must wait.
 
     Two fetches of one suite would else read the same lock, and the second to write it would take out what the first had

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from universal_neurons.errors import SuiteNotFetched
-from universal_neurons.inputs.hub import HubError, Kind, Place
+from universal_neurons.inputs.hub import HubError, RepositoryKind, Revision
 from universal_neurons.inputs.lock import LockedFiles
 
 _Files = TypeVar("_Files", bound=LockedFiles)
@@ -56,14 +56,14 @@ def merged(what: str, known: _Files | None, now: _Files, *, fetch: str, accept: 
     return known if not now.commit and known.files == now.files else now
 
 
-def place_of(entry: LockedFiles, kind: Kind = "model") -> Place:
+def revision_of(entry: LockedFiles, kind: RepositoryKind = "model") -> Revision:
     """Where the files of ``entry`` lie."""
-    return Place(entry.repository, entry.revision, entry.commit, kind)
+    return Revision(entry.repository, entry.revision, entry.commit, kind)
 
 
-def fields_of(place: Place) -> dict[str, str]:
+def fields_of(revision: Revision) -> dict[str, str]:
     """A place as a lock has it."""
-    return {"repository": place.repository, "revision": place.revision, "commit": place.commit}
+    return {"repository": revision.repository, "revision": revision.name, "commit": revision.commit}
 
 
 def shown(path: Path) -> str:

@@ -20,10 +20,10 @@ from universal_neurons.inputs.suite import project_root
 
 PUBLISHED = Path("fixtures") / "published"
 
-Label = str | int | float
+RowLabel = str | int | float
 # printed: in the paper's text or tables; data: tabulated from data or notebook outputs that its authors published;
 # calculated: by us from such numbers; figure: read off a picture by eye.
-Kind = Literal["printed", "data", "calculated", "figure"]
+NumberKind = Literal["printed", "data", "calculated", "figure"]
 Unit = Literal["percent", "count", "number"]
 _TABLE_FIELDS = frozenset({"title", "where", "kind", "unit", "keys", "rows"})
 _OPTIONAL_FIELDS = frozenset({"code", "note"})
@@ -42,11 +42,11 @@ class PublishedValue:
     code or data of the paper say about the number, ``note`` a remark of ours; both may be empty.
     """
 
-    keys: Mapping[str, Label]
+    keys: Mapping[str, RowLabel]
     text: str
     value: float
     where: str
-    kind: Kind
+    kind: NumberKind
     code: str = ""
     note: str = ""
 
@@ -62,7 +62,7 @@ class PublishedTable:
     rows: tuple[PublishedValue, ...]
 
 
-def published(name: str, *, root: Path | None = None, **keys: Label) -> float:
+def published(name: str, *, root: Path | None = None, **keys: RowLabel) -> float:
     """The published number in table ``name`` whose labels are exactly ``keys``, as a share if printed in per cent.
 
     ``published("nandan2025.table1", threshold=0.5, step=100000)`` is 0.0474.  ``root`` is the project's root.
@@ -120,8 +120,8 @@ def _table(name: str, raw: Any, path: Path) -> PublishedTable:
 def _row(row: Any, table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> PublishedValue:
     _check_fields(row, required=frozenset({*keys, "as"}), optional=_ROW_FIELDS, where=where)
     kind = row.get("kind", table["kind"])
-    if kind not in get_args(Kind):
-        raise PublishedError(f"{where}: kind is {kind!r}, expected {' or '.join(get_args(Kind))}")
+    if kind not in get_args(NumberKind):
+        raise PublishedError(f"{where}: kind is {kind!r}, expected {' or '.join(get_args(NumberKind))}")
     return PublishedValue(
         keys=MappingProxyType({key: row[key] for key in keys}),
         text=str(row["as"]),
@@ -155,5 +155,5 @@ def _check_fields(raw: Any, *, required: frozenset[str], optional: frozenset[str
         raise PublishedError(f"{where}: unknown {', '.join(sorted(unknown))}")
 
 
-def _spelled(keys: Mapping[str, Label]) -> str:
+def _spelled(keys: Mapping[str, RowLabel]) -> str:
     return ", ".join(f"{key}={label!r}" for key, label in keys.items())

@@ -15,7 +15,7 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, assert_never, get_args
@@ -25,10 +25,10 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy
-from universal_neurons.inputs.hub import silence
 from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import LOCK_SUFFIX
 from universal_neurons.inputs.zoo import UNTRAINED, Zoo
+from universal_neurons.progress import Warn, discard
 
 ROOT_VARIABLE = "UNIVERSAL_NEURONS_ROOT"
 SUITES = Path("fixtures") / "suites"
@@ -36,7 +36,6 @@ CORPORA = Path("fixtures") / "corpora"
 
 # Both have the same surface: names, shares, references, tokenizer, models.
 AnyZoo = Zoo | HubZoo
-Warn = Callable[[str], None]
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 
@@ -555,7 +554,7 @@ def available_suites(root: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in files))
 
 
-def open_zoo(spec: ZooSpec, root: Path, *, suite: str, fetch: str = "", warn: Warn = silence) -> AnyZoo:
+def open_zoo(spec: ZooSpec, root: Path, *, suite: str, fetch: str = "", warn: Warn = discard) -> AnyZoo:
     """The models that ``spec`` names in the checkout ``root``: a folder of fixtures, or a family as ``suite`` locks it.
 
     Nothing is loaded and nothing is asked of a hub; ``fetch`` is the command that fetches them, ``warn`` gets a line

@@ -25,7 +25,7 @@ from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.recipe import TrainingRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     import numpy.typing as npt
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
     from universal_neurons.inputs.bridge import Bridge
+    from universal_neurons.progress import Warn
 
 MANIFEST = "manifest.json"
 RECIPE = "recipe.toml"
@@ -212,7 +213,7 @@ class Zoo:
             raise ZooError(f"{_shown(self.folder)}: model {name} has no step {step}; expected one of {steps}")
         return ModelRef(name, self.source, step, checkpoint.digest)
 
-    def local_ref(self, name: str, step: int, *, warn: Callable[[str], None]) -> ModelRef:
+    def local_ref(self, name: str, step: int, *, warn: Warn) -> ModelRef:
         """The reference to compute under: :meth:`ref`, except that for step 0 the seed is asked (this imports torch).
 
         Another version of torch, or another processor, may draw other numbers from the same seed.  Evidence about the

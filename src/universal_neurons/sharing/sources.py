@@ -221,7 +221,7 @@ class _DataSet:
         repository, revision, path = named["repository"], named["revision"], named["path"] or ""
         snapshot = files.snapshot(repository, revision, "dataset")
         if _COMMIT.fullmatch(revision) is None:
-            now = f", now {snapshot.place.commit}" if snapshot.place.commit else ""
+            now = f", now {snapshot.revision.commit}" if snapshot.revision.commit else ""
             raise SourceUnavailable(
                 f"{source}: {revision} is a branch and may come to mean something else; name a commit{now}"
             )
@@ -233,9 +233,9 @@ class _DataSet:
     @property
     def shown(self) -> str:
         """Repository and commit."""
-        place = self.snapshot.place
+        revision = self.snapshot.revision
         inside = self.archive or self.folder.rstrip("/")
-        return f"{place.path}@{place.revision[:12]}{f'/{inside}' if inside else ''}"
+        return f"{revision.path}@{revision.name[:12]}{f'/{inside}' if inside else ''}"
 
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of a file of the data set."""
@@ -248,7 +248,7 @@ class _DataSet:
         """The bytes of a file, which are those that the hub announced at that commit."""
         announced = self._announced(name, name)
         try:
-            return self.source.content(self.snapshot.place, name, announced)
+            return self.source.content(self.snapshot.revision, name, announced)
         except FileMissing as missing:
             raise FileAbsent(str(missing)) from missing
         except HubError as error:
