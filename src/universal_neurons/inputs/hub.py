@@ -205,14 +205,12 @@ class Hub:
 
     def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
         """Some bytes of ``name`` at ``revision.commit``, past the cache, which keeps whole files only."""
-        from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub import get_session, hf_raise_for_status
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         if self._offline:
             raise self._unavailable(revision, name, None, None)
-        url = hf_hub_url(
-            revision.repository, name, repo_type=revision.kind, revision=revision.commit, endpoint=self.endpoint
-        )
+        url = self._url(revision, name)
         headers = {**build_hf_headers(token=self.token), "Range": f"bytes={start}-{stop - 1}"}
 
         def transfer() -> bytes:
@@ -231,6 +229,13 @@ class Hub:
         from huggingface_hub import constants
 
         return constants.is_offline_mode()
+
+    def _url(self, revision: Revision, name: str) -> str:
+        from huggingface_hub import hf_hub_url
+
+        return hf_hub_url(
+            revision.repository, name, repo_type=revision.kind, revision=revision.commit, endpoint=self.endpoint
+        )
 
     def _listed(self, revision: Revision) -> Snapshot:
         from huggingface_hub import HfApi
@@ -277,11 +282,9 @@ class Hub:
         return Path(found) if isinstance(found, str) else None
 
     def _downloaded(self, revision: Revision, name: str, *, again: bool) -> Path:
-        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download
 
-        url = hf_hub_url(
-            revision.repository, name, repo_type=revision.kind, revision=revision.commit, endpoint=self.endpoint
-        )
+        url = self._url(revision, name)
 
         def transfer() -> str:
             # Asked for first, because the client wraps what goes wrong with this question into other errors, after
