@@ -139,13 +139,15 @@ class Study:
         activations, or ``permuted`` tokens.
 
         Null tables have no candidates: their interval has no width.  Raises ArtifactMissing, NotOnSuite where the suite
-        has no untrained checkpoint, and UserError where ``reference`` is not the suite's, for which alone the others
+        has no null of that kind, and UserError where ``reference`` is not the suite's, for which alone the others
         are computed.
         """
         if kind == "untrained":
             if self.untrained is None:
                 raise NotOnSuite(f"suite {self.suite.name}: no untrained checkpoint, so there is no null of that kind")
             return self.universality(partner=partner, checkpoint=self.untrained, reference=reference)
+        if kind not in self.suite.universality.nulls:
+            raise NotOnSuite(f"suite {self.suite.name}: there is no null of the kind {kind}")
         pair = self._pair(partner, checkpoint, reference)
         if pair.reference.name != self.reference:
             raise UserError(
@@ -195,12 +197,13 @@ class Study:
 
     def variant_settings(self, checkpoint: HasStep) -> pd.DataFrame:
         """One row per variant: its name, the tokens that it counts, the rotation draws of its baseline."""
-        found = self._variants(checkpoint)
+        found = self._variants(checkpoint) if self.variants else {"tokens": (), "draws": ()}
         return pd.DataFrame({"variant": self.variants, "tokens": found["tokens"], "draws": found["draws"]})
 
     def _variant_place(self, name: str) -> int:
         if name not in self.variants:
-            raise NotOnSuite(f"suite {self.suite.name}: expected one of {', '.join(self.variants)}, got {name!r}")
+            known = f"expected one of {', '.join(self.variants)}" if self.variants else "it varies nothing"
+            raise NotOnSuite(f"suite {self.suite.name}: {known}, got {name!r}")
         return self.variants.index(name)
 
     def _variants(self, checkpoint: HasStep) -> Mapping[str, Any]:
@@ -242,7 +245,12 @@ class Study:
         return cast("AblationTable", self.work.cache[place])
 
     def extensions(self, *, checkpoint: HasStep) -> Extensions:
-        """Families and patches of the suite's reference; raises ArtifactMissing, and UserError if it is untrained."""
+        """Families and patches of the suite's reference.
+
+        Raises ArtifactMissing, NotOnSuite where the suite does without, and UserError if the reference is untrained.
+        """
+        if not self.suite.ablation.extensions:
+            raise NotOnSuite(f"suite {self.suite.name}: no families of neurons are ablated, and none are patched")
         keys = extensions_keys(self.work, checkpoint.step)
         if not keys:
             raise UserError(

@@ -310,8 +310,10 @@ def ablation_key(work: Workspace, model: ModelRef, stage: str = "ablation") -> K
             "dose": list(spec.dose),
             "orders": spec.orders,
             "seed": spec.seed,
-            "batch_rows": ABLATION_BATCH_ROWS,
+            "batch_rows": spec.batch_rows,
             "dtype": "float32",
+            # Left out where it has its default: these keys were made before it was a setting.
+            **({} if spec.by_layer else {"by_layer": False}),
         },
         # The rows by the key that chooses them and not by what they say: keys must not depend on text that is not here.
         inputs={"model": model.digest, "rows": evaluation_key(work, "evaluation").digest, **tables},
@@ -354,8 +356,11 @@ def ablation_keys(work: Workspace, step: int) -> dict[ModelRef, tuple[Key, Key]]
 
 
 def extensions_keys(work: Workspace, step: int) -> tuple[Key, ...]:
-    """The families and patches of the suite's reference: table of sets, effects per block; none if untrained."""
-    if ablation_role(work, step) == "untrained":
+    """The families and patches of the suite's reference: table of sets, effects per block.
+
+    There are none where models are untrained, and none where the suite does without.
+    """
+    if ablation_role(work, step) == "untrained" or not work.suite.ablation.extensions:
         return ()
     model = work.model(work.suite.zoo.reference, step)
     return extensions_key(work, model), extensions_key(work, model, "extensions-blocks")
@@ -376,7 +381,7 @@ def extensions_key(work: Workspace, model: ModelRef, stage: str = "extensions") 
             "unigram_rate": UNIGRAM_RATE,
             "draws": spec.draws,
             "seed": spec.seed,
-            "batch_rows": ABLATION_BATCH_ROWS,
+            "batch_rows": spec.batch_rows,
             "dtype": "float32",
         },
         inputs={
@@ -449,13 +454,14 @@ def draws_key(work: Workspace, pair: Pair) -> Key:
 
 
 def null_cases(work: Workspace, step: int) -> tuple[tuple[Pair, NullKind], ...]:
-    """The nulls of one step: the suite's reference against each partner; none where models are untrained, because these
-    are a null themselves."""
+    """The suite's nulls of one step: its reference against each partner.
+
+    There are none where models are untrained, because these are a null themselves.
+    """
     if work.suite.untrained is not None and step == work.suite.untrained.step:
         return ()
     own = [pair for pair in work.pairs(step) if pair.reference.name == work.suite.zoo.reference]
-    kinds: tuple[NullKind, ...] = ("rotated", "permuted")
-    return tuple((pair, kind) for pair in own for kind in kinds)
+    return tuple((pair, kind) for pair in own for kind in work.suite.universality.nulls)
 
 
 def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
@@ -464,9 +470,9 @@ def null_keys(work: Workspace, step: int) -> dict[tuple[Pair, NullKind], Key]:
 
 
 def variants_keys(work: Workspace, step: int) -> tuple[Key, ...]:
-    """The key of the variants of one step; none where models are untrained."""
+    """The key of the variants of one step; none where models are untrained, or where the suite varies nothing."""
     is_trained = step in {checkpoint.step for checkpoint in work.suite.checkpoints}
-    return (variants_key(work, step),) if is_trained else ()
+    return (variants_key(work, step),) if is_trained and work.suite.variants.names else ()
 
 
 def variants_key(work: Workspace, step: int) -> Key:

@@ -49,8 +49,8 @@ from universal_neurons.inputs.hub import (
     HubError,
     HubUnreachable,
     NotInCache,
-    Revision,
     RepositoryMissing,
+    Revision,
     RevisionMissing,
     TokenRequired,
 )

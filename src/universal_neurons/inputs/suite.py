@@ -38,6 +38,7 @@ CORPORA = Path("fixtures") / "corpora"
 AnyZoo = Zoo | HubZoo
 
 Precision = Literal["float32", "tf32", "bfloat16"]
+NullName = Literal["rotated", "permuted"]
 
 _T = TypeVar("_T")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
@@ -143,7 +144,8 @@ class UniversalitySpec(_Table):
     ``thresholds`` is the axis; ``threshold`` is the one that is meant where none is named.  ``draws`` rotations
     estimate a baseline, ``half_draws`` that of each half.  ``blocks`` groups of rows are resampled; the even ones are
     half A.  Neurons whose excess passes ``floor`` are candidates and get an interval, so no threshold may lie below it.
-    ``precision``: of the operands of products over tokens; sums are float32 or better.
+    ``precision``: of the operands of products over tokens; sums are float32 or better.  ``nulls`` are the null models
+    of the reference besides the untrained one.
     """
 
     threshold: _Share = _described("a number in (0, 1)")
@@ -155,13 +157,14 @@ class UniversalitySpec(_Table):
     blocks: int = _described("an even integer, 2 or more", ge=2, multiple_of=2)
     floor: _Share = _described("a number in (0, 1)")
     seed: _Seed
-    # The one setting that a file need not state: what evidence without it was computed in.
+    # A file need not state these two: the defaults are what was computed before they were settings.
     precision: Precision = _described("'float32', 'tf32' or 'bfloat16'", default="float32")
+    nulls: tuple[NullName, ...] = _described("'rotated', 'permuted', both or none", default=("rotated", "permuted"))
 
-    @field_validator("thresholds")
+    @field_validator("thresholds", "nulls")
     @classmethod
-    def _are_different(cls, thresholds: tuple[float, ...]) -> tuple[float, ...]:
-        return _different(thresholds)
+    def _are_different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return _different(values)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -185,7 +188,9 @@ class AblationSpec(_Table):
 
     ``tokens`` predictions are taken of held-out rows that identified no neuron, in whole rows, and cut into ``blocks``
     groups of rows.  ``draws`` random sets of every kind stand against the universal neurons.  The dose curve ablates
-    each share ``dose`` of them, the first ones of ``orders`` random orders.
+    each share ``dose`` of them, the first ones of ``orders`` random orders.  ``by_layer``: sets within one layer are
+    ablated too.  ``extensions``: so are families of neurons, and the universal ones are patched.  ``batch_rows`` rows
+    are one pass; resampled activations come from the same batch, so this number changes results.
     """
 
     tokens: int = _described("a positive integer", ge=1)
@@ -194,6 +199,10 @@ class AblationSpec(_Table):
     dose: tuple[_Share, ...] = _described("different numbers in (0, 1), at least one", min_length=1)
     orders: int = _described("a positive integer", ge=1)
     seed: _Seed
+    # A file need not state these three: the defaults are what was computed before they were settings.
+    by_layer: bool = _described("true or false", default=True)
+    extensions: bool = _described("true or false", default=True)
+    batch_rows: int = _described("an integer, 2 or more", ge=2, default=16)
 
     @field_validator("dose")
     @classmethod
@@ -207,7 +216,8 @@ class VariantsSpec(_Table):
     ``masks``, ``tokens`` (the first rows with that many scored tokens), ``rotations`` and ``single`` (that many of the
     suite's draws as the whole baseline) change one choice each.  ``padding`` is the text of the token with which the
     published emulation pads; ``padded_tokens`` are counted there, padding included.  ``draws`` rotations estimate the
-    baseline under other tokens: the first ones of the suite's, so that differences from it are paired.
+    baseline under other tokens: the first ones of the suite's, so that differences from it are paired.  Nothing is
+    varied where all lists are empty and ``padded_tokens`` is 0.
     """
 
     masks: tuple[MaskPolicy, ...] = _described(f"some of {', '.join(repr(policy.value) for policy in MaskPolicy)}")
@@ -215,7 +225,7 @@ class VariantsSpec(_Table):
     rotations: tuple[Literal["orthogonal", "whitened"], ...] = _described("'orthogonal', 'whitened', both or none")
     single: tuple[int, ...] = _described("different positive integers")
     padding: str = _described("the text of one token, such as '!'", min_length=1)
-    padded_tokens: int = _described("a positive integer", ge=1)
+    padded_tokens: int = _described("a positive integer, or 0 where nothing else is varied", ge=0)
     draws: int = _described("a positive integer", ge=1)
 
     @field_validator("masks", "tokens", "rotations", "single")
@@ -226,13 +236,18 @@ class VariantsSpec(_Table):
                 raise _unexpected("positive integers", value)
         return _different(values)
 
+    @model_validator(mode="after")
+    def _pads_where_anything_is_varied(self) -> Self:
+        if not self.padded_tokens and self.names:
+            raise _unexpected("a positive integer, or 0 where nothing else is varied", 0, "padded_tokens")
+        return self
+
     @property
     def names(self) -> tuple[str, ...]:
         """The variants, each spelled ``choice:value``."""
         return (
             *(f"mask:{policy.value}" for policy in self.masks),
-            "padding:published",
-            "padding:dropped",
+            *(["padding:published", "padding:dropped"] if self.padded_tokens else []),
             *(f"tokens:{tokens}" for tokens in self.tokens),
             *(f"rotation:{kind}" for kind in self.rotations),
             *(f"draws:{draws}" for draws in self.single),
@@ -340,13 +355,42 @@ def _canonical(label: str) -> str:
     return share_label(float(share[1]) / 100) if share else label
 
 
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """The most that a suite has of everything in a first look, besides one reference, one threshold and no variants.
+
+    ``draws`` and ``half_draws`` are rotations, ``nulls`` null models, ``ablation_draws`` random sets of each kind,
+    ``batch_rows`` rows of one ablated pass, ``dose`` the one share of the dose curve, ``top`` the largest activations
+    of a neuron.  Ablations are judged on as many rows as have an interval, :data:`FEWEST_ABLATION_BLOCKS`; there are
+    none by layer, of families, of single neurons or of untrained models.  ``said`` is how the suite's narrowing says
+    it.
+    """
+
+    draws: int
+    half_draws: int
+    nulls: tuple[NullName, ...]
+    ablation_draws: int
+    batch_rows: int
+    dose: float
+    top: int
+    said: str
+
+
+# Permuted tokens would double the products of a pass, and 16 rows of GPT-2's vocabulary are 10 GB.
+QUICK = Preset(
+    draws=5, half_draws=2, nulls=("rotated",), ablation_draws=3, batch_rows=4, dose=0.5, top=3,
+    said="quick: few draws and ablations, one reference, one threshold, no variants, no layers, nothing untrained",
+)  # fmt: skip
+
+
 class Suite(_Settings):
     """A suite whose checkpoints are steps of its zoo; ``narrowing`` says what was left out of it, if anything.
 
     ``checkpoints`` are the trained ones in the order of training; ``untrained`` is step 0, which was published or which
     the zoo regenerates from its seeds, or None where the suite does without.  ``layers`` is the depth of its models.
     ``references`` are the models whose neurons look for partners: all of them, unless the suite was narrowed.
-    ``options`` are the options of the command line that narrow it so, by name.
+    ``options`` are the options of the command line that narrow it so, by name, with "" for one that takes no value.
+    ``quick``: the preset for a first look was chosen (:data:`QUICK`).
     """
 
     name: str
@@ -355,6 +399,7 @@ class Suite(_Settings):
     layers: int
     references: tuple[str, ...]
     narrowing: str = ""
+    quick: bool = False
     options: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
@@ -377,7 +422,7 @@ class Suite(_Settings):
     @property
     def narrowed_by(self) -> str:
         """The options that narrow the suite, as a shell takes them; empty for a whole one."""
-        return shlex.join(word for name, value in self.options for word in (f"--{name}", value))
+        return shlex.join(word for name, value in self.options for word in (f"--{name}", value) if word)
 
     def open_zoo(self, root: Path, *, warn: Warn) -> AnyZoo:
         """The suite's models in the checkout ``root``; raises ``ZooError``."""
@@ -403,14 +448,21 @@ class Suite(_Settings):
         references: Iterable[str] | None = None,
         threshold: float | None = None,
         precision: str | None = None,
+        quick: bool = False,
     ) -> "Suite":
-        """This suite with less in it, for a quick look; ``narrowing`` of the result says what was chosen.
+        """This suite with less in it; ``narrowing`` of the result says what was chosen.
 
         Order is the suite's, whatever order is asked for; untrained models stay.  Fewer tokens are fewer blocks where
         they would not fill them, and the same share of what ablations, padded rows and profiles take, though no fewer
         rows than :data:`FEWEST_ABLATION_BLOCKS`.  What is None, or chooses everything that is there, changes nothing.
-        Raises :class:`SuiteError` for a name, number or step that is not the suite's.
+        A suite that looks at its reference only goes on with another ``reference`` that is chosen.  ``quick`` takes
+        :data:`QUICK` first.  Raises :class:`SuiteError` for a name, number or step that is not the suite's.
         """
+        if quick and not self.quick:
+            return self._quick().narrowed(
+                models=models, checkpoints=checkpoints, tokens=tokens, reference=reference, references=references,
+                threshold=threshold, precision=precision,
+            )  # fmt: skip
         zoo = self._narrowed_zoo(models, reference)
         kept = self.checkpoints if checkpoints is None else self._narrowed_checkpoints(checkpoints)
         universality = self.universality if threshold is None else self._at(threshold)
@@ -427,6 +479,42 @@ class Suite(_Settings):
             "options": tuple({**dict(self.options), **_options(self, suite)}.items()),
         }
         return suite.model_copy(update=said)
+
+    def _quick(self) -> "Suite":
+        """This suite with no more of anything than :data:`QUICK` says."""
+        universality, ablation, variants = self.universality, self.ablation, self.variants
+        draws = min(universality.draws, QUICK.draws)
+        blocks = min(ablation.blocks, FEWEST_ABLATION_BLOCKS)
+        scores = {
+            "draws": draws,
+            "half_draws": min(universality.half_draws, QUICK.half_draws),
+            "thresholds": (universality.threshold,),
+            "nulls": tuple(name for name in universality.nulls if name in QUICK.nulls),
+        }
+        effects = {
+            "tokens": min(ablation.tokens, blocks * (self.corpus.row_length - 1)),
+            "blocks": blocks,
+            "draws": min(ablation.draws, QUICK.ablation_draws),
+            "dose": (QUICK.dose,),
+            "orders": 1,
+            "by_layer": False,
+            "extensions": False,
+            "batch_rows": min(ablation.batch_rows, QUICK.batch_rows),
+        }
+        nothing = {"masks": (), "tokens": (), "rotations": (), "single": (), "padded_tokens": 0}
+        examples = {"top": min(self.profiles.top, QUICK.top), "ablation_rows": 0}
+        changes = {
+            "untrained": None,
+            "references": (self.zoo.reference,),
+            "universality": universality.model_copy(update=scores),
+            "ablation": ablation.model_copy(update=effects),
+            "variants": variants.model_copy(update={**nothing, "draws": min(variants.draws, draws)}),
+            "profiles": self.profiles.model_copy(update=examples),
+            "narrowing": "; ".join([*([self.narrowing] if self.narrowing else []), QUICK.said]),
+            "options": (("quick", ""), *self.options),
+            "quick": True,
+        }
+        return self.model_copy(update=changes)
 
     def _scaled(self, tokens: int, *, blocks: int) -> dict[str, Any]:
         """What goes with ``tokens`` scored tokens in ``blocks`` blocks: ablations, variants, profiles."""
@@ -461,7 +549,7 @@ class Suite(_Settings):
         return self.zoo.model_copy(update={"models": kept, "reference": reference})
 
     def _narrowed_references(self, zoo: ZooSpec, wanted: Iterable[str] | None) -> tuple[str, ...]:
-        chosen = [name for name in self.references if name in zoo.models] if wanted is None else list(wanted)
+        chosen = list(_own_references(self, zoo) if wanted is None else wanted)
         for name in chosen:
             if name not in zoo.models:
                 self._refuse("references", f"some of {', '.join(zoo.models)}", name)
@@ -509,7 +597,7 @@ def _narrowing(whole: Suite, part: Suite) -> str:
     said = {
         "models": (whole.zoo.models, part.zoo.models, ", ".join(part.zoo.models)),
         "reference": (whole.zoo.reference, part.zoo.reference, part.zoo.reference),
-        "references": (_own(whole, part), part.references, ", ".join(part.references)),
+        "references": (_own_references(whole, part.zoo), part.references, ", ".join(part.references)),
         "checkpoints": (whole.checkpoints, part.checkpoints, ", ".join(c.label for c in part.checkpoints)),
         "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
         "blocks": (whole.universality.blocks, part.universality.blocks, str(part.universality.blocks)),
@@ -530,7 +618,7 @@ def _options(whole: Suite, part: Suite) -> dict[str, str]:
         "checkpoints": (whole.checkpoints, part.checkpoints, ",".join(c.label for c in part.checkpoints)),
         "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
         "reference": (whole.zoo.reference, part.zoo.reference, part.zoo.reference),
-        "references": (_own(whole, part), part.references, ",".join(part.references)),
+        "references": (_own_references(whole, part.zoo), part.references, ",".join(part.references)),
     }
     return {name: text for name, (before, after, text) in said.items() if before != after}
 
@@ -539,9 +627,11 @@ def _rows(suite: Suite) -> int:
     return suite.profiles.ablation_rows
 
 
-def _own(whole: Suite, part: Suite) -> tuple[str, ...]:
-    """The references of ``whole`` that are models of ``part``, because fewer models are fewer references anyway."""
-    return tuple(name for name in whole.references if name in part.zoo.models)
+def _own_references(whole: Suite, zoo: ZooSpec) -> tuple[str, ...]:
+    """The references of ``whole`` that remain with the models of ``zoo`` where none are chosen."""
+    if whole.references == (whole.zoo.reference,):
+        return (zoo.reference,)
+    return tuple(name for name in whole.references if name in zoo.models)
 
 
 def _levels(suite: Suite) -> tuple[float, ...]:

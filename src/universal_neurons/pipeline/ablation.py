@@ -19,7 +19,6 @@ from universal_neurons.pipeline.resources import device
 from universal_neurons.pipeline.tokens import evaluation_tokens
 from universal_neurons.pipeline.universality import read_table
 from universal_neurons.workspace import (
-    ABLATION_BATCH_ROWS,
     Workspace,
     ablated_pairs,
     ablation_keys,
@@ -66,7 +65,7 @@ def ablations(work: Workspace, ref: ModelRef) -> tuple[pd.DataFrame, dict[str, n
     spec = work.suite.ablation
     bridge = loaded(work, ref)
     rows = torch.from_numpy(evaluation_tokens(work).rows.astype(np.int64))
-    norm = activation_norms(bridge, rows, batch_rows=ABLATION_BATCH_ROWS).numpy()
+    norm = activation_norms(bridge, rows, batch_rows=spec.batch_rows).numpy()
     sets = set_plan(work, ref).sets()
     chosen = population(work, ref, norm)
     neurons = [chosen.neurons(one) for one in sets]
@@ -76,7 +75,7 @@ def ablations(work: Workspace, ref: ModelRef) -> tuple[pd.DataFrame, dict[str, n
         rows,
         [Ablation(torch.from_numpy(members), one.mode) for members, one in zip(neurons, sets, strict=True)],
         blocks=spec.blocks,
-        batch_rows=ABLATION_BATCH_ROWS,
+        batch_rows=spec.batch_rows,
         seed=spec.seed,
         progress=work.progress.advance,
     )
@@ -108,6 +107,7 @@ def set_plan(work: Workspace, ref: ModelRef) -> SetPlan:
         draws=spec.draws,
         dose=spec.dose,
         orders=spec.orders,
+        by_layer=spec.by_layer,
     )
 
 

@@ -24,7 +24,6 @@ from universal_neurons.pipeline.neuron_sets import NOT_RANDOM, NeuronSet
 from universal_neurons.pipeline.resources import budget, device
 from universal_neurons.pipeline.tokens import evaluation_tokens
 from universal_neurons.workspace import (
-    ABLATION_BATCH_ROWS,
     UNIGRAM_RATE,
     UNIGRAM_THRESHOLD,
     Workspace,
@@ -89,11 +88,11 @@ def extensions(work: Workspace, ref: ModelRef) -> tuple[pd.DataFrame, dict[str, 
     bridge = loaded(work, ref)
     rows = torch.from_numpy(shuffled_rows(work))
     blocks = len(rows) // 2
-    norm = activation_norms(bridge, rows, batch_rows=ABLATION_BATCH_ROWS).numpy()
+    norm = activation_norms(bridge, rows, batch_rows=work.suite.ablation.batch_rows).numpy()
     # NaN compares as below the threshold: what no token explains is of no family.
     ablated, patched = extension_sets(work, population(work, ref, norm), score >= UNIGRAM_THRESHOLD)
     work.progress.start(f"step {ref.step}: extensions of {ref.name}", len([*ablated, *patched]) * len(rows))
-    options: Any = {"blocks": blocks, "batch_rows": ABLATION_BATCH_ROWS, "progress": work.progress.advance}
+    options: Any = {"blocks": blocks, "batch_rows": work.suite.ablation.batch_rows, "progress": work.progress.advance}
     zeroed = [Ablation(torch.from_numpy(one.neurons)) for one in ablated]
     zero = ablation_effects(bridge, rows, zeroed, seed=work.suite.ablation.seed, **options)
     chosen = [torch.from_numpy(one.neurons) for one in patched]

@@ -87,10 +87,12 @@ def absent(shelf: Shelf, step: int) -> Absent:
     """What ``compute`` would make at ``step``."""
     work = shelf.work
     pairs, cases, references = work.pairs(step), null_cases(work, step), work.references(step)
-    varied = [step] if step in {checkpoint.step for checkpoint in work.suite.checkpoints} else []
+    trained = {checkpoint.step for checkpoint in work.suite.checkpoints}
+    varied = [step] if step in trained and work.suite.variants.names else []
     ablated = [(ref, stage) for ref in ablated_models(work, step) for stage in ("ablation", "ablation-blocks")]
     profiled = work.models(step) if step == work.suite.checkpoints[-1].step else ()
-    extended = () if ablation_role(work, step) == "untrained" else ("extensions", "extensions-blocks")
+    is_extended = ablation_role(work, step) != "untrained" and work.suite.ablation.extensions
+    extended = ("extensions", "extensions-blocks") if is_extended else ()
     extended_model = work.model(work.suite.zoo.reference, step)
 
     tables = shelf.lacking(pairs, lambda pair: universality_key(work, pair))

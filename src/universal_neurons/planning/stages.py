@@ -21,7 +21,6 @@ from universal_neurons.pipeline.resources import budget, device
 from universal_neurons.pipeline.variants import settings
 from universal_neurons.planning.efforts import Effort, Efforts, Shape, scoring, together, turning
 from universal_neurons.workspace import (
-    ABLATION_BATCH_ROWS,
     UNIGRAM_RATE,
     Workspace,
     corpus_key,
@@ -323,14 +322,14 @@ def extensions_demand(sizes: Sizes, absent: Absent) -> Demand:
     summed = max(len(layers) for layers in blocks_of_layers) * shape.mlp * each
     # Sums lie on the host.  Without a GPU the models run there too, but only when the sums are gone.
     beside = sizes.place.type == "cuda"
+    clean_bytes = _clean_bytes(sizes, sizes.work.suite.ablation.batch_rows, runs=2)
     return Demand(
         together(
             sizes.loading(2), sizes.forward(sizes.positions + evaluated), family, clean, _reruns(sizes, [0] * sets)
         ),
         passes=1,
         streamed=sizes.activations(sizes.tokens),
-        device=2 * sizes.weights
-        + max(_batch_bytes(sizes, 1), 0 if beside else summed, _clean_bytes(sizes, ABLATION_BATCH_ROWS, runs=2)),
+        device=2 * sizes.weights + max(_batch_bytes(sizes, 1), 0 if beside else summed, clean_bytes),
         host=sizes.token_bytes + (summed if beside else 0),
         disk=sets * (SET_BYTES + 3 * blocks * _SINGLE) + shape.neurons * 2 * _SINGLE,
     )
@@ -381,7 +380,7 @@ def _model_ablations(sizes: Sizes, ref: ModelRef) -> Demand:
             _reruns(sizes, firsts, edited=False),
         ),
         streamed=sizes.activations(sizes.evaluated) * (1 + forwards),
-        device=sizes.weights + _clean_bytes(sizes, ABLATION_BATCH_ROWS),
+        device=sizes.weights + _clean_bytes(sizes, sizes.work.suite.ablation.batch_rows),
         host=len(sets) * (sizes.shape.neurons * _INDEX // 2 + sizes.evaluated // sizes.shape.row * 16),
         disk=len(sets) * (SET_BYTES + 2 * blocks * _SINGLE),
     )
