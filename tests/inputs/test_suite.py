@@ -422,9 +422,12 @@ def test_untrained_models_that_nobody_published_cannot_belong_to_a_suite(root: P
         load_suite("steps", root)
 
 
-def test_a_lock_is_no_suite(root: Path) -> None:
-    (root / "fixtures" / "suites" / "mini.lock.toml").write_text("")
+@pytest.mark.parametrize("name", ["mini.lock.toml", "._mini.toml", ".#mini.toml", ".toml", "mini.toml~", "#mini.toml#"])
+def test_locks_and_what_editors_and_archives_leave_behind_are_no_suites(root: Path, name: str) -> None:
+    (root / "fixtures" / "suites" / name).write_bytes(b"\xff")
+    (root / "fixtures" / "corpora" / name).write_bytes(b"\xff")
     assert available_suites(root) == ("mini",)
+    assert load_suite("mini", root).name == "mini"
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def read_benchmarks(root: Path) -> tuple[Benchmark, ...]:
     Raises :class:`BenchmarkError` for a file that cannot be read, says something else than a bench, or whose name is
     not that of its bench and device.
     """
-    return tuple(_read(path, root) for path in sorted((root / BENCHMARKS).glob("*.json")))
+    return tuple(_read(path, root) for path in sorted((root / BENCHMARKS).glob("[!.]*.json")))
 
 
 def _read(path: Path, root: Path) -> Benchmark:

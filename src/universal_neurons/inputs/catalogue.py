@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from functools import cached_property
 from pathlib import Path
+from string import Formatter
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -42,7 +43,7 @@ class Architecture(_Table):
     vocabulary: int
 
 
-class TokenizerPlace(_Table):
+class TokenizerFile(_Table):
     """The file that holds a family's tokenizer."""
 
     repository: str
@@ -59,15 +60,18 @@ class CataloguedModel(_Table):
 
 
 class ModelFamily(_Table):
-    """Models of one recipe that differ in their seed; ``revision`` names the branch of a step (``checkpoint-{step}``).
+    """Models of one recipe that differ in their seed.
 
-    ``ranges`` of steps are (first, last, stride), both ends included.
+    ``revision`` is the pattern of a step's branch (``checkpoint-{step}``); ``revisions`` name the branches of single
+    steps, which need not follow it (``step20000-tokens84B``).  ``ranges`` of steps are (first, last, stride), both ends
+    included.
     """
 
     title: str
     source: str
-    revision: str
-    tokenizer: TokenizerPlace
+    revision: str = ""
+    revisions: dict[int, str] = {}
+    tokenizer: TokenizerFile
     architecture: Architecture
     models: dict[str, CataloguedModel]
     steps: tuple[int, ...] = ()
@@ -75,23 +79,39 @@ class ModelFamily(_Table):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if "{step}" not in self.revision:
-            raise ValueError("revision: expected a pattern with {step}")
         for first, last, stride in self.ranges:
             if stride < 1 or last < first or (last - first) % stride:
                 raise ValueError(f"ranges: expected first, last, stride that meet, got {[first, last, stride]}")
         if not self.every_step or not self.models:
             raise ValueError("expected at least one step and one model")
+        self._check_revisions()
         repositories = [model.repository for model in self.models.values()]
         if len(set(repositories)) != len(repositories):
             raise ValueError("models: expected every repository once")
         return self
 
+    def _check_revisions(self) -> None:
+        if not self.revision:
+            if unnamed := [step for step in self.every_step if step not in self.revisions]:
+                raise ValueError(
+                    "revision: expected a pattern with {step}, or a name for every step in revisions; "
+                    f"step {unnamed[0]} has none"
+                )
+            return
+        try:
+            fields = {field for _, field, _, _ in Formatter().parse(self.revision) if field is not None}
+        except ValueError:
+            fields = {self.revision}
+        if not fields:
+            raise ValueError("revision: expected a pattern with {step}")
+        if fields != {"step"}:
+            raise ValueError(f"revision: expected a pattern with {{step}} alone, got {self.revision!r}")
+
     @cached_property
     def every_step(self) -> tuple[int, ...]:
         """Every published step in order, the untrained one included where there is one."""
         ranged = (step for first, last, stride in self.ranges for step in range(first, last + 1, stride))
-        return tuple(sorted({*self.steps, *ranged}))
+        return tuple(sorted({*self.steps, *ranged, *self.revisions}))
 
     @cached_property
     def shares(self) -> Mapping[int, float]:
@@ -101,7 +121,7 @@ class ModelFamily(_Table):
 
     def branch(self, step: int) -> str:
         """The branch that holds ``step``."""
-        return self.revision.format(step=step)
+        return self.revisions.get(step) or self.revision.format(step=step)
 
     def model_named(self, name: str) -> str | None:
         """The model's own name for ``name``, which may be an alias; None for a stranger."""

@@ -16,13 +16,13 @@ import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar
 
 from universal_neurons.inputs.zoo import ZooError
 from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from universal_neurons.progress import Warn
 
@@ -30,6 +30,11 @@ FOLDERS_VARIABLE = "UNIVERSAL_NEURONS_MODELS"
 _BUSY = (408, 429, 500, 502, 503, 504)
 _LONGEST_WAIT = 300.0
 _SECONDS_TO_ANSWER = 10.0
+# The environment variables by which a connection can be spoiled.
+_ENDPOINT = ("HF_ENDPOINT",)
+_TOKEN = ("HF_TOKEN", "hf auth login")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_PROXIES = tuple(name for word in ("https", "http", "all") for name in (f"{word}_proxy", f"{word}_proxy".upper()))
 
 RepositoryKind = Literal["model", "dataset"]
 _T = TypeVar("_T")
@@ -77,6 +82,10 @@ class DownloadBroken(HubError):
 
 class CacheUnwritable(HubError):
     """The local cache cannot be written."""
+
+
+class ConnectionUnusable(HubError):
+    """Proxy, certificates, endpoint or token are set to something with which no question can even be asked."""
 
 
 class DigestMismatch(HubError):
@@ -306,6 +315,8 @@ class Hub:
     def _asked(self, revision: Revision, name: str, question: Callable[[], _T]) -> _T:
         from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # the client's own transport errors
 
+        if not self._offline:
+            self._check_settings(_named(revision, name))
         for attempt in range(1, self.attempts + 1):
             try:
                 return question()
@@ -317,6 +328,26 @@ class Hub:
                 self.wait(pause)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    def _check_settings(self, what: str) -> None:
+        """Raise :class:`ConnectionUnusable` for settings that no attempt can succeed with."""
+        from huggingface_hub import get_session, get_token
+
+        if not self._host.startswith(("http://", "https://")):
+            self._refuse(what, f"expected an address such as https://huggingface.co, got {self._host!r}", _ENDPOINT)
+        token = self.token or get_token() or ""
+        if not (token.isascii() and token.isprintable()):
+            self._refuse(what, "expected a token of visible ASCII characters, got others", _TOKEN)
+        try:
+            get_session()
+        except Exception as error:  # noqa: BLE001  the client wraps nothing of what its settings make libraries raise
+            # What cannot be read is a file of certificates; everything else is about the address of a proxy.
+            variables = _CERTIFICATES if isinstance(error, OSError) else _PROXIES
+            self._refuse(what, f"no connection can be made ({_first_line(error)})", variables)
+
+    def _refuse(self, what: str, defect: str, variables: Sequence[str]) -> NoReturn:
+        suspects = [name for name in variables if os.environ.get(name)] or variables
+        raise ConnectionUnusable(f"{what}: {defect}; mend {' or '.join(suspects)}; run again: {self.command}")
+
     def _explained(self, error: Exception, revision: Revision, name: str) -> HubError:
         what = _named(revision, name)
         response = _response(error)
@@ -325,8 +356,10 @@ class Hub:
         if _is_offline(error):
             return self._unavailable(revision, name, None, None)
         if _never_connected(error):
+            proxies = [name for name in _PROXIES if os.environ.get(name)]
+            through = f" through the proxy of {' or '.join(proxies)}" if proxies else ""
             return HubUnreachable(
-                f"{what}: the hub at {self._host} cannot be reached ({_first_line(error)}); "
+                f"{what}: the hub at {self._host} cannot be reached{through} ({_first_line(error)}); "
                 f"with network run: {self.command}; or put the files into "
                 f"${FOLDERS_VARIABLE}/{revision.path}/{revision.name}"
             )
@@ -443,13 +476,20 @@ class FoldersFirst:
         return self._source(revision).part(revision, name, start, stop)
 
     def _source(self, revision: Revision) -> Source:
+        if not self.folders.root.is_dir():
+            raise FileMissing(
+                f"{FOLDERS_VARIABLE}: expected a folder, got {str(self.folders.root)!r}; make it or unset the variable"
+            )
         return self.folders if self.folders.holds(revision) else self.hub
 
 
 def source_from_environment(command: str, *, warn: Warn = discard) -> Source:
     """The hub of the environment, after the folders in UNIVERSAL_NEURONS_MODELS if that is set."""
     hub, root = Hub(command, warn=warn), os.environ.get(FOLDERS_VARIABLE)
-    return FoldersFirst(Folders(Path(root)), hub) if root else hub
+    if not root:
+        return hub
+    # Not Path.expanduser, which raises for a user that is not known here.
+    return FoldersFirst(Folders(Path(os.path.expanduser(root))), hub)  # noqa: PTH111
 
 
 def _files_of(folder: Path) -> dict[str, Announced]:

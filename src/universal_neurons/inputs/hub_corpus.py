@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from universal_neurons.inputs.corpus import CorpusError, Document, is_held_out
 from universal_neurons.inputs.hub import DigestMismatch, FileMissing, Source, source_from_environment
 from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCorpus, turn
-from universal_neurons.inputs.pinning import fetch_command, fields_of, merged, not_pinned, revision_of, shown
+from universal_neurons.inputs.pinning import current, fetch_command, fields_of, merged, not_pinned, revision_of, shown
 from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ COMPRESSED = ".zst"
 PIECE = 8 << 20
 # What zstd's ``--long=31`` needs; without it such a file is refused although nothing is wrong with it.
 _WINDOW = 2**31
+_SURROGATE = re.compile("[\ud800-\udfff]")
 Part = Literal["identification", "evaluation"]
 Cutting = Literal["documents", "published"]
 
@@ -184,20 +186,23 @@ class HubCorpus:
             self._pin(accept=accept)
 
     def _pin(self, *, accept: bool) -> None:
+        lock = Lock.read(self.path)
+        known = lock.corpus if lock.corpus is not None and self._is_meant(lock.corpus) else None
+        now = current(known, self._resolved, accept=accept)
+        entry = merged("text", known, now, fetch=self.command, accept=accept)
+        if entry != lock.corpus:
+            lock.model_copy(update={"corpus": entry}).write(self.path, command=fetch_command(self.suite))
+
+    def _resolved(self) -> LockedCorpus:
         snapshot = self.source.snapshot(self.recipe.repository, self.recipe.revision, "dataset")
         absent = [name for name in self.recipe.files if name not in snapshot.files]
         if absent:
             raise FileMissing(f"{snapshot.revision}: expected {absent[0]}, got {', '.join(sorted(snapshot.files)[:8])}")
-        now = LockedCorpus(
+        return LockedCorpus(
             **fields_of(snapshot.revision),
             files={name: self._digest(snapshot, name) for name in self.recipe.files},
             bytes={name: _size(snapshot, name) for name in self.recipe.files},
         )
-        lock = Lock.read(self.path)
-        known = lock.corpus if lock.corpus is not None and self._is_meant(lock.corpus) else None
-        entry = merged("text", known, now, fetch=self.command, accept=accept)
-        if entry != lock.corpus:
-            lock.model_copy(update={"corpus": entry}).write(self.path, command=fetch_command(self.suite))
 
     def pin_missing(self) -> None:
         """:meth:`pin`, unless the lock has it."""
@@ -233,6 +238,8 @@ class HubCorpus:
     def _all(self) -> Iterator[Document]:
         for name in self.recipe.files:
             for number, line in enumerate(self._lines(name), start=1):
+                if not line.strip():
+                    continue
                 document = self._document(name, number, line)
                 if len(document.text) >= self.recipe.shortest:
                     yield document
@@ -337,4 +344,5 @@ def _at(raw: Any, place: tuple[str, ...]) -> str:
         raw = raw[name]
     if not isinstance(raw, str):
         raise TypeError(place)
-    return raw
+    # JSON may name one half of a pair of surrogates alone, which is no character and which nothing can encode.
+    return raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if _SURROGATE.search(raw) else raw

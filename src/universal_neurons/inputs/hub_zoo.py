@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from universal_neurons.characters import visible
 from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue
 from universal_neurons.inputs.hub import (
@@ -29,6 +31,7 @@ from universal_neurons.inputs.pinning import (
     NotPinned,
     RepositoryChanged,
     accept_command,
+    current,
     fetch_command,
     fields_of,
     merged,
@@ -36,7 +39,7 @@ from universal_neurons.inputs.pinning import (
     revision_of,
     shown,
 )
-from universal_neurons.inputs.weights import WEIGHTS, configuration, published_model, tensors
+from universal_neurons.inputs.weights import WEIGHTS, WeightsUnfit, configuration, published_model, tensors
 from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, ZooError, untrained_digest
 from universal_neurons.progress import discard
 
@@ -162,10 +165,11 @@ class HubZoo:
         read = lock = Lock.read(self.path)
         for name, step in wanted:
             self._check_published(name, step)
-            known, now = lock.find(name, step), self._resolved_checkpoint(name, step)
+            known = lock.find(name, step)
+            now = current(known, partial(self._resolved_checkpoint, name, step), accept=accept)
             entry = merged(f"{name}@{step}", known, now, fetch=self.command, accept=accept)
             lock = lock.with_checkpoint(name, step, entry)
-        now_words = self._resolved_tokenizer()
+        now_words = current(lock.tokenizer, self._resolved_tokenizer, accept=accept)
         words = merged("tokenizer", lock.tokenizer, now_words, fetch=self.command, accept=accept)
         lock = lock.model_copy(update={"tokenizer": words})
         lock.check(where=shown(self.path))
@@ -183,13 +187,17 @@ class HubZoo:
     def fetch(
         self, names: Iterable[str], steps: Iterable[int], *, done: Callable[[str], None] = discard, accept: bool = False
     ) -> None:
-        """:meth:`pin`, and have every file here and verified; ``done`` gets a line for each."""
+        """:meth:`pin`, and have every file here and verified; ``done`` gets a line for each.
+
+        Raises TokenizerUnfit, besides what :meth:`pin` raises, if the models lack ids of the tokenizer.
+        """
         names, steps = tuple(names), tuple(steps)
         self.pin(names, steps, accept=accept)
         for step in steps:
             for name in names:
                 entry = self._entry(name, step)
                 self._have(entry, f"{name}@{step}", done)
+        self.tokenizer()
         self._have(self._locked_tokenizer(), "tokenizer", done)
 
     def _have(self, entry: LockedFiles, what: str, done: Callable[[str], None]) -> None:
@@ -214,7 +222,7 @@ class HubZoo:
             )
         entry = self._entry(ref.name, ref.step)
         where = str(revision_of(entry))
-        config = configuration(self._content(entry, CONFIG), self.family.architecture, where=f"{where}/{CONFIG}")
+        config = self._configuration(self._content(entry, CONFIG), where=f"{where}/{CONFIG}")
         state = tensors(entry.weights, self._content(entry, entry.weights), where=where)
         model = published_model(config, state, self.family.architecture, where=where)
         self._refuse_equal(f"{ref} ({entry})", untrained_digest(model))  # type: ignore[arg-type]  # any causal model
@@ -226,12 +234,12 @@ class HubZoo:
         return self._locked_tokenizer().files[self.family.tokenizer.file]
 
     def tokenizer(self) -> Tokenizer:
-        """The family's tokenizer; raises :class:`HubError`."""
-        from tokenizers import Tokenizer
+        """The family's tokenizer, without truncation and padding; raises :class:`HubError` and TokenizerUnfit."""
+        from universal_neurons.inputs.tokenization import read_tokenizer
 
-        entry = self._locked_tokenizer()
-        content = self._content(entry, self.family.tokenizer.file).decode()
-        return Tokenizer.from_str(content)
+        entry, file = self._locked_tokenizer(), self.family.tokenizer.file
+        vocabulary = self.family.architecture.vocabulary
+        return read_tokenizer(self._content(entry, file), where=f"{entry}/{file}", vocabulary=vocabulary)
 
     @property
     def end_of_text(self) -> int:
@@ -274,9 +282,19 @@ class HubZoo:
                 f"{snapshot.revision}: expected {expected}, got {', '.join(sorted(snapshot.files)) or 'no file'}"
             )
         content = self.source_of_files.content(snapshot.revision, CONFIG, snapshot.files[CONFIG])
-        configuration(content, self.family.architecture, where=f"{snapshot.revision}/{CONFIG}")
+        self._configuration(content, where=f"{snapshot.revision}/{CONFIG}")
         files = {CONFIG: hashlib.sha256(content).hexdigest(), weights: self._digest(snapshot, weights)}
         return LockedCheckpoint(**fields_of(snapshot.revision), files=files, weights=weights)
+
+    def _configuration(self, content: bytes, *, where: str) -> dict[str, Any]:
+        config = configuration(content, self.family.architecture, where=where)
+        # transformers would ask for a package of the quantization's own, and its numbers are not those of the papers.
+        if quantization := config.get("quantization_config"):
+            method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+            raise WeightsUnfit(
+                f"{where}: expected weights of full precision, got quantized ones ({visible(str(method))})"
+            )
+        return config
 
     def _resolved_tokenizer(self) -> LockedFiles:
         place = self.family.tokenizer

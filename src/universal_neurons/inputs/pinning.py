@@ -6,11 +6,14 @@ This module decides what counts as a change.  It refuses to know what is locked.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from universal_neurons.errors import SuiteNotFetched
-from universal_neurons.inputs.hub import HubError, RepositoryKind, Revision
+from universal_neurons.inputs.hub import HubError, NotInCache, RepositoryKind, Revision
 from universal_neurons.inputs.lock import LockedFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _Files = TypeVar("_Files", bound=LockedFiles)
 
@@ -36,6 +39,20 @@ def accept_command(fetch: str) -> str:
 def not_pinned(what: str, path: Path, *, suite: str, command: str) -> NotPinned:
     """The error that says that the lock in ``path`` lacks ``what``, and which ``command`` puts it there."""
     return NotPinned(f"{suite}: {what}: not pinned in {shown(path)}; run: {command}", command=command)
+
+
+def current(known: _Files | None, ask: Callable[[], _Files], *, accept: bool) -> _Files:
+    """What ``ask`` says that the hub has now; ``known``, if there is that, where the network must not be used.
+
+    Then the lock is all that can be compared with.  Raises :class:`HubError` as ``ask`` does: also without network, if
+    nothing is known or if changes are to be accepted.
+    """
+    try:
+        return ask()
+    except NotInCache:
+        if known is None or accept:
+            raise
+        return known
 
 
 def merged(what: str, known: _Files | None, now: _Files, *, fetch: str, accept: bool) -> _Files:

@@ -88,7 +88,7 @@ def published_table(name: str, *, root: Path | None = None) -> PublishedTable:
     paper, _, wanted = name.partition(".")
     path = folder / f"{paper}.toml"
     if not path.is_file():
-        papers = ", ".join(sorted(found.stem for found in folder.glob("*.toml"))) or "none"
+        papers = ", ".join(sorted(found.stem for found in folder.glob("[!.]*.toml"))) or "none"
         raise PublishedError(f"{name}: no paper {paper!r} in {folder}; there are {papers}")
     tables = {key: raw for key, raw in _document(path).items() if key != "paper"}
     if wanted not in tables:

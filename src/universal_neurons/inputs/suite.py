@@ -640,7 +640,7 @@ def _levels(suite: Suite) -> tuple[float, ...]:
 
 def available_suites(root: Path) -> tuple[str, ...]:
     """The names of the suites in the checkout ``root``, in alphabetical order."""
-    files = (path for path in (root / SUITES).glob("*.toml") if not path.name.endswith(LOCK_SUFFIX))
+    files = (path for path in (root / SUITES).glob("[!.]*.toml") if not path.name.endswith(LOCK_SUFFIX))
     return tuple(sorted(path.stem for path in files))
 
 
@@ -689,7 +689,7 @@ def parse_suite(content: bytes, *, where: str) -> SuiteFile:
 
 
 def _check_corpus(written: SuiteFile, root: Path, *, where: str) -> None:
-    recipes = sorted(path.stem for path in (root / CORPORA).glob("*.toml"))
+    recipes = sorted(path.stem for path in (root / CORPORA).glob("[!.]*.toml"))
     if written.corpus.recipe not in recipes:
         expected = f"one of {', '.join(recipes)}" if recipes else "a file in fixtures/corpora"
         raise SuiteError(f"{where}: corpus.recipe: expected {expected}, got {_value(written.corpus.recipe)}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from universal_neurons.characters import visible
 from universal_neurons.inputs.corpus import END_OF_TEXT, CorpusError, Document, EmptyTokenSet
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 # The byte-level alphabet spells byte 10 as this letter; a tokenizer trained here never merges across it into a word.
 NEWLINE = "Ċ"
 BYTES = 256
+
+
+class TokenizerUnfit(CorpusError):
+    """A file is no tokenizer, or one with ids that the models do not have."""
 
 
 def train_tokenizer(
@@ -67,6 +72,27 @@ def _leading(texts: Iterable[str], characters: int) -> Iterator[str]:
             return
         yield text
         total += len(text)
+
+
+def read_tokenizer(content: bytes, *, where: str, vocabulary: int) -> Tokenizer:
+    """The tokenizer in ``content``, a file ``tokenizer.json``, for models of ``vocabulary`` token ids.
+
+    Truncation and padding that the file asks for are turned off: they would cut documents, or fill them up with tokens
+    that are then scored.  Raises :class:`TokenizerUnfit` unless it is a tokenizer whose ids the models have.
+    """
+    try:
+        tokenizer = Tokenizer.from_buffer(content)
+    except Exception as error:  # noqa: BLE001  the library raises no narrower type
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise TokenizerUnfit(f"{where}: expected a tokenizer, got something else ({visible(lines[0])})") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    token, highest = max(tokenizer.get_vocab().items(), key=lambda item: item[1], default=("", 0))
+    if highest >= vocabulary:
+        raise TokenizerUnfit(
+            f"{where}: expected ids below {vocabulary} (the models' vocabulary), got {highest} ({visible(token)!r})"
+        )
+    return tokenizer
 
 
 def end_of_text_id(tokenizer: Tokenizer) -> int:

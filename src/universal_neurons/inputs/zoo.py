@@ -254,10 +254,14 @@ class Zoo:
         return self.manifest.tokenizer
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer of every model of the zoo; raises :class:`ZooError` if its file is missing or damaged."""
-        from tokenizers import Tokenizer
+        """The tokenizer of every model of the zoo, without truncation and padding.
 
-        return Tokenizer.from_str(self.content(TOKENIZER).decode())
+        Raises :class:`ZooError` if its file is missing or damaged, and TokenizerUnfit if it is not the models'.
+        """
+        from universal_neurons.inputs.tokenization import read_tokenizer
+
+        where, vocabulary = _shown(self.folder / TOKENIZER), self.recipe().vocabulary
+        return read_tokenizer(self.content(TOKENIZER), where=where, vocabulary=vocabulary)
 
     @property
     def end_of_text(self) -> int:
