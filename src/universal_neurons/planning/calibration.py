@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from universal_neurons.core.moments import CrossMoments
     from universal_neurons.core.nulls import Rotations
     from universal_neurons.inputs.bridge import Bridge
-    from universal_neurons.inputs.suite import Precision
+    from universal_neurons.inputs.suite_file import Precision
 
 # Seconds of runs per measurement.
 BUDGET = 0.1
