@@ -79,7 +79,7 @@ TOKENS = torch.arange(48).reshape(3, 16) * 6 % 300
 
 @dataclass
 class World:
-    """A checkout, a hub, and the pauses that were made."""
+    """A checkout, a hub, and the pauses between questions to it."""
 
     root: Path
     hub: LoopbackHub
@@ -662,7 +662,7 @@ def test_what_is_not_pinned_has_no_evidence_and_says_which_command_begins_with_i
 
 
 class Trap:
-    """What a pickle can do: call anything when it is read."""
+    """An object whose pickle calls something when it is read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

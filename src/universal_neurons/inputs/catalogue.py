@@ -1,7 +1,6 @@
 """The catalogue of published models: families of one recipe, their seeds, and the branch that holds each step.
 
-``fixtures/models.toml`` says it all; this module decides what such a file may say.  It refuses to know how weights are
-fetched and which commit a branch means: it imports neither torch nor a client of the hub.
+It is read from ``fixtures/models.toml``.  Nothing is fetched here: neither torch nor a client of the hub is imported.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from universal_neurons.inputs.validation import first_problem
 from universal_neurons.inputs.zoo import UNTRAINED, ZooError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ ArchitectureName = Literal["GPT2LMHeadModel", "GPTNeoXForCausalLM"]
 
 
 class CatalogueError(ZooError):
-    """The catalogue of models is missing, damaged, or does not have what was asked for."""
+    """The catalogue of models is missing, damaged, or lacks a family."""
 
 
 class _Table(BaseModel):
@@ -124,7 +124,7 @@ class ModelFamily(_Table):
         return self.revisions.get(step) or self.revision.format(step=step)
 
     def model_named(self, name: str) -> str | None:
-        """The model's own name for ``name``, which may be an alias; None for a stranger."""
+        """The model's own name for ``name``, which may be an alias; None if no model is called so."""
         if name in self.models:
             return name
         return next((own for own, model in self.models.items() if name in model.aliases), None)
@@ -145,9 +145,7 @@ class Catalogue(_Table):
                 f"{path}: cannot be read ({error.strerror}); run: git checkout -- {CATALOGUE}"
             ) from None
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise CatalogueError(f"{path}: {where}: {first['msg']}") from None
+            raise CatalogueError(f"{path}: {first_problem(error)}") from None
         except ValueError as error:
             raise CatalogueError(f"{path}: not TOML: {error}") from None
 

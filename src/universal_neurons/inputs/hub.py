@@ -1,12 +1,11 @@
 """Files of a hub by commit, every byte verified before anybody sees it; and the same from a local folder.
 
-This module decides what is asked of a hub, what is asked again, and what each failure is called.  It refuses to know
-what the files mean.  The hub's own client does the transport: its cache, its token, HF_ENDPOINT, HF_HOME and
-HF_HUB_OFFLINE work as everywhere.  It is imported only when something is asked for.
+The hub's own client does the transport: its cache, its token, HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE work as
+everywhere.  It is imported only when something is asked for.
 
-What the client does by itself: it writes to a temporary file and renames, resumes a broken transfer, and waits out 429
-when it transfers.  What it does not, and is done here: it never compares the bytes with the digest that it was told, it
-does not repeat a refused question (429, 503) and not a transfer that was refused with 503.
+The client writes to a temporary file and renames it, resumes a broken transfer, and waits out 429 during a transfer.
+Added here: bytes are compared with the digest that was announced, and a question refused with 429 or 503, or a transfer
+refused with 503, is repeated.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _T = TypeVar("_T")
 
 
 class HubError(ZooError):
-    """Something could not be had from a hub."""
+    """A hub does not give something."""
 
 
 class HubUnreachable(HubError):
@@ -53,7 +52,7 @@ class HubBusy(HubError):
 
 
 class NotInCache(HubError):
-    """The network must not be used, and the local cache does not have it."""
+    """The network must not be used, and the local cache lacks the file."""
 
 
 class RepositoryMissing(HubError):
@@ -73,7 +72,7 @@ class TokenRequired(HubError):
 
 
 class AccessGated(HubError):
-    """Whoever wants the repository must accept its terms first."""
+    """The terms of the repository must be accepted first."""
 
 
 class DownloadBroken(HubError):
@@ -85,11 +84,11 @@ class CacheUnwritable(HubError):
 
 
 class ConnectionUnusable(HubError):
-    """Proxy, certificates, endpoint or token are set to something with which no question can even be asked."""
+    """No request can be made with the proxy, certificates, endpoint or token that are set."""
 
 
 class DigestMismatch(HubError):
-    """The bytes are not those that were announced or locked."""
+    """The bytes differ from the ones that were announced or locked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +115,14 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What is known of a file before it is there: its sha256, or the id that git gives its content, or neither; and its
-    size in bytes."""
+    """A file that is not here yet: its sha256, or the id that git gives its content, or neither; its size in bytes."""
 
     sha256: str | None = None
     git_blob: str | None = None
     size: int | None = None
 
     def defect(self, content: bytes) -> str | None:
-        """How ``content`` differs from what was announced, or None."""
+        """The difference between ``content`` and what was announced, in words, or None."""
         if self.sha256 is not None:
             got = hashlib.sha256(content).hexdigest()
             return None if got == self.sha256 else f"sha256 {self.sha256[:12]} expected, got {got[:12]}"
@@ -143,7 +141,7 @@ class Snapshot:
 
 
 class Source(Protocol):
-    """Where files come from."""
+    """A place that files come from: a hub, local folders, or both."""
 
     def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
         """The revision as it is now; raises :class:`HubError`."""
@@ -152,7 +150,7 @@ class Source(Protocol):
         """The verified bytes of a file; raises :class:`HubError`."""
 
     def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
-        """The bytes from ``start`` to ``stop`` of a file that has as many, which nobody can verify yet.
+        """The bytes from ``start`` to ``stop`` of a file that has as many; they are not verified.
 
         Raises :class:`HubError`.
         """
@@ -171,8 +169,8 @@ def git_blob(content: bytes) -> str:
 class Hub:
     """A hub, asked through its own client; ``command`` is what an error tells the user to run.
 
-    What is None is as huggingface_hub has it from the environment.  A refused question is asked ``attempts`` times in
-    all, after 1, 2, 4 ... seconds or when the hub says; ``warn`` gets a line for each pause.
+    For what is None huggingface_hub asks the environment.  A refused question is asked ``attempts`` times in all, after
+    1, 2, 4 ... seconds or when the hub says; ``warn`` gets a line for each pause.
     """
 
     command: str
@@ -186,8 +184,8 @@ class Hub:
     def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
         """The commit that ``revision`` means now, with all its files.
 
-        One question, so that commit and files belong together even if the branch moves the moment after.  Where the
-        network must not be used, the commit is the one that the cache remembers and the files are those it has.
+        This is one question, so that commit and files belong together even if the branch moves the moment after.  Where
+        the network must not be used, commit and files are the ones in the cache.
         """
         wanted = Revision(repository, revision, kind=kind)
         return self._remembered(wanted) if self._offline else self._listed(wanted)
@@ -417,7 +415,7 @@ class Folders:
     root: Path
 
     def holds(self, revision: Revision) -> bool:
-        """Whether there is a folder for the revision."""
+        """Tell whether there is a folder for the revision."""
         return self._folder(revision).is_dir()
 
     def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
@@ -527,7 +525,7 @@ def _never_connected(error: Exception) -> bool:
 
 
 def _is_local(error: Exception) -> bool:
-    # The file system's errors have a number; those of a connection are wrapped by the client and have none.
+    # The file system's errors have a number; the client wraps the errors of a connection, which then have none.
     return isinstance(error, OSError) and error.errno is not None
 
 

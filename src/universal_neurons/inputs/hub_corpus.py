@@ -1,12 +1,9 @@
 """Text from a hub: documents of a data set by commit, in a seeded order, and rows of tokens made of them.
 
-This module decides which documents are read, in which order, which of them are kept for judging ablations, and when
-enough was read.  It refuses to know any model.
-
 A data set is large and a suite needs its beginning, so files are read in pieces from the first byte on and until enough
-tokens are kept.  The pieces stay (``.universal-neurons/downloads``): a killed run goes on where it stopped, with the
-same result.  What pins the text is the lock: the commit, and for each file its size and its sha256.  A file that was
-read to its end is compared with the sha256; of one that was not, the rows' own sha256 is what others can compare.
+tokens are kept.  The pieces stay (``.universal-neurons/downloads``): a killed run resumes, with the same result.  The
+lock pins the text: the commit, and for each file its size and its sha256.  A file that was read to its end is compared
+with the sha256; where one was not, others can compare the sha256 of the rows.
 
 Deviation: the newer paper's code takes documents in the order of the data set; here they pass a seeded shuffle buffer,
 so that a smaller number of tokens is not another mixture of subsets.
@@ -30,6 +27,7 @@ from universal_neurons.inputs.corpus import CorpusError, Document, is_held_out
 from universal_neurons.inputs.hub import DigestMismatch, FileMissing, Source, source_from_environment
 from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCorpus, turn
 from universal_neurons.inputs.pinning import current, fetch_command, fields_of, merged, not_pinned, revision_of, shown
+from universal_neurons.inputs.validation import first_problem
 from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
@@ -51,14 +49,14 @@ Cutting = Literal["documents", "published"]
 
 
 class HubCorpusRecipe(BaseModel):
-    """Which files of which data set are read and how (a TOML file in fixtures with ``kind = "hub"``).
+    """The files of a data set and the rule for reading them (a TOML file in fixtures with ``kind = "hub"``).
 
     ``text`` and ``subset`` are the places of the text and of its label in a document's JSON.  Documents of fewer than
     ``shortest`` characters are left out.  ``buffer`` documents are shuffled at a time.  ``evaluation_share`` of the
     documents identify no neuron: ablations are judged on them.  ``cutting`` says how rows are made:
     ``documents``: beginning-of-sequence, then text, with end-of-text after every document;
-    ``published``: an emulation of the newer paper's code (design/claims.md A.2), which takes the first tokens of each
-    document, as many as a row has, and neither separates documents nor begins rows.
+    ``published``: an emulation of the newer paper's code (claims/README.md, Published code), which takes the first
+    tokens of each document, as many as a row has, and neither separates documents nor begins rows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -83,14 +81,13 @@ class HubCorpusRecipe(BaseModel):
         except OSError as error:
             raise CorpusError(f"{shown(path)}: cannot be read ({error.strerror}); expected a corpus recipe") from None
         except ValidationError as error:
-            first = error.errors()[0]
-            raise CorpusError(f"{shown(path)}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise CorpusError(f"{shown(path)}: {first_problem(error)}") from None
         except ValueError as error:
             raise CorpusError(f"{shown(path)}: not TOML: {error}") from None
 
 
 def is_on_hub(path: Path) -> bool:
-    """Whether the corpus recipe in ``path`` is one of these; a file that says nothing readable is not."""
+    """Tell whether the corpus recipe in ``path`` is of text on a hub; an unreadable file is not."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")).get("kind") == KIND
     except (OSError, ValueError):
@@ -158,7 +155,7 @@ class HubCorpus:
 
     @property
     def locked(self) -> LockedCorpus:
-        """What the lock says of the data set; raises :class:`NotPinned` if that is nothing, or another data set."""
+        """The data set as the lock has it; raises :class:`NotPinned` if it has none, or another one."""
         entry = Lock.read(self.path).corpus
         if entry is None or not self._is_meant(entry):
             raise not_pinned(f"text ({self.recipe.repository})", self.path, suite=self.suite, command=self.command)
@@ -176,11 +173,11 @@ class HubCorpus:
         return hashlib.sha256(json.dumps(material, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def pin(self, *, accept: bool = False) -> None:
-        """Ask the hub which commit and which files the recipe means, and write the lock if that is news.
+        """Ask the hub which commit and which files the recipe means, and write the lock if something is new.
 
-        Nothing is downloaded where the hub announces the files' sha256.  Raises :class:`RepositoryChanged` if that is
-        something else than the lock says and ``accept`` is False, and :class:`HubError` for whatever the hub lacks.
-        Who pins the same suite meanwhile waits.
+        Nothing is downloaded where the hub announces the files' sha256.  Another process that pins the same suite
+        waits.  Raises :class:`RepositoryChanged` if hub and lock differ and ``accept`` is False, and :class:`HubError`
+        for anything that the hub lacks.
         """
         with turn(self.path.parents[2], self.path.name, warn=self.warn):
             self._pin(accept=accept)
@@ -213,8 +210,8 @@ class HubCorpus:
     def documents(self, part: Part, *, seed: int) -> Iterator[Document]:
         """The documents of one part in their seeded order, read as they are asked for.
 
-        Which part a document is in follows from its file and line, whatever else is read.  Raises :class:`HubError` if
-        the text cannot be had, :class:`CorpusError` if it is no text.
+        The part of a document follows from its file and line, whatever else is read.  Raises :class:`HubError` if the
+        text cannot be had, :class:`CorpusError` if it is no text.
         """
         self.read.clear()
         evaluation = part == "evaluation"
@@ -282,7 +279,7 @@ class HubCorpus:
             yield content
 
     def _pieces(self, name: str) -> Iterator[bytes]:
-        """The bytes of a file from its beginning: those that are here, then those that are not, which then are."""
+        """The bytes of a file from its beginning; the ones that are not here yet are fetched and kept."""
         locked = self.locked
         revision, size, path = revision_of(locked, "dataset"), locked.bytes[name], self._downloaded(name)
         digest, start = hashlib.sha256(), 0
@@ -304,10 +301,10 @@ class HubCorpus:
     def _piece(self, file: BinaryIO, revision: Revision, name: str, start: int, stop: int) -> bytes:
         """The bytes from ``start`` to ``stop`` of a file, or as many of them as are here; none here are fetched.
 
-        One process at a time fetches: what another one appended meanwhile is here then, and must not come twice.
+        One process at a time fetches: bytes that another one appended meanwhile must not come twice.
         """
         if _end(file) <= start:
-            # Nobody waits longer than for one piece, so nobody is told.
+            # The wait is for one piece at most, so no line is worth it.
             with turn(self.path.parents[2], Path(file.name).name, warn=discard):
                 if _end(file) <= start:
                     piece = self.source.part(revision, name, start, stop)

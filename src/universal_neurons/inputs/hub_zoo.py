@@ -1,8 +1,8 @@
 """A zoo on a hub: a family of the catalogue, each checkpoint pinned to a commit and to the digests of its files.
 
-This module decides which published weights a model's name and step mean, and refuses to hand out any other under that
-reference.  It has the surface of :class:`~universal_neurons.inputs.zoo.Zoo`, and differs in when it can answer: what a
-checkpoint's digest is, the hub must have been asked once (:meth:`HubZoo.pin`), and the lock beside the suite remembers.
+:class:`HubZoo` has the surface of :class:`~universal_neurons.inputs.zoo.Zoo`.  The digest of a checkpoint is known
+after the hub was asked once (:meth:`HubZoo.pin`); the lock beside the suite remembers it.  No other weights are handed
+out under that reference.
 
     fixtures/models.toml                   the catalogue
     fixtures/suites/<suite>.lock.toml      commits and digests
@@ -40,7 +40,7 @@ from universal_neurons.inputs.pinning import (
     shown,
 )
 from universal_neurons.inputs.weights import WEIGHTS, WeightsUnfit, configuration, published_model, tensors
-from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, ZooError, untrained_digest
+from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, Tokenized, ZooError, untrained_digest
 from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class HubZoo:
+class HubZoo(Tokenized):
     """The models of ``family`` as ``suite``'s lock at ``path`` pins them, their files from ``source_of_files``.
 
     ``command`` is what a user runs to fetch them; ``warn`` gets a line if another process must be waited for.  Nothing
@@ -107,7 +107,7 @@ class HubZoo:
 
     @property
     def has_untrained(self) -> bool:
-        """Whether the untrained models were published."""
+        """True if the untrained models were published."""
         return UNTRAINED in self.family.every_step
 
     @property
@@ -120,12 +120,12 @@ class HubZoo:
         return self.family.architecture
 
     def training_log(self) -> tuple[dict[str, Any], ...]:
-        """Nothing: the hub has weights, not how they came about."""
+        """Empty: a hub has weights and no logs of their training."""
         return ()
 
     @property
     def training_digest(self) -> str:
-        """Nothing, like the log."""
+        """Empty, like the log."""
         return ""
 
     def ref(self, name: str, step: int) -> ModelRef:
@@ -147,20 +147,20 @@ class HubZoo:
         return self.ref(name, step)
 
     def pin(self, names: Iterable[str], steps: Iterable[int], *, accept: bool = False) -> None:
-        """Ask the hub what ``names`` at ``steps`` and the tokenizer are, and write the lock if that is news.
+        """Ask the hub what ``names`` at ``steps`` and the tokenizer are, and write the lock if something is new.
 
         Each branch is resolved once; everything else is asked by commit, so that a branch that moves meanwhile cannot
-        mix two commits.  The weights are not downloaded where the hub announces their sha256.
+        mix two commits.  The weights are not downloaded where the hub announces their sha256.  The lock is written when
+        everything is known, or not at all; another process that pins the same suite waits.
 
-        Raises :class:`RepositoryChanged` if the hub now means something else than the lock and ``accept`` is False,
-        :class:`EqualWeights` if two checkpoints are equal, and :class:`HubError` for whatever the hub lacks.  The lock
-        is written when everything is known, or not at all; who pins the same suite meanwhile waits.
+        Raises :class:`RepositoryChanged` if hub and lock differ and ``accept`` is False, :class:`EqualWeights` if two
+        checkpoints are equal, and :class:`HubError` for anything that the hub lacks.
         """
         with turn(self.path.parents[2], self.path.name, warn=self.warn):
             self.lock = self._pinned([(name, step) for step in steps for name in names], accept=accept)
 
     def _pinned(self, wanted: Sequence[tuple[str, int]], *, accept: bool) -> Lock:
-        """The lock with ``wanted`` and the tokenizer as the hub has them now, written if that is news."""
+        """The lock with ``wanted`` and the tokenizer as the hub has them now, written if something is new."""
         # As it is now and not as it was when this zoo was opened: the corpus is pinned in the same file.
         read = lock = Lock.read(self.path)
         for name, step in wanted:
@@ -178,7 +178,7 @@ class HubZoo:
         return lock
 
     def pin_missing(self, names: Iterable[str], steps: Iterable[int]) -> None:
-        """:meth:`pin` what the lock does not have yet, step by step, so that what is known stays known."""
+        """:meth:`pin` what the lock lacks, step by step, so that an error costs one step."""
         names = tuple(names)
         for step in steps:
             if absent := [name for name in names if self.lock.find(name, step) is None]:
@@ -208,9 +208,9 @@ class HubZoo:
     def load(self, ref: ModelRef) -> Bridge:
         """The model behind ``ref``: raw weights in float32 on the CPU, in evaluation mode, attention by sdpa.
 
-        Every file's sha256 is that of the lock.  Raises :class:`HubError` if a file cannot be had or is another, or if
-        ``ref`` is not what the lock pins; ``UnsafeWeights`` and ``WeightsUnfit`` if the files are no such model;
-        :class:`EqualWeights` if the tensors are those of a checkpoint that was loaded before, in whatever format.
+        Every file must have the sha256 of the lock.  Raises :class:`HubError` if a file cannot be had or differs, or if
+        the lock pins something else than ``ref``; ``UnsafeWeights`` and ``WeightsUnfit`` if the files are no such
+        model; :class:`EqualWeights` if a checkpoint with the same tensors was loaded before, in whatever format.
         """
         from universal_neurons.inputs.bridge import frozen_bridge
 
@@ -240,20 +240,6 @@ class HubZoo:
         entry, file = self._locked_tokenizer(), self.family.tokenizer.file
         vocabulary = self.family.architecture.vocabulary
         return read_tokenizer(self._content(entry, file), where=f"{entry}/{file}", vocabulary=vocabulary)
-
-    @property
-    def end_of_text(self) -> int:
-        """The id that ends every document and begins every row."""
-        from universal_neurons.inputs.tokenization import end_of_text_id
-
-        return end_of_text_id(self.tokenizer())
-
-    @property
-    def newline(self) -> int:
-        """The id of a single newline."""
-        from universal_neurons.inputs.tokenization import newline_id
-
-        return newline_id(self.tokenizer())
 
     def verify(self) -> None:
         """Have every locked file here and verified; raises :class:`HubError` for the first that is not."""
@@ -288,7 +274,7 @@ class HubZoo:
 
     def _configuration(self, content: bytes, *, where: str) -> dict[str, Any]:
         config = configuration(content, self.family.architecture, where=where)
-        # transformers would ask for a package of the quantization's own, and its numbers are not those of the papers.
+        # transformers would ask for the quantization's own package, and give other numbers than the papers' models.
         if quantization := config.get("quantization_config"):
             method = quantization.get("quant_method") if isinstance(quantization, dict) else None
             raise WeightsUnfit(

@@ -1,7 +1,4 @@
-"""How a lock is compared with what a hub says now, and what the user is told when they differ.
-
-This module decides what counts as a change.  It refuses to know what is locked.
-"""
+"""Comparison of a lock with what a hub has now, and the messages where they differ."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ _Files = TypeVar("_Files", bound=LockedFiles)
 
 
 class NotPinned(HubError, SuiteNotFetched):
-    """The lock does not have it: the hub was never asked, so there cannot be evidence about it either."""
+    """The lock lacks an entry: the hub was never asked, so there cannot be evidence about it either."""
 
 
 class RepositoryChanged(HubError):
@@ -27,25 +24,24 @@ class RepositoryChanged(HubError):
 
 
 def fetch_command(suite: str) -> str:
-    """What pins and fetches a suite's models and text."""
+    """The command that pins and fetches a suite's models and text."""
     return f"universal-neurons fetch --suite {suite}"
 
 
 def accept_command(fetch: str) -> str:
-    """What puts a changed repository into the lock, where ``fetch`` put in the one before."""
+    """The command that accepts a changed repository; ``fetch`` locked the one before."""
     return f"{fetch} --accept-changes"
 
 
 def not_pinned(what: str, path: Path, *, suite: str, command: str) -> NotPinned:
-    """The error that says that the lock in ``path`` lacks ``what``, and which ``command`` puts it there."""
+    """The error that the lock in ``path`` lacks ``what``, which ``command`` adds."""
     return NotPinned(f"{suite}: {what}: not pinned in {shown(path)}; run: {command}", command=command)
 
 
 def current(known: _Files | None, ask: Callable[[], _Files], *, accept: bool) -> _Files:
-    """What ``ask`` says that the hub has now; ``known``, if there is that, where the network must not be used.
+    """The files that the hub has now, by ``ask``; without network the ``known`` ones of the lock.
 
-    Then the lock is all that can be compared with.  Raises :class:`HubError` as ``ask`` does: also without network, if
-    nothing is known or if changes are to be accepted.
+    Raises :class:`HubError` as ``ask`` does; also without network if nothing is known or changes are to be accepted.
     """
     try:
         return ask()
@@ -56,7 +52,7 @@ def current(known: _Files | None, ask: Callable[[], _Files], *, accept: bool) ->
 
 
 def merged(what: str, known: _Files | None, now: _Files, *, fetch: str, accept: bool) -> _Files:
-    """What the lock is to say: ``now``, if it is ``known`` already, if nothing was known, or if changes are accepted.
+    """The new entry of a lock: ``now``, if nothing else was ``known`` or if changes are accepted.
 
     A folder, which has no commit, does not take the commit out of the lock.  Raises :class:`RepositoryChanged`, with
     the command that accepts it: ``fetch`` and one option more.
@@ -74,12 +70,12 @@ def merged(what: str, known: _Files | None, now: _Files, *, fetch: str, accept: 
 
 
 def revision_of(entry: LockedFiles, kind: RepositoryKind = "model") -> Revision:
-    """Where the files of ``entry`` lie."""
+    """The revision that the files of ``entry`` are from."""
     return Revision(entry.repository, entry.revision, entry.commit, kind)
 
 
 def fields_of(revision: Revision) -> dict[str, str]:
-    """A place as a lock has it."""
+    """The fields of a lock that name ``revision``."""
     return {"repository": revision.repository, "revision": revision.name, "commit": revision.commit}
 
 

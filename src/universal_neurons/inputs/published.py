@@ -1,8 +1,7 @@
-"""Numbers that the papers print, each with the place where it stands.
+"""Numbers that the papers print, each with its locator.
 
 One TOML file per paper under ``fixtures/published``; a name such as ``nandan2025.table1`` is a file and a table of it.
-A number is stored as the paper spells it, so that it can be found there again, and converted here once.  This module
-refuses to know what any number is compared with.
+A number is stored as the paper spells it, so that it can be found there again, and converted here once.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ _ROW_FIELDS = frozenset({"as", "where", "kind", "note", "code"})
 
 
 class PublishedError(UserError):
-    """A published number that is not there, or a file of them that is written wrongly."""
+    """A published number is missing, or a file of them is malformed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedValue:
-    """One number: ``keys`` name it in its table, ``text`` is its spelling in the source, ``value`` what it means.
+    """One number: ``keys`` name it in its table, ``text`` is its spelling in the source, ``value`` the number itself.
 
     Percentages become shares: ``4.74`` per cent is 0.0474.  ``where`` is the locator in the source, ``code`` what the
     code or data of the paper say about the number, ``note`` a remark of ours; both may be empty.

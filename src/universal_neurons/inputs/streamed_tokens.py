@@ -1,7 +1,4 @@
-"""Rows of tokens from a stream of documents: taken as they come until enough are counted, and what went into them.
-
-This module decides when enough was read.  It refuses to know where documents come from and in which order.
-"""
+"""Rows of tokens from a stream of documents, in their order until enough tokens count, and a manifest of them."""
 
 from __future__ import annotations
 
@@ -18,14 +15,16 @@ from universal_neurons.inputs.corpus import (
     MaskPolicy,
     TokenRows,
     TokenSet,
+    chunks,
     encode_documents,
+    prediction_mask,
     rows_digest,
     score_mask,
     token_rows,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable
 
     from tokenizers import Tokenizer
 
@@ -39,7 +38,7 @@ MOST_SUBSETS = 2**8
 
 @dataclass(frozen=True, slots=True)
 class RowFormat:
-    """How documents become rows, and how they are called: corpus, its fingerprint, the tokenizer's digest."""
+    """The rule that makes rows of documents, and their names: corpus, its fingerprint, the tokenizer's digest."""
 
     name: str
     revision: str
@@ -108,7 +107,7 @@ class _Growing:
         return tokens[: count * self.form.row_length].reshape(count, self.form.row_length)
 
     def manifest(self, rows: int) -> dict[str, Any]:
-        """What the first ``rows`` rows are made of; a document that is in them in part counts as one."""
+        """The contents of the first ``rows`` rows; a document that is in them in part counts as one."""
         subsets = {name: {"documents": 0, "bytes": 0, "tokens": 0} for name in self.domains}
         names, left = list(self.domains), rows * self.width
         for label, size, tokens in self.documents:
@@ -156,13 +155,9 @@ def predicted_set(
     """Just enough whole rows of ``documents`` for ``predictions`` predicted tokens, as ``corpus.evaluation_set`` has
     them; rows whose bytes are in ``without`` are left out.  Raises :class:`CorpusError` if there are too few documents.
     """
-
-    def mask_of(rows: TokenRows) -> RowMask:
-        mask = np.ones(rows.shape, dtype=np.bool_)
-        mask[:, -1] = False
-        return mask
-
-    return _taken(documents, tokenizer, form, mask_of, PREDICTING, predictions, without=without, progress=progress)
+    return _taken(
+        documents, tokenizer, form, prediction_mask, PREDICTING, predictions, without=without, progress=progress
+    )
 
 
 def _taken(
@@ -179,7 +174,7 @@ def _taken(
     growing = _Growing(tokenizer, form)
     counted: list[npt.NDArray[np.int64]] = []
     total = 0
-    for chunk in _chunks(documents):
+    for chunk in chunks(documents, CHUNK):
         rows = growing.add(chunk)
         counts = mask_of(rows).sum(axis=1, dtype=np.int64)
         if without:
@@ -209,14 +204,3 @@ def _taken(
         sha256=rows_digest(rows, mask),
     )
     return Taken(TokenSet(rows, mask, domain, tuple(growing.domains), ref), growing.manifest(stop))
-
-
-def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    chunk: list[Document] = []
-    for document in documents:
-        chunk.append(document)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -223,7 +223,7 @@ class Suite(SuiteSettings):
         return self.model_copy(update=changes)
 
     def _scaled(self, tokens: int, *, blocks: int) -> dict[str, Any]:
-        """What goes with ``tokens`` scored tokens in ``blocks`` blocks: ablations, variants, profiles."""
+        """Ablations, variants and profiles in proportion to ``tokens`` scored tokens in ``blocks`` blocks."""
         ablation, variants, profiles = self.ablation, self.variants, self.profiles
         scored = self.corpus.row_length - 1
 
@@ -399,7 +399,7 @@ def _resolved(name: str, written: SuiteFile, zoo: AnyZoo, *, where: str) -> Suit
             f"{where}: corpus.row_length: expected at most {recipe.context} (the models' context), got {got}"
         )
     if written.untrained and not zoo.has_untrained:
-        raise SuiteError(f"{where}: untrained: expected false (nobody published {zoo.source} at step 0), got true")
+        raise SuiteError(f"{where}: untrained: expected false ({zoo.source} was not published at step 0), got true")
     settings = {field: getattr(written, field) for field in SuiteSettings.model_fields}
     return Suite(
         **settings,
@@ -426,7 +426,7 @@ def _checkpoints(labels: Sequence[str], shares: Mapping[int, float], *, where: s
 
 
 def _there(by_share: Mapping[str, int], number: re.Match[str] | None) -> str:
-    """What could have been written instead of a share, or of the step ``number``, that the zoo does not have."""
+    """The shares, or the steps near the step ``number``, that the zoo has, in words."""
     if number is None:
         shares = list(by_share)
         few = len(shares) <= _MOST_SHARES_SHOWN

@@ -68,7 +68,7 @@ _Seed = Annotated[int, _described("an integer, 0 or more", ge=0)]
 
 
 class ZooSpec(_Table):
-    """Which models: where they are, the letters taken from there, and the model whose neurons look for partners.
+    """The models: their zoo, the letters taken from it, and the model whose neurons look for partners.
 
     ``path`` is a folder under fixtures, or, of published models, a family of ``fixtures/models.toml``.
     """
@@ -93,7 +93,7 @@ class ZooSpec(_Table):
 
 
 class CorpusSpec(_Table):
-    """Which tokens: a corpus recipe, how many scored tokens of its held-out documents, their rows, their mask."""
+    """The tokens: a corpus recipe, the number of scored tokens of its held-out documents, their rows, their mask."""
 
     recipe: str = _described("the name of a recipe in fixtures/corpora", pattern=_INSIDE)
     tokens: int = _described("a positive integer", ge=1)
@@ -103,13 +103,13 @@ class CorpusSpec(_Table):
 
 
 class UniversalitySpec(_Table):
-    """How universality is measured: thresholds of excess correlation, rotation baseline, halves, blocks, candidates.
+    """The measurement of universality: thresholds of excess correlation, rotation baseline, halves, blocks, candidates.
 
     ``thresholds`` is the axis; ``threshold`` is the one that is meant where none is named.  ``draws`` rotations
-    estimate a baseline, ``half_draws`` that of each half.  ``blocks`` groups of rows are resampled; the even ones are
-    half A.  Neurons whose excess passes ``floor`` are candidates and get an interval, so no threshold may lie below it.
-    ``precision``: of the operands of products over tokens; sums are float32 or better.  ``nulls`` are the null models
-    of the reference besides the untrained one.
+    estimate a baseline, ``half_draws`` the baseline of each half.  ``blocks`` groups of rows are resampled; the even
+    ones are half A.  Neurons whose excess passes ``floor`` are candidates and get an interval, so no threshold may lie
+    below it.  ``precision``: of the operands of products over tokens; sums are float32 or better.  ``nulls`` are the
+    null models of the reference besides the untrained one.
     """
 
     threshold: _Share = _described("a number in (0, 1)")
@@ -140,7 +140,7 @@ class UniversalitySpec(_Table):
 
 
 class ResamplingSpec(_Table):
-    """How intervals are made: number of bootstrap resamples, level of the interval, seed."""
+    """The intervals: number of bootstrap resamples, level of the interval, seed."""
 
     resamples: int = _described("an integer, 100 or more", ge=100)
     level: _Share = _described("a number in (0, 1)")
@@ -148,7 +148,7 @@ class ResamplingSpec(_Table):
 
 
 class AblationSpec(_Table):
-    """How much is ablated: predictions that are scored, their blocks, random sets of each kind, the dose curve.
+    """The extent of ablations: predictions that are scored, their blocks, random sets of each kind, the dose curve.
 
     ``tokens`` predictions are taken of held-out rows that identified no neuron, in whole rows, and cut into ``blocks``
     groups of rows.  ``draws`` random sets of every kind stand against the universal neurons.  The dose curve ablates
@@ -175,7 +175,7 @@ class AblationSpec(_Table):
 
 
 class VariantsSpec(_Table):
-    """Under which other choices the reference's scores are taken again, and how exactly.
+    """Other choices under which the reference's scores are taken again.
 
     ``masks``, ``tokens`` (the first rows with that many scored tokens), ``rotations`` and ``single`` (that many of the
     suite's draws as the whole baseline) change one choice each.  ``padding`` is the text of the token with which the
@@ -219,7 +219,7 @@ class VariantsSpec(_Table):
 
 
 class ProfilesSpec(_Table):
-    """What is kept of every single neuron of the last checkpoint.
+    """The records of every single neuron of the last checkpoint.
 
     ``top`` of its largest activations, one in a row of tokens at most; a histogram of ``bins`` bins; ``shown`` tokens
     that it promotes and as many that it suppresses.  It is ablated alone on the first ``ablation_rows`` of the rows on

@@ -1,7 +1,6 @@
-"""The project's own tokenizer: byte-level BPE, trained on a seeded sample of the training documents.
+"""Tokenizers: training of the project's own, reading, and the ids of end-of-text and newline.
 
-This module decides the vocabulary and the ids of its two special positions (end-of-text, newline).  It refuses to know
-how text is cut into rows: that is the corpus's decision.
+The project's own is byte-level BPE, trained on a seeded sample of the training documents.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def train_tokenizer(
 ) -> Tokenizer:
     """Byte-level BPE of exactly ``vocabulary`` tokens, trained on about ``characters`` characters of ``documents``.
 
-    The documents must be those of the training split.  They are shuffled by ``random.Random(seed)`` and taken from the
+    The documents must be of the training split.  They are shuffled by ``random.Random(seed)`` and taken from the
     front until ``characters`` is reached.  As in GPT-2, id 0 is ``!``, the last id is end-of-text, and a text that
     spells end-of-text out is encoded as it.  A vocabulary that the sample cannot fill is an error, not a smaller one.
 
