@@ -96,13 +96,13 @@ class Benchmark(_Table):
 
     def size(self, name: str) -> float:
         """The setting called ``name`` as a number; raises :class:`BenchmarkError`."""
-        found = self.settings.get(name)
-        if found is None or isinstance(found, str):
+        setting = self.settings.get(name)
+        if setting is None or isinstance(setting, str):
             raise BenchmarkError(
-                f"{(BENCHMARKS / self.file).as_posix()}: settings.{name}: expected a number, got {found!r}; "
+                f"{(BENCHMARKS / self.file).as_posix()}: settings.{name}: expected a number, got {setting!r}; "
                 "run: nox -s bench -- --publish"
             )
-        return float(found)
+        return float(setting)
 
     def write(self, root: Path) -> Path:
         """Write the file in the checkout ``root``, whole or not at all, and return its path."""
@@ -131,9 +131,9 @@ def _read(path: Path, root: Path) -> Benchmark:
     except (OSError, ValueError) as error:
         raise BenchmarkError(f"{where}: not readable ({error}); run: nox -s bench -- --publish") from None
     try:
-        found = Benchmark.model_validate(raw)
+        benchmark = Benchmark.model_validate(raw)
     except ValidationError as error:
         raise BenchmarkError(f"{where}: {first_problem(error)}; run: nox -s bench -- --publish") from None
-    if path.name != found.file:
-        raise BenchmarkError(f"{where}: expected the name {found.file}, which its bench and device give")
-    return found
+    if path.name != benchmark.file:
+        raise BenchmarkError(f"{where}: expected the name {benchmark.file}, which its bench and device give")
+    return benchmark

@@ -283,10 +283,10 @@ class Hub:
     def _cached(self, revision: Revision, name: str) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
 
-        found = try_to_load_from_cache(
+        cached = try_to_load_from_cache(
             revision.repository, name, cache_dir=self.cache, revision=revision.commit, repo_type=revision.kind
         )
-        return Path(found) if isinstance(found, str) else None
+        return Path(cached) if isinstance(cached, str) else None
 
     def _downloaded(self, revision: Revision, name: str, *, again: bool) -> Path:
         from huggingface_hub import get_hf_file_metadata, hf_hub_download
@@ -508,20 +508,20 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _response(error: Exception) -> Any:
-    found = (getattr(one, "response", None) for one in _chain(error))
-    return next((response for response in found if response is not None), None)
+    responses = (getattr(cause, "response", None) for cause in _chain(error))
+    return next((response for response in responses if response is not None), None)
 
 
 def _is_offline(error: Exception) -> bool:
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    refused = any(isinstance(one, OfflineModeIsEnabled | LocalEntryNotFoundError) for one in _chain(error))
+    refused = any(isinstance(cause, OfflineModeIsEnabled | LocalEntryNotFoundError) for cause in _chain(error))
     return refused and not _never_connected(error)
 
 
 def _never_connected(error: Exception) -> bool:
     # By name: which library carries the client's requests differs between its versions, these names do not.
-    return any(type(one).__name__ in {"ConnectError", "ConnectTimeout", "ProxyError"} for one in _chain(error))
+    return any(type(cause).__name__ in {"ConnectError", "ConnectTimeout", "ProxyError"} for cause in _chain(error))
 
 
 def _is_local(error: Exception) -> bool:

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from universal_neurons.inputs.corpus import CorpusError, Document, is_held_out
 from universal_neurons.inputs.hub import DigestMismatch, FileMissing, Source, source_from_environment
 from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCorpus, turn
-from universal_neurons.inputs.pinning import current, fetch_command, fields_of, merged, not_pinned, revision_of, shown
+from universal_neurons.inputs.pinning import fetch_command, fields_of, not_pinned, renewed, revision_of, shown
 from universal_neurons.inputs.validation import first_problem
 from universal_neurons.progress import discard
 
@@ -95,7 +95,7 @@ def is_on_hub(path: Path) -> bool:
 
 
 def shuffled(documents: Iterable[Document], *, buffer: int, seed: int) -> Iterator[Document]:
-    """``documents`` in a seeded order: each leaves a buffer of ``buffer`` documents from a random place.
+    """``documents`` in a seeded order: each leaves a buffer of ``buffer`` documents from a random slot.
 
     The order of what was read does not depend on what follows by more than ``buffer`` documents, so asking for more
     tokens never changes the first ones.
@@ -107,9 +107,9 @@ def shuffled(documents: Iterable[Document], *, buffer: int, seed: int) -> Iterat
         if len(held) < buffer:
             held.append(document)
             continue
-        place = int(dice.random() * buffer)
-        yield held[place]
-        held[place] = document
+        slot = int(dice.random() * buffer)
+        yield held[slot]
+        held[slot] = document
     while held:
         yield held.pop(int(dice.random() * len(held)))
 
@@ -185,8 +185,7 @@ class HubCorpus:
     def _pin(self, *, accept: bool) -> None:
         lock = Lock.read(self.path)
         known = lock.corpus if lock.corpus is not None and self._is_meant(lock.corpus) else None
-        now = current(known, self._resolved, accept=accept)
-        entry = merged("text", known, now, fetch=self.command, accept=accept)
+        entry = renewed("text", known, self._resolved, fetch=self.command, accept=accept)
         if entry != lock.corpus:
             lock.model_copy(update={"corpus": entry}).write(self.path, command=fetch_command(self.suite))
 
@@ -214,9 +213,10 @@ class HubCorpus:
         text cannot be had, :class:`CorpusError` if it is no text.
         """
         self.read.clear()
-        evaluation = part == "evaluation"
-        share = self.recipe.evaluation_share
-        of_part = (one for one in self._all() if is_held_out(one.path, share=share, seed=seed) == evaluation)
+        share, is_evaluation = self.recipe.evaluation_share, part == "evaluation"
+        of_part = (
+            document for document in self._all() if is_held_out(document.path, share=share, seed=seed) == is_evaluation
+        )
         return shuffled(of_part, buffer=self.recipe.buffer, seed=seed)
 
     def _is_meant(self, entry: LockedCorpus) -> bool:
@@ -336,10 +336,10 @@ def _size(snapshot: Snapshot, name: str) -> int:
     return size
 
 
-def _at(raw: Any, place: tuple[str, ...]) -> str:
-    for name in place:
+def _at(raw: Any, path: tuple[str, ...]) -> str:
+    for name in path:
         raw = raw[name]
     if not isinstance(raw, str):
-        raise TypeError(place)
+        raise TypeError(path)
     # JSON may name one half of a pair of surrogates alone, which is no character and which nothing can encode.
     return raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if _SURROGATE.search(raw) else raw

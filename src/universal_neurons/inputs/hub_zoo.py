@@ -31,11 +31,10 @@ from universal_neurons.inputs.pinning import (
     NotPinned,
     RepositoryChanged,
     accept_command,
-    current,
     fetch_command,
     fields_of,
-    merged,
     not_pinned,
+    renewed,
     revision_of,
     shown,
 )
@@ -90,10 +89,10 @@ class HubZoo(Tokenized):
         :class:`EqualWeights` for one that has the same weights twice.
         """
         path = root / "fixtures" / "suites" / f"{suite}{LOCK_SUFFIX}"
-        found = Catalogue.read(root / CATALOGUE).family(family)
+        catalogued = Catalogue.read(root / CATALOGUE).family(family)
         fetch = command or fetch_command(suite)
         files = source or source_from_environment(fetch, warn=warn)
-        return cls(family, found, suite, path, files, Lock.read(path), fetch, warn)
+        return cls(family, catalogued, suite, path, files, Lock.read(path), fetch, warn)
 
     @property
     def source(self) -> str:
@@ -159,19 +158,17 @@ class HubZoo(Tokenized):
         with turn(self.path.parents[2], self.path.name, warn=self.warn):
             self.lock = self._pinned([(name, step) for step in steps for name in names], accept=accept)
 
-    def _pinned(self, wanted: Sequence[tuple[str, int]], *, accept: bool) -> Lock:
-        """The lock with ``wanted`` and the tokenizer as the hub has them now, written if something is new."""
+    def _pinned(self, checkpoints: Sequence[tuple[str, int]], *, accept: bool) -> Lock:
+        """The lock with ``checkpoints`` and the tokenizer as the hub has them now, written if something is new."""
         # As it is now and not as it was when this zoo was opened: the corpus is pinned in the same file.
         read = lock = Lock.read(self.path)
-        for name, step in wanted:
+        for name, step in checkpoints:
             self._check_published(name, step)
-            known = lock.find(name, step)
-            now = current(known, partial(self._resolved_checkpoint, name, step), accept=accept)
-            entry = merged(f"{name}@{step}", known, now, fetch=self.command, accept=accept)
+            ask = partial(self._resolved_checkpoint, name, step)
+            entry = renewed(f"{name}@{step}", lock.find(name, step), ask, fetch=self.command, accept=accept)
             lock = lock.with_checkpoint(name, step, entry)
-        now_words = current(lock.tokenizer, self._resolved_tokenizer, accept=accept)
-        words = merged("tokenizer", lock.tokenizer, now_words, fetch=self.command, accept=accept)
-        lock = lock.model_copy(update={"tokenizer": words})
+        tokenizer = renewed("tokenizer", lock.tokenizer, self._resolved_tokenizer, fetch=self.command, accept=accept)
+        lock = lock.model_copy(update={"tokenizer": tokenizer})
         lock.check(where=shown(self.path))
         if lock != read:
             lock.write(self.path, command=fetch_command(self.suite))
@@ -253,7 +250,7 @@ class HubZoo(Tokenized):
             hint = f"{own!r}, whose alias this is" if own else f"one of {', '.join(self.names)}"
             raise ZooError(f"{self.source}: unknown model {name!r}; expected {hint}")
         if step not in self.family.every_step:
-            near = sorted(sorted(self.family.every_step, key=lambda one: abs(one - step))[:4])
+            near = sorted(sorted(self.family.every_step, key=lambda other: abs(other - step))[:4])
             raise ZooError(
                 f"{self.source}: model {name} has no step {step}; expected one of "
                 f"{len(self.family.every_step)} published ones, near it {', '.join(map(str, near))}"
@@ -283,11 +280,11 @@ class HubZoo(Tokenized):
         return config
 
     def _resolved_tokenizer(self) -> LockedFiles:
-        place = self.family.tokenizer
-        snapshot = self.source_of_files.snapshot(place.repository, place.revision)
-        if place.file not in snapshot.files:
-            raise FileMissing(f"{snapshot.revision}: expected {place.file}, got {', '.join(sorted(snapshot.files))}")
-        return LockedFiles(**fields_of(snapshot.revision), files={place.file: self._digest(snapshot, place.file)})
+        file = self.family.tokenizer.file
+        snapshot = self.source_of_files.snapshot(self.family.tokenizer.repository, self.family.tokenizer.revision)
+        if file not in snapshot.files:
+            raise FileMissing(f"{snapshot.revision}: expected {file}, got {', '.join(sorted(snapshot.files))}")
+        return LockedFiles(**fields_of(snapshot.revision), files={file: self._digest(snapshot, file)})
 
     def _digest(self, snapshot: Snapshot, name: str) -> str:
         announced = snapshot.files[name]

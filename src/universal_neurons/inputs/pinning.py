@@ -38,25 +38,20 @@ def not_pinned(what: str, path: Path, *, suite: str, command: str) -> NotPinned:
     return NotPinned(f"{suite}: {what}: not pinned in {shown(path)}; run: {command}", command=command)
 
 
-def current(known: _Files | None, ask: Callable[[], _Files], *, accept: bool) -> _Files:
-    """The files that the hub has now, by ``ask``; without network the ``known`` ones of the lock.
+def renewed(what: str, known: _Files | None, ask: Callable[[], _Files], *, fetch: str, accept: bool) -> _Files:
+    """The entry of a lock after ``ask`` said what the hub has now: that, unless it is a change and none is accepted.
 
-    Raises :class:`HubError` as ``ask`` does; also without network if nothing is known or changes are to be accepted.
+    Where the network must not be used, the ``known`` entry of the lock stays.  A folder, which has no commit, does not
+    take the commit out of the lock.  Raises :class:`RepositoryChanged`, with the command that accepts the change
+    (``fetch`` and one option more), and :class:`HubError` as ``ask`` does: also without network, if nothing is known or
+    if changes are to be accepted.
     """
     try:
-        return ask()
+        now = ask()
     except NotInCache:
         if known is None or accept:
             raise
         return known
-
-
-def merged(what: str, known: _Files | None, now: _Files, *, fetch: str, accept: bool) -> _Files:
-    """The new entry of a lock: ``now``, if nothing else was ``known`` or if changes are accepted.
-
-    A folder, which has no commit, does not take the commit out of the lock.  Raises :class:`RepositoryChanged`, with
-    the command that accepts it: ``fetch`` and one option more.
-    """
     if known is None:
         return now
     if not accept and not known.succeeded_by(now):

@@ -73,26 +73,26 @@ def published(name: str, *, root: Path | None = None, **keys: RowLabel) -> float
     for row in table.rows:
         if all(row.keys[key] == label for key, label in keys.items()):
             return row.value
-    shown = {key: sorted({row.keys[key] for row in table.rows}, key=str) for key in table.keys}
-    asked = next((key for key in table.keys if keys[key] not in shown[key]), None)
-    if asked is None:
+    labels = {key: sorted({row.keys[key] for row in table.rows}, key=str) for key in table.keys}
+    unknown = next((key for key in table.keys if keys[key] not in labels[key]), None)
+    if unknown is None:
         raise PublishedError(f"{name}: no row has {_spelled(keys)} together")
-    known = ", ".join(str(label) for label in shown[asked])
-    raise PublishedError(f"{name}: no row has {_spelled({asked: keys[asked]})}; it has {known}")
+    known = ", ".join(str(label) for label in labels[unknown])
+    raise PublishedError(f"{name}: no row has {_spelled({unknown: keys[unknown]})}; it has {known}")
 
 
 def published_table(name: str, *, root: Path | None = None) -> PublishedTable:
     """The table ``name``, such as ``nandan2025.table1``; raises :class:`PublishedError` if it is missing or broken."""
     folder = (project_root() if root is None else root) / PUBLISHED
-    paper, _, wanted = name.partition(".")
+    paper, _, table = name.partition(".")
     path = folder / f"{paper}.toml"
     if not path.is_file():
-        papers = ", ".join(sorted(found.stem for found in folder.glob("[!.]*.toml"))) or "none"
+        papers = ", ".join(sorted(file.stem for file in folder.glob("[!.]*.toml"))) or "none"
         raise PublishedError(f"{name}: no paper {paper!r} in {folder}; there are {papers}")
     tables = {key: raw for key, raw in _document(path).items() if key != "paper"}
-    if wanted not in tables:
-        raise PublishedError(f"{name}: no table {wanted!r} in {path}; there are {', '.join(tables) or 'none'}")
-    return _table(name, tables[wanted], path)
+    if table not in tables:
+        raise PublishedError(f"{name}: no table {table!r} in {path}; there are {', '.join(tables) or 'none'}")
+    return _table(name, tables[table], path)
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -108,10 +108,10 @@ def _table(name: str, raw: Any, path: Path) -> PublishedTable:
     if raw["unit"] not in get_args(Unit):
         raise PublishedError(f"{where}: unit is {raw['unit']!r}, expected {' or '.join(get_args(Unit))}")
     keys = tuple(raw["keys"])
-    rows = tuple(_row(row, raw, keys, f"{where} row {place}") for place, row in enumerate(raw["rows"], start=1))
+    rows = tuple(_row(row, raw, keys, f"{where} row {number}") for number, row in enumerate(raw["rows"], start=1))
     labels = [tuple(row.keys[key] for key in keys) for row in rows]
-    for place, label in enumerate(labels):
-        if label in labels[:place]:
+    for number, label in enumerate(labels):
+        if label in labels[:number]:
             raise PublishedError(f"{where}: two rows have {_spelled(dict(zip(keys, label, strict=True)))}")
     return PublishedTable(name, raw["title"], keys, raw["unit"], rows)
 

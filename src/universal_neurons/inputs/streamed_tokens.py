@@ -113,13 +113,13 @@ class _Growing:
         for label, size, tokens in self.documents:
             if left <= 0:
                 break
-            found = subsets[names[label]]
-            found["documents"] += 1
-            found["bytes"] += size
-            found["tokens"] += min(tokens, left)
+            counts = subsets[names[label]]
+            counts["documents"] += 1
+            counts["bytes"] += size
+            counts["tokens"] += min(tokens, left)
             left -= tokens
-        used = {name: found for name, found in sorted(subsets.items()) if found["documents"]}
-        totals = {key: sum(found[key] for found in used.values()) for key in ("documents", "bytes", "tokens")}
+        used = {name: counts for name, counts in sorted(subsets.items()) if counts["documents"]}
+        totals = {key: sum(counts[key] for counts in used.values()) for key in ("documents", "bytes", "tokens")}
         return {**totals, "subsets": used}
 
 
@@ -166,7 +166,7 @@ def _taken(
     form: RowFormat,
     mask_of: Callable[[TokenRows], RowMask],
     mask_name: str,
-    wanted: int,
+    enough: int,
     *,
     without: Collection[bytes],
     progress: Callable[[int], None],
@@ -180,17 +180,17 @@ def _taken(
         if without:
             counts[[row.tobytes() in without for row in rows]] = 0
         counted.append(counts)
-        progress(min(int(counts.sum()), wanted - total))
+        progress(min(int(counts.sum()), enough - total))
         total += int(counts.sum())
-        if total >= wanted:
+        if total >= enough:
             break
-    if total < wanted:
+    if total < enough:
         raise CorpusError(
-            f"corpus {form.name}: {wanted} tokens wanted, {total} there; ask for fewer (suite: corpus.tokens, "
+            f"corpus {form.name}: {enough} tokens wanted, {total} there; ask for fewer (suite: corpus.tokens, "
             "ablation.tokens) or name more files in the corpus recipe"
         )
     every = np.concatenate(counted)
-    stop = int(np.searchsorted(np.cumsum(every), wanted)) + 1
+    stop = int(np.searchsorted(np.cumsum(every), enough)) + 1
     kept = np.flatnonzero(every[:stop] > 0) if without else np.arange(stop)
     rows, domain = np.concatenate(growing.rows)[kept], np.concatenate(growing.domain)[kept]
     mask = mask_of(rows)

@@ -45,6 +45,8 @@ AnyZoo = Zoo | HubZoo
 FEWEST_BLOCKS = 50
 # The same of ablations, whose effects differ by more than their noise: about as many as mini has.
 FEWEST_ABLATION_BLOCKS = 20
+# The settings that are options of the command line, in the order of the options.
+_OPTIONS = ("models", "checkpoints", "tokens", "reference", "references")
 _MOST_SHARES_SHOWN = 12
 _LONGEST_FOLDER = 100
 
@@ -158,7 +160,7 @@ class Suite(SuiteSettings):
     ) -> "Suite":
         """This suite with less in it; ``narrowing`` of the result says what was chosen.
 
-        Order is the suite's, whatever order is asked for; untrained models stay.  Fewer tokens are fewer blocks where
+        Order is the suite's, whatever order is asked for.  Fewer tokens are fewer blocks where
         they would not fill them, and the same share of what ablations, padded rows and profiles take, though no fewer
         rows than :data:`FEWEST_ABLATION_BLOCKS`.  What is None, or chooses everything that is there, changes nothing.
         A suite that looks at its reference only goes on with another ``reference`` that is chosen.  ``quick`` takes
@@ -180,11 +182,15 @@ class Suite(SuiteSettings):
         if corpus.tokens < self.corpus.tokens:
             changes |= self._scaled(corpus.tokens, blocks=universality.blocks)
         suite = self.model_copy(update=changes)
-        said = {
-            "narrowing": _narrowing(self, suite),
-            "options": tuple({**dict(self.options), **_options(self, suite)}.items()),
-        }
-        return suite.model_copy(update=said)
+        differences = _differences(self, suite)
+        words = [self.narrowing, *(f"{name} {text}" for name, text in differences.items())]
+        options = {name: differences[name].replace(", ", ",") for name in _OPTIONS if name in differences}
+        return suite.model_copy(
+            update={
+                "narrowing": "; ".join(filter(None, words)),
+                "options": tuple({**dict(self.options), **options}.items()),
+            }
+        )
 
     def _quick(self) -> "Suite":
         """This suite with no more of anything than :data:`QUICK` says."""
@@ -216,7 +222,7 @@ class Suite(SuiteSettings):
             "ablation": ablation.model_copy(update=effects),
             "variants": variants.model_copy(update={**nothing, "draws": min(variants.draws, draws)}),
             "profiles": self.profiles.model_copy(update=examples),
-            "narrowing": "; ".join([*([self.narrowing] if self.narrowing else []), QUICK.said]),
+            "narrowing": "; ".join(filter(None, [self.narrowing, QUICK.said])),
             "options": (("quick", ""), *self.options),
             "quick": True,
         }
@@ -299,38 +305,25 @@ class Suite(SuiteSettings):
         raise SuiteError(f"suite {self.name}: {field}: expected {expected}, got {shown_value(got)}")
 
 
-def _narrowing(whole: Suite, part: Suite) -> str:
-    said = {
+def _differences(whole: Suite, part: Suite) -> dict[str, str]:
+    """The settings in which ``part`` differs from ``whole``, by name, with the value in ``part``."""
+    references, precision = _own_references(whole, part.zoo), whole.universality.precision
+    settings = {
         "models": (whole.zoo.models, part.zoo.models, ", ".join(part.zoo.models)),
         "reference": (whole.zoo.reference, part.zoo.reference, part.zoo.reference),
-        "references": (_own_references(whole, part.zoo), part.references, ", ".join(part.references)),
+        "references": (references, part.references, ", ".join(part.references)),
         "checkpoints": (whole.checkpoints, part.checkpoints, ", ".join(c.label for c in part.checkpoints)),
         "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
         "blocks": (whole.universality.blocks, part.universality.blocks, str(part.universality.blocks)),
         "predictions": (whole.ablation.tokens, part.ablation.tokens, str(part.ablation.tokens)),
         "ablation blocks": (whole.ablation.blocks, part.ablation.blocks, str(part.ablation.blocks)),
-        "profile rows": (_rows(whole), _rows(part), str(_rows(part))),
+        "profile rows": (
+            whole.profiles.ablation_rows, part.profiles.ablation_rows, str(part.profiles.ablation_rows)
+        ),
         "threshold": (_levels(whole), _levels(part), str(part.universality.threshold)),
-        "precision": (whole.universality.precision, part.universality.precision, part.universality.precision),
-    }
-    here = [f"{name} {text}" for name, (before, after, text) in said.items() if before != after]
-    return "; ".join([*([whole.narrowing] if whole.narrowing else []), *here])
-
-
-def _options(whole: Suite, part: Suite) -> dict[str, str]:
-    """The options of the command line that make ``part`` of ``whole``."""
-    said = {
-        "models": (whole.zoo.models, part.zoo.models, ",".join(part.zoo.models)),
-        "checkpoints": (whole.checkpoints, part.checkpoints, ",".join(c.label for c in part.checkpoints)),
-        "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
-        "reference": (whole.zoo.reference, part.zoo.reference, part.zoo.reference),
-        "references": (_own_references(whole, part.zoo), part.references, ",".join(part.references)),
-    }
-    return {name: text for name, (before, after, text) in said.items() if before != after}
-
-
-def _rows(suite: Suite) -> int:
-    return suite.profiles.ablation_rows
+        "precision": (precision, part.universality.precision, part.universality.precision),
+    }  # fmt: skip
+    return {name: text for name, (before, after, text) in settings.items() if before != after}
 
 
 def _own_references(whole: Suite, zoo: ZooSpec) -> tuple[str, ...]:
