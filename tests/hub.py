@@ -56,7 +56,7 @@ class Busy:
     method: str = ""
 
     def takes(self, seen: Seen) -> bool:
-        """Whether this request is refused; counts it."""
+        """Tell whether this request is refused, and count it."""
         fits = seen.part == self.part and self.path in seen.path and self.method in ("", seen.method)
         if self.times <= 0 or not fits:
             return False
@@ -125,7 +125,7 @@ class Repository:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is sent back; ``stop`` cuts the body off there and closes the connection."""
+    """A response; ``stop`` cuts the body off there and closes the connection."""
 
     status: int
     body: bytes = b""
@@ -156,12 +156,12 @@ class LoopbackHub:
 
     @property
     def endpoint(self) -> str:
-        """What HF_ENDPOINT is set to."""
+        """The value of HF_ENDPOINT for this hub."""
         return f"http://127.0.0.1:{self._hub.server_port}"
 
     @property
     def cdn(self) -> str:
-        """Where large files lie."""
+        """The address of the CDN, which has the large files."""
         return f"http://127.0.0.1:{self._cdn.server_port}"
 
     def commit(self, repository: str, revision: str, files: Mapping[str, bytes], *, kind: Kind = "models") -> str:
@@ -201,7 +201,7 @@ class LoopbackHub:
         return _refusal(404, None)
 
     def answer_of_cdn(self, method: str, target: str, headers: Mapping[str, str]) -> Answer:
-        """The CDN's answer: bytes by their digest, whoever asks."""
+        """The CDN's answer: bytes by their digest, with or without a token."""
         if (refused := self._arrived("cdn", method, target, headers)) is not None:
             return refused
         _, digest, name = urlsplit(target).path.split("/", 2)

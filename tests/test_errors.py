@@ -5,7 +5,7 @@ import pytest
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import CorpusError, EmptyTokenSet
 from universal_neurons.inputs.recipe import RecipeError
-from universal_neurons.inputs.suite import SuiteError
+from universal_neurons.inputs.suite_file import SuiteError
 from universal_neurons.inputs.zoo import UntrainedWeightsDiffer, ZooError
 
 

@@ -28,7 +28,7 @@ def hub() -> Iterator[LoopbackHub]:
 
 
 def ran(hub: LoopbackHub, home: Path, program: str) -> str:
-    """What a process of its own prints that knows the hub by the environment only, as the clients are used."""
+    """Run ``program`` in a process that knows the hub by its environment only; its output."""
     kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
     variables = {**kept, "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     ended = subprocess.run(

@@ -1,8 +1,7 @@
-"""Characters that a reader cannot see, and how a text shows them.
+"""Invisible characters, and their spelling in text that a reader sees.
 
-Decides what may reach a terminal, a page or a cell as it is: whatever a claim, a model or a token is called, a text
-never moves a cursor, reverses its neighbours or ends its line.  What a place needs besides (markup, formulas) is
-decided there.
+Names of claims, models and tokens may hold any character.  A text made visible here never moves a cursor, reverses its
+neighbours or ends its line, on a terminal, a page or in a cell; markup and formulas are escaped where they are written.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _EMPTY = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
 
 def is_invisible(character: str) -> bool:
-    """Whether ``character`` controls, reorders or hides instead of being seen; blanks are seen.
+    """Tell whether ``character`` controls, reorders or hides instead of being seen; blanks are seen.
 
     >>> [is_invisible(c) for c in ("a", " ", "\\x1b", "\\u202e", "\\u3164")]
     [False, False, True, True, True]

@@ -1,17 +1,17 @@
-"""The one exception that means: the user can mend this."""
+"""Errors that the user can mend: one line each, no traceback."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: one line saying what, where, what was expected, what was got, what to run.
+    """A mistake in the user's input: one line that says what, where, expected, got, and what to run.
 
     The command line prints the line and exits with status 4; nothing already computed is lost.
     """
 
 
 class ArtifactMissing(UserError):
-    """Evidence that nobody has computed yet; ``command`` is what computes it."""
+    """Evidence that was not computed yet; ``command`` computes it."""
 
     def __init__(self, message: str, *, command: str) -> None:
         super().__init__(message)
@@ -19,11 +19,11 @@ class ArtifactMissing(UserError):
 
 
 class SuiteNotFetched(ArtifactMissing):
-    """Nobody has asked a hub yet what a suite of published models is: its evidence has not even a name."""
+    """The models of a suite were not pinned yet, so that its evidence has not even keys."""
 
 
 class NotOnSuite(UserError):
-    """What the suite at hand cannot answer, whatever is computed: it lacks a checkpoint, a model, a variant.
+    """A question that the suite cannot answer, whatever is computed: it lacks a checkpoint, a model, a variant.
 
-    A claim that asks for it is not evaluated on this suite; whoever else does gets the line.
+    A claim that asks it is not evaluated on this suite; elsewhere it is an error of the user's.
     """

@@ -1,4 +1,4 @@
-"""The names of things: models, corpora, neurons.  Equal names mean equal values, forever."""
+"""Names of models, corpora and neurons.  Equal names mean equal values, forever."""
 
 from __future__ import annotations
 

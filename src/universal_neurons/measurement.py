@@ -78,7 +78,7 @@ class Measurement:
 
     @property
     def is_missing(self) -> bool:
-        """Whether there was nothing to measure (the value is NaN)."""
+        """True if there was nothing to measure (the value is NaN)."""
         return math.isnan(self.value)
 
     @classmethod
@@ -115,11 +115,11 @@ class Measurement:
 
 
 class Incomparable(ValueError):
-    """Two measurements that are not of one quantity, so that they have no difference; the message says why."""
+    """Two measurements are not of one quantity and have no difference; the message says why."""
 
 
 def independent_difference(left: Measurement, right: Measurement) -> Measurement:
-    """``right`` - ``left`` of two runs, with an interval that takes them for independent.
+    """The difference ``right`` - ``left`` of two runs, with an interval that takes them for independent.
 
     With values l, r and intervals [l-, l+], [r-, r+] of one level: d = r - l, from d - sqrt((r - r-)^2 + (l+ - l)^2) to
     d + sqrt((r+ - r)^2 + (l - l-)^2), the square-and-add rule (Zou & Donner 2008, Statistics in Medicine 27,

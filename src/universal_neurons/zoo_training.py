@@ -1,4 +1,4 @@
-"""Training the shipped zoo: the corpus bound to the recipe, one process per seed, and the result made into fixtures."""
+"""Training of the shipped zoo on its corpus, one process per seed, and publication of the result as fixtures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HELD_OUT_ROWS = 512
 def train_zoo(
     root: Path, folder: Path, *, models: Sequence[str] | None, device: str, jobs: int, progress: Progress
 ) -> None:
-    """Train the seeds of the shipped recipe into ``folder``, ``jobs`` at a time; what is finished is left alone.
+    """Train the seeds of the shipped recipe into ``folder``, ``jobs`` at a time; finished ones are left alone.
 
     Raises UserError for a seed that the recipe does not have and if a seed's process fails.
     """
@@ -110,7 +110,7 @@ def _train_side_by_side(root: Path, folder: Path, names: Sequence[str], device: 
     running = [subprocess.Popen([*command, "--model", name], cwd=root, env=variables) for name in names]
     failed = [name for name, process in zip(names, running, strict=True) if process.wait() != 0]
     if failed:
-        raise UserError(f"training of {', '.join(failed)} stopped; the same command goes on where it was")
+        raise UserError(f"training of {', '.join(failed)} stopped; run the same command again: it resumes")
 
 
 def publish(root: Path, folder: Path) -> None:

@@ -49,6 +49,12 @@ def test_a_checkout_without_benches_has_none(tmp_path: Path) -> None:
     assert read_benchmarks(tmp_path) == ()
 
 
+def test_what_an_archive_leaves_behind_is_no_bench(tmp_path: Path) -> None:
+    (tmp_path / BENCHMARKS).mkdir(parents=True)
+    (tmp_path / BENCHMARKS / "._engine-cpu.json").write_bytes(b"\xff")
+    assert read_benchmarks(tmp_path) == ()
+
+
 def test_the_benches_that_are_shipped_are_sound() -> None:
     assert [bench.file for bench in read_benchmarks(ROOT)] == sorted(
         path.name for path in (ROOT / BENCHMARKS).glob("*.json")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,7 @@ from universal_neurons.inputs.hub import (
     AccessGated,
     Announced,
     CacheUnwritable,
+    ConnectionUnusable,
     DigestMismatch,
     DownloadBroken,
     FileMissing,
@@ -49,14 +52,15 @@ from universal_neurons.inputs.hub import (
     HubError,
     HubUnreachable,
     NotInCache,
-    Place,
     RepositoryMissing,
+    Revision,
     RevisionMissing,
     TokenRequired,
 )
 from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockedCheckpoint, LockError
 from universal_neurons.inputs.pinning import NotPinned, RepositoryChanged
+from universal_neurons.inputs.tokenization import TokenizerUnfit
 from universal_neurons.inputs.weights import UnsafeWeights, WeightsUnfit
 from universal_neurons.inputs.zoo import ZooError
 
@@ -75,7 +79,7 @@ TOKENS = torch.arange(48).reshape(3, 16) * 6 % 300
 
 @dataclass
 class World:
-    """A checkout, a hub, and the pauses that were made."""
+    """A checkout, a hub, and the pauses between questions to it."""
 
     root: Path
     hub: LoopbackHub
@@ -473,6 +477,20 @@ def test_without_network_a_full_cache_is_enough(world: World, offline: Callable[
     assert zoo.tokenizer().get_vocab_size() == 300
 
 
+def test_without_network_there_is_nothing_to_fetch_where_everything_was_fetched(
+    world: World, offline: Callable[[], None]
+) -> None:
+    names: list[str] = []
+    world.zoo().fetch(["a", "b"], [10, 20], done=names.append)
+    written = world.lock.read_bytes()
+    offline()
+    again: list[str] = []
+    world.zoo().fetch(["a", "b"], [10, 20], done=again.append)
+    assert (again, world.lock.read_bytes()) == (names, written)
+    refusal(NotInCache, lambda: world.zoo().fetch(["a"], [10], accept=True))
+    refusal(NotInCache, lambda: world.zoo().fetch(["a"], [0]))
+
+
 def test_without_network_and_lock_the_cache_says_which_commit_a_branch_was(
     world: World, offline: Callable[[], None]
 ) -> None:
@@ -508,6 +526,54 @@ def test_without_network_a_damaged_cache_is_said_to_be_damaged(world: World, off
     said = refusal(DigestMismatch, lambda: zoo.load(zoo.ref("a", 10)))
     assert str(weights) in said
     assert "run without HF_HUB_OFFLINE" in said
+
+
+SETTINGS = [
+    ({"HTTPS_PROXY": "socks://127.0.0.1:9"}, {}, "no connection can be made (Unknown scheme", "HTTPS_PROXY"),
+    ({"https_proxy": "http://127.0.0.1:port"}, {}, "no connection can be made (Invalid port", "https_proxy"),
+    ({"SSL_CERT_FILE": "/nowhere.pem"}, {}, "no connection can be made ([Errno 2]", "SSL_CERT_FILE"),
+    ({"SSL_CERT_FILE": __file__}, {}, "no connection can be made ([X509", "SSL_CERT_FILE"),
+    ({}, {"endpoint": "hf-mirror.com"}, "huggingface.co, got 'hf-mirror.com'", "HF_ENDPOINT"),
+    ({}, {"token": "hf_\u2026abc"}, "expected a token of visible ASCII characters, got others", "HF_TOKEN"),
+]  # fmt: skip
+if find_spec("socksio") is None:
+    SETTINGS.append(({"ALL_PROXY": "socks5://127.0.0.1:9"}, {}, "no connection can be made (Using SOCKS", "ALL_PROXY"))
+
+
+@pytest.mark.parametrize(("variables", "options", "said", "variable"), SETTINGS)
+def test_settings_that_no_connection_can_be_made_with_are_named_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], options: dict[str, Any], said: str,
+    variable: str,
+) -> None:  # fmt: skip
+    import huggingface_hub
+
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    huggingface_hub.close_session()
+    for action in (
+        lambda: world.zoo(**options).pin(["a"], [10]),
+        lambda: Hub(FETCH, **options).part(Revision(A, "main", "0" * 40), "x", 0, 1),
+    ):
+        line = refusal(ConnectionUnusable, action)
+        assert said in line
+        assert variable in line
+        assert FETCH in line
+    assert world.waits == []
+    assert world.hub.seen == []
+
+
+def test_a_proxy_that_cannot_be_reached_is_said_to_be_in_the_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    huggingface_hub.close_session()
+    said = refusal(HubUnreachable, lambda: world.zoo(endpoint="https://nobody.invalid").pin(["a"], [10]))
+    assert "cannot be reached through the proxy of HTTPS_PROXY" in said
 
 
 # --- what changed, and what must not be equal ------------------------------------------------------------------------
@@ -596,7 +662,7 @@ def test_what_is_not_pinned_has_no_evidence_and_says_which_command_begins_with_i
 
 
 class Trap:
-    """What a pickle can do: call anything when it is read."""
+    """An object whose pickle calls something when it is read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -661,6 +727,51 @@ def test_a_configuration_that_does_not_fit_is_refused_before_anything_is_pinned(
     assert not world.lock.exists()
 
 
+def test_a_quantized_model_is_refused_before_anything_is_pinned(world: World) -> None:
+    config = {**json.loads(config_of(tiny(3))), "quantization_config": {"quant_method": "gptq", "bits": 4}}
+    world.hub.commit(A, "checkpoint-10", {**in_bin(tiny(3)), "config.json": json.dumps(config).encode()})
+    said = refusal(WeightsUnfit, lambda: world.pinned())
+    assert "config.json: expected weights of full precision, got quantized ones (gptq)" in said
+    assert not world.lock.exists()
+
+
+# --- tokenizers -------------------------------------------------------------------------------------------------------
+
+
+def test_truncation_and_padding_of_a_tokenizer_are_turned_off(world: World, tokenizer: Tokenizer) -> None:
+    own = type(tokenizer).from_str(tokenizer.to_str())
+    own.enable_truncation(4)
+    own.enable_padding(length=8, pad_id=0, pad_token="!")
+    world.hub.commit(WORDS, "main", {"tokenizer.json": own.to_str().encode()})
+    zoo = world.zoo()
+    zoo.fetch(["a"], [10])
+    text = "def f(): return neuron layer token model seed"
+    assert len(own.encode(text).ids) == 8
+    assert zoo.tokenizer().encode(text).ids == tokenizer.encode(text).ids
+    assert zoo.tokenizer().encode("a").ids == tokenizer.encode("a").ids
+
+
+def larger(tokenizer: Tokenizer) -> bytes:
+    own = type(tokenizer).from_str(tokenizer.to_str())
+    own.add_tokens(["one more"])
+    return own.to_str().encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (larger, "expected ids below 300 (the models' vocabulary), got 300 ('one more')"),
+        (lambda _: b"<html>", "expected a tokenizer, got something else ("),
+        (lambda _: b"\xff\xfe", "expected a tokenizer, got something else ("),
+    ],
+)
+def test_a_tokenizer_that_does_not_fit_the_models_is_refused_when_it_is_fetched(
+    world: World, tokenizer: Tokenizer, content: Callable[[Tokenizer], bytes], said: str
+) -> None:
+    world.hub.commit(WORDS, "main", {"tokenizer.json": content(tokenizer)})
+    assert said in refusal(TokenizerUnfit, lambda: world.zoo().fetch(["a"], [10]))
+
+
 # --- local folders ---------------------------------------------------------------------------------------------------
 
 
@@ -690,6 +801,24 @@ def test_the_environment_says_where_the_folders_are(
     zoo = HubZoo.open(world.root, "tiny", suite="tiny")
     zoo.fetch(["a"], [10])
     assert world.hub.asked("api", path=A) == world.hub.asked("cdn") == []
+
+
+def test_folders_may_lie_in_the_home_of_the_user(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(world.root))
+    monkeypatch.setenv("UNIVERSAL_NEURONS_MODELS", "~/models")
+    HubZoo.open(world.root, "tiny", suite="tiny").fetch(["a"], [10])
+    assert world.hub.asked("api", path=A) == []
+
+
+@pytest.mark.parametrize("missing", ["~/models", "~nobody-of-this-name/models", "/nowhere/models"])
+def test_folders_that_are_missing_are_said_to_be_missing(
+    world: World, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setenv("HOME", str(world.root))
+    monkeypatch.setenv("UNIVERSAL_NEURONS_MODELS", missing)
+    zoo = HubZoo.open(world.root, "tiny", suite="tiny")
+    assert "UNIVERSAL_NEURONS_MODELS: expected a folder, got " in refusal(FileMissing, lambda: zoo.pin(["a"], [10]))
+    assert world.hub.seen == []
 
 
 def test_a_local_folder_does_not_take_the_commit_out_of_the_lock(world: World) -> None:
@@ -742,6 +871,21 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ('"checkpoint-{step}"', '"checkpoint"', "expected a pattern with {step}"),
+        ('"checkpoint-{step}"', '"step{step}-tokens{tokens}"', "expected a pattern with {step} alone, got "),
+        ('"checkpoint-{step}"', '"step{step"', "expected a pattern with {step} alone, got "),
+        ('"checkpoint-{step}"', '"step{step:x"', "expected a pattern with {step} alone, got "),
+        ('"checkpoint-{step}"', '"step{step.real}"', "expected a pattern with {step} alone, got "),
+        ('"checkpoint-{step}"', '"step{}"', "expected a pattern with {step} alone, got "),
+        (
+            'revision = "checkpoint-{step}"',
+            "",
+            "expected a pattern with {step}, or a name for every step in revisions; step 0 ",
+        ),
+        (
+            'revision = "checkpoint-{step}"',
+            'revisions = { 0 = "main", 10 = "step10" }',
+            "revision: expected a pattern with {step}, or a name for every step in revisions; step 20 has none",
+        ),
         ("[[0, 20, 10]]", "[[0, 25, 10]]", "expected first, last, stride that meet"),
         ("ranges = [[0, 20, 10]]", "", "expected at least one step"),
         ('"someone/tiny-b"', '"someone/tiny-a"', "expected every repository once"),
@@ -753,6 +897,17 @@ def test_a_mistake_in_the_catalogue_is_named(tmp_path: Path, old: str, new: str,
     path = tmp_path / "models.toml"
     path.write_text(CATALOGUED.replace(old, new, 1))
     assert said in refusal(CatalogueError, lambda: Catalogue.read(path))
+
+
+def test_revisions_may_be_named_step_by_step(tmp_path: Path) -> None:
+    path = tmp_path / "models.toml"
+    table = 'revisions = { 0 = "main", 20000 = "step20000-tokens84B" }'
+    path.write_text(CATALOGUED.replace('revision = "checkpoint-{step}"', table).replace("ranges = [[0, 20, 10]]", ""))
+    family = Catalogue.read(path).family("tiny")
+    assert family.every_step == (0, 20_000)
+    assert [family.branch(step) for step in family.every_step] == ["main", "step20000-tokens84B"]
+    path.write_text(CATALOGUED.replace("ranges =", 'revisions = { 20 = "main" }\nranges ='))
+    assert [Catalogue.read(path).family("tiny").branch(step) for step in (10, 20)] == ["checkpoint-10", "main"]
 
 
 def test_a_missing_catalogue_and_an_unknown_family_are_named(world: World) -> None:
@@ -806,5 +961,5 @@ def test_a_name_that_would_break_the_lock_is_refused() -> None:
 
 
 def test_a_place_names_the_revision_and_its_commit() -> None:
-    assert str(Place("x/y", "main")) == "x/y@main"
-    assert str(Place("x/y", "main", "0123456789abcdef")) == "x/y@main (0123456789ab)"
+    assert str(Revision("x/y", "main")) == "x/y@main"
+    assert str(Revision("x/y", "main", "0123456789abcdef")) == "x/y@main (0123456789ab)"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from hashlib import sha256
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from universal_neurons.inputs.suite import (
     project_root,
     share_label,
 )
+from universal_neurons.inputs.narrowing import Narrowing
+from universal_neurons.inputs.suite import Checkpoint, Suite, available_suites, load_suite, project_root
+from universal_neurons.inputs.suite_file import SuiteError, SuiteFile, parse_suite, share_label
 from universal_neurons.inputs.zoo import Zoo, ZooError
 
 CHECKOUT = Path(__file__).parents[2]
@@ -253,6 +257,10 @@ def refusal(root: Path, text: str) -> str:
             f"variants.tokens = [{TOKENS}]",
             f"variants.tokens: expected at most {TOKENS - 1} (corpus.tokens is the whole), got {TOKENS}",
         ),
+        (
+            "variants.padded_tokens = 0",
+            "variants.padded_tokens: expected a positive integer, or 0 where nothing else is varied, got 0",
+        ),
         ("variants.draws = 21", "variants.draws: expected at most 20 (universality.draws is the whole), got 21"),
         ("variants.single = [1, 30]", "variants.single: expected at most 20 (universality.draws is the whole), got 30"),
         ("ablation.tokens = 0", "ablation.tokens: expected a positive integer, got 0"),
@@ -318,6 +326,7 @@ def test_a_wrong_field_is_one_line_that_names_it(root: Path, line: str, said: st
         ("level = 0.95", "", "resampling.level: expected a number in (0, 1), got nothing"),
         ("level = 0.95", "levle = 0.95", "resampling.levle: unknown field; expected one of resamples, level, seed ("),
         ("seed = 20251109", "sead = 1", "corpus.sead: unknown field; expected one of recipe, tokens, row_length, mask"),
+        ("untrained = true", "quick = true", "quick: unknown field; expected one of title, description, zoo, corpus, "),
         ("untrained = true", "name = 'x'", "name: unknown field; expected one of title, description, zoo, corpus, "),
         ("[resampling]", "[[resampling]]", "resampling: expected a table [resampling], got [{"),
         ("[resampling]", "[resample]", "resample: unknown field; expected one of title, description, zoo, corpus, "),
@@ -416,9 +425,12 @@ def test_untrained_models_that_nobody_published_cannot_belong_to_a_suite(root: P
         load_suite("steps", root)
 
 
-def test_a_lock_is_no_suite(root: Path) -> None:
-    (root / "fixtures" / "suites" / "mini.lock.toml").write_text("")
+@pytest.mark.parametrize("name", ["mini.lock.toml", "._mini.toml", ".#mini.toml", ".toml", "mini.toml~", "#mini.toml#"])
+def test_locks_and_what_editors_and_archives_leave_behind_are_no_suites(root: Path, name: str) -> None:
+    (root / "fixtures" / "suites" / name).write_bytes(b"\xff")
+    (root / "fixtures" / "corpora" / name).write_bytes(b"\xff")
     assert available_suites(root) == ("mini",)
+    assert load_suite("mini", root).name == "mini"
 
 
 @pytest.mark.parametrize(
@@ -551,6 +563,69 @@ def test_a_narrowed_suite_names_its_folder_and_its_commands(mini: Suite) -> None
     assert [len(folder) for folder in folders] == [109, 109]
     assert folders[0] != folders[1]
     assert folders[0][:100] == folders[1][:100]
+
+
+QUICK = "quick: few draws and ablations, one reference, one threshold, no variants, no layers, nothing untrained"
+
+
+@pytest.mark.parametrize(
+    ("setting", "whole", "quick"),
+    [
+        ("untrained", Checkpoint(0, 0.0, "untrained"), None),
+        ("references", ("a", "b", "c", "d", "e"), ("a",)),
+        ("universality.draws", 20, 5),
+        ("universality.half_draws", 5, 2),
+        ("universality.thresholds", (0.4, 0.5, 0.6), (0.5,)),
+        ("universality.nulls", ("rotated", "permuted"), ("rotated",)),
+        ("universality.blocks", 100, 100),
+        ("ablation.tokens", 24 * 127, 20 * 127),
+        ("ablation.blocks", 24, 20),
+        ("ablation.draws", 20, 3),
+        ("ablation.dose", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.5,)),
+        ("ablation.orders", 5, 1),
+        ("ablation.by_layer", True, False),
+        ("ablation.extensions", True, False),
+        ("ablation.batch_rows", 16, 4),
+        ("variants.padded_tokens", 50_000, 0),
+        ("variants.draws", 5, 5),
+        ("profiles.top", 8, 3),
+        ("profiles.ablation_rows", 8, 0),
+        ("corpus.tokens", TOKENS, TOKENS),
+        ("narrowing", "", QUICK),
+        ("narrowed_by", "", "--quick"),
+    ],
+)
+def test_a_quick_suite_has_less_of_everything(mini: Suite, setting: str, whole: object, quick: object) -> None:
+    value = attrgetter(setting)
+    assert (value(mini), value(mini.narrowed(quick=True))) == (whole, quick)
+
+
+@pytest.mark.parametrize(
+    ("choice", "references", "narrowing", "options"),
+    [
+        ({}, "a", "", ""),
+        ({"models": "ab", "tokens": 50_000}, "a", "; models a, b; tokens 50000", " --models a,b --tokens 50000"),
+        ({"reference": "b"}, "b", "; reference b", " --reference b"),
+        ({"references": "ab"}, "ab", "; references a, b", " --references a,b"),
+        ({"threshold": 0.4}, "a", "; threshold 0.4", ""),
+    ],
+)
+def test_a_quick_suite_is_narrowed_as_any_other_and_says_both(
+    mini: Suite, choice: dict[str, Any], references: str, narrowing: str, options: str
+) -> None:
+    quick = mini.narrowed(quick=True, **choice)
+    assert quick.references == tuple(references)
+    assert quick.narrowing == f"{QUICK}{narrowing}"
+    assert quick.command("pytest claims") == f"pytest claims --suite mini --quick{options}"
+    assert quick.folder.startswith("mini-quick-few-draws-and-ablations-")
+    assert quick == quick.narrowed(quick=True) == mini.narrowed(quick=True).narrowed(**choice)
+    assert quick.variants.names == ()
+    settings: dict[str, Any] = {field: getattr(quick, field) for field in Suite.model_fields}
+    assert Suite(**settings) == quick
+
+
+def test_a_suite_that_looks_at_its_reference_alone_goes_on_with_another_one(mini: Suite) -> None:
+    assert mini.narrowed(references="a").narrowed(reference="b").references == ("b",)
 
 
 def test_a_choice_among_the_thresholds_is_said_even_if_it_is_the_one_that_is_meant_anyway(mini: Suite) -> None:

@@ -232,7 +232,7 @@ def test_a_damaged_manifest_is_one_line(zoo: Zoo, edit: Callable[[dict[str, Any]
 def test_half_a_manifest_is_one_line(zoo: Zoo) -> None:
     path = zoo.folder / "manifest.json"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match=r"manifest.json: damaged \(JSON: Invalid JSON.*run: git checkout --"):
+    with pytest.raises(UserError, match=r"manifest.json: damaged \(Invalid JSON.*run: git checkout --"):
         Zoo.open(zoo.folder)
 
 

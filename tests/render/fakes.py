@@ -18,13 +18,12 @@ from universal_neurons.evidence.record import ControlResult, EvidenceLog, Eviden
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.ids import CorpusRef, ModelRef
 from universal_neurons.inputs.corpus import MaskPolicy
-from universal_neurons.inputs.suite import (
+from universal_neurons.inputs.suite import Checkpoint, Suite
+from universal_neurons.inputs.suite_file import (
     AblationSpec,
-    Checkpoint,
     CorpusSpec,
     ProfilesSpec,
     ResamplingSpec,
-    Suite,
     UniversalitySpec,
     VariantsSpec,
     ZooSpec,

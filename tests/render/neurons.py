@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from universal_neurons.inputs.suite import Checkpoint, Suite, ZooSpec, load_suite
+from universal_neurons.inputs.suite import Checkpoint, Suite, load_suite
+from universal_neurons.inputs.suite_file import ZooSpec
 from universal_neurons.measures.profiles import WINDOW, NeuronProfiles
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.render.pages.explorer import STATISTICS, LocalText

@@ -9,7 +9,7 @@ import pytest
 
 from tests.render.fakes import CHECKOUT, CHECKPOINTS, FakeStudy, fake_records, fake_suite
 from tests.render.test_report import build, text_of
-from universal_neurons.inputs.suite import ZooSpec
+from universal_neurons.inputs.suite_file import ZooSpec
 from universal_neurons.render.evidence_log import EvidenceUnusable
 from universal_neurons.render.figures.figure import Figure
 from universal_neurons.render.pages.index import index_figures

@@ -11,6 +11,7 @@ import pytest
 from universal_neurons.measures.ablation import ALL_LAYERS, Kind
 from universal_neurons.measures.tables import Definition
 from universal_neurons.stages.neuron_sets import NeuronSet, Population, SetPlan
+from universal_neurons.pipeline.neuron_sets import NeuronSet, Population, Role, SetPlan
 
 LAYERS, WIDTH = 3, 100
 PLAN = SetPlan(
@@ -70,6 +71,13 @@ def test_pairs_have_sets_of_their_own_at_every_threshold_and_in_every_layer() ->
     assert everywhere == {(t, kind) for t in (0.4, 0.5) for kind in kinds}
     single = Counter((one.threshold, one.layer) for one in sets if one.layer != ALL_LAYERS)
     assert single == dict.fromkeys([(0.5, layer) for layer in range(3)], 2 + 3 * 4)
+
+
+@pytest.mark.parametrize("role", ["last", "trained", "untrained"])
+def test_no_set_lies_in_one_layer_where_nothing_is_ablated_by_layer(role: Role) -> None:
+    whole = replace(PLAN, role=role)
+    assert replace(whole, by_layer=False).sets() == [one for one in whole.sets() if one.layer == ALL_LAYERS]
+    assert any(one.layer != ALL_LAYERS for one in whole.sets())
 
 
 def test_only_the_last_checkpoint_has_other_modes_doses_and_definitions() -> None:

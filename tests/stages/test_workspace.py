@@ -35,6 +35,24 @@ def test_the_keys_of_a_suite_are_all_different_and_name_every_step(computed: Min
     }  # fmt: skip
 
 
+def test_settings_with_defaults_are_not_named_by_keys_that_are_older_than_they_are(computed: Miniature) -> None:
+    work = computed.workspace()
+    parameters = ablation_key(work, work.model("a", 30)).parameters
+    assert "by_layer" not in parameters
+    assert parameters["batch_rows"] == 16
+
+
+def test_a_quick_suite_has_neither_variants_nor_extensions_nor_permuted_tokens(computed: Miniature) -> None:
+    work = computed.workspace(narrowing={"quick": True})
+    stages = pd.Series([key.stage for key in suite_keys(work)]).value_counts().to_dict()
+    assert stages == {
+        "corpus": 1, "evaluation": 1, "universality": 4, "candidates": 2, "null-rotated": 4, "ablation": 2,
+        "ablation-blocks": 2, "profiles": 3,
+    }  # fmt: skip
+    model = work.model("a", 30)
+    assert ablation_key(work, model) != ablation_key(computed.workspace(), model)
+
+
 def test_untrained_models_have_no_null_tables_of_their_own(computed: Miniature) -> None:
     work = computed.workspace()
     assert null_keys(work, 0) == {}
@@ -71,8 +89,12 @@ def test_a_threshold_changes_no_score_but_what_is_ablated_and_the_floor_only_can
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("tokens", 200), ("blocks", 4), ("draws", 3), ("dose", (0.4,)), ("orders", 3), ("seed", 2)]
-)
+    ("field", "value"),
+    [
+        ("tokens", 200), ("blocks", 4), ("draws", 3), ("dose", (0.4,)), ("orders", 3), ("seed", 2), ("by_layer", False),
+        ("batch_rows", 8),
+    ],
+)  # fmt: skip
 def test_whatever_changes_what_is_ablated_changes_its_keys_and_no_other(
     computed: Miniature, field: str, value: object
 ) -> None:
@@ -82,7 +104,7 @@ def test_whatever_changes_what_is_ablated_changes_its_keys_and_no_other(
     before, after = suite_keys(work), suite_keys(changed)
     others = {"ablation", "ablation-blocks"} | ({"evaluation", "profiles"} if field == "tokens" else set())
     # Extensions have neither a dose curve nor blocks of their own choice.
-    others |= {"extensions", "extensions-blocks"} if field in ("tokens", "draws", "seed") else set()
+    others |= {"extensions", "extensions-blocks"} if field in ("tokens", "draws", "seed", "batch_rows") else set()
     assert {a.stage for a, b in zip(before, after, strict=True) if a != b} == others
     assert not {a.digest for a in before if a.stage in others} & {b.digest for b in after}
 

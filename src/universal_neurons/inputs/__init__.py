@@ -1,1 +1,1 @@
-"""What the measurements are about: suites of settings, a zoo of models, a corpus of tokens."""
+"""Inputs of the measurements: suites of settings, a zoo of models, a corpus of tokens."""

@@ -1,8 +1,7 @@
-"""What the engine was measured to cost: one JSON file per bench and kind of device under ``fixtures/benchmarks``.
+"""Measured costs of the engine: one JSON file per bench and kind of device under ``fixtures/benchmarks``.
 
-This module decides what such a file says: which bench, on which device, when, by which command, with which versions, at
-which size, and named figures with units.  ``nox -s bench -- --publish`` writes them.  It refuses to know how a time is
-measured, and what follows from it for a suite.
+A file names the bench, its device, day, command, versions and size, and has named figures with units.
+``nox -s bench -- --publish`` writes them.
 """
 
 import json
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from universal_neurons.errors import UserError
 from universal_neurons.files import replace_file
+from universal_neurons.inputs.validation import first_problem
 
 BENCHMARKS = Path("fixtures") / "benchmarks"
 FORMAT = 1
@@ -23,7 +23,7 @@ _WAY = re.compile(r"(?:^|[\s'\"=(])(?:[/~]|[A-Za-z]:[\\/])")
 
 
 class BenchmarkError(UserError):
-    """A file of benches that is missing, unreadable or says what it may not; the message names file and field."""
+    """A file of a bench is unreadable or has a wrong value; the message names file and field."""
 
 
 class _Table(BaseModel):
@@ -45,8 +45,8 @@ class BenchFigure(_Table):
 class Benchmark(_Table):
     """One bench on one device.
 
-    ``bench`` names what was measured, ``settings`` its size; a key of ``figures`` is what a program asks for, and its
-    order is that of the table.  ``note`` is what a reader must know of the circumstances.
+    ``bench`` names what was measured, ``settings`` its size.  ``figures`` are in the order of the table; programs ask
+    for them by key.  ``note`` is for the reader: circumstances that matter, or nothing.
     """
 
     format: int = Field(ge=FORMAT, le=FORMAT, description=f"{FORMAT}, the one version there is")
@@ -97,13 +97,13 @@ class Benchmark(_Table):
 
     def size(self, name: str) -> float:
         """The setting called ``name`` as a number; raises :class:`BenchmarkError`."""
-        found = self.settings.get(name)
-        if found is None or isinstance(found, str):
+        setting = self.settings.get(name)
+        if setting is None or isinstance(setting, str):
             raise BenchmarkError(
-                f"{(BENCHMARKS / self.file).as_posix()}: settings.{name}: expected a number, got {found!r}; "
+                f"{(BENCHMARKS / self.file).as_posix()}: settings.{name}: expected a number, got {setting!r}; "
                 "run: nox -s bench -- --publish"
             )
-        return float(found)
+        return float(setting)
 
     def write(self, root: Path) -> Path:
         """Write the file in the checkout ``root``, whole or not at all, and return its path."""
@@ -117,10 +117,10 @@ class Benchmark(_Table):
 def read_benchmarks(root: Path) -> tuple[Benchmark, ...]:
     """The benches of the checkout ``root`` in the order of their files; empty where none was published.
 
-    Raises :class:`BenchmarkError` for a file that cannot be read, says something else than a bench, or whose name is
-    not that of its bench and device.
+    Raises :class:`BenchmarkError` for a file that cannot be read, is not about a bench, or has another name than its
+    bench and device give it.
     """
-    return tuple(_read(path, root) for path in sorted((root / BENCHMARKS).glob("*.json")))
+    return tuple(_read(path, root) for path in sorted((root / BENCHMARKS).glob("[!.]*.json")))
 
 
 def _read(path: Path, root: Path) -> Benchmark:
@@ -130,18 +130,9 @@ def _read(path: Path, root: Path) -> Benchmark:
     except (OSError, ValueError) as error:
         raise BenchmarkError(f"{where}: not readable ({error}); run: nox -s bench -- --publish") from None
     try:
-        found = Benchmark.model_validate(raw)
+        benchmark = Benchmark.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise BenchmarkError(
-            f"{where}: {place}{': ' if place else ''}{_expected(first)}; run: nox -s bench -- --publish"
-        ) from None
-    if path.name != found.file:
-        raise BenchmarkError(f"{where}: expected the name {found.file}, which its bench and device give")
-    return found
-
-
-def _expected(error: Any) -> str:
-    text = str(error["msg"]).removeprefix("Value error, ")
-    return text[:1].lower() + text[1:]
+        raise BenchmarkError(f"{where}: {first_problem(error)}; run: nox -s bench -- --publish") from None
+    if path.name != benchmark.file:
+        raise BenchmarkError(f"{where}: expected the name {benchmark.file}, which its bench and device give")
+    return benchmark

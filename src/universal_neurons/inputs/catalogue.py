@@ -1,7 +1,6 @@
 """The catalogue of published models: families of one recipe, their seeds, and the branch that holds each step.
 
-``fixtures/models.toml`` says it all; this module decides what such a file may say.  It refuses to know how weights are
-fetched and which commit a branch means: it imports neither torch nor a client of the hub.
+It is read from ``fixtures/models.toml``.  Nothing is fetched here: neither torch nor a client of the hub is imported.
 """
 
 from __future__ import annotations
@@ -9,10 +8,12 @@ from __future__ import annotations
 import tomllib
 from functools import cached_property
 from pathlib import Path
+from string import Formatter
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from universal_neurons.inputs.validation import first_problem
 from universal_neurons.inputs.zoo import UNTRAINED, ZooError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ ArchitectureName = Literal["GPT2LMHeadModel", "GPTNeoXForCausalLM"]
 
 
 class CatalogueError(ZooError):
-    """The catalogue of models is missing, damaged, or does not have what was asked for."""
+    """The catalogue of models is missing, damaged, or lacks a family."""
 
 
 class _Table(BaseModel):
@@ -42,7 +43,7 @@ class Architecture(_Table):
     vocabulary: int
 
 
-class TokenizerPlace(_Table):
+class TokenizerFile(_Table):
     """The file that holds a family's tokenizer."""
 
     repository: str
@@ -58,16 +59,19 @@ class CataloguedModel(_Table):
     aliases: tuple[str, ...] = ()
 
 
-class Family(_Table):
-    """Models of one recipe that differ in their seed; ``revision`` names the branch of a step (``checkpoint-{step}``).
+class ModelFamily(_Table):
+    """Models of one recipe that differ in their seed.
 
-    ``ranges`` of steps are (first, last, stride), both ends included.
+    ``revision`` is the pattern of a step's branch (``checkpoint-{step}``); ``revisions`` name the branches of single
+    steps, which need not follow it (``step20000-tokens84B``).  ``ranges`` of steps are (first, last, stride), both ends
+    included.
     """
 
     title: str
     source: str
-    revision: str
-    tokenizer: TokenizerPlace
+    revision: str = ""
+    revisions: dict[int, str] = {}
+    tokenizer: TokenizerFile
     architecture: Architecture
     models: dict[str, CataloguedModel]
     steps: tuple[int, ...] = ()
@@ -75,23 +79,39 @@ class Family(_Table):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if "{step}" not in self.revision:
-            raise ValueError("revision: expected a pattern with {step}")
         for first, last, stride in self.ranges:
             if stride < 1 or last < first or (last - first) % stride:
                 raise ValueError(f"ranges: expected first, last, stride that meet, got {[first, last, stride]}")
         if not self.every_step or not self.models:
             raise ValueError("expected at least one step and one model")
+        self._check_revisions()
         repositories = [model.repository for model in self.models.values()]
         if len(set(repositories)) != len(repositories):
             raise ValueError("models: expected every repository once")
         return self
 
+    def _check_revisions(self) -> None:
+        if not self.revision:
+            if unnamed := [step for step in self.every_step if step not in self.revisions]:
+                raise ValueError(
+                    "revision: expected a pattern with {step}, or a name for every step in revisions; "
+                    f"step {unnamed[0]} has none"
+                )
+            return
+        try:
+            fields = {field for _, field, _, _ in Formatter().parse(self.revision) if field is not None}
+        except ValueError:
+            fields = {self.revision}
+        if not fields:
+            raise ValueError("revision: expected a pattern with {step}")
+        if fields != {"step"}:
+            raise ValueError(f"revision: expected a pattern with {{step}} alone, got {self.revision!r}")
+
     @cached_property
     def every_step(self) -> tuple[int, ...]:
         """Every published step in order, the untrained one included where there is one."""
         ranged = (step for first, last, stride in self.ranges for step in range(first, last + 1, stride))
-        return tuple(sorted({*self.steps, *ranged}))
+        return tuple(sorted({*self.steps, *ranged, *self.revisions}))
 
     @cached_property
     def shares(self) -> Mapping[int, float]:
@@ -101,10 +121,10 @@ class Family(_Table):
 
     def branch(self, step: int) -> str:
         """The branch that holds ``step``."""
-        return self.revision.format(step=step)
+        return self.revisions.get(step) or self.revision.format(step=step)
 
     def model_named(self, name: str) -> str | None:
-        """The model's own name for ``name``, which may be an alias; None for a stranger."""
+        """The model's own name for ``name``, which may be an alias; None if no model is called so."""
         if name in self.models:
             return name
         return next((own for own, model in self.models.items() if name in model.aliases), None)
@@ -113,7 +133,7 @@ class Family(_Table):
 class Catalogue(_Table):
     """All families by name."""
 
-    families: dict[str, Family]
+    families: dict[str, ModelFamily]
 
     @classmethod
     def read(cls, path: Path) -> Catalogue:
@@ -125,13 +145,11 @@ class Catalogue(_Table):
                 f"{path}: cannot be read ({error.strerror}); run: git checkout -- {CATALOGUE}"
             ) from None
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise CatalogueError(f"{path}: {where}: {first['msg']}") from None
+            raise CatalogueError(f"{path}: {first_problem(error)}") from None
         except ValueError as error:
             raise CatalogueError(f"{path}: not TOML: {error}") from None
 
-    def family(self, name: str) -> Family:
+    def family(self, name: str) -> ModelFamily:
         """The family called ``name``; raises :class:`CatalogueError`."""
         if name not in self.families:
             raise CatalogueError(f"unknown family {name!r}; expected one of {', '.join(self.families)}")

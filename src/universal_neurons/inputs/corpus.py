@@ -1,7 +1,6 @@
-"""Text, and which of its tokens count.
+"""Text as rows of tokens: documents, their split, rows, and the mask of scored positions.
 
-This module decides what a document is, which documents are held out, how a stream of tokens is cut into
-rows, and which positions of a row are scored.  It refuses to know any model: a row is integers.
+A row is integers; nothing here knows a model.
 
 The *wheel corpus* is the Python source of pinned distributions that this project installs anyway.  It needs
 no network and no text in the repository: a machine with the same versions has the same corpus, byte for byte.
@@ -68,7 +67,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class DistributionRecord:
-    """What one distribution contributes; ``sha256`` is over its documents' paths and texts in order."""
+    """The share of one distribution in the corpus; ``sha256`` is over its documents' paths and texts in order."""
 
     name: str
     version: str
@@ -191,7 +190,7 @@ def wheel_documents(distribution: str) -> Iterator[Document]:
 
 
 def is_held_out(name: str, *, share: float, seed: int) -> bool:
-    """Whether the document called ``name`` is held out.
+    """Tell whether the document called ``name`` is held out.
 
     Decided by a hash of its name, so that one file that comes or goes never moves another.
     """
@@ -201,7 +200,7 @@ def is_held_out(name: str, *, share: float, seed: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CorpusRecipe:
-    """Which distributions make up the wheel corpus and how its documents are held out (a TOML file in fixtures)."""
+    """The distributions of the wheel corpus and the rule for its held-out documents (a TOML file in fixtures)."""
 
     distributions: tuple[str, ...]
     held_out_share: float
@@ -289,7 +288,7 @@ def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer, *, chu
     tokens: list[npt.NDArray[np.uint16]] = []
     labels: list[npt.NDArray[np.uint8]] = []
     domains: dict[str, int] = {}
-    for batch in _chunks(documents, chunk):
+    for batch in chunks(documents, chunk):
         encodings = tokenizer.encode_batch([d.text for d in batch], add_special_tokens=False)
         for document, encoding in zip(batch, encodings, strict=True):
             ids = np.asarray([*encoding.ids, end], dtype=np.uint16)
@@ -301,7 +300,8 @@ def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer, *, chu
     return TokenStream(np.concatenate(tokens), np.concatenate(labels), tuple(domains))
 
 
-def _chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+def chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    """``documents`` in lists of ``size``, the last one shorter if need be."""
     batch: list[Document] = []
     for document in documents:
         batch.append(document)
@@ -329,7 +329,7 @@ def token_rows(tokens: npt.NDArray[np.uint16], *, row_length: int, bos: int) -> 
 
 
 class MaskPolicy(StrEnum):
-    """Which tokens are scored.
+    """The rule by which tokens are scored.
 
     ``published``: all but padding, beginning-of-sequence, end-of-text and the newline token (Gurnee et al. appendix
     A.2; in GPT-2 the first three are one token).  ``published-first``: the same, and position 0 is dropped whatever
@@ -363,13 +363,23 @@ def score_mask(rows: TokenRows, policy: MaskPolicy, *, special: Sequence[int], n
             assert_never(policy)
 
 
+def prediction_mask(rows: TokenRows) -> RowMask:
+    """True where a token predicts its successor (row position): everywhere but at the last position.
+
+    No mask policy is applied: newlines and ends of text are predicted like any other token (claims/README.md A7).
+    """
+    mask = np.ones(rows.shape, dtype=np.bool_)
+    mask[:, -1] = False
+    return mask
+
+
 def padded_rows(
     rows: TokenRows, *, length: int, context: int, padding: int, begun: bool = True
 ) -> tuple[TokenRows, RowMask]:
     """Rows as the newer paper's code reads them, and where they are text (both: row, position up to ``context``).
 
-    An emulation of that code (design/claims.md A.3): ``seq[:length]`` followed by token ``padding`` up to the models'
-    context, with nothing that would filter the padding or position 0.  The text is that of ``rows``, without their
+    An emulation of that code (claims/README.md, Published code): ``seq[:length]`` followed by token ``padding`` up to
+    the models' context, and nothing filters the padding or position 0.  The text is taken from ``rows``, without their
     first token where they are ``begun`` with beginning-of-sequence: the published ones are not, and an ordinary token
     stands at position 0.  The published padding is token 0, in GPT-2's vocabulary "!", which is an ordinary token too.
 
@@ -445,10 +455,9 @@ def token_set(
 def evaluation_set(stream: TokenStream, identified: TokenSet, *, predictions: int, seed: int, bos: int) -> TokenSet:
     """The rows on which ablations are judged: those that follow ``identified``'s own in the same permutation.
 
-    ``stream`` and ``seed`` are those of :func:`token_set`, and as many rows are taken as give ``predictions``.  A row
-    whose text is also in ``identified`` is left out, so the neurons were identified on none of these rows.  The mask is
-    true where a position predicts its successor: everywhere but at the last (design/claims.md A7: no mask policy is
-    applied, newlines and ends of text are predicted like any other token).
+    ``stream`` and ``seed`` must be the ones given to :func:`token_set`.  As many rows are taken as give
+    ``predictions``.  A row whose text is also in ``identified`` is left out, so the neurons were identified on none of
+    these rows.  The mask is :func:`prediction_mask`.
 
     Raises :class:`CorpusError` if the stream is too short.
     """
@@ -463,8 +472,7 @@ def evaluation_set(stream: TokenStream, identified: TokenSet, *, predictions: in
             f"{len(left) * (ref.row_length - 1)} there; ask for fewer (suite: corpus.tokens, ablation.tokens)"
         )
     rows, domain = rows[left[:count]], domain[left[:count]]
-    mask = np.ones(rows.shape, dtype=np.bool_)
-    mask[:, -1] = False
+    mask = prediction_mask(rows)
     there = replace(ref, mask=PREDICTING, tokens=int(mask.sum()), sha256=rows_digest(rows, mask))
     return TokenSet(rows, mask, domain, identified.domains, there)
 

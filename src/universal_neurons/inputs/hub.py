@@ -1,12 +1,11 @@
 """Files of a hub by commit, every byte verified before anybody sees it; and the same from a local folder.
 
-This module decides what is asked of a hub, what is asked again, and what each failure is called.  It refuses to know
-what the files mean.  The hub's own client does the transport: its cache, its token, HF_ENDPOINT, HF_HOME and
-HF_HUB_OFFLINE work as everywhere.  It is imported only when something is asked for.
+The hub's own client does the transport: its cache, its token, HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE work as
+everywhere.  It is imported only when something is asked for.
 
-What the client does by itself: it writes to a temporary file and renames, resumes a broken transfer, and waits out 429
-when it transfers.  What it does not, and is done here: it never compares the bytes with the digest that it was told, it
-does not repeat a refused question (429, 503) and not a transfer that was refused with 503.
+The client writes to a temporary file and renames it, resumes a broken transfer, and waits out 429 during a transfer.
+Added here: bytes are compared with the digest that was announced, and a question refused with 429 or 503, or a transfer
+refused with 503, is repeated.
 """
 
 from __future__ import annotations
@@ -16,24 +15,32 @@ import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar
 
 from universal_neurons.inputs.zoo import ZooError
+from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from universal_neurons.progress import Warn
 
 FOLDERS_VARIABLE = "UNIVERSAL_NEURONS_MODELS"
 _BUSY = (408, 429, 500, 502, 503, 504)
 _LONGEST_WAIT = 300.0
 _SECONDS_TO_ANSWER = 10.0
+# The environment variables by which a connection can be spoiled.
+_ENDPOINT = ("HF_ENDPOINT",)
+_TOKEN = ("HF_TOKEN", "hf auth login")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_PROXIES = tuple(name for word in ("https", "http", "all") for name in (f"{word}_proxy", f"{word}_proxy".upper()))
 
-Kind = Literal["model", "dataset"]
+RepositoryKind = Literal["model", "dataset"]
 _T = TypeVar("_T")
 
 
 class HubError(ZooError):
-    """Something could not be had from a hub."""
+    """A hub does not give something."""
 
 
 class HubUnreachable(HubError):
@@ -45,7 +52,7 @@ class HubBusy(HubError):
 
 
 class NotInCache(HubError):
-    """The network must not be used, and the local cache does not have it."""
+    """The network must not be used, and the local cache lacks the file."""
 
 
 class RepositoryMissing(HubError):
@@ -65,7 +72,7 @@ class TokenRequired(HubError):
 
 
 class AccessGated(HubError):
-    """Whoever wants the repository must accept its terms first."""
+    """The terms of the repository must be accepted first."""
 
 
 class DownloadBroken(HubError):
@@ -76,21 +83,28 @@ class CacheUnwritable(HubError):
     """The local cache cannot be written."""
 
 
+class ConnectionUnusable(HubError):
+    """No request can be made with the proxy, certificates, endpoint or token that are set."""
+
+
 class DigestMismatch(HubError):
-    """The bytes are not those that were announced or locked."""
+    """The bytes differ from the ones that were announced or locked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A revision of a repository; ``commit`` is what it was resolved to, empty for a local folder."""
+class Revision:
+    """A revision of a repository: the ``name`` of a branch, tag or commit, and the ``commit`` that it was resolved to.
+
+    Files of a local folder have no commit.
+    """
 
     repository: str
-    revision: str
+    name: str
     commit: str = ""
-    kind: Kind = "model"
+    kind: RepositoryKind = "model"
 
     def __str__(self) -> str:
-        at = self.revision if self.commit in ("", self.revision) else f"{self.revision} ({self.commit[:12]})"
+        at = self.name if self.commit in ("", self.name) else f"{self.name} ({self.commit[:12]})"
         return f"{self.path}@{at}"
 
     @property
@@ -101,15 +115,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What is known of a file before it is there: its sha256, or the id that git gives its content, or neither; and its
-    size in bytes."""
+    """A file that is not here yet: its sha256, or the id that git gives its content, or neither; its size in bytes."""
 
     sha256: str | None = None
     git_blob: str | None = None
     size: int | None = None
 
     def defect(self, content: bytes) -> str | None:
-        """How ``content`` differs from what was announced, or None."""
+        """The difference between ``content`` and what was announced, in words, or None."""
         if self.sha256 is not None:
             got = hashlib.sha256(content).hexdigest()
             return None if got == self.sha256 else f"sha256 {self.sha256[:12]} expected, got {got[:12]}"
@@ -123,21 +136,21 @@ class Announced:
 class Snapshot:
     """The files of a revision at one moment."""
 
-    place: Place
+    revision: Revision
     files: Mapping[str, Announced]
 
 
 class Source(Protocol):
-    """Where files come from."""
+    """A place that files come from: a hub, local folders, or both."""
 
-    def snapshot(self, repository: str, revision: str, kind: Kind = "model") -> Snapshot:
+    def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
         """The revision as it is now; raises :class:`HubError`."""
 
-    def content(self, place: Place, name: str, expected: Announced) -> bytes:
+    def content(self, revision: Revision, name: str, expected: Announced) -> bytes:
         """The verified bytes of a file; raises :class:`HubError`."""
 
-    def part(self, place: Place, name: str, start: int, stop: int) -> bytes:
-        """The bytes from ``start`` to ``stop`` of a file that has as many, which nobody can verify yet.
+    def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
+        """The bytes from ``start`` to ``stop`` of a file that has as many; they are not verified.
 
         Raises :class:`HubError`.
         """
@@ -152,16 +165,12 @@ def git_blob(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def silence(_: str) -> None:
-    """Say nothing."""
-
-
 @dataclass(frozen=True)
 class Hub:
     """A hub, asked through its own client; ``command`` is what an error tells the user to run.
 
-    What is None is as huggingface_hub has it from the environment.  A refused question is asked ``attempts`` times in
-    all, after 1, 2, 4 ... seconds or when the hub says; ``warn`` gets a line for each pause.
+    For what is None huggingface_hub asks the environment.  A refused question is asked ``attempts`` times in all, after
+    1, 2, 4 ... seconds or when the hub says; ``warn`` gets a line for each pause.
     """
 
     command: str
@@ -169,47 +178,46 @@ class Hub:
     cache: Path | None = None
     token: str | None = None
     attempts: int = 4
-    warn: Callable[[str], None] = silence
+    warn: Warn = discard
     wait: Callable[[float], None] = field(default=time.sleep)
 
-    def snapshot(self, repository: str, revision: str, kind: Kind = "model") -> Snapshot:
+    def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
         """The commit that ``revision`` means now, with all its files.
 
-        One question, so that commit and files belong together even if the branch moves the moment after.  Where the
-        network must not be used, the commit is the one that the cache remembers and the files are those it has.
+        This is one question, so that commit and files belong together even if the branch moves the moment after.  Where
+        the network must not be used, commit and files are the ones in the cache.
         """
-        place = Place(repository, revision, kind=kind)
-        return self._remembered(place) if self._offline else self._listed(place)
+        wanted = Revision(repository, revision, kind=kind)
+        return self._remembered(wanted) if self._offline else self._listed(wanted)
 
-    def content(self, place: Place, name: str, expected: Announced) -> bytes:
-        """The bytes of ``name`` at ``place.commit``, from the cache if it has the right ones, else from the hub.
+    def content(self, revision: Revision, name: str, expected: Announced) -> bytes:
+        """The bytes of ``name`` at ``revision.commit``, from the cache if it has the right ones, else from the hub.
 
         Raises :class:`DigestMismatch` if the hub, asked twice, gives other bytes than ``expected``.
         """
-        cached = self._cached(place, name)
+        cached = self._cached(revision, name)
         defect = None
         if cached is not None:
             content = cached.read_bytes()
             if (defect := expected.defect(content)) is None:
                 return content
         if self._offline:
-            raise self._unavailable(place, name, cached, defect)
+            raise self._unavailable(revision, name, cached, defect)
         # Twice: a fault on the way is healed by asking again, a wrong file on the hub is not.
         for again in (cached is not None, True):
-            content = self._downloaded(place, name, again=again).read_bytes()
+            content = self._downloaded(revision, name, again=again).read_bytes()
             if (defect := expected.defect(content)) is None:
                 return content
-        raise DigestMismatch(f"{place}/{name}: {defect}; nothing was used; run again later: {self.command}")
+        raise DigestMismatch(f"{revision}/{name}: {defect}; nothing was used; run again later: {self.command}")
 
-    def part(self, place: Place, name: str, start: int, stop: int) -> bytes:
-        """Some bytes of ``name`` at ``place.commit``, past the cache, which keeps whole files only."""
-        from huggingface_hub import get_session, hf_hub_url
-        from huggingface_hub.utils._headers import build_hf_headers
-        from huggingface_hub.utils._http import hf_raise_for_status
+    def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
+        """Some bytes of ``name`` at ``revision.commit``, past the cache, which keeps whole files only."""
+        from huggingface_hub import get_session, hf_raise_for_status
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         if self._offline:
-            raise self._unavailable(place, name, None, None)
-        url = hf_hub_url(place.repository, name, repo_type=place.kind, revision=place.commit, endpoint=self.endpoint)
+            raise self._unavailable(revision, name, None, None)
+        url = self._url(revision, name)
         headers = {**build_hf_headers(token=self.token), "Range": f"bytes={start}-{stop - 1}"}
 
         def transfer() -> bytes:
@@ -221,7 +229,7 @@ class Hub:
                 raise ValueError(f"{stop - start} bytes expected, got {len(content)}")
             return content
 
-        return self._asked(place, name, transfer)
+        return self._asked(revision, name, transfer)
 
     @property
     def _offline(self) -> bool:
@@ -229,17 +237,24 @@ class Hub:
 
         return constants.is_offline_mode()
 
-    def _listed(self, place: Place) -> Snapshot:
+    def _url(self, revision: Revision, name: str) -> str:
+        from huggingface_hub import hf_hub_url
+
+        return hf_hub_url(
+            revision.repository, name, repo_type=revision.kind, revision=revision.commit, endpoint=self.endpoint
+        )
+
+    def _listed(self, revision: Revision) -> Snapshot:
         from huggingface_hub import HfApi
 
         api = HfApi(endpoint=self.endpoint, token=self.token)
         info: Any = self._asked(
-            place,
+            revision,
             "",
             lambda: api.repo_info(
-                place.repository,
-                repo_type=place.kind,
-                revision=place.revision,
+                revision.repository,
+                repo_type=revision.kind,
+                revision=revision.name,
                 files_metadata=True,
                 timeout=_SECONDS_TO_ANSWER,
             ),
@@ -248,79 +263,103 @@ class Hub:
             file.rfilename: Announced(file.lfs.sha256 if file.lfs else None, file.blob_id, file.size)
             for file in info.siblings or []
         }
-        return Snapshot(replace(place, commit=info.sha or ""), files)
+        return Snapshot(replace(revision, commit=info.sha or ""), files)
 
-    def _remembered(self, place: Place) -> Snapshot:
+    def _remembered(self, revision: Revision) -> Snapshot:
         from huggingface_hub import snapshot_download
 
         def cached() -> str:
             return snapshot_download(
-                place.repository,
-                repo_type=place.kind,
-                revision=place.revision,
+                revision.repository,
+                repo_type=revision.kind,
+                revision=revision.name,
                 cache_dir=self.cache,
                 local_files_only=True,
             )
 
-        folder = Path(self._asked(place, "", cached))
-        return Snapshot(replace(place, commit=folder.name), _files_of(folder))
+        folder = Path(self._asked(revision, "", cached))
+        return Snapshot(replace(revision, commit=folder.name), _files_of(folder))
 
-    def _cached(self, place: Place, name: str) -> Path | None:
+    def _cached(self, revision: Revision, name: str) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
 
-        found = try_to_load_from_cache(
-            place.repository, name, cache_dir=self.cache, revision=place.commit, repo_type=place.kind
+        cached = try_to_load_from_cache(
+            revision.repository, name, cache_dir=self.cache, revision=revision.commit, repo_type=revision.kind
         )
-        return Path(found) if isinstance(found, str) else None
+        return Path(cached) if isinstance(cached, str) else None
 
-    def _downloaded(self, place: Place, name: str, *, again: bool) -> Path:
-        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    def _downloaded(self, revision: Revision, name: str, *, again: bool) -> Path:
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download
 
-        url = hf_hub_url(place.repository, name, repo_type=place.kind, revision=place.commit, endpoint=self.endpoint)
+        url = self._url(revision, name)
 
         def transfer() -> str:
             # Asked for first, because the client wraps what goes wrong with this question into other errors, after
             # half a minute of repeating it to a hub that is not there.
             get_hf_file_metadata(url, token=self.token, timeout=_SECONDS_TO_ANSWER, endpoint=self.endpoint)
             return hf_hub_download(
-                place.repository,
+                revision.repository,
                 name,
-                repo_type=place.kind,
-                revision=place.commit,
+                repo_type=revision.kind,
+                revision=revision.commit,
                 cache_dir=self.cache,
                 endpoint=self.endpoint,
                 token=self.token,
                 force_download=again,
             )
 
-        return Path(self._asked(place, name, transfer))
+        return Path(self._asked(revision, name, transfer))
 
-    def _asked(self, place: Place, name: str, question: Callable[[], _T]) -> _T:
+    def _asked(self, revision: Revision, name: str, question: Callable[[], _T]) -> _T:
         from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # the client's own transport errors
 
+        if not self._offline:
+            self._check_settings(_named(revision, name))
         for attempt in range(1, self.attempts + 1):
             try:
                 return question()
             except (HTTPError, OSError, ValueError) as error:
                 pause = _pause(error, attempt)
                 if pause is None or attempt == self.attempts:
-                    raise self._explained(error, place, name) from None
-                self.warn(f"{_named(place, name)}: {_first_line(error)}; waiting {pause:.0f} s")
+                    raise self._explained(error, revision, name) from None
+                self.warn(f"{_named(revision, name)}: {_first_line(error)}; waiting {pause:.0f} s")
                 self.wait(pause)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _explained(self, error: Exception, place: Place, name: str) -> HubError:
-        what = _named(place, name)
+    def _check_settings(self, what: str) -> None:
+        """Raise :class:`ConnectionUnusable` for settings that no attempt can succeed with."""
+        from huggingface_hub import get_session, get_token
+
+        if not self._host.startswith(("http://", "https://")):
+            self._refuse(what, f"expected an address such as https://huggingface.co, got {self._host!r}", _ENDPOINT)
+        token = self.token or get_token() or ""
+        if not (token.isascii() and token.isprintable()):
+            self._refuse(what, "expected a token of visible ASCII characters, got others", _TOKEN)
+        try:
+            get_session()
+        except Exception as error:  # noqa: BLE001  the client wraps nothing of what its settings make libraries raise
+            # What cannot be read is a file of certificates; everything else is about the address of a proxy.
+            variables = _CERTIFICATES if isinstance(error, OSError) else _PROXIES
+            self._refuse(what, f"no connection can be made ({_first_line(error)})", variables)
+
+    def _refuse(self, what: str, defect: str, variables: Sequence[str]) -> NoReturn:
+        suspects = [name for name in variables if os.environ.get(name)] or variables
+        raise ConnectionUnusable(f"{what}: {defect}; mend {' or '.join(suspects)}; run again: {self.command}")
+
+    def _explained(self, error: Exception, revision: Revision, name: str) -> HubError:
+        what = _named(revision, name)
         response = _response(error)
         if response is not None:
-            return self._refused(response, what, repository=place.path)
+            return self._refused(response, what, repository=revision.path)
         if _is_offline(error):
-            return self._unavailable(place, name, None, None)
+            return self._unavailable(revision, name, None, None)
         if _never_connected(error):
+            proxies = [name for name in _PROXIES if os.environ.get(name)]
+            through = f" through the proxy of {' or '.join(proxies)}" if proxies else ""
             return HubUnreachable(
-                f"{what}: the hub at {self._host} cannot be reached ({_first_line(error)}); "
+                f"{what}: the hub at {self._host} cannot be reached{through} ({_first_line(error)}); "
                 f"with network run: {self.command}; or put the files into "
-                f"${FOLDERS_VARIABLE}/{place.path}/{place.revision}"
+                f"${FOLDERS_VARIABLE}/{revision.path}/{revision.name}"
             )
         if _is_local(error):
             return CacheUnwritable(
@@ -353,8 +392,8 @@ class Hub:
             return RepositoryMissing(f"{what}: no such repository at {self._host}")
         return HubError(f"{what}: expected an answer, got HTTP {status}; run: {self.command}")
 
-    def _unavailable(self, place: Place, name: str, cached: Path | None, defect: str | None) -> HubError:
-        what = _named(place, name)
+    def _unavailable(self, revision: Revision, name: str, cached: Path | None, defect: str | None) -> HubError:
+        what = _named(revision, name)
         if cached is not None:
             return DigestMismatch(
                 f"{what}: damaged in the cache ({cached}): {defect}; run without HF_HUB_OFFLINE: {self.command}"
@@ -375,44 +414,44 @@ class Folders:
 
     root: Path
 
-    def holds(self, place: Place) -> bool:
-        """Whether there is a folder for the revision."""
-        return self._folder(place).is_dir()
+    def holds(self, revision: Revision) -> bool:
+        """Tell whether there is a folder for the revision."""
+        return self._folder(revision).is_dir()
 
-    def snapshot(self, repository: str, revision: str, kind: Kind = "model") -> Snapshot:
+    def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
         """The files of the folder; they have no commit, and their digests are known when they are read."""
-        place = Place(repository, revision, kind=kind)
-        files = _files_of(self._folder(place))
+        wanted = Revision(repository, revision, kind=kind)
+        files = _files_of(self._folder(wanted))
         if not files:
-            raise FileMissing(f"{self._folder(place)}: expected the files of {place}, got none")
-        return Snapshot(place, files)
+            raise FileMissing(f"{self._folder(wanted)}: expected the files of {wanted}, got none")
+        return Snapshot(wanted, files)
 
-    def content(self, place: Place, name: str, expected: Announced) -> bytes:
+    def content(self, revision: Revision, name: str, expected: Announced) -> bytes:
         """The bytes of a file; raises :class:`DigestMismatch` if they are not ``expected``."""
-        path = self._folder(place) / name
+        path = self._folder(revision) / name
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise FileMissing(f"{path}: cannot be read ({error.strerror}); expected a file of {place}") from None
+            raise FileMissing(f"{path}: cannot be read ({error.strerror}); expected a file of {revision}") from None
         if (defect := expected.defect(content)) is not None:
-            raise DigestMismatch(f"{path}: not the locked file of {place}: {defect}; remove it or replace it")
+            raise DigestMismatch(f"{path}: not the locked file of {revision}: {defect}; remove it or replace it")
         return content
 
-    def part(self, place: Place, name: str, start: int, stop: int) -> bytes:
+    def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
         """Some bytes of a file."""
-        path = self._folder(place) / name
+        path = self._folder(revision) / name
         try:
             with path.open("rb") as file:
                 file.seek(start)
                 content = file.read(stop - start)
         except OSError as error:
-            raise FileMissing(f"{path}: cannot be read ({error.strerror}); expected a file of {place}") from None
+            raise FileMissing(f"{path}: cannot be read ({error.strerror}); expected a file of {revision}") from None
         if len(content) != stop - start:
-            raise DigestMismatch(f"{path}: ends at byte {start + len(content)}; expected the locked file of {place}")
+            raise DigestMismatch(f"{path}: ends at byte {start + len(content)}; expected the locked file of {revision}")
         return content
 
-    def _folder(self, place: Place) -> Path:
-        return self.root / place.path / place.revision
+    def _folder(self, revision: Revision) -> Path:
+        return self.root / revision.path / revision.name
 
 
 @dataclass(frozen=True)
@@ -422,26 +461,33 @@ class FoldersFirst:
     folders: Folders
     hub: Hub
 
-    def snapshot(self, repository: str, revision: str, kind: Kind = "model") -> Snapshot:
+    def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
         """The revision in its folder, else on the hub."""
-        return self._source(Place(repository, revision, kind=kind)).snapshot(repository, revision, kind)
+        return self._source(Revision(repository, revision, kind=kind)).snapshot(repository, revision, kind)
 
-    def content(self, place: Place, name: str, expected: Announced) -> bytes:
+    def content(self, revision: Revision, name: str, expected: Announced) -> bytes:
         """The file from the revision's folder, else from the hub."""
-        return self._source(place).content(place, name, expected)
+        return self._source(revision).content(revision, name, expected)
 
-    def part(self, place: Place, name: str, start: int, stop: int) -> bytes:
+    def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
         """Some bytes of the file in the revision's folder, else of the one on the hub."""
-        return self._source(place).part(place, name, start, stop)
+        return self._source(revision).part(revision, name, start, stop)
 
-    def _source(self, place: Place) -> Source:
-        return self.folders if self.folders.holds(place) else self.hub
+    def _source(self, revision: Revision) -> Source:
+        if not self.folders.root.is_dir():
+            raise FileMissing(
+                f"{FOLDERS_VARIABLE}: expected a folder, got {str(self.folders.root)!r}; make it or unset the variable"
+            )
+        return self.folders if self.folders.holds(revision) else self.hub
 
 
-def source_from_environment(command: str, *, warn: Callable[[str], None] = silence) -> Source:
+def source_from_environment(command: str, *, warn: Warn = discard) -> Source:
     """The hub of the environment, after the folders in UNIVERSAL_NEURONS_MODELS if that is set."""
     hub, root = Hub(command, warn=warn), os.environ.get(FOLDERS_VARIABLE)
-    return FoldersFirst(Folders(Path(root)), hub) if root else hub
+    if not root:
+        return hub
+    # Not Path.expanduser, which raises for a user that is not known here.
+    return FoldersFirst(Folders(Path(os.path.expanduser(root))), hub)  # noqa: PTH111
 
 
 def _files_of(folder: Path) -> dict[str, Announced]:
@@ -450,8 +496,8 @@ def _files_of(folder: Path) -> dict[str, Announced]:
     return {path.relative_to(folder).as_posix(): Announced(size=path.stat().st_size) for path in paths}
 
 
-def _named(place: Place, name: str) -> str:
-    return f"{place}/{name}" if name else str(place)
+def _named(revision: Revision, name: str) -> str:
+    return f"{revision}/{name}" if name else str(revision)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -462,24 +508,24 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _response(error: Exception) -> Any:
-    found = (getattr(one, "response", None) for one in _chain(error))
-    return next((response for response in found if response is not None), None)
+    responses = (getattr(cause, "response", None) for cause in _chain(error))
+    return next((response for response in responses if response is not None), None)
 
 
 def _is_offline(error: Exception) -> bool:
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    refused = any(isinstance(one, OfflineModeIsEnabled | LocalEntryNotFoundError) for one in _chain(error))
+    refused = any(isinstance(cause, OfflineModeIsEnabled | LocalEntryNotFoundError) for cause in _chain(error))
     return refused and not _never_connected(error)
 
 
 def _never_connected(error: Exception) -> bool:
     # By name: which library carries the client's requests differs between its versions, these names do not.
-    return any(type(one).__name__ in {"ConnectError", "ConnectTimeout", "ProxyError"} for one in _chain(error))
+    return any(type(cause).__name__ in {"ConnectError", "ConnectTimeout", "ProxyError"} for cause in _chain(error))
 
 
 def _is_local(error: Exception) -> bool:
-    # The file system's errors have a number; those of a connection are wrapped by the client and have none.
+    # The file system's errors have a number; the client wraps the errors of a connection, which then have none.
     return isinstance(error, OSError) and error.errno is not None
 
 

@@ -1,12 +1,9 @@
 """Text from a hub: documents of a data set by commit, in a seeded order, and rows of tokens made of them.
 
-This module decides which documents are read, in which order, which of them are kept for judging ablations, and when
-enough was read.  It refuses to know any model.
-
 A data set is large and a suite needs its beginning, so files are read in pieces from the first byte on and until enough
-tokens are kept.  The pieces stay (``.universal-neurons/downloads``): a killed run goes on where it stopped, with the
-same result.  What pins the text is the lock: the commit, and for each file its size and its sha256.  A file that was
-read to its end is compared with the sha256; of one that was not, the rows' own sha256 is what others can compare.
+tokens are kept.  The pieces stay (``.universal-neurons/downloads``): a killed run resumes, with the same result.  The
+lock pins the text: the commit, and for each file its size and its sha256.  A file that was read to its end is compared
+with the sha256; where one was not, others can compare the sha256 of the rows.
 
 Deviation: the newer paper's code takes documents in the order of the data set; here they pass a seeded shuffle buffer,
 so that a smaller number of tokens is not another mixture of subsets.
@@ -18,6 +15,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,15 +24,18 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from universal_neurons.inputs.corpus import CorpusError, Document, is_held_out
-from universal_neurons.inputs.hub import DigestMismatch, FileMissing, Source, silence, source_from_environment
+from universal_neurons.inputs.hub import DigestMismatch, FileMissing, Source, source_from_environment
 from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCorpus, turn
-from universal_neurons.inputs.pinning import fetch_command, fields_of, merged, not_pinned, place_of, shown
+from universal_neurons.inputs.pinning import fetch_command, fields_of, not_pinned, renewed, revision_of, shown
+from universal_neurons.inputs.validation import first_problem
+from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
-    from universal_neurons.inputs.hub import Place, Snapshot
+    from universal_neurons.inputs.hub import Revision, Snapshot
+    from universal_neurons.progress import Warn
 
 KIND = "hub"
 DOWNLOADS = Path(".universal-neurons") / "downloads"
@@ -42,19 +43,20 @@ COMPRESSED = ".zst"
 PIECE = 8 << 20
 # What zstd's ``--long=31`` needs; without it such a file is refused although nothing is wrong with it.
 _WINDOW = 2**31
+_SURROGATE = re.compile("[\ud800-\udfff]")
 Part = Literal["identification", "evaluation"]
 Cutting = Literal["documents", "published"]
 
 
 class HubCorpusRecipe(BaseModel):
-    """Which files of which data set are read and how (a TOML file in fixtures with ``kind = "hub"``).
+    """The files of a data set and the rule for reading them (a TOML file in fixtures with ``kind = "hub"``).
 
     ``text`` and ``subset`` are the places of the text and of its label in a document's JSON.  Documents of fewer than
     ``shortest`` characters are left out.  ``buffer`` documents are shuffled at a time.  ``evaluation_share`` of the
     documents identify no neuron: ablations are judged on them.  ``cutting`` says how rows are made:
     ``documents``: beginning-of-sequence, then text, with end-of-text after every document;
-    ``published``: an emulation of the newer paper's code (design/claims.md A.2), which takes the first tokens of each
-    document, as many as a row has, and neither separates documents nor begins rows.
+    ``published``: an emulation of the newer paper's code (claims/README.md, Published code), which takes the first
+    tokens of each document, as many as a row has, and neither separates documents nor begins rows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -79,14 +81,13 @@ class HubCorpusRecipe(BaseModel):
         except OSError as error:
             raise CorpusError(f"{shown(path)}: cannot be read ({error.strerror}); expected a corpus recipe") from None
         except ValidationError as error:
-            first = error.errors()[0]
-            raise CorpusError(f"{shown(path)}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise CorpusError(f"{shown(path)}: {first_problem(error)}") from None
         except ValueError as error:
             raise CorpusError(f"{shown(path)}: not TOML: {error}") from None
 
 
 def is_on_hub(path: Path) -> bool:
-    """Whether the corpus recipe in ``path`` is one of these; a file that says nothing readable is not."""
+    """Tell whether the corpus recipe in ``path`` is of text on a hub; an unreadable file is not."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")).get("kind") == KIND
     except (OSError, ValueError):
@@ -94,7 +95,7 @@ def is_on_hub(path: Path) -> bool:
 
 
 def shuffled(documents: Iterable[Document], *, buffer: int, seed: int) -> Iterator[Document]:
-    """``documents`` in a seeded order: each leaves a buffer of ``buffer`` documents from a random place.
+    """``documents`` in a seeded order: each leaves a buffer of ``buffer`` documents from a random slot.
 
     The order of what was read does not depend on what follows by more than ``buffer`` documents, so asking for more
     tokens never changes the first ones.
@@ -106,9 +107,9 @@ def shuffled(documents: Iterable[Document], *, buffer: int, seed: int) -> Iterat
         if len(held) < buffer:
             held.append(document)
             continue
-        place = int(dice.random() * buffer)
-        yield held[place]
-        held[place] = document
+        slot = int(dice.random() * buffer)
+        yield held[slot]
+        held[slot] = document
     while held:
         yield held.pop(int(dice.random() * len(held)))
 
@@ -129,7 +130,7 @@ class HubCorpus:
     source: Source
     command: str
     read: dict[str, int] = field(default_factory=dict)
-    warn: Callable[[str], None] = silence
+    warn: Warn = discard
 
     @classmethod
     def open(
@@ -140,7 +141,7 @@ class HubCorpus:
         suite: str,
         source: Source | None = None,
         command: str = "",
-        warn: Callable[[str], None] = silence,
+        warn: Warn = discard,
     ) -> HubCorpus:
         """The corpus ``name`` of the checkout ``root``, locked for ``suite``; ``command`` fetches less of it.
 
@@ -154,7 +155,7 @@ class HubCorpus:
 
     @property
     def locked(self) -> LockedCorpus:
-        """What the lock says of the data set; raises :class:`NotPinned` if that is nothing, or another data set."""
+        """The data set as the lock has it; raises :class:`NotPinned` if it has none, or another one."""
         entry = Lock.read(self.path).corpus
         if entry is None or not self._is_meant(entry):
             raise not_pinned(f"text ({self.recipe.repository})", self.path, suite=self.suite, command=self.command)
@@ -172,30 +173,32 @@ class HubCorpus:
         return hashlib.sha256(json.dumps(material, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def pin(self, *, accept: bool = False) -> None:
-        """Ask the hub which commit and which files the recipe means, and write the lock if that is news.
+        """Ask the hub which commit and which files the recipe means, and write the lock if something is new.
 
-        Nothing is downloaded where the hub announces the files' sha256.  Raises :class:`RepositoryChanged` if that is
-        something else than the lock says and ``accept`` is False, and :class:`HubError` for whatever the hub lacks.
-        Who pins the same suite meanwhile waits.
+        Nothing is downloaded where the hub announces the files' sha256.  Another process that pins the same suite
+        waits.  Raises :class:`RepositoryChanged` if hub and lock differ and ``accept`` is False, and :class:`HubError`
+        for anything that the hub lacks.
         """
         with turn(self.path.parents[2], self.path.name, warn=self.warn):
             self._pin(accept=accept)
 
     def _pin(self, *, accept: bool) -> None:
+        lock = Lock.read(self.path)
+        known = lock.corpus if lock.corpus is not None and self._is_meant(lock.corpus) else None
+        entry = renewed("text", known, self._resolved, fetch=self.command, accept=accept)
+        if entry != lock.corpus:
+            lock.model_copy(update={"corpus": entry}).write(self.path, command=fetch_command(self.suite))
+
+    def _resolved(self) -> LockedCorpus:
         snapshot = self.source.snapshot(self.recipe.repository, self.recipe.revision, "dataset")
         absent = [name for name in self.recipe.files if name not in snapshot.files]
         if absent:
-            raise FileMissing(f"{snapshot.place}: expected {absent[0]}, got {', '.join(sorted(snapshot.files)[:8])}")
-        now = LockedCorpus(
-            **fields_of(snapshot.place),
+            raise FileMissing(f"{snapshot.revision}: expected {absent[0]}, got {', '.join(sorted(snapshot.files)[:8])}")
+        return LockedCorpus(
+            **fields_of(snapshot.revision),
             files={name: self._digest(snapshot, name) for name in self.recipe.files},
             bytes={name: _size(snapshot, name) for name in self.recipe.files},
         )
-        lock = Lock.read(self.path)
-        known = lock.corpus if lock.corpus is not None and self._is_meant(lock.corpus) else None
-        entry = merged("text", known, now, fetch=self.command, accept=accept)
-        if entry != lock.corpus:
-            lock.model_copy(update={"corpus": entry}).write(self.path, command=fetch_command(self.suite))
 
     def pin_missing(self) -> None:
         """:meth:`pin`, unless the lock has it."""
@@ -206,13 +209,14 @@ class HubCorpus:
     def documents(self, part: Part, *, seed: int) -> Iterator[Document]:
         """The documents of one part in their seeded order, read as they are asked for.
 
-        Which part a document is in follows from its file and line, whatever else is read.  Raises :class:`HubError` if
-        the text cannot be had, :class:`CorpusError` if it is no text.
+        The part of a document follows from its file and line, whatever else is read.  Raises :class:`HubError` if the
+        text cannot be had, :class:`CorpusError` if it is no text.
         """
         self.read.clear()
-        evaluation = part == "evaluation"
-        share = self.recipe.evaluation_share
-        of_part = (one for one in self._all() if is_held_out(one.path, share=share, seed=seed) == evaluation)
+        share, is_evaluation = self.recipe.evaluation_share, part == "evaluation"
+        of_part = (
+            document for document in self._all() if is_held_out(document.path, share=share, seed=seed) == is_evaluation
+        )
         return shuffled(of_part, buffer=self.recipe.buffer, seed=seed)
 
     def _is_meant(self, entry: LockedCorpus) -> bool:
@@ -225,12 +229,14 @@ class HubCorpus:
             return announced.sha256
         digest = hashlib.sha256()
         for start, stop in _spans(0, _size(snapshot, name)):
-            digest.update(self.source.part(snapshot.place, name, start, stop))
+            digest.update(self.source.part(snapshot.revision, name, start, stop))
         return digest.hexdigest()
 
     def _all(self) -> Iterator[Document]:
         for name in self.recipe.files:
             for number, line in enumerate(self._lines(name), start=1):
+                if not line.strip():
+                    continue
                 document = self._document(name, number, line)
                 if len(document.text) >= self.recipe.shortest:
                     yield document
@@ -267,41 +273,41 @@ class HubCorpus:
             except zstandard.ZstdError as error:
                 self._downloaded(name).unlink(missing_ok=True)
                 raise DigestMismatch(
-                    f"{place_of(self.locked, 'dataset')}/{name}: damaged ({error}); nothing was used; "
+                    f"{revision_of(self.locked, 'dataset')}/{name}: damaged ({error}); nothing was used; "
                     f"run again: {self.command}"
                 ) from None
             yield content
 
     def _pieces(self, name: str) -> Iterator[bytes]:
-        """The bytes of a file from its beginning: those that are here, then those that are not, which then are."""
+        """The bytes of a file from its beginning; the ones that are not here yet are fetched and kept."""
         locked = self.locked
-        place, size, path = place_of(locked, "dataset"), locked.bytes[name], self._downloaded(name)
+        revision, size, path = revision_of(locked, "dataset"), locked.bytes[name], self._downloaded(name)
         digest, start = hashlib.sha256(), 0
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as file:
             while start < size:
-                piece = self._piece(file, place, name, start, min(start + PIECE, size))
+                piece = self._piece(file, revision, name, start, min(start + PIECE, size))
                 start += len(piece)
                 digest.update(piece)
                 self.read[name] = start
                 if start == size and digest.hexdigest() != locked.files[name]:
                     path.unlink(missing_ok=True)
                     raise DigestMismatch(
-                        f"{place}/{name}: sha256 {locked.files[name][:12]} expected, got {digest.hexdigest()[:12]}; "
+                        f"{revision}/{name}: sha256 {locked.files[name][:12]} expected, got {digest.hexdigest()[:12]}; "
                         f"nothing was used; run again: {self.command}"
                     )
                 yield piece
 
-    def _piece(self, file: BinaryIO, place: Place, name: str, start: int, stop: int) -> bytes:
+    def _piece(self, file: BinaryIO, revision: Revision, name: str, start: int, stop: int) -> bytes:
         """The bytes from ``start`` to ``stop`` of a file, or as many of them as are here; none here are fetched.
 
-        One process at a time fetches: what another one appended meanwhile is here then, and must not come twice.
+        One process at a time fetches: bytes that another one appended meanwhile must not come twice.
         """
         if _end(file) <= start:
-            # Nobody waits longer than for one piece, so nobody is told.
-            with turn(self.path.parents[2], Path(file.name).name, warn=silence):
+            # The wait is for one piece at most, so no line is worth it.
+            with turn(self.path.parents[2], Path(file.name).name, warn=discard):
                 if _end(file) <= start:
-                    piece = self.source.part(place, name, start, stop)
+                    piece = self.source.part(revision, name, start, stop)
                     file.write(piece)
                     file.flush()
                     os.fsync(file.fileno())
@@ -326,13 +332,14 @@ def _end(file: BinaryIO) -> int:
 def _size(snapshot: Snapshot, name: str) -> int:
     size = snapshot.files[name].size
     if size is None:
-        raise FileMissing(f"{snapshot.place}/{name}: expected its size, got none")
+        raise FileMissing(f"{snapshot.revision}/{name}: expected its size, got none")
     return size
 
 
-def _at(raw: Any, place: tuple[str, ...]) -> str:
-    for name in place:
+def _at(raw: Any, path: tuple[str, ...]) -> str:
+    for name in path:
         raw = raw[name]
     if not isinstance(raw, str):
-        raise TypeError(place)
-    return raw
+        raise TypeError(path)
+    # JSON may name one half of a pair of surrogates alone, which is no character and which nothing can encode.
+    return raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if _SURROGATE.search(raw) else raw

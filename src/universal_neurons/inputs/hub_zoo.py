@@ -1,8 +1,8 @@
 """A zoo on a hub: a family of the catalogue, each checkpoint pinned to a commit and to the digests of its files.
 
-This module decides which published weights a model's name and step mean, and refuses to hand out any other under that
-reference.  It has the surface of :class:`~universal_neurons.inputs.zoo.Zoo`, and differs in when it can answer: what a
-checkpoint's digest is, the hub must have been asked once (:meth:`HubZoo.pin`), and the lock beside the suite remembers.
+:class:`HubZoo` has the surface of :class:`~universal_neurons.inputs.zoo.Zoo`.  The digest of a checkpoint is known
+after the hub was asked once (:meth:`HubZoo.pin`); the lock beside the suite remembers it.  No other weights are handed
+out under that reference.
 
     fixtures/models.toml                   the catalogue
     fixtures/suites/<suite>.lock.toml      commits and digests
@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from universal_neurons.characters import visible
 from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue
 from universal_neurons.inputs.hub import (
@@ -22,7 +24,6 @@ from universal_neurons.inputs.hub import (
     HubError,
     RevisionMissing,
     Source,
-    silence,
     source_from_environment,
 )
 from universal_neurons.inputs.lock import LOCK_SUFFIX, EqualWeights, Lock, LockedCheckpoint, LockedFiles, turn
@@ -32,13 +33,14 @@ from universal_neurons.inputs.pinning import (
     accept_command,
     fetch_command,
     fields_of,
-    merged,
     not_pinned,
-    place_of,
+    renewed,
+    revision_of,
     shown,
 )
-from universal_neurons.inputs.weights import WEIGHTS, configuration, published_model, tensors
-from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, ZooError, untrained_digest
+from universal_neurons.inputs.weights import WEIGHTS, WeightsUnfit, configuration, published_model, tensors
+from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, Tokenized, ZooError, untrained_digest
+from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,12 +49,13 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from universal_neurons.inputs.bridge import Bridge
-    from universal_neurons.inputs.catalogue import Architecture, Family
+    from universal_neurons.inputs.catalogue import Architecture, ModelFamily
     from universal_neurons.inputs.hub import Snapshot
+    from universal_neurons.progress import Warn
 
 
 @dataclass
-class HubZoo:
+class HubZoo(Tokenized):
     """The models of ``family`` as ``suite``'s lock at ``path`` pins them, their files from ``source_of_files``.
 
     ``command`` is what a user runs to fetch them; ``warn`` gets a line if another process must be waited for.  Nothing
@@ -60,13 +63,13 @@ class HubZoo:
     """
 
     name: str
-    family: Family
+    family: ModelFamily
     suite: str
     path: Path
     source_of_files: Source
     lock: Lock
     command: str
-    warn: Callable[[str], None] = silence
+    warn: Warn = discard
     _loaded: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -78,7 +81,7 @@ class HubZoo:
         suite: str,
         source: Source | None = None,
         command: str = "",
-        warn: Callable[[str], None] = silence,
+        warn: Warn = discard,
     ) -> HubZoo:
         """The ``family`` of the catalogue in the checkout ``root``, locked for ``suite`` and fetched by ``command``.
 
@@ -86,10 +89,10 @@ class HubZoo:
         :class:`EqualWeights` for one that has the same weights twice.
         """
         path = root / "fixtures" / "suites" / f"{suite}{LOCK_SUFFIX}"
-        found = Catalogue.read(root / CATALOGUE).family(family)
+        catalogued = Catalogue.read(root / CATALOGUE).family(family)
         fetch = command or fetch_command(suite)
         files = source or source_from_environment(fetch, warn=warn)
-        return cls(family, found, suite, path, files, Lock.read(path), fetch, warn)
+        return cls(family, catalogued, suite, path, files, Lock.read(path), fetch, warn)
 
     @property
     def source(self) -> str:
@@ -103,7 +106,7 @@ class HubZoo:
 
     @property
     def has_untrained(self) -> bool:
-        """Whether the untrained models were published."""
+        """True if the untrained models were published."""
         return UNTRAINED in self.family.every_step
 
     @property
@@ -116,12 +119,12 @@ class HubZoo:
         return self.family.architecture
 
     def training_log(self) -> tuple[dict[str, Any], ...]:
-        """Nothing: the hub has weights, not how they came about."""
+        """Empty: a hub has weights and no logs of their training."""
         return ()
 
     @property
     def training_digest(self) -> str:
-        """Nothing, like the log."""
+        """Empty, like the log."""
         return ""
 
     def ref(self, name: str, step: int) -> ModelRef:
@@ -135,7 +138,7 @@ class HubZoo:
             raise self._not_pinned(f"{name}@{step}")
         return ModelRef(name, entry.source, step, entry.digest)
 
-    def local_ref(self, name: str, step: int, *, warn: Callable[[str], None]) -> ModelRef:  # noqa: ARG002
+    def local_ref(self, name: str, step: int, *, warn: Warn) -> ModelRef:  # noqa: ARG002
         """:meth:`ref`, pinned first if it is not yet: published weights are the same on every machine."""
         self._check_published(name, step)
         if self.lock.find(name, step) is None:
@@ -143,52 +146,55 @@ class HubZoo:
         return self.ref(name, step)
 
     def pin(self, names: Iterable[str], steps: Iterable[int], *, accept: bool = False) -> None:
-        """Ask the hub what ``names`` at ``steps`` and the tokenizer are, and write the lock if that is news.
+        """Ask the hub what ``names`` at ``steps`` and the tokenizer are, and write the lock if something is new.
 
         Each branch is resolved once; everything else is asked by commit, so that a branch that moves meanwhile cannot
-        mix two commits.  The weights are not downloaded where the hub announces their sha256.
+        mix two commits.  The weights are not downloaded where the hub announces their sha256.  The lock is written when
+        everything is known, or not at all; another process that pins the same suite waits.
 
-        Raises :class:`RepositoryChanged` if the hub now means something else than the lock and ``accept`` is False,
-        :class:`EqualWeights` if two checkpoints are equal, and :class:`HubError` for whatever the hub lacks.  The lock
-        is written when everything is known, or not at all; who pins the same suite meanwhile waits.
+        Raises :class:`RepositoryChanged` if hub and lock differ and ``accept`` is False, :class:`EqualWeights` if two
+        checkpoints are equal, and :class:`HubError` for anything that the hub lacks.
         """
         with turn(self.path.parents[2], self.path.name, warn=self.warn):
             self.lock = self._pinned([(name, step) for step in steps for name in names], accept=accept)
 
-    def _pinned(self, wanted: Sequence[tuple[str, int]], *, accept: bool) -> Lock:
-        """The lock with ``wanted`` and the tokenizer as the hub has them now, written if that is news."""
+    def _pinned(self, checkpoints: Sequence[tuple[str, int]], *, accept: bool) -> Lock:
+        """The lock with ``checkpoints`` and the tokenizer as the hub has them now, written if something is new."""
         # As it is now and not as it was when this zoo was opened: the corpus is pinned in the same file.
         read = lock = Lock.read(self.path)
-        for name, step in wanted:
+        for name, step in checkpoints:
             self._check_published(name, step)
-            known, now = lock.find(name, step), self._resolved_checkpoint(name, step)
-            entry = merged(f"{name}@{step}", known, now, fetch=self.command, accept=accept)
+            ask = partial(self._resolved_checkpoint, name, step)
+            entry = renewed(f"{name}@{step}", lock.find(name, step), ask, fetch=self.command, accept=accept)
             lock = lock.with_checkpoint(name, step, entry)
-        now_words = self._resolved_tokenizer()
-        words = merged("tokenizer", lock.tokenizer, now_words, fetch=self.command, accept=accept)
-        lock = lock.model_copy(update={"tokenizer": words})
+        tokenizer = renewed("tokenizer", lock.tokenizer, self._resolved_tokenizer, fetch=self.command, accept=accept)
+        lock = lock.model_copy(update={"tokenizer": tokenizer})
         lock.check(where=shown(self.path))
         if lock != read:
             lock.write(self.path, command=fetch_command(self.suite))
         return lock
 
     def pin_missing(self, names: Iterable[str], steps: Iterable[int]) -> None:
-        """:meth:`pin` what the lock does not have yet, step by step, so that what is known stays known."""
+        """:meth:`pin` what the lock lacks, step by step, so that an error costs one step."""
         names = tuple(names)
         for step in steps:
             if absent := [name for name in names if self.lock.find(name, step) is None]:
                 self.pin(absent, [step])
 
     def fetch(
-        self, names: Iterable[str], steps: Iterable[int], *, done: Callable[[str], None] = silence, accept: bool = False
+        self, names: Iterable[str], steps: Iterable[int], *, done: Callable[[str], None] = discard, accept: bool = False
     ) -> None:
-        """:meth:`pin`, and have every file here and verified; ``done`` gets a line for each."""
+        """:meth:`pin`, and have every file here and verified; ``done`` gets a line for each.
+
+        Raises TokenizerUnfit, besides what :meth:`pin` raises, if the models lack ids of the tokenizer.
+        """
         names, steps = tuple(names), tuple(steps)
         self.pin(names, steps, accept=accept)
         for step in steps:
             for name in names:
                 entry = self._entry(name, step)
                 self._have(entry, f"{name}@{step}", done)
+        self.tokenizer()
         self._have(self._locked_tokenizer(), "tokenizer", done)
 
     def _have(self, entry: LockedFiles, what: str, done: Callable[[str], None]) -> None:
@@ -199,9 +205,9 @@ class HubZoo:
     def load(self, ref: ModelRef) -> Bridge:
         """The model behind ``ref``: raw weights in float32 on the CPU, in evaluation mode, attention by sdpa.
 
-        Every file's sha256 is that of the lock.  Raises :class:`HubError` if a file cannot be had or is another, or if
-        ``ref`` is not what the lock pins; ``UnsafeWeights`` and ``WeightsUnfit`` if the files are no such model;
-        :class:`EqualWeights` if the tensors are those of a checkpoint that was loaded before, in whatever format.
+        Every file must have the sha256 of the lock.  Raises :class:`HubError` if a file cannot be had or differs, or if
+        the lock pins something else than ``ref``; ``UnsafeWeights`` and ``WeightsUnfit`` if the files are no such
+        model; :class:`EqualWeights` if a checkpoint with the same tensors was loaded before, in whatever format.
         """
         from universal_neurons.inputs.bridge import frozen_bridge
 
@@ -212,8 +218,8 @@ class HubZoo:
                 f"got {ref.source}, {ref.digest[:12]}"
             )
         entry = self._entry(ref.name, ref.step)
-        where = str(place_of(entry))
-        config = configuration(self._content(entry, CONFIG), self.family.architecture, where=f"{where}/{CONFIG}")
+        where = str(revision_of(entry))
+        config = self._configuration(self._content(entry, CONFIG), where=f"{where}/{CONFIG}")
         state = tensors(entry.weights, self._content(entry, entry.weights), where=where)
         model = published_model(config, state, self.family.architecture, where=where)
         self._refuse_equal(f"{ref} ({entry})", untrained_digest(model))  # type: ignore[arg-type]  # any causal model
@@ -225,26 +231,12 @@ class HubZoo:
         return self._locked_tokenizer().files[self.family.tokenizer.file]
 
     def tokenizer(self) -> Tokenizer:
-        """The family's tokenizer; raises :class:`HubError`."""
-        from tokenizers import Tokenizer
+        """The family's tokenizer, without truncation and padding; raises :class:`HubError` and TokenizerUnfit."""
+        from universal_neurons.inputs.tokenization import read_tokenizer
 
-        entry = self._locked_tokenizer()
-        content = self._content(entry, self.family.tokenizer.file).decode()
-        return Tokenizer.from_str(content)
-
-    @property
-    def end_of_text(self) -> int:
-        """The id that ends every document and begins every row."""
-        from universal_neurons.inputs.tokenization import end_of_text_id
-
-        return end_of_text_id(self.tokenizer())
-
-    @property
-    def newline(self) -> int:
-        """The id of a single newline."""
-        from universal_neurons.inputs.tokenization import newline_id
-
-        return newline_id(self.tokenizer())
+        entry, file = self._locked_tokenizer(), self.family.tokenizer.file
+        vocabulary = self.family.architecture.vocabulary
+        return read_tokenizer(self._content(entry, file), where=f"{entry}/{file}", vocabulary=vocabulary)
 
     def verify(self) -> None:
         """Have every locked file here and verified; raises :class:`HubError` for the first that is not."""
@@ -258,7 +250,7 @@ class HubZoo:
             hint = f"{own!r}, whose alias this is" if own else f"one of {', '.join(self.names)}"
             raise ZooError(f"{self.source}: unknown model {name!r}; expected {hint}")
         if step not in self.family.every_step:
-            near = sorted(sorted(self.family.every_step, key=lambda one: abs(one - step))[:4])
+            near = sorted(sorted(self.family.every_step, key=lambda other: abs(other - step))[:4])
             raise ZooError(
                 f"{self.source}: model {name} has no step {step}; expected one of "
                 f"{len(self.family.every_step)} published ones, near it {', '.join(map(str, near))}"
@@ -270,25 +262,35 @@ class HubZoo:
         if weights is None or CONFIG not in snapshot.files:
             expected = CONFIG if weights else " or ".join(WEIGHTS)
             raise FileMissing(
-                f"{snapshot.place}: expected {expected}, got {', '.join(sorted(snapshot.files)) or 'no file'}"
+                f"{snapshot.revision}: expected {expected}, got {', '.join(sorted(snapshot.files)) or 'no file'}"
             )
-        content = self.source_of_files.content(snapshot.place, CONFIG, snapshot.files[CONFIG])
-        configuration(content, self.family.architecture, where=f"{snapshot.place}/{CONFIG}")
+        content = self.source_of_files.content(snapshot.revision, CONFIG, snapshot.files[CONFIG])
+        self._configuration(content, where=f"{snapshot.revision}/{CONFIG}")
         files = {CONFIG: hashlib.sha256(content).hexdigest(), weights: self._digest(snapshot, weights)}
-        return LockedCheckpoint(**fields_of(snapshot.place), files=files, weights=weights)
+        return LockedCheckpoint(**fields_of(snapshot.revision), files=files, weights=weights)
+
+    def _configuration(self, content: bytes, *, where: str) -> dict[str, Any]:
+        config = configuration(content, self.family.architecture, where=where)
+        # transformers would ask for the quantization's own package, and give other numbers than the papers' models.
+        if quantization := config.get("quantization_config"):
+            method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+            raise WeightsUnfit(
+                f"{where}: expected weights of full precision, got quantized ones ({visible(str(method))})"
+            )
+        return config
 
     def _resolved_tokenizer(self) -> LockedFiles:
-        place = self.family.tokenizer
-        snapshot = self.source_of_files.snapshot(place.repository, place.revision)
-        if place.file not in snapshot.files:
-            raise FileMissing(f"{snapshot.place}: expected {place.file}, got {', '.join(sorted(snapshot.files))}")
-        return LockedFiles(**fields_of(snapshot.place), files={place.file: self._digest(snapshot, place.file)})
+        file = self.family.tokenizer.file
+        snapshot = self.source_of_files.snapshot(self.family.tokenizer.repository, self.family.tokenizer.revision)
+        if file not in snapshot.files:
+            raise FileMissing(f"{snapshot.revision}: expected {file}, got {', '.join(sorted(snapshot.files))}")
+        return LockedFiles(**fields_of(snapshot.revision), files={file: self._digest(snapshot, file)})
 
     def _digest(self, snapshot: Snapshot, name: str) -> str:
         announced = snapshot.files[name]
         if announced.sha256 is not None:
             return announced.sha256
-        return hashlib.sha256(self.source_of_files.content(snapshot.place, name, announced)).hexdigest()
+        return hashlib.sha256(self.source_of_files.content(snapshot.revision, name, announced)).hexdigest()
 
     def _refuse_equal(self, name: str, digest: str) -> None:
         first = self._loaded.setdefault(digest, name)
@@ -311,10 +313,10 @@ class HubZoo:
 
     def _content(self, entry: LockedFiles, file: str) -> bytes:
         try:
-            return self.source_of_files.content(place_of(entry), file, Announced(sha256=entry.files[file]))
+            return self.source_of_files.content(revision_of(entry), file, Announced(sha256=entry.files[file]))
         except RevisionMissing:
             # History was rewritten: the branch may still be there, and then its new commit belongs into the message.
-            now = self.source_of_files.snapshot(entry.repository, entry.revision).place
+            now = self.source_of_files.snapshot(entry.repository, entry.revision).revision
             if now.commit == entry.commit:
                 raise
             raise RepositoryChanged(

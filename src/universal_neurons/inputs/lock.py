@@ -1,9 +1,6 @@
 """A suite's lock: which commit of which repository it means, and the sha256 of every file that is taken from it.
 
-This module decides how a lock is written, what makes it unusable, and how several processes take turns at fetching.  It
-refuses to know where files come from.
-
-    fixtures/suites/<suite>.lock.toml
+fixtures/suites/<suite>.lock.toml
 """
 
 from __future__ import annotations
@@ -16,10 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from universal_neurons.files import locked, replace_file
+from universal_neurons.inputs.validation import first_problem
 from universal_neurons.inputs.zoo import ZooError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from universal_neurons.progress import Warn
 
 LOCK_SUFFIX = ".lock.toml"
 TURNS = Path(".universal-neurons") / "locks"
@@ -32,7 +32,7 @@ class LockError(ZooError):
 
 
 class EqualWeights(ZooError):
-    """Two checkpoints hold the same weights, so that a comparison between them would be one with itself."""
+    """Two checkpoints hold the same weights: comparing them would compare a model with itself."""
 
 
 class LockedFiles(BaseModel):
@@ -54,7 +54,7 @@ class LockedFiles(BaseModel):
         return f"{self.repository}@{self.commit or self.revision}"
 
     def succeeded_by(self, other: LockedFiles) -> bool:
-        """Whether ``other`` means the same files of the same commit, so that it may silently take this one's place."""
+        """Tell whether ``other`` means the same files of the same commit and may replace this entry silently."""
         same_commit = self.commit == other.commit or not self.commit or not other.commit
         return same_commit and self.files == other.files
 
@@ -71,7 +71,7 @@ class LockedCheckpoint(LockedFiles):
 
 
 class LockedCorpus(LockedFiles):
-    """The files of a data set, and how many bytes each has: of a large one only the beginning is ever read."""
+    """The files of a data set and their sizes in bytes, because of a large one only the beginning is ever read."""
 
     bytes: dict[str, int]
 
@@ -103,8 +103,7 @@ class Lock(BaseModel):
         try:
             lock = cls.model_validate(tomllib.loads(text))
         except ValidationError as error:
-            first = error.errors()[0]
-            raise LockError(f"{where}: damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})") from None
+            raise LockError(f"{where}: damaged ({first_problem(error)})") from None
         except ValueError as error:
             raise LockError(f"{where}: damaged (not TOML: {error})") from None
         lock.check(where=where)
@@ -165,12 +164,12 @@ class Lock(BaseModel):
 
 
 @contextmanager
-def turn(root: Path, name: str, *, warn: Callable[[str], None]) -> Iterator[None]:
-    """Alone, among the processes of this checkout, at what is called ``name``; ``warn`` gets a line if that must wait.
+def turn(root: Path, name: str, *, warn: Warn) -> Iterator[None]:
+    """Keep the other processes of this checkout out of what is called ``name``; ``warn`` gets a line before a wait.
 
-    Two fetches of one suite would else read the same lock, and the second to write it would take out what the first had
-    put in.  The system ends the turn of a process that is killed.  On a file system without locks there are no turns,
-    which ``warn`` is told.  Raises :class:`LockError` where a turn cannot be taken: no permission, no space.
+    Two fetches of one suite would else read the same lock, and the second to write it would remove the first one's
+    entries.  The system ends the turn of a process that is killed.  On a file system without locks ``warn`` is told
+    that there are no turns.  Raises :class:`LockError` where a turn cannot be taken: no permission, no space.
     """
     path = root / TURNS / name
     try:

@@ -1,25 +1,22 @@
-"""How a lock is compared with what a hub says now, and what the user is told when they differ.
-
-This module decides what counts as a change.  It refuses to know what is locked.
-"""
+"""Comparison of a lock with what a hub has now, and the messages where they differ."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from universal_neurons.errors import SuiteNotFetched
-from universal_neurons.files import shown as shown  # exported from here too
-from universal_neurons.inputs.hub import HubError, Kind, Place
+from universal_neurons.inputs.hub import HubError, NotInCache, RepositoryKind, Revision
 from universal_neurons.inputs.lock import LockedFiles
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 _Files = TypeVar("_Files", bound=LockedFiles)
 
 
 class NotPinned(HubError, SuiteNotFetched):
-    """The lock does not have it: the hub was never asked, so there cannot be evidence about it either."""
+    """The lock lacks an entry: the hub was never asked, so there cannot be evidence about it either."""
 
 
 class RepositoryChanged(HubError):
@@ -27,26 +24,34 @@ class RepositoryChanged(HubError):
 
 
 def fetch_command(suite: str) -> str:
-    """What pins and fetches a suite's models and text."""
+    """The command that pins and fetches a suite's models and text."""
     return f"universal-neurons fetch --suite {suite}"
 
 
 def accept_command(fetch: str) -> str:
-    """What puts a changed repository into the lock, where ``fetch`` put in the one before."""
+    """The command that accepts a changed repository; ``fetch`` locked the one before."""
     return f"{fetch} --accept-changes"
 
 
 def not_pinned(what: str, path: Path, *, suite: str, command: str) -> NotPinned:
-    """The error that says that the lock in ``path`` lacks ``what``, and which ``command`` puts it there."""
+    """The error that the lock in ``path`` lacks ``what``, which ``command`` adds."""
     return NotPinned(f"{suite}: {what}: not pinned in {shown(path)}; run: {command}", command=command)
 
 
-def merged(what: str, known: _Files | None, now: _Files, *, fetch: str, accept: bool) -> _Files:
-    """What the lock is to say: ``now``, if it is ``known`` already, if nothing was known, or if changes are accepted.
+def renewed(what: str, known: _Files | None, ask: Callable[[], _Files], *, fetch: str, accept: bool) -> _Files:
+    """The entry of a lock after ``ask`` said what the hub has now: that, unless it is a change and none is accepted.
 
-    A folder, which has no commit, does not take the commit out of the lock.  Raises :class:`RepositoryChanged`, with
-    the command that accepts it: ``fetch`` and one option more.
+    Where the network must not be used, the ``known`` entry of the lock stays.  A folder, which has no commit, does not
+    take the commit out of the lock.  Raises :class:`RepositoryChanged`, with the command that accepts the change
+    (``fetch`` and one option more), and :class:`HubError` as ``ask`` does: also without network, if nothing is known or
+    if changes are to be accepted.
     """
+    try:
+        now = ask()
+    except NotInCache:
+        if known is None or accept:
+            raise
+        return known
     if known is None:
         return now
     if not accept and not known.succeeded_by(now):
@@ -59,11 +64,17 @@ def merged(what: str, known: _Files | None, now: _Files, *, fetch: str, accept: 
     return known if not now.commit and known.files == now.files else now
 
 
-def place_of(entry: LockedFiles, kind: Kind = "model") -> Place:
-    """Where the files of ``entry`` lie."""
-    return Place(entry.repository, entry.revision, entry.commit, kind)
+def revision_of(entry: LockedFiles, kind: RepositoryKind = "model") -> Revision:
+    """The revision that the files of ``entry`` are from."""
+    return Revision(entry.repository, entry.revision, entry.commit, kind)
 
 
-def fields_of(place: Place) -> dict[str, str]:
-    """A place as a lock has it."""
-    return {"repository": place.repository, "revision": place.revision, "commit": place.commit}
+def fields_of(revision: Revision) -> dict[str, str]:
+    """The fields of a lock that name ``revision``."""
+    return {"repository": revision.repository, "revision": revision.name, "commit": revision.commit}
+
+
+def shown(path: Path) -> str:
+    """``path`` as a user reads it: from the working directory, where it lies below that."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

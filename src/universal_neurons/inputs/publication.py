@@ -1,7 +1,7 @@
-"""From the output of a training to a zoo: only what loading needs, every file pinned, nothing that depends on the day.
+"""Publication of a finished training as a zoo: only what loading needs, every file pinned, the same bytes every day.
 
-This module decides what is shipped.  It refuses to ship weights that are not finite in float16, two checkpoints with
-the same weights, or a tokenizer that does not fit the recipe.
+Not published are weights that are not finite in float16, two checkpoints with the same weights, and a tokenizer that
+does not fit the recipe.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Numbers that the papers print, each with the place where it stands.
+"""Numbers that the papers print, each with its locator.
 
 One TOML file per paper under ``fixtures/published``; a name such as ``nandan2025.table1`` is a file and a table of it.
-A number is stored as the paper spells it, so that it can be found there again, and converted here once.  This module
-refuses to know what any number is compared with.
+A number is stored as the paper spells it, so that it can be found there again, and converted here once.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from universal_neurons.inputs.suite import project_root
 
 PUBLISHED = Path("fixtures") / "published"
 
-Label = str | int | float
+RowLabel = str | int | float
 # printed: in the paper's text or tables; data: tabulated from data or notebook outputs that its authors published;
 # calculated: by us from such numbers; figure: read off a picture by eye.
-Kind = Literal["printed", "data", "calculated", "figure"]
+NumberKind = Literal["printed", "data", "calculated", "figure"]
 Unit = Literal["percent", "count", "number"]
 _TABLE_FIELDS = frozenset({"title", "where", "kind", "unit", "keys", "rows"})
 _OPTIONAL_FIELDS = frozenset({"code", "note"})
@@ -31,22 +30,22 @@ _ROW_FIELDS = frozenset({"as", "where", "kind", "note", "code"})
 
 
 class PublishedError(UserError):
-    """A published number that is not there, or a file of them that is written wrongly."""
+    """A published number is missing, or a file of them is malformed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedValue:
-    """One number: ``keys`` name it in its table, ``text`` is its spelling in the source, ``value`` what it means.
+    """One number: ``keys`` name it in its table, ``text`` is its spelling in the source, ``value`` the number itself.
 
     Percentages become shares: ``4.74`` per cent is 0.0474.  ``where`` is the locator in the source, ``code`` what the
     code or data of the paper say about the number, ``note`` a remark of ours; both may be empty.
     """
 
-    keys: Mapping[str, Label]
+    keys: Mapping[str, RowLabel]
     text: str
     value: float
     where: str
-    kind: Kind
+    kind: NumberKind
     code: str = ""
     note: str = ""
 
@@ -62,7 +61,7 @@ class PublishedTable:
     rows: tuple[PublishedValue, ...]
 
 
-def published(name: str, *, root: Path | None = None, **keys: Label) -> float:
+def published(name: str, *, root: Path | None = None, **keys: RowLabel) -> float:
     """The published number in table ``name`` whose labels are exactly ``keys``, as a share if printed in per cent.
 
     ``published("nandan2025.table1", threshold=0.5, step=100000)`` is 0.0474.  ``root`` is the project's root.
@@ -74,26 +73,26 @@ def published(name: str, *, root: Path | None = None, **keys: Label) -> float:
     for row in table.rows:
         if all(row.keys[key] == label for key, label in keys.items()):
             return row.value
-    shown = {key: sorted({row.keys[key] for row in table.rows}, key=str) for key in table.keys}
-    asked = next((key for key in table.keys if keys[key] not in shown[key]), None)
-    if asked is None:
+    labels = {key: sorted({row.keys[key] for row in table.rows}, key=str) for key in table.keys}
+    unknown = next((key for key in table.keys if keys[key] not in labels[key]), None)
+    if unknown is None:
         raise PublishedError(f"{name}: no row has {_spelled(keys)} together")
-    known = ", ".join(str(label) for label in shown[asked])
-    raise PublishedError(f"{name}: no row has {_spelled({asked: keys[asked]})}; it has {known}")
+    known = ", ".join(str(label) for label in labels[unknown])
+    raise PublishedError(f"{name}: no row has {_spelled({unknown: keys[unknown]})}; it has {known}")
 
 
 def published_table(name: str, *, root: Path | None = None) -> PublishedTable:
     """The table ``name``, such as ``nandan2025.table1``; raises :class:`PublishedError` if it is missing or broken."""
     folder = (project_root() if root is None else root) / PUBLISHED
-    paper, _, wanted = name.partition(".")
+    paper, _, table = name.partition(".")
     path = folder / f"{paper}.toml"
     if not path.is_file():
-        papers = ", ".join(sorted(found.stem for found in folder.glob("*.toml"))) or "none"
+        papers = ", ".join(sorted(file.stem for file in folder.glob("[!.]*.toml"))) or "none"
         raise PublishedError(f"{name}: no paper {paper!r} in {folder}; there are {papers}")
     tables = {key: raw for key, raw in _document(path).items() if key != "paper"}
-    if wanted not in tables:
-        raise PublishedError(f"{name}: no table {wanted!r} in {path}; there are {', '.join(tables) or 'none'}")
-    return _table(name, tables[wanted], path)
+    if table not in tables:
+        raise PublishedError(f"{name}: no table {table!r} in {path}; there are {', '.join(tables) or 'none'}")
+    return _table(name, tables[table], path)
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -109,10 +108,10 @@ def _table(name: str, raw: Any, path: Path) -> PublishedTable:
     if raw["unit"] not in get_args(Unit):
         raise PublishedError(f"{where}: unit is {raw['unit']!r}, expected {' or '.join(get_args(Unit))}")
     keys = tuple(raw["keys"])
-    rows = tuple(_row(row, raw, keys, f"{where} row {place}") for place, row in enumerate(raw["rows"], start=1))
+    rows = tuple(_row(row, raw, keys, f"{where} row {number}") for number, row in enumerate(raw["rows"], start=1))
     labels = [tuple(row.keys[key] for key in keys) for row in rows]
-    for place, label in enumerate(labels):
-        if label in labels[:place]:
+    for number, label in enumerate(labels):
+        if label in labels[:number]:
             raise PublishedError(f"{where}: two rows have {_spelled(dict(zip(keys, label, strict=True)))}")
     return PublishedTable(name, raw["title"], keys, raw["unit"], rows)
 
@@ -120,8 +119,8 @@ def _table(name: str, raw: Any, path: Path) -> PublishedTable:
 def _row(row: Any, table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> PublishedValue:
     _check_fields(row, required=frozenset({*keys, "as"}), optional=_ROW_FIELDS, where=where)
     kind = row.get("kind", table["kind"])
-    if kind not in get_args(Kind):
-        raise PublishedError(f"{where}: kind is {kind!r}, expected {' or '.join(get_args(Kind))}")
+    if kind not in get_args(NumberKind):
+        raise PublishedError(f"{where}: kind is {kind!r}, expected {' or '.join(get_args(NumberKind))}")
     return PublishedValue(
         keys=MappingProxyType({key: row[key] for key in keys}),
         text=str(row["as"]),
@@ -155,5 +154,5 @@ def _check_fields(raw: Any, *, required: frozenset[str], optional: frozenset[str
         raise PublishedError(f"{where}: unknown {', '.join(sorted(unknown))}")
 
 
-def _spelled(keys: Mapping[str, Label]) -> str:
+def _spelled(keys: Mapping[str, RowLabel]) -> str:
     return ", ".join(f"{key}={label!r}" for key, label in keys.items())

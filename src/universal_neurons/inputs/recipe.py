@@ -1,7 +1,6 @@
-"""What is trained: architecture, optimiser and budget of a zoo, as one TOML file says it.
+"""Training recipes: architecture, optimiser and budget of a zoo in one TOML file, and what follows from them.
 
-This module decides what a recipe must contain and what follows from it (number of steps, learning rate of a step).
-It refuses to know torch: whoever opens a zoo to read its steps must not wait for it.
+Nothing here imports torch, because a zoo is opened to read its steps.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Rows of tokens from a stream of documents: taken as they come until enough are counted, and what went into them.
-
-This module decides when enough was read.  It refuses to know where documents come from and in which order.
-"""
+"""Rows of tokens from a stream of documents, in their order until enough tokens count, and a manifest of them."""
 
 from __future__ import annotations
 
@@ -18,14 +15,16 @@ from universal_neurons.inputs.corpus import (
     MaskPolicy,
     TokenRows,
     TokenSet,
+    chunks,
     encode_documents,
+    prediction_mask,
     rows_digest,
     score_mask,
     token_rows,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable
 
     from tokenizers import Tokenizer
 
@@ -39,7 +38,7 @@ MOST_SUBSETS = 2**8
 
 @dataclass(frozen=True, slots=True)
 class RowFormat:
-    """How documents become rows, and how they are called: corpus, its fingerprint, the tokenizer's digest."""
+    """The rule that makes rows of documents, and their names: corpus, its fingerprint, the tokenizer's digest."""
 
     name: str
     revision: str
@@ -108,19 +107,19 @@ class _Growing:
         return tokens[: count * self.form.row_length].reshape(count, self.form.row_length)
 
     def manifest(self, rows: int) -> dict[str, Any]:
-        """What the first ``rows`` rows are made of; a document that is in them in part counts as one."""
+        """The contents of the first ``rows`` rows; a document that is in them in part counts as one."""
         subsets = {name: {"documents": 0, "bytes": 0, "tokens": 0} for name in self.domains}
         names, left = list(self.domains), rows * self.width
         for label, size, tokens in self.documents:
             if left <= 0:
                 break
-            found = subsets[names[label]]
-            found["documents"] += 1
-            found["bytes"] += size
-            found["tokens"] += min(tokens, left)
+            counts = subsets[names[label]]
+            counts["documents"] += 1
+            counts["bytes"] += size
+            counts["tokens"] += min(tokens, left)
             left -= tokens
-        used = {name: found for name, found in sorted(subsets.items()) if found["documents"]}
-        totals = {key: sum(found[key] for found in used.values()) for key in ("documents", "bytes", "tokens")}
+        used = {name: counts for name, counts in sorted(subsets.items()) if counts["documents"]}
+        totals = {key: sum(counts[key] for counts in used.values()) for key in ("documents", "bytes", "tokens")}
         return {**totals, "subsets": used}
 
 
@@ -156,13 +155,9 @@ def predicted_set(
     """Just enough whole rows of ``documents`` for ``predictions`` predicted tokens, as ``corpus.evaluation_set`` has
     them; rows whose bytes are in ``without`` are left out.  Raises :class:`CorpusError` if there are too few documents.
     """
-
-    def mask_of(rows: TokenRows) -> RowMask:
-        mask = np.ones(rows.shape, dtype=np.bool_)
-        mask[:, -1] = False
-        return mask
-
-    return _taken(documents, tokenizer, form, mask_of, PREDICTING, predictions, without=without, progress=progress)
+    return _taken(
+        documents, tokenizer, form, prediction_mask, PREDICTING, predictions, without=without, progress=progress
+    )
 
 
 def _taken(
@@ -171,7 +166,7 @@ def _taken(
     form: RowFormat,
     mask_of: Callable[[TokenRows], RowMask],
     mask_name: str,
-    wanted: int,
+    enough: int,
     *,
     without: Collection[bytes],
     progress: Callable[[int], None],
@@ -179,23 +174,23 @@ def _taken(
     growing = _Growing(tokenizer, form)
     counted: list[npt.NDArray[np.int64]] = []
     total = 0
-    for chunk in _chunks(documents):
+    for chunk in chunks(documents, CHUNK):
         rows = growing.add(chunk)
         counts = mask_of(rows).sum(axis=1, dtype=np.int64)
         if without:
             counts[[row.tobytes() in without for row in rows]] = 0
         counted.append(counts)
-        progress(min(int(counts.sum()), wanted - total))
+        progress(min(int(counts.sum()), enough - total))
         total += int(counts.sum())
-        if total >= wanted:
+        if total >= enough:
             break
-    if total < wanted:
+    if total < enough:
         raise CorpusError(
-            f"corpus {form.name}: {wanted} tokens wanted, {total} there; ask for fewer (suite: corpus.tokens, "
+            f"corpus {form.name}: {enough} tokens wanted, {total} there; ask for fewer (suite: corpus.tokens, "
             "ablation.tokens) or name more files in the corpus recipe"
         )
     every = np.concatenate(counted)
-    stop = int(np.searchsorted(np.cumsum(every), wanted)) + 1
+    stop = int(np.searchsorted(np.cumsum(every), enough)) + 1
     kept = np.flatnonzero(every[:stop] > 0) if without else np.arange(stop)
     rows, domain = np.concatenate(growing.rows)[kept], np.concatenate(growing.domain)[kept]
     mask = mask_of(rows)
@@ -209,14 +204,3 @@ def _taken(
         sha256=rows_digest(rows, mask),
     )
     return Taken(TokenSet(rows, mask, domain, tuple(growing.domains), ref), growing.manifest(stop))
-
-
-def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    chunk: list[Document] = []
-    for document in documents:
-        chunk.append(document)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

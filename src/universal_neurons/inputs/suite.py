@@ -1,34 +1,38 @@
-"""A suite: which models, checkpoints and tokens are looked at, and with which thresholds, draws and resamples.
+"""A suite: the models, checkpoints and tokens that are looked at, with thresholds, draws and resamples.
 
-One TOML file under ``fixtures/suites`` holds every number of ours that a result depends on; there is no default, so
-that the file shows all of them.  This module decides what such a file may say.  It refuses to know how anything is
-computed, and it imports no torch: a mistake in a suite file is answered at once.
-
-Checkpoints are written as shares of the training ("25 %"), and their steps come from the zoo, so that no step is copied
-by hand; or as steps, where a share would say nothing ("step 100" of 400,000).  A suite of published models has a lock
-beside it (``<suite>.lock.toml``), which is no suite.
+:func:`load_suite` reads its file and looks its checkpoints up in the zoo; :meth:`Suite.narrowed` leaves something out
+of it.  Nothing here imports torch.  A suite of published models has a lock beside it (``<suite>.lock.toml``), which is
+no suite.
 """
 
 import hashlib
-import json
 import os
 import re
 import shlex
-import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, assert_never, get_args
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from typing import Any, NoReturn, assert_never, get_args
 
 from universal_neurons.errors import UserError
-from universal_neurons.inputs.corpus import MaskPolicy
-from universal_neurons.inputs.hub import silence
 from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import LOCK_SUFFIX
+from universal_neurons.inputs.suite_file import (
+    STEP,
+    NullName,
+    Precision,
+    SuiteError,
+    SuiteFile,
+    SuiteSettings,
+    UniversalitySpec,
+    ZooSpec,
+    parse_suite,
+    share_label,
+    shown_value,
+    step_label,
+)
 from universal_neurons.inputs.zoo import UNTRAINED, Zoo
+from universal_neurons.progress import Warn, discard
 
 ROOT_VARIABLE = "UNIVERSAL_NEURONS_ROOT"
 SUITES = Path("fixtures") / "suites"
@@ -36,26 +40,15 @@ CORPORA = Path("fixtures") / "corpora"
 
 # Both have the same surface: names, shares, references, tokenizer, models.
 AnyZoo = Zoo | HubZoo
-Warn = Callable[[str], None]
 
-Precision = Literal["float32", "tf32", "bfloat16"]
-
-_T = TypeVar("_T")
-_SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
-_STEP = re.compile(r"step (\d+)")
-_LONGEST_VALUE_SHOWN = 60
-# A path below a folder of the checkout: no way out of it, and nothing that a system takes for no path at all.
-_INSIDE = r"^\w[\w.-]*(/\w[\w.-]*)*\z"
 # An interval over fewer blocks of tokens is not worth its name; a narrowed suite does with fewer than it was given.
 FEWEST_BLOCKS = 50
 # The same of ablations, whose effects differ by more than their noise: about as many as mini has.
 FEWEST_ABLATION_BLOCKS = 20
+# The settings that are options of the command line, in the order of the options.
+_OPTIONS = ("models", "checkpoints", "tokens", "reference", "references")
 _MOST_SHARES_SHOWN = 12
 _LONGEST_FOLDER = 100
-
-
-class SuiteError(UserError):
-    """A suite is unknown, or its file says something that a suite may not say."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,284 +63,42 @@ class Checkpoint:
         return self.label
 
 
-def share_label(share: float) -> str:
-    """``share`` as suites and reports spell it.
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """The most that a suite has of everything in a first look, besides one reference, one threshold and no variants.
 
-    >>> share_label(0.25)
-    '25 %'
-    >>> share_label(0.125)
-    '12.5 %'
-    """
-    return f"{100 * share:.10g} %"
-
-
-def step_label(step: int) -> str:
-    """``step`` as suites and reports spell it where its share of the training is too small to mean anything.
-
-    >>> step_label(100)
-    'step 100'
-    """
-    return f"step {step}"
-
-
-class _Table(BaseModel):
-    # Strict: TOML has types, and ``tokens = true`` or ``draws = "20"`` is a mistake and not a number.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-def _described(description: str, **bounds: Any) -> Any:
-    return Field(description=description, **bounds)
-
-
-_Share = Annotated[float, Field(gt=0, lt=1)]
-_Seed = Annotated[int, _described("an integer, 0 or more", ge=0)]
-
-
-class ZooSpec(_Table):
-    """Which models: where they are, the letters taken from there, and the model whose neurons look for partners.
-
-    ``path`` is a folder under fixtures, or, of published models, a family of ``fixtures/models.toml``.
+    ``draws`` and ``half_draws`` are rotations, ``nulls`` null models, ``ablation_draws`` random sets of each kind,
+    ``batch_rows`` rows of one ablated pass, ``dose`` the one share of the dose curve, ``top`` the largest activations
+    of a neuron.  Ablations are judged on as many rows as have an interval, :data:`FEWEST_ABLATION_BLOCKS`; there are
+    none by layer, of families, of single neurons or of untrained models.  ``said`` is how the suite's narrowing says
+    it.
     """
 
-    kind: Literal["fixtures", "hub"] = _described("'fixtures' or 'hub'")
-    path: str = _described("a folder under fixtures ('zoo/mini') or a family of fixtures/models.toml", pattern=_INSIDE)
-    models: tuple[str, ...] = _described("at least two different names of models", min_length=2)
-    reference: str = _described("one of zoo.models")
-
-    @field_validator("models")
-    @classmethod
-    def _are_different(cls, models: tuple[str, ...]) -> tuple[str, ...]:
-        return _different(models)
-
-    @field_validator("reference")
-    @classmethod
-    def _is_a_model(cls, reference: str, info: ValidationInfo) -> str:
-        models = info.data.get("models", (reference,))
-        if reference not in models:
-            raise _unexpected(f"one of {', '.join(models)}", reference)
-        return reference
+    draws: int
+    half_draws: int
+    nulls: tuple[NullName, ...]
+    ablation_draws: int
+    batch_rows: int
+    dose: float
+    top: int
+    said: str
 
 
-class CorpusSpec(_Table):
-    """Which tokens: a corpus recipe, how many scored tokens of its held-out documents, their rows, their mask."""
-
-    recipe: str = _described("the name of a recipe in fixtures/corpora", pattern=_INSIDE)
-    tokens: int = _described("a positive integer", ge=1)
-    row_length: int = _described("an integer, 2 or more", ge=2)
-    mask: MaskPolicy = _described(f"one of {', '.join(repr(policy.value) for policy in MaskPolicy)}")
-    seed: _Seed
+# Permuted tokens would double the products of a pass, and 16 rows of GPT-2's vocabulary are 10 GB.
+QUICK = Preset(
+    draws=5, half_draws=2, nulls=("rotated",), ablation_draws=3, batch_rows=4, dose=0.5, top=3,
+    said="quick: few draws and ablations, one reference, one threshold, no variants, no layers, nothing untrained",
+)  # fmt: skip
 
 
-class UniversalitySpec(_Table):
-    """How universality is measured: thresholds of excess correlation, rotation baseline, halves, blocks, candidates.
-
-    ``thresholds`` is the axis; ``threshold`` is the one that is meant where none is named.  ``draws`` rotations
-    estimate a baseline, ``half_draws`` that of each half.  ``blocks`` groups of rows are resampled; the even ones are
-    half A.  Neurons whose excess passes ``floor`` are candidates and get an interval, so no threshold may lie below it.
-    ``precision``: of the operands of products over tokens; sums are float32 or better.
-    """
-
-    threshold: _Share = _described("a number in (0, 1)")
-    thresholds: tuple[_Share, ...] = _described("different numbers in (0, 1), at least one", min_length=1)
-    rotation: Literal["gaussian", "orthogonal"] = _described("'gaussian' or 'orthogonal'")
-    draws: int = _described("an integer, 2 or more", ge=2)
-    half_draws: int = _described("an integer, 2 or more", ge=2)
-    top_k: int = _described("a positive integer", ge=1)
-    blocks: int = _described("an even integer, 2 or more", ge=2, multiple_of=2)
-    floor: _Share = _described("a number in (0, 1)")
-    seed: _Seed
-    # The one setting that a file need not state: what evidence without it was computed in.
-    precision: Precision = _described("'float32', 'tf32' or 'bfloat16'", default="float32")
-
-    @field_validator("thresholds")
-    @classmethod
-    def _are_different(cls, thresholds: tuple[float, ...]) -> tuple[float, ...]:
-        return _different(thresholds)
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.threshold not in self.thresholds:
-            raise _unexpected(f"one of universality.thresholds {list(self.thresholds)}", self.threshold, "threshold")
-        if self.floor >= min(self.thresholds):
-            raise _unexpected(f"less than the lowest threshold {min(self.thresholds)}", self.floor, "floor")
-        return self
-
-
-class ResamplingSpec(_Table):
-    """How intervals are made: number of bootstrap resamples, level of the interval, seed."""
-
-    resamples: int = _described("an integer, 100 or more", ge=100)
-    level: _Share = _described("a number in (0, 1)")
-    seed: _Seed
-
-
-class AblationSpec(_Table):
-    """How much is ablated: predictions that are scored, their blocks, random sets of each kind, the dose curve.
-
-    ``tokens`` predictions are taken of held-out rows that identified no neuron, in whole rows, and cut into ``blocks``
-    groups of rows.  ``draws`` random sets of every kind stand against the universal neurons.  The dose curve ablates
-    each share ``dose`` of them, the first ones of ``orders`` random orders.
-    """
-
-    tokens: int = _described("a positive integer", ge=1)
-    blocks: int = _described("an integer, 2 or more", ge=2)
-    draws: int = _described("an integer, 2 or more", ge=2)
-    dose: tuple[_Share, ...] = _described("different numbers in (0, 1), at least one", min_length=1)
-    orders: int = _described("a positive integer", ge=1)
-    seed: _Seed
-
-    @field_validator("dose")
-    @classmethod
-    def _are_different(cls, dose: tuple[float, ...]) -> tuple[float, ...]:
-        return _different(dose)
-
-
-class VariantsSpec(_Table):
-    """Under which other choices the reference's scores are taken again, and how exactly.
-
-    ``masks``, ``tokens`` (the first rows with that many scored tokens), ``rotations`` and ``single`` (that many of the
-    suite's draws as the whole baseline) change one choice each.  ``padding`` is the text of the token with which the
-    published emulation pads; ``padded_tokens`` are counted there, padding included.  ``draws`` rotations estimate the
-    baseline under other tokens: the first ones of the suite's, so that differences from it are paired.
-    """
-
-    masks: tuple[MaskPolicy, ...] = _described(f"some of {', '.join(repr(policy.value) for policy in MaskPolicy)}")
-    tokens: tuple[int, ...] = _described("different positive integers")
-    rotations: tuple[Literal["orthogonal", "whitened"], ...] = _described("'orthogonal', 'whitened', both or none")
-    single: tuple[int, ...] = _described("different positive integers")
-    padding: str = _described("the text of one token, such as '!'", min_length=1)
-    padded_tokens: int = _described("a positive integer", ge=1)
-    draws: int = _described("a positive integer", ge=1)
-
-    @field_validator("masks", "tokens", "rotations", "single")
-    @classmethod
-    def _are_different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        for value in values:
-            if isinstance(value, int) and value < 1:
-                raise _unexpected("positive integers", value)
-        return _different(values)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The variants, each spelled ``choice:value``."""
-        return (
-            *(f"mask:{policy.value}" for policy in self.masks),
-            "padding:published",
-            "padding:dropped",
-            *(f"tokens:{tokens}" for tokens in self.tokens),
-            *(f"rotation:{kind}" for kind in self.rotations),
-            *(f"draws:{draws}" for draws in self.single),
-        )
-
-
-class ProfilesSpec(_Table):
-    """What is kept of every single neuron of the last checkpoint.
-
-    ``top`` of its largest activations, one in a row of tokens at most; a histogram of ``bins`` bins; ``shown`` tokens
-    that it promotes and as many that it suppresses.  It is ablated alone on the first ``ablation_rows`` of the rows on
-    which ablations are judged; each is a block, and 0 is none: in a model of 36,864 neurons each row costs as many
-    runs.
-    """
-
-    top: int = _described("a positive integer", ge=1)
-    bins: int = _described("an integer, 2 or more", ge=2)
-    shown: int = _described("a positive integer", ge=1)
-    ablation_rows: int = _described("0 for none, or an integer, 2 or more", ge=0)
-
-    @field_validator("ablation_rows")
-    @classmethod
-    def _has_an_interval(cls, rows: int) -> int:
-        # The effect on one row is a number without an interval.
-        if rows == 1:
-            raise _unexpected("0 for none, or an integer, 2 or more", rows)
-        return rows
-
-
-class _Settings(_Table):
-    title: str = _described("a line of text", min_length=1)
-    description: str = _described("text", min_length=1)
-    zoo: ZooSpec = _described("a table [zoo]")
-    corpus: CorpusSpec = _described("a table [corpus]")
-    universality: UniversalitySpec = _described("a table [universality]")
-    ablation: AblationSpec = _described("a table [ablation]")
-    variants: VariantsSpec = _described("a table [variants]")
-    profiles: ProfilesSpec = _described("a table [profiles]")
-    resampling: ResamplingSpec = _described("a table [resampling]")
-
-    @model_validator(mode="after")
-    def _fills_every_block(self) -> Self:
-        # A block without tokens has no influence, and half of an empty pair of blocks has no correlation.
-        least = self.universality.blocks * (self.corpus.row_length - 1)
-        if self.corpus.tokens < least:
-            raise _unexpected(
-                f"at least {least} (universality.blocks x scored positions of a row), so that no block is empty",
-                self.corpus.tokens,
-                "corpus.tokens",
-            )
-        scored = self.corpus.row_length - 1
-        if self.ablation.tokens <= (self.ablation.blocks - 1) * scored:
-            raise _unexpected(
-                f"more than {(self.ablation.blocks - 1) * scored} ((ablation.blocks - 1) x predictions of a row), so "
-                "that there is a row per block",
-                self.ablation.tokens,
-                "ablation.tokens",
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _profiles_what_is_there(self) -> Self:
-        # Blocks are groups of whole rows, so there are at least as many rows as blocks.
-        bounds = {
-            "top": (self.profiles.top, self.universality.blocks, "universality.blocks"),
-            "ablation_rows": (self.profiles.ablation_rows, self.ablation.blocks, "ablation.blocks"),
-        }
-        for field, (found, most, of) in bounds.items():
-            if found > most:
-                raise _unexpected(f"at most {most} ({of})", found, f"profiles.{field}")
-        return self
-
-    @model_validator(mode="after")
-    def _varies_what_is_there(self) -> Self:
-        bounds = {
-            "tokens": (max(self.variants.tokens, default=0), self.corpus.tokens - 1, "corpus.tokens"),
-            "draws": (self.variants.draws, self.universality.draws, "universality.draws"),
-            "single": (max(self.variants.single, default=0), self.universality.draws, "universality.draws"),
-        }
-        for field, (found, most, of) in bounds.items():
-            if found > most:
-                raise _unexpected(f"at most {most} ({of} is the whole)", found, f"variants.{field}")
-        return self
-
-
-class SuiteFile(_Settings):
-    """A suite as its file has it: checkpoints by share or step, and whether the untrained models belong to it."""
-
-    checkpoints: tuple[str, ...] = _described(
-        "shares or steps of the training, such as ['step 100', '50 %', '100 %']", min_length=1
-    )
-    untrained: bool = _described("true or false")
-
-    @field_validator("checkpoints")
-    @classmethod
-    def _are_places(cls, checkpoints: tuple[str, ...]) -> tuple[str, ...]:
-        for label in checkpoints:
-            if _SHARE.fullmatch(label) is None and _STEP.fullmatch(label) is None:
-                raise _unexpected("shares or steps of the training, such as '25 %' or 'step 100'", label)
-        return _different(tuple(_canonical(label) for label in checkpoints))
-
-
-def _canonical(label: str) -> str:
-    share = _SHARE.fullmatch(label)
-    return share_label(float(share[1]) / 100) if share else label
-
-
-class Suite(_Settings):
+class Suite(SuiteSettings):
     """A suite whose checkpoints are steps of its zoo; ``narrowing`` says what was left out of it, if anything.
 
     ``checkpoints`` are the trained ones in the order of training; ``untrained`` is step 0, which was published or which
     the zoo regenerates from its seeds, or None where the suite does without.  ``layers`` is the depth of its models.
     ``references`` are the models whose neurons look for partners: all of them, unless the suite was narrowed.
-    ``options`` are the options of the command line that narrow it so, by name.
+    ``options`` are the options of the command line that narrow it so, by name, with "" for one that takes no value.
+    ``quick``: the preset for a first look was chosen (:data:`QUICK`).
     """
 
     name: str
@@ -356,6 +107,7 @@ class Suite(_Settings):
     layers: int
     references: tuple[str, ...]
     narrowing: str = ""
+    quick: bool = False
     options: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
@@ -378,7 +130,7 @@ class Suite(_Settings):
     @property
     def narrowed_by(self) -> str:
         """The options that narrow the suite, as a shell takes them; empty for a whole one."""
-        return shlex.join(word for name, value in self.options for word in (f"--{name}", value))
+        return shlex.join(word for name, value in self.options for word in (f"--{name}", value) if word)
 
     def open_zoo(self, root: Path, *, warn: Warn) -> AnyZoo:
         """The suite's models in the checkout ``root``; raises ``ZooError``."""
@@ -392,7 +144,7 @@ class Suite(_Settings):
             if text in {checkpoint.label.replace(" ", ""), str(checkpoint.step)}:
                 return checkpoint
         names = ", ".join(f"'{c.label}'" for c in self.checkpoints)
-        raise SuiteError(f"suite {self.name}: checkpoints: expected one of {names}, got {_value(wanted)}")
+        raise SuiteError(f"suite {self.name}: checkpoints: expected one of {names}, got {shown_value(wanted)}")
 
     def narrowed(
         self,
@@ -404,14 +156,21 @@ class Suite(_Settings):
         references: Iterable[str] | None = None,
         threshold: float | None = None,
         precision: str | None = None,
+        quick: bool = False,
     ) -> "Suite":
-        """This suite with less in it, for a quick look; ``narrowing`` of the result says what was chosen.
+        """This suite with less in it; ``narrowing`` of the result says what was chosen.
 
-        Order is the suite's, whatever order is asked for; untrained models stay.  Fewer tokens are fewer blocks where
+        Order is the suite's, whatever order is asked for.  Fewer tokens are fewer blocks where
         they would not fill them, and the same share of what ablations, padded rows and profiles take, though no fewer
         rows than :data:`FEWEST_ABLATION_BLOCKS`.  What is None, or chooses everything that is there, changes nothing.
-        Raises :class:`SuiteError` for a name, number or step that is not the suite's.
+        A suite that looks at its reference only goes on with another ``reference`` that is chosen.  ``quick`` takes
+        :data:`QUICK` first.  Raises :class:`SuiteError` for a name, number or step that is not the suite's.
         """
+        if quick and not self.quick:
+            return self._quick().narrowed(
+                models=models, checkpoints=checkpoints, tokens=tokens, reference=reference, references=references,
+                threshold=threshold, precision=precision,
+            )  # fmt: skip
         zoo = self._narrowed_zoo(models, reference)
         kept = self.checkpoints if checkpoints is None else self._narrowed_checkpoints(checkpoints)
         universality = self.universality if threshold is None else self._at(threshold)
@@ -423,14 +182,54 @@ class Suite(_Settings):
         if corpus.tokens < self.corpus.tokens:
             changes |= self._scaled(corpus.tokens, blocks=universality.blocks)
         suite = self.model_copy(update=changes)
-        said = {
-            "narrowing": _narrowing(self, suite),
-            "options": tuple({**dict(self.options), **_options(self, suite)}.items()),
+        differences = _differences(self, suite)
+        words = [self.narrowing, *(f"{name} {text}" for name, text in differences.items())]
+        options = {name: differences[name].replace(", ", ",") for name in _OPTIONS if name in differences}
+        return suite.model_copy(
+            update={
+                "narrowing": "; ".join(filter(None, words)),
+                "options": tuple({**dict(self.options), **options}.items()),
+            }
+        )
+
+    def _quick(self) -> "Suite":
+        """This suite with no more of anything than :data:`QUICK` says."""
+        universality, ablation, variants = self.universality, self.ablation, self.variants
+        draws = min(universality.draws, QUICK.draws)
+        blocks = min(ablation.blocks, FEWEST_ABLATION_BLOCKS)
+        scores = {
+            "draws": draws,
+            "half_draws": min(universality.half_draws, QUICK.half_draws),
+            "thresholds": (universality.threshold,),
+            "nulls": tuple(name for name in universality.nulls if name in QUICK.nulls),
         }
-        return suite.model_copy(update=said)
+        effects = {
+            "tokens": min(ablation.tokens, blocks * (self.corpus.row_length - 1)),
+            "blocks": blocks,
+            "draws": min(ablation.draws, QUICK.ablation_draws),
+            "dose": (QUICK.dose,),
+            "orders": 1,
+            "by_layer": False,
+            "extensions": False,
+            "batch_rows": min(ablation.batch_rows, QUICK.batch_rows),
+        }
+        nothing = {"masks": (), "tokens": (), "rotations": (), "single": (), "padded_tokens": 0}
+        examples = {"top": min(self.profiles.top, QUICK.top), "ablation_rows": 0}
+        changes = {
+            "untrained": None,
+            "references": (self.zoo.reference,),
+            "universality": universality.model_copy(update=scores),
+            "ablation": ablation.model_copy(update=effects),
+            "variants": variants.model_copy(update={**nothing, "draws": min(variants.draws, draws)}),
+            "profiles": self.profiles.model_copy(update=examples),
+            "narrowing": "; ".join(filter(None, [self.narrowing, QUICK.said])),
+            "options": (("quick", ""), *self.options),
+            "quick": True,
+        }
+        return self.model_copy(update=changes)
 
     def _scaled(self, tokens: int, *, blocks: int) -> dict[str, Any]:
-        """What goes with ``tokens`` scored tokens in ``blocks`` blocks: ablations, variants, profiles."""
+        """Ablations, variants and profiles in proportion to ``tokens`` scored tokens in ``blocks`` blocks."""
         ablation, variants, profiles = self.ablation, self.variants, self.profiles
         scored = self.corpus.row_length - 1
 
@@ -462,7 +261,7 @@ class Suite(_Settings):
         return self.zoo.model_copy(update={"models": kept, "reference": reference})
 
     def _narrowed_references(self, zoo: ZooSpec, wanted: Iterable[str] | None) -> tuple[str, ...]:
-        chosen = [name for name in self.references if name in zoo.models] if wanted is None else list(wanted)
+        chosen = list(_own_references(self, zoo) if wanted is None else wanted)
         for name in chosen:
             if name not in zoo.models:
                 self._refuse("references", f"some of {', '.join(zoo.models)}", name)
@@ -503,46 +302,35 @@ class Suite(_Settings):
         return self.universality.model_copy(update={"threshold": threshold, "thresholds": (threshold,)})
 
     def _refuse(self, field: str, expected: str, got: object) -> NoReturn:
-        raise SuiteError(f"suite {self.name}: {field}: expected {expected}, got {_value(got)}")
+        raise SuiteError(f"suite {self.name}: {field}: expected {expected}, got {shown_value(got)}")
 
 
-def _narrowing(whole: Suite, part: Suite) -> str:
-    said = {
+def _differences(whole: Suite, part: Suite) -> dict[str, str]:
+    """The settings in which ``part`` differs from ``whole``, by name, with the value in ``part``."""
+    references, precision = _own_references(whole, part.zoo), whole.universality.precision
+    settings = {
         "models": (whole.zoo.models, part.zoo.models, ", ".join(part.zoo.models)),
         "reference": (whole.zoo.reference, part.zoo.reference, part.zoo.reference),
-        "references": (_own(whole, part), part.references, ", ".join(part.references)),
+        "references": (references, part.references, ", ".join(part.references)),
         "checkpoints": (whole.checkpoints, part.checkpoints, ", ".join(c.label for c in part.checkpoints)),
         "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
         "blocks": (whole.universality.blocks, part.universality.blocks, str(part.universality.blocks)),
         "predictions": (whole.ablation.tokens, part.ablation.tokens, str(part.ablation.tokens)),
         "ablation blocks": (whole.ablation.blocks, part.ablation.blocks, str(part.ablation.blocks)),
-        "profile rows": (_rows(whole), _rows(part), str(_rows(part))),
+        "profile rows": (
+            whole.profiles.ablation_rows, part.profiles.ablation_rows, str(part.profiles.ablation_rows)
+        ),
         "threshold": (_levels(whole), _levels(part), str(part.universality.threshold)),
-        "precision": (whole.universality.precision, part.universality.precision, part.universality.precision),
-    }
-    here = [f"{name} {text}" for name, (before, after, text) in said.items() if before != after]
-    return "; ".join([*([whole.narrowing] if whole.narrowing else []), *here])
+        "precision": (precision, part.universality.precision, part.universality.precision),
+    }  # fmt: skip
+    return {name: text for name, (before, after, text) in settings.items() if before != after}
 
 
-def _options(whole: Suite, part: Suite) -> dict[str, str]:
-    """The options of the command line that make ``part`` of ``whole``."""
-    said = {
-        "models": (whole.zoo.models, part.zoo.models, ",".join(part.zoo.models)),
-        "checkpoints": (whole.checkpoints, part.checkpoints, ",".join(c.label for c in part.checkpoints)),
-        "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
-        "reference": (whole.zoo.reference, part.zoo.reference, part.zoo.reference),
-        "references": (_own(whole, part), part.references, ",".join(part.references)),
-    }
-    return {name: text for name, (before, after, text) in said.items() if before != after}
-
-
-def _rows(suite: Suite) -> int:
-    return suite.profiles.ablation_rows
-
-
-def _own(whole: Suite, part: Suite) -> tuple[str, ...]:
-    """The references of ``whole`` that are models of ``part``, because fewer models are fewer references anyway."""
-    return tuple(name for name in whole.references if name in part.zoo.models)
+def _own_references(whole: Suite, zoo: ZooSpec) -> tuple[str, ...]:
+    """The references of ``whole`` that remain with the models of ``zoo`` where none are chosen."""
+    if whole.references == (whole.zoo.reference,):
+        return (zoo.reference,)
+    return tuple(name for name in whole.references if name in zoo.models)
 
 
 def _levels(suite: Suite) -> tuple[float, ...]:
@@ -551,11 +339,11 @@ def _levels(suite: Suite) -> tuple[float, ...]:
 
 def available_suites(root: Path) -> tuple[str, ...]:
     """The names of the suites in the checkout ``root``, in alphabetical order."""
-    files = (path for path in (root / SUITES).glob("*.toml") if not path.name.endswith(LOCK_SUFFIX))
+    files = (path for path in (root / SUITES).glob("[!.]*.toml") if not path.name.endswith(LOCK_SUFFIX))
     return tuple(sorted(path.stem for path in files))
 
 
-def open_zoo(spec: ZooSpec, root: Path, *, suite: str, fetch: str = "", warn: Warn = silence) -> AnyZoo:
+def open_zoo(spec: ZooSpec, root: Path, *, suite: str, fetch: str = "", warn: Warn = discard) -> AnyZoo:
     """The models that ``spec`` names in the checkout ``root``: a folder of fixtures, or a family as ``suite`` locks it.
 
     Nothing is loaded and nothing is asked of a hub; ``fetch`` is the command that fetches them, ``warn`` gets a line
@@ -586,30 +374,17 @@ def load_suite(name: str, root: Path) -> Suite:
     return _resolved(name, written, open_zoo(written.zoo, root, suite=name), where=file.as_posix())
 
 
-def parse_suite(content: bytes, *, where: str) -> SuiteFile:
-    """The suite that a TOML file says; ``where`` names the file in errors.  Raises :class:`SuiteError`."""
-    try:
-        raw = tomllib.loads(content.decode())
-    except ValueError as error:
-        raise SuiteError(f"{where}: not TOML: {error}") from None
-    try:
-        # By way of JSON, because strict pydantic takes a TOML array for a tuple only there.
-        return SuiteFile.model_validate_json(json.dumps(raw, default=str))
-    except ValidationError as error:
-        raise SuiteError(f"{where}: {_line(error.errors())}") from None
-
-
 def _check_corpus(written: SuiteFile, root: Path, *, where: str) -> None:
-    recipes = sorted(path.stem for path in (root / CORPORA).glob("*.toml"))
+    recipes = sorted(path.stem for path in (root / CORPORA).glob("[!.]*.toml"))
     if written.corpus.recipe not in recipes:
         expected = f"one of {', '.join(recipes)}" if recipes else "a file in fixtures/corpora"
-        raise SuiteError(f"{where}: corpus.recipe: expected {expected}, got {_value(written.corpus.recipe)}")
+        raise SuiteError(f"{where}: corpus.recipe: expected {expected}, got {shown_value(written.corpus.recipe)}")
 
 
 def _resolved(name: str, written: SuiteFile, zoo: AnyZoo, *, where: str) -> Suite:
     for model in written.zoo.models:
         if model not in zoo.names:
-            raise SuiteError(f"{where}: zoo.models: expected some of {', '.join(zoo.names)}, got {_value(model)}")
+            raise SuiteError(f"{where}: zoo.models: expected some of {', '.join(zoo.names)}, got {shown_value(model)}")
     recipe = zoo.recipe()
     if written.corpus.row_length > recipe.context:
         got = written.corpus.row_length
@@ -617,8 +392,8 @@ def _resolved(name: str, written: SuiteFile, zoo: AnyZoo, *, where: str) -> Suit
             f"{where}: corpus.row_length: expected at most {recipe.context} (the models' context), got {got}"
         )
     if written.untrained and not zoo.has_untrained:
-        raise SuiteError(f"{where}: untrained: expected false (nobody published {zoo.source} at step 0), got true")
-    settings = {field: getattr(written, field) for field in _Settings.model_fields}
+        raise SuiteError(f"{where}: untrained: expected false ({zoo.source} was not published at step 0), got true")
+    settings = {field: getattr(written, field) for field in SuiteSettings.model_fields}
     return Suite(
         **settings,
         name=name,
@@ -633,7 +408,7 @@ def _checkpoints(labels: Sequence[str], shares: Mapping[int, float], *, where: s
     by_share = {share_label(share): step for step, share in shares.items()}
     found: dict[int, Checkpoint] = {}
     for label in labels:
-        number = _STEP.fullmatch(label)
+        number = STEP.fullmatch(label)
         step = int(number[1]) if number else by_share.get(label)
         if step is None or step not in shares:
             raise SuiteError(f"{where}: checkpoints: expected {_there(by_share, number)}, got {label!r}")
@@ -644,7 +419,7 @@ def _checkpoints(labels: Sequence[str], shares: Mapping[int, float], *, where: s
 
 
 def _there(by_share: Mapping[str, int], number: re.Match[str] | None) -> str:
-    """What could have been written instead of a share, or of the step ``number``, that the zoo does not have."""
+    """The shares, or the steps near the step ``number``, that the zoo has, in words."""
     if number is None:
         shares = list(by_share)
         few = len(shares) <= _MOST_SHARES_SHOWN
@@ -670,58 +445,3 @@ def project_root() -> Path:
         if (folder / SUITES).is_dir():
             return folder
     raise UserError(f"no fixtures/suites at or above {here}; change into a checkout or set {ROOT_VARIABLE}")
-
-
-def _different(values: tuple[_T, ...]) -> tuple[_T, ...]:
-    for value in values:
-        if values.count(value) > 1:
-            raise _unexpected("every entry once", value)
-    return values
-
-
-def _unexpected(expected: str, got: object, field: str = "") -> PydanticCustomError:
-    # ``field`` is for a rule between fields, which pydantic reports at the table that holds them.
-    return PydanticCustomError("unexpected", "{expected}", {"expected": expected, "got": got, "field": field})
-
-
-def _line(errors: Sequence[ErrorDetails]) -> str:
-    # A misspelt field is also a missing one; its misspelling is the mistake.
-    first = min(errors, key=lambda error: error["type"] != "extra_forbidden")
-    others = len({_path(error) for error in errors}) - 1
-    more = f" (and {others} more)" if others else ""
-    path = [*_path(first)]
-    context = first.get("ctx", {})
-    match first["type"]:
-        case "unexpected":
-            path += [context["field"]] if context["field"] else []
-            said = f"expected {context['expected']}, got {_value(context['got'])}"
-        case "extra_forbidden":
-            said = f"unknown field; expected one of {', '.join(_table(path[:-1]).model_fields)}"
-        case "missing":
-            said = f"expected {_expectation(path)}, got nothing"
-        case _:
-            said = f"expected {_expectation(path)}, got {_value(first['input'])}"
-    return f"{'.'.join(path)}: {said}{more}"
-
-
-def _path(error: ErrorDetails) -> tuple[str, ...]:
-    return tuple(part for part in error["loc"] if isinstance(part, str))
-
-
-def _expectation(path: Sequence[str]) -> str:
-    field = _table(path[:-1]).model_fields[path[-1]]
-    return field.description or "another value"
-
-
-def _table(path: Sequence[str]) -> type[BaseModel]:
-    table: type[BaseModel] = SuiteFile
-    for name in path:
-        annotation = table.model_fields[name].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            table = annotation
-    return table
-
-
-def _value(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE_SHOWN else f"{text[:_LONGEST_VALUE_SHOWN]}..."

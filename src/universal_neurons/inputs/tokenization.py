@@ -1,7 +1,6 @@
-"""The project's own tokenizer: byte-level BPE, trained on a seeded sample of the training documents.
+"""Tokenizers: training of the project's own, reading, and the ids of end-of-text and newline.
 
-This module decides the vocabulary and the ids of its two special positions (end-of-text, newline).  It refuses to know
-how text is cut into rows: that is the corpus's decision.
+The project's own is byte-level BPE, trained on a seeded sample of the training documents.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from universal_neurons.characters import visible
 from universal_neurons.inputs.corpus import END_OF_TEXT, CorpusError, Document, EmptyTokenSet
 
 if TYPE_CHECKING:
@@ -21,12 +21,16 @@ NEWLINE = "Ċ"
 BYTES = 256
 
 
+class TokenizerUnfit(CorpusError):
+    """A file is no tokenizer, or one with ids that the models do not have."""
+
+
 def train_tokenizer(
     documents: Iterable[Document], *, vocabulary: int, seed: int, characters: int = 30_000_000
 ) -> Tokenizer:
     """Byte-level BPE of exactly ``vocabulary`` tokens, trained on about ``characters`` characters of ``documents``.
 
-    The documents must be those of the training split.  They are shuffled by ``random.Random(seed)`` and taken from the
+    The documents must be of the training split.  They are shuffled by ``random.Random(seed)`` and taken from the
     front until ``characters`` is reached.  As in GPT-2, id 0 is ``!``, the last id is end-of-text, and a text that
     spells end-of-text out is encoded as it.  A vocabulary that the sample cannot fill is an error, not a smaller one.
 
@@ -67,6 +71,27 @@ def _leading(texts: Iterable[str], characters: int) -> Iterator[str]:
             return
         yield text
         total += len(text)
+
+
+def read_tokenizer(content: bytes, *, where: str, vocabulary: int) -> Tokenizer:
+    """The tokenizer in ``content``, a file ``tokenizer.json``, for models of ``vocabulary`` token ids.
+
+    Truncation and padding that the file asks for are turned off: they would cut documents, or fill them up with tokens
+    that are then scored.  Raises :class:`TokenizerUnfit` unless it is a tokenizer whose ids the models have.
+    """
+    try:
+        tokenizer = Tokenizer.from_buffer(content)
+    except Exception as error:  # noqa: BLE001  the library raises no narrower type
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise TokenizerUnfit(f"{where}: expected a tokenizer, got something else ({visible(lines[0])})") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    token, highest = max(tokenizer.get_vocab().items(), key=lambda item: item[1], default=("", 0))
+    if highest >= vocabulary:
+        raise TokenizerUnfit(
+            f"{where}: expected ids below {vocabulary} (the models' vocabulary), got {highest} ({visible(token)!r})"
+        )
+    return tokenizer
 
 
 def end_of_text_id(tokenizer: Tokenizer) -> int:

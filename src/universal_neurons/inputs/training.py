@@ -1,7 +1,7 @@
 """Training of the mini zoo: small GPT-2s that differ in initialisation and in the order of their data.
 
 One process trains one seed on one core (or on a GPU) and can be killed at any time: every minute the whole state is
-written, and a run that finds a state goes on from it.  The data order is a function of the seed alone, so a resumed run
+written, and a run that finds a state resumes from it.  The data order is a function of the seed alone, so a resumed run
 sees the tokens that the undisturbed run would have seen.
 """
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.inputs.corpus import TokenRows
+    from universal_neurons.inputs.recipe import TrainingRecipe
 
 
 def initial_model(recipe: TrainingRecipe, *, seed: int) -> GPT2LMHeadModel:
@@ -119,7 +120,7 @@ def next_token_loss(model: nn.Module, rows: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPaths:
-    """Where one seed's run keeps its state, log and checkpoints."""
+    """The files of one seed's run: state, log and checkpoints."""
 
     folder: Path
 

@@ -1,8 +1,8 @@
 """A zoo: models of one recipe that differ in their seed, each at several training steps, every file pinned by sha256.
 
-This module decides what a set of weights is called and refuses to hand out any other under that name.  It refuses to
-know which models a suite asks for.  Opening a zoo and naming its models reads one JSON file; torch, transformers and
-transformer-lens are imported by what returns a model, so that a plan or a verdict from shipped evidence starts at once.
+A reference names one set of weights, and no other is handed out under it.  Opening a zoo and naming its models reads
+one JSON file; torch, transformers and transformer-lens are imported only to return a model, so that a plan or a verdict
+from shipped evidence starts at once.
 
     <zoo>/manifest.json  recipe.toml  tokenizer.json  training_log.jsonl
           <model>/step-<n>/{config.json,model.safetensors}
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,12 @@ from universal_neurons.errors import UserError
 from universal_neurons.files import shown as _shown
 from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.recipe import TrainingRecipe
+from universal_neurons.inputs.validation import first_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     import numpy.typing as npt
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
     from universal_neurons.inputs.bridge import Bridge
+    from universal_neurons.progress import Warn
 
 MANIFEST = "manifest.json"
 RECIPE = "recipe.toml"
@@ -45,7 +49,7 @@ UNTRAINED = 0
 
 
 class ZooError(UserError):
-    """A zoo is missing, damaged, or does not hold what was asked for."""
+    """A zoo is missing, damaged, or lacks a model."""
 
 
 class UntrainedWeightsDiffer(ZooError):
@@ -100,7 +104,7 @@ class ZooManifest(BaseModel):
                 yield f"{name}@{step}", checkpoint.digest
 
     def defect(self) -> str | None:
-        """What makes this manifest unusable, in one line, or None.
+        """The first defect of this manifest in one line, or None.
 
         Two names for the same weights are a defect: a loader once returned the same weights for every checkpoint label,
         and every comparison between them was a comparison of a model with itself.
@@ -145,8 +149,32 @@ def untrained_digest(model: GPT2LMHeadModel) -> str:
     return weights_digest({name: p.detach().cpu().numpy() for name, p in model.named_parameters()})
 
 
+class Tokenized(ABC):
+    """A zoo by its tokenizer: the ids that rows of tokens need."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of every model of the zoo."""
+
+    @property
+    def end_of_text(self) -> int:
+        """The id that ends every document and begins every row."""
+        from universal_neurons.inputs.tokenization import end_of_text_id
+
+        return end_of_text_id(self.tokenizer())
+
+    @property
+    def newline(self) -> int:
+        """The id of a single newline."""
+        from universal_neurons.inputs.tokenization import newline_id
+
+        return newline_id(self.tokenizer())
+
+
 @dataclass(frozen=True, slots=True)
-class Zoo:
+class Zoo(Tokenized):
     """The zoo in ``folder``; :meth:`open` reads and checks its manifest, never its weights."""
 
     folder: Path
@@ -166,11 +194,7 @@ class Zoo:
         except OSError as error:
             raise ZooError(f"{_shown(path)}: cannot be read ({error.strerror})") from None
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ZooError(
-                f"{_shown(path)}: damaged ({where or 'JSON'}: {first['msg']}); run: {_restore(path)}"
-            ) from None
+            raise ZooError(f"{_shown(path)}: damaged ({first_problem(error)}); run: {_restore(path)}") from None
         if (defect := manifest.defect()) is not None:
             raise ZooError(f"{_shown(path)}: {defect}; run: {_restore(path)}")
         return cls(folder, manifest)
@@ -188,7 +212,7 @@ class Zoo:
 
     @property
     def has_untrained(self) -> bool:
-        """Whether there are untrained models: always, because the seeds give them."""
+        """True: the seeds give the untrained models."""
         return True
 
     @property
@@ -200,8 +224,8 @@ class Zoo:
     def ref(self, name: str, step: int) -> ModelRef:
         """The reference to model ``name`` at ``step`` as the manifest has it: nothing is loaded, nothing is verified.
 
-        For step 0 the digest is that of the weights that the seed gave where the zoo was published; see
-        :meth:`local_ref`.  Raises :class:`ZooError` for a model or a step that the zoo does not have.
+        For step 0 the digest is of the weights that the seed gave where the zoo was published; see :meth:`local_ref`.
+        Raises :class:`ZooError` for a model or a step that the zoo does not have.
         """
         if name not in self.manifest.models:
             raise ZooError(f"{_shown(self.folder)}: unknown model {name!r}; expected one of {', '.join(self.names)}")
@@ -213,7 +237,7 @@ class Zoo:
             raise ZooError(f"{_shown(self.folder)}: model {name} has no step {step}; expected one of {steps}")
         return ModelRef(name, self.source, step, checkpoint.digest)
 
-    def local_ref(self, name: str, step: int, *, warn: Callable[[str], None]) -> ModelRef:
+    def local_ref(self, name: str, step: int, *, warn: Warn) -> ModelRef:
         """The reference to compute under: :meth:`ref`, except that for step 0 the seed is asked (this imports torch).
 
         Another version of torch, or another processor, may draw other numbers from the same seed.  Evidence about the
@@ -245,7 +269,7 @@ class Zoo:
         return frozen_bridge(model, name=f"{ref.source}/{ref}")
 
     def recipe(self) -> TrainingRecipe:
-        """How the models were trained; raises :class:`ZooError` if the file is missing or damaged."""
+        """The training recipe of the models; raises :class:`ZooError` if the file is missing or damaged."""
         return TrainingRecipe.parse(self.content(RECIPE).decode(), where=_shown(self.folder / RECIPE))
 
     @property
@@ -254,24 +278,14 @@ class Zoo:
         return self.manifest.tokenizer
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer of every model of the zoo; raises :class:`ZooError` if its file is missing or damaged."""
-        from tokenizers import Tokenizer
+        """The tokenizer of every model of the zoo, without truncation and padding.
 
-        return Tokenizer.from_str(self.content(TOKENIZER).decode())
+        Raises :class:`ZooError` if its file is missing or damaged, and TokenizerUnfit if it is not the models'.
+        """
+        from universal_neurons.inputs.tokenization import read_tokenizer
 
-    @property
-    def end_of_text(self) -> int:
-        """The id that ends every document and begins every row."""
-        from universal_neurons.inputs.tokenization import end_of_text_id
-
-        return end_of_text_id(self.tokenizer())
-
-    @property
-    def newline(self) -> int:
-        """The id of a single newline."""
-        from universal_neurons.inputs.tokenization import newline_id
-
-        return newline_id(self.tokenizer())
+        where, vocabulary = _shown(self.folder / TOKENIZER), self.recipe().vocabulary
+        return read_tokenizer(self.content(TOKENIZER), where=where, vocabulary=vocabulary)
 
     def training_log(self) -> tuple[dict[str, Any], ...]:
         """The records of all seeds: model, step, tokens, loss (nats), learning rate, seconds, device."""

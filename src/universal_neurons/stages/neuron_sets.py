@@ -74,7 +74,8 @@ class SetPlan:
 
     ``role``: the last checkpoint has more sets (other modes, dose curve, other definitions) than the trained ones
     before it, untrained models have fewer.  ``partners`` are those with sets of their own per pair.  ``threshold`` is
-    the one of ``thresholds`` at which everything is looked at that is not looked at for all of them.
+    the one of ``thresholds`` at which everything is looked at that is not looked at for all of them.  ``by_layer``:
+    sets within one layer are ablated too.
     """
 
     role: SetRole
@@ -85,6 +86,7 @@ class SetPlan:
     draws: int
     dose: tuple[float, ...]
     orders: int
+    by_layer: bool = True
 
     def sets(self) -> list[NeuronSet]:
         """Every set, in the order of the artifact's rows; no two are the same."""
@@ -103,7 +105,7 @@ class SetPlan:
             yield from self._compared("", threshold, ALL_LAYERS, (*_FIXED, Kind.TOP_NORM), (*_SIZED, Kind.NORM_MATCHED))
         for partner, threshold in product(self.partners, self.thresholds):
             yield from self._compared(partner, threshold, ALL_LAYERS, _FIXED, _SIZED)
-        for partner, layer in product(("", *self.partners), range(self.layers)):
+        for partner, layer in product(("", *self.partners), self._single_layers):
             yield from self._compared(partner, self.threshold, layer, _FIXED, (*_IN_LAYER, Kind.NORM_MATCHED))
 
     def _last(self) -> Iterator[NeuronSet]:
@@ -119,8 +121,12 @@ class SetPlan:
 
     def _untrained(self) -> Iterator[NeuronSet]:
         yield from self._compared("", self.threshold, ALL_LAYERS, _FIXED, _SIZED)
-        for layer in range(self.layers):
+        for layer in self._single_layers:
             yield from self._compared("", self.threshold, layer, _FIXED, _IN_LAYER)
+
+    @property
+    def _single_layers(self) -> range:
+        return range(self.layers if self.by_layer else 0)
 
     def _compared(
         self, partner: str, threshold: float, layer: int, fixed: Sequence[Kind], kinds: Sequence[Kind]
