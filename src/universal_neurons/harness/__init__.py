@@ -1,4 +1,4 @@
-"""What a claim file needs, and nothing else: the three decorators, the criteria, the types of the arguments.
+"""What a claim file needs, and nothing else: the decorators, the criteria, the types of the arguments.
 
 ``universal_neurons.harness.plugin`` is the pytest plugin behind them and is not imported here: a claim file can be read
 without pytest.
@@ -20,7 +20,7 @@ from universal_neurons.evidence.criteria import (
     Published,
 )
 from universal_neurons.harness.axes import Checkpoint, Interval
-from universal_neurons.harness.declare import claim, control, reading
+from universal_neurons.harness.declare import claim, control, reading, readings
 from universal_neurons.measurement import Measurement
 
 __all__ = [
@@ -42,4 +42,5 @@ __all__ = [
     "claim",
     "control",
     "reading",
+    "readings",
 ]
