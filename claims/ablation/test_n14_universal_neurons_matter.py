@@ -9,7 +9,7 @@ neurons, is most of the network: the catalogue expects the opposite there, and i
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Kind, SetOf, contrast, effect_over_each, effect_over_random, weakest
+from universal_neurons.measures.ablation import SetKind, SetOf, contrast, effect_over_each, effect_over_random, weakest
 from universal_neurons.measures.study import Study, untrained_ablation
 from universal_neurons.measures.universality import Definition
 
@@ -45,7 +45,7 @@ def test_neurons_with_shuffled_labels_do_not_matter(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     """The labels dealt out anew among all neurons; fails if not being drawn from the others is enough."""
-    return effect_over_each(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), of=Kind.RANDOM)
+    return effect_over_each(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), of=SetKind.RANDOM)
 
 
 @reading(
@@ -56,12 +56,12 @@ def test_neurons_with_shuffled_labels_do_not_matter(
 def test_against_literally_all_others(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
-    return contrast(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.OTHERS)
+    return contrast(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), SetKind.OTHERS)
 
 
 @reading(of=test_universal_neurons_matter, ambiguity="A4", says="(ii) non-universal: as many of the others, at random")
 def test_against_as_many_others(study: Study, partner: str, checkpoint: Checkpoint, threshold: float) -> Measurement:
-    return effect_over_random(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.RANDOM_OTHERS)
+    return effect_over_random(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), SetKind.RANDOM_OTHERS)
 
 
 @reading(
@@ -70,12 +70,12 @@ def test_against_as_many_others(study: Study, partner: str, checkpoint: Checkpoi
 def test_against_as_many_others_of_each_layer(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
-    return effect_over_random(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.LAYER_MATCHED)
+    return effect_over_random(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), SetKind.LAYER_MATCHED)
 
 
 @reading(of=test_universal_neurons_matter, ambiguity="A4", says="(iv) random neurons, universal ones not excluded")
 def test_against_as_many_of_all(study: Study, partner: str, checkpoint: Checkpoint, threshold: float) -> Measurement:
-    return effect_over_random(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.RANDOM)
+    return effect_over_random(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), SetKind.RANDOM)
 
 
 @reading(of=test_universal_neurons_matter, ambiguity="A1", says="(ii) universal: mean excess over the partners")
@@ -90,7 +90,7 @@ def test_universal_on_average(study: Study, checkpoint: Checkpoint, threshold: f
 )
 def test_universal_against_any(study: Study, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.UNION)
-    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, Kind.LAYER_MATCHED)
+    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, SetKind.LAYER_MATCHED)
 
 
 @reading(
@@ -100,7 +100,7 @@ def test_universal_against_any(study: Study, threshold: float) -> Measurement:
 )
 def test_universal_against_every(study: Study, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.INTERSECTION)
-    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, Kind.LAYER_MATCHED)
+    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, SetKind.LAYER_MATCHED)
 
 
 @reading(
@@ -121,13 +121,13 @@ def test_every_model_ablated_in_turn(study: Study, checkpoint: Checkpoint, thres
 @reading(of=test_universal_neurons_matter, ambiguity="F5", says="against others of like layer and norm")
 def test_against_others_of_like_norm(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED)
-    return effect_over_random(study.ablation(checkpoint=checkpoint), which, Kind.NORM_MATCHED)
+    return effect_over_random(study.ablation(checkpoint=checkpoint), which, SetKind.NORM_MATCHED)
 
 
 @reading(of=test_universal_neurons_matter, ambiguity="F5", says="against as many neurons that write most")
 def test_against_those_that_write_most(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED)
-    return contrast(study.ablation(checkpoint=checkpoint), which, Kind.TOP_NORM)
+    return contrast(study.ablation(checkpoint=checkpoint), which, SetKind.TOP_NORM)
 
 
 @reading(
@@ -137,7 +137,7 @@ def test_against_those_that_write_most(study: Study, checkpoint: Checkpoint, thr
 )
 def test_replaced_by_their_mean(study: Study, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED, mode="mean")
-    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, Kind.LAYER_MATCHED)
+    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, SetKind.LAYER_MATCHED)
 
 
 @reading(
@@ -147,4 +147,4 @@ def test_replaced_by_their_mean(study: Study, threshold: float) -> Measurement:
 )
 def test_replaced_by_their_value_elsewhere(study: Study, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED, mode="resample")
-    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, Kind.LAYER_MATCHED)
+    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, SetKind.LAYER_MATCHED)

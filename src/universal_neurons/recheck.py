@@ -55,9 +55,8 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.receipt import Receipt
     from universal_neurons.artifacts.store import Artifact
     from universal_neurons.ids import ModelRef
-    from universal_neurons.measures.intervals import Floats
+    from universal_neurons.measures.arrays import Flags, Floats
 
-    Flags = npt.NDArray[np.bool_]
     Scores = Mapping[str, npt.NDArray[Any]]
 
 # Between two machines the same float32 products differ in their last bits; a wrong mask or a wrong rotation moves

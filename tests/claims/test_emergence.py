@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.evidence.criteria import Published
     from universal_neurons.harness.declare import ClaimDeclaration
-    from universal_neurons.measures.study import HasStep, Null
+    from universal_neurons.measures.study import HasStep, NullKind
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "claims" / "emergence").glob("test_*.py"))
@@ -69,7 +69,9 @@ class SyntheticStudy:
             [self.universality(partner=partner, checkpoint=checkpoint) for partner in self.partners()]
         )
 
-    def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
+    def null(
+        self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
+    ) -> UniversalityTable:
         generator = np.random.default_rng(checkpoint.step)
         anywhere = generator.integers(0, LAYERS, LAYERS * WIDTH)
         return self._table(partner, checkpoint.step, generator.normal(0, 0.03, LAYERS * WIDTH), anywhere)
@@ -156,7 +158,7 @@ def test_a_control_that_satisfies_its_claim_is_seen() -> None:
     # Untrained models that share what trained ones share: the controls of N1 and V5 must be able to notice.
     class Unchanging(SyntheticStudy):
         def null(
-            self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None
+            self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
         ) -> UniversalityTable:
             return self.universality(partner=partner, checkpoint=checkpoint)
 

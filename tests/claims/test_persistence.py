@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.criteria import Published
     from universal_neurons.harness.declare import ClaimDeclaration, Measuring
     from universal_neurons.measurement import Measurement
-    from universal_neurons.measures.study import HasStep, Null
+    from universal_neurons.measures.study import HasStep, NullKind
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "claims" / "persistence").glob("test_*.py"))
@@ -86,7 +86,9 @@ class SyntheticStudy:
             ]
         )
 
-    def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
+    def null(
+        self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
+    ) -> UniversalityTable:
         excess = np.random.default_rng(0).normal(0, 0.03, LAYERS * WIDTH)
         return self._table(reference or "a", partner, 0, excess, np.empty(0, dtype=np.int64))
 
@@ -125,7 +127,9 @@ class SyntheticStudy:
 class Unchanging(SyntheticStudy):
     """Untrained models in which what trained ones share is there already: a control must be able to notice."""
 
-    def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
+    def null(
+        self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
+    ) -> UniversalityTable:
         return self.universality(partner=partner, checkpoint=STAGES[0], reference=reference)
 
 

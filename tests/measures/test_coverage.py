@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from universal_neurons.measures.counts import Group
-from universal_neurons.measures.intervals import Interval, percentile_interval
+from universal_neurons.measures.intervals import ConfidenceInterval, percentile_interval
 from universal_neurons.measures.universality import (
     Definition,
     ReferenceTables,
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from universal_neurons.measurement import Measurement
+    from universal_neurons.measures.arrays import Floats
 
-Floats = npt.NDArray[np.float64]
 DRAWS = 1000
 BLOCKS = 100
 RESAMPLING = Resampling(resamples=200, level=0.95, seed=3)
@@ -138,7 +138,7 @@ TRUTHS: dict[Callable[[World, list[UniversalityTable]], Measurement], Callable[[
 FOUR = (0.22, 0.22, 0.22, 0.22)
 
 
-def covers(interval: Interval, truth: float) -> bool:
+def covers(interval: ConfidenceInterval, truth: float) -> bool:
     """With room for rounding: a share and its truth may be the same count divided in another order."""
     return interval.low - 1e-12 <= truth <= interval.high + 1e-12
 
@@ -164,7 +164,9 @@ def test_the_intervals_cover_the_value_without_noise(
     for _ in range(DRAWS):
         truth, tables = world.tables(generator)
         found = number(world, tables)
-        covered += covers(Interval(found.low, found.high), TRUTHS[number]((truth > world.threshold).mean(axis=1)))
+        covered += covers(
+            ConfidenceInterval(found.low, found.high), TRUTHS[number]((truth > world.threshold).mean(axis=1))
+        )
     assert 0.93 <= covered / DRAWS <= 0.97
 
 

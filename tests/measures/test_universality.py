@@ -40,7 +40,8 @@ from universal_neurons.measures.universality import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Floats = npt.NDArray[np.float64]
+    from universal_neurons.measures.arrays import Floats
+
 RESAMPLING = Resampling(resamples=400, level=0.95, seed=7)
 FLOOR = 0.2
 

@@ -29,11 +29,13 @@ from scipy import stats
 
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.intervals import Floats, block_weights, percentile_interval
+from universal_neurons.measures.intervals import block_weights, percentile_interval
 from universal_neurons.measures.tables import Definition, Resampling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from universal_neurons.measures.arrays import Floats, Integers
 
 NATS = "nats"
 ALL_LAYERS = -1
@@ -41,9 +43,8 @@ ALL_LAYERS = -1
 PERCENTILE = 0.95
 _COLUMNS = ("partner", "definition", "threshold", "layer", "neurons", "draw", "mode", "fraction", "size", "norm")
 
-Mode = Literal["zero", "mean", "resample"]
+Replacement = Literal["zero", "mean", "resample"]
 Per = Literal["set", "neuron", "norm"]
-Integers = npt.NDArray[np.int64]
 
 
 class SetMissing(NotOnSuite):
@@ -57,7 +58,7 @@ class Quantity(StrEnum):
     LOSS = "loss_increase"  # cross-entropy ablated minus clean; negative where the ablation helps
 
 
-class Kind(StrEnum):
+class SetKind(StrEnum):
     """Which neurons a set holds (design/claims.md, A4 and F5); the random kinds have the universal set's size."""
 
     UNIVERSAL = "universal"
@@ -71,10 +72,10 @@ class Kind(StrEnum):
     @property
     def is_random(self) -> bool:
         """Whether there are several draws of it."""
-        return self not in (Kind.UNIVERSAL, Kind.OTHERS, Kind.TOP_NORM)
+        return self not in (SetKind.UNIVERSAL, SetKind.OTHERS, SetKind.TOP_NORM)
 
 
-class Family(StrEnum):
+class FamilyKind(StrEnum):
     """Kinds that divide the universal neurons by whether one token explains them (unigram neurons; catalogue, G20).
 
     In every layer the two kinds of a comparison are drawn in equal number: that of the smaller one.
@@ -90,12 +91,12 @@ class Family(StrEnum):
     @property
     def is_random(self) -> bool:
         """Whether there are several draws of it."""
-        return self is not Family.UNIVERSAL_UNIGRAM
+        return self is not FamilyKind.UNIVERSAL_UNIGRAM
 
 
-AnyKind = Kind | Family
+AnyKind = SetKind | FamilyKind
 # What the catalogue's rule N14 matches: the size, and the size in every layer.
-MATCHED = (Kind.RANDOM_OTHERS, Kind.LAYER_MATCHED)
+MATCHED = (SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class SetOf:
     partner: str | None = None
     definition: Definition = Definition.PAIR
     layer: int = ALL_LAYERS
-    mode: Mode = "zero"
+    mode: Replacement = "zero"
     fraction: float = 1.0
 
     def __post_init__(self) -> None:
@@ -143,7 +144,7 @@ class AblationTable:
     """The ablations of one model at one training step, one row of ``frame`` per ablated set.
 
     Columns of ``frame``: partner ("" unless per pair), definition, threshold, layer (-1: all at once), neurons (a
-    :class:`Kind`), draw (-1 where not random), mode, fraction, size, norm (the sum of what the set's neurons write:
+    :class:`SetKind`), draw (-1 where not random), mode, fraction, size, norm (the sum of what the set's neurons write:
     mean |activation| times the norm of the output weights).  ``kl`` and ``loss_increase`` (row, block) are means over
     the predictions of a token block, ``clean_loss`` (block,) the loss without ablation, ``predictions`` (block,) the
     weights.
@@ -198,14 +199,14 @@ class AblationTable:
             raise ValueError(f"{self}: {found.size} rows for one set {kind.value} {which}")
         return found
 
-    def kinds(self, which: SetOf) -> tuple[Kind, ...]:
+    def kinds(self, which: SetOf) -> tuple[SetKind, ...]:
         """The kinds of sets there are."""
-        return tuple(kind for kind in Kind if _key(which, kind) in self._found)
+        return tuple(kind for kind in SetKind if _key(which, kind) in self._found)
 
     def layers(self, which: SetOf) -> tuple[int, ...]:
         """The layers of which universal sets were ablated alone; raises :class:`SetMissing` where none was."""
         every = sorted({layer for *_, layer in self._found if layer != ALL_LAYERS})
-        layers = tuple(layer for layer in every if _key(which.in_layer(layer), Kind.UNIVERSAL) in self._found)
+        layers = tuple(layer for layer in every if _key(which.in_layer(layer), SetKind.UNIVERSAL) in self._found)
         if not layers:
             raise SetMissing(f"{self}: nothing ablated layer by layer {which}; expected the suite's own threshold")
         return layers
@@ -213,7 +214,7 @@ class AblationTable:
     def fractions(self, which: SetOf) -> tuple[float, ...]:
         """The fractions of the universal set that were ablated, ascending."""
         every = sorted({fraction for *_, fraction, _ in self._found})
-        return tuple(one for one in every if _key(replace(which, fraction=one), Kind.UNIVERSAL) in self._found)
+        return tuple(one for one in every if _key(replace(which, fraction=one), SetKind.UNIVERSAL) in self._found)
 
     @cached_property
     def _found(self) -> dict[_Key, Integers]:
@@ -232,7 +233,7 @@ class AblationTable:
 
 
 def effect(
-    table: AblationTable, which: SetOf, kind: AnyKind = Kind.UNIVERSAL, *, quantity: Quantity = Quantity.KL
+    table: AblationTable, which: SetOf, kind: AnyKind = SetKind.UNIVERSAL, *, quantity: Quantity = Quantity.KL
 ) -> Measurement:
     """The effect of ablating one kind of set: the mean over predictions, of a random kind also over its draws.
 
@@ -251,9 +252,9 @@ def effect(
 def effect_over_random(
     table: AblationTable,
     which: SetOf,
-    against: AnyKind = Kind.RANDOM_OTHERS,
+    against: AnyKind = SetKind.RANDOM_OTHERS,
     *,
-    of: AnyKind = Kind.UNIVERSAL,
+    of: AnyKind = SetKind.UNIVERSAL,
     quantity: Quantity = Quantity.KL,
 ) -> Measurement:
     """The effect of a set minus the 95th percentile of the effects of random draws: above 0 it is more than random.
@@ -301,9 +302,9 @@ def effect_over_random(
 def effect_over_each(
     table: AblationTable,
     which: SetOf,
-    against: Iterable[Kind] = MATCHED,
+    against: Iterable[SetKind] = MATCHED,
     *,
-    of: Kind | None = Kind.UNIVERSAL,
+    of: SetKind | None = SetKind.UNIVERSAL,
     quantities: Iterable[Quantity] = (Quantity.KL,),
 ) -> Measurement:
     """The weakest :func:`effect_over_random` over several random kinds and quantities: the set exceeds them all.
@@ -324,7 +325,7 @@ def contrast(
     which: SetOf,
     against: AnyKind,
     *,
-    of: AnyKind = Kind.UNIVERSAL,
+    of: AnyKind = SetKind.UNIVERSAL,
     quantity: Quantity = Quantity.KL,
 ) -> Measurement:
     """The effect of one kind of set minus that of another, paired over tokens.
@@ -350,9 +351,9 @@ def contrast(
 def effect_ratio(
     table: AblationTable,
     which: SetOf,
-    against: Kind,
+    against: SetKind,
     *,
-    of: Kind = Kind.UNIVERSAL,
+    of: SetKind = SetKind.UNIVERSAL,
     per: Per = "set",
     quantity: Quantity = Quantity.KL,
 ) -> Measurement:
@@ -378,7 +379,7 @@ def effect_ratio(
 def first_layer_ratio(
     table: AblationTable,
     which: SetOf,
-    kind: Kind = Kind.UNIVERSAL,
+    kind: SetKind = SetKind.UNIVERSAL,
     *,
     per: Per = "set",
     quantity: Quantity = Quantity.KL,
@@ -413,7 +414,7 @@ def first_layer_margin(
     It exists for negative effects too, and can be combined with other differences.  Missing where the set of layer 0
     or those of all deeper layers are empty.
     """
-    found = {layer: table.rows(which.in_layer(layer), Kind.UNIVERSAL) for layer in table.layers(which)}
+    found = {layer: table.rows(which.in_layer(layer), SetKind.UNIVERSAL) for layer in table.layers(which)}
     arms = {
         layer: _typical(_series(table, rows, quantity)) for layer, rows in found.items() if not _is_empty(table, rows)
     }
@@ -424,13 +425,13 @@ def first_layer_margin(
 
 
 def negligible_margin(
-    table: AblationTable, which: SetOf, against: Kind, share: float, *, quantity: Quantity = Quantity.KL
+    table: AblationTable, which: SetOf, against: SetKind, share: float, *, quantity: Quantity = Quantity.KL
 ) -> Measurement:
     """``share`` of the universal set's effect minus the effect of another kind: above 0 the other is negligible.
 
     The interval of a random kind is that of one further draw, as in :func:`contrast`.  Missing for empty sets.
     """
-    own, drawn = table.rows(which, Kind.UNIVERSAL), table.rows(which, against)
+    own, drawn = table.rows(which, SetKind.UNIVERSAL), table.rows(which, against)
     if _is_empty(table, own) or _is_empty(table, drawn):
         return _missing(table, NATS)
     bound, other = _typical(_series(table, own, quantity)), _one(table, drawn, quantity, stream=0)
@@ -438,7 +439,7 @@ def negligible_margin(
     return _measured(table, _minus(scaled, other), unit=NATS)
 
 
-def perplexity_ratio(table: AblationTable, which: SetOf, kind: Kind = Kind.UNIVERSAL) -> Measurement:
+def perplexity_ratio(table: AblationTable, which: SetOf, kind: SetKind = SetKind.UNIVERSAL) -> Measurement:
     """The perplexity with the set ablated over the perplexity without: exp of the loss increase.
 
     Details: ``loss_increase``, ``clean_loss``, ``size``, ``share`` (of all neurons, where literally all others are a
@@ -454,8 +455,10 @@ def perplexity_ratio(table: AblationTable, which: SetOf, kind: Kind = Kind.UNIVE
         "clean_loss": float(np.average(table.clean_loss, weights=table.predictions)),
         "size": size,
     }
-    if Kind.OTHERS in table.kinds(which):
-        universal, others = (_mean_of(table, table.rows(which, one), "size") for one in (Kind.UNIVERSAL, Kind.OTHERS))
+    if SetKind.OTHERS in table.kinds(which):
+        universal, others = (
+            _mean_of(table, table.rows(which, one), "size") for one in (SetKind.UNIVERSAL, SetKind.OTHERS)
+        )
         details["share"] = size / (universal + others)
     value, low, high = (float(np.exp(end)) for end in (increase.value, increase.low, increase.high))
     return replace(increase, value=value, low=low, high=high, unit="ratio", details=details)
@@ -466,9 +469,9 @@ def joint_minus_sum(table: AblationTable, which: SetOf, *, quantity: Quantity = 
 
     Above 0 the layers back each other up; below 0 they damage the same.  Details: ``joint``, ``sum``.
     """
-    joint = _typical(_series(table, table.rows(which, Kind.UNIVERSAL), quantity))
+    joint = _typical(_series(table, table.rows(which, SetKind.UNIVERSAL), quantity))
     single = [
-        _typical(_series(table, table.rows(which.in_layer(layer), Kind.UNIVERSAL), quantity))
+        _typical(_series(table, table.rows(which.in_layer(layer), SetKind.UNIVERSAL), quantity))
         for layer in table.layers(which)
     ]
     total = _Arm(sum(arm.value for arm in single), np.sum([arm.replicates for arm in single], axis=0))
@@ -502,9 +505,9 @@ def weakest(parts: Mapping[str, Measurement]) -> Measurement:
 
 
 def effects_frame(
-    table: AblationTable, which: SetOf, *, quantity: Quantity = Quantity.KL, kinds: Iterable[Kind] | None = None
+    table: AblationTable, which: SetOf, *, quantity: Quantity = Quantity.KL, kinds: Iterable[SetKind] | None = None
 ) -> pd.DataFrame:
-    """The effect of each kind of set, one row per kind in the order of :class:`Kind`.
+    """The effect of each kind of set, one row per kind in the order of :class:`SetKind`.
 
     Columns: kind, draws (1 for a set that is not random), size, norm, value, low, high (of a random kind the mean over
     draws, interval over tokens), draws_low, draws_high, draws_sd (NaN unless random), per_neuron, per_norm.
@@ -535,7 +538,7 @@ def dose_curve(table: AblationTable, which: SetOf, *, quantity: Quantity = Quant
     """
     rows = []
     for fraction in table.fractions(which):
-        found = table.rows(replace(which, fraction=fraction), Kind.UNIVERSAL)
+        found = table.rows(replace(which, fraction=fraction), SetKind.UNIVERSAL)
         series = _series(table, found, quantity)
         point = _measured(table, _typical(series), unit=NATS)
         ends = {"value": point.value, "low": point.low, "high": point.high}

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 import numpy as np
-import numpy.typing as npt
 
-from universal_neurons.measures.intervals import NOISE, Floats, block_weights, extrapolated
+from universal_neurons.measures.intervals import NOISE, block_weights, extrapolated
 from universal_neurons.measures.tables import (
     Definition,
     InfluenceMissing,
     Resampling,
-    Tables,
+    StepTables,
     UniversalityTable,
     members,
 )
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
+    from universal_neurons.measures.arrays import Flags, Floats, Integers
+
 # Candidates per product: 4 partners x 2,000 resamples x 512 candidates in float64 are 33 MB, moved and unmoved 66 MB.
 _CHUNK = 512
 
@@ -108,7 +107,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class LayerCounts:
     """Counts of universal neurons, axes (..., group, checkpoint, layer), and the neurons they are counts of.
 
     ``replicates`` and ``draws`` have a leading axis of block bootstrap replicates and of rotation draws, ``noisy`` one
@@ -137,9 +136,9 @@ class Panel:
         return np.asarray(self.replicates + (self.extrapolated - self.noisy[NOISE.index(1.0)]))
 
 
-def panel_of(
-    checkpoints: Sequence[Tables], threshold: float, definition: Definition, *, resampled: bool = True
-) -> Panel:
+def layer_counts(
+    checkpoints: Sequence[StepTables], threshold: float, definition: Definition, *, resampled: bool = True
+) -> LayerCounts:
     """The counts at ``checkpoints``, among the neurons that each group defines at all of them."""
     if not 0 < threshold < 1:
         raise ValueError(f"a threshold lies between 0 and 1; got {threshold}")
@@ -154,7 +153,7 @@ def panel_of(
         for groups, defined in zip(series, kept, strict=True)
     ]
     fewest = min(count.draws.shape[0] for group in counted for count in group)
-    return Panel(
+    return LayerCounts(
         counts=np.array([[count.measured for count in group] for group in counted]),
         replicates=np.moveaxis(np.array([[count.replicates for count in group] for group in counted]), 2, 0),
         noisy=np.moveaxis(np.array([[count.noisy for count in group] for group in counted]), 2, 0),
@@ -204,7 +203,7 @@ def _counts(
     )
 
 
-def groups_of(tables: Tables, definition: Definition) -> list[Group]:
+def groups_of(tables: StepTables, definition: Definition) -> list[Group]:
     """One group per partner under PAIR, one group of all partners under the other definitions."""
     pairs = members(tables)
     if definition is Definition.PAIR:
@@ -215,7 +214,7 @@ def groups_of(tables: Tables, definition: Definition) -> list[Group]:
 
 
 def share_of(
-    tables: Tables, threshold: float, definition: Definition = Definition.PAIR, column: str = "excess"
+    tables: StepTables, threshold: float, definition: Definition = Definition.PAIR, column: str = "excess"
 ) -> float:
     """The share by ``column`` alone, without interval; NaN where nothing is defined."""
     shares = []

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.ablation import AblationTable, Kind, Quantity, SetOf, effect, effect_over_random
+from universal_neurons.measures.ablation import AblationTable, Quantity, SetKind, SetOf, effect, effect_over_random
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.tables import Definition, universal_flags
 
 if TYPE_CHECKING:
+    from universal_neurons.measures.arrays import Flags
     from universal_neurons.measures.tables import ReferenceTables
 
-Flags = npt.NDArray[np.bool_]
 # The score from which Gurnee et al. 2024 (section 4.3) count a neuron among a family.
 UNIGRAM = 0.5
 _DEALING = 20251109
@@ -30,7 +30,7 @@ _DEALING = 20251109
 class Extensions:
     """What was computed of the reference at one checkpoint beyond the paper.
 
-    ``families``: universal neurons ablated by family (kinds of :class:`~universal_neurons.measures.ablation.Family`),
+    ``families``: universal neurons ablated by family (kinds of :class:`FamilyKind`),
     as any ablation table.  ``patches``: sets whose activations come from another row, under the mode "resample"; its
     ``kl`` is the divergence from the other row's output that the patch takes away, KL(P_y || P_x) - KL(P_y || Q), in
     nats per prediction, negative where the output moves away from it.  ``distance`` (block,): KL(P_y || P_x), all that
@@ -110,7 +110,7 @@ def unigram_share_difference(
 
 
 def patching_over_random(
-    found: Extensions, threshold: float, against: Kind = Kind.LAYER_MATCHED, *, of: Kind = Kind.UNIVERSAL
+    found: Extensions, threshold: float, against: SetKind = SetKind.LAYER_MATCHED, *, of: SetKind = SetKind.UNIVERSAL
 ) -> Measurement:
     """By how many nats patching a set brings the output nearer to the other row's than random draws do.
 
@@ -126,7 +126,7 @@ def patching_over_random(
     return replace(measured, details={**measured.details, **recovered})
 
 
-def patching_effect(found: Extensions, threshold: float, kind: Kind = Kind.UNIVERSAL) -> Measurement:
+def patching_effect(found: Extensions, threshold: float, kind: SetKind = SetKind.UNIVERSAL) -> Measurement:
     """By how many nats patching one kind of set brings the output nearer to the other row's; interval over blocks."""
     return effect(found.patches, SetOf(threshold, definition=Definition.AVERAGED, mode="resample"), kind)
 

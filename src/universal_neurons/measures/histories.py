@@ -20,14 +20,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from universal_neurons.measures.counts import Flags, Group, Integers, check_alignment, groups_of
-from universal_neurons.measures.intervals import Floats, Interval
-from universal_neurons.measures.tables import Definition, InfluenceMissing, Tables, UniversalityTable, members
+from universal_neurons.measures.counts import Group, check_alignment, groups_of
+from universal_neurons.measures.intervals import ConfidenceInterval
+from universal_neurons.measures.tables import Definition, InfluenceMissing, StepTables, UniversalityTable, members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-Span = tuple[int, int]
+    from universal_neurons.measures.arrays import Flags, Floats, Integers
+
+SpanIndices = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Term:
     means all of them.
     """
 
-    spans: tuple[Span, ...]
+    spans: tuple[SpanIndices, ...]
     layers: tuple[int, ...] | None = None
     groups: tuple[int, ...] | None = None
     coefficient: float = 1.0
@@ -59,7 +61,7 @@ class Rate:
     given: Flags
     count: int
 
-    def limits(self, level: float) -> Interval:
+    def limits(self, level: float) -> ConfidenceInterval:
         """Wilson's score interval (Wilson 1927, JASA 22, 209-212) with ``effective`` units instead of a count.
 
         For clustered units: Korn & Graubard 1998, Survey Methodology 24, 193-201; Dean & Pagano 2015, Journal of Survey
@@ -69,7 +71,7 @@ class Rate:
         centre = self.value + z**2 / (2 * self.effective)
         reach = z * math.sqrt(self.value * (1 - self.value) / self.effective + (z / (2 * self.effective)) ** 2)
         low, high = ((centre + sign * reach) / (1 + z**2 / self.effective) for sign in (-1, 1))
-        return Interval(
+        return ConfidenceInterval(
             0.0 if self.value == 0 else min(low, self.value), 1.0 if self.value == 1 else max(high, self.value)
         )
 
@@ -94,7 +96,7 @@ def rate_of(given: Flags, then: Flags) -> Rate | None:
     return Rate(value, effective, influence, present, count)
 
 
-def combined(rates: Sequence[Rate], coefficients: Sequence[float], *, level: float) -> tuple[float, Interval]:
+def combined(rates: Sequence[Rate], coefficients: Sequence[float], *, level: float) -> tuple[float, ConfidenceInterval]:
     """The sum of coefficient times rate, with its interval over neurons.
 
     With t_k = c_k p_k and the distances d_k from p_k to that limit of its own interval which lowers t_k, the lower end
@@ -112,7 +114,7 @@ def combined(rates: Sequence[Rate], coefficients: Sequence[float], *, level: flo
     lowered = weights * np.where(weights >= 0, below, above)
     raised = weights * np.where(weights >= 0, above, below)
     low, high = (math.sqrt(max(float(side @ related @ side), 0.0)) for side in (lowered, raised))
-    return value, Interval(
+    return value, ConfidenceInterval(
         max(value - low, min(value, float(weights.clip(max=0).sum()))),
         min(value + high, max(value, float(weights.clip(min=0).sum()))),
     )
@@ -131,7 +133,7 @@ class History:
 
     @classmethod
     def of(
-        cls, checkpoints: Sequence[Tables], threshold: float, definition: Definition, *, resampled: bool = True
+        cls, checkpoints: Sequence[StepTables], threshold: float, definition: Definition, *, resampled: bool = True
     ) -> History:
         """The history over ``checkpoints``; raises ValueError unless all are about the same neurons and partners."""
         if not 0 < threshold < 1:
@@ -276,7 +278,7 @@ def _correlations(influences: Sequence[Floats]) -> Floats:
     return np.asarray(related)
 
 
-def _check_partners(checkpoints: Sequence[Tables]) -> None:
+def _check_partners(checkpoints: Sequence[StepTables]) -> None:
     names = [[table.partner for table in members(tables)] for tables in checkpoints]
     if any(name != names[0] for name in names):
         raise ValueError(f"checkpoints with different partners cannot be compared: {names}")

@@ -17,10 +17,10 @@ from scipy import stats
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Floats = npt.NDArray[np.float64]
+    from universal_neurons.measures.arrays import Floats
 
 
-class Interval(NamedTuple):
+class ConfidenceInterval(NamedTuple):
     """The two ends of an interval, ``low <= high``."""
 
     low: float
@@ -46,7 +46,7 @@ def block_weights(blocks: int, *, resamples: int, seed: int) -> Floats:
     return weights
 
 
-def percentile_interval(value: float, replicates: npt.ArrayLike, *, level: float) -> Interval:
+def percentile_interval(value: float, replicates: npt.ArrayLike, *, level: float) -> ConfidenceInterval:
     """The central ``level`` of the bootstrap replicates, widened where necessary until it contains ``value``.
 
     Efron & Tibshirani 1993, section 13.3.  For statistics without much bias: an interval that excludes its own value
@@ -87,7 +87,7 @@ def extrapolated_interval(
     *,
     level: float,
     within: tuple[float, float] = (-math.inf, math.inf),
-) -> Interval:
+) -> ConfidenceInterval:
     """The interval of a count of noisy scores over a threshold, or of a smooth function of such counts.
 
     centre -+ z f sd(replicates), cut to ``within``, the values that the number can have, and widened where necessary
@@ -123,7 +123,7 @@ def extrapolated_interval(
     """
     sample = _replicates(replicates, level)
     if not (np.isfinite(sample).all() and math.isfinite(centre)):
-        return Interval(-math.inf, math.inf)
+        return ConfidenceInterval(-math.inf, math.inf)
     reach = _normal_quantile(level) * _spread_factor() * float((sample - sample[0]).std())
     low, high = (min(max(end, within[0]), within[1]) for end in (centre - reach, centre + reach))
     return _containing(value, low, high)
@@ -152,7 +152,7 @@ def _spread_factor() -> float:
     return math.sqrt(1 - total / math.sqrt(2))
 
 
-def wilson(successes: int, n: int, *, level: float) -> Interval:
+def wilson(successes: int, n: int, *, level: float) -> ConfidenceInterval:
     """The Wilson score interval of the proportion ``successes / n``.
 
     (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n); Wilson 1927, JASA 22, 209-212; method 3 of Newcombe 1998,
@@ -168,10 +168,10 @@ def wilson(successes: int, n: int, *, level: float) -> Interval:
     reach = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     low, high = ((centre + sign * reach) / (1 + z**2 / n) for sign in (-1, 1))
     # At 0 and n centre and reach agree only up to rounding; an end at -1e-19 would exclude its own value.
-    return Interval(0.0 if successes == 0 else low, 1.0 if successes == n else high)
+    return ConfidenceInterval(0.0 if successes == 0 else low, 1.0 if successes == n else high)
 
 
-def newcombe_paired(*, both: int, first: int, second: int, neither: int, level: float) -> Interval:
+def newcombe_paired(*, both: int, first: int, second: int, neither: int, level: float) -> ConfidenceInterval:
     """The interval of P(second) - P(first) for one set of units observed twice.
 
     ``both``, ``first`` (only), ``second`` (only) and ``neither`` are the four cells.  The Wilson limits of the two
@@ -196,7 +196,7 @@ def newcombe_paired(*, both: int, first: int, second: int, neither: int, level: 
     difference = (second - first) / n
     below = _square_and_add(p2 - low2, high1 - p1, phi)
     above = _square_and_add(high2 - p2, p1 - low1, phi)
-    return Interval(max(difference - below, -1.0), min(difference + above, 1.0))
+    return ConfidenceInterval(max(difference - below, -1.0), min(difference + above, 1.0))
 
 
 def mcnemar_p(*, first: int, second: int) -> float:
@@ -212,7 +212,7 @@ def mcnemar_p(*, first: int, second: int) -> float:
     return float(stats.binomtest(second, first + second, 0.5).pvalue)
 
 
-def jackknife(value: float, leave_one_out: Sequence[float], *, level: float) -> Interval:
+def jackknife(value: float, leave_one_out: Sequence[float], *, level: float) -> ConfidenceInterval:
     """value -+ t SE from the values with each unit left out once; SE^2 = (m-1)/m sum (v_i - mean)^2.
 
     Efron & Tibshirani 1993, equation 11.5; Student's t with m - 1 degrees of freedom because m is a handful of models
@@ -227,7 +227,7 @@ def jackknife(value: float, leave_one_out: Sequence[float], *, level: float) -> 
     units = values.size
     error = math.sqrt((units - 1) / units * float(np.sum((values - values.mean()) ** 2)))
     reach = float(stats.t.ppf(_tails(level)[1], units - 1)) * error
-    return Interval(value - reach, value + reach)
+    return ConfidenceInterval(value - reach, value + reach)
 
 
 def _replicates(replicates: npt.ArrayLike, level: float) -> Floats:
@@ -247,8 +247,8 @@ def _normal_quantile(level: float) -> float:
     return float(stats.norm.ppf(_tails(level)[1]))
 
 
-def _containing(value: float, low: float, high: float) -> Interval:
-    return Interval(min(low, value), max(high, value))
+def _containing(value: float, low: float, high: float) -> ConfidenceInterval:
+    return ConfidenceInterval(min(low, value), max(high, value))
 
 
 def _square_and_add(a: float, b: float, phi: float) -> float:

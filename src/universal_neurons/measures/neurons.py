@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import stats
 
 if TYPE_CHECKING:
-    from universal_neurons.measures.intervals import Floats
+    from universal_neurons.measures.arrays import Floats
     from universal_neurons.measures.tables import UniversalityTable
 
 

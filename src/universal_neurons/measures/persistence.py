@@ -24,18 +24,19 @@ import pandas as pd
 from scipy import stats
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.histories import History, Rate, Span, Term, combined, rate_of
-from universal_neurons.measures.intervals import Floats, jackknife, percentile_interval
-from universal_neurons.measures.study import HasStep, Stage, Study, ends_of, null_tables, paper_checkpoints
-from universal_neurons.measures.tables import Definition, Tables, UniversalityTable, shuffled_layers
+from universal_neurons.measures.histories import History, Rate, SpanIndices, Term, combined, rate_of
+from universal_neurons.measures.intervals import jackknife, percentile_interval
+from universal_neurons.measures.study import HasStep, Study, TrainedCheckpoint, ends_of, null_tables, paper_checkpoints
+from universal_neurons.measures.tables import Definition, StepTables, UniversalityTable, shuffled_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from universal_neurons.measures.counts import Integers
+    from universal_neurons.measures.arrays import Floats, Integers
+
 
 SHARE = "share"
-TablesSpan = tuple[Tables, Tables]
+TablesSpan = tuple[StepTables, StepTables]
 Terms = Callable[[tuple[int, ...]], list[Term]]
 _HALVES = ("excess_half_a", "excess_half_b")
 # More neurons than any layer has, so that a layer and a neuron make one number.
@@ -75,7 +76,7 @@ EARLY, LATE, DEEPEST = Band(0, 1), Band(9, 11), Band(10, 11)
 MIDDLE, NARROW_MIDDLE = Band(2, 5), Band(3, 5)
 
 
-def paper_spans(study: Study) -> tuple[tuple[Stage, Stage], ...]:
+def paper_spans(study: Study) -> tuple[tuple[TrainedCheckpoint, TrainedCheckpoint], ...]:
     """The spans of time that the paper looks at: every earlier and later one of :func:`paper_checkpoints`.
 
     Raises NotOnSuite where there is one checkpoint alone.
@@ -83,7 +84,7 @@ def paper_spans(study: Study) -> tuple[tuple[Stage, Stage], ...]:
     return spans_between(paper_checkpoints(study))
 
 
-def spans_between(stages: Sequence[Stage]) -> tuple[tuple[Stage, Stage], ...]:
+def spans_between(stages: Sequence[TrainedCheckpoint]) -> tuple[tuple[TrainedCheckpoint, TrainedCheckpoint], ...]:
     """Every earlier and later one of ``stages``; raises NotOnSuite where there is one checkpoint alone."""
     ends_of(stages)
     return tuple(combinations(stages, 2))
@@ -104,9 +105,9 @@ def distance_from_share(study: Study, checkpoint: HasStep, *, named: HasStep) ->
     return Measurement(distance, distance, distance, round(steps), Over.NOTHING, unit=SHARE)
 
 
-def spans_of(stages: Sequence[tuple[HasStep, HasStep]], tables_of: Callable[[HasStep], Tables]) -> list[TablesSpan]:
+def spans_of(stages: Sequence[tuple[HasStep, HasStep]], tables_of: Callable[[HasStep], StepTables]) -> list[TablesSpan]:
     """The tables at both ends of each span; what two spans share is read once and then known to be the same."""
-    found: dict[int, Tables] = {}
+    found: dict[int, StepTables] = {}
     for stage in (stage for span in stages for stage in span):
         if stage.step not in found:
             found[stage.step] = tables_of(stage)
@@ -129,8 +130,8 @@ def untrained_spans(study: Study) -> list[TablesSpan]:
 
 
 def persistence(
-    given: Tables,
-    then: Tables,
+    given: StepTables,
+    then: StepTables,
     threshold: float,
     *,
     definition: Definition = Definition.PAIR,
@@ -175,7 +176,7 @@ def lowest_persistence(
 
 
 def cross_fitted_persistence(
-    given: Tables, then: Tables, threshold: float, *, definition: Definition = Definition.PAIR
+    given: StepTables, then: StepTables, threshold: float, *, definition: Definition = Definition.PAIR
 ) -> Measurement:
     """P(universal at ``then`` by one half of the tokens | universal at ``given`` by the other), both directions pooled.
 
@@ -191,7 +192,7 @@ def cross_fitted_persistence(
 
 
 def recruitment(
-    given: Tables, then: Tables, threshold: float, *, definition: Definition = Definition.PAIR
+    given: StepTables, then: StepTables, threshold: float, *, definition: Definition = Definition.PAIR
 ) -> Measurement:
     """P(universal at ``then`` | defined but not universal at ``given``): the rate of the other neurons.
 
@@ -201,7 +202,7 @@ def recruitment(
     return _of_rate(rate_of(history.defined & ~history.states[:, 0], history.states[:, 1]), history.level)
 
 
-def ceiling(tables: Tables, threshold: float, *, definition: Definition = Definition.PAIR) -> Measurement:
+def ceiling(tables: StepTables, threshold: float, *, definition: Definition = Definition.PAIR) -> Measurement:
     """P(universal by one half of the tokens | universal by the other) at one checkpoint, both directions pooled.
 
     A neuron that never changes seems to persist about this often (catalogue, F3).  It is measured on half of the tokens
@@ -257,7 +258,7 @@ def u_shape(
 
 
 def persistence_gain(
-    first: Tables, second: Tables, third: Tables, threshold: float, *, resampled: bool = True
+    first: StepTables, second: StepTables, third: StepTables, threshold: float, *, resampled: bool = True
 ) -> Measurement:
     """P(third | second) - P(second | first): how much more persistent the later interval is.
 
@@ -270,7 +271,7 @@ def persistence_gain(
 
 
 def long_span_excess(
-    first: Tables, second: Tables, third: Tables, threshold: float, *, resampled: bool = True
+    first: StepTables, second: StepTables, third: StepTables, threshold: float, *, resampled: bool = True
 ) -> Measurement:
     """P(third | first) minus the smaller of P(second | first) and P(third | second): negative where drift adds up.
 
@@ -280,7 +281,7 @@ def long_span_excess(
     """
     history = History.of([first, second, third], threshold, Definition.PAIR, resampled=resampled)
     found = largest([_contrast(history, _differences((0, 2), short)) for short in ((0, 1), (1, 2))])
-    spans: Mapping[str, Span] = {"first_second": (0, 1), "second_third": (1, 2), "first_third": (0, 2)}
+    spans: Mapping[str, SpanIndices] = {"first_second": (0, 1), "second_third": (1, 2), "first_third": (0, 2)}
     return _with(found, **{name: _value(history, span) for name, span in spans.items()})
 
 
@@ -315,7 +316,7 @@ def persistence_rank_correlation(
 
 
 def partner_stability(
-    given: Tables, then: Tables, threshold: float, *, definition: Definition = Definition.PAIR
+    given: StepTables, then: StepTables, threshold: float, *, definition: Definition = Definition.PAIR
 ) -> Measurement:
     """Of the neurons universal at both checkpoints, the share whose best partner is the same neuron at both.
 
@@ -407,7 +408,7 @@ def two_lines(spans: Sequence[TablesSpan], threshold: float) -> TwoLines | None:
 
 
 def persistence_pairs(
-    checkpoints: Sequence[Tables],
+    checkpoints: Sequence[StepTables],
     threshold: float,
     *,
     definition: Definition = Definition.PAIR,
@@ -426,8 +427,8 @@ def persistence_pairs(
 
 
 def persistence_by_layer(
-    given: Tables,
-    then: Tables,
+    given: StepTables,
+    then: StepTables,
     threshold: float,
     *,
     definition: Definition = Definition.PAIR,
@@ -445,7 +446,7 @@ def persistence_by_layer(
 
 
 def survival(
-    checkpoints: Sequence[Tables], threshold: float, *, definition: Definition = Definition.PAIR
+    checkpoints: Sequence[StepTables], threshold: float, *, definition: Definition = Definition.PAIR
 ) -> pd.DataFrame:
     """What becomes of the neurons universal at the first checkpoint, pooled over pairs: one row per later one.
 
@@ -463,7 +464,7 @@ def survival(
     return pd.DataFrame(rows)
 
 
-def score_stability(given: Tables, then: Tables) -> pd.DataFrame:
+def score_stability(given: StepTables, then: StepTables) -> pd.DataFrame:
     """How alike the excess is at two checkpoints, whatever the threshold: one row per partner and layer.
 
     Columns: partner, layer (-1: all layers together), neurons (defined at both), pearson, low, high, spearman.  The
@@ -481,7 +482,7 @@ def score_stability(given: Tables, then: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def hysteresis(given: Tables, then: Tables, threshold: float, edges: Sequence[float]) -> pd.DataFrame:
+def hysteresis(given: StepTables, then: StepTables, threshold: float, edges: Sequence[float]) -> pd.DataFrame:
     """How often a neuron crosses the threshold, by the distance of its excess from it at ``given``, pooled over pairs.
 
     ``edges`` rise; bin k holds the distances excess - T in (edges[k], edges[k + 1]], so that an edge at 0 keeps
@@ -526,14 +527,14 @@ def shuffled_neurons(table: UniversalityTable, *, seed: int) -> UniversalityTabl
     return dataclasses.replace(table, frame=frame, candidates=np.argsort(source)[table.candidates])
 
 
-def each_table(tables: Tables, change: Callable[[UniversalityTable], UniversalityTable]) -> Tables:
+def each_table(tables: StepTables, change: Callable[[UniversalityTable], UniversalityTable]) -> StepTables:
     """What ``change`` makes of a table, or of every table of a reference."""
     return change(tables) if isinstance(tables, UniversalityTable) else tables.each(change)
 
 
 def layers_dealt_anew(spans: Sequence[TablesSpan], *, seed: int) -> list[TablesSpan]:
     """The same spans with the layers dealt out anew among the neurons, the same at every checkpoint and partner."""
-    found: dict[int, Tables] = {}
+    found: dict[int, StepTables] = {}
     for tables in (tables for span in spans for tables in span):
         if id(tables) not in found:
             found[id(tables)] = each_table(tables, lambda table: shuffled_layers(table, seed=seed))
@@ -558,7 +559,7 @@ def typical(dealt: Callable[[int], Measurement], *, dealings: int = 5) -> Measur
 # From histories to measurements.
 
 
-def _persistence(history: History, span: Span, pooling: Pooling, layers: tuple[int, ...] | None) -> Measurement:
+def _persistence(history: History, span: SpanIndices, pooling: Pooling, layers: tuple[int, ...] | None) -> Measurement:
     def terms(groups: tuple[int, ...]) -> list[Term]:
         match pooling:
             case Pooling.MICRO:
@@ -602,7 +603,7 @@ def _contrast(history: History, terms: Terms) -> Measurement:
 
 
 def _band_contrast(
-    history: History, places: tuple[Span, ...], plus: Sequence[Band], minus: Sequence[Band] | None
+    history: History, places: tuple[SpanIndices, ...], plus: Sequence[Band], minus: Sequence[Band] | None
 ) -> Measurement:
     layers = _layers_of(plus, history.layers)
     others = tuple(layer for layer in range(history.layers) if layer not in layers)
@@ -627,7 +628,7 @@ def _models(history: History, terms: Terms, value: float) -> dict[str, float]:
     return {"models_low": low, "models_high": high}
 
 
-def _agreement(history: History, span: Span, layers: Integers, value: float) -> dict[str, float]:
+def _agreement(history: History, span: SpanIndices, layers: Integers, value: float) -> dict[str, float]:
     """Chance, lift, kappa and Jaccard of the two sets, pooled over groups."""
     given, then = span
     joint = history.joint[..., layers].sum(axis=0)
@@ -702,19 +703,19 @@ def _row(found: Measurement) -> dict[str, float]:
 
 def _history(
     spans: Sequence[TablesSpan], threshold: float, definition: Definition = Definition.PAIR, *, resampled: bool = True
-) -> tuple[History, tuple[Span, ...]]:
+) -> tuple[History, tuple[SpanIndices, ...]]:
     """The history over every table of ``spans``, each once, and the places of the spans in it."""
-    found: dict[int, Tables] = {id(tables): tables for span in spans for tables in span}
+    found: dict[int, StepTables] = {id(tables): tables for span in spans for tables in span}
     order = list(found)
     history = History.of(list(found.values()), threshold, definition, resampled=resampled)
     return history, tuple((order.index(id(given)), order.index(id(then))) for given, then in spans)
 
 
-def _by_layer(spans: tuple[Span, ...], coefficients: Mapping[int, float]) -> Terms:
+def _by_layer(spans: tuple[SpanIndices, ...], coefficients: Mapping[int, float]) -> Terms:
     return lambda groups: [Term(spans, (layer,), groups, weight) for layer, weight in coefficients.items()]
 
 
-def _differences(plus: Span, minus: Span) -> Terms:
+def _differences(plus: SpanIndices, minus: SpanIndices) -> Terms:
     return lambda groups: [Term((plus,), None, groups), Term((minus,), None, groups, -1.0)]
 
 
@@ -722,12 +723,12 @@ def _layers_of(bands: Sequence[Band], depth: int) -> tuple[int, ...]:
     return tuple(sorted({layer for band in bands for layer in band.layers(depth)}))
 
 
-def _mean_rate(history: History, spans: tuple[Span, ...], layers: Sequence[int]) -> float:
+def _mean_rate(history: History, spans: tuple[SpanIndices, ...], layers: Sequence[int]) -> float:
     terms = [Term(spans, (layer,), None, 1 / len(layers)) for layer in layers]
     return float(history.value(terms, history.joint))
 
 
-def _value(history: History, span: Span) -> float:
+def _value(history: History, span: SpanIndices) -> float:
     return float(history.value([Term((span,))], history.joint))
 
 
@@ -752,7 +753,7 @@ def _rank_correlation(rates: Floats) -> Floats:
     return np.asarray(np.where(np.isnan(rates).any(axis=-1), np.nan, found))
 
 
-def _two_lines(history: History, places: tuple[Span, ...]) -> TwoLines | None:
+def _two_lines(history: History, places: tuple[SpanIndices, ...]) -> TwoLines | None:
     rates = [history.rate(Term(places, (layer,))) for layer in range(history.layers)]
     if history.layers < 3 or any(rate is None for rate in rates):
         return None
@@ -770,7 +771,7 @@ def _two_lines(history: History, places: tuple[Span, ...]) -> TwoLines | None:
     return TwoLines(found, first, _two_sided(z1), second, _two_sided(z2))
 
 
-def _rows(history: History, spans: tuple[Span, ...]) -> list[Floats]:
+def _rows(history: History, spans: tuple[SpanIndices, ...]) -> list[Floats]:
     """Layer, persisted (0 or 1) and neuron of every universal neuron, once per pair and span."""
     layer, persisted, neuron = [], [], []
     for states in history.states:

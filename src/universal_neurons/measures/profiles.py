@@ -21,9 +21,8 @@ from universal_neurons.measures.ablation import Quantity
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from universal_neurons.measures.intervals import Floats
+    from universal_neurons.measures.arrays import Floats, Integers
 
-Integers = npt.NDArray[np.int64]
 
 # The lower edge of every histogram: the minimum of GELU, to two digits, which its two formulas share.
 GELU_MINIMUM = -0.17

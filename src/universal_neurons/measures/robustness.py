@@ -20,10 +20,9 @@ from scipy import stats
 
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.counts import groups_of, panel_of
+from universal_neurons.measures.counts import groups_of, layer_counts
 from universal_neurons.measures.intervals import (
-    Floats,
-    Interval,
+    ConfidenceInterval,
     extrapolated_interval,
     jackknife,
     mcnemar_p,
@@ -36,6 +35,7 @@ from universal_neurons.measures.tables import Definition, ReferenceTables, Unive
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from universal_neurons.measures.arrays import Floats
     from universal_neurons.measures.study import HasStep, Study
 
 SHARE = "share"
@@ -325,7 +325,7 @@ def _changed_row(
     }
 
 
-def _mean_over_neurons(change: Floats, table: UniversalityTable) -> Interval:
+def _mean_over_neurons(change: Floats, table: UniversalityTable) -> ConfidenceInterval:
     """Percentile bootstrap over neurons of the mean of ``change``, by how often each of its few values is drawn."""
     values, counts = np.unique(change[~np.isnan(change)], return_counts=True)
     resampling, n = table.resampling, counts.sum()
@@ -350,7 +350,7 @@ def _over_references(
     """A contrast over checkpoints of the per-pair shares, mean over pairs and then over references."""
     if not references:
         raise ValueError("a mean over reference models: got none")
-    panels = [panel_of(checkpoints, threshold, Definition.PAIR) for checkpoints in references]
+    panels = [layer_counts(checkpoints, threshold, Definition.PAIR) for checkpoints in references]
     contrast = np.array(coefficients, dtype=np.float64)
     values = np.array([_contrast(panel.counts, panel.neurons, contrast) for panel in panels])
     n, level = sum(panel.n for panel in panels), panels[0].level

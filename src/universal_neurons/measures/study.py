@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from universal_neurons.measures.extensions import Extensions
     from universal_neurons.measures.profiles import NeuronProfiles
 
-Null = Literal["untrained", "rotated", "permuted"]
+NullKind = Literal["untrained", "rotated", "permuted"]
 # The checkpoints of Nandan et al. 2025 v1, section 3: 25, 50 and 75 % of training.
 _PAPER_SHARES = (0.25, 0.5, 0.75)
 
@@ -32,7 +32,7 @@ class HasStep(Protocol):
         """The number of training steps."""
 
 
-class Stage(HasStep, Protocol):
+class TrainedCheckpoint(HasStep, Protocol):
     """A checkpoint that knows how much of the training is done."""
 
     @property
@@ -52,7 +52,7 @@ class Study(Protocol):
         """The checkpoint before the first training step, where the suite has it."""
 
     @property
-    def checkpoints(self) -> Sequence[Stage]:
+    def checkpoints(self) -> Sequence[TrainedCheckpoint]:
         """The trained checkpoints in the order of training."""
 
     def partners(self, reference: str | None = None) -> tuple[str, ...]:
@@ -64,7 +64,9 @@ class Study(Protocol):
     def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
         """The reference's neurons against every partner."""
 
-    def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
+    def null(
+        self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
+    ) -> UniversalityTable:
         """The table of what training does not make alike: untrained models, rotated neurons, permuted tokens."""
 
     def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
@@ -90,13 +92,13 @@ class Study(Protocol):
         """One row per variant: variant, tokens, draws."""
 
 
-def paper_checkpoints(study: Study) -> tuple[Stage, ...]:
+def paper_checkpoints(study: Study) -> tuple[TrainedCheckpoint, ...]:
     """The checkpoints at 25, 50 and 75 % of training; all trained ones where a suite lacks one of the three."""
     found = tuple(checkpoint for checkpoint in study.checkpoints if checkpoint.share in _PAPER_SHARES)
     return found if len(found) == len(_PAPER_SHARES) else tuple(study.checkpoints)
 
 
-def paper_stages(study: Study) -> tuple[Stage, Stage, Stage]:
+def paper_stages(study: Study) -> tuple[TrainedCheckpoint, TrainedCheckpoint, TrainedCheckpoint]:
     """The checkpoints at 25, 50 and 75 % of training, for what is said of these; raises NotOnSuite without one."""
     found = {checkpoint.share: checkpoint for checkpoint in study.checkpoints}
     for share in _PAPER_SHARES:
@@ -107,19 +109,19 @@ def paper_stages(study: Study) -> tuple[Stage, Stage, Stage]:
     return first, second, third
 
 
-def first_and_last(study: Study) -> tuple[Stage, Stage]:
+def first_and_last(study: Study) -> tuple[TrainedCheckpoint, TrainedCheckpoint]:
     """The ends of :func:`paper_checkpoints`; raises NotOnSuite where there is one checkpoint alone."""
     return ends_of(paper_checkpoints(study))
 
 
-def ends_of(stages: Sequence[Stage]) -> tuple[Stage, Stage]:
+def ends_of(stages: Sequence[TrainedCheckpoint]) -> tuple[TrainedCheckpoint, TrainedCheckpoint]:
     """The first and the last of some checkpoints; raises NotOnSuite where there is one alone."""
     if len(stages) < 2:
         raise NotOnSuite(f"expected two checkpoints to compare, got {len(stages)}")
     return stages[0], stages[-1]
 
 
-def null_tables(study: Study, *, checkpoint: HasStep, kind: Null) -> ReferenceTables:
+def null_tables(study: Study, *, checkpoint: HasStep, kind: NullKind) -> ReferenceTables:
     """The null of one kind against every partner, to be measured as :meth:`Study.reference_tables` is."""
     return ReferenceTables.of(
         [study.null(partner=partner, checkpoint=checkpoint, kind=kind) for partner in study.partners()]

@@ -143,10 +143,10 @@ class ReferenceTables:
         return ReferenceTables.of([change(table) for table in self.tables.values()])
 
 
-Tables = UniversalityTable | ReferenceTables
+StepTables = UniversalityTable | ReferenceTables
 
 
-def members(tables: Tables) -> tuple[UniversalityTable, ...]:
+def members(tables: StepTables) -> tuple[UniversalityTable, ...]:
     """The single tables, one per partner."""
     return tuple(tables.tables.values()) if isinstance(tables, ReferenceTables) else (tables,)
 

@@ -23,11 +23,11 @@ import pandas as pd
 from scipy import stats
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.counts import Integers, Panel, groups_of, panel_of, share_of
+from universal_neurons.measures.arrays import Floats, Integers
+from universal_neurons.measures.counts import LayerCounts, groups_of, layer_counts, share_of
 from universal_neurons.measures.intervals import (
     NOISE,
-    Floats,
-    Interval,
+    ConfidenceInterval,
     extrapolated_interval,
     jackknife,
     mcnemar_p,
@@ -39,7 +39,7 @@ from universal_neurons.measures.tables import (
     InfluenceMissing,
     ReferenceTables,
     Resampling,
-    Tables,
+    StepTables,
     UniversalityTable,
     members,
     shuffled_layers,
@@ -51,7 +51,7 @@ __all__ = [
     "InfluenceMissing",
     "ReferenceTables",
     "Resampling",
-    "Tables",
+    "StepTables",
     "UniversalityTable",
     "acceleration",
     "definition_share",
@@ -102,12 +102,12 @@ def definition_share(tables: ReferenceTables, definition: Definition, threshold:
     return _share_measurement(tables, threshold, definition)
 
 
-def share_by_layer(tables: Tables, threshold: float, *, definition: Definition = Definition.PAIR) -> pd.DataFrame:
+def share_by_layer(tables: StepTables, threshold: float, *, definition: Definition = Definition.PAIR) -> pd.DataFrame:
     """The universal share of each layer: columns layer, neurons (defined), value, low, high (block bootstrap).
 
     NaN in a layer without defined neurons.  Of several partners: the mean share, under PAIR.
     """
-    panel = panel_of([tables], threshold, definition)
+    panel = layer_counts([tables], threshold, definition)
     values = _layer_shares(panel.counts, panel.neurons)[0]
     ends = _layer_ends(panel, lambda counts, neurons: _layer_shares(counts, neurons)[..., 0, :], (0.0, 1.0))
     return pd.DataFrame(
@@ -122,7 +122,7 @@ def share_by_layer(tables: Tables, threshold: float, *, definition: Definition =
 
 
 def share_difference(
-    earlier: Tables, later: Tables, threshold: float, *, definition: Definition = Definition.PAIR
+    earlier: StepTables, later: StepTables, threshold: float, *, definition: Definition = Definition.PAIR
 ) -> Measurement:
     """share(later) - share(earlier) among the neurons defined at both.
 
@@ -158,7 +158,12 @@ def mcnemar_difference(earlier: UniversalityTable, later: UniversalityTable, thr
 
 
 def acceleration(
-    first: Tables, second: Tables, third: Tables, threshold: float, *, definition: Definition = Definition.PAIR
+    first: StepTables,
+    second: StepTables,
+    third: StepTables,
+    threshold: float,
+    *,
+    definition: Definition = Definition.PAIR,
 ) -> Measurement:
     """The second step of growth minus the first: (s3 - s2) - (s2 - s1), negative where growth slows.
 
@@ -168,7 +173,7 @@ def acceleration(
 
 
 def early_share_ratio(
-    earlier: Tables, later: Tables, threshold: float, *, definition: Definition = Definition.PAIR
+    earlier: StepTables, later: StepTables, threshold: float, *, definition: Definition = Definition.PAIR
 ) -> Measurement:
     """share(earlier) / share(later): how much of the later share is already there.
 
@@ -178,10 +183,10 @@ def early_share_ratio(
 
 
 def growth_by_layer(
-    earlier: Tables, later: Tables, threshold: float, *, definition: Definition = Definition.PAIR
+    earlier: StepTables, later: StepTables, threshold: float, *, definition: Definition = Definition.PAIR
 ) -> pd.DataFrame:
     """The growth of the share in each layer: columns layer, neurons, earlier, later, value (the growth), low, high."""
-    panel = panel_of([earlier, later], threshold, definition)
+    panel = layer_counts([earlier, later], threshold, definition)
     shares = _layer_shares(panel.counts, panel.neurons)
     values = _growth(panel.counts, panel.neurons)
     ends = _layer_ends(panel, _growth, (-1.0, 1.0))
@@ -198,7 +203,7 @@ def growth_by_layer(
     )
 
 
-def depth_contrast(earlier: Tables, later: Tables, threshold: float) -> Measurement:
+def depth_contrast(earlier: StepTables, later: StepTables, threshold: float) -> Measurement:
     """Growth of the share in the deeper half of the layers minus growth in the shallower half.
 
     With the change g_i of a neuron, universal later minus universal earlier, averaged over partners: mean(g over deep)
@@ -208,7 +213,7 @@ def depth_contrast(earlier: Tables, later: Tables, threshold: float) -> Measurem
     ``tokens_low``/``tokens_high`` (block bootstrap), ``draws_sd``, ``rank_correlation``
     (:func:`depth_rank_correlation`). Missing with fewer than two layers or an empty half.
     """
-    panel = panel_of([earlier, later], threshold, Definition.PAIR)
+    panel = layer_counts([earlier, later], threshold, Definition.PAIR)
     value = float(_contrast(panel.counts, panel.neurons))
     if np.isnan(value):
         return Measurement.missing(over=Over.NEURONS, unit=SHARE)
@@ -226,14 +231,14 @@ def depth_contrast(earlier: Tables, later: Tables, threshold: float) -> Measurem
     return Measurement(value, low, high, n, Over.NEURONS, panel.level, SHARE, details)
 
 
-def depth_rank_correlation(earlier: Tables, later: Tables, threshold: float) -> Measurement:
+def depth_rank_correlation(earlier: StepTables, later: StepTables, threshold: float) -> Measurement:
     """Spearman's rank correlation of layer and growth of its share, ties ranked by their mean.
 
     Interval: percentile of the block bootstrap, because ranks are no smooth function of counts.  A replicate in which
     no layer differs from another has no order and counts as 0; missing where that holds for the value.  n is the number
     of layers, and few layers give few values.
     """
-    panel = panel_of([earlier, later], threshold, Definition.PAIR)
+    panel = layer_counts([earlier, later], threshold, Definition.PAIR)
     value = float(_rank_correlation(panel.counts, panel.neurons))
     layers = panel.counts.shape[-1]
     if np.isnan(value):
@@ -244,7 +249,7 @@ def depth_rank_correlation(earlier: Tables, later: Tables, threshold: float) -> 
 
 
 def threshold_curve(
-    tables: Tables, thresholds: Sequence[float], *, definition: Definition = Definition.PAIR
+    tables: StepTables, thresholds: Sequence[float], *, definition: Definition = Definition.PAIR
 ) -> pd.DataFrame:
     """The universal share at each threshold: columns threshold, value, low, high, half_a, half_b, draws_sd.
 
@@ -312,7 +317,7 @@ def same_depth_mass(table: UniversalityTable, *, within: int = 1) -> Measurement
     return Measurement(value, low, high, n, Over.NEURONS, table.resampling.level, SHARE, details)
 
 
-def layer_layer_mass(tables: Tables) -> Floats:
+def layer_layer_mass(tables: StepTables) -> Floats:
     """(layer, partner layer): the share of each layer's neurons whose best partner lies there, mean over partners.
 
     Figure 2c of Gurnee et al. 2024.  Rows sum to 1; a layer without any defined neuron is a row of NaN.
@@ -324,7 +329,7 @@ def layer_layer_mass(tables: Tables) -> Floats:
     return np.asarray(np.mean(shares, axis=0))
 
 
-def _share_measurement(tables: Tables, threshold: float, definition: Definition) -> Measurement:
+def _share_measurement(tables: StepTables, threshold: float, definition: Definition) -> Measurement:
     details = {
         "half_a": share_of(tables, threshold, definition, column="excess_half_a"),
         "half_b": share_of(tables, threshold, definition, column="excess_half_b"),
@@ -336,7 +341,7 @@ def _share_measurement(tables: Tables, threshold: float, definition: Definition)
     return dataclasses.replace(measured, details={**measured.details, "universal": measured.value * measured.n})
 
 
-def _curve_point(tables: Tables, threshold: float, definition: Definition) -> dict[str, float]:
+def _curve_point(tables: StepTables, threshold: float, definition: Definition) -> dict[str, float]:
     names = ("half_a", "half_b", "draws_sd")
     try:
         share = _share_measurement(tables, threshold, definition)
@@ -349,7 +354,7 @@ def _curve_point(tables: Tables, threshold: float, definition: Definition) -> di
 
 
 def _measurement(
-    checkpoints: Sequence[Tables],
+    checkpoints: Sequence[StepTables],
     threshold: float,
     statistic: Statistic,
     definition: Definition,
@@ -363,7 +368,7 @@ def _measurement(
     ``within`` are the least and the largest value that the statistic can have.
     """
     _check_partners(checkpoints)
-    panel = panel_of(checkpoints, threshold, definition)
+    panel = layer_counts(checkpoints, threshold, definition)
     value = float(statistic(panel.counts, panel.neurons))
     if not np.isfinite(value):
         return Measurement.missing(n=panel.n, over=Over.TOKEN_BLOCKS, unit=unit)
@@ -379,10 +384,10 @@ def _measurement(
     return Measurement(value, low, high, panel.n, Over.TOKEN_BLOCKS, panel.level, unit, found)
 
 
-def _token_interval(panel: Panel, statistic: Statistic, within: tuple[float, float]) -> Interval:
+def _token_interval(panel: LayerCounts, statistic: Statistic, within: tuple[float, float]) -> ConfidenceInterval:
     """Infinite where a replicate is: a number that may not exist has no interval, wherever its replicates are moved."""
     if not np.isfinite(statistic(panel.replicates, panel.neurons)).all():
-        return Interval(-math.inf, math.inf)
+        return ConfidenceInterval(-math.inf, math.inf)
     return extrapolated_interval(
         float(statistic(panel.counts, panel.neurons)),
         statistic(panel.moved, panel.neurons),
@@ -392,13 +397,13 @@ def _token_interval(panel: Panel, statistic: Statistic, within: tuple[float, flo
     )
 
 
-def _layer_ends(panel: Panel, statistic: Statistic, within: tuple[float, float]) -> list[Interval]:
+def _layer_ends(panel: LayerCounts, statistic: Statistic, within: tuple[float, float]) -> list[ConfidenceInterval]:
     """The interval of each layer for a ``statistic`` with a last axis of layers; NaN where a layer has no value."""
     values, replicates, centres = (
         statistic(counts, panel.neurons) for counts in (panel.counts, panel.moved, panel.extrapolated)
     )
     return [
-        Interval(np.nan, np.nan)
+        ConfidenceInterval(np.nan, np.nan)
         if np.isnan(value)
         else extrapolated_interval(
             float(value), replicates[:, layer], float(centres[layer]), level=panel.level, within=within
@@ -407,7 +412,7 @@ def _layer_ends(panel: Panel, statistic: Statistic, within: tuple[float, float])
     ]
 
 
-def _check_partners(checkpoints: Sequence[Tables]) -> None:
+def _check_partners(checkpoints: Sequence[StepTables]) -> None:
     for earlier, later in pairwise(checkpoints):
         before, after = ([table.partner for table in members(tables)] for tables in (earlier, later))
         if before != after:
@@ -415,7 +420,7 @@ def _check_partners(checkpoints: Sequence[Tables]) -> None:
 
 
 def _models_interval(
-    checkpoints: Sequence[Tables],
+    checkpoints: Sequence[StepTables],
     threshold: float,
     statistic: Statistic,
     definition: Definition,
@@ -428,7 +433,7 @@ def _models_interval(
         return {}
     values = []
     for partner in references[0].partners:
-        rest = panel_of([tables.without(partner) for tables in references], threshold, definition, resampled=False)
+        rest = layer_counts([tables.without(partner) for tables in references], threshold, definition, resampled=False)
         values.append(float(statistic(rest.counts, rest.neurons)))
     if not np.isfinite(values).all():
         return {}
@@ -436,7 +441,7 @@ def _models_interval(
     return {"models_low": low, "models_high": high}
 
 
-def _mcnemar_details(earlier: UniversalityTable, later: Tables, threshold: float) -> dict[str, float]:
+def _mcnemar_details(earlier: UniversalityTable, later: StepTables, threshold: float) -> dict[str, float]:
     changes = _changes(earlier, later, threshold)
     n = int(np.count_nonzero(~np.isnan(changes)))
     gained, lost = int(np.count_nonzero(changes > 0)), int(np.count_nonzero(changes < 0))
@@ -455,7 +460,7 @@ def _mcnemar_details(earlier: UniversalityTable, later: Tables, threshold: float
     }
 
 
-def _changes(earlier: Tables, later: Tables, threshold: float) -> Floats:
+def _changes(earlier: StepTables, later: StepTables, threshold: float) -> Floats:
     """(neuron,): universal later minus universal earlier, mean over partners; NaN where undefined against any."""
     states = []
     for tables in (earlier, later):
@@ -466,7 +471,7 @@ def _changes(earlier: Tables, later: Tables, threshold: float) -> Floats:
     return np.asarray(states[1] - states[0])
 
 
-def _contrast_over_neurons(changes: Floats, layer: Integers, tables: Tables) -> Floats:
+def _contrast_over_neurons(changes: Floats, layer: Integers, tables: StepTables) -> Floats:
     """(resample,): the depth contrast with the neurons of each layer drawn anew from that layer."""
     resampling = members(tables)[0].resampling
     generator = np.random.default_rng(resampling.seed)

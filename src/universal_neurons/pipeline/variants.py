@@ -16,6 +16,7 @@ import numpy.typing as npt
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy, RowMask, TokenRows, padded_rows, score_mask
+from universal_neurons.measures.excess import excess_correlation
 from universal_neurons.pipeline.models import LoadedModels
 from universal_neurons.pipeline.passes import Reading, Streamed, streamed, workload
 from universal_neurons.pipeline.resources import ROTATION_WORKERS, device
@@ -223,5 +224,5 @@ def _asked(
 
 def _scored(found: GroupFound, one: Setting) -> Scored:
     correlation = found.best.float()
-    excess = correlation - found.draws[one.baseline][: one.draws].double().mean(0).float()
+    excess = excess_correlation(correlation, found.draws[one.baseline][: one.draws].double().mean(0).float())
     return Scored(correlation.numpy(), excess.numpy(), int(found.tokens))

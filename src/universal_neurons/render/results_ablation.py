@@ -15,8 +15,8 @@ from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation import (
     NATS,
     AblationTable,
-    Kind,
     Quantity,
+    SetKind,
     SetOf,
     dose_curve,
     effect,
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from universal_neurons.render.study import Study
 
 # What the paper's figures compare: the universal neurons, and its "non-universal" ones.
-COMPARED = (Kind.UNIVERSAL, Kind.RANDOM_OTHERS)
-COMPARED_IN_LAYER = (Kind.UNIVERSAL, Kind.LAYER_MATCHED)
+COMPARED = (SetKind.UNIVERSAL, SetKind.RANDOM_OTHERS)
+COMPARED_IN_LAYER = (SetKind.UNIVERSAL, SetKind.LAYER_MATCHED)
 # The random control of v2's figures, and the one that cannot be explained by where the neurons are.
-BANDS = (Kind.RANDOM_OTHERS, Kind.LAYER_MATCHED)
+BANDS = (SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED)
 
 
 @dataclass(frozen=True, slots=True)
 class PairEffect:
     """Which effect: of which kind of set, at which threshold, in which quantity, against which partner, when."""
 
-    kind: Kind
+    kind: SetKind
     threshold: float
     quantity: Quantity
     partner: str
@@ -55,7 +55,7 @@ class PairEffect:
 class LayerEffect:
     """Which effect of one layer alone, mean over models."""
 
-    kind: Kind
+    kind: SetKind
     quantity: Quantity
     checkpoint: str
     layer: int
@@ -65,7 +65,7 @@ class LayerEffect:
 class TwinEffect:
     """Which loss increase of the averaged definition: of which kind of set, at which threshold, when."""
 
-    kind: Kind
+    kind: SetKind
     threshold: float
     checkpoint: str
 
@@ -92,7 +92,7 @@ class Ablations:
     twins: Mapping[TwinEffect, Measurement]
     exceeding: Mapping[tuple[str, str], Measurement]
     doses: Mapping[str, pd.DataFrame]
-    readings: Mapping[Kind, Measurement]
+    readings: Mapping[SetKind, Measurement]
     level: float
     artifacts: tuple[str, ...]
 
@@ -120,7 +120,7 @@ def ablation_results(study: Study) -> Ablations:
         layers=_by_layer(tables, models, study.checkpoints, averaged, study.suite.layers),
         twins=_twins(own, spec.thresholds),
         exceeding={
-            place: effect_over_random(table, averaged, Kind.RANDOM_OTHERS, quantity=Quantity.LOSS)
+            place: effect_over_random(table, averaged, SetKind.RANDOM_OTHERS, quantity=Quantity.LOSS)
             for place, table in tables.items()
         },
         doses={model: dose_curve(tables[model, last], averaged) for model in models},
@@ -170,7 +170,7 @@ def _twins(own: Mapping[str, AblationTable], thresholds: Sequence[float]) -> dic
         )
         for label, table in own.items()
         for threshold in thresholds
-        for kind in (Kind.UNIVERSAL, *BANDS)
+        for kind in (SetKind.UNIVERSAL, *BANDS)
     }
 
 

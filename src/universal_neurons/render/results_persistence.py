@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from universal_neurons.measures.study import Stage
-    from universal_neurons.measures.tables import ReferenceTables, Tables
+    from universal_neurons.measures.study import TrainedCheckpoint
+    from universal_neurons.measures.tables import ReferenceTables, StepTables
     from universal_neurons.render.study import Study
 
 Span = tuple[str, str]
@@ -111,7 +111,7 @@ def persistence_results(study: Study, printed: PrintedPersistence) -> Persistenc
     )
 
 
-def _shown(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+def _shown(stages: Sequence[TrainedCheckpoint]) -> tuple[TrainedCheckpoint, ...]:
     """Three checkpoints, as the paper's figures have; where the suite lacks the paper's own, both ends and the middle.
 
     All of twelve would be sixty-six spans, which no figure shows.
@@ -132,12 +132,12 @@ def _all_spans(tables: Mapping[str, ReferenceTables], threshold: float) -> dict[
     }
 
 
-def _layers(given: Tables, then: Tables, threshold: float) -> tuple[Measurement, ...]:
+def _layers(given: StepTables, then: StepTables, threshold: float) -> tuple[Measurement, ...]:
     found = persistence_by_layer(given, then, threshold)
     return tuple(measured(row, over=Over.NEURONS, unit=SHARE, level=_level(given)) for row in _records(found))
 
 
-def _level(tables: Tables) -> float:
+def _level(tables: StepTables) -> float:
     first = tables if hasattr(tables, "resampling") else next(iter(tables.tables.values()))
     return first.resampling.level
 
