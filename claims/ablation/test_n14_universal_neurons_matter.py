@@ -9,9 +9,11 @@ neurons, is most of the network: the catalogue expects the opposite there, and i
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import SetKind, SetOf, contrast, effect_over_each, effect_over_random, weakest
+from universal_neurons.measures.ablation import contrast, effect_over_each, effect_over_random
+from universal_neurons.measures.ablation_table import SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(

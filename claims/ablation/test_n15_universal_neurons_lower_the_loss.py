@@ -6,17 +6,11 @@ this is a stronger statement about what the neurons are good for; the tokens are
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import (
-    Quantity,
-    SetKind,
-    SetOf,
-    contrast,
-    effect_over_each,
-    effect_over_random,
-    weakest,
-)
+from universal_neurons.measures.ablation import contrast, effect_over_each, effect_over_random
+from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 LOSS = (Quantity.LOSS,)
 

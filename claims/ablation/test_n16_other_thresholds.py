@@ -6,9 +6,11 @@ nats. The threshold changes how many neurons are ablated, and with it how many a
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Quantity, SetKind, SetOf, contrast, effect_over_each, weakest
+from universal_neurons.measures.ablation import contrast, effect_over_each
+from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 BOTH = tuple(Quantity)
 

@@ -7,9 +7,11 @@ tokens, and its interval is that of one more draw of others: half of all sets ex
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Quantity, SetKind, SetOf, contrast, weakest
+from universal_neurons.measures.ablation import contrast
+from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(

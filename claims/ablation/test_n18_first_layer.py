@@ -9,9 +9,10 @@ neurons of layer 0 do.
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import SetKind, SetOf, effect_ratio, first_layer_ratio
+from universal_neurons.measures.ablation import effect_ratio, first_layer_ratio
+from universal_neurons.measures.ablation_table import SetKind, SetOf
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(

@@ -8,9 +8,10 @@ catalogue's further bound, an absolute one, has no number: both effects stand in
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import SetKind, SetOf, effect_ratio
+from universal_neurons.measures.ablation import effect_ratio
+from universal_neurons.measures.ablation_table import SetKind, SetOf
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(

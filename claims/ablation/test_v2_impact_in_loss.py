@@ -9,19 +9,11 @@ them fails stands in the details.
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import (
-    AblationTable,
-    Quantity,
-    SetKind,
-    SetOf,
-    contrast,
-    effect_over_each,
-    first_layer_margin,
-    negligible_margin,
-    weakest,
-)
+from universal_neurons.measures.ablation import contrast, effect_over_each, first_layer_margin, negligible_margin
+from universal_neurons.measures.ablation_table import AblationTable, Quantity, SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 LOSS = Quantity.LOSS
 

@@ -8,9 +8,11 @@ is V4; that they do not do this is a control here. How small the fraction is sta
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import SetKind, SetOf, perplexity_ratio, weakest
+from universal_neurons.measures.ablation import perplexity_ratio
+from universal_neurons.measures.ablation_table import SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(

@@ -7,9 +7,11 @@ The rule names no model, so it is the same on every suite; whether the share is 
 
 from universal_neurons.harness import Between, Measurement, Published, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.robustness import longest_prefix, share_over_neurons, share_over_references
+from universal_neurons.measures.references import share_over_references
+from universal_neurons.measures.robustness import longest_prefix, share_over_neurons
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import Definition, definition_share, universal_share
+from universal_neurons.measures.tables import Definition
+from universal_neurons.measures.universality import definition_share, universal_share
 
 
 @claim(

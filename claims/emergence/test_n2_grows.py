@@ -7,9 +7,11 @@ hold.
 """
 
 from universal_neurons.harness import GreaterThan, Interval, Measurement, claim, control, reading
-from universal_neurons.measures.robustness import growth_over_references, longest_prefix
+from universal_neurons.measures.references import growth_over_references
+from universal_neurons.measures.robustness import longest_prefix
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import Definition, mcnemar_difference, share_difference
+from universal_neurons.measures.tables import Definition
+from universal_neurons.measures.universality import mcnemar_difference, share_difference
 
 
 @claim(

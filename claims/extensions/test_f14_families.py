@@ -8,9 +8,10 @@ neuron is one of whose variance a single token explains at least one half, the t
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import FamilyKind, Quantity, SetOf, effect_over_random
+from universal_neurons.measures.ablation import effect_over_random
+from universal_neurons.measures.ablation_table import FamilyKind, Quantity, SetOf
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(

@@ -8,10 +8,11 @@ of as many other neurons of the same layers. Differences in nats and not shares,
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import SetKind, SetOf, contrast
+from universal_neurons.measures.ablation import contrast
+from universal_neurons.measures.ablation_table import SetKind, SetOf
 from universal_neurons.measures.extensions import patching_effect, patching_over_random
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(

@@ -16,7 +16,7 @@ from tests.measures.ablations import Ablated, table_of
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.declare import ClaimDeclaration, declaration_of
-from universal_neurons.measures.ablation import ALL_LAYERS, AblationTable, SetKind
+from universal_neurons.measures.ablation_table import ALL_LAYERS, AblationTable, SetKind
 from universal_neurons.measures.study import untrained_ablation
 from universal_neurons.pipeline.neuron_sets import NeuronSet, SetPlan
 

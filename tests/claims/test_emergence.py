@@ -16,7 +16,7 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
 from universal_neurons.inputs.published import published
 from universal_neurons.measures.study import paper_checkpoints
-from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ import pytest
 from tests.claims.declared import declared_in
 from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, table_of
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.measures.ablation import FamilyKind, SetKind
+from universal_neurons.measures.ablation_table import FamilyKind, SetKind
 from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.tables import Definition, ReferenceTables, UniversalityTable
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.harness.declare import ClaimDeclaration
     from universal_neurons.measures.study import HasStep, NullKind
-    from universal_neurons.measures.universality import UniversalityTable
+    from universal_neurons.measures.tables import UniversalityTable
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 ROBUSTNESS = ("F2", "F2-rotation", "F4", "F7", "F7-padding", "F8", "N23")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from universal_neurons.measures.ablation import ALL_LAYERS, AblationTable, SetKind
+from universal_neurons.measures.ablation_table import ALL_LAYERS, AblationTable, SetKind
 from universal_neurons.measures.tables import Definition, Resampling
 
 if TYPE_CHECKING:

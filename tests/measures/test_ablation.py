@@ -10,28 +10,20 @@ import pytest
 from scipy import stats
 
 from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, draws, table_of
-from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measurement import Over
 from universal_neurons.measures.ablation import (
-    AblationTable,
-    Quantity,
-    SetKind,
-    SetMissing,
-    SetOf,
     contrast,
     dose_curve,
     effect,
     effect_over_each,
     effect_over_random,
     effect_ratio,
-    effects_frame,
     first_layer_margin,
     first_layer_ratio,
-    joint_minus_sum,
-    layers_frame,
     negligible_margin,
     perplexity_ratio,
-    weakest,
 )
+from universal_neurons.measures.ablation_table import AblationTable, Quantity, SetKind, SetMissing, SetOf
 from universal_neurons.measures.intervals import block_weights
 from universal_neurons.measures.tables import Definition, Resampling
 
@@ -425,12 +417,6 @@ def test_the_negligible_margin_agrees_with_the_ratio(others: float, is_negligibl
     assert (margin.low > 0) == (ratio.high < 0.1) == is_negligible
 
 
-def test_layers_that_back_each_other_up_lose_more_together() -> None:
-    found = joint_minus_sum(layered({0: 0.5, 1: 0.25, 2: 0.25}, joint=3.0), PAIR)
-    assert found.value == pytest.approx(2.0, abs=0.02)
-    assert found.details["joint"] == pytest.approx(3.0)
-
-
 def test_nothing_ablated_layer_by_layer_is_said() -> None:
     with pytest.raises(SetMissing, match="nothing ablated layer by layer"):
         first_layer_ratio(compared(), PAIR)
@@ -454,49 +440,7 @@ def test_the_perplexity_without_an_empty_set_is_missing() -> None:
     assert perplexity_ratio(table_of([Ablated(SetKind.UNIVERSAL, 0.0, size=0)]), PAIR).is_missing
 
 
-# Several parts.
-
-
-def part(value: float, low: float, high: float, unit: str = "nats") -> Measurement:
-    return Measurement(value, low, high, BLOCKS, Over.TOKEN_BLOCKS, unit=unit)
-
-
-def test_the_weakest_is_above_a_bound_exactly_where_all_are() -> None:
-    found = weakest({"x": part(1.0, 0.1, 1.5), "y": part(0.8, 0.5, 0.9)})
-    assert (found.value, found.low, found.high) == (0.8, 0.1, 0.9)
-    assert (found.details["x"], found.details["missing_parts"]) == (1.0, 0.0)
-
-
-def test_missing_parts_are_left_out_and_counted() -> None:
-    missing = Measurement.missing(over=Over.TOKEN_BLOCKS, unit="nats")
-    found = weakest({"x": missing, "y": part(0.8, 0.5, 0.9)})
-    assert (found.value, found.details["missing_parts"]) == (0.8, 1.0)
-    assert weakest({"x": missing}).is_missing
-
-
-def test_parts_in_different_units_have_no_weakest() -> None:
-    with pytest.raises(ValueError, match="in one unit"):
-        weakest({"x": part(1.0, 0.1, 1.5), "y": part(0.8, 0.5, 0.9, "ratio")})
-    with pytest.raises(ValueError, match="in one unit"):
-        weakest({})
-
-
-# Tables of the report.
-
-
-def test_the_table_of_effects_has_a_row_per_kind() -> None:
-    frame = effects_frame(compared(), PAIR)
-    assert frame["kind"].tolist() == ["universal", "random_others", "layer_matched"]
-    assert frame["draws"].tolist() == [1, 20, 20]
-    assert frame["draws_sd"].isna().tolist() == [True, False, False]
-    assert frame["value"][1] == effect(compared(), PAIR, SetKind.RANDOM_OTHERS).value
-    assert (frame["low"] <= frame["value"]).all()
-
-
-def test_the_table_of_layers_has_a_row_per_layer_and_kind() -> None:
-    frame = layers_frame(layered({0: 3.0, 1: 0.5}), PAIR, quantity=Quantity.LOSS)
-    assert frame["layer"].tolist() == [0, 1]
-    assert frame["value"].tolist() == pytest.approx([1.5, 0.25])
+# The dose curve.
 
 
 def test_the_dose_curve_is_the_mean_over_orders_with_their_range() -> None:

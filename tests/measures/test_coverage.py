@@ -15,13 +15,10 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from universal_neurons.measures.counts import Group
+from universal_neurons.measures.groups import Group
 from universal_neurons.measures.intervals import ConfidenceInterval, percentile_interval
+from universal_neurons.measures.tables import Definition, ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.measures.universality import (
-    Definition,
-    ReferenceTables,
-    Resampling,
-    UniversalityTable,
     acceleration,
     definition_share,
     early_share_ratio,

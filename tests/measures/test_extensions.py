@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, draws, table_of
-from universal_neurons.measures.ablation import SetKind
+from universal_neurons.measures.ablation_table import SetKind
 from universal_neurons.measures.extensions import (
     Extensions,
     patching_effect,

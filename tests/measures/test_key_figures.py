@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 
 from tests.render.fakes import FakeStudy, fake_ablation, fake_suite
-from universal_neurons.measures.ablation import Quantity, SetKind, SetOf, effect
+from universal_neurons.measures.ablation import effect
+from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
 from universal_neurons.measures.key_figures import COMPARED, KeyFigure, ablation_key_figures, share_key_figures
-from universal_neurons.measures.universality import Definition, definition_share
+from universal_neurons.measures.tables import Definition
+from universal_neurons.measures.universality import definition_share
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from universal_neurons.errors import UserError
-from universal_neurons.measures.ablation import FamilyKind
+from universal_neurons.measures.ablation_table import FamilyKind
 from universal_neurons.pipeline.extensions import family_members, shuffled_rows
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
 from universal_neurons.workspace import extensions_keys, read

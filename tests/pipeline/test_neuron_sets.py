@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from universal_neurons.measures.ablation import ALL_LAYERS, SetKind
+from universal_neurons.measures.ablation_table import ALL_LAYERS, SetKind
 from universal_neurons.measures.tables import Definition
 from universal_neurons.pipeline.neuron_sets import NeuronSet, Population, SetPlan
 

@@ -13,7 +13,7 @@ from tests.pipeline.test_stages import Writes
 from universal_neurons.core.activations import mlp_activations
 from universal_neurons.core.weights import folded_weights
 from universal_neurons.errors import UserError
-from universal_neurons.measures.ablation import Quantity
+from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.pipeline import stages
 from universal_neurons.pipeline.profiles import write_profiles
 from universal_neurons.pipeline.tokens import evaluation_tokens, token_set

@@ -30,8 +30,8 @@ from universal_neurons.inputs.suite import (
     ZooSpec,
 )
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.ablation import AblationTable, SetKind
-from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.measures.ablation_table import AblationTable, SetKind
+from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.pipeline.neuron_sets import NeuronSet, SetPlan
 
 if TYPE_CHECKING:

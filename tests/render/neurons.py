@@ -12,7 +12,7 @@ import pandas as pd
 
 from universal_neurons.inputs.suite import Checkpoint, Suite, ZooSpec, load_suite
 from universal_neurons.measures.profiles import WINDOW, NeuronProfiles
-from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.render.explorer import STATISTICS, LocalText
 
 if TYPE_CHECKING:

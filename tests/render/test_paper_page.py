@@ -14,7 +14,8 @@ from tests.render.fakes import ARTIFACTS, CHECKOUT, CHECKPOINTS, MODELS, FakeStu
 from tests.render.test_report import build, change, text_of
 from universal_neurons.errors import ArtifactMissing
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.ablation import NATS, Quantity, SetKind, SetOf, effect
+from universal_neurons.measures.ablation import NATS, effect
+from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
 from universal_neurons.measures.persistence import persistence
 from universal_neurons.render.checks import Page
 from universal_neurons.render.listings import Listing
@@ -26,7 +27,7 @@ from universal_neurons.render.templates import TemplateWrong
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from universal_neurons.measures.ablation import AblationTable
+    from universal_neurons.measures.ablation_table import AblationTable
     from universal_neurons.measures.study import HasStep
     from universal_neurons.render.report import Drawn
     from universal_neurons.render.results import Results

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.ablation import AblationTable, Quantity, SetKind, SetOf, effect, effect_over_random
+from universal_neurons.measures.ablation import effect, effect_over_random
+from universal_neurons.measures.ablation_table import AblationTable, Quantity, SetKind, SetOf
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.tables import Definition, universal_flags
 

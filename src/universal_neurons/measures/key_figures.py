@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from universal_neurons.measures.ablation import Quantity, SetKind, SetOf, effect
-from universal_neurons.measures.universality import Definition, definition_share
+from universal_neurons.measures.ablation import effect
+from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
+from universal_neurons.measures.tables import Definition
+from universal_neurons.measures.universality import definition_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

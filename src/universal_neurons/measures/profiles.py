@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from universal_neurons.measures.ablation import Quantity
+from universal_neurons.measures.ablation_table import Quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

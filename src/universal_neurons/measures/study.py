@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from universal_neurons.measures.ablation import AblationTable
+    from universal_neurons.measures.ablation_table import AblationTable
     from universal_neurons.measures.extensions import Extensions
     from universal_neurons.measures.profiles import NeuronProfiles
 

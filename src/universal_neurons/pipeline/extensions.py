@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from universal_neurons.artifacts.provenance import capture
-from universal_neurons.measures.ablation import ALL_LAYERS, AnyKind, FamilyKind, SetKind
+from universal_neurons.measures.ablation_table import ALL_LAYERS, AnyKind, FamilyKind, SetKind
 from universal_neurons.measures.tables import Definition
 from universal_neurons.pipeline.ablation import population
 from universal_neurons.pipeline.models import LoadedModels, batch_rows, loaded

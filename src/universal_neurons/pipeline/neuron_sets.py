@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from universal_neurons.measures.ablation import ALL_LAYERS, Replacement, SetKind
+from universal_neurons.measures.ablation_table import ALL_LAYERS, Replacement, SetKind
 from universal_neurons.measures.tables import Definition, universal_flags
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.ablation import NATS, PERCENTILE, Quantity, SetKind
+from universal_neurons.measures.ablation import NATS, PERCENTILE
+from universal_neurons.measures.ablation_table import Quantity, SetKind
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.numerals import decimal, listed, places_of, span, with_interval
 from universal_neurons.render.panels import (

@@ -14,10 +14,9 @@ import pandas as pd
 
 from universal_neurons.inputs.published import published, published_table
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.tables import Definition, ReferenceTables
 from universal_neurons.measures.universality import (
     SHARE,
-    Definition,
-    ReferenceTables,
     definition_share,
     share_by_layer,
     threshold_curve,

@@ -12,16 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.ablation import (
-    NATS,
-    AblationTable,
-    Quantity,
-    SetKind,
-    SetOf,
-    dose_curve,
-    effect,
-    effect_over_random,
-)
+from universal_neurons.measures.ablation import NATS, dose_curve, effect, effect_over_random
+from universal_neurons.measures.ablation_table import AblationTable, Quantity, SetKind, SetOf
 from universal_neurons.measures.intervals import jackknife
 from universal_neurons.measures.tables import Definition
 

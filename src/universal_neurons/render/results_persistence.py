@@ -13,13 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from universal_neurons.inputs.published import published
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.persistence import (
-    DEEPEST,
-    SHARE,
-    ceiling,
-    persistence,
-    persistence_by_layer,
-)
+from universal_neurons.measures.persistence import SHARE, ceiling, persistence, persistence_by_layer
+from universal_neurons.measures.persistence_depth import DEEPEST
 from universal_neurons.measures.study import paper_checkpoints
 
 if TYPE_CHECKING:
