@@ -143,7 +143,7 @@ def contrast(
 ) -> Measurement:
     """The effect of one kind of set minus the effect of another, paired over tokens.
 
-    The effect of a random kind is the mean of its draws, its interval that of one further draw: mean_r + sd_r
+    The effect of a random kind is the mean of its draws, its interval the interval of one further draw: mean_r + sd_r
     sqrt((n-1)/chi2_r) (Z_r/sqrt(n) + Z'_r).  So the interval excludes 0 only where the set differs from what any single
     draw could have been; half of all sets exceed the mean of draws.  Details: ``effect``, ``other``, ``size``,
     ``other_size``.
@@ -235,7 +235,7 @@ def negligible_margin(
 ) -> Measurement:
     """``share`` of the universal set's effect minus the effect of another kind: above 0 the other is negligible.
 
-    The interval of a random kind is that of one further draw, as in :func:`contrast`.
+    The interval of a random kind is the interval of one further draw, as in :func:`contrast`.
     """
     own, drawn = table.rows(which, SetKind.UNIVERSAL), table.rows(which, against)
     if _is_empty(table, own) or _is_empty(table, drawn):
@@ -410,7 +410,7 @@ def _draw_details(values: Floats, kind: AnyKind) -> dict[str, float]:
 
 
 def _is_empty(table: AblationTable, rows: Integers, per: Per = "set") -> bool:
-    """Whether nothing was ablated, or the sum that an effect is to be divided by is 0."""
+    """True if nothing was ablated, or if an effect would be divided by 0."""
     return not table.frame["size"].to_numpy()[rows].any() or not _scale(table, rows, per).all()
 
 

@@ -49,7 +49,7 @@ class SetKind(StrEnum):
 
     @property
     def is_random(self) -> bool:
-        """Whether there are several draws of it."""
+        """True for kinds of which there are several draws."""
         return self not in (SetKind.UNIVERSAL, SetKind.OTHERS, SetKind.TOP_NORM)
 
 
@@ -68,7 +68,7 @@ class FamilyKind(StrEnum):
 
     @property
     def is_random(self) -> bool:
-        """Whether there are several draws of it."""
+        """True for kinds of which there are several draws."""
         return self is not FamilyKind.UNIVERSAL_UNIGRAM
 
 

@@ -1,4 +1,4 @@
-"""Where in the depth of a model universal neurons are: growth of deeper layers, and layers of the best partners."""
+"""Universal neurons over the depth of a model: growth of deeper layers, and layers of the best partners."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Group:
 
     @property
     def resampling(self) -> Resampling:
-        """How the token blocks of all its tables are resampled."""
+        """Settings of the bootstrap of token blocks, the same for all its tables."""
         return self.tables[0].resampling
 
     def combined(self, stack: Floats) -> Floats:
@@ -73,7 +73,7 @@ class Group:
         return float(self.tables[0].frame["excess"].to_numpy().dtype.type(threshold))
 
     def universal(self, threshold: float, column: str = "excess") -> Flags:
-        """Whether each neuron's score is above the threshold (neuron,); False where it is undefined."""
+        """True for each neuron whose score is above the threshold (neuron,); False where it is undefined."""
         return np.asarray(self.scores(column) > self.cut(threshold))
 
     def states(self, threshold: float, column: str = "excess") -> Floats:
@@ -93,7 +93,7 @@ class Group:
             )
 
     def replicate_states(self, threshold: float) -> Flags:
-        """Which candidates are universal in each replicate of the token blocks (resample, candidate)."""
+        """Flags of the candidates that are universal in each replicate of the token blocks (resample, candidate)."""
         return np.asarray(self.noisy_states(threshold, (1.0,))[0])
 
     def noisy_states(self, threshold: float, noise: Sequence[float] = NOISE) -> Flags:
@@ -113,7 +113,7 @@ class Group:
         return states
 
     def draw_states(self, threshold: float) -> Flags:
-        """Which candidates are universal with a single rotation draw as the whole baseline (draw, candidate)."""
+        """The same with a single rotation draw as the whole baseline (draw, candidate)."""
         draws = min(table.draws.shape[0] for table in self.tables)
         excess = [
             excess_correlation(
@@ -166,5 +166,5 @@ def series_of(
 
 
 def same_neurons(x: pd.DataFrame, y: pd.DataFrame) -> bool:
-    """Whether two tables have the same neurons in the same order."""
+    """True if two tables have the same neurons in the same order."""
     return all(np.array_equal(x[column].to_numpy(), y[column].to_numpy()) for column in ("layer", "neuron"))

@@ -165,12 +165,12 @@ class History:
 
     @cached_property
     def defined(self) -> Flags:
-        """Whether a neuron is defined at every checkpoint (group, neuron)."""
+        """Flags of the neurons defined at every checkpoint (group, neuron)."""
         return np.array([np.all([~np.isnan(group.scores()) for group in row], axis=0) for row in self.series])
 
     @cached_property
     def states(self) -> Flags:
-        """Whether a neuron is defined throughout and universal then (group, checkpoint, neuron)."""
+        """Flags of the neurons defined throughout and universal then (group, checkpoint, neuron)."""
         return self.column_states("excess")
 
     def column_states(self, column: str) -> Flags:

@@ -1,7 +1,6 @@
-"""Intervals: how far a number could have come out otherwise.
+"""Confidence intervals from replicates, counts and leave-one-out values.
 
-This module decides how replicates, counts and leave-one-out values become an interval.  It refuses to know what the
-number means: no neuron, no threshold, no model; and how many intervals are read at once (evidence.multiplicity).
+Nothing here depends on what a number means.  Corrections for several intervals are in ``evidence.multiplicity``.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class ConfidenceInterval(NamedTuple):
 
 @lru_cache(maxsize=16)
 def block_weights(blocks: int, *, resamples: int, seed: int) -> Floats:
-    """How often each block is drawn in each bootstrap replicate: (resample, block), every row sums to ``blocks``.
+    """Number of times each block is drawn in each bootstrap replicate (resample, block); rows sum to ``blocks``.
 
     Multinomial counts of ``blocks`` draws with replacement (Efron & Tibshirani 1993, An Introduction to the Bootstrap,
     section 6.4; contiguous blocks of a sequence: Kuensch 1989, Annals of Statistics 17, 1217-1241).  Equal arguments
@@ -50,8 +49,8 @@ def percentile_interval(value: float, replicates: npt.ArrayLike, *, level: float
     """The central ``level`` of the bootstrap replicates, widened where necessary until it contains ``value``.
 
     Efron & Tibshirani 1993, section 13.3.  For statistics without much bias: an interval that excludes its own value
-    cannot be judged, so the nearer end is moved to the value.  It is the wrong interval of a count of noisy scores over
-    a threshold, see :func:`extrapolated_interval`.
+    cannot be judged, so the nearer end is moved to the value.  For a count of noisy scores over a
+    threshold see :func:`extrapolated_interval`.
 
     Raises ValueError without replicates, or with a NaN among them, which would vanish in the sort.  Infinite ones may
     become ends.
@@ -76,7 +75,7 @@ def extrapolated(means: npt.ArrayLike) -> Floats:
     """
     first, *others = np.asarray(means, dtype=np.float64)
     _, *weights = _extrapolation_weights()
-    # As differences, so that means that do not differ, those of a null, are extrapolated without rounding.
+    # As differences, so that equal means, as of a null, are extrapolated without rounding.
     return np.asarray(first + sum(w * (other - first) for w, other in zip(weights, others, strict=True)))
 
 
@@ -94,12 +93,12 @@ def extrapolated_interval(
     until it contains ``value``.  ``centre`` is the number at the :func:`extrapolated` mean counts; ``replicates`` are
     its values in replicates of the counts that were moved to have these means, on which the spread of a ratio depends.
 
-    Why not the percentiles: in the tail of a distribution noise lifts more scores over a threshold than it drops below
+    Percentiles would not do: in the tail of a distribution noise lifts more scores over a threshold than it drops below
     it.  The value has this bias once, the mean of the replicates twice, and their difference is no estimate of it,
     because the value is a step function of the scores and the mean is not: a correction by that difference (basic
     interval, BC and BCa of Efron 1987, JASA 82, 171-185) adds more noise than it removes bias.  The extrapolation takes
     both biases away at a price known beforehand: for scores of locally even density, with Gaussian noise, the variance
-    of (centre - truth) is f^2 times that of the replicates, f = 1.127 (:func:`_spread_factor`).
+    of (centre - truth) is f^2 times the variance of the replicates, f = 1.127 (:func:`_spread_factor`).
 
     Coverage of the value without noise at a nominal 95 %: 1,000 draws a setting (400 for the second to fifth line), 100
     blocks, correlations N(0.22, 0.16) with the standard errors of the mini suite and half as much again, thresholds 0.4
@@ -131,7 +130,7 @@ def extrapolated_interval(
 
 @lru_cache(maxsize=1)
 def _extrapolation_weights() -> tuple[float, ...]:
-    """What each mean counts in the parabola at -1 (Lagrange): 35/9, -40/9, 14/9."""
+    """Weights of the means in the parabola at -1 (Lagrange): 35/9, -40/9, 14/9."""
     return tuple(
         math.prod((_NO_NOISE - other) / (noise - other) for other in NOISE if other != noise) for noise in NOISE
     )
@@ -139,7 +138,7 @@ def _extrapolation_weights() -> tuple[float, ...]:
 
 @lru_cache(maxsize=1)
 def _spread_factor() -> float:
-    """By how much the standard deviation of (centre - truth) exceeds that of the replicates.
+    """Standard deviation of (centre - truth) over the standard deviation of the replicates.
 
     A score x standard errors above the threshold counts Phi(x / sqrt(noise)) in the mean of the replicates, g(x) with
     the weights of the extrapolation.  Over scores of even density a truth given the scores has the variance integral of

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def smallest(measurements: Sequence[Measurement]) -> Measurement:
     """The smallest of several measurements, for "always above"; missing if any of them is, or without any.
 
-    Details: those of the smallest.
+    It keeps the details of the smallest.
     """
     return _extreme(measurements, min)
 
@@ -33,7 +33,7 @@ def largest(measurements: Sequence[Measurement]) -> Measurement:
 def weakest(parts: Mapping[str, Measurement]) -> Measurement:
     """The smallest of several named measurements in one unit, missing ones left out; missing where all are.
 
-    Details: those of the weakest part, the value of every part by its name, ``missing_parts``.  n is the smallest n.
+    Details: of the weakest part, the value of every part by its name, and ``missing_parts``.  n is the smallest n.
     Raises ValueError for no part, or for unlike parts.
     """
     present = [part for part in parts.values() if not part.is_missing]

@@ -1,7 +1,4 @@
-"""What can be said of a single neuron against a single partner: how far its excess correlation may be off.
-
-This module refuses to know where a table comes from: no files, no models.
-"""
+"""Intervals of the excess correlation of single neurons against a single partner."""
 
 from __future__ import annotations
 

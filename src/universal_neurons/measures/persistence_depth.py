@@ -86,10 +86,10 @@ def persistence_contrast(
     """The mean persistence of the layers in ``plus`` minus the mean of the layers in ``minus`` (None: all others).
 
     Each layer's rate is pooled over pairs and ``spans`` and counts once, however many universal neurons it has.
-    Interval over neurons, with layers as independent.  Details: ``plus``, ``minus``, and those of
-    :func:`contrast_with_0`.  Missing where a band is empty or a layer of it has no
-    universal neuron.  With ``resampled`` False the block bootstrap and the rotation draws are left out: a control that
-    is dealt many times needs the judged interval only.
+    Interval over neurons, with layers as independent.  Details: ``plus``, ``minus``, and the details of
+    :func:`contrast_with_0`.  Missing where a band is empty or a layer of it has no universal neuron.  With
+    ``resampled`` False the block bootstrap and the rotation draws are left out: a control that is dealt many times
+    needs the judged interval only.
     """
     history, indices = history_over(spans, threshold, resampled=resampled)
     return _band_contrast(history, indices, plus, minus)

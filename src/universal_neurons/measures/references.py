@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.counts import layer_counts, share_contrast
+from universal_neurons.measures.arrays import ratio_or_nan
+from universal_neurons.measures.counts import LayerCounts, layer_counts
 from universal_neurons.measures.intervals import extrapolated_interval, jackknife
 from universal_neurons.measures.tables import Definition
 from universal_neurons.measures.universality import SHARE
@@ -15,6 +16,7 @@ from universal_neurons.measures.universality import SHARE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from universal_neurons.measures.arrays import Floats
     from universal_neurons.measures.tables import ReferenceTables
 
 
@@ -45,14 +47,13 @@ def _over_references(
     if not references:
         raise ValueError("a mean over reference models: got none")
     counts = [layer_counts(checkpoints, threshold, Definition.PAIR) for checkpoints in references]
-    contrast = share_contrast(*coefficients)
-    values = np.array([each.value(contrast) for each in counts])
+    values = np.array([_contrast(each.counts, each, coefficients) for each in counts])
     n, level = sum(each.n for each in counts), counts[0].level
     if np.isnan(values).any():
         return Measurement.missing(n=n, over=Over.TOKEN_BLOCKS, unit=SHARE)
     value = float(values.mean())
-    replicates = np.mean([contrast(each.moved, each.neurons) for each in counts], axis=0)
-    centre = np.mean([contrast(each.extrapolated, each.neurons) for each in counts])
+    replicates = np.mean([_contrast(each.moved, each, coefficients) for each in counts], axis=0)
+    centre = np.mean([_contrast(each.extrapolated, each, coefficients) for each in counts])
     least = 0.0 if len(coefficients) == 1 else -1.0
     low, high = extrapolated_interval(value, replicates, float(centre), level=level, within=(least, 1.0))
     details = {"lowest": float(values.min()), "highest": float(values.max())}
@@ -60,3 +61,10 @@ def _over_references(
         rest = [float(np.delete(values, left_out).mean()) for left_out in range(len(values))]
         details["models_low"], details["models_high"] = jackknife(value, rest, level=level)
     return Measurement(value, low, high, n, Over.TOKEN_BLOCKS, level, SHARE, details)
+
+
+def _contrast(layers: Floats, counts: LayerCounts, coefficients: tuple[int, ...]) -> Floats:
+    """The contrast (...) of counts (..., pair, checkpoint, layer); NaN where a pair has no defined neuron."""
+    # Before any division: equal counts must differ by 0 and not by a rounding error.
+    summed = layers.sum(axis=-1) @ np.array(coefficients, dtype=np.float64)
+    return np.asarray(ratio_or_nan(summed, counts.neurons.sum(axis=-1)).mean(axis=-1))

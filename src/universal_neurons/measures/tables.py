@@ -33,7 +33,7 @@ class Definition(StrEnum):
 def universal_flags(
     scores: npt.NDArray[np.floating], threshold: float, definition: Definition
 ) -> npt.NDArray[np.bool_]:
-    """Which neurons are universal (neuron,) by their excess (partner, neuron), under a definition over all partners.
+    """Flags of the universal neurons (neuron,) by their excess (partner, neuron), under a definition over all partners.
 
     NaN is the score of a neuron without a partner: it is above no threshold, and neither is a mean with it.
     Raises ValueError for PAIR, which says nothing about several partners.
