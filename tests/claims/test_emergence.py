@@ -14,6 +14,7 @@ import pytest
 from tests.claims.declared import declared_in
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
+from universal_neurons.harness.declare import arguments_of
 from universal_neurons.inputs.published import published
 from universal_neurons.measures.study import paper_checkpoints
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
@@ -109,8 +110,7 @@ def arguments(claim: ClaimDeclaration, study: SyntheticStudy) -> dict[str, Any]:
         "interval": Interval(STAGES[0], STAGES[1]),
         "threshold": 0.5,
     }
-    code = claim.function.__code__
-    return {name: values[name] for name in code.co_varnames[: code.co_argcount]}
+    return {name: values[name] for name in arguments_of(claim.function)}
 
 
 def verdict(claim: ClaimDeclaration, measurement: Any) -> Verdict:
@@ -143,8 +143,7 @@ def test_the_controls_do_not_satisfy_the_criterion(name: str) -> None:
     claim, study = claims()[name], SyntheticStudy(GROWING)
     for control in claim.controls:
         named = arguments(claim, study)
-        code = control.function.__code__
-        given = {argument: named[argument] for argument in code.co_varnames[: code.co_argcount]}
+        given = {argument: named[argument] for argument in arguments_of(control.function)}
         assert verdict(claim, control.function(**given)) is not Verdict.REPRODUCED
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.claims.declared import declared_in
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
+from universal_neurons.harness.declare import arguments_of
 from universal_neurons.inputs.published import published
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 
@@ -153,8 +154,7 @@ def measured(function: Measuring, study: SyntheticStudy) -> Measurement:
         "interval": Interval(STAGES[0], STAGES[1]),
         "threshold": 0.5,
     }
-    code = function.__code__
-    return function(**{name: values[name] for name in code.co_varnames[: code.co_argcount]})
+    return function(**{name: values[name] for name in arguments_of(function)})
 
 
 def verdict(claim: ClaimDeclaration, function: Measuring, study: SyntheticStudy) -> Verdict:

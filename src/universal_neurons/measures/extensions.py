@@ -30,9 +30,9 @@ class Extensions:
 
     ``families``: universal neurons ablated by family (:class:`FamilyKind`).  ``patches``: sets whose activations come
     from another row, under the mode "resample"; its ``kl`` is the divergence from the other row's output that the patch
-    takes away, KL(P_y || P_x) - KL(P_y || Q), in nats per prediction, negative where the output moves away from it.  ``distance`` (block,): KL(P_y || P_x), all that
-    could be taken away.  ``score`` and ``token`` (neuron,): the share of a neuron's variance that the best single token
-    explains, and its id (NaN and -1 if none); ``layer`` (neuron,).
+    takes away, KL(P_y || P_x) - KL(P_y || Q), in nats per prediction, negative where the output moves away from it.
+    ``distance`` (block,): KL(P_y || P_x), all that could be taken away.  ``score`` and ``token`` (neuron,): the share
+    of a neuron's variance that the best single token explains, and its id (NaN and -1 if none); ``layer`` (neuron,).
 
     Raises ValueError where arrays do not fit together.
     """
