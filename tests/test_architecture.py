@@ -33,7 +33,7 @@ DISTRIBUTIONS = {
     "core": {"jaxtyping", "torch", "transformer_lens"},
     "artifacts": {"filelock", "numpy", "pandas", "pyarrow", "safetensors"},
     "measures": {"numpy", "pandas", "scipy"},
-    "workspace": {"numpy", "pandas"},
+    "workspace": set(),
     "pipeline": {"numpy", "pandas", "psutil", "torch"},
     "study": {"numpy", "pandas"},
     "planning": {"tokenizers", "torch"},

@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -26,13 +25,10 @@ from universal_neurons.workspace import (
     profiles_key,
     profiles_keys,
     read,
-    read_influence,
-    stored_influence,
     suite_keys,
     table_keys,
     universality_key,
     where,
-    with_excess,
 )
 
 if TYPE_CHECKING:
@@ -217,26 +213,6 @@ def test_a_recomputation_reads_nothing_that_was_computed_before(own: Miniature) 
 
 def test_the_working_store_can_be_named(miniature: Miniature, tmp_path: Path) -> None:
     assert miniature.workspace(store=tmp_path / "here", recompute=True).store.working == tmp_path / "here"
-
-
-def test_excess_is_correlation_minus_baseline_in_whole_and_halves() -> None:
-    columns = {name: np.array([0.5, np.nan], dtype=np.float32) for name in
-               ("correlation", "correlation_half_a", "correlation_half_b")}  # fmt: skip
-    baselines = {
-        f"baseline{part}": np.full(2, value, np.float32)
-        for part, value in (("", 0.25), ("_half_a", 0.5), ("_half_b", 1))
-    }
-    frame = with_excess(pd.DataFrame({**columns, **baselines}))
-    assert frame[["excess", "excess_half_a", "excess_half_b"]].iloc[0].tolist() == [0.25, 0.0, -0.5]
-    assert frame["excess"].isna().tolist() == [False, True]
-
-
-def test_influences_survive_storage_within_half_precision() -> None:
-    influence = np.random.default_rng(0).normal(size=(100, 5)) * 1e-3
-    np.testing.assert_allclose(read_influence(stored_influence(influence)), influence, rtol=1e-3, atol=1e-9)
-    # Without the scaling these would vanish: float16 has nothing below 6e-8.
-    tiny = np.full((100, 1), 1e-7)
-    np.testing.assert_allclose(read_influence(stored_influence(tiny)), tiny, rtol=1e-2)
 
 
 def test_artifacts_are_described_in_a_few_words(computed: Miniature) -> None:
