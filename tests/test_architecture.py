@@ -35,7 +35,7 @@ DISTRIBUTIONS = {
     "core": {"jaxtyping", "torch", "transformer_lens"},
     "artifacts": {"fsspec", "numpy", "pandas", "pyarrow", "safetensors"},
     "measures": {"numpy", "pandas", "scipy"},
-    "workspace": {"numpy", "pandas"},
+    "workspace": set(),
     "pipeline": {"numpy", "pandas", "psutil", "torch"},
     "study": {"numpy", "pandas"},
     "planning": {"torch"},

@@ -7,11 +7,13 @@ hundred; the interval knows how little they say about a 95th percentile. The tex
 neurons, is most of the network: the catalogue expects the opposite there, and it is the first of the readings.
 """
 
-from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
+from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading, readings
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Kind, SetOf, contrast, effect_over_each, effect_over_random, weakest
+from universal_neurons.measures.ablation import contrast, effect_over_each, effect_over_random
+from universal_neurons.measures.ablation_table import Replacement, SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(
@@ -45,7 +47,7 @@ def test_neurons_with_shuffled_labels_do_not_matter(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     """The labels dealt out anew among all neurons; fails if not being drawn from the others is enough."""
-    return effect_over_each(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), of=Kind.RANDOM)
+    return effect_over_each(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), of=SetKind.RANDOM)
 
 
 @reading(
@@ -56,26 +58,29 @@ def test_neurons_with_shuffled_labels_do_not_matter(
 def test_against_literally_all_others(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
-    return contrast(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.OTHERS)
+    return contrast(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), SetKind.OTHERS)
 
 
-@reading(of=test_universal_neurons_matter, ambiguity="A4", says="(ii) non-universal: as many of the others, at random")
-def test_against_as_many_others(study: Study, partner: str, checkpoint: Checkpoint, threshold: float) -> Measurement:
-    return effect_over_random(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.RANDOM_OTHERS)
-
-
-@reading(
-    of=test_universal_neurons_matter, ambiguity="A4", says="(iii) non-universal: as many of the others in each layer"
+@readings(
+    of=test_universal_neurons_matter,
+    table={
+        "test_against_as_many_others": (
+            "A4",
+            "(ii) non-universal: as many of the others, at random",
+            SetKind.RANDOM_OTHERS,
+        ),
+        "test_against_as_many_others_of_each_layer": (
+            "A4",
+            "(iii) non-universal: as many of the others in each layer",
+            SetKind.LAYER_MATCHED,
+        ),
+        "test_against_as_many_of_all": ("A4", "(iv) random neurons, universal ones not excluded", SetKind.RANDOM),
+    },
 )
-def test_against_as_many_others_of_each_layer(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
+def against_draws(
+    study: Study, partner: str, checkpoint: Checkpoint, threshold: float, against: SetKind
 ) -> Measurement:
-    return effect_over_random(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.LAYER_MATCHED)
-
-
-@reading(of=test_universal_neurons_matter, ambiguity="A4", says="(iv) random neurons, universal ones not excluded")
-def test_against_as_many_of_all(study: Study, partner: str, checkpoint: Checkpoint, threshold: float) -> Measurement:
-    return effect_over_random(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.RANDOM)
+    return effect_over_random(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), against)
 
 
 @reading(of=test_universal_neurons_matter, ambiguity="A1", says="(ii) universal: mean excess over the partners")
@@ -83,24 +88,24 @@ def test_universal_on_average(study: Study, checkpoint: Checkpoint, threshold: f
     return effect_over_each(study.ablation(checkpoint=checkpoint), SetOf(threshold, definition=Definition.AVERAGED))
 
 
-@reading(
+@readings(
     of=test_universal_neurons_matter,
-    ambiguity="A1",
-    says="(iii) universal: against any partner; last checkpoint, layer-matched draws",
+    table={
+        "test_universal_against_any": (
+            "A1",
+            "(iii) universal: against any partner; last checkpoint, layer-matched draws",
+            Definition.UNION,
+        ),
+        "test_universal_against_every": (
+            "A1",
+            "(iv) universal: against every partner; last checkpoint, layer-matched draws",
+            Definition.INTERSECTION,
+        ),
+    },
 )
-def test_universal_against_any(study: Study, threshold: float) -> Measurement:
-    which = SetOf(threshold, definition=Definition.UNION)
-    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, Kind.LAYER_MATCHED)
-
-
-@reading(
-    of=test_universal_neurons_matter,
-    ambiguity="A1",
-    says="(iv) universal: against every partner; last checkpoint, layer-matched draws",
-)
-def test_universal_against_every(study: Study, threshold: float) -> Measurement:
-    which = SetOf(threshold, definition=Definition.INTERSECTION)
-    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, Kind.LAYER_MATCHED)
+def universal_by(study: Study, threshold: float, definition: Definition) -> Measurement:
+    which = SetOf(threshold, definition=definition)
+    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, SetKind.LAYER_MATCHED)
 
 
 @reading(
@@ -121,30 +126,30 @@ def test_every_model_ablated_in_turn(study: Study, checkpoint: Checkpoint, thres
 @reading(of=test_universal_neurons_matter, ambiguity="F5", says="against others of like layer and norm")
 def test_against_others_of_like_norm(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED)
-    return effect_over_random(study.ablation(checkpoint=checkpoint), which, Kind.NORM_MATCHED)
+    return effect_over_random(study.ablation(checkpoint=checkpoint), which, SetKind.NORM_MATCHED)
 
 
 @reading(of=test_universal_neurons_matter, ambiguity="F5", says="against as many neurons that write most")
 def test_against_those_that_write_most(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED)
-    return contrast(study.ablation(checkpoint=checkpoint), which, Kind.TOP_NORM)
+    return contrast(study.ablation(checkpoint=checkpoint), which, SetKind.TOP_NORM)
 
 
-@reading(
+@readings(
     of=test_universal_neurons_matter,
-    ambiguity="F6",
-    says="replaced by their mean instead of zero; last checkpoint, layer-matched draws",
+    table={
+        "test_replaced_by_their_mean": (
+            "F6",
+            "replaced by their mean instead of zero; last checkpoint, layer-matched draws",
+            "mean",
+        ),
+        "test_replaced_by_their_value_elsewhere": (
+            "F6",
+            "replaced by their value elsewhere instead of zero; last checkpoint, layer-matched draws",
+            "resample",
+        ),
+    },
 )
-def test_replaced_by_their_mean(study: Study, threshold: float) -> Measurement:
-    which = SetOf(threshold, definition=Definition.AVERAGED, mode="mean")
-    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, Kind.LAYER_MATCHED)
-
-
-@reading(
-    of=test_universal_neurons_matter,
-    ambiguity="F6",
-    says="replaced by their value elsewhere instead of zero; last checkpoint, layer-matched draws",
-)
-def test_replaced_by_their_value_elsewhere(study: Study, threshold: float) -> Measurement:
-    which = SetOf(threshold, definition=Definition.AVERAGED, mode="resample")
-    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, Kind.LAYER_MATCHED)
+def replaced_by(study: Study, threshold: float, mode: Replacement) -> Measurement:
+    which = SetOf(threshold, definition=Definition.AVERAGED, mode=mode)
+    return effect_over_random(study.ablation(checkpoint=study.checkpoints[-1]), which, SetKind.LAYER_MATCHED)

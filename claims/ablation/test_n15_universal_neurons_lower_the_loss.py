@@ -6,17 +6,11 @@ this is a stronger statement about what the neurons are good for; the tokens are
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import (
-    Kind,
-    Quantity,
-    SetOf,
-    contrast,
-    effect_over_each,
-    effect_over_random,
-    weakest,
-)
+from universal_neurons.measures.ablation import contrast, effect_over_each, effect_over_random
+from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 LOSS = (Quantity.LOSS,)
 
@@ -56,7 +50,7 @@ def test_neurons_with_shuffled_labels_do_not_lower_the_loss(
 ) -> Measurement:
     """The labels dealt out anew among all neurons; fails if not being drawn from the others is enough."""
     table = study.ablation(checkpoint=checkpoint)
-    return effect_over_each(table, SetOf(threshold, partner), of=Kind.RANDOM, quantities=LOSS)
+    return effect_over_each(table, SetOf(threshold, partner), of=SetKind.RANDOM, quantities=LOSS)
 
 
 @reading(
@@ -68,7 +62,7 @@ def test_loss_against_literally_all_others(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     table = study.ablation(checkpoint=checkpoint)
-    return contrast(table, SetOf(threshold, partner), Kind.OTHERS, quantity=Quantity.LOSS)
+    return contrast(table, SetOf(threshold, partner), SetKind.OTHERS, quantity=Quantity.LOSS)
 
 
 @reading(
@@ -80,7 +74,7 @@ def test_loss_against_as_many_others(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     table = study.ablation(checkpoint=checkpoint)
-    return effect_over_random(table, SetOf(threshold, partner), Kind.RANDOM_OTHERS, quantity=Quantity.LOSS)
+    return effect_over_random(table, SetOf(threshold, partner), SetKind.RANDOM_OTHERS, quantity=Quantity.LOSS)
 
 
 @reading(
@@ -92,7 +86,7 @@ def test_loss_against_as_many_others_of_each_layer(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     table = study.ablation(checkpoint=checkpoint)
-    return effect_over_random(table, SetOf(threshold, partner), Kind.LAYER_MATCHED, quantity=Quantity.LOSS)
+    return effect_over_random(table, SetOf(threshold, partner), SetKind.LAYER_MATCHED, quantity=Quantity.LOSS)
 
 
 @reading(of=test_universal_neurons_lower_the_loss, ambiguity="A1", says="(ii) universal: mean excess over the partners")
@@ -120,7 +114,7 @@ def test_loss_of_every_model_ablated_in_turn(study: Study, checkpoint: Checkpoin
 def test_loss_against_others_of_like_norm(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED)
     table = study.ablation(checkpoint=checkpoint)
-    return effect_over_random(table, which, Kind.NORM_MATCHED, quantity=Quantity.LOSS)
+    return effect_over_random(table, which, SetKind.NORM_MATCHED, quantity=Quantity.LOSS)
 
 
 @reading(
@@ -131,4 +125,4 @@ def test_loss_against_others_of_like_norm(study: Study, checkpoint: Checkpoint, 
 def test_loss_when_replaced_by_their_mean(study: Study, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED, mode="mean")
     table = study.ablation(checkpoint=study.checkpoints[-1])
-    return effect_over_random(table, which, Kind.LAYER_MATCHED, quantity=Quantity.LOSS)
+    return effect_over_random(table, which, SetKind.LAYER_MATCHED, quantity=Quantity.LOSS)

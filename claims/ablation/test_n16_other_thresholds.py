@@ -6,9 +6,11 @@ nats. The threshold changes how many neurons are ablated, and with it how many a
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Kind, Quantity, SetOf, contrast, effect_over_each, weakest
+from universal_neurons.measures.ablation import contrast, effect_over_each
+from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 BOTH = tuple(Quantity)
 
@@ -41,7 +43,7 @@ def test_neurons_with_shuffled_labels_do_not_matter_at_other_thresholds(
 ) -> Measurement:
     """The labels dealt out anew among all neurons; fails if not being drawn from the others is enough."""
     table = study.ablation(checkpoint=checkpoint)
-    return effect_over_each(table, SetOf(threshold, partner), of=Kind.RANDOM, quantities=BOTH)
+    return effect_over_each(table, SetOf(threshold, partner), of=SetKind.RANDOM, quantities=BOTH)
 
 
 @reading(
@@ -53,7 +55,7 @@ def test_other_thresholds_against_literally_all_others(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner)
-    return weakest({quantity: contrast(table, which, Kind.OTHERS, quantity=quantity) for quantity in BOTH})
+    return weakest({quantity: contrast(table, which, SetKind.OTHERS, quantity=quantity) for quantity in BOTH})
 
 
 @reading(

@@ -7,9 +7,11 @@ tokens, and its interval is that of one more draw of others: half of all sets ex
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Kind, Quantity, SetOf, contrast, weakest
+from universal_neurons.measures.ablation import contrast
+from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(
@@ -25,7 +27,9 @@ def test_universal_neurons_of_every_layer_matter(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float, layer: int
 ) -> Measurement:
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner, layer=layer)
-    return weakest({quantity: contrast(table, which, Kind.LAYER_MATCHED, quantity=quantity) for quantity in Quantity})
+    return weakest(
+        {quantity: contrast(table, which, SetKind.LAYER_MATCHED, quantity=quantity) for quantity in Quantity}
+    )
 
 
 @control(of=test_universal_neurons_of_every_layer_matter)
@@ -34,7 +38,7 @@ def test_their_labels_do_not_matter_in_every_layer_before_training(study: Study,
     table, which = untrained_ablation(study), SetOf(threshold, definition=Definition.AVERAGED)
     return weakest(
         {
-            f"{quantity}_{layer}": contrast(table, which.in_layer(layer), Kind.LAYER_MATCHED, quantity=quantity)
+            f"{quantity}_{layer}": contrast(table, which.in_layer(layer), SetKind.LAYER_MATCHED, quantity=quantity)
             for quantity in Quantity
             for layer in table.layers(which)
         }
@@ -47,7 +51,7 @@ def test_neurons_of_the_layer_with_shuffled_labels_do_not_matter(
 ) -> Measurement:
     """The labels dealt out anew within the layer; fails if the contrast is above 0 for any set."""
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner, layer=layer)
-    against, of = Kind.LAYER_MATCHED, Kind.RANDOM
+    against, of = SetKind.LAYER_MATCHED, SetKind.RANDOM
     return weakest({quantity: contrast(table, which, against, of=of, quantity=quantity) for quantity in Quantity})
 
 
@@ -60,7 +64,7 @@ def test_layers_against_literally_all_others(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float, layer: int
 ) -> Measurement:
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner, layer=layer)
-    return weakest({quantity: contrast(table, which, Kind.OTHERS, quantity=quantity) for quantity in Quantity})
+    return weakest({quantity: contrast(table, which, SetKind.OTHERS, quantity=quantity) for quantity in Quantity})
 
 
 @reading(
@@ -70,7 +74,9 @@ def test_layers_against_literally_all_others(
 )
 def test_layers_on_average(study: Study, checkpoint: Checkpoint, threshold: float, layer: int) -> Measurement:
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, definition=Definition.AVERAGED, layer=layer)
-    return weakest({quantity: contrast(table, which, Kind.LAYER_MATCHED, quantity=quantity) for quantity in Quantity})
+    return weakest(
+        {quantity: contrast(table, which, SetKind.LAYER_MATCHED, quantity=quantity) for quantity in Quantity}
+    )
 
 
 @reading(
@@ -80,4 +86,4 @@ def test_layers_against_others_of_like_norm(
     study: Study, checkpoint: Checkpoint, threshold: float, layer: int
 ) -> Measurement:
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, definition=Definition.AVERAGED, layer=layer)
-    return weakest({quantity: contrast(table, which, Kind.NORM_MATCHED, quantity=quantity) for quantity in Quantity})
+    return weakest({quantity: contrast(table, which, SetKind.NORM_MATCHED, quantity=quantity) for quantity in Quantity})

@@ -9,9 +9,10 @@ neurons of layer 0 do.
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Kind, SetOf, effect_ratio, first_layer_ratio
+from universal_neurons.measures.ablation import effect_ratio, first_layer_ratio
+from universal_neurons.measures.ablation_table import SetKind, SetOf
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(
@@ -39,7 +40,7 @@ def test_the_first_layer_does_not_matter_most_with_others_in_their_place(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     """Sets swapped: as many non-universal neurons of each layer; fails if layer 0 is sensitive in general."""
-    return first_layer_ratio(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.LAYER_MATCHED)
+    return first_layer_ratio(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), SetKind.LAYER_MATCHED)
 
 
 @control(of=test_the_first_layer_matters_most)
@@ -47,7 +48,7 @@ def test_the_first_layer_does_not_matter_most_with_shuffled_labels(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     """The labels dealt out anew within each layer; fails if what is universal does not matter to the ratio."""
-    return first_layer_ratio(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.RANDOM)
+    return first_layer_ratio(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), SetKind.RANDOM)
 
 
 @reading(of=test_the_first_layer_matters_most, ambiguity="F6", says="the effect of a layer divided by its neurons")
@@ -62,7 +63,7 @@ def test_the_first_layer_against_random_neurons_of_it(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner, layer=0)
-    return effect_ratio(table, which, Kind.LAYER_MATCHED)
+    return effect_ratio(table, which, SetKind.LAYER_MATCHED)
 
 
 @reading(of=test_the_first_layer_matters_most, ambiguity="A1", says="(ii) universal: mean excess over the partners")

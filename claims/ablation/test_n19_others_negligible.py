@@ -8,9 +8,10 @@ catalogue's further bound, an absolute one, has no number: both effects stand in
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Kind, SetOf, effect_ratio
+from universal_neurons.measures.ablation import effect_ratio
+from universal_neurons.measures.ablation_table import SetKind, SetOf
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(
@@ -25,14 +26,14 @@ def test_the_others_of_a_layer_are_negligible(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float, layer: int
 ) -> Measurement:
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner, layer=layer)
-    return effect_ratio(table, which, Kind.UNIVERSAL, of=Kind.LAYER_MATCHED)
+    return effect_ratio(table, which, SetKind.UNIVERSAL, of=SetKind.LAYER_MATCHED)
 
 
 @control(of=test_the_others_of_a_layer_are_negligible)
 def test_others_are_not_negligible_before_training(study: Study, threshold: float, layer: int) -> Measurement:
     """The same neurons before they learnt anything; fails if the initial weights already set them apart."""
     which = SetOf(threshold, definition=Definition.AVERAGED, layer=layer)
-    return effect_ratio(untrained_ablation(study), which, Kind.UNIVERSAL, of=Kind.LAYER_MATCHED)
+    return effect_ratio(untrained_ablation(study), which, SetKind.UNIVERSAL, of=SetKind.LAYER_MATCHED)
 
 
 @control(of=test_the_others_of_a_layer_are_negligible)
@@ -41,7 +42,7 @@ def test_others_are_not_negligible_beside_neurons_with_shuffled_labels(
 ) -> Measurement:
     """The labels dealt out anew within the layer; fails if the ratio is small whatever it is a ratio to."""
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner, layer=layer)
-    return effect_ratio(table, which, Kind.RANDOM, of=Kind.LAYER_MATCHED)
+    return effect_ratio(table, which, SetKind.RANDOM, of=SetKind.LAYER_MATCHED)
 
 
 @reading(
@@ -53,7 +54,7 @@ def test_literally_all_others_of_a_layer(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float, layer: int
 ) -> Measurement:
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner, layer=layer)
-    return effect_ratio(table, which, Kind.UNIVERSAL, of=Kind.OTHERS)
+    return effect_ratio(table, which, SetKind.UNIVERSAL, of=SetKind.OTHERS)
 
 
 @reading(
@@ -63,4 +64,4 @@ def test_others_of_a_layer_on_average(
     study: Study, checkpoint: Checkpoint, threshold: float, layer: int
 ) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED, layer=layer)
-    return effect_ratio(study.ablation(checkpoint=checkpoint), which, Kind.UNIVERSAL, of=Kind.LAYER_MATCHED)
+    return effect_ratio(study.ablation(checkpoint=checkpoint), which, SetKind.UNIVERSAL, of=SetKind.LAYER_MATCHED)

@@ -8,9 +8,11 @@ much are not few in effect. Non-universal is read as an equally large random set
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Kind, SetOf, effect_ratio, weakest
+from universal_neurons.measures.ablation import effect_ratio
+from universal_neurons.measures.ablation_table import SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(
@@ -27,8 +29,8 @@ def test_the_effect_is_large_for_so_few_neurons(
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner)
     return weakest(
         {
-            "per_neuron": effect_ratio(table, which, Kind.RANDOM_OTHERS, per="neuron"),
-            "per_norm": effect_ratio(table, which, Kind.RANDOM_OTHERS, per="norm"),
+            "per_neuron": effect_ratio(table, which, SetKind.RANDOM_OTHERS, per="neuron"),
+            "per_norm": effect_ratio(table, which, SetKind.RANDOM_OTHERS, per="norm"),
         }
     )
 
@@ -39,8 +41,8 @@ def test_the_effect_is_not_large_before_training(study: Study, threshold: float)
     table, which = untrained_ablation(study), SetOf(threshold, definition=Definition.AVERAGED)
     return weakest(
         {
-            "per_neuron": effect_ratio(table, which, Kind.RANDOM_OTHERS, per="neuron"),
-            "per_norm": effect_ratio(table, which, Kind.RANDOM_OTHERS, per="norm"),
+            "per_neuron": effect_ratio(table, which, SetKind.RANDOM_OTHERS, per="neuron"),
+            "per_norm": effect_ratio(table, which, SetKind.RANDOM_OTHERS, per="norm"),
         }
     )
 
@@ -53,8 +55,8 @@ def test_the_effect_of_shuffled_labels_is_not_large(
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner)
     return weakest(
         {
-            "per_neuron": effect_ratio(table, which, Kind.RANDOM_OTHERS, of=Kind.RANDOM, per="neuron"),
-            "per_norm": effect_ratio(table, which, Kind.RANDOM_OTHERS, of=Kind.RANDOM, per="norm"),
+            "per_neuron": effect_ratio(table, which, SetKind.RANDOM_OTHERS, of=SetKind.RANDOM, per="neuron"),
+            "per_norm": effect_ratio(table, which, SetKind.RANDOM_OTHERS, of=SetKind.RANDOM, per="norm"),
         }
     )
 
@@ -70,8 +72,8 @@ def test_the_effect_against_literally_all_others(
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner)
     return weakest(
         {
-            "per_neuron": effect_ratio(table, which, Kind.OTHERS, per="neuron"),
-            "per_norm": effect_ratio(table, which, Kind.OTHERS, per="norm"),
+            "per_neuron": effect_ratio(table, which, SetKind.OTHERS, per="neuron"),
+            "per_norm": effect_ratio(table, which, SetKind.OTHERS, per="norm"),
         }
     )
 
@@ -87,7 +89,7 @@ def test_the_effect_against_as_many_others_of_each_layer(
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner)
     return weakest(
         {
-            "per_neuron": effect_ratio(table, which, Kind.LAYER_MATCHED, per="neuron"),
-            "per_norm": effect_ratio(table, which, Kind.LAYER_MATCHED, per="norm"),
+            "per_neuron": effect_ratio(table, which, SetKind.LAYER_MATCHED, per="neuron"),
+            "per_norm": effect_ratio(table, which, SetKind.LAYER_MATCHED, per="norm"),
         }
     )

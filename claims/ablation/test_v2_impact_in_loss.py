@@ -9,27 +9,19 @@ them fails stands in the details.
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import (
-    AblationTable,
-    Kind,
-    Quantity,
-    SetOf,
-    contrast,
-    effect_over_each,
-    first_layer_margin,
-    negligible_margin,
-    weakest,
-)
+from universal_neurons.measures.ablation import contrast, effect_over_each, first_layer_margin, negligible_margin
+from universal_neurons.measures.ablation_table import AblationTable, Quantity, SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 LOSS = Quantity.LOSS
 
 
-def impact(table: AblationTable, which: SetOf, of: Kind) -> dict[str, Measurement]:
+def impact(table: AblationTable, which: SetOf, of: SetKind) -> dict[str, Measurement]:
     """N15 and N17 with the loss: whether ablating has an impact beyond that of as many others."""
     layers = {
-        f"N17_layer_{layer}": contrast(table, which.in_layer(layer), Kind.LAYER_MATCHED, of=of, quantity=LOSS)
+        f"N17_layer_{layer}": contrast(table, which.in_layer(layer), SetKind.LAYER_MATCHED, of=of, quantity=LOSS)
         for layer in table.layers(which)
     }
     return {"N15": effect_over_each(table, which, of=of, quantities=(LOSS,)), **layers}
@@ -38,7 +30,7 @@ def impact(table: AblationTable, which: SetOf, of: Kind) -> dict[str, Measuremen
 def shape(table: AblationTable, which: SetOf) -> dict[str, Measurement]:
     """N18 and N19 with the loss: how the impact is spread over layers and neurons."""
     layers = {
-        f"N19_layer_{layer}": negligible_margin(table, which.in_layer(layer), Kind.LAYER_MATCHED, 0.1, quantity=LOSS)
+        f"N19_layer_{layer}": negligible_margin(table, which.in_layer(layer), SetKind.LAYER_MATCHED, 0.1, quantity=LOSS)
         for layer in table.layers(which)
     }
     return {"N18": first_layer_margin(table, which, 2.0, quantity=LOSS), **layers}
@@ -59,14 +51,14 @@ def test_the_impact_shows_in_the_loss(
     others = {
         f"N16_{other:g}": effect_over_each(table, SetOf(other, partner), quantities=(LOSS,)) for other in (0.4, 0.6)
     }
-    return weakest({**impact(table, which, Kind.UNIVERSAL), **others, **shape(table, which)})
+    return weakest({**impact(table, which, SetKind.UNIVERSAL), **others, **shape(table, which)})
 
 
 @control(of=test_the_impact_shows_in_the_loss)
 def test_no_impact_shows_in_the_loss_before_training(study: Study, threshold: float) -> Measurement:
     """The same neurons before they learnt anything, without N16; fails if their number or initial weights do it."""
     table, which = untrained_ablation(study), SetOf(threshold, definition=Definition.AVERAGED)
-    return weakest({**impact(table, which, Kind.UNIVERSAL), **shape(table, which)})
+    return weakest({**impact(table, which, SetKind.UNIVERSAL), **shape(table, which)})
 
 
 @control(of=test_the_impact_shows_in_the_loss)
@@ -74,7 +66,7 @@ def test_shuffled_labels_have_no_impact_on_the_loss(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     """N15 and N17 with the labels dealt out anew; fails if any set has more impact than as many others."""
-    return weakest(impact(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.RANDOM))
+    return weakest(impact(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), SetKind.RANDOM))
 
 
 @reading(
@@ -82,4 +74,4 @@ def test_shuffled_labels_have_no_impact_on_the_loss(
 )
 def test_the_impact_shows_in_the_loss_on_average(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, definition=Definition.AVERAGED)
-    return weakest({**impact(table, which, Kind.UNIVERSAL), **shape(table, which)})
+    return weakest({**impact(table, which, SetKind.UNIVERSAL), **shape(table, which)})

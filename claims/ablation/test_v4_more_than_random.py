@@ -7,12 +7,14 @@ version 2 describes its control. The suite's number of draws replaces the catalo
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Kind, Quantity, SetOf, effect_over_each, effect_over_random, weakest
+from universal_neurons.measures.ablation import effect_over_each, effect_over_random
+from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 LOSS = (Quantity.LOSS,)
-RANDOM = (Kind.RANDOM, Kind.LAYER_MATCHED)
+RANDOM = (SetKind.RANDOM, SetKind.LAYER_MATCHED)
 
 
 @claim(
@@ -40,7 +42,7 @@ def test_others_in_their_place_are_not_more_than_random(
 ) -> Measurement:
     """Sets swapped: draws of non-universal neurons in their place; fails if what is drawn from does it."""
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner)
-    return effect_over_each(table, which, RANDOM, of=Kind.RANDOM_OTHERS, quantities=LOSS)
+    return effect_over_each(table, which, RANDOM, of=SetKind.RANDOM_OTHERS, quantities=LOSS)
 
 
 @control(of=test_more_than_random)
@@ -49,7 +51,7 @@ def test_shuffled_labels_are_not_more_than_random(
 ) -> Measurement:
     """The labels dealt out anew, half of the dealings against the other half; fails if any set exceeds the rest."""
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner)
-    return effect_over_each(table, which, RANDOM, of=Kind.RANDOM, quantities=LOSS)
+    return effect_over_each(table, which, RANDOM, of=SetKind.RANDOM, quantities=LOSS)
 
 
 @reading(
@@ -57,7 +59,7 @@ def test_shuffled_labels_are_not_more_than_random(
 )
 def test_more_than_random_of_all(study: Study, partner: str, checkpoint: Checkpoint, threshold: float) -> Measurement:
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner)
-    return effect_over_random(table, which, Kind.RANDOM, quantity=Quantity.LOSS)
+    return effect_over_random(table, which, SetKind.RANDOM, quantity=Quantity.LOSS)
 
 
 @reading(
@@ -81,4 +83,4 @@ def test_more_than_random_in_every_model(study: Study, checkpoint: Checkpoint, t
 def test_more_than_random_when_replaced_by_the_mean(study: Study, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED, mode="mean")
     table = study.ablation(checkpoint=study.checkpoints[-1])
-    return effect_over_random(table, which, Kind.LAYER_MATCHED, quantity=Quantity.LOSS)
+    return effect_over_random(table, which, SetKind.LAYER_MATCHED, quantity=Quantity.LOSS)

@@ -8,9 +8,11 @@ is V4; that they do not do this is a control here. How small the fraction is sta
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Kind, SetOf, perplexity_ratio, weakest
+from universal_neurons.measures.ablation import perplexity_ratio
+from universal_neurons.measures.ablation_table import SetKind, SetOf
+from universal_neurons.measures.joint import weakest
 from universal_neurons.measures.study import Study, untrained_ablation
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(
@@ -36,7 +38,7 @@ def test_no_critical_decline_by_as_many_others(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     """As many non-universal neurons of each layer; fails if so many neurons of any kind are critical."""
-    return perplexity_ratio(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.LAYER_MATCHED)
+    return perplexity_ratio(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), SetKind.LAYER_MATCHED)
 
 
 @control(of=test_a_critical_decline)
@@ -44,7 +46,7 @@ def test_no_critical_decline_by_shuffled_labels(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     """The labels dealt out anew among all neurons; fails if so many neurons of any kind are critical."""
-    return perplexity_ratio(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), Kind.RANDOM)
+    return perplexity_ratio(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), SetKind.RANDOM)
 
 
 @reading(

@@ -8,8 +8,9 @@ checkpoint, the only one Gurnee et al. look at. Untrained models are no control:
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control
 from universal_neurons.harness.axes import Checkpoint
+from universal_neurons.measures.controls import shuffled_layers
+from universal_neurons.measures.depth import same_depth_mass
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import same_depth_mass, shuffled_layers
 
 
 @claim(

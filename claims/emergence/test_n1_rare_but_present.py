@@ -5,11 +5,13 @@ be true of models that share nothing, so "present" needs the lower end: it is th
 The rule names no model, so it is the same on every suite; whether the share is the printed 4.74 % is asked by N3.
 """
 
-from universal_neurons.harness import Between, Measurement, Published, claim, control, reading
+from universal_neurons.harness import Between, Measurement, Published, claim, control, reading, readings
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.robustness import longest_prefix, share_over_neurons, share_over_references
+from universal_neurons.measures.references import share_over_references
+from universal_neurons.measures.robustness import longest_prefix, share_over_neurons
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import Definition, definition_share, universal_share
+from universal_neurons.measures.tables import Definition
+from universal_neurons.measures.universality import definition_share, universal_share
 
 
 @claim(
@@ -46,29 +48,28 @@ def test_rotated_neurons_are_not_universal(
     return universal_share(study.null(partner=partner, checkpoint=checkpoint, kind="rotated"), threshold)
 
 
-@reading(
+@readings(
     of=test_universal_neurons_are_rare_but_present,
-    ambiguity="A1",
-    says="the mean of the excess over the partners is above the threshold",
+    table={
+        "test_rare_but_present_by_the_averaged_definition": (
+            "A1",
+            "the mean of the excess over the partners is above the threshold",
+            Definition.AVERAGED,
+        ),
+        "test_rare_but_present_by_the_union_definition": (
+            "A1",
+            "universal against at least one partner",
+            Definition.UNION,
+        ),
+        "test_rare_but_present_by_the_intersection_definition": (
+            "A1",
+            "universal against every partner",
+            Definition.INTERSECTION,
+        ),
+    },
 )
-def test_rare_but_present_by_the_averaged_definition(
-    study: Study, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    return definition_share(study.reference_tables(checkpoint=checkpoint), Definition.AVERAGED, threshold)
-
-
-@reading(of=test_universal_neurons_are_rare_but_present, ambiguity="A1", says="universal against at least one partner")
-def test_rare_but_present_by_the_union_definition(
-    study: Study, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    return definition_share(study.reference_tables(checkpoint=checkpoint), Definition.UNION, threshold)
-
-
-@reading(of=test_universal_neurons_are_rare_but_present, ambiguity="A1", says="universal against every partner")
-def test_rare_but_present_by_the_intersection_definition(
-    study: Study, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    return definition_share(study.reference_tables(checkpoint=checkpoint), Definition.INTERSECTION, threshold)
+def rare_but_present_by(study: Study, checkpoint: Checkpoint, threshold: float, definition: Definition) -> Measurement:
+    return definition_share(study.reference_tables(checkpoint=checkpoint), definition, threshold)
 
 
 @reading(
@@ -81,74 +82,45 @@ def test_rare_but_present_over_every_reference(study: Study, checkpoint: Checkpo
     )
 
 
-@reading(
+# None stands for the variant with the most tokens, fewer than all: its name differs from suite to suite.
+@readings(
     of=test_universal_neurons_are_rare_but_present,
-    ambiguity="A8",
-    says="orthogonal rotations instead of Gaussian matrices",
+    table={
+        "test_rare_but_present_under_orthogonal_rotations": (
+            "A8",
+            "orthogonal rotations instead of Gaussian matrices",
+            "rotation:orthogonal",
+        ),
+        "test_rare_but_present_with_one_draw": ("A8", "one rotation draw, as published", "draws:1"),
+        "test_rare_but_present_under_whitened_rotations": (
+            "F2",
+            "rotations of whitened layers, which are not drawn towards neurons of large variance",
+            "rotation:whitened",
+        ),
+        "test_rare_but_present_on_fewer_tokens": (
+            "A9",
+            "the tokens are counted with their padding, so fewer of them are text",
+            None,
+        ),
+        "test_rare_but_present_at_every_position": (
+            "F7",
+            "every position is scored, first ones and newlines too",
+            "mask:all",
+        ),
+        "test_rare_but_present_with_counted_padding": (
+            "F7",
+            "rows are padded with token 0, and padding and first positions are scored, as published",
+            "padding:published",
+        ),
+        "test_rare_but_present_with_dropped_padding": (
+            "F7",
+            "the rows of the published padding, the padding itself not scored",
+            "padding:dropped",
+        ),
+    },
 )
-def test_rare_but_present_under_orthogonal_rotations(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
+def rare_but_present_in(
+    study: Study, partner: str, checkpoint: Checkpoint, threshold: float, variant: str | None
 ) -> Measurement:
-    return share_over_neurons(study.variant("rotation:orthogonal", partner=partner, checkpoint=checkpoint), threshold)
-
-
-@reading(of=test_universal_neurons_are_rare_but_present, ambiguity="A8", says="one rotation draw, as published")
-def test_rare_but_present_with_one_draw(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    return share_over_neurons(study.variant("draws:1", partner=partner, checkpoint=checkpoint), threshold)
-
-
-@reading(
-    of=test_universal_neurons_are_rare_but_present,
-    ambiguity="F2",
-    says="rotations of whitened layers, which are not drawn towards neurons of large variance",
-)
-def test_rare_but_present_under_whitened_rotations(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    return share_over_neurons(study.variant("rotation:whitened", partner=partner, checkpoint=checkpoint), threshold)
-
-
-@reading(
-    of=test_universal_neurons_are_rare_but_present,
-    ambiguity="A9",
-    says="the tokens are counted with their padding, so fewer of them are text",
-)
-def test_rare_but_present_on_fewer_tokens(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    return share_over_neurons(study.variant(longest_prefix(study), partner=partner, checkpoint=checkpoint), threshold)
-
-
-@reading(
-    of=test_universal_neurons_are_rare_but_present,
-    ambiguity="F7",
-    says="every position is scored, first ones and newlines too",
-)
-def test_rare_but_present_at_every_position(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    return share_over_neurons(study.variant("mask:all", partner=partner, checkpoint=checkpoint), threshold)
-
-
-@reading(
-    of=test_universal_neurons_are_rare_but_present,
-    ambiguity="F7",
-    says="rows are padded with token 0, and padding and first positions are scored, as published",
-)
-def test_rare_but_present_with_counted_padding(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    return share_over_neurons(study.variant("padding:published", partner=partner, checkpoint=checkpoint), threshold)
-
-
-@reading(
-    of=test_universal_neurons_are_rare_but_present,
-    ambiguity="F7",
-    says="the rows of the published padding, the padding itself not scored",
-)
-def test_rare_but_present_with_dropped_padding(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    return share_over_neurons(study.variant("padding:dropped", partner=partner, checkpoint=checkpoint), threshold)
+    name = variant or longest_prefix(study)
+    return share_over_neurons(study.variant(name, partner=partner, checkpoint=checkpoint), threshold)

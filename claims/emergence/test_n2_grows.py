@@ -6,10 +6,12 @@ The steps are those between 25, 50 and 75 % of training, as in the paper; every 
 hold.
 """
 
-from universal_neurons.harness import GreaterThan, Interval, Measurement, claim, control, reading
-from universal_neurons.measures.robustness import growth_over_references, longest_prefix
+from universal_neurons.harness import GreaterThan, Interval, Measurement, claim, control, reading, readings
+from universal_neurons.measures.references import growth_over_references
+from universal_neurons.measures.robustness import longest_prefix
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import Definition, mcnemar_difference, share_difference
+from universal_neurons.measures.tables import Definition
+from universal_neurons.measures.universality import mcnemar_difference, share_difference
 
 
 @claim(
@@ -40,26 +42,29 @@ def test_rotated_neurons_do_not_become_universal(
     return mcnemar_difference(earlier, later, threshold)
 
 
-@reading(
-    of=test_the_share_grows, ambiguity="A1", says="the mean of the excess over the partners is above the threshold"
+@readings(
+    of=test_the_share_grows,
+    table={
+        "test_the_share_grows_by_the_averaged_definition": (
+            "A1",
+            "the mean of the excess over the partners is above the threshold",
+            Definition.AVERAGED,
+        ),
+        "test_the_share_grows_by_the_union_definition": (
+            "A1",
+            "universal against at least one partner",
+            Definition.UNION,
+        ),
+        "test_the_share_grows_by_the_intersection_definition": (
+            "A1",
+            "universal against every partner",
+            Definition.INTERSECTION,
+        ),
+    },
 )
-def test_the_share_grows_by_the_averaged_definition(study: Study, interval: Interval, threshold: float) -> Measurement:
+def share_grows_by(study: Study, interval: Interval, threshold: float, definition: Definition) -> Measurement:
     earlier, later = (study.reference_tables(checkpoint=stage) for stage in (interval.earlier, interval.later))
-    return share_difference(earlier, later, threshold, definition=Definition.AVERAGED)
-
-
-@reading(of=test_the_share_grows, ambiguity="A1", says="universal against at least one partner")
-def test_the_share_grows_by_the_union_definition(study: Study, interval: Interval, threshold: float) -> Measurement:
-    earlier, later = (study.reference_tables(checkpoint=stage) for stage in (interval.earlier, interval.later))
-    return share_difference(earlier, later, threshold, definition=Definition.UNION)
-
-
-@reading(of=test_the_share_grows, ambiguity="A1", says="universal against every partner")
-def test_the_share_grows_by_the_intersection_definition(
-    study: Study, interval: Interval, threshold: float
-) -> Measurement:
-    earlier, later = (study.reference_tables(checkpoint=stage) for stage in (interval.earlier, interval.later))
-    return share_difference(earlier, later, threshold, definition=Definition.INTERSECTION)
+    return share_difference(earlier, later, threshold, definition=definition)
 
 
 @reading(of=test_the_share_grows, ambiguity="A2", says="the mean over every model as the reference")
@@ -72,86 +77,48 @@ def test_the_share_grows_over_every_reference(study: Study, interval: Interval, 
     return growth_over_references(earlier, later, threshold)
 
 
-@reading(of=test_the_share_grows, ambiguity="A8", says="orthogonal rotations instead of Gaussian matrices")
-def test_the_share_grows_under_orthogonal_rotations(
-    study: Study, partner: str, interval: Interval, threshold: float
-) -> Measurement:
-    earlier, later = (
-        study.variant("rotation:orthogonal", partner=partner, checkpoint=stage)
-        for stage in (interval.earlier, interval.later)
-    )
-    return mcnemar_difference(earlier, later, threshold)
-
-
-@reading(of=test_the_share_grows, ambiguity="A8", says="one rotation draw, as published")
-def test_the_share_grows_with_one_draw(study: Study, partner: str, interval: Interval, threshold: float) -> Measurement:
-    earlier, later = (
-        study.variant("draws:1", partner=partner, checkpoint=stage) for stage in (interval.earlier, interval.later)
-    )
-    return mcnemar_difference(earlier, later, threshold)
-
-
-@reading(
+# None stands for the variant with the most tokens, fewer than all: its name differs from suite to suite.
+@readings(
     of=test_the_share_grows,
-    ambiguity="F2",
-    says="rotations of whitened layers, which are not drawn towards neurons of large variance",
+    table={
+        "test_the_share_grows_under_orthogonal_rotations": (
+            "A8",
+            "orthogonal rotations instead of Gaussian matrices",
+            "rotation:orthogonal",
+        ),
+        "test_the_share_grows_with_one_draw": ("A8", "one rotation draw, as published", "draws:1"),
+        "test_the_share_grows_under_whitened_rotations": (
+            "F2",
+            "rotations of whitened layers, which are not drawn towards neurons of large variance",
+            "rotation:whitened",
+        ),
+        "test_the_share_grows_on_fewer_tokens": (
+            "A9",
+            "the tokens are counted with their padding, so fewer of them are text",
+            None,
+        ),
+        "test_the_share_grows_at_every_position": (
+            "F7",
+            "every position is scored, first ones and newlines too",
+            "mask:all",
+        ),
+        "test_the_share_grows_with_counted_padding": (
+            "F7",
+            "rows are padded with token 0, and padding and first positions are scored, as published",
+            "padding:published",
+        ),
+        "test_the_share_grows_with_dropped_padding": (
+            "F7",
+            "the rows of the published padding, the padding itself not scored",
+            "padding:dropped",
+        ),
+    },
 )
-def test_the_share_grows_under_whitened_rotations(
-    study: Study, partner: str, interval: Interval, threshold: float
+def share_grows_in(
+    study: Study, partner: str, interval: Interval, threshold: float, variant: str | None
 ) -> Measurement:
+    name = variant or longest_prefix(study)
     earlier, later = (
-        study.variant("rotation:whitened", partner=partner, checkpoint=stage)
-        for stage in (interval.earlier, interval.later)
-    )
-    return mcnemar_difference(earlier, later, threshold)
-
-
-@reading(
-    of=test_the_share_grows, ambiguity="A9", says="the tokens are counted with their padding, so fewer of them are text"
-)
-def test_the_share_grows_on_fewer_tokens(
-    study: Study, partner: str, interval: Interval, threshold: float
-) -> Measurement:
-    earlier, later = (
-        study.variant(longest_prefix(study), partner=partner, checkpoint=stage)
-        for stage in (interval.earlier, interval.later)
-    )
-    return mcnemar_difference(earlier, later, threshold)
-
-
-@reading(of=test_the_share_grows, ambiguity="F7", says="every position is scored, first ones and newlines too")
-def test_the_share_grows_at_every_position(
-    study: Study, partner: str, interval: Interval, threshold: float
-) -> Measurement:
-    earlier, later = (
-        study.variant("mask:all", partner=partner, checkpoint=stage) for stage in (interval.earlier, interval.later)
-    )
-    return mcnemar_difference(earlier, later, threshold)
-
-
-@reading(
-    of=test_the_share_grows,
-    ambiguity="F7",
-    says="rows are padded with token 0, and padding and first positions are scored, as published",
-)
-def test_the_share_grows_with_counted_padding(
-    study: Study, partner: str, interval: Interval, threshold: float
-) -> Measurement:
-    earlier, later = (
-        study.variant("padding:published", partner=partner, checkpoint=stage)
-        for stage in (interval.earlier, interval.later)
-    )
-    return mcnemar_difference(earlier, later, threshold)
-
-
-@reading(
-    of=test_the_share_grows, ambiguity="F7", says="the rows of the published padding, the padding itself not scored"
-)
-def test_the_share_grows_with_dropped_padding(
-    study: Study, partner: str, interval: Interval, threshold: float
-) -> Measurement:
-    earlier, later = (
-        study.variant("padding:dropped", partner=partner, checkpoint=stage)
-        for stage in (interval.earlier, interval.later)
+        study.variant(name, partner=partner, checkpoint=stage) for stage in (interval.earlier, interval.later)
     )
     return mcnemar_difference(earlier, later, threshold)

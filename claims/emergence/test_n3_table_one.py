@@ -9,7 +9,8 @@ of the table can be asked of other models, that its rows rise and level off, is 
 from universal_neurons.harness import Measurement, Near, NotJudged, Published, claim, control
 from universal_neurons.harness.axes import Checkpoint
 from universal_neurons.measures.study import Study, null_tables
-from universal_neurons.measures.universality import Definition, definition_share
+from universal_neurons.measures.tables import Definition
+from universal_neurons.measures.universality import definition_share
 
 
 @claim(

@@ -7,8 +7,9 @@ neurons, because different neurons are compared. The rank correlation of layer a
 """
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control
+from universal_neurons.measures.controls import shuffled_layers
+from universal_neurons.measures.depth import depth_contrast
 from universal_neurons.measures.study import Study, first_and_last
-from universal_neurons.measures.universality import depth_contrast, shuffled_layers
 
 
 @claim(

@@ -8,9 +8,10 @@ neuron is one of whose variance a single token explains at least one half, the t
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Family, Quantity, SetOf, effect_over_random
+from universal_neurons.measures.ablation import effect_over_random
+from universal_neurons.measures.ablation_table import FamilyKind, Quantity, SetOf
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(
@@ -25,7 +26,7 @@ from universal_neurons.measures.universality import Definition
 def test_unigram_neurons_matter_more(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED)
     table = study.extensions(checkpoint=checkpoint).families
-    return effect_over_random(table, which, Family.PLAIN_DRAWN, of=Family.UNIGRAM_DRAWN, quantity=Quantity.LOSS)
+    return effect_over_random(table, which, FamilyKind.PLAIN_DRAWN, of=FamilyKind.UNIGRAM_DRAWN, quantity=Quantity.LOSS)
 
 
 @control(of=test_unigram_neurons_matter_more)
@@ -35,7 +36,7 @@ def test_other_universal_neurons_do_not_exceed_themselves(
     """Half of the draws of the others in the family's place; fails if any universal neurons exceed their like."""
     which = SetOf(threshold, definition=Definition.AVERAGED)
     table = study.extensions(checkpoint=checkpoint).families
-    return effect_over_random(table, which, Family.PLAIN_DRAWN, of=Family.PLAIN_DRAWN, quantity=Quantity.LOSS)
+    return effect_over_random(table, which, FamilyKind.PLAIN_DRAWN, of=FamilyKind.PLAIN_DRAWN, quantity=Quantity.LOSS)
 
 
 @control(of=test_unigram_neurons_matter_more)
@@ -45,7 +46,9 @@ def test_shuffled_families_do_not_exceed_each_other(
     """Families dealt out anew among the universal neurons; fails if a label without meaning is enough."""
     which = SetOf(threshold, definition=Definition.AVERAGED)
     table = study.extensions(checkpoint=checkpoint).families
-    return effect_over_random(table, which, Family.SHUFFLED_DRAWN, of=Family.SHUFFLED_DRAWN, quantity=Quantity.LOSS)
+    return effect_over_random(
+        table, which, FamilyKind.SHUFFLED_DRAWN, of=FamilyKind.SHUFFLED_DRAWN, quantity=Quantity.LOSS
+    )
 
 
 @reading(of=test_unigram_neurons_matter_more, ambiguity="F6", says="by the KL divergence instead of the loss")
@@ -54,7 +57,7 @@ def test_unigram_neurons_matter_more_in_divergence(
 ) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED)
     table = study.extensions(checkpoint=checkpoint).families
-    return effect_over_random(table, which, Family.PLAIN_DRAWN, of=Family.UNIGRAM_DRAWN)
+    return effect_over_random(table, which, FamilyKind.PLAIN_DRAWN, of=FamilyKind.UNIGRAM_DRAWN)
 
 
 @reading(
@@ -67,4 +70,6 @@ def test_universal_unigram_neurons_matter_more_than_others(
 ) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED)
     table = study.extensions(checkpoint=checkpoint).families
-    return effect_over_random(table, which, Family.UNSHARED_DRAWN, of=Family.SHARED_DRAWN, quantity=Quantity.LOSS)
+    return effect_over_random(
+        table, which, FamilyKind.UNSHARED_DRAWN, of=FamilyKind.SHARED_DRAWN, quantity=Quantity.LOSS
+    )

@@ -10,7 +10,7 @@ from universal_neurons.harness import GreaterThan, Measurement, claim, control, 
 from universal_neurons.harness.axes import Checkpoint
 from universal_neurons.measures.extensions import unigram_share_difference
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(

@@ -8,10 +8,11 @@ of as many other neurons of the same layers. Differences in nats and not shares,
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import Kind, SetOf, contrast
+from universal_neurons.measures.ablation import contrast
+from universal_neurons.measures.ablation_table import SetKind, SetOf
 from universal_neurons.measures.extensions import patching_effect, patching_over_random
 from universal_neurons.measures.study import Study
-from universal_neurons.measures.universality import Definition
+from universal_neurons.measures.tables import Definition
 
 
 @claim(
@@ -30,7 +31,7 @@ def test_patching_moves_toward_the_other_input(study: Study, checkpoint: Checkpo
 @control(of=test_patching_moves_toward_the_other_input)
 def test_other_neurons_do_not_exceed_themselves(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
     """Half of the draws in the set's place; fails if any neurons move the output more than their like."""
-    return patching_over_random(study.extensions(checkpoint=checkpoint), threshold, of=Kind.LAYER_MATCHED)
+    return patching_over_random(study.extensions(checkpoint=checkpoint), threshold, of=SetKind.LAYER_MATCHED)
 
 
 @control(of=test_patching_moves_toward_the_other_input)
@@ -42,7 +43,7 @@ def test_neurons_with_shuffled_labels_do_not_move_more(
     Against draws of the same kind.  Changed after measuring: against draws of the universal neurons' layers, as first
     written, it asked which layers matter, and was satisfied at 25 and 50 % of the training.
     """
-    return patching_over_random(study.extensions(checkpoint=checkpoint), threshold, Kind.RANDOM, of=Kind.RANDOM)
+    return patching_over_random(study.extensions(checkpoint=checkpoint), threshold, SetKind.RANDOM, of=SetKind.RANDOM)
 
 
 @reading(
@@ -52,7 +53,7 @@ def test_neurons_with_shuffled_labels_do_not_move_more(
 )
 def test_more_than_literally_all_others(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
     which = SetOf(threshold, definition=Definition.AVERAGED, mode="resample")
-    return contrast(study.extensions(checkpoint=checkpoint).patches, which, Kind.OTHERS)
+    return contrast(study.extensions(checkpoint=checkpoint).patches, which, SetKind.OTHERS)
 
 
 @reading(

@@ -6,7 +6,9 @@ must be below 0, so the larger of the two is judged; its interval is over neuron
 """
 
 from universal_neurons.harness import LessThan, Measurement, claim, control, reading
-from universal_neurons.measures.persistence import largest, long_span_excess, shuffled_neurons, typical
+from universal_neurons.measures.controls import shuffled_neurons, typical
+from universal_neurons.measures.joint import largest
+from universal_neurons.measures.persistence import long_span_excess
 from universal_neurons.measures.study import Study, null_tables, paper_stages
 
 

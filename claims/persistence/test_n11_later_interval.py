@@ -6,7 +6,9 @@ The interval is over neurons and knows that the two rates share them.
 """
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
-from universal_neurons.measures.persistence import persistence_gain, shuffled_neurons, smallest, typical
+from universal_neurons.measures.controls import shuffled_neurons, typical
+from universal_neurons.measures.joint import smallest
+from universal_neurons.measures.persistence import persistence_gain
 from universal_neurons.measures.study import Study, paper_stages
 
 

@@ -11,19 +11,16 @@ neurons; with a dozen universal neurons in a layer it is wide, and the details s
 from collections.abc import Sequence
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
-from universal_neurons.measures.persistence import (
-    MIDDLE,
-    NARROW_MIDDLE,
-    Band,
+from universal_neurons.measures.controls import typical
+from universal_neurons.measures.joint import smallest
+from universal_neurons.measures.persistence_depth import MIDDLE, NARROW_MIDDLE, Band, u_shape
+from universal_neurons.measures.spans import (
     TablesSpan,
     layers_dealt_anew,
     pair_spans,
     paper_spans,
     reference_spans,
-    smallest,
     spans_of,
-    typical,
-    u_shape,
 )
 from universal_neurons.measures.study import Study
 

@@ -7,15 +7,10 @@ are possible, and only a strict order of well separated layers excludes 0. The i
 """
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
-from universal_neurons.measures.persistence import (
-    layers_dealt_anew,
-    pair_spans,
-    persistence_rank_correlation,
-    reference_spans,
-    smallest,
-    typical,
-    untrained_spans,
-)
+from universal_neurons.measures.controls import typical
+from universal_neurons.measures.joint import smallest
+from universal_neurons.measures.persistence_depth import persistence_rank_correlation
+from universal_neurons.measures.spans import layers_dealt_anew, pair_spans, reference_spans, untrained_spans
 from universal_neurons.measures.study import Study
 
 

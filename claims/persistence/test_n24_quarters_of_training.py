@@ -8,7 +8,7 @@ The paper says it of 400k steps of GPT-2 Small; the rule is the same on every su
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.persistence import distance_from_share
+from universal_neurons.measures.spans import distance_from_share
 from universal_neurons.measures.study import Study
 
 

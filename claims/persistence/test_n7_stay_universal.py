@@ -8,16 +8,11 @@ paper says 80 %, and that is what is judged. The interval is over neurons.
 """
 
 from universal_neurons.harness import GreaterThan, Interval, Measurement, Published, claim, control, reading
-from universal_neurons.measures.persistence import (
-    Pooling,
-    cross_fitted_persistence,
-    lowest_persistence,
-    persistence,
-    recruitment,
-    reference_spans,
-    shuffled_neurons,
-    smallest,
-)
+from universal_neurons.measures.controls import shuffled_neurons
+from universal_neurons.measures.joint import smallest
+from universal_neurons.measures.persistence import Pooling, cross_fitted_persistence, persistence, recruitment
+from universal_neurons.measures.persistence_depth import lowest_persistence
+from universal_neurons.measures.spans import reference_spans
 from universal_neurons.measures.study import Study, null_tables
 from universal_neurons.measures.tables import Definition, ReferenceTables
 

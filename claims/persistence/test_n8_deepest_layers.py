@@ -8,17 +8,11 @@ deepest layer, so it asks less, of fewer neurons. The interval is over neurons.
 """
 
 from universal_neurons.harness import GreaterThan, Measurement, Published, claim, control, reading
-from universal_neurons.measures.persistence import (
-    DEEPEST,
-    Pooling,
-    lowest_persistence,
-    pair_spans,
-    paper_spans,
-    reference_spans,
-    shuffled_neurons,
-    smallest,
-    untrained_spans,
-)
+from universal_neurons.measures.controls import shuffled_neurons
+from universal_neurons.measures.joint import smallest
+from universal_neurons.measures.persistence import Pooling
+from universal_neurons.measures.persistence_depth import DEEPEST, lowest_persistence
+from universal_neurons.measures.spans import pair_spans, paper_spans, reference_spans, untrained_spans
 from universal_neurons.measures.study import Study
 from universal_neurons.measures.tables import Definition
 

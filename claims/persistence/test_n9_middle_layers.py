@@ -9,17 +9,10 @@ many would decide.
 """
 
 from universal_neurons.harness import LessThan, Measurement, claim, control, reading
-from universal_neurons.measures.persistence import (
-    MIDDLE,
-    NARROW_MIDDLE,
-    largest,
-    layers_dealt_anew,
-    pair_spans,
-    persistence_contrast,
-    reference_spans,
-    typical,
-    untrained_spans,
-)
+from universal_neurons.measures.controls import typical
+from universal_neurons.measures.joint import largest
+from universal_neurons.measures.persistence_depth import MIDDLE, NARROW_MIDDLE, persistence_contrast
+from universal_neurons.measures.spans import layers_dealt_anew, pair_spans, reference_spans, untrained_spans
 from universal_neurons.measures.study import Study
 
 

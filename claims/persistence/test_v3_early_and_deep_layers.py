@@ -7,17 +7,9 @@ Pairs are pooled; every interval is an item, and all must hold. The interval is 
 """
 
 from universal_neurons.harness import GreaterThan, Interval, Measurement, claim, control, reading
-from universal_neurons.measures.persistence import (
-    EARLY,
-    LATE,
-    MIDDLE,
-    NARROW_MIDDLE,
-    layers_dealt_anew,
-    persistence_contrast,
-    spans_between,
-    spans_of,
-    typical,
-)
+from universal_neurons.measures.controls import typical
+from universal_neurons.measures.persistence_depth import EARLY, LATE, MIDDLE, NARROW_MIDDLE, persistence_contrast
+from universal_neurons.measures.spans import layers_dealt_anew, spans_between, spans_of
 from universal_neurons.measures.study import Study, null_tables
 from universal_neurons.measures.tables import ReferenceTables
 

@@ -7,13 +7,9 @@ suite's first checkpoint, on mini 25 % of training. The interval is over neurons
 """
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
-from universal_neurons.measures.persistence import (
-    Pooling,
-    cross_fitted_persistence,
-    persistence,
-    shuffled_neurons,
-    smallest,
-)
+from universal_neurons.measures.controls import shuffled_neurons
+from universal_neurons.measures.joint import smallest
+from universal_neurons.measures.persistence import Pooling, cross_fitted_persistence, persistence
 from universal_neurons.measures.study import Study, ends_of, null_tables
 from universal_neurons.measures.tables import Definition, ReferenceTables
 

@@ -7,7 +7,8 @@ even survive a second look at the same weights cannot be said to persist. At the
 
 from universal_neurons.harness import AtLeast, Measurement, Published, claim, control
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.robustness import split_half_agreement, with_second_half_of, with_second_half_shuffled
+from universal_neurons.measures.controls import with_second_half_of, with_second_half_shuffled
+from universal_neurons.measures.robustness import split_half_agreement
 from universal_neurons.measures.study import Study
 
 

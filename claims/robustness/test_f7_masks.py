@@ -7,7 +7,8 @@ them, the share moves by less than 0.5 percentage points, the tolerance within w
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.robustness import share_change, variant_change, without_baseline
+from universal_neurons.measures.controls import without_baseline
+from universal_neurons.measures.robustness import share_change, variant_change
 from universal_neurons.measures.study import Study
 
 

@@ -8,7 +8,8 @@ fewer rows are read here is asked apart, by F8. At the last checkpoint, threshol
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.robustness import share_change, variant_change, without_baseline
+from universal_neurons.measures.controls import without_baseline
+from universal_neurons.measures.robustness import share_change, variant_change
 from universal_neurons.measures.study import Study
 
 

@@ -8,7 +8,8 @@ figure of the report.
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.robustness import longest_prefix, share_change, variant_change, without_baseline
+from universal_neurons.measures.controls import without_baseline
+from universal_neurons.measures.robustness import longest_prefix, share_change, variant_change
 from universal_neurons.measures.study import Study
 
 

@@ -7,7 +7,8 @@ not a difference: with thousands of neurons a mean of 0.001 excludes 0. The tail
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.robustness import mean_excess, without_baseline
+from universal_neurons.measures.controls import without_baseline
+from universal_neurons.measures.robustness import mean_excess
 from universal_neurons.measures.study import Study
 
 

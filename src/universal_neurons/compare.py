@@ -19,7 +19,7 @@ from universal_neurons.evidence.comparison import DifferingSetting, JudgedRun, L
 from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
 from universal_neurons.inputs.selection import Selection
 from universal_neurons.inputs.suite import available_suites
-from universal_neurons.measures.landmarks import Landmark, ablation_landmarks, share_landmarks
+from universal_neurons.measures.key_figures import KeyFigure, ablation_key_figures, share_key_figures
 from universal_neurons.render.evidence_log import check_artifacts, read_claims
 from universal_neurons.render.report import DATA, default_evidence
 from universal_neurons.stages.registry import suite_artifacts, suite_keys
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import Key
     from universal_neurons.artifacts.store import Store
     from universal_neurons.progress import Warn
+    from universal_neurons.measurement import Measurement
 
 _MANIFEST = "manifest.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -106,21 +107,20 @@ def compare_runs(left: ComparedRun, right: ComparedRun) -> SideBySide:
     )
 
 
-def _shares(study: Study) -> Sequence[Landmark]:
-    return share_landmarks(study, study.suite.universality.thresholds)
+def _shares(study: Study) -> Mapping[KeyFigure, Measurement]:
+    return share_key_figures(study, study.suite.universality.thresholds)
 
 
-def _ablations(study: Study) -> Sequence[Landmark]:
-    return ablation_landmarks(study, study.suite.universality.threshold)
+def _ablations(study: Study) -> Mapping[KeyFigure, Measurement]:
+    return ablation_key_figures(study, study.suite.universality.threshold)
 
 
-def _paired(left: Sequence[Landmark], right: Sequence[Landmark]) -> list[LandmarkPair]:
-    """The landmarks of either side in the order of the longer one; None where a side has no such place."""
-    lefts, rights = ({one.place: one.measurement for one in side} for side in (left, right))
-    places = {**rights, **lefts} if len(rights) > len(lefts) else {**lefts, **rights}
+def _paired(left: Mapping[KeyFigure, Measurement], right: Mapping[KeyFigure, Measurement]) -> list[LandmarkPair]:
+    """The key figures of either study in the order of the longer one; None where a study has no such figure."""
+    figures = {**right, **left} if len(right) > len(left) else {**left, **right}
     return [
-        LandmarkPair(place.what, place.of, place.threshold, place.checkpoint, lefts.get(place), rights.get(place))
-        for place in places
+        LandmarkPair(figure.what, figure.of, figure.threshold, figure.checkpoint, left.get(figure), right.get(figure))
+        for figure in figures
     ]
 
 

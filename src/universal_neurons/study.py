@@ -15,10 +15,10 @@ import pandas as pd
 
 from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import ArtifactMissing, NotOnSuite, UserError
-from universal_neurons.measures.ablation import AblationTable
+from universal_neurons.measures.ablation_table import AblationTable
 from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.profiles import NeuronProfiles
-from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.workspace import (
     WORK_FOLDER,
     NullKind,

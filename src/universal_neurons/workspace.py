@@ -12,8 +12,6 @@ from hashlib import sha256
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-import numpy as np
-
 from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.receipt import Imported, receipts_of
 from universal_neurons.artifacts.store import Artifact, Entry, Origin, Store
@@ -23,16 +21,16 @@ from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
 from universal_neurons.inputs.hub_corpus import HubCorpus, is_on_hub
 from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.suite import CORPORA, AnyZoo, Suite, load_suite, project_root
+from universal_neurons.measures.excess import with_excess as with_excess
+from universal_neurons.measures.influence import read_influence as read_influence
+from universal_neurons.measures.influence import stored_influence as stored_influence
 from universal_neurons.measures.profiles import WINDOW
+from universal_neurons.measures.study import NullKind as NullKind  # noqa: TC001 - imported from here by others
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy.typing as npt
-    import pandas as pd
 
-
-NullKind = Literal["untrained", "rotated", "permuted"]
 Warn = Callable[[str], None]
 
 TOKENS_VERSION = 1
@@ -513,29 +511,6 @@ def read(work: Workspace, key: Key) -> Artifact:
     if found is None:
         raise missing(work, key)
     return found
-
-
-def with_excess(frame: pd.DataFrame) -> pd.DataFrame:
-    """``frame`` with its excess columns, correlation minus baseline, for the whole and for each half."""
-    return frame.assign(
-        excess=frame["correlation"] - frame["baseline"],
-        excess_half_a=frame["correlation_half_a"] - frame["baseline_half_a"],
-        excess_half_b=frame["correlation_half_b"] - frame["baseline_half_b"],
-    )
-
-
-def stored_influence(influence: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:
-    """Influences (block candidate) as they are stored: times the number of blocks, in half precision.
-
-    Half the size of everything that is shipped; the rounding (1 part in 2000 of each influence) moves an interval's
-    ends far less than another seed of the bootstrap does.
-    """
-    return (influence * len(influence)).astype(np.float16)
-
-
-def read_influence(stored: npt.NDArray[np.float16]) -> npt.NDArray[np.float64]:
-    """The inverse of :func:`stored_influence`."""
-    return stored.astype(np.float64) / len(stored)
 
 
 _NAMING = ("reference", "partner", "model", "step")

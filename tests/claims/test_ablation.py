@@ -16,7 +16,7 @@ from tests.measures.ablations import Ablated, table_of
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.declare import ClaimDeclaration, declaration_of
-from universal_neurons.measures.ablation import ALL_LAYERS, AblationTable, Kind
+from universal_neurons.measures.ablation_table import ALL_LAYERS, AblationTable, SetKind
 from universal_neurons.measures.study import untrained_ablation
 from universal_neurons.stages.neuron_sets import NeuronSet, SetPlan
 
@@ -66,11 +66,11 @@ class Planted:
         if one.layer != ALL_LAYERS:
             random = RANDOM_IN_A_LAYER * self.sensitivity[one.layer]
         match one.neurons:
-            case Kind.UNIVERSAL:
+            case SetKind.UNIVERSAL:
                 return one.fraction * (self.everywhere if one.layer == ALL_LAYERS else self.layers[one.layer])
-            case Kind.OTHERS:
+            case SetKind.OTHERS:
                 return OTHERS
-            case Kind.TOP_NORM:
+            case SetKind.TOP_NORM:
                 return 2 * random
             case _:
                 return random
@@ -110,7 +110,7 @@ class SyntheticStudy:
             spread = 1 + 0.1 * generator.standard_normal() * one.neurons.is_random
             kl = planted.effect(one) * (spread + common + generator.normal(0, 0.01, BLOCKS))
             scope = 8 if one.layer != ALL_LAYERS else 8 * LAYERS
-            size = 20 * scope if one.neurons is Kind.OTHERS else scope
+            size = 20 * scope if one.neurons is SetKind.OTHERS else scope
             sets.append(
                 Ablated(
                     **{name: getattr(one, name) for name in one.__slots__},

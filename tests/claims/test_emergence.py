@@ -13,17 +13,18 @@ import pytest
 from tests.claims.declared import declared_in
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
+from universal_neurons.harness.declare import arguments_of
 from universal_neurons.inputs.published import published
 from universal_neurons.inputs.suite import Checkpoint
 from universal_neurons.measures.study import paper_checkpoints
-from universal_neurons.measures.universality import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from universal_neurons.evidence.criteria import Published
     from universal_neurons.harness.declare import ClaimDeclaration
-    from universal_neurons.measures.study import HasStep, Null
+    from universal_neurons.measures.study import HasStep, NullKind
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "claims" / "emergence").glob("test_*.py"))
@@ -61,7 +62,9 @@ class SyntheticStudy:
             [self.universality(partner=partner, checkpoint=checkpoint) for partner in self.partners()]
         )
 
-    def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
+    def null(
+        self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
+    ) -> UniversalityTable:
         generator = np.random.default_rng(checkpoint.step)
         anywhere = generator.integers(0, LAYERS, LAYERS * WIDTH)
         return self._table(partner, checkpoint.step, generator.normal(0, 0.03, LAYERS * WIDTH), anywhere)
@@ -99,8 +102,7 @@ def arguments(claim: ClaimDeclaration, study: SyntheticStudy) -> dict[str, Any]:
         "interval": Interval(STAGES[0], STAGES[1]),
         "threshold": 0.5,
     }
-    code = claim.function.__code__
-    return {name: values[name] for name in code.co_varnames[: code.co_argcount]}
+    return {name: values[name] for name in arguments_of(claim.function)}
 
 
 def verdict(claim: ClaimDeclaration, measurement: Any) -> Verdict:
@@ -133,8 +135,7 @@ def test_the_controls_do_not_satisfy_the_criterion(name: str) -> None:
     claim, study = claims()[name], SyntheticStudy(GROWING)
     for control in claim.controls:
         named = arguments(claim, study)
-        code = control.function.__code__
-        given = {argument: named[argument] for argument in code.co_varnames[: code.co_argcount]}
+        given = {argument: named[argument] for argument in arguments_of(control.function)}
         assert verdict(claim, control.function(**given)) is not Verdict.REPRODUCED
 
 
@@ -148,7 +149,7 @@ def test_a_control_that_satisfies_its_claim_is_seen() -> None:
     # Untrained models that share what trained ones share: the controls of N1 and V5 must be able to notice.
     class Unchanging(SyntheticStudy):
         def null(
-            self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None
+            self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
         ) -> UniversalityTable:
             return self.universality(partner=partner, checkpoint=checkpoint)
 

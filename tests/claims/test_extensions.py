@@ -14,7 +14,7 @@ import pytest
 from tests.claims.declared import declared_in
 from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, table_of
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.measures.ablation import Family, Kind
+from universal_neurons.measures.ablation_table import FamilyKind, SetKind
 from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.tables import Definition, ReferenceTables, UniversalityTable
 
@@ -43,7 +43,7 @@ class SyntheticStudy:
 
     def extensions(self, *, checkpoint: Any) -> Extensions:
         del checkpoint
-        zero, patch = self._table(list(Family), "zero"), self._table(list(Kind), "resample")
+        zero, patch = self._table(list(FamilyKind), "zero"), self._table(list(SetKind), "resample")
         rate = np.where(self._universal("a"), self.share, 0.2)
         score = np.where(np.random.default_rng(1).random(NEURONS) < rate, 0.7, 0.1)
         return Extensions("a", 400, zero, patch, np.full(BLOCKS, 3.0), score, np.zeros(NEURONS, dtype=int), LAYER)
@@ -62,10 +62,10 @@ class SyntheticStudy:
 
     def _table(self, kinds: list[Any], mode: str) -> Any:
         planted = {
-            Family.UNIGRAM_DRAWN: self.family,
-            Family.SHARED_DRAWN: self.family,
-            Kind.UNIVERSAL: self.patched,
-            Kind.OTHERS: 0.05,
+            FamilyKind.UNIGRAM_DRAWN: self.family,
+            FamilyKind.SHARED_DRAWN: self.family,
+            SetKind.UNIVERSAL: self.patched,
+            SetKind.OTHERS: 0.05,
         }
         generator, sets = np.random.default_rng(7), []
         for kind in kinds:

@@ -15,6 +15,7 @@ import pytest
 from tests.claims.declared import declared_in
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
+from universal_neurons.harness.declare import arguments_of
 from universal_neurons.inputs.published import published
 from universal_neurons.inputs.suite import Checkpoint
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.criteria import Published
     from universal_neurons.harness.declare import ClaimDeclaration, Measuring
     from universal_neurons.measurement import Measurement
-    from universal_neurons.measures.study import HasStep, Null
+    from universal_neurons.measures.study import HasStep, NullKind
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "claims" / "persistence").glob("test_*.py"))
@@ -79,7 +80,9 @@ class SyntheticStudy:
             ]
         )
 
-    def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
+    def null(
+        self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
+    ) -> UniversalityTable:
         excess = np.random.default_rng(0).normal(0, 0.03, LAYERS * WIDTH)
         return self._table(reference or "a", partner, 0, excess, np.empty(0, dtype=np.int64))
 
@@ -118,7 +121,9 @@ class SyntheticStudy:
 class Unchanging(SyntheticStudy):
     """Untrained models in which what trained ones share is there already: a control must be able to notice."""
 
-    def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
+    def null(
+        self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
+    ) -> UniversalityTable:
         return self.universality(partner=partner, checkpoint=STAGES[0], reference=reference)
 
 
@@ -142,8 +147,7 @@ def measured(function: Measuring, study: SyntheticStudy) -> Measurement:
         "interval": Interval(STAGES[0], STAGES[1]),
         "threshold": 0.5,
     }
-    code = function.__code__
-    return function(**{name: values[name] for name in code.co_varnames[: code.co_argcount]})
+    return function(**{name: values[name] for name in arguments_of(function)})
 
 
 def verdict(claim: ClaimDeclaration, function: Measuring, study: SyntheticStudy) -> Verdict:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from universal_neurons.harness.declare import ClaimDeclaration
-    from universal_neurons.measures.study import HasStep, Null
-    from universal_neurons.measures.universality import UniversalityTable
+    from universal_neurons.measures.study import HasStep, NullKind
+    from universal_neurons.measures.tables import UniversalityTable
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 ROBUSTNESS = ("F2", "F2-rotation", "F4", "F7", "F7-padding", "F8", "N23")
@@ -82,7 +82,9 @@ class VariedStudy(SyntheticStudy):
     def partners(self, reference: str | None = None) -> tuple[str, ...]:
         return tuple(name for name in ("a", "b", "c") if name != (reference or "a"))
 
-    def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
+    def null(
+        self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
+    ) -> UniversalityTable:
         table = super().null(partner=partner, checkpoint=checkpoint, kind=kind, reference=reference)
         # Untrained models are alike in whatever any two models of their shape share, above what a rotation finds.
         correlation = table.frame["excess"] + (0.7 if kind == "untrained" else 0.3)
@@ -145,7 +147,7 @@ def test_halves_that_are_mostly_noise_refute_cross_fitting() -> None:
 def test_a_null_like_the_neurons_themselves_refutes_the_claims_about_it() -> None:
     class Alike(VariedStudy):
         def null(
-            self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None
+            self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
         ) -> UniversalityTable:
             return self.universality(partner=partner, checkpoint=checkpoint)
 

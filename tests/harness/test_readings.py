@@ -154,6 +154,39 @@ def test_workers_report_readings_too(project: Project) -> None:
     assert project.verdicts()["claims"][0]["readings"][0]["verdict"] == "refuted"
 
 
+TABLE = """
+from universal_neurons.harness import readings
+
+@readings(
+    of=test_few,
+    table={"test_by_half": ("A1", "half of it", 0.5), "test_{name}": ("A8", "a fiftieth of it", 0.02)},
+)
+def scaled(study, checkpoint, factor):
+    return around(factor)
+"""
+
+
+def test_a_table_declares_a_reading_for_each_of_its_rows(project: Project) -> None:
+    project.write(
+        claim_file(takes="study, checkpoint", options=', axes={"checkpoint": "last"}')
+        + TABLE.replace("{name}", "by_a_fiftieth")
+    )
+    project.run("claims", "--update-verdicts")
+    entry = tomllib.loads(project.ledger.read_text())["N1"]
+    assert entry["readings"] == {"test_by_a_fiftieth[100%]": "reproduced", "test_by_half[100%]": "refuted"}
+    assert project.run().ret == 0
+    read = project.verdicts()["claims"][0]["readings"]
+    assert {(r["name"], r["ambiguity"], r["says"]) for r in read} == {
+        ("test_by_half", "A1", "half of it"),
+        ("test_by_a_fiftieth", "A8", "a fiftieth of it"),
+    }
+
+
+def test_a_table_does_not_replace_a_test_of_the_same_name(project: Project) -> None:
+    project.write(claim_file(takes="study, checkpoint") + TABLE.replace("{name}", "control_of_few"))
+    assert_refused(project.run(), "reading test_control_of_few", "the module has this name already; rename one")
+
+
 def test_two_readings_of_one_claim_with_one_name_are_refused(project: Project) -> None:
     project.write(claim_file(others=("around(0.02)",)), file="test_one.py")
     (project.root / "claims" / "test_two.py").write_text(f"from test_one import {OTHER}\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from universal_neurons.measures.ablation import ALL_LAYERS, AblationTable, Kind
+from universal_neurons.measures.ablation_table import ALL_LAYERS, AblationTable, SetKind
 from universal_neurons.measures.tables import Definition, Resampling
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ RESAMPLING = Resampling(resamples=400, level=0.95, seed=7)
 class Ablated:
     """One row: which set, and its effects, a number or one number per token block."""
 
-    neurons: Kind
+    neurons: SetKind
     kl: Any
     loss: Any = 0.0
     draw: int = -1
@@ -57,7 +57,7 @@ def table_of(
     return AblationTable("a", 400, frame, kl, loss, np.full(blocks, 3.0), counts, resampling)
 
 
-def draws(kind: Kind, effects: Sequence[Any], **given: Any) -> list[Ablated]:
+def draws(kind: SetKind, effects: Sequence[Any], **given: Any) -> list[Ablated]:
     """The draws of a random kind, one per effect; the loss increase is half of the KL unless given."""
     return [
         Ablated(kind, effect, **{"loss": np.asarray(effect) / 2, **given}, draw=draw)

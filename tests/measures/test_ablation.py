@@ -10,28 +10,20 @@ import pytest
 from scipy import stats
 
 from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, draws, table_of
-from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measurement import Over
 from universal_neurons.measures.ablation import (
-    AblationTable,
-    Kind,
-    Quantity,
-    SetMissing,
-    SetOf,
     contrast,
     dose_curve,
     effect,
     effect_over_each,
     effect_over_random,
     effect_ratio,
-    effects_frame,
     first_layer_margin,
     first_layer_ratio,
-    joint_minus_sum,
-    layers_frame,
     negligible_margin,
     perplexity_ratio,
-    weakest,
 )
+from universal_neurons.measures.ablation_table import AblationTable, Quantity, SetKind, SetMissing, SetOf
 from universal_neurons.measures.intervals import block_weights
 from universal_neurons.measures.tables import Definition, Resampling
 
@@ -50,18 +42,20 @@ def compared(universal: float = 1.0, random: float = 0.3, spread: float = 0.02, 
     """A universal set against 20 draws of two kinds, with token noise of their own and in common."""
     common = noise(1, 1, 0.1)[0]
     effects = random + spread * np.random.default_rng(2).standard_normal(20)
-    rows = [Ablated(Kind.UNIVERSAL, universal + common, loss=universal / 2, **given)]
-    rows += draws(Kind.RANDOM_OTHERS, list(effects[:, None] + common + noise(3, 20)), **given)
-    rows += draws(Kind.LAYER_MATCHED, list(effects[::-1, None] + 0.1 + common + noise(4, 20)), **given)
+    rows = [Ablated(SetKind.UNIVERSAL, universal + common, loss=universal / 2, **given)]
+    rows += draws(SetKind.RANDOM_OTHERS, list(effects[:, None] + common + noise(3, 20)), **given)
+    rows += draws(SetKind.LAYER_MATCHED, list(effects[::-1, None] + 0.1 + common + noise(4, 20)), **given)
     return table_of(rows)
 
 
 def layered(effects: dict[int, float], *, sizes: dict[int, int] | None = None, joint: float = 2.0) -> AblationTable:
     """Universal sets of single layers, and of all of them."""
-    rows = [Ablated(Kind.UNIVERSAL, joint, loss=joint / 2)]
+    rows = [Ablated(SetKind.UNIVERSAL, joint, loss=joint / 2)]
     for layer, value in effects.items():
         size = (sizes or {}).get(layer, 10)
-        rows.append(Ablated(Kind.UNIVERSAL, value + noise(layer, 1)[0] * value, loss=value / 2, layer=layer, size=size))
+        rows.append(
+            Ablated(SetKind.UNIVERSAL, value + noise(layer, 1)[0] * value, loss=value / 2, layer=layer, size=size)
+        )
     return table_of(rows)
 
 
@@ -76,7 +70,7 @@ def weights(table: AblationTable) -> Any:
 def test_an_effect_is_the_mean_over_predictions_and_not_over_blocks() -> None:
     counts = [10] * (BLOCKS - 1) + [1000]
     values = np.arange(BLOCKS, dtype=np.float64)
-    table = table_of([Ablated(Kind.UNIVERSAL, values)], predictions=counts)
+    table = table_of([Ablated(SetKind.UNIVERSAL, values)], predictions=counts)
     found = effect(table, PAIR)
     assert found.value == pytest.approx(np.average(values, weights=counts))
     replicates = [np.average(values, weights=row * counts) for row in weights(table)]
@@ -86,8 +80,8 @@ def test_an_effect_is_the_mean_over_predictions_and_not_over_blocks() -> None:
 
 
 def test_the_effect_of_a_random_kind_is_the_mean_of_its_draws_with_their_range() -> None:
-    table = table_of(draws(Kind.RANDOM, [0.1, 0.2, 0.6]))
-    found = effect(table, PAIR, Kind.RANDOM)
+    table = table_of(draws(SetKind.RANDOM, [0.1, 0.2, 0.6]))
+    found = effect(table, PAIR, SetKind.RANDOM)
     assert found.value == pytest.approx(0.3)
     assert found.details["draws"] == 3
     assert found.details["draws_low"] == pytest.approx(0.1)
@@ -96,7 +90,7 @@ def test_the_effect_of_a_random_kind_is_the_mean_of_its_draws_with_their_range()
 
 
 def test_ablating_nothing_has_an_effect_of_exactly_zero_and_none_per_neuron() -> None:
-    found = effect(table_of([Ablated(Kind.UNIVERSAL, 0.0, size=0, norm=0.0)]), PAIR)
+    found = effect(table_of([Ablated(SetKind.UNIVERSAL, 0.0, size=0, norm=0.0)]), PAIR)
     assert (found.value, found.low, found.high) == (0, 0, 0)
     assert math.isnan(found.details["per_neuron"])
     assert math.isnan(found.details["per_norm"])
@@ -131,7 +125,7 @@ def test_every_property_of_a_set_tells_it_from_another() -> None:
         *(SetOf(0.5, definition=one) for one in (Definition.AVERAGED, Definition.UNION, Definition.INTERSECTION)),
     ]
     rows = [
-        Ablated(Kind.UNIVERSAL, float(place), **{**dataclasses.asdict(one), "partner": one.partner or ""})
+        Ablated(SetKind.UNIVERSAL, float(place), **{**dataclasses.asdict(one), "partner": one.partner or ""})
         for place, one in enumerate(asked)
     ]
     table = table_of(rows)
@@ -147,7 +141,7 @@ def test_a_set_per_pair_has_a_partner_and_no_other_set_has() -> None:
 
 def test_two_rows_for_one_set_are_refused() -> None:
     with pytest.raises(ValueError, match="2 rows for one set"):
-        effect(table_of([Ablated(Kind.UNIVERSAL, 1.0), Ablated(Kind.UNIVERSAL, 2.0)]), PAIR)
+        effect(table_of([Ablated(SetKind.UNIVERSAL, 1.0), Ablated(SetKind.UNIVERSAL, 2.0)]), PAIR)
 
 
 def test_a_table_that_does_not_fit_together_is_refused() -> None:
@@ -180,7 +174,7 @@ def test_the_excess_over_random_draws_is_the_effect_minus_their_95th_percentile(
 
 def test_the_interval_over_draws_is_the_exact_tolerance_limit_where_tokens_say_everything() -> None:
     effects = 0.3 + 0.05 * np.random.default_rng(5).standard_normal(20)
-    rows = [Ablated(Kind.UNIVERSAL, 1.0), *draws(Kind.RANDOM_OTHERS, list(effects))]
+    rows = [Ablated(SetKind.UNIVERSAL, 1.0), *draws(SetKind.RANDOM_OTHERS, list(effects))]
     found = effect_over_random(table_of(rows, resampling=Resampling(40_000, 0.95, 7)), PAIR)
     # Noncentral t: the limits of the 95th percentile of a normal sample.
     shift = stats.norm.ppf(0.95) * np.sqrt(20)
@@ -194,7 +188,7 @@ def test_what_all_sets_have_in_common_on_a_block_does_not_widen_the_interval() -
     shift = 5 * noise(9, 1, 1.0)[0].astype(np.float32)
     stormy = dataclasses.replace(calm, kl=calm.kl + shift)
     for measure in (effect_over_random, contrast):
-        first, second = (measure(table, PAIR, Kind.RANDOM_OTHERS) for table in (calm, stormy))
+        first, second = (measure(table, PAIR, SetKind.RANDOM_OTHERS) for table in (calm, stormy))
         assert (second.value, second.low, second.high) == pytest.approx((first.value, first.low, first.high), abs=1e-5)
 
 
@@ -220,7 +214,7 @@ def test_intervals_are_the_same_whenever_they_are_asked_for() -> None:
 @cache
 def unmeasured(sets: int) -> AblationTable:
     """A universal set and draws without effects: a frame to be given some, which is quicker than a new one."""
-    return table_of([Ablated(Kind.UNIVERSAL, 0.0), *draws(Kind.RANDOM_OTHERS, [0.0] * (sets - 1))])
+    return table_of([Ablated(SetKind.UNIVERSAL, 0.0), *draws(SetKind.RANDOM_OTHERS, [0.0] * (sets - 1))])
 
 
 def simulated(generator: np.random.Generator, effects: Any) -> AblationTable:
@@ -250,46 +244,49 @@ def test_a_set_that_is_one_more_draw_seldom_counts_as_more_than_random(skewed: b
         effects = 0.02 * generator.gamma(6.0, size=21) if skewed else 0.3 + 0.05 * generator.standard_normal(21)
         table = simulated(generator, effects)
         above += effect_over_random(table, PAIR).low > 0
-        different += contrast(table, PAIR, Kind.RANDOM_OTHERS).low > 0
+        different += contrast(table, PAIR, SetKind.RANDOM_OTHERS).low > 0
     assert above / 500 <= most
     assert different / 500 <= 0.025 + most
 
 
 def test_another_kind_in_the_sets_place_is_judged_by_the_mean_of_its_draws() -> None:
     table = compared()
-    found = effect_over_random(table, PAIR, Kind.RANDOM_OTHERS, of=Kind.LAYER_MATCHED)
+    found = effect_over_random(table, PAIR, SetKind.RANDOM_OTHERS, of=SetKind.LAYER_MATCHED)
     drawn = table.kl.astype(np.float64).mean(axis=1)
     assert found.value == pytest.approx(drawn[21:].mean() - np.quantile(drawn[1:21], 0.95))
 
 
 def test_a_kind_is_judged_against_the_other_half_of_its_own_draws() -> None:
-    table = table_of(draws(Kind.RANDOM, [1.0, 0.1, 1.0, 0.2, 1.0, 0.3]))
-    found = effect_over_random(table, PAIR, Kind.RANDOM, of=Kind.RANDOM)
+    table = table_of(draws(SetKind.RANDOM, [1.0, 0.1, 1.0, 0.2, 1.0, 0.3]))
+    found = effect_over_random(table, PAIR, SetKind.RANDOM, of=SetKind.RANDOM)
     assert found.value == pytest.approx(1.0 - np.quantile([0.1, 0.2, 0.3], 0.95), abs=1e-6)
     with pytest.raises(SetMissing, match="at least 4 for two halves"):
-        effect_over_random(table_of(draws(Kind.RANDOM, [1.0, 0.1, 1.0])), PAIR, Kind.RANDOM, of=Kind.RANDOM)
+        effect_over_random(table_of(draws(SetKind.RANDOM, [1.0, 0.1, 1.0])), PAIR, SetKind.RANDOM, of=SetKind.RANDOM)
 
 
 def test_exceeding_each_kind_is_exceeding_the_stronger_one() -> None:
     table = compared()
     found = effect_over_each(table, PAIR)
-    stronger = effect_over_random(table, PAIR, Kind.LAYER_MATCHED)
+    stronger = effect_over_random(table, PAIR, SetKind.LAYER_MATCHED)
     assert (found.value, found.low) == (stronger.value, stronger.low)
-    assert found.details["kl_random_others"] == effect_over_random(table, PAIR, Kind.RANDOM_OTHERS).value
+    assert found.details["kl_random_others"] == effect_over_random(table, PAIR, SetKind.RANDOM_OTHERS).value
     both = effect_over_each(table, PAIR, quantities=tuple(Quantity))
     assert both.value == min(effect_over_each(table, PAIR, quantities=(one,)).value for one in Quantity)
 
 
 @pytest.mark.parametrize("measure", [effect_over_random, contrast, effect_ratio])
 def test_an_empty_set_is_compared_with_nothing(measure: Any) -> None:
-    rows = [Ablated(Kind.UNIVERSAL, 0.0, size=0, norm=0.0), *draws(Kind.RANDOM_OTHERS, [0.0, 0.0], size=0, norm=0.0)]
-    assert measure(table_of(rows), PAIR, Kind.RANDOM_OTHERS).is_missing
+    rows = [
+        Ablated(SetKind.UNIVERSAL, 0.0, size=0, norm=0.0),
+        *draws(SetKind.RANDOM_OTHERS, [0.0, 0.0], size=0, norm=0.0),
+    ]
+    assert measure(table_of(rows), PAIR, SetKind.RANDOM_OTHERS).is_missing
 
 
 def test_one_draw_is_no_random_kind() -> None:
-    table = table_of([Ablated(Kind.UNIVERSAL, 1.0), *draws(Kind.RANDOM, [0.1])])
+    table = table_of([Ablated(SetKind.UNIVERSAL, 1.0), *draws(SetKind.RANDOM, [0.1])])
     with pytest.raises(SetMissing, match="one draw of random"):
-        effect_over_random(table, PAIR, Kind.RANDOM)
+        effect_over_random(table, PAIR, SetKind.RANDOM)
 
 
 # Contrasts and ratios.
@@ -297,8 +294,8 @@ def test_one_draw_is_no_random_kind() -> None:
 
 def test_a_contrast_with_one_set_is_the_paired_difference() -> None:
     own, others = 1.0 + noise(1, 1)[0], 3.0 + noise(2, 1)[0]
-    table = table_of([Ablated(Kind.UNIVERSAL, own), Ablated(Kind.OTHERS, others, size=100)])
-    found = contrast(table, PAIR, Kind.OTHERS)
+    table = table_of([Ablated(SetKind.UNIVERSAL, own), Ablated(SetKind.OTHERS, others, size=100)])
+    found = contrast(table, PAIR, SetKind.OTHERS)
     difference = own.astype(np.float32).astype(np.float64) - others.astype(np.float32)
     replicates = weights(table) @ difference / BLOCKS
     assert found.value == pytest.approx(difference.mean())
@@ -307,26 +304,28 @@ def test_a_contrast_with_one_set_is_the_paired_difference() -> None:
 
 def test_a_contrast_with_draws_has_the_interval_of_one_more_draw() -> None:
     effects = 0.3 + 0.05 * np.random.default_rng(5).standard_normal(20)
-    rows = [Ablated(Kind.UNIVERSAL, 0.4), *draws(Kind.RANDOM, list(effects))]
-    found = contrast(table_of(rows, resampling=Resampling(40_000, 0.95, 7)), PAIR, Kind.RANDOM)
+    rows = [Ablated(SetKind.UNIVERSAL, 0.4), *draws(SetKind.RANDOM, list(effects))]
+    found = contrast(table_of(rows, resampling=Resampling(40_000, 0.95, 7)), PAIR, SetKind.RANDOM)
     reach = stats.t.ppf(0.975, 19) * effects.std(ddof=1) * np.sqrt(1 + 1 / 20)
     assert found.value == pytest.approx(0.4 - effects.mean(), abs=1e-6)
     assert (found.low, found.high) == pytest.approx((found.value - reach, found.value + reach), abs=0.003)
 
 
 def test_a_ratio_divides_effects_or_effects_per_neuron_or_per_norm() -> None:
-    table = table_of([Ablated(Kind.UNIVERSAL, 1.0, size=10, norm=4.0), Ablated(Kind.OTHERS, 2.0, size=100, norm=16.0)])
-    assert effect_ratio(table, PAIR, Kind.OTHERS).value == pytest.approx(0.5)
-    assert effect_ratio(table, PAIR, Kind.OTHERS, per="neuron").value == pytest.approx(5.0)
-    assert effect_ratio(table, PAIR, Kind.OTHERS, per="norm").value == pytest.approx(2.0)
+    table = table_of(
+        [Ablated(SetKind.UNIVERSAL, 1.0, size=10, norm=4.0), Ablated(SetKind.OTHERS, 2.0, size=100, norm=16.0)]
+    )
+    assert effect_ratio(table, PAIR, SetKind.OTHERS).value == pytest.approx(0.5)
+    assert effect_ratio(table, PAIR, SetKind.OTHERS, per="neuron").value == pytest.approx(5.0)
+    assert effect_ratio(table, PAIR, SetKind.OTHERS, per="norm").value == pytest.approx(2.0)
 
 
 def test_a_ratio_turned_around_is_its_inverse() -> None:
     table = table_of(
-        [Ablated(Kind.UNIVERSAL, 1.0 + noise(1, 1)[0]), Ablated(Kind.OTHERS, 2.0 + noise(2, 1)[0], size=90)]
+        [Ablated(SetKind.UNIVERSAL, 1.0 + noise(1, 1)[0]), Ablated(SetKind.OTHERS, 2.0 + noise(2, 1)[0], size=90)]
     )
-    first = effect_ratio(table, PAIR, Kind.OTHERS)
-    second = effect_ratio(table, PAIR, Kind.UNIVERSAL, of=Kind.OTHERS)
+    first = effect_ratio(table, PAIR, SetKind.OTHERS)
+    second = effect_ratio(table, PAIR, SetKind.UNIVERSAL, of=SetKind.OTHERS)
     assert (second.value, second.low, second.high) == pytest.approx(
         (1 / first.value, 1 / first.high, 1 / first.low), rel=1e-3
     )
@@ -336,25 +335,29 @@ def test_a_ratio_of_two_random_kinds_knows_that_both_were_drawn() -> None:
     generator = np.random.default_rng(1)
     first, second = 0.3 * np.exp(0.2 * generator.standard_normal((2, 20)))
     table = table_of(
-        [Ablated(Kind.OTHERS, 0.3), *draws(Kind.RANDOM, list(first)), *draws(Kind.RANDOM_OTHERS, list(second))],
+        [
+            Ablated(SetKind.OTHERS, 0.3),
+            *draws(SetKind.RANDOM, list(first)),
+            *draws(SetKind.RANDOM_OTHERS, list(second)),
+        ],
         resampling=Resampling(20_000, 0.95, 7),
     )
-    both = effect_ratio(table, PAIR, Kind.RANDOM_OTHERS, of=Kind.RANDOM)
+    both = effect_ratio(table, PAIR, SetKind.RANDOM_OTHERS, of=SetKind.RANDOM)
     reach = math.log(both.high / both.low) / 2
-    single = [effect_ratio(table, PAIR, kind, of=Kind.OTHERS) for kind in (Kind.RANDOM, Kind.RANDOM_OTHERS)]
+    single = [effect_ratio(table, PAIR, kind, of=SetKind.OTHERS) for kind in (SetKind.RANDOM, SetKind.RANDOM_OTHERS)]
     apart = [math.log(one.high / one.low) / 2 for one in single]
     assert reach == pytest.approx(math.hypot(*apart), rel=0.05)
 
 
 @pytest.mark.parametrize("worst", [0.0, -0.1])
 def test_a_ratio_to_no_effect_or_a_negative_one_is_missing(worst: float) -> None:
-    rows = [Ablated(Kind.UNIVERSAL, 1.0), *draws(Kind.RANDOM, [0.2, worst, 0.3])]
-    assert effect_ratio(table_of(rows), PAIR, Kind.RANDOM).is_missing
+    rows = [Ablated(SetKind.UNIVERSAL, 1.0), *draws(SetKind.RANDOM, [0.2, worst, 0.3])]
+    assert effect_ratio(table_of(rows), PAIR, SetKind.RANDOM).is_missing
 
 
 def test_a_ratio_per_norm_of_neurons_that_write_nothing_is_missing() -> None:
-    table = table_of([Ablated(Kind.UNIVERSAL, 1.0), Ablated(Kind.OTHERS, 2.0, norm=0.0)])
-    assert effect_ratio(table, PAIR, Kind.OTHERS, per="norm").is_missing
+    table = table_of([Ablated(SetKind.UNIVERSAL, 1.0), Ablated(SetKind.OTHERS, 2.0, norm=0.0)])
+    assert effect_ratio(table, PAIR, SetKind.OTHERS, per="norm").is_missing
 
 
 # Layers.
@@ -370,8 +373,8 @@ def test_the_first_layer_is_divided_by_the_largest_of_the_deeper_ones() -> None:
 def test_the_largest_deeper_layer_is_sought_anew_in_every_replicate() -> None:
     # Two deeper layers that take turns: the larger of their means in a replicate exceeds the larger of their means.
     turns = np.where(np.arange(BLOCKS) % 2, 1.5, 0.5)
-    rows = [Ablated(Kind.UNIVERSAL, 2.0, layer=0), Ablated(Kind.UNIVERSAL, turns, layer=1)]
-    table = table_of([*rows, Ablated(Kind.UNIVERSAL, 2.0 - turns, layer=2)])
+    rows = [Ablated(SetKind.UNIVERSAL, 2.0, layer=0), Ablated(SetKind.UNIVERSAL, turns, layer=1)]
+    table = table_of([*rows, Ablated(SetKind.UNIVERSAL, 2.0 - turns, layer=2)])
     found = first_layer_ratio(table, PAIR)
     means = weights(table) @ np.stack([turns, 2.0 - turns], axis=1) / BLOCKS
     assert found.value == pytest.approx(2.0)
@@ -407,17 +410,11 @@ def test_the_margin_of_the_first_layer_has_the_sign_of_the_ratio_less_its_factor
 @pytest.mark.parametrize(("others", "is_negligible"), [(0.05, True), (0.2, False)])
 def test_the_negligible_margin_agrees_with_the_ratio(others: float, is_negligible: bool) -> None:
     effects = others + 0.002 * np.random.default_rng(1).standard_normal(20)
-    table = table_of([Ablated(Kind.UNIVERSAL, 1.0), *draws(Kind.RANDOM, list(effects))])
-    margin = negligible_margin(table, PAIR, Kind.RANDOM, 0.1)
+    table = table_of([Ablated(SetKind.UNIVERSAL, 1.0), *draws(SetKind.RANDOM, list(effects))])
+    margin = negligible_margin(table, PAIR, SetKind.RANDOM, 0.1)
     assert margin.value == pytest.approx(0.1 - effects.mean(), abs=1e-6)
-    ratio = effect_ratio(table, PAIR, Kind.UNIVERSAL, of=Kind.RANDOM)
+    ratio = effect_ratio(table, PAIR, SetKind.UNIVERSAL, of=SetKind.RANDOM)
     assert (margin.low > 0) == (ratio.high < 0.1) == is_negligible
-
-
-def test_layers_that_back_each_other_up_lose_more_together() -> None:
-    found = joint_minus_sum(layered({0: 0.5, 1: 0.25, 2: 0.25}, joint=3.0), PAIR)
-    assert found.value == pytest.approx(2.0, abs=0.02)
-    assert found.details["joint"] == pytest.approx(3.0)
 
 
 def test_nothing_ablated_layer_by_layer_is_said() -> None:
@@ -430,7 +427,7 @@ def test_nothing_ablated_layer_by_layer_is_said() -> None:
 
 def test_the_perplexity_ratio_is_the_exponential_of_the_loss_increase() -> None:
     loss = 0.7 + noise(1, 1)[0]
-    table = table_of([Ablated(Kind.UNIVERSAL, 9.0, loss=loss, size=5), Ablated(Kind.OTHERS, 9.0, size=95)])
+    table = table_of([Ablated(SetKind.UNIVERSAL, 9.0, loss=loss, size=5), Ablated(SetKind.OTHERS, 9.0, size=95)])
     found, increase = perplexity_ratio(table, PAIR), effect(table, PAIR, quantity=Quantity.LOSS)
     assert (found.value, found.low, found.high) == pytest.approx(
         tuple(np.exp([increase.value, increase.low, increase.high]))
@@ -440,60 +437,18 @@ def test_the_perplexity_ratio_is_the_exponential_of_the_loss_increase() -> None:
 
 
 def test_the_perplexity_without_an_empty_set_is_missing() -> None:
-    assert perplexity_ratio(table_of([Ablated(Kind.UNIVERSAL, 0.0, size=0)]), PAIR).is_missing
+    assert perplexity_ratio(table_of([Ablated(SetKind.UNIVERSAL, 0.0, size=0)]), PAIR).is_missing
 
 
-# Several parts.
-
-
-def part(value: float, low: float, high: float, unit: str = "nats") -> Measurement:
-    return Measurement(value, low, high, BLOCKS, Over.TOKEN_BLOCKS, unit=unit)
-
-
-def test_the_weakest_is_above_a_bound_exactly_where_all_are() -> None:
-    found = weakest({"x": part(1.0, 0.1, 1.5), "y": part(0.8, 0.5, 0.9)})
-    assert (found.value, found.low, found.high) == (0.8, 0.1, 0.9)
-    assert (found.details["x"], found.details["missing_parts"]) == (1.0, 0.0)
-
-
-def test_missing_parts_are_left_out_and_counted() -> None:
-    missing = Measurement.missing(over=Over.TOKEN_BLOCKS, unit="nats")
-    found = weakest({"x": missing, "y": part(0.8, 0.5, 0.9)})
-    assert (found.value, found.details["missing_parts"]) == (0.8, 1.0)
-    assert weakest({"x": missing}).is_missing
-
-
-def test_parts_in_different_units_have_no_weakest() -> None:
-    with pytest.raises(ValueError, match="in one unit"):
-        weakest({"x": part(1.0, 0.1, 1.5), "y": part(0.8, 0.5, 0.9, "ratio")})
-    with pytest.raises(ValueError, match="in one unit"):
-        weakest({})
-
-
-# Tables of the report.
-
-
-def test_the_table_of_effects_has_a_row_per_kind() -> None:
-    frame = effects_frame(compared(), PAIR)
-    assert frame["kind"].tolist() == ["universal", "random_others", "layer_matched"]
-    assert frame["draws"].tolist() == [1, 20, 20]
-    assert frame["draws_sd"].isna().tolist() == [True, False, False]
-    assert frame["value"][1] == effect(compared(), PAIR, Kind.RANDOM_OTHERS).value
-    assert (frame["low"] <= frame["value"]).all()
-
-
-def test_the_table_of_layers_has_a_row_per_layer_and_kind() -> None:
-    frame = layers_frame(layered({0: 3.0, 1: 0.5}), PAIR, quantity=Quantity.LOSS)
-    assert frame["layer"].tolist() == [0, 1]
-    assert frame["value"].tolist() == pytest.approx([1.5, 0.25])
+# The dose curve.
 
 
 def test_the_dose_curve_is_the_mean_over_orders_with_their_range() -> None:
-    rows = [Ablated(Kind.UNIVERSAL, 2.0, partner="", definition=Definition.AVERAGED)]
+    rows = [Ablated(SetKind.UNIVERSAL, 2.0, partner="", definition=Definition.AVERAGED)]
     for fraction in (0.1, 0.5):
         rows += [
             Ablated(
-                Kind.UNIVERSAL,
+                SetKind.UNIVERSAL,
                 fraction + order,
                 draw=order,
                 partner="",

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, draws, table_of
-from universal_neurons.measures.ablation import Kind
+from universal_neurons.measures.ablation_table import SetKind
 from universal_neurons.measures.extensions import (
     Extensions,
     patching_effect,
@@ -21,8 +21,8 @@ AVERAGED = {"partner": "", "definition": Definition.AVERAGED, "mode": "resample"
 
 
 def extensions(unigram: np.ndarray, *, effect: float = 1.0) -> Extensions:
-    drawn = draws(Kind.LAYER_MATCHED, np.linspace(0.1, 0.2, 20).tolist(), **AVERAGED)
-    patches = table_of([Ablated(Kind.UNIVERSAL, effect, **AVERAGED), *drawn])  # type: ignore[arg-type]
+    drawn = draws(SetKind.LAYER_MATCHED, np.linspace(0.1, 0.2, 20).tolist(), **AVERAGED)
+    patches = table_of([Ablated(SetKind.UNIVERSAL, effect, **AVERAGED), *drawn])  # type: ignore[arg-type]
     score = np.where(unigram, 0.6, np.nan)
     return Extensions("a", 400, patches, patches, np.full(BLOCKS, 4.0), score, np.zeros(100, dtype=int), LAYER)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy import stats
 
 from universal_neurons.measures.histories import Rate, combined, rate_of
 from universal_neurons.measures.intervals import wilson
 
-Flags = npt.NDArray[np.bool_]
+if TYPE_CHECKING:
+    from universal_neurons.measures.arrays import Flags
+
 LEVEL = 0.95
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from universal_neurons.artifacts.codec import decode, encode
-from universal_neurons.measures.ablation import Quantity
+from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.measures.profiles import (
     GELU_MINIMUM,
     WINDOW,

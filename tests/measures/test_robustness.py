@@ -10,37 +10,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.measures.test_universality import RESAMPLING, table
+from tests.measures.tables import RESAMPLING, table
 from universal_neurons.errors import UserError
 from universal_neurons.measurement import Over
 from universal_neurons.measures.intervals import newcombe_paired, wilson
 from universal_neurons.measures.robustness import (
-    growth_over_references,
     longest_prefix,
     mean_excess,
     share_change,
     share_over_neurons,
-    share_over_references,
     split_half_agreement,
-    split_halves,
     table_one_under,
     token_convergence,
     variant_change,
     with_draws,
-    with_second_half_of,
-    with_second_half_shuffled,
-    without_baseline,
-)
-from universal_neurons.measures.universality import (
-    Definition,
-    ReferenceTables,
-    UniversalityTable,
-    definition_share,
-    share_difference,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from universal_neurons.measures.tables import UniversalityTable
 
 T = 0.5
 NAN = float("nan")
@@ -114,27 +103,6 @@ def test_halves_that_identify_nothing_have_no_agreement() -> None:
     assert split_half_agreement(table([0.1, 0.2]), T).is_missing
 
 
-def test_a_shuffled_half_agrees_no_better_than_its_layer() -> None:
-    scores = np.where(np.arange(4000) % 10 == 0, 0.9, 0.1)
-    layer = np.arange(4000) // 2000
-    own = table(np.where(layer == 1, scores, 0.1), layer=layer)
-    assert split_half_agreement(own, T).value == 1
-    shuffled = with_second_half_shuffled(own, seed=0)
-    found = split_half_agreement(shuffled, T)
-    assert 0.04 < found.value < 0.17
-    assert not (shuffled.frame["excess_half_b"].to_numpy()[layer == 0] > T).any()
-    assert share_over_neurons(shuffled, T).value == share_over_neurons(own, T).value
-
-
-def test_the_half_of_another_table_is_taken_row_by_row() -> None:
-    other = table([0.1, 0.9], partner="c")
-    found = with_second_half_of(table([0.9, 0.1]), other)
-    assert found.frame["excess_half_b"].tolist() == pytest.approx([0.1, 0.9])
-    assert split_half_agreement(found, T).value == 0
-    with pytest.raises(ValueError, match="2 and 3 neurons"):
-        with_second_half_of(table([0.9, 0.1]), table([0.1, 0.1, 0.1]))
-
-
 def test_a_mean_excess_has_students_interval_and_tells_of_its_tail() -> None:
     excess = np.linspace(-0.1, 0.3, 101)
     found = mean_excess(table([*excess, NAN]))
@@ -146,58 +114,6 @@ def test_a_mean_excess_has_students_interval_and_tells_of_its_tail() -> None:
     assert found.details["largest"] == pytest.approx(0.3)
     assert (found.n, found.details["undefined"]) == (101, 1)
     assert mean_excess(table([0.1, NAN])).is_missing
-
-
-def test_without_a_baseline_the_score_is_the_correlation() -> None:
-    own = table([0.4, 0.1], correlation=[0.7, 0.6])
-    assert share_over_neurons(without_baseline(own), T).value == 1
-    assert share_change(own, without_baseline(own), T).value == 1
-    assert without_baseline(own).candidates.size == 0
-
-
-def references(*scores: tuple[list[float], list[float]], step: int = 1) -> list[ReferenceTables]:
-    """Two partners for every reference; every neuron above the floor moves with the blocks."""
-    generator = np.random.default_rng(step)
-    found = []
-    for number, pair in enumerate(scores):
-        candidates = np.flatnonzero(np.max(pair, axis=0) > 0.2)
-        tables = [
-            table(excess, partner=partner, step=step, candidates=candidates,
-                  draws=np.zeros((3, candidates.size)), influence=generator.normal(0, 0.02, (10, candidates.size)))
-            for partner, excess in zip(("y", "z"), pair, strict=True)
-        ]  # fmt: skip
-        renamed = [dataclasses.replace(one, reference=f"r{number}") for one in tables]
-        found.append(ReferenceTables.of(renamed))
-    return found
-
-
-FIRST = ([0.6, 0.1, 0.52, 0.1], [0.6, 0.6, 0.1, 0.49])
-SECOND = ([0.1, 0.1, 0.1, 0.7], [0.1, 0.1, 0.1, 0.51])
-
-
-def test_a_mean_over_references_is_that_of_their_shares_and_of_one_is_its_own() -> None:
-    both = references(FIRST, SECOND)
-    alone = [definition_share(one, Definition.PAIR, T) for one in both]
-    found = share_over_references(both, T)
-    assert found.value == pytest.approx((0.5 + 0.25) / 2)
-    assert (found.details["lowest"], found.details["highest"]) == (0.25, 0.5)
-    assert found.details["models_low"] < found.value < found.details["models_high"]
-    single = share_over_references(both[:1], T)
-    assert (single.value, single.low, single.high) == (alone[0].value, alone[0].low, alone[0].high)
-    assert found.low < found.value < found.high
-    assert found.low >= (alone[0].low + alone[1].low) / 2 - 1e-9
-    with pytest.raises(ValueError, match="got none"):
-        share_over_references([], T)
-    assert share_over_references(references(([NAN] * 4, [0.6] * 4)), T).is_missing
-
-
-def test_growth_over_references_is_paired() -> None:
-    earlier, later = references(FIRST, SECOND), references(SECOND, SECOND, step=2)
-    found = growth_over_references(earlier, later, T)
-    assert found.value == pytest.approx(((0.25 - 0.5) + 0) / 2)
-    single = growth_over_references(earlier[:1], later[:1], T)
-    alone = share_difference(earlier[0], later[0], T)
-    assert (single.value, single.low, single.high) == (alone.value, alone.low, alone.high)
 
 
 # --- frames --------------------------------------------------------------------------------------------------------
@@ -297,13 +213,6 @@ def test_the_longest_prefix_is_by_number_and_not_by_name() -> None:
     assert longest_prefix(study) == "tokens:1000"
     with pytest.raises(UserError, match=r"variants\.tokens"):
         longest_prefix(VariantStudy({"mask:all": OWN}))  # type: ignore[arg-type]
-
-
-def test_every_pair_has_its_halves_in_the_frame() -> None:
-    frame = split_halves(STUDY, (0.5,), STUDY.checkpoints)
-    assert frame[["partner", "step"]].to_numpy().tolist() == [["b", 1], ["c", 1], ["b", 2], ["c", 2]]
-    assert (frame["value"] == 1).all()
-    assert (frame["low"] < 1).all()
 
 
 def test_intervals_use_the_tables_own_level() -> None:

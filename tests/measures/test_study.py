@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from universal_neurons.errors import NotOnSuite
-from universal_neurons.measures.persistence import paper_spans, spans_between
+from universal_neurons.measures.spans import paper_spans, spans_between
 from universal_neurons.measures.study import (
     ends_of,
     first_and_last,

@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import pytest
 
+from tests.measures.tables import FLOOR, RESAMPLING, noisy, table, tail
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.depth import depth_contrast
 from universal_neurons.measures.intervals import NOISE, block_weights, extrapolated, extrapolated_interval
-from universal_neurons.measures.universality import (
+from universal_neurons.measures.tables import (
     Definition,
     InfluenceMissing,
     ReferenceTables,
     Resampling,
-    UniversalityTable,
+)
+from universal_neurons.measures.universality import (
     acceleration,
     definition_share,
-    depth_contrast,
-    depth_rank_correlation,
     early_share_ratio,
-    growth_by_layer,
-    layer_layer_mass,
     mcnemar_difference,
-    same_depth_mass,
     share_by_layer,
     share_difference,
-    shuffled_layers,
     table_one,
     threshold_curve,
     universal_share,
@@ -39,73 +33,6 @@ from universal_neurons.measures.universality import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-Floats = npt.NDArray[np.float64]
-RESAMPLING = Resampling(resamples=400, level=0.95, seed=7)
-FLOOR = 0.2
-
-
-def table(
-    excess: npt.ArrayLike,
-    *,
-    layer: npt.ArrayLike | None = None,
-    partner: str = "b",
-    step: int = 1,
-    partner_layer: npt.ArrayLike | None = None,
-    influence: npt.ArrayLike | None = None,
-    draws: npt.ArrayLike | None = None,
-    correlation: npt.ArrayLike | None = None,
-    half_a: npt.ArrayLike | None = None,
-    half_b: npt.ArrayLike | None = None,
-    candidates: npt.ArrayLike | None = None,
-    dtype: type[np.floating[Any] | float] = np.float32,
-    resampling: Resampling = RESAMPLING,
-) -> UniversalityTable:
-    """A table of neurons with these scores; every neuron above the floor is a candidate that never moves."""
-    excess = np.asarray(excess, dtype=dtype)
-    size = excess.size
-    layer = np.zeros(size, dtype=np.int16) if layer is None else np.asarray(layer, dtype=np.int16)
-    frame = pd.DataFrame(
-        {
-            "layer": layer,
-            "neuron": np.arange(size, dtype=np.int32),
-            "partner_layer": layer if partner_layer is None else np.asarray(partner_layer, dtype=np.int16),
-            "correlation": excess if correlation is None else np.asarray(correlation, dtype=dtype),
-            "excess": excess,
-            "excess_half_a": excess if half_a is None else np.asarray(half_a, dtype=dtype),
-            "excess_half_b": excess if half_b is None else np.asarray(half_b, dtype=dtype),
-        }
-    )
-    chosen = np.flatnonzero(excess > FLOOR) if candidates is None else np.asarray(candidates, dtype=np.int64)
-    moves = np.zeros((10, chosen.size)) if influence is None else np.asarray(influence)
-    baselines = np.zeros((2, chosen.size)) if draws is None else np.asarray(draws)
-    return UniversalityTable("a", partner, step, frame, chosen, moves, baselines, resampling)
-
-
-def noisy(
-    true: Floats,
-    seed: int,
-    *,
-    noise: float = 0.02,
-    shared: float = 0.3,
-    blocks: int = 100,
-    step: int = 1,
-    common: Floats | None = None,
-    resampling: Resampling = RESAMPLING,
-) -> UniversalityTable:
-    """A table measured on ``blocks`` token blocks: every block adds noise of its own, part of it to all neurons."""
-    generator = np.random.default_rng(seed)
-    scale = noise * math.sqrt(blocks)
-    own = generator.normal(0, scale, (blocks, len(true))) if common is None else common
-    noises = math.sqrt(1 - shared) * own + math.sqrt(shared) * generator.normal(0, scale, (blocks, 1))
-    measured = true + noises.mean(axis=0)
-    candidates = np.flatnonzero(measured > FLOOR)
-    influence = (noises - noises.mean(axis=0))[:, candidates] / blocks
-    return table(measured, influence=influence, candidates=candidates, step=step, dtype=float, resampling=resampling)
-
-
-def tail(neurons: int, seed: int = 0) -> Floats:
-    return np.asarray(0.1 + np.random.default_rng(seed).exponential(0.12, neurons).clip(max=0.85))
 
 
 def width(measurement: Measurement) -> float:
@@ -386,8 +313,6 @@ def test_growth_over_several_partners_is_the_mean_of_their_growths() -> None:
 
 # Layers.
 
-LAYERS = [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
-
 
 def test_the_layers_shares_weighted_by_their_neurons_are_the_share() -> None:
     measured = noisy(tail(400), seed=3)
@@ -404,56 +329,6 @@ def test_a_layer_without_any_score_has_no_share() -> None:
     layers = share_by_layer(table([0.7, np.nan, 0.1], layer=[0, 1, 2]), 0.5)
     assert layers["value"].isna().tolist() == [False, True, False]
     assert layers["low"].isna().tolist() == [False, True, False]
-
-
-def test_growth_by_layer_is_the_difference_within_each_layer() -> None:
-    earlier = table([0.7] + [0.1] * 9, layer=LAYERS)
-    later = table([0.7, 0.7, 0.1, 0.1, 0.1, 0.1, 0.7, 0.1, 0.7, 0.7], layer=LAYERS, step=2)
-    growth = growth_by_layer(earlier, later, 0.5)
-    assert growth["value"].tolist() == pytest.approx([0.25, 0.0, 0.5, 1.0])
-    assert growth["earlier"].tolist() == pytest.approx([0.25, 0.0, 0.0, 0.0])
-    contrast = depth_contrast(earlier, later, 0.5)
-    assert contrast.value == pytest.approx(3 / 4 - 1 / 6)
-    assert contrast.over is Over.NEURONS
-    assert contrast.details["rank_correlation"] == pytest.approx(0.8)
-    assert depth_rank_correlation(earlier, later, 0.5).value == pytest.approx(0.8)
-
-
-def test_the_middle_layer_of_an_odd_number_belongs_to_neither_half() -> None:
-    earlier = table([0.1] * 6, layer=[0, 0, 1, 1, 2, 2])
-    later = table([0.1, 0.1, 0.7, 0.7, 0.7, 0.1], layer=[0, 0, 1, 1, 2, 2], step=2)
-    assert depth_contrast(earlier, later, 0.5).value == 0.5
-
-
-def test_equal_growth_everywhere_has_no_order_and_one_layer_no_contrast() -> None:
-    earlier, later = table([0.1] * 4, layer=[0, 0, 1, 1]), table([0.7, 0.1, 0.7, 0.1], layer=[0, 0, 1, 1], step=2)
-    assert depth_rank_correlation(earlier, later, 0.5).is_missing
-    assert depth_contrast(earlier, later, 0.5).value == 0.0
-    assert depth_contrast(table([0.1]), table([0.7], step=2), 0.5).is_missing
-
-
-def test_a_contrast_between_random_halves_of_the_neurons_contains_0_as_often_as_its_interval_says() -> None:
-    generator = np.random.default_rng(4)
-    earlier = table(np.full(600, 0.1), layer=np.repeat([0, 1, 2, 3], 150))
-    hits = 0
-    for _ in range(200):
-        later = table(np.where(generator.uniform(size=600) < 0.1, 0.7, 0.1), layer=earlier.frame["layer"], step=2)
-        contrast = depth_contrast(earlier, later, 0.5)
-        hits += contrast.low <= 0 <= contrast.high
-    assert 0.92 <= hits / 200 <= 0.98
-
-
-def test_dealing_the_layers_out_anew_keeps_the_shares_and_destroys_the_order_of_depth() -> None:
-    layer = np.repeat([0, 1, 2, 3], 300)
-    earlier = table(np.full(1200, 0.1), layer=layer)
-    later = table(np.where(layer >= 2, 0.7, 0.1), layer=layer, step=2)
-    false_earlier, false_later = shuffled_layers(earlier, seed=3), shuffled_layers(later, seed=3)
-    assert depth_contrast(earlier, later, 0.5).value == 1.0
-    assert abs(depth_contrast(false_earlier, false_later, 0.5).value) < 0.1
-    assert share_difference(false_earlier, false_later, 0.5).value == share_difference(earlier, later, 0.5).value
-    assert false_later.frame["layer"].value_counts().tolist() == [300] * 4
-    gathered = ReferenceTables.of([earlier]).each(lambda one: shuffled_layers(one, seed=3))
-    pd.testing.assert_frame_equal(gathered.tables["b"].frame, false_earlier.frame)
 
 
 # Tables for pictures.
@@ -479,54 +354,4 @@ def test_table_1_lists_every_threshold_and_checkpoint_beside_the_published_value
     assert rows["published"].isna().tolist() == [True, True, True, False]
 
 
-def test_the_mass_of_each_layer_over_partner_layers_is_averaged_over_partners() -> None:
-    layer = [0, 0, 1, 1]
-    tables = ReferenceTables.of(
-        [
-            table([0.7] * 4, layer=layer, partner_layer=[0, 0, 1, 0]),
-            table([0.7] * 4, layer=layer, partner="c", partner_layer=[0, 1, 1, -1]),
-        ]
-    )
-    np.testing.assert_allclose(layer_layer_mass(tables), [[0.75, 0.25], [0.25, 0.75]])
-
-
 # Depth specialisation.
-
-
-def test_the_expected_mass_is_the_mean_over_all_permutations_of_the_partner_layers() -> None:
-    layer, partner = [0, 0, 1, 2, 3, 3], [0, 1, 1, 3, 3, 2]
-    measured = same_depth_mass(table([0.3] * 6, layer=layer, partner_layer=partner))
-    near = [np.mean(np.abs(np.array(layer) - np.array(order)) <= 1) for order in permutations(partner)]
-    assert measured.details["mass"] == 1.0
-    assert measured.details["expected"] == pytest.approx(np.mean(near))
-    assert measured.value == pytest.approx(1 - np.mean(near))
-    relabelled = [
-        np.mean([abs(x - names[y]) <= 1 for x, y in zip(layer, partner, strict=True)])
-        for names in permutations(range(4))
-    ]
-    assert measured.details["expected_uniform"] == pytest.approx(np.mean(relabelled))
-
-
-def test_one_layer_that_attracts_every_neuron_is_no_specialisation() -> None:
-    layer = np.repeat([0, 1, 2, 3], 25)
-    measured = same_depth_mass(table([0.3] * 100, layer=layer, partner_layer=np.ones(100)))
-    assert measured.details["mass"] == 0.75
-    assert measured.value == pytest.approx(0, abs=1e-12)
-
-
-def test_neurons_without_partner_are_left_out_and_counted() -> None:
-    measured = same_depth_mass(table([0.3, np.nan, 0.3], layer=[0, 1, 3], partner_layer=[0, -1, 3]))
-    assert measured.n == 2
-    assert measured.details["undefined"] == 1
-    assert measured.details["mass"] == 1.0
-    assert same_depth_mass(table([np.nan], partner_layer=[-1])).is_missing
-
-
-def test_partners_in_random_layers_have_no_excess_mass_as_often_as_the_interval_says() -> None:
-    generator = np.random.default_rng(6)
-    layer = np.repeat([0, 1, 2, 3], 200)
-    hits = 0
-    for _ in range(200):
-        measured = same_depth_mass(table(np.full(800, 0.3), layer=layer, partner_layer=generator.integers(0, 4, 800)))
-        hits += measured.low <= 0 <= measured.high
-    assert 0.92 <= hits / 200 <= 0.98

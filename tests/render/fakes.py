@@ -32,11 +32,14 @@ from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation import AblationTable, Kind
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.stages.neuron_sets import NeuronSet, SetPlan
+from universal_neurons.measures.ablation_table import AblationTable, SetKind
+from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.pipeline.neuron_sets import NeuronSet, SetPlan
 
 if TYPE_CHECKING:
     from universal_neurons.measures.extensions import Extensions
     from universal_neurons.measures.profiles import NeuronProfiles
-    from universal_neurons.measures.study import HasStep, Null
+    from universal_neurons.measures.study import HasStep, NullKind
 
 CHECKOUT = Path(__file__).parents[2]
 MODELS = ("a", "b", "c", "d", "e")
@@ -116,8 +119,8 @@ def fake_tables(step: int, reference: str = "a") -> ReferenceTables:
 
 # What ablating a set of each kind does, in nats: universal neurons more than random ones, all others very much.
 _EFFECTS = {
-    Kind.UNIVERSAL: 0.03, Kind.OTHERS: 2.4, Kind.TOP_NORM: 0.06, Kind.RANDOM_OTHERS: 0.007, Kind.LAYER_MATCHED: 0.011,
-    Kind.NORM_MATCHED: 0.02, Kind.RANDOM: 0.008,
+    SetKind.UNIVERSAL: 0.03, SetKind.OTHERS: 2.4, SetKind.TOP_NORM: 0.06, SetKind.RANDOM_OTHERS: 0.007,
+    SetKind.LAYER_MATCHED: 0.011, SetKind.NORM_MATCHED: 0.02, SetKind.RANDOM: 0.008,
 }  # fmt: skip
 
 
@@ -137,7 +140,9 @@ def fake_ablation(checkpoint: Checkpoint, reference: str = "a") -> AblationTable
 
 def _ablated(one: NeuronSet, trained: float, rng: np.random.Generator) -> Ablated:
     place = 1.0 if one.layer < 0 else (0.6, 0.1, 0.15, 0.25)[one.layer]
-    size = max(round(40 * place * one.fraction * (1.6 - one.threshold) * (30 if one.neurons is Kind.OTHERS else 1)), 1)
+    size = max(
+        round(40 * place * one.fraction * (1.6 - one.threshold) * (30 if one.neurons is SetKind.OTHERS else 1)), 1
+    )
     strength = _EFFECTS[one.neurons] * place * (0.4 + trained) * one.fraction**1.3 * (1.6 - one.threshold)
     spread = rng.normal(1, 0.25) if one.neurons.is_random or one.fraction < 1 else rng.normal(1, 0.05)
     blocks = np.abs(strength * spread) * rng.normal(1, 0.2, BLOCKS)
@@ -171,7 +176,9 @@ class FakeStudy(AnyStudy):  # type: ignore[misc]
     def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
         return self.reference_tables(checkpoint=checkpoint, reference=reference).tables[partner]
 
-    def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
+    def null(
+        self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
+    ) -> UniversalityTable:
         raise NotImplementedError
 
     def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:

@@ -10,13 +10,14 @@ from universal_neurons.evidence.comparison import DifferingSetting, JudgedRun, L
 from universal_neurons.evidence.criteria import AtMost, GreaterThan
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.inputs.benchmarks import Benchmark
-from universal_neurons.measures.landmarks import ablation_landmarks, share_landmarks
+from universal_neurons.measures.key_figures import ablation_key_figures, share_key_figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from universal_neurons.evidence.record import EvidenceRecord
-    from universal_neurons.measures.landmarks import Landmark
+    from universal_neurons.measurement import Measurement
+    from universal_neurons.measures.key_figures import KeyFigure
 
 OTHER = "paper"
 
@@ -55,15 +56,13 @@ def landmarks() -> tuple[LandmarkPair, ...]:
     full = fake_suite().checkpoints
     lefts = _of(FakeStudy(fake_suite(checkpoints=full[2:])))
     rights = _of(FakeStudy(fake_suite(checkpoints=full[1:]), reference="b"))
-    sides = [{one.place: one.measurement for one in side} for side in (lefts, rights)]
     return tuple(
-        LandmarkPair(p.what, p.of, p.threshold, p.checkpoint, *(side.get(p) for side in sides))
-        for p in {**sides[1], **sides[0]}
+        LandmarkPair(f.what, f.of, f.threshold, f.checkpoint, lefts.get(f), rights.get(f)) for f in {**rights, **lefts}
     )
 
 
-def _of(study: FakeStudy) -> tuple[Landmark, ...]:
-    return (*share_landmarks(study, (0.4, 0.5)), *ablation_landmarks(study, 0.5))
+def _of(study: FakeStudy) -> dict[KeyFigure, Measurement]:
+    return share_key_figures(study, (0.4, 0.5)) | ablation_key_figures(study, 0.5)
 
 
 def bench(**changes: Any) -> Benchmark:

@@ -12,6 +12,10 @@ from universal_neurons.measures.ablation import Family
 from universal_neurons.stages.base import Case, read_artifact
 from universal_neurons.stages.extensions import EXTENSIONS, family_members, shuffled_rows
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
+from universal_neurons.measures.ablation_table import FamilyKind
+from universal_neurons.pipeline.extensions import family_members, shuffled_rows
+from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
+from universal_neurons.workspace import extensions_keys, read
 
 if TYPE_CHECKING:
     from tests.miniature import Miniature
@@ -31,16 +35,16 @@ def both(project: Miniature, step: int = 30) -> tuple[Artifact, Artifact]:
 @pytest.mark.parametrize(
     ("family", "pool", "sizes"),
     [
-        (Family.UNIVERSAL_UNIGRAM, UNIVERSAL & UNIGRAM, [3, 1, 1]),
-        (Family.UNIGRAM_DRAWN, UNIVERSAL & UNIGRAM, [2, 1, 0]),
-        (Family.PLAIN_DRAWN, UNIVERSAL & ~UNIGRAM, [2, 1, 0]),
-        (Family.SHUFFLED_DRAWN, UNIVERSAL, [2, 1, 0]),
-        (Family.SHARED_DRAWN, UNIVERSAL & UNIGRAM, [1, 1, 0]),
-        (Family.UNSHARED_DRAWN, ~UNIVERSAL & UNIGRAM, [1, 1, 0]),
+        (FamilyKind.UNIVERSAL_UNIGRAM, UNIVERSAL & UNIGRAM, [3, 1, 1]),
+        (FamilyKind.UNIGRAM_DRAWN, UNIVERSAL & UNIGRAM, [2, 1, 0]),
+        (FamilyKind.PLAIN_DRAWN, UNIVERSAL & ~UNIGRAM, [2, 1, 0]),
+        (FamilyKind.SHUFFLED_DRAWN, UNIVERSAL, [2, 1, 0]),
+        (FamilyKind.SHARED_DRAWN, UNIVERSAL & UNIGRAM, [1, 1, 0]),
+        (FamilyKind.UNSHARED_DRAWN, ~UNIVERSAL & UNIGRAM, [1, 1, 0]),
     ],
 )
 def test_compared_families_have_the_size_of_the_smaller_one_in_every_layer(
-    family: Family, pool: np.ndarray, sizes: list[int]
+    family: FamilyKind, pool: np.ndarray, sizes: list[int]
 ) -> None:
     drawn = [family_members(family, UNIVERSAL, UNIGRAM, LAYER, np.random.default_rng(seed)) for seed in range(60)]
     for members in drawn:
@@ -55,7 +59,7 @@ def test_the_table_has_every_draw_of_every_kind(computed: Miniature) -> None:
     rows = frame.groupby(["mode", "neurons"]).size().to_dict()
     assert rows == {
         ("zero", "universal"): 1,
-        **{("zero", family.value): 2 if family.is_random else 1 for family in Family},
+        **{("zero", family.value): 2 if family.is_random else 1 for family in FamilyKind},
         **{("resample", kind): size for kind, size in (("universal", 1), ("others", 1))},
         **{("resample", kind): 2 for kind in ("layer_matched", "random")},
     }

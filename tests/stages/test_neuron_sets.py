@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from universal_neurons.measures.ablation import ALL_LAYERS, Kind
+from universal_neurons.measures.ablation_table import ALL_LAYERS, SetKind
 from universal_neurons.measures.tables import Definition
 from universal_neurons.stages.neuron_sets import NeuronSet, Population, SetPlan
 from universal_neurons.pipeline.neuron_sets import NeuronSet, Population, Role, SetPlan
@@ -24,8 +24,8 @@ PLAN = SetPlan(
     dose=(0.2, 0.5),
     orders=2,
 )
-SIZED = [Kind.RANDOM_OTHERS, Kind.LAYER_MATCHED, Kind.NORM_MATCHED, Kind.RANDOM, Kind.TOP_NORM]
-AMONG_OTHERS = [Kind.RANDOM_OTHERS, Kind.LAYER_MATCHED, Kind.NORM_MATCHED]
+SIZED = [SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED, SetKind.RANDOM, SetKind.TOP_NORM]
+AMONG_OTHERS = [SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED]
 
 
 def population(**changes: Any) -> Population:
@@ -38,11 +38,11 @@ def population(**changes: Any) -> Population:
     return replace(whole, **changes)
 
 
-def averaged(kind: Kind, **changes: Any) -> NeuronSet:
+def averaged(kind: SetKind, **changes: Any) -> NeuronSet:
     return replace(NeuronSet("", Definition.AVERAGED, 0.5, ALL_LAYERS, kind), **changes)
 
 
-def members(kind: Kind, of: Population | None = None, **changes: Any) -> set[int]:
+def members(kind: SetKind, of: Population | None = None, **changes: Any) -> set[int]:
     found = (of or population()).neurons(averaged(kind, **changes)).tolist()
     assert found == sorted(set(found))
     return set(found)
@@ -58,7 +58,7 @@ def test_no_set_is_listed_twice() -> None:
 def test_every_model_has_the_averaged_sets_at_every_threshold() -> None:
     sets = replace(PLAN, role="trained", partners=()).sets()
     everywhere = Counter((one.threshold, one.neurons) for one in sets if one.layer == ALL_LAYERS)
-    kinds = {kind: 4 if kind.is_random else 1 for kind in Kind}
+    kinds = {kind: 4 if kind.is_random else 1 for kind in SetKind}
     assert everywhere == {(t, kind): n for t in (0.4, 0.5) for kind, n in kinds.items()}
     assert {(one.partner, one.definition) for one in sets} == {("", Definition.AVERAGED)}
 
@@ -67,7 +67,7 @@ def test_pairs_have_sets_of_their_own_at_every_threshold_and_in_every_layer() ->
     sets = [one for one in PLAN.sets() if one.partner == "c"]
     assert {one.definition for one in sets} == {Definition.PAIR}
     everywhere = {(one.threshold, one.neurons) for one in sets if one.layer == ALL_LAYERS}
-    kinds = [Kind.UNIVERSAL, Kind.OTHERS, Kind.RANDOM_OTHERS, Kind.LAYER_MATCHED, Kind.RANDOM]
+    kinds = [SetKind.UNIVERSAL, SetKind.OTHERS, SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED, SetKind.RANDOM]
     assert everywhere == {(t, kind) for t in (0.4, 0.5) for kind in kinds}
     single = Counter((one.threshold, one.layer) for one in sets if one.layer != ALL_LAYERS)
     assert single == dict.fromkeys([(0.5, layer) for layer in range(3)], 2 + 3 * 4)
@@ -109,15 +109,15 @@ def test_definitions_combine_the_partners(definition: Definition, partner: str, 
     people = population()
     scores = combined(np.stack([people.excess["b"], people.excess["c"]]), axis=0)
     expected = set(np.flatnonzero(scores > 0.5).tolist())
-    assert members(Kind.UNIVERSAL, definition=definition, partner=partner) == expected
+    assert members(SetKind.UNIVERSAL, definition=definition, partner=partner) == expected
     assert expected
 
 
 def test_a_pair_asks_its_partner_alone() -> None:
     people = population()
-    found = members(Kind.UNIVERSAL, definition=Definition.PAIR, partner="c")
+    found = members(SetKind.UNIVERSAL, definition=Definition.PAIR, partner="c")
     assert found == set(np.flatnonzero(people.excess["c"] > 0.5).tolist())
-    assert found != members(Kind.UNIVERSAL, definition=Definition.PAIR, partner="b")
+    assert found != members(SetKind.UNIVERSAL, definition=Definition.PAIR, partner="b")
 
 
 def test_a_neuron_without_a_partner_is_one_of_the_others() -> None:
@@ -125,13 +125,13 @@ def test_a_neuron_without_a_partner_is_one_of_the_others() -> None:
     people.excess["b"][7] = np.nan
     people.excess["c"][7] = 0.99
     for definition in (Definition.AVERAGED, Definition.INTERSECTION):
-        assert 7 not in members(Kind.UNIVERSAL, people, definition=definition)
-        assert 7 in members(Kind.OTHERS, people, definition=definition)
+        assert 7 not in members(SetKind.UNIVERSAL, people, definition=definition)
+        assert 7 in members(SetKind.OTHERS, people, definition=definition)
 
 
 @pytest.mark.parametrize("layer", [ALL_LAYERS, 0, 2])
 def test_universal_and_others_are_everyone_in_the_scope(layer: int) -> None:
-    universal, others = members(Kind.UNIVERSAL, layer=layer), members(Kind.OTHERS, layer=layer)
+    universal, others = members(SetKind.UNIVERSAL, layer=layer), members(SetKind.OTHERS, layer=layer)
     scope = range(300) if layer == ALL_LAYERS else range(100 * layer, 100 * layer + 100)
     assert universal | others == set(scope)
     assert not universal & others
@@ -139,61 +139,61 @@ def test_universal_and_others_are_everyone_in_the_scope(layer: int) -> None:
 
 @pytest.mark.parametrize("kind", SIZED)
 @pytest.mark.parametrize("layer", [ALL_LAYERS, 1])
-def test_sets_have_the_size_of_the_universal_one_and_stay_in_their_layer(kind: Kind, layer: int) -> None:
-    universal, found = members(Kind.UNIVERSAL, layer=layer), members(kind, layer=layer)
+def test_sets_have_the_size_of_the_universal_one_and_stay_in_their_layer(kind: SetKind, layer: int) -> None:
+    universal, found = members(SetKind.UNIVERSAL, layer=layer), members(kind, layer=layer)
     assert len(found) == len(universal) > 5
     assert layer == ALL_LAYERS or {neuron // WIDTH for neuron in found} == {layer}
 
 
 @pytest.mark.parametrize("kind", AMONG_OTHERS)
-def test_sets_of_others_hold_no_universal_neuron(kind: Kind) -> None:
+def test_sets_of_others_hold_no_universal_neuron(kind: SetKind) -> None:
     for draw in range(20):
-        assert not members(kind, draw=draw) & members(Kind.UNIVERSAL)
+        assert not members(kind, draw=draw) & members(SetKind.UNIVERSAL)
 
 
 def test_random_sets_may_hold_universal_neurons() -> None:
-    assert any(members(Kind.RANDOM, draw=draw) & members(Kind.UNIVERSAL) for draw in range(20))
+    assert any(members(SetKind.RANDOM, draw=draw) & members(SetKind.UNIVERSAL) for draw in range(20))
 
 
-@pytest.mark.parametrize("kind", [Kind.LAYER_MATCHED, Kind.NORM_MATCHED])
-def test_matched_sets_have_as_many_neurons_in_every_layer(kind: Kind) -> None:
-    expected = Counter(neuron // WIDTH for neuron in members(Kind.UNIVERSAL))
+@pytest.mark.parametrize("kind", [SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED])
+def test_matched_sets_have_as_many_neurons_in_every_layer(kind: SetKind) -> None:
+    expected = Counter(neuron // WIDTH for neuron in members(SetKind.UNIVERSAL))
     assert len(expected) == LAYERS
     assert Counter(neuron // WIDTH for neuron in members(kind)) == expected
-    unmatched = [Counter(neuron // WIDTH for neuron in members(Kind.RANDOM_OTHERS, draw=d)) for d in range(5)]
+    unmatched = [Counter(neuron // WIDTH for neuron in members(SetKind.RANDOM_OTHERS, draw=d)) for d in range(5)]
     assert any(found != expected for found in unmatched)
 
 
 def test_norms_are_matched_far_better_than_by_chance() -> None:
     people = population()
 
-    def distance(kind: Kind, draw: int) -> float:
-        universal = np.sort(people.norm[people.neurons(averaged(Kind.UNIVERSAL))])
+    def distance(kind: SetKind, draw: int) -> float:
+        universal = np.sort(people.norm[people.neurons(averaged(SetKind.UNIVERSAL))])
         found = np.sort(people.norm[people.neurons(averaged(kind, draw=draw))])
         return float(np.abs(universal - found).mean())
 
-    matched = [distance(Kind.NORM_MATCHED, draw) for draw in range(10)]
-    assert np.mean(matched) < 0.5 * np.mean([distance(Kind.LAYER_MATCHED, draw) for draw in range(10)])
-    assert len({frozenset(members(Kind.NORM_MATCHED, draw=draw)) for draw in range(10)}) == 10
+    matched = [distance(SetKind.NORM_MATCHED, draw) for draw in range(10)]
+    assert np.mean(matched) < 0.5 * np.mean([distance(SetKind.LAYER_MATCHED, draw) for draw in range(10)])
+    assert len({frozenset(members(SetKind.NORM_MATCHED, draw=draw)) for draw in range(10)}) == 10
 
 
 def test_top_norm_is_the_neurons_that_write_most() -> None:
     people = population()
-    found = people.neurons(averaged(Kind.TOP_NORM, layer=1))
+    found = people.neurons(averaged(SetKind.TOP_NORM, layer=1))
     left = np.setdiff1d(np.arange(100, 200), found)
     assert people.norm[found].min() >= people.norm[left].max()
 
 
 def test_doses_of_one_order_contain_each_other_and_orders_differ() -> None:
-    universal = members(Kind.UNIVERSAL)
-    low, high = (members(Kind.UNIVERSAL, draw=0, fraction=fraction) for fraction in (0.2, 0.5))
+    universal = members(SetKind.UNIVERSAL)
+    low, high = (members(SetKind.UNIVERSAL, draw=0, fraction=fraction) for fraction in (0.2, 0.5))
     assert low < high < universal
     assert (len(low), len(high)) == (round(0.2 * len(universal)), round(0.5 * len(universal)))
-    assert members(Kind.UNIVERSAL, draw=1, fraction=0.5) != high
+    assert members(SetKind.UNIVERSAL, draw=1, fraction=0.5) != high
 
 
-@pytest.mark.parametrize("kind", [*AMONG_OTHERS, Kind.RANDOM])
-def test_draws_are_reproduced_by_their_names_alone(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [*AMONG_OTHERS, SetKind.RANDOM])
+def test_draws_are_reproduced_by_their_names_alone(kind: SetKind) -> None:
     assert members(kind, draw=3) == members(kind, draw=3)
     assert members(kind, draw=3) == members(kind, draw=3, mode="mean")
     others = [
@@ -206,11 +206,11 @@ def test_draws_are_reproduced_by_their_names_alone(kind: Kind) -> None:
     assert members(kind, draw=3) not in others
 
 
-@pytest.mark.parametrize("kind", [Kind.RANDOM_OTHERS, Kind.LAYER_MATCHED, Kind.RANDOM])
-def test_one_neuron_above_the_threshold_exchanges_one_of_a_draw_and_not_all(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED, SetKind.RANDOM])
+def test_one_neuron_above_the_threshold_exchanges_one_of_a_draw_and_not_all(kind: SetKind) -> None:
     people = population()
     before = members(kind, people, draw=0)
-    (lost, *_) = people.neurons(averaged(Kind.OTHERS))
+    (lost, *_) = people.neurons(averaged(SetKind.OTHERS))
     for scores in people.excess.values():
         scores[lost] = 0.9
     assert len(before ^ members(kind, people, draw=0)) <= 3
@@ -220,15 +220,15 @@ def test_where_few_others_are_left_all_of_them_are_taken() -> None:
     people = population()
     for scores in people.excess.values():
         scores[110:200] = 0.9
-    others = set(members(Kind.OTHERS, people, layer=1))
+    others = set(members(SetKind.OTHERS, people, layer=1))
     assert 0 < len(others) <= 10
-    for kind in (Kind.LAYER_MATCHED, Kind.NORM_MATCHED):
+    for kind in (SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED):
         assert members(kind, people, layer=1) == others
 
 
 def test_where_nothing_is_universal_all_sets_are_empty_but_the_others() -> None:
     people = population(excess={"b": np.zeros(300), "c": np.zeros(300)})
-    for kind in Kind:
+    for kind in SetKind:
         found: npt.NDArray[np.int64] = people.neurons(averaged(kind))
         assert found.dtype == np.int64
-        assert len(found) == (300 if kind is Kind.OTHERS else 0)
+        assert len(found) == (300 if kind is SetKind.OTHERS else 0)

@@ -18,6 +18,12 @@ from universal_neurons.stages.profiles import PROFILES, compare_profiles
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.study import Study
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
+from universal_neurons.measures.ablation_table import Quantity
+from universal_neurons.pipeline import stages
+from universal_neurons.pipeline.profiles import write_profiles
+from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
+from universal_neurons.recheck import ProfileComparison
+from universal_neurons.study import Study
 
 if TYPE_CHECKING:
     from pathlib import Path

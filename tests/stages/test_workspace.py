@@ -15,6 +15,28 @@ from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.registry import suite_artifacts, suite_keys, where
 from universal_neurons.stages.tokens import EVALUATION, ONLY, corpus_ref
 from universal_neurons.stages.universality import CANDIDATES, ROTATED_NULL, UNIVERSALITY
+from universal_neurons.workspace import (
+    Silence,
+    ablated_models,
+    ablated_pairs,
+    ablation_key,
+    candidates_key,
+    corpus_key,
+    corpus_ref,
+    describe,
+    draws_key,
+    evaluation_key,
+    evaluation_ref,
+    labels_step,
+    null_keys,
+    profiles_key,
+    profiles_keys,
+    read,
+    suite_keys,
+    table_keys,
+    universality_key,
+    where,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -178,7 +178,7 @@ class RunComparison:
 
 @dataclass(frozen=True)
 class LandmarkPair:
-    """One number by which two studies are compared (``measures.landmarks``); None where a study does not have it."""
+    """One number by which two studies are compared (``measures.key_figures``); None where a study does not have it."""
 
     what: str
     of: str

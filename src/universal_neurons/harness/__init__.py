@@ -1,4 +1,4 @@
-"""Names that a claim file imports: the three decorators, the criteria, the types of the arguments.
+"""What a claim file needs, and nothing else: the decorators, the criteria, the types of the arguments.
 
 The pytest plugin behind them, ``universal_neurons.harness.plugin``, is not imported here: a claim file can be read
 without pytest.
@@ -23,6 +23,8 @@ from universal_neurons.evidence.criteria import (
 )
 from universal_neurons.harness.axes import Interval, __getattr__  # noqa: F401 - gives Checkpoint when it is imported
 from universal_neurons.harness.declare import claim, control, reading
+from universal_neurons.harness.axes import Checkpoint, Interval
+from universal_neurons.harness.declare import claim, control, reading, readings
 from universal_neurons.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -47,4 +49,5 @@ __all__ = [
     "claim",
     "control",
     "reading",
+    "readings",
 ]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
 from universal_neurons.evidence.claim import Claim, ClaimError, Promise
@@ -140,6 +141,27 @@ def reading(
     return declare
 
 
+def readings(
+    *, of: Measuring, table: Mapping[str, tuple[str, str, object]]
+) -> Callable[[Callable[P, Measurement]], Callable[P, Measurement]]:
+    """Declare readings of the claim function ``of`` that differ in one constant, one for each row of ``table``.
+
+    A row is ``name: (ambiguity, says, constant)``.  The decorated function measures them all and takes the constant as
+    its last argument; its module gets a test function for each row, as if each were written with :func:`reading`.
+    Raises :class:`ClaimError` for a name that the module already has, or as :func:`reading`.
+    """
+
+    def declare(function: Callable[P, Measurement]) -> Callable[P, Measurement]:
+        module = function.__globals__
+        for name, (ambiguity, says, constant) in table.items():
+            if name in module:
+                raise ClaimError(f"reading {name} ({locator(function)}): the module has this name already; rename one")
+            module[name] = reading(of=of, ambiguity=ambiguity, says=says)(_with_last(function, constant, name))
+        return function
+
+    return declare
+
+
 def declaration_of(function: object) -> Declaration | None:
     """What ``function`` was declared to be, or None."""
     declared = getattr(function, _DECLARATION, None)
@@ -167,6 +189,13 @@ def locator(function: Any) -> str:
     """``file:line`` of a function, for messages."""
     code = getattr(function, "__code__", None)
     return "?" if code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+
+
+def _with_last(function: Measuring, constant: object, name: str) -> Measuring:
+    """A copy of ``function`` called ``name`` with ``constant`` as its last argument, which pytest then leaves alone."""
+    copied = FunctionType(function.__code__, function.__globals__, name, (constant,), function.__closure__)
+    copied.__annotations__, copied.__module__, copied.__qualname__ = function.__annotations__, function.__module__, name
+    return copied
 
 
 def _name(role: str, function: object) -> str:

@@ -1,1 +1,1 @@
-"""Numbers with intervals, from tables: what a claim may ask."""
+"""Measures: numbers with intervals, from tables, for claims and figures."""

@@ -1,120 +1,32 @@
-"""How many neurons are universal per layer: as measured, in bootstrap replicates, per rotation draw.
+"""Counts of universal neurons per layer: as measured, in bootstrap replicates, per rotation draw.
 
-A replicate with block weights w moves the excess of a candidate by sum_b (w_b - 1) influence[b], the first-order change
-of its correlation with the partner selected on all tokens.  The baseline stays where it is: its own error is the spread
-over rotation draws.  The selection of the partner by maximum is part of the definition and is not resampled.
-Replicates with more noise, sqrt(noise) times that change, show what noise does to a count (intervals.NOISE).
-
-Only candidates, the neurons whose excess exceeds the suite's floor against some partner, can cross a threshold in a
-replicate.  A threshold must therefore lie well above that floor, and one that non-candidates exceed is refused.  Only a
-table without any candidate, a null, is measured all the same: its replicates never differ, its intervals have no width.
+Every share is a statistic of the counts, a function of (counts, neurons) that keeps leading axes, so the value, its
+replicates and its draws cannot differ in anything but the counts.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from universal_neurons.measures.intervals import NOISE, Floats, block_weights, extrapolated
-from universal_neurons.measures.tables import (
-    Definition,
-    InfluenceMissing,
-    Resampling,
-    Tables,
-    UniversalityTable,
-    members,
-)
+from universal_neurons.measures.arrays import Flags, Floats, Integers, ratio_or_nan
+from universal_neurons.measures.groups import Group, groups_of, series_of
+from universal_neurons.measures.intervals import NOISE, ConfidenceInterval, extrapolated, extrapolated_interval
+from universal_neurons.measures.tables import Definition, StepTables
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
-
-Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-# Candidates per product: 4 partners x 2,000 resamples x 512 candidates in float64 are 33 MB, moved and unmoved 66 MB.
-_CHUNK = 512
+Statistic = Callable[[Floats, Floats], Floats]
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Tables whose excess is combined into one score per neuron: one table as it is, or several by a definition."""
-
-    tables: tuple[UniversalityTable, ...]
-    definition: Definition
-
-    @property
-    def resampling(self) -> Resampling:
-        """How the token blocks of all its tables are resampled."""
-        return self.tables[0].resampling
-
-    def combined(self, stack: Floats) -> Floats:
-        """(table, ...) -> (...); NaN against any partner stays NaN."""
-        match self.definition:
-            case Definition.PAIR | Definition.AVERAGED:
-                return np.asarray(stack.mean(axis=0))
-            case Definition.UNION:
-                return np.asarray(stack.max(axis=0))
-            case Definition.INTERSECTION:
-                return np.asarray(stack.min(axis=0))
-            case _:
-                assert_never(self.definition)
-
-    def scores(self, column: str = "excess") -> Floats:
-        """(neuron,) in float64."""
-        return self.combined(np.stack([table.frame[column].to_numpy(dtype=np.float64) for table in self.tables]))
-
-    def cut(self, threshold: float) -> float:
-        """``threshold`` in the precision of the stored scores: an excess stored as 0.6 is not above 0.6."""
-        return float(self.tables[0].frame["excess"].to_numpy().dtype.type(threshold))
-
-    def replicate_states(self, threshold: float) -> Flags:
-        """(resample, candidate): which candidates are universal in each replicate of the token blocks."""
-        return np.asarray(self.noisy_states(threshold, (1.0,))[0])
-
-    def noisy_states(self, threshold: float, noise: Sequence[float] = NOISE) -> Flags:
-        """(noise, resample, candidate): the same with ``noise`` times the variance of the token blocks."""
-        first = self.tables[0]
-        change = self._weights() - 1
-        excess = np.stack([table.frame["excess"].to_numpy(dtype=np.float64) for table in self.tables])
-        states = np.empty((len(noise), change.shape[0], first.candidates.size), dtype=np.bool_)
-        for start in range(0, first.candidates.size, _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            scores = excess[:, None, first.candidates[chunk]]
-            moves = np.stack([change @ table.influence[:, chunk].astype(np.float64) for table in self.tables])
-            for place, amount in enumerate(noise):
-                moved = scores + math.sqrt(amount) * moves
-                states[place, :, chunk] = self.combined(moved) > self.cut(threshold)
-        return states
-
-    def draw_states(self, threshold: float) -> Flags:
-        """(draw, candidate): which candidates are universal with one rotation draw as the whole baseline."""
-        draws = min(table.draws.shape[0] for table in self.tables)
-        excess = np.stack(
-            [
-                table.frame["correlation"].to_numpy(dtype=np.float64)[table.candidates] - table.draws[:draws]
-                for table in self.tables
-            ]
-        )
-        return np.asarray(self.combined(excess) > self.cut(threshold))
-
-    def _weights(self) -> Floats:
-        blocks = self.tables[0].influence.shape[0]
-        return block_weights(blocks, resamples=self.resampling.resamples, seed=self.resampling.seed)
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
+class LayerCounts:
     """Counts of universal neurons, axes (..., group, checkpoint, layer), and the neurons they are counts of.
 
     ``replicates`` and ``draws`` have a leading axis of block bootstrap replicates and of rotation draws, ``noisy`` one
-    of amounts of noise (intervals.NOISE), with the mean counts over replicates.  Every statistic is a function of
-    (counts, neurons) that keeps leading axes, so the value, its replicates and its draws cannot differ in anything but
-    the counts.
+    of amounts of noise (intervals.NOISE), with the mean counts over replicates.
     """
 
     counts: Floats
@@ -136,15 +48,34 @@ class Panel:
         """The replicates moved to have the mean :attr:`extrapolated`, where the noise has lifted them away from it."""
         return np.asarray(self.replicates + (self.extrapolated - self.noisy[NOISE.index(1.0)]))
 
+    def value(self, statistic: Statistic) -> Floats:
+        """``statistic`` of the counts."""
+        return statistic(self.counts, self.neurons)
 
-def panel_of(
-    checkpoints: Sequence[Tables], threshold: float, definition: Definition, *, resampled: bool = True
-) -> Panel:
-    """The counts at ``checkpoints``, among the neurons that each group defines at all of them."""
-    if not 0 < threshold < 1:
-        raise ValueError(f"a threshold lies between 0 and 1; got {threshold}")
-    series = list(zip(*(groups_of(tables, definition) for tables in checkpoints), strict=True))
-    check_alignment([table for groups in series for group in groups for table in group.tables])
+    def token_interval(self, statistic: Statistic, within: tuple[float, float]) -> ConfidenceInterval:
+        """The interval of ``statistic`` over token blocks; ``within`` are the least and the largest value it can have.
+
+        Infinite where a replicate is: a number that may not exist has no interval, wherever its replicates are moved.
+        """
+        if not np.isfinite(statistic(self.replicates, self.neurons)).all():
+            return ConfidenceInterval(-math.inf, math.inf)
+        value, centre = float(self.value(statistic)), float(statistic(self.extrapolated, self.neurons))
+        replicates = statistic(self.moved, self.neurons)
+        return extrapolated_interval(value, replicates, centre, level=self.level, within=within)
+
+    def draws_sd(self, statistic: Statistic) -> float:
+        """Standard deviation (ddof 1) of ``statistic`` over rotation draws; NaN for fewer than two."""
+        return sample_sd(statistic(self.draws, self.neurons))
+
+
+def layer_counts(
+    checkpoints: Sequence[StepTables], threshold: float, definition: Definition, *, resampled: bool = True
+) -> LayerCounts:
+    """The counts at ``checkpoints``, among the neurons that each group defines at all of them.
+
+    Raises as :func:`groups.series_of`, and InfluenceMissing where non-candidates exceed ``threshold``.
+    """
+    series = series_of(checkpoints, threshold, definition)
     first = series[0][0].tables[0]
     layer = first.frame["layer"].to_numpy(dtype=np.int64)
     layers = int(layer.max()) + 1 if layer.size else 0
@@ -154,7 +85,7 @@ def panel_of(
         for groups, defined in zip(series, kept, strict=True)
     ]
     fewest = min(count.draws.shape[0] for group in counted for count in group)
-    return Panel(
+    return LayerCounts(
         counts=np.array([[count.measured for count in group] for group in counted]),
         replicates=np.moveaxis(np.array([[count.replicates for count in group] for group in counted]), 2, 0),
         noisy=np.moveaxis(np.array([[count.noisy for count in group] for group in counted]), 2, 0),
@@ -178,19 +109,15 @@ class _Counts(NamedTuple):
 def _counts(
     group: Group, threshold: float, defined: Flags, layer: Integers, layers: int, *, resampled: bool
 ) -> _Counts:
-    universal = defined & (group.scores() > group.cut(threshold))
+    universal = defined & group.universal(threshold)
     counts = _per_layer(layer[universal], layers)
     if not resampled:
         nothing = np.empty((0, layers))
         return _Counts(counts, nothing, nothing, nothing)
+    group.check_candidates(universal, threshold)
     candidates = group.tables[0].candidates
     others = universal.copy()
     others[candidates] = False
-    if candidates.size and others.any():
-        raise InfluenceMissing(
-            f"{group.tables[0]}: {np.count_nonzero(others)} neurons exceed the threshold {threshold:g} without being"
-            " candidates; expected a threshold above the candidates' floor of the suite (universality.floor)"
-        )
     fixed = _per_layer(layer[others], layers)
     kept = defined[candidates]
     membership = np.eye(layers)[layer[candidates[kept]]]
@@ -204,41 +131,49 @@ def _counts(
     )
 
 
-def groups_of(tables: Tables, definition: Definition) -> list[Group]:
-    """One group per partner under PAIR, one group of all partners under the other definitions."""
-    pairs = members(tables)
-    if definition is Definition.PAIR:
-        return [Group((table,), definition) for table in pairs]
-    if any(not np.array_equal(table.candidates, pairs[0].candidates) for table in pairs):
-        raise ValueError(f"{pairs[0]}: the definition {definition} needs the same candidates against every partner")
-    return [Group(pairs, definition)]
+def _per_layer(layer: Integers, layers: int) -> Floats:
+    return np.bincount(layer, minlength=layers).astype(np.float64)
 
 
 def share_of(
-    tables: Tables, threshold: float, definition: Definition = Definition.PAIR, column: str = "excess"
+    tables: StepTables, threshold: float, definition: Definition = Definition.PAIR, column: str = "excess"
 ) -> float:
     """The share by ``column`` alone, without interval; NaN where nothing is defined."""
     shares = []
     for group in groups_of(tables, definition):
-        scores = group.scores(column)
-        defined = scores[~np.isnan(scores)]
-        shares.append(float(np.mean(defined > group.cut(threshold))) if defined.size else np.nan)
+        states = group.states(threshold, column)
+        defined = states[~np.isnan(states)]
+        shares.append(float(np.mean(defined)) if defined.size else np.nan)
     return float(np.mean(shares))
 
 
-def check_alignment(tables: Sequence[UniversalityTable]) -> None:
-    """Raise ValueError unless all tables are of the same neurons and their replicates are paired."""
-    first = tables[0]
-    for table in tables[1:]:
-        if table.reference != first.reference or not _same_neurons(table.frame, first.frame):
-            raise ValueError(f"{table} and {first} are not about the same neurons")
-        if table.resampling != first.resampling or table.influence.shape[0] != first.influence.shape[0]:
-            raise ValueError(f"{table} and {first} are resampled differently: their replicates are not paired")
+def sample_sd(values: Floats) -> float:
+    """Sample standard deviation (ddof 1); NaN for fewer than two values."""
+    return float(np.std(values, ddof=1)) if values.size > 1 else float("nan")
 
 
-def _same_neurons(x: pd.DataFrame, y: pd.DataFrame) -> bool:
-    return all(np.array_equal(x[column].to_numpy(), y[column].to_numpy()) for column in ("layer", "neuron"))
+# Statistics: functions of counts (..., group, checkpoint, layer) and neurons (group, layer).
 
 
-def _per_layer(layer: Integers, layers: int) -> Floats:
-    return np.bincount(layer, minlength=layers).astype(np.float64)
+def shares(counts: Floats, neurons: Floats) -> Floats:
+    """The share over all layers, mean over groups (..., checkpoint)."""
+    return np.asarray(ratio_or_nan(counts.sum(axis=-1), neurons.sum(axis=-1)[:, None]).mean(axis=-2))
+
+
+def layer_shares(counts: Floats, neurons: Floats) -> Floats:
+    """The share of each layer, mean over groups (..., checkpoint, layer); NaN in a layer without neurons."""
+    return np.asarray(ratio_or_nan(counts, neurons[:, None, :]).mean(axis=-3))
+
+
+def over_checkpoints(counts: Floats, coefficients: Sequence[int]) -> Floats:
+    """A contrast of whole counts (..., group, 1, layer).
+
+    Taken before any division: a difference of two equal growths must be 0, not 1e-19, when it is judged against 0.
+    """
+    contrast = np.einsum("...cl,c->...l", counts, np.array(coefficients, dtype=np.float64))
+    return np.asarray(contrast[..., None, :])
+
+
+def share_contrast(*coefficients: int) -> Statistic:
+    """The statistic: a contrast over checkpoints of the share over all layers, mean over groups (...)."""
+    return lambda counts, neurons: np.asarray(shares(over_checkpoints(counts, coefficients), neurons)[..., 0])

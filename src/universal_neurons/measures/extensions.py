@@ -1,7 +1,4 @@
-"""The numbers a claim may ask of the extensions: families of universal neurons, and what patching them moves.
-
-This module refuses to know where a table comes from: no files, no models, no published numbers.
-"""
+"""Extensions of the paper: families of universal neurons, and patching them from another input."""
 
 from __future__ import annotations
 
@@ -13,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.ablation import AblationTable, Kind, Quantity, SetOf, effect, effect_over_random
+from universal_neurons.measures.ablation import effect, effect_over_random
+from universal_neurons.measures.ablation_table import AblationTable, Quantity, SetKind, SetOf
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.tables import Definition, universal_flags
 
 if TYPE_CHECKING:
+    from universal_neurons.measures.arrays import Flags
     from universal_neurons.measures.tables import ReferenceTables
 
-Flags = npt.NDArray[np.bool_]
 # The score from which Gurnee et al. 2024 (section 4.3) count a neuron among a family.
 UNIGRAM = 0.5
 _DEALING = 20251109
@@ -28,14 +26,13 @@ _DEALING = 20251109
 
 @dataclass(frozen=True, eq=False)
 class Extensions:
-    """What was computed of the reference at one checkpoint beyond the paper.
+    """Tables of the reference at one checkpoint that go beyond the paper.
 
-    ``families``: universal neurons ablated by family (kinds of :class:`~universal_neurons.measures.ablation.Family`),
-    as any ablation table.  ``patches``: sets whose activations come from another row, under the mode "resample"; its
-    ``kl`` is the divergence from the other row's output that the patch takes away, KL(P_y || P_x) - KL(P_y || Q), in
-    nats per prediction, negative where the output moves away from it.  ``distance`` (block,): KL(P_y || P_x), all that
-    could be taken away.  ``score`` and ``token`` (neuron,): the share of a neuron's variance that the best single token
-    explains, and its id (NaN and -1 if none); ``layer`` (neuron,).
+    ``families``: universal neurons ablated by family (:class:`FamilyKind`).  ``patches``: sets whose activations come
+    from another row, under the mode "resample"; its ``kl`` is the divergence from the other row's output that the patch
+    takes away, KL(P_y || P_x) - KL(P_y || Q), in nats per prediction, negative where the output moves away from it.
+    ``distance`` (block,): KL(P_y || P_x), all that could be taken away.  ``score`` and ``token`` (neuron,): the share
+    of a neuron's variance that the best single token explains, and its id (NaN and -1 if none); ``layer`` (neuron,).
 
     Raises ValueError where arrays do not fit together.
     """
@@ -57,7 +54,7 @@ class Extensions:
 
 
 def unigram_share_difference(
-    found: Extensions,
+    extensions: Extensions,
     tables: ReferenceTables,
     threshold: float,
     *,
@@ -65,32 +62,37 @@ def unigram_share_difference(
     score: float = UNIGRAM,
     dealt: bool = False,
 ) -> Measurement:
-    """How much more often universal neurons are unigram neurons than the others of the same layer:
+    """Difference of two shares of unigram neurons, of universal neurons and of the others of the same layer:
 
         sum over layers of w_l (p_l - q_l),    w_l the share of the universal neurons that are in layer l,
 
     p_l and q_l the shares of unigram neurons (score at least ``score``) among the universal and the other neurons of
-    layer l, which leaves the first layers' having more of both out of it.  Interval over neurons: Wilson's limits of
-    every share, squared and added with their weights (MOVER; Zou & Donner 2008, Statistics in Medicine 27, 1693-1702).
+    layer l, so that it does not matter that the first layers have more of both.  Interval over neurons: Wilson's limits
+    of every share, squared and added with their weights (MOVER; Zou & Donner 2008, Statistics in Medicine 27,
+    1693-1702).
 
     ``dealt``: the labels are dealt out anew among the neurons of each layer.  Layers without others are left out.
     Details: ``universal_share``, ``others_share``, ``universal``, ``unigram``.  Missing where none is universal.
     """
     scores = np.stack([table.frame["excess"].to_numpy(dtype=np.float64) for table in tables.tables.values()])
     universal = universal_flags(scores, threshold, definition)
-    if len(universal) != len(found.layer):
-        raise ValueError(f"{len(universal)} labels for {len(found.layer)} neurons")
+    if len(universal) != len(extensions.layer):
+        raise ValueError(f"{len(universal)} labels for {len(extensions.layer)} neurons")
     if dealt:
-        universal = _dealt(universal, found.layer)
-    family = np.nan_to_num(found.score, nan=-math.inf) >= score
-    level = found.families.resampling.level
-    layers = [at for at in np.unique(found.layer) if 0 < universal[found.layer == at].sum() < (found.layer == at).sum()]
-    total = sum(int(universal[found.layer == at].sum()) for at in layers)
+        universal = _dealt(universal, extensions.layer)
+    family = np.nan_to_num(extensions.score, nan=-math.inf) >= score
+    level = extensions.families.resampling.level
+    layers = [
+        at
+        for at in np.unique(extensions.layer)
+        if 0 < universal[extensions.layer == at].sum() < (extensions.layer == at).sum()
+    ]
+    total = sum(int(universal[extensions.layer == at].sum()) for at in layers)
     if not total:
         return Measurement.missing(n=0, over=Over.NEURONS, unit="share")
     shares, below, above = np.zeros(2), 0.0, 0.0
     for at in layers:
-        own, others = (family[(found.layer == at) & flags] for flags in (universal, ~universal))
+        own, others = (family[(extensions.layer == at) & flags] for flags in (universal, ~universal))
         p, q = float(own.mean()), float(others.mean())
         weight = len(own) / total
         low_p, high_p = wilson(int(own.sum()), len(own), level=level)
@@ -110,25 +112,29 @@ def unigram_share_difference(
 
 
 def patching_over_random(
-    found: Extensions, threshold: float, against: Kind = Kind.LAYER_MATCHED, *, of: Kind = Kind.UNIVERSAL
+    extensions: Extensions,
+    threshold: float,
+    against: SetKind = SetKind.LAYER_MATCHED,
+    *,
+    of: SetKind = SetKind.UNIVERSAL,
 ) -> Measurement:
-    """By how many nats patching a set brings the output nearer to the other row's than random draws do.
+    """Nats by which patching a set brings the output nearer to the other row's than random draws do.
 
     :func:`~universal_neurons.measures.ablation.effect_over_random` on the divergence taken away: the set's minus the
     95th percentile of the draws'.  Further details: ``distance``, and ``recovered``, the set's share of it.
     """
     which = SetOf(threshold, definition=Definition.AVERAGED, mode="resample")
-    measured = effect_over_random(found.patches, which, against, of=of, quantity=Quantity.KL)
+    measured = effect_over_random(extensions.patches, which, against, of=of, quantity=Quantity.KL)
     if measured.is_missing:
         return measured
-    distance = float(np.average(found.distance, weights=found.patches.predictions))
+    distance = float(np.average(extensions.distance, weights=extensions.patches.predictions))
     recovered = {"distance": distance, "recovered": measured.details["effect"] / distance} if distance else {}
     return replace(measured, details={**measured.details, **recovered})
 
 
-def patching_effect(found: Extensions, threshold: float, kind: Kind = Kind.UNIVERSAL) -> Measurement:
-    """By how many nats patching one kind of set brings the output nearer to the other row's; interval over blocks."""
-    return effect(found.patches, SetOf(threshold, definition=Definition.AVERAGED, mode="resample"), kind)
+def patching_effect(extensions: Extensions, threshold: float, kind: SetKind = SetKind.UNIVERSAL) -> Measurement:
+    """Nats by which patching one kind of set brings the output nearer to the other row's; interval over blocks."""
+    return effect(extensions.patches, SetOf(threshold, definition=Definition.AVERAGED, mode="resample"), kind)
 
 
 def _dealt(labels: Flags, layer: npt.NDArray[np.integer]) -> Flags:

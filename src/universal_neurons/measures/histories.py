@@ -1,13 +1,13 @@
-"""Which neurons were universal when, and the rates at which they stay so: as measured, resampled, over neurons.
+"""Rates at which universal neurons stay universal: as measured, in replicates, and over neurons.
 
 A neuron of the reference is the same (layer, index) at every checkpoint and is never matched again; its partner may
-change (design/claims.md, A.7).  A rate is sum(given and then) / sum(given) over neurons and, where several are pooled,
-over partners and spans of time.
+change (claims/README.md, Definitions).  A rate is sum(given and then) / sum(given) over neurons and, where several are
+pooled, over partners and spans of time.
 
-Two intervals belong to a rate.  Over neurons: Wilson's with an effective number of neurons, because one neuron that is
+A rate has two intervals.  Over neurons: Wilson's with an effective number of neurons, because one neuron that is
 universal against four partners is not four neurons.  Over token blocks: the same rate in paired replicates.  They
 carry the noise of the tokens once more than the value does and move neurons across the threshold on both sides, so that
-interval is not centred on the value; it stands in the details, and what is judged is the interval over neurons.
+interval is not centred on the value; it stands in the details, and the interval over neurons is judged.
 """
 
 from __future__ import annotations
@@ -20,25 +20,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from universal_neurons.measures.counts import Flags, Group, Integers, check_alignment, groups_of
-from universal_neurons.measures.intervals import Floats, Interval
-from universal_neurons.measures.tables import Definition, InfluenceMissing, Tables, UniversalityTable, members
+from universal_neurons.measures.arrays import Flags, Floats, Integers, ratio_or_nan
+from universal_neurons.measures.groups import Group, series_of
+from universal_neurons.measures.intervals import ConfidenceInterval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-Span = tuple[int, int]
+    from universal_neurons.measures.tables import Definition, StepTables, UniversalityTable
+
+# The numbers of two checkpoints of a history: the condition is universal at the first of them.
+SpanIndices = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
     """``coefficient`` times the rate of one pool of neurons, P(universal at ``then`` | universal at ``given``).
 
-    The pool is over ``spans`` of (given, then), both places in a history, over ``groups`` and over ``layers``; None
-    means all of them.
+    The pool is over ``spans`` of (given, then), over ``groups`` and over ``layers``; None means all of them.
     """
 
-    spans: tuple[Span, ...]
+    spans: tuple[SpanIndices, ...]
     layers: tuple[int, ...] | None = None
     groups: tuple[int, ...] | None = None
     coefficient: float = 1.0
@@ -46,11 +48,11 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class Rate:
-    """A proportion of neurons with what is needed for its interval.
+    """A proportion of neurons and its interval.
 
     ``effective`` is the number of neurons that a simple random sample would need for the same variance (Kish 1965,
-    Survey Sampling, section 8.2); ``influence`` (neuron,) is what each neuron adds to the error of ``value``;
-    ``given`` (neuron,) are those that are in the pool at all, ``count`` is how often.
+    Survey Sampling, section 8.2); ``influence`` (neuron,) is the part of each neuron in the error of
+    ``value``; ``given`` (neuron,) marks the neurons of the pool; ``count`` counts each once per partner and span.
     """
 
     value: float
@@ -59,7 +61,7 @@ class Rate:
     given: Flags
     count: int
 
-    def limits(self, level: float) -> Interval:
+    def limits(self, level: float) -> ConfidenceInterval:
         """Wilson's score interval (Wilson 1927, JASA 22, 209-212) with ``effective`` units instead of a count.
 
         For clustered units: Korn & Graubard 1998, Survey Methodology 24, 193-201; Dean & Pagano 2015, Journal of Survey
@@ -69,13 +71,13 @@ class Rate:
         centre = self.value + z**2 / (2 * self.effective)
         reach = z * math.sqrt(self.value * (1 - self.value) / self.effective + (z / (2 * self.effective)) ** 2)
         low, high = ((centre + sign * reach) / (1 + z**2 / self.effective) for sign in (-1, 1))
-        return Interval(
+        return ConfidenceInterval(
             0.0 if self.value == 0 else min(low, self.value), 1.0 if self.value == 1 else max(high, self.value)
         )
 
 
 def rate_of(given: Flags, then: Flags) -> Rate | None:
-    """The share of ``given`` that is also ``then``, both (pool, neuron) with a neuron's own column; None for no given.
+    """The share of ``given`` that is also ``then``, both (pool, neuron), one column per neuron; None for no given.
 
     With r_i = sum over the pool of (given and then) - value * given, the variance over neurons is sum r_i^2 / count^2;
     against value (1 - value) / count it gives the effective number.  It is never above count, nor, where nothing varies
@@ -94,7 +96,7 @@ def rate_of(given: Flags, then: Flags) -> Rate | None:
     return Rate(value, effective, influence, present, count)
 
 
-def combined(rates: Sequence[Rate], coefficients: Sequence[float], *, level: float) -> tuple[float, Interval]:
+def combined(rates: Sequence[Rate], coefficients: Sequence[float], *, level: float) -> tuple[float, ConfidenceInterval]:
     """The sum of coefficient times rate, with its interval over neurons.
 
     With t_k = c_k p_k and the distances d_k from p_k to that limit of its own interval which lowers t_k, the lower end
@@ -112,7 +114,7 @@ def combined(rates: Sequence[Rate], coefficients: Sequence[float], *, level: flo
     lowered = weights * np.where(weights >= 0, below, above)
     raised = weights * np.where(weights >= 0, above, below)
     low, high = (math.sqrt(max(float(side @ related @ side), 0.0)) for side in (lowered, raised))
-    return value, Interval(
+    return value, ConfidenceInterval(
         max(value - low, min(value, float(weights.clip(max=0).sum()))),
         min(value + high, max(value, float(weights.clip(min=0).sum()))),
     )
@@ -120,7 +122,7 @@ def combined(rates: Sequence[Rate], coefficients: Sequence[float], *, level: flo
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """Who was universal at each of a row of checkpoints, against each partner (group), by one definition and threshold.
+    """The universal neurons at several checkpoints, against each partner (group), by one definition and threshold.
 
     A neuron belongs to a group where it is defined at every checkpoint; elsewhere it is in no rate.
     """
@@ -131,33 +133,29 @@ class History:
 
     @classmethod
     def of(
-        cls, checkpoints: Sequence[Tables], threshold: float, definition: Definition, *, resampled: bool = True
+        cls, checkpoints: Sequence[StepTables], threshold: float, definition: Definition, *, resampled: bool = True
     ) -> History:
-        """The history over ``checkpoints``; raises ValueError unless all are about the same neurons and partners."""
-        if not 0 < threshold < 1:
-            raise ValueError(f"a threshold lies between 0 and 1; got {threshold}")
-        _check_partners(checkpoints)
-        series = tuple(zip(*(groups_of(tables, definition) for tables in checkpoints), strict=True))
-        return _history(series, threshold, resampled)
+        """The history over ``checkpoints``; raises as :func:`groups.series_of`."""
+        return _history(series_of(checkpoints, threshold, definition), threshold, resampled)
 
     @property
     def first(self) -> UniversalityTable:
-        """Any of its tables."""
+        """The table of the first group at the first checkpoint."""
         return self.series[0][0].tables[0]
 
     @property
     def level(self) -> float:
-        """Of the intervals."""
+        """The level of the intervals."""
         return self.first.resampling.level
 
     @property
     def groups(self) -> int:
-        """How many partners, or 1 where a definition combines them."""
+        """Number of partners, or 1 where a definition combines them."""
         return len(self.series)
 
     @cached_property
     def layer(self) -> Integers:
-        """(neuron,)."""
+        """The layer of every neuron (neuron,)."""
         return self.first.frame["layer"].to_numpy(dtype=np.int64)
 
     @property
@@ -167,17 +165,17 @@ class History:
 
     @cached_property
     def defined(self) -> Flags:
-        """(group, neuron): defined at every checkpoint."""
+        """Flags of the neurons defined at every checkpoint (group, neuron)."""
         return np.array([np.all([~np.isnan(group.scores()) for group in row], axis=0) for row in self.series])
 
     @cached_property
     def states(self) -> Flags:
-        """(group, checkpoint, neuron): defined throughout and universal then."""
+        """Flags of the neurons defined throughout and universal then (group, checkpoint, neuron)."""
         return self.column_states("excess")
 
     def column_states(self, column: str) -> Flags:
-        """(group, checkpoint, neuron): the same by another column, such as the excess on half of the tokens."""
-        above = np.array([[group.scores(column) > group.cut(self.threshold) for group in row] for row in self.series])
+        """The same by another column, such as the excess on half of the tokens."""
+        above = np.array([[group.universal(self.threshold, column) for group in row] for row in self.series])
         return above & self.defined[:, None, :]
 
     def rate(self, term: Term) -> Rate | None:
@@ -189,21 +187,21 @@ class History:
 
     @cached_property
     def joint(self) -> Floats:
-        """(group, checkpoint, checkpoint, layer): neurons universal at both; the diagonal counts those of one."""
+        """Number of neurons universal at both (group, checkpoint, checkpoint, layer); on the diagonal, at one."""
         return np.array([_joint(states[None], self._membership)[0] for states in np.asarray(self.states)])
 
     @cached_property
     def joint_replicates(self) -> Floats:
-        """(resample, group, checkpoint, checkpoint, layer): :attr:`joint` in each replicate of the token blocks."""
+        """:attr:`joint` in each replicate of the token blocks (resample, ...)."""
         return self._resampled(lambda group: group.replicate_states(self.threshold))
 
     @cached_property
     def joint_draws(self) -> Floats:
-        """(draw, group, checkpoint, checkpoint, layer): :attr:`joint` with each rotation draw alone as the baseline."""
+        """:attr:`joint` with each rotation draw alone as the baseline (draw, ...)."""
         return self._resampled(lambda group: group.draw_states(self.threshold))
 
     def value(self, terms: Sequence[Term], joint: Floats) -> Floats:
-        """(...): the sum of the terms from ``joint`` (..., group, checkpoint, checkpoint, layer); NaN for no given."""
+        """The sum of the terms (...) from ``joint`` (..., group, checkpoint, checkpoint, layer); NaN for no given."""
         return np.asarray(sum(term.coefficient * self._pooled(term, joint) for term in terms))
 
     @cached_property
@@ -216,37 +214,28 @@ class History:
         inside = joint[..., groups, :, :, :][..., layers].sum(axis=(-1, -4))
         stayed = np.sum([inside[..., given, then] for given, then in term.spans], axis=0)
         counted = np.sum([inside[..., given, given] for given, _ in term.spans], axis=0)
-        return np.asarray(np.divide(stayed, counted, out=np.full(np.shape(stayed), np.nan), where=counted > 0))
+        return ratio_or_nan(stayed, counted)
 
     def _resampled(self, states_of: Callable[[Group], Flags]) -> Floats:
         if not self.resampled:
             return np.empty((0, *self.joint.shape))
-        found = []
+        of_groups = []
         for row, measured, defined in zip(self.series, self.states, self.defined, strict=True):
             moving = np.unique(np.concatenate([group.tables[0].candidates for group in row]))
             columns = np.union1d(moving, np.flatnonzero(measured.any(axis=0)))
             resampled = []
             for group, state in zip(row, measured, strict=True):
                 candidates = group.tables[0].candidates
-                self._check_candidates(group.tables[0], state)
+                group.check_candidates(state, self.threshold)
                 drawn = states_of(group)
                 kept = np.repeat(state[None, columns], drawn.shape[0], axis=0)
                 kept[:, np.searchsorted(columns, candidates)] = drawn & defined[candidates]
                 resampled.append(kept)
             fewest = min(states.shape[0] for states in resampled)
             stacked = np.stack([states[:fewest] for states in resampled], axis=1)
-            found.append(_joint(stacked, self._membership[columns]))
-        fewest = min(joint.shape[0] for joint in found)
-        return np.stack([joint[:fewest] for joint in found], axis=1)
-
-    def _check_candidates(self, table: UniversalityTable, state: Flags) -> None:
-        others = state.copy()
-        others[table.candidates] = False
-        if table.candidates.size and others.any():
-            raise InfluenceMissing(
-                f"{table}: {np.count_nonzero(others)} neurons exceed the threshold {self.threshold:g} without being"
-                " candidates; expected a threshold above the candidates' floor of the suite (universality.floor)"
-            )
+            of_groups.append(_joint(stacked, self._membership[columns]))
+        fewest = min(joint.shape[0] for joint in of_groups)
+        return np.stack([joint[:fewest] for joint in of_groups], axis=1)
 
 
 # Several claims ask the same history; its replicates are computed on demand and then stay with it: some megabytes each.
@@ -267,17 +256,10 @@ def _joint(states: Flags, membership: Floats) -> Floats:
 
 
 def _correlations(influences: Sequence[Floats]) -> Floats:
-    """(rate, rate): the correlation of the errors; 0 beside a rate that no neuron moves, 1 on the diagonal."""
+    """Correlation of the errors (rate, rate); 0 beside a rate that no neuron moves, 1 on the diagonal."""
     stacked = np.stack(influences)
     products = stacked @ stacked.T
     scale = np.sqrt(np.outer(np.diag(products), np.diag(products)))
     related = np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
     np.fill_diagonal(related, 1.0)
     return np.asarray(related)
-
-
-def _check_partners(checkpoints: Sequence[Tables]) -> None:
-    names = [[table.partner for table in members(tables)] for tables in checkpoints]
-    if any(name != names[0] for name in names):
-        raise ValueError(f"checkpoints with different partners cannot be compared: {names}")
-    check_alignment([table for tables in checkpoints for table in members(tables)])

@@ -1,7 +1,6 @@
-"""Intervals: how far a number could have come out otherwise.
+"""Confidence intervals from replicates, counts and leave-one-out values.
 
-This module decides how replicates, counts and leave-one-out values become an interval.  It refuses to know what the
-number means: no neuron, no threshold, no model; and how many intervals are read at once (evidence.multiplicity).
+Nothing here depends on what a number means.  Corrections for several intervals are in ``evidence.multiplicity``.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from scipy import stats
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Floats = npt.NDArray[np.float64]
+    from universal_neurons.measures.arrays import Floats
 
 
-class Interval(NamedTuple):
+class ConfidenceInterval(NamedTuple):
     """The two ends of an interval, ``low <= high``."""
 
     low: float
@@ -29,7 +28,7 @@ class Interval(NamedTuple):
 
 @lru_cache(maxsize=16)
 def block_weights(blocks: int, *, resamples: int, seed: int) -> Floats:
-    """How often each block is drawn in each bootstrap replicate: (resample, block), every row sums to ``blocks``.
+    """Number of times each block is drawn in each bootstrap replicate (resample, block); rows sum to ``blocks``.
 
     Multinomial counts of ``blocks`` draws with replacement (Efron & Tibshirani 1993, An Introduction to the Bootstrap,
     section 6.4; contiguous blocks of a sequence: Kuensch 1989, Annals of Statistics 17, 1217-1241).  Equal arguments
@@ -46,12 +45,12 @@ def block_weights(blocks: int, *, resamples: int, seed: int) -> Floats:
     return weights
 
 
-def percentile_interval(value: float, replicates: npt.ArrayLike, *, level: float) -> Interval:
+def percentile_interval(value: float, replicates: npt.ArrayLike, *, level: float) -> ConfidenceInterval:
     """The central ``level`` of the bootstrap replicates, widened where necessary until it contains ``value``.
 
     Efron & Tibshirani 1993, section 13.3.  For statistics without much bias: an interval that excludes its own value
-    cannot be judged, so the nearer end is moved to the value.  It is the wrong interval of a count of noisy scores over
-    a threshold, see :func:`extrapolated_interval`.
+    cannot be judged, so the nearer end is moved to the value.  For a count of noisy scores over a
+    threshold see :func:`extrapolated_interval`.
 
     Raises ValueError without replicates, or with a NaN among them, which would vanish in the sort.  Infinite ones may
     become ends.
@@ -76,7 +75,7 @@ def extrapolated(means: npt.ArrayLike) -> Floats:
     """
     first, *others = np.asarray(means, dtype=np.float64)
     _, *weights = _extrapolation_weights()
-    # As differences, so that means that do not differ, those of a null, are extrapolated without rounding.
+    # As differences, so that equal means, as of a null, are extrapolated without rounding.
     return np.asarray(first + sum(w * (other - first) for w, other in zip(weights, others, strict=True)))
 
 
@@ -87,19 +86,19 @@ def extrapolated_interval(
     *,
     level: float,
     within: tuple[float, float] = (-math.inf, math.inf),
-) -> Interval:
+) -> ConfidenceInterval:
     """The interval of a count of noisy scores over a threshold, or of a smooth function of such counts.
 
     centre -+ z f sd(replicates), cut to ``within``, the values that the number can have, and widened where necessary
     until it contains ``value``.  ``centre`` is the number at the :func:`extrapolated` mean counts; ``replicates`` are
     its values in replicates of the counts that were moved to have these means, on which the spread of a ratio depends.
 
-    Why not the percentiles: in the tail of a distribution noise lifts more scores over a threshold than it drops below
+    Percentiles would not do: in the tail of a distribution noise lifts more scores over a threshold than it drops below
     it.  The value has this bias once, the mean of the replicates twice, and their difference is no estimate of it,
     because the value is a step function of the scores and the mean is not: a correction by that difference (basic
     interval, BC and BCa of Efron 1987, JASA 82, 171-185) adds more noise than it removes bias.  The extrapolation takes
     both biases away at a price known beforehand: for scores of locally even density, with Gaussian noise, the variance
-    of (centre - truth) is f^2 times that of the replicates, f = 1.127 (:func:`_spread_factor`).
+    of (centre - truth) is f^2 times the variance of the replicates, f = 1.127 (:func:`_spread_factor`).
 
     Coverage of the value without noise at a nominal 95 %: 1,000 draws a setting (400 for the second to fifth line), 100
     blocks, correlations N(0.22, 0.16) with the standard errors of the mini suite and half as much again, thresholds 0.4
@@ -123,7 +122,7 @@ def extrapolated_interval(
     """
     sample = _replicates(replicates, level)
     if not (np.isfinite(sample).all() and math.isfinite(centre)):
-        return Interval(-math.inf, math.inf)
+        return ConfidenceInterval(-math.inf, math.inf)
     reach = _normal_quantile(level) * _spread_factor() * float((sample - sample[0]).std())
     low, high = (min(max(end, within[0]), within[1]) for end in (centre - reach, centre + reach))
     return _containing(value, low, high)
@@ -131,7 +130,7 @@ def extrapolated_interval(
 
 @lru_cache(maxsize=1)
 def _extrapolation_weights() -> tuple[float, ...]:
-    """What each mean counts in the parabola at -1 (Lagrange): 35/9, -40/9, 14/9."""
+    """Weights of the means in the parabola at -1 (Lagrange): 35/9, -40/9, 14/9."""
     return tuple(
         math.prod((_NO_NOISE - other) / (noise - other) for other in NOISE if other != noise) for noise in NOISE
     )
@@ -139,7 +138,7 @@ def _extrapolation_weights() -> tuple[float, ...]:
 
 @lru_cache(maxsize=1)
 def _spread_factor() -> float:
-    """By how much the standard deviation of (centre - truth) exceeds that of the replicates.
+    """Standard deviation of (centre - truth) over the standard deviation of the replicates.
 
     A score x standard errors above the threshold counts Phi(x / sqrt(noise)) in the mean of the replicates, g(x) with
     the weights of the extrapolation.  Over scores of even density a truth given the scores has the variance integral of
@@ -152,7 +151,7 @@ def _spread_factor() -> float:
     return math.sqrt(1 - total / math.sqrt(2))
 
 
-def wilson(successes: int, n: int, *, level: float) -> Interval:
+def wilson(successes: int, n: int, *, level: float) -> ConfidenceInterval:
     """The Wilson score interval of the proportion ``successes / n``.
 
     (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n); Wilson 1927, JASA 22, 209-212; method 3 of Newcombe 1998,
@@ -168,10 +167,10 @@ def wilson(successes: int, n: int, *, level: float) -> Interval:
     reach = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     low, high = ((centre + sign * reach) / (1 + z**2 / n) for sign in (-1, 1))
     # At 0 and n centre and reach agree only up to rounding; an end at -1e-19 would exclude its own value.
-    return Interval(0.0 if successes == 0 else low, 1.0 if successes == n else high)
+    return ConfidenceInterval(0.0 if successes == 0 else low, 1.0 if successes == n else high)
 
 
-def newcombe_paired(*, both: int, first: int, second: int, neither: int, level: float) -> Interval:
+def newcombe_paired(*, both: int, first: int, second: int, neither: int, level: float) -> ConfidenceInterval:
     """The interval of P(second) - P(first) for one set of units observed twice.
 
     ``both``, ``first`` (only), ``second`` (only) and ``neither`` are the four cells.  The Wilson limits of the two
@@ -196,7 +195,7 @@ def newcombe_paired(*, both: int, first: int, second: int, neither: int, level: 
     difference = (second - first) / n
     below = _square_and_add(p2 - low2, high1 - p1, phi)
     above = _square_and_add(high2 - p2, p1 - low1, phi)
-    return Interval(max(difference - below, -1.0), min(difference + above, 1.0))
+    return ConfidenceInterval(max(difference - below, -1.0), min(difference + above, 1.0))
 
 
 def mcnemar_p(*, first: int, second: int) -> float:
@@ -212,7 +211,7 @@ def mcnemar_p(*, first: int, second: int) -> float:
     return float(stats.binomtest(second, first + second, 0.5).pvalue)
 
 
-def jackknife(value: float, leave_one_out: Sequence[float], *, level: float) -> Interval:
+def jackknife(value: float, leave_one_out: Sequence[float], *, level: float) -> ConfidenceInterval:
     """value -+ t SE from the values with each unit left out once; SE^2 = (m-1)/m sum (v_i - mean)^2.
 
     Efron & Tibshirani 1993, equation 11.5; Student's t with m - 1 degrees of freedom because m is a handful of models
@@ -227,7 +226,7 @@ def jackknife(value: float, leave_one_out: Sequence[float], *, level: float) -> 
     units = values.size
     error = math.sqrt((units - 1) / units * float(np.sum((values - values.mean()) ** 2)))
     reach = float(stats.t.ppf(_tails(level)[1], units - 1)) * error
-    return Interval(value - reach, value + reach)
+    return ConfidenceInterval(value - reach, value + reach)
 
 
 def _replicates(replicates: npt.ArrayLike, level: float) -> Floats:
@@ -247,8 +246,8 @@ def _normal_quantile(level: float) -> float:
     return float(stats.norm.ppf(_tails(level)[1]))
 
 
-def _containing(value: float, low: float, high: float) -> Interval:
-    return Interval(min(low, value), max(high, value))
+def _containing(value: float, low: float, high: float) -> ConfidenceInterval:
+    return ConfidenceInterval(min(low, value), max(high, value))
 
 
 def _square_and_add(a: float, b: float, phi: float) -> float:

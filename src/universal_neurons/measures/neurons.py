@@ -1,7 +1,4 @@
-"""What can be said of a single neuron against a single partner: how far its excess correlation may be off.
-
-This module refuses to know where a table comes from: no files, no models.
-"""
+"""Intervals of the excess correlation of single neurons against a single partner."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 if TYPE_CHECKING:
-    from universal_neurons.measures.intervals import Floats
+    from universal_neurons.measures.arrays import Floats
     from universal_neurons.measures.tables import UniversalityTable
 
 

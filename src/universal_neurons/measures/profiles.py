@@ -1,8 +1,6 @@
-"""What is known of every single neuron of a model: when it fires, what it writes, what the model loses without it.
+"""Profiles of single neurons: when each fires, what it writes, what the model loses without it.
 
-A profile holds positions of tokens and never text: whoever shows a snippet reads it from a corpus of its own.
-
-This module refuses to know where a profile comes from: no files, no models, no text.
+A profile holds positions of tokens and never text: whoever shows a snippet reads it from a corpus.
 """
 
 from __future__ import annotations
@@ -16,14 +14,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from universal_neurons.measures.ablation import Quantity
+from universal_neurons.measures.ablation_table import Quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from universal_neurons.measures.intervals import Floats
+    from universal_neurons.measures.arrays import Floats, Integers
 
-Integers = npt.NDArray[np.int64]
 
 # The lower edge of every histogram: the minimum of GELU, to two digits, which its two formulas share.
 GELU_MINIMUM = -0.17
@@ -48,20 +45,20 @@ class NeuronProfiles:
 
     - of its post-GELU activations at the scored tokens: share_positive (share of tokens > 0), mean, sd (divisor n),
       skewness m3 / m2^1.5 and kurtosis m4 / m2^2 (3 for a Gaussian; both NaN for a neuron that never varied), maximum;
-    - of its folded weights (design/claims.md A.1): input_bias, w_in_norm and w_out_norm (l2), cos_in_out, the cosine of
-      input and output weights, and vocabulary_variance, vocabulary_skewness, vocabulary_kurtosis (3 for a Gaussian) of
-      the cosine of its output weights with every token's unembedding.
+    - of its folded weights (claims/README.md, Definitions): input_bias, w_in_norm and w_out_norm (l2), cos_in_out, the
+      cosine of input and output weights, and vocabulary_variance, vocabulary_skewness, vocabulary_kurtosis (3 for a
+      Gaussian) of the cosine of its output weights with every token's unembedding.
 
     ``top_row``, ``top_position``, ``top_value`` (neuron top): the largest activations, descending, at most one in each
-    row, so that no two snippets are of the same text; they are places in the rows of the token set whose digest is
+    row, so that no two snippets are of the same text; they index the rows of the token set whose digest is
     ``tokens``.  Row -1, position -1 and a value of NaN where there are fewer rows.
     ``top_window`` (neuron top window): the activations around them, from :data:`WINDOW`'s first tokens before to its
     second after, as shares of the top one, from 0 (not positive, not scored, or no such token) to 1.
     ``histogram`` (neuron bin): share of the scored tokens; the bins are equally wide, see :meth:`edges`.
     ``promoted_token`` and ``suppressed_token`` (neuron shown): the tokens with the largest and the smallest cosine,
     the most extreme first; ``promoted_cosine`` and ``suppressed_cosine`` are these cosines.
-    ``kl``, ``loss_increase`` (neuron block): what setting this neuron alone to zero does, in nats per prediction, in
-    blocks of ``predictions`` predictions each, on rows that identified no neuron; no block where nobody tried.
+    ``kl``, ``loss_increase`` (neuron block): effect of setting this neuron alone to zero, in nats per prediction, in
+    blocks of ``predictions`` predictions each, on rows that identified no neuron; no block where this was not computed.
     """
 
     model: str
@@ -128,7 +125,7 @@ class NeuronProfiles:
 
 @dataclass(frozen=True)
 class _Form:
-    """How an array is stored: as which numbers, and how these are made and read."""
+    """Storage of an array: the type of the stored numbers, and the functions that write and read them."""
 
     dtype: type[np.generic]
     write: Callable[[Floats], Floats]

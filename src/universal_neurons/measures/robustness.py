@@ -1,8 +1,8 @@
-"""What the share of universal neurons owes to choices that no paper argues for: tokens, padding, rotations, halves.
+"""Robustness of the share of universal neurons to choices that no paper argues for: tokens, padding, rotations, halves.
 
-A *variant* is a table of the same neurons with one choice made otherwise.  Its neurons are compared one by one with
-those of the suite's own table, so intervals here are over neurons: both tables see much the same text, and what is
-asked is how many neurons change sides.  This module refuses to know how a variant was computed.
+A *variant* is a table of the same neurons with one choice made otherwise.  Its neurons are compared one by one with the
+neurons of the suite's own table, so intervals here are over neurons: both tables see much the same text, and the
+question is how many neurons cross the threshold.
 
 A variant's baseline may be the mean of fewer rotation draws than the suite's.  They are the first of the same draws, so
 the suite's table is taken with just as many (:func:`with_draws`), and a difference is never one of draws unless draws
@@ -20,46 +20,44 @@ from scipy import stats
 
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.counts import groups_of, panel_of
+from universal_neurons.measures.excess import excess_correlation
+from universal_neurons.measures.groups import pair_group, same_neurons
 from universal_neurons.measures.intervals import (
-    Floats,
-    Interval,
-    extrapolated_interval,
-    jackknife,
+    ConfidenceInterval,
     mcnemar_p,
     newcombe_paired,
     percentile_interval,
     wilson,
 )
-from universal_neurons.measures.tables import Definition, ReferenceTables, UniversalityTable
+from universal_neurons.measures.universality import SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from universal_neurons.measures.arrays import Floats
     from universal_neurons.measures.study import HasStep, Study
+    from universal_neurons.measures.tables import UniversalityTable
 
-SHARE = "share"
-# How the suite's own table is named among its variants.
+# The name of the suite's own table among its variants.
 SUITE = "suite"
 
 
 def share_over_neurons(table: UniversalityTable, threshold: float) -> Measurement:
     """The share of universal neurons with Wilson's interval over neurons, for tables without block influences.
 
-    #{i: excess_i > T} / n with n the neurons with a defined excess.  It answers how far another sample of neurons would
-    lie, not other tokens.  Details: ``universal``, ``undefined``, ``draws`` (rotations in the baseline).  Missing where
+    #{i: excess_i > T} / n with n the neurons with a defined excess.  It is about other samples of neurons, not of
+    tokens.  Details: ``universal``, ``undefined``, ``draws`` (rotations in the baseline).  Missing where
     no neuron is defined.
     """
-    states = _states(table, threshold)
+    states = pair_group(table).states(threshold)
     defined = states[~np.isnan(states)]
     if not defined.size:
         return Measurement.missing(over=Over.NEURONS, unit=SHARE)
     universal, level = int(defined.sum()), table.resampling.level
-    low, high = wilson(universal, defined.size, level=level)
     details = {"universal": float(universal), "undefined": float(states.size - defined.size)}
     details["draws"] = float(len(table.draws))
     value = universal / defined.size
-    return Measurement(value, min(low, value), max(high, value), defined.size, Over.NEURONS, level, SHARE, details)
+    return _over_neurons(value, wilson(universal, defined.size, level=level), defined.size, level, details)
 
 
 def share_change(suite: UniversalityTable, variant: UniversalityTable, threshold: float) -> Measurement:
@@ -69,8 +67,10 @@ def share_change(suite: UniversalityTable, variant: UniversalityTable, threshold
     ``gained``, ``lost``, the exact ``mcnemar_p``, ``jaccard`` (of the two sets of universal neurons), ``undefined``.
     Missing where no neuron is defined in both.  Raises ValueError for tables of different pairs or neurons.
     """
-    _check_same_neurons(suite, variant)
-    before, after = _states(suite, threshold), _states(variant, threshold)
+    pairs = [(table.reference, table.partner, table.step) for table in (suite, variant)]
+    if pairs[0] != pairs[1] or not same_neurons(suite.frame, variant.frame):
+        raise ValueError(f"{suite} and {variant} are not about the same neurons")
+    before, after = (pair_group(table).states(threshold) for table in (suite, variant))
     defined = ~np.isnan(before) & ~np.isnan(after)
     n = int(np.count_nonzero(defined))
     if not n:
@@ -78,7 +78,8 @@ def share_change(suite: UniversalityTable, variant: UniversalityTable, threshold
     first, second = before[defined] > 0, after[defined] > 0
     both, lost, gained = (int(np.count_nonzero(s)) for s in (first & second, first & ~second, ~first & second))
     level = suite.resampling.level
-    low, high = newcombe_paired(both=both, first=lost, second=gained, neither=n - both - lost - gained, level=level)
+    neither = n - both - lost - gained
+    interval = newcombe_paired(both=both, first=lost, second=gained, neither=neither, level=level)
     details = {
         "suite": float(first.mean()),
         "variant": float(second.mean()),
@@ -88,8 +89,7 @@ def share_change(suite: UniversalityTable, variant: UniversalityTable, threshold
         "jaccard": _jaccard(both, lost + gained),
         "undefined": float(before.size - n),
     }
-    value = (gained - lost) / n
-    return Measurement(value, min(low, value), max(high, value), n, Over.NEURONS, level, SHARE, details)
+    return _over_neurons((gained - lost) / n, interval, n, level, details)
 
 
 def variant_change(study: Study, name: str, *, partner: str, checkpoint: HasStep, threshold: float) -> Measurement:
@@ -122,7 +122,8 @@ def with_draws(table: UniversalityTable, draws: int) -> UniversalityTable:
         return table
     excess = table.frame["excess"].to_numpy().copy()
     baseline = table.draws[:draws].astype(np.float64).mean(axis=0).astype(excess.dtype)
-    excess[table.candidates] = table.frame["correlation"].to_numpy()[table.candidates] - baseline
+    correlation = table.frame["correlation"].to_numpy()[table.candidates]
+    excess[table.candidates] = excess_correlation(correlation, baseline)
     return dataclasses.replace(table, frame=table.frame.assign(excess=excess), draws=table.draws[:draws])
 
 
@@ -145,11 +146,11 @@ def table_one_under(study: Study, thresholds: Sequence[float], checkpoints: Sequ
 
 
 def token_convergence(study: Study, *, checkpoint: HasStep, threshold: float) -> pd.DataFrame:
-    """How the share approaches that of all tokens: one row per number of tokens, the suite's own last.
+    """Convergence of the share with the number of tokens: one row per number of tokens, the suite's own last.
 
     Columns: variant, tokens, draws, share, difference, low, high, jaccard as in :func:`table_one_under`, and
     ``excess_error``, the root mean square over neurons and partners of the difference in excess.  Fewer tokens are the
-    first of the same tokens, so the largest numbers agree with the whole for a reason of their own.
+    first of the same tokens, so the largest numbers agree with the whole partly because they share tokens with it.
     """
     names = [name for name in study.variants if name.startswith("tokens:")]
     rows = _variant_rows(study, checkpoint, threshold, [*names, SUITE])
@@ -160,20 +161,19 @@ def token_convergence(study: Study, *, checkpoint: HasStep, threshold: float) ->
 def split_half_agreement(table: UniversalityTable, threshold: float) -> Measurement:
     """Identified in half A, judged in half B: P(excess_b > T | excess_a > T), with Wilson's interval over neurons.
 
-    Each half has a partner, a correlation and a baseline of its own (design/claims.md F4), so nothing that was selected
-    in A is judged by A.  n is the number of neurons identified in A.  Details: ``reverse``, the same from B to A;
+    Each half has a partner, a correlation and a baseline of its own (F4), so nothing that was selected in A is judged
+    by A.  n is the number of neurons identified in A.  Details: ``reverse``, the same from B to A;
     ``jaccard`` of the two sets; ``expected``, the share in half B of all neurons, which agreement by chance would give;
     ``kappa`` (Cohen 1960, Educational and Psychological Measurement 20, 37-46); ``undefined``.  Missing where A
     identifies none.
     """
-    in_a, in_b = (_states(table, threshold, f"excess_half_{half}") for half in ("a", "b"))
+    in_a, in_b = (pair_group(table).states(threshold, f"excess_half_{half}") for half in ("a", "b"))
     defined = ~np.isnan(in_a) & ~np.isnan(in_b)
     a, b = in_a[defined] > 0, in_b[defined] > 0
     identified, both = int(a.sum()), int((a & b).sum())
     if not identified:
         return Measurement.missing(over=Over.NEURONS, unit=SHARE)
     level, value = table.resampling.level, both / identified
-    low, high = wilson(both, identified, level=level)
     chance = float(a.mean() * b.mean() + (~a).mean() * (~b).mean())
     details = {
         "reverse": both / int(b.sum()) if b.any() else np.nan,
@@ -182,24 +182,7 @@ def split_half_agreement(table: UniversalityTable, threshold: float) -> Measurem
         "kappa": (float((a == b).mean()) - chance) / (1 - chance) if chance < 1 else np.nan,
         "undefined": float(in_a.size - a.size),
     }
-    return Measurement(value, min(low, value), max(high, value), identified, Over.NEURONS, level, SHARE, details)
-
-
-def split_halves(study: Study, thresholds: Sequence[float], checkpoints: Sequence[HasStep]) -> pd.DataFrame:
-    """:func:`split_half_agreement` of every pair.
-
-    Columns: partner, threshold, checkpoint (its label), step, value, low, high, n, and the details.
-    """
-    rows = []
-    for checkpoint in checkpoints:
-        for partner in study.partners():
-            table = study.universality(partner=partner, checkpoint=checkpoint)
-            for threshold in thresholds:
-                found = split_half_agreement(table, threshold)
-                where = {"partner": partner, "threshold": threshold, "checkpoint": str(checkpoint)}
-                ends = {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
-                rows.append({**where, "step": checkpoint.step, **ends, **found.details})
-    return pd.DataFrame(rows)
+    return _over_neurons(value, wilson(both, identified, level=level), identified, level, details)
 
 
 def mean_excess(table: UniversalityTable) -> Measurement:
@@ -217,58 +200,6 @@ def mean_excess(table: UniversalityTable) -> Measurement:
     details = {"sd": sd, "median": float(np.median(defined)), "q99": float(np.quantile(defined, 0.99))}
     details |= {"largest": float(defined.max()), "undefined": float(excess.size - defined.size)}
     return Measurement(value, value - reach, value + reach, int(defined.size), Over.NEURONS, level, "", details)
-
-
-def share_over_references(references: Sequence[ReferenceTables], threshold: float) -> Measurement:
-    """The per-pair share, mean over partners and then over several reference models (design/claims.md A2).
-
-    Interval: as of a share, over token blocks, the same block weights for every reference because all read the same
-    tokens.  Details: ``lowest`` and ``highest`` of the references, ``models_low``/``models_high``, the jackknife over
-    references, from two on.  Missing where a reference has no defined neuron.  Raises ValueError without a reference.
-    """
-    return _over_references([[tables] for tables in references], threshold, [1])
-
-
-def growth_over_references(
-    earlier: Sequence[ReferenceTables], later: Sequence[ReferenceTables], threshold: float
-) -> Measurement:
-    """The growth of :func:`share_over_references` between two checkpoints, neurons and token blocks paired.
-
-    Raises ValueError for no reference, or for references that differ between the checkpoints.
-    """
-    return _over_references([list(both) for both in zip(earlier, later, strict=True)], threshold, [-1, 1])
-
-
-def without_baseline(table: UniversalityTable) -> UniversalityTable:
-    """The same neurons scored by correlation alone: a control for whatever must not survive a wrong score."""
-    correlation = table.frame["correlation"].to_numpy()
-    frame = table.frame.assign(excess=correlation)
-    empty = np.empty(0, dtype=table.candidates.dtype)
-    blocks, draws = len(table.influence), len(table.draws)
-    return dataclasses.replace(
-        table, frame=frame, candidates=empty, influence=np.empty((blocks, 0)), draws=np.empty((draws, 0))
-    )
-
-
-def with_second_half_shuffled(table: UniversalityTable, *, seed: int) -> UniversalityTable:
-    """The same table with the scores of half B dealt out anew within each layer: nothing but the layer agrees then."""
-    generator = np.random.default_rng(seed)
-    layer, scores = (table.frame[name].to_numpy() for name in ("layer", "excess_half_b"))
-    dealt = scores.copy()
-    for place in np.unique(layer):
-        dealt[layer == place] = generator.permutation(scores[layer == place])
-    return dataclasses.replace(table, frame=table.frame.assign(excess_half_b=dealt))
-
-
-def with_second_half_of(table: UniversalityTable, other: UniversalityTable) -> UniversalityTable:
-    """The same table with half B of ``other``, row by row: of another model it is about other neurons.
-
-    Raises ValueError where the tables have different numbers of neurons.
-    """
-    scores = other.frame["excess_half_b"].to_numpy()
-    if len(scores) != len(table.frame):
-        raise ValueError(f"{table} and {other} have {len(table.frame)} and {len(scores)} neurons")
-    return dataclasses.replace(table, frame=table.frame.assign(excess_half_b=scores))
 
 
 def _variant_rows(
@@ -290,7 +221,7 @@ def _own_row(
 ) -> dict[str, float]:
     # Variants of rotations and draws count the suite's own tokens.
     whole = [float(tokens) for name, (tokens, _) in settings.items() if name.startswith(("rotation:", "draws:"))]
-    shares = [np.nanmean(_states(table, threshold)) for table in own.values()]
+    shares = [np.nanmean(pair_group(table).states(threshold)) for table in own.values()]
     draws = min(len(table.draws) for table in own.values())
     row = {"tokens": whole[0] if whole else np.nan, "draws": float(draws), "share": float(np.mean(shares))}
     return {**row, "difference": 0.0, "low": np.nan, "high": np.nan, "jaccard": 1.0, "excess_error": 0.0}
@@ -304,28 +235,28 @@ def _changed_row(
     name: str,
     threshold: float,
 ) -> dict[str, float]:
-    changes, found, errors = [], [], []
+    changes, measured, errors = [], [], []
     for partner, table in own.items():
         variant = study.variant(name, partner=partner, checkpoint=checkpoint)
         suite = _comparable(table, variant, name)
-        found.append(share_change(suite, variant, threshold))
-        changes.append(_states(variant, threshold) - _states(suite, threshold))
+        measured.append(share_change(suite, variant, threshold))
+        changes.append(pair_group(variant).states(threshold) - pair_group(suite).states(threshold))
         errors.append(variant.frame["excess"].to_numpy(dtype=np.float64) - suite.frame["excess"].to_numpy())
     change = np.mean(changes, axis=0)
     low, high = _mean_over_neurons(change, next(iter(own.values())))
     return {
         "tokens": float(settings[name][0]),
         "draws": float(settings[name][1]),
-        "share": float(np.mean([one.details["variant"] for one in found])),
+        "share": float(np.mean([pair.details["variant"] for pair in measured])),
         "difference": float(np.nanmean(change)),
         "low": low,
         "high": high,
-        "jaccard": float(np.mean([one.details["jaccard"] for one in found])),
+        "jaccard": float(np.mean([pair.details["jaccard"] for pair in measured])),
         "excess_error": float(np.sqrt(np.nanmean(np.square(errors)))),
     }
 
 
-def _mean_over_neurons(change: Floats, table: UniversalityTable) -> Interval:
+def _mean_over_neurons(change: Floats, table: UniversalityTable) -> ConfidenceInterval:
     """Percentile bootstrap over neurons of the mean of ``change``, by how often each of its few values is drawn."""
     values, counts = np.unique(change[~np.isnan(change)], return_counts=True)
     resampling, n = table.resampling, counts.sum()
@@ -337,51 +268,13 @@ def _comparable(suite: UniversalityTable, variant: UniversalityTable, name: str)
     return suite if name.startswith("draws:") else with_draws(suite, len(variant.draws))
 
 
-def _states(table: UniversalityTable, threshold: float, column: str = "excess") -> Floats:
-    """(neuron,): 1 where universal, 0 where not, NaN where undefined."""
-    (group,) = groups_of(table, Definition.PAIR)
-    scores = group.scores(column)
-    return np.asarray(np.where(np.isnan(scores), np.nan, scores > group.cut(threshold)))
-
-
-def _over_references(
-    references: Sequence[Sequence[ReferenceTables]], threshold: float, coefficients: Sequence[int]
-) -> Measurement:
-    """A contrast over checkpoints of the per-pair shares, mean over pairs and then over references."""
-    if not references:
-        raise ValueError("a mean over reference models: got none")
-    panels = [panel_of(checkpoints, threshold, Definition.PAIR) for checkpoints in references]
-    contrast = np.array(coefficients, dtype=np.float64)
-    values = np.array([_contrast(panel.counts, panel.neurons, contrast) for panel in panels])
-    n, level = sum(panel.n for panel in panels), panels[0].level
-    if np.isnan(values).any():
-        return Measurement.missing(n=n, over=Over.TOKEN_BLOCKS, unit=SHARE)
-    value = float(values.mean())
-    replicates = np.mean([_contrast(panel.moved, panel.neurons, contrast) for panel in panels], axis=0)
-    centre = np.mean([_contrast(panel.extrapolated, panel.neurons, contrast) for panel in panels])
-    least = 0.0 if len(contrast) == 1 else -1.0
-    low, high = extrapolated_interval(value, replicates, float(centre), level=level, within=(least, 1.0))
-    details = {"lowest": float(values.min()), "highest": float(values.max())}
-    if len(values) > 1:
-        rest = [float(np.delete(values, place).mean()) for place in range(len(values))]
-        details["models_low"], details["models_high"] = jackknife(value, rest, level=level)
-    return Measurement(value, low, high, n, Over.TOKEN_BLOCKS, level, SHARE, details)
-
-
-def _contrast(counts: Floats, neurons: Floats, coefficients: Floats) -> Floats:
-    """(...): of (..., pair, checkpoint, layer) counts; NaN where a pair has no defined neuron."""
-    # Before any division: equal counts must differ by 0 and not by a rounding error.
-    summed = counts.sum(axis=-1) @ coefficients
-    defined = neurons.sum(axis=-1)
-    undefined = np.full(summed.shape, np.nan)
-    return np.asarray(np.divide(summed, defined, out=undefined, where=defined != 0).mean(axis=-1))
-
-
 def _jaccard(both: int, either_only: int) -> float:
     return both / (both + either_only) if both + either_only else float("nan")
 
 
-def _check_same_neurons(x: UniversalityTable, y: UniversalityTable) -> None:
-    same = (x.reference, x.partner, x.step) == (y.reference, y.partner, y.step)
-    if not same or not all(np.array_equal(x.frame[c].to_numpy(), y.frame[c].to_numpy()) for c in ("layer", "neuron")):
-        raise ValueError(f"{x} and {y} are not about the same neurons")
+def _over_neurons(
+    value: float, interval: ConfidenceInterval, n: int, level: float, details: Mapping[str, float]
+) -> Measurement:
+    """A share with its interval over neurons, widened where rounding left the value outside."""
+    low, high = min(interval.low, value), max(interval.high, value)
+    return Measurement(value, low, high, n, Over.NEURONS, level, SHARE, details)

@@ -1,6 +1,7 @@
-"""What a claim may ask of a study: tables by partner and checkpoint, and the nulls for its controls.
+"""The study that claims are written against: tables by partner and checkpoint, and the nulls for their controls.
 
-The pipeline's study has this shape; a claim is written against the shape, so that it cannot reach past the tables.
+``universal_neurons.study.Study`` satisfies the protocol.  Claims see the protocol alone, so that they cannot reach past
+the tables.
 """
 
 from __future__ import annotations
@@ -15,119 +16,133 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from universal_neurons.measures.ablation import AblationTable
+    from universal_neurons.measures.ablation_table import AblationTable
     from universal_neurons.measures.extensions import Extensions
     from universal_neurons.measures.profiles import NeuronProfiles
 
-Null = Literal["untrained", "rotated", "permuted"]
+NullKind = Literal["untrained", "rotated", "permuted"]
 # The checkpoints of Nandan et al. 2025 v1, section 3: 25, 50 and 75 % of training.
 _PAPER_SHARES = (0.25, 0.5, 0.75)
 
 
 class HasStep(Protocol):
-    """Anything that names a training step: a checkpoint of a suite, an end of an interval."""
+    """Anything that names a training step, such as a checkpoint of a suite."""
 
     @property
     def step(self) -> int:
-        """The number of training steps."""
+        """Number of training steps."""
 
 
-class Stage(HasStep, Protocol):
-    """A checkpoint that knows how much of the training is done."""
+class TrainedCheckpoint(HasStep, Protocol):
+    """A checkpoint with its place in the training."""
 
     @property
     def share(self) -> float:
-        """Between 0 and 1."""
+        """Share of all training steps that are done, between 0 and 1."""
 
 
 class Study(Protocol):
-    """The evidence of one suite; a table that nobody has computed raises ``ArtifactMissing``."""
+    """Read access to the evidence of one suite.
+
+    Every method that reads a table raises ``ArtifactMissing`` where it was not computed, with the command that computes
+    it; ``NotOnSuite`` for a reference that a narrowed suite left out; and UserError for a model, partner or checkpoint
+    that the suite does not have.
+    """
 
     @property
     def reference(self) -> str:
-        """The model whose neurons are looked at."""
+        """The suite's reference, the model whose neurons look for partners."""
 
     @property
     def untrained(self) -> HasStep | None:
         """The checkpoint before the first training step, where the suite has it."""
 
     @property
-    def checkpoints(self) -> Sequence[Stage]:
+    def checkpoints(self) -> Sequence[TrainedCheckpoint]:
         """The trained checkpoints in the order of training."""
 
     def partners(self, reference: str | None = None) -> tuple[str, ...]:
-        """The models other than the reference, which is the suite's by default."""
+        """The models of the suite other than ``reference``, in its order."""
 
     def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
-        """The reference's neurons against one partner."""
+        """The neurons of ``reference`` scored against one partner."""
 
     def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
-        """The reference's neurons against every partner."""
+        """The neurons of ``reference`` scored against every partner."""
 
-    def null(self, *, partner: str, checkpoint: HasStep, kind: Null, reference: str | None = None) -> UniversalityTable:
-        """The table of what training does not make alike: untrained models, rotated neurons, permuted tokens."""
+    def null(
+        self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
+    ) -> UniversalityTable:
+        """A null model of :meth:`universality`, without candidates.
+
+        ``untrained``: both models before training; ``rotated``: the activations of both rotated; ``permuted``: the
+        partner reads other tokens.
+        """
 
     def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
-        """What the reference loses by every set of neurons that the suite ablates.
+        """The effects of ablating every set of neurons of ``reference`` that the suite ablates.
 
-        At the untrained checkpoint the sets are those of the last: labels that mean nothing there.
+        At the untrained checkpoint the sets are the sets of the last one: labels without a meaning there.
         """
 
     def extensions(self, *, checkpoint: HasStep) -> Extensions:
-        """Families and patches of the reference, at a trained checkpoint."""
+        """Families and patches of the suite's reference, at a trained checkpoint."""
 
     def profiles(self, *, model: str | None = None) -> NeuronProfiles:
-        """What is known of every single neuron of one model, the reference by default, at the last checkpoint."""
+        """Profiles of all neurons of one model, by default the reference, at the last checkpoint."""
 
     @property
     def variants(self) -> Sequence[str]:
-        """The other choices under which the reference was scored, each spelled ``choice:value``."""
+        """Names of the other choices under which the reference was scored, each spelled ``choice:value``."""
 
     def variant(self, name: str, *, partner: str, checkpoint: HasStep) -> UniversalityTable:
-        """The reference's neurons against one partner with one choice made otherwise; without candidates."""
+        """:meth:`universality` of the suite's reference with one choice made otherwise, without candidates.
+
+        Raises NotOnSuite for a name of which the suite has no variant.
+        """
 
     def variant_settings(self, checkpoint: HasStep) -> pd.DataFrame:
-        """One row per variant: variant, tokens, draws."""
+        """One row per variant: variant, tokens, draws (rotation draws of its baseline)."""
 
 
-def paper_checkpoints(study: Study) -> tuple[Stage, ...]:
+def paper_checkpoints(study: Study) -> tuple[TrainedCheckpoint, ...]:
     """The checkpoints at 25, 50 and 75 % of training; all trained ones where a suite lacks one of the three."""
-    found = tuple(checkpoint for checkpoint in study.checkpoints if checkpoint.share in _PAPER_SHARES)
-    return found if len(found) == len(_PAPER_SHARES) else tuple(study.checkpoints)
+    three = tuple(checkpoint for checkpoint in study.checkpoints if checkpoint.share in _PAPER_SHARES)
+    return three if len(three) == len(_PAPER_SHARES) else tuple(study.checkpoints)
 
 
-def paper_stages(study: Study) -> tuple[Stage, Stage, Stage]:
-    """The checkpoints at 25, 50 and 75 % of training, for what is said of these; raises NotOnSuite without one."""
-    found = {checkpoint.share: checkpoint for checkpoint in study.checkpoints}
+def paper_stages(study: Study) -> tuple[TrainedCheckpoint, TrainedCheckpoint, TrainedCheckpoint]:
+    """The checkpoints at 25, 50 and 75 % of training; raises NotOnSuite where the suite lacks one."""
+    by_share = {checkpoint.share: checkpoint for checkpoint in study.checkpoints}
     for share in _PAPER_SHARES:
-        if share not in found:
-            there = ", ".join(f"{100 * one:g} %" for one in found)
-            raise NotOnSuite(f"expected a checkpoint at {100 * share:g} % of the training, got {there}")
-    first, second, third = (found[share] for share in _PAPER_SHARES)
+        if share not in by_share:
+            present = ", ".join(f"{100 * other:g} %" for other in by_share)
+            raise NotOnSuite(f"expected a checkpoint at {100 * share:g} % of the training, got {present}")
+    first, second, third = (by_share[share] for share in _PAPER_SHARES)
     return first, second, third
 
 
-def first_and_last(study: Study) -> tuple[Stage, Stage]:
+def first_and_last(study: Study) -> tuple[TrainedCheckpoint, TrainedCheckpoint]:
     """The ends of :func:`paper_checkpoints`; raises NotOnSuite where there is one checkpoint alone."""
     return ends_of(paper_checkpoints(study))
 
 
-def ends_of(stages: Sequence[Stage]) -> tuple[Stage, Stage]:
+def ends_of(checkpoints: Sequence[TrainedCheckpoint]) -> tuple[TrainedCheckpoint, TrainedCheckpoint]:
     """The first and the last of some checkpoints; raises NotOnSuite where there is one alone."""
-    if len(stages) < 2:
-        raise NotOnSuite(f"expected two checkpoints to compare, got {len(stages)}")
-    return stages[0], stages[-1]
+    if len(checkpoints) < 2:
+        raise NotOnSuite(f"expected two checkpoints to compare, got {len(checkpoints)}")
+    return checkpoints[0], checkpoints[-1]
 
 
-def null_tables(study: Study, *, checkpoint: HasStep, kind: Null) -> ReferenceTables:
-    """The null of one kind against every partner, to be measured as :meth:`Study.reference_tables` is."""
+def null_tables(study: Study, *, checkpoint: HasStep, kind: NullKind) -> ReferenceTables:
+    """The null model of one kind against every partner, to be measured as :meth:`Study.reference_tables`."""
     return ReferenceTables.of(
         [study.null(partner=partner, checkpoint=checkpoint, kind=kind) for partner in study.partners()]
     )
 
 
 def untrained_ablation(study: Study) -> AblationTable:
-    """The reference before training, its neurons labelled as they are at the end (the averaged definition only).
+    """The ablations of the reference before training, its neurons labelled as at the end (averaged definition only).
 
     Raises NotOnSuite where the suite has no untrained checkpoint.
     """

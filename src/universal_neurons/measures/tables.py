@@ -1,11 +1,7 @@
-"""Universality tables as values: what a claim is given to measure.
-
-The pipeline builds them from artifacts; nothing here reads a file.
-"""
+"""Universality tables as values; the study builds them from artifacts, and nothing here reads a file."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
@@ -26,7 +22,7 @@ class InfluenceMissing(UserError):
 
 
 class Definition(StrEnum):
-    """What makes a neuron of the reference universal given several partners (design/claims.md, A1)."""
+    """Definitions of a universal neuron of a reference with several partners (claims/README.md, A1)."""
 
     PAIR = "pair"  # per partner; the share is the mean over partners of the shares
     AVERAGED = "averaged"  # the mean of its excess over partners is above the threshold (Gurnee et al.)
@@ -37,9 +33,9 @@ class Definition(StrEnum):
 def universal_flags(
     scores: npt.NDArray[np.floating], threshold: float, definition: Definition
 ) -> npt.NDArray[np.bool_]:
-    """(partner, neuron) excess -> (neuron,) which neurons are universal under a definition over all partners.
+    """Flags of the universal neurons (neuron,) by their excess (partner, neuron), under a definition over all partners.
 
-    NaN is the score of a neuron without a partner: it is above no threshold, and neither is a mean that it is part of.
+    NaN is the score of a neuron without a partner: it is above no threshold, and neither is a mean with it.
     Raises ValueError for PAIR, which says nothing about several partners.
     """
     match definition:
@@ -57,7 +53,7 @@ def universal_flags(
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """How token blocks are resampled: number of replicates, level of the intervals, seed of the weights."""
+    """Settings of the block bootstrap: number of replicates, level of the intervals, seed of the weights."""
 
     resamples: int
     level: float
@@ -108,7 +104,7 @@ class UniversalityTable:
 class ReferenceTables:
     """The tables of one ``reference`` at one ``step`` against all its partners, by partner name.
 
-    Raises ValueError for no table, or for a table of another reference, step or partner than its place says.
+    Raises ValueError for no table, or for a table of another reference, step or partner than its key says.
     """
 
     reference: str
@@ -143,19 +139,9 @@ class ReferenceTables:
         return ReferenceTables.of([change(table) for table in self.tables.values()])
 
 
-Tables = UniversalityTable | ReferenceTables
+StepTables = UniversalityTable | ReferenceTables
 
 
-def members(tables: Tables) -> tuple[UniversalityTable, ...]:
+def members(tables: StepTables) -> tuple[UniversalityTable, ...]:
     """The single tables, one per partner."""
     return tuple(tables.tables.values()) if isinstance(tables, ReferenceTables) else (tables,)
-
-
-def shuffled_layers(table: UniversalityTable, *, seed: int) -> UniversalityTable:
-    """The same table with the layers dealt out anew among the neurons: a control for every statement about depth.
-
-    Every neuron keeps its scores and its partner; layers keep their sizes.  One seed gives one dealing for all tables
-    of a suite, so that a neuron has the same false layer at every checkpoint and against every partner.
-    """
-    dealt = np.random.default_rng(seed).permutation(table.frame["layer"].to_numpy())
-    return dataclasses.replace(table, frame=table.frame.assign(layer=dealt))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from universal_neurons.artifacts.provenance import capture
-from universal_neurons.measures.ablation import ALL_LAYERS, AnyKind, Family, Kind
+from universal_neurons.measures.ablation_table import ALL_LAYERS, AnyKind, FamilyKind, SetKind
 from universal_neurons.measures.tables import Definition
 from universal_neurons.pipeline.ablation import population
 from universal_neurons.pipeline.models import LoadedModels, batch_rows, loaded
@@ -34,13 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from universal_neurons.ids import ModelRef
-    from universal_neurons.pipeline.neuron_sets import Flags, Neurons, Population
+    from universal_neurons.measures.arrays import Flags
+    from universal_neurons.pipeline.neuron_sets import Neurons, Population
 
 # What is held of the sums of labels when they become scores, and of a batch of activations.
 _LABEL_COPIES, _ACTIVATION_COPIES = 4, 5
 
 # What is patched: the set, what it is compared with, and a control whose labels are shuffled.
-PATCHED = (Kind.UNIVERSAL, Kind.OTHERS, Kind.LAYER_MATCHED, Kind.RANDOM)
+PATCHED = (SetKind.UNIVERSAL, SetKind.OTHERS, SetKind.LAYER_MATCHED, SetKind.RANDOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class ExtensionSet:
 
 def family_kinds() -> tuple[AnyKind, ...]:
     """What is ablated by family, the universal neurons as a whole among it."""
-    return (Kind.UNIVERSAL, *Family)
+    return (SetKind.UNIVERSAL, *FamilyKind)
 
 
 def write_extensions(work: Workspace, step: int) -> None:
@@ -163,12 +164,12 @@ def extension_sets(
     draws = work.suite.ablation.draws
     threshold = work.suite.universality.threshold
 
-    def plain(kind: Kind, draw: int) -> NeuronSet:
+    def plain(kind: SetKind, draw: int) -> NeuronSet:
         return NeuronSet("", Definition.AVERAGED, threshold, ALL_LAYERS, kind, draw)
 
-    universal = neurons.universal(plain(Kind.UNIVERSAL, NOT_RANDOM))
-    ablated = [ExtensionSet(Kind.UNIVERSAL, NOT_RANDOM, "zero", np.flatnonzero(universal))]
-    for family in Family:
+    universal = neurons.universal(plain(SetKind.UNIVERSAL, NOT_RANDOM))
+    ablated = [ExtensionSet(SetKind.UNIVERSAL, NOT_RANDOM, "zero", np.flatnonzero(universal))]
+    for family in FamilyKind:
         for draw in range(draws) if family.is_random else (NOT_RANDOM,):
             generator = _generator(neurons, family, draw)
             members = family_members(family, universal, unigram, neurons.layer, generator)
@@ -182,7 +183,7 @@ def extension_sets(
 
 
 def family_members(
-    family: Family,
+    family: FamilyKind,
     universal: Flags,
     unigram: Flags,
     layer: npt.NDArray[np.integer],
@@ -193,14 +194,14 @@ def family_members(
     Without that the larger kind would have the larger effect for its number alone.
     """
     both, plain, unshared = universal & unigram, universal & ~unigram, ~universal & unigram
-    if family is Family.UNIVERSAL_UNIGRAM:
+    if family is FamilyKind.UNIVERSAL_UNIGRAM:
         return np.flatnonzero(both)
     pool, opposite = {
-        Family.UNIGRAM_DRAWN: (both, plain),
-        Family.PLAIN_DRAWN: (plain, both),
-        Family.SHUFFLED_DRAWN: (universal, plain),
-        Family.SHARED_DRAWN: (both, unshared),
-        Family.UNSHARED_DRAWN: (unshared, both),
+        FamilyKind.UNIGRAM_DRAWN: (both, plain),
+        FamilyKind.PLAIN_DRAWN: (plain, both),
+        FamilyKind.SHUFFLED_DRAWN: (universal, plain),
+        FamilyKind.SHARED_DRAWN: (both, unshared),
+        FamilyKind.UNSHARED_DRAWN: (unshared, both),
     }[family]
     order = generator.permutation(len(layer))
     found = []

@@ -29,24 +29,25 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from universal_neurons.measures.ablation import ALL_LAYERS, Kind, Mode
+from universal_neurons.measures.ablation_table import ALL_LAYERS, Replacement, SetKind
 from universal_neurons.measures.tables import Definition, universal_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-SetRole = Literal["untrained", "trained", "last"]
+    from universal_neurons.measures.arrays import Flags
+
+Role = Literal["untrained", "trained", "last"]
 Neurons = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 NOT_RANDOM = -1
 # Of how many neurons with the nearest norms one is taken at random: with one alone all draws would be the same.
 NEAREST = 5
 
-_FIXED = (Kind.UNIVERSAL, Kind.OTHERS)
-_SIZED = (Kind.RANDOM_OTHERS, Kind.LAYER_MATCHED, Kind.RANDOM)
+_FIXED = (SetKind.UNIVERSAL, SetKind.OTHERS)
+_SIZED = (SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED, SetKind.RANDOM)
 # Inside one layer random others are layer-matched: one kind less.
-_IN_LAYER = (Kind.LAYER_MATCHED, Kind.RANDOM)
+_IN_LAYER = (SetKind.LAYER_MATCHED, SetKind.RANDOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,9 @@ class NeuronSet:
     definition: Definition
     threshold: float
     layer: int
-    neurons: Kind
+    neurons: SetKind
     draw: int = NOT_RANDOM
-    mode: Mode = "zero"
+    mode: Replacement = "zero"
     fraction: float = 1.0
 
 
@@ -102,19 +103,21 @@ class SetPlan:
 
     def _trained(self) -> Iterator[NeuronSet]:
         for threshold in self.thresholds:
-            yield from self._compared("", threshold, ALL_LAYERS, (*_FIXED, Kind.TOP_NORM), (*_SIZED, Kind.NORM_MATCHED))
+            yield from self._compared(
+                "", threshold, ALL_LAYERS, (*_FIXED, SetKind.TOP_NORM), (*_SIZED, SetKind.NORM_MATCHED)
+            )
         for partner, threshold in product(self.partners, self.thresholds):
             yield from self._compared(partner, threshold, ALL_LAYERS, _FIXED, _SIZED)
-        for partner, layer in product(("", *self.partners), self._single_layers):
-            yield from self._compared(partner, self.threshold, layer, _FIXED, (*_IN_LAYER, Kind.NORM_MATCHED))
+        for partner, layer in product(("", *self.partners), range(self.layers)):
+            yield from self._compared(partner, self.threshold, layer, _FIXED, (*_IN_LAYER, SetKind.NORM_MATCHED))
 
     def _last(self) -> Iterator[NeuronSet]:
-        modes: tuple[Mode, ...] = ("mean", "resample")
+        modes: tuple[Replacement, ...] = ("mean", "resample")
         for mode in modes:
             yield from self._matched(Definition.AVERAGED, mode)
         for fraction, order in product(self.dose, range(self.orders)):
             yield NeuronSet(
-                "", Definition.AVERAGED, self.threshold, ALL_LAYERS, Kind.UNIVERSAL, draw=order, fraction=fraction
+                "", Definition.AVERAGED, self.threshold, ALL_LAYERS, SetKind.UNIVERSAL, draw=order, fraction=fraction
             )
         for definition in (Definition.UNION, Definition.INTERSECTION):
             yield from self._matched(definition, "zero")
@@ -129,7 +132,7 @@ class SetPlan:
         return range(self.layers if self.by_layer else 0)
 
     def _compared(
-        self, partner: str, threshold: float, layer: int, fixed: Sequence[Kind], kinds: Sequence[Kind]
+        self, partner: str, threshold: float, layer: int, fixed: Sequence[SetKind], kinds: Sequence[SetKind]
     ) -> Iterator[NeuronSet]:
         definition = Definition.PAIR if partner else Definition.AVERAGED
         for kind in fixed:
@@ -137,10 +140,10 @@ class SetPlan:
         for kind, draw in product(kinds, range(self.draws)):
             yield NeuronSet(partner, definition, threshold, layer, kind, draw)
 
-    def _matched(self, definition: Definition, mode: Mode) -> Iterator[NeuronSet]:
-        yield NeuronSet("", definition, self.threshold, ALL_LAYERS, Kind.UNIVERSAL, mode=mode)
+    def _matched(self, definition: Definition, mode: Replacement) -> Iterator[NeuronSet]:
+        yield NeuronSet("", definition, self.threshold, ALL_LAYERS, SetKind.UNIVERSAL, mode=mode)
         for draw in range(self.draws):
-            yield NeuronSet("", definition, self.threshold, ALL_LAYERS, Kind.LAYER_MATCHED, draw, mode)
+            yield NeuronSet("", definition, self.threshold, ALL_LAYERS, SetKind.LAYER_MATCHED, draw, mode)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,19 +180,19 @@ class Population:
     def _chosen(self, wanted: NeuronSet, universal: Neurons, others: Neurons) -> Neurons:
         size = len(universal)
         match wanted.neurons:
-            case Kind.UNIVERSAL:
+            case SetKind.UNIVERSAL:
                 return self._share(wanted, universal)
-            case Kind.OTHERS:
+            case SetKind.OTHERS:
                 return others
-            case Kind.RANDOM_OTHERS:
+            case SetKind.RANDOM_OTHERS:
                 return self._ordered(wanted, others)[:size]
-            case Kind.LAYER_MATCHED:
+            case SetKind.LAYER_MATCHED:
                 return self._layer_by_layer(universal, self._ordered(wanted, others))
-            case Kind.NORM_MATCHED:
+            case SetKind.NORM_MATCHED:
                 return self._near_in_norm(wanted, universal, others)
-            case Kind.RANDOM:
+            case SetKind.RANDOM:
                 return self._ordered(wanted, np.concatenate([universal, others]))[:size]
-            case Kind.TOP_NORM:
+            case SetKind.TOP_NORM:
                 everyone = np.sort(np.concatenate([universal, others]))
                 return everyone[np.argsort(-self.norm[everyone], kind="stable")][:size]
             case _:

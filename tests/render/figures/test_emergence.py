@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.inputs.suite import Suite
-    from universal_neurons.measures.ablation import AblationTable
+    from universal_neurons.measures.ablation_table import AblationTable
     from universal_neurons.measures.study import HasStep
     from universal_neurons.measures.tables import ReferenceTables
     from universal_neurons.render.figures.figure import Figure
+    from universal_neurons.render.plates import Figure
     from universal_neurons.render.report import Drawn
     from universal_neurons.render.results import Results
 

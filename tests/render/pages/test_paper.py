@@ -14,7 +14,8 @@ from tests.render.fakes import ARTIFACTS, CHECKOUT, CHECKPOINTS, MODELS, FakeStu
 from tests.render.test_report import build, change, text_of
 from universal_neurons.errors import ArtifactMissing
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.ablation import NATS, Kind, Quantity, SetOf, effect
+from universal_neurons.measures.ablation import NATS, effect
+from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
 from universal_neurons.measures.persistence import persistence
 from universal_neurons.render.figures.ablation import PairEffect, over_models
 from universal_neurons.render.html.checks import CheckedPage
@@ -26,7 +27,7 @@ from universal_neurons.render.templates import TemplateWrong
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from universal_neurons.measures.ablation import AblationTable
+    from universal_neurons.measures.ablation_table import AblationTable
     from universal_neurons.measures.study import HasStep
     from universal_neurons.render.report import Drawn
     from universal_neurons.render.results import Results
@@ -151,8 +152,8 @@ def test_the_numbers_are_those_that_the_claims_ask_for(found: Results) -> None:
     given, then = (study.reference_tables(checkpoint=CHECKPOINTS[place]) for place in (0, 2))
     assert found.persistence.all_spans["25 %", "75 %"] == persistence(given, then, 0.5)
     table = study.ablation(checkpoint=CHECKPOINTS[1])
-    shown = found.ablation.pairs[PairEffect(Kind.RANDOM_OTHERS, 0.6, Quantity.LOSS, "c", "50 %")]
-    assert shown == effect(table, SetOf(0.6, "c"), Kind.RANDOM_OTHERS, quantity=Quantity.LOSS)
+    shown = found.ablation.pairs[PairEffect(SetKind.RANDOM_OTHERS, 0.6, Quantity.LOSS, "c", "50 %")]
+    assert shown == effect(table, SetOf(0.6, "c"), SetKind.RANDOM_OTHERS, quantity=Quantity.LOSS)
 
 
 def test_figures_that_are_compared_by_eye_share_their_scale(drawn: Drawn) -> None:

@@ -27,6 +27,8 @@ from universal_neurons.measures.ablation import (
 )
 from universal_neurons.measures.intervals import jackknife
 from universal_neurons.measures.tables import Definition
+from universal_neurons.measures.ablation import NATS, PERCENTILE
+from universal_neurons.measures.ablation_table import Quantity, SetKind
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.charts import (
     ChartAxis,
@@ -223,19 +225,19 @@ _NONE = "no neuron is universal in any of the models, so none could be ablated."
 _QUANTITIES = {Quantity.KL: "KL divergence, nats", Quantity.LOSS: "loss increase, nats"}
 _WORDS = {Quantity.KL: "KL divergence", Quantity.LOSS: "Loss increase"}
 _NEURONS = {
-    Kind.UNIVERSAL: "universal neurons",
-    Kind.RANDOM_OTHERS: "as many others",
-    Kind.LAYER_MATCHED: "as many others of the layer",
+    SetKind.UNIVERSAL: "universal neurons",
+    SetKind.RANDOM_OTHERS: "as many others",
+    SetKind.LAYER_MATCHED: "as many others of the layer",
 }
 # Every kind of set in the words of a reader: what "non-universal" may mean, and two sets that are not of that kind.
 READINGS = {
-    Kind.UNIVERSAL: "universal",
-    Kind.OTHERS: "literally all others",
-    Kind.RANDOM_OTHERS: "as many others",
-    Kind.LAYER_MATCHED: "others, matched by layer",
-    Kind.NORM_MATCHED: "others, matched by norm",
-    Kind.RANDOM: "random, of all neurons",
-    Kind.TOP_NORM: "largest norm, of all neurons",
+    SetKind.UNIVERSAL: "universal",
+    SetKind.OTHERS: "literally all others",
+    SetKind.RANDOM_OTHERS: "as many others",
+    SetKind.LAYER_MATCHED: "others, matched by layer",
+    SetKind.NORM_MATCHED: "others, matched by norm",
+    SetKind.RANDOM: "random, of all neurons",
+    SetKind.TOP_NORM: "largest norm, of all neurons",
 }
 
 
@@ -305,14 +307,14 @@ def _sizes(values: Sequence[Measurement]) -> tuple[tuple[str, tuple[float, ...]]
 
 
 def _of_pair(
-    found: Ablations, kind: Kind, threshold: float, quantity: Quantity, partner: str
+    found: Ablations, kind: SetKind, threshold: float, quantity: Quantity, partner: str
 ) -> tuple[Measurement, ...]:
     return tuple(found.pairs[PairEffect(kind, threshold, quantity, partner, label)] for label in found.checkpoints)
 
 
-def _pair_chart(
-    found: Ablations, number: int, kind: Kind, threshold: float, quantity: Quantity, *, bars: bool = False
-) -> LineChart:
+def _pair_panel(
+    found: Ablations, number: int, kind: SetKind, threshold: float, quantity: Quantity, *, bars: bool = False
+) -> Panel:
     curves = tuple(
         Series(f"with {partner}", mark, values, columns=_sizes(values))
         for partner, mark in zip(found.partners, marks(len(found.partners), bars=bars), strict=True)
@@ -390,19 +392,19 @@ def layer_charts(found: Ablations) -> tuple[LineChart, ...]:
 
 
 _BAND_MARKS = {
-    Kind.UNIVERSAL: Mark(Colour.BLUE, "o"),
-    Kind.RANDOM_OTHERS: Mark(Colour.ORANGE, "s", dashed=True),
-    Kind.LAYER_MATCHED: Mark(Colour.PURPLE, "^", dashed=True),
+    SetKind.UNIVERSAL: Mark(Colour.BLUE, "o"),
+    SetKind.RANDOM_OTHERS: Mark(Colour.ORANGE, "s", dashed=True),
+    SetKind.LAYER_MATCHED: Mark(Colour.PURPLE, "^", dashed=True),
 }
 
 
 def twin_chart(found: Ablations, threshold: float) -> LineChart:
     """The loss increase of the reference beside every draw of two random controls, at one threshold."""
     curves = []
-    for kind in (Kind.UNIVERSAL, *BANDS):
+    for kind in (SetKind.UNIVERSAL, *BANDS):
         values = tuple(found.twins[TwinEffect(kind, threshold, label)] for label in found.checkpoints)
         band = tuple((m.details["draws_low"], m.details["draws_high"]) for m in values) if kind.is_random else ()
-        name = {Kind.UNIVERSAL: "universal neurons", Kind.RANDOM_OTHERS: "as many others, all draws"}
+        name = {SetKind.UNIVERSAL: "universal neurons", SetKind.RANDOM_OTHERS: "as many others, all draws"}
         curves.append(
             Series(name.get(kind, "the same, matched by layer"), _BAND_MARKS[kind], values, band, _sizes(values))
         )
@@ -490,7 +492,7 @@ def readings(found: Ablations) -> Figure:
     rows = tuple(
         ChartRow(
             f"{name} ({m.details['size']:.0f})", m,
-            Mark(Colour.BLUE if kind is Kind.UNIVERSAL else Colour.VERMILION if kind.is_random else Colour.INK),
+            Mark(Colour.BLUE if kind is SetKind.UNIVERSAL else Colour.VERMILION if kind.is_random else Colour.INK),
             reach=(m.details["draws_low"], m.details["draws_high"]) if kind.is_random else None,
             columns=tuple((title, values[0]) for title, values in (
                 *_sizes([m]), ("norm", (m.details["norm"],)), ("per neuron", (m.details["per_neuron"],))
@@ -499,11 +501,11 @@ def readings(found: Ablations) -> Figure:
         for kind, name in READINGS.items()
         if (m := found.readings.get(kind)) is not None
     )  # fmt: skip
-    own = found.readings[Kind.UNIVERSAL]
+    own = found.readings[SetKind.UNIVERSAL]
     ratios = [
         f"{own.value / m.value:.2g} times that of {READINGS[kind]}"
         for kind, m in found.readings.items()
-        if kind is not Kind.UNIVERSAL and m.value > 0
+        if kind is not SetKind.UNIVERSAL and m.value > 0
     ]
     caption = Markdown(
         markdown(

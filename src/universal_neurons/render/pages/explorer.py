@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from universal_neurons.measures.ablation import Quantity
+from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.measures.neurons import excess_reach
 from universal_neurons.measures.profiles import WINDOW
 from universal_neurons.render.escaping import Html, token_text

@@ -1,0 +1,91 @@
+"""Altered tables, for the negative controls of claims: the same numbers without what a claim is about."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from universal_neurons.measurement import Measurement, Over
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from universal_neurons.measures.arrays import Integers
+    from universal_neurons.measures.tables import UniversalityTable
+
+
+def shuffled_layers(table: UniversalityTable, *, seed: int) -> UniversalityTable:
+    """Deal the layers out anew among the neurons: a control for every statement about depth.
+
+    Every neuron keeps its scores and its partner; layers keep their sizes.  One seed gives one dealing for all tables
+    of a suite, so that a neuron has the same false layer at every checkpoint and against every partner.
+    """
+    dealt = np.random.default_rng(seed).permutation(table.frame["layer"].to_numpy())
+    return dataclasses.replace(table, frame=table.frame.assign(layer=dealt))
+
+
+def shuffled_neurons(table: UniversalityTable, *, seed: int) -> UniversalityTable:
+    """Deal everything that was measured out anew among the neurons of each layer.
+
+    One seed gives one dealing for all partners.  At one of two checkpoints it leaves each share as it is and makes
+    persistence fall to chance: a control for every statement about persistence.
+    """
+    source = _dealt_within_layers(table.frame["layer"].to_numpy(), seed)
+    names = {name: table.frame[name].to_numpy() for name in ("layer", "neuron")}
+    frame = table.frame.iloc[source].reset_index(drop=True).assign(**names)
+    return dataclasses.replace(table, frame=frame, candidates=np.argsort(source)[table.candidates])
+
+
+def with_second_half_shuffled(table: UniversalityTable, *, seed: int) -> UniversalityTable:
+    """Deal the scores of half B out anew within each layer, so that the halves agree in nothing but the layer."""
+    source = _dealt_within_layers(table.frame["layer"].to_numpy(), seed)
+    scores = table.frame["excess_half_b"].to_numpy()[source]
+    return dataclasses.replace(table, frame=table.frame.assign(excess_half_b=scores))
+
+
+def with_second_half_of(table: UniversalityTable, other: UniversalityTable) -> UniversalityTable:
+    """The same table with half B of ``other``, row by row; in a table of another model, these are other neurons.
+
+    Raises ValueError where the tables have different numbers of neurons.
+    """
+    scores = other.frame["excess_half_b"].to_numpy()
+    if len(scores) != len(table.frame):
+        raise ValueError(f"{table} and {other} have {len(table.frame)} and {len(scores)} neurons")
+    return dataclasses.replace(table, frame=table.frame.assign(excess_half_b=scores))
+
+
+def without_baseline(table: UniversalityTable) -> UniversalityTable:
+    """The same neurons scored by correlation alone: a control for whatever must not survive a wrong score."""
+    frame = table.frame.assign(excess=table.frame["correlation"].to_numpy())
+    empty = np.empty(0, dtype=table.candidates.dtype)
+    blocks, draws = len(table.influence), len(table.draws)
+    return dataclasses.replace(
+        table, frame=frame, candidates=empty, influence=np.empty((blocks, 0)), draws=np.empty((draws, 0))
+    )
+
+
+def typical(dealt: Callable[[int], Measurement], *, dealings: int = 5) -> Measurement:
+    """Of ``dealings`` controls that differ in their seed, the one with the median value; missing if any is.
+
+    A control dealt at random satisfies a criterion by chance in one of forty cases, and would then call a claim vacuous
+    that is not.  The median of five does so in one of some thousands, yet always where chance satisfies it as a rule.
+    Raises ValueError for an even number, which has no median among them.
+    """
+    if dealings % 2 == 0:
+        raise ValueError(f"a median of dealings needs an odd number of them; got {dealings}")
+    controls = [dealt(seed) for seed in range(dealings)]
+    if any(control.is_missing for control in controls):
+        return Measurement.missing(over=Over.NEURONS, unit="share")
+    return sorted(controls, key=lambda control: control.value)[dealings // 2]
+
+
+def _dealt_within_layers(layer: Integers, seed: int) -> Integers:
+    """For each neuron the row of the neuron of its layer whose place it takes (neuron,)."""
+    generator = np.random.default_rng(seed)
+    source = np.arange(layer.size)
+    for at in np.unique(layer):
+        rows = np.flatnonzero(layer == at)
+        source[rows] = generator.permutation(rows)
+    return source

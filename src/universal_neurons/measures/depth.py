@@ -1,0 +1,144 @@
+"""Universal neurons over the depth of a model: growth of deeper layers, and layers of the best partners."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.arrays import ratio_or_nan
+from universal_neurons.measures.counts import layer_counts, layer_shares, over_checkpoints, share_contrast
+from universal_neurons.measures.intervals import percentile_interval
+from universal_neurons.measures.tables import Definition, StepTables, UniversalityTable, members
+from universal_neurons.measures.universality import SHARE, universal_changes
+
+if TYPE_CHECKING:
+    from universal_neurons.measures.arrays import Floats, Integers
+
+
+def depth_contrast(earlier: StepTables, later: StepTables, threshold: float) -> Measurement:
+    """Growth of the share in the deeper half of the layers minus growth in the shallower half.
+
+    With the change g_i of a neuron, universal later minus universal earlier, averaged over partners: mean(g over deep)
+    - mean(g over shallow), each over the neurons of that half; the middle layer of an odd number belongs to neither.
+    Interval: bootstrap over neurons within layers, because two halves of the neurons are compared and even random
+    halves differ by which neurons they hold; a neuron takes its changes against all partners along.  Details:
+    ``tokens_low``/``tokens_high`` (block bootstrap), ``draws_sd``, ``rank_correlation`` (Spearman's, of layer and
+    growth of its share; NaN where all layers tie).  Missing with fewer than two layers or an empty half.
+    """
+    counts = layer_counts([earlier, later], threshold, Definition.PAIR)
+    value = float(counts.value(_halves_contrast))
+    if np.isnan(value):
+        return Measurement.missing(over=Over.NEURONS, unit=SHARE)
+    changes = universal_changes(earlier, later, threshold)
+    replicates = _contrast_over_neurons(changes, counts.layer, earlier)
+    low, high = percentile_interval(value, replicates, level=counts.level)
+    over_tokens = counts.token_interval(_halves_contrast, (-2.0, 2.0))
+    # Equal growths of several partners differ by rounding; they must tie.
+    growth = layer_shares(over_checkpoints(counts.counts, (-1, 1)), counts.neurons)[0]
+    details = {
+        "tokens_low": over_tokens.low,
+        "tokens_high": over_tokens.high,
+        "draws_sd": counts.draws_sd(_halves_contrast),
+        "rank_correlation": float(rank_correlation(growth)),
+    }
+    n = int(np.count_nonzero(~np.isnan(changes)))
+    return Measurement(value, low, high, n, Over.NEURONS, counts.level, SHARE, details)
+
+
+def same_depth_mass(table: UniversalityTable, *, within: int = 1) -> Measurement:
+    """The share of neurons whose best partner lies at most ``within`` layers away, minus its expectation by chance.
+
+    With the cell shares p(l, m) of neurons in layer l whose best partner lies in layer m (Gurnee et al. 2024, figure
+    2c): sum over |l - m| <= within of p(l, m) - p(l .) p(. m).  The second term is the exact mean over all permutations
+    of the partner layers among the neurons; it keeps how often each layer is anyone's best partner, so that one layer
+    that attracts everything is no specialisation.  Interval: percentile bootstrap over neurons, the expectation
+    recomputed in every replicate.  Details: ``mass``, ``expected``, ``expected_uniform`` (the expectation when the
+    layers of the partner are relabelled at random instead), ``undefined``.  Neurons without a partner are left out;
+    missing where none has one.
+
+    Deviation: the paper shows the heat map without a chance level; the expectation is ours.
+    """
+    cells = _layer_cells(table)
+    n = int(cells.sum())
+    if n == 0:
+        return Measurement.missing(over=Over.NEURONS, unit=SHARE)
+    generator = np.random.default_rng(table.resampling.seed)
+    resampled = generator.multinomial(n, (cells / n).ravel(), size=table.resampling.resamples)
+    mass, expected = _depth_terms(cells / n, within)
+    replicate_mass, replicate_expected = _depth_terms(resampled.reshape(-1, *cells.shape) / n, within)
+    value = float(mass - expected)
+    low, high = percentile_interval(value, replicate_mass - replicate_expected, level=table.resampling.level)
+    near = _near(cells.shape[0], cells.shape[1], within)
+    details = {
+        "mass": float(mass),
+        "expected": float(expected),
+        "expected_uniform": float(cells.sum(axis=1) @ near.mean(axis=1) / n),
+        "undefined": float(len(table.frame) - n),
+    }
+    return Measurement(value, low, high, n, Over.NEURONS, table.resampling.level, SHARE, details)
+
+
+def rank_correlation(values: Floats) -> Floats:
+    """Spearman's rank correlation of layer number and ``values`` (..., layer), ties ranked by their mean.
+
+    Values that differ by less than 1e-12 tie.  NaN where all layers tie or one has no value.
+    """
+    ranks = stats.rankdata(np.round(values, 12), axis=-1)
+    ranks = ranks - ranks.mean(axis=-1, keepdims=True)
+    depth = np.arange(values.shape[-1]) - (values.shape[-1] - 1) / 2
+    scale = np.sqrt((ranks**2).sum(axis=-1) * (depth**2).sum())
+    return ratio_or_nan((ranks * depth).sum(axis=-1), scale)
+
+
+def _contrast_over_neurons(changes: Floats, layer: Integers, tables: StepTables) -> Floats:
+    """The depth contrast with the neurons of each layer drawn anew from that layer (resample,)."""
+    resampling = members(tables)[0].resampling
+    generator = np.random.default_rng(resampling.seed)
+    layers = int(layer.max()) + 1
+    sums = np.zeros((resampling.resamples, layers))
+    neurons = np.zeros(layers)
+    for at in range(layers):
+        values, counts = np.unique(changes[(layer == at) & ~np.isnan(changes)], return_counts=True)
+        neurons[at] = counts.sum()
+        if values.size:
+            drawn = generator.multinomial(counts.sum(), counts / counts.sum(), size=resampling.resamples)
+            sums[:, at] = drawn @ values
+    shallow, deep = _halves(layers)
+    return np.asarray(sums[:, deep].sum(1) / neurons[deep].sum() - sums[:, shallow].sum(1) / neurons[shallow].sum())
+
+
+def _halves_contrast(counts: Floats, neurons: Floats) -> Floats:
+    """Growth of the deeper half of the layers minus growth of the shallower half, mean over groups."""
+    growth = share_contrast(-1, 1)
+    shallow, deep = (growth(counts[..., half], neurons[..., half]) for half in _halves(counts.shape[-1]))
+    return np.asarray(deep - shallow)
+
+
+def _halves(layers: int) -> tuple[slice, slice]:
+    half = layers // 2
+    return slice(0, half), slice(layers - half, layers)
+
+
+def _layer_cells(table: UniversalityTable) -> Floats:
+    """Number of neurons whose best partner lies there (layer, partner layer); square, to compare layers."""
+    layer, partner = (table.frame[name].to_numpy(dtype=np.int64) for name in ("layer", "partner_layer"))
+    layers = max(int(layer.max(initial=-1)), int(partner.max(initial=-1))) + 1
+    defined = partner >= 0
+    cells = np.bincount(layer[defined] * layers + partner[defined], minlength=layers**2)
+    return cells.reshape(layers, layers).astype(np.float64)
+
+
+def _depth_terms(shares: Floats, within: int) -> tuple[Floats, Floats]:
+    """Mass near the diagonal of (..., layer, partner layer), and its mean over permutations of the partner layers."""
+    near = _near(shares.shape[-2], shares.shape[-1], within)
+    mass = np.einsum("...xy,xy->...", shares, near)
+    expected = np.einsum("...x,...y,xy->...", shares.sum(axis=-1), shares.sum(axis=-2), near)
+    return mass, expected
+
+
+def _near(layers: int, partner_layers: int, within: int) -> Floats:
+    distance = np.abs(np.arange(layers)[:, None] - np.arange(partner_layers)[None, :])
+    return np.asarray(distance <= within, dtype=np.float64)

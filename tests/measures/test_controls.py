@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.measures.tables import table
+from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.controls import (
+    shuffled_layers,
+    shuffled_neurons,
+    typical,
+    with_second_half_of,
+    with_second_half_shuffled,
+    without_baseline,
+)
+from universal_neurons.measures.depth import depth_contrast
+from universal_neurons.measures.robustness import share_change, share_over_neurons, split_half_agreement
+from universal_neurons.measures.tables import (
+    ReferenceTables,
+)
+from universal_neurons.measures.universality import share_difference
+
+T = 0.5
+
+
+def test_dealing_the_layers_out_anew_keeps_the_shares_and_destroys_the_order_of_depth() -> None:
+    layer = np.repeat([0, 1, 2, 3], 300)
+    earlier = table(np.full(1200, 0.1), layer=layer)
+    later = table(np.where(layer >= 2, 0.7, 0.1), layer=layer, step=2)
+    false_earlier, false_later = shuffled_layers(earlier, seed=3), shuffled_layers(later, seed=3)
+    assert depth_contrast(earlier, later, 0.5).value == 1.0
+    assert abs(depth_contrast(false_earlier, false_later, 0.5).value) < 0.1
+    assert share_difference(false_earlier, false_later, 0.5).value == share_difference(earlier, later, 0.5).value
+    assert false_later.frame["layer"].value_counts().tolist() == [300] * 4
+    gathered = ReferenceTables.of([earlier]).each(lambda one: shuffled_layers(one, seed=3))
+    pd.testing.assert_frame_equal(gathered.tables["b"].frame, false_earlier.frame)
+
+
+def test_labels_dealt_anew_keep_the_share_of_every_layer_and_belong_to_other_neurons() -> None:
+    layer = np.repeat([0, 1], 50)
+    scores = np.concatenate([np.linspace(0.3, 0.9, 50), np.linspace(0.1, 0.6, 50)])
+    straight = table(scores, layer=layer)
+    dealt = shuffled_neurons(straight, seed=0)
+    for place in (0, 1):
+        inside = layer == place
+        assert sorted(dealt.frame["excess"][inside]) == sorted(straight.frame["excess"][inside])
+    assert dealt.frame["neuron"].to_list() == straight.frame["neuron"].to_list()
+    assert not np.array_equal(dealt.frame["excess"], straight.frame["excess"])
+    # Candidates have moved with their scores, or intervals would be those of other neurons.
+    before, after = (t.frame["excess"].to_numpy()[t.candidates] for t in (straight, dealt))
+    assert np.array_equal(before, after)
+
+
+def test_a_shuffled_half_agrees_no_better_than_its_layer() -> None:
+    scores = np.where(np.arange(4000) % 10 == 0, 0.9, 0.1)
+    layer = np.arange(4000) // 2000
+    own = table(np.where(layer == 1, scores, 0.1), layer=layer)
+    assert split_half_agreement(own, T).value == 1
+    shuffled = with_second_half_shuffled(own, seed=0)
+    found = split_half_agreement(shuffled, T)
+    assert 0.04 < found.value < 0.17
+    assert not (shuffled.frame["excess_half_b"].to_numpy()[layer == 0] > T).any()
+    assert share_over_neurons(shuffled, T).value == share_over_neurons(own, T).value
+
+
+def test_the_half_of_another_table_is_taken_row_by_row() -> None:
+    other = table([0.1, 0.9], partner="c")
+    found = with_second_half_of(table([0.9, 0.1]), other)
+    assert found.frame["excess_half_b"].tolist() == pytest.approx([0.1, 0.9])
+    assert split_half_agreement(found, T).value == 0
+    with pytest.raises(ValueError, match="2 and 3 neurons"):
+        with_second_half_of(table([0.9, 0.1]), table([0.1, 0.1, 0.1]))
+
+
+def test_without_a_baseline_the_score_is_the_correlation() -> None:
+    own = table([0.4, 0.1], correlation=[0.7, 0.6])
+    assert share_over_neurons(without_baseline(own), T).value == 1
+    assert share_change(own, without_baseline(own), T).value == 1
+    assert without_baseline(own).candidates.size == 0
+
+
+def measured(value: float) -> Measurement:
+    return Measurement(value, 0.0, 1.0, 50, Over.NEURONS)
+
+
+def test_a_control_dealt_several_times_is_the_median_one() -> None:
+    values = {0: 0.9, 1: 0.1, 2: 0.3, 3: 0.2, 4: 0.8}
+    assert typical(lambda seed: measured(values[seed])).value == 0.3
+    assert typical(lambda seed: measured(0.5) if seed else Measurement.missing()).is_missing
+    with pytest.raises(ValueError, match="odd number"):
+        typical(lambda _: measured(0.5), dealings=4)

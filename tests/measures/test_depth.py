@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import math
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from tests.measures.tables import table
+from universal_neurons.measurement import Over
+from universal_neurons.measures.depth import depth_contrast, same_depth_mass
+
+LAYERS = [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_the_contrast_is_the_growth_of_the_deeper_half_minus_that_of_the_shallower() -> None:
+    earlier = table([0.7] + [0.1] * 9, layer=LAYERS)
+    later = table([0.7, 0.7, 0.1, 0.1, 0.1, 0.1, 0.7, 0.1, 0.7, 0.7], layer=LAYERS, step=2)
+    contrast = depth_contrast(earlier, later, 0.5)
+    assert contrast.value == pytest.approx(3 / 4 - 1 / 6)
+    assert contrast.over is Over.NEURONS
+    # The layers grow by 0.25, 0, 0.5 and 1.
+    assert contrast.details["rank_correlation"] == pytest.approx(0.8)
+
+
+def test_the_middle_layer_of_an_odd_number_belongs_to_neither_half() -> None:
+    earlier = table([0.1] * 6, layer=[0, 0, 1, 1, 2, 2])
+    later = table([0.1, 0.1, 0.7, 0.7, 0.7, 0.1], layer=[0, 0, 1, 1, 2, 2], step=2)
+    assert depth_contrast(earlier, later, 0.5).value == 0.5
+
+
+def test_equal_growth_everywhere_has_no_order_and_one_layer_no_contrast() -> None:
+    earlier, later = table([0.1] * 4, layer=[0, 0, 1, 1]), table([0.7, 0.1, 0.7, 0.1], layer=[0, 0, 1, 1], step=2)
+    contrast = depth_contrast(earlier, later, 0.5)
+    assert contrast.value == 0.0
+    assert math.isnan(contrast.details["rank_correlation"])
+    assert depth_contrast(table([0.1]), table([0.7], step=2), 0.5).is_missing
+
+
+def test_a_contrast_between_random_halves_of_the_neurons_contains_0_as_often_as_its_interval_says() -> None:
+    generator = np.random.default_rng(4)
+    earlier = table(np.full(600, 0.1), layer=np.repeat([0, 1, 2, 3], 150))
+    hits = 0
+    for _ in range(200):
+        later = table(np.where(generator.uniform(size=600) < 0.1, 0.7, 0.1), layer=earlier.frame["layer"], step=2)
+        contrast = depth_contrast(earlier, later, 0.5)
+        hits += contrast.low <= 0 <= contrast.high
+    assert 0.92 <= hits / 200 <= 0.98
+
+
+def test_the_expected_mass_is_the_mean_over_all_permutations_of_the_partner_layers() -> None:
+    layer, partner = [0, 0, 1, 2, 3, 3], [0, 1, 1, 3, 3, 2]
+    measured = same_depth_mass(table([0.3] * 6, layer=layer, partner_layer=partner))
+    near = [np.mean(np.abs(np.array(layer) - np.array(order)) <= 1) for order in permutations(partner)]
+    assert measured.details["mass"] == 1.0
+    assert measured.details["expected"] == pytest.approx(np.mean(near))
+    assert measured.value == pytest.approx(1 - np.mean(near))
+    relabelled = [
+        np.mean([abs(x - names[y]) <= 1 for x, y in zip(layer, partner, strict=True)])
+        for names in permutations(range(4))
+    ]
+    assert measured.details["expected_uniform"] == pytest.approx(np.mean(relabelled))
+
+
+def test_one_layer_that_attracts_every_neuron_is_no_specialisation() -> None:
+    layer = np.repeat([0, 1, 2, 3], 25)
+    measured = same_depth_mass(table([0.3] * 100, layer=layer, partner_layer=np.ones(100)))
+    assert measured.details["mass"] == 0.75
+    assert measured.value == pytest.approx(0, abs=1e-12)
+
+
+def test_neurons_without_partner_are_left_out_and_counted() -> None:
+    measured = same_depth_mass(table([0.3, np.nan, 0.3], layer=[0, 1, 3], partner_layer=[0, -1, 3]))
+    assert measured.n == 2
+    assert measured.details["undefined"] == 1
+    assert measured.details["mass"] == 1.0
+    assert same_depth_mass(table([np.nan], partner_layer=[-1])).is_missing
+
+
+def test_partners_in_random_layers_have_no_excess_mass_as_often_as_the_interval_says() -> None:
+    generator = np.random.default_rng(6)
+    layer = np.repeat([0, 1, 2, 3], 200)
+    hits = 0
+    for _ in range(200):
+        measured = same_depth_mass(table(np.full(800, 0.3), layer=layer, partner_layer=generator.integers(0, 4, 800)))
+        hits += measured.low <= 0 <= measured.high
+    assert 0.92 <= hits / 200 <= 0.98
