@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.key import Key
     from universal_neurons.artifacts.store import Store
-    from universal_neurons.progress import Warn
     from universal_neurons.measurement import Measurement
+    from universal_neurons.progress import Warn
 
 _MANIFEST = "manifest.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")

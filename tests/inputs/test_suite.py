@@ -18,18 +18,6 @@ from universal_neurons.inputs.corpus import MaskPolicy
 from universal_neurons.inputs.hub_corpus import HubCorpusRecipe
 from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.selection import Selection
-from universal_neurons.inputs.suite import (
-    Checkpoint,
-    Suite,
-    SuiteError,
-    SuiteFile,
-    available_suites,
-    load_suite,
-    parse_suite,
-    project_root,
-    share_label,
-)
-from universal_neurons.inputs.narrowing import Narrowing
 from universal_neurons.inputs.suite import Checkpoint, Suite, available_suites, load_suite, project_root
 from universal_neurons.inputs.suite_file import SuiteError, SuiteFile, parse_suite, share_label
 from universal_neurons.inputs.zoo import Zoo, ZooError

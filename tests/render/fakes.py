@@ -29,12 +29,9 @@ from universal_neurons.inputs.suite_file import (
     ZooSpec,
 )
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.ablation import AblationTable, Kind
-from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
-from universal_neurons.stages.neuron_sets import NeuronSet, SetPlan
 from universal_neurons.measures.ablation_table import AblationTable, SetKind
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
-from universal_neurons.pipeline.neuron_sets import NeuronSet, SetPlan
+from universal_neurons.stages.neuron_sets import NeuronSet, SetPlan
 
 if TYPE_CHECKING:
     from universal_neurons.measures.extensions import Extensions

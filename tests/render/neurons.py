@@ -15,7 +15,6 @@ from universal_neurons.inputs.suite_file import ZooSpec
 from universal_neurons.measures.profiles import WINDOW, NeuronProfiles
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.render.pages.explorer import STATISTICS, LocalText
-from universal_neurons.render.explorer import STATISTICS, LocalText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

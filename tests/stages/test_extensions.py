@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 
 from universal_neurons.errors import UserError
-from universal_neurons.measures.ablation import Family
+from universal_neurons.measures.ablation_table import FamilyKind
 from universal_neurons.stages.base import Case, read_artifact
 from universal_neurons.stages.extensions import EXTENSIONS, family_members, shuffled_rows
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
-from universal_neurons.measures.ablation_table import FamilyKind
-from universal_neurons.pipeline.extensions import family_members, shuffled_rows
-from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
-from universal_neurons.workspace import extensions_keys, read
 
 if TYPE_CHECKING:
     from tests.miniature import Miniature

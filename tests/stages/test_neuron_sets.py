@@ -10,8 +10,7 @@ import pytest
 
 from universal_neurons.measures.ablation_table import ALL_LAYERS, SetKind
 from universal_neurons.measures.tables import Definition
-from universal_neurons.stages.neuron_sets import NeuronSet, Population, SetPlan
-from universal_neurons.pipeline.neuron_sets import NeuronSet, Population, Role, SetPlan
+from universal_neurons.stages.neuron_sets import NeuronSet, Population, SetPlan, SetRole
 
 LAYERS, WIDTH = 3, 100
 PLAN = SetPlan(
@@ -74,7 +73,7 @@ def test_pairs_have_sets_of_their_own_at_every_threshold_and_in_every_layer() ->
 
 
 @pytest.mark.parametrize("role", ["last", "trained", "untrained"])
-def test_no_set_lies_in_one_layer_where_nothing_is_ablated_by_layer(role: Role) -> None:
+def test_no_set_lies_in_one_layer_where_nothing_is_ablated_by_layer(role: SetRole) -> None:
     whole = replace(PLAN, role=role)
     assert replace(whole, by_layer=False).sets() == [one for one in whole.sets() if one.layer == ALL_LAYERS]
     assert any(one.layer != ALL_LAYERS for one in whole.sets())

@@ -13,17 +13,11 @@ from tests.stages.test_runner import Writes
 from universal_neurons.core.activations import mlp_activations
 from universal_neurons.core.weights import folded_weights
 from universal_neurons.errors import UserError
-from universal_neurons.measures.ablation import Quantity
+from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.stages.profiles import PROFILES, compare_profiles
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.study import Study
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
-from universal_neurons.measures.ablation_table import Quantity
-from universal_neurons.pipeline import stages
-from universal_neurons.pipeline.profiles import write_profiles
-from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
-from universal_neurons.recheck import ProfileComparison
-from universal_neurons.study import Study
 
 if TYPE_CHECKING:
     from pathlib import Path

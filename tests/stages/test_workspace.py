@@ -15,28 +15,6 @@ from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.registry import suite_artifacts, suite_keys, where
 from universal_neurons.stages.tokens import EVALUATION, ONLY, corpus_ref
 from universal_neurons.stages.universality import CANDIDATES, ROTATED_NULL, UNIVERSALITY
-from universal_neurons.workspace import (
-    Silence,
-    ablated_models,
-    ablated_pairs,
-    ablation_key,
-    candidates_key,
-    corpus_key,
-    corpus_ref,
-    describe,
-    draws_key,
-    evaluation_key,
-    evaluation_ref,
-    labels_step,
-    null_keys,
-    profiles_key,
-    profiles_keys,
-    read,
-    suite_keys,
-    table_keys,
-    universality_key,
-    where,
-)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +37,7 @@ def test_the_keys_of_a_suite_are_all_different_and_name_every_step(computed: Min
 
 def test_settings_with_defaults_are_not_named_by_keys_that_are_older_than_they_are(computed: Miniature) -> None:
     work = computed.workspace()
-    parameters = ablation_key(work, work.model("a", 30)).parameters
+    parameters = ABLATIONS.key(work, Case(30, "a")).parameters
     assert "by_layer" not in parameters
     assert parameters["batch_rows"] == 16
 
@@ -71,8 +49,7 @@ def test_a_quick_suite_has_neither_variants_nor_extensions_nor_permuted_tokens(c
         "corpus": 1, "evaluation": 1, "universality": 4, "candidates": 2, "null-rotated": 4, "ablation": 2,
         "ablation-blocks": 2, "profiles": 3,
     }  # fmt: skip
-    model = work.model("a", 30)
-    assert ablation_key(work, model) != ablation_key(computed.workspace(), model)
+    assert ABLATIONS.key(work, Case(30, "a")) != ABLATIONS.key(computed.workspace(), Case(30, "a"))
 
 
 def test_untrained_models_have_no_null_tables_of_their_own(computed: Miniature) -> None:

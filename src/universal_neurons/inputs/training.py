@@ -23,7 +23,7 @@ from torch import nn
 from transformers import AttentionInterface, GPT2LMHeadModel
 
 from universal_neurons.files import replacing
-from universal_neurons.inputs.recipe import TrainingRecipe as TrainingRecipe  # noqa: TC001  exported from here too
+from universal_neurons.inputs.recipe import TrainingRecipe as TrainingRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

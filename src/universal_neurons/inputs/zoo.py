@@ -27,9 +27,8 @@ from universal_neurons.inputs.recipe import TrainingRecipe
 from universal_neurons.inputs.validation import first_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt

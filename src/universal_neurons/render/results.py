@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from universal_neurons.inputs.published import published, published_table
-from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measurement import Measurement
 from universal_neurons.measures.tables import Definition, ReferenceTables
 from universal_neurons.measures.universality import (
-    SHARE,
     definition_share,
     universal_share,
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from universal_neurons.measures.ablation import AblationTable
+from universal_neurons.measures.ablation_table import AblationTable
 from universal_neurons.measures.tables import Resampling
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
@@ -39,11 +39,10 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.core.ablation import AblationEffects
+    from universal_neurons.inputs.suite_file import AblationSpec
     from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.workspace import Workspace
 
-# Rows in one pass of an ablation.  Resampled activations come from the same batch, so this number changes results.
-ABLATION_BATCH_ROWS = 16
 # The share of sets that may be other neurons: a score so near its threshold that rounding decides changes the universal
 # set of one model and everything that is compared with it.
 SETS = 0.05
@@ -86,8 +85,10 @@ class Ablations(Stage):
             "dose": list(spec.dose),
             "orders": spec.orders,
             "seed": spec.seed,
-            "batch_rows": ABLATION_BATCH_ROWS,
+            "batch_rows": spec.batch_rows,
             "dtype": "float32",
+            # Left out where it has its default: these keys were made before it was a setting.
+            **({} if spec.by_layer else {"by_layer": False}),
         }
 
     def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
@@ -108,7 +109,7 @@ class Ablations(Stage):
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of a clean run per batch, and of the layers above for each set, of every model."""
-        parts = [_model_cost(sizes, set_plan(work, case).sets(), work.suite.ablation.blocks) for case in cases]
+        parts = [_model_cost(sizes, set_plan(work, case).sets(), work.suite.ablation) for case in cases]
         return Cost(
             costs.summed(*(part.work for part in parts)),
             streamed_bytes=sum(part.streamed_bytes for part in parts),
@@ -163,7 +164,7 @@ class Ablations(Stage):
 ABLATIONS = Ablations()
 
 
-def _model_cost(sizes: Sizes, sets: Sequence[NeuronSet], blocks: int) -> Cost:
+def _model_cost(sizes: Sizes, sets: Sequence[NeuronSet], spec: AblationSpec) -> Cost:
     within = [one.layer for one in sets if one.layer >= 0]
     # Norms, and the means of what is ablated to its mean.
     forwards = 1 + any(one.mode == "mean" for one in sets)
@@ -177,9 +178,9 @@ def _model_cost(sizes: Sizes, sets: Sequence[NeuronSet], blocks: int) -> Cost:
             costs.reruns(sizes, within, sizes.evaluated),
         ),
         streamed_bytes=sizes.activations(sizes.evaluated) * (1 + forwards),
-        device_bytes=sizes.weights + costs.clean_bytes(sizes, ABLATION_BATCH_ROWS),
+        device_bytes=sizes.weights + costs.clean_bytes(sizes, spec.batch_rows),
         host_bytes=len(sets) * (sizes.shape.neurons * costs.INDEX // 2 + rows * 16),
-        disk_bytes=len(sets) * (costs.SET_BYTES + 2 * blocks * costs.SINGLE),
+        disk_bytes=len(sets) * (costs.SET_BYTES + 2 * spec.blocks * costs.SINGLE),
     )
 
 
@@ -265,7 +266,7 @@ def ablations(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt.
     spec = work.suite.ablation
     bridge = loaded(work, work.model(case.model, step_of(case)))
     rows = torch.from_numpy(evaluation_tokens(work).rows.astype(np.int64))
-    norm = activation_norms(bridge, rows, batch_rows=ABLATION_BATCH_ROWS).numpy()
+    norm = activation_norms(bridge, rows, batch_rows=spec.batch_rows).numpy()
     sets = set_plan(work, case).sets()
     chosen = population(work, case, norm)
     neurons = [chosen.neurons(one) for one in sets]
@@ -275,7 +276,7 @@ def ablations(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt.
         rows,
         [Ablation(torch.from_numpy(members), one.mode) for members, one in zip(neurons, sets, strict=True)],
         blocks=spec.blocks,
-        batch_rows=ABLATION_BATCH_ROWS,
+        batch_rows=spec.batch_rows,
         seed=spec.seed,
         progress=work.progress.advance,
     )
@@ -307,6 +308,7 @@ def set_plan(work: Workspace, case: Case) -> SetPlan:
         draws=spec.draws,
         dose=spec.dose,
         orders=spec.orders,
+        by_layer=spec.by_layer,
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.inputs.corpus import Document, encode_documents
-from universal_neurons.inputs.suite import Precision
+from universal_neurons.inputs.suite_file import Precision
 from universal_neurons.inputs.tokenization import train_tokenizer
 from universal_neurons.stages.batches import CHUNK_TOKENS
 from universal_neurons.stages.costs import Shape, WorkKind

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from universal_neurons.measures.intervals import Floats
+    from universal_neurons.measures.arrays import Floats
 
 # Of correlations, baselines (absolute) and effects in nats.
 TOLERANCE = 1e-4

@@ -17,12 +17,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from universal_neurons.core.tiling import layer_blocks
-from universal_neurons.errors import UserError
-from universal_neurons.measures.ablation import ALL_LAYERS, AblationTable, AnyKind, Family, Kind
+from universal_neurons.errors import NotOnSuite, UserError
+from universal_neurons.measures.ablation_table import ALL_LAYERS, AblationTable, AnyKind, FamilyKind, SetKind
 from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.tables import Definition
 from universal_neurons.stages import costs
-from universal_neurons.stages.ablation import ABLATION_BATCH_ROWS, ablation_table, compare_effects, population
+from universal_neurons.stages.ablation import ablation_table, compare_effects, population
 from universal_neurons.stages.base import (
     Case,
     Lookup,
@@ -47,9 +47,10 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
+    from universal_neurons.measures.arrays import Flags
     from universal_neurons.stages.comparison import Comparison
     from universal_neurons.stages.costs import Sizes
-    from universal_neurons.stages.neuron_sets import Flags, Neurons, Population
+    from universal_neurons.stages.neuron_sets import Neurons, Population
     from universal_neurons.stages.workspace import Workspace
 
 # The rarest unigram label, as Gurnee et al. 2024 allow it: 3,000 occurrences in 10 million tokens.
@@ -62,7 +63,7 @@ FAMILY_BYTES = 32
 _LABEL_COPIES, _ACTIVATION_COPIES = 4, 5
 
 # What is patched: the set, what it is compared with, and a control whose labels are shuffled.
-PATCHED = (Kind.UNIVERSAL, Kind.OTHERS, Kind.LAYER_MATCHED, Kind.RANDOM)
+PATCHED = (SetKind.UNIVERSAL, SetKind.OTHERS, SetKind.LAYER_MATCHED, SetKind.RANDOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class ExtensionSet:
 
 def family_kinds() -> tuple[AnyKind, ...]:
     """What is ablated by family, the universal neurons as a whole among it."""
-    return (Kind.UNIVERSAL, *Family)
+    return (SetKind.UNIVERSAL, *FamilyKind)
 
 
 class FamiliesAndPatches(Stage):
@@ -87,8 +88,8 @@ class FamiliesAndPatches(Stage):
     parts: ClassVar[tuple[str, ...]] = ("extensions", "extensions-blocks")
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """The suite's reference at every trained step."""
-        return tuple(Case(step, work.reference) for step in work.trained_steps)
+        """The suite's reference at every trained step, where the suite has extensions."""
+        return tuple(Case(step, work.reference) for step in work.trained_steps if work.suite.ablation.extensions)
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The sets of neurons, and what decides the last bits."""
@@ -101,7 +102,7 @@ class FamiliesAndPatches(Stage):
             "unigram_rate": UNIGRAM_RATE,
             "draws": spec.draws,
             "seed": spec.seed,
-            "batch_rows": ABLATION_BATCH_ROWS,
+            "batch_rows": spec.batch_rows,
             "dtype": "float32",
         }
 
@@ -148,7 +149,7 @@ class FamiliesAndPatches(Stage):
             + max(
                 costs.batch_bytes(sizes, 1),
                 0 if beside else sums,
-                costs.clean_bytes(sizes, ABLATION_BATCH_ROWS, runs=2),
+                costs.clean_bytes(sizes, work.suite.ablation.batch_rows, runs=2),
             ),
             host_bytes=sizes.token_bytes + (sums if beside else 0),
             disk_bytes=sets * (costs.SET_BYTES + 3 * max(evaluated // shape.row // 2, 1) * costs.SINGLE)
@@ -162,6 +163,8 @@ class FamiliesAndPatches(Stage):
     def case(self, work: Workspace, **which: Any) -> Case:
         """The case of the suite's reference at a trained ``checkpoint``."""
         step = which["checkpoint"].step
+        if not work.suite.ablation.extensions:
+            raise NotOnSuite(f"suite {work.suite.name}: no families of neurons are ablated, and none are patched")
         if step not in work.trained_steps:
             raise UserError(f"suite {work.suite.name}: no extensions at step {step}, only where it is trained")
         return Case(step, work.reference)
@@ -236,11 +239,11 @@ def extensions(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt
     bridge = loaded(work, work.model(case.model, step_of(case)))
     rows = torch.from_numpy(shuffled_rows(work))
     blocks = len(rows) // 2
-    norm = activation_norms(bridge, rows, batch_rows=ABLATION_BATCH_ROWS).numpy()
+    norm = activation_norms(bridge, rows, batch_rows=work.suite.ablation.batch_rows).numpy()
     # NaN compares as below the threshold: what no token explains is of no family.
     ablated, patched = extension_sets(work, population(work, case, norm), score >= UNIGRAM_THRESHOLD)
     work.progress.start(f"step {case.step}: extensions of {case.model}", len([*ablated, *patched]) * len(rows))
-    options: Any = {"blocks": blocks, "batch_rows": ABLATION_BATCH_ROWS, "progress": work.progress.advance}
+    options: Any = {"blocks": blocks, "batch_rows": work.suite.ablation.batch_rows, "progress": work.progress.advance}
     zeroed = [Ablation(torch.from_numpy(one.neurons)) for one in ablated]
     zero = ablation_effects(bridge, rows, zeroed, seed=work.suite.ablation.seed, **options)
     chosen = [torch.from_numpy(one.neurons) for one in patched]
@@ -318,12 +321,12 @@ def extension_sets(
     draws = work.suite.ablation.draws
     threshold = work.suite.universality.threshold
 
-    def plain(kind: Kind, draw: int) -> NeuronSet:
+    def plain(kind: SetKind, draw: int) -> NeuronSet:
         return NeuronSet("", Definition.AVERAGED, threshold, ALL_LAYERS, kind, draw)
 
-    universal = neurons.universal(plain(Kind.UNIVERSAL, NOT_RANDOM))
-    ablated = [ExtensionSet(Kind.UNIVERSAL, NOT_RANDOM, "zero", np.flatnonzero(universal))]
-    for family in Family:
+    universal = neurons.universal(plain(SetKind.UNIVERSAL, NOT_RANDOM))
+    ablated = [ExtensionSet(SetKind.UNIVERSAL, NOT_RANDOM, "zero", np.flatnonzero(universal))]
+    for family in FamilyKind:
         for draw in range(draws) if family.is_random else (NOT_RANDOM,):
             generator = _generator(neurons, family, draw)
             members = family_members(family, universal, unigram, neurons.layer, generator)
@@ -337,7 +340,7 @@ def extension_sets(
 
 
 def family_members(
-    family: Family,
+    family: FamilyKind,
     universal: Flags,
     unigram: Flags,
     layer: npt.NDArray[np.integer],
@@ -348,14 +351,14 @@ def family_members(
     Without that the larger kind would have the larger effect for its number alone.
     """
     both, plain, unshared = universal & unigram, universal & ~unigram, ~universal & unigram
-    if family is Family.UNIVERSAL_UNIGRAM:
+    if family is FamilyKind.UNIVERSAL_UNIGRAM:
         return np.flatnonzero(both)
     pool, opposite = {
-        Family.UNIGRAM_DRAWN: (both, plain),
-        Family.PLAIN_DRAWN: (plain, both),
-        Family.SHUFFLED_DRAWN: (universal, plain),
-        Family.SHARED_DRAWN: (both, unshared),
-        Family.UNSHARED_DRAWN: (unshared, both),
+        FamilyKind.UNIGRAM_DRAWN: (both, plain),
+        FamilyKind.PLAIN_DRAWN: (plain, both),
+        FamilyKind.SHUFFLED_DRAWN: (universal, plain),
+        FamilyKind.SHARED_DRAWN: (both, unshared),
+        FamilyKind.UNSHARED_DRAWN: (unshared, both),
     }[family]
     order = generator.permutation(len(layer))
     found = []

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.measures.arrays import Flags
 
-Role = Literal["untrained", "trained", "last"]
+SetRole = Literal["untrained", "trained", "last"]
 Neurons = npt.NDArray[np.int64]
 
 NOT_RANDOM = -1
@@ -108,7 +108,7 @@ class SetPlan:
             )
         for partner, threshold in product(self.partners, self.thresholds):
             yield from self._compared(partner, threshold, ALL_LAYERS, _FIXED, _SIZED)
-        for partner, layer in product(("", *self.partners), range(self.layers)):
+        for partner, layer in product(("", *self.partners), self._single_layers):
             yield from self._compared(partner, self.threshold, layer, _FIXED, (*_IN_LAYER, SetKind.NORM_MATCHED))
 
     def _last(self) -> Iterator[NeuronSet]:

@@ -110,7 +110,7 @@ def open_dataset(source: str, *, command: str, warn: Warn) -> Files:
     repository, revision, path = named["repository"], named["revision"], named["path"] or ""
     snapshot = hub.snapshot(repository, revision, "dataset")
     if _COMMIT.fullmatch(revision) is None:
-        now = f", now {snapshot.place.commit}" if snapshot.place.commit else ""
+        now = f", now {snapshot.revision.commit}" if snapshot.revision.commit else ""
         raise SourceUnavailable(
             f"{source}: {revision} is a branch and may come to mean something else; name a commit{now}"
         )
@@ -132,8 +132,8 @@ class _DataSet:
     @property
     def shown(self) -> str:
         """Repository and commit."""
-        place = self.snapshot.place
-        return f"{place.path}@{place.revision[:12]}{f'/{self.path}' if self.path else ''}"
+        revision = self.snapshot.revision
+        return f"{revision.path}@{revision.name[:12]}{f'/{self.path}' if self.path else ''}"
 
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of a file of the folder."""
@@ -148,7 +148,7 @@ class _DataSet:
         if announced.size is not None and announced.size > limit:
             raise ExportDamaged(f"{self.shown}: {name or path} has {announced.size} bytes, expected at most {limit}")
         try:
-            data = self.source.content(self.snapshot.place, path, announced)
+            data = self.source.content(self.snapshot.revision, path, announced)
         except FileMissing as missing:
             raise FileAbsent(str(missing)) from missing
         except HubError as error:

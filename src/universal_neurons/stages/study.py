@@ -35,14 +35,13 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import Key
     from universal_neurons.ids import CorpusRef, ModelRef
     from universal_neurons.inputs.suite import Checkpoint, Suite
-    from universal_neurons.measures.ablation import AblationTable
+    from universal_neurons.measures.ablation_table import AblationTable
     from universal_neurons.measures.extensions import Extensions
     from universal_neurons.measures.profiles import NeuronProfiles
-    from universal_neurons.measures.study import HasStep
+    from universal_neurons.measures.study import HasStep, NullKind
     from universal_neurons.measures.tables import UniversalityTable
     from universal_neurons.progress import Progress, Warn
     from universal_neurons.stages.base import Need
-    from universal_neurons.stages.universality import NullKind
     from universal_neurons.stages.variants import VariantTables
 
 
@@ -171,13 +170,15 @@ class Study:
         Raises NotOnSuite for a name of which the suite has no variant.
         """
         if name not in self.variants:
-            raise NotOnSuite(f"suite {self.suite.name}: expected one of {', '.join(self.variants)}, got {name!r}")
+            known = f"expected one of {', '.join(self.variants)}" if self.variants else "it varies nothing"
+            raise NotOnSuite(f"suite {self.suite.name}: {known}, got {name!r}")
         check_one_of(self.work, partner, self.partners())
         return self._variants(checkpoint).tables[name, partner]
 
     def variant_settings(self, checkpoint: HasStep) -> pd.DataFrame:
         """One row per variant: its name, the tokens that it counts, the rotation draws of its baseline."""
-        return self._variants(checkpoint).settings
+        nothing = pd.DataFrame({"variant": (), "tokens": (), "draws": ()})
+        return self._variants(checkpoint).settings if self.variants else nothing
 
     def _variants(self, checkpoint: HasStep) -> VariantTables:
         return cast("VariantTables", self.table("variants", checkpoint=checkpoint))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from universal_neurons.errors import UserError
+from universal_neurons.errors import NotOnSuite, UserError
 from universal_neurons.measures.excess import with_excess
 from universal_neurons.measures.influence import read_influence, stored_influence
 from universal_neurons.measures.tables import Resampling, UniversalityTable
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.core.tiling import Pass
     from universal_neurons.measures.arrays import Flags, Floats
+    from universal_neurons.measures.study import NullKind
     from universal_neurons.stages.comparison import Comparison
     from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.workspace import Workspace
@@ -55,7 +56,6 @@ CANDIDATE_SHARE = 0.25
 TABLE_BYTES, RANK_BYTES = 44, 10
 # Bytes moved per candidate and token, both neurons standardised, multiplied and summed by block.
 INFLUENCE_BYTES = 80
-NullKind = Literal["untrained", "rotated", "permuted"]
 # Correlations of best partners that are equal to within the tolerance, so that either may come first.
 TIES = 0.002
 
@@ -182,11 +182,14 @@ class Null(Universality):
     kind: ClassVar[NullKind]
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """The suite's reference against every partner, at every trained step."""
-        return partner_cases(work, work.trained_steps, (work.reference,))
+        """The suite's reference against every partner, at every trained step, where the suite has this null."""
+        has_nulls = self.kind in work.suite.universality.nulls
+        return partner_cases(work, work.trained_steps, (work.reference,) if has_nulls else ())
 
     def case(self, work: Workspace, **which: Any) -> Case:
         """The case of the suite's reference against ``partner`` at ``checkpoint``."""
+        if self.kind not in work.suite.universality.nulls:
+            raise NotOnSuite(f"suite {work.suite.name}: there is no null of the kind {self.kind}")
         found = super().case(work, **which)
         if found.model != work.reference:
             raise UserError(

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from universal_neurons.measures.study import HasStep
     from universal_neurons.measures.tables import ReferenceTables
     from universal_neurons.render.figures.figure import Figure
-    from universal_neurons.render.plates import Figure
     from universal_neurons.render.report import Drawn
     from universal_neurons.render.results import Results
 

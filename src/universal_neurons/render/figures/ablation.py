@@ -14,21 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.ablation import (
-    NATS,
-    PERCENTILE,
-    AblationTable,
-    Kind,
-    Quantity,
-    SetOf,
-    dose_curve,
-    effect,
-    effect_over_random,
-)
+from universal_neurons.measures.ablation import NATS, PERCENTILE, dose_curve, effect, effect_over_random
+from universal_neurons.measures.ablation_table import AblationTable, Quantity, SetKind, SetOf
 from universal_neurons.measures.intervals import jackknife
 from universal_neurons.measures.tables import Definition
-from universal_neurons.measures.ablation import NATS, PERCENTILE
-from universal_neurons.measures.ablation_table import Quantity, SetKind
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.charts import (
     ChartAxis,
@@ -60,17 +49,17 @@ if TYPE_CHECKING:
 
 
 # What the paper's figures compare: the universal neurons, and its "non-universal" ones.
-COMPARED = (Kind.UNIVERSAL, Kind.RANDOM_OTHERS)
-COMPARED_IN_LAYER = (Kind.UNIVERSAL, Kind.LAYER_MATCHED)
+COMPARED = (SetKind.UNIVERSAL, SetKind.RANDOM_OTHERS)
+COMPARED_IN_LAYER = (SetKind.UNIVERSAL, SetKind.LAYER_MATCHED)
 # The random control of v2's figures, and the one that cannot be explained by where the neurons are.
-BANDS = (Kind.RANDOM_OTHERS, Kind.LAYER_MATCHED)
+BANDS = (SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED)
 
 
 @dataclass(frozen=True, slots=True)
 class PairEffect:
     """Key of an effect against one partner."""
 
-    kind: Kind
+    kind: SetKind
     threshold: float
     quantity: Quantity
     partner: str
@@ -81,7 +70,7 @@ class PairEffect:
 class LayerEffect:
     """Key of an effect of one layer alone, mean over models."""
 
-    kind: Kind
+    kind: SetKind
     quantity: Quantity
     checkpoint: str
     layer: int
@@ -91,7 +80,7 @@ class LayerEffect:
 class TwinEffect:
     """Key of a loss increase of neurons that are universal by their mean excess."""
 
-    kind: Kind
+    kind: SetKind
     threshold: float
     checkpoint: str
 
@@ -118,7 +107,7 @@ class Ablations:
     twins: Mapping[TwinEffect, Measurement]
     exceeding: Mapping[tuple[str, str], Measurement]
     doses: Mapping[str, pd.DataFrame]
-    readings: Mapping[Kind, Measurement]
+    readings: Mapping[SetKind, Measurement]
     level: float
     artifacts: tuple[str, ...]
 
@@ -146,7 +135,7 @@ def ablation_results(study: Study) -> Ablations:
         layers=_by_layer(tables, models, study.checkpoints, averaged, study.suite.layers),
         twins=_twins(own, spec.thresholds),
         exceeding={
-            place: effect_over_random(table, averaged, Kind.RANDOM_OTHERS, quantity=Quantity.LOSS)
+            place: effect_over_random(table, averaged, SetKind.RANDOM_OTHERS, quantity=Quantity.LOSS)
             for place, table in tables.items()
         },
         doses={model: dose_curve(tables[model, last], averaged) for model in models},
@@ -196,7 +185,7 @@ def _twins(own: Mapping[str, AblationTable], thresholds: Sequence[float]) -> dic
         )
         for label, table in own.items()
         for threshold in thresholds
-        for kind in (Kind.UNIVERSAL, *BANDS)
+        for kind in (SetKind.UNIVERSAL, *BANDS)
     }
 
 
@@ -312,9 +301,9 @@ def _of_pair(
     return tuple(found.pairs[PairEffect(kind, threshold, quantity, partner, label)] for label in found.checkpoints)
 
 
-def _pair_panel(
+def _pair_chart(
     found: Ablations, number: int, kind: SetKind, threshold: float, quantity: Quantity, *, bars: bool = False
-) -> Panel:
+) -> LineChart:
     curves = tuple(
         Series(f"with {partner}", mark, values, columns=_sizes(values))
         for partner, mark in zip(found.partners, marks(len(found.partners), bars=bars), strict=True)

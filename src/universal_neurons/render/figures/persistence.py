@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from universal_neurons.inputs.published import published
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.persistence import (
-    DEEPEST,
     SHARE,
     ceiling,
     persistence,
     persistence_by_layer,
 )
+from universal_neurons.measures.persistence_depth import DEEPEST
 from universal_neurons.measures.study import paper_checkpoints
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.charts import (
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from universal_neurons.measures.study import Stage
-    from universal_neurons.measures.tables import ReferenceTables, Tables
+    from universal_neurons.measures.study import TrainedCheckpoint
+    from universal_neurons.measures.tables import ReferenceTables, StepTables
     from universal_neurons.stages.study import Study
 
 
@@ -131,7 +131,7 @@ def persistence_results(study: Study, printed: PrintedPersistence) -> Persistenc
     )
 
 
-def _shown(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+def _shown(stages: Sequence[TrainedCheckpoint]) -> tuple[TrainedCheckpoint, ...]:
     """Three checkpoints, as the paper's figures have; where the suite lacks the paper's own, both ends and the middle.
 
     All of twelve would be sixty-six spans, which no figure shows.
@@ -152,12 +152,12 @@ def _all_spans(tables: Mapping[str, ReferenceTables], threshold: float) -> dict[
     }
 
 
-def _layers(given: Tables, then: Tables, threshold: float) -> tuple[Measurement, ...]:
+def _layers(given: StepTables, then: StepTables, threshold: float) -> tuple[Measurement, ...]:
     found = persistence_by_layer(given, then, threshold)
     return tuple(measured(row, over=Over.NEURONS, unit=SHARE, level=_level(given)) for row in _records(found))
 
 
-def _level(tables: Tables) -> float:
+def _level(tables: StepTables) -> float:
     first = tables if hasattr(tables, "resampling") else next(iter(tables.tables.values()))
     return first.resampling.level
 
