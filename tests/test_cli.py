@@ -237,7 +237,7 @@ def test_an_option_that_does_not_exist_is_one_line_and_status_2(
 def test_an_interruption_is_status_130_and_says_that_it_can_go_on(
     run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stages, "compute", _raises(KeyboardInterrupt()))
+    monkeypatch.setattr("universal_neurons.stages.runner.compute", _raises(KeyboardInterrupt()))
     status, out, err = run(computed, "compute")
     assert (status, out) == (130, "")
     assert err == "interrupted; what was finished is kept, the same command goes on from there\n"
