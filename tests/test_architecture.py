@@ -58,7 +58,7 @@ TORCH_ON_DEMAND = {
     "planning",
 }
 PYTEST = {"harness.plugin"}
-BACKEND = {"core.ablation", "core.activations", "core.bare", "core.patching", "core.weights", "inputs.bridge"}
+BACKEND = {"core.ablation", "core.activations", "core.unwrapped", "core.patching", "core.weights", "inputs.bridge"}
 
 CLAIMS_MAY = {f"{PACKAGE}.harness", f"{PACKAGE}.measures"}
 CLAIMS_MAY_NOT = {f"{PACKAGE}.harness.plugin", f"{PACKAGE}.harness.scaffold"}

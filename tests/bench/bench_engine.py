@@ -31,9 +31,10 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_f
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from universal_neurons.artifacts.provenance import peak_memory_bytes
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.activations import stream
 from universal_neurons.core.matmul import checked_precision, fastest_checked_precision, matmul_precision
-from universal_neurons.core.moments import PairwiseAccumulator, layer_slices
+from universal_neurons.core.moments import layer_slices
 from universal_neurons.core.nulls import rotation
 from universal_neurons.core.universality import RotationSettings, all_scores
 

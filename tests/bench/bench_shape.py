@@ -36,10 +36,10 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_f
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from universal_neurons.artifacts.provenance import peak_memory_bytes
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.activations import stream
-from universal_neurons.core.matmul import BOUNDS, Mode, add_product, mode_of_products, operands
-from universal_neurons.core.moments import PairwiseAccumulator
-from universal_neurons.core.scoring import TileScores, Wanted
+from universal_neurons.core.matmul import BOUNDS, PrecisionMode, add_product, mode_of_products, operands
+from universal_neurons.core.scoring import ScoringRequest, TileScores
 from universal_neurons.core.tiling import Pass, Workload, operations_per_token, passes
 from universal_neurons.core.universality import RotationSettings
 from universal_neurons.pipeline.passes import CHUNK_TOKENS, ahead
@@ -98,7 +98,7 @@ def bridges(size: Size, device: str) -> list[Any]:
     return made
 
 
-def ceiling(work: Workload, mode: Mode, device: str) -> float:
+def ceiling(work: Workload, mode: PrecisionMode, device: str) -> float:
     """Operations per second of a product of the engine's shape, with sums that stay where they are."""
     neurons = sum(work.widths[0])
     generator = torch.Generator().manual_seed(0)
@@ -126,7 +126,9 @@ def batches(models: list[Any], rows: Tensor, mask: Tensor, device: str) -> Any:
     return ahead(read, torch.device(device))
 
 
-def one_pass(one: Pass, work: Workload, models: list[Any], mode: Mode, device: str, size: Size) -> PairwiseAccumulator:
+def one_pass(
+    one: Pass, work: Workload, models: list[Any], mode: PrecisionMode, device: str, size: Size
+) -> PairwiseAccumulator:
     sums = torch.float64 if work.sum_bytes == 8 else torch.float32
     accumulator = PairwiseAccumulator(
         work.widths, tiles=one.tiles, chunk_tokens=work.chunk_tokens, mode=mode, accumulate=sums, device=device
@@ -145,7 +147,7 @@ def forward(models: list[Any], device: str, size: Size) -> None:
         pass
 
 
-def measured(mode: Mode, device: str, size: Size) -> dict[str, Any]:
+def measured(mode: PrecisionMode, device: str, size: Size) -> dict[str, Any]:
     models = bridges(size, device)
     work = Workload(
         widths=((size.width,) * size.layers,) * size.models,
@@ -182,7 +184,7 @@ def measured(mode: Mode, device: str, size: Size) -> dict[str, Any]:
     return {
         "mode": mode,
         "passes": len(planned),
-        "planned_bytes": max(one.needs.total for one in planned),
+        "planned_bytes": max(one.memory.total for one in planned),
         "peak_bytes": peak,
         "ceiling_flops": fastest,
         "tokens_per_second": size.tokens / spent,
@@ -199,7 +201,7 @@ def measured(mode: Mode, device: str, size: Size) -> dict[str, Any]:
 
 
 def planned_seconds(
-    work: Workload, planned: Sequence[Pass], mode: Mode, device: str, size: Size
+    work: Workload, planned: Sequence[Pass], mode: PrecisionMode, device: str, size: Size
 ) -> tuple[float, float]:
     """What the plan would say of all passes, and of scoring every direction."""
     shape = Shape(
@@ -248,10 +250,10 @@ def scores(work: Workload, draws: int, device: str) -> TileScores:
     directions = tuple((x, y) for i, j in work.pairs for x, y in ((i, j), (j, i)))
     names = tuple("abcdefgh"[place] for place in range(len(work.widths)))
     workers = ROTATION_WORKERS if device == "cuda" else 0
-    return TileScores(work, Wanted(directions, (), names, baseline, top_k=3, workers=workers))
+    return TileScores(work, ScoringRequest(directions, (), names, baseline, top_k=3, workers=workers))
 
 
-def in_a_process(mode: Mode, arguments: list[str]) -> dict[str, Any]:
+def in_a_process(mode: PrecisionMode, arguments: list[str]) -> dict[str, Any]:
     command = [sys.executable, __file__, "--mode", mode, *arguments]
     done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=False)
     if done.returncode:
@@ -274,7 +276,7 @@ def main() -> None:
     if given.mode:
         print(json.dumps(measured(given.mode, given.device, size)))
         return
-    modes: list[Mode] = ["float32", "tf32", "bfloat16"] if given.device == "cuda" else ["float32", "bfloat16"]
+    modes: list[PrecisionMode] = ["float32", "tf32", "bfloat16"] if given.device == "cuda" else ["float32", "bfloat16"]
     passed = [f"--{name}={value}" for name, value in {**chosen, "device": given.device}.items()]
     name = (
         torch.cuda.get_device_name()

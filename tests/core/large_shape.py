@@ -17,10 +17,11 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.core.oracle import correlation
 from universal_neurons.artifacts.provenance import peak_memory_bytes
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.activations import mlp_activations, stream
-from universal_neurons.core.moments import PairwiseAccumulator, layer_slices
+from universal_neurons.core.moments import layer_slices
 from universal_neurons.core.nulls import rotation
-from universal_neurons.core.scoring import TileScores, Wanted
+from universal_neurons.core.scoring import ScoringRequest, TileScores
 from universal_neurons.core.tiling import Pass, Workload, passes
 from universal_neurons.core.universality import RotationSettings
 
@@ -95,7 +96,7 @@ def warm_up(models: list[Any], rows: Tensor) -> None:
     values = [mlp_activations(model, rows[:4], layers=[0]).flatten(0, 1)[:, :256] for model in models]
     accumulator = PairwiseAccumulator(work.widths)
     accumulator.add(values, torch.arange(len(values[0])))
-    TileScores(work, Wanted(((0, 1),), (), ("x", "y"), BASELINE, top_k=2)).take(accumulator)
+    TileScores(work, ScoringRequest(((0, 1),), (), ("x", "y"), BASELINE, top_k=2)).take(accumulator)
 
 
 def main(budget: int) -> None:
@@ -107,14 +108,14 @@ def main(budget: int) -> None:
     warm_up(models, rows)
     before = int(peak_memory_bytes() or 0)
     accumulator = accumulated(work, one, models, rows)
-    scores = TileScores(work, Wanted(((0, 1),), (), ("x", "y"), BASELINE, top_k=2))
+    scores = TileScores(work, ScoringRequest(((0, 1),), (), ("x", "y"), BASELINE, top_k=2))
     scores.take(accumulator)
     taken = int(peak_memory_bytes() or 0) - before
     every = [block for p in planned for t in p.tiles for block in product(t.x_layers, t.y_layers)]
     report = {
         "passes": len(planned),
         "blocks": len(set(every)),
-        "planned": max(p.needs.total for p in planned),
+        "planned": max(p.memory.total for p in planned),
         "taken": taken,
         **largest_error(replace(one), accumulator, scores, models, rows),
         "sampled": accumulator.largest_error(),

@@ -13,17 +13,17 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_f
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from universal_neurons.core import ablation as engine
-from universal_neurons.core import bare
+from universal_neurons.core import unwrapped
 from universal_neurons.core.ablation import (
     Ablation,
     AblationEffects,
-    Mode,
+    AblationMode,
     NonFiniteEffectError,
     ablation_effects,
     activation_norms,
 )
 from universal_neurons.core.activations import mlp_activations
-from universal_neurons.core.bare import UnsuitableAttentionError
+from universal_neurons.core.unwrapped import UnsuitableAttentionError
 
 LAYERS, WIDTH, ROWS, POSITIONS, VOCABULARY = 3, 20, 7, 9, 31
 NEURONS = LAYERS * WIDTH
@@ -79,7 +79,7 @@ def effects(bridge: Any, rows: Tensor, *ablations: Ablation, **options: Any) -> 
     return ablation_effects(bridge, rows, ablations, **{"blocks": len(rows), "batch_rows": 3, "seed": 5, **options})
 
 
-def ablation(neurons: Sequence[int], mode: Mode = "zero") -> Ablation:
+def ablation(neurons: Sequence[int], mode: AblationMode = "zero") -> Ablation:
     return Ablation(torch.tensor(neurons, dtype=torch.int64), mode)
 
 
@@ -126,16 +126,16 @@ def resampled(values: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-VALUES: dict[Mode, Callable[[Tensor], Tensor]] = {
+VALUES: dict[AblationMode, Callable[[Tensor], Tensor]] = {
     "zero": zeros,
     "mean": lambda values: values.mean((0, 1)),
     "resample": resampled,
 }
 
 
-@pytest.mark.parametrize("mode", get_args(Mode))
+@pytest.mark.parametrize("mode", get_args(AblationMode))
 @pytest.mark.parametrize("name", SETS)
-def test_the_suffix_run_equals_the_full_run(bridge: Any, rows: Tensor, name: str, mode: Mode) -> None:
+def test_the_suffix_run_equals_the_full_run(bridge: Any, rows: Tensor, name: str, mode: AblationMode) -> None:
     found = effects(bridge, rows, ablation(SETS[name], mode))
     assert_equal_to(found, naive(bridge, rows, SETS[name], VALUES[mode]))
     assert float(found.kl.mean()) > 1e-4
@@ -143,7 +143,7 @@ def test_the_suffix_run_equals_the_full_run(bridge: Any, rows: Tensor, name: str
 
 def test_the_number_of_threads_changes_no_bit(bridge: Any, rows: Tensor) -> None:
     # Each set often enough that two lanes do work at the same time; their hooks must not meet.
-    sets = [ablation(neurons, mode) for mode in get_args(Mode) for neurons in SETS.values()] * 4
+    sets = [ablation(neurons, mode) for mode in get_args(AblationMode) for neurons in SETS.values()] * 4
     before = torch.get_num_threads()
     try:
         found = {}
@@ -157,7 +157,7 @@ def test_the_number_of_threads_changes_no_bit(bridge: Any, rows: Tensor) -> None
 
 
 def test_many_sets_at_once_are_what_each_is_alone(bridge: Any, rows: Tensor) -> None:
-    sets = [ablation(neurons, mode) for neurons in SETS.values() for mode in get_args(Mode)]
+    sets = [ablation(neurons, mode) for neurons in SETS.values() for mode in get_args(AblationMode)]
     together = effects(bridge, rows, *sets)
     for number, one in enumerate(sets):
         alone = effects(bridge, rows, one)
@@ -208,7 +208,7 @@ def test_effects_agree_with_a_dense_model_in_float64(bridge: Any, rows: Tensor) 
 @pytest.mark.parametrize("scale", [1e-9, 1e-6, 1e-3, 1.0, 30.0])
 def test_the_divergence_of_any_change_is_right_and_never_negative(bridge: Any, rows: Tensor, scale: float) -> None:
     """From no effect to one whose exponentials overflow; 1e-6 nats per prediction bound what rounding takes below 0."""
-    runner = engine.Engine(bridge)
+    runner = engine.AblationEngine(bridge)
     with torch.no_grad():
         clean = runner.clean(rows, seed=0)
         change = scale * torch.randn(clean.final.shape, generator=torch.Generator().manual_seed(2))
@@ -272,7 +272,7 @@ def test_nothing_below_the_first_ablated_layer_and_not_that_block_itself_runs_ag
     bridge: Any, rows: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    built = bare.Bare.of
+    built = unwrapped.UnwrappedModel.of
 
     def counted(source: Any, **options: Any) -> Any:
         found = built(source, **options)
@@ -280,7 +280,7 @@ def test_nothing_below_the_first_ablated_layer_and_not_that_block_itself_runs_ag
             block.register_forward_hook(lambda *_, layer=layer: calls.append(layer))
         return found
 
-    monkeypatch.setattr(bare.Bare, "of", counted)
+    monkeypatch.setattr(unwrapped.UnwrappedModel, "of", counted)
     effects(bridge, rows, ablation([WIDTH]), ablation([2 * WIDTH]), ablation([5, 25]), batch_rows=ROWS)
     check, clean, of_the_sets = [0, 1, 2], [0, 1, 2], [2, 1, 2]
     assert calls[: 2 * LAYERS] == [*check, *clean]
@@ -294,7 +294,7 @@ def test_the_activation_function_in_one_kernel_is_the_same_function() -> None:
     values = torch.linspace(-12, 12, 100_001, dtype=torch.float64)
     unfused: nn.Module = NewGELUActivation()
     torch.testing.assert_close(functional.gelu(values, approximate="tanh"), unfused(values), rtol=0, atol=1e-14)
-    assert isinstance(bare._twin(unfused, {}), nn.GELU)
+    assert isinstance(unwrapped._twin(unfused, {}), nn.GELU)
 
 
 def test_norms_are_mean_sizes_of_what_neurons_write(bridge: Any, rows: Tensor) -> None:

@@ -8,7 +8,7 @@ import torch
 from universal_neurons.core import matmul
 from universal_neurons.core.matmul import (
     CORRELATION_TOLERANCE,
-    Precision,
+    KernelPrecision,
     UnknownDeviceMode,
     add_product,
     adds_in_place,
@@ -41,9 +41,9 @@ def test_the_chosen_kernel_is_within_its_tolerance_or_the_default() -> None:
     ],
 )
 def test_a_kernel_that_rounds_too_much_is_passed_over(
-    errors: dict[Precision, float], chosen: Precision, monkeypatch: pytest.MonkeyPatch
+    errors: dict[KernelPrecision, float], chosen: KernelPrecision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measured(precision: Precision, **_: object) -> float:
+    def measured(precision: KernelPrecision, **_: object) -> float:
         return errors[precision]
 
     monkeypatch.setattr(matmul, "product_error", measured)
@@ -61,8 +61,8 @@ def test_the_error_of_rounding_to_bfloat16_would_be_noticed(monkeypatch: pytest.
     assert product_error("highest", tokens=512, width=64) > 10 * CORRELATION_TOLERANCE
 
 
-@pytest.mark.parametrize("before", get_args(Precision))
-def test_the_setting_of_before_comes_back_even_after_an_error(before: Precision) -> None:
+@pytest.mark.parametrize("before", get_args(KernelPrecision))
+def test_the_setting_of_before_comes_back_even_after_an_error(before: KernelPrecision) -> None:
     with matmul_precision(before):
         with pytest.raises(RuntimeError, match="boom"), matmul_precision("high"):
             raise RuntimeError("boom")

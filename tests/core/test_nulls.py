@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.core.direct import standard_deviation
 from tests.core.oracle import X_WIDTHS, Y_WIDTHS, activations, correlation, rotated_activations
 from universal_neurons.core import nulls
-from universal_neurons.core.moments import CrossMoments, NeuronMoments, cross_moments, layer_slices
+from universal_neurons.core.accumulator import cross_moments
+from universal_neurons.core.moments import CrossMoments, NeuronMoments, layer_slices
 from universal_neurons.core.nulls import Rotation, rotated, rotated_maxima, rotation, whitened
 
 KINDS = get_args(Rotation)
@@ -163,7 +165,7 @@ def test_rotated_models_have_the_moments_of_rotated_activations(kind: Rotation) 
     turned_y = rotated_activations(y, Y_WIDTHS, kind=kind, seed=5, draw=1, model="b rotated")
     torch.testing.assert_close(found.correlation(), correlation(turned_x, turned_y), rtol=0, atol=2e-6)
     torch.testing.assert_close(found.y.mean, turned_y.mean(0), rtol=1e-6, atol=1e-5)
-    torch.testing.assert_close(found.y.sd, turned_y.std(0, correction=0), rtol=1e-5, atol=0)
+    torch.testing.assert_close(standard_deviation(found.y), turned_y.std(0, correction=0), rtol=1e-5, atol=0)
 
 
 def test_rotating_the_halves_is_rotating_the_whole() -> None:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from tests.core.test_ablation import LAYERS, NEURONS, ROWS, SETS, WIDTH, bridge, bridged, language_model, rows
 from universal_neurons.core.activations import mlp_activations
-from universal_neurons.core.bare import UnsuitableAttentionError
 from universal_neurons.core.patching import PatchingEffects, donors, patching_effects
+from universal_neurons.core.unwrapped import UnsuitableAttentionError
 
 __all__ = ["bridge", "rows"]
 

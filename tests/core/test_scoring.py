@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.core.direct import crosses, scores_against
 from tests.core.oracle import activations
 from universal_neurons.core import nulls
-from universal_neurons.core.moments import PairwiseAccumulator
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.nulls import Rotations, rotation, strips
-from universal_neurons.core.scoring import TileScores, Wanted
+from universal_neurons.core.scoring import ScoringRequest, TileScores
 from universal_neurons.core.tiling import Tile, Workload
-from universal_neurons.core.universality import RotationSettings, UniversalityScores, scores_against
+from universal_neurons.core.universality import RotationSettings, UniversalityScores
 
 WIDTHS = ((6, 5), (4, 7, 5), (3, 3))
 TOKENS, NAMES = 600, ("a", "b", "c")
@@ -34,7 +35,7 @@ def workload() -> Workload:
 
 
 def taken(passes: list[list[Tile]], *, rotated: tuple[tuple[int, int], ...] = ()) -> TileScores:
-    scores = TileScores(workload(), Wanted(DIRECTIONS, rotated, NAMES, BASELINE, top_k=3))
+    scores = TileScores(workload(), ScoringRequest(DIRECTIONS, rotated, NAMES, BASELINE, top_k=3))
     for tiles in passes:
         scores.take(accumulated(tiles))
     return scores
@@ -76,8 +77,7 @@ def assert_close(found: UniversalityScores, expected: UniversalityScores) -> Non
 def direct(x: int, y: int) -> UniversalityScores:
     """From the moments of the whole pair at once."""
     accumulator = accumulated(list(workload().whole()))
-    (found,) = scores_against([accumulator.cross(x, y)], model=NAMES[y], baseline=BASELINE, top_k=3)
-    return found
+    return scores_against(*crosses(accumulator, x, y), model=NAMES[y], baseline=BASELINE, top_k=3)
 
 
 @pytest.mark.parametrize("per_pass", [1, 5, 100])
@@ -121,7 +121,7 @@ def test_spreads_are_known_of_every_neuron_that_was_seen() -> None:
 def test_restored_scores_go_on_as_if_nothing_had_been() -> None:
     every = blocks()
     undisturbed, first = taken([every[:6], every[6:]]), taken([every[:6]])
-    second = TileScores(workload(), first.wanted)
+    second = TileScores(workload(), first.request)
     second.restore({name: tensor.clone() for name, tensor in first.state()})
     second.take(accumulated(every[6:]))
     for (name, mine), (_, theirs) in zip(second.state(), undisturbed.state(), strict=True):

@@ -16,7 +16,7 @@ from universal_neurons.core.tiling import (
     halved,
     in_units,
     layer_blocks,
-    needs,
+    memory_estimate,
     operations_per_token,
     passes,
     scored_parts,
@@ -50,7 +50,7 @@ def test_without_a_budget_there_is_one_pass_with_a_tile_per_pair() -> None:
 
 
 def test_what_fits_is_not_cut() -> None:
-    needed = needs(MINI, MINI.whole()).total
+    needed = memory_estimate(MINI, MINI.whole()).total
     assert passes(MINI, needed)[0].tiles == MINI.whole()
     assert len(passes(MINI, needed - 1)) > 1
     assert needed < 1.5 * GIBIBYTE
@@ -59,12 +59,12 @@ def test_what_fits_is_not_cut() -> None:
 def test_where_scoring_takes_most_it_is_done_in_smaller_parts_before_there_are_more_passes() -> None:
     # Five models look for partners in one, and little of the tokens is there at a time.
     work = Workload(widths=((512,) * 4,) * 6, pairs=SMALL_PAIRS, chunk_tokens=64, batch_tokens=64)
-    (cut,) = passes(work, needs(work, work.whole()).total - 1)
+    (cut,) = passes(work, memory_estimate(work, work.whole()).total - 1)
     assert len(cut.tiles) == 2 * len(work.whole())
 
 
 def test_the_bytes_of_the_mini_suite_are_those_that_one_counts_by_hand() -> None:
-    found = needs(MINI, MINI.whole())
+    found = memory_estimate(MINI, MINI.whole())
     assert found.sums == 10 * 2048**2 * 8 * 2
     assert found.layers == 5 * 4 * 512**2 * 8 * 2
     assert found.scratch == 2048 * 5 * 2048 * 4
@@ -73,29 +73,29 @@ def test_the_bytes_of_the_mini_suite_are_those_that_one_counts_by_hand() -> None
 
 
 def test_buffers_and_scores_are_not_there_at_the_same_time() -> None:
-    found = needs(MINI, MINI.whole())
+    found = memory_estimate(MINI, MINI.whole())
     assert found.streaming == found.kept + found.buffers + found.batch + found.scratch
     assert found.scoring == found.kept + found.scores
     assert found.total == max(found.streaming, found.scoring)
 
 
 def test_models_that_read_at_a_time_hold_what_they_caught_at_a_time() -> None:
-    one, two = (needs(replace(MINI, abreast=readers), MINI.whole()) for readers in (1, 2))
+    one, two = (memory_estimate(replace(MINI, abreast=readers), MINI.whole()) for readers in (1, 2))
     assert two.batch - one.batch == 4096 * 2 * 2048 * 4
     assert replace(two, batch=one.batch) == one
 
 
 def test_all_that_look_for_partners_in_one_model_are_scored_at_once_and_no_others() -> None:
     # Four matrices of 2048 x 2048, whole, and a layer of each in float32.
-    few, many = (needs(MINI, MINI.whole()[:count]).scores for count in (1, 10))
+    few, many = (memory_estimate(MINI, MINI.whole()[:count]).scores for count in (1, 10))
     assert many - few == 3 * 2048**2 * 8 + 3 * 2048 * 512 * 4
     # Rotated pairs are scored when these are gone, and take more only where they are larger.
-    turned = needs(replace(MINI, rotated_null=True), MINI.whole()).scores
+    turned = memory_estimate(replace(MINI, rotated_null=True), MINI.whole()).scores
     assert turned - many == 5 * 8 * 2048**2 - (4 * 2048**2 * 8 + 5 * 2048 * 512 * 4)
-    whitened = needs(replace(MINI, whitened=True), MINI.whole()).scores
+    whitened = memory_estimate(replace(MINI, whitened=True), MINI.whole()).scores
     assert whitened - many == 2 * 8 * 2048**2
     # The sum of some groups lies beside that with one more.
-    grouped = needs(replace(MINI, groups=3), MINI.whole()).scores
+    grouped = memory_estimate(replace(MINI, groups=3), MINI.whole()).scores
     assert grouped - many == 8 * 2048**2
 
 
@@ -106,8 +106,8 @@ def test_all_that_look_for_partners_in_one_model_are_scored_at_once_and_no_other
 def test_every_block_is_in_one_pass_and_every_pass_fits(work: Workload, budget: int) -> None:
     found = passes(work, budget * GIBIBYTE)
     assert sorted(covered(found)) == sorted(all_blocks(work))
-    assert max(one.needs.total for one in found) <= budget * GIBIBYTE
-    assert all(one.needs == needs(work, one.tiles) for one in found)
+    assert max(one.memory.total for one in found) <= budget * GIBIBYTE
+    assert all(one.memory == memory_estimate(work, one.tiles) for one in found)
 
 
 @settings(max_examples=40, deadline=None)
@@ -125,11 +125,11 @@ def test_models_of_any_shape_are_covered_under_any_budget_that_is_enough(
     work = Workload(widths, pairs, groups=groups, chunk_tokens=4, batch_tokens=4)
     with pytest.raises(BudgetTooSmall) as refused:
         passes(work, 1)
-    least, most = refused.value.needed, needs(work, work.whole()).total
+    least, most = refused.value.needed, memory_estimate(work, work.whole()).total
     budget = round(least + share * (most - least))
     found = passes(work, budget)
     assert sorted(covered(found)) == sorted(all_blocks(work))
-    assert max(one.needs.total for one in found) <= budget
+    assert max(one.memory.total for one in found) <= budget
 
 
 def test_more_memory_never_takes_more_passes() -> None:
@@ -180,7 +180,7 @@ def test_a_pass_that_did_not_fit_is_halved_until_one_layer_is_left() -> None:
     assert first is not None
     assert second is not None
     assert len(first.tiles) == len(second.tiles) == 5
-    assert first.needs.total < needs(MINI, MINI.whole()).total
+    assert first.memory.total < memory_estimate(MINI, MINI.whole()).total
     assert halved(MINI, (Tile(0, 1, range(1, 2), range(3, 4)),)) is None
 
 

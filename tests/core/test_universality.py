@@ -4,18 +4,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.core.direct import pair_scores, transposed
 from tests.core.oracle import X_WIDTHS, Y_WIDTHS, activations, correlation, rotated_activations
-from universal_neurons.core.moments import CrossMoments, NeuronMoments, PairwiseAccumulator, cross_moments
+from universal_neurons.core.accumulator import cross_moments
+from universal_neurons.core.moments import CrossMoments, NeuronMoments
 from universal_neurons.core.nulls import rotated
 from universal_neurons.core.universality import (
     BlockInfluence,
-    RotationSettings,
     SelectedPairs,
     UniversalityScores,
-    all_scores,
     best_partners,
     neuron_locations,
-    pair_scores,
 )
 
 TOKENS, BLOCKS, SEED = 1200, 60, 3
@@ -95,7 +94,7 @@ def test_planted_neurons_are_found_and_only_they_stand_out() -> None:
 def test_swapped_models_swap_the_directions() -> None:
     half_a, half_b = halves(*data())
     forward, backward = scores(half_a, half_b)
-    again = scores(half_a.transpose(), half_b.transpose(), models=("b", "a"))
+    again = scores(transposed(half_a), transposed(half_b), models=("b", "a"))
     for one, other in zip((forward, backward), reversed(again), strict=True):
         assert torch.equal(one.partner, other.partner)
         assert_close(one.excess, other.excess)
@@ -124,7 +123,7 @@ def test_constants_have_no_score_and_are_nobodys_partner() -> None:
     y[:, 1] = 0.3
     x[EVEN, 6] = 1.5
     forward, backward = scores(*halves(x, y))
-    assert forward.undefined_count == 1
+    assert int(forward.best_correlation.isnan().sum()) == 1
     assert forward.partner[4].tolist() == [-1, -1, -1]
     assert forward.best_correlation[4].isnan()
     assert forward.baseline[4].isnan()
@@ -145,7 +144,7 @@ def test_one_token_scores_nothing() -> None:
     )
     for found in scores(one, none):
         assert found.excess.isnan().all()
-        assert found.undefined_count == len(found.excess)
+        assert found.best_correlation.isnan().all()
         assert bool((found.partner == -1).all())
 
 
@@ -177,25 +176,6 @@ def test_rotated_against_rotated_has_no_excess_where_the_models_share_neurons() 
     assert float(null.excess.mean().abs()) < 0.1
     # The baseline is another rotation: were it the same one, every baseline would repeat the correlation of draw 0.
     assert float((null.baseline_draws - null.best_correlation).abs().amin(1).max()) > 1e-4
-
-
-def test_all_pairs_are_the_pairs_one_by_one() -> None:
-    x, y = data()
-    z = activations(TOKENS, (4,), seed=3)
-    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS, (4,)], chunk_tokens=64)
-    accumulator.add([x, y, z], BLOCK)
-    settings = RotationSettings("gaussian", seed=SEED, draws=3, half_draws=2)
-    found = all_scores(accumulator, models=("a", "b", "c"), baseline=settings, top_k=3)
-    assert set(found) == {(x, y) for x in "abc" for y in "abc" if x != y}
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        names = "abc"[i], "abc"[j]
-        pair = scores(*accumulator.cross(i, j), draws=3, models=names)
-        for one, other in zip((found[names], found[names[::-1]]), pair, strict=True):
-            assert torch.equal(one.partner, other.partner)
-            assert_close(one.baseline_draws, other.baseline_draws)
-            assert_close(one.half_b.excess, other.half_b.excess)
-    with pytest.raises(ValueError, match="distinct"):
-        all_scores(accumulator, models=("a", "b", "b"), baseline=settings, top_k=3)
 
 
 def test_flat_indices_are_located_in_their_layers() -> None:

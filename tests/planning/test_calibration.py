@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.miniature import CORPUS
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.matmul import UnknownDeviceMode
-from universal_neurons.core.moments import PairwiseAccumulator
 from universal_neurons.inputs.corpus import wheel_documents
 from universal_neurons.inputs.tokenization import train_tokenizer
 from universal_neurons.planning.calibration import Bench, Pace, Text, calibrated, device_name

@@ -11,7 +11,7 @@ activations,
     resid_post' = resid_post - (v - v')[S] W_out[S].
 
 Only blocks l+1 and up run again.  The bridge cannot do that (its ``start_at_layer`` still executes the blocks below),
-so they run as the transformers modules that it wraps (:class:`~universal_neurons.core.bare.Bare`).
+so they run as the transformers modules that it wraps (:class:`~universal_neurons.core.unwrapped.UnwrappedModel`).
 
 The products are as many as a forward pass of the upper blocks has: batches of 4 to 48 rows of 128 tokens take the same
 time per token on a CPU, so several ablations in one batch would save nothing and need more memory.  Ablations of one
@@ -32,12 +32,12 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from universal_neurons.core.activations import layer_widths, mlp_activations, row_blocks
-from universal_neurons.core.bare import Bare, hidden_of, output_weights
-from universal_neurons.core.lanes import side_by_side, single_threads
 from universal_neurons.core.matmul import matmul_precision
 from universal_neurons.core.moments import column_means, layer_slices
+from universal_neurons.core.threads import parallel_map, single_threads
+from universal_neurons.core.unwrapped import UnwrappedModel, hidden_of, output_weights
 
-Mode = Literal["zero", "mean", "resample"]
+AblationMode = Literal["zero", "mean", "resample"]
 
 TILE_PREDICTIONS = 256
 AGREEMENT = 1e-3
@@ -59,7 +59,7 @@ class Ablation:
     """
 
     neurons: Int64[Tensor, " neuron"]
-    mode: Mode = "zero"
+    mode: AblationMode = "zero"
 
     def __post_init__(self) -> None:
         ordered = self.neurons.sort().values
@@ -86,7 +86,7 @@ class AblationEffects:
 
 
 @dataclass(frozen=True, eq=False)
-class Clean:
+class CleanPass:
     """The clean pass over one batch, and what of an ablation's effect does not depend on the ablated set.
 
     ``residual`` and ``arguments`` (what else a block is called with, its attention mask among it) are per layer, and so
@@ -109,15 +109,15 @@ class Clean:
     source: Int64[Tensor, " token"]
 
 
-class Engine:
+class AblationEngine:
     """A model that runs clean once per batch, and then ablated from the first ablated layer upwards.
 
     One at a time: an ablation sets hooks.  Engines of one bridge share its weights and understand each other's
-    :class:`Clean`.
+    :class:`CleanPass`.
     """
 
     def __init__(self, bridge: TransformerBridge) -> None:
-        self.bare = Bare.of(bridge)
+        self.bare = UnwrappedModel.of(bridge)
         self.layers = layer_slices(layer_widths(bridge))
         self.means = torch.zeros(self.layers[-1].stop, dtype=torch.float64)
         head = output_weights(self.bare.unembed).T
@@ -134,7 +134,7 @@ class Engine:
                 f"expected at most {AGREEMENT}: ablate a bridge with raw weights and without hooks"
             )
 
-    def clean(self, rows: Int64[Tensor, "row position"], *, seed: int) -> Clean:
+    def clean(self, rows: Int64[Tensor, "row position"], *, seed: int) -> CleanPass:
         """The clean pass over a batch; ``seed`` draws where resampled activations come from."""
         residual: list[Tensor] = []
         activations: list[Tensor] = []
@@ -154,7 +154,7 @@ class Engine:
         # In place, and layer by layer: over GPT-2's vocabulary, or all of its neurons, a copy is gigabytes.
         probabilities = log_probabilities.exp_().flatten(0, 1)
         by_neuron = [activations.pop(0).flatten(0, 1).T.contiguous() for _ in self.bare.blocks]
-        return Clean(
+        return CleanPass(
             residual=residual,
             activations=by_neuron,
             donor=by_neuron,
@@ -171,7 +171,7 @@ class Engine:
         logits: Tensor = self.bare.model(rows, use_cache=False).logits
         return logits[:, :-1].float().log_softmax(-1)
 
-    def change(self, clean: Clean, ablation: Ablation) -> Float[Tensor, "prediction width"]:
+    def change(self, clean: CleanPass, ablation: Ablation) -> Float[Tensor, "prediction width"]:
         """What the ablation adds to the output of the last layer norm, at the predicting positions."""
         chosen = self._by_layer(ablation)
         first = min(chosen)
@@ -199,7 +199,7 @@ class Engine:
         return {layer: part for layer, part in parts.items() if len(part)}
 
     def _replacement(
-        self, clean: Clean, mode: Mode, layer: int, chosen: Int64[Tensor, " neuron"]
+        self, clean: CleanPass, mode: AblationMode, layer: int, chosen: Int64[Tensor, " neuron"]
     ) -> Float[Tensor, "neuron _"] | None:
         # What takes the place of the chosen activations of a layer, neuron by neuron; None for zeros.
         match mode:
@@ -213,7 +213,9 @@ class Engine:
             case _:
                 assert_never(mode)
 
-    def _edit(self, clean: Clean, mode: Mode, layer: int, chosen: Int64[Tensor, " neuron"]) -> Callable[..., Any]:
+    def _edit(
+        self, clean: CleanPass, mode: AblationMode, layer: int, chosen: Int64[Tensor, " neuron"]
+    ) -> Callable[..., Any]:
         # A hook that ablates the chosen neurons at the input of the layer's output matrix.
         keep = clean.activations[layer].new_ones(len(clean.activations[layer]))
         keep[chosen] = 0
@@ -226,7 +228,7 @@ class Engine:
         return lambda _, inputs: (torch.addcmul(fill, inputs[0].flatten(0, 1), keep).view_as(inputs[0]),)
 
     def effects(
-        self, clean: Clean, change: Float[Tensor, "prediction width"]
+        self, clean: CleanPass, change: Float[Tensor, "prediction width"]
     ) -> tuple[Float[Tensor, " prediction"], Float[Tensor, " prediction"]]:
         """KL(P || Q) and log P(y) - log Q(y) of every prediction, from the change d = change W_U^T of the logits alone:
 
@@ -241,14 +243,14 @@ class Engine:
         divergence = torch.cat([self._divergence(clean, change, mean, tile) for tile in tiles])
         return divergence, divergence + mean - (change * clean.target).sum(-1)
 
-    def sums(self, clean: Clean, ablation: Ablation) -> Float64[Tensor, "2 row"]:
+    def sums(self, clean: CleanPass, ablation: Ablation) -> Float64[Tensor, "2 row"]:
         """The two effects of an ablation, summed over the predictions of every row."""
         if not len(ablation.neurons):
             return torch.zeros(2, len(clean.loss), dtype=torch.float64)
         effects = torch.stack(self.effects(clean, self.change(clean, ablation)))
         return effects.double().view(2, *clean.loss.shape).sum(-1)
 
-    def _divergence(self, clean: Clean, change: Tensor, mean: Tensor, tile: slice) -> Float[Tensor, " prediction"]:
+    def _divergence(self, clean: CleanPass, change: Tensor, mean: Tensor, tile: slice) -> Float[Tensor, " prediction"]:
         centred = (change[tile] @ self.unembedding.T).sub_(mean[tile, None])
         divergence: Tensor = torch.linalg.vecdot(clean.probabilities[tile], torch.expm1(centred)).log1p_()
         if bool(divergence.isfinite().all()):
@@ -281,7 +283,7 @@ def ablation_effects(
     """The effect of each ablation on the predictions of ``rows``, per block of rows; see :class:`AblationEffects`.
 
     Every position t < last of a row predicts the token at t + 1, all of them count.  KL is not clipped at 0; see
-    :meth:`Engine.effects` for why it is not negative beyond rounding (1e-6 nats per prediction in float32).
+    :meth:`AblationEngine.effects` for why it is not negative beyond rounding (1e-6 nats per prediction in float32).
     Sums over predictions are float64.  An empty set has an effect of exactly 0.
 
     A batch of ``batch_rows`` rows is run clean once and then once per ablation, so memory is that of one pass over it
@@ -304,7 +306,7 @@ def ablation_effects(
     loss = torch.zeros(len(rows), dtype=torch.float64)
     # The faster kernels are none here: they slow attention down by more than they win, and round on other machines.
     with matmul_precision("highest"), single_threads(device) as lanes:
-        engines = [Engine(bridge) for _ in range(lanes)]
+        engines = [AblationEngine(bridge) for _ in range(lanes)]
         engines[0].check_against(bridge, tokens[:1])
         if any(ablation.mode == "mean" for ablation in ablations):
             means = _mean_activations(bridge, tokens, batch_rows=batch_rows, absolute=False).to(device)
@@ -315,7 +317,7 @@ def ablation_effects(
             clean = engines[0].clean(tokens[part], seed=seed + start)
             loss[part] = clean.loss.double().sum(1).cpu()
             work = partial(_sums, clean)
-            for number, found in enumerate(side_by_side(engines, work, placed)):
+            for number, found in enumerate(parallel_map(engines, work, placed)):
                 sums[:, number, part] = found.cpu()
                 if progress is not None:
                     progress(part.stop - part.start)
@@ -324,7 +326,7 @@ def ablation_effects(
     return AblationEffects(kl, loss_increase, block_means(loss, block, predictions), predictions)
 
 
-def _sums(clean: Clean, engine: Engine, ablation: Ablation) -> Float64[Tensor, "2 row"]:
+def _sums(clean: CleanPass, engine: AblationEngine, ablation: Ablation) -> Float64[Tensor, "2 row"]:
     return engine.sums(clean, ablation)
 
 

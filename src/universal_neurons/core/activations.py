@@ -7,7 +7,7 @@ the rows.
 Activations are those at the hook point ``blocks.{l}.mlp.hook_post``.  The forward pass ends at the last of them: no
 neuron sees the last down projection, the final layer norm or the unembedding.
 
-A stream reads them from the modules that the bridge wraps (:mod:`universal_neurons.core.bare`), which takes less
+A stream reads them from the modules that the bridge wraps (:mod:`universal_neurons.core.unwrapped`), which takes less
 time, where on its first row these agree with the bridge.  A bridge that hooks or processed weights have changed, or
 whose attention is eager, is read through its hooks.
 """
@@ -25,7 +25,7 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.exceptions import StopAtLayerException
 
-from universal_neurons.core.bare import Bare, UnsuitableAttentionError
+from universal_neurons.core.unwrapped import UnsuitableAttentionError, UnwrappedModel
 
 # By how much two ways to the same activation may differ, as a share of the layer's largest.
 AGREEMENT = 1e-4
@@ -88,7 +88,7 @@ class _LastLayer(Exception):
 
 @torch.no_grad()
 def _caught(
-    bare: Bare, rows: Int[Tensor, "row position"], layers: Sequence[int]
+    bare: UnwrappedModel, rows: Int[Tensor, "row position"], layers: Sequence[int]
 ) -> list[Float[Tensor, "row position _"]]:
     """The same, at the inputs of the output matrices of the modules behind a bridge."""
     caught: list[Tensor] = []
@@ -111,7 +111,7 @@ def _fastest(
     """How activations are read: from the modules behind the bridge if at ``row`` these say what the bridge says."""
     through_hooks = partial(_hooked, bridge)
     try:
-        bare = Bare.of(bridge)
+        bare = UnwrappedModel.of(bridge)
     except UnsuitableAttentionError:
         return through_hooks
     pairs = zip(_caught(bare, row, layers), through_hooks(row, layers), strict=True)

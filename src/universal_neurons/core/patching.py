@@ -14,10 +14,10 @@ from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from universal_neurons.core.ablation import Ablation, Clean, Engine, block_means
+from universal_neurons.core.ablation import Ablation, AblationEngine, CleanPass, block_means
 from universal_neurons.core.activations import row_blocks
-from universal_neurons.core.lanes import side_by_side, single_threads
 from universal_neurons.core.matmul import matmul_precision
+from universal_neurons.core.threads import parallel_map, single_threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +79,14 @@ def patching_effects(
     sums = torch.zeros(3, len(sets), len(rows), dtype=torch.float64)
     clean_sums = torch.zeros(2, len(rows), dtype=torch.float64)
     with matmul_precision("highest"), single_threads(device) as lanes:
-        engines = [Engine(bridge) for _ in range(lanes)]
+        engines = [AblationEngine(bridge) for _ in range(lanes)]
         engines[0].check_against(bridge, tokens[:1])
         for start in range(0, len(rows), batch_rows):
             part = slice(start, min(start + batch_rows, len(rows)))
             x, y = (engines[0].clean(tokens[chosen], seed=0) for chosen in (part, donor[part]))
             clean_sums[:, part] = torch.stack([_distance(x, y), x.loss.double().sum(1)]).cpu()
             patched = replace(x, donor=y.activations, source=torch.arange(tokens[part].numel(), device=device))
-            for number, found in enumerate(side_by_side(engines, partial(_sums, patched, y), patches)):
+            for number, found in enumerate(parallel_map(engines, partial(_sums, patched, y), patches)):
                 sums[:, number, part] = found.cpu()
                 if progress is not None:
                     progress(part.stop - part.start)
@@ -96,7 +96,7 @@ def patching_effects(
     return PatchingEffects(kl, loss_increase, toward, distance, loss, predictions)
 
 
-def _sums(x: Clean, y: Clean, engine: Engine, patch: Ablation) -> Float64[Tensor, "3 row"]:
+def _sums(x: CleanPass, y: CleanPass, engine: AblationEngine, patch: Ablation) -> Float64[Tensor, "3 row"]:
     if not len(patch.neurons):
         return torch.zeros(3, len(x.loss), dtype=torch.float64)
     change = engine.change(x, patch)
@@ -105,7 +105,7 @@ def _sums(x: Clean, y: Clean, engine: Engine, patch: Ablation) -> Float64[Tensor
     return torch.stack([kl, loss_increase, toward]).double().view(3, *x.loss.shape).sum(-1)
 
 
-def _distance(x: Clean, y: Clean) -> Float[Tensor, " row"]:
+def _distance(x: CleanPass, y: CleanPass) -> Float[Tensor, " row"]:
     # KL(P_y || P_x) per row: a probability that underflowed to 0 counts 0 in P_y, not NaN.
     tiny = torch.finfo(x.probabilities.dtype).tiny
     ratio = y.probabilities.clamp(min=tiny).log() - x.probabilities.clamp(min=tiny).log()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
-    from universal_neurons.core.ablation import Ablation, Clean, Engine
+    from universal_neurons.core.ablation import Ablation, AblationEngine, CleanPass
     from universal_neurons.core.moments import CrossMoments
     from universal_neurons.core.nulls import Rotations
     from universal_neurons.inputs.bridge import Bridge
@@ -248,7 +248,7 @@ class Bench:
         return torch.randint(words, (count, self.shape.row), generator=generator).to(self.device)
 
     def _moments(self, x: Sequence[int], y: Sequence[int]) -> CrossMoments:
-        from universal_neurons.core.moments import cross_moments
+        from universal_neurons.core.accumulator import cross_moments
 
         tokens = 256
         return cross_moments(self._normal(tokens, sum(x)), self._normal(tokens, sum(y)), x_widths=x, y_widths=y)
@@ -284,12 +284,12 @@ class Bench:
         """The activations of as many models as read together: side by side, as far as there are threads."""
         import torch
 
-        from universal_neurons.core.lanes import side_by_side, single_threads
+        from universal_neurons.core.threads import parallel_map, single_threads
 
         rows = self._forward_rows()
         with single_threads(torch.device(self.device)) as lanes:
             workers = [self.bridge, *(self._built(self.small) for _ in range(1, min(lanes, self.models)))]
-            together = self._seconds(lambda: list(side_by_side(workers, _read, [rows] * self.models)))
+            together = self._seconds(lambda: list(parallel_map(workers, _read, [rows] * self.models)))
         blocks = self.models * rows.numel() * self.small.layers
         return {Effort.ABREAST: together / blocks * self.shape.layers}
 
@@ -304,8 +304,8 @@ class Bench:
         """Products of three models, added up as all pairs' are."""
         import torch
 
+        from universal_neurons.core.accumulator import PairwiseAccumulator
         from universal_neurons.core.matmul import mode_of_products
-        from universal_neurons.core.moments import PairwiseAccumulator
 
         chunk = CHUNK_TOKENS[self.device]
         accumulator = PairwiseAccumulator(
@@ -406,9 +406,9 @@ class Bench:
         """
         import torch
 
-        from universal_neurons.core.ablation import Ablation, Engine
-        from universal_neurons.core.lanes import side_by_side, single_threads
+        from universal_neurons.core.ablation import Ablation, AblationEngine
         from universal_neurons.core.matmul import matmul_precision
+        from universal_neurons.core.threads import parallel_map, single_threads
 
         # What a position costs in time, or in memory that a run may take.
         memory = int(OPERATIONS / PROBABILITIES * 3 * 4 * self.shape.vocabulary)
@@ -416,12 +416,12 @@ class Bench:
         layers, mlp = self.small.layers, self.shape.mlp
         few = torch.arange(0, mlp, 25)
         with torch.no_grad(), matmul_precision("highest"), single_threads(torch.device(self.device)) as lanes:
-            engines = [Engine(self.bridge) for _ in range(lanes)]
+            engines = [AblationEngine(self.bridge) for _ in range(lanes)]
             clean = engines[0].clean(rows, seed=0)
 
             def again(neurons: Tensor) -> float:
                 ablations = [Ablation(neurons.to(self.device))] * lanes
-                together = self._seconds(lambda: list(side_by_side(engines, partial(_sums, clean), ablations)))
+                together = self._seconds(lambda: list(parallel_map(engines, partial(_sums, clean), ablations)))
                 return together / lanes / rows.numel()
 
             run = self._seconds(lambda: engines[0].clean(rows, seed=0)) / rows.numel()
@@ -490,5 +490,5 @@ def _read(bridge: Bridge, rows: Tensor) -> None:
         pass
 
 
-def _sums(clean: Clean, engine: Engine, ablation: Ablation) -> Tensor:
+def _sums(clean: CleanPass, engine: AblationEngine, ablation: Ablation) -> Tensor:
     return engine.sums(clean, ablation)

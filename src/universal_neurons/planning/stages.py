@@ -179,7 +179,7 @@ def moments_demand(sizes: Sizes, absent: Absent) -> Demand:
         together(sizes.loading(sizes.models), together(forward, times=len(planned)), {Effort.PRODUCT: float(products)}),
         passes=len(planned),
         streamed=sum(_streamed(sizes, load, one) for one in planned),
-        device=max(one.needs.streaming for one in planned),
+        device=max(one.memory.streaming for one in planned),
         host=sizes.token_bytes,
     )
 
@@ -221,7 +221,7 @@ def universality_demand(sizes: Sizes, absent: Absent) -> Demand:
     kept = neurons * (draws * _SINGLE + (spec.top_k + 2) * (_DOUBLE + _INDEX) + 2 * _DOUBLE)
     return Demand(
         together(*efforts),
-        device=max(one.needs.scoring for one in planned),
+        device=max(one.memory.scoring for one in planned),
         # Once more while a pass is scored, so that nothing is taken in twice where memory runs out.
         host=sizes.token_bytes + 2 * len([*scored, *rotated]) * kept,
         disk=(len(absent.pairs) + len(absent.nulls)) * table + drawn,
@@ -279,7 +279,7 @@ def variants_demand(sizes: Sizes, absent: Absent) -> Demand:
         efforts += [forward, {Effort.PRODUCT: float(products)}]
         efforts.append(together(_variant_scores(sizes, wanted), times=sizes.models - 1))
         streamed += sum(_streamed(sizes, part, one, positions) for one in planned)
-        device, count = max(device, *(one.needs.total for one in planned)), count + len(planned)
+        device, count = max(device, *(one.memory.total for one in planned)), count + len(planned)
     return Demand(
         together(*efforts),
         passes=count,

@@ -26,7 +26,7 @@ NEURONS_PER_TILE = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Agreement:
+class PairedMoments:
     """Sums over ``count`` tokens of two computations of the same neurons: ``mean`` and ``squares``, the sum of squared
     deviations, of either, and ``product``, the sum of the products of both deviations.
 
@@ -39,27 +39,27 @@ class Agreement:
     product: Float64[Tensor, " neuron"]
 
     @classmethod
-    def empty(cls, neurons: int, *, device: torch.device | str = "cpu") -> "Agreement":
+    def empty(cls, neurons: int, *, device: torch.device | str = "cpu") -> "PairedMoments":
         """The sums over no token."""
         nothing = torch.zeros(5, neurons, dtype=torch.float64, device=device)
         return cls(0, nothing[:2], nothing[2:4], nothing[4])
 
     @classmethod
-    def of(cls, one: Float[Tensor, "token neuron"], other: Float[Tensor, "token neuron"]) -> "Agreement":
+    def of(cls, one: Float[Tensor, "token neuron"], other: Float[Tensor, "token neuron"]) -> "PairedMoments":
         """The sums over some tokens, at least one."""
         tiles = (torch.split(values, NEURONS_PER_TILE, dim=1) for values in (one, other))
         parts = [_summed(*both) for both in zip(*tiles, strict=True)]
         sums = torch.cat(parts, dim=1)
         return cls(len(one), sums[:2], sums[2:4], sums[4])
 
-    def __add__(self, other: "Agreement") -> "Agreement":
+    def __add__(self, other: "PairedMoments") -> "PairedMoments":
         """The sums over the tokens of both."""
         if not self.count or not other.count:
             return self if self.count else other
         count = self.count + other.count
         delta = other.mean - self.mean
         weight = self.count * other.count / count
-        return Agreement(
+        return PairedMoments(
             count,
             self.mean + delta * (other.count / count),
             self.squares + other.squares + weight * delta**2,

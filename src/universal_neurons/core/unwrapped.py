@@ -46,7 +46,7 @@ class FusedAffine(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Bare:
+class UnwrappedModel:
     """The transformers modules behind a bridge, without its wrappers and hooks; the weights are shared."""
 
     model: nn.Module
@@ -56,7 +56,7 @@ class Bare:
     unembed: nn.Module
 
     @classmethod
-    def of(cls, bridge: TransformerBridge) -> "Bare":
+    def of(cls, bridge: TransformerBridge) -> "UnwrappedModel":
         """Raises :class:`UnsuitableAttentionError` unless attention is sdpa.
 
         GELU is one kernel instead of eight.  What rounding leaves of an activation far below 0 is then not what the

@@ -28,7 +28,7 @@ def single_threads(device: torch.device) -> Iterator[int]:
         torch.set_num_threads(threads)
 
 
-def side_by_side(
+def parallel_map(
     workers: Sequence[Worker], work: Callable[[Worker, Item], Result], items: Sequence[Item], *, threads: int = 1
 ) -> Iterator[Result]:
     """``work(worker, item)`` of every item, in order; no worker has two items at once, none records gradients.

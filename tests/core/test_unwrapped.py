@@ -11,10 +11,10 @@ from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
 from tests.core.test_activations import LAYERS, ROWS, bridged, language_model
-from universal_neurons.core import bare
-from universal_neurons.core.bare import Bare, FusedAffine, output_weights
+from universal_neurons.core import unwrapped
+from universal_neurons.core.unwrapped import FusedAffine, UnwrappedModel, output_weights
 
-needs_kernel = pytest.mark.skipif(not bare._has_kernel(), reason="this build of torch has no such kernel")
+needs_kernel = pytest.mark.skipif(not unwrapped._has_kernel(), reason="this build of torch has no such kernel")
 
 
 def affine(kind: str) -> nn.Module:
@@ -63,7 +63,7 @@ def test_the_weights_are_shared(kind: str) -> None:
 @needs_kernel
 def test_of_a_gpt2_every_affine_map_is_fused_and_gelu_is_in_the_first_of_the_mlp() -> None:
     bridge = bridged(language_model())
-    found: list[Any] = list(Bare.of(bridge).blocks)
+    found: list[Any] = list(UnwrappedModel.of(bridge).blocks)
     assert [type(block.mlp.c_fc) for block in found] == [FusedAffine] * LAYERS
     assert [(block.mlp.c_fc.gelu, type(block.mlp.act)) for block in found] == [(True, nn.Identity)] * LAYERS
     assert not any(part.gelu for block in found for part in (block.attn.c_attn, block.attn.c_proj, block.mlp.c_proj))
@@ -82,9 +82,9 @@ def test_the_bare_model_predicts_what_the_model_predicts(activation: str, monkey
     bridge = bridged(source.eval())
     rows = torch.randint(31, (ROWS, 9), generator=torch.Generator().manual_seed(1))
     expected = source(rows).logits
-    fast = Bare.of(bridge).model(rows, use_cache=False).logits
-    monkeypatch.setattr(bare, "_has_kernel", lambda: False)
-    plain = Bare.of(bridge)
+    fast = UnwrappedModel.of(bridge).model(rows, use_cache=False).logits
+    monkeypatch.setattr(unwrapped, "_has_kernel", lambda: False)
+    plain = UnwrappedModel.of(bridge)
     assert not [part for part in plain.model.modules() if isinstance(part, FusedAffine)]
     for found in (fast, plain.model(rows, use_cache=False).logits):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
@@ -92,4 +92,4 @@ def test_the_bare_model_predicts_what_the_model_predicts(activation: str, monkey
 
 def test_double_precision_is_left_to_torch() -> None:
     bridge = bridged(language_model().double())
-    assert not [part for part in Bare.of(bridge).model.modules() if isinstance(part, FusedAffine)]
+    assert not [part for part in UnwrappedModel.of(bridge).model.modules() if isinstance(part, FusedAffine)]
