@@ -24,6 +24,7 @@ DISTRIBUTIONS = {
     "measurement": set(),
     "errors": set(),
     "characters": set(),
+    "architectures": set(),
     "evidence": set(),
     "progress": {"rich"},
     "inputs": {

@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tests.core.test_activations import LAYERS, ROWS, bridged, language_model
 from universal_neurons.core import unwrapped
-from universal_neurons.core.unwrapped import FusedAffine, UnwrappedModel, output_weights
+from universal_neurons.core.unwrapped import FusedAffine, UnwrappedModel, affine_matrix
 
 needs_kernel = pytest.mark.skipif(not unwrapped._has_kernel(), reason="this build of torch has no such kernel")
 
@@ -56,7 +56,7 @@ def test_the_weights_are_shared(kind: str) -> None:
     given: Any = affine(kind)
     fused = FusedAffine(given)
     assert fused.weight.data_ptr() == given.weight.data_ptr()
-    assert torch.equal(output_weights(fused), output_weights(given))
+    assert torch.equal(affine_matrix(fused), affine_matrix(given))
     assert fused.weight.shape == (16, 48)
 
 
