@@ -90,7 +90,7 @@ class CleanPass:
     attention mask; ``activations``, one row per neuron, so that the activations of a set are a copy of rows.
     At the predicting positions only: ``final``, the output of the last layer norm; ``probabilities``; ``expected``, the
     mean of the unembedding under them; ``target``, the unembedding of the true next token; ``loss``.
-    Resampled activations are those of ``donor`` (``activations``, unless another input is patched in) at the tokens
+    Resampled activations come from ``donor`` (``activations``, unless another input is patched in) at the tokens
     ``source``.
     """
 
@@ -127,7 +127,7 @@ class AblationEngine:
         difference = float((bridge(rows).log_softmax(-1) - unwrapped).abs().max())
         if not difference <= AGREEMENT:
             raise ValueError(
-                f"the bridge's log-probabilities differ by {difference:.2g} from those of the model that it wraps; "
+                f"the log-probabilities of the bridge and of the model that it wraps differ by {difference:.2g}; "
                 f"expected at most {AGREEMENT}: ablate a bridge with raw weights and without hooks"
             )
 
@@ -288,8 +288,8 @@ def ablation_effects(
     not negative beyond rounding (1e-6 nats per prediction in float32; :meth:`AblationEngine.effects`).  Sums over
     predictions are float64.  An empty set has an effect of exactly 0.
 
-    A batch of ``batch_rows`` rows is run clean once and then once per ablation, so the memory is that of one pass over
-    the batch and of its activations, whatever the number of ablations.  The results for "zero" and "mean" do not depend
+    A batch of ``batch_rows`` rows is run clean once and then once per ablation, so the memory is one pass over the batch
+    and its activations, whatever the number of ablations.  The results for "zero" and "mean" do not depend
     on ``batch_rows`` beyond rounding.  "resample" draws, by ``seed`` and the index of the batch's first row, one other
     (row, position) of the batch for each of its tokens.  All ablated neurons, in all layers and all sets, take their
     values from there together: the token is lost and not the relations between neurons, and sets are compared on equal

@@ -79,7 +79,7 @@ class PairwiseAccumulator:
         self._audit = PrecisionAudit(self._columns, groups=groups, device=scratch.device)
 
     def _joined(self) -> list[tuple[slice, slice]]:
-        """The products of all tiles; those of the same rows with adjacent columns are one."""
+        """The products of all tiles; products of the same rows with adjacent columns are joined."""
         joined: list[tuple[slice, slice]] = []
         order = sorted(self.tiles, key=lambda t: (t.x, t.x_layers.start, t.x_layers.stop, t.y, t.y_layers.start))
         for tile in order:
@@ -144,7 +144,7 @@ class PairwiseAccumulator:
             yield from ((f"{kind} {number} ", group) for number, group in enumerate(groups))
 
     def largest_error(self, unions: Sequence[Sequence[int]] | None = None) -> float:
-        """Largest difference of a sampled correlation from that of float64 activations and products.
+        """Largest difference of a sampled correlation from one of float64 activations and products.
 
         Taken over the tokens of each of ``unions`` of groups, by default of each group.  ``unions`` should be those
         that are scored: tokens that hardly differ, such as the first ones of all rows, have few digits left in a
@@ -206,7 +206,7 @@ class PairwiseAccumulator:
         for layer in layers:
             sums = group.sums[self._own[model, layer]]
             # The variances come from float64: a self-product in float32 adds terms of one sign, and the spread of a
-            # neuron below 1e-19 would underflow to that of a constant.
+            # neuron below 1e-19 would underflow to 0.
             sums.diagonal().copy_(group.squares[self._columns[model][layer]])
             comoments.append(sums)
         return NeuronMoments(group.count, group.mean[columns], tuple(comoments))

@@ -124,7 +124,7 @@ class ComomentSums:
         self._pending.clear()
 
     def settle(self) -> None:
-        """End the current chunk and merge all pending ones, so that the sums are those of all tokens added so far."""
+        """End the current chunk and merge all pending ones, so that the sums cover all tokens added so far."""
         self.flush()
         self.fold()
 

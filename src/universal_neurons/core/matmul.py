@@ -11,7 +11,7 @@ A *mode* is the precision to which operands are rounded.  Sums over tokens are f
     bfloat16  operands with 7 bits of mantissa; on a CPU they are rounded and multiplied as float32, which gives the
               same numbers and saves no time
 
-``BOUNDS``: the largest accepted difference of a correlation from that of float64 activations in each mode, measured by
+``BOUNDS``: the largest accepted difference of a correlation from float64 in each mode, measured by
 :mod:`universal_neurons.core.precision_audit`.
 """
 

@@ -1,7 +1,7 @@
-"""Pieces of work that do not depend on each other, side by side on a CPU, each on one thread unless there are more.
+"""Independent computations in parallel threads on a CPU.
 
-This module decides how many run at once.  Small products gain little from a second thread, and two of them side by side
-gain all of it; and what a single thread computed has the same bits on a machine with two cores and with sixty-four.
+Small products gain little from a second thread, but two of them in parallel use two cores fully; and a result of a
+single thread has the same bits on a machine with two cores and with sixty-four.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def single_threads(device: torch.device) -> Iterator[int]:
-    """Products on one thread each inside the block; yields how many may run side by side (1 unless on a CPU)."""
+    """Run products on one thread each inside the block; yields the number that may run in parallel (1 on a GPU)."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -29,30 +29,29 @@ def single_threads(device: torch.device) -> Iterator[int]:
 
 
 def parallel_map(
-    workers: Sequence[Worker], work: Callable[[Worker, Item], Result], items: Sequence[Item], *, threads: int = 1
+    workers: Sequence[Worker], function: Callable[[Worker, Item], Result], items: Sequence[Item], *, threads: int = 1
 ) -> Iterator[Result]:
-    """``work(worker, item)`` of every item, in order; no worker has two items at once, none records gradients.
+    """Yield ``function(worker, item)`` of every item, in order, without gradients.
 
-    ``threads``: of every worker.
-
-    An exception of ``work`` is raised at its item's turn, and what has not begun by then is dropped.
+    A worker has one item at a time.  ``threads``: torch's threads of every worker.  An exception is raised at the turn
+    of its item, and items that have not begun by then are dropped.
     """
     idle: SimpleQueue[Worker] = SimpleQueue()
     for worker in workers:
         idle.put(worker)
 
-    def next_to(item: Item) -> Result:
+    def with_idle_worker(item: Item) -> Result:
         worker = idle.get()
         try:
-            # Whether gradients are recorded is a thread's own setting, and recorded by default.
+            # A new thread records gradients unless told otherwise.
             with torch.no_grad():
-                return work(worker, item)
+                return function(worker, item)
         finally:
             idle.put(worker)
 
     if len(workers) == 1:
-        yield from map(next_to, items)
+        yield from map(with_idle_worker, items)
         return
-    # A new thread starts with torch's own number of threads, whatever was set elsewhere.
+    # A new thread starts with torch's default number of threads, whatever was set elsewhere.
     with ThreadPoolExecutor(len(workers), initializer=torch.set_num_threads, initargs=(threads,)) as pool:
-        yield from pool.map(next_to, items)
+        yield from pool.map(with_idle_worker, items)
