@@ -1,4 +1,4 @@
-"""What the engine costs at the true shape of GPT-2 Small: five models of 12 x 3072 neurons on a GPU, as JSON.
+"""Cost of the engine at the true shape of GPT-2 Small: five models of 12 x 3072 neurons on a GPU, as JSON.
 
 Run by ``nox -s shape`` (``python tests/bench/bench_shape.py``); without a GPU the same code runs at a reduced size.
 Weights are random: the time of a product does not depend on what is multiplied.  Every precision is measured in a
@@ -11,8 +11,8 @@ For each precision:
 - ``fraction_of_ceiling``: the operations of these products over the time of the pass, over the ceiling;
 - ``forward_share``: the time of the forward passes alone over that of the pass;
 - ``largest_error``: of a sampled correlation, against float64 activations and sums;
-- ``planned_pass`` and ``planned_scores``: what the plan's calibration says these take, over what they took;
-- ``draws_share``: of the whole (pass and scores) at five million tokens, what the rotation draws take;
+- ``planned_pass`` and ``planned_scores``: the seconds that the plan's calibration estimates, over the measured ones;
+- ``draws_share``: share of the rotation draws in the whole (pass and scores) at five million tokens;
 - ``paper_hours``: passes and scores of the suite ``paper``, four steps of five million tokens each with the nulls, at
   the speeds that were measured: by numbers of operations where the shape here is not GPT-2 Small's.
 """
@@ -32,8 +32,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformer_lens.model_bridge.sources import build_bridge_from_module
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from universal_neurons.artifacts.provenance import peak_memory_bytes
 from universal_neurons.core.accumulator import PairwiseAccumulator
@@ -42,6 +40,7 @@ from universal_neurons.core.matmul import BOUNDS, PrecisionMode, add_product, mo
 from universal_neurons.core.scoring import ScoringRequest, TileScores
 from universal_neurons.core.tiling import Pass, Workload, operations_per_token, passes
 from universal_neurons.core.universality import RotationSettings
+from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.pipeline.passes import CHUNK_TOKENS, ahead
 from universal_neurons.pipeline.resources import MARGIN, ROTATION_WORKERS, free_bytes
 from universal_neurons.planning.calibration import calibrated
@@ -53,7 +52,7 @@ CONTEXT, VOCABULARY, BATCH_TOKENS, BLOCKS = 512, 2048, 4096, 100
 
 @dataclass(frozen=True)
 class Size:
-    """What is measured; ``embedding`` is the width of the residual stream."""
+    """The size that is measured; ``embedding``: width of the residual stream."""
 
     models: int
     layers: int
@@ -64,7 +63,7 @@ class Size:
 
     @classmethod
     def usual(cls, device: str) -> "Size":
-        """GPT-2 Small's shape and a million tokens on a GPU; what a processor does in a minute elsewhere."""
+        """GPT-2 Small's shape and a million tokens on a GPU; elsewhere a minute of a CPU."""
         if device == "cuda":
             return cls(models=5, layers=12, width=3072, embedding=768, tokens=1_000_000, draws=20)
         return cls(models=5, layers=4, width=256, embedding=64, tokens=16_384, draws=20)
@@ -88,18 +87,16 @@ def bridges(size: Size, device: str) -> list[Any]:
     made = []
     for seed in range(size.models):
         torch.manual_seed(seed)
-        config = GPT2Config(
-            vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=size.embedding, n_layer=size.layers,
-            n_head=max(1, size.embedding // 64), n_inner=size.width, use_cache=False,
+        bridge = random_bridge(
+            layers=size.layers, width=size.embedding, heads=max(1, size.embedding // 64), mlp=size.width,
+            vocabulary=VOCABULARY, context=CONTEXT,
         )  # fmt: skip
-        source: Any = GPT2LMHeadModel(config)
-        bridge = build_bridge_from_module(source.eval(), architecture="GPT2LMHeadModel", hf_config=config)
         made.append(bridge.to(device) if device != "cpu" else bridge)
     return made
 
 
 def ceiling(work: Workload, mode: PrecisionMode, device: str) -> float:
-    """Operations per second of a product of the engine's shape, with sums that stay where they are."""
+    """Operations per second of a product of the engine's shape, with sums in place."""
     neurons = sum(work.widths[0])
     generator = torch.Generator().manual_seed(0)
     wide = min(neurons * (len(work.widths) - 1), 2 * neurons)
@@ -119,7 +116,7 @@ def tokens_of(size: Size) -> tuple[Tensor, Tensor]:
 
 
 def batches(models: list[Any], rows: Tensor, mask: Tensor, device: str) -> Any:
-    """As the pipeline streams them."""
+    """The batches of all models, as the pipeline streams them."""
     step = BATCH_TOKENS // CONTEXT
     streams = zip(*(stream(bridge, rows, mask, batch_rows=step) for bridge in models), strict=True)
     read = (([one.values for one in parts], parts[0].row.cpu() * BLOCKS // len(rows)) for parts in streams)
@@ -203,7 +200,7 @@ def measured(mode: PrecisionMode, device: str, size: Size) -> dict[str, Any]:
 def planned_seconds(
     work: Workload, planned: Sequence[Pass], mode: PrecisionMode, device: str, size: Size
 ) -> tuple[float, float]:
-    """What the plan would say of all passes, and of scoring every direction."""
+    """The plan's estimate for all passes, and for scoring every direction."""
     shape = Shape(
         layers=size.layers, width=size.embedding, heads=max(1, size.embedding // 64), mlp=size.width,
         vocabulary=VOCABULARY, context=CONTEXT, row=CONTEXT,
@@ -236,7 +233,7 @@ def paper_hours(size: Size, flops: float, scoring: float) -> float:
 
 
 def rotated_operations(size: Size, directions: int) -> float:
-    """Of all draws: every layer of y against every neuron of x."""
+    """Operations of all draws: every layer of y against every neuron of x."""
     neurons = size.layers * size.width
     return 2.0 * directions * size.draws * neurons * neurons * size.width
 

@@ -288,8 +288,8 @@ def ablation_effects(
     not negative beyond rounding (1e-6 nats per prediction in float32; :meth:`AblationEngine.effects`).  Sums over
     predictions are float64.  An empty set has an effect of exactly 0.
 
-    A batch of ``batch_rows`` rows is run clean once and then once per ablation, so the memory is one pass over the batch
-    and its activations, whatever the number of ablations.  The results for "zero" and "mean" do not depend
+    A batch of ``batch_rows`` rows is run clean once and then once per ablation, so the memory is one pass over the
+    batch and its activations, whatever the number of ablations.  The results for "zero" and "mean" do not depend
     on ``batch_rows`` beyond rounding.  "resample" draws, by ``seed`` and the index of the batch's first row, one other
     (row, position) of the batch for each of its tokens.  All ablated neurons, in all layers and all sets, take their
     values from there together: the token is lost and not the relations between neurons, and sets are compared on equal

@@ -113,7 +113,6 @@ def rotated_maxima(
     kind: Rotation,
     seed: int,
     model: str,
-    dtype: torch.dtype = torch.float32,
     first_layer: int = 0,
     rotations: Rotations | None = None,
 ) -> tuple[Float[Tensor, "draw _"], ...]:
@@ -133,12 +132,12 @@ def rotated_maxima(
     y = _shared_y(crosses)
     turns = rotations or Rotations(kind, seed=seed, model=model, draws=draws)
     neurons = sum(len(cross.x.mean) for cross in crosses)
-    best = torch.full((draws, neurons), -torch.inf, dtype=dtype, device=y.mean.device)
+    best = torch.full((draws, neurons), -torch.inf, device=y.mean.device)
     for layer, (columns, spread) in enumerate(zip(layer_slices(y.widths), y.layers, strict=True)):
         scale = float(spread.double().trace() / max(len(spread), 1)) ** 0.5
         if scale == 0:
             continue
-        scaled = _scaled(crosses, columns, scale, dtype)
+        scaled = _scaled(crosses, columns, scale)
         variance = spread.double() / scale**2
         for draw in range(draws):
             turn = turns(first_layer + layer, len(spread), draw).to(variance.device)
@@ -149,13 +148,13 @@ def rotated_maxima(
     return tuple(maxima[:, part] for part in layer_slices([len(cross.x.mean) for cross in crosses]))
 
 
-def _scaled(crosses: Sequence[CrossMoments], columns: slice, scale: float, dtype: torch.dtype) -> Tensor:
+def _scaled(crosses: Sequence[CrossMoments], columns: slice, scale: float) -> Tensor:
     """The comoments of all x with one layer of y, stacked, in units of one standard deviation of either neuron.
 
     In these units float32 neither underflows nor overflows.  Strip by strip, so that little is float64 at a time.
     """
     width = columns.stop - columns.start
-    whole = crosses[0].comoment.new_empty(sum(len(cross.comoment) for cross in crosses), width, dtype=dtype)
+    whole = crosses[0].comoment.new_empty(sum(len(cross.comoment) for cross in crosses), width, dtype=torch.float32)
     start = 0
     for cross in crosses:
         inverse_norm = cross.x.inverse_norm

@@ -24,8 +24,8 @@ class PatchingEffects:
     """Effects of patching several sets, per block of rows, in nats per prediction; P_x and P_y are clean, Q is patched.
 
     ``kl``: KL(P_x || Q).  ``loss_increase``: decrease of the log-probability of the true next token of x.  ``toward``:
-    KL(P_y || P_x) - KL(P_y || Q), the approach of the output to the output of the donor y; negative if it moves away, and
-    additive over predictions, unlike its share of the ``distance`` KL(P_y || P_x).
+    KL(P_y || P_x) - KL(P_y || Q), the approach of the output to the donor's; negative if it moves away, and additive
+    over predictions, unlike its share of the ``distance`` KL(P_y || P_x).
     """
 
     kl: Float64[Tensor, "set block"]
