@@ -1,4 +1,4 @@
-"""Streamed moments are those of the whole data, and constants are told apart exactly."""
+"""Streamed moments equal the moments of the whole data, and constants are told apart exactly."""
 
 from functools import reduce
 from operator import add
@@ -24,7 +24,7 @@ TILES = (
 
 # At 1e5 the float32 mean of a chunk is off by up to 0.004 standard deviations, which must not enter as variance.
 @pytest.mark.parametrize("offset", [0.0, 1.0, 1e3, 1e5])
-def test_correlations_are_those_of_the_dense_float64_oracle(offset: float) -> None:
+def test_correlations_equal_the_dense_float64_oracle(offset: float) -> None:
     x, y = pair(offset)
     torch.testing.assert_close(moments(x, y).correlation(), correlation(x, y), rtol=0, atol=1e-6)
 
@@ -195,7 +195,7 @@ def test_no_group_and_no_token_in_a_chunk_are_refused() -> None:
 
 
 @pytest.mark.parametrize("groups", [1, 3, 5])
-def test_groups_of_tokens_have_the_moments_of_their_own_tokens_and_add_up_to_the_whole(groups: int) -> None:
+def test_groups_have_the_moments_of_their_tokens_and_add_up_to_the_whole(groups: int) -> None:
     x, y = pair(1e3)
     group = torch.arange(TOKENS) ** 2 % 5 % groups
     accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64, groups=groups)
@@ -212,7 +212,7 @@ def test_groups_of_tokens_have_the_moments_of_their_own_tokens_and_add_up_to_the
     assert_same(transposed(crosses(accumulator, 1, 0)[0]), found[0])
 
 
-def test_tiles_have_the_sums_of_their_blocks_of_layers_and_ask_for_no_other_layers() -> None:
+def test_tiles_have_the_sums_of_their_layers_and_need_no_others() -> None:
     x, y = pair(1e3)
     whole = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64)
     tiled = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], tiles=TILES, chunk_tokens=64)
@@ -240,7 +240,7 @@ def test_tiles_have_the_sums_of_their_blocks_of_layers_and_ask_for_no_other_laye
         last.moments((0,), 0, range(1))
 
 
-def test_the_spread_is_that_of_the_moments_to_the_last_bit() -> None:
+def test_the_spread_equals_the_moments_to_the_last_bit() -> None:
     x, y = pair(1e3)
     accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64)
     streamed(accumulator, x, y)
@@ -254,7 +254,7 @@ def test_the_spread_is_that_of_the_moments_to_the_last_bit() -> None:
 
 @pytest.mark.parametrize("stop", [1, 90, 333, 699])
 @pytest.mark.parametrize("mode", ["float32", "bfloat16"])
-def test_a_restored_accumulator_goes_on_to_the_last_bit(stop: int, mode: PrecisionMode) -> None:
+def test_a_restored_accumulator_resumes_to_the_last_bit(stop: int, mode: PrecisionMode) -> None:
     x, y = pair(1e3)
     undisturbed, first, second = (
         PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=50, mode=mode) for _ in range(3)
@@ -279,7 +279,7 @@ def test_the_state_of_other_tiles_is_refused() -> None:
         PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], tiles=TILES).restore(state)
 
 
-def test_products_with_more_elements_than_may_wait_are_made_strip_by_strip(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_products_larger_than_the_scratch_are_made_strip_by_strip(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = pair(1e3)
     monkeypatch.setattr("universal_neurons.core.accumulator.SCRATCH_ELEMENTS", 40)
     accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64)

@@ -1,4 +1,4 @@
-"""The float32 kernel is chosen by its measured error, and the setting of before comes back."""
+"""The float32 kernel is chosen by its measured error, and torch's setting is restored."""
 
 from typing import get_args
 
@@ -51,7 +51,7 @@ def test_a_kernel_that_rounds_too_much_is_passed_over(
         assert precision == chosen
 
 
-def test_the_error_of_rounding_to_bfloat16_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_rounding_to_bfloat16_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     product = torch.Tensor.__matmul__
 
     def rounded(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -62,7 +62,7 @@ def test_the_error_of_rounding_to_bfloat16_would_be_noticed(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("before", get_args(KernelPrecision))
-def test_the_setting_of_before_comes_back_even_after_an_error(before: KernelPrecision) -> None:
+def test_the_setting_is_restored_even_after_an_error(before: KernelPrecision) -> None:
     with matmul_precision(before):
         with pytest.raises(RuntimeError, match="boom"), matmul_precision("high"):
             raise RuntimeError("boom")
@@ -87,14 +87,14 @@ def test_a_precision_that_the_device_does_not_have_is_refused() -> None:
         raise AssertionError("must not get here")
 
 
-def test_the_setting_of_before_comes_back_after_a_mode() -> None:
+def test_the_setting_is_restored_after_a_mode() -> None:
     before = torch.get_float32_matmul_precision()
     with mode_of_products("bfloat16"):
         assert torch.get_float32_matmul_precision() == checked_precision()
     assert torch.get_float32_matmul_precision() == before
 
 
-def test_whether_sums_are_added_to_in_place_is_found_out_by_doing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adding_in_place_is_found_out_by_trying_it(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     assert adds_in_place.__wrapped__(torch.float32, cpu)
     assert not adds_in_place.__wrapped__(torch.bfloat16, cpu)

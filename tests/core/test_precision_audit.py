@@ -1,4 +1,4 @@
-"""The largest error of the sums is that of the sampled neurons against float64."""
+"""The largest error is measured on sampled neurons against float64."""
 
 import pytest
 import torch

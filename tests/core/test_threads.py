@@ -1,4 +1,4 @@
-"""Work side by side is the same work: nothing is shared, nothing is reordered, and settings come back."""
+"""A parallel map shares nothing, keeps the order, and restores torch's settings."""
 
 import threading
 import time
@@ -35,14 +35,14 @@ def test_no_worker_has_two_items_at_once() -> None:
     assert all(parallel_map(["a", "b"], alone, range(40)))
 
 
-def test_items_do_run_at_the_same_time() -> None:
+def test_items_run_at_the_same_time() -> None:
     # Each waits for the other: one after the other they would wait for ever.
     both = threading.Barrier(2, timeout=10)
     assert len(list(parallel_map([0, 1], lambda worker, item: both.wait(), range(2)))) == 2
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_an_exception_stops_what_has_not_begun(workers: int) -> None:
+def test_an_exception_drops_items_that_have_not_begun(workers: int) -> None:
     begun: list[int] = []
 
     def fails_at_two(worker: int, item: int) -> int:
@@ -65,7 +65,7 @@ def test_no_gradient_is_recorded(workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_every_item_has_one_thread_and_the_setting_comes_back(workers: int) -> None:
+def test_every_item_has_one_thread_and_the_setting_is_restored(workers: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
@@ -78,6 +78,6 @@ def test_every_item_has_one_thread_and_the_setting_comes_back(workers: int) -> N
         torch.set_num_threads(before)
 
 
-def test_an_accelerator_has_one_lane() -> None:
+def test_an_accelerator_has_one_worker() -> None:
     with single_threads(torch.device("cuda")) as lanes:
         assert lanes == 1

@@ -1,4 +1,4 @@
-"""Scores of a pair are those of a dense float64 oracle; the linearised block bootstrap is close to the exact one."""
+"""Scores of a pair equal a dense float64 oracle; the linearised block bootstrap is close to the exact one."""
 
 import pytest
 import torch
@@ -73,7 +73,7 @@ def assert_is_oracle(found: UniversalityScores, x: Tensor, y: Tensor, model: str
     assert_close(found.correlation_crossfit, (in_b[row, in_a.argmax(1)] + in_a[row, in_b.argmax(1)]) / 2)
 
 
-def test_both_directions_are_those_of_the_dense_oracle() -> None:
+def test_both_directions_equal_the_dense_oracle() -> None:
     x, y = data()
     forward, backward = scores(*halves(x, y))
     assert_is_oracle(forward, x, y, "b")
@@ -117,7 +117,7 @@ def test_a_model_with_itself_finds_every_neuron_with_correlation_one() -> None:
         assert float(found.best_correlation.max()) <= 1
 
 
-def test_constants_have_no_score_and_are_nobodys_partner() -> None:
+def test_constants_have_no_score_and_are_never_a_partner() -> None:
     x, y = data()
     x[:, 4] = 0.3
     y[:, 1] = 0.3
@@ -148,7 +148,7 @@ def test_one_token_scores_nothing() -> None:
         assert bool((found.partner == -1).all())
 
 
-def test_more_ranks_than_neurons_are_filled_with_nothing() -> None:
+def test_ranks_beyond_the_number_of_neurons_are_empty() -> None:
     matrix = torch.tensor([[0.5, float("nan"), 0.7], [float("nan")] * 3])
     partner, value = best_partners(matrix, 4)
     assert partner.tolist() == [[2, 0, -1, -1], [-1] * 4]
@@ -162,7 +162,7 @@ def test_a_single_draw_has_no_spread() -> None:
 
 
 @pytest.mark.parametrize("name", ["draws", "half_draws", "top_k"])
-def test_no_draws_and_no_ranks_are_refused(name: str) -> None:
+def test_zero_draws_and_zero_ranks_are_refused(name: str) -> None:
     half_a, half_b = halves(*data())
     with pytest.raises(ValueError, match=f"{name} 0"):
         scores(half_a, half_b, **{name: 0})
@@ -199,7 +199,7 @@ def influence(x: Tensor, y: Tensor, neuron: list[int], partner: list[int], step:
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e3, 1e5])
-def test_influence_is_its_formula_and_adds_up_to_nothing(offset: float) -> None:
+def test_influence_equals_its_formula_and_adds_up_to_zero(offset: float) -> None:
     x, y = (values + offset for values in data())
     found = influence(x, y, [0, 1, 7], [0, 4, 9])
     u, v = (
@@ -249,7 +249,7 @@ def test_pairs_without_partner_or_variance_have_no_influence() -> None:
     assert not found[:, 2].isnan().any()
 
 
-def test_an_influence_over_other_tokens_than_the_moments_is_refused() -> None:
+def test_influence_over_other_tokens_than_the_moments_is_refused() -> None:
     x, y = data()
     half_a, half_b = halves(x, y)
     whole = half_a + half_b

@@ -1,4 +1,4 @@
-"""The modules behind a bridge in fewer kernels are the same functions, and the bridge's own stay as they are."""
+"""The unwrapped model in fewer kernels computes the same functions, and the bridge is unchanged."""
 
 from functools import partial
 from typing import Any
@@ -36,7 +36,7 @@ def values() -> Tensor:
 @pytest.mark.parametrize("kind", ["Conv1D", "Linear"])
 @pytest.mark.parametrize("precision", ["highest", "medium"])
 @torch.no_grad()
-def test_an_affine_map_with_its_gelu_is_that_of_float64(kind: str, precision: str, values: Tensor) -> None:
+def test_an_affine_map_with_its_gelu_equals_float64(kind: str, precision: str, values: Tensor) -> None:
     fused = FusedAffine(affine(kind))
     expected: Tensor = affine(kind).double()(values.double())
     gelu: nn.Module = NewGELUActivation()
@@ -61,7 +61,7 @@ def test_the_weights_are_shared(kind: str) -> None:
 
 
 @needs_kernel
-def test_of_a_gpt2_every_affine_map_is_fused_and_gelu_is_in_the_first_of_the_mlp() -> None:
+def test_every_affine_map_of_a_gpt2_is_fused_and_gelu_with_the_mlp_input() -> None:
     bridge = bridged(language_model())
     found: list[Any] = list(UnwrappedModel.of(bridge).blocks)
     assert [type(block.mlp.c_fc) for block in found] == [FusedAffine] * LAYERS
@@ -72,8 +72,8 @@ def test_of_a_gpt2_every_affine_map_is_fused_and_gelu_is_in_the_first_of_the_mlp
 
 @pytest.mark.parametrize("activation", ["gelu_new", "relu"])
 @torch.no_grad()
-def test_the_bare_model_predicts_what_the_model_predicts(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the kernel and without it, and with activations that it does not know."""
+def test_the_unwrapped_model_has_the_predictions_of_the_model(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With and without the kernel, and with an activation that it does not have."""
     config = GPT2Config(
         vocab_size=31, n_positions=9, n_embd=16, n_layer=2, n_head=2, n_inner=20, activation_function=activation,
         bos_token_id=30, eos_token_id=30, use_cache=False,

@@ -268,5 +268,6 @@ def cross_moments(
     """
     accumulator = PairwiseAccumulator([x_widths, y_widths], chunk_tokens=chunk_tokens, groups=1, device=x.device)
     accumulator.add([x, y], torch.zeros(len(x), dtype=torch.int64, device=x.device))
-    layers = (0, range(len(x_widths))), (1, range(len(y_widths)))
-    return CrossMoments(*(accumulator.moments((0,), *side) for side in layers), accumulator.comoment(0, *layers))
+    x_layers, y_layers = (0, range(len(x_widths))), (1, range(len(y_widths)))
+    x_moments, y_moments = (accumulator.moments((0,), *layers) for layers in (x_layers, y_layers))
+    return CrossMoments(x_moments, y_moments, accumulator.comoment(0, x_layers, y_layers))

@@ -323,8 +323,8 @@ class _PassScorer:
         for columns, rows in sorted(self._tiles(y, directions), key=lambda s: (s[0].start, s[1][0], s[1][1].start)):
             rows_of.setdefault(columns, []).append(rows)
         for columns, all_rows in rows_of.items():
-            for rows, block in scored_parts(all_rows, (y, columns), self._workload, elements=self._elements):
-                yield rows, (y, block)
+            for part, block in scored_parts(all_rows, (y, columns), self._workload, elements=self._elements):
+                yield part, (y, block)
 
     def _tiles(self, y: int, directions: Sequence[Direction]) -> Iterator[tuple[range, LayerRange]]:
         """Layers of ``y``, and the layers of another model against them, of every tile in either direction."""
