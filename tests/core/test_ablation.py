@@ -93,7 +93,7 @@ def means_by_hand(clean: Tensor, ablated: Tensor, rows: Tensor) -> tuple[Tensor,
 
 @torch.no_grad()
 def naive(bridge: Any, rows: Tensor, neurons: Sequence[int], value: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
-    """A full pass with ``value`` of all clean activations in place of the activations of ``neurons``, and one without."""
+    """A full pass with ``value`` of all clean activations in place of those of ``neurons``, and one without."""
     replacement = value(mlp_activations(bridge, rows)).expand(*rows.shape, NEURONS)
 
     def edit(values: Tensor, hook: Any, *, layer: int) -> Tensor:

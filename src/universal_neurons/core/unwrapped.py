@@ -55,10 +55,10 @@ class UnwrappedModel:
 
     model: nn.Module
     blocks: tuple[nn.Module, ...]
-    mlp_norms: tuple[nn.Module, ...]
-    mlp_inputs: tuple[nn.Module, ...]
+    mlp_norms: tuple[Any, ...]
+    mlp_inputs: tuple[Any, ...]
     mlp_outputs: tuple[nn.Module, ...]
-    final_norm: nn.Module
+    final_norm: Any
     unembedding: nn.Module
 
     @classmethod
