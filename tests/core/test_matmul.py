@@ -27,8 +27,8 @@ def test_the_default_kernel_of_this_machine_is_within_the_stated_bound() -> None
 
 
 def test_the_chosen_kernel_is_within_its_tolerance_or_the_default() -> None:
-    chosen = checked_precision(tokens=512, width=64)
-    assert chosen == "highest" or product_error(chosen, tokens=512, width=64) <= CORRELATION_TOLERANCE
+    chosen = checked_precision()
+    assert chosen == "highest" or product_error(chosen) <= CORRELATION_TOLERANCE
 
 
 @pytest.mark.parametrize(

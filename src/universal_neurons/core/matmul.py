@@ -136,33 +136,21 @@ def _correlation_units(
     return scaled
 
 
-def checked_precision(
-    tolerance: float = CORRELATION_TOLERANCE,
-    *,
-    tokens: int = 2048,
-    width: int = 512,
-    device: torch.device | str = "cpu",
-) -> KernelPrecision:
-    """The first of medium, high, highest whose :func:`product_error` is at most ``tolerance``; else highest.
+def checked_precision(*, device: torch.device | str = "cpu") -> KernelPrecision:
+    """The first of medium, high, highest with a :func:`product_error` of at most ``CORRELATION_TOLERANCE``, or highest.
 
     The order is fixed and nothing is timed: two runs on one machine choose the same kernel and give the same bits.
     """
     for precision in get_args(KernelPrecision):
-        if product_error(precision, tokens=tokens, width=width, device=device) <= tolerance:
+        if product_error(precision, device=device) <= CORRELATION_TOLERANCE:
             chosen: KernelPrecision = precision
             return chosen
     return "highest"
 
 
 @contextmanager
-def fastest_checked_precision(
-    tolerance: float = CORRELATION_TOLERANCE,
-    *,
-    tokens: int = 2048,
-    width: int = 512,
-    device: torch.device | str = "cpu",
-) -> Iterator[KernelPrecision]:
+def fastest_checked_precision(*, device: torch.device | str = "cpu") -> Iterator[KernelPrecision]:
     """Multiply float32 tensors by the kernel of :func:`checked_precision` inside the block; yields its name."""
-    precision = checked_precision(tolerance, tokens=tokens, width=width, device=device)
+    precision = checked_precision(device=device)
     with matmul_precision(precision):
         yield precision

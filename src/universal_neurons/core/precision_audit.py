@@ -59,10 +59,10 @@ class PrecisionAudit:
         self._chosen: list[Tensor] = []
         count = 0
         for model, layers in enumerate(columns):
-            first = min((place.start for place in layers.values()), default=0)
-            for layer, place in layers.items():
-                size = min(SAMPLED_PER_LAYER, place.stop - place.start)
-                evenly = torch.linspace(place.start, place.stop - 1, size, device=device).round().long()
+            first = min((part.start for part in layers.values()), default=0)
+            for layer, part in layers.items():
+                size = min(SAMPLED_PER_LAYER, part.stop - part.start)
+                evenly = torch.linspace(part.start, part.stop - 1, size, device=device).round().long()
                 self._joint[model, layer] = evenly
                 self._own[model, layer] = torch.arange(count, count + size, device=device)
                 count += size

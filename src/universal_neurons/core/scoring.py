@@ -6,6 +6,7 @@ layer is rotated once for all of them.  A few numbers per neuron are kept of eac
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -282,7 +283,7 @@ def neurons_of(workload: Workload, layers: LayerRange) -> slice:
 
 
 class _PassScorer:
-    """Scores the moments of one finished pass."""
+    """Scoring of the moments of one finished pass."""
 
     def __init__(
         self, scores: TileScores, accumulator: PairwiseAccumulator, spreads: Mapping[tuple[int, int], NeuronSpread]
@@ -314,8 +315,14 @@ class _PassScorer:
         finally:
             rotations.close()
 
-    def _timed(self, name: str) -> "_Timer":
-        return _Timer(self._scores.seconds, name)
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        """Add the seconds of the block to an entry of the scores."""
+        start, seconds = time.perf_counter(), self._scores.seconds
+        try:
+            yield
+        finally:
+            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
     def _parts(self, y: int, directions: Sequence[Direction]) -> Iterator[tuple[list[LayerRange], LayerRange]]:
         """The layers of all models x that are scored at once against some layers of ``y``, in stream order."""
@@ -387,16 +394,3 @@ class _PassScorer:
         crosses = (a + b, a, b)
         draws = [drawn for (drawn,) in self._draws([[cross] for cross in crosses], columns, rotations)]
         self._scores.rotated_scores(x[0], columns[0]).take(*self._where(x, columns), crosses, draws)
-
-
-class _Timer:
-    """Add the seconds of a block to an entry."""
-
-    def __init__(self, seconds: dict[str, float], name: str) -> None:
-        self._seconds, self._name, self._start = seconds, name, 0.0
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + time.perf_counter() - self._start

@@ -177,8 +177,8 @@ class RunningScores:
             known[:, rows] = torch.fmax(known[:, rows], drawn.float().cpu())
         height, width = crosses[WHOLE].comoment.shape
         for strip in strips(height, width, STRIP_ELEMENTS):
-            place = slice(rows.start + strip.start, rows.start + strip.stop)
-            self._take(place, first_column, [cross.correlation(strip) for cross in crosses])
+            neurons = slice(rows.start + strip.start, rows.start + strip.stop)
+            self._take(neurons, first_column, [cross.correlation(strip) for cross in crosses])
 
     def _take(self, rows: slice, first_column: int, correlations: Sequence[Float[Tensor, "row column"]]) -> None:
         for kind, best in enumerate(self._best):
@@ -300,7 +300,7 @@ class BlockInfluence:
 
 
 def _runs(block: Int[Tensor, " token"]) -> list[tuple[int, slice]]:
-    # Tokens are in row order, so a block is one run per batch and its sum needs no scatter.
+    # Tokens are in row order, so a block is a slice of the batch and its sum needs no scatter.
     starts = [0, *((block[1:] != block[:-1]).nonzero()[:, 0] + 1).tolist()] if len(block) else []
     stops = [*starts[1:], len(block)]
     return [(int(block[start]), slice(start, stop)) for start, stop in zip(starts, stops, strict=False)]
@@ -308,7 +308,7 @@ def _runs(block: Int[Tensor, " token"]) -> list[tuple[int, slice]]:
 
 @dataclass(frozen=True, eq=False)
 class _PairedNeurons:
-    """The neurons of one model in selected pairs, with what standardises them."""
+    """The neurons of one model in selected pairs, and their standardisation."""
 
     column: Int64[Tensor, " candidate"]
     centre: Float32[Tensor, " candidate"]
