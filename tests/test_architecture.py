@@ -25,7 +25,7 @@ DISTRIBUTIONS = {
     "measurement": set(),
     "errors": set(),
     "characters": set(),
-    "files": {"filelock"},
+    "architectures": set(),
     "evidence": set(),
     "progress": {"rich"},
     "inputs": {
@@ -60,7 +60,7 @@ TORCH_ON_DEMAND = {
     "planning",
 }
 PYTEST = {"harness.plugin"}
-BACKEND = {"core.ablation", "core.activations", "core.bare", "core.patching", "core.weights", "inputs.bridge"}
+BACKEND = {"core.ablation", "core.activations", "core.unwrapped", "core.patching", "core.weights", "inputs.bridge"}
 
 # What makes a file durable or keeps others out of it, and who may call that: a file that is appended to is no other's.
 DURABLE = {"fsync", "mkstemp", "NamedTemporaryFile", "FileLock", "SoftFileLock"}
