@@ -57,7 +57,7 @@ def write_ablations(work: Workspace, step: int) -> None:
 def ablations(work: Workspace, ref: ModelRef) -> tuple[pd.DataFrame, dict[str, npt.NDArray[np.generic]]]:
     """One row per set of neurons of ``ref``, and kl, loss_increase (row, block), clean_loss and predictions (block,).
 
-    Effects are means in nats over the predictions of a block, in the table over all of them (design/claims.md A7).
+    Effects are means in nats over the predictions of a block, in the table over all of them (claims/README.md, A7).
     """
     import torch
 

@@ -3,7 +3,7 @@
 This module decides the list of sets and the neurons of each.  It refuses to know what an ablation does: a set is
 numbers of neurons, layer by layer.
 
-``universal`` against seven readings of "non-universal" (design/claims.md A4, F5), each within the same scope (all
+``universal`` against seven readings of "non-universal" (claims/README.md, A4 and F5), each within the same scope (all
 layers together, or one):
 
 - ``others``: literally all neurons that are not universal;
