@@ -1,4 +1,4 @@
-"""The environment that nox makes: what it is made of, and that nothing of anybody else's is removed for it."""
+"""The environment that nox makes: its ingredients, and folders of others that it must not remove."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Refused(Exception):
-    """What the session said."""
+    """The message with which the session ended."""
 
 
 class Session:
@@ -40,7 +40,7 @@ class Session:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with the noxfile and what it locks."""
+    """A checkout with the noxfile and its lock files."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     for name in ("noxfile.py", "pyproject.toml", "constraints.txt"):
@@ -88,7 +88,8 @@ def test_an_environment_is_made_once(checkout: Path) -> None:
 def test_an_empty_variable_is_unset(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIVERSAL_NEURONS_VENV", "")
     monkeypatch.chdir(checkout)
-    assert noxfile(checkout).ENVIRONMENT == checkout / ".nox" / "environment"
+    environment = noxfile(checkout).ENVIRONMENT
+    assert environment == checkout / ".nox" / "environment"
     installed(checkout)
     assert (checkout / "noxfile.py").is_file()
 

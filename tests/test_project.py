@@ -21,12 +21,15 @@ from universal_neurons.harness.scaffold import declared_ids
 from universal_neurons.inputs.suite import available_suites, load_suite
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 VERIFY = "python3 -m venv .venv && .venv/bin/pip install -q nox && .venv/bin/nox"
 MEGABYTE = 1 << 20
 # The catalogue's claims of Nandan et al., version 1 and what is known of version 2.
 CATALOGUE = [*(f"N{number}" for number in range(1, 27)), *(f"V{number}" for number in range(1, 9))]
+# Options that the README describes before they are merged; in the end it is empty.
+AWAITED = {"claims", "on", "quick"}
 # Made-up places, of which tests show that keys and provenance refuse them, and the loopback, which every machine has.
 INVENTED = ("/home/a", "/home/somebody", "/root/zoo", "http://127.0.0.1:")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|opt|home)\b(?:/[\w.-]+)?")
@@ -67,6 +70,29 @@ def named_commands(document: str) -> set[str]:
     """The commands of ``universal-neurons`` that a text tells its reader to run."""
     runs = re.findall(r"(?:run: |`)universal-neurons ([a-z-]+(?: \| [a-z-]+)*)", document)
     return {word for found in runs for word in found.split(" | ")}
+
+
+def code_of(document: str) -> Iterator[str]:
+    """The code spans of a text and the lines of its blocks of shell commands; arguments of nox's sessions apart."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", document, flags=re.MULTILINE | re.DOTALL))
+    yield from (*"".join(blocks).splitlines(), *spans)
+
+
+def unknown_options(document: str) -> Iterator[str]:
+    """Options in the code of a text that the command they stand with, or else no command at all, has."""
+    everywhere = {option for command in commands().values() for option in options(command)}
+    everywhere |= set(re.findall(r'"(--[a-z-]+)"', package_modules()["harness.plugin"]))
+    everywhere |= {"--publish", *(f"--{name}" for name in AWAITED)}
+    for code in code_of(document):
+        names = [name for name in commands() if code.startswith((f"universal-neurons {name} ", f"{name} --"))]
+        has = set(options(commands()[names[-1]])) | {f"--{name}" for name in AWAITED} if names else everywhere
+        yield from (f"{code}: {option}" for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", code) if option not in has)
+
+
+def options(command: Any) -> list[str]:
+    """The options of a command."""
+    return [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
 
 
 @cache
@@ -136,6 +162,17 @@ def test_every_session_has_a_docstring() -> None:
 def test_every_command_that_the_documents_and_messages_name_exists() -> None:
     for name, source in {"README.md": text("README.md"), **package_modules()}.items():
         assert named_commands(source) - commands().keys() == set(), name
+
+
+def test_every_option_that_the_readme_names_exists() -> None:
+    assert list(unknown_options(text("README.md"))) == []
+
+
+@pytest.mark.parametrize(
+    "document", ["`universal-neurons plan --nowhere`", "`--nowhere 3`", "```sh\nuniversal-neurons fetch --json\n```\n"]
+)
+def test_an_option_that_does_not_exist_is_found(document: str) -> None:
+    assert list(unknown_options(document)) != []
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
