@@ -1,4 +1,4 @@
-"""Sessions of nox: ``nox`` verifies the claims of the mini suite and builds the report; ``nox -l`` lists all sessions."""
+"""Sessions of nox: ``nox`` verifies the mini suite's claims and builds the report, ``nox -l`` lists the sessions."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def look(session: nox.Session) -> None:
     names = {"chromium": BROWSERS, "node": ("node",), "npm": ("npm",)}
     programs = {need: next(filter(None, map(shutil.which, known)), "") for need, known in names.items()}
     if lacking := [need for need, program in programs.items() if not program]:
-        session.skip(f"needs {', '.join(lacking)} on PATH (Debian: apt install chromium nodejs npm); nothing was tested")
+        session.skip(f"needs {', '.join(lacking)} on PATH (Debian: apt install chromium nodejs npm); nothing tested")
     options = [argument for argument in session.posargs if argument.startswith("-")]
     pictures = LOOK / "pictures"
     shutil.rmtree(pictures, ignore_errors=True)
@@ -189,7 +189,7 @@ def compute(session: nox.Session) -> None:
 
 @nox.session
 def train(session: nox.Session) -> None:
-    """Train the five models of the mini suite; an interrupted run resumes; -- --publish replaces the shipped weights."""
+    """Train the five models of the mini suite; an interrupted run resumes; -- --publish ships the weights."""
     run(session, "universal-neurons", "train", *session.posargs)
 
 

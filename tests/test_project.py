@@ -1,4 +1,4 @@
-"""The project about itself: what its documents name exists, what it ships fits, nothing of one machine is left."""
+"""The project's documents and files: named things exist, shipped things fit, and no trace of one machine is kept."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+DOCUMENTS = ("README.md", ".github/CONTRIBUTING.md", "claims/README.md", "CHANGELOG.md")
 VERIFY = "python3 -m venv .venv && .venv/bin/pip install -q nox && .venv/bin/nox"
 MEGABYTE = 1 << 20
 # The catalogue's claims of Nandan et al., version 1 and what is known of version 2.
 CATALOGUE = [*(f"N{number}" for number in range(1, 27)), *(f"V{number}" for number in range(1, 9))]
 # Options that the README describes before they are merged; in the end it is empty.
 AWAITED = {"claims", "on", "quick"}
-# Made-up places, of which tests show that keys and provenance refuse them, and the loopback, which every machine has.
+# Made-up paths that tests need, and the loopback address, which every machine has.
 INVENTED = ("/home/a", "/home/somebody", "/root/zoo", "http://127.0.0.1:")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|opt|home)\b(?:/[\w.-]+)?")
 REGISTRY = re.compile(
@@ -144,7 +145,7 @@ def test_the_first_command_verifies_the_claims_and_builds_the_report() -> None:
     assert 'nox.options.sessions = ["claims", "report"]' in text("noxfile.py")
 
 
-@pytest.mark.parametrize("document", ["README.md", ".ci/run", "CHANGELOG.md"])
+@pytest.mark.parametrize("document", [*DOCUMENTS, ".ci/run"])
 def test_every_session_that_a_document_names_exists(document: str) -> None:
     assert named_sessions(text(document)) - sessions().keys() == set()
 
@@ -160,12 +161,26 @@ def test_every_session_has_a_docstring() -> None:
 
 
 def test_every_command_that_the_documents_and_messages_name_exists() -> None:
-    for name, source in {"README.md": text("README.md"), **package_modules()}.items():
+    for name, source in {**{document: text(document) for document in DOCUMENTS}, **package_modules()}.items():
         assert named_commands(source) - commands().keys() == set(), name
 
 
-def test_every_option_that_the_readme_names_exists() -> None:
-    assert list(unknown_options(text("README.md"))) == []
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_option_that_a_document_names_exists(document: str) -> None:
+    assert list(unknown_options(text(document))) == []
+
+
+def test_no_option_is_awaited_that_is_there() -> None:
+    there = {option for command in commands().values() for option in options(command)}
+    assert {name for name in AWAITED if f"--{name}" in there} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_file_that_a_document_names_or_links_to_exists(document: str) -> None:
+    folder = (ROOT / document).parent
+    named = {ROOT / path for path in re.findall(r"\b(?:claims|src|tests)/[\w/]+\.(?:md|py|toml)\b", text(document))}
+    linked = {folder / path for path in re.findall(r"\]\((?!https?:|#)([^)#]+)", text(document))}
+    assert [str(path) for path in named | linked if not path.exists()] == []
 
 
 @pytest.mark.parametrize(
