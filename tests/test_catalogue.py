@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CATALOGUE = ROOT / "claims" / "README.md"
-CITED = re.compile(r"claims/README\.md(#[\w-]+)?((?:[^.;)`"\]]|\.\d)*)")
+CITED = re.compile(r'claims/README\.md(#[\w-]+)?((?:[^.;)`"\]]|\.\d)*)')
 AN_ID = re.compile(r"\b[AFGNV]\d+(?:-[a-z]+)?\b")
 ABSENT_DOCUMENT = re.compile(r"\bdesign/[\w-]+\.md|(?<!\w)claims\.md\b")
 # Files that still cite a document the project does not have; nothing may be added, and in the end it is empty.
