@@ -30,7 +30,7 @@ MEGABYTE = 1 << 20
 # The catalogue's claims of Nandan et al., version 1 and what is known of version 2.
 CATALOGUE = [*(f"N{number}" for number in range(1, 27)), *(f"V{number}" for number in range(1, 9))]
 # Options that the README describes before they are merged; in the end it is empty.
-AWAITED = {"claims", "on", "quick"}
+AWAITED = {"by-step", "claims", "on", "quick"}
 # Made-up paths that tests need, and the loopback address, which every machine has.
 INVENTED = ("/home/a", "/home/somebody", "/root/zoo", "http://127.0.0.1:")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|opt|home)\b(?:/[\w.-]+)?")
