@@ -73,6 +73,14 @@ def keyword(call: ast.Call, name: str) -> str:
     return str(next(ast.literal_eval(word.value) for word in call.keywords if word.arg == name))
 
 
+def ambiguities_read(file: Path) -> Iterator[str]:
+    """The ids that the readings of a claim's file name, one by one or in a table."""
+    for call in (*decorators(file, "reading"), *decorators(file, "readings")):
+        for node in ast.walk(call):
+            if isinstance(node, ast.Constant) and re.fullmatch(r"[AF]\d+", str(node.value)):
+                yield str(node.value)
+
+
 def declared() -> dict[str, tuple[str, str, str]]:
     """The claims of the files, as :func:`rows` of the catalogue."""
     return {
@@ -112,7 +120,8 @@ def test_every_untested_statement_is_named() -> None:
 
 
 def test_every_ambiguity_of_a_reading_or_of_the_report_has_its_entry() -> None:
-    used = {keyword(call, "ambiguity") for file in claim_files() for call in decorators(file, "reading")}
+    used = {ambiguity for file in claim_files() for ambiguity in ambiguities_read(file)}
+    assert {"A1", "F7"} <= used
     listed = set(read_ambiguities(ROOT / "claims" / "ambiguities.toml"))
     assert used - listed == set()
     assert listed - set(headings(catalogue())) == set()
@@ -185,3 +194,14 @@ def test_a_citation_of_an_absent_document_is_found() -> None:
     assert ABSENT_DOCUMENT.search("see design/claims.md A.1") is not None
     assert ABSENT_DOCUMENT.search("(claims.md, section B)") is not None
     assert ABSENT_DOCUMENT.search("claims/README.md") is None
+
+
+def test_ids_in_a_table_of_readings_are_found(tmp_path: Path) -> None:
+    file = tmp_path / "test_x.py"
+    file.write_text(
+        "@readings(of=f, table={'test_a': ('A4', 'as A5 says', 1)})\n"
+        "def measure(): ...\n"
+        "@reading(of=f, ambiguity='F6', says='more')\n"
+        "def test_b(): ...\n"
+    )
+    assert list(ambiguities_read(file)) == ["F6", "A4"]
