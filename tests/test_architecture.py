@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-# The distributions that each part of the package may import, at whatever moment; a part is a module or a package.
+# The distributions that each part of the package may import; a part is a top-level module or package.
 DISTRIBUTIONS = {
     "__init__": set(),
     "ids": set(),
@@ -57,7 +57,7 @@ DISTRIBUTIONS = {
     "sides": set(),
     "cli": {"rich", "typer"},
 }  # fmt: skip
-# torch takes seconds to import: outside the core, whoever needs it for some of its work imports it there.
+# Importing torch takes seconds: outside the core it is imported inside the functions that need it.
 TORCH = {"torch", "transformers", "transformer_lens", "jaxtyping"}
 TORCH_WHEN_READ = {"core", "inputs.training"}
 TORCH_ON_DEMAND = {
@@ -304,7 +304,7 @@ def is_among(module: str, allowed: set[str]) -> bool:
 
 
 def foreign_distributions(modules: Mapping[str, str]) -> Iterator[str]:
-    """Distributions that a part of the package has no business with."""
+    """Imports of distributions that a part of the package may not use."""
     for module, source in modules.items():
         allowed = DISTRIBUTIONS.get(module.partition(".")[0])
         for found in imports(source):
@@ -315,7 +315,7 @@ def foreign_distributions(modules: Mapping[str, str]) -> Iterator[str]:
 
 
 def misplaced_torch(modules: Mapping[str, str]) -> Iterator[str]:
-    """Imports of torch, or of what imports it, where or when they do not belong."""
+    """Imports of torch, and of distributions that import it, in a wrong module or at a wrong moment."""
     for module, source in modules.items():
         for found in imports(source):
             if found.distribution not in TORCH or found.when == "types only":
@@ -334,13 +334,13 @@ def misplaced(modules: Mapping[str, str], distributions: set[str], allowed: set[
 
 
 def relative(modules: Mapping[str, str]) -> Iterator[str]:
-    """Relative imports: the rules of this file compare whole names."""
+    """Relative imports, which the rules of this file could not compare."""
     for module, source in modules.items():
         yield from (f"{module}:{found.line}" for found in imports(source) if found.name.startswith("."))
 
 
 def beyond_the_claims(source: str) -> Iterator[str]:
-    """What a claim imports besides the harness, the measures and a little of the standard library."""
+    """Imports of a claim other than the harness, the measures and some of the standard library."""
     for found in imports(source):
         allowed = any(found.is_within(package) for package in CLAIMS_MAY)
         internal = any(found.is_within(package) for package in CLAIMS_MAY_NOT)
@@ -372,12 +372,12 @@ def doubtful_openings(modules: Mapping[str, str]) -> dict[str, str]:
 
 def doubtful_words(modules: Mapping[str, str]) -> dict[str, list[str]]:
     """Retired words and phrases in public docstrings, and retired names of modules and types."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    retired: defaultdict[str, list[str]] = defaultdict(list)
     for module, source in modules.items():
         for name, text in docstrings(source):
-            found[module] += [f"{name}: {word}" for word in RETIRED_WORDS.findall(" ".join(text.split()))]
-        found[module] += sorted(RETIRED_NAMES & {*module.split("."), *public_types(source)})
-    return {module: words for module, words in found.items() if words}
+            retired[module] += [f"{name}: {word}" for word in RETIRED_WORDS.findall(" ".join(text.split()))]
+        retired[module] += sorted(RETIRED_NAMES & {*module.split("."), *public_types(source)})
+    return {module: words for module, words in retired.items() if words}
 
 
 def test_every_part_imports_only_the_distributions_it_is_about() -> None:
@@ -428,13 +428,13 @@ def test_no_two_public_types_have_one_name() -> None:
 
 
 def test_no_module_begins_with_a_question_word() -> None:
-    found = doubtful_openings(package_modules())
-    assert {module: line for module, line in found.items() if module not in DOUBTFUL_OPENINGS} == {}
+    openings = doubtful_openings(package_modules())
+    assert {module: line for module, line in openings.items() if module not in DOUBTFUL_OPENINGS} == {}
 
 
 def test_docstrings_and_names_have_no_retired_words() -> None:
-    found = doubtful_words(package_modules())
-    assert {module: words for module, words in found.items() if module not in DOUBTFUL_WORDS} == {}
+    retired = doubtful_words(package_modules())
+    assert {module: words for module, words in retired.items() if module not in DOUBTFUL_WORDS} == {}
 
 
 def test_nothing_is_excused_that_is_mended() -> None:
@@ -448,7 +448,7 @@ def test_nothing_is_excused_that_is_mended() -> None:
 
 
 def test_judging_and_rendering_start_without_torch() -> None:
-    """From the shipped evidence a run takes seconds; torch alone would take several."""
+    """A run from the shipped evidence takes seconds, and importing torch would take several more."""
     script = (
         "import sys\n"
         f"import {PACKAGE}.cli, {PACKAGE}.harness.plugin, {PACKAGE}.render, {PACKAGE}.study\n"

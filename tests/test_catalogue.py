@@ -57,8 +57,8 @@ def anchors(document: str) -> set[str]:
 
 def rows(document: str) -> dict[str, tuple[str, str, str]]:
     """The claims of the tables: id to file, statement and source."""
-    found = re.findall(r"^\| \[([\w-]+)\]\((\S+\.py)\) \| (.+) \| (.+) \|$", document, re.MULTILINE)
-    return {name: (file, statement, source) for name, file, statement, source in found}
+    table = re.findall(r"^\| \[([\w-]+)\]\((\S+\.py)\) \| (.+) \| (.+) \|$", document, re.MULTILINE)
+    return {name: (file, statement, source) for name, file, statement, source in table}
 
 
 def decorators(file: Path, name: str) -> Iterator[ast.Call]:
@@ -138,12 +138,12 @@ def test_links_within_the_catalogue_lead_somewhere() -> None:
 
 
 def test_every_citation_of_the_catalogue_names_an_entry_that_it_has() -> None:
-    found = {
+    unknown = {
         str(file.relative_to(ROOT)): list(unknown_citations(text_of(file), catalogue()))
         for file in kept_files()
         if file.suffix in {".py", ".toml", ".j2", ".md"} and file.name != "test_catalogue.py"
     }
-    assert {name: citations for name, citations in found.items() if citations} == {}
+    assert {name: citations for name, citations in unknown.items() if citations} == {}
 
 
 def test_no_document_is_cited_that_the_project_does_not_have() -> None:

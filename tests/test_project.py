@@ -52,7 +52,7 @@ def project() -> dict[str, Any]:
 
 @cache
 def sessions() -> dict[str, str]:
-    """The sessions of the noxfile and what each runs, read without nox."""
+    """The sessions of the noxfile and the source of each, read without nox."""
     return {
         node.name: ast.unparse(node)
         for node in ast.parse(text("noxfile.py")).body
@@ -61,14 +61,14 @@ def sessions() -> dict[str, str]:
 
 
 def named_sessions(document: str) -> set[str]:
-    """The sessions that a text tells its reader to run, or explains in a table."""
+    """The sessions that a text names in a command or explains in a table."""
     runs = re.findall(r"\bnox -s ([a-z]+(?: [a-z]+)*)", document)
     rows = re.findall(r"^\| (`[a-z]+`(?:, `[a-z]+`)*) \|", document, re.MULTILINE)
     return {word for found in (*runs, *rows) for word in re.findall(r"[a-z]+", found)}
 
 
 def named_commands(document: str) -> set[str]:
-    """The commands of ``universal-neurons`` that a text tells its reader to run."""
+    """The commands of ``universal-neurons`` that a text names."""
     runs = re.findall(r"(?:run: |`)universal-neurons ([a-z-]+(?: \| [a-z-]+)*)", document)
     return {word for found in runs for word in found.split(" | ")}
 
@@ -129,7 +129,7 @@ def field_of(name: str) -> str:
 
 
 def traces(content: str) -> list[str]:
-    """Absolute paths and registries of one machine, which mean nothing on another."""
+    """Absolute paths and package registries that exist on one machine only."""
     found = [match.group() for match in (*MACHINE_PATH.finditer(content), *REGISTRY.finditer(content))]
     return [trace for trace in found if trace not in INVENTED]
 
