@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.miniature import Miniature
-from tests.timings import pytest_terminal_summary
+from tests.timings import pytest_terminal_summary as pytest_terminal_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-__all__ = ["pytest_terminal_summary"]
 
 
 @pytest.fixture(scope="session")
