@@ -1,4 +1,4 @@
-"""The project's commands: ``nox`` verifies the mini suite's claims and builds the report, ``nox -l`` lists the rest."""
+"""Sessions of nox: ``nox`` verifies the mini suite's claims and builds the report, ``nox -l`` lists the sessions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ nox.options.sessions = ["claims", "report"]
 nox.options.default_venv_backend = "none"
 
 ROOT = Path(__file__).parent
-# One environment for all sessions: torch alone is larger than everything else together.
+# All sessions share one environment: torch alone is larger than everything else together.
 ENVIRONMENT = Path(os.environ.get("UNIVERSAL_NEURONS_VENV") or ROOT / ".nox" / "environment").expanduser().absolute()
-# In every environment that this file made, from its first moment on: nothing without it is ever removed.
+# Marks an environment that this file made, from the start of the installation; no folder without it is removed.
 STAMP = ".installed"
 LOCKS = ("pyproject.toml", "constraints.txt")
 REPORT = ROOT / "report" / "_build"
@@ -54,16 +54,16 @@ def environment(session: nox.Session) -> dict[str, str]:
 
 
 def expected_stamp() -> str:
-    """The digest of what an environment is made of: this checkout's place, its own, the Python and the locked packages.
+    """Digest of what an environment depends on: both folders, the version of Python, and the locked packages.
 
-    A copied or moved checkout would otherwise run the original's code, or none.
+    Without the folders, a copied or moved checkout would run the code of the original, or none.
     """
     parts = [str(ROOT.resolve()), str(ENVIRONMENT), sys.version, *((ROOT / name).read_text("utf-8") for name in LOCKS)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def remove_environment(session: nox.Session) -> None:
-    """Remove an environment that this file made; refuse any other folder or file that has something in it."""
+    """Remove an environment that this file made, or an empty folder; refuse anything else."""
     if (ENVIRONMENT / STAMP).is_file():
         shutil.rmtree(ENVIRONMENT)
     elif ENVIRONMENT.is_dir() and not any(ENVIRONMENT.iterdir()):
@@ -84,19 +84,19 @@ def run(session: nox.Session, *command: str) -> None:
 
 @nox.session
 def claims(session: nox.Session) -> None:
-    """Verify the claims from the shipped evidence; -- --recompute computes all again, -- --suite NAME another suite."""
+    """Verify the claims from the shipped evidence; -- --claims N1,N7, -- --suite NAME, or -- --recompute first."""
     run(session, "pytest", "claims", *session.posargs)
 
 
 @nox.session
 def report(session: nox.Session) -> None:
-    """Build the report from what the claims measured, as pages and PDF; -- --to html or -- --to pdf for one of them."""
+    """Build the report of the last run of the claims, as pages and PDF; -- --to html or -- --to pdf for one of them."""
     run(session, "universal-neurons", "report", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the project's own tests."""
+    """Run the project's own tests; -- tests/core -k moments for some of them."""
     run(session, "pytest", "tests", *session.posargs)
 
 
@@ -122,26 +122,26 @@ def spotcheck(session: nox.Session) -> None:
 
 @nox.session
 def look(session: nox.Session) -> None:
-    """Look at the built report in a browser: accessibility, layout, a person's visits; -- FOLDER another report."""
-    programs = {"chromium": BROWSERS, "node": ("node",), "npm": ("npm",)}
-    found = {need: next(filter(None, map(shutil.which, names)), "") for need, names in programs.items()}
-    if lacking := [need for need, program in found.items() if not program]:
-        session.skip(f"needs {', '.join(lacking)} on PATH (Debian: apt install chromium nodejs npm); nothing looked at")
+    """Test the built report in a browser: accessibility, layout, use; -- FOLDER for another report."""
+    names = {"chromium": BROWSERS, "node": ("node",), "npm": ("npm",)}
+    programs = {need: next(filter(None, map(shutil.which, known)), "") for need, known in names.items()}
+    if lacking := [need for need, program in programs.items() if not program]:
+        session.skip(f"needs {', '.join(lacking)} on PATH (Debian: apt install chromium nodejs npm); nothing tested")
     options = [argument for argument in session.posargs if argument.startswith("-")]
     pictures = LOOK / "pictures"
     shutil.rmtree(pictures, ignore_errors=True)
     variables = {
-        "LOOK_BROWSER": found["chromium"],
-        "LOOK_MODULES": str(rules(session)),
+        "LOOK_BROWSER": programs["chromium"],
+        "LOOK_MODULES": str(look_modules(session)),
         "LOOK_OUTPUT": str(pictures),
-        "LOOK_REPORT": str(looked_at(session)),
+        "LOOK_REPORT": str(report_folder(session)),
     }
     tests = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests" / "look").glob("*.test.mjs"))]
     session.run("node", "--test", "--test-reporter=spec", *options, *tests, env=variables, external=True)
 
 
-def rules(session: nox.Session) -> Path:
-    """Install axe-core and the browser's driver as the lock has them, and return where they are."""
+def look_modules(session: nox.Session) -> Path:
+    """Install axe-core and the browser's driver at their locked versions; return their folder."""
     locked, installed = ROOT / "tests" / "look", LOOK / "modules"
     lock, stamp = (locked / "package-lock.json").read_bytes(), installed / ".installed"
     if not stamp.is_file() or stamp.read_bytes() != lock:
@@ -155,14 +155,14 @@ def rules(session: nox.Session) -> Path:
     return installed
 
 
-def looked_at(session: nox.Session) -> Path:
-    """The report to look at: the folder that was named, the one that was built, or one of made-up numbers."""
+def report_folder(session: nox.Session) -> Path:
+    """Folder of the report to test: the given one, the built one, or a new one with made-up numbers."""
     named = [argument for argument in session.posargs if not argument.startswith("-")]
     folder = Path(named[0]).resolve() if named else REPORT
     if not (folder / "index.html").is_file():
         if named:
             session.error(f"{folder} holds no report; run: nox -s report")
-        session.log("no report was built yet, so one of made-up numbers is looked at")
+        session.log("no report was built yet, so one with made-up numbers is tested")
         folder = LOOK / "report"
         run(session, "python", "-m", "tests.look.made_up", str(folder))
     return folder
@@ -170,26 +170,26 @@ def looked_at(session: nox.Session) -> Path:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the engines (against a bare product, the published way, the naive way) and the plan; -- --publish."""
+    """Compare speed with a bare product, published code and naive ablation, and the plan with reality; -- --publish."""
     files = (f"tests/bench/bench_{what}.py" for what in ("engine", "ablation", "plan"))
     run(session, "pytest", *files, "-s", *session.posargs)
 
 
 @nox.session
 def shape(session: nox.Session) -> None:
-    """Measure the engine at GPT-2 Small's true shape on a GPU, at a reduced size without one; -- --out FILE."""
+    """Measure the engine at the shape of GPT-2 Small on a GPU, at a smaller one on a CPU; -- --out FILE."""
     run(session, "python", "tests/bench/bench_shape.py", *session.posargs)
 
 
 @nox.session
 def compute(session: nox.Session) -> None:
-    """Compute what a suite still lacks into the working store; -- --suite NAME."""
+    """Compute what a suite still lacks; an interrupted run resumes; -- --suite NAME."""
     run(session, "universal-neurons", "compute", *session.posargs)
 
 
 @nox.session
 def train(session: nox.Session) -> None:
-    """Train the mini zoo's five seeds, resumable; the shipped weights are left alone until -- --publish."""
+    """Train the five models of the mini suite; an interrupted run resumes; -- --publish ships the weights."""
     run(session, "universal-neurons", "train", *session.posargs)
 
 

@@ -1,6 +1,6 @@
-"""A whole project in miniature, built once: a corpus of two distributions, a zoo of three models, suites, evidence.
+"""A small project that tests share, built once per run: a corpus, a zoo of three models, suites, artifacts.
 
-It is trained and computed by the real code.  A test that changes anything takes a copy (``own``).
+The real code trains and computes it.  A test that changes anything takes a copy (``own``).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.miniature import Miniature
+from tests.timings import pytest_terminal_summary as pytest_terminal_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,14 +44,14 @@ def _offline_on_one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def miniature(tmp_path_factory: pytest.TempPathFactory, _offline_on_one_thread: None) -> Miniature:
-    """The project before anything was computed; for reading only."""
+    """The project before anything is computed; do not change it."""
     return Miniature.built(tmp_path_factory.mktemp("miniature"))
 
 
 @pytest.fixture(scope="session")
 def computed(tmp_path_factory: pytest.TempPathFactory, miniature: Miniature) -> Miniature:
-    """The project after ``compute`` of its suite; for reading only."""
-    from universal_neurons.stages.runner import compute
+    """The project with its suite computed; do not change it."""
+    from universal_neurons.pipeline.stages import compute
 
     project = miniature.copied(tmp_path_factory.mktemp("computed") / "project")
     compute(project.workspace(local=True))
@@ -59,5 +60,5 @@ def computed(tmp_path_factory: pytest.TempPathFactory, miniature: Miniature) -> 
 
 @pytest.fixture
 def own(computed: Miniature, tmp_path: Path) -> Miniature:
-    """A computed project of one's own, that a test may damage."""
+    """A copy of the computed project, which a test may change."""
     return computed.copied(tmp_path / "project")

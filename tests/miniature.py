@@ -1,4 +1,4 @@
-"""How the miniature project is built, copied, damaged and opened."""
+"""A small project for tests: build, copy, open and damage it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import Key
     from universal_neurons.ids import ModelRef
 
-# The number of the neuron that with_a_neuron_that_is_never_on turns off.
+# The neuron that with_a_neuron_that_is_never_on turns off.
 NEVER_ON = 7
 RECIPE = """
 layers = 2
@@ -51,7 +51,7 @@ distributions = ["jaxtyping", "iniconfig"]
 held_out_share = 0.4
 seed = 1
 """
-# Floor and thresholds are low: models that were trained for thirty steps are not much alike.
+# Floor and thresholds are low because models after thirty steps of training have little in common.
 SUITE = """
 title = "Miniature"
 description = "Three models, two checkpoints."
@@ -114,7 +114,7 @@ seed = 1
 
 @dataclass(frozen=True)
 class Miniature:
-    """A project in ``root``, with the suites ``mini`` and, with one checkpoint only, ``brief``."""
+    """A project in ``root`` with two suites: ``mini``, and ``brief`` with one checkpoint."""
 
     root: Path
 
@@ -135,7 +135,7 @@ class Miniature:
         return cls(root)
 
     def copied(self, target: Path) -> Miniature:
-        """The same project in another folder."""
+        """Copy the project to another folder."""
         return Miniature(Path(shutil.copytree(self.root, target)))
 
     @property

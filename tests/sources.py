@@ -1,18 +1,20 @@
-"""The project's own sources as data: what they import, define and say."""
+"""The project's own sources as data: imports, definitions and docstrings."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "universal_neurons"
@@ -39,11 +41,18 @@ class Import:
 
     @property
     def is_standard(self) -> bool:
-        """Whether it comes with Python."""
+        """Whether the import is of the standard library."""
         return self.distribution in sys.stdlib_module_names
 
 
-def imports(source: str) -> list[Import]:
+@cache
+def parsed(source: str) -> ast.Module:
+    """The syntax tree of a module; every rule asks for the same ones."""
+    return ast.parse(source)
+
+
+@cache
+def imports(source: str) -> tuple[Import, ...]:
     """Every import of a module, at whatever depth."""
     found: list[Import] = []
 
@@ -64,13 +73,13 @@ def imports(source: str) -> list[Import]:
         for child in ast.iter_child_nodes(node):
             visit(child, inner)
 
-    visit(ast.parse(source), "reading")
-    return found
+    visit(parsed(source), "reading")
+    return tuple(found)
 
 
 def functions(source: str) -> Iterator[tuple[Function, int]]:
     """Every function with the number of its lines, decorators apart."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, Function):
             yield node, (node.end_lineno or node.lineno) - node.lineno + 1
 
@@ -89,12 +98,45 @@ def undocumented(source: str) -> list[str]:
             if isinstance(child, ast.ClassDef):
                 visit(child, f"{prefix}{child.name}.")
 
-    tree = ast.parse(source)
+    tree = parsed(source)
     visit(tree, "")
     return [*found, *(["module"] if ast.get_docstring(tree) is None else [])]
 
 
-def package_modules() -> dict[str, str]:
+def public_types(source: str) -> Iterator[str]:
+    """The public classes and type aliases that a module defines at its top level.
+
+    An alias is a name in capitalised words that is given a type: ``Floats = NDArray[float64]``, ``Where = A | B``.
+    """
+    for node in parsed(source).body:
+        match node:
+            case ast.ClassDef(name=name):
+                names = [name]
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Subscript() | ast.BinOp() | ast.Attribute()):
+                names = [name]
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind) if "TypeAlias" in ast.unparse(kind):
+                names = [name]
+            case _:
+                names = []
+        yield from (name for name in names if re.match(r"[A-Z]\w*[a-z]", name))
+
+
+def docstrings(source: str) -> Iterator[tuple[str, str]]:
+    """The docstrings of a module, named ``module``, and of its public classes, functions and methods."""
+
+    def visit(node: ast.Module | ast.ClassDef | Function, prefix: str) -> Iterator[tuple[str, str]]:
+        text = ast.get_docstring(node)
+        if text is not None:
+            yield prefix.strip(".") or "module", text
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, Function | ast.ClassDef) and not child.name.startswith("_"):
+                yield from visit(child, f"{prefix}{child.name}.")
+
+    yield from visit(parsed(source), "")
+
+
+@cache
+def package_modules() -> Mapping[str, str]:
     """The text of every module of the package by its dotted name, without the name of the package."""
     folder = ROOT / "src" / PACKAGE
     return {
@@ -109,7 +151,7 @@ def claim_files() -> list[Path]:
 
 
 def kept_files() -> list[Path]:
-    """What is under version control or about to be; skips the test where the project is no checkout."""
+    """The files that git tracks or would add; skips the test outside a checkout."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT, capture_output=True, check=False,

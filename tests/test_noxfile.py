@@ -1,4 +1,4 @@
-"""The environment that nox makes: what it is made of, and that nothing of anybody else's is removed for it."""
+"""The environment that nox makes: its ingredients, and folders of others that it must not remove."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Refused(Exception):
-    """What the session said."""
+    """The message with which the session ended."""
 
 
 class Session:
@@ -40,7 +40,7 @@ class Session:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with the noxfile and what it locks."""
+    """A checkout with the noxfile and its lock files."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     for name in ("noxfile.py", "pyproject.toml", "constraints.txt"):

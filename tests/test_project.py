@@ -1,4 +1,4 @@
-"""The project about itself: what its documents name exists, what it ships fits, nothing of one machine is left."""
+"""The project's documents and files: named things exist, shipped things fit, and no trace of one machine is kept."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ from universal_neurons.harness.scaffold import declared_ids
 from universal_neurons.inputs.suite import available_suites, load_suite
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+DOCUMENTS = ("README.md", ".github/CONTRIBUTING.md", "claims/README.md", "CHANGELOG.md")
 VERIFY = "python3 -m venv .venv && .venv/bin/pip install -q nox && .venv/bin/nox"
 MEGABYTE = 1 << 20
 # The catalogue's claims of Nandan et al., version 1 and what is known of version 2.
 CATALOGUE = [*(f"N{number}" for number in range(1, 27)), *(f"V{number}" for number in range(1, 9))]
-# Made-up places, of which tests show that keys and provenance refuse them, and the loopback, which every machine has.
+# Options that the README describes before they are merged; in the end it is empty.
+AWAITED = {"by-step", "claims", "on", "quick"}
+# Made-up paths that tests need, and the loopback address, which every machine has.
 INVENTED = ("/home/a", "/home/somebody", "/root/zoo", "http://127.0.0.1:")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|opt|home)\b(?:/[\w.-]+)?")
 REGISTRY = re.compile(
@@ -48,7 +52,7 @@ def project() -> dict[str, Any]:
 
 @cache
 def sessions() -> dict[str, str]:
-    """The sessions of the noxfile and what each runs, read without nox."""
+    """The sessions of the noxfile and the source of each, read without nox."""
     return {
         node.name: ast.unparse(node)
         for node in ast.parse(text("noxfile.py")).body
@@ -57,16 +61,39 @@ def sessions() -> dict[str, str]:
 
 
 def named_sessions(document: str) -> set[str]:
-    """The sessions that a text tells its reader to run, or explains in a table."""
+    """The sessions that a text names in a command or explains in a table."""
     runs = re.findall(r"\bnox -s ([a-z]+(?: [a-z]+)*)", document)
     rows = re.findall(r"^\| (`[a-z]+`(?:, `[a-z]+`)*) \|", document, re.MULTILINE)
     return {word for found in (*runs, *rows) for word in re.findall(r"[a-z]+", found)}
 
 
 def named_commands(document: str) -> set[str]:
-    """The commands of ``universal-neurons`` that a text tells its reader to run."""
+    """The commands of ``universal-neurons`` that a text names."""
     runs = re.findall(r"(?:run: |`)universal-neurons ([a-z-]+(?: \| [a-z-]+)*)", document)
     return {word for found in runs for word in found.split(" | ")}
+
+
+def code_of(document: str) -> Iterator[str]:
+    """The code spans of a text and the lines of its blocks of shell commands; arguments of nox's sessions apart."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", document, flags=re.MULTILINE | re.DOTALL))
+    yield from (*"".join(blocks).splitlines(), *spans)
+
+
+def unknown_options(document: str) -> Iterator[str]:
+    """Options in the code of a text that the command they stand with, or else no command at all, has."""
+    everywhere = {option for command in commands().values() for option in options(command)}
+    everywhere |= set(re.findall(r'"(--[a-z-]+)"', package_modules()["harness.plugin"]))
+    everywhere |= {"--publish", *(f"--{name}" for name in AWAITED)}
+    for code in code_of(document):
+        names = [name for name in commands() if code.startswith((f"universal-neurons {name} ", f"{name} --"))]
+        has = set(options(commands()[names[-1]])) | {f"--{name}" for name in AWAITED} if names else everywhere
+        yield from (f"{code}: {option}" for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", code) if option not in has)
+
+
+def options(command: Any) -> list[str]:
+    """The options of a command."""
+    return [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
 
 
 @cache
@@ -102,7 +129,7 @@ def field_of(name: str) -> str:
 
 
 def traces(content: str) -> list[str]:
-    """Absolute paths and registries of one machine, which mean nothing on another."""
+    """Absolute paths and package registries that exist on one machine only."""
     found = [match.group() for match in (*MACHINE_PATH.finditer(content), *REGISTRY.finditer(content))]
     return [trace for trace in found if trace not in INVENTED]
 
@@ -118,7 +145,7 @@ def test_the_first_command_verifies_the_claims_and_builds_the_report() -> None:
     assert 'nox.options.sessions = ["claims", "report"]' in text("noxfile.py")
 
 
-@pytest.mark.parametrize("document", ["README.md", ".ci/run", "CHANGELOG.md"])
+@pytest.mark.parametrize("document", [*DOCUMENTS, ".ci/run"])
 def test_every_session_that_a_document_names_exists(document: str) -> None:
     assert named_sessions(text(document)) - sessions().keys() == set()
 
@@ -134,8 +161,33 @@ def test_every_session_has_a_docstring() -> None:
 
 
 def test_every_command_that_the_documents_and_messages_name_exists() -> None:
-    for name, source in {"README.md": text("README.md"), **package_modules()}.items():
+    for name, source in {**{document: text(document) for document in DOCUMENTS}, **package_modules()}.items():
         assert named_commands(source) - commands().keys() == set(), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_option_that_a_document_names_exists(document: str) -> None:
+    assert list(unknown_options(text(document))) == []
+
+
+def test_no_option_is_awaited_that_is_there() -> None:
+    there = {option for command in commands().values() for option in options(command)}
+    assert {name for name in AWAITED if f"--{name}" in there} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_file_that_a_document_names_or_links_to_exists(document: str) -> None:
+    folder = (ROOT / document).parent
+    named = {ROOT / path for path in re.findall(r"\b(?:claims|src|tests)/[\w/]+\.(?:md|py|toml)\b", text(document))}
+    linked = {folder / path for path in re.findall(r"\]\((?!https?:|#)([^)#]+)", text(document))}
+    assert [str(path) for path in named | linked if not path.exists()] == []
+
+
+@pytest.mark.parametrize(
+    "document", ["`universal-neurons plan --nowhere`", "`--nowhere 3`", "```sh\nuniversal-neurons fetch --json\n```\n"]
+)
+def test_an_option_that_does_not_exist_is_found(document: str) -> None:
+    assert list(unknown_options(document)) != []
 
 
 @pytest.mark.parametrize("name", sorted(commands()))

@@ -1,4 +1,4 @@
-"""Tiny published models: their repositories, the catalogue that names them, and the clients that ask for them."""
+"""Tiny models on a hub of tests: their weights and files, a catalogue that lists them, and clients that use the hub."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ a = { repository = "someone/neox", seed = 1 }
 
 
 def tiny(seed: int, **options: Any) -> Any:
-    """A GPT-2 like Stanford's: attention scaled by the layer, and numbers large enough for that to matter."""
+    """A GPT-2 with Stanford's settings: attention scaled by layer, and weights large enough for this to matter."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scaled = {"scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True, "initializer_range": 0.5}
@@ -63,7 +63,7 @@ def tiny(seed: int, **options: Any) -> Any:
 
 
 def relative(model: Any, seed: int) -> Any:
-    """A copy of which every other neuron was drawn anew: of the neurons of the two some are alike and some are not."""
+    """A copy with every other neuron drawn anew, so that half of the neurons have a partner."""
     other = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def pickled(value: Any) -> bytes:
 
 
 def in_bin(model: Any) -> dict[str, bytes]:
-    """As the older checkpoints are stored: pickled, with causal masks that are no weights and the tied matrix twice."""
+    """Files as older checkpoints have them: pickled, with causal masks among the weights, and the tied matrix twice."""
     masks = {f"transformer.h.{i}.attn.bias": torch.ones(1, 1, 16, 16, dtype=torch.uint8) for i in range(3)}
     masks |= {f"transformer.h.{i}.attn.masked_bias": torch.tensor(-1e4) for i in range(3)}
     return {"config.json": config_of(model), BIN: pickled({**model.state_dict(), **masks})}
@@ -97,7 +97,7 @@ def in_safetensors(model: Any) -> dict[str, bytes]:
 
 
 class Clock:
-    """The clients' module ``time`` with pauses that are written down instead of made."""
+    """The module ``time`` for the clients; ``sleep`` records its argument and returns at once."""
 
     def __init__(self, waits: list[float]) -> None:
         self.sleep = waits.append
@@ -109,7 +109,7 @@ class Clock:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, hub: LoopbackHub, *, root: Path, waits: list[float]) -> None:
-    """Point the clients at the hub, with a cache below ``root``; they read the environment when they are imported."""
+    """Make the clients, which read their environment on import, use the hub and a cache below ``root``."""
     import huggingface_hub
 
     constants = "huggingface_hub.constants"
@@ -122,7 +122,7 @@ def use(monkeypatch: pytest.MonkeyPatch, hub: LoopbackHub, *, root: Path, waits:
     monkeypatch.setattr(f"{constants}.HF_TOKEN_PATH", str(root / "no-token"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setenv("DISABLE_SAFETENSORS_CONVERSION", "1")
-    # A question about itself that the client asks once per process would be counted among those of a test.
+    # The client sends one request about its caller per process, which would be counted among those of a test.
     monkeypatch.setattr("huggingface_hub.utils._detect_agent._registry", {"harnesses": {}}, raising=False)
     for module in ("utils._http", "file_download"):
         monkeypatch.setattr(f"huggingface_hub.{module}.time", Clock(waits))

@@ -1,6 +1,6 @@
 """N3: the nine entries of table 1.
 
-Rule (catalogue, N3 and section B): each cell matches if the published value lies in the 95 % interval or within
+Rule (catalogue, N3 and Decision rules): each cell matches if the published value lies in the 95 % interval or within
 max(0.5 percentage points, 10 %) of ours. The numbers are about GPT-2 Small, so on mini they are measured and shown
 but not judged. A rank correlation over the nine cells would not do instead: any table falls with the threshold. What
 of the table can be asked of other models, that its rows rise and level off, is N2, N4 and N5.

@@ -1,7 +1,7 @@
 """F2, kinds of rotation: what is called a random rotation does not decide what is universal.
 
-Rule (ours, catalogue F2 and A6): orthogonal rotations instead of Gaussian matrices move the share by less than 0.5
-percentage points, the tolerance within which a share matches a printed one (catalogue, section B). The published
+Rule (ours, catalogue F2 and A8): orthogonal rotations instead of Gaussian matrices move the share by less than 0.5
+percentage points, the tolerance within which a share matches a printed one (catalogue, Decision rules). The published
 matrices are Gaussian although the text speaks of rotation. At the last checkpoint.
 """
 

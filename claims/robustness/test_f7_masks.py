@@ -2,7 +2,7 @@
 
 Rule (ours, catalogue F7): with every position scored, newlines, ends of text and the first position of each row among
 them, the share moves by less than 0.5 percentage points, the tolerance within which a share matches a printed one
-(catalogue, section B). At the last checkpoint, threshold 0.5; the other masks are rows of the report.
+(catalogue, Decision rules). At the last checkpoint, threshold 0.5; the other masks are rows of the report.
 """
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control

@@ -1,9 +1,9 @@
 """F7, padding: the published padding does not decide what is universal.
 
-Rule (ours, catalogue F7 and A.3): rows cut to half the context and padded with token 0, the padding and the first
-position counted as text, move the share by less than 0.5 percentage points, the tolerance within which a share matches
-a printed one (catalogue, section B). Which way it would move is not obvious: correlation and baseline both rise. That
-fewer rows are read here is asked apart, by F8. At the last checkpoint, threshold 0.5.
+Rule (ours, catalogue F7; Published code): rows cut to half the context and padded with token 0, the padding and the
+first position counted as text, move the share by less than 0.5 percentage points, the tolerance within which a share
+matches a printed one (catalogue, Decision rules). Which way it would move is not obvious: correlation and baseline both
+rise. That fewer rows are read here is asked apart, by F8. At the last checkpoint, threshold 0.5.
 """
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control

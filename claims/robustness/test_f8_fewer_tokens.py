@@ -1,9 +1,9 @@
 """F8: the number of tokens is large enough.
 
-Rule (ours, catalogue F8): with the largest of the smaller numbers of tokens (half of all of them in mini) the share
-is within 0.5 percentage points of that of all, the tolerance within which a share matches a printed one (catalogue,
-section B). The fewer tokens are the first of the same ones. At the last checkpoint, threshold 0.5; the whole curve is a
-figure of the report.
+Rule (ours, catalogue F8): with the largest of the smaller numbers of tokens (half of all of them in mini) the share is
+within 0.5 percentage points of that of all, the tolerance within which a share matches a printed one (catalogue,
+Decision rules). The fewer tokens are the first of the same ones. At the last checkpoint, threshold 0.5; the whole curve
+is a figure of the report.
 """
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control
