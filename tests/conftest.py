@@ -51,7 +51,7 @@ def miniature(tmp_path_factory: pytest.TempPathFactory, _offline_on_one_thread: 
 @pytest.fixture(scope="session")
 def computed(tmp_path_factory: pytest.TempPathFactory, miniature: Miniature) -> Miniature:
     """The project with its suite computed; do not change it."""
-    from universal_neurons.pipeline.stages import compute
+    from universal_neurons.stages.runner import compute
 
     project = miniature.copied(tmp_path_factory.mktemp("computed") / "project")
     compute(project.workspace(local=True))

@@ -32,8 +32,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
-from transformers import GPT2Config, GPT2LMHeadModel
 from universal_neurons.planning.calibration import calibrated
 from universal_neurons.planning.efforts import Effort, Shape, scoring, together, turning
 
@@ -44,14 +42,10 @@ from universal_neurons.core.matmul import BOUNDS, PrecisionMode, add_product, mo
 from universal_neurons.core.scoring import ScoringRequest, TileScores
 from universal_neurons.core.tiling import Pass, Workload, operations_per_token, passes
 from universal_neurons.core.universality import RotationSettings
+from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.stages.batches import CHUNK_TOKENS
 from universal_neurons.stages.passes import ahead
 from universal_neurons.stages.resources import MARGIN, ROTATION_WORKERS, free_bytes
-from universal_neurons.inputs.bridge import random_bridge
-from universal_neurons.pipeline.passes import CHUNK_TOKENS, ahead
-from universal_neurons.pipeline.resources import MARGIN, ROTATION_WORKERS, free_bytes
-from universal_neurons.planning.calibration import calibrated
-from universal_neurons.planning.efforts import Effort, Shape, scoring, together, turning
 
 PAPER_TOKENS, PAPER_STEPS = 5_000_000, 4
 CONTEXT, VOCABULARY, BATCH_TOKENS, BLOCKS = 512, 2048, 4096, 100

@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from tests.cases import keys_at
 from tests.stages.suites import shaped, speed, step_costs
 from universal_neurons.artifacts.store import Store
-from universal_neurons.core.bare import _has_kernel
 from universal_neurons.core.tiling import BudgetTooSmall
+from universal_neurons.core.unwrapped import _has_kernel
 from universal_neurons.stages.ablation import ABLATIONS
 from universal_neurons.stages.base import Case
 from universal_neurons.stages.costs import (

@@ -9,13 +9,12 @@ import tomllib
 from functools import cached_property
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Literal, Self
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
-from universal_neurons.inputs.validation import first_problem
 from universal_neurons.architectures import adapter_of
+from universal_neurons.inputs.validation import first_problem
 from universal_neurons.inputs.zoo import UNTRAINED, ZooError
 
 if TYPE_CHECKING:

@@ -103,9 +103,9 @@ class Bench:
         """Operations of models' blocks: as many models side by side as a processor has threads."""
         import torch
 
-        from universal_neurons.core.ablation import Ablation, Engine
-        from universal_neurons.core.lanes import side_by_side, single_threads
+        from universal_neurons.core.ablation import Ablation, AblationEngine
         from universal_neurons.core.matmul import matmul_precision
+        from universal_neurons.core.threads import parallel_map, single_threads
 
         rows = torch.randint(64, (POSITIONS[width] // ROW, ROW), generator=_generator()).to(self.device)
         shape = Shape(LAYERS, width, width // HEAD, 4 * width, 64, ROW, ROW)
@@ -115,11 +115,11 @@ class Bench:
         bridge = model if self.device.type == "cpu" else model.to(self.device)
         first = Ablation(torch.tensor([0], device=self.device))
         with torch.no_grad(), matmul_precision("highest"), single_threads(self.device) as threads:
-            engines = [Engine(bridge) for _ in range(threads)]
+            engines = [AblationEngine(bridge) for _ in range(threads)]
             clean = engines[0].clean(rows, seed=0)
             # The blocks above the first ablated layer run again: all but one.
             seconds = self._seconds(
-                lambda: list(side_by_side(engines, lambda engine, _: engine.change(clean, first), engines))
+                lambda: list(parallel_map(engines, lambda engine, _: engine.change(clean, first), engines))
             )
         return threads * rows.numel() * (LAYERS - 1) * shape.block_operations / seconds
 
@@ -127,8 +127,8 @@ class Bench:
         """Operations of products of three models that are added up as all pairs' are."""
         import torch
 
+        from universal_neurons.core.accumulator import PairwiseAccumulator
         from universal_neurons.core.matmul import mode_of_products
-        from universal_neurons.core.moments import PairwiseAccumulator
 
         kind, neurons = self.device.type, NEURONS[self.device.type]
         widths, chunk = (neurons // 4,) * 4, CHUNK_TOKENS[kind]
@@ -156,7 +156,7 @@ class Bench:
 
     def memory(self) -> float:
         """Bytes of comoments that adding up two sets of tokens reads and writes."""
-        from universal_neurons.core.moments import cross_moments
+        from universal_neurons.core.accumulator import cross_moments
 
         widths = (LAYER[self.device.type],) * 4
         values = self._normal(256, sum(widths))

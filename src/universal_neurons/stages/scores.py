@@ -15,7 +15,7 @@ from universal_neurons.stages.resources import ROTATION_WORKERS
 if TYPE_CHECKING:
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.artifacts.provenance import Provenance, SharedRun
-    from universal_neurons.core.scoring import TileScores, Wanted
+    from universal_neurons.core.scoring import ScoringRequest, TileScores
     from universal_neurons.core.universality import RotationSettings, UniversalityScores
     from universal_neurons.stages.base import Case
     from universal_neurons.stages.models import LoadedModels
@@ -101,13 +101,13 @@ def step_scores(models: LoadedModels, requested: RequestedScores) -> StepScores:
     return StepScores(models, running, passes, shared, run.provenance)
 
 
-def _wanted(models: LoadedModels, requested: RequestedScores) -> Wanted:
-    from universal_neurons.core.scoring import Wanted
+def _wanted(models: LoadedModels, requested: RequestedScores) -> ScoringRequest:
+    from universal_neurons.core.scoring import ScoringRequest
 
     again = len(models.refs)
     directions = [_positions(models, pair) for pair in requested.tables]
     directions += [(again, models.position(pair.partner)) for pair in requested.permuted]
-    return Wanted(
+    return ScoringRequest(
         directions=tuple(directions),
         rotated=tuple(_positions(models, pair) for pair in requested.rotated),
         names=tuple(ref.name for ref in models.refs),

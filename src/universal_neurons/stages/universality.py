@@ -309,7 +309,7 @@ class Scores(Group):
                 ),
                 passes=len(planned),
                 streamed_bytes=costs.streamed(sizes, planned, sizes.tokens),
-                device_bytes=max(one.needs.streaming for one in planned),
+                device_bytes=max(one.memory.streaming for one in planned),
                 host_bytes=sizes.token_bytes,
             ),
             UNIVERSALITY.name: _scoring_cost(
@@ -397,7 +397,7 @@ def _scoring_cost(
     kept = neurons * (draws * costs.SINGLE + ranks)
     return Cost(
         costs.summed(*parts),
-        device_bytes=max(one.needs.scoring for one in planned),
+        device_bytes=max(one.memory.scoring for one in planned),
         # Once more while a pass is scored, so that nothing is taken in twice where memory runs out.
         host_bytes=sizes.token_bytes + 2 * count * kept,
         disk_bytes=count * neurons * (TABLE_BYTES + RANK_BYTES * (spec.top_k - 1))

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
-    from universal_neurons.core.scoring import Baseline, GroupFound
+    from universal_neurons.core.scoring import Baseline, PartnerMaxima
     from universal_neurons.inputs.corpus import RowMask, TokenRows
     from universal_neurons.measures.arrays import Flags, Floats
     from universal_neurons.stages.comparison import Comparison
@@ -137,7 +137,7 @@ class Variants(Stage):
             scored = _scoring_work(sizes, chosen, work.suite.universality.rotation)
             parts.append(costs.summed(scored, times=sizes.models - 1))
             streamed += costs.streamed(sizes, planned, positions)
-            device, count = max(device, *(one.needs.total for one in planned)), count + len(planned)
+            device, count = max(device, *(one.memory.total for one in planned)), count + len(planned)
         # The draws of every setting against every partner, and its best correlations.
         kept = sum(one.draws * costs.SINGLE + costs.DOUBLE for one in every)
         scores = (sizes.models - 1) * sizes.shape.neurons * kept
@@ -358,7 +358,9 @@ def _scores(
     counts: list[JSON] = [[list(one), [[*of] for of in baselines.items()]] for one, baselines in asked.items()]
     name: dict[str, JSON] = {"asked": counts, "rotation": spec.rotation}
     passes = streamed(models, load, reading, scores, name=name)
-    found = {(one, place - 1): _scored(scores.found(place, parts[one.mask]), one) for place in places for one in wanted}
+    found = {
+        (one, place - 1): _scored(scores.maxima(place, parts[one.mask]), one) for place in places for one in wanted
+    }
     return found, passes
 
 
@@ -376,7 +378,7 @@ def _asked(
     return asked
 
 
-def _scored(found: GroupFound, setting: VariantSetting) -> Scored:
+def _scored(found: PartnerMaxima, setting: VariantSetting) -> Scored:
     correlation = found.best.float()
     baseline = found.draws[setting.baseline][: setting.draws].double().mean(0).float()
     return Scored(correlation.numpy(), excess_correlation(correlation, baseline).numpy(), int(found.tokens))
