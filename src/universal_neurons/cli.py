@@ -31,6 +31,7 @@ from universal_neurons.stages.workspace import Resources, Workspace, open_worksp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from universal_neurons.stages.base import Need
 
 CHANGED = 1
 USER_ERROR = 4
@@ -99,6 +100,15 @@ def _workspace(
         yield open_workspace(suite, store=store, warn=reporter.warn, progress=reporter, narrowing=narrowing, **options)
 
 
+def _needs(work: Workspace, selection: Selection) -> tuple[Need, ...] | None:
+    """The cases that the selected claims read; None for all of the suite."""
+    if selection.claims is None:
+        return None
+    from universal_neurons.harness.needs import needs_of_claims
+
+    return needs_of_claims(work, selection.claims)
+
+
 def _pulled(
     suite: str, remote: str, reporter: Reporter, *, store: Path | None, selection: Selection, recompute: bool = False
 ) -> str:
@@ -137,7 +147,7 @@ def plan(
         from universal_neurons.stages.plan import plan as planned_suite
         from universal_neurons.stages.plan_table import table
 
-        planned = planned_suite(work, from_scratch=from_scratch, on=on)
+        planned = planned_suite(work, only=_needs(work, selection), from_scratch=from_scratch, on=on)
     text = json.dumps(planned.as_dict(), indent=2) if as_json else table(planned, by_step=by_step)
     sys.stdout.write(text + "\n")
 
@@ -158,7 +168,7 @@ def compute(
     with _workspace(suite, store=store, recompute=recompute, local=True, selection=selection, **opened) as work:
         from universal_neurons.stages.runner import compute as compute_suite
 
-        count = compute_suite(work)
+        count = compute_suite(work, _needs(work, selection))
     typer.echo(
         f"suite {suite}: {count} artifacts computed, everything is there"
         if count

@@ -329,6 +329,7 @@ class Harness:
                 store=self.config.getoption("store"),
                 recompute=self.config.getoption("recompute"),
                 remote=self.config.getoption("remote"),
+                claims=self._partial_claims(),
                 warn=self.collection.warnings.append,
                 progress=self._progress(),
             )
@@ -338,6 +339,12 @@ class Harness:
             raise
         except UserError as mistake:
             self.refuse(mistake)
+
+    def _partial_claims(self) -> tuple[str, ...] | None:
+        """The collected claims where something is left out, so that nothing is recomputed for the others; else None."""
+        items = self.collection.items.values()
+        is_whole = self._scope().all_claims and not (self._scope().by_id or self.collection.deselected)
+        return None if is_whole else tuple(dict.fromkeys(item.claim for item in items))
 
     def _progress(self) -> object:
         """Plain lines of progress where the results appear; nothing from a worker, whose lines nobody sees."""

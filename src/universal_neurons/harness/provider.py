@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import UserError
@@ -56,15 +57,21 @@ class StudyProvider:
         store: Path | None,
         recompute: bool,
         remote: str | None,
+        claims: Collection[str] | None,
         warn: Callable[[str], None],
         progress: object,
     ) -> object:
         """Open the study that the claims of a run share.
 
-        The factory gets ``narrowing`` only for a narrowed suite and ``remote`` only where evidence is imported.
+        The factory gets ``narrowing`` only for a narrowed suite, ``remote`` only where evidence is imported, and
+        ``only`` only where nothing but the needs of some ``claims`` is recomputed.
         """
         more: dict[str, object] = {"narrowing": selection.narrowing} if selection.narrowing else {}
         more |= {} if remote is None else {"remote": remote}
+        if recompute and claims is not None:
+            from universal_neurons.harness.needs import needs_of_claims
+
+            more["only"] = partial(needs_of_claims, claims=claims)
         open_ = self._factory()
         return open_(suite, root=self.root, store=store, recompute=recompute, warn=warn, progress=progress, **more)
 

@@ -7,6 +7,7 @@ kept, or where another device is asked about, torch is not imported.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from universal_neurons.stages import speeds
 from universal_neurons.stages.base import read_artifact
 from universal_neurons.stages.costs import NOTHING, Cost, Shape, Sizes, model_bytes
 from universal_neurons.stages.fetching import pin
-from universal_neurons.stages.registry import in_groups, suite_cases, with_needs
+from universal_neurons.stages.registry import in_groups, stages, suite_cases, with_needs
 from universal_neurons.stages.resources import MARGIN, check_precision, device, free_host_bytes
 from universal_neurons.stages.tokens import ONLY, TOKENS
 from universal_neurons.stages.workspace import WORK_FOLDER, hub_corpus, unpinned
@@ -96,8 +97,12 @@ class Plan:
     @property
     def stages(self) -> tuple[PlannedStage, ...]:
         """Every stage with all of its steps together."""
-        # In the order of the last step, which has all of them.
-        names = reversed(dict.fromkeys(row.stage for row in reversed(self.steps)))
+        order = {stage.name: place for place, stage in enumerate(stages())}
+        # What stages share has a row of its own before theirs.
+        following = {row.stage: order.get(after.stage, 0) - 0.5 for row, after in pairwise(self.steps)}
+        names = sorted(
+            dict.fromkeys(row.stage for row in self.steps), key=lambda name: order.get(name, following.get(name, 0.0))
+        )
         return tuple(PlannedStage.of(name, (row for row in self.steps if row.stage == name)) for name in names)
 
     @property

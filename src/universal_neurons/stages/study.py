@@ -29,7 +29,7 @@ from universal_neurons.stages.registry import stage_named, suite_artifacts
 from universal_neurons.stages.workspace import WORK_FOLDER, Workspace, check_pinned, open_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from universal_neurons.artifacts.key import Key
@@ -276,13 +276,13 @@ def open_study(
     warn: Warn = print,
     progress: Progress | None = None,
     narrowing: Mapping[str, Any] | None = None,
-    only: Iterable[Need] | None = None,
+    only: Callable[[Workspace], Iterable[Need]] | None = None,
 ) -> Study:
     """Open the study of a suite, or of what ``narrowing`` leaves of it, over working, shipped and imported evidence.
 
     With ``remote`` missing artifacts are imported from there first (:func:`universal_neurons.stages.sharing.pull`).
     Raises SuiteNotFetched for a published suite that is not pinned yet.  With ``recompute`` everything, or ``only``
-    some cases and what they need, is computed from the weights first, and nothing else is read: an interrupted
+    some cases and what these need, is computed from the weights first, and nothing else is read: an interrupted
     recomputation resumes, a finished one starts again.  It is compared with the shipped evidence; raises
     EvidenceDiffers beyond the stated tolerances.
     """
@@ -308,7 +308,7 @@ def open_study(
         from universal_neurons.stages.recheck import check_recomputation
         from universal_neurons.stages.runner import recompute as compute_again
 
-        compute_again(work, only)
+        compute_again(work, None if only is None else only(work))
         checks = "; ".join(map(str, check_recomputation(work)))
         warn(f"recomputed: {checks or 'nothing shipped to compare with'}")
     _warn_of_imports(work)
