@@ -202,6 +202,12 @@ def test_a_folder_and_an_archive_on_a_web_server_are_read(tmp_path: Path, web: s
     assert read_from(f"{web}/mini.zip?signature={SECRET}", tmp_path, everything) == (FILES, f"{web}/mini.zip")
 
 
+def test_a_url_with_blanks_and_letters_beyond_ascii_is_read(tmp_path: Path, web: str) -> None:
+    put(tmp_path / "served" / "a b" / "\u00e9")
+    for path in ("a b/\u00e9", "a%20b/%C3%A9"):
+        assert read_from(f"{web}/{path}", tmp_path, everything)[0] == FILES
+
+
 def test_a_web_server_without_the_file_and_none_at_all_are_one_line(tmp_path: Path, web: str) -> None:
     assert refusal(FileAbsent, f"{web}/evidence", tmp_path, "other") == f"{web}/evidence: has no other"
     assert "has more than the 100 bytes" in refusal(
