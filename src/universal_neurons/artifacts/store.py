@@ -384,11 +384,18 @@ class Store:
             folder.stage,
             folder.digest,
         )
-        cell.path.parent.mkdir(exist_ok=True)
         try:
+            cell.path.parent.mkdir(exist_ok=True)
             folder.path.rename(cell.path)
         except FileNotFoundError:
             return  # another process was faster
+        except OSError as error:
+            if error.errno not in _FORBIDDEN:
+                raise
+            raise StoreError(
+                f"{shown(folder.path)} is damaged ({damage}) and cannot be moved to quarantine ({_cause(error)}); "
+                "make the store writable, or name another"
+            ) from error
         try:
             _read(cell)
         except DamageError:
