@@ -223,8 +223,13 @@ def deflated(size: int) -> bytes:
     return buffer.getvalue()
 
 
-def understated(data: bytes, size: int) -> bytes:
-    return data.replace(size.to_bytes(4, "little"), (1000).to_bytes(4, "little"))
+def understated(data: bytes, size: int, stated: int = 1000) -> bytes:
+    return data.replace(size.to_bytes(4, "little"), stated.to_bytes(4, "little"))
+
+
+def packed_size(data: bytes) -> int:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return archive.getinfo("shares/aa/payload.json").compress_size
 
 
 def with_password(data: bytes) -> bytes:
@@ -239,6 +244,10 @@ NOT_PLAIN = {
     "compressed": (deflated(50_000_000), "a member is compressed: 'shares/aa/payload.json'"),
     "compressed, its size understated": (
         understated(deflated(5_000_000), 5_000_000),
+        "a member is compressed: 'shares/aa/payload.json'",
+    ),
+    "compressed, as if it were not": (
+        understated(deflated(5_000_000), 5_000_000, packed_size(deflated(5_000_000))),
         "a member is compressed: 'shares/aa/payload.json'",
     ),
     "stored, its size overstated": (
@@ -260,6 +269,26 @@ def test_a_zip_whose_members_are_not_plain_is_refused_by_name_before_anything_is
 
     monkeypatch.setattr(zipfile.ZipExtFile, "read", read)
     assert refusal(data, ".zip") == f"evidence: refused, {words}"
+
+
+class Failing(io.BytesIO):
+    """A file on a disk that fails after the archive was opened."""
+
+    fails = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.fails:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(size)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_disk_that_fails_while_a_member_is_read_is_one_line(tmp_path: Path, kind: str) -> None:
+    file = Failing(written(tmp_path, kind).read_bytes())
+    archive = Archive(file, f"evidence{kind}", shown="evidence")
+    file.fails = True
+    with pytest.raises(ExportDamaged, match=r"^evidence: cut short, damaged, or no archive \(.*Input/output error"):
+        archive.read(FILES[2][0], 999)
 
 
 @pytest.mark.parametrize("kind", [".zip", ".tar"])

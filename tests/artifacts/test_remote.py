@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 FILES = {"evidence-mini.json": b"{}\n", "shares/aa/manifest.json": b"manifest", "shares/aa/payload.json": b"x" * 999}
 SECRET = "hunter2"
+# Nobody waits so long for a server that falls silent.
+SILENCE_SECONDS = 20
 
 
 def put(folder: Path) -> Path:
@@ -202,6 +204,12 @@ def test_a_folder_and_an_archive_on_a_web_server_are_read(tmp_path: Path, web: s
     assert read_from(f"{web}/mini.zip?signature={SECRET}", tmp_path, everything) == (FILES, f"{web}/mini.zip")
 
 
+def test_a_url_with_blanks_and_letters_beyond_ascii_is_read(tmp_path: Path, web: str) -> None:
+    put(tmp_path / "served" / "a b" / "\u00e9")
+    for path in ("a b/\u00e9", "a%20b/%C3%A9"):
+        assert read_from(f"{web}/{path}", tmp_path, everything)[0] == FILES
+
+
 def test_a_web_server_without_the_file_and_none_at_all_are_one_line(tmp_path: Path, web: str) -> None:
     assert refusal(FileAbsent, f"{web}/evidence", tmp_path, "other") == f"{web}/evidence: has no other"
     assert "has more than the 100 bytes" in refusal(
@@ -228,6 +236,7 @@ class Web:
     url: str = ""
     seen: list[str | None] = field(default_factory=list)
     authorization: list[str | None] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         wanted = request.headers.get("Range")
@@ -248,7 +257,7 @@ class Web:
             rest = self.body[start:]
             request.wfile.write(rest if self.after is None else rest[: self.after])
             if self.silent and self.after is not None and len(rest) > self.after:
-                time.sleep(0.5)
+                self.ended.wait(SILENCE_SECONDS)
 
 
 class _Handler(_Quiet):
@@ -272,13 +281,14 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     def started(**behaviour: Any) -> Web:
         web = Web(archive(tmp_path / "mini.zip").read_bytes(), **behaviour)
         server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"web": web}))
-        servers.append(server)
+        servers.append((server, web))
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         web.url = f"http://127.0.0.1:{server.server_port}/mini.zip"
         return web
 
     yield started
-    for server in servers:
+    for server, web in servers:
+        web.ended.set()
         server.shutdown()
         server.server_close()
 
@@ -293,8 +303,9 @@ BREAKS: dict[str, dict[str, Any]] = {
 def test_a_transfer_that_breaks_off_is_resumed_at_the_byte_where_it_ended(
     serve: Serve, tmp_path: Path, behaviour: dict[str, Any]
 ) -> None:
-    web = serve(**behaviour)
+    web, begun = serve(**behaviour), time.monotonic()
     assert read_from(web.url, tmp_path / "scratch", everything)[0] == FILES
+    assert time.monotonic() - begun < SILENCE_SECONDS
     assert len(web.seen) > 1
     assert web.seen == [None, *(f"bytes={700 * i}-" for i in range(1, len(web.seen)))]
     assert list((tmp_path / "scratch").iterdir()) == []

@@ -385,6 +385,24 @@ def test_damage_in_the_working_store_goes_to_quarantine_and_counts_as_absent(
     assert len(said) == 1
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("call", ["mkdir", "rename"])
+def test_damage_in_a_store_that_cannot_be_written_is_named(
+    store: Store, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    store.write(key(), VALUES["json"], PROVENANCE)
+    (path_of(store.working, key()) / "payload.json").write_bytes(b"{}")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(StoreError) as error:
+        store.read(key())
+    assert f"{key().digest} is damaged (payload.json has 2 bytes instead of " in str(error.value)
+    assert "cannot be moved to quarantine (permission denied); make the store writable" in str(error.value)
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_in_a_shipped_store_is_an_error_that_says_how_to_restore_it(
     tmp_path: Path, said: Lines, damage: str, monkeypatch: pytest.MonkeyPatch

@@ -63,6 +63,8 @@ SPARE = 1 << 26
 MOST_KIN = 64
 _URL = re.compile(r"[A-Za-z][\w+.-]*://")
 _WEB = ("http://", "https://")
+# Characters of a URL that are sent as they are: those with a meaning, and the per cent of what is quoted already.
+_SAFE = "/%:@!$&'()*+,;=~?"
 # Answers of a web server that has no such file, and of one that may give it later.
 _GONE = frozenset({404, 410})
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
@@ -354,8 +356,7 @@ def _below(url: str, name: str) -> str:
 
 @contextmanager
 def _broken_off(size: int) -> Iterator[None]:
-    """Turn what a server or a connection raises after ``size`` bytes into :class:`_BrokenOffError`, if more may
-    come."""
+    """Raise :class:`_BrokenOffError` for an error after ``size`` bytes if another attempt may bring more."""
     try:
         yield
     except Exception as error:  # every driver has exceptions of its own
@@ -397,15 +398,16 @@ def _web_stream(url: str, start: int) -> _Stream:
     partial = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
     length = answer.headers.get("Content-Length", "")
     begin = start if partial else 0
-    # Of a piece that breaks off read1 gives what came of it.
+    # read1 returns what has arrived; read would lose a piece that breaks off.
     return _Stream(answer, answer.read1, begin, begin + int(length) if length.isdigit() else None)
 
 
 def _without_credentials(url: str) -> tuple[str, str | None]:
-    """``url`` without fragment, user and password, and these as basic authentication has them."""
+    """``url`` as it is sent, without fragment, user and password, and these as basic authentication has them."""
     parts = urllib.parse.urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
-    plain = urllib.parse.urlunsplit(parts._replace(netloc=host, fragment=""))
+    path, query = (urllib.parse.quote(part, safe=_SAFE) for part in (parts.path, parts.query))
+    plain = urllib.parse.urlunsplit(parts._replace(netloc=host, path=path, query=query, fragment=""))
     return plain, base64.b64encode(urllib.parse.unquote(user).encode()).decode() if at else None
 
 

@@ -223,10 +223,10 @@ class Store:
         return Artifact(present[1], present[0].manifest, Origin.WORKING)
 
     def adopt(self, contents: Contents) -> bool:
-        """Commit what somebody else computed to the imported store, byte by byte, its provenance included.
+        """Commit an artifact of somebody else to the imported store, byte by byte, its provenance included.
 
-        False, and nothing changed, if the imported store has a sound artifact of that key already, with whatever bytes.
-        Raises :class:`DamageError` if the payload is not what its manifest promises, and :class:`StoreError` as
+        False, and nothing changed, if the imported store has a sound artifact of that key already, even with other
+        bytes. Raises :class:`DamageError` if the payload is not what its manifest promises, and :class:`StoreError` as
         :meth:`write` does.
         """
         contents.manifest.check(contents.payload)
@@ -240,7 +240,7 @@ class Store:
         return store
 
     def fetch(self, key: Key) -> bool:
-        """Adopt the artifact of ``key`` from the remote; whether it is new here.
+        """Adopt the artifact of ``key`` from the remote; returns True if it is new here.
 
         Raises SharingError as :meth:`RemoteExport.contents` does, and what :meth:`adopt` raises.
         """
@@ -384,11 +384,18 @@ class Store:
             folder.stage,
             folder.digest,
         )
-        cell.path.parent.mkdir(exist_ok=True)
         try:
+            cell.path.parent.mkdir(exist_ok=True)
             folder.path.rename(cell.path)
         except FileNotFoundError:
             return  # another process was faster
+        except OSError as error:
+            if error.errno not in _FORBIDDEN:
+                raise
+            raise StoreError(
+                f"{shown(folder.path)} is damaged ({damage}) and cannot be moved to quarantine ({_cause(error)}); "
+                "make the store writable, or name another"
+            ) from error
         try:
             _read(cell)
         except DamageError:
