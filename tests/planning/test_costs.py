@@ -176,7 +176,7 @@ def test_nothing_absent_costs_nothing(computed: Miniature) -> None:
     work = computed.workspace()
     assert all(cost is NOTHING for cost in costs(work, absent(Shelf.of(work), LAST)).values())
     assert tokens_cost(sizes(work), absent=(), characters=None) is NOTHING
-    assert profiles_cost(sizes(work), models=0, spec=work.suite.profiles) is NOTHING
+    assert profiles_cost(sizes(work), models=0, **work.suite.profiles.model_dump()) is NOTHING
 
 
 def test_every_stage_of_a_step_has_a_cost_of_its_own(work: Workspace) -> None:

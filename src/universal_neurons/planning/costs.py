@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from universal_neurons.inputs.catalogue import Architecture
     from universal_neurons.inputs.recipe import TrainingRecipe
-    from universal_neurons.inputs.suite import ProfilesSpec, UniversalitySpec
     from universal_neurons.pipeline.neuron_sets import NeuronSet
     from universal_neurons.pipeline.variants import Setting
 
@@ -286,26 +285,29 @@ def universality_cost(
     pairs: Sequence[tuple[int, int]],
     permuted: Sequence[tuple[int, int]],
     rotated: Sequence[tuple[int, int]],
-    spec: UniversalitySpec,
+    rotation: str,
+    draws: int,
+    half_draws: int,
+    top_k: int,
 ) -> Cost:
     """The scores of a step's tables and nulls: a partner is rotated once for all who look for it in a pass."""
     shape, neurons = sizes.shape, sizes.shape.neurons
-    draws = spec.draws + 2 * spec.half_draws
+    all_draws = draws + 2 * half_draws
     planned = planned_passes(workload, sizes.budget)
     scored = [*pairs, *permuted]
-    parts = [summed(_scoring(sizes, draws, halves=True), times=len(scored) + len(rotated))]
+    parts = [summed(_scoring(sizes, all_draws, halves=True), times=len(scored) + len(rotated))]
     for partner in {partner for _, partner in scored}:
         layers = sum(len(one.layers(partner)) for one in planned)
-        parts.append(_rotations(shape, spec.rotation, layers, draws))
+        parts.append(_rotations(shape, rotation, layers, all_draws))
     # Both sides of both halves are really turned, in float64: the pair's matrix, and every layer with itself.
     turned = 4 * (2 * neurons**2 * shape.mlp + 2 * 2 * shape.layers * shape.mlp**3)
-    null = summed({WorkKind.DOUBLE: float(turned)}, _rotations(shape, spec.rotation, shape.layers, draws))
+    null = summed({WorkKind.DOUBLE: float(turned)}, _rotations(shape, rotation, shape.layers, all_draws))
     parts.append(summed(null, times=len(rotated)))
-    table = neurons * (TABLE_BYTES + RANK_BYTES * (spec.top_k - 1))
-    drawn = len(pairs) * neurons * spec.draws * _SINGLE
+    table = neurons * (TABLE_BYTES + RANK_BYTES * (top_k - 1))
+    drawn = len(pairs) * neurons * draws * _SINGLE
     # Of every pair in the whole and in both halves, kept until the last pass is scored: its draws, its best partners
     # with their correlations, and the partners of a half in the other half.
-    kept = neurons * (draws * _SINGLE + (spec.top_k + 2) * (_DOUBLE + _INDEX) + 2 * _DOUBLE)
+    kept = neurons * (all_draws * _SINGLE + (top_k + 2) * (_DOUBLE + _INDEX) + 2 * _DOUBLE)
     return Cost(
         summed(*parts),
         device_bytes=max(one.needs.scoring for one in planned),
@@ -315,7 +317,7 @@ def universality_cost(
     )
 
 
-def candidates_cost(sizes: Sizes, *, references: int, trained: bool, spec: UniversalitySpec) -> Cost:
+def candidates_cost(sizes: Sizes, *, references: int, trained: bool, draws: int, blocks: int) -> Cost:
     """The second, cheap pass: the weight of each block of tokens in the candidates' scores, of so many references.
 
     Untrained models have no candidates.
@@ -335,8 +337,8 @@ def candidates_cost(sizes: Sizes, *, references: int, trained: bool, spec: Unive
         streamed_bytes=sizes.activations(sizes.tokens, sizes.models),
         device_bytes=sizes.models * sizes.weights + _batch_bytes(sizes, sizes.models) + standardised,
         # Products and squares per block, then the influences that they become.
-        host_bytes=sizes.token_bytes + selected * spec.blocks * 3 * _DOUBLE,
-        disk_bytes=selected * (2 * spec.blocks + _SINGLE * spec.draws),
+        host_bytes=sizes.token_bytes + selected * blocks * 3 * _DOUBLE,
+        disk_bytes=selected * (2 * blocks + _SINGLE * draws),
     )
 
 
@@ -448,11 +450,11 @@ def unigram_labels(vocabulary: int) -> int:
     return min(vocabulary, round(1 / (UNIGRAM_RATE * log(vocabulary)))) + 1
 
 
-def profiles_cost(sizes: Sizes, *, models: int, spec: ProfilesSpec) -> Cost:
+def profiles_cost(sizes: Sizes, *, models: int, top: int, bins: int, shown: int, ablation_rows: int) -> Cost:
     """The profiles of every neuron of so many ``models``: two passes, its weights, and its ablation alone."""
     if not models:
         return NOTHING
-    shape, positions = sizes.shape, spec.ablation_rows * sizes.shape.row
+    shape, positions = sizes.shape, ablation_rows * sizes.shape.row
     alone = [layer for layer in range(shape.layers) for _ in range(shape.mlp)] if positions else []
     cosines = float(shape.neurons * shape.vocabulary)
     work = summed(
@@ -463,16 +465,15 @@ def profiles_cost(sizes: Sizes, *, models: int, spec: ProfilesSpec) -> Cost:
         _clean(sizes, positions),
         _reruns(sizes, alone, positions),
     )
-    row = 80 + spec.top * (10 + sum(WINDOW)) + 2 * spec.bins + 16 * spec.shown + 4 * spec.ablation_rows
+    row = 80 + top * (10 + sum(WINDOW)) + 2 * bins + 16 * shown + 4 * ablation_rows
     # Weights of neurons and tokens in float64, as they are and as unit vectors.
     vectors = 2 * _DOUBLE * shape.width * (shape.vocabulary + 2 * shape.neurons)
-    seen = shape.neurons * (spec.bins * _INDEX + spec.top * (sum(WINDOW) + 6) * _SINGLE)
+    seen = shape.neurons * (bins * _INDEX + top * (sum(WINDOW) + 6) * _SINGLE)
     return Cost(
         summed(work, times=models),
         passes=2,
         streamed_bytes=2 * sizes.activations(sizes.tokens, models),
-        device_bytes=sizes.weights
-        + max(vectors, seen + _batch_bytes(sizes, 1), _clean_bytes(sizes, spec.ablation_rows)),
+        device_bytes=sizes.weights + max(vectors, seen + _batch_bytes(sizes, 1), _clean_bytes(sizes, ablation_rows)),
         host_bytes=sizes.token_bytes + shape.neurons * row,
         disk_bytes=models * shape.neurons * row,
     )

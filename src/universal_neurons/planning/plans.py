@@ -159,6 +159,7 @@ def plan(
     Raises ``HubError`` where the hub has to be asked and cannot, and UserError for an unknown device, a budget in which
     nothing fits, or a precision that the device does not have.
     """
+    asked_about = None if on is None else _asked_about(work, on)
     if from_scratch:
         work, shelf = unpinned(work), Shelf(unpinned(work), empty=True)
     else:
@@ -167,9 +168,11 @@ def plan(
     lacking, steps = absent_tokens(shelf), [absent(shelf, step) for step in work.steps]
     if not lacking and not any(any(missing.missing.values()) for missing in steps):
         return _nothing_to_do(work, steps)
-    speed = local_speed(work, measure) if on is None else _asked_about(work, on)
+    speed = asked_about or local_speed(work, measure)
     sizes = sizes_of(work, speed, sampled=not shelf.empty)
-    costs = [(TOKENS, None, 2, len(lacking), _tokens_cost(work, sizes, lacking))]
+    costs: list[tuple[str, int | None, int, int, Cost]] = [
+        (TOKENS, None, 2, len(lacking), _tokens_cost(work, sizes, lacking))
+    ]
     try:
         for missing in steps:
             counts = missing.artifacts | {"moments": 0}
@@ -288,7 +291,11 @@ def step_costs(work: Workspace, sizes: Sizes, missing: Absent) -> dict[str, Cost
         "moments": scores[0],
         "universality": scores[1],
         "candidates": candidates_cost(
-            sizes, references=len(missing.candidates), trained=trained, spec=suite.universality
+            sizes,
+            references=len(missing.candidates),
+            trained=trained,
+            draws=suite.universality.draws,
+            blocks=suite.universality.blocks,
         ),
         "variants": variants_cost(
             sizes,
@@ -304,7 +311,7 @@ def step_costs(work: Workspace, sizes: Sizes, missing: Absent) -> dict[str, Cost
         "extensions": extensions_cost(sizes, sets=sets, unigram_bytes=unigram_bytes(labels, sizes.shape.row))
         if missing.extensions
         else NOTHING,
-        "profiles": profiles_cost(sizes, models=len(missing.profiles), spec=suite.profiles),
+        "profiles": profiles_cost(sizes, models=len(missing.profiles), **suite.profiles.model_dump()),
     }
 
 
@@ -319,8 +326,9 @@ def _score_costs(work: Workspace, sizes: Sizes, missing: Absent) -> tuple[Cost, 
         "pairs": directions(missing.pairs),
         **{kind: directions(pair for pair, of in missing.nulls if of == kind) for kind in ("permuted", "rotated")},
     }
-    workload = step_workload(sizes, **scored)
-    return moments_cost(sizes, workload), universality_cost(sizes, workload, **scored, spec=work.suite.universality)
+    workload, spec = step_workload(sizes, **scored), work.suite.universality
+    settings: Any = {"rotation": spec.rotation, "draws": spec.draws, "half_draws": spec.half_draws, "top_k": spec.top_k}
+    return moments_cost(sizes, workload), universality_cost(sizes, workload, **scored, **settings)
 
 
 def _tokens_cost(work: Workspace, sizes: Sizes, lacking: Sequence[str]) -> Cost:
