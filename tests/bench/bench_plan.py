@@ -32,8 +32,7 @@ from universal_neurons.core.scoring import TileScores, Wanted
 from universal_neurons.core.tiling import Workload
 from universal_neurons.core.universality import RotationSettings
 from universal_neurons.inputs.bridge import random_bridge
-from universal_neurons.measures.ablation import ALL_LAYERS
-from universal_neurons.measures.ablation import Kind as MEMBERS
+from universal_neurons.measures.ablation import ALL_LAYERS, Kind
 from universal_neurons.measures.tables import Definition
 from universal_neurons.pipeline import stages
 from universal_neurons.pipeline.ablation import write_ablations
@@ -146,7 +145,7 @@ def shape_figures(speed: DeviceSpeed, place: torch.device) -> dict[str, dict[str
     scores = universality_cost(
         sizes, workload, pairs=[(0, 1)], permuted=(), rotated=(), rotation="gaussian", draws=2, half_draws=1, top_k=3
     )
-    sets = [NeuronSet("", Definition.AVERAGED, 0.5, ALL_LAYERS, MEMBERS.RANDOM, draw) for draw in range(4)]
+    sets = [NeuronSet("", Definition.AVERAGED, 0.5, ALL_LAYERS, Kind.RANDOM, draw) for draw in range(4)]
     costs = {
         "moments": moments_cost(sizes, workload),
         "universality": scores,

@@ -47,14 +47,14 @@ def measured_speed(device: torch.device, *, running: float = RUNNING) -> DeviceS
     """The speed of torch's ``device`` (cpu or cuda), over ``running`` seconds per measurement."""
     import torch
 
-    bench = Bench(device, running)
-    forward = {width: bench.forward(width) for width in POSITIONS}
-    process = held()
+    # The backend is imported, and a GPU's libraries are loaded.
+    random_bridge(layers=1, width=HEAD, heads=1, mlp=HEAD, vocabulary=8, context=ROW).to(device)
+    process, bench = held(), Bench(device, running)
     return DeviceSpeed(
         device=device_name(device),
         kind="cuda" if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
-        forward=forward,
+        forward={width: bench.forward(width) for width in POSITIONS},
         products={precision: bench.product(precision) for precision in precisions(device)},
         rates={
             WorkKind.BASELINE: bench.matrix_product(torch.float32),
