@@ -24,6 +24,7 @@ DISTRIBUTIONS = {
     "measurement": set(),
     "errors": set(),
     "characters": set(),
+    "architectures": set(),
     "evidence": set(),
     "progress": {"rich"},
     "inputs": {
@@ -58,7 +59,7 @@ TORCH_ON_DEMAND = {
     "planning",
 }
 PYTEST = {"harness.plugin"}
-BACKEND = {"core.ablation", "core.activations", "core.bare", "core.patching", "core.weights", "inputs.bridge"}
+BACKEND = {"core.ablation", "core.activations", "core.unwrapped", "core.patching", "core.weights", "inputs.bridge"}
 
 CLAIMS_MAY = {f"{PACKAGE}.harness", f"{PACKAGE}.measures"}
 CLAIMS_MAY_NOT = {f"{PACKAGE}.harness.plugin", f"{PACKAGE}.harness.scaffold"}

@@ -657,7 +657,7 @@ def test_as_a_program_an_interruption_is_status_130(miniature: Miniature) -> Non
 CTRL_C = """
 import os, signal, sys
 from universal_neurons import cli
-from universal_neurons.core.moments import PairwiseAccumulator
+from universal_neurons.core.accumulator import PairwiseAccumulator
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # Ignored in whatever was started in the background.
 add, seen = PairwiseAccumulator.add, []

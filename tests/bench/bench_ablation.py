@@ -1,14 +1,14 @@
-"""What the ablation engine saves: against the naive way, a full forward pass per set and the clean pass each time.
+"""Cost of the ablation engine, against the naive way: a clean and an ablated full forward pass per set.
 
 Run by ``nox -s bench`` (``pytest tests/bench/bench_ablation.py``); an ordinary test run does not collect this file.
 The model and the rows are the mini zoo's architecture with seeded weights and tokens: time does not depend on either.
-The sets are one per layer and repetition, ablated by zeros, which is the larger part of what the ablation stage does;
-sets that reach over all layers are measured beside them.  Each measurement is a process of its own with one thread.
+The sets are one per layer and repetition, ablated by zeros, which is most of the ablation stage; sets over all layers
+are measured beside them.  Each measurement is a process of its own with one thread.
 The size comes from the environment: BENCH_ABLATION_ROWS (48), BENCH_ABLATION_SETS (10, per layer),
 BENCH_ABLATION_BATCH (8 rows).
 
 The naive way runs the bridge twice per set, clean and edited at hook_post, and takes KL and loss from two float32
-log-softmaxes over the vocabulary.  It does what a notebook would, but no more: no hook that is not needed, no cache.
+log-softmaxes over the vocabulary.  It is what a notebook would do, without any needless hook or cache.
 """
 
 import json
@@ -25,10 +25,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from universal_neurons.core.ablation import Ablation, ablation_effects
+from universal_neurons.inputs.bridge import frozen_bridge
 
 # A measurement is a process that runs this file, and finds no package of tests.
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ def model() -> Any:
         vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=128, n_layer=LAYERS, n_head=4, n_inner=WIDTH,
         initializer_range=0.1, bos_token_id=0, eos_token_id=0, use_cache=False,
     )  # fmt: skip
-    source: Any = GPT2LMHeadModel(config)
-    bridge = build_bridge_from_module(source.eval(), architecture="GPT2LMHeadModel", hf_config=config)
-    bridge.requires_grad_(requires_grad=False)
-    return bridge
+    return frozen_bridge(GPT2LMHeadModel(config), name="mini")
 
 
 def ablated_sets(kind: str) -> list[Tensor]:

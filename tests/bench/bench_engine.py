@@ -1,4 +1,4 @@
-"""What the engine costs: against a bare matrix product, and against a plain re-implementation of the published way.
+"""Cost of the engine, against a bare matrix product and against a plain re-implementation of the published way.
 
 Run by ``nox -s bench`` (``pytest tests/bench/bench_engine.py``); an ordinary test run does not collect this file, and
 nothing here passes or fails by a time.  Every measurement is a process of its own on the same stored activations, so
@@ -6,11 +6,13 @@ that peak memory is its own.  The size comes from the environment: BENCH_TOKENS 
 (512), BENCH_MODELS (5), BENCH_DRAWS (20), BENCH_SHARE (1), the share of the tokens that the published way is measured
 on.
 
-What the published way (Gurnee et al. 2024, correlations_fast.py) does per pair: for every batch one float32 product
-per layer pair, added into a float64 matrix; for the baseline the same again over activations that were rotated
-explicitly, per draw and per direction.  It is measured for one pair and one draw and multiplied: all pairs, both
-directions, so many draws.  These runs are the same code on the same shapes, so the multiplication adds nothing but
-identical work.
+The engine is timed as the pipeline runs it: a :class:`PairwiseAccumulator` with products in the precision of the
+suite, then :class:`TileScores` of all directions.
+
+The published way (Gurnee et al. 2024, correlations_fast.py) computes per pair and batch one float32 product per layer
+pair, added into a float64 matrix; for the baseline the same again over activations that were rotated explicitly, per
+draw and per direction.  It is measured for one pair and one draw and multiplied by all pairs, both directions and all
+draws: these runs are the same code on the same shapes.
 """
 
 import argparse
@@ -20,6 +22,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +31,22 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from universal_neurons.artifacts.provenance import peak_memory_bytes
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.activations import stream
-from universal_neurons.core.matmul import checked_precision, fastest_checked_precision, matmul_precision
-from universal_neurons.core.moments import PairwiseAccumulator, layer_slices
+from universal_neurons.core.matmul import (
+    checked_precision,
+    fastest_checked_precision,
+    matmul_precision,
+    mode_of_products,
+)
+from universal_neurons.core.moments import layer_slices
 from universal_neurons.core.nulls import rotation
-from universal_neurons.core.universality import RotationSettings, all_scores
+from universal_neurons.core.scoring import ScoringRequest, TileScores
+from universal_neurons.core.tiling import Workload
+from universal_neurons.core.universality import RotationSettings
+from universal_neurons.inputs.bridge import random_bridge
 
 # A measurement is a process that runs this file, and finds no package of tests.
 if TYPE_CHECKING:
@@ -66,10 +77,10 @@ NEURONS = LAYERS * WIDTH
 Figures = dict[str, float | str]
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall and CPU seconds of ``work``."""
+def timed(run: Callable[[], object]) -> tuple[float, float]:
+    """Wall and CPU seconds of ``run``."""
     wall, cpu = time.perf_counter(), time.process_time()
-    work()
+    run()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
@@ -105,27 +116,30 @@ def measure_bare(pool: list[Tensor], tokens: int) -> Figures:
 
 
 def measure_engine(pool: list[Tensor], tokens: int) -> Figures:
-    names = [chr(ord("a") + model) for model in range(MODELS)]
-    with fastest_checked_precision() as precision:
-        accumulator = PairwiseAccumulator([WIDTHS] * MODELS, chunk_tokens=CHUNK_TOKENS)
+    workload = Workload((WIDTHS,) * MODELS, tuple(combinations(range(MODELS), 2)), chunk_tokens=CHUNK_TOKENS)
+    accumulator = PairwiseAccumulator(workload.widths, tiles=workload.whole(), chunk_tokens=CHUNK_TOKENS)
 
-        def consume() -> None:
-            done = 0
-            for batch in batches(pool, tokens):
-                size = len(batch[0])
-                accumulator.add(batch, (torch.arange(done, done + size) * BLOCKS) // tokens)
-                done += size
-            # The last, partial chunks are multiplied when the moments are first read; they belong to the pass.
-            accumulator.neurons(0)
+    def consume() -> None:
+        done = 0
+        for batch in batches(pool, tokens):
+            size = len(batch[0])
+            accumulator.add(batch, (torch.arange(done, done + size) * BLOCKS) // tokens)
+            done += size
+        accumulator.finish()
 
+    with mode_of_products("float32"):
+        precision = torch.get_float32_matmul_precision()
         wall, cpu = timed(consume)
-        scored = {}
-        for draws in (1, DRAWS):
-            baseline = RotationSettings("gaussian", seed=0, draws=draws, half_draws=half_draws(draws))
-            scored[draws], _ = timed(
-                lambda baseline=baseline: all_scores(accumulator, models=names, baseline=baseline, top_k=5)  # type: ignore[misc]
-            )
+    scored = {draws: timed(partial(scores(workload, draws).take, accumulator))[0] for draws in (1, DRAWS)}
     return {"wall": wall, "cpu": cpu, "scores_1": scored[1], "scores": scored[DRAWS], "kernel": precision}
+
+
+def scores(workload: Workload, draws: int) -> TileScores:
+    """The scores of all pairs in both directions."""
+    baseline = RotationSettings("gaussian", seed=0, draws=draws, half_draws=half_draws(draws))
+    directions = tuple(permutations(range(MODELS), 2))
+    names = tuple(chr(ord("a") + model) for model in range(MODELS))
+    return TileScores(workload, ScoringRequest(directions, (), names, baseline, top_k=5))
 
 
 class PublishedPair:
@@ -185,17 +199,7 @@ def measure_forward(folder: Path) -> Figures:
     spent = 0.0
     for model in range(MODELS):
         torch.manual_seed(model)
-        config = GPT2Config(
-            vocab_size=1024,
-            n_positions=CONTEXT,
-            n_embd=RESIDUAL,
-            n_layer=LAYERS,
-            n_head=4,
-            n_inner=WIDTH,
-            use_cache=False,
-        )
-        source: Any = GPT2LMHeadModel(config)
-        bridge = build_bridge_from_module(source.eval(), architecture="GPT2LMHeadModel", hf_config=config)
+        bridge = random_bridge(layers=LAYERS, width=RESIDUAL, heads=4, mlp=WIDTH, vocabulary=1024, context=CONTEXT)
         next(stream(bridge, rows, mask))
         parts: list[Tensor] = []
         wall, _ = timed(lambda b=bridge, p=parts: p.extend(batch.values for batch in stream(b, rows, mask)))  # type: ignore[misc]

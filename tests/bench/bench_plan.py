@@ -26,9 +26,9 @@ import torch
 
 from universal_neurons.artifacts.provenance import SharedRun, peak_memory_bytes
 from universal_neurons.core.ablation import Ablation, ablation_effects
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.activations import stream
-from universal_neurons.core.moments import PairwiseAccumulator
-from universal_neurons.core.scoring import TileScores, Wanted
+from universal_neurons.core.scoring import ScoringRequest, TileScores
 from universal_neurons.core.tiling import Workload
 from universal_neurons.core.universality import RotationSettings
 from universal_neurons.inputs.bridge import random_bridge
@@ -176,7 +176,7 @@ class ShapeRuns:
         accumulators: list[PairwiseAccumulator] = []
         moments = self._timed(lambda: accumulators.append(self._accumulated(models)))
         baseline = RotationSettings("gaussian", seed=0, draws=2, half_draws=1)
-        scores = TileScores(self.workload, Wanted(((0, 1),), (), ("a", "b"), baseline, top_k=3))
+        scores = TileScores(self.workload, ScoringRequest(((0, 1),), (), ("a", "b"), baseline, top_k=3))
         universality = self._timed(lambda: scores.take(accumulators[0]))
         some = [Ablation(torch.arange(draw, self.shape.neurons, 20)) for draw in range(4)]
         ablation = self._timed(

@@ -1,4 +1,4 @@
-"""What the engine costs at the true shape of GPT-2 Small: five models of 12 x 3072 neurons on a GPU, as JSON.
+"""Cost of the engine at the true shape of GPT-2 Small: five models of 12 x 3072 neurons on a GPU, as JSON.
 
 Run by ``nox -s shape`` (``python tests/bench/bench_shape.py``); without a GPU the same code runs at a reduced size.
 Weights are random: the time of a product does not depend on what is multiplied.  Every precision is measured in a
@@ -12,7 +12,7 @@ For each precision:
 - ``forward_share``: the time of the forward passes alone over that of the pass;
 - ``largest_error``: of a sampled correlation, against float64 activations and sums;
 - ``planned_pass`` and ``planned_scores``: seconds that the plan expects of these, over the measured ones;
-- ``draws_share``: of the whole (pass and scores) at five million tokens, what the rotation draws take;
+- ``draws_share``: share of the rotation draws in the whole (pass and scores) at five million tokens;
 - ``paper_hours``: passes and scores of the suite ``paper``, four steps of five million tokens each with the nulls, at
   the speeds that were measured: by numbers of operations where the shape here is not GPT-2 Small's.
 """
@@ -32,16 +32,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from universal_neurons.artifacts.provenance import peak_memory_bytes
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.activations import stream
-from universal_neurons.core.matmul import BOUNDS, Mode, add_product, mode_of_products, operands
-from universal_neurons.core.moments import PairwiseAccumulator
-from universal_neurons.core.scoring import TileScores, Wanted
+from universal_neurons.core.matmul import BOUNDS, PrecisionMode, add_product, mode_of_products, operands
+from universal_neurons.core.scoring import ScoringRequest, TileScores
 from universal_neurons.core.tiling import Pass, Workload, operations_per_token, passes
 from universal_neurons.core.universality import RotationSettings
+from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.pipeline.passes import CHUNK_TOKENS, ahead
 from universal_neurons.pipeline.resources import MARGIN, ROTATION_WORKERS, free_bytes
 from universal_neurons.planning.calibration import measured_speed
@@ -53,7 +52,7 @@ CONTEXT, VOCABULARY, BATCH_TOKENS, BLOCKS = 512, 2048, 4096, 100
 
 @dataclass(frozen=True)
 class Size:
-    """What is measured; ``embedding`` is the width of the residual stream."""
+    """The size that is measured; ``embedding``: width of the residual stream."""
 
     models: int
     layers: int
@@ -64,7 +63,7 @@ class Size:
 
     @classmethod
     def usual(cls, device: str) -> "Size":
-        """GPT-2 Small's shape and a million tokens on a GPU; what a processor does in a minute elsewhere."""
+        """GPT-2 Small's shape and a million tokens on a GPU; elsewhere a minute of a CPU."""
         if device == "cuda":
             return cls(models=5, layers=12, width=3072, embedding=768, tokens=1_000_000, draws=20)
         return cls(models=5, layers=4, width=256, embedding=64, tokens=16_384, draws=20)
@@ -88,18 +87,16 @@ def bridges(size: Size, device: str) -> list[Any]:
     made = []
     for seed in range(size.models):
         torch.manual_seed(seed)
-        config = GPT2Config(
-            vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=size.embedding, n_layer=size.layers,
-            n_head=max(1, size.embedding // 64), n_inner=size.width, use_cache=False,
+        bridge = random_bridge(
+            layers=size.layers, width=size.embedding, heads=max(1, size.embedding // 64), mlp=size.width,
+            vocabulary=VOCABULARY, context=CONTEXT,
         )  # fmt: skip
-        source: Any = GPT2LMHeadModel(config)
-        bridge = build_bridge_from_module(source.eval(), architecture="GPT2LMHeadModel", hf_config=config)
         made.append(bridge.to(device) if device != "cpu" else bridge)
     return made
 
 
-def ceiling(work: Workload, mode: Mode, device: str) -> float:
-    """Operations per second of a product of the engine's shape, with sums that stay where they are."""
+def ceiling(work: Workload, mode: PrecisionMode, device: str) -> float:
+    """Operations per second of a product of the engine's shape, with sums in place."""
     neurons = sum(work.widths[0])
     generator = torch.Generator().manual_seed(0)
     wide = min(neurons * (len(work.widths) - 1), 2 * neurons)
@@ -119,14 +116,16 @@ def tokens_of(size: Size) -> tuple[Tensor, Tensor]:
 
 
 def batches(models: list[Any], rows: Tensor, mask: Tensor, device: str) -> Any:
-    """As the pipeline streams them."""
+    """The batches of all models, as the pipeline streams them."""
     step = BATCH_TOKENS // CONTEXT
     streams = zip(*(stream(bridge, rows, mask, batch_rows=step) for bridge in models), strict=True)
     read = (([one.values for one in parts], parts[0].row.cpu() * BLOCKS // len(rows)) for parts in streams)
     return ahead(read, torch.device(device))
 
 
-def one_pass(one: Pass, work: Workload, models: list[Any], mode: Mode, device: str, size: Size) -> PairwiseAccumulator:
+def one_pass(
+    one: Pass, work: Workload, models: list[Any], mode: PrecisionMode, device: str, size: Size
+) -> PairwiseAccumulator:
     sums = torch.float64 if work.sum_bytes == 8 else torch.float32
     accumulator = PairwiseAccumulator(
         work.widths, tiles=one.tiles, chunk_tokens=work.chunk_tokens, mode=mode, accumulate=sums, device=device
@@ -145,7 +144,7 @@ def forward(models: list[Any], device: str, size: Size) -> None:
         pass
 
 
-def measured(mode: Mode, device: str, size: Size) -> dict[str, Any]:
+def measured(mode: PrecisionMode, device: str, size: Size) -> dict[str, Any]:
     models = bridges(size, device)
     work = Workload(
         widths=((size.width,) * size.layers,) * size.models,
@@ -183,7 +182,7 @@ def measured(mode: Mode, device: str, size: Size) -> dict[str, Any]:
     return {
         "mode": mode,
         "passes": len(planned),
-        "planned_bytes": max(one.needs.total for one in planned),
+        "planned_bytes": max(one.memory.total for one in planned),
         "peak_bytes": peak,
         "ceiling_flops": fastest,
         "tokens_per_second": size.tokens / spent,
@@ -199,7 +198,7 @@ def measured(mode: Mode, device: str, size: Size) -> dict[str, Any]:
     }
 
 
-def planned_seconds(work: Workload, budget: int, mode: Mode, device: str, size: Size) -> tuple[float, float]:
+def planned_seconds(work: Workload, budget: int, mode: PrecisionMode, device: str, size: Size) -> tuple[float, float]:
     """Seconds that the plan expects of all passes, and of scoring every direction."""
     shape = Shape(
         layers=size.layers, width=size.embedding, heads=max(1, size.embedding // 64), mlp=size.width,
@@ -241,7 +240,7 @@ def paper_hours(size: Size, flops: float, scoring: float) -> float:
 
 
 def rotated_operations(size: Size, directions: int) -> float:
-    """Of all draws: every layer of y against every neuron of x."""
+    """Operations of all draws: every layer of y against every neuron of x."""
     neurons = size.layers * size.width
     return 2.0 * directions * size.draws * neurons * neurons * size.width
 
@@ -255,10 +254,10 @@ def scores(work: Workload, draws: int, device: str) -> TileScores:
     directions = tuple((x, y) for i, j in work.pairs for x, y in ((i, j), (j, i)))
     names = tuple("abcdefgh"[place] for place in range(len(work.widths)))
     workers = ROTATION_WORKERS if device == "cuda" else 0
-    return TileScores(work, Wanted(directions, (), names, baseline, top_k=3, workers=workers))
+    return TileScores(work, ScoringRequest(directions, (), names, baseline, top_k=3, workers=workers))
 
 
-def in_a_process(mode: Mode, arguments: list[str]) -> dict[str, Any]:
+def in_a_process(mode: PrecisionMode, arguments: list[str]) -> dict[str, Any]:
     command = [sys.executable, __file__, "--mode", mode, *arguments]
     done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=False)
     if done.returncode:
@@ -281,7 +280,7 @@ def main() -> None:
     if given.mode:
         print(json.dumps(measured(given.mode, given.device, size)))
         return
-    modes: list[Mode] = ["float32", "tf32", "bfloat16"] if given.device == "cuda" else ["float32", "bfloat16"]
+    modes: list[PrecisionMode] = ["float32", "tf32", "bfloat16"] if given.device == "cuda" else ["float32", "bfloat16"]
     passed = [f"--{name}={value}" for name, value in {**chosen, "device": given.device}.items()]
     name = (
         torch.cuda.get_device_name()

@@ -1,7 +1,7 @@
 """A pair of models with 24 layers of 4096 neurons, one pass of many under two gibibytes, as a process of its own.
 
-Prints JSON: how many passes there are, what they were planned to take, what the process took beyond its models, and how
-far its correlations and maxima are from those of float64 activations.  Run by test_large_shape.py.
+Prints JSON: the number of passes, their planned memory, the memory of the process beyond its models, and the largest
+difference of its correlations and maxima from float64.  Run by test_large_shape.py.
 """
 
 import json
@@ -12,17 +12,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.core.oracle import correlation
 from universal_neurons.artifacts.provenance import peak_memory_bytes
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.activations import mlp_activations, stream
-from universal_neurons.core.moments import PairwiseAccumulator, layer_slices
+from universal_neurons.core.moments import layer_slices
 from universal_neurons.core.nulls import rotation
-from universal_neurons.core.scoring import TileScores, Wanted
+from universal_neurons.core.scoring import ScoringRequest, TileScores
 from universal_neurons.core.tiling import Pass, Workload, passes
 from universal_neurons.core.universality import RotationSettings
+from universal_neurons.inputs.bridge import random_bridge
 
 LAYERS, WIDTH, CONTEXT, ROWS = 24, 4096, 64, 8
 BASELINE = RotationSettings("gaussian", seed=0, draws=1, half_draws=1)
@@ -30,11 +30,7 @@ BASELINE = RotationSettings("gaussian", seed=0, draws=1, half_draws=1)
 
 def bridge(seed: int) -> Any:
     torch.manual_seed(seed)
-    config = GPT2Config(
-        vocab_size=97, n_positions=CONTEXT, n_embd=16, n_layer=LAYERS, n_head=2, n_inner=WIDTH, use_cache=False
-    )
-    source: Any = GPT2LMHeadModel(config)
-    return build_bridge_from_module(source.eval(), architecture="GPT2LMHeadModel", hf_config=config)
+    return random_bridge(layers=LAYERS, width=16, heads=2, mlp=WIDTH, vocabulary=97, context=CONTEXT)
 
 
 def accumulated(work: Workload, one: Pass, models: list[Any], rows: Tensor) -> PairwiseAccumulator:
@@ -53,7 +49,7 @@ def activations(model: Any, rows: Tensor, layer: int) -> Tensor:
 
 def largest_error(one: Pass, accumulator: PairwiseAccumulator, scores: TileScores, models: list[Any], rows: Tensor,
                   ) -> dict[str, float]:  # fmt: skip
-    """Of the correlations of sampled blocks in each half, and of the maxima over the pass, against the oracle."""
+    """Largest error of the correlations of all blocks in each half, and of the maxima over the pass."""
     errors = {"correlation": 0.0, "best": 0.0, "baseline": 0.0}
     block = torch.arange(ROWS).repeat_interleave(CONTEXT)
     for tile in one.tiles:
@@ -90,12 +86,12 @@ def difference(found: Tensor, expected: Tensor) -> float:
 
 
 def warm_up(models: list[Any], rows: Tensor) -> None:
-    """Everything once, small: what libraries load and keep for themselves is not the pass's."""
+    """Run everything once, small, so that libraries have loaded what they keep."""
     work = Workload(widths=((256,), (256,)), pairs=((0, 1),))
     values = [mlp_activations(model, rows[:4], layers=[0]).flatten(0, 1)[:, :256] for model in models]
     accumulator = PairwiseAccumulator(work.widths)
     accumulator.add(values, torch.arange(len(values[0])))
-    TileScores(work, Wanted(((0, 1),), (), ("x", "y"), BASELINE, top_k=2)).take(accumulator)
+    TileScores(work, ScoringRequest(((0, 1),), (), ("x", "y"), BASELINE, top_k=2)).take(accumulator)
 
 
 def main(budget: int) -> None:
@@ -107,14 +103,14 @@ def main(budget: int) -> None:
     warm_up(models, rows)
     before = int(peak_memory_bytes() or 0)
     accumulator = accumulated(work, one, models, rows)
-    scores = TileScores(work, Wanted(((0, 1),), (), ("x", "y"), BASELINE, top_k=2))
+    scores = TileScores(work, ScoringRequest(((0, 1),), (), ("x", "y"), BASELINE, top_k=2))
     scores.take(accumulator)
     taken = int(peak_memory_bytes() or 0) - before
     every = [block for p in planned for t in p.tiles for block in product(t.x_layers, t.y_layers)]
     report = {
         "passes": len(planned),
         "blocks": len(set(every)),
-        "planned": max(p.needs.total for p in planned),
+        "planned": max(p.memory.total for p in planned),
         "taken": taken,
         **largest_error(replace(one), accumulator, scores, models, rows),
         "sampled": accumulator.largest_error(),

@@ -1,4 +1,4 @@
-"""Dense float64 oracles: the same quantities from whole matrices, with nothing streamed and nothing clever."""
+"""Dense float64 oracles: the same quantities from whole matrices, without streaming."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The engine's effects are those of the naive way: a full forward pass of the bridge per set, edited at hook_post."""
+"""The engine's effects equal the naive way: a full forward pass of the bridge per set, edited at hook_post."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -9,21 +9,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+from transformer_lens.model_bridge.sources import build_bridge_from_module
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from universal_neurons.core import ablation as engine
-from universal_neurons.core import bare
+from universal_neurons.core import unwrapped
 from universal_neurons.core.ablation import (
     Ablation,
     AblationEffects,
-    Mode,
+    AblationMode,
     NonFiniteEffectError,
     ablation_effects,
     activation_norms,
 )
 from universal_neurons.core.activations import mlp_activations
-from universal_neurons.core.bare import UnsuitableAttentionError
+from universal_neurons.core.unwrapped import UnsuitableAttentionError
 
 LAYERS, WIDTH, ROWS, POSITIONS, VOCABULARY = 3, 20, 7, 9, 31
 NEURONS = LAYERS * WIDTH
@@ -79,7 +79,7 @@ def effects(bridge: Any, rows: Tensor, *ablations: Ablation, **options: Any) -> 
     return ablation_effects(bridge, rows, ablations, **{"blocks": len(rows), "batch_rows": 3, "seed": 5, **options})
 
 
-def ablation(neurons: Sequence[int], mode: Mode = "zero") -> Ablation:
+def ablation(neurons: Sequence[int], mode: AblationMode = "zero") -> Ablation:
     return Ablation(torch.tensor(neurons, dtype=torch.int64), mode)
 
 
@@ -93,7 +93,7 @@ def means_by_hand(clean: Tensor, ablated: Tensor, rows: Tensor) -> tuple[Tensor,
 
 @torch.no_grad()
 def naive(bridge: Any, rows: Tensor, neurons: Sequence[int], value: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
-    """A full pass with ``value`` of all clean activations in place of those of ``neurons``, another without."""
+    """A full pass with ``value`` of all clean activations in place of those of ``neurons``, and one without."""
     replacement = value(mlp_activations(bridge, rows)).expand(*rows.shape, NEURONS)
 
     def edit(values: Tensor, hook: Any, *, layer: int) -> Tensor:
@@ -126,16 +126,16 @@ def resampled(values: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-VALUES: dict[Mode, Callable[[Tensor], Tensor]] = {
+VALUES: dict[AblationMode, Callable[[Tensor], Tensor]] = {
     "zero": zeros,
     "mean": lambda values: values.mean((0, 1)),
     "resample": resampled,
 }
 
 
-@pytest.mark.parametrize("mode", get_args(Mode))
+@pytest.mark.parametrize("mode", get_args(AblationMode))
 @pytest.mark.parametrize("name", SETS)
-def test_the_suffix_run_equals_the_full_run(bridge: Any, rows: Tensor, name: str, mode: Mode) -> None:
+def test_the_suffix_run_equals_the_full_run(bridge: Any, rows: Tensor, name: str, mode: AblationMode) -> None:
     found = effects(bridge, rows, ablation(SETS[name], mode))
     assert_equal_to(found, naive(bridge, rows, SETS[name], VALUES[mode]))
     assert float(found.kl.mean()) > 1e-4
@@ -143,7 +143,7 @@ def test_the_suffix_run_equals_the_full_run(bridge: Any, rows: Tensor, name: str
 
 def test_the_number_of_threads_changes_no_bit(bridge: Any, rows: Tensor) -> None:
     # Each set often enough that two lanes do work at the same time; their hooks must not meet.
-    sets = [ablation(neurons, mode) for mode in get_args(Mode) for neurons in SETS.values()] * 4
+    sets = [ablation(neurons, mode) for mode in get_args(AblationMode) for neurons in SETS.values()] * 4
     before = torch.get_num_threads()
     try:
         found = {}
@@ -156,8 +156,8 @@ def test_the_number_of_threads_changes_no_bit(bridge: Any, rows: Tensor) -> None
     torch.testing.assert_close(found[3].loss_increase, found[1].loss_increase, rtol=0, atol=0)
 
 
-def test_many_sets_at_once_are_what_each_is_alone(bridge: Any, rows: Tensor) -> None:
-    sets = [ablation(neurons, mode) for neurons in SETS.values() for mode in get_args(Mode)]
+def test_many_sets_at_once_have_the_effects_of_each_alone(bridge: Any, rows: Tensor) -> None:
+    sets = [ablation(neurons, mode) for neurons in SETS.values() for mode in get_args(AblationMode)]
     together = effects(bridge, rows, *sets)
     for number, one in enumerate(sets):
         alone = effects(bridge, rows, one)
@@ -181,8 +181,8 @@ def test_ablating_nothing_has_no_effect_at_all(bridge: Any, rows: Tensor) -> Non
     assert found.kl[1].all()
 
 
-def test_ablating_what_writes_nothing_has_no_effect_at_all(rows: Tensor) -> None:
-    """Unlike an empty set this runs the model; what it gives may not be the difference of two rounded losses."""
+def test_ablating_neurons_without_output_weights_has_no_effect_at_all(rows: Tensor) -> None:
+    """Unlike an empty set this runs the model; the effect must not be the difference of two rounded losses."""
     model = language_model()
     with torch.no_grad():
         model.transformer.h[1].mlp.c_proj.weight[:5] = 0
@@ -206,9 +206,9 @@ def test_effects_agree_with_a_dense_model_in_float64(bridge: Any, rows: Tensor) 
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e-6, 1e-3, 1.0, 30.0])
-def test_the_divergence_of_any_change_is_right_and_never_negative(bridge: Any, rows: Tensor, scale: float) -> None:
-    """From no effect to one whose exponentials overflow; 1e-6 nats per prediction bound what rounding takes below 0."""
-    runner = engine.Engine(bridge)
+def test_the_divergence_of_any_change_is_exact_and_never_negative(bridge: Any, rows: Tensor, scale: float) -> None:
+    """From no effect to one whose exponentials overflow; rounding goes at most 1e-6 nats per prediction below 0."""
+    runner = engine.AblationEngine(bridge)
     with torch.no_grad():
         clean = runner.clean(rows, seed=0)
         change = scale * torch.randn(clean.final.shape, generator=torch.Generator().manual_seed(2))
@@ -242,7 +242,7 @@ def test_blocks_add_up_to_the_total(bridge: Any, rows: Tensor) -> None:
     torch.testing.assert_close(by_block.kl[:, 0], by_row.kl[:, :3].mean(1))
 
 
-def test_another_token_is_never_the_same_token_and_any_other_may_be() -> None:
+def test_resampled_tokens_are_any_other_token_and_never_the_same() -> None:
     drawn = torch.stack([engine._other_tokens(5, seed=seed) for seed in range(200)])
     assert not bool((drawn == torch.arange(5)).any())
     assert all(len(column.unique()) == 4 for column in drawn.T)
@@ -268,11 +268,11 @@ def test_the_model_is_left_as_it_was(rows: Tensor) -> None:
     assert type(bridge.blocks[0].mlp.original_component.act).__name__ == "NewGELUActivation"
 
 
-def test_nothing_below_the_first_ablated_layer_and_not_that_block_itself_runs_again(
+def test_only_blocks_above_the_first_ablated_layer_run_again(
     bridge: Any, rows: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    built = bare.Bare.of
+    built = unwrapped.UnwrappedModel.of
 
     def counted(source: Any, **options: Any) -> Any:
         found = built(source, **options)
@@ -280,7 +280,7 @@ def test_nothing_below_the_first_ablated_layer_and_not_that_block_itself_runs_ag
             block.register_forward_hook(lambda *_, layer=layer: calls.append(layer))
         return found
 
-    monkeypatch.setattr(bare.Bare, "of", counted)
+    monkeypatch.setattr(unwrapped.UnwrappedModel, "of", counted)
     effects(bridge, rows, ablation([WIDTH]), ablation([2 * WIDTH]), ablation([5, 25]), batch_rows=ROWS)
     check, clean, of_the_sets = [0, 1, 2], [0, 1, 2], [2, 1, 2]
     assert calls[: 2 * LAYERS] == [*check, *clean]
@@ -294,10 +294,10 @@ def test_the_activation_function_in_one_kernel_is_the_same_function() -> None:
     values = torch.linspace(-12, 12, 100_001, dtype=torch.float64)
     unfused: nn.Module = NewGELUActivation()
     torch.testing.assert_close(functional.gelu(values, approximate="tanh"), unfused(values), rtol=0, atol=1e-14)
-    assert isinstance(bare._twin(unfused, {}), nn.GELU)
+    assert isinstance(unwrapped._twin(unfused, {}), nn.GELU)
 
 
-def test_norms_are_mean_sizes_of_what_neurons_write(bridge: Any, rows: Tensor) -> None:
+def test_norms_are_mean_sizes_of_the_outputs_of_neurons(bridge: Any, rows: Tensor) -> None:
     weights = torch.cat([block.mlp.c_proj.weight for block in language_model().transformer.h]).detach()
     expected = mlp_activations(bridge, rows).abs().mean((0, 1)) * weights.square().sum(1).sqrt()
     for batch_rows in (1, 3, 100):
@@ -306,7 +306,7 @@ def test_norms_are_mean_sizes_of_what_neurons_write(bridge: Any, rows: Tensor) -
         torch.testing.assert_close(found, expected.double(), rtol=1e-5, atol=1e-7)
 
 
-def test_progress_is_told_every_finished_row(bridge: Any, rows: Tensor) -> None:
+def test_progress_counts_every_finished_row(bridge: Any, rows: Tensor) -> None:
     steps: list[int] = []
     effects(bridge, rows, ablation([]), ablation([3]), batch_rows=3, progress=steps.append)
     assert steps == [3, 3, 3, 3, 1, 1]
@@ -320,7 +320,7 @@ def test_eager_attention_is_refused(rows: Tensor) -> None:
         effects(bridge, rows, ablation([1]))
 
 
-def test_a_bridge_that_computes_something_else_than_it_wraps_is_refused(rows: Tensor) -> None:
+def test_a_bridge_that_differs_from_the_model_that_it_wraps_is_refused(rows: Tensor) -> None:
     bridge = bridged(language_model())
     bridge.blocks[1].mlp.hook_out.add_hook(lambda values, hook: 2 * values)
     with pytest.raises(ValueError, match="raw weights and without hooks"):
@@ -344,7 +344,7 @@ def test_neurons_named_twice_or_outside_the_model_are_refused(bridge: Any, rows:
             effects(bridge, rows, ablation([1]), ablation([0, outside]))
 
 
-def test_rows_that_predict_nothing_and_too_many_blocks_are_refused(bridge: Any, rows: Tensor) -> None:
+def test_rows_of_one_position_and_too_many_blocks_are_refused(bridge: Any, rows: Tensor) -> None:
     with pytest.raises(ValueError, match="nothing is predicted"):
         effects(bridge, rows[:, :1], ablation([1]))
     with pytest.raises(ValueError, match="cannot be cut"):

@@ -1,11 +1,11 @@
-"""The stream gives the model's post-GELU activations at the scored tokens, whatever the batches."""
+"""The stream gives the model's post-GELU activations at the scored tokens, for every batch size."""
 
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+from transformer_lens.model_bridge.sources import build_bridge_from_module
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from universal_neurons.core import activations
@@ -51,7 +51,7 @@ def bridge() -> Any:
 
 @pytest.fixture(scope="module")
 def expected(rows: Tensor) -> Tensor:
-    """What enters every down projection of the Hugging Face model, before any bridge touches it."""
+    """The input of every MLP output matrix of the Hugging Face model, before any bridge changes it."""
     model = language_model()
     caught: list[Tensor] = []
 
@@ -65,7 +65,7 @@ def expected(rows: Tensor) -> Tensor:
     return torch.cat(caught, dim=-1)
 
 
-def test_activations_are_what_enters_the_down_projection(bridge: Any, rows: Tensor, expected: Tensor) -> None:
+def test_activations_are_the_input_of_the_output_matrix(bridge: Any, rows: Tensor, expected: Tensor) -> None:
     found = mlp_activations(bridge, rows)
     assert found.shape == (ROWS, POSITIONS, LAYERS * WIDTH)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
@@ -133,7 +133,7 @@ def test_blocks_are_contiguous_and_of_nearly_one_size() -> None:
 
 
 @pytest.mark.parametrize("layers", [[0], [1], [0, 2], [2]])
-def test_chosen_layers_are_those_columns_of_all(bridge: Any, rows: Tensor, layers: list[int]) -> None:
+def test_chosen_layers_are_columns_of_all_layers(bridge: Any, rows: Tensor, layers: list[int]) -> None:
     every = torch.split(mlp_activations(bridge, rows), WIDTH, dim=-1)
     expected = torch.cat([every[layer] for layer in layers], dim=-1)
     torch.testing.assert_close(mlp_activations(bridge, rows, layers=layers), expected, rtol=0, atol=0)
@@ -153,7 +153,7 @@ def test_the_forward_pass_ends_at_the_last_chosen_layer(bridge: Any, rows: Tenso
     assert calls == [0]
 
 
-def test_a_model_of_which_no_layer_is_wanted_is_not_run(bridge: Any, rows: Tensor) -> None:
+def test_a_model_without_chosen_layers_is_not_run(bridge: Any, rows: Tensor) -> None:
     handle = bridge.embed.register_forward_hook(lambda *_: pytest.fail("was run"))
     try:
         (batch,) = stream(bridge, rows, torch.ones_like(rows, dtype=torch.bool), layers=[])
@@ -163,9 +163,7 @@ def test_a_model_of_which_no_layer_is_wanted_is_not_run(bridge: Any, rows: Tenso
 
 
 @pytest.mark.parametrize("skip", [0, 1, 2, 9])
-def test_skipped_batches_are_those_at_the_beginning_that_have_scored_tokens(
-    bridge: Any, rows: Tensor, skip: int
-) -> None:
+def test_skipped_batches_are_the_first_ones_with_scored_tokens(bridge: Any, rows: Tensor, skip: int) -> None:
     mask = torch.ones_like(rows, dtype=torch.bool)
     mask[2:4] = False
     every = list(stream(bridge, rows, mask, batch_rows=2))
@@ -177,7 +175,7 @@ def test_skipped_batches_are_those_at_the_beginning_that_have_scored_tokens(
         assert torch.equal(found.row, expected.row)
 
 
-def test_a_stream_reads_behind_the_bridge_what_the_bridge_would_say(
+def test_a_stream_reads_the_unwrapped_model_where_it_equals_the_bridge(
     bridge: Any, rows: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mask = torch.ones(ROWS, POSITIONS, dtype=torch.bool)

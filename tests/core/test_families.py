@@ -1,4 +1,4 @@
-"""The score of a token label is equation 4, computed by its definition in numpy, whatever the batches."""
+"""The score of a token label is equation 4, computed by its definition in numpy, for every batch size."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def test_a_rare_token_explains_nothing_and_a_constant_neuron_is_not_explained() 
     assert often.token[2] == -1
 
 
-def test_without_a_token_that_is_a_label_there_is_no_score() -> None:
+def test_without_labels_there_is_no_score() -> None:
     found = scores(slice(None), occurrences=TOKENS + 1)
     assert found.score.isnan().all()
     assert (found.token == -1).all()
@@ -83,13 +83,13 @@ def test_only_labels_have_sums_of_their_own() -> None:
     torch.testing.assert_close(sums.scores().score, scores(slice(None), occurrences=50).score, equal_nan=True)
 
 
-def test_a_token_that_is_all_there_is_explains_nothing() -> None:
+def test_a_token_that_every_row_repeats_explains_nothing() -> None:
     sums = TokenSums(torch.tensor([0, 3]), occurrences=1, neurons=2)
     sums.add(torch.tensor([[1.0, 2.0], [2.0, 2.0], [4.0, 2.0]]), torch.tensor([1, 1, 1]))
     assert sums.scores().score.isnan().all()
 
 
-def test_other_tokens_than_were_counted_have_no_scores() -> None:
+def test_tokens_other_than_the_counted_ones_are_refused() -> None:
     with pytest.raises(ValueError, match="scores of 0 tokens; counted before were 0"):
         TokenSums(torch.zeros(2, dtype=torch.int64), occurrences=1, neurons=1).scores()
     sums = TokenSums(torch.tensor([1, 2]), occurrences=1, neurons=1)

@@ -1,4 +1,4 @@
-"""The shape of GPT-2 Medium under two gibibytes: 24 layers, 98,304 neurons, most of whose matrix never is anywhere."""
+"""The shape of GPT-2 Medium under two gibibytes: 24 layers, 98,304 neurons, whose matrix is never held whole."""
 
 import json
 import os

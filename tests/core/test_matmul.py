@@ -1,4 +1,4 @@
-"""The float32 kernel is chosen by its measured error, and the setting of before comes back."""
+"""The float32 kernel is chosen by its measured error, and torch's setting is restored."""
 
 from typing import get_args
 
@@ -8,7 +8,7 @@ import torch
 from universal_neurons.core import matmul
 from universal_neurons.core.matmul import (
     CORRELATION_TOLERANCE,
-    Precision,
+    KernelPrecision,
     UnknownDeviceMode,
     add_product,
     adds_in_place,
@@ -27,8 +27,8 @@ def test_the_default_kernel_of_this_machine_is_within_the_stated_bound() -> None
 
 
 def test_the_chosen_kernel_is_within_its_tolerance_or_the_default() -> None:
-    chosen = checked_precision(tokens=512, width=64)
-    assert chosen == "highest" or product_error(chosen, tokens=512, width=64) <= CORRELATION_TOLERANCE
+    chosen = checked_precision()
+    assert chosen == "highest" or product_error(chosen) <= CORRELATION_TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_the_chosen_kernel_is_within_its_tolerance_or_the_default() -> None:
     ],
 )
 def test_a_kernel_that_rounds_too_much_is_passed_over(
-    errors: dict[Precision, float], chosen: Precision, monkeypatch: pytest.MonkeyPatch
+    errors: dict[KernelPrecision, float], chosen: KernelPrecision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measured(precision: Precision, **_: object) -> float:
+    def measured(precision: KernelPrecision, **_: object) -> float:
         return errors[precision]
 
     monkeypatch.setattr(matmul, "product_error", measured)
@@ -51,7 +51,7 @@ def test_a_kernel_that_rounds_too_much_is_passed_over(
         assert precision == chosen
 
 
-def test_the_error_of_rounding_to_bfloat16_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_rounding_to_bfloat16_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     product = torch.Tensor.__matmul__
 
     def rounded(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -61,8 +61,8 @@ def test_the_error_of_rounding_to_bfloat16_would_be_noticed(monkeypatch: pytest.
     assert product_error("highest", tokens=512, width=64) > 10 * CORRELATION_TOLERANCE
 
 
-@pytest.mark.parametrize("before", get_args(Precision))
-def test_the_setting_of_before_comes_back_even_after_an_error(before: Precision) -> None:
+@pytest.mark.parametrize("before", get_args(KernelPrecision))
+def test_the_setting_is_restored_even_after_an_error(before: KernelPrecision) -> None:
     with matmul_precision(before):
         with pytest.raises(RuntimeError, match="boom"), matmul_precision("high"):
             raise RuntimeError("boom")
@@ -87,14 +87,14 @@ def test_a_precision_that_the_device_does_not_have_is_refused() -> None:
         raise AssertionError("must not get here")
 
 
-def test_the_setting_of_before_comes_back_after_a_mode() -> None:
+def test_the_setting_is_restored_after_a_mode() -> None:
     before = torch.get_float32_matmul_precision()
     with mode_of_products("bfloat16"):
         assert torch.get_float32_matmul_precision() == checked_precision()
     assert torch.get_float32_matmul_precision() == before
 
 
-def test_whether_sums_are_added_to_in_place_is_found_out_by_doing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adding_in_place_is_found_out_by_trying_it(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     assert adds_in_place.__wrapped__(torch.float32, cpu)
     assert not adds_in_place.__wrapped__(torch.bfloat16, cpu)

@@ -1,4 +1,4 @@
-"""The rotation baseline from covariances is that of explicitly rotated activations."""
+"""The rotation baseline from covariances equals that of explicitly rotated activations."""
 
 from typing import get_args
 
@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.core.direct import standard_deviation
 from tests.core.oracle import X_WIDTHS, Y_WIDTHS, activations, correlation, rotated_activations
 from universal_neurons.core import nulls
-from universal_neurons.core.moments import CrossMoments, NeuronMoments, cross_moments, layer_slices
+from universal_neurons.core.accumulator import cross_moments
+from universal_neurons.core.moments import CrossMoments, NeuronMoments, layer_slices
 from universal_neurons.core.nulls import Rotation, rotated, rotated_maxima, rotation, whitened
 
 KINDS = get_args(Rotation)
@@ -37,7 +39,7 @@ def explicit_maxima(x: Tensor, y: Tensor, *, draws: int, kind: Rotation, model: 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("offset", [0.0, 1e3])
-def test_maxima_are_those_of_explicitly_rotated_activations(kind: Rotation, offset: float) -> None:
+def test_maxima_equal_explicitly_rotated_activations(kind: Rotation, offset: float) -> None:
     x, y = data(offset)
     found = maxima(moments(x, y), draws=3, kind=kind, seed=5, model="b")
     expected = explicit_maxima(x, y, draws=3, kind=kind, model="b")
@@ -72,7 +74,7 @@ def test_constants_inside_a_layer_contribute_nothing_and_a_constant_layer_is_ski
     torch.testing.assert_close(found.double(), torch.stack(parts), rtol=0, atol=1e-6, equal_nan=True)
 
 
-def test_several_models_against_one_are_each_on_its_own() -> None:
+def test_several_models_against_one_equal_each_alone() -> None:
     x, y = data()
     other = cross_moments(x[:, :3] + 1, y, x_widths=(3,), y_widths=Y_WIDTHS)
     both = rotated_maxima([moments(x, y), other], draws=2, kind="gaussian", seed=5, model="b")
@@ -120,7 +122,7 @@ def _scaled(cross: CrossMoments, scale: float) -> NeuronMoments:
     return type(neurons)(neurons.count, neurons.mean * scale, tuple(s * scale**2 for s in neurons.layers))
 
 
-def test_a_rotation_is_a_function_of_everything_that_names_it() -> None:
+def test_a_rotation_is_a_function_of_all_its_arguments() -> None:
     named = {"seed": 0, "draw": 0, "model": "b", "layer": 0}
 
     def draw(**changed: int | str) -> Tensor:
@@ -163,7 +165,7 @@ def test_rotated_models_have_the_moments_of_rotated_activations(kind: Rotation) 
     turned_y = rotated_activations(y, Y_WIDTHS, kind=kind, seed=5, draw=1, model="b rotated")
     torch.testing.assert_close(found.correlation(), correlation(turned_x, turned_y), rtol=0, atol=2e-6)
     torch.testing.assert_close(found.y.mean, turned_y.mean(0), rtol=1e-6, atol=1e-5)
-    torch.testing.assert_close(found.y.sd, turned_y.std(0, correction=0), rtol=1e-5, atol=0)
+    torch.testing.assert_close(standard_deviation(found.y), turned_y.std(0, correction=0), rtol=1e-5, atol=0)
 
 
 def test_rotating_the_halves_is_rotating_the_whole() -> None:
@@ -185,7 +187,7 @@ def dense_whitened(y: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_whitened_baseline_is_that_of_rotated_whitened_activations(kind: Rotation) -> None:
+def test_a_whitened_baseline_equals_rotated_whitened_activations(kind: Rotation) -> None:
     x, y = data(10.0)
     # A neuron that never varied, and one that repeats another: directions that cannot be whitened.
     y[:, 2], y[:, 6] = 3.0, y[:, 5]
@@ -194,7 +196,7 @@ def test_a_whitened_baseline_is_that_of_rotated_whitened_activations(kind: Rotat
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)
 
 
-def test_whitened_layers_have_unit_variance_and_no_correlation_and_x_stays_as_it_is() -> None:
+def test_whitened_layers_have_unit_variance_and_no_correlation_and_x_is_unchanged() -> None:
     x, y = data()
     cross = moments(x, y)
     found = whitened(cross)

@@ -1,4 +1,4 @@
-"""Patching by suffix runs is that of a naive run: the bridge with hooks that write the donor's activations."""
+"""Patching by suffix runs equals a naive run: the bridge with hooks that write the donor's activations."""
 
 from functools import partial
 from typing import Any
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from tests.core.test_ablation import LAYERS, NEURONS, ROWS, SETS, WIDTH, bridge, bridged, language_model, rows
 from universal_neurons.core.activations import mlp_activations
-from universal_neurons.core.bare import UnsuitableAttentionError
 from universal_neurons.core.patching import PatchingEffects, donors, patching_effects
+from universal_neurons.core.unwrapped import UnsuitableAttentionError
 
 __all__ = ["bridge", "rows"]
 
@@ -79,21 +79,21 @@ def test_effects_agree_with_a_dense_model_in_float64(bridge: Any, rows: Tensor) 
         torch.testing.assert_close(values, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_a_row_patched_with_itself_moves_nothing(bridge: Any, rows: Tensor) -> None:
+def test_a_row_patched_with_itself_changes_nothing(bridge: Any, rows: Tensor) -> None:
     found = patched(bridge, rows, *SETS.values(), donor=torch.arange(ROWS))
     assert not found.distance.any()
     for effect in (found.kl, found.loss_increase, found.toward):
         assert float(effect.abs().max()) < 1e-6
 
 
-def test_no_set_moves_nothing_and_the_size_of_a_batch_does_not_matter(bridge: Any, rows: Tensor) -> None:
+def test_an_empty_set_changes_nothing_and_the_size_of_a_batch_does_not_matter(bridge: Any, rows: Tensor) -> None:
     small, large = (patched(bridge, rows, [], list(range(NEURONS)), batch_rows=size) for size in (2, 100))
     assert not small.toward[0].any()
     torch.testing.assert_close(small.toward, large.toward, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("size", "blocks"), [(24, 12), (7, 3), (2, 1), (9, 1)])
-def test_every_row_gives_once_to_another_row_of_its_block(size: int, blocks: int) -> None:
+def test_every_row_is_the_donor_of_another_row_of_its_block(size: int, blocks: int) -> None:
     given = donors(size, blocks=blocks)
     assert sorted(given.tolist()) == list(range(size))
     assert not (given == torch.arange(size)).any()

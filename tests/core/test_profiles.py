@@ -1,4 +1,4 @@
-"""Streamed statistics of single neurons are those of the whole matrix of activations in float64."""
+"""Streamed statistics of single neurons equal those of the whole matrix of activations in float64."""
 
 from collections.abc import Iterator, Sequence
 from functools import reduce
@@ -49,7 +49,7 @@ def assert_moments(found: CentralMoments, matrix: Tensor, *, tolerance: float = 
 
 
 @pytest.mark.parametrize("sizes", [[200], [1, 199], [100, 100], [7, 0, 64, 1, 128], [1] * 200])
-def test_moments_split_anywhere_are_those_of_the_whole(sizes: Sequence[int]) -> None:
+def test_moments_split_anywhere_equal_the_whole(sizes: Sequence[int]) -> None:
     matrix = values()
     parts = [CentralMoments.of(part) for part in torch.split(matrix, list(sizes)) if len(part)]
     assert_moments(reduce(add, parts, CentralMoments.empty(NEURONS)), matrix)
@@ -105,7 +105,7 @@ def profiled(matrix: Tensor, *, batch_rows: int = 2, top: int = 3, bins: int = 5
 
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 5])
-def test_profiles_do_not_depend_on_batches_and_are_those_of_the_whole(batch_rows: int) -> None:
+def test_profiles_do_not_depend_on_batches(batch_rows: int) -> None:
     matrix = values(14)
     found = profiled(matrix, batch_rows=batch_rows)
     assert_moments(found.moments, matrix)
@@ -128,20 +128,20 @@ def test_top_activations_are_the_largest_of_different_rows(batch_rows: int) -> N
         assert list(zip(*columns, strict=True)) == expected
 
 
-def test_of_equal_activations_the_first_stays() -> None:
+def test_among_equal_activations_the_first_stays() -> None:
     found = profiled(torch.zeros(14, NEURONS), batch_rows=1, top=2).top
     assert found.row[:, 0].tolist() == [0, 1]
     assert found.position[:, 0].tolist() == [1, 3]
 
 
-def test_where_rows_are_few_the_rest_is_nowhere() -> None:
+def test_with_too_few_rows_the_rest_has_no_position() -> None:
     found = profiled(values(14), top=6).top
     assert found.row[5].tolist() == found.position[5].tolist() == [-1] * NEURONS
     assert bool(found.value[5].isneginf().all())
     assert bool((found.row[:5] >= 0).all())
 
 
-def test_a_stream_that_does_not_fit_its_positions_is_refused() -> None:
+def test_another_number_of_positions_than_tokens_is_refused() -> None:
     matrix = values(14)
     for position in (torch.arange(15), torch.arange(13), torch.arange(0)):
         with pytest.raises(ValueError, match="positions"):
@@ -155,7 +155,7 @@ def test_a_stream_that_does_not_fit_its_positions_is_refused() -> None:
 # --- histograms -------------------------------------------------------------------------------------------------------
 
 
-def test_bins_are_those_of_a_histogram_between_the_floor_and_the_maximum() -> None:
+def test_bins_are_a_histogram_between_the_floor_and_the_maximum() -> None:
     matrix = values(500).clamp(min=FLOOR + 1e-3)
     found = bin_counts(matrix, matrix.max(0).values, bins=9, floor=FLOOR)
     for neuron in range(NEURONS):

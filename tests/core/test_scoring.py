@@ -1,4 +1,4 @@
-"""Scores taken in block by block are those of the whole, in whatever blocks; and the state of some of them goes on."""
+"""Scores block by block equal the scores of the whole, and resume from their state."""
 
 from itertools import combinations, product
 
@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.core.direct import crosses, scores_against
 from tests.core.oracle import activations
 from universal_neurons.core import nulls
-from universal_neurons.core.moments import PairwiseAccumulator
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.nulls import Rotations, rotation, strips
-from universal_neurons.core.scoring import TileScores, Wanted
+from universal_neurons.core.scoring import ScoringRequest, TileScores
 from universal_neurons.core.tiling import Tile, Workload
-from universal_neurons.core.universality import RotationSettings, UniversalityScores, scores_against
+from universal_neurons.core.universality import RotationSettings, UniversalityScores
 
 WIDTHS = ((6, 5), (4, 7, 5), (3, 3))
 TOKENS, NAMES = 600, ("a", "b", "c")
@@ -34,7 +35,7 @@ def workload() -> Workload:
 
 
 def taken(passes: list[list[Tile]], *, rotated: tuple[tuple[int, int], ...] = ()) -> TileScores:
-    scores = TileScores(workload(), Wanted(DIRECTIONS, rotated, NAMES, BASELINE, top_k=3))
+    scores = TileScores(workload(), ScoringRequest(DIRECTIONS, rotated, NAMES, BASELINE, top_k=3))
     for tiles in passes:
         scores.take(accumulated(tiles))
     return scores
@@ -76,19 +77,18 @@ def assert_close(found: UniversalityScores, expected: UniversalityScores) -> Non
 def direct(x: int, y: int) -> UniversalityScores:
     """From the moments of the whole pair at once."""
     accumulator = accumulated(list(workload().whole()))
-    (found,) = scores_against([accumulator.cross(x, y)], model=NAMES[y], baseline=BASELINE, top_k=3)
-    return found
+    return scores_against(*crosses(accumulator, x, y), model=NAMES[y], baseline=BASELINE, top_k=3)
 
 
 @pytest.mark.parametrize("per_pass", [1, 5, 100])
-def test_scores_of_any_tiles_in_any_order_are_those_of_the_whole(per_pass: int) -> None:
+def test_scores_of_any_tiles_in_any_order_equal_the_whole(per_pass: int) -> None:
     every = blocks()
     scores = taken([every[start : start + per_pass] for start in range(0, len(every), per_pass)])
     for x, y in DIRECTIONS:
         assert_close(scores.scores(x, y).scores(), direct(x, y))
 
 
-def test_what_is_scored_at_once_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_elements_scored_at_once_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = taken([list(workload().whole())])
     monkeypatch.setattr("universal_neurons.core.scoring.scored_elements", lambda **_: 20)
     for module in ("nulls", "universality"):
@@ -99,7 +99,7 @@ def test_what_is_scored_at_once_does_not_matter(monkeypatch: pytest.MonkeyPatch)
         assert_close(pieces.scores(x, y).scores(), whole.scores(x, y).scores())
 
 
-def test_rotated_pairs_are_those_of_the_whole_and_time_is_kept_for_each() -> None:
+def test_rotated_pairs_equal_the_whole_and_are_timed_each() -> None:
     whole = taken([list(workload().whole())], rotated=((0, 1), (2, 1)))
     tiles = taken([blocks()], rotated=((0, 1), (2, 1)))
     for which in ((0, 1), (2, 1)):
@@ -108,7 +108,7 @@ def test_rotated_pairs_are_those_of_the_whole_and_time_is_kept_for_each() -> Non
     assert min(whole.seconds.values()) > 0
 
 
-def test_spreads_are_known_of_every_neuron_that_was_seen() -> None:
+def test_spreads_are_known_for_every_accumulated_neuron() -> None:
     whole = taken([list(workload().whole())])
     part = taken([[Tile(0, 1, range(1, 2), range(2))]])
     torch.testing.assert_close(part.spread(0).mean[6:], whole.spread(0).mean[6:])
@@ -118,10 +118,10 @@ def test_spreads_are_known_of_every_neuron_that_was_seen() -> None:
     assert whole.spread(0).inverse_norm[2].isnan()
 
 
-def test_restored_scores_go_on_as_if_nothing_had_been() -> None:
+def test_restored_scores_resume_to_the_last_bit() -> None:
     every = blocks()
     undisturbed, first = taken([every[:6], every[6:]]), taken([every[:6]])
-    second = TileScores(workload(), first.wanted)
+    second = TileScores(workload(), first.request)
     second.restore({name: tensor.clone() for name, tensor in first.state()})
     second.take(accumulated(every[6:]))
     for (name, mine), (_, theirs) in zip(second.state(), undisturbed.state(), strict=True):
@@ -130,7 +130,7 @@ def test_restored_scores_go_on_as_if_nothing_had_been() -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("kept", [0, 2**20])
-def test_rotations_are_the_same_whoever_makes_them_and_whatever_is_kept(workers: int, kept: int) -> None:
+def test_rotations_do_not_depend_on_workers_and_on_the_bytes_kept(workers: int, kept: int) -> None:
     made = Rotations("gaussian", seed=1, model="b", draws=3, kept_bytes=kept, workers=workers)
     for layer, draw in ((0, 0), (0, 1), (0, 2), (0, 0), (1, 0), (1, 2), (0, 1)):
         expected = rotation("gaussian", 5, seed=1, draw=draw, model="b", layer=layer)

@@ -1,4 +1,4 @@
-"""What a neuron does around its top activations is what the whole matrix of activations says there."""
+"""The surroundings of top activations equal the whole matrix of activations."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def profiled(rows_in_batch: int) -> ActivationProfiles:
 
 
 @pytest.mark.parametrize("rows_in_batch", [1, 2, 4, ROWS])
-def test_the_window_of_a_top_activation_is_that_of_the_whole_matrix(rows_in_batch: int) -> None:
+def test_the_window_of_a_top_activation_equals_the_whole_matrix(rows_in_batch: int) -> None:
     values, scored = dense()
     found = profiled(rows_in_batch)
     assert found.around.value.shape == (3, NEURONS, BEFORE + 1 + AFTER)

@@ -1,4 +1,4 @@
-"""Every element is summed up once, every pass fits, no pass is wasted; and what fits is not cut."""
+"""Every element is summed up once, every pass fits, no pass is wasted, and pairs that fit are not cut."""
 
 from dataclasses import replace
 from itertools import combinations, product
@@ -16,7 +16,7 @@ from universal_neurons.core.tiling import (
     halved,
     in_units,
     layer_blocks,
-    needs,
+    memory_estimate,
     operations_per_token,
     passes,
     scored_parts,
@@ -31,7 +31,7 @@ MEDIUM = Workload(widths=((4096,) * 24,) * 2, pairs=((0, 1),))
 
 
 def blocks(tiles: tuple[Tile, ...]) -> list[tuple[int, int, int, int]]:
-    """Every layer against every layer that the tiles have, by models and layers."""
+    """All (model, model, layer, layer) of the tiles."""
     return [(t.x, t.y, i, j) for t in tiles for i, j in product(t.x_layers, t.y_layers)]
 
 
@@ -49,22 +49,22 @@ def test_without_a_budget_there_is_one_pass_with_a_tile_per_pair() -> None:
     assert found.layers(3) == (0, 1, 2, 3)
 
 
-def test_what_fits_is_not_cut() -> None:
-    needed = needs(MINI, MINI.whole()).total
+def test_pairs_that_fit_are_not_cut() -> None:
+    needed = memory_estimate(MINI, MINI.whole()).total
     assert passes(MINI, needed)[0].tiles == MINI.whole()
     assert len(passes(MINI, needed - 1)) > 1
     assert needed < 1.5 * GIBIBYTE
 
 
-def test_where_scoring_takes_most_it_is_done_in_smaller_parts_before_there_are_more_passes() -> None:
+def test_scoring_is_cut_into_smaller_parts_before_there_are_more_passes() -> None:
     # Five models look for partners in one, and little of the tokens is there at a time.
     work = Workload(widths=((512,) * 4,) * 6, pairs=SMALL_PAIRS, chunk_tokens=64, batch_tokens=64)
-    (cut,) = passes(work, needs(work, work.whole()).total - 1)
+    (cut,) = passes(work, memory_estimate(work, work.whole()).total - 1)
     assert len(cut.tiles) == 2 * len(work.whole())
 
 
-def test_the_bytes_of_the_mini_suite_are_those_that_one_counts_by_hand() -> None:
-    found = needs(MINI, MINI.whole())
+def test_the_bytes_of_the_mini_suite_equal_a_count_by_hand() -> None:
+    found = memory_estimate(MINI, MINI.whole())
     assert found.sums == 10 * 2048**2 * 8 * 2
     assert found.layers == 5 * 4 * 512**2 * 8 * 2
     assert found.scratch == 2048 * 5 * 2048 * 4
@@ -73,29 +73,29 @@ def test_the_bytes_of_the_mini_suite_are_those_that_one_counts_by_hand() -> None
 
 
 def test_buffers_and_scores_are_not_there_at_the_same_time() -> None:
-    found = needs(MINI, MINI.whole())
+    found = memory_estimate(MINI, MINI.whole())
     assert found.streaming == found.kept + found.buffers + found.batch + found.scratch
     assert found.scoring == found.kept + found.scores
     assert found.total == max(found.streaming, found.scoring)
 
 
-def test_models_that_read_at_a_time_hold_what_they_caught_at_a_time() -> None:
-    one, two = (needs(replace(MINI, abreast=readers), MINI.whole()) for readers in (1, 2))
+def test_models_read_at_a_time_hold_their_activations_at_a_time() -> None:
+    one, two = (memory_estimate(replace(MINI, abreast=readers), MINI.whole()) for readers in (1, 2))
     assert two.batch - one.batch == 4096 * 2 * 2048 * 4
     assert replace(two, batch=one.batch) == one
 
 
-def test_all_that_look_for_partners_in_one_model_are_scored_at_once_and_no_others() -> None:
+def test_scoring_holds_all_pairs_with_one_model_at_once_and_no_others() -> None:
     # Four matrices of 2048 x 2048, whole, and a layer of each in float32.
-    few, many = (needs(MINI, MINI.whole()[:count]).scores for count in (1, 10))
+    few, many = (memory_estimate(MINI, MINI.whole()[:count]).scores for count in (1, 10))
     assert many - few == 3 * 2048**2 * 8 + 3 * 2048 * 512 * 4
     # Rotated pairs are scored when these are gone, and take more only where they are larger.
-    turned = needs(replace(MINI, rotated_null=True), MINI.whole()).scores
+    turned = memory_estimate(replace(MINI, rotated_null=True), MINI.whole()).scores
     assert turned - many == 5 * 8 * 2048**2 - (4 * 2048**2 * 8 + 5 * 2048 * 512 * 4)
-    whitened = needs(replace(MINI, whitened=True), MINI.whole()).scores
+    whitened = memory_estimate(replace(MINI, whitened=True), MINI.whole()).scores
     assert whitened - many == 2 * 8 * 2048**2
     # The sum of some groups lies beside that with one more.
-    grouped = needs(replace(MINI, groups=3), MINI.whole()).scores
+    grouped = memory_estimate(replace(MINI, groups=3), MINI.whole()).scores
     assert grouped - many == 8 * 2048**2
 
 
@@ -106,8 +106,8 @@ def test_all_that_look_for_partners_in_one_model_are_scored_at_once_and_no_other
 def test_every_block_is_in_one_pass_and_every_pass_fits(work: Workload, budget: int) -> None:
     found = passes(work, budget * GIBIBYTE)
     assert sorted(covered(found)) == sorted(all_blocks(work))
-    assert max(one.needs.total for one in found) <= budget * GIBIBYTE
-    assert all(one.needs == needs(work, one.tiles) for one in found)
+    assert max(one.memory.total for one in found) <= budget * GIBIBYTE
+    assert all(one.memory == memory_estimate(work, one.tiles) for one in found)
 
 
 @settings(max_examples=40, deadline=None)
@@ -125,11 +125,11 @@ def test_models_of_any_shape_are_covered_under_any_budget_that_is_enough(
     work = Workload(widths, pairs, groups=groups, chunk_tokens=4, batch_tokens=4)
     with pytest.raises(BudgetTooSmall) as refused:
         passes(work, 1)
-    least, most = refused.value.needed, needs(work, work.whole()).total
+    least, most = refused.value.needed, memory_estimate(work, work.whole()).total
     budget = round(least + share * (most - least))
     found = passes(work, budget)
     assert sorted(covered(found)) == sorted(all_blocks(work))
-    assert max(one.needs.total for one in found) <= budget
+    assert max(one.memory.total for one in found) <= budget
 
 
 def test_more_memory_never_takes_more_passes() -> None:
@@ -153,7 +153,7 @@ def test_a_model_of_98_304_neurons_fits_into_two_gibibytes_in_as_many_passes_as_
     assert len(found) <= 8 * sums / (2 * GIBIBYTE)
 
 
-def test_what_is_resident_leaves_less_for_the_tiles() -> None:
+def test_resident_bytes_leave_less_for_the_tiles() -> None:
     resident = Workload(widths=MEDIUM.widths, pairs=MEDIUM.pairs, resident=12 * GIBIBYTE)
     assert len(passes(resident, 24 * GIBIBYTE)) > len(passes(MEDIUM, 24 * GIBIBYTE))
 
@@ -164,7 +164,7 @@ def test_a_budget_below_one_layer_against_one_layer_says_how_much_is_needed() ->
     assert passes(MEDIUM, refused.value.needed)
 
 
-def test_only_what_is_left_is_planned_again() -> None:
+def test_only_the_tiles_that_are_left_are_planned_again() -> None:
     left = (Tile(0, 1, range(12, 24), range(24)),)
     found = passes(MEDIUM, 8 * GIBIBYTE, tiles=left)
     assert sorted(covered(found)) == sorted(blocks(left))
@@ -180,7 +180,7 @@ def test_a_pass_that_did_not_fit_is_halved_until_one_layer_is_left() -> None:
     assert first is not None
     assert second is not None
     assert len(first.tiles) == len(second.tiles) == 5
-    assert first.needs.total < needs(MINI, MINI.whole()).total
+    assert first.memory.total < memory_estimate(MINI, MINI.whole()).total
     assert halved(MINI, (Tile(0, 1, range(1, 2), range(3, 4)),)) is None
 
 
@@ -210,13 +210,13 @@ def test_parts_are_scored_within_their_limit_and_cover_every_block_once() -> Non
     ]
 
 
-def test_layers_are_taken_together_as_far_as_they_fit() -> None:
+def test_layers_are_grouped_as_far_as_they_fit() -> None:
     assert layer_blocks((3, 3, 3, 3), bytes_per_neuron=2, budget=13) == (range(2), range(2, 4))
     assert layer_blocks((3, 3), bytes_per_neuron=2, budget=None) == (range(2),)
     assert layer_blocks((9, 9), bytes_per_neuron=2, budget=1) == (range(1), range(1, 2))
 
 
-def test_pairs_that_are_none_of_the_models_are_refused() -> None:
+def test_pairs_of_unknown_models_are_refused() -> None:
     for pairs in ((), ((1, 0),), ((0, 5),)):
         with pytest.raises(ValueError, match="of 5 models"):
             Workload(widths=MINI.widths, pairs=pairs)
@@ -225,9 +225,9 @@ def test_pairs_that_are_none_of_the_models_are_refused() -> None:
 @pytest.mark.parametrize(
     ("size", "text"), [(12, "12 bytes"), (2048, "2 KiB"), (3 * 2**29, "1.5 GiB"), (2**40, "1 TiB"), (2**21, "2 MiB")]
 )
-def test_bytes_are_read_in_units(size: int, text: str) -> None:
+def test_bytes_are_formatted_in_units(size: int, text: str) -> None:
     assert in_units(size) == text
 
 
-def test_a_tile_says_which_layers_of_which_models_it_is_of() -> None:
+def test_a_tile_prints_its_models_and_layers() -> None:
     assert str(Tile(0, 3, range(4), range(2, 3))) == "0:0-3 x 3:2-2"

@@ -1,21 +1,20 @@
-"""Scores of a pair are those of a dense float64 oracle; the linearised block bootstrap is close to the exact one."""
+"""Scores of a pair equal a dense float64 oracle; the linearised block bootstrap is close to the exact one."""
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.core.direct import pair_scores, transposed
 from tests.core.oracle import X_WIDTHS, Y_WIDTHS, activations, correlation, rotated_activations
-from universal_neurons.core.moments import CrossMoments, NeuronMoments, PairwiseAccumulator, cross_moments
+from universal_neurons.core.accumulator import cross_moments
+from universal_neurons.core.moments import CrossMoments, NeuronMoments
 from universal_neurons.core.nulls import rotated
 from universal_neurons.core.universality import (
     BlockInfluence,
-    RotationSettings,
     SelectedPairs,
     UniversalityScores,
-    all_scores,
     best_partners,
     neuron_locations,
-    pair_scores,
 )
 
 TOKENS, BLOCKS, SEED = 1200, 60, 3
@@ -74,7 +73,7 @@ def assert_is_oracle(found: UniversalityScores, x: Tensor, y: Tensor, model: str
     assert_close(found.correlation_crossfit, (in_b[row, in_a.argmax(1)] + in_a[row, in_b.argmax(1)]) / 2)
 
 
-def test_both_directions_are_those_of_the_dense_oracle() -> None:
+def test_both_directions_equal_the_dense_oracle() -> None:
     x, y = data()
     forward, backward = scores(*halves(x, y))
     assert_is_oracle(forward, x, y, "b")
@@ -95,7 +94,7 @@ def test_planted_neurons_are_found_and_only_they_stand_out() -> None:
 def test_swapped_models_swap_the_directions() -> None:
     half_a, half_b = halves(*data())
     forward, backward = scores(half_a, half_b)
-    again = scores(half_a.transpose(), half_b.transpose(), models=("b", "a"))
+    again = scores(transposed(half_a), transposed(half_b), models=("b", "a"))
     for one, other in zip((forward, backward), reversed(again), strict=True):
         assert torch.equal(one.partner, other.partner)
         assert_close(one.excess, other.excess)
@@ -118,13 +117,13 @@ def test_a_model_with_itself_finds_every_neuron_with_correlation_one() -> None:
         assert float(found.best_correlation.max()) <= 1
 
 
-def test_constants_have_no_score_and_are_nobodys_partner() -> None:
+def test_constants_have_no_score_and_are_never_a_partner() -> None:
     x, y = data()
     x[:, 4] = 0.3
     y[:, 1] = 0.3
     x[EVEN, 6] = 1.5
     forward, backward = scores(*halves(x, y))
-    assert forward.undefined_count == 1
+    assert int(forward.best_correlation.isnan().sum()) == 1
     assert forward.partner[4].tolist() == [-1, -1, -1]
     assert forward.best_correlation[4].isnan()
     assert forward.baseline[4].isnan()
@@ -145,11 +144,11 @@ def test_one_token_scores_nothing() -> None:
     )
     for found in scores(one, none):
         assert found.excess.isnan().all()
-        assert found.undefined_count == len(found.excess)
+        assert found.best_correlation.isnan().all()
         assert bool((found.partner == -1).all())
 
 
-def test_more_ranks_than_neurons_are_filled_with_nothing() -> None:
+def test_ranks_beyond_the_number_of_neurons_are_empty() -> None:
     matrix = torch.tensor([[0.5, float("nan"), 0.7], [float("nan")] * 3])
     partner, value = best_partners(matrix, 4)
     assert partner.tolist() == [[2, 0, -1, -1], [-1] * 4]
@@ -163,7 +162,7 @@ def test_a_single_draw_has_no_spread() -> None:
 
 
 @pytest.mark.parametrize("name", ["draws", "half_draws", "top_k"])
-def test_no_draws_and_no_ranks_are_refused(name: str) -> None:
+def test_zero_draws_and_zero_ranks_are_refused(name: str) -> None:
     half_a, half_b = halves(*data())
     with pytest.raises(ValueError, match=f"{name} 0"):
         scores(half_a, half_b, **{name: 0})
@@ -177,25 +176,6 @@ def test_rotated_against_rotated_has_no_excess_where_the_models_share_neurons() 
     assert float(null.excess.mean().abs()) < 0.1
     # The baseline is another rotation: were it the same one, every baseline would repeat the correlation of draw 0.
     assert float((null.baseline_draws - null.best_correlation).abs().amin(1).max()) > 1e-4
-
-
-def test_all_pairs_are_the_pairs_one_by_one() -> None:
-    x, y = data()
-    z = activations(TOKENS, (4,), seed=3)
-    accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS, (4,)], chunk_tokens=64)
-    accumulator.add([x, y, z], BLOCK)
-    settings = RotationSettings("gaussian", seed=SEED, draws=3, half_draws=2)
-    found = all_scores(accumulator, models=("a", "b", "c"), baseline=settings, top_k=3)
-    assert set(found) == {(x, y) for x in "abc" for y in "abc" if x != y}
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        names = "abc"[i], "abc"[j]
-        pair = scores(*accumulator.cross(i, j), draws=3, models=names)
-        for one, other in zip((found[names], found[names[::-1]]), pair, strict=True):
-            assert torch.equal(one.partner, other.partner)
-            assert_close(one.baseline_draws, other.baseline_draws)
-            assert_close(one.half_b.excess, other.half_b.excess)
-    with pytest.raises(ValueError, match="distinct"):
-        all_scores(accumulator, models=("a", "b", "b"), baseline=settings, top_k=3)
 
 
 def test_flat_indices_are_located_in_their_layers() -> None:
@@ -219,7 +199,7 @@ def influence(x: Tensor, y: Tensor, neuron: list[int], partner: list[int], step:
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e3, 1e5])
-def test_influence_is_its_formula_and_adds_up_to_nothing(offset: float) -> None:
+def test_influence_equals_its_formula_and_adds_up_to_zero(offset: float) -> None:
     x, y = (values + offset for values in data())
     found = influence(x, y, [0, 1, 7], [0, 4, 9])
     u, v = (
@@ -269,7 +249,7 @@ def test_pairs_without_partner_or_variance_have_no_influence() -> None:
     assert not found[:, 2].isnan().any()
 
 
-def test_an_influence_over_other_tokens_than_the_moments_is_refused() -> None:
+def test_influence_over_other_tokens_than_the_moments_is_refused() -> None:
     x, y = data()
     half_a, half_b = halves(x, y)
     whole = half_a + half_b

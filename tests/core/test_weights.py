@@ -1,4 +1,4 @@
-"""Folded weights are those of the backend's own processing, and a model with them predicts the same."""
+"""Folded weights equal the backend's own processing, and give the model's pre-activations."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def bridge() -> Any:
     return bridged(language_model())
 
 
-def test_folded_weights_are_what_the_backend_makes_of_them(bridge: Any) -> None:
+def test_folded_weights_equal_the_processing_of_the_backend(bridge: Any) -> None:
     found = folded_weights(bridge)
     processed = bridged(language_model())
     processed.enable_compatibility_mode(disable_warnings=True)
@@ -38,7 +38,7 @@ def test_pre_activations_are_products_of_folded_weights_and_a_standardised_resid
         torch.testing.assert_close(standard @ found.w_in[part].T + found.b_in[part], expected, atol=1e-4, rtol=1e-4)
 
 
-def test_nothing_is_left_in_the_directions_that_change_nothing(bridge: Any) -> None:
+def test_free_directions_are_removed(bridge: Any) -> None:
     found = folded_weights(bridge)
     for vectors in (found.w_in, found.w_out, found.unembedding):
         torch.testing.assert_close(vectors.mean(1), torch.zeros(len(vectors), dtype=torch.float64), atol=1e-12, rtol=0)

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from universal_neurons.core import tiling
-from universal_neurons.core.moments import PairwiseAccumulator
-from universal_neurons.core.tiling import Pass, needs
+from universal_neurons.core.accumulator import PairwiseAccumulator
+from universal_neurons.core.tiling import Pass, memory_estimate
 from universal_neurons.errors import UserError
 from universal_neurons.pipeline import passes, stages
 from universal_neurons.pipeline.models import LoadedModels
@@ -123,7 +123,7 @@ def in_tiles(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
         ]
         parts = [tuple(blocks[start : start + most]) for start in range(0, len(blocks), most)]
         planned.append(len(parts))
-        return tuple(Pass(part, needs(work, part)) for part in parts)
+        return tuple(Pass(part, memory_estimate(work, part)) for part in parts)
 
     monkeypatch.setattr(passes, "passes", cut)
     return planned
@@ -144,13 +144,13 @@ def test_a_budget_below_the_whole_is_kept_by_more_passes(
     workspace: Callable[..., Workspace], undisturbed: StepScores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Scoring has a floor of some hundred megabytes, beside which a miniature is nothing.
-    monkeypatch.setattr("universal_neurons.core.tiling._Held._score_bytes", lambda _: 0)
+    monkeypatch.setattr("universal_neurons.core.tiling._TileTotals._score_bytes", lambda _: 0)
     monkeypatch.setattr("universal_neurons.core.tiling.FOLD_EVERY", 1)
     work = workspace()
     models = LoadedModels.of(work, work.models(STEP))
     shape = passes.workload(models, [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)],
                             replace(reading(models), shuffled=0), groups=2)  # fmt: skip
-    whole, pair = needs(shape, shape.whole()).total, needs(shape, shape.whole()[:1]).total
+    whole, pair = memory_estimate(shape, shape.whole()).total, memory_estimate(shape, shape.whole()[:1]).total
     assert pair < whole
     found = scores(workspace(memory=(pair + whole) // 2))
     assert found.passes.passes > 1

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from universal_neurons.core.moments import PairwiseAccumulator
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.planning import calibration
 from universal_neurons.planning.calibration import Bench, device_name, measured_speed, precisions
 

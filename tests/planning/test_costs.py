@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from tests.planning.suites import shaped, speed
 from universal_neurons.artifacts.store import Store
-from universal_neurons.core.bare import _has_kernel
 from universal_neurons.core.tiling import BudgetTooSmall
+from universal_neurons.core.unwrapped import _has_kernel
 from universal_neurons.pipeline import stages as pipeline
 from universal_neurons.pipeline.ablation import write_ablations
 from universal_neurons.pipeline.extensions import write_extensions

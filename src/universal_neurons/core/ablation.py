@@ -1,21 +1,16 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
-"""What becomes of a model's predictions when sets of its MLP neurons are ablated.
+"""Effects of ablating sets of MLP neurons on a model's predictions.
 
-This module decides what an ablation replaces and how its effect is measured.  It refuses to know which neurons are
-worth ablating, and which tokens are held out.
-
-Work is shared, not repeated.  One clean pass over a batch serves every set: what lies below the first ablated layer l
-is the same with and without the ablation, and so is everything in block l but the MLP's output, which is linear in the
-activations,
+One clean pass over a batch serves every set: below the first ablated layer l nothing changes, and in block l only the
+MLP's output does, which is linear in the activations,
 
     resid_post' = resid_post - (v - v')[S] W_out[S].
 
 Only blocks l+1 and up run again.  The bridge cannot do that (its ``start_at_layer`` still executes the blocks below),
-so they run as the transformers modules that it wraps (:class:`~universal_neurons.core.bare.Bare`).
+so they run as the transformers modules that it wraps (:class:`~universal_neurons.core.unwrapped.UnwrappedModel`).
 
-The products are as many as a forward pass of the upper blocks has: batches of 4 to 48 rows of 128 tokens take the same
-time per token on a CPU, so several ablations in one batch would save nothing and need more memory.  Ablations of one
-batch run side by side instead, one per thread.
+Batches of 4 to 48 rows of 128 tokens take the same time per token on a CPU, so several ablations in one batch would
+save nothing and need more memory.  Ablations of one batch run in parallel instead, one per thread.
 
 Source: zero ablation at ``hook_post`` as in Gurnee et al. (2024).
 """
@@ -32,34 +27,36 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from universal_neurons.core.activations import layer_widths, mlp_activations, row_blocks
-from universal_neurons.core.bare import Bare, hidden_of, output_weights
-from universal_neurons.core.lanes import side_by_side, single_threads
 from universal_neurons.core.matmul import matmul_precision
 from universal_neurons.core.moments import column_means, layer_slices
+from universal_neurons.core.threads import parallel_map, single_threads
+from universal_neurons.core.unwrapped import UnwrappedModel, affine_matrix, hidden_of
 
-Mode = Literal["zero", "mean", "resample"]
+AblationMode = Literal["zero", "mean", "resample"]
 
+# Predictions whose logits over the whole vocabulary are held at a time.
 TILE_PREDICTIONS = 256
+# Accepted difference of log-probabilities between the bridge and the model that it wraps.
 AGREEMENT = 1e-3
 
 
 class NonFiniteEffectError(ValueError):
-    """A clean or ablated model gave logits that are infinite or not a number; no effect can be computed from them."""
+    """A clean or ablated model gave logits that are infinite or not a number."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ablation:
-    """A set of neurons to be ablated together, and what takes the place of their activations.
+    """A set of neurons to ablate together, and the replacement of their activations.
 
-    ``neurons``: numbers over the whole model, layer by layer, in any order; empty ablates nothing.  ``mode``: "zero";
+    ``neurons``: indices over the whole model, layer by layer, in any order; empty ablates nothing.  ``mode``: "zero";
     "mean", the neuron's mean over all positions of the evaluation rows of the clean model; "resample", the neuron's
     clean value at another (row, position) of the same batch.
 
-    Raises ValueError if a neuron is named twice.
+    Raises ValueError if a neuron occurs twice.
     """
 
     neurons: Int64[Tensor, " neuron"]
-    mode: Mode = "zero"
+    mode: AblationMode = "zero"
 
     def __post_init__(self) -> None:
         ordered = self.neurons.sort().values
@@ -74,7 +71,7 @@ class AblationEffects:
 
     ``kl``: mean of KL(P || Q) over the whole vocabulary, P the clean and Q the ablated model.  ``loss_increase``: mean
     of log P(y) - log Q(y) at the true next token y, so ``clean_loss + loss_increase`` is the ablated cross-entropy.
-    ``predictions``: how many each block has; position t of a row predicts position t + 1, the last one nothing.
+    ``predictions``: their number per block; position t of a row predicts position t + 1, the last one nothing.
     Blocks are :func:`~universal_neurons.core.activations.row_blocks`; the mean over all predictions is the mean over
     blocks weighted by ``predictions``.
     """
@@ -86,15 +83,15 @@ class AblationEffects:
 
 
 @dataclass(frozen=True, eq=False)
-class Clean:
-    """The clean pass over one batch, and what of an ablation's effect does not depend on the ablated set.
+class CleanPass:
+    """The clean pass over one batch: everything about an ablation's effect that does not depend on the ablated set.
 
-    ``residual`` and ``arguments`` (what else a block is called with, its attention mask among it) are per layer, and so
-    are ``activations``, neuron by neuron, so that the activations of a set are a copy of rows.  The others are of the
-    predicting positions only: ``final`` leaves the last layer norm; ``expected`` is the mean of the unembedding under
-    the ``probabilities``, ``target`` the unembedding of the true next token; ``loss`` is the clean one.  Resampled
-    activations are those of ``donor`` (per layer, as ``activations``, which it is unless another input is patched in)
-    at the tokens ``source``.
+    Per layer: ``residual``, the output of the block; ``arguments``, the other arguments of the block, such as its
+    attention mask; ``activations``, one row per neuron, so that the activations of a set are a copy of rows.
+    At the predicting positions only: ``final``, the output of the last layer norm; ``probabilities``; ``expected``, the
+    mean of the unembedding under them; ``target``, the unembedding of the true next token; ``loss``.
+    Resampled activations come from ``donor`` (``activations``, unless another input is patched in) at the tokens
+    ``source``.
     """
 
     residual: list[Float[Tensor, "row position width"]]
@@ -109,52 +106,54 @@ class Clean:
     source: Int64[Tensor, " token"]
 
 
-class Engine:
+class AblationEngine:
     """A model that runs clean once per batch, and then ablated from the first ablated layer upwards.
 
-    One at a time: an ablation sets hooks.  Engines of one bridge share its weights and understand each other's
-    :class:`Clean`.
+    An engine runs one ablation at a time, because an ablation sets hooks.  Engines of one bridge share its weights,
+    and each can use the :class:`CleanPass` of another.
     """
 
     def __init__(self, bridge: TransformerBridge) -> None:
-        self.bare = Bare.of(bridge)
+        self.model = UnwrappedModel.runnable(bridge)
         self.layers = layer_slices(layer_widths(bridge))
         self.means = torch.zeros(self.layers[-1].stop, dtype=torch.float64)
-        head = output_weights(self.bare.unembed).T
-        # What all logits of a token share changes no probability; without it no exponential overflows because of it.
+        head = affine_matrix(self.model.unembedding).T
+        # A constant added to all logits of a token changes no probability; removed, it overflows no exponential.
         self.unembedding: Tensor = (head - head.mean(0)).float()
 
     def check_against(self, bridge: TransformerBridge, rows: Int64[Tensor, "row position"]) -> None:
-        """Raises ValueError if the bridge predicts something else than the bare model: hooks, or processed weights."""
-        bare = self.bare.model(rows, use_cache=False).logits.log_softmax(-1)
-        difference = float((bridge(rows).log_softmax(-1) - bare).abs().max())
+        """Raise ValueError if the bridge predicts something else, because of hooks or processed weights."""
+        unwrapped = self.model.model(rows, use_cache=False).logits.log_softmax(-1)
+        difference = float((bridge(rows).log_softmax(-1) - unwrapped).abs().max())
         if not difference <= AGREEMENT:
             raise ValueError(
-                f"the bridge's log-probabilities differ by {difference:.2g} from those of the model that it wraps; "
+                f"the log-probabilities of the bridge and of the model that it wraps differ by {difference:.2g}; "
                 f"expected at most {AGREEMENT}: ablate a bridge with raw weights and without hooks"
             )
 
-    def clean(self, rows: Int64[Tensor, "row position"], *, seed: int) -> Clean:
-        """The clean pass over a batch; ``seed`` draws where resampled activations come from."""
+    def clean(self, rows: Int64[Tensor, "row position"], *, seed: int) -> CleanPass:
+        """Run the clean pass over a batch; ``seed`` draws the tokens that resampled activations come from."""
         residual: list[Tensor] = []
         activations: list[Tensor] = []
         arguments: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         final: list[Tensor] = []
         with ExitStack() as hooks:
-            for block, down in zip(self.bare.blocks, self.bare.down, strict=True):
+            for block, mlp_output in zip(self.model.blocks, self.model.mlp_outputs, strict=True):
                 keep = block.register_forward_pre_hook(
                     lambda _, args, kwargs: arguments.append((args[1:], kwargs)), with_kwargs=True
                 )
                 hooks.callback(keep.remove)
                 hooks.callback(block.register_forward_hook(lambda *call: residual.append(hidden_of(call[2]))).remove)
-                hooks.callback(down.register_forward_pre_hook(lambda *call: activations.append(call[1][0])).remove)
-            hooks.callback(self.bare.norm.register_forward_hook(lambda *call: final.append(call[2])).remove)
+                hooks.callback(
+                    mlp_output.register_forward_pre_hook(lambda *call: activations.append(call[1][0])).remove
+                )
+            hooks.callback(self.model.final_norm.register_forward_hook(lambda *call: final.append(call[2])).remove)
             log_probabilities = self._log_probabilities(rows)
         loss = -log_probabilities.gather(-1, rows[:, 1:, None])[..., 0]
-        # In place, and layer by layer: over GPT-2's vocabulary, or all of its neurons, a copy is gigabytes.
+        # In place, and layer by layer: a copy over GPT-2's vocabulary, or all of its neurons, is gigabytes.
         probabilities = log_probabilities.exp_().flatten(0, 1)
-        by_neuron = [activations.pop(0).flatten(0, 1).T.contiguous() for _ in self.bare.blocks]
-        return Clean(
+        by_neuron = [activations.pop(0).flatten(0, 1).T.contiguous() for _ in self.model.blocks]
+        return CleanPass(
             residual=residual,
             activations=by_neuron,
             donor=by_neuron,
@@ -168,11 +167,11 @@ class Engine:
         )
 
     def _log_probabilities(self, rows: Int64[Tensor, "row position"]) -> Float[Tensor, "row prediction vocab"]:
-        logits: Tensor = self.bare.model(rows, use_cache=False).logits
+        logits: Tensor = self.model.model(rows, use_cache=False).logits
         return logits[:, :-1].float().log_softmax(-1)
 
-    def change(self, clean: Clean, ablation: Ablation) -> Float[Tensor, "prediction width"]:
-        """What the ablation adds to the output of the last layer norm, at the predicting positions."""
+    def change(self, clean: CleanPass, ablation: Ablation) -> Float[Tensor, "prediction width"]:
+        """The change of the last layer norm's output by the ablation, at the predicting positions."""
         chosen = self._by_layer(ablation)
         first = min(chosen)
         removed = clean.activations[first][chosen[first]]
@@ -180,28 +179,28 @@ class Engine:
         if replacement is not None:
             removed = removed - replacement
         residual = clean.residual[first]
-        flat = torch.addmm(residual.flatten(0, 1), removed.T, self.bare.output_weights(first)[chosen[first]], alpha=-1)
+        flat = torch.addmm(residual.flatten(0, 1), removed.T, self.model.output_weights(first)[chosen[first]], alpha=-1)
         hidden = flat.view_as(residual)
         with ExitStack() as hooks:
             for layer in chosen.keys() - {first}:
                 edit = self._edit(clean, ablation.mode, layer, chosen[layer])
-                hooks.callback(self.bare.down[layer].register_forward_pre_hook(edit).remove)
+                hooks.callback(self.model.mlp_outputs[layer].register_forward_pre_hook(edit).remove)
             for layer in range(first + 1, len(self.layers)):
                 args, kwargs = clean.arguments[layer]
-                hidden = hidden_of(self.bare.blocks[layer](hidden, *args, **kwargs))
-        final: Tensor = self.bare.norm(hidden)[:, :-1].flatten(0, 1)
+                hidden = hidden_of(self.model.blocks[layer](hidden, *args, **kwargs))
+        final: Tensor = self.model.final_norm(hidden)[:, :-1].flatten(0, 1)
         return final - clean.final
 
     def _by_layer(self, ablation: Ablation) -> dict[int, Int64[Tensor, " neuron"]]:
-        # The ablated neurons of every layer that has some, numbered within it.
+        # The ablated neurons of every layer that has some, by index within the layer.
         neurons = ablation.neurons.sort().values
         parts = {i: neurons[(s.start <= neurons) & (neurons < s.stop)] - s.start for i, s in enumerate(self.layers)}
         return {layer: part for layer, part in parts.items() if len(part)}
 
     def _replacement(
-        self, clean: Clean, mode: Mode, layer: int, chosen: Int64[Tensor, " neuron"]
+        self, clean: CleanPass, mode: AblationMode, layer: int, chosen: Int64[Tensor, " neuron"]
     ) -> Float[Tensor, "neuron _"] | None:
-        # What takes the place of the chosen activations of a layer, neuron by neuron; None for zeros.
+        # The replacement of the chosen activations of a layer, one row per neuron; None for zeros.
         match mode:
             case "zero":
                 return None
@@ -213,7 +212,9 @@ class Engine:
             case _:
                 assert_never(mode)
 
-    def _edit(self, clean: Clean, mode: Mode, layer: int, chosen: Int64[Tensor, " neuron"]) -> Callable[..., Any]:
+    def _edit(
+        self, clean: CleanPass, mode: AblationMode, layer: int, chosen: Int64[Tensor, " neuron"]
+    ) -> Callable[..., Any]:
         # A hook that ablates the chosen neurons at the input of the layer's output matrix.
         keep = clean.activations[layer].new_ones(len(clean.activations[layer]))
         keep[chosen] = 0
@@ -226,35 +227,38 @@ class Engine:
         return lambda _, inputs: (torch.addcmul(fill, inputs[0].flatten(0, 1), keep).view_as(inputs[0]),)
 
     def effects(
-        self, clean: Clean, change: Float[Tensor, "prediction width"]
+        self, clean: CleanPass, change: Float[Tensor, "prediction width"]
     ) -> tuple[Float[Tensor, " prediction"], Float[Tensor, " prediction"]]:
         """KL(P || Q) and log P(y) - log Q(y) of every prediction, from the change d = change W_U^T of the logits alone:
 
             m = sum_v P_v d_v,    KL = log sum_v P_v exp(d_v - m),    log P(y) - log Q(y) = KL + m - d_y.
 
-        The sum is at least 1 by Jensen's inequality and is taken as 1 + sum_v P_v expm1(d_v - m), so that a small
-        effect is not the difference of two large numbers and no change is exactly 0.  m and d_y need no pass over the
-        vocabulary: they are products of the change with vectors that all ablations share.
+        The sum is at least 1 by Jensen's inequality and is computed as 1 + sum_v P_v expm1(d_v - m), so that a small
+        effect is not the difference of two large numbers, and is exactly 0 without a change.  m and d_y need no pass
+        over the vocabulary: they are products of the change with vectors that all ablations share.  Raises
+        :class:`NonFiniteEffectError`.
         """
         mean = (change * clean.expected).sum(-1)
         tiles = (slice(start, start + TILE_PREDICTIONS) for start in range(0, len(change), TILE_PREDICTIONS))
         divergence = torch.cat([self._divergence(clean, change, mean, tile) for tile in tiles])
         return divergence, divergence + mean - (change * clean.target).sum(-1)
 
-    def sums(self, clean: Clean, ablation: Ablation) -> Float64[Tensor, "2 row"]:
+    def sums(self, clean: CleanPass, ablation: Ablation) -> Float64[Tensor, "2 row"]:
         """The two effects of an ablation, summed over the predictions of every row."""
         if not len(ablation.neurons):
             return torch.zeros(2, len(clean.loss), dtype=torch.float64)
         effects = torch.stack(self.effects(clean, self.change(clean, ablation)))
         return effects.double().view(2, *clean.loss.shape).sum(-1)
 
-    def _divergence(self, clean: Clean, change: Tensor, mean: Tensor, tile: slice) -> Float[Tensor, " prediction"]:
+    def _divergence(self, clean: CleanPass, change: Tensor, mean: Tensor, tile: slice) -> Float[Tensor, " prediction"]:
         centred = (change[tile] @ self.unembedding.T).sub_(mean[tile, None])
         divergence: Tensor = torch.linalg.vecdot(clean.probabilities[tile], torch.expm1(centred)).log1p_()
         if bool(divergence.isfinite().all()):
             return divergence
         # An exponential overflowed: a logit rose by more than 88 against the mean.
         clean_logits = clean.final[tile] @ self.unembedding.T
+        bias = getattr(self.model.unembedding, "bias", None)
+        clean_logits = clean_logits if bias is None else clean_logits + bias
         divergence = (clean_logits.log_softmax(-1) + centred).logsumexp(-1)
         if not bool(divergence.isfinite().all()):
             raise NonFiniteEffectError("the logits of the clean or of an ablated model are infinite or not a number")
@@ -262,7 +266,7 @@ class Engine:
 
 
 def _other_tokens(tokens: int, *, seed: int) -> Int64[Tensor, " token"]:
-    # For each token one of the others, all equally likely.
+    # For each token another one, uniformly.
     distance = torch.randint(1, tokens, (tokens,), generator=torch.Generator().manual_seed(seed))
     return (torch.arange(tokens) + distance) % tokens
 
@@ -280,31 +284,31 @@ def ablation_effects(
 ) -> AblationEffects:
     """The effect of each ablation on the predictions of ``rows``, per block of rows; see :class:`AblationEffects`.
 
-    Every position t < last of a row predicts the token at t + 1, all of them count.  KL is not clipped at 0; see
-    :meth:`Engine.effects` for why it is not negative beyond rounding (1e-6 nats per prediction in float32).
-    Sums over predictions are float64.  An empty set has an effect of exactly 0.
+    Every position t < last of a row predicts the token at t + 1, and all of them count.  KL is not clipped at 0; it is
+    not negative beyond rounding (1e-6 nats per prediction in float32; :meth:`AblationEngine.effects`).  Sums over
+    predictions are float64.  An empty set has an effect of exactly 0.
 
-    A batch of ``batch_rows`` rows is run clean once and then once per ablation, so memory is that of one pass over it
-    and of its activations, however many ablations there are.  The results for "zero" and "mean" do not depend on
-    ``batch_rows`` beyond rounding.  "resample" draws, by ``seed`` and the number of the batch's first row, one other
-    (row, position) of the batch for each of its tokens: all ablated neurons take their values from there together, in
-    all layers and all sets, so that what is lost is the token and not how neurons go together, and sets are compared on
-    equal draws.  ``progress`` is told how many rows were finished, ``len(ablations) * len(rows)`` in all.
+    A batch of ``batch_rows`` rows is run clean once and then once per ablation, so the memory is one pass over the
+    batch and its activations, whatever the number of ablations.  The results for "zero" and "mean" do not depend
+    on ``batch_rows`` beyond rounding.  "resample" draws, by ``seed`` and the index of the batch's first row, one other
+    (row, position) of the batch for each of its tokens.  All ablated neurons, in all layers and all sets, take their
+    values from there together: the token is lost and not the relations between neurons, and sets are compared on equal
+    draws.  ``progress`` is called with the number of rows finished, ``len(ablations) * len(rows)`` in all.
 
     Raises :class:`UnsuitableAttentionError` unless the model's attention is sdpa, :class:`NonFiniteEffectError` if a
     logit is not finite, and ValueError if a neuron does not exist, if rows have fewer than two positions or cannot be
-    cut into ``blocks``, if a batch has no rows, or if the bridge computes something else than the model that it wraps.
+    cut into ``blocks``, if a batch has no rows, or if the bridge and the model that it wraps predict differently.
     """
     _check(rows, ablations, neurons=sum(layer_widths(bridge)), batch_rows=batch_rows)
     device = next(bridge.parameters()).device
     tokens = rows.to(device, torch.int64)
     block = row_blocks(torch.arange(len(rows)), rows=len(rows), blocks=blocks)
-    placed = [Ablation(a.neurons.to(device), a.mode) for a in ablations]
+    on_device = [Ablation(a.neurons.to(device), a.mode) for a in ablations]
     sums = torch.zeros(2, len(ablations), len(rows), dtype=torch.float64)
     loss = torch.zeros(len(rows), dtype=torch.float64)
-    # The faster kernels are none here: they slow attention down by more than they win, and round on other machines.
-    with matmul_precision("highest"), single_threads(device) as lanes:
-        engines = [Engine(bridge) for _ in range(lanes)]
+    # The kernels that are faster for large products slow attention down by more, and round on other machines.
+    with matmul_precision("highest"), single_threads(device) as threads:
+        engines = [AblationEngine(bridge) for _ in range(threads)]
         engines[0].check_against(bridge, tokens[:1])
         if any(ablation.mode == "mean" for ablation in ablations):
             means = _mean_activations(bridge, tokens, batch_rows=batch_rows, absolute=False).to(device)
@@ -314,9 +318,8 @@ def ablation_effects(
             part = slice(start, min(start + batch_rows, len(rows)))
             clean = engines[0].clean(tokens[part], seed=seed + start)
             loss[part] = clean.loss.double().sum(1).cpu()
-            work = partial(_sums, clean)
-            for number, found in enumerate(side_by_side(engines, work, placed)):
-                sums[:, number, part] = found.cpu()
+            for number, row_sums in enumerate(parallel_map(engines, partial(_sums, clean), on_device)):
+                sums[:, number, part] = row_sums.cpu()
                 if progress is not None:
                     progress(part.stop - part.start)
     predictions = torch.bincount(block, minlength=blocks) * (rows.shape[1] - 1)
@@ -324,7 +327,7 @@ def ablation_effects(
     return AblationEffects(kl, loss_increase, block_means(loss, block, predictions), predictions)
 
 
-def _sums(clean: Clean, engine: Engine, ablation: Ablation) -> Float64[Tensor, "2 row"]:
+def _sums(clean: CleanPass, engine: AblationEngine, ablation: Ablation) -> Float64[Tensor, "2 row"]:
     return engine.sums(clean, ablation)
 
 
@@ -332,15 +335,15 @@ def _sums(clean: Clean, engine: Engine, ablation: Ablation) -> Float64[Tensor, "
 def activation_norms(
     bridge: TransformerBridge, rows: Int[Tensor, "row position"], *, batch_rows: int = 32
 ) -> Float64[Tensor, " neuron"]:
-    """How much each neuron writes to the residual stream, which is what its zero ablation takes away:
+    """Mean size of each neuron's output to the residual stream, which its zero ablation removes:
 
         mean over all positions of ``rows`` of |v| times ||w_out||_2,
 
     neurons layer by layer.  0 for a neuron whose activations or output weights are 0.
     """
     total = _mean_activations(bridge, rows, batch_rows=batch_rows, absolute=True)
-    downs: list[Any] = [block.mlp.out.original_component for block in bridge.blocks]
-    norms = [torch.linalg.vector_norm(output_weights(down).double(), dim=1) for down in downs]
+    model = UnwrappedModel.of(bridge)
+    norms = [torch.linalg.vector_norm(affine_matrix(down).double(), dim=1) for down in model.mlp_outputs]
     return total * torch.cat(norms).cpu()
 
 

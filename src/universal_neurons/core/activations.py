@@ -1,15 +1,12 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
 """Post-GELU activations of every MLP neuron at the scored tokens, as a stream.
 
-This module decides which values a neuron's activations are.  It refuses to know which tokens count: the mask comes with
-the rows.
+Activations are the values at the hook point ``blocks.{l}.mlp.hook_post``.  The forward pass ends at the last of them,
+before the last output matrix, the final layer norm and the unembedding.
 
-Activations are those at the hook point ``blocks.{l}.mlp.hook_post``.  The forward pass ends at the last of them: no
-neuron sees the last down projection, the final layer norm or the unembedding.
-
-A stream reads them from the modules that the bridge wraps (:mod:`universal_neurons.core.bare`), which takes less
-time, where on its first row these agree with the bridge.  A bridge that hooks or processed weights have changed, or
-whose attention is eager, is read through its hooks.
+A stream reads them from the modules that the bridge wraps (:mod:`universal_neurons.core.unwrapped`), which takes less
+time, if these agree with the bridge on the first row.  A bridge that hooks or processed weights have changed, or whose
+attention is eager, is read through its hooks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,15 +22,15 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.exceptions import StopAtLayerException
 
-from universal_neurons.core.bare import Bare, UnsuitableAttentionError
+from universal_neurons.core.unwrapped import UnsuitableAttentionError, UnwrappedModel
 
-# By how much two ways to the same activation may differ, as a share of the layer's largest.
+# Accepted difference between two ways to the same activation, as a share of the layer's largest.
 AGREEMENT = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class ActivationBatch:
-    """Activations (token neuron) at scored tokens, neurons layer by layer, and the row in which each token stands."""
+    """Activations (token neuron) at scored tokens, neurons layer by layer, and the row of each token."""
 
     values: Float32[Tensor, "token neuron"]
     row: Int64[Tensor, " token"]
@@ -55,7 +52,7 @@ def mlp_activations(
 ) -> Float[Tensor, "row position neuron"]:
     """Post-GELU activations of MLP layers at every position of ``rows``, neurons layer by layer, in float32.
 
-    ``layers``: those that are wanted, ascending; all by default.  The pass ends at the last of them.
+    ``layers``: ascending, by default all.  The pass ends at the last of them.
     """
     chosen = range(int(bridge.cfg.n_layers)) if layers is None else layers
     return torch.cat([values.float() for values in _hooked(bridge, rows, chosen)], dim=-1)
@@ -67,10 +64,10 @@ def _hooked(
 ) -> list[Float[Tensor, "row position _"]]:
     """The activations of each of ``layers``, through the bridge's hooks."""
     last = layers[-1]
-    caught: dict[int, Tensor] = {}
+    captured: dict[int, Tensor] = {}
 
     def keep(values: Tensor, hook: HookPoint, *, layer: int) -> None:  # noqa: ARG001  (the backend passes it by name)
-        caught[layer] = values
+        captured[layer] = values
         # The backend's own stop_at_layer stops before a block: there is none after the last, and it runs to the end.
         if layer == last:
             raise StopAtLayerException(values)
@@ -79,44 +76,44 @@ def _hooked(
         (f"blocks.{layer}.mlp.hook_post", partial(keep, layer=layer)) for layer in layers
     ]
     bridge.run_with_hooks(rows.long(), fwd_hooks=hooks, return_type=None)
-    return [caught[layer] for layer in layers]
+    return [captured[layer] for layer in layers]
 
 
 class _LastLayer(Exception):
-    """The last layer that is wanted has been seen."""
+    """The last of the chosen layers has been captured."""
 
 
 @torch.no_grad()
-def _caught(
-    bare: Bare, rows: Int[Tensor, "row position"], layers: Sequence[int]
+def _captured(
+    model: UnwrappedModel, rows: Int[Tensor, "row position"], layers: Sequence[int]
 ) -> list[Float[Tensor, "row position _"]]:
-    """The same, at the inputs of the output matrices of the modules behind a bridge."""
-    caught: list[Tensor] = []
+    """The same, at the inputs of the output matrices of the unwrapped model."""
+    captured: list[Tensor] = []
 
     def keep(_: Any, inputs: tuple[Tensor, ...]) -> None:
-        caught.append(inputs[0])
-        if len(caught) == len(layers):
+        captured.append(inputs[0])
+        if len(captured) == len(layers):
             raise _LastLayer
 
     with ExitStack() as hooks, suppress(_LastLayer):
         for layer in layers:
-            hooks.callback(bare.down[layer].register_forward_pre_hook(keep).remove)
-        bare.model(rows, use_cache=False)
-    return caught
+            hooks.callback(model.mlp_outputs[layer].register_forward_pre_hook(keep).remove)
+        model.model(rows, use_cache=False)
+    return captured
 
 
 def _fastest(
     bridge: TransformerBridge, row: Int[Tensor, "1 position"], layers: Sequence[int]
 ) -> Callable[[Int[Tensor, "row position"], Sequence[int]], list[Float[Tensor, "row position _"]]]:
-    """How activations are read: from the modules behind the bridge if at ``row`` these say what the bridge says."""
+    """A reader of activations: the modules behind the bridge if they agree with it at ``row``, otherwise its hooks."""
     through_hooks = partial(_hooked, bridge)
     try:
-        bare = Bare.of(bridge)
+        model = UnwrappedModel.runnable(bridge)
     except UnsuitableAttentionError:
         return through_hooks
-    pairs = zip(_caught(bare, row, layers), through_hooks(row, layers), strict=True)
-    agree = all(float((one - other).abs().max()) <= AGREEMENT * float(other.abs().max()) for one, other in pairs)
-    return partial(_caught, bare) if agree else through_hooks
+    pairs = zip(_captured(model, row, layers), through_hooks(row, layers), strict=True)
+    agree = all(float((ours - theirs).abs().max()) <= AGREEMENT * float(theirs.abs().max()) for ours, theirs in pairs)
+    return partial(_captured, model) if agree else through_hooks
 
 
 def stream(
@@ -130,10 +127,10 @@ def stream(
 ) -> Iterator[ActivationBatch]:
     """The activations at the tokens of ``rows`` where ``mask`` is true (row position; tensors or arrays), in order.
 
-    Streams of several models over the same rows with the same ``batch_rows`` bring the same tokens batch by batch.
-    A batch without a scored token is left out.  ``layers``: only these; where there are none, no forward pass is run
-    and the values have no columns.  ``skip``: how many batches at the beginning are left out, because somebody has had
-    them before.  Raises ValueError if shapes differ or no token is scored.
+    Streams of several models over the same rows with the same ``batch_rows`` have the same tokens in each batch.
+    Batches without a scored token are omitted.  ``layers``: only these; for none, no forward pass is run and the values
+    have no columns.  ``skip``: number of batches to omit at the beginning, to resume.  Raises ValueError if shapes
+    differ or no token is scored.
     """
     tokens, scored = torch.as_tensor(rows), torch.as_tensor(mask)
     if tokens.shape != scored.shape or tokens.ndim != 2 or not bool(scored.any()):
@@ -141,35 +138,35 @@ def stream(
             f"rows {tuple(tokens.shape)}, mask {tuple(scored.shape)}: no token is scored, or shapes differ"
         )
     device = next(bridge.parameters()).device
-    wanted = range(int(bridge.cfg.n_layers)) if layers is None else layers
-    read = _fastest(bridge, tokens[:1].to(device, torch.int64), wanted) if len(wanted) else None
+    chosen = range(int(bridge.cfg.n_layers)) if layers is None else layers
+    read = _fastest(bridge, tokens[:1].to(device, torch.int64), chosen) if len(chosen) else None
     for start in range(0, len(tokens), batch_rows):
-        # Found on the CPU: a GPU would have to be waited for.
-        places = scored[start : start + batch_rows].cpu().nonzero()
-        if not len(places):
+        # On the CPU: a GPU would have to finish its queue first.
+        indices = scored[start : start + batch_rows].cpu().nonzero()
+        if not len(indices):
             continue
         if skip:
             skip -= 1
             continue
-        row, position = places[:, 0], places[:, 1]
-        place = (row * tokens.shape[1] + position).to(device)
-        # No name for the activations: they would lie beside those of the next batch while that is computed.
+        row, position = indices[:, 0], indices[:, 1]
+        token = (row * tokens.shape[1] + position).to(device)
+        # No name for the activations: it would keep them in memory while the next batch is computed.
         yield ActivationBatch(
             torch.empty(len(row), 0, device=device)
             if read is None
-            else _joined(read(tokens[start : start + batch_rows].to(device, torch.int64), wanted), place),
+            else _joined(read(tokens[start : start + batch_rows].to(device, torch.int64), chosen), token),
             (row + start).to(device),
         )
 
 
 def _joined(
-    layers: list[Float[Tensor, "row position _"]], place: Int64[Tensor, " token"]
+    layers: list[Float[Tensor, "row position _"]], token: Int64[Tensor, " token"]
 ) -> Float32[Tensor, "token neuron"]:
-    """The activations of all layers at the tokens ``place``, in float32; ``layers`` is emptied on the way."""
-    values = torch.empty(len(place), sum(layer.shape[-1] for layer in layers), dtype=torch.float32, device=place.device)
+    """The activations of all layers at the tokens ``token``, in float32; ``layers`` is emptied."""
+    values = torch.empty(len(token), sum(layer.shape[-1] for layer in layers), dtype=torch.float32, device=token.device)
     column = 0
     while layers:
-        layer = layers.pop(0).flatten(0, 1).index_select(0, place)
+        layer = layers.pop(0).flatten(0, 1).index_select(0, token)
         values[:, column : column + layer.shape[1]] = layer
         column += layer.shape[1]
     return values
@@ -178,7 +175,7 @@ def _joined(
 def row_blocks(row: Int[Tensor, " token"], *, rows: int, blocks: int) -> Int64[Tensor, " token"]:
     """The block of each token: ``rows`` rows cut into ``blocks`` contiguous groups whose sizes differ by at most one.
 
-    Raises ValueError if there are fewer rows than blocks: an empty block would be a resampling unit without data.
+    Raises ValueError if there are fewer rows than blocks, because an empty block cannot be resampled.
     """
     if not 1 <= blocks <= rows:
         raise ValueError(f"{rows} rows cannot be cut into {blocks} blocks")

@@ -1,8 +1,5 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
-"""How much of a neuron one token explains: the family of unigram neurons.
-
-This module decides the score.  It refuses to know which neurons are universal and at what score a family begins.
-"""
+"""Unigram neurons: the share of a neuron's variance that a single token explains."""
 
 from dataclasses import dataclass
 
@@ -13,9 +10,9 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class UnigramScores:
-    """The best single-token explanation of every neuron: its ``score``, and the ``token`` that has it.
+    """The best single-token explanation of every neuron: its ``score`` and its ``token``.
 
-    NaN and -1 where there is none: for a neuron that never varies, and where no token occurs often enough.
+    NaN and -1 for a neuron that never varies, and if no token occurs often enough.
     """
 
     score: Float64[Tensor, " neuron"]
@@ -25,11 +22,11 @@ class UnigramScores:
 class TokenSums:
     """Sums of activations per label, exact over any number of batches: float64, about 0.
 
-    With the sums of squares over all tokens they say everything that :meth:`scores` needs, because the variance within
-    the two groups of a label is the whole variance less that between them.
+    With the sums of squares over all tokens they suffice for :meth:`scores`, because the variance within the two groups
+    of a label is the whole variance less the variance between them.
 
-    ``count`` (vocabulary,): how often each token occurs among all that will be added; the labels are the tokens that
-    occur ``occurrences`` times or more, but for one that is all there is.  The sums of the others are one row: a
+    ``count`` (vocabulary,): occurrences of each token among all that will be added.  The labels are the tokens that
+    occur ``occurrences`` times or more, unless one is all there is.  The other tokens share one row of sums: a
     vocabulary of fifty thousand tokens has some hundred labels, and its sums would be a hundred times as large.
     """
 
@@ -45,7 +42,7 @@ class TokenSums:
         self.added = torch.zeros_like(self.count)
 
     def add(self, values: Num[Tensor, "token neuron"], tokens: Int[Tensor, " token"]) -> None:
-        """Take in the activations at the scored ``tokens``, given by their ids."""
+        """Add the activations at the scored ``tokens``, given by their ids."""
         exact, ids = values.double().cpu(), tokens.long().cpu()
         self.added += torch.bincount(ids, minlength=len(self.added))
         self.total.index_add_(0, self._row[ids], exact)
@@ -71,7 +68,7 @@ class TokenSums:
         occurrences = self.count[self.labels].double()[:, None]
         share = occurrences / tokens
         offset = self.total[:-1] / occurrences - mean
-        # What is left of the variance of a constant is rounding: of its square, which it is the difference of two of.
+        # The variance of a constant is a rounding error, relative to its mean square.
         varies = variance > 1e-12 * self.squares / tokens
         reduction = torch.where(varies, share / (1 - share) * offset.square() / variance, torch.nan)
         if not len(self.labels):

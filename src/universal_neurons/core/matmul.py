@@ -1,19 +1,18 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
-"""How activations are multiplied: which operands, which kernel, and what it may cost in exactness.
+"""Products of activations: the precision of the operands, the kernel, and bounds on the error.
 
-This module decides which of torch's kernels is used.  What a named precision computes depends on the machine: "medium"
-is an exact float32 kernel on one CPU, twice as fast as the default, and rounds its operands to bfloat16 on the next.
-So it is never believed by its name: its error is measured first.
+The kernel behind a name of torch's depends on the machine: "medium" is an exact float32 kernel on one CPU, twice as
+fast as the default, and rounds its operands to bfloat16 on the next.  So its error is measured before it is used.
 
-A *mode* says what operands are rounded to.  Sums over tokens are float32 or better in every mode:
+A *mode* is the precision to which operands are rounded.  Sums over tokens are float32 or better in every mode:
 
     float32   nothing is rounded beyond float32
-    tf32      operands with 10 bits of mantissa, as a GPU's tensor cores take them; no other device has them
+    tf32      operands with 10 bits of mantissa, in the tensor cores of NVIDIA's GPUs; no other device has them
     bfloat16  operands with 7 bits of mantissa; on a CPU they are rounded and multiplied as float32, which gives the
               same numbers and saves no time
 
-``BOUNDS`` says by how much a correlation may differ from that of float64 activations in each; what differs by more, on
-blocks that are summed up in float64 beside the others, is refused.
+``BOUNDS``: the largest accepted difference of a correlation from float64 in each mode, measured by
+:mod:`universal_neurons.core.precision_audit`.
 """
 
 from collections.abc import Iterator
@@ -25,39 +24,39 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Precision = Literal["medium", "high", "highest"]
-Mode = Literal["float32", "tf32", "bfloat16"]
+KernelPrecision = Literal["medium", "high", "highest"]
+PrecisionMode = Literal["float32", "tf32", "bfloat16"]
 
 CORRELATION_TOLERANCE = 5e-7
-# Of a correlation.  Rounding errors of tokens are independent, so what few tokens decide is least exact: a correlation
-# of one token with another is off by a whole unit in the last place of an operand.
-BOUNDS: dict[Mode, float] = {"float32": 5e-6, "tf32": 5e-4, "bfloat16": 4e-3}
+# Rounding errors of tokens are independent, so a correlation that few tokens decide is least exact: between two tokens
+# it is off by a whole unit in the last place of an operand.
+BOUNDS: dict[PrecisionMode, float] = {"float32": 5e-6, "tf32": 5e-4, "bfloat16": 4e-3}
 
 
 class UnknownDeviceMode(ValueError):
-    """A mode that the device does not have."""
+    """The device does not have this precision."""
 
 
-def check_mode(mode: Mode, *, device: torch.device | str = "cpu") -> None:
-    """Raises :class:`UnknownDeviceMode` for TF32 where there are no tensor cores: there its name computes float32."""
+def check_mode(mode: PrecisionMode, *, device: torch.device | str = "cpu") -> None:
+    """Raise :class:`UnknownDeviceMode` for TF32 without tensor cores: there the same name computes float32."""
     if mode == "tf32" and torch.device(device).type != "cuda":
         raise UnknownDeviceMode(f"tf32 is a format of NVIDIA's GPUs, and the device is {torch.device(device).type}")
 
 
 @contextmanager
-def mode_of_products(mode: Mode, *, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Products of float32 tensors as ``mode`` has them inside the block; the setting of before comes back afterwards.
+def mode_of_products(mode: PrecisionMode, *, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Multiply float32 tensors in ``mode`` inside the block; restore torch's setting afterwards.
 
     Raises :class:`UnknownDeviceMode`; see :func:`check_mode`.
     """
     check_mode(mode, device=device)
-    chosen: Precision = "high" if mode == "tf32" else checked_precision(device=device)
+    chosen: KernelPrecision = "high" if mode == "tf32" else checked_precision(device=device)
     with matmul_precision(chosen):
         yield
 
 
-def operands(values: Float[Tensor, "token neuron"], mode: Mode) -> Float[Tensor, "token neuron"]:
-    """``values`` as they enter a product in ``mode``: bfloat16 itself on a GPU, its numbers in float32 on a CPU."""
+def operands(values: Float[Tensor, "token neuron"], mode: PrecisionMode) -> Float[Tensor, "token neuron"]:
+    """Round ``values`` to the operands of a product in ``mode``: bfloat16 on a GPU, its numbers in float32 on a CPU."""
     match mode:
         case "float32" | "tf32":
             return values
@@ -69,7 +68,7 @@ def operands(values: Float[Tensor, "token neuron"], mode: Mode) -> Float[Tensor,
 
 
 def put_product(target: Float[Tensor, "x y"], x: Float[Tensor, "token x"], y: Float[Tensor, "token y"]) -> None:
-    """Put x^T y into ``target`` (float32); what bfloat16 operands give is never rounded to bfloat16."""
+    """Write x^T y to ``target`` (float32); products of bfloat16 operands are not rounded to bfloat16."""
     if x.dtype == target.dtype:
         torch.mm(x.T, y, out=target)
     else:
@@ -77,7 +76,7 @@ def put_product(target: Float[Tensor, "x y"], x: Float[Tensor, "token x"], y: Fl
 
 
 def add_product(total: Float[Tensor, "x y"], x: Float[Tensor, "token x"], y: Float[Tensor, "token y"]) -> None:
-    """Add x^T y to ``total`` (float32), in place; bfloat16 operands where :func:`adds_in_place` says so."""
+    """Add x^T y to ``total`` (float32), in place; bfloat16 operands only where :func:`adds_in_place` is true."""
     if x.dtype == total.dtype:
         total.addmm_(x.T, y)
     else:
@@ -86,9 +85,9 @@ def add_product(total: Float[Tensor, "x y"], x: Float[Tensor, "token x"], y: Flo
 
 @cache
 def adds_in_place(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether :func:`add_product` adds products of ``dtype`` operands to float32 sums here, found out by doing it.
+    """True if :func:`add_product` adds products of ``dtype`` operands to float32 sums on this device, by trying it.
 
-    Versions of torch differ in whether they have this, and in whether they add to what was there.
+    Some versions of torch lack this operation, and some overwrite the sums.
     """
     x = torch.arange(1, 65, dtype=torch.float32, device=device).reshape(4, 16)
     total = torch.ones(16, 16, device=device)
@@ -101,8 +100,8 @@ def adds_in_place(dtype: torch.dtype, device: torch.device) -> bool:
 
 
 @contextmanager
-def matmul_precision(precision: Precision) -> Iterator[None]:
-    """float32 products in ``precision`` inside the block; the setting of before comes back afterwards."""
+def matmul_precision(precision: KernelPrecision) -> Iterator[None]:
+    """Multiply float32 tensors in ``precision`` inside the block; restore torch's setting afterwards."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:
@@ -112,13 +111,12 @@ def matmul_precision(precision: Precision) -> Iterator[None]:
 
 
 def product_error(
-    precision: Precision, *, tokens: int = 2048, width: int = 512, device: torch.device | str = "cpu"
+    precision: KernelPrecision, *, tokens: int = 2048, width: int = 512, device: torch.device | str = "cpu"
 ) -> float:
     """Largest error of a product X^T Y in ``precision``, in units of correlation: max_ij |P - P64|_ij / (|x_i| |y_j|).
 
     X and Y (token neuron) are seeded Gaussian samples, y_i = 0.8 x_i + 0.6 noise, so that one product per neuron adds
-    terms of one sign, where rounding grows fastest.  The shape is a parameter because a library may choose another
-    kernel for another shape.
+    terms of one sign, where rounding grows fastest.  The shape is a parameter because libraries choose kernels by it.
     """
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(tokens, width, generator=generator)
@@ -138,33 +136,21 @@ def _correlation_units(
     return scaled
 
 
-def checked_precision(
-    tolerance: float = CORRELATION_TOLERANCE,
-    *,
-    tokens: int = 2048,
-    width: int = 512,
-    device: torch.device | str = "cpu",
-) -> Precision:
-    """The first of medium, high, highest whose :func:`product_error` is at most ``tolerance``; else highest.
+def checked_precision(*, device: torch.device | str = "cpu") -> KernelPrecision:
+    """The first of medium, high, highest with a :func:`product_error` of at most ``CORRELATION_TOLERANCE``, or highest.
 
     The order is fixed and nothing is timed: two runs on one machine choose the same kernel and give the same bits.
     """
-    for precision in get_args(Precision):
-        if product_error(precision, tokens=tokens, width=width, device=device) <= tolerance:
-            chosen: Precision = precision
+    for precision in get_args(KernelPrecision):
+        if product_error(precision, device=device) <= CORRELATION_TOLERANCE:
+            chosen: KernelPrecision = precision
             return chosen
     return "highest"
 
 
 @contextmanager
-def fastest_checked_precision(
-    tolerance: float = CORRELATION_TOLERANCE,
-    *,
-    tokens: int = 2048,
-    width: int = 512,
-    device: torch.device | str = "cpu",
-) -> Iterator[Precision]:
-    """float32 products by the kernel of :func:`checked_precision` inside the block; yields its name, for the key."""
-    precision = checked_precision(tolerance, tokens=tokens, width=width, device=device)
+def fastest_checked_precision(*, device: torch.device | str = "cpu") -> Iterator[KernelPrecision]:
+    """Multiply float32 tensors by the kernel of :func:`checked_precision` inside the block; yields its name."""
+    precision = checked_precision(device=device)
     with matmul_precision(precision):
         yield precision

@@ -1,9 +1,8 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
-"""What correlation chance gives: rotated layers, rotated models, permuted tokens.
+"""Null models of correlation: rotated layers, rotated models, whitened models, permuted tokens.
 
-This module decides what a null model is and how it is drawn.  Every rotation is a function of (kind, width, seed, draw,
-model, layer) alone, so no result depends on the order in which results are computed, and the same rotations serve every
-partner, checkpoint and half: differences between them are paired.
+Every rotation is a function of (kind, width, seed, draw, model, layer) alone, so no result depends on the order of
+computation, and every partner, checkpoint and half uses the same rotations: differences between them are paired.
 
 The rotation baseline needs no second pass over the tokens.  For a matrix R_l that acts on layer l of model y,
 
@@ -60,11 +59,11 @@ def _generator(*parts: int | str) -> torch.Generator:
 
 
 class Rotations:
-    """The rotations of one model, layer by layer: those of the layer at hand are kept and, by ``workers``, made ahead.
+    """The rotations of one model, layer by layer, generated ahead by ``workers`` threads.
 
-    A random matrix is the same on every device because a processor makes it, which takes about as long as a GPU takes
-    for everything else: so others are made meanwhile.  ``kept_bytes``: how much of a layer's draws, from the first on,
-    is kept for who asks for them again (the halves do).
+    Rotations are generated on the CPU, so that they are the same for every device.  That takes about as long as
+    everything else takes on a GPU, so the next ones are generated meanwhile.  ``kept_bytes``: size of the draws of the
+    current layer that are kept, from the first on, because the halves use them again.
     """
 
     def __init__(
@@ -76,12 +75,12 @@ class Rotations:
         self._pool = ThreadPoolExecutor(workers) if workers else None
         self._layer = -1
         self._kept: dict[int, Tensor] = {}
-        self._coming: dict[int, Future[Tensor]] = {}
+        self._ahead: dict[int, Future[Tensor]] = {}
 
     def close(self) -> None:
-        """Let go of everything; what is being made is not waited for."""
+        """Release all rotations, without waiting for those that are being generated."""
         self._kept.clear()
-        self._coming.clear()
+        self._ahead.clear()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -90,20 +89,20 @@ class Rotations:
         if layer != self._layer:
             self._layer = layer
             self._kept.clear()
-            self._coming.clear()
+            self._ahead.clear()
         if draw in self._kept:
             return self._kept[draw]
         if self._pool is not None:
-            for ahead in range(draw, min(self._draws, draw + 1 + self._workers)):
-                if ahead not in self._coming and ahead not in self._kept:
-                    self._coming[ahead] = self._pool.submit(self._made, layer, width, ahead)
-        coming = self._coming.pop(draw, None)
-        turn = self._made(layer, width, draw) if coming is None else coming.result()
+            for number in range(draw, min(self._draws, draw + 1 + self._workers)):
+                if number not in self._ahead and number not in self._kept:
+                    self._ahead[number] = self._pool.submit(self._generated, layer, width, number)
+        future = self._ahead.pop(draw, None)
+        turn = self._generated(layer, width, draw) if future is None else future.result()
         if (len(self._kept) + 1) * turn.numel() * turn.element_size() <= self._kept_bytes:
             self._kept[draw] = turn
         return turn
 
-    def _made(self, layer: int, width: int, draw: int) -> Tensor:
+    def _generated(self, layer: int, width: int, draw: int) -> Tensor:
         return rotation(self._kind, width, seed=self._seed, draw=draw, model=self._model, layer=layer)
 
 
@@ -114,32 +113,31 @@ def rotated_maxima(
     kind: Rotation,
     seed: int,
     model: str,
-    dtype: torch.dtype = torch.float32,
     first_layer: int = 0,
     rotations: Rotations | None = None,
 ) -> tuple[Float[Tensor, "draw _"], ...]:
-    """Per draw, each neuron's largest correlation with any direction of any rotated layer of y (all layers of y).
+    """Each neuron's largest correlation with any direction of any rotated layer of y, per draw.
 
-    ``crosses`` are of any number of models x with one y, called ``model``: its layers are rotated once for all of them.
-    One result (draw, neurons of x) per cross.  The variance of a rotated direction is taken in float64: it can be far
-    below that of its layer.  A rotated direction that never varied is skipped; NaN for a neuron of x that never varied,
-    and for all of them where no direction of y varied.
+    ``crosses``: of any number of models x with one y, called ``model``, whose layers are rotated once for all of them.
+    One result (draw, neurons of x) per cross.  The variance of a rotated direction is computed in float64, because it
+    can be far below the variance of its layer.  A rotated direction that never varied is skipped; NaN for a neuron of
+    x that never varied, and for all of them if no direction of y varied.
 
-    Where y is some consecutive layers of a model, ``first_layer`` is the number of the first; the maxima of all layers
-    are then the maxima (:func:`torch.fmax`) of those of the parts.  ``rotations``: those of ``kind``, ``seed`` and
-    ``model``, where somebody keeps them.
+    If y has only some consecutive layers of a model, ``first_layer`` is the index of the first; the maxima over all
+    layers are the maxima (:func:`torch.fmax`) over the parts.  ``rotations``: kept rotations of the same ``kind``,
+    ``seed`` and ``model``.
 
     Raises ValueError if there is no cross or the moments of y are not the same in all of them.
     """
     y = _shared_y(crosses)
     turns = rotations or Rotations(kind, seed=seed, model=model, draws=draws)
     neurons = sum(len(cross.x.mean) for cross in crosses)
-    best = torch.full((draws, neurons), -torch.inf, dtype=dtype, device=y.mean.device)
+    best = torch.full((draws, neurons), -torch.inf, device=y.mean.device)
     for layer, (columns, spread) in enumerate(zip(layer_slices(y.widths), y.layers, strict=True)):
         scale = float(spread.double().trace() / max(len(spread), 1)) ** 0.5
         if scale == 0:
             continue
-        scaled = _scaled(crosses, columns, scale, dtype)
+        scaled = _scaled(crosses, columns, scale)
         variance = spread.double() / scale**2
         for draw in range(draws):
             turn = turns(first_layer + layer, len(spread), draw).to(variance.device)
@@ -150,13 +148,13 @@ def rotated_maxima(
     return tuple(maxima[:, part] for part in layer_slices([len(cross.x.mean) for cross in crosses]))
 
 
-def _scaled(crosses: Sequence[CrossMoments], columns: slice, scale: float, dtype: torch.dtype) -> Tensor:
-    """The comoments with one layer, below each other, both sides in units of one standard deviation.
+def _scaled(crosses: Sequence[CrossMoments], columns: slice, scale: float) -> Tensor:
+    """The comoments of all x with one layer of y, stacked, in units of one standard deviation of either neuron.
 
-    In these units float32 neither underflows nor overflows.  Strip by strip, so that little of it is float64 at a time.
+    In these units float32 neither underflows nor overflows.  Strip by strip, so that little is float64 at a time.
     """
     width = columns.stop - columns.start
-    whole = crosses[0].comoment.new_empty(sum(len(cross.comoment) for cross in crosses), width, dtype=dtype)
+    whole = crosses[0].comoment.new_empty(sum(len(cross.comoment) for cross in crosses), width, dtype=torch.float32)
     start = 0
     for cross in crosses:
         inverse_norm = cross.x.inverse_norm
@@ -170,7 +168,7 @@ def _scaled(crosses: Sequence[CrossMoments], columns: slice, scale: float, dtype
 def _largest(
     scaled: Float[Tensor, "x width"], turn: Float[Tensor, "rotated width"], variance: Float[Tensor, "width width"]
 ) -> Iterator[Float[Tensor, " x"]]:
-    """Each row's largest correlation with the rotated directions, some directions at a time."""
+    """Yield each row's largest correlation with the rotated directions, some directions at a time."""
     for rows in strips(len(turn), len(variance), STRIP_ELEMENTS):
         directions = _unit_variance(turn[rows], variance).to(scaled.dtype)
         if len(directions):
@@ -179,7 +177,7 @@ def _largest(
 
 
 def strips(rows: int, columns: int, elements: int) -> Iterator[slice]:
-    """``rows`` in consecutive strips that have at most so many ``elements`` with ``columns`` columns, or one row."""
+    """Split ``rows`` into strips of at most ``elements`` elements over ``columns`` columns, at least one row each."""
     step = max(1, elements // max(1, columns))
     for start in range(0, rows, step):
         yield slice(start, min(rows, start + step))
@@ -187,7 +185,7 @@ def strips(rows: int, columns: int, elements: int) -> Iterator[slice]:
 
 def _shared_y(crosses: Sequence[CrossMoments]) -> NeuronMoments:
     if not crosses:
-        raise ValueError("no cross moments, so nothing to compare with rotated layers")
+        raise ValueError("no cross moments to compare with rotated layers")
     y = crosses[0].y
     for cross in crosses:
         if cross.y.widths != y.widths or cross.count != crosses[0].count or not torch.equal(cross.y.mean, y.mean):
@@ -198,7 +196,7 @@ def _shared_y(crosses: Sequence[CrossMoments]) -> NeuronMoments:
 def _unit_variance(
     turn: Float[Tensor, "rotated width"], variance: Float[Tensor, "width width"]
 ) -> Float[Tensor, "varied width"]:
-    # The rows of the rotation, scaled to read off the layer with unit spread; rows that read a constant go.
+    # The rows of the rotation scaled to directions of unit variance, without those that never varied.
     precise = turn.double()
     spread = torch.einsum("rw,rw->r", precise @ variance, precise)
     varied = spread > 0
@@ -216,10 +214,10 @@ def rotated(
 ) -> CrossMoments:
     """The moments that ``cross`` would have if every layer of both models had been rotated before streaming.
 
-    The scores of this pair are the null "rotated against rotated": nothing in them is a neuron, so what exceeds their
-    own, independently rotated baseline is false.  The draws are apart from those of :func:`rotated_maxima` (another
-    model name enters the generator): a baseline must not undo the rotation that it is compared with.
-    ``first_layers``: the numbers of the first layers, where ``cross`` is of some consecutive layers of x and y.
+    The scores of this pair are the null "rotated against rotated": none of its directions is a neuron, so an excess
+    over its own, independently rotated baseline is a false positive.  The draws are not the ones of
+    :func:`rotated_maxima` (another model name enters the generator), because a baseline must not undo the rotation that
+    it is compared with.  ``first_layers``: indices of the first layers of x and y in ``cross``.
     """
     x = cross.x_moments
     turns_x = _turns(x, kind=kind, seed=seed, draw=draw, model=f"{models[0]} rotated", first=first_layers[0])
@@ -246,7 +244,7 @@ def _turned(neurons: NeuronMoments, turns: list[Tensor]) -> NeuronMoments:
 
 
 def whitening(neurons: NeuronMoments) -> list[Float[Tensor, "_ _"]]:
-    """(S_l / n)^(-1/2) of every layer, as :func:`whitened` says."""
+    """(S_l / n)^(-1/2) of every layer; see :func:`whitened`."""
     return [_inverse_root(spread.double() / max(neurons.count, 1)) for spread in neurons.layers]
 
 
@@ -258,10 +256,10 @@ def whitened(cross: CrossMoments, *, roots: Sequence[Tensor] | None = None) -> C
 
         comoment of x with z = C_l (S_l / n)^(-1/2),  comoment of z = n I.
 
-    A random direction of z is then no longer drawn towards the neurons with the largest variance, as one of y is: the
-    baseline of :func:`rotated_maxima` on it is that of a basis of which nothing but the layer's span is kept.
-    Directions that never varied, or whose variance is rounding beside the largest (below width x 2^-52 of it), become
-    0: dividing by them would make neurons out of noise.  ``roots``: the :func:`whitening` of y, where it is known.
+    A random direction of y leans towards the neurons with the largest variance; a random direction of z does not, so
+    the baseline of :func:`rotated_maxima` on it keeps nothing of the basis but the span of the layer.  Directions that
+    never varied, or whose variance is rounding beside the largest (below width x 2^-52 of it), become 0: dividing by
+    them would turn noise into neurons.  ``roots``: the :func:`whitening` of y, if known.
     """
     maps = whitening(cross.y) if roots is None else roots
     parts = layer_slices(cross.y.widths)
@@ -279,10 +277,10 @@ def _inverse_root(covariance: Float[Tensor, "width width"]) -> Float[Tensor, "wi
 
 
 def permuted(values: Float[Tensor, "token neuron"], *, seed: int, model: str, batch: int) -> Tensor:
-    """The rows of one model's activations in a random order, so that its tokens no longer are those of its partner.
+    """Shuffle the tokens of one model within a batch, so that they no longer match its partner's.
 
     Every neuron keeps its distribution and its relations to the other neurons of its model.  The order is a function of
-    (seed, model, batch).  Tokens move within the batch only.
+    (seed, model, batch).
     """
     order = torch.randperm(len(values), generator=_generator(seed, batch, model, "permuted"))
     return values[order.to(values.device)]

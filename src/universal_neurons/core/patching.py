@@ -1,8 +1,7 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
 """Activation patching: a row is run with some neurons' activations taken from another row, at the same positions.
 
-This module decides who is patched into whom and how the effect is measured.  How a set is replaced without running the
-layers below it is that of :mod:`universal_neurons.core.ablation`; here only the donor differs.
+It is a resample ablation (:mod:`universal_neurons.core.ablation`) whose donor is another row.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,19 +13,19 @@ from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from universal_neurons.core.ablation import Ablation, Clean, Engine, block_means
+from universal_neurons.core.ablation import Ablation, AblationEngine, CleanPass, block_means
 from universal_neurons.core.activations import row_blocks
-from universal_neurons.core.lanes import side_by_side, single_threads
 from universal_neurons.core.matmul import matmul_precision
+from universal_neurons.core.threads import parallel_map, single_threads
 
 
 @dataclass(frozen=True, eq=False)
 class PatchingEffects:
     """Effects of patching several sets, per block of rows, in nats per prediction; P_x and P_y are clean, Q is patched.
 
-    ``kl``: KL(P_x || Q), how far the output moves.  ``loss_increase``: by how much the true next token of x becomes
-    less likely.  ``toward``: KL(P_y || P_x) - KL(P_y || Q), how much nearer the output comes to that of the donor y:
-    negative where it moves away, and a sum over predictions, unlike the share of the ``distance`` KL(P_y || P_x).
+    ``kl``: KL(P_x || Q).  ``loss_increase``: decrease of the log-probability of the true next token of x.  ``toward``:
+    KL(P_y || P_x) - KL(P_y || Q), the approach of the output to the donor's; negative if it moves away, and additive
+    over predictions, unlike its share of the ``distance`` KL(P_y || P_x).
     """
 
     kl: Float64[Tensor, "set block"]
@@ -38,18 +37,18 @@ class PatchingEffects:
 
 
 def donors(rows: int, *, blocks: int) -> Int64[Tensor, " row"]:
-    """Whose activations each row receives: the next row of its block, the last one those of the first.
+    """The donor of each row: the next row of its block, for the last one the first.
 
-    Nobody receives their own, everybody gives once, and no two blocks share a row: they stay independent.  Raises
-    ValueError where a block has a single row.
+    Every row is the donor of one other row of the same block, so blocks stay independent.  Raises ValueError if a block
+    has a single row.
     """
     block = row_blocks(torch.arange(rows), rows=rows, blocks=blocks)
     sizes = torch.bincount(block, minlength=blocks)
     if int(sizes.min()) < 2:
         raise ValueError(f"{rows} rows in {blocks} blocks: a row that is alone in its block has no donor")
     first = sizes.cumsum(0) - sizes
-    place = torch.arange(rows) - first[block]
-    return first[block] + (place + 1) % sizes[block]
+    within_block = torch.arange(rows) - first[block]
+    return first[block] + (within_block + 1) % sizes[block]
 
 
 @torch.no_grad()
@@ -63,14 +62,15 @@ def patching_effects(
     batch_rows: int,
     progress: Callable[[int], None] | None = None,
 ) -> PatchingEffects:
-    """What becomes of row x when each of ``sets`` has the activations that it has in row ``donor[x]``.
+    """The effect on each row x of giving each of ``sets`` its activations in row ``donor[x]``.
 
     All positions are patched; position t < last predicts the token at t + 1.  With the change d of the logits,
 
         KL(P_y || P_x) - KL(P_y || Q) = sum_v P_y(v) [log Q(v) - log P_x(v)] = (E_y[d] - E_x[d]) - KL(P_x || Q).
 
     A batch is run clean once with its donors and then once per set, from the lowest layer of the set upwards.  An empty
-    set has an effect of exactly 0.  ``progress`` is told the finished rows.  Raises as ``ablation_effects`` does.
+    set has an effect of exactly 0.  ``progress`` is called with the number of rows finished.  Raises the errors of
+    ``ablation_effects``.
     """
     device = next(bridge.parameters()).device
     tokens = rows.to(device, torch.int64)
@@ -78,16 +78,16 @@ def patching_effects(
     patches = [Ablation(neurons.to(device), "resample") for neurons in sets]
     sums = torch.zeros(3, len(sets), len(rows), dtype=torch.float64)
     clean_sums = torch.zeros(2, len(rows), dtype=torch.float64)
-    with matmul_precision("highest"), single_threads(device) as lanes:
-        engines = [Engine(bridge) for _ in range(lanes)]
+    with matmul_precision("highest"), single_threads(device) as threads:
+        engines = [AblationEngine(bridge) for _ in range(threads)]
         engines[0].check_against(bridge, tokens[:1])
         for start in range(0, len(rows), batch_rows):
             part = slice(start, min(start + batch_rows, len(rows)))
             x, y = (engines[0].clean(tokens[chosen], seed=0) for chosen in (part, donor[part]))
             clean_sums[:, part] = torch.stack([_distance(x, y), x.loss.double().sum(1)]).cpu()
             patched = replace(x, donor=y.activations, source=torch.arange(tokens[part].numel(), device=device))
-            for number, found in enumerate(side_by_side(engines, partial(_sums, patched, y), patches)):
-                sums[:, number, part] = found.cpu()
+            for number, row_sums in enumerate(parallel_map(engines, partial(_sums, patched, y), patches)):
+                sums[:, number, part] = row_sums.cpu()
                 if progress is not None:
                     progress(part.stop - part.start)
     predictions = torch.bincount(block, minlength=blocks) * (rows.shape[1] - 1)
@@ -96,7 +96,7 @@ def patching_effects(
     return PatchingEffects(kl, loss_increase, toward, distance, loss, predictions)
 
 
-def _sums(x: Clean, y: Clean, engine: Engine, patch: Ablation) -> Float64[Tensor, "3 row"]:
+def _sums(x: CleanPass, y: CleanPass, engine: AblationEngine, patch: Ablation) -> Float64[Tensor, "3 row"]:
     if not len(patch.neurons):
         return torch.zeros(3, len(x.loss), dtype=torch.float64)
     change = engine.change(x, patch)
@@ -105,8 +105,8 @@ def _sums(x: Clean, y: Clean, engine: Engine, patch: Ablation) -> Float64[Tensor
     return torch.stack([kl, loss_increase, toward]).double().view(3, *x.loss.shape).sum(-1)
 
 
-def _distance(x: Clean, y: Clean) -> Float[Tensor, " row"]:
-    # KL(P_y || P_x) per row: a probability that underflowed to 0 counts 0 in P_y, not NaN.
+def _distance(x: CleanPass, y: CleanPass) -> Float[Tensor, " row"]:
+    # KL(P_y || P_x) per row: a probability of P_y that underflowed to 0 contributes 0, not NaN.
     tiny = torch.finfo(x.probabilities.dtype).tiny
     ratio = y.probabilities.clamp(min=tiny).log() - x.probabilities.clamp(min=tiny).log()
     return (y.probabilities * ratio).sum(-1).double().view(x.loss.shape).sum(-1)

@@ -1,8 +1,7 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
-"""What every single neuron does: how its activations are distributed, where they are largest, what it reads and writes.
+"""Profiles of single neurons: the distribution of activations, the largest ones, and input and output weights.
 
-This module decides how activations are summed up neuron by neuron.  It refuses to know the text: a top activation is a
-place, a row and a position in it.
+A top activation is given by its row and its position in the row; the text is unknown here.
 
 Activations are streamed twice: the bins of a histogram end at the neuron's maximum, which is known after the first pass
 only.  Moments of two sets of tokens a and b merge exactly; with delta = mean_b - mean_a and n = n_a + n_b,
@@ -53,7 +52,7 @@ class CentralMoments:
 
     @classmethod
     def of(cls, values: Float[Tensor, "token neuron"]) -> "CentralMoments":
-        """The moments of the columns; raises :class:`NonFiniteActivationError` for a value that is not finite."""
+        """The moments of the columns; raises :class:`NonFiniteActivationError` if a value is not finite."""
         mean = column_means(values)
         if not bool(mean.isfinite().all()):
             column = int((~mean.isfinite()).nonzero()[0])
@@ -105,10 +104,10 @@ class CentralMoments:
 
 @dataclass(frozen=True, eq=False)
 class TopActivations:
-    """The largest activations of every neuron, descending, at most one in a row of tokens, and their places.
+    """The largest activations of every neuron, descending, at most one per row of tokens, with row and position.
 
-    Of equal ones the first in the order of rows and positions counts.  What there is no row for has value -inf and row
-    and position -1.
+    Among equal activations the first in the order of rows and positions is taken.  If there are too few rows, the rest
+    has value -inf and row and position -1.
     """
 
     value: Float32[Tensor, "top neuron"]
@@ -123,33 +122,33 @@ class TopActivations:
         return cls(value, nowhere, nowhere.clone())
 
     def with_rows(self, batch: ActivationBatch, position: Int64[Tensor, " token"]) -> "TopActivations":
-        """The top activations of these rows and of those of ``batch``, which come later and are whole.
+        """The top activations of these rows and of the rows of ``batch``, which are later and whole.
 
-        ``position``: where in its row each token of the batch stands.  Raises ValueError for another number of them.
+        ``position``: of each token of the batch in its row.  Raises ValueError for another number of them.
         """
         if len(position) != len(batch):
             raise ValueError(f"a batch of {len(batch)} tokens with {len(position)} positions")
         _, sizes = torch.unique_consecutive(batch.row, return_counts=True)
-        values, places, rows = [self.value], [self.position], [self.row]
+        values, positions, rows = [self.value], [self.position], [self.row]
         start = 0
         for size in sizes.tolist():
             best = batch.values[start : start + size].max(0)
             values.append(best.values[None])
-            places.append(position[start + best.indices][None])
+            positions.append(position[start + best.indices][None])
             rows.append(batch.row[start].expand_as(best.indices)[None])
             start += size
-        # Stable, so that of equal activations the earlier row stays.
+        # Stable, so that among equal activations the earlier row stays.
         value, order = torch.cat(values).sort(dim=0, descending=True, stable=True)
         chosen = order[: len(self.value)]
-        row, place = torch.cat(rows).gather(0, chosen), torch.cat(places).gather(0, chosen)
-        return TopActivations(value[: len(self.value)], row, place)
+        row, kept = torch.cat(rows).gather(0, chosen), torch.cat(positions).gather(0, chosen)
+        return TopActivations(value[: len(self.value)], row, kept)
 
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """What each neuron does around each of its top activations, from ``before`` tokens ahead of it on.
+    """The activations of each neuron around each of its top activations, from ``before`` tokens ahead of it.
 
-    ``value``: NaN at what is not a scored token of the same row.
+    ``value``: NaN at positions that are not a scored token of the same row.
     """
 
     value: Float32[Tensor, "top neuron window"]
@@ -157,33 +156,33 @@ class Surroundings:
 
     @classmethod
     def unknown(cls, top: TopActivations, *, before: int, after: int) -> "Surroundings":
-        """Nothing is known yet around ``top``; ``after`` tokens behind it will be."""
+        """Empty surroundings of ``top``, up to ``after`` tokens behind it."""
         shape = (*top.value.shape, before + 1 + after)
         return cls(torch.full(shape, torch.nan, device=top.value.device), before)
 
     def read(self, top: TopActivations, batch: ActivationBatch, position: Int64[Tensor, " token"]) -> None:
-        """Fill in, in place, what the whole rows of ``batch`` say about ``top``; ``position`` is that of its tokens."""
+        """Fill in, in place, the values of the whole rows of ``batch``; ``position``: of its tokens in their rows."""
         first, rows = batch.row[0], int(batch.row[-1] - batch.row[0]) + 1
         inside = (top.row >= first) & (top.row < first + rows)
         width = self.value.shape[2]
-        # Where each token of these rows stands in the batch, with a margin in which there is none.
+        # Index in the batch of each (row, position), with a margin of -1.
         token = torch.full((rows, int(position.max()) + 1 + width), -1, device=position.device)
         token[batch.row - first, position + self.before] = torch.arange(len(batch), device=position.device)
         row = torch.where(inside, top.row - first, 0)
         last = token.shape[1] - 1
         for offset in range(width):
-            # A top activation of other rows may stand where these have no place.
-            place = token[row, (top.position + offset).clamp(0, last)]
-            found = batch.values.gather(0, place.clamp(min=0))
-            self.value[..., offset] = torch.where(inside & (place >= 0), found, self.value[..., offset])
+            # The position of a top activation in another row may lie beyond these rows.
+            index = token[row, (top.position + offset).clamp(0, last)]
+            values = batch.values.gather(0, index.clamp(min=0))
+            self.value[..., offset] = torch.where(inside & (index >= 0), values, self.value[..., offset])
 
 
 @dataclass(frozen=True, eq=False)
 class ActivationProfiles:
-    """How the activations of every neuron are distributed over the scored tokens.
+    """The distribution of every neuron's activations over the scored tokens.
 
     ``positive``: number of tokens at which it is above 0; ``histogram``: number of tokens in bins of equal width from
-    ``floor`` to its maximum; what lies below the floor is in the first bin.
+    ``floor`` to its maximum, with values below the floor in the first bin.
     """
 
     moments: CentralMoments
@@ -211,10 +210,10 @@ def activation_profiles(
 ) -> ActivationProfiles:
     """The profiles of ``neurons`` neurons in two passes over their activations.
 
-    ``stream`` begins a pass, batch by batch of whole rows, the same in both.  ``position``: where in its row each of
-    all its tokens stands, on the device of the activations.  ``window``: how many tokens before and after a top
-    activation are its surroundings.  Raises :class:`NonFiniteActivationError`, and ValueError
-    if the stream has not as many tokens as ``position``.
+    ``stream`` begins a pass over batches of whole rows, the same in both passes.  ``position``: of every token in its
+    row, on the device of the activations.  ``window``: number of tokens before and after a top activation in its
+    surroundings.  Raises :class:`NonFiniteActivationError`, and ValueError if the stream has another number of tokens
+    than ``position``.
     """
     moments = CentralMoments.empty(neurons, device=position.device)
     largest = TopActivations.empty(top, neurons, device=position.device)
@@ -224,7 +223,7 @@ def activation_profiles(
         largest = largest.with_rows(batch, position[read])
         moments = moments + CentralMoments.of(batch.values)
         positive += (batch.values > 0).sum(0)
-        # A batch that still has a name lies beside the next one while that is computed.
+        # A batch that still has a name stays in memory while the next one is computed.
         del batch
     if not 0 < moments.count == len(position):
         raise ValueError(f"a stream of {moments.count} tokens with {len(position)} positions")
@@ -242,26 +241,26 @@ def activation_profiles(
 def bin_counts(
     values: Float32[Tensor, "token neuron"], maximum: Float32[Tensor, " neuron"], *, bins: int, floor: float
 ) -> Int64[Tensor, "neuron bin"]:
-    """How many of the ``values`` lie in each of ``bins`` bins of equal width from ``floor`` to the neuron's maximum.
+    """Number of ``values`` in each of ``bins`` bins of equal width from ``floor`` to the neuron's maximum.
 
-    A bin holds its lower edge, the last one its upper edge as well.  Values below the floor count in the first bin, and
-    so does everything where the maximum is not above the floor.
+    A bin includes its lower edge, the last one its upper edge as well.  Values below the floor count in the first bin,
+    and so do all values of a neuron whose maximum is not above the floor.
     """
     width = (maximum - floor) / bins
     scale = torch.where(width > 0, 1 / width, 0.0)
-    place = ((values - floor) * scale).to(torch.int32).clamp_(0, bins - 1)
-    place += torch.arange(len(maximum), dtype=torch.int32, device=values.device) * bins
-    return torch.bincount(place.flatten(), minlength=bins * len(maximum)).view(len(maximum), bins)
+    bin_index = ((values - floor) * scale).to(torch.int32).clamp_(0, bins - 1)
+    bin_index += torch.arange(len(maximum), dtype=torch.int32, device=values.device) * bins
+    return torch.bincount(bin_index.flatten(), minlength=bins * len(maximum)).view(len(maximum), bins)
 
 
 @dataclass(frozen=True, eq=False)
 class WeightProfiles:
-    """What every neuron reads and writes, by its folded weights.
+    """Statistics of every neuron's folded weights.
 
     ``alignment``: cosine of input and output weights.  ``vocabulary``: the moments over all tokens of the cosine of the
-    output weights with the token's unembedding.  ``promoted``, ``suppressed``: the tokens where that cosine is largest
-    and smallest, the most extreme first, and the cosines.  A token whose unembedding is 0 is left out of both.  Where a
-    neuron's own weights are 0 its cosines are NaN, and its tokens are no tokens in particular.
+    output weights with the token's unembedding.  ``promoted``, ``suppressed``: the tokens with the largest and smallest
+    cosine, the most extreme first, and the cosines.  Tokens whose unembedding is 0 are omitted from both.  If a
+    neuron's own weights are 0 its cosines are NaN, and its tokens are arbitrary.
     """
 
     input_bias: Float64[Tensor, " neuron"]
@@ -279,14 +278,14 @@ class WeightProfiles:
 def weight_profiles(weights: FoldedWeights, *, shown: int) -> WeightProfiles:
     """The profiles of all neurons by their weights, with ``shown`` tokens at both ends of the vocabulary.
 
-    The cosines with the vocabulary are taken for some hundreds of neurons at a time; all of them would fill the memory.
+    The cosines with the vocabulary are computed for some hundreds of neurons at a time, to fit into memory.
     Raises ValueError if fewer than ``shown`` tokens have an unembedding.
     """
     known = weights.unembedding.any(1).nonzero()[:, 0]
     if shown > len(known):
         raise ValueError(f"{shown} tokens of a vocabulary of {len(known)}")
     writes, tokens = _unit(weights.w_out), _unit(weights.unembedding[known])
-    input_norm, output_norm = (torch.linalg.vector_norm(side, dim=1) for side in (weights.w_in, weights.w_out))
+    input_norm, output_norm = (torch.linalg.vector_norm(part, dim=1) for part in (weights.w_in, weights.w_out))
     moments: list[CentralMoments] = []
     ends: list[tuple[Tensor, ...]] = []
     for start in range(0, len(writes), NEURONS_PER_TILE):
@@ -300,7 +299,7 @@ def weight_profiles(weights: FoldedWeights, *, shown: int) -> WeightProfiles:
         input_norm=input_norm,
         output_norm=output_norm,
         alignment=torch.linalg.vecdot(_unit(weights.w_in), writes) * torch.where(input_norm > 0, directed, torch.nan),
-        vocabulary=_side_by_side(moments),
+        vocabulary=_concatenated(moments),
         promoted=known[promoted],
         promoted_cosine=highest * directed[:, None],
         suppressed=known[suppressed],
@@ -309,11 +308,11 @@ def weight_profiles(weights: FoldedWeights, *, shown: int) -> WeightProfiles:
 
 
 def _unit(vectors: Float64[Tensor, "vector width"]) -> Float64[Tensor, "vector width"]:
-    # A vector of zeros stays one: it has no direction, which whoever asks for a cosine must say.
+    # A vector of zeros stays 0: it has no direction, and callers make its cosines NaN.
     norm = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
     return vectors / torch.where(norm > 0, norm, 1.0)
 
 
-def _side_by_side(parts: list[CentralMoments]) -> CentralMoments:
+def _concatenated(parts: list[CentralMoments]) -> CentralMoments:
     names = ("mean", "m2", "m3", "m4")
     return CentralMoments(parts[0].count, *(torch.cat([getattr(part, name) for part in parts]) for name in names))

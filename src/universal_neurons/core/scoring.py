@@ -1,12 +1,12 @@
-"""The scores of all wanted directions of several models, pass by pass over blocks of their layers.
+"""The scores of several models against each other, pass by pass over blocks of their layers.
 
-This module decides what is scored together when a pass is over: for one model y and some of its layers, all models that
-look for partners there, so that a layer is rotated once for all of them.  It refuses to know how many passes there are:
-what it keeps of one is a few numbers per neuron.
+When a pass is over, all models that are compared with the same layers of one model y are scored together, so that a
+layer is rotated once for all of them.  A few numbers per neuron are kept of each pass.
 """
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -15,30 +15,31 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.matmul import fastest_checked_precision
-from universal_neurons.core.moments import CrossMoments, NeuronSpread, PairwiseAccumulator, merged_comoment
+from universal_neurons.core.moments import CrossMoments, NeuronSpread, merged_comoment
 from universal_neurons.core.nulls import Rotation, Rotations, rotated, rotated_maxima, strips, whitened, whitening
-from universal_neurons.core.tiling import STRIP_ELEMENTS, Tile, Workload, is_cut, scored_elements, scored_parts
+from universal_neurons.core.tiling import STRIP_ELEMENTS, LayerRange, Workload, is_cut, scored_elements, scored_parts
 from universal_neurons.core.universality import RotationSettings, RunningScores, best_partners
 
 Baseline = Literal["gaussian", "orthogonal", "whitened"]
+# Models (x, y): the neurons of x look for partners in y.
 Direction = tuple[int, int]
-Layers = tuple[int, range]
 
 # The groups of tokens that make up the whole and each half.
-_KINDS = ((0, 1), (0,), (1,))
-# The rotations of one layer that are kept on the host of a GPU: twenty of GPT-2 Small's.
-_KEPT_BESIDE_A_GPU = 2**30
-# On a processor they share its memory: those of a model with two thousand neurons.
-_KEPT = 2**26
+_WHOLE_AND_HALVES = ((0, 1), (0,), (1,))
+# Bytes of one layer's rotations that stay on the host of a GPU: twenty of GPT-2 Small's.
+_KEPT_BESIDE_GPU = 2**30
+# The same on a CPU, where they share the memory of everything else.
+_KEPT_ON_CPU = 2**26
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be scored: ``directions`` (x, y) by the models' places in the stream, whose x look for partners in y.
+class ScoringRequest:
+    """The directions (x, y) to score, models by position in the stream: neurons of x look for partners in y.
 
     ``rotated``: directions that are scored once more with every layer of both models rotated.  ``names``: of the models
-    y, by place; the rotations depend on them.  ``workers``: processes of this machine that make rotations ahead.
+    y, by position; the rotations depend on them.  ``workers``: threads that generate rotations ahead.
     """
 
     directions: tuple[Direction, ...]
@@ -51,122 +52,127 @@ class Wanted:
 
 @dataclass
 class TileScores:
-    """The running scores of everything that is wanted, and the spreads of all neurons that were seen.
+    """The running scores of all requested directions, and the spreads of all neurons so far.
 
-    ``seconds``: what scoring took so far, by the model y, or by the direction of a pair of rotated models.
+    ``seconds``: scoring time so far, by the model y ("1") or by the direction of rotated models ("0 1").
     """
 
-    work: Workload
-    wanted: Wanted
+    workload: Workload
+    request: ScoringRequest
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._running = {which: self._empty(which) for which in self.wanted.directions}
-        self._rotated = {which: self._empty(which) for which in self.wanted.rotated}
-        self._spreads = [torch.full((3, sum(widths)), torch.nan, dtype=torch.float64) for widths in self.work.widths]
+        self._running = {direction: self._empty(direction) for direction in self.request.directions}
+        self._rotated = {direction: self._empty(direction) for direction in self.request.rotated}
+        self._spreads = [
+            torch.full((3, sum(widths)), torch.nan, dtype=torch.float64) for widths in self.workload.widths
+        ]
 
     def _empty(self, direction: Direction) -> RunningScores:
-        x, y = (self.work.widths[model] for model in direction)
-        return RunningScores(x, y, baseline=self.wanted.baseline, top_k=self.wanted.top_k)
+        x, y = (self.workload.widths[model] for model in direction)
+        return RunningScores(x, y, baseline=self.request.baseline, top_k=self.request.top_k)
 
     def scores(self, x: int, y: int) -> RunningScores:
         """The scores of x against y."""
         return self._running[x, y]
 
     def rotated_scores(self, x: int, y: int) -> RunningScores:
-        """The scores of x against y where every layer of both is rotated."""
+        """The scores of x against y with every layer of both rotated."""
         return self._rotated[x, y]
 
     def spread(self, model: int) -> NeuronSpread:
-        """Means and spreads of all neurons of a model over all tokens; NaN where no pass needed them."""
+        """Means and spreads of all neurons of a model over all tokens; NaN for layers of no pass."""
         count, mean, squares = self._spreads[model]
         return NeuronSpread(int(count.nan_to_num(nan=0.0).amax()), mean, squares)
 
     @property
     def unions(self) -> tuple[tuple[int, ...], ...]:
-        """Of groups of tokens, those that are scored: the whole and the halves."""
-        return _KINDS
+        """The unions of groups of tokens that are scored: the whole and the halves."""
+        return _WHOLE_AND_HALVES
 
     def take(self, accumulator: PairwiseAccumulator) -> None:
-        """Score what a finished pass has accumulated."""
+        """Update the scores with the moments of a finished pass."""
         spreads = {
             (kind, model): accumulator.spread(groups, model)
-            for kind, groups in enumerate(_KINDS)
+            for kind, groups in enumerate(_WHOLE_AND_HALVES)
             for model, layers in enumerate(accumulator.layers)
             if layers
         }
         for model, layers in enumerate(accumulator.layers):
             if layers:
                 self._keep(model, layers, accumulator, spreads[0, model])
-        scorer = _Pass(self, accumulator, spreads)
-        for y in sorted({y for _, y in (*self.wanted.directions, *self.wanted.rotated)}):
+        scorer = _PassScorer(self, accumulator, spreads)
+        for y in sorted({y for _, y in (*self.request.directions, *self.request.rotated)}):
             scorer.score(y)
 
     def _keep(self, model: int, layers: Sequence[int], accumulator: PairwiseAccumulator, spread: NeuronSpread) -> None:
         for layer in layers:
-            here = accumulator.place(model, range(layer, layer + 1))
-            part = neurons_of(self.work, (model, range(layer, layer + 1)))
+            here = accumulator.layer_slice(model, range(layer, layer + 1))
+            part = neurons_of(self.workload, (model, range(layer, layer + 1)))
             self._spreads[model][0, part] = spread.count
             self._spreads[model][1, part] = spread.mean[here].cpu()
             self._spreads[model][2, part] = spread.squares[here].cpu()
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
-        """Everything that was taken in so far, by name."""
+        """The tensors from which the scores resume, by name; views, not copies."""
         for kind, all_running in (("scores", self._running), ("rotated", self._rotated)):
             for (x, y), running in all_running.items():
                 yield from ((f"{kind} {x} {y} {name}", tensor) for name, tensor in running.state())
         yield from ((f"spread {model}", values) for model, values in enumerate(self._spreads))
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from :meth:`state`; raises KeyError or RuntimeError if it is that of something else."""
+        """Resume from :meth:`state`; raises KeyError or RuntimeError if it belongs to another request."""
         for name, tensor in self.state():
             tensor.copy_(state[name])
 
 
 @dataclass(frozen=True, eq=False)
-class GroupFound:
-    """What is known of one kind of tokens against one partner: ``tokens`` (1,), the ``best`` correlation of every
-    neuron, and, by baseline, the largest rotated one per draw (draw neuron)."""
+class PartnerMaxima:
+    """The maxima of every neuron against one partner over one union of groups of tokens.
+
+    ``tokens`` (1,): their number; ``best``: the largest correlation; ``draws`` (draw neuron): by baseline, the largest
+    correlation with a rotated direction per draw.  Updated in place; NaN where nothing is known yet.
+    """
 
     tokens: Tensor
     best: Tensor
     draws: Mapping[Baseline, Tensor]
 
     @classmethod
-    def none(cls, neurons: int, baselines: Mapping[Baseline, int]) -> "GroupFound":
-        """Nothing yet."""
+    def none(cls, neurons: int, baselines: Mapping[Baseline, int]) -> "PartnerMaxima":
+        """Nothing known yet."""
         unknown = {name: torch.full((draws, neurons), torch.nan) for name, draws in baselines.items()}
         return cls(torch.zeros(1, dtype=torch.int64), torch.full((neurons,), torch.nan, dtype=torch.float64), unknown)
 
     def take(self, rows: slice, cross: CrossMoments, draws: Mapping[Baseline, Tensor]) -> None:
-        """Take in some neurons against some layers of the partner."""
+        """Update with some neurons (``rows``) against some layers of the partner."""
         self.tokens.fill_(cross.count)
         height, width = cross.comoment.shape
         for strip in strips(height, width, STRIP_ELEMENTS):
-            place = slice(rows.start + strip.start, rows.start + strip.stop)
+            neurons = slice(rows.start + strip.start, rows.start + strip.stop)
             best = best_partners(cross.correlation(strip), 1)[1][:, 0].cpu()
-            self.best[place] = torch.fmax(self.best[place], best)
+            self.best[neurons] = torch.fmax(self.best[neurons], best)
         for baseline, drawn in draws.items():
             known = self.draws[baseline]
             known[:, rows] = torch.fmax(known[:, rows], drawn.float().cpu())
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
-        """Everything that was taken in so far, by name."""
+        """The tensors from which the scores resume, by name; views, not copies."""
         yield from (("tokens", self.tokens), ("best", self.best))
         yield from ((f"draws {baseline}", drawn) for baseline, drawn in self.draws.items())
 
 
 class GroupScores:
-    """The scores of the first model against all others over several unions of groups of tokens.
+    """The maxima of the first model against all others over several unions of groups of tokens.
 
-    ``asked``: of every union the baselines, and over how many draws; a whitened one is drawn as ``kind``.  ``names``:
-    of the models by place.  ``seconds`` stays empty: all of it is one result.
+    ``baselines``: for every union the number of draws of each baseline; rotations of a whitened model are drawn as
+    ``kind``.  ``names``: of the models by position.  ``seconds`` stays empty: all unions are one result.
     """
 
     def __init__(
         self,
-        work: Workload,
-        asked: Mapping[tuple[int, ...], Mapping[Baseline, int]],
+        workload: Workload,
+        baselines: Mapping[tuple[int, ...], Mapping[Baseline, int]],
         *,
         names: Sequence[str],
         kind: Rotation,
@@ -174,222 +180,217 @@ class GroupScores:
         workers: int = 0,
     ) -> None:
         self.seconds: dict[str, float] = {}
-        self._work, self._asked, self._names = work, asked, names
+        self._workload, self._baselines, self._names = workload, baselines, names
         self._kind, self._seed, self._workers = kind, seed, workers
-        neurons = sum(work.widths[0])
-        self._found = {
-            (place, used): GroupFound.none(neurons, baselines)
-            for place in range(1, len(work.widths))
-            for used, baselines in asked.items()
+        neurons = sum(workload.widths[0])
+        self._maxima = {
+            (partner, union): PartnerMaxima.none(neurons, draws)
+            for partner in range(1, len(workload.widths))
+            for union, draws in baselines.items()
         }
 
-    def found(self, place: int, used: tuple[int, ...]) -> GroupFound:
-        """What is known of the groups ``used`` against the model at ``place``."""
-        return self._found[place, used]
+    def maxima(self, partner: int, union: tuple[int, ...]) -> PartnerMaxima:
+        """The maxima over the groups of ``union`` against the model at position ``partner``."""
+        return self._maxima[partner, union]
 
     @property
     def unions(self) -> tuple[tuple[int, ...], ...]:
-        """Of groups of tokens, those that are scored."""
-        return tuple(self._asked)
+        """The unions of groups of tokens that are scored."""
+        return tuple(self._baselines)
 
     def take(self, accumulator: PairwiseAccumulator) -> None:
-        """Score what a finished pass has accumulated."""
-        # What was shipped was scored with this kernel, so it stays.
+        """Update the scores with the moments of a finished pass."""
+        # The shipped evidence was scored with this kernel.
         with fastest_checked_precision(device=accumulator.device):
             self._take_all(accumulator)
 
     def _take_all(self, accumulator: PairwiseAccumulator) -> None:
-        spreads = {used: accumulator.spread(used, 0) for used in self._asked}
-        elements = _elements(self._work, accumulator)
+        spreads = {union: accumulator.spread(union, 0) for union in self._baselines}
+        elements = _elements(self._workload, accumulator)
         for tile in accumulator.tiles:
-            turns = {kind: self._rotations(kind, tile.y) for kind in self._kinds()}
+            rotations = {kind: self._rotations(kind, tile.y) for kind in self._kinds()}
             try:
-                sides = [(0, tile.x_layers)], (tile.y, tile.y_layers)
-                for rows, block in scored_parts(*sides, self._work, elements=elements):
-                    for used in self._asked:
-                        self._take(
-                            accumulator, spreads[used], used, [layers for _, layers in rows], (tile.y, block), turns
-                        )
+                x, y = [(0, tile.x_layers)], (tile.y, tile.y_layers)
+                for rows, block in scored_parts(x, y, self._workload, elements=elements):
+                    for union in self._baselines:
+                        layers = [own for _, own in rows]
+                        self._take(accumulator, spreads[union], union, layers, (tile.y, block), rotations)
             finally:
-                for rotations in turns.values():
-                    rotations.close()
+                for kept in rotations.values():
+                    kept.close()
 
     def _kinds(self) -> set[Rotation]:
-        return {self._drawn_as(baseline) for baselines in self._asked.values() for baseline in baselines}
+        return {self._drawn_as(baseline) for draws in self._baselines.values() for baseline in draws}
 
     def _drawn_as(self, baseline: Baseline) -> Rotation:
         return self._kind if baseline == "whitened" else baseline
 
-    def _rotations(self, kind: Rotation, place: int) -> Rotations:
-        most = max(draws for baselines in self._asked.values() for draws in baselines.values())
-        return Rotations(kind, seed=self._seed, model=self._names[place], draws=most, workers=self._workers)
+    def _rotations(self, kind: Rotation, partner: int) -> Rotations:
+        most = max(count for draws in self._baselines.values() for count in draws.values())
+        return Rotations(kind, seed=self._seed, model=self._names[partner], draws=most, workers=self._workers)
 
     def _take(
         self,
-        read: PairwiseAccumulator,
+        accumulator: PairwiseAccumulator,
         spread: NeuronSpread,
-        used: tuple[int, ...],
+        union: tuple[int, ...],
         rows: Sequence[range],
-        columns: Layers,
-        turns: Mapping[Rotation, Rotations],
+        columns: LayerRange,
+        rotations: Mapping[Rotation, Rotations],
     ) -> None:
-        baselines, y = self._asked[used], read.moments(used, *columns)
+        baselines, y = self._baselines[union], accumulator.moments(union, *columns)
         roots = whitening(y) if "whitened" in baselines else None
         for layers in rows:
-            comoment = reduce(add, (_group_cross(read, group, layers, columns) for group in used)).comoment
-            cross = CrossMoments(spread[read.place(0, layers)], y, comoment)
+            comoment = reduce(add, (_group_cross(accumulator, group, layers, columns) for group in union)).comoment
+            cross = CrossMoments(spread[accumulator.layer_slice(0, layers)], y, comoment)
             draws: dict[Baseline, Tensor] = {}
             for baseline, count in baselines.items():
-                turned = whitened(cross, roots=roots) if baseline == "whitened" else cross
+                basis = whitened(cross, roots=roots) if baseline == "whitened" else cross
                 kind = self._drawn_as(baseline)
                 (draws[baseline],) = rotated_maxima(
-                    [turned], draws=count, kind=kind, seed=self._seed, model=self._names[columns[0]],
-                    first_layer=columns[1].start, rotations=turns[kind],
+                    [basis], draws=count, kind=kind, seed=self._seed, model=self._names[columns[0]],
+                    first_layer=columns[1].start, rotations=rotations[kind],
                 )  # fmt: skip
-            self._found[columns[0], used].take(neurons_of(self._work, (0, layers)), cross, draws)
+            self._maxima[columns[0], union].take(neurons_of(self._workload, (0, layers)), cross, draws)
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
-        """Everything that was taken in so far, by name."""
-        for (place, used), found in self._found.items():
-            yield from ((f"{place} {used} {name}", tensor) for name, tensor in found.state())
+        """The tensors from which the scores resume, by name; views, not copies."""
+        for (partner, union), maxima in self._maxima.items():
+            yield from ((f"{partner} {union} {name}", tensor) for name, tensor in maxima.state())
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from :meth:`state`; raises KeyError or RuntimeError if it is that of something else."""
+        """Resume from :meth:`state`; raises KeyError or RuntimeError if it belongs to another request."""
         for name, tensor in self.state():
             tensor.copy_(state[name])
 
 
-def _group_cross(read: PairwiseAccumulator, group: int, layers: range, columns: Layers) -> CrossMoments:
+def _group_cross(accumulator: PairwiseAccumulator, group: int, layers: range, columns: LayerRange) -> CrossMoments:
     """The moments of some layers of the first model with some of another over one group of tokens."""
-    x = read.moments((group,), 0, layers).spread
-    return CrossMoments(x, read.moments((group,), *columns), read.comoment(group, (0, layers), columns))
+    x = accumulator.moments((group,), 0, layers).spread
+    comoment = accumulator.comoment(group, (0, layers), columns)
+    return CrossMoments(x, accumulator.moments((group,), *columns), comoment)
 
 
-def _elements(work: Workload, accumulator: PairwiseAccumulator) -> int:
-    return scored_elements(cut=any(is_cut(work, tile) for tile in accumulator.tiles))
+def _elements(workload: Workload, accumulator: PairwiseAccumulator) -> int:
+    return scored_elements(cut=any(is_cut(workload, tile) for tile in accumulator.tiles))
 
 
-def neurons_of(work: Workload, layers: Layers) -> slice:
+def neurons_of(workload: Workload, layers: LayerRange) -> slice:
     """The neurons of consecutive layers of a model, numbered layer by layer."""
     model, block = layers
-    widths = work.widths[model]
+    widths = workload.widths[model]
     return slice(sum(widths[: block.start]), sum(widths[: block.stop]))
 
 
-class _Pass:
-    """What one pass has accumulated, being scored."""
+class _PassScorer:
+    """Scoring of the moments of one finished pass."""
 
     def __init__(
         self, scores: TileScores, accumulator: PairwiseAccumulator, spreads: Mapping[tuple[int, int], NeuronSpread]
     ) -> None:
         self._scores, self._accumulator, self._spreads = scores, accumulator, spreads
-        self._work, self._wanted = scores.work, scores.wanted
-        self._elements = _elements(self._work, accumulator)
+        self._workload, self._request = scores.workload, scores.request
+        self._elements = _elements(self._workload, accumulator)
 
     def score(self, y: int) -> None:
-        """Everything that looks for partners in model ``y``."""
-        baseline = self._wanted.baseline
-        on_gpu = self._wanted.workers > 0
-        turns = Rotations(
+        """Score all models that look for partners in model ``y``."""
+        baseline = self._request.baseline
+        on_gpu = self._request.workers > 0
+        rotations = Rotations(
             baseline.kind,
             seed=baseline.seed,
-            model=self._wanted.names[y],
+            model=self._request.names[y],
             draws=baseline.draws,
-            kept_bytes=_KEPT_BESIDE_A_GPU if on_gpu else _KEPT,
-            workers=self._wanted.workers,
+            kept_bytes=_KEPT_BESIDE_GPU if on_gpu else _KEPT_ON_CPU,
+            workers=self._request.workers,
         )
         try:
-            for columns, rows in self._rows(y, self._wanted.directions).items():
-                for part, block in scored_parts(rows, (y, columns), self._work, elements=self._elements):
-                    with self._timed(f"{y}"):
-                        self._score_part(part, (y, block), turns)
-            for columns, rows in self._rows(y, self._wanted.rotated).items():
-                for part, block in scored_parts(rows, (y, columns), self._work, elements=self._elements):
-                    for side in part:
-                        with self._timed(f"{side[0]} {y}"):
-                            self._score_rotated(side, (y, block), turns)
+            for rows, columns in self._parts(y, self._request.directions):
+                with self._timed(f"{y}"):
+                    self._score_part(rows, columns, rotations)
+            for rows, columns in self._parts(y, self._request.rotated):
+                for x in rows:
+                    with self._timed(f"{x[0]} {y}"):
+                        self._score_rotated(x, columns, rotations)
         finally:
-            turns.close()
+            rotations.close()
 
-    def _timed(self, name: str) -> "_Timer":
-        return _Timer(self._scores.seconds, name)
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        """Add the seconds of the block to an entry of the scores."""
+        start, seconds = time.perf_counter(), self._scores.seconds
+        try:
+            yield
+        finally:
+            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
-    def _rows(self, y: int, directions: Sequence[Direction]) -> dict[range, list[Layers]]:
-        """The layers of all models that are wanted against the same layers of ``y``, in the order of the stream."""
-        found: dict[range, list[Layers]] = {}
-        for columns, rows in sorted(self._sides(y, directions), key=lambda s: (s[0].start, s[1][0], s[1][1].start)):
-            found.setdefault(columns, []).append(rows)
-        return found
+    def _parts(self, y: int, directions: Sequence[Direction]) -> Iterator[tuple[list[LayerRange], LayerRange]]:
+        """The layers of all models x that are scored at once against some layers of ``y``, in stream order."""
+        rows_of: dict[range, list[LayerRange]] = {}
+        for columns, rows in sorted(self._tiles(y, directions), key=lambda s: (s[0].start, s[1][0], s[1][1].start)):
+            rows_of.setdefault(columns, []).append(rows)
+        for columns, all_rows in rows_of.items():
+            for part, block in scored_parts(all_rows, (y, columns), self._workload, elements=self._elements):
+                yield part, (y, block)
 
-    def _sides(self, y: int, directions: Sequence[Direction]) -> Iterator[tuple[range, Layers]]:
-        tiles: Sequence[Tile] = self._accumulator.tiles
-        for tile in tiles:
+    def _tiles(self, y: int, directions: Sequence[Direction]) -> Iterator[tuple[range, LayerRange]]:
+        """Layers of ``y``, and the layers of another model against them, of every tile in either direction."""
+        for tile in self._accumulator.tiles:
             if tile.y == y and (tile.x, y) in directions:
                 yield tile.y_layers, (tile.x, tile.x_layers)
             if tile.x == y and (tile.y, y) in directions:
                 yield tile.x_layers, (tile.y, tile.y_layers)
 
-    def _score_part(self, part: Sequence[Layers], columns: Layers, turns: Rotations) -> None:
-        baseline = self._wanted.baseline
-        by_kind = list(zip(*self._crosses(part, columns), strict=True))
-        drawn = [
+    def _score_part(self, rows: Sequence[LayerRange], columns: LayerRange, rotations: Rotations) -> None:
+        by_union = list(zip(*self._crosses(rows, columns), strict=True))
+        draws_by_union = self._draws(by_union, columns, rotations)
+        per_model = zip(rows, zip(*by_union, strict=True), zip(*draws_by_union, strict=True), strict=True)
+        for x, crosses, draws in per_model:
+            self._scores.scores(x[0], columns[0]).take(*self._where(x, columns), crosses, draws)
+
+    def _draws(
+        self, by_union: Sequence[Sequence[CrossMoments]], columns: LayerRange, rotations: Rotations
+    ) -> list[tuple[Tensor, ...]]:
+        """The rotated maxima of the whole and of each half, of every model."""
+        baseline = self._request.baseline
+        return [
             rotated_maxima(
-                crosses, draws=count, kind=baseline.kind, seed=baseline.seed, model=self._wanted.names[columns[0]],
-                first_layer=columns[1].start, rotations=turns,
+                crosses, draws=count, kind=baseline.kind, seed=baseline.seed, model=self._request.names[columns[0]],
+                first_layer=columns[1].start, rotations=rotations,
             )
-            for crosses, count in zip(by_kind, baseline.counts, strict=True)
+            for crosses, count in zip(by_union, baseline.counts, strict=True)
         ]  # fmt: skip
-        per_side = zip(part, zip(*by_kind, strict=True), zip(*drawn, strict=True), strict=True)
-        for side, crosses, draws in per_side:
-            self._scores.scores(side[0], columns[0]).take(*self._where(side, columns), crosses, draws)
 
-    def _where(self, side: Layers, columns: Layers) -> tuple[slice, int]:
-        return neurons_of(self._work, side), neurons_of(self._work, columns).start
+    def _where(self, x: LayerRange, columns: LayerRange) -> tuple[slice, int]:
+        return neurons_of(self._workload, x), neurons_of(self._workload, columns).start
 
-    def _crosses(self, part: Sequence[Layers], columns: Layers) -> Iterator[tuple[CrossMoments, ...]]:
-        """The moments of the whole and of the halves, of every side with the same columns."""
-        read = self._accumulator
-        ys = [read.moments(groups, *columns) for groups in _KINDS]
-        for model, layers in part:
-            xs = [self._spreads[kind, model][read.place(model, layers)] for kind in range(len(_KINDS))]
-            a, b = (CrossMoments(xs[g + 1], ys[g + 1], read.comoment(g, (model, layers), columns)) for g in (0, 1))
+    def _crosses(self, rows: Sequence[LayerRange], columns: LayerRange) -> Iterator[tuple[CrossMoments, ...]]:
+        """The moments of the whole and of the halves, of every model of ``rows``."""
+        accumulator = self._accumulator
+        ys = [accumulator.moments(groups, *columns) for groups in _WHOLE_AND_HALVES]
+        for model, layers in rows:
+            part = accumulator.layer_slice(model, layers)
+            xs = [self._spreads[union, model][part] for union in range(len(_WHOLE_AND_HALVES))]
+            comoments = [accumulator.comoment(group, (model, layers), columns) for group in (0, 1)]
+            a, b = (CrossMoments(*half) for half in zip(xs[1:], ys[1:], comoments, strict=True))
             yield CrossMoments(xs[0], ys[0], merged_comoment(a, b)), a, b
 
-    def _score_rotated(self, side: Layers, columns: Layers, turns: Rotations) -> None:
-        """What is left of a pair when every layer of both models has been rotated: no neuron is in it any more."""
-        baseline, read = self._wanted.baseline, self._accumulator
-        names = (self._wanted.names[side[0]], self._wanted.names[columns[0]])
+    def _score_rotated(self, x: LayerRange, columns: LayerRange, rotations: Rotations) -> None:
+        """Score a pair after rotating every layer of both models, which leaves no neuron in it."""
+        baseline, accumulator = self._request.baseline, self._accumulator
+        names = (self._request.names[x[0]], self._request.names[columns[0]])
         a, b = (
             rotated(
                 CrossMoments(
-                    read.moments((group,), *side),
-                    read.moments((group,), *columns),
-                    read.comoment(group, side, columns),
+                    accumulator.moments((group,), *x),
+                    accumulator.moments((group,), *columns),
+                    accumulator.comoment(group, x, columns),
                 ),
                 kind=baseline.kind, seed=baseline.seed, draw=0, models=names,
-                first_layers=(side[1].start, columns[1].start),
+                first_layers=(x[1].start, columns[1].start),
             )
             for group in (0, 1)
         )  # fmt: skip
         crosses = (a + b, a, b)
-        draws = [
-            rotated_maxima(
-                [cross], draws=count, kind=baseline.kind, seed=baseline.seed, model=names[1],
-                first_layer=columns[1].start, rotations=turns,
-            )[0]
-            for cross, count in zip(crosses, baseline.counts, strict=True)
-        ]  # fmt: skip
-        self._scores.rotated_scores(side[0], columns[0]).take(*self._where(side, columns), crosses, draws)
-
-
-class _Timer:
-    """Adds the seconds of its block to an entry."""
-
-    def __init__(self, seconds: dict[str, float], name: str) -> None:
-        self._seconds, self._name, self._start = seconds, name, 0.0
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + time.perf_counter() - self._start
+        draws = [drawn for (drawn,) in self._draws([[cross] for cross in crosses], columns, rotations)]
+        self._scores.rotated_scores(x[0], columns[0]).take(*self._where(x, columns), crosses, draws)

@@ -1,8 +1,7 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
-"""How universal each neuron is: its best partner in another model, against what chance gives.
+"""Universality scores of neurons (best partner in another model, and baseline) and the influence of token blocks.
 
-This module decides what the scores of a pair of models are, and how much each block of tokens weighs in them.  It
-refuses to know any threshold: which excess makes a neuron universal is a matter of the measures.
+Thresholds on these scores are applied by the measures.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +11,8 @@ import torch
 from jaxtyping import Float, Float32, Int, Int64
 from torch import Tensor
 
-from universal_neurons.core.moments import CrossMoments, NeuronMoments, NeuronSpread, PairwiseAccumulator
-from universal_neurons.core.nulls import Rotation, rotated_maxima, strips
+from universal_neurons.core.moments import CrossMoments, NeuronMoments, NeuronSpread
+from universal_neurons.core.nulls import Rotation, strips
 from universal_neurons.core.tiling import STRIP_ELEMENTS
 
 NO_PARTNER = -1
@@ -39,10 +38,11 @@ class UniversalityScores:
     """The neurons of x, scored against all neurons of all layers of y; on the CPU.
 
     ``partner`` (neuron rank): flat indices of the best partners in y, best first, -1 where undefined.
-    ``correlation`` (neuron rank): theirs; signed, so a negative one never counts (Gurnee et al. 2024, equation 3).
+    ``correlation`` (neuron rank): the correlations with them; signed, so a negative one never counts (Gurnee et al.
+    2024, equation 3).
     ``baseline_draws`` (draw neuron): largest correlation with any rotated direction of y, per rotation draw.
-    ``correlation_crossfit``: the partner chosen on one half, correlated on the other, averaged over the two ways; free
-    of the upward bias of a maximum.
+    ``correlation_crossfit``: the correlation on one half with the partner chosen on the other, averaged over the two
+    ways; free of the upward bias of a maximum.
     NaN where a neuron never varied, or never within the half concerned.
     """
 
@@ -83,17 +83,12 @@ class UniversalityScores:
         """Excess correlation: best correlation minus baseline (Nandan et al. 2025, per pair)."""
         return self.best_correlation - self.baseline
 
-    @property
-    def undefined_count(self) -> int:
-        """Number of neurons without a score."""
-        return int(self.best_correlation.isnan().sum())
-
 
 @dataclass(frozen=True, slots=True)
 class RotationSettings:
-    """How baselines are drawn: ``draws`` rotations for the whole, the first ``half_draws`` of them for each half.
+    """Settings of the rotation baselines: ``draws`` for the whole, the first ``half_draws`` of them for each half.
 
-    Raises ValueError if there is no draw for one of them.
+    Raises ValueError if one of them is below 1.
     """
 
     kind: Rotation
@@ -122,73 +117,9 @@ def neuron_locations(
     return layer.masked_fill(missing, NO_PARTNER), index.masked_fill(missing, NO_PARTNER)
 
 
-def pair_scores(
-    half_a: CrossMoments,
-    half_b: CrossMoments,
-    *,
-    draws: int,
-    half_draws: int,
-    rotation: Rotation,
-    seed: int,
-    top_k: int,
-    models: tuple[str, str] = ("x", "y"),
-) -> tuple[UniversalityScores, UniversalityScores]:
-    """The scores of a pair of models in both directions, from the moments of the two halves of its tokens.
-
-    The first are x's neurons against y, the second y's against x.  ``draws`` rotations make the baseline of the whole,
-    the first ``half_draws`` of them that of each half.  ``models`` names x and y, for the rotations.
-    Raises ValueError if there are no draws or no ranks.
-    """
-    settings = RotationSettings(kind=rotation, seed=seed, draws=draws, half_draws=half_draws)
-    (forward,) = scores_against([(half_a, half_b)], model=models[1], baseline=settings, top_k=top_k)
-    turned = (half_a.transpose(), half_b.transpose())
-    (backward,) = scores_against([turned], model=models[0], baseline=settings, top_k=top_k)
-    return forward, backward
-
-
-def scores_against(
-    halves: Sequence[tuple[CrossMoments, CrossMoments]], *, model: str, baseline: RotationSettings, top_k: int
-) -> list[UniversalityScores]:
-    """The scores of several models x against one y, called ``model``, from the moments (half A, half B) of each.
-
-    The same as one by one, at a lower price: the layers of y are rotated once for all of them.
-    """
-    kinds = [[a + b for a, b in halves], [a for a, _ in halves], [b for _, b in halves]]
-    drawn = [
-        rotated_maxima(crosses, draws=count, kind=baseline.kind, seed=baseline.seed, model=model)
-        for crosses, count in zip(kinds, baseline.counts, strict=True)
-    ]
-    found = []
-    for crosses, draws in zip(zip(*kinds, strict=True), zip(*drawn, strict=True), strict=True):
-        y = crosses[WHOLE].y.widths
-        running = RunningScores(crosses[WHOLE].x_moments.widths, y, baseline=baseline, top_k=top_k)
-        running.take(slice(0, len(crosses[WHOLE].comoment)), 0, crosses, draws)
-        found.append(running.scores())
-    return found
-
-
-def all_scores(
-    accumulator: PairwiseAccumulator, *, models: Sequence[str], baseline: RotationSettings, top_k: int
-) -> dict[tuple[str, str], UniversalityScores]:
-    """The scores of every accumulated pair in both directions, by the names of (x, y); ``models`` in stream order.
-
-    Raises ValueError if the names are not as many as the models or not distinct: the rotations depend on them.
-    """
-    if len(set(models)) != len(accumulator.widths) or len(models) != len(accumulator.widths):
-        raise ValueError(f"names {list(models)} for {len(accumulator.widths)} models; they must be distinct")
-    result: dict[tuple[str, str], UniversalityScores] = {}
-    for y, model in enumerate(models):
-        others = [x for x in range(len(models)) if (min(x, y), max(x, y)) in accumulator.pairs]
-        if others:
-            halves = [accumulator.cross(x, y) for x in others]
-            scores = scores_against(halves, model=model, baseline=baseline, top_k=top_k)
-            result |= {(models[x], model): found for x, found in zip(others, scores, strict=True)}
-    return result
-
-
 @dataclass(frozen=True, eq=False)
 class _Best:
-    """The best columns seen so far of every row, best first; NaN and -1 where there is none.  Filled in place."""
+    """The best columns so far of every row, best first; NaN and -1 where there is none.  Updated in place."""
 
     value: Float[Tensor, "neuron rank"]
     column: Int64[Tensor, "neuron rank"]
@@ -199,10 +130,10 @@ class _Best:
         return cls(value, torch.full((neurons, ranks), NO_PARTNER))
 
     def take(self, rows: slice, value: Float[Tensor, "row rank"], column: Int64[Tensor, "row rank"]) -> Tensor:
-        """Put better ones in; returns, per row and rank, whether it is one of these (or nothing was known before)."""
+        """Insert better columns; returns, per row and rank, whether the entry is new (or there was none before)."""
         values = torch.cat([self.value[rows], value], dim=1)
         columns = torch.cat([self.column[rows], column], dim=1)
-        # Stable, so that of equal ones the earlier column stays.
+        # Stable, so that among equal values the earlier column stays.
         order = torch.where(values.isnan(), -torch.inf, values).sort(dim=1, descending=True, stable=True).indices
         chosen = order[:, : self.value.shape[1]]
         self.value[rows], self.column[rows] = values.gather(1, chosen), columns.gather(1, chosen)
@@ -210,10 +141,10 @@ class _Best:
 
 
 class RunningScores:
-    """The scores of the neurons of x against those of y, taken in block by block of their layers.
+    """The scores of the neurons of x against the neurons of y, updated block by block of their layers.
 
-    ``x_widths``, ``y_widths``: neurons per layer.  What is kept is some numbers per neuron, on the CPU: maxima of parts
-    are the maxima of the whole.  Raises ValueError if there are no ranks.
+    ``x_widths``, ``y_widths``: neurons per layer.  A few numbers per neuron are kept, on the CPU: maxima of parts are
+    the maxima of the whole.  Raises ValueError if ``top_k`` is below 1.
     """
 
     def __init__(
@@ -225,7 +156,7 @@ class RunningScores:
         neurons = sum(x_widths)
         self._tokens = torch.zeros(1, dtype=torch.int64)
         self._best = tuple(_Best.none(neurons, ranks) for ranks in (top_k, 1, 1))
-        # Of the partner chosen on one half, the correlation on the other.
+        # The correlation on the other half with the partner chosen on each half.
         self._elsewhere = tuple(torch.full((neurons,), torch.nan, dtype=torch.float64) for _ in (HALF_A, HALF_B))
         self._draws = tuple(torch.full((count, neurons), torch.nan) for count in baseline.counts)
 
@@ -236,7 +167,7 @@ class RunningScores:
         crosses: Sequence[CrossMoments],
         draws: Sequence[Tensor],
     ) -> None:
-        """Take in some layers of x (its neurons ``rows``) against some of y (from neuron ``first_column`` on).
+        """Update with some layers of x (its neurons ``rows``) against some of y (from neuron ``first_column`` on).
 
         ``crosses``: the moments of the whole, of half A and of half B; ``draws`` (draw row): the largest correlation
         of each row with a rotated direction of these layers of y, per draw, in the whole and in the halves.
@@ -246,8 +177,8 @@ class RunningScores:
             known[:, rows] = torch.fmax(known[:, rows], drawn.float().cpu())
         height, width = crosses[WHOLE].comoment.shape
         for strip in strips(height, width, STRIP_ELEMENTS):
-            place = slice(rows.start + strip.start, rows.start + strip.stop)
-            self._take(place, first_column, [cross.correlation(strip) for cross in crosses])
+            neurons = slice(rows.start + strip.start, rows.start + strip.stop)
+            self._take(neurons, first_column, [cross.correlation(strip) for cross in crosses])
 
     def _take(self, rows: slice, first_column: int, correlations: Sequence[Float[Tensor, "row column"]]) -> None:
         for kind, best in enumerate(self._best):
@@ -260,7 +191,7 @@ class RunningScores:
                 elsewhere[rows] = torch.where(is_new[:, 0], there, elsewhere[rows])
 
     def scores(self) -> UniversalityScores:
-        """The scores over everything that was taken in."""
+        """The scores over all blocks so far."""
         whole, a, b = self._best
         return UniversalityScores(
             tokens=int(self._tokens),
@@ -275,7 +206,7 @@ class RunningScores:
         )
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
-        """Everything that was taken in so far, by name: what is copied into them again goes on from there."""
+        """The tensors from which the scores resume, by name; views, not copies."""
         yield "tokens", self._tokens
         for kind, best in enumerate(self._best):
             yield from ((f"value {kind}", best.value), (f"column {kind}", best.column))
@@ -283,7 +214,7 @@ class RunningScores:
         yield from ((f"elsewhere {half}", values) for half, values in enumerate(self._elsewhere))
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from :meth:`state`; raises KeyError or RuntimeError if it is that of other models."""
+        """Resume from :meth:`state`; raises KeyError or RuntimeError if it belongs to other models."""
         for name, tensor in self.state():
             tensor.copy_(state[name])
 
@@ -291,7 +222,7 @@ class RunningScores:
 def best_partners(
     correlation: Float[Tensor, "x y"], count: int
 ) -> tuple[Int64[Tensor, "x rank"], Float[Tensor, "x rank"]]:
-    """The ``count`` largest entries of each row and their columns; NaN is never large: -1 and NaN if none is left."""
+    """Columns and values of the ``count`` largest entries of each row; -1 and NaN where fewer are defined."""
     defined = torch.where(correlation.isnan(), -torch.inf, correlation)
     missing = max(0, count - defined.shape[1])
     values, columns = torch.nn.functional.pad(defined, (0, missing), value=-torch.inf).topk(count, dim=1)
@@ -310,7 +241,7 @@ def _mean(draws: Float32[Tensor, "draw neuron"]) -> Float32[Tensor, " neuron"]:
 
 @dataclass(frozen=True, eq=False)
 class SelectedPairs:
-    """Neurons of model ``x`` and their partners in model ``y`` (flat indices; models by their place in the stream)."""
+    """Neurons of model ``x`` and their partners in model ``y`` (flat indices; models by position in the stream)."""
 
     x: int
     y: int
@@ -319,7 +250,7 @@ class SelectedPairs:
 
 
 class BlockInfluence:
-    """How much each block of tokens pulls at the correlation of selected pairs: the second, cheap pass.
+    """Influence of each block of tokens on the correlation of selected pairs, from a second, cheap pass.
 
     With u, v the activations of neuron and partner standardised over all n tokens, the influence function of Pearson's
     correlation (Devlin, Gnanadesikan & Kettenring 1975) summed over block b is
@@ -329,7 +260,7 @@ class BlockInfluence:
     and a block bootstrap replicate with block weights w is, to first order, rho + sum_b (w_b - 1) influence[b, i].
     The influences of all blocks add up to 0.  NaN where a neuron of the pair never varied or has no partner.
 
-    ``moments``: of every model over all tokens (halves added up); the stream must bring the same tokens again.
+    ``moments``: of every model over all tokens (halves added up); the stream must repeat the same tokens.
     """
 
     def __init__(
@@ -338,24 +269,26 @@ class BlockInfluence:
         self._moments = tuple(moments)
         self._selected = tuple(selected)
         self._seen = 0
-        self._sides = [(_side(moments, s.x, s.neuron), _side(moments, s.y, s.partner)) for s in selected]
+        self._paired = [
+            (_paired_neurons(moments, s.x, s.neuron), _paired_neurons(moments, s.y, s.partner)) for s in selected
+        ]
         self._products = [torch.zeros(blocks, len(s.neuron), dtype=torch.float64) for s in selected]
         self._squares = [torch.zeros_like(product) for product in self._products]
 
     def add(self, values: Sequence[Float[Tensor, "token _"]], block: Int[Tensor, " token"]) -> None:
-        """Take in the activations of every model at the same tokens, and each token's block."""
+        """Add the activations of every model at the same tokens; ``block`` is the token block of each."""
         self._seen += len(block)
         runs = _runs(block)
         for number, pairs in enumerate(self._selected):
-            side_x, side_y = self._sides[number]
-            u, v = side_x.standardised(values[pairs.x]), side_y.standardised(values[pairs.y])
+            paired_x, paired_y = self._paired[number]
+            u, v = paired_x.standardised(values[pairs.x]), paired_y.standardised(values[pairs.y])
             products, squares = u * v, (u * u).add_(v * v)
             for b, run in runs:
                 self._products[number][b] += products[run].sum(0, dtype=torch.float64).cpu()
                 self._squares[number][b] += squares[run].sum(0, dtype=torch.float64).cpu()
 
     def influence(self) -> tuple[Float[Tensor, "block _"], ...]:
-        """The influences (block candidate) per selection; raises ValueError if other tokens were streamed."""
+        """The influences (block candidate) per selection; raises ValueError after another number of tokens."""
         expected = {moments.count for moments in self._moments}
         if expected != {self._seen}:
             raise ValueError(f"influence over {self._seen} tokens; the moments are over {sorted(expected)}")
@@ -367,15 +300,15 @@ class BlockInfluence:
 
 
 def _runs(block: Int[Tensor, " token"]) -> list[tuple[int, slice]]:
-    # Tokens come row by row, so a block is one run per batch and its sum needs no scatter.
+    # Tokens are in row order, so a block is a slice of the batch and its sum needs no scatter.
     starts = [0, *((block[1:] != block[:-1]).nonzero()[:, 0] + 1).tolist()] if len(block) else []
     stops = [*starts[1:], len(block)]
     return [(int(block[start]), slice(start, stop)) for start, stop in zip(starts, stops, strict=False)]
 
 
 @dataclass(frozen=True, eq=False)
-class _Side:
-    """One side of selected pairs: which columns, and how they are standardised."""
+class _PairedNeurons:
+    """The neurons of one model in selected pairs, and their standardisation."""
 
     column: Int64[Tensor, " candidate"]
     centre: Float32[Tensor, " candidate"]
@@ -383,16 +316,18 @@ class _Side:
     inverse_sd: Float32[Tensor, " candidate"]
 
     def standardised(self, values: Float[Tensor, "token neuron"]) -> Float[Tensor, "token candidate"]:
-        # A float32 centre alone would leave its rounding error in the mean; what it lacks is taken away after it.
+        # A float32 centre alone would leave its rounding error in the mean, so ``rest`` is subtracted after it.
         chosen = values.index_select(1, self.column)
         return chosen.sub_(self.centre).sub_(self.rest).mul_(self.inverse_sd)
 
 
-def _side(moments: Sequence[NeuronMoments | NeuronSpread], model: int, neuron: Int64[Tensor, " candidate"]) -> _Side:
+def _paired_neurons(
+    moments: Sequence[NeuronMoments | NeuronSpread], model: int, neuron: Int64[Tensor, " candidate"]
+) -> _PairedNeurons:
     own = moments[model]
     column = neuron.to(own.mean.device).clamp(min=0)
     mean = own.mean[column]
     centre = mean.float()
     inverse_sd = own.inverse_norm[column] * own.count**0.5
     inverse_sd = inverse_sd.masked_fill(neuron.to(column.device) == NO_PARTNER, torch.nan)
-    return _Side(column, centre, (mean - centre.double()).float(), inverse_sd.float())
+    return _PairedNeurons(column, centre, (mean - centre.double()).float(), inverse_sd.float())

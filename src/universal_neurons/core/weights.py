@@ -1,14 +1,12 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
-"""The weights of a model's neurons as weight statistics want them: layer norms folded in, free directions taken out.
+"""Input and output weights of a model's neurons, with layer norms folded in and free directions removed.
 
-This module decides which vectors a neuron's input and output weights are.  It refuses to know what is asked of them.
+A layer norm centres its input and then scales it by gamma and shifts it by beta, so a neuron reads
 
-A layer norm centres its input and then scales it by gamma and shifts it by beta, so what a neuron reads is
+    w_in = centred(W_in gamma),    b_in = b_in + W_in beta.
 
-    w_in = centred(W_in gamma),    b_in = b_in + W_in beta;
-
-what it writes along the direction of all ones is removed by every later layer norm, and what all logits share changes
-no probability:
+Its output along the direction of all ones is removed by every later layer norm, and a constant added to all logits
+changes no probability:
 
     w_out = centred(W_out),    W_U = centred over the width and over the vocabulary (W_U gamma_final).
 
@@ -17,12 +15,13 @@ TransformerLens (fold_ln, center_writing_weights, center_unembed).
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
+
+from universal_neurons.core.unwrapped import UnwrappedModel, affine_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,28 +37,24 @@ class FoldedWeights:
 @torch.no_grad()
 def folded_weights(bridge: TransformerBridge) -> FoldedWeights:
     """The folded weights of a model with raw weights, in float64; the model is left as it is."""
+    # The bridge's own attributes depend on its mode; the modules that it wraps have the raw weights.
+    model = UnwrappedModel.of(bridge)
     read, biases = [], []
-    norms = [_original(block.ln2) for block in _modules(bridge.blocks)]
-    for norm, w_in, b_in in zip(norms, bridge.W_in.double(), bridge.b_in.double(), strict=True):
-        read.append((w_in * norm.weight.double()[:, None]).T)
-        biases.append(b_in + norm.bias.double() @ w_in)
-    unembedding = bridge.W_U.double().T * _original(bridge.ln_final).weight.double()
+    for norm, mlp_input in zip(model.mlp_norms, model.mlp_inputs, strict=True):
+        gamma, beta, b_in = (tensor.double() for tensor in (norm.weight, norm.bias, mlp_input.bias))
+        w_in = affine_matrix(mlp_input).double().contiguous()
+        read.append((w_in * gamma[:, None]).T)
+        biases.append(b_in + beta @ w_in)
+    gamma = model.final_norm.weight.double()
+    unembedding = affine_matrix(model.unembedding).double().T * gamma
+    w_out = [affine_matrix(mlp_output).double() for mlp_output in model.mlp_outputs]
     return FoldedWeights(
         w_in=_centred(torch.cat(read)),
         b_in=torch.cat(biases),
-        w_out=_centred(bridge.W_out.double().flatten(0, 1)),
+        w_out=_centred(torch.cat(w_out)),
         unembedding=_centred(unembedding - unembedding.mean(0)),
     )
 
 
 def _centred(vectors: Float[Tensor, "vector width"]) -> Float[Tensor, "vector width"]:
     return vectors - vectors.mean(1, keepdim=True)
-
-
-def _modules(blocks: Any) -> list[Any]:
-    return list(blocks)
-
-
-def _original(norm: Any) -> Any:
-    # The bridge's own attributes depend on its mode; the module that it wraps has the raw weights.
-    return norm.original_component

@@ -1,35 +1,34 @@
-"""The bridge that transformer-lens builds around a model, as every measurement wants it.
-
-This module decides the state in which a model is handed out.  It refuses to know where its weights came from.
-"""
+"""Bridges of transformer-lens around models, in the state that every measurement expects."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from universal_neurons.architectures import adapter_of
+
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import PreTrainedModel
 
-    # So that who hands bridges on need not know the backend.
+    # For modules that pass bridges on without knowing the backend.
     Bridge = TransformerBridge
 
 
 def frozen_bridge(model: PreTrainedModel, *, name: str) -> TransformerBridge:
-    """The bridge around ``model`` (which it changes in place): raw weights, evaluation mode, no gradients, sdpa.
+    """The bridge around ``model``, which is changed in place: raw weights, evaluation mode, no gradients, sdpa.
 
     The global generator is left alone.  Raises RuntimeError if transformer-lens changed the kind of attention.
     """
     import torch
-    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+    from transformer_lens.model_bridge.sources import build_bridge_from_module
 
     with torch.random.fork_rng(devices=[]):
         bridge = build_bridge_from_module(
             model, architecture=type(model).__name__, hf_config=model.config, model_name=name
         )
-    # After the bridge is built, because it makes parameters of its own (the split attention matrices).
+    # After the bridge is built, because it adds parameters of its own (the split attention matrices).
     bridge.requires_grad_(requires_grad=False).train(mode=False)
-    # Under eager attention a plain loop over the blocks sees the future, and nothing says so.
+    # Under eager attention a plain loop over the blocks sees the future, without any error.
     if model.config._attn_implementation != "sdpa":
         raise RuntimeError(
             f"transformer-lens changed attention to {model.config._attn_implementation!r}; expected 'sdpa'"
@@ -37,18 +36,28 @@ def frozen_bridge(model: PreTrainedModel, *, name: str) -> TransformerBridge:
     return bridge
 
 
-def random_bridge(*, layers: int, width: int, heads: int, mlp: int, vocabulary: int, context: int) -> TransformerBridge:
-    """The bridge around a GPT-2 of this shape with random weights, for measuring how long one takes.
+def random_bridge(
+    *,
+    layers: int,
+    width: int,
+    heads: int,
+    mlp: int,
+    vocabulary: int,
+    context: int,
+    architecture: str = "GPT2LMHeadModel",
+) -> TransformerBridge:
+    """The bridge around a model of this shape with random weights, to measure the time that one takes.
 
-    The global generator is left alone.
+    The global generator is left alone.  Raises ``UnknownArchitecture`` for a class of models without an adapter.
     """
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
+    import transformers
 
-    config = GPT2Config(
-        n_layer=layers, n_embd=width, n_head=heads, n_inner=mlp, vocab_size=vocabulary, n_positions=context,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0, use_cache=False,
-    )  # fmt: skip
+    adapter = adapter_of(architecture)
+    sizes = adapter.configuration(
+        layers=layers, width=width, heads=heads, mlp=mlp, vocabulary=vocabulary, context=context
+    )
+    kind = getattr(transformers, adapter.class_name)
     with torch.random.fork_rng(devices=[]):
-        model = GPT2LMHeadModel(config)
+        model = kind(kind.config_class(**sizes, bos_token_id=0, eos_token_id=0, use_cache=False))
     return frozen_bridge(model, name="random")

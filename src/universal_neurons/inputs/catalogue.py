@@ -9,21 +9,25 @@ from __future__ import annotations
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
+from universal_neurons.architectures import adapter_of
 from universal_neurons.inputs.zoo import UNTRAINED, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CATALOGUE = Path("fixtures") / "models.toml"
-ArchitectureName = Literal["GPT2LMHeadModel", "GPTNeoXForCausalLM"]
 
 
 class CatalogueError(ZooError):
     """The catalogue of models is missing, damaged, or does not have what was asked for."""
+
+
+def _with_adapter(name: str) -> str:
+    return adapter_of(name).class_name
 
 
 class _Table(BaseModel):
@@ -33,7 +37,7 @@ class _Table(BaseModel):
 class Architecture(_Table):
     """The shape of a family's models: ``mlp`` neurons per layer, ``context`` positions, ``vocabulary`` token ids."""
 
-    name: ArchitectureName
+    name: Annotated[str, AfterValidator(_with_adapter)]
     layers: int
     width: int
     heads: int

@@ -149,14 +149,14 @@ def _together(streams: Sequence[Iterator[ActivationBatch]], device: torch.device
 
 
 def _next_of(streams: Sequence[Iterator[ActivationBatch]], device: torch.device) -> list[ActivationBatch | None]:
-    from universal_neurons.core.lanes import side_by_side, single_threads
+    from universal_neurons.core.threads import parallel_map, single_threads
 
     with single_threads(device) as lanes:
         workers = range(min(lanes, len(streams)))
         # Whoever would be left over, with the other threads idle, reads on all of them afterwards.
         together = streams[: len(streams) - len(streams) % len(workers)]
         threads = max(1, lanes // len(streams))
-        found = list(side_by_side(workers, lambda _, one: next(one, None), together, threads=threads))
+        found = list(parallel_map(workers, lambda _, one: next(one, None), together, threads=threads))
     return found + [next(one, None) for one in streams[len(together) :]]
 
 

@@ -25,7 +25,7 @@ from universal_neurons.core.tiling import (
     Workload,
     halved,
     in_units,
-    needs,
+    memory_estimate,
     passes,
 )
 from universal_neurons.errors import UserError
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from universal_neurons.artifacts.key import JSON
-    from universal_neurons.core.matmul import Mode
-    from universal_neurons.core.moments import PairwiseAccumulator
+    from universal_neurons.core.accumulator import PairwiseAccumulator
+    from universal_neurons.core.matmul import PrecisionMode
     from universal_neurons.inputs.corpus import RowMask, TokenRows
     from universal_neurons.pipeline.models import LoadedModels
 
@@ -111,7 +111,7 @@ class Streamed:
     ``seconds``: without scoring, of every process that had a part in it.
     """
 
-    mode: Mode
+    mode: PrecisionMode
     error: float
     bound: float
     passes: int
@@ -225,7 +225,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.place = self.models.device
-        self.mode: Mode = self.models.work.suite.universality.precision
+        self.mode: PrecisionMode = self.models.work.suite.universality.precision
         self.folder = _folder(self.models, self.work, self.reading, self.name)
         self.step = batch_rows(self.reading.rows.shape[1])
         self._written, self._writing = time.monotonic(), 0.0
@@ -301,7 +301,7 @@ class _Run:
     def _accumulator(self, one: Pass) -> PairwiseAccumulator:
         import torch
 
-        from universal_neurons.core.moments import PairwiseAccumulator
+        from universal_neurons.core.accumulator import PairwiseAccumulator
 
         return PairwiseAccumulator(
             self.work.widths,
@@ -376,8 +376,8 @@ class _Run:
         self.scorer.seconds.update(document["scoring_seconds"])
         self.done, self.error, self.seconds = document["done"], document["error"], document["seconds"]
         tiles = [tuple(_tile(raw) for raw in one) for one in document["left"]]
-        self.left = [Pass(one, needs(self.work, one)) for one in tiles]
-        if max((one.needs.total for one in self.left), default=0) <= within:
+        self.left = [Pass(one, memory_estimate(self.work, one)) for one in tiles]
+        if max((one.memory.total for one in self.left), default=0) <= within:
             return found if document["batches"] else None
         self.models.work.warn(f"{self.reading.title}: less memory than before: what is left is planned again")
         rest = [tile for one in tiles for tile in one]
@@ -392,7 +392,7 @@ class _Run:
             torch.cuda.empty_cache()
         first = halved(self.work, self.left[0].tiles)
         if first is None:
-            needed = in_units(self.left[0].needs.total)
+            needed = in_units(self.left[0].memory.total)
             raise OutOfMemory(
                 f"{self.reading.title}: out of memory on {self.place} with one layer against one layer ({needed}); "
                 "free some, or choose another device (--device)"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from universal_neurons.core.rounding import Agreement
+    from universal_neurons.core.numerical_error import PairedMoments
     from universal_neurons.ids import ModelRef
     from universal_neurons.inputs.corpus import RowMask, TokenRows
     from universal_neurons.workspace import Workspace
@@ -41,7 +41,7 @@ ROWS = 64
 def distances(work: Workspace, ref: ModelRef) -> Distances:
     """(neuron,) how far rounding to float32 can move any correlation of a model's neurons over the suite's tokens.
 
-    See :mod:`universal_neurons.core.rounding`.  Measured once per workspace and model: two forward passes over
+    See :mod:`universal_neurons.core.numerical_error`.  Measured once per workspace and model: two forward passes over
     :data:`ROWS` rows, one of them in float64.
     """
     name = ("rounding", ref)
@@ -74,18 +74,18 @@ def _measured(models: LoadedModels, rows: TokenRows, masks: Mapping[str, RowMask
     such token, so that nothing is believed of rounding there."""
     import torch
 
-    from universal_neurons.core.rounding import Agreement
+    from universal_neurons.core.numerical_error import PairedMoments
 
     spaced = np.unique(np.linspace(0, len(rows) - 1, ROWS).astype(np.int64))
     classes, parts = token_classes({name: mask[spaced] for name, mask in masks.items()})
     used, progress = classes != UNUSED, models.work.progress
-    empty = Agreement.empty(sum(models.widths[0]), device=models.device)
-    found: dict[int, Agreement] = dict.fromkeys(range(int(classes.max()) + 1), empty)
+    empty = PairedMoments.empty(sum(models.widths[0]), device=models.device)
+    found: dict[int, PairedMoments] = dict.fromkeys(range(int(classes.max()) + 1), empty)
     progress.start(f"{models.refs[0]}: rounding", int(used.sum()))
     for (single, double), group in models.labelled_stream(rows[spaced], used, torch.from_numpy(classes[used])):
         for number in sorted(set(group.tolist())):
             here = (group == number).nonzero()[:, 0].to(single.device)
-            found[number] += Agreement.of(single[here], double[here])
+            found[number] += PairedMoments.of(single[here], double[here])
         progress.advance(len(group))
     progress.finish()
     whole = {name: reduce(add, (found[one] for one in groups), empty) for name, groups in parts.items()}

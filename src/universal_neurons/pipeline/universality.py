@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.key import JSON, Key
     from universal_neurons.artifacts.provenance import Provenance, SharedRun
-    from universal_neurons.core.scoring import TileScores, Wanted
+    from universal_neurons.core.scoring import ScoringRequest, TileScores
     from universal_neurons.core.universality import RotationSettings, UniversalityScores
     from universal_neurons.pipeline.models import LoadedModels
     from universal_neurons.pipeline.passes import Streamed
@@ -103,13 +103,13 @@ def step_scores(models: LoadedModels, asked: Asked) -> StepScores:
     return StepScores(models, running, passes, shared, run.provenance)
 
 
-def _wanted(models: LoadedModels, asked: Asked) -> Wanted:
-    from universal_neurons.core.scoring import Wanted
+def _wanted(models: LoadedModels, asked: Asked) -> ScoringRequest:
+    from universal_neurons.core.scoring import ScoringRequest
 
     again = len(models.refs)
     directions = [_places(models, pair) for pair in asked.tables]
     directions += [(again, models.position(pair.partner.name)) for pair in asked.permuted]
-    return Wanted(
+    return ScoringRequest(
         directions=tuple(directions),
         rotated=tuple(_places(models, pair) for pair in asked.rotated),
         names=tuple(ref.name for ref in models.refs),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from universal_neurons.artifacts.key import JSON
-    from universal_neurons.core.scoring import Baseline, GroupFound
+    from universal_neurons.core.scoring import Baseline, PartnerMaxima
 
     Found = dict[tuple["Setting", int], "Scored"]
 
@@ -203,7 +203,9 @@ def _scores(
     counts: list[JSON] = [[list(one), [[*of] for of in baselines.items()]] for one, baselines in asked.items()]
     name: dict[str, JSON] = {"asked": counts, "rotation": spec.rotation}
     passes = streamed(models, work, reading, scores, name=name)
-    found = {(one, place - 1): _scored(scores.found(place, parts[one.mask]), one) for place in places for one in wanted}
+    found = {
+        (one, place - 1): _scored(scores.maxima(place, parts[one.mask]), one) for place in places for one in wanted
+    }
     return found, passes
 
 
@@ -221,7 +223,7 @@ def _asked(
     return asked
 
 
-def _scored(found: GroupFound, one: Setting) -> Scored:
+def _scored(found: PartnerMaxima, one: Setting) -> Scored:
     correlation = found.best.float()
     excess = correlation - found.draws[one.baseline][: one.draws].double().mean(0).float()
     return Scored(correlation.numpy(), excess.numpy(), int(found.tokens))

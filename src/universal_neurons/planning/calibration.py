@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from universal_neurons.inputs.bridge import Bridge
+
 # Seconds of runs per measurement.
 RUNNING = 0.15
 LAYERS, HEAD, ROW = 2, 32, 128
@@ -48,7 +50,7 @@ def measured_speed(device: torch.device, *, running: float = RUNNING) -> DeviceS
     import torch
 
     # The backend is imported, and a GPU's libraries are loaded.
-    random_bridge(layers=1, width=HEAD, heads=1, mlp=HEAD, vocabulary=8, context=ROW).to(device)
+    placed(random_bridge(layers=1, width=HEAD, heads=1, mlp=HEAD, vocabulary=8, context=ROW), device)
     process, bench = held(), Bench(device, running)
     return DeviceSpeed(
         device=device_name(device),
@@ -68,6 +70,11 @@ def measured_speed(device: torch.device, *, running: float = RUNNING) -> DeviceS
         process_bytes=process,
         source=f"speeds measured on it on {time.strftime('%Y-%m-%d')} with torch {measured_where('cpu')['torch']}",
     )
+
+
+def placed(bridge: Bridge, device: torch.device) -> Bridge:
+    """``bridge`` on ``device``.  The backend says on standard output that it moves, even to where the model is."""
+    return bridge if device.type == "cpu" else bridge.to(device)
 
 
 def precisions(device: torch.device) -> list[str]:
@@ -103,23 +110,23 @@ class Bench:
         """Operations of models' blocks: as many models side by side as a processor has threads."""
         import torch
 
-        from universal_neurons.core.ablation import Ablation, Engine
-        from universal_neurons.core.lanes import side_by_side, single_threads
+        from universal_neurons.core.ablation import Ablation, AblationEngine
         from universal_neurons.core.matmul import matmul_precision
+        from universal_neurons.core.threads import parallel_map, single_threads
 
         rows = torch.randint(64, (POSITIONS[width] // ROW, ROW), generator=_generator()).to(self.device)
         shape = Shape(LAYERS, width, width // HEAD, 4 * width, 64, ROW, ROW)
         model = random_bridge(
             layers=LAYERS, width=width, heads=shape.heads, mlp=shape.mlp, vocabulary=64, context=ROW
         )  # fmt: skip
-        bridge = model if self.device.type == "cpu" else model.to(self.device)
+        bridge = placed(model, self.device)
         first = Ablation(torch.tensor([0], device=self.device))
         with torch.no_grad(), matmul_precision("highest"), single_threads(self.device) as threads:
-            engines = [Engine(bridge) for _ in range(threads)]
+            engines = [AblationEngine(bridge) for _ in range(threads)]
             clean = engines[0].clean(rows, seed=0)
             # The blocks above the first ablated layer run again: all but one.
             seconds = self._seconds(
-                lambda: list(side_by_side(engines, lambda engine, _: engine.change(clean, first), engines))
+                lambda: list(parallel_map(engines, lambda engine, _: engine.change(clean, first), engines))
             )
         return threads * rows.numel() * (LAYERS - 1) * shape.block_operations / seconds
 
@@ -127,8 +134,8 @@ class Bench:
         """Operations of products of three models that are added up as all pairs' are."""
         import torch
 
+        from universal_neurons.core.accumulator import PairwiseAccumulator
         from universal_neurons.core.matmul import mode_of_products
-        from universal_neurons.core.moments import PairwiseAccumulator
 
         kind, neurons = self.device.type, NEURONS[self.device.type]
         widths, chunk = (neurons // 4,) * 4, CHUNK_TOKENS[kind]
@@ -156,7 +163,7 @@ class Bench:
 
     def memory(self) -> float:
         """Bytes of comoments that adding up two sets of tokens reads and writes."""
-        from universal_neurons.core.moments import cross_moments
+        from universal_neurons.core.accumulator import cross_moments
 
         widths = (LAYER[self.device.type],) * 4
         values = self._normal(256, sum(widths))

@@ -273,7 +273,7 @@ def moments_cost(sizes: Sizes, workload: Workload) -> Cost:
         summed(_loading(sizes, sizes.models), _streaming(sizes, workload, planned, sizes.positions, sizes.tokens)),
         passes=len(planned),
         streamed_bytes=_streamed(sizes, planned, sizes.tokens),
-        device_bytes=max(one.needs.streaming for one in planned),
+        device_bytes=max(one.memory.streaming for one in planned),
         host_bytes=sizes.token_bytes,
     )
 
@@ -310,7 +310,7 @@ def universality_cost(
     kept = neurons * (all_draws * _SINGLE + (top_k + 2) * (_DOUBLE + _INDEX) + 2 * _DOUBLE)
     return Cost(
         summed(*parts),
-        device_bytes=max(one.needs.scoring for one in planned),
+        device_bytes=max(one.memory.scoring for one in planned),
         # Once more while a pass is scored, so that nothing is taken in twice where memory runs out.
         host_bytes=sizes.token_bytes + 2 * (len(scored) + len(rotated)) * kept,
         disk_bytes=(len(scored) + len(rotated)) * table + drawn,
@@ -364,7 +364,7 @@ def variants_cost(sizes: Sizes, *, settings: Sequence[Setting], rotation: str, p
         work.append(_streaming(sizes, workload, planned, positions, positions))
         work.append(summed(_variant_scores(sizes, part, rotation), times=sizes.models - 1))
         streamed += _streamed(sizes, planned, positions)
-        device, count = max(device, *(one.needs.total for one in planned)), count + len(planned)
+        device, count = max(device, *(one.memory.total for one in planned)), count + len(planned)
     # The draws of every setting against every partner, and its best correlations.
     scores = (sizes.models - 1) * sizes.shape.neurons * sum(one.draws * _SINGLE + _DOUBLE for one in settings)
     return Cost(

@@ -1,10 +1,9 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
-"""The transformers modules behind a bridge: the same numbers in less time, for whoever knows that they are.
+"""The transformers model behind a bridge, without the bridge's hooks: the same numbers in less time.
 
-A bridge calls a hook at every step of every layer, computes attention in single steps and GELU in eight.  The modules
-that it wraps do neither.  This module decides how they are got at without a trace in the bridge: as a shallow copy
-without hooks that shares all weights.  It refuses to decide whether they compute what the bridge computes: hooks or
-processed weights may have changed that, so whoever uses them compares first.
+A bridge calls a hook at every step of every layer, computes attention in single steps and GELU in eight; the modules
+that it wraps do neither.  Here they are copied without hooks, sharing all weights, so that the bridge stays as it is.
+Hooks or processed weights may have changed the bridge's own numbers: callers compare the two before they use the copy.
 """
 
 import copy
@@ -18,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
+
+from universal_neurons.architectures import ModelAdapter, adapter_of
 
 
 class UnsuitableAttentionError(ValueError):
@@ -34,57 +35,72 @@ class FusedAffine(nn.Module):
     def __init__(self, affine: nn.Module) -> None:
         super().__init__()
         given: Any = affine
-        self.weight: Tensor = output_weights(given)
+        self.weight: Tensor = affine_matrix(given)
         self.bias: Tensor | None = given.bias
         self.gelu = False
 
     def forward(self, values: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape neuron"]:
-        """The products are float32 whatever precision torch has been told to use."""
+        """Apply the map; products are float32 whatever precision torch is set to."""
         after: tuple[Any, ...] = ("gelu", [], "tanh") if self.gelu else ("none", [], "")
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(values, self.weight.T, self.bias, *after)
-        return found
+        output: Tensor = torch.ops.mkldnn._linear_pointwise(values, self.weight.T, self.bias, *after)
+        return output
 
 
 @dataclass(frozen=True, eq=False)
-class Bare:
-    """The transformers modules behind a bridge, without its wrappers and hooks; the weights are shared."""
+class UnwrappedModel:
+    """The transformers modules behind a bridge, without its wrappers and hooks; the weights are shared.
+
+    Per block ``mlp_norms`` (the layer norm that the MLP reads), ``mlp_inputs`` and ``mlp_outputs`` (its affine maps).
+    """
 
     model: nn.Module
     blocks: tuple[nn.Module, ...]
-    down: tuple[nn.Module, ...]
-    norm: nn.Module
-    unembed: nn.Module
+    mlp_norms: tuple[Any, ...]
+    mlp_inputs: tuple[Any, ...]
+    mlp_outputs: tuple[nn.Module, ...]
+    final_norm: Any
+    unembedding: nn.Module
 
     @classmethod
-    def of(cls, bridge: TransformerBridge) -> "Bare":
-        """Raises :class:`UnsuitableAttentionError` unless attention is sdpa.
+    def of(cls, bridge: TransformerBridge) -> "UnwrappedModel":
+        """Copy the modules behind a bridge; raises ``UnknownArchitecture`` for a model without an adapter.
 
-        GELU is one kernel instead of eight.  What rounding leaves of an activation far below 0 is then not what the
-        model's own function leaves, and of a neuron that is never on there is nothing else.
+        GELU is one kernel instead of eight.  Its rounding errors far below 0 differ from the model's own, and a neuron that
+        is never on has no other activations.
         """
+        source: Any = bridge.original_model
+        adapter = adapter_of(type(source).__name__)
+        model: Any = _unwrapped(source, {}).eval()
+        blocks = tuple(model.get_submodule(adapter.blocks).children())
+        for block in blocks:
+            _fuse_activation(block, adapter)
+        return cls(
+            model=model,
+            blocks=blocks,
+            mlp_norms=tuple(block.get_submodule(adapter.mlp_norm) for block in blocks),
+            mlp_inputs=tuple(block.get_submodule(adapter.mlp_input) for block in blocks),
+            mlp_outputs=tuple(block.get_submodule(adapter.mlp_output) for block in blocks),
+            final_norm=model.get_submodule(adapter.final_norm),
+            unembedding=model.get_output_embeddings(),
+        )
+
+    @classmethod
+    def runnable(cls, bridge: TransformerBridge) -> "UnwrappedModel":
+        """The same, to run blocks on their own; raises :class:`UnsuitableAttentionError` unless attention is sdpa."""
         source: Any = bridge.original_model
         attention = getattr(source.config, "_attn_implementation", None)
         if attention != "sdpa":
             raise UnsuitableAttentionError(f"attention is {attention!r}; expected 'sdpa'")
-        twins: dict[int, nn.Module] = {}
-        model = _unwrapped(source, twins)
-        blocks: list[Any] = list(bridge.blocks)
-        return cls(
-            model.eval(),
-            tuple(_unwrapped(block, twins) for block in blocks),
-            tuple(_unwrapped(block.mlp.out, twins) for block in blocks),
-            _unwrapped(bridge.ln_final, twins),
-            _unwrapped(bridge.unembed, twins),
-        )
+        return cls.of(bridge)
 
     def output_weights(self, layer: int) -> Float[Tensor, "neuron width"]:
         """W_out of a layer, one row per neuron."""
-        return output_weights(self.down[layer])
+        return affine_matrix(self.mlp_outputs[layer])
 
 
 def _unwrapped(module: nn.Module, twins: dict[int, nn.Module]) -> nn.Module:
-    # A copy without bridges and hooks that shares all tensors; ``twins`` finds it by the id of the original.  Only in a
-    # copy can hooks be set and the activation function be replaced without a trace in the caller's model.
+    # A copy without bridges and hooks that shares all tensors; ``twins`` maps the id of an original to its copy.  Only
+    # in a copy can hooks be set and the activation function be replaced without a trace in the caller's model.
     while isinstance(module, GeneralizedComponent):
         inner: Any = module.original_component
         module = inner
@@ -104,9 +120,16 @@ def _twin(module: nn.Module, twins: dict[int, nn.Module]) -> nn.Module:
     twin._forward_hooks = OrderedDict()
     twin._forward_pre_hooks = OrderedDict()
     twin._modules = {key: None if part is None else _unwrapped(part, twins) for key, part in given._modules.items()}
-    if name == "GPT2MLP" and isinstance(twin.c_fc, FusedAffine) and getattr(twin.act, "approximate", "") == "tanh":
-        twin.c_fc.gelu, twin.act = True, nn.Identity()
     return cast("nn.Module", twin)
+
+
+def _fuse_activation(block: nn.Module, adapter: ModelAdapter) -> None:
+    # GELU becomes part of the MLP's input matrix.
+    affine, activation = block.get_submodule(adapter.mlp_input), block.get_submodule(adapter.mlp_activation)
+    if isinstance(affine, FusedAffine) and getattr(activation, "approximate", "") == "tanh":
+        affine.gelu = True
+        parent, _, name = adapter.mlp_activation.rpartition(".")
+        setattr(block.get_submodule(parent), name, nn.Identity())
 
 
 def _is_fusable(weight: Tensor) -> bool:
@@ -123,8 +146,8 @@ def _has_kernel() -> bool:
         return False
 
 
-def output_weights(affine: Any) -> Float[Tensor, "read written"]:
-    """The matrix of an affine map: one row per number that it reads, as for every neuron of an MLP's output matrix."""
+def affine_matrix(affine: Any) -> Float[Tensor, "read written"]:
+    """The matrix of an affine map, one row per number that it reads."""
     # torch's Linear keeps its matrix transposed, transformers' Conv1D does not.
     weight: Tensor = affine.weight.T if isinstance(affine, nn.Linear) else affine.weight
     return weight

@@ -1,4 +1,4 @@
-"""The modules behind a bridge in fewer kernels are the same functions, and the bridge's own stay as they are."""
+"""The unwrapped model in fewer kernels computes the same functions, and the bridge is unchanged."""
 
 from functools import partial
 from typing import Any
@@ -11,10 +11,10 @@ from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
 from tests.core.test_activations import LAYERS, ROWS, bridged, language_model
-from universal_neurons.core import bare
-from universal_neurons.core.bare import Bare, FusedAffine, output_weights
+from universal_neurons.core import unwrapped
+from universal_neurons.core.unwrapped import FusedAffine, UnwrappedModel, affine_matrix
 
-needs_kernel = pytest.mark.skipif(not bare._has_kernel(), reason="this build of torch has no such kernel")
+needs_kernel = pytest.mark.skipif(not unwrapped._has_kernel(), reason="this build of torch has no such kernel")
 
 
 def affine(kind: str) -> nn.Module:
@@ -36,7 +36,7 @@ def values() -> Tensor:
 @pytest.mark.parametrize("kind", ["Conv1D", "Linear"])
 @pytest.mark.parametrize("precision", ["highest", "medium"])
 @torch.no_grad()
-def test_an_affine_map_with_its_gelu_is_that_of_float64(kind: str, precision: str, values: Tensor) -> None:
+def test_an_affine_map_with_its_gelu_equals_float64(kind: str, precision: str, values: Tensor) -> None:
     fused = FusedAffine(affine(kind))
     expected: Tensor = affine(kind).double()(values.double())
     gelu: nn.Module = NewGELUActivation()
@@ -56,14 +56,14 @@ def test_the_weights_are_shared(kind: str) -> None:
     given: Any = affine(kind)
     fused = FusedAffine(given)
     assert fused.weight.data_ptr() == given.weight.data_ptr()
-    assert torch.equal(output_weights(fused), output_weights(given))
+    assert torch.equal(affine_matrix(fused), affine_matrix(given))
     assert fused.weight.shape == (16, 48)
 
 
 @needs_kernel
-def test_of_a_gpt2_every_affine_map_is_fused_and_gelu_is_in_the_first_of_the_mlp() -> None:
+def test_every_affine_map_of_a_gpt2_is_fused_and_gelu_with_the_mlp_input() -> None:
     bridge = bridged(language_model())
-    found: list[Any] = list(Bare.of(bridge).blocks)
+    found: list[Any] = list(UnwrappedModel.of(bridge).blocks)
     assert [type(block.mlp.c_fc) for block in found] == [FusedAffine] * LAYERS
     assert [(block.mlp.c_fc.gelu, type(block.mlp.act)) for block in found] == [(True, nn.Identity)] * LAYERS
     assert not any(part.gelu for block in found for part in (block.attn.c_attn, block.attn.c_proj, block.mlp.c_proj))
@@ -72,8 +72,8 @@ def test_of_a_gpt2_every_affine_map_is_fused_and_gelu_is_in_the_first_of_the_mlp
 
 @pytest.mark.parametrize("activation", ["gelu_new", "relu"])
 @torch.no_grad()
-def test_the_bare_model_predicts_what_the_model_predicts(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the kernel and without it, and with activations that it does not know."""
+def test_the_unwrapped_model_has_the_predictions_of_the_model(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With and without the kernel, and with an activation that it does not have."""
     config = GPT2Config(
         vocab_size=31, n_positions=9, n_embd=16, n_layer=2, n_head=2, n_inner=20, activation_function=activation,
         bos_token_id=30, eos_token_id=30, use_cache=False,
@@ -82,9 +82,9 @@ def test_the_bare_model_predicts_what_the_model_predicts(activation: str, monkey
     bridge = bridged(source.eval())
     rows = torch.randint(31, (ROWS, 9), generator=torch.Generator().manual_seed(1))
     expected = source(rows).logits
-    fast = Bare.of(bridge).model(rows, use_cache=False).logits
-    monkeypatch.setattr(bare, "_has_kernel", lambda: False)
-    plain = Bare.of(bridge)
+    fast = UnwrappedModel.of(bridge).model(rows, use_cache=False).logits
+    monkeypatch.setattr(unwrapped, "_has_kernel", lambda: False)
+    plain = UnwrappedModel.of(bridge)
     assert not [part for part in plain.model.modules() if isinstance(part, FusedAffine)]
     for found in (fast, plain.model(rows, use_cache=False).logits):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
@@ -92,4 +92,4 @@ def test_the_bare_model_predicts_what_the_model_predicts(activation: str, monkey
 
 def test_double_precision_is_left_to_torch() -> None:
     bridge = bridged(language_model().double())
-    assert not [part for part in Bare.of(bridge).model.modules() if isinstance(part, FusedAffine)]
+    assert not [part for part in UnwrappedModel.of(bridge).model.modules() if isinstance(part, FusedAffine)]

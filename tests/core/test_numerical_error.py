@@ -1,4 +1,4 @@
-"""How far two computations of one neuron lie apart is how far its correlations can."""
+"""The distance between two computations of a neuron bounds the change of its correlations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from universal_neurons.core.rounding import NEURONS_PER_TILE, Agreement
+from universal_neurons.core.numerical_error import NEURONS_PER_TILE, PairedMoments
 
 
 def unit(values: Tensor) -> Tensor:
@@ -26,17 +26,17 @@ def two_computations(tokens: int, neurons: int, *, noise: float, mean: float = 0
 
 
 @pytest.mark.parametrize(("noise", "mean"), [(0.5, 0.0), (1e-3, 0.0), (1e-2, 1e3), (30.0, 0.0)])
-def test_the_distance_is_that_of_the_unit_vectors(noise: float, mean: float) -> None:
+def test_the_distance_is_between_the_unit_vectors(noise: float, mean: float) -> None:
     one, other = two_computations(200, NEURONS_PER_TILE + 3, noise=noise, mean=mean)
     expected = (unit(one) - unit(other)).norm(dim=0)
-    torch.testing.assert_close(Agreement.of(one, other).distance, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(PairedMoments.of(one, other).distance, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_no_correlation_moves_further_than_the_distance() -> None:
+def test_no_correlation_changes_by_more_than_the_distance() -> None:
     one, other = two_computations(50, 40, noise=0.1)
     anything = unit(torch.randn(50, 500, generator=torch.Generator().manual_seed(2)))
     moved = ((unit(one) - unit(other)).T @ anything).abs()
-    distance = Agreement.of(one, other).distance
+    distance = PairedMoments.of(one, other).distance
     assert bool((moved <= distance[:, None] + 1e-12).all())
     assert bool((moved.amax(dim=1) > distance / 5).all())
 
@@ -44,20 +44,20 @@ def test_no_correlation_moves_further_than_the_distance() -> None:
 @pytest.mark.parametrize("sizes", [[200], [1, 199], [3, 0, 90, 107]])
 def test_tokens_may_be_split_anywhere(sizes: list[int]) -> None:
     one, other = two_computations(200, 5, noise=0.1, mean=1e3)
-    parts = [Agreement.of(*both) if len(both[0]) else Agreement.empty(5) for both in zip(
+    parts = [PairedMoments.of(*both) if len(both[0]) else PairedMoments.empty(5) for both in zip(
         torch.split(one, sizes), torch.split(other, sizes), strict=True)]  # fmt: skip
-    found = reduce(add, parts, Agreement.empty(5))
+    found = reduce(add, parts, PairedMoments.empty(5))
     assert found.count == 200
-    torch.testing.assert_close(found.distance, Agreement.of(one, other).distance, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(found.distance, PairedMoments.of(one, other).distance, rtol=1e-6, atol=1e-7)
 
 
 def test_scale_and_offset_are_no_difference() -> None:
     one, _ = two_computations(200, 5, noise=0.0)
-    assert float(Agreement.of(one, 3 * one + 7).distance.max()) < 1e-6
+    assert float(PairedMoments.of(one, 3 * one + 7).distance.max()) < 1e-6
 
 
-def test_a_neuron_that_varied_in_one_computation_only_is_uncertain_and_one_that_never_varied_is_not() -> None:
+def test_a_neuron_that_varied_in_one_computation_only_is_uncertain() -> None:
     varying, constant = torch.randn(100, 1), torch.full((100, 1), 0.1)
-    found = Agreement.of(torch.hstack([varying, constant, constant]), torch.hstack([constant, varying, constant]))
+    found = PairedMoments.of(torch.hstack([varying, constant, constant]), torch.hstack([constant, varying, constant]))
     torch.testing.assert_close(found.distance, torch.tensor([2**0.5, 2**0.5, 0.0], dtype=torch.float64))
-    assert Agreement.empty(2).distance.tolist() == [0, 0]
+    assert PairedMoments.empty(2).distance.tolist() == [0, 0]

@@ -1,4 +1,4 @@
-"""Work side by side is the same work: nothing is shared, nothing is reordered, and settings come back."""
+"""A parallel map shares nothing, keeps the order, and restores torch's settings."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from universal_neurons.core.lanes import side_by_side, single_threads
+from universal_neurons.core.threads import parallel_map, single_threads
 
 CPU = torch.device("cpu")
 
@@ -16,7 +16,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
         time.sleep(0.02 / (item + 1))
         return item
 
-    assert list(side_by_side(["a", "b", "c"], slower_first, range(12))) == list(range(12))
+    assert list(parallel_map(["a", "b", "c"], slower_first, range(12))) == list(range(12))
 
 
 def test_no_worker_has_two_items_at_once() -> None:
@@ -32,17 +32,17 @@ def test_no_worker_has_two_items_at_once() -> None:
             busy.discard(worker)
         return free
 
-    assert all(side_by_side(["a", "b"], alone, range(40)))
+    assert all(parallel_map(["a", "b"], alone, range(40)))
 
 
-def test_items_do_run_at_the_same_time() -> None:
+def test_items_run_at_the_same_time() -> None:
     # Each waits for the other: one after the other they would wait for ever.
     both = threading.Barrier(2, timeout=10)
-    assert len(list(side_by_side([0, 1], lambda worker, item: both.wait(), range(2)))) == 2
+    assert len(list(parallel_map([0, 1], lambda worker, item: both.wait(), range(2)))) == 2
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_an_exception_stops_what_has_not_begun(workers: int) -> None:
+def test_an_exception_drops_items_that_have_not_begun(workers: int) -> None:
     begun: list[int] = []
 
     def fails_at_two(worker: int, item: int) -> int:
@@ -53,31 +53,31 @@ def test_an_exception_stops_what_has_not_begun(workers: int) -> None:
         return item
 
     with pytest.raises(ArithmeticError, match="two"):
-        list(side_by_side(range(workers), fails_at_two, range(1000)))
+        list(parallel_map(range(workers), fails_at_two, range(1000)))
     assert len(begun) < 100
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_gradient_is_recorded(workers: int) -> None:
     weight = torch.ones(3, requires_grad=True)
-    found = list(side_by_side(range(workers), lambda worker, item: (weight * item).requires_grad, range(4)))
+    found = list(parallel_map(range(workers), lambda worker, item: (weight * item).requires_grad, range(4)))
     assert not any(found)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_every_item_has_one_thread_and_the_setting_comes_back(workers: int) -> None:
+def test_every_item_has_one_thread_and_the_setting_is_restored(workers: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
         with single_threads(CPU) as lanes:
             assert lanes == 3
-            used = set(side_by_side(range(workers), lambda worker, item: torch.get_num_threads(), range(8)))
+            used = set(parallel_map(range(workers), lambda worker, item: torch.get_num_threads(), range(8)))
             assert used == {1}
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
 
 
-def test_an_accelerator_has_one_lane() -> None:
+def test_an_accelerator_has_one_worker() -> None:
     with single_threads(torch.device("cuda")) as lanes:
         assert lanes == 1

@@ -1,0 +1,104 @@
+"""Adapters of model architectures: the parts of a transformers model, its configuration, and names in its checkpoints.
+
+A new architecture is one more :class:`ModelAdapter` in ``ADAPTERS``.  Parts are given by dotted paths and options by
+name, so that this module imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class UnknownArchitecture(ValueError):
+    """There is no adapter for a class of models."""
+
+
+@dataclass(frozen=True)
+class ModelAdapter:
+    """One architecture, ``class_name`` in transformers and ``model_type`` in ``config.json``.
+
+    ``options``: the configuration's name of each size (layers, width, heads, mlp, context, vocabulary).  ``blocks``
+    and ``final_norm``: paths in the model; ``attention`` and all names that begin with ``mlp``: paths in a block, with
+    ``mlp_norm`` the layer norm whose output the MLP reads.  ``parallel``: the MLP reads the input of its block, beside
+    attention, instead of attention's output; the name of an option if the configuration decides.
+
+    ``buffers``: ends of names of tensors that older checkpoints have beside the weights.  ``tied``: ends of the names
+    of the embedding and of the output matrix, which repeats it where the configuration ties them.
+    """
+
+    class_name: str
+    model_type: str
+    options: Mapping[str, str]
+    blocks: str
+    final_norm: str
+    attention: str
+    mlp_norm: str
+    mlp_input: str
+    mlp_activation: str
+    mlp_output: str
+    parallel: bool | str
+    buffers: tuple[str, ...]
+    tied: tuple[str, str]
+
+    def configuration(self, **sizes: int) -> dict[str, int]:
+        """The options of a configuration with these sizes."""
+        return {self.options[name]: size for name, size in sizes.items()}
+
+    def is_buffer(self, name: str) -> bool:
+        """True for a tensor of a checkpoint that is no weight, such as a causal mask."""
+        return any(re.search(rf"(^|\.){re.escape(end)}$", name) for end in self.buffers)
+
+
+ADAPTERS: dict[str, ModelAdapter] = {
+    adapter.class_name: adapter
+    for adapter in (
+        ModelAdapter(
+            class_name="GPT2LMHeadModel",
+            model_type="gpt2",
+            options={
+                "layers": "n_layer", "width": "n_embd", "heads": "n_head", "mlp": "n_inner", "context": "n_positions",
+                "vocabulary": "vocab_size",
+            },
+            blocks="transformer.h",
+            final_norm="transformer.ln_f",
+            attention="attn",
+            mlp_norm="ln_2",
+            mlp_input="mlp.c_fc",
+            mlp_activation="mlp.act",
+            mlp_output="mlp.c_proj",
+            parallel=False,
+            buffers=("attn.bias", "attn.masked_bias"),
+            tied=("wte.weight", "lm_head.weight"),
+        ),
+        ModelAdapter(
+            class_name="GPTNeoXForCausalLM",
+            model_type="gpt_neox",
+            options={
+                "layers": "num_hidden_layers", "width": "hidden_size", "heads": "num_attention_heads",
+                "mlp": "intermediate_size", "context": "max_position_embeddings", "vocabulary": "vocab_size",
+            },
+            blocks="gpt_neox.layers",
+            final_norm="gpt_neox.final_layer_norm",
+            attention="attention",
+            mlp_norm="post_attention_layernorm",
+            mlp_input="mlp.dense_h_to_4h",
+            mlp_activation="mlp.act",
+            mlp_output="mlp.dense_4h_to_h",
+            parallel="use_parallel_residual",
+            buffers=("attention.bias", "attention.masked_bias", "rotary_emb.inv_freq"),
+            tied=("embed_in.weight", "embed_out.weight"),
+        ),
+    )
+}  # fmt: skip
+
+
+def adapter_of(class_name: str) -> ModelAdapter:
+    """The adapter of a class of transformers models; raises :class:`UnknownArchitecture`."""
+    if class_name not in ADAPTERS:
+        raise UnknownArchitecture(f"architecture: expected one of {', '.join(ADAPTERS)}, got {class_name!r}")
+    return ADAPTERS[class_name]
