@@ -175,7 +175,7 @@ def passes(workload: Workload, budget: int | None, *, tiles: Sequence[Tile] | No
     smallest = max(memory_estimate(workload, (_widest_block(workload, tile),)).total for tile in whole)
     if smallest > budget:
         raise BudgetTooSmall(budget, smallest)
-    fewest: tuple[Pass, ...] = ()
+    fewest: tuple[Sequence[Tile], ...] = ()
     for x_parts, y_parts in _cuts(whole):
         cut = [part for tile in whole for part in _grid(tile, x_parts, y_parts)]
         if fewest and x_parts * y_parts > _MOST_PARTS:
@@ -184,7 +184,7 @@ def passes(workload: Workload, budget: int | None, *, tiles: Sequence[Tile] | No
             fewest = _packed(workload, cut, budget, fewer_than=len(fewest) or None) or fewest
         if fewest and len(fewest) <= _lower_bound(workload, whole, budget):
             break
-    return fewest
+    return tuple(Pass(tuple(members), memory_estimate(workload, members)) for members in fewest)
 
 
 def halved(workload: Workload, tiles: Sequence[Tile]) -> tuple[Pass, Pass] | None:
@@ -421,22 +421,20 @@ def _largest(workload: Workload, tiles: Sequence[Tile]) -> list[Tile]:
 
 def _packed(
     workload: Workload, tiles: Sequence[Tile], budget: int, *, fewer_than: int | None = None
-) -> tuple[Pass, ...] | None:
+) -> tuple[Sequence[Tile], ...] | None:
     """The tiles in order, as many in each pass as fit; None unless there are ``fewer_than`` so many passes."""
-    packed: list[Pass] = []
+    packed: list[Sequence[Tile]] = []
     start, totals = 0, _TileTotals(workload)
     for number, tile in enumerate(tiles):
         totals.add(tile)
         if number > start and totals.total > budget:
+            packed.append(tiles[start:number])
             # Another pass follows.
-            if fewer_than is not None and len(packed) + 2 >= fewer_than:
+            if fewer_than is not None and len(packed) + 1 >= fewer_than:
                 return None
-            members = tuple(tiles[start:number])
-            packed.append(Pass(members, memory_estimate(workload, members)))
             start, totals = number, _TileTotals(workload)
             totals.add(tile)
-    members = tuple(tiles[start:])
-    return (*packed, Pass(members, memory_estimate(workload, members)))
+    return (*packed, tiles[start:])
 
 
 def _lower_bound(workload: Workload, tiles: Sequence[Tile], budget: int) -> int:

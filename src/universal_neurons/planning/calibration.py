@@ -2,7 +2,8 @@
 
 Shapes are fixed, so that one measurement serves every suite.  Models' blocks are measured at the widths of the mini
 suite and of GPT-2 Small, because small products cost more per operation.  Wherever that is short, the project's own
-code runs.  A speed is the median over a fraction of a second of runs, not the best: a plan is about what happens.
+code runs.  A speed is that of the fastest of several runs: it is kept, and whatever else kept the device busy when it
+was measured is gone when a suite is computed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any, get_args
 
 from universal_neurons.inputs.bridge import random_bridge
@@ -200,7 +200,7 @@ class Bench:
         return torch.randn(*sizes, generator=_generator()).to(self.device)
 
     def _seconds(self, run: Callable[[], object]) -> float:
-        """The median time of a run, after one that does not count."""
+        """The least time of a run, after one that does not count."""
         import torch
 
         def timed() -> float:
@@ -214,7 +214,7 @@ class Bench:
         times = [timed()]
         while sum(times) < self.running:
             times.append(timed())
-        return median(times)
+        return min(times)
 
 
 def _generator() -> torch.Generator:
