@@ -65,8 +65,8 @@ class UnwrappedModel:
     def of(cls, bridge: TransformerBridge) -> "UnwrappedModel":
         """Copy the modules behind a bridge; raises ``UnknownArchitecture`` for a model without an adapter.
 
-        GELU is one kernel instead of eight.  Its rounding errors far below 0 differ from the model's own, and a neuron that
-        is never on has no other activations.
+        GELU is one kernel instead of eight, whose rounding errors far below 0 differ from the model's own; the
+        activations of a neuron that is never on are such errors.
         """
         source: Any = bridge.original_model
         adapter = adapter_of(type(source).__name__)
