@@ -149,6 +149,11 @@ class Shape:
         return self.layers * self.block_weights + (self.vocabulary + self.context) * self.width
 
     @property
+    def loaded_bytes(self) -> int:
+        """Bytes of a loaded model; the backend holds attention's input matrices a second time."""
+        return _SINGLE * (self.parameters + 3 * self.layers * self.width**2)
+
+    @property
     def block_operations(self) -> int:
         """Operations of a block at one position: its matrices, and attention over a row (no causal saving)."""
         return 2 * self.block_weights + 4 * self.row * self.width
@@ -183,11 +188,6 @@ class Sizes:
     budget: int
 
     @property
-    def weights(self) -> int:
-        """Bytes of one loaded model; the backend holds attention's input matrices a second time."""
-        return model_bytes(self.shape)
-
-    @property
     def batch(self) -> int:
         """Positions in one forward pass over the suite's tokens."""
         return batch_rows(self.shape.row) * self.shape.row
@@ -209,15 +209,10 @@ class Sizes:
     def workload(self, models: int, pairs: Sequence[tuple[int, int]], *, groups: int, row: int) -> Workload:
         """The sums of passes over rows of ``row`` positions of so many ``models``, the shuffled one among them."""
         widths = ((self.shape.mlp,) * self.shape.layers,) * models
-        weights, readers = self.weights * self.models, min(self.readers, models)
+        weights, readers = self.shape.loaded_bytes * self.models, min(self.readers, models)
         return shape_workload(
             widths, pairs, groups=groups, row_length=row, weights=weights, device=self.device, readers=readers
         )
-
-
-def model_bytes(shape: Shape) -> int:
-    """Bytes of one loaded model; the backend holds attention's input matrices a second time."""
-    return _SINGLE * (shape.parameters + 3 * shape.layers * shape.width**2)
 
 
 # The steps of a suite have the same passes, and finding the fewest takes a tenth of a second.
@@ -335,7 +330,7 @@ def candidates_cost(sizes: Sizes, *, references: int, trained: bool, draws: int,
         ),
         passes=1,
         streamed_bytes=sizes.activations(sizes.tokens, sizes.models),
-        device_bytes=sizes.models * sizes.weights + _batch_bytes(sizes, sizes.models) + standardised,
+        device_bytes=sizes.models * sizes.shape.loaded_bytes + _batch_bytes(sizes, sizes.models) + standardised,
         # Products and squares per block, then the influences that they become.
         host_bytes=sizes.token_bytes + selected * blocks * 3 * _DOUBLE,
         disk_bytes=selected * (2 * blocks + _SINGLE * draws),
@@ -406,7 +401,7 @@ def _model_ablation_cost(sizes: Sizes, sets: Sequence[NeuronSet], blocks: int) -
             _reruns(sizes, within, sizes.evaluated),
         ),
         streamed_bytes=sizes.activations(sizes.evaluated) * (1 + forwards),
-        device_bytes=sizes.weights + _clean_bytes(sizes, ABLATION_BATCH_ROWS),
+        device_bytes=sizes.shape.loaded_bytes + _clean_bytes(sizes, ABLATION_BATCH_ROWS),
         host_bytes=len(sets) * (sizes.shape.neurons * _INDEX // 2 + rows * 16),
         disk_bytes=len(sets) * (SET_BYTES + 2 * blocks * _SINGLE),
     )
@@ -419,7 +414,7 @@ def extensions_cost(sizes: Sizes, *, sets: int, unigram_bytes: int) -> Cost:
     """
     evaluated, shape = sizes.evaluated, sizes.shape
     blocks = max(evaluated // shape.row // 2, 1)
-    widths, within = (shape.mlp,) * shape.layers, sizes.budget - sizes.weights * sizes.models
+    widths, within = (shape.mlp,) * shape.layers, sizes.budget - sizes.shape.loaded_bytes * sizes.models
     at_once = layer_blocks(widths, bytes_per_neuron=unigram_bytes, budget=within)
     sums = max(len(layers) for layers in at_once) * shape.mlp * unigram_bytes
     # Sums lie on the host.  Without a GPU the models run there too, but only when the sums are gone.
@@ -435,7 +430,7 @@ def extensions_cost(sizes: Sizes, *, sets: int, unigram_bytes: int) -> Cost:
         ),
         passes=1,
         streamed_bytes=sizes.activations(sizes.tokens),
-        device_bytes=2 * sizes.weights
+        device_bytes=2 * sizes.shape.loaded_bytes
         + max(_batch_bytes(sizes, 1), 0 if beside else sums, _clean_bytes(sizes, ABLATION_BATCH_ROWS, runs=2)),
         host_bytes=sizes.token_bytes + (sums if beside else 0),
         disk_bytes=sets * (SET_BYTES + 3 * blocks * _SINGLE) + shape.neurons * 2 * _SINGLE,
@@ -473,7 +468,8 @@ def profiles_cost(sizes: Sizes, *, models: int, top: int, bins: int, shown: int,
         summed(work, times=models),
         passes=2,
         streamed_bytes=2 * sizes.activations(sizes.tokens, models),
-        device_bytes=sizes.weights + max(vectors, seen + _batch_bytes(sizes, 1), _clean_bytes(sizes, ablation_rows)),
+        device_bytes=sizes.shape.loaded_bytes
+        + max(vectors, seen + _batch_bytes(sizes, 1), _clean_bytes(sizes, ablation_rows)),
         host_bytes=sizes.token_bytes + shape.neurons * row,
         disk_bytes=models * shape.neurons * row,
     )

@@ -28,7 +28,6 @@ from universal_neurons.planning.costs import (
     ablation_cost,
     candidates_cost,
     extensions_cost,
-    model_bytes,
     moments_cost,
     profiles_cost,
     step_workload,
@@ -263,7 +262,7 @@ def sizes_of(work: Workspace, speed: DeviceSpeed, *, sampled: bool) -> Sizes:
     rows = ceil(spec.tokens / (spec.row_length - 1))
     if sampled:
         rows = int(str(read(work, corpus_key(work, "corpus")).document["rows"]))
-    resident = models * model_bytes(shape)
+    resident = models * shape.loaded_bytes
     free = speed.memory_bytes - resident if speed.memory_bytes else free_host_bytes()
     return Sizes(
         shape=shape,
