@@ -11,7 +11,7 @@ For each precision:
 - ``fraction_of_ceiling``: the operations of these products over the time of the pass, over the ceiling;
 - ``forward_share``: the time of the forward passes alone over that of the pass;
 - ``largest_error``: of a sampled correlation, against float64 activations and sums;
-- ``planned_pass`` and ``planned_scores``: the seconds that the plan's calibration estimates, over the measured ones;
+- ``planned_pass`` and ``planned_scores``: seconds that the plan expects of these, over the measured ones;
 - ``draws_share``: share of the rotation draws in the whole (pass and scores) at five million tokens;
 - ``paper_hours``: passes and scores of the suite ``paper``, four steps of five million tokens each with the nulls, at
   the speeds that were measured: by numbers of operations where the shape here is not GPT-2 Small's.
@@ -24,7 +24,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -46,6 +46,10 @@ from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.stages.batches import CHUNK_TOKENS
 from universal_neurons.stages.passes import ahead
 from universal_neurons.stages.resources import MARGIN, ROTATION_WORKERS, free_bytes
+from universal_neurons.pipeline.passes import CHUNK_TOKENS, ahead
+from universal_neurons.pipeline.resources import MARGIN, ROTATION_WORKERS, free_bytes
+from universal_neurons.planning.calibration import measured_speed
+from universal_neurons.planning.costs import Cost, Shape, Sizes, WorkKind, moments_cost, universality_cost
 
 PAPER_TOKENS, PAPER_STEPS = 5_000_000, 4
 CONTEXT, VOCABULARY, BATCH_TOKENS, BLOCKS = 512, 2048, 4096, 100
@@ -160,7 +164,8 @@ def measured(mode: PrecisionMode, device: str, size: Size) -> dict[str, Any]:
         alone = seconds(device, lambda: forward(models, device, size))
     fastest = ceiling(work, mode, device)
     before = peak_memory_bytes() or 0
-    planned = passes(work, round((1 - MARGIN) * free_bytes(torch.device(device))))
+    within = round((1 - MARGIN) * free_bytes(torch.device(device)))
+    planned = passes(work, within)
     spent, operations, errors = 0.0, 0, []
     found: dict[int, float] = {}
     for one in planned:
@@ -176,7 +181,7 @@ def measured(mode: PrecisionMode, device: str, size: Size) -> dict[str, Any]:
             )
         del held
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else (peak_memory_bytes() or 0) - before
-    expected_pass, expected_scores = planned_seconds(work, planned, mode, device, size)
+    expected_pass, expected_scores = planned_seconds(work, within, mode, device, size)
     streaming = PAPER_TOKENS * spent / size.tokens
     drawn = (found[size.draws] - found[1]) * size.draws / max(1, size.draws - 1)
     return {
@@ -198,24 +203,30 @@ def measured(mode: PrecisionMode, device: str, size: Size) -> dict[str, Any]:
     }
 
 
-def planned_seconds(
-    work: Workload, planned: Sequence[Pass], mode: PrecisionMode, device: str, size: Size
-) -> tuple[float, float]:
-    """The plan's estimate for all passes, and for scoring every direction."""
+def planned_seconds(work: Workload, budget: int, mode: PrecisionMode, device: str, size: Size) -> tuple[float, float]:
+    """Seconds that the plan expects of all passes, and of scoring every direction."""
     shape = Shape(
         layers=size.layers, width=size.embedding, heads=max(1, size.embedding // 64), mlp=size.width,
         vocabulary=VOCABULARY, context=CONTEXT, row=CONTEXT,
     )  # fmt: skip
-    operations = sum(operations_per_token(work, one.tiles) for one in planned) * size.tokens
+    speed = measured_speed(torch.device(device))
     positions = len(tokens_of(size)[0]) * CONTEXT
-    streamed = {Effort.FORWARD: float(positions * size.models * len(planned)), Effort.PRODUCT: float(operations)}
-    draws = size.draws + 2 * half_draws(size.draws)
-    every = together(scoring(shape, draws, halves=True), times=len(work.pairs) * 2)
-    turned = together(
-        *(turning(shape, "gaussian", len(one.layers(y)), draws) for one in planned for y in range(size.models))
-    )
-    pace = calibrated(shape, [*streamed, *every, *turned], device=device, precision=mode, models=size.models)
-    return pace.total(streamed), pace.total(together(every, turned))
+    sizes = Sizes(
+        shape=shape, models=size.models, tokens=size.tokens, positions=positions, evaluated=0, device=speed.kind,
+        readers=speed.threads if device == "cpu" else 1, budget=budget,
+    )  # fmt: skip
+    moments = moments_cost(sizes, work)
+    streamed = dict(moments.work)
+    del streamed[WorkKind.LOADING]
+    scores = universality_cost(
+        sizes, work, pairs=[(x, y) for i, j in work.pairs for x, y in ((i, j), (j, i))], permuted=(), rotated=(),
+        rotation="gaussian", draws=size.draws, half_draws=half_draws(size.draws), top_k=3,
+    )  # fmt: skip
+
+    def expected(cost: Cost) -> float:
+        return speed.seconds(cost, width=shape.width, precision=mode)
+
+    return expected(replace(moments, work=streamed)), expected(scores)
 
 
 def paper_hours(size: Size, flops: float, scoring: float) -> float:

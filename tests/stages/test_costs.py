@@ -179,10 +179,11 @@ def test_the_operations_of_profiles_are_those_that_torch_counts(scored: Workspac
 # --- what is missing decides -----------------------------------------------------------------------------------------
 
 
-def test_only_what_is_absent_has_a_cost(work: Workspace) -> None:
-    few = step_costs(work, sizes(work), LAST, lacking={"profiles": [Case(LAST, "b")]})
-    assert list(few) == ["profiles"]
-    assert few["profiles"].disk_bytes * 3 == costs(work)["profiles"].disk_bytes
+def test_nothing_absent_costs_nothing(computed: Miniature) -> None:
+    work = computed.workspace()
+    assert all(cost is NOTHING for cost in costs(work, absent(Shelf.of(work), LAST)).values())
+    assert tokens_cost(sizes(work), absent=(), characters=None) is NOTHING
+    assert profiles_cost(sizes(work), models=0, **work.suite.profiles.model_dump()) is NOTHING
 
 
 def test_every_stage_of_a_step_has_a_cost_of_its_own(work: Workspace) -> None:

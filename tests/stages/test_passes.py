@@ -150,7 +150,7 @@ def test_a_budget_below_the_whole_is_kept_by_more_passes(
     workspace: Callable[..., Workspace], undisturbed: StepScores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Scoring has a floor of some hundred megabytes, beside which a miniature is nothing.
-    monkeypatch.setattr("universal_neurons.core.tiling._TileTotals._score_bytes", lambda _: 0)
+    monkeypatch.setattr("universal_neurons.core.tiling._TileTotals._score_bytes", lambda *_: 0)
     monkeypatch.setattr("universal_neurons.core.tiling.FOLD_EVERY", 1)
     work = workspace()
     models = LoadedModels.of(work, work.models(STEP))

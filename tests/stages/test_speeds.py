@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KNOWN = ["h200", "h100", "a100", "a100-40gb", "l40s", "l4", "t4", "v100", "rtx4090", "rtx3090", "laptop"]
-HERE = {"device": "cpu", "threads": 2, "torch": "2.13.0"}
+HERE: dict[str, str | int] = {"device": "cpu", "threads": 2, "torch": "2.13.0"}
 
 
 # --- seconds ---------------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ there is one pass, and one tile per pair.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import reduce
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise, product
 from math import ceil
 
@@ -95,8 +95,8 @@ class Workload:
 
     def shape(self, tile: Tile) -> tuple[int, int]:
         """Rows and columns of a tile."""
-        rows = sum(self.widths[tile.x][layer] for layer in tile.x_layers)
-        return rows, sum(self.widths[tile.y][layer] for layer in tile.y_layers)
+        rows = _block(self.widths[tile.x], tile.x_layers).neurons
+        return rows, _block(self.widths[tile.y], tile.y_layers).neurons
 
     def whole(self) -> tuple[Tile, ...]:
         """One tile per pair."""
@@ -175,18 +175,16 @@ def passes(workload: Workload, budget: int | None, *, tiles: Sequence[Tile] | No
     smallest = max(memory_estimate(workload, (_widest_block(workload, tile),)).total for tile in whole)
     if smallest > budget:
         raise BudgetTooSmall(budget, smallest)
-    fewest: tuple[Pass, ...] = ()
+    fewest: tuple[Sequence[Tile], ...] = ()
     for x_parts, y_parts in _cuts(whole):
         cut = [part for tile in whole for part in _grid(tile, x_parts, y_parts)]
         if fewest and x_parts * y_parts > _MOST_PARTS:
             break
         if max(memory_estimate(workload, (tile,)).total for tile in _largest(workload, cut)) <= budget:
-            packed = _packed(workload, cut, budget)
-            if not fewest or len(packed) < len(fewest):
-                fewest = packed
+            fewest = _packed(workload, cut, budget, fewer_than=len(fewest) or None) or fewest
         if fewest and len(fewest) <= _lower_bound(workload, whole, budget):
             break
-    return fewest
+    return tuple(Pass(tuple(members), memory_estimate(workload, members)) for members in fewest)
 
 
 def halved(workload: Workload, tiles: Sequence[Tile]) -> tuple[Pass, Pass] | None:
@@ -204,10 +202,35 @@ def halved(workload: Workload, tiles: Sequence[Tile]) -> tuple[Pass, Pass] | Non
 
 def memory_estimate(workload: Workload, tiles: Sequence[Tile]) -> MemoryEstimate:
     """The bytes that a pass over ``tiles`` takes."""
-    return reduce(_TileTotals.with_tile, tiles, _TileTotals(workload)).memory()
+    totals = _TileTotals(workload)
+    for tile in tiles:
+        totals.add(tile)
+    return totals.memory()
 
 
 @dataclass(frozen=True, slots=True)
+class _Block:
+    """Some layers of a model: as the bits of a number, their neurons, the sum of squared widths, the widest."""
+
+    layers: int
+    neurons: int
+    squares: int
+    widest: int
+
+
+# Comparing the cuts of five models asks for the same blocks tens of thousands of times.
+@lru_cache(maxsize=4096)
+def _block(widths: tuple[int, ...], layers: range) -> _Block:
+    return _of_bits(widths, sum(1 << layer for layer in layers))
+
+
+@lru_cache(maxsize=4096)
+def _of_bits(widths: tuple[int, ...], layers: int) -> _Block:
+    chosen = [width for layer, width in enumerate(widths) if layers >> layer & 1]
+    return _Block(layers, sum(chosen), sum(width * width for width in chosen), max(chosen, default=0))
+
+
+@dataclass(slots=True)
 class _TileTotals:
     """Running totals over tiles that decide their bytes, so that adding a tile does not count from the beginning.
 
@@ -217,52 +240,63 @@ class _TileTotals:
     """
 
     workload: Workload
-    layers: tuple[int, ...] = ()
-    columns: tuple[int, ...] = ()
+    layers: list[int] = field(init=False)
+    columns: list[int] = field(init=False)
+    against: list[int] = field(init=False)
     squares: int = 0
     sums: int = 0
-    against: tuple[int, ...] = ()
     largest: int = 0
     widest: int = 0
     cut: bool = False
 
-    def with_tile(self, tile: Tile) -> "_TileTotals":
-        rows, columns = self.workload.shape(tile)
-        nothing = (0,) * len(self.workload.widths)
-        layers, neurons, against = (list(known or nothing) for known in (self.layers, self.columns, self.against))
-        squares, widest = self.squares, self.widest
-        for model, block in ((tile.x, tile.x_layers), (tile.y, tile.y_layers)):
-            against[model] += rows * columns
-            for layer in block:
-                if not layers[model] >> layer & 1:
-                    width = self.workload.widths[model][layer]
-                    layers[model] |= 1 << layer
-                    neurons[model] += width
-                    squares += width * width
-                    widest = max(widest, width)
-        sums, largest = self.sums + rows * columns, max(self.largest, rows * columns)
-        cut = self.cut or is_cut(self.workload, tile)
-        return _TileTotals(
-            self.workload, tuple(layers), tuple(neurons), squares, sums, tuple(against), largest, widest, cut
-        )
+    def __post_init__(self) -> None:
+        models = len(self.workload.widths)
+        self.layers, self.columns, self.against = [0] * models, [0] * models, [0] * models
+
+    def add(self, tile: Tile) -> None:
+        widths = self.workload.widths
+        x, y = _block(widths[tile.x], tile.x_layers), _block(widths[tile.y], tile.y_layers)
+        elements = x.neurons * y.neurons
+        for model, block in ((tile.x, x), (tile.y, y)):
+            self.against[model] += elements
+            new = block.layers & ~self.layers[model]
+            if new:
+                added = block if new == block.layers else _of_bits(widths[model], new)
+                self.layers[model] |= new
+                self.columns[model] += added.neurons
+                self.squares += added.squares
+                self.widest = max(self.widest, added.widest)
+        self.sums += elements
+        self.largest = max(self.largest, elements)
+        self.cut = self.cut or is_cut(self.workload, tile)
 
     def memory(self) -> MemoryEstimate:
+        return MemoryEstimate(*self._bytes())
+
+    @property
+    def total(self) -> int:
+        """The same as ``memory().total``, without the object: cuts are compared by it tens of thousands of times."""
+        resident, sums, layers, buffers, batch, scratch, scores = self._bytes()
+        return resident + sums + layers + max(buffers + batch + scratch, scores)
+
+    def _bytes(self) -> tuple[int, int, int, int, int, int, int]:
+        """The fields of a :class:`MemoryEstimate`."""
         workload, columns, most = self.workload, sum(self.columns), max(self.columns)
         # Products of one block of layers with several models are one product.
         product = min(SCRATCH_ELEMENTS, most * columns) if workload.sum_bytes != workload.value_bytes else 0
         pending = FOLD_EVERY * columns * _WIDE * 2
-        return MemoryEstimate(
-            resident=workload.resident,
-            sums=self.sums * workload.sum_bytes * workload.groups,
-            layers=self.squares * LAYER_BYTES * workload.groups,
-            buffers=(workload.chunk_tokens * columns * workload.value_bytes + pending) * workload.groups + 2 * pending,
+        return (
+            workload.resident,
+            self.sums * workload.sum_bytes * workload.groups,
+            self.squares * LAYER_BYTES * workload.groups,
+            (workload.chunk_tokens * columns * workload.value_bytes + pending) * workload.groups + 2 * pending,
             # All layers of a model are captured before its scored tokens are copied out of them.
-            batch=workload.batch_tokens * (columns + 2 * most * workload.abreast) * _VALUE,
-            scratch=max(product, self.widest**2) * workload.value_bytes,
-            scores=self._score_bytes(),
+            workload.batch_tokens * (columns + 2 * most * workload.abreast) * _VALUE,
+            max(product, self.widest**2) * workload.value_bytes,
+            self._score_bytes(columns),
         )
 
-    def _score_bytes(self) -> int:
+    def _score_bytes(self, columns: int) -> int:
         """Bytes that scoring holds.
 
         The sum of the groups over all tiles against one model, and a layer of it in float32; or, afterwards, a pair of
@@ -277,7 +311,7 @@ class _TileTotals:
         added = pair * self.workload.sum_bytes if self.workload.groups > 2 else 0
         added = max(added, 2 * _WIDE * pair if self.workload.whitened else 0)
         strips = STRIP_ELEMENTS * _WIDE * _STRIP_COPIES + ROTATED_ELEMENTS * _VALUE
-        held = scored * self.workload.sum_bytes + min(scored, sum(self.columns) * self.widest) * _VALUE
+        held = scored * self.workload.sum_bytes + min(scored, columns * self.widest) * _VALUE
         return max(held + added, turned) + (2 * LAYER_BYTES + _VALUE) * layer + strips + _OVERHEAD
 
 
@@ -370,7 +404,7 @@ def _cuts(tiles: Sequence[Tile]) -> list[tuple[int, int]]:
 def _grid(tile: Tile, x_parts: int, y_parts: int) -> list[Tile]:
     """Cut a tile into parts whose sizes differ by at most one layer."""
     blocks = product(_even(tile.x_layers, x_parts), _even(tile.y_layers, y_parts))
-    return [replace(tile, x_layers=x, y_layers=y) for x, y in blocks]
+    return [Tile(tile.x, tile.y, x, y) for x, y in blocks]
 
 
 def _even(layers: range, parts: int) -> list[range]:
@@ -385,20 +419,22 @@ def _largest(workload: Workload, tiles: Sequence[Tile]) -> list[Tile]:
     return list(shapes.values())
 
 
-def _packed(workload: Workload, tiles: Sequence[Tile], budget: int) -> tuple[Pass, ...]:
-    """Fill passes with tiles in order."""
-    packed: list[Pass] = []
-    members: list[Tile] = []
-    held = _TileTotals(workload)
-    for tile in tiles:
-        together = held.with_tile(tile)
-        if members and together.memory().total > budget:
-            packed.append(Pass(tuple(members), held.memory()))
-            members, together = [], _TileTotals(workload).with_tile(tile)
-        members.append(tile)
-        held = together
-    packed.append(Pass(tuple(members), held.memory()))
-    return tuple(packed)
+def _packed(
+    workload: Workload, tiles: Sequence[Tile], budget: int, *, fewer_than: int | None = None
+) -> tuple[Sequence[Tile], ...] | None:
+    """The tiles in order, as many in each pass as fit; None unless there are ``fewer_than`` so many passes."""
+    packed: list[Sequence[Tile]] = []
+    start, totals = 0, _TileTotals(workload)
+    for number, tile in enumerate(tiles):
+        totals.add(tile)
+        if number > start and totals.total > budget:
+            packed.append(tiles[start:number])
+            # Another pass follows.
+            if fewer_than is not None and len(packed) + 1 >= fewer_than:
+                return None
+            start, totals = number, _TileTotals(workload)
+            totals.add(tile)
+    return (*packed, tiles[start:])
 
 
 def _lower_bound(workload: Workload, tiles: Sequence[Tile], budget: int) -> int:
