@@ -88,7 +88,7 @@ def test_an_environment_is_made_once(checkout: Path) -> None:
 def test_an_empty_variable_is_unset(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIVERSAL_NEURONS_VENV", "")
     monkeypatch.chdir(checkout)
-    assert noxfile(checkout).ENVIRONMENT == checkout / ".nox" / "environment"
+    assert checkout / ".nox" / "environment" == noxfile(checkout).ENVIRONMENT
     installed(checkout)
     assert (checkout / "noxfile.py").is_file()
 

@@ -770,7 +770,7 @@ def check_report(built: Path, *, is_narrowed: bool) -> None:
     must = {f"fig-paper-{number}" for number in ((1, 3, 4, 5, 6, 9, 10, 11, 12) if is_narrowed else (5, 6))}
     must |= {"fig-tokens", "fig-ceiling"} if is_narrowed else set()
     assert must <= absent
-    assert ("One checkpoint cannot tell." in text_of(built / "paper.html")) == is_narrowed
+    assert ("This needs two checkpoints." in text_of(built / "paper.html")) == is_narrowed
     assert not (built / "data" / "paper-5.csv").exists()
 
 

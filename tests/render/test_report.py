@@ -112,11 +112,11 @@ def test_every_claim_has_a_page_with_its_verdict(report: Path) -> None:
 
 def test_a_claims_page_says_what_was_measured_what_controls_showed_and_how_to_run_it(report: Path) -> None:
     said = text_of(report / "claims" / "n2.html")
-    assert "Inconclusive: the uncertainty reaches across the border of the criterion" in said
+    assert "Inconclusive: the interval crosses the bound of the criterion" in said
     assert "Its 12 cases:" in said
     assert "nox -s claims -- -k test_share --suite mini" in said
     assert "pytest claims/emergence/test_share.py --suite mini" in said
-    assert "no, as it must, in all 12 cases" in said
+    assert "no, as required, in all 12 cases" in said
     assert "universality (1)" in said
     assert "No control was run." in text_of(report / "claims" / "n3.html")
     assert "in 1 of 1 case: vacuous there" in text_of(report / "claims" / "g6.html")

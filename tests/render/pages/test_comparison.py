@@ -59,7 +59,7 @@ def test_the_summary_counts_verdicts_claims_of_one_run_only_and_values() -> None
         "7 claims were judged both in mini and in paper: 2 have another verdict (N5 and N6).",
         "1 was judged in mini and not in paper (G6).",
         "1 was judged in paper and not in mini (X1).",
-        "Of 20 measurements that both have, 1 differs by more than the two intervals together allow for.",
+        "Of 20 measurements that both have, 1 differs by more than their combined uncertainty.",
     ]
 
 
@@ -67,7 +67,7 @@ def test_two_equal_runs_are_said_to_be_equal() -> None:
     same = side_by_side(right=fake_records()).comparison
     assert summary(same) == [
         "8 claims were judged both in mini and in paper: no verdict differs.",
-        "All 21 measurements that both have are the same, with their intervals.",
+        "All 21 measurements that both have are identical, with their intervals.",
     ]
     assert {difference_line(pair) for pair in same.claims} == {"none", ""}
 
@@ -75,7 +75,7 @@ def test_two_equal_runs_are_said_to_be_equal() -> None:
 def test_runs_that_share_nothing_say_so() -> None:
     nothing = side_by_side(left=[record()], right=[record("X1")]).comparison
     assert summary(nothing)[0] == "0 claims were judged both in mini and in paper: no verdict differs."
-    assert summary(nothing)[-1] == "No case was measured in both in a way that could be subtracted."
+    assert summary(nothing)[-1] == "No case has a measurement in both runs that can be subtracted."
 
 
 def test_a_run_of_a_part_of_the_claims_is_said_to_be_one() -> None:

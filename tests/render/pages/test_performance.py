@@ -108,7 +108,7 @@ def test_what_everything_took_is_said_in_a_sentence(root: Path) -> None:
 
 def test_a_suite_that_nobody_computed_costs_nothing(root: Path) -> None:
     nothing = made(root, stages=(), seconds=0.0, artifacts=0)
-    assert total_sentence(nothing) == "Nothing of this suite was computed."
+    assert total_sentence(nothing) == "No artifact of this suite was computed."
     assert performance_figures(nothing) == ()
     assert stage_costs(ARTIFACTS.iloc[:0]) == ()
     assert whole_seconds(ARTIFACTS.iloc[:0]) == 0
@@ -216,7 +216,7 @@ def test_the_limits_say_what_the_size_of_the_papers_suite_would_decide(root: Pat
 
 
 def test_a_suite_that_leaves_nothing_open_says_so(root: Path) -> None:
-    assert limits(made(root, undecided=()))[1] == "No claim is left open for want of data."
+    assert limits(made(root, undecided=()))[1] == "No claim is left undecided for lack of data."
     assert limits(made(root, larger=None))[1] == "2 claims are left open."
 
 
@@ -234,8 +234,8 @@ def test_the_built_page_has_the_costs_the_figure_and_the_limits(report: Path) ->
     said = text_of(report / "performance.html")
     for part in (
         "Where the time goes",
-        "What was measured",
-        "What other suites would take",
+        "Benchmarks",
+        "Projected time of other suites",
         "The limits of this suite",
     ):
         assert part in said
