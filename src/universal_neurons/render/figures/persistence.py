@@ -359,9 +359,9 @@ def beside_ceiling(found: Persistence) -> Figure:
     )
     caption = Markdown(
         "The part of the apparent change that is noise: persistence between every two checkpoints (blue, interval over "
-        "neurons), beside chance (circle) and beside the agreement of two halves of the same tokens (diamond), which is "
-        f"below 100 % even if no neuron changes. {markdown(said)} The halves have half as many tokens as persistence "
-        "is measured on, so persistence may exceed their agreement."
+        "neurons), beside chance (circle) and beside the agreement of two halves of the same tokens (diamond), which "
+        f"is below 100 % even if no neuron changes. {markdown(said)} The halves have half as many tokens as "
+        "persistence is measured on, so persistence may exceed their agreement."
     )
     return row_figure(
         RowChart("ceiling", "", "Persistence, chance and split-half agreement", "still universal, %", rows),
