@@ -213,8 +213,8 @@ def tokens(found: Robustness) -> Figure:
         markdown(
             f"Share of universal neurons by the number of scored tokens (logarithmic axis; {found.last} of the "
             f"training, threshold {decimal(found.threshold, 1)}): {percent(fewest['share'], 2)} from {axis.labels[0]} "
-            f"tokens, {percent(whole, 2)} from {axis.labels[-1]}. Intervals are of the difference from all tokens, over "
-            f"neurons. With {axis.labels[0]} tokens the excess of a neuron is off by "
+            f"tokens, {percent(whole, 2)} from {axis.labels[-1]}. Intervals are of the difference from all tokens, "
+            f"over neurons. With {axis.labels[0]} tokens the excess of a neuron is off by "
             f"{decimal(fewest['excess_error'], 3)} (root mean square){_common(fewest['jaccard'])}."
         )
     )
