@@ -349,7 +349,7 @@ def projections_table(found: Performance) -> DataTable:
     )  # fmt: skip
     columns = (
         "device", "suite", "models", "neurons of a model", "checkpoints", "tokens", "products, s", "baselines, s",
-        "forward passes, s", "together, s", "published method, s",
+        "forward passes, s", "together, s", "published way, s",
     )  # fmt: skip
     return DataTable("Projected times", tuple(map(Column, columns)), rows)
 
