@@ -578,7 +578,7 @@ def turn(beside: Neighbours) -> Html:
 
 
 def _without_empty_columns(table: DataTable, kept_first: int) -> DataTable:
-    """``table`` without the columns after the first ones in which no row says anything."""
+    """``table`` without its empty columns; the ``kept_first`` first ones are always kept."""
     kept = [
         place
         for place in range(len(table.columns))

@@ -433,7 +433,7 @@ def _finite(factor: float) -> float | None:
 
 
 def _times(factor: float) -> str:
-    """A factor, rounded upwards; in words where no number decides, empty where none is asked for."""
+    """A factor rounded upwards; in words if it is infinite, empty if it is NaN."""
     if math.isnan(factor):
         return ""
     if math.isinf(factor):
