@@ -94,8 +94,8 @@ def test_the_report_of_a_narrowed_suite_says_so_and_is_built_from_its_own_eviden
     records = [replace(one, narrowed_by="--checkpoints '100 %'") for one in fake_records()]
     built = build(root, "narrowed", records, study)
     said, paper = text_of(built / "index.html"), (built / "paper.html").read_text(encoding="utf-8")
-    assert "every number on these pages is about what was left of it: checkpoints 100 %; references a." in said
-    assert "5 models were trained and published by others" in said
+    assert "every number on these pages is for the reduced suite: checkpoints 100 %; references a." in said
+    assert "5 models were trained by others, who published no training log" in said
     assert "trained by this project" not in said
     assert [anchor for anchor in REQUIRED if f'id="{anchor}"' not in paper] == []
     assert "This needs two checkpoints." in text_of(built / "paper.html")
