@@ -99,6 +99,6 @@ def test_the_report_of_a_narrowed_suite_says_so_and_is_built_from_its_own_eviden
     assert "trained by this project" not in said
     assert [anchor for anchor in REQUIRED if f'id="{anchor}"' not in paper] == []
     assert "This needs two checkpoints." in text_of(built / "paper.html")
-    assert "The suite was narrowed: checkpoints 100 %; references a." in text_of(built / "methods.html")
+    assert "The suite was reduced: checkpoints 100 %; references a." in text_of(built / "methods.html")
     claim = text_of(built / "claims" / "n1.html")
     assert "--suite mini --checkpoints '100 %'" in claim.replace("&#x27;", "'").replace("&#39;", "'")
