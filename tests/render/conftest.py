@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from universal_neurons.render.report import Drawn
 from universal_neurons.render.results import Results, printed_numbers, results
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -23,17 +25,6 @@ if TYPE_CHECKING:
 def root(tmp_path: Path) -> Path:
     """A checkout that has what a report is built from and nothing else."""
     return copied_checkout(tmp_path / "checkout")
-
-
-@pytest.fixture(scope="session")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a report, built by pandoc."""
-    folder = tmp_path_factory.mktemp("report")
-    evidence = write_log(folder / "evidence", fake_records())
-    root = copied_checkout(folder / "checkout")
-    return build_report(
-        FakeStudy(), root=root, text=local_text(), output=folder / "built", verdicts=evidence, engine="pandoc"
-    ).parent
 
 
 @pytest.fixture(scope="session")
@@ -48,16 +39,38 @@ def drawn(found: Results) -> Drawn:
     return Drawn(index_figures(found), paper_figures(found))
 
 
+@contextmanager
+def computed_once(found: Results, drawn: Drawn) -> Iterator[None]:
+    """Let builds of the made-up study reuse its numbers and figures, which take most of the time of a build."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("universal_neurons.render.report.results", lambda *_: found)
+        patch.setattr("universal_neurons.render.report.index_figures", lambda _: drawn.front)
+        patch.setattr("universal_neurons.render.report.paper_figures", lambda _: drawn.paper)
+        yield
+
+
 @pytest.fixture
-def measured_once(monkeypatch: pytest.MonkeyPatch, found: Results, drawn: Drawn) -> None:
-    """Builds of the made-up study take its numbers and figures from the ones made before."""
-    monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: found)
-    monkeypatch.setattr("universal_neurons.render.report.index_figures", lambda _: drawn.front)
-    monkeypatch.setattr("universal_neurons.render.report.paper_figures", lambda _: drawn.paper)
+def measured_once(found: Results, drawn: Drawn) -> Iterator[None]:
+    """Builds of the made-up study reuse its numbers and figures."""
+    with computed_once(found, drawn):
+        yield
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory, found: Results, drawn: Drawn) -> Path:
+    """The folder of a report, built by pandoc."""
+    folder = tmp_path_factory.mktemp("report")
+    evidence = write_log(folder / "evidence", fake_records())
+    root = copied_checkout(folder / "checkout")
+    with computed_once(found, drawn):
+        page = build_report(
+            FakeStudy(), root=root, text=local_text(), output=folder / "built", verdicts=evidence, engine="pandoc"
+        )
+    return page.parent
 
 
 def copied_checkout(target: Path) -> Path:
-    """A copy of what a report is built from."""
+    """A copy of what a report is built from, with the test that the made-up evidence names."""
     shutil.copytree(CHECKOUT / "report", target / "report", ignore=shutil.ignore_patterns("_*", ".*"))
     shutil.copy(CHECKOUT / "report" / "_quarto.yml", target / "report")
     for name in ("published", "suites", "corpora"):
@@ -68,7 +81,8 @@ def copied_checkout(target: Path) -> Path:
     for name in ("manifest.json", "recipe.toml"):
         shutil.copy(CHECKOUT / "fixtures" / "zoo" / "mini" / name, target / "fixtures" / "zoo" / "mini")
     shutil.copy(CHECKOUT / "CITATION.cff", target)
-    (target / "claims").mkdir()
+    (target / "claims" / "emergence").mkdir(parents=True)
+    (target / "claims" / "emergence" / "test_share.py").write_text('"""A claim."""\n', encoding="utf-8")
     for name in ("untested.toml", "ambiguities.toml"):
         shutil.copy(CHECKOUT / "claims" / name, target / "claims")
     return target

@@ -78,7 +78,7 @@ def bench(**changes: Any) -> Benchmark:
             "pass_seconds": {"says": "one pass over the tokens", "value": 54.0, "unit": "s"},
             "scores_seconds": {"says": "scores with all draws", "value": 18.2, "unit": "s"},
             "forward_tokens_per_second": {"says": "forward passes", "value": 43_097.0, "unit": "tokens/s"},
-            "published_seconds": {"says": "published way", "value": 2631.0, "unit": "s"},
+            "published_seconds": {"says": "published method", "value": 2631.0, "unit": "s"},
             "difference": {"says": "largest difference", "value": 3.5e-7, "unit": "nats"},
             "pass_fraction": {"says": "fraction of the products alone", "value": 0.9, "unit": ""},
         },

@@ -49,7 +49,7 @@ def test_a_suite_that_has_everything_leaves_out_nothing(drawn: Drawn) -> None:
 def test_of_two_checkpoints_the_figures_of_a_third_are_left_out() -> None:
     drawn = paper_figures(found_on(fake_suite(checkpoints=(CHECKPOINTS[1], CHECKPOINTS[3]))))
     assert left_out(drawn) == dict.fromkeys(
-        ("paper-5", "paper-6"), "it is about a third checkpoint, and this suite looks at two."
+        ("paper-5", "paper-6"), "it needs a third checkpoint, and this suite has two."
     )
 
 
@@ -62,9 +62,9 @@ def test_of_one_checkpoint_one_reference_and_one_number_of_tokens_the_rest_is_th
     drawn = paper_figures(alone)
     absent = left_out(drawn)
     assert set(absent) == PERSISTENCE | {"tokens", *(f"paper-{number}" for number in (9, 10, 11, 12))}
-    assert absent["paper-1"] == "it compares checkpoints of one training, and this suite looks at one alone."
-    assert absent["paper-9"] == "it is a mean over models, and this suite takes one alone as the reference."
-    assert absent["tokens"] == "it compares numbers of tokens, and this suite has one alone."
+    assert absent["paper-1"] == "it compares checkpoints of one training, and this suite has only one."
+    assert absent["paper-9"] == "it is a mean over models, and this suite has only one reference."
+    assert absent["tokens"] == "it compares numbers of tokens, and this suite has only one."
     kept = {name.removeprefix("data/").removesuffix(".csv") for name in paper_data(alone, drawn)}
     assert kept & set(absent) == set()
     assert {"paper-2", "paper-20", "variants", "dose"} <= kept
@@ -94,11 +94,11 @@ def test_the_report_of_a_narrowed_suite_says_so_and_is_built_from_its_own_eviden
     records = [replace(one, narrowed_by="--checkpoints '100 %'") for one in fake_records()]
     built = build(root, "narrowed", records, study)
     said, paper = text_of(built / "index.html"), (built / "paper.html").read_text(encoding="utf-8")
-    assert "every number on these pages is about what was left of it: checkpoints 100 %; references a." in said
-    assert "5 models were trained and published by others" in said
+    assert "every number on these pages is for the reduced suite: checkpoints 100 %; references a." in said
+    assert "5 models were trained by others, who published no training log" in said
     assert "trained by this project" not in said
     assert [anchor for anchor in REQUIRED if f'id="{anchor}"' not in paper] == []
-    assert "One checkpoint cannot tell." in text_of(built / "paper.html")
-    assert "The suite was narrowed: checkpoints 100 %; references a." in text_of(built / "methods.html")
+    assert "This needs two checkpoints." in text_of(built / "paper.html")
+    assert "The suite was reduced: checkpoints 100 %; references a." in text_of(built / "methods.html")
     claim = text_of(built / "claims" / "n1.html")
     assert "--suite mini --checkpoints '100 %'" in claim.replace("&#x27;", "'").replace("&#39;", "'")

@@ -112,11 +112,11 @@ def test_every_claim_has_a_page_with_its_verdict(report: Path) -> None:
 
 def test_a_claims_page_says_what_was_measured_what_controls_showed_and_how_to_run_it(report: Path) -> None:
     said = text_of(report / "claims" / "n2.html")
-    assert "Inconclusive: the uncertainty reaches across the border of the criterion" in said
+    assert "Inconclusive: the interval crosses the bound of the criterion" in said
     assert "Its 12 cases:" in said
     assert "nox -s claims -- -k test_share --suite mini" in said
     assert "pytest claims/emergence/test_share.py --suite mini" in said
-    assert "no, as it must, in all 12 cases" in said
+    assert "no, as required, in all 12 cases" in said
     assert "universality (1)" in said
     assert "No control was run." in text_of(report / "claims" / "n3.html")
     assert "in 1 of 1 case: vacuous there" in text_of(report / "claims" / "g6.html")
@@ -179,7 +179,7 @@ def test_a_claim_that_the_run_left_out_is_named(root: Path) -> None:
     ledger = root / "fixtures" / "verdicts" / "mini.toml"
     Ledger({"N1": {"": Verdict.REPRODUCED}, "N99": {"": Verdict.REFUTED}}).write(ledger, "mini")
     said = text_of(build(root, "built") / "index.html")
-    assert "Not part of this run, although the suite has an accepted verdict on them: N99." in said
+    assert "Claims with an accepted verdict that were not part of this run: N99." in said
 
 
 def line_with(name: str, words: str) -> str:
@@ -221,8 +221,8 @@ def test_a_fault_in_a_template_stops_the_build_and_leaves_the_last_report(
     output = root.parent / "built"
     (output / "source").mkdir(parents=True)
     (output / "source" / "_quarto.yml").touch()
-    change(root, "paper.qmd.j2", "No principle sets the threshold.", new)
-    line = line_with("paper.qmd.j2", "No principle sets the threshold.")
+    change(root, "paper.qmd.j2", "The threshold is a convention.", new)
+    line = line_with("paper.qmd.j2", "The threshold is a convention.")
     with pytest.raises(error, match=fault.replace("LINE", line)):
         build(root, "built")
     assert [path.name for path in output.rglob("*")] == ["source", "_quarto.yml"]
@@ -232,7 +232,7 @@ def test_a_fault_in_a_template_stops_the_build_and_leaves_the_last_report(
 @pytest.mark.usefixtures("measured_once")
 def test_pages_that_fail_a_check_are_kept_until_a_build_is_sound(root: Path) -> None:
     written = '[It]{data-claim="N1" data-verdict="refuted"}'
-    change(root, "paper.qmd.j2", "No principle sets the threshold.", written)
+    change(root, "paper.qmd.j2", "The threshold is a convention.", written)
     with pytest.raises(ReportBroken) as broken:
         build(root, "built")
     kept = root.parent / "built.broken"
@@ -240,7 +240,7 @@ def test_pages_that_fail_a_check_are_kept_until_a_build_is_sound(root: Path) -> 
     (fault,) = [one for one in broken.value.faults if "says 'it'" in one]
     line = int(re.search(r"paper\.html:(\d+): ", fault)[1])  # type: ignore[index]
     assert 'data-claim="N1"' in (kept / "paper.html").read_text(encoding="utf-8").splitlines()[line - 1]
-    change(root, "paper.qmd.j2", written, "No principle sets the threshold.")
+    change(root, "paper.qmd.j2", written, "The threshold is a convention.")
     build(root, "built")
     assert not kept.exists()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FIELD = re.compile(r'^([a-z-]+): *"?(.*?)"? *$')
 _AUTHOR = re.compile(r'^ {2}(?:- | {2})(name|family-names|given-names): *"?(.*?)"? *$')
-WANTED = ("title", "version", "date-released", "license")
+FIELDS = ("title", "version", "date-released", "license")
 
 
 class CitationError(UserError):
@@ -43,10 +43,10 @@ class Citation:
         except OSError as wrong:
             raise CitationError(f"{path}: cannot be read ({wrong.strerror or wrong})") from wrong
         fields = {match[1]: match[2] for line in lines if (match := _FIELD.match(line))}
-        for name in WANTED:
+        for name in FIELDS:
             if not fields.get(name):
                 raise CitationError(f"{path}: {name} is missing")
-        title, version, released, licence = (fields[name] for name in WANTED)
+        title, version, released, licence = (fields[name] for name in FIELDS)
         return cls(title, version, released, licence, _authors(lines))
 
     @property

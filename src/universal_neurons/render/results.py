@@ -95,7 +95,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """The numbers of the paper that stand beside ours: its table 1, and what its text says about persistence."""
+    """The printed numbers shown beside ours: the paper's table 1 and its statements on persistence."""
 
     table_one: tuple[PublishedCell, ...]
     persistence: PrintedPersistence

@@ -30,7 +30,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class DataTable:
-    """A table of words and numbers; None is a number that does not exist and is shown as a dash that says so.
+    """A table of words and numbers; None is an undefined number, shown as a dash.
 
     ``marked`` are the indices of highlighted rows.
     """

@@ -153,7 +153,7 @@ def stray_digits(folder: Path) -> tuple[str, ...]:
 
 
 def stray_verdicts(folder: Path) -> tuple[str, ...]:
-    """Every sentence in which a template itself says what a verdict is, as "file:line: sentence".
+    """Every sentence in which a template itself states a verdict, as "file:line: sentence".
 
     A template may explain when a claim would have a verdict (if, only if, would, had), never that one has it.
     """

@@ -39,28 +39,28 @@ class Wording:
 
 WORDING: dict[Verdict, Wording] = {
     Verdict.REPRODUCED: Wording(
-        "reproduced", "●", "what was measured satisfies the criterion", "reproduced"
+        "reproduced", "●", "the measurement satisfies the criterion", "reproduced"
     ),
     Verdict.REFUTED: Wording(
-        "refuted", "✕", "what was measured contradicts the criterion, with the whole of its uncertainty", "refuted"
+        "refuted", "✕", "the measurement contradicts the criterion with its whole interval", "refuted"
     ),
     Verdict.INCONCLUSIVE: Wording(
-        "inconclusive", "◐", "the uncertainty reaches across the border of the criterion, so these data do not decide",
+        "inconclusive", "◐", "the interval crosses the bound of the criterion, so these data do not decide",
         "left open",
     ),
     Verdict.NOT_EVALUATED: Wording(
         "not evaluated", "○", "nothing is concluded here, for the reason given", "not evaluated"
     ),
     Verdict.VACUOUS: Wording(
-        "vacuous", "∅", "a control that must fail satisfies the criterion too, so satisfying it shows nothing",
+        "vacuous", "∅", "a control that must fail satisfies the criterion as well, so satisfying it shows nothing",
         "vacuous",
     ),
     Verdict.ERROR: Wording(
-        "error", "!", "the test itself failed, which says nothing about the claim",
+        "error", "!", "the test itself failed, so nothing is known about the claim",
         "without a verdict, as the test failed",
     ),
     Verdict.STALE: Wording(
-        "stale", "↻", "the evidence was judged by another criterion than the present one", "stale"
+        "stale", "↻", "the evidence was judged by a criterion that has changed since", "stale"
     ),
 }  # fmt: skip
 
@@ -78,7 +78,7 @@ def verdict_sentence(verdicts: Sequence[Verdict]) -> str:
     """A sentence that states the verdict on a claim and its meaning.
 
     >>> verdict_sentence([Verdict.REFUTED])
-    'Refuted: what was measured contradicts the criterion, with the whole of its uncertainty.'
+    'Refuted: the measurement contradicts the criterion with its whole interval.'
     """
     decided = claim_verdict(verdicts)
     words = WORDING[decided]

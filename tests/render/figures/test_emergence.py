@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_records
-from tests.render.test_report import build
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.render.listings import Listing, ListingMissing, drawing, judging
 from universal_neurons.render.pages.index import index_figures
@@ -30,17 +29,6 @@ if TYPE_CHECKING:
 
 PAGES = ("index", "paper")
 FIGURE = re.compile(r'<figure id="(fig-[\w-]+)".*?</figure>', re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report whose claims have tests that are there: those of the project."""
-    from tests.render.conftest import copied_checkout
-
-    root = copied_checkout(tmp_path_factory.mktemp("figures") / "checkout")
-    (root / "claims" / "emergence").mkdir()
-    (root / "claims" / "emergence" / "test_share.py").write_text('"""A claim."""\n', encoding="utf-8")
-    return build(root, "built")
 
 
 @pytest.fixture(scope="module")

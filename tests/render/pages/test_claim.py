@@ -112,7 +112,7 @@ def test_the_history_sets_the_accepted_verdict_beside_this_one() -> None:
     html = shown.history(found, accepted)
     assert "1 case with another verdict." in html
     assert 'data-item="refuted"' in html
-    assert "has been accepted on this suite yet" in shown.history(found, Ledger())
+    assert "has been accepted for this suite" in shown.history(found, Ledger())
     same = shown.history(found, Ledger({"N2": {"b": Verdict.REPRODUCED}}))
     assert "No case differs from its accepted verdict. 1 case had none before." in same
 
@@ -121,4 +121,4 @@ def test_artifacts_are_listed_by_stage() -> None:
     html = shown.artifacts(claim(case(0.02, 0.001)), {ARTIFACTS[-1]: "universality"})
     assert "<dt>universality (1)</dt>" in html
     assert ARTIFACTS[-1][:12] in html
-    assert "It read no artifact" in shown.artifacts(claim(case(0.02, 0.001, artifacts=())), {})
+    assert "No artifact was read" in shown.artifacts(claim(case(0.02, 0.001, artifacts=())), {})

@@ -43,7 +43,7 @@ def test_sections_come_in_the_order_of_the_papers_and_claims_in_natural_order() 
 
 def test_the_sentence_on_readings_counts_those_that_would_change_a_verdict() -> None:
     assert readings_sentence(CLAIMS) == "Of 2 readings, 1 would change the verdict on the claim (N1)."
-    assert readings_sentence(summaries([record()])) == "No claim was read in another way."
+    assert readings_sentence(summaries([record()])) == "No claim has other readings."
     lost = record(verdict=Verdict.ERROR, role="reading", ambiguity="A1", says="else", test="c.py::test_lost")
     said = readings_sentence(summaries([record(), lost]))
     assert said == "No reading of 1 would change the verdict on its claim. 1 reading came to no judgement."

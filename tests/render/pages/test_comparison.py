@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
+from tests.render.conftest import computed_once, copied_checkout
 from tests.render.fakes import FakeStudy, fake_records, record, share, write_log
 from tests.render.hostile import hostile_log
 from tests.render.neurons import local_text
@@ -36,6 +37,9 @@ from universal_neurons.render.pages.comparison_text import lines, tables
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from universal_neurons.render.report import Drawn
+    from universal_neurons.render.results import Results
+
 BOTH = side_by_side()
 PAIRS = {pair.claim: pair for pair in BOTH.comparison.claims}
 
@@ -59,7 +63,7 @@ def test_the_summary_counts_verdicts_claims_of_one_run_only_and_values() -> None
         "7 claims were judged both in mini and in paper: 2 have another verdict (N5 and N6).",
         "1 was judged in mini and not in paper (G6).",
         "1 was judged in paper and not in mini (X1).",
-        "Of 20 measurements that both have, 1 differs by more than the two intervals together allow for.",
+        "Of 20 measurements that both have, 1 differs by more than their combined uncertainty.",
     ]
 
 
@@ -67,7 +71,7 @@ def test_two_equal_runs_are_said_to_be_equal() -> None:
     same = side_by_side(right=fake_records()).comparison
     assert summary(same) == [
         "8 claims were judged both in mini and in paper: no verdict differs.",
-        "All 21 measurements that both have are the same, with their intervals.",
+        "All 21 measurements that both have are identical, with their intervals.",
     ]
     assert {difference_line(pair) for pair in same.claims} == {"none", ""}
 
@@ -75,7 +79,7 @@ def test_two_equal_runs_are_said_to_be_equal() -> None:
 def test_runs_that_share_nothing_say_so() -> None:
     nothing = side_by_side(left=[record()], right=[record("X1")]).comparison
     assert summary(nothing)[0] == "0 claims were judged both in mini and in paper: no verdict differs."
-    assert summary(nothing)[-1] == "No case was measured in both in a way that could be subtracted."
+    assert summary(nothing)[-1] == "No case has a measurement in both runs that can be subtracted."
 
 
 def test_a_run_of_a_part_of_the_claims_is_said_to_be_one() -> None:
@@ -143,10 +147,9 @@ def test_verdicts_are_counted_against_each_other() -> None:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.render.conftest import copied_checkout
-
-    return built(copied_checkout(tmp_path_factory.mktemp("compared") / "checkout"), BOTH)
+def page(tmp_path_factory: pytest.TempPathFactory, found: Results, drawn: Drawn) -> Path:
+    with computed_once(found, drawn):
+        return built(copied_checkout(tmp_path_factory.mktemp("compared") / "checkout"), BOTH)
 
 
 def test_the_page_has_both_verdicts_of_every_claim(page: Path) -> None:
@@ -198,15 +201,17 @@ def test_the_figures_show_the_checkpoints_that_both_sides_have() -> None:
     assert "at 100 %" in shares.alt.replace("\u00a0", " ")
 
 
+@pytest.mark.usefixtures("measured_once")
 def test_sides_without_tables_have_no_numbers_and_say_why(root: Path) -> None:
     both = replace(BOTH, landmarks=(), settings=(), absences=("paper: the artifacts are not here (nobody computed)",))
     said = text_of(built(root, both) / "compare.html")
     assert "Not compared here: paper: the artifacts are not here (nobody computed)." in said
     assert "Shares and ablations" not in said
-    assert "No setting, input or version that was recorded differs." in said
+    assert "No recorded setting, input or version differs." in said
     assert comparison_figures(both) == ()
 
 
+@pytest.mark.usefixtures("measured_once")
 def test_two_builds_beside_another_run_are_the_same_bytes(page: Path, root: Path) -> None:
     again = built(root, side_by_side())
     for name in ("compare.html", "performance.html", *comparison_data(BOTH, comparison_figures(BOTH))):
@@ -222,6 +227,7 @@ def test_a_verdict_of_the_other_run_that_is_shown_wrongly_stops_the_build(
         built(root, BOTH)
 
 
+@pytest.mark.usefixtures("measured_once")
 def test_hostile_texts_of_the_other_run_leave_no_new_element_and_no_new_attribute(root: Path) -> None:
     everything = " ".join(PAYLOADS)
     pages = {}

@@ -49,7 +49,7 @@ def test_of_two_imports_only_the_unchecked_one_is_named() -> None:
     assert "folder elsewhere" not in said
     assert "1 of the 2 artifacts" in said
     (sentence,) = checked(both)
-    assert sentence.startswith("Imported from folder elsewhere; a sample was computed again here on 2026-01-02: a@")
+    assert sentence.startswith("Imported from folder elsewhere; a sample was recomputed here on 2026-01-02: a@")
 
 
 def test_a_stage_is_marked_where_its_artifact_is_unchecked() -> None:
@@ -76,7 +76,7 @@ def test_the_mark_goes_when_a_sample_was_computed_and_the_methods_say_so(root: P
         assert "Imported evidence" not in said, page
         assert "universality, imported" not in said, page
     said = text_of(built / "methods.html")
-    assert "a sample was computed again here on 2026-01-02: a@4000 against b@4000, 1000 neurons" in said
+    assert "a sample was recomputed here on 2026-01-02: a@4000 against b@4000, 1000 neurons" in said
 
 
 @pytest.mark.usefixtures("measured_once")

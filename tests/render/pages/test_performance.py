@@ -108,7 +108,7 @@ def test_what_everything_took_is_said_in_a_sentence(root: Path) -> None:
 
 def test_a_suite_that_nobody_computed_costs_nothing(root: Path) -> None:
     nothing = made(root, stages=(), seconds=0.0, artifacts=0)
-    assert total_sentence(nothing) == "Nothing of this suite was computed."
+    assert total_sentence(nothing) == "No artifact of this suite was computed."
     assert performance_figures(nothing) == ()
     assert stage_costs(ARTIFACTS.iloc[:0]) == ()
     assert whole_seconds(ARTIFACTS.iloc[:0]) == 0
@@ -153,8 +153,8 @@ def test_every_suite_is_projected_at_the_speed_of_the_bench(published: Path) -> 
 
 def test_without_a_bench_the_page_says_how_to_get_one(report: Path) -> None:
     said = text_of(report / "performance.html")
-    assert "No bench was published in this checkout; nox -s bench -- --publish runs and publishes them." in said
-    assert "Without a published bench of the engine nothing can be projected" in said
+    assert "No benchmark is published in this checkout; nox -s bench -- --publish runs and publishes them." in said
+    assert "Without a published benchmark of the engine there are no projections" in said
 
 
 def test_a_damaged_file_of_benches_is_one_line(published: Path) -> None:
@@ -206,8 +206,8 @@ def test_the_limits_say_what_the_size_of_the_papers_suite_would_decide(root: Pat
     assert [one.claim for one in open_.undecided] == ["N2", "N5"]
     size, left = (plain(line) for line in limits(open_))
     assert size == (
-        "A model of suite mini has 2048 neurons in 4 layers, and they are looked at over 200 000 tokens; a model of "
-        "suite paper has 36 864 in 12 layers, looked at over 5 000 000."
+        "A model of suite mini has 2048 neurons in 4 layers, measured over 200 000 tokens; a model of "
+        "suite paper has 36 864 in 12 layers, measured over 5 000 000."
     )
     assert left.startswith("2 claims are left open. If every value stayed as it is, 18 times the neurons and 25 times")
     assert left.endswith(("would decide 1 of them (N5).", "would decide all of them.", "would decide none of them."))
@@ -216,7 +216,7 @@ def test_the_limits_say_what_the_size_of_the_papers_suite_would_decide(root: Pat
 
 
 def test_a_suite_that_leaves_nothing_open_says_so(root: Path) -> None:
-    assert limits(made(root, undecided=()))[1] == "No claim is left open for want of data."
+    assert limits(made(root, undecided=()))[1] == "No claim is left undecided for lack of data."
     assert limits(made(root, larger=None))[1] == "2 claims are left open."
 
 
@@ -234,8 +234,8 @@ def test_the_built_page_has_the_costs_the_figure_and_the_limits(report: Path) ->
     said = text_of(report / "performance.html")
     for part in (
         "Where the time goes",
-        "What was measured",
-        "What other suites would take",
+        "Benchmarks",
+        "Projected time of other suites",
         "The limits of this suite",
     ):
         assert part in said

@@ -17,7 +17,7 @@ import pytest
 import typst
 from pypdf.generic import DictionaryObject, IndirectObject
 
-from tests.render.conftest import copied_checkout
+from tests.render.conftest import computed_once, copied_checkout
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, fake_suite, write_log
 from tests.render.hostile import hostile_log
 from tests.render.neurons import local_text
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from universal_neurons.evidence.record import EvidenceRecord
-    from universal_neurons.render.html.engines import Engine
+    from universal_neurons.render.html.engines import HtmlEngine
     from universal_neurons.render.report import Drawn, Output
     from universal_neurons.render.results import Results
 
@@ -64,7 +64,7 @@ def build(
     *,
     records: list[EvidenceRecord] | None = None,
     root: Path = CHECKOUT,
-    engine: Engine | None = "pandoc",
+    engine: HtmlEngine | None = "pandoc",
 ) -> Path:
     evidence = write_log(folder / "log", records or fake_records())
     page = build_report(
@@ -81,10 +81,7 @@ def claim_names() -> list[str]:
 @pytest.fixture(scope="module")
 def once(found: Results, drawn: Drawn) -> Iterator[None]:
     """Builds of the made-up study take its numbers and figures from the ones made before."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("universal_neurons.render.report.results", lambda *_: found)
-        patch.setattr("universal_neurons.render.report.index_figures", lambda _: drawn.front)
-        patch.setattr("universal_neurons.render.report.paper_figures", lambda _: drawn.paper)
+    with computed_once(found, drawn):
         yield
 
 

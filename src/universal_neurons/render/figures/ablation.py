@@ -209,7 +209,7 @@ def over_models(effects: Sequence[Measurement]) -> Measurement:
 
 NAN = float("nan")
 _CODE = "render.figures.ablation."
-_ONE_MODEL = "it is a mean over models, and this suite takes one alone as the reference."
+_ONE_MODEL = "it is a mean over models, and this suite has only one reference."
 _NONE = "no neuron is universal in any of the models, so none could be ablated."
 _QUANTITIES = {Quantity.KL: "KL divergence, nats", Quantity.LOSS: "loss increase, nats"}
 _WORDS = {Quantity.KL: "KL divergence", Quantity.LOSS: "Loss increase"}
@@ -498,8 +498,8 @@ def readings(found: Ablations) -> Figure:
     ]
     caption = Markdown(
         markdown(
-            f"What “non-universal” means decides what universal neurons are compared with: KL divergence after "
-            f"ablating each kind of set in model {found.reference} at {found.checkpoints[-1]} of the training, on a "
+            f"KL divergence after ablating the universal neurons and every set that “non-universal” may mean, "
+            f"in model {found.reference} at {found.checkpoints[-1]} of the training, on a "
             "logarithmic "
             f"scale (number of neurons in brackets; bars: range of the draws). The effect of the universal neurons, "
             f"{with_interval(own)}, is {listed(ratios)}."

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 Limits = tuple[float, float]
 PERCENT = 100.0
-# Of the room between two places of the axis, how much the bars there take together.
+# The part of the distance between two places of the axis that their bars take.
 BAR_ROOM = 0.74
-# How far series stand apart at one place, of the axis: one from the next, and all together.
+# The offset between series at one place, as a part of the axis: between neighbours, and in total.
 NUDGE, NUDGED = 0.012, 0.055
 
 
 @dataclass(frozen=True, slots=True)
 class ChartAxis:
-    """The horizontal axis: what it counts, where its ticks are, and what is written there.
+    """The horizontal axis: its title, the places of its ticks and their labels.
 
-    ``at`` is how a place is said: "at 25 %", "in layer 3".
+    ``at`` is the preposition of a place: "at 25 %", "in layer 3".
     """
 
     title: str
@@ -388,7 +388,7 @@ class RowChart:
 
 
 def row_figure(shown_rows: RowChart, *, code: str, caption: Markdown, alt: str = "") -> Figure:
-    """The rows as a figure; ``alt`` says what it shows where its numbers have no intervals."""
+    """The rows as a figure; ``alt`` replaces the generated text where numbers have no intervals."""
     return figure(
         shown_rows.name, _drawn_rows(shown_rows), label=shown_rows.label, code=code, caption=caption,
         alt=alt or _rows_alt(shown_rows), data=_rows_data(shown_rows),

@@ -130,6 +130,7 @@ def label_room(names: Iterable[str], size: Size) -> int:
 
     A name may be of any length, and nothing can be drawn beside one that leaves no room.
 
+    >>> from universal_neurons.render.figures.style import NARROW
     >>> label_room(["with b", "mean"], NARROW), label_room(["x" * 500], NARROW)
     (66, 170)
     """
@@ -139,6 +140,7 @@ def label_room(names: Iterable[str], size: Size) -> int:
 def thinned(labels: Sequence[str], centres: Sequence[float], size: Size) -> list[str]:
     """``labels`` of an axis at ``centres`` (pixels), those empty that would touch a label further along.
 
+    >>> from universal_neurons.render.figures.style import NARROW
     >>> thinned(["10 000", "20 000", "100 000"], [0.0, 20.0, 120.0], NARROW)
     ['', '20 000', '100 000']
     """

@@ -82,7 +82,7 @@ def shares_by_layer(tables: Mapping[Checkpoint, ReferenceTables], threshold: flo
 
 
 def layer_heat_map(shares: LayerShares) -> Figure:
-    """The heat map that claim N6 asks for: layers upwards, training to the right, the share in words in every cell."""
+    """The heat map for claim N6: layers upwards, training to the right, the share as a number in every cell."""
     peak = max((m.value for m in shares.shares.values() if not m.is_missing), default=0.0)
     places = places_of(shares.shares.values())
 

@@ -185,9 +185,9 @@ CHANCE = Mark(Colour.MUTED, "o", hollow=True)
 CEILING = Mark(Colour.VERMILION, "D", hollow=True)
 _QUANTITY = "still universal, %"
 LAYERED = (4, 5, 6)
-_ALONE = "it compares checkpoints of one training, and this suite looks at one alone."
-_FEW = "it is about a third checkpoint, and this suite looks at two."
-_NONE = "no neuron is universal at the earlier checkpoint, so none could stay so."
+_ALONE = "it compares checkpoints of one training, and this suite has only one."
+_FEW = "it needs a third checkpoint, and this suite has two."
+_NONE = "no neuron is universal at the earlier checkpoint."
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,10 +358,10 @@ def beside_ceiling(found: Persistence) -> Figure:
         f"agrees on {span([half.value for half in halves.values()], 'share', 1)}."
     )
     caption = Markdown(
-        "How much of what looks like change is noise: persistence between every two checkpoints (blue, interval over "
-        "neurons), beside chance (circle) and beside the agreement of two halves of the same tokens (diamond), which a "
-        f"neuron that never changes would have too. {markdown(said)} The halves are half as long as what persistence "
-        "is measured on, so persistence may exceed them."
+        "The part of the apparent change that is noise: persistence between every two checkpoints (blue, interval over "
+        "neurons), beside chance (circle) and beside the agreement of two halves of the same tokens (diamond), which "
+        f"is below 100 % even if no neuron changes. {markdown(said)} The halves have half as many tokens as "
+        "persistence is measured on, so persistence may exceed their agreement."
     )
     return row_figure(
         RowChart("ceiling", "", "Persistence, chance and split-half agreement", "still universal, %", rows),

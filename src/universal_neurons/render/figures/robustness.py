@@ -168,7 +168,7 @@ def variants(found: Robustness) -> Figure:
     ]
     caption = Markdown(
         markdown(
-            f"How table 1 changes with choices that the paper does not argue for: difference from our share "
+            f"Change of table 1 under choices that the paper does not justify: difference from our share "
             f"({percent(own['share'], 2)}) at {found.last} of the training and threshold "
             f"{decimal(found.threshold, 1)}, intervals over neurons. The largest changes: {listed(said)}. The table "
             "has "
@@ -187,7 +187,7 @@ def variants(found: Robustness) -> Figure:
 def tokens(found: Robustness) -> Figure:
     """The share by the number of tokens that it is measured on; left out where the suite has no smaller number."""
     if len(found.convergence) < 2:
-        return Figure.left_out("tokens", "it compares numbers of tokens, and this suite has one alone.")
+        return Figure.left_out("tokens", "it compares numbers of tokens, and this suite has only one.")
     rows = found.convergence.to_dict("records")
     whole = float(rows[-1]["share"])
     values = tuple(
@@ -211,10 +211,10 @@ def tokens(found: Robustness) -> Figure:
     fewest = rows[0]
     caption = Markdown(
         markdown(
-            f"How the share approaches that of all tokens (logarithmic axis; {found.last} of the training, threshold "
-            f"{decimal(found.threshold, 1)}): {percent(fewest['share'], 2)} from {axis.labels[0]} tokens, "
-            f"{percent(whole, 2)} from {axis.labels[-1]}. Intervals are of the difference from all tokens, over "
-            f"neurons. With {axis.labels[0]} tokens the excess of a neuron is off by "
+            f"Share of universal neurons by the number of scored tokens (logarithmic axis; {found.last} of the "
+            f"training, threshold {decimal(found.threshold, 1)}): {percent(fewest['share'], 2)} from {axis.labels[0]} "
+            f"tokens, {percent(whole, 2)} from {axis.labels[-1]}. Intervals are of the difference from all tokens, "
+            f"over neurons. With {axis.labels[0]} tokens the excess of a neuron is off by "
             f"{decimal(fewest['excess_error'], 3)} (root mean square){_common(fewest['jaccard'])}."
         )
     )

@@ -45,15 +45,15 @@ UNRESOLVED = "unresolved reference"
 # What has a verdict besides a claim, by the attribute that names it.
 PARTS = ("reading", "case", "other")
 SOURCE = "source"
-# The page whose places are neurons, and what a link to a list of them may ask for.
+# The page whose link targets are neurons, and the filters in links to its lists.
 EXPLORER = "neurons.html"
-ASKED = {"model", "layer", "least", "above"}
+LIST_FILTERS = {"model", "layer", "least", "above"}
 _LABELS = {verdict.value: words.label for verdict, words in WORDING.items()}
 _SIGNS = "".join(words.sign for words in WORDING.values())
 
 
 class ReportBroken(UserError):
-    """A built page is not what a page of the report must be; ``faults`` are "page:line: what is wrong"."""
+    """A built page fails a check; ``faults`` are "page:line: fault"."""
 
     def __init__(self, message: str, faults: Sequence[str] = ()) -> None:
         super().__init__("\n  ".join((message, *faults)))
@@ -118,7 +118,7 @@ class CheckedPage(HTMLParser):
         return page
 
     def at(self, fault: str, what: str = "") -> str:
-        """``fault`` after the line where ``what`` first stands, or the present one where it stands nowhere."""
+        """``fault`` after the line where ``what`` first occurs, or the current line."""
         return f"{self.lines.get(what, self.getpos()[0])}: {fault}"
 
     def _note(self, what: str) -> None:
@@ -303,7 +303,7 @@ def is_shown(place: str, neurons: Mapping[str, Sequence[int]]) -> bool:
         asked = dict(parse_qsl(place[1:], keep_blank_values=True))
         sizes = neurons.get(asked.get("model", ""), ())
         layer = asked.get("layer", "0")
-        return asked.keys() <= ASKED and layer.isdecimal() and int(layer) < len(sizes)
+        return asked.keys() <= LIST_FILTERS and layer.isdecimal() and int(layer) < len(sizes)
     model, _, name = unquote(place).rpartition(":")
     try:
         neuron = NeuronId.parse(name)

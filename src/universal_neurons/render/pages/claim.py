@@ -392,7 +392,7 @@ def _control_row(name: str, cases: Sequence[ControlResult], spelling: _Spelling)
     satisfied = sum(control.verdict is Verdict.REPRODUCED for control in cases)
     broken = sum(control.verdict in {Verdict.ERROR, Verdict.STALE} for control in cases)
     if all(_is_absent(control) for control in cases):
-        said: Cell = "not measured: the suite has not what it takes"
+        said: Cell = "not measured: the suite lacks the data"
     elif broken:
         said = f"broken in {count(broken)} of {plural(len(cases), 'case')}"
     elif satisfied:
@@ -401,7 +401,7 @@ def _control_row(name: str, cases: Sequence[ControlResult], spelling: _Spelling)
             f"in {count(satisfied)} of {plural(len(cases), 'case')}: vacuous there</span>"
         )
     else:
-        said = "no, as it must" if len(cases) == 1 else f"no, as it must, in all {plural(len(cases), 'case')}"
+        said = "no, as required" if len(cases) == 1 else f"no, as required, in all {plural(len(cases), 'case')}"
     return words_of(name), _range(found, spelling), said
 
 
@@ -427,7 +427,7 @@ def _control_value(raw: Mapping[str, Any] | None, spelling: _Spelling) -> Html:
 def _control_outcome(verdict: Verdict) -> Html:
     if verdict is Verdict.REPRODUCED:
         return Html(f'<span class="verdict" data-item="{Verdict.REFUTED.value}">yes: the claim is vacuous here</span>')
-    return badge(verdict) if verdict in {Verdict.ERROR, Verdict.STALE} else html_text("no, as it must")
+    return badge(verdict) if verdict in {Verdict.ERROR, Verdict.STALE} else html_text("no, as required")
 
 
 def changes(reading: ReadingSummary, claim: ClaimSummary) -> bool:
@@ -494,7 +494,7 @@ def _past(claim: ClaimSummary, past: Sequence[Accepted]) -> Html:
 def _beside_accepted(claim: ClaimSummary, accepted: Ledger) -> Html:
     agreed = accepted.accepted_claim(claim.claim)
     if agreed is None:
-        return Html('<p class="quiet">No verdict on this claim has been accepted on this suite yet.</p>')
+        return Html('<p class="quiet">No verdict on this claim has been accepted for this suite.</p>')
     before = [(r, accepted.accepted(claim.claim, r.item)) for r in claim.items]
     rows = [("the claim", badge(agreed), badge(claim.verdict, claim=claim.claim))]
     rows += [
@@ -549,7 +549,7 @@ def artifacts(claim: ClaimSummary, stages: Mapping[str, str]) -> Html:
     """The digests of what the claim was judged from, by stage."""
     digests = sorted({digest for record in claim.items for digest in record.artifacts})
     if not digests:
-        return Html('<p class="quiet">It read no artifact.</p>')
+        return Html('<p class="quiet">No artifact was read.</p>')
     by_stage: dict[str, list[str]] = {}
     for digest in digests:
         by_stage.setdefault(stages.get(digest, "unknown"), []).append(digest)
@@ -578,7 +578,7 @@ def turn(beside: Neighbours) -> Html:
 
 
 def _without_empty_columns(table: DataTable, kept_first: int) -> DataTable:
-    """``table`` without the columns after the first ones in which no row says anything."""
+    """``table`` without its empty columns; the ``kept_first`` first ones are always kept."""
     kept = [
         place
         for place in range(len(table.columns))

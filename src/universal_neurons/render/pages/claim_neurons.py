@@ -110,7 +110,7 @@ def _label(value: object) -> str:
 def neurons_of(claim: ClaimNeurons | None) -> Html:
     """The links from a claim's page to its neurons; a sentence where it is about none."""
     if claim is None:
-        return Html('<p class="quiet">It is about models or training as a whole, not about single neurons.</p>')
+        return Html('<p class="quiet">This claim is about models or training as a whole, not about single neurons.</p>')
     where = f" in {_layers(claim.layers)}" if claim.layers else ""
     with_whom = listed(claim.partners) if len(claim.partners) == 1 else f"at least one of {listed(claim.partners)}"
     has = "has" if claim.number else "has no neuron that is"
@@ -120,7 +120,7 @@ def neurons_of(claim: ClaimNeurons | None) -> Html:
     first = "" if claim.number <= len(claim.best) else f" The {count(len(claim.best))} with the largest mean excess:"
     links = "".join(f'<li><a href="{_address(claim.model, one)}">{one}</a></li>' for one in claim.best)
     shown = f'<ul class="neurons">{links}</ul>' if links else ""
-    there = f'<a href="{_list_address(claim)}">The list in the explorer</a>, as it is at the end of the training.'
+    there = f'<a href="{_list_address(claim)}">The list in the explorer</a>, at the end of the training.'
     return Html(
         f'<div class="quoted"><p class="said">{html_text(said + first)}</p>{shown}<p class="source">{there}</p></div>'
     )

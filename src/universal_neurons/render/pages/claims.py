@@ -128,7 +128,7 @@ def readings_sentence(claims: Sequence[ClaimSummary]) -> str:
     """A sentence on the number of verdicts that depend on the reading of the papers."""
     every = [(claim, reading) for claim in claims for reading in claim.readings]
     if not every:
-        return "No claim was read in another way."
+        return "No claim has other readings."
     changed = [(claim, reading) for claim, reading in every if changes(reading, claim)]
     names = sorted({claim.claim for claim, _ in changed}, key=natural_order)
     open_ones = sum(reading.verdict in UNJUDGED for _, reading in every)

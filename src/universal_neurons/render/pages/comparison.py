@@ -126,7 +126,9 @@ def summary(comparison: RunComparison) -> list[str]:
     said.append(_values(both))
     for name, run in zip((left, right), (comparison.left, comparison.right), strict=True):
         if not run.complete:
-            said.append(f"In {name} only a part of the claims ran, so corrections over families may differ for that.")
+            said.append(
+                f"In {name} only a part of the claims ran, so corrections over families may differ for this reason."
+            )
     return said
 
 
@@ -144,12 +146,12 @@ def _values(pairs: Sequence[ClaimPair]) -> str:
     found = [m for pair in pairs for m in pair.differences]
     beyond = sum(map(is_beyond, found))
     if not found:
-        return "No case was measured in both in a way that could be subtracted."
+        return "No case has a measurement in both runs that can be subtracted."
     if all(_is_point(m) for m in found):
-        return f"All {plural(len(found), 'measurement')} that both have are the same, with their intervals."
+        return f"All {plural(len(found), 'measurement')} that both have are identical, with their intervals."
     return (
         f"Of {plural(len(found), 'measurement')} that both have, {count(beyond)} "
-        f"{'differs' if beyond == 1 else 'differ'} by more than the two intervals together allow for."
+        f"{'differs' if beyond == 1 else 'differ'} by more than their combined uncertainty."
     )
 
 

@@ -69,7 +69,7 @@ class LocalText:
 
 
 @dataclass(frozen=True, eq=False)
-class Lives:
+class NeuronScores:
     """Scores of a model's neurons as arrays (neuron, checkpoint, partner)."""
 
     excess: _Array
@@ -102,7 +102,7 @@ def write_explorer(
 
 
 def layer_sizes(built: Path) -> dict[str, tuple[int, ...]]:
-    """The neurons that the explorer in ``built`` shows: the sizes of the layers of every model, as its page is told."""
+    """The sizes of the layers of every model in the explorer in ``built``, read from its data."""
     told = (built / FOLDER / "about.js").read_text(encoding="ascii")
     about = json.loads(told[told.index("{") : told.rindex("}") + 1])
     return {
@@ -148,8 +148,8 @@ _CONDITION = re.compile(r"\$if\(([\w-]+)\)\$((?:(?!\$if\().)*?)\$endif\$", re.DO
 def frame(page: str, conditions: Collection[str] = ()) -> tuple[Html, Html]:
     """Header and footer of ``page.html``, pandoc's template of every other page: one report, one frame.
 
-    Its conditions are decided as for a page that is on ``neurons``, and those among ``conditions`` hold too; its
-    variables are empty, as at the report's root.
+    The template's conditions hold if they are ``on-neurons`` or among ``conditions``; its variables are empty, as at
+    the report's root.
     """
     holding = {f"on-{PAGE}", *conditions}
     while _CONDITION.search(page):
@@ -170,7 +170,7 @@ def explorer_shards(study: Study, text: LocalText) -> Iterator[tuple[str, str]]:
     entries = []
     for place, model in enumerate(models):
         profiles = study.profiles(model=model)
-        lives = lives_of(study, model) if model in study.suite.references else _no_lives(study, len(profiles))
+        neurons = scores_of(study, model) if model in study.suite.references else _no_scores(study, len(profiles))
         rows = text.rows_of(profiles)
         layers = profiles.frame["layer"].to_numpy()
         partners = [models.index(partner) for partner in study.partners(model)]
@@ -184,17 +184,17 @@ def explorer_shards(study: Study, text: LocalText) -> Iterator[tuple[str, str]]:
                 "compared": model in study.suite.references,
             }
         )
-        yield f"{place}/index", shard(f"{place}/index", _index(profiles, lives))
+        yield f"{place}/index", shard(f"{place}/index", _index(profiles, neurons))
         yield f"{place}/tokens", shard(f"{place}/tokens", _findable(profiles, rows, text))
         for number, start in enumerate(range(0, len(profiles), PER_SHARD)):
             chosen = slice(start, start + PER_SHARD)
-            yield f"{place}/{number}", shard(f"{place}/{number}", _details(profiles, lives, rows, text, chosen))
+            yield f"{place}/{number}", shard(f"{place}/{number}", _details(profiles, neurons, rows, text, chosen))
     yield "vocabulary", shard("vocabulary", {"tokens": [token_text(token) for token in text.vocabulary]})
     yield "about", shard("about", {**_about(study, text), "models": entries})
 
 
-def lives_of(study: Study, model: str) -> Lives:
-    """The neurons of ``model`` at every checkpoint, the untrained one first."""
+def scores_of(study: Study, model: str) -> NeuronScores:
+    """The scores of the neurons of ``model`` at every checkpoint, the untrained one first."""
     checkpoints = _checkpoints(study)
     every = [study.reference_tables(checkpoint=checkpoint, reference=model) for checkpoint in checkpoints]
     starts = {table.partner: _starts(table.frame["layer"].to_numpy()) for table in every[-1].tables.values()}
@@ -208,14 +208,14 @@ def lives_of(study: Study, model: str) -> Lives:
         columns["own"].append([reach.is_own for reach in reaches])
         columns["partner"].append([_flat(table.frame, starts[table.partner]) for table in of_partners])
     # (checkpoint, partner, neuron) as gathered; a neuron's own values lie together in its shard.
-    return Lives(*(np.transpose(np.array(part), (2, 0, 1)) for part in columns.values()))
+    return NeuronScores(*(np.transpose(np.array(part), (2, 0, 1)) for part in columns.values()))
 
 
-def _no_lives(study: Study, neurons: int) -> Lives:
-    """The neurons of a model that a narrowed suite compares others with, and with nothing itself."""
+def _no_scores(study: Study, neurons: int) -> NeuronScores:
+    """Undefined scores, for a model that is no reference in a narrowed suite."""
     shape = (neurons, len(_checkpoints(study)), len(study.suite.zoo.models) - 1)
     unknown = np.full(shape, np.nan)
-    return Lives(unknown, unknown, np.zeros(shape, dtype=np.bool_), unknown, np.full(shape, -1, dtype=np.int64))
+    return NeuronScores(unknown, unknown, np.zeros(shape, dtype=np.bool_), unknown, np.full(shape, -1, dtype=np.int64))
 
 
 def _checkpoints(study: Study) -> tuple[Checkpoint, ...]:
@@ -251,9 +251,9 @@ def _about(study: Study, text: LocalText) -> dict[str, Any]:
     }
 
 
-def _index(profiles: NeuronProfiles, lives: Lives) -> dict[str, _Array]:
+def _index(profiles: NeuronProfiles, neurons: NeuronScores) -> dict[str, _Array]:
     """The values by which neurons are listed, filtered and sorted."""
-    return {"excess": scores(lives.last), "effect": profiles.effect(Quantity.KL)["value"].to_numpy(dtype=np.float32)}
+    return {"excess": scores(neurons.last), "effect": profiles.effect(Quantity.KL)["value"].to_numpy(dtype=np.float32)}
 
 
 def _findable(profiles: NeuronProfiles, rows: _Array | None, text: LocalText) -> dict[str, _Array]:
@@ -272,17 +272,17 @@ def _tokens_at(rows: _Array, row: _Array, position: _Array) -> _Array:
 
 
 def _details(
-    profiles: NeuronProfiles, lives: Lives, rows: _Array | None, text: LocalText, chosen: slice
+    profiles: NeuronProfiles, neurons: NeuronScores, rows: _Array | None, text: LocalText, chosen: slice
 ) -> dict[str, _Array]:
     """Everything about the neurons of one shard; arrays (neuron, ...)."""
     size = len(text.vocabulary)
     effects = [profiles.effect(quantity).to_numpy() for quantity in (Quantity.KL, Quantity.LOSS)]
     return {
-        "excess": scores(lives.excess[chosen]),
-        "reach": scores(lives.reach[chosen]),
-        "own": lives.is_own[chosen].astype(np.uint8),
-        "correlation": scores(lives.correlation[chosen]),
-        "partner": lives.partner[chosen].astype(np.int32),
+        "excess": scores(neurons.excess[chosen]),
+        "reach": scores(neurons.reach[chosen]),
+        "own": neurons.is_own[chosen].astype(np.uint8),
+        "correlation": scores(neurons.correlation[chosen]),
+        "partner": neurons.partner[chosen].astype(np.int32),
         "statistics": profiles.frame[list(STATISTICS)].to_numpy(dtype=np.float32)[chosen],
         "effects": np.concatenate(effects, axis=1)[chosen].astype(np.float32),
         "histogram": profiles.histogram[chosen].astype(np.float32),

@@ -26,8 +26,8 @@ def mark(imported: Imported, *, artifacts: int, command: str) -> Markdown | None
     return Markdown(
         f"**{markdown('Imported evidence.')}** "
         + markdown(
-            f"{number} were computed elsewhere and imported{origin}. Their digests are those of the export, but "
-            "nothing of them has been computed again here; this note stays until a sample has been:"
+            f"{number} were computed elsewhere and imported{origin}. Their digests match the export, but none "
+            "of them has been recomputed here; this note stays until a sample has been:"
         )
         + f" `{command}`."
     )
@@ -36,7 +36,7 @@ def mark(imported: Imported, *, artifacts: int, command: str) -> Markdown | None
 def checked(imported: Imported) -> tuple[str, ...]:
     """A sentence for each import of which a sample was recomputed here: source, date and result."""
     return tuple(
-        f"Imported from {source.source}; a sample was computed again here on {source.sample.created[:_DAY]}: "
+        f"Imported from {source.source}; a sample was recomputed here on {source.sample.created[:_DAY]}: "
         f"{source.sample.result}."
         for source in imported.sources
         if source.sample is not None

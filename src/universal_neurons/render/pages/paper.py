@@ -65,7 +65,7 @@ TABLE_ONE = "tbl-paper-1"
 TABLE_CSV, PAIRS_CSV = "data/table-one.csv", "data/table-one-pairs.csv"
 TABLE_ONE_CODE = "measures.universality.definition_share"
 TABLE_ONE_CLAIMS = ("N1", "N2", "N3", "N4", "N5")
-# design/claims.md B.5: nothing of this list may be missing from the page.
+# claims/README.md, B.5: the page must contain all of these.
 REQUIRED = (
     TABLE_ONE,
     *(f"fig-paper-{number}" for number in range(1, 21)),
@@ -246,7 +246,7 @@ def _persistence(kept: Persistence) -> dict[str, str]:
     """The values of the text on persistence; without numbers if the suite has none."""
     longest = kept.all_spans[kept.longest] if kept.spans else None
     if longest is None:
-        return {"persistence": "", "persistence_span": "", "no_persistence": "One checkpoint cannot tell."}
+        return {"persistence": "", "persistence_span": "", "no_persistence": "This needs two checkpoints."}
     words = in_words(kept.longest)
     none = f"No neuron is universal at {kept.longest[0]} of the training that could." if longest.is_missing else ""
     return {

@@ -185,7 +185,7 @@ def whole_seconds(artifacts: pd.DataFrame) -> float:
 def total_sentence(found: Performance) -> str:
     """A sentence on the total time and the devices."""
     if not found.stages:
-        return "Nothing of this suite was computed."
+        return "No artifact of this suite was computed."
     devices = listed(sorted({one.device for one in found.stages}))
     peaks = [one.memory for one in found.stages if one.memory is not None]
     memory = f", with at most {decimal(max(peaks) / 2**30, 1)} GiB of memory" if peaks else ""
@@ -317,7 +317,7 @@ def _projection(found: Performance, bench: Benchmark) -> PageSection:
         "baselines",
         "forward",
         "together",
-        "published way",
+        "published method",
     )
     return PageSection(
         heading=bench.device,
@@ -386,17 +386,17 @@ def limits(found: Performance) -> list[str]:
     """Sentences on the conclusions that the size of the suite allows."""
     own, larger = found.own, found.larger
     size = (
-        f"A model of suite {found.suite.name} has {count(own.neurons)} neurons in {plural(own.layers, 'layer')}, and "
-        f"they are looked at over {count(own.tokens)} tokens"
+        f"A model of suite {found.suite.name} has {count(own.neurons)} neurons in {plural(own.layers, 'layer')}, "
+        f"measured over {count(own.tokens)} tokens"
     )
     if larger is not None:
         size += (
-            f"; a model of suite {LARGER} has {count(larger.neurons)} in {plural(larger.layers, 'layer')}, looked at "
+            f"; a model of suite {LARGER} has {count(larger.neurons)} in {plural(larger.layers, 'layer')}, measured "
             f"over {count(larger.tokens)}"
         )
     number = len(found.undecided)
     if not number:
-        return [f"{size}.", "No claim is left open for want of data."]
+        return [f"{size}.", "No claim is left undecided for lack of data."]
     left = f"{plural(number, 'claim')} {'is' if number == 1 else 'are'} left open."
     if larger is None:
         return [f"{size}.", left]
@@ -433,7 +433,7 @@ def _finite(factor: float) -> float | None:
 
 
 def _times(factor: float) -> str:
-    """A factor, rounded upwards; in words where no number decides, empty where none is asked for."""
+    """A factor rounded upwards; in words if it is infinite, empty if it is NaN."""
     if math.isnan(factor):
         return ""
     if math.isinf(factor):

@@ -107,7 +107,7 @@ class Projection:
 
 
 def size_of(suite: Suite, root: Path) -> ComputationSize:
-    """The size of a suite, narrowed or whole; raises the UserErrors of its models, and asks no hub."""
+    """The size of a suite, narrowed or whole; needs no network.  Raises the UserErrors of its models."""
     recipe = suite.open_zoo(root, warn=lambda _: None).recipe()
     return ComputationSize(
         models=len(suite.zoo.models),
@@ -134,7 +134,7 @@ def is_projectable(bench: Benchmark) -> bool:
 
 
 def size_of_bench(bench: Benchmark) -> ComputationSize:
-    """The size at which a bench of the engine was measured; raises BenchmarkError where it does not say."""
+    """The size of a benchmark of the engine; raises BenchmarkError if it is not recorded."""
     models = int(bench.size("models"))
     return ComputationSize(
         models=models,

@@ -62,7 +62,7 @@ def badge(verdict: Verdict, *, claim: str = "", reading: str = "", case: str = "
 
 
 def marks(verdict: Verdict, *, claim: str = "", reading: str = "", case: str = "", other: str = "") -> str:
-    """The attributes by which an element says whose verdict it states."""
+    """The attributes that mark an element as the statement of a verdict."""
     named = {"claim": claim, "reading": reading, "case": case, "other": other}
     stated = "".join(f'data-{name}="{html_text(value)}" ' for name, value in named.items() if value)
     return f'{stated}data-{"verdict" if stated else "item"}="{verdict.value}"'

@@ -39,8 +39,8 @@ PDF = "report.pdf"
 BOOK, LOOK, FONTS = "report.typ", "pdf.typ", "fonts"
 STANDARD: Final = "ua-1"
 BESIDE = (
-    "The explorer of all neurons, and the tables of every case and every figure, are in the pages and files beside "
-    "this document; data/figures.csv lists what each figure was drawn from."
+    "The explorer of all neurons and the data of every case and figure are in the pages and files beside this "
+    "document; data/figures.csv lists the artifacts behind each figure."
 )
 _NUMBERED = re.compile(r"(?:Figure|Table) \d+(?=:)")
 UNITS = ("year", "month", "day", "hour", "minute", "second")

@@ -209,7 +209,7 @@ class _PageSetter:
         return call("plate", body, *given, *(["half: true"] if half else []))
 
     def _caption(self, caption: Element) -> str:
-        """The words of a caption, whether or not they stand in a paragraph."""
+        """The text of a caption, inside or outside a paragraph."""
         return self.inline(
             piece for child in caption.children for piece in (child.children if _is_paragraph(child) else [child])
         ).strip()
@@ -369,7 +369,7 @@ class _PageSetter:
 
 
 def _on_its_own_line(child: Element | str) -> Element | str:
-    """An interval below its number, where numbers stand in a column."""
+    """Put an interval on a line below its number."""
     if isinstance(child, Element) and "interval" in child.classes:
         return replace(child, attributes={"class": "origin"})
     return child
@@ -452,7 +452,7 @@ def _span_of(cell: Element, name: str) -> int:
 
 
 def _longest_line(cell: Element) -> int:
-    """The length of the longest line of a cell; some spans stand on lines of their own."""
+    """The length of the longest line of a cell; some spans form lines of their own."""
     own = "".join(
         child if isinstance(child, str) else child.text
         for child in cell.children
