@@ -1,4 +1,4 @@
-"""Report of a workspace: the record of its latest run, the text of its tokens on this machine, and another run beside it.
+"""Report of a workspace: its latest run, the text of its tokens on this machine, and another run beside it.
 
 ``render`` builds the pages from what this module gathers.
 """

@@ -1,4 +1,4 @@
-"""Evidence and tables become a report: context, figures, static Quarto source, pages, checks."""
+"""Build the report from evidence and tables: figures, pages and PDF, all checked before they are published."""
 
 from universal_neurons.render.report import build_report
 

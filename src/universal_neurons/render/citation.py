@@ -1,6 +1,6 @@
-"""How to cite the project: its ``CITATION.cff``, as a sentence and as BibTeX.
+"""Citation of the project from its ``CITATION.cff``, as a sentence and as BibTeX.
 
-Decides which of its fields a citation shows.  Reads the few top-level lines that it needs; it is no reader of YAML.
+Only the few top-level lines that a citation needs are read; this is no general YAML reader.
 """
 
 from __future__ import annotations

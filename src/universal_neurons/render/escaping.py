@@ -1,7 +1,6 @@
-"""One encoder per sink: whatever a claim, a model or a file is called, it is text when it reaches a page.
+"""Escaping of text for each output format: Markdown, HTML, Typst, CSV, tokens and anchors.
 
-Decides what is escaped and how, for Markdown (pandoc's and Quarto's), HTML text and attributes, Typst, CSV, tokens and
-anchors.  Knows nothing of templates or tables.
+Whatever a claim, a model or a file is called, it is plain text when it reaches a page.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The evidence of a run as the report reads it.
+"""Reading the evidence of a run for the report.
 
-Decides which records a report may be built from: those of one finished run, of one suite, whose verdicts still follow
-from their own measurements and criteria.  A sentence of the report can therefore not contradict the evidence.
+A report is built from the records of one finished run of one suite.  Every verdict is judged again from its measurement
+and criterion, so no sentence of the report can contradict the evidence.
 """
 
 from __future__ import annotations

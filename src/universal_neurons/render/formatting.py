@@ -1,7 +1,6 @@
-"""How numbers are written: digits that the interval supports, a real minus sign, a unit.
+"""Formatting of numbers: as many digits as the interval supports, a true minus sign, a unit.
 
-Decides the spelling of every number in the report.  A number that does not exist is an error here, not an empty cell:
-whoever shows an undefined quantity says so in words.
+A number that does not exist raises MissingNumber.  Callers that show an undefined quantity say so in words.
 """
 
 from __future__ import annotations

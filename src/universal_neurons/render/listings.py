@@ -1,7 +1,7 @@
-"""The code that a report shows: the functions that drew its figures and the tests that judged its claims.
+"""Source code shown in a report: the functions that drew its figures and the tests that judged its claims.
 
-Decides which files a report carries beside its pages, as plain text that a browser shows, and how they are linked.
-Nothing is shown that does not lie in the checkout's ``claims/`` or in this package.
+The files are copied beside the pages as plain text.  Only files of the checkout's ``claims/`` and of this package are
+shown.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The report from evidence to pages: generate the static source, render it, check what came out, put it in place.
+"""Build the report: generate the static source, render it, check the pages, publish them.
 
-Decides the order of these steps and the files of a built report.  A report that fails a check is not put in place: the
-one before it stays.
+A report that fails a check is not published; the previous one stays in place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Every number of the report, computed once from a study's tables.
+"""Collect all numbers of the report, once, from a study's tables.
 
-Decides which quantities the report shows; asks ``measures.universality`` for each of them, so that a number of the
-report and a number that a claim was judged by come from one function.  Knows nothing of words or pictures.
+Every number comes from the function of ``measures`` that also judged the claims.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Where in the templates a fault of the report lies, so that whoever mends it need not search.
+"""Trace a fault of the report to the lines of the templates that cause it.
 
-Decides how a fault that pandoc, Quarto or a check found in the generated source or on a built page is traced to the
-line of a template: by what it quotes, or by the expression that should have put there what is missing.
+The fault quotes a part of the source, or the page lacks what one expression of the template should have inserted.
 """
 
 from __future__ import annotations

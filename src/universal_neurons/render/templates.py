@@ -1,8 +1,8 @@
-"""The templates of the report: how a value enters a page, and what a template may not say itself.
+"""Templates of the report: delimiters, escaping of values, and checks of the templates' own text.
 
-Decides the delimiters (``<< >>``, ``<% %>``, ``<!--# #-->``: Jinja's own collide with Quarto's), that whatever is not
-marked safe is escaped, that a missing value is an error with file and line, and that neither a digit nor a verdict
-stands in prose: what a template says itself would survive a change of the evidence.
+The delimiters are ``<< >>``, ``<% %>`` and ``<!--# #-->``, because Jinja's own collide with Quarto's.  A value that is
+not marked as safe is escaped; a missing value is an error with file and line.  A template may state neither a number
+nor a verdict itself, because such text would survive a change of the evidence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The sentences that state a verdict: generated from the verdict, never written by hand.
+"""Sentences that state a verdict, generated from the verdict.
 
-Decides the words and the sign of each verdict.  A page cannot contradict its evidence, because no template contains the
-name of a verdict.
+No template contains the name of a verdict, so a page cannot contradict its evidence.
 """
 
 from __future__ import annotations

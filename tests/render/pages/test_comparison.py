@@ -21,11 +21,12 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render import build_report
 from universal_neurons.render.html.checks import CheckedPage, ReportBroken
 from universal_neurons.render.pages.comparison import (
-    causes_line,
     comparison_data,
     comparison_figures,
     difference_line,
     labels,
+    other_differences,
+    other_differences_line,
     other_verdicts,
     summary,
     transitions_table,
@@ -108,20 +109,19 @@ def test_differences_of_many_cases_are_said_as_a_range_and_a_count() -> None:
     assert plain(difference_line(pair)) == "0.0 to 4.0 points over 3 cases, 1 beyond uncertainty"
 
 
-def test_what_else_differs_says_from_what_to_what() -> None:
-    assert causes_line(PAIRS["N1"]) == ""
-    assert causes_line(PAIRS["N5"]) == "other evidence"
-    assert plain(causes_line(PAIRS["N6"])) == "another criterion: above 0 %, then above -100 %"
-    assert causes_line(PAIRS["X1"]) == "judged in one run only"
+def test_what_else_differs_is_named_with_both_values() -> None:
+    assert other_differences(PAIRS["N1"]) == []
+    assert other_differences(PAIRS["N5"]) == [("artifacts", "1", "1, 0 in common")]
+    assert plain(other_differences_line(PAIRS["N6"])) == "criterion: above 0 %, then above -100 %"
+    assert other_differences(PAIRS["X1"]) == []
     left = [record(parameters={"partner": p}) for p in "bcd"]
     right = [
         record(parameters={"partner": p}, suite="paper", correction="holm", narrowed_by="--tokens 50k") for p in "cde"
     ]
     (pair,) = side_by_side(left, right).comparison.claims
-    assert causes_line(pair) == (
-        "another suite: mini, then paper --tokens 50k; another correction: none, then holm; "
-        "other cases: 3, then 3, 2 in common"
-    )
+    assert other_differences(pair) == [
+        ("suite", "mini", "paper --tokens 50k"), ("correction", "none", "holm"), ("cases", "3", "3, 2 in common"),
+    ]  # fmt: skip
 
 
 def test_two_runs_of_one_name_are_told_apart() -> None:
@@ -160,7 +160,7 @@ def test_the_page_has_both_verdicts_of_every_claim(page: Path) -> None:
 def test_the_page_says_what_differs_and_with_what_both_were_made(page: Path) -> None:
     said = plain(text_of(page / "compare.html"))
     for part in (
-        "7 claims were judged both in mini and in paper", "-1.9 points [-2.5, -1.3]", "another criterion: above 0 %",
+        "7 claims were judged both in mini and in paper", "-1.9 points [-2.5, -1.3]", "criterion: above 0 %",
         "commit cccccccccccc", "not recorded", "Zou and Donner", "2.10.0", "divergence of the output",
         "as many others of each layer",
     ):  # fmt: skip
@@ -241,11 +241,11 @@ def test_hostile_texts_of_the_other_run_leave_no_new_element_and_no_new_attribut
 def test_a_terminal_gets_the_claims_the_numbers_and_what_both_were_made_with() -> None:
     claims, numbers, settings = tables(BOTH)
     row = next(row for row in claims.rows if row["claim"] == "N5")
-    assert (row["changed"], row["left"], row["right"], row["causes"]) == (
+    assert (row["changed"], row["left"], row["right"], row["other"]) == (
         "*",
         "inconclusive",
         "reproduced",
-        "other evidence",
+        "artifacts: 1, then 1, 0 in common",
     )
     assert row["difference"] == "\u22121.9 points [\u22122.5, \u22121.3]"
     assert claims.columns["left"] == "mini"

@@ -1,7 +1,6 @@
-"""The two kinds of picture that the figures are made of: series over an axis, and named rows of measurements.
+"""The two kinds of chart: series over an axis, and rows of named measurements.
 
-Decides how a series of measurements is drawn, written into a table and said in words, so that twenty figures that
-differ in what they show do not differ in how.  Knows nothing of checkpoints, layers or neurons.
+Every chart draws, describes and tabulates its measurements in the same way, so figures differ in content only.
 """
 
 from __future__ import annotations

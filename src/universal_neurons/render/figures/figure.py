@@ -1,8 +1,4 @@
-"""A figure as a block of a page: drawings, caption, the table of its data, and what it rests on.
-
-Decides the frame of every figure: its number or its label, its anchor, the links to the claims that judge what it
-shows, the artifacts it was drawn from and the function that drew it.  Knows nothing of what is drawn.
-"""
+"""A figure as a block of a page: drawings, caption, data table, and the claims, artifacts and code behind it."""
 
 from __future__ import annotations
 

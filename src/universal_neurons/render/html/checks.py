@@ -1,7 +1,8 @@
-"""What a built page must be, whichever program built it: checked on the output, because exit statuses do not tell.
+"""Checks of the built pages, whichever program built them.
 
-Decides what counts as broken: an unresolved reference, a link to nothing, a request that leaves the page, markup that
-assistive software cannot follow, a script that the page's own policy does not name, a verdict unlike the evidence's.
+A page is broken by an unresolved reference, a dead link, a request that leaves the page, markup that assistive software
+cannot follow, a script that the page's own policy does not name, or a verdict that differs from the evidence.  The
+output is checked because the exit status of the programs does not tell.
 """
 
 from __future__ import annotations

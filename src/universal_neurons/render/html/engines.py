@@ -1,8 +1,7 @@
-"""The two programs that turn the generated source into pages: Quarto where it is installed, pandoc everywhere.
+"""Rendering of the generated source as HTML pages, by Quarto where it is installed and by pandoc otherwise.
 
-Decides which one runs, with which settings (those of ``report/_quarto.yml``).  Both render the same files; what comes
-out is judged by :mod:`universal_neurons.render.html.checks`, never by an exit status alone.  The PDF is set from these
-pages, in :mod:`universal_neurons.render.pdf.document`.
+Both programs render the same files with the settings of ``report/_quarto.yml``.  Their exit status is not trusted: the
+pages are checked in :mod:`universal_neurons.render.html.checks`.
 """
 
 from __future__ import annotations

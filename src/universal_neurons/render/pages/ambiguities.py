@@ -1,6 +1,6 @@
-"""What the papers leave open and how the claims read it by default: the file ``claims/ambiguities.toml``.
+"""Questions that the papers leave open, with the default answer of the claims: ``claims/ambiguities.toml``.
 
-Decides what an entry of that file must say.  Which claims have other readings is known from the evidence.
+The claims that have other readings are known from the evidence.
 """
 
 from __future__ import annotations

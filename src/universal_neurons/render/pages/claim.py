@@ -1,8 +1,4 @@
-"""The page of one claim: everything that the evidence says about it, and how to ask again.
-
-Decides how measurements, controls and readings of a claim are laid out.  How a claim looks beside others is decided in
-:mod:`universal_neurons.render.pages.scoreboard`.
-"""
+"""The page of one claim: verdict, measurements, controls, readings, history and commands."""
 
 from __future__ import annotations
 

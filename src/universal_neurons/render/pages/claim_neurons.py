@@ -1,7 +1,7 @@
-"""Which neurons a claim is about, so that its page can lead to them in the explorer.
+"""The neurons that a claim is about, and the links to them in the explorer.
 
-Decides it from what the claim was judged by: its reference, partners, last checkpoint, threshold and layers.  A claim
-that read no table of neurons (the steps of checkpoints, rotated models alone) is about none.
+They follow from the reference, partners, last checkpoint, threshold and layers of the claim's cases.  A claim that read
+no table of neurons (about the steps of checkpoints, or rotated models alone) is about none.
 """
 
 from __future__ import annotations

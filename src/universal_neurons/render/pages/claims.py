@@ -1,6 +1,6 @@
-"""All claims seen together: the list, what other readings would change, what cannot be tested, how errors add up.
+"""The pages about all claims: the list, the readings, the ambiguities and the corrections for multiple testing.
 
-Decides how claims are grouped and compared.  One claim on its own is :mod:`universal_neurons.render.pages.claim`.
+The page of a single claim is :mod:`universal_neurons.render.pages.claim`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Two runs side by side: claims, shares and ablations of the report's own run and of another, on a page of their own.
+"""The page that compares two runs: claims, shares and ablations of the report's own run and of another.
 
-Decides the words of a difference and of what else differs; what is the same question and what is a cause is decided in
-:mod:`universal_neurons.evidence.comparison`.  The left run is that of the report, so its claims have pages to link to.
+The cases are matched in :mod:`universal_neurons.evidence.comparison`.  The left run is the report's own, so its claims
+have pages to link to.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.characters import visible
-from universal_neurons.evidence.comparison import Cause, is_beyond
+from universal_neurons.evidence.comparison import is_beyond
 from universal_neurons.evidence.criteria import Criterion
+from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
 from universal_neurons.render.figures.charts import ChartAxis, LineChart, Series, line_figure
@@ -27,7 +28,7 @@ from universal_neurons.render.formatting import (
     with_interval,
 )
 from universal_neurons.render.links import page_of
-from universal_neurons.render.pages.scoreboard import badge, measured_line, unit_of
+from universal_neurons.render.pages.scoreboard import badge, case_name, measured_line, unit_of, words_of
 from universal_neurons.render.tables import Cell, Column, DataTable, measured
 from universal_neurons.render.wording import WORDING, criterion_phrase
 
@@ -190,30 +191,49 @@ def in_points(difference: Measurement) -> Measurement:
     return replace(difference, **ends, unit=POINTS)
 
 
-def causes_line(pair: ClaimPair) -> str:
-    """What differs besides verdict and value, in one line; empty where nothing does."""
-    return "; ".join(_cause(pair, cause) for cause in pair.causes)
+def other_differences(pair: ClaimPair) -> list[tuple[str, str, str]]:
+    """What differs between two runs of a claim besides verdict and value, as rows of name, left and right.
 
-
-def _cause(pair: ClaimPair, cause: Cause) -> str:
+    Empty where nothing does, and where one run did not judge the claim.  The evidence is compared within one suite
+    only: another suite always has other evidence.
+    """
     if pair.left is None or pair.right is None:
-        return cause.value
-    if cause is Cause.CRITERION:
-        return f"{cause.value}: {_criteria(pair.left)}, then {_criteria(pair.right)}"
-    if cause is Cause.CORRECTION:
-        left, right = (claim.first.correction or NONE for claim in (pair.left, pair.right))
-        return f"{cause.value}: {left}, then {right}"
-    if cause is Cause.CASES:
-        return f"{cause.value}: {_cases_said(pair)}"
-    if cause is Cause.SUITE:
-        left, right = (f"{c.first.suite} {c.first.narrowed_by}".rstrip() for c in (pair.left, pair.right))
-        return f"{cause.value}: {left}, then {right}"
-    return cause.value
+        return []
+    both = (pair.left, pair.right)
+    left, right = map(_suite, both)
+    rows = [
+        ("suite", left, right),
+        ("criterion", *map(_criteria, both)),
+        ("correction", *(claim.first.correction or NONE for claim in both)),
+        ("cases", *_counted(*({case_name(record) for record in claim.items} for claim in both))),
+        ("artifacts", *(_counted(*map(_artifacts, both)) if left == right else ("", ""))),
+        ("controls that satisfy the criterion", *map(_satisfied, both)),
+    ]
+    return [(name, one, two) for name, one, two in rows if one != two]
 
 
-def _cases_said(pair: ClaimPair) -> str:
-    left, right = (sum(getattr(case, side) is not None for case in pair.cases) for side in ("left", "right"))
-    return f"{count(left)}, then {count(right)}, {count(len(pair.shared))} in common"
+def _suite(claim: ClaimSummary) -> str:
+    return f"{claim.first.suite} {claim.first.narrowed_by}".rstrip()
+
+
+def _artifacts(claim: ClaimSummary) -> set[str]:
+    return {digest for record in claim.items for digest in record.artifacts}
+
+
+def _satisfied(claim: ClaimSummary) -> str:
+    controls = (control for record in claim.items for control in record.controls)
+    return listed(sorted({words_of(c.test) for c in controls if c.verdict is Verdict.REPRODUCED}))
+
+
+def _counted(left: set[str], right: set[str]) -> tuple[str, str]:
+    """The sizes of two sets; with what they have in common where they differ."""
+    shared = "" if left == right else f", {count(len(left & right))} in common"
+    return count(len(left)), f"{count(len(right))}{shared}"
+
+
+def other_differences_line(pair: ClaimPair) -> str:
+    """The same in one line; empty where nothing differs."""
+    return "; ".join(f"{name}: {left}, then {right}" for name, left, right in other_differences(pair))
 
 
 def _criteria(claim: ClaimSummary) -> str:
@@ -231,13 +251,17 @@ def claims_table(comparison: RunComparison) -> DataTable:
     rows = tuple(
         (
             _claim_link(pair), pair.present.first.statement, _side(pair.left, other=False),
-            _side(pair.right, other=True), difference_line(pair) or "–", causes_line(pair) or "nothing",
+            _side(pair.right, other=True), difference_line(pair) or "–", _other_cell(pair),
         )
         for pair in comparison.claims
     )  # fmt: skip
     marked = frozenset(place for place, pair in enumerate(comparison.claims) if pair.has_other_verdict)
     titles = ("claim", "statement", left, right, "difference", "what else differs")
     return DataTable(f"Claims in {left} and in {right}", tuple(map(Column, titles)), rows, marked=marked)
+
+
+def _other_cell(pair: ClaimPair) -> str:
+    return other_differences_line(pair) or ("–" if pair.left is None or pair.right is None else "nothing")
 
 
 def _claim_link(pair: ClaimPair) -> Cell:
@@ -303,7 +327,7 @@ def _case(pair: ClaimPair, case: CasePair) -> tuple[Cell, ...]:
     present = [record for record in (case.left, case.right) if record is not None]
     return (
         pair.claim, case.case or "all", unit_of(present), *_recorded(case.left), *_recorded(case.right),
-        *_ends(case.difference), "; ".join(cause.value for cause in pair.causes),
+        *_ends(case.difference), other_differences_line(pair),
     )  # fmt: skip
 
 

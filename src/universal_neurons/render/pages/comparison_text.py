@@ -1,6 +1,6 @@
-"""Two runs side by side for a terminal: the tables of the page on comparison, in plain words.
+"""The comparison of two runs as tables for a terminal.
 
-Decides what fits into a line.  Every value is text of the evidence with what no terminal may get spelled out.
+Characters that would control the terminal are spelled out.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from universal_neurons.characters import visible
 from universal_neurons.render.formatting import NARROW_SPACE, NO_BREAK, with_interval
 from universal_neurons.render.pages.comparison import (
-    causes_line,
     difference_line,
     difference_of,
     labels,
     landmark_names,
+    other_differences_line,
     summary,
 )
 from universal_neurons.render.pages.scoreboard import measured_line
@@ -33,7 +33,7 @@ NOTHING = "-"
 
 
 @dataclass(frozen=True)
-class Table:
+class TerminalTable:
     """A table for a terminal: its title, its columns as field and heading, its rows by field."""
 
     title: str
@@ -41,7 +41,7 @@ class Table:
     rows: list[dict[str, str]]
 
 
-def tables(both: SideBySide, *, only_changed: bool = False) -> Iterator[Table]:
+def tables(both: SideBySide, *, only_changed: bool = False) -> Iterator[TerminalTable]:
     """The claims, the shares and ablations, and what the two were made with; empty tables are left out."""
     left, right = labels(both.comparison)
     pairs = both.comparison.changed if only_changed else both.comparison.claims
@@ -49,13 +49,13 @@ def tables(both: SideBySide, *, only_changed: bool = False) -> Iterator[Table]:
         {
             "claim": pair.claim, "changed": "*" if pair.has_other_verdict else "", "left": _verdict(pair.left),
             "right": _verdict(pair.right), "left_value": _value(pair.left), "right_value": _value(pair.right),
-            "difference": difference_line(pair) or NOTHING, "causes": causes_line(pair) or NOTHING,
+            "difference": difference_line(pair) or NOTHING, "other": other_differences_line(pair) or NOTHING,
         }
         for pair in pairs
     ]  # fmt: skip
     columns = {
         "claim": "claim", "changed": "", "left": left, "right": right, "left_value": f"{left}: measured",
-        "right_value": f"{right}: measured", "difference": "difference", "causes": "what else differs",
+        "right_value": f"{right}: measured", "difference": "difference", "other": "what else differs",
     }  # fmt: skip
     yield from _filled(f"claims of {left} and {right}", columns, claims)
     yield from _numbers(both, left, right)
@@ -68,7 +68,7 @@ def lines(both: SideBySide) -> list[str]:
     return [_plain(line) for line in (*summary(both.comparison), *(f"not compared: {a}" for a in both.absences))]
 
 
-def _numbers(both: SideBySide, left: str, right: str) -> Iterator[Table]:
+def _numbers(both: SideBySide, left: str, right: str) -> Iterator[TerminalTable]:
     rows = []
     for pair in both.landmarks:
         what, of, threshold, checkpoint = landmark_names(pair)
@@ -85,10 +85,10 @@ def _numbers(both: SideBySide, left: str, right: str) -> Iterator[Table]:
     yield from _filled("shares and ablations", columns, rows)
 
 
-def _filled(title: str, columns: dict[str, str], rows: Sequence[Mapping[str, str]]) -> Iterator[Table]:
+def _filled(title: str, columns: dict[str, str], rows: Sequence[Mapping[str, str]]) -> Iterator[TerminalTable]:
     if rows:
         plain = [{name: _plain(text) for name, text in row.items()} for row in rows]
-        yield Table(_plain(title), {name: _plain(text) for name, text in columns.items()}, plain)
+        yield TerminalTable(_plain(title), {name: _plain(text) for name, text in columns.items()}, plain)
 
 
 def _verdict(claim: ClaimSummary | None) -> str:

@@ -1,7 +1,7 @@
-"""The deviations from the papers that the project admits to, collected from the docstrings that admit them.
+"""Deviations from the papers, collected from the docstrings of the code.
 
 A ``Deviation:`` line in any docstring of the package, with its continuation up to a blank line, is one entry of the
-report's methods page.  The sources are read, not imported: a report needs no torch.
+methods page.  The sources are parsed, not imported, so a report needs no torch.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The neuron explorer: one page, and beside it everything that is known of every neuron, in shards.
+"""The neuron explorer: one page, and data files for every neuron that it loads on demand.
 
-Decides what the page is told and in which pieces: ``neurons/about.js``; per model (by its place in the suite, because a
-model may be called anything) an index of all neurons, the tokens they can be found by, and shards of :data:`PER_SHARD`
-neurons; the vocabulary once.  The page itself holds no neuron, so that it opens as fast with many as with few.
+The data are ``neurons/about.js``; for each model (by its index in the suite, because a model may have any name) an
+index of all neurons, the tokens they can be found by, and shards of :data:`PER_SHARD` neurons; and the vocabulary.  The
+page itself holds no neuron, so it opens equally fast for any number of them.
 
-Evidence holds the positions of tokens and no text.  What the tokens say comes from the caller, who has the corpus
+Evidence holds positions of tokens and no text.  The text comes from the caller, who has the corpus
 (:class:`LocalText`); without it the page shows positions and says so.
 """
 

@@ -1,8 +1,8 @@
-"""Data for a page that may not ask for any: arrays in script files beside it, of which the page loads what it shows.
+"""Data files of the neuron explorer: JavaScript files beside the page, loaded on demand.
 
-Decides the bytes.  A page that was opened from a disk cannot fetch files, but it can load scripts; so a shard is one
-call, ``universalNeurons.take(name, values)``, and its arrays are base64 of little-endian numbers behind the name of
-their type, which a browser reads in one piece.  Scores are stored in parts of :data:`PARTS`.
+A page opened from a disk cannot fetch files but can load scripts.  So a shard is one call,
+``universalNeurons.take(name, values)``; its arrays are base64 of little-endian numbers after the name of their type,
+which a browser reads in one piece.  Scores are stored as integers, in units of 1 / :data:`PARTS`.
 """
 
 from __future__ import annotations

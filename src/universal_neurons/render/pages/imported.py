@@ -1,7 +1,4 @@
-"""How a report says that evidence was computed elsewhere, and whether a sample of it was computed again here.
-
-Decides the words of the mark, and that it stands wherever an artifact or a finding is shown.
-"""
+"""Notes about imported evidence, and about samples of it that were recomputed here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The page "The paper, rebuilt": table 1 and figures 1 to 20 of Nandan et al. 2025 v1, and what the paper lacks.
+"""The page "The paper, rebuilt": table 1, figures 1 to 20 of Nandan et al. 2025 v1, and figures it lacks.
 
-Decides which figure stands where, what it is called, which claims judge it, and which figures a report must have
-(:data:`REQUIRED`): a build without one of them fails.
+The page fixes the order and labels of the figures and the claims that judge them.  A build without one of the figures
+in :data:`REQUIRED` fails.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What it costs, and what it cannot decide: stages by their provenance, benches, projections, the limits of the suite.
+"""The page on performance and limits: cost of the stages, benchmarks, projections, undecided claims.
 
-Decides which figures of the benches are shown and how a projection is said.  Every number comes from an artifact's
-provenance, from a published bench or from the evidence; none of them is measured here.
+Every number comes from the provenance of an artifact, from a published benchmark or from the evidence; nothing is
+measured here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How long the engine would take over a suite, at the speed that a bench measured: operations counted, time scaled.
+"""Projection of a suite's running time from the speed measured by a benchmark.
 
-Decides what is counted: the products of the pass over the tokens, those of the rotation draws, the forward passes.
-Nothing else of a suite is in it (candidates, ablations, variants, profiles), and nothing here was measured at the
-suite's own size: it is the answer to "hours or weeks?", not a promise.
+Three parts are counted: products of the pass over the tokens, products of the rotation draws, and forward passes.
+Candidates, ablations, variants and profiles are not included, and nothing was measured at the suite's own size: expect
+the order of magnitude ("hours or weeks?"), not a promise.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Claims in one line: the scoreboard, its filters, and the words and marks that every page uses for a verdict.
+"""The scoreboard: one line per claim, its filters, and the verdict badges that all pages use.
 
-Decides how a claim looks where it stands among others; :mod:`universal_neurons.render.pages.claim` has all of it.  The
-words of a verdict come from :mod:`universal_neurons.render.wording`, the numbers from the record.
+The words of a verdict come from :mod:`universal_neurons.render.wording`, the numbers from the record.
 """
 
 from __future__ import annotations

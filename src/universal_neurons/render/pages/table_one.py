@@ -1,7 +1,4 @@
-"""Table 1 of Nandan et al. 2025 v1 with our numbers: for pages and as data.
-
-Decides its markup; the numbers are those of ``render.results``.
-"""
+"""Table 1 of Nandan et al. 2025 v1 with our numbers, as HTML and as data."""
 
 from __future__ import annotations
 

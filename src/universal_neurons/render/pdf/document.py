@@ -1,8 +1,7 @@
-"""The report on paper: its checked pages as chapters of one PDF, set by Typst.
+"""The PDF of the report: its checked pages as chapters of one document, set by Typst.
 
-Decides the order of the document, what stands on its first page and in its properties, and which program sets it.  The
-words, numbers and references are those of the pages (:mod:`universal_neurons.render.pdf.markup`), so the PDF cannot say
-anything else; the look is ``report/pdf.typ``.
+Words, numbers and references are taken from the pages (:mod:`universal_neurons.render.pdf.markup`), so the PDF cannot
+differ from them.  The layout is ``report/pdf.typ``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A page in Typst: which element becomes which function of ``report/pdf.typ``.
+"""Conversion of a page to Typst: one function of ``report/pdf.typ`` per kind of element.
 
-Decides what of a page is printed.  What only a screen can do (menus, filters, what folds open) is left out, every
-drawing is printed once, and whatever has no rule here stops the build: nothing of a page is lost unseen.
+Interactive parts of a page (menus, filters, folded details) are left out, and every drawing is printed once.  An
+element without a rule stops the build, so nothing is lost unnoticed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""A built page as a tree: what the PDF is set from.
+"""A built page as a tree of elements, the input of the PDF.
 
-Decides what of a page is content: everything inside its ``main``, drawings as the markup they are.  Knows nothing of
-how it will look.
+The content of a page is everything inside its ``main``; drawings are kept as markup.
 """
 
 from __future__ import annotations
