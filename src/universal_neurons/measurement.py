@@ -1,4 +1,4 @@
-"""A number, its interval, and what the interval is over."""
+"""Measurements: a number, its interval, and the source of variation that the interval covers."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Measurement:
 
     @property
     def is_missing(self) -> bool:
-        """Whether there was nothing to measure (the value is NaN)."""
+        """True if there was nothing to measure (the value is NaN)."""
         return math.isnan(self.value)
 
     @classmethod
