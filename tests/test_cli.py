@@ -240,7 +240,7 @@ def test_an_interruption_is_status_130_and_says_that_it_can_go_on(
     monkeypatch.setattr("universal_neurons.stages.runner.compute", _raises(KeyboardInterrupt()))
     status, out, err = run(computed, "compute")
     assert (status, out) == (130, "")
-    assert err == "interrupted; what was finished is kept, the same command goes on from there\n"
+    assert err == "interrupted; finished work is kept, and the same command resumes\n"
 
 
 def test_the_status_of_the_claims_is_the_status_of_verify(
@@ -697,7 +697,7 @@ def test_as_a_program_ctrl_c_is_status_130_and_the_same_command_ends_with_the_sa
         [sys.executable, "-c", CTRL_C, *command], capture_output=True, text=True, check=False, env=variables
     )
     assert (stopped.returncode, stopped.stdout) == (130, ""), stopped.stderr
-    assert stopped.stderr.splitlines()[-1].startswith("interrupted; what was finished is kept")
+    assert stopped.stderr.splitlines()[-1].startswith("interrupted; finished work is kept")
     (state,) = (tmp_path / "store" / STATES).iterdir()
     assert (state / "current").is_dir()
     done = _script(computed, *command)

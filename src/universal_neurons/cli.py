@@ -75,7 +75,7 @@ def main() -> NoReturn:
             raise
         _fail(f"error: {error.filename or 'writing'}: {error.strerror}; nothing committed is lost", USER_ERROR)
     if status == INTERRUPTED:
-        _fail("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
+        _fail("interrupted; finished work is kept, and the same command resumes", INTERRUPTED)
     sys.exit(status)
 
 

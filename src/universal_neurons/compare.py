@@ -85,7 +85,7 @@ def log_folder(path: Path) -> Path | None:
 
 
 def is_evidence(path: Path) -> bool:
-    """Whether ``path`` is a folder of artifacts: ``<stage>/<digest>/manifest.json``."""
+    """True if ``path`` is a folder of artifacts: ``<stage>/<digest>/manifest.json``."""
     return path.is_dir() and any(_DIGEST.fullmatch(found.parent.name) for found in path.glob(f"*/*/{_MANIFEST}"))
 
 

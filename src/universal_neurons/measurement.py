@@ -1,4 +1,4 @@
-"""A number, its interval, and what the interval is over."""
+"""Measurements: a number, its interval, and the source of variation that the interval covers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a suite cannot answer, and what becomes of a run over a narrowed one."""
+"""Claims that a suite cannot answer, and runs over a narrowed suite."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Claims, criteria, verdicts and the record of what was found; standard library only, so that anything can read it."""
+"""Claims, criteria, verdicts and evidence records; standard library only, so that any program can read them."""

@@ -1,4 +1,4 @@
-"""A sentence of a paper that can be judged: who said it, what would count as reproducing it, on which suite."""
+"""Claims: statements of a paper that can be judged, with their source and their criteria by suite."""
 
 from __future__ import annotations
 

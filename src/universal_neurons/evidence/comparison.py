@@ -71,7 +71,7 @@ def subtracted(left: Measurement | None, right: Measurement | None) -> Subtracte
 
 
 def is_beyond(difference: Measurement) -> bool:
-    """Whether two values differ by more than their uncertainty: zero lies outside the interval of the difference."""
+    """True if zero lies outside the interval of the difference."""
     return difference.low > 0 or difference.high < 0
 
 
@@ -118,7 +118,7 @@ class ClaimPair:
 
     @property
     def has_other_verdict(self) -> bool:
-        """Whether the verdicts differ; a claim that one run did not judge has another verdict there: none."""
+        """True if the verdicts differ, or if one run did not judge the claim."""
         return self.left is None or self.right is None or self.left.verdict is not self.right.verdict
 
     @property
@@ -163,7 +163,7 @@ class RunComparison:
 
     @property
     def transitions(self) -> Counter[tuple[Verdict, Verdict]]:
-        """How many claims that both runs judged have each pair of verdicts."""
+        """The number of claims with each pair of verdicts, among the claims that both runs judged."""
         both = ((pair.left, pair.right) for pair in self.claims)
         return Counter((left.verdict, right.verdict) for left, right in both if left and right)
 

@@ -1,4 +1,4 @@
-"""What would count as reproducing a claim, as data: quotable in a report, judged again without measuring again.
+"""Criteria of claims, as data that a report can quote and that can judge again without measuring again.
 
 Every criterion looks at the whole interval of a measurement.  Inside the region it names: reproduced; outside it:
 refuted; straddling its border: inconclusive.  A bound may be a :class:`Published` number, which is looked up before
@@ -58,7 +58,7 @@ class Published:
         return Published(self.table, **{name: cell.get(str(label), label) for name, label in self.where})
 
     def text(self) -> str:
-        """Where the number stands."""
+        """The table and the cell of the number."""
         labels = ", ".join(f"{name}={label}" for name, label in self.where)
         return f"{self.table}[{labels}]" if labels else self.table
 
@@ -157,7 +157,7 @@ class Criterion:
         return dataclasses.replace(self, **plain) if plain else self
 
     def judge(self, measurement: Measurement) -> Judgement:
-        """What ``measurement`` says about the criterion; a missing one is not evaluated."""
+        """Judge ``measurement`` by the criterion; a missing one is not evaluated."""
         if measurement.is_missing:
             return Judgement(
                 Verdict.NOT_EVALUATED, f"nothing to measure (n = {measurement.n}); criterion: {self.text()}"

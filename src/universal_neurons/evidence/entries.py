@@ -1,4 +1,4 @@
-"""A TOML file that is one list of tables, as far as its reading is the same whatever the tables say."""
+"""Reader of TOML files that are one list of tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def entries(path: Path, name: str, error: type[UserError]) -> list[tuple[str, object]]:
-    """The tables ``[[name]]`` of the file at ``path``, in its order, each with the place to name in a message.
+    """The tables ``[[name]]`` of the file at ``path``, in its order, each with its location for messages.
 
     Raises ``error`` if the file is missing or no TOML, or holds anything else.
     """

@@ -1,7 +1,7 @@
-"""Every verdict that was ever accepted on a suite: when, on what criterion and evidence, so that a change has a reason.
+"""History of the verdicts accepted on a suite, each with its date, criterion and evidence, to explain changes.
 
-A ledger says what holds now; a history is only ever added to, by the run that rewrites the ledger.  It is a TOML file
-under version control, one table for each acceptance of one claim, oldest first.
+A ledger has the present verdicts; the run that rewrites it adds to the history, from which nothing is removed.  It is a
+TOML file under version control, one table for each acceptance of one claim, oldest first.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Accepted:
     evidence: str = ""
 
     def because(self, before: Accepted | None) -> str:
-        """Why this verdict was accepted after the one ``before``: what else changed with it.
+        """The reason for accepting this verdict after the one ``before``: the other changes.
 
         >>> first = Accepted("N1", date(2026, 1, 1), Verdict.REFUTED, "at most 0.05", "3f2a")
         >>> then = Accepted("N1", date(2026, 1, 2), Verdict.REPRODUCED, "at most 0.05", "77bc")

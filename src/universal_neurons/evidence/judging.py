@@ -1,4 +1,4 @@
-"""What a criterion says of a measurement, and of one that decides nothing how much more data would."""
+"""Judgement of a measurement by a criterion; an inconclusive one adds the amount of data that would decide."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def judged(criterion: Criterion, measurement: Measurement) -> Judgement:
 
 
 def _decisive(criterion: Criterion, measurement: Measurement) -> str:
-    """How much more data would decide, all else as observed; nothing where the interval is over nothing."""
+    """The amount of data that would decide, all else as observed; empty where the interval is over nothing."""
     factor = needed_to_decide(criterion, measurement)
     if measurement.over is Over.NOTHING or math.isnan(factor):
         return ""

@@ -1,7 +1,7 @@
-"""The accepted verdicts of a suite: what the claims said when somebody last looked and agreed.
+"""Ledger of the accepted verdicts of a suite.
 
 A ledger is a TOML file under version control, one table per claim and one line per item, sorted, so that a change of
-verdict is a readable line of a diff.  Nothing here decides what happens to a test; see ``harness.outcome``.
+verdict is a readable line of a diff.  ``harness.outcome`` compares a run with it.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Ledger:
 
 
 class _Entry(NamedTuple):
-    """What a ledger says of one claim."""
+    """The entry of one claim in a ledger."""
 
     items: dict[str, Verdict]
     readings: dict[str, Verdict]

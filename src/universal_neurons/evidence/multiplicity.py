@@ -1,8 +1,8 @@
-"""How many claims are tested at once, and which verdicts survive that.
+"""Correction of verdicts for multiple testing.
 
 An interval is read as a test: p values are recovered from its two ends, adjusted within a family of claims, and a
-verdict that the adjusted p value no longer supports becomes inconclusive.  This module decides the p value of each kind
-of criterion and the adjustment.  It refuses to know which claims are a family, and it never makes a verdict stronger.
+verdict that the adjusted p value no longer supports becomes inconclusive.  A correction
+never makes a verdict stronger.
 """
 
 from __future__ import annotations

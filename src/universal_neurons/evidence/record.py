@@ -1,4 +1,4 @@
-"""What one run found out, item by item: the only thing that reports and ledgers are made from.
+"""Evidence records: the result of one run, item by item, from which reports and ledgers are made.
 
 A record holds builtin types only, because it travels between processes and lies on disk as one line of JSON.  NaN is
 null there and an infinite bound is the word ``inf``: JSON has neither.
@@ -40,7 +40,7 @@ class RecordError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class ControlResult:
-    """What a control gave with the parameters of the item that it guards.
+    """The result of a control with the parameters of the item that it guards.
 
     A control is sound unless its ``verdict`` is reproduced: refuted, inconclusive and nothing-to-measure all mean that
     it does not satisfy the criterion, and the verdict says which.
@@ -99,7 +99,7 @@ class EvidenceRecord:
 
     @property
     def reading(self) -> str:
-        """A reading among those of its claim: its function and, with parameters, the item in brackets."""
+        """The name of a reading within its claim: its function and, with parameters, the item in brackets."""
         return self.test.partition("::")[2]
 
     def to_json(self) -> str:
@@ -171,8 +171,8 @@ def natural_order(text: str) -> tuple[tuple[bool, int, str], ...]:
 class EvidenceLog:
     """The records of the latest run of a suite: a folder with ``records.jsonl`` and ``verdicts.json``.
 
-    The first record of a run replaces the log of the run before: what is in the folder was found by one run, and
-    nothing in it is left over from a claim that is gone.
+    The first record of a run replaces the log of the run before, so that nothing is left over from a claim that is
+    gone.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -196,7 +196,7 @@ class EvidenceLog:
 
     @staticmethod
     def conclusion(folder: Path) -> Mapping[str, Any]:
-        """What ``verdicts.json`` in ``folder`` says; raises :class:`RecordError` where it is missing or damaged."""
+        """Read ``verdicts.json`` in ``folder``; raises :class:`RecordError` where it is missing or damaged."""
         path = folder / VERDICTS
         try:
             found = json.loads(path.read_text(encoding="utf-8"))

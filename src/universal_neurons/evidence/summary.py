@@ -1,8 +1,7 @@
-"""What a run says about each claim: its items, its controls, its readings, and the verdict after correction.
+"""Summary of each claim of a run: its items, controls and readings, and its verdict after correction.
 
-The one place where verdicts of items become the verdict of a claim; the terminal, the ledger and the report all ask
-here.  An item keeps its own verdict, because an item is one interval; what many intervals at once allow to conclude is
-decided for the claim.
+The terminal, the ledger and the report take the verdict of a claim from here.  An item keeps its own verdict, because
+it is one interval; the correction for many intervals belongs to the claim.
 
 The correction for multiple testing (claims.md, section B: within each family) concerns refutations.  A claim over many
 items is *refuted* if any of them is: the more items, the more likely one interval misses by chance, so a claim counts
@@ -46,7 +45,7 @@ _SHARED = (
 
 @dataclass(frozen=True, slots=True)
 class ReadingSummary:
-    """All items of one reading of a claim: what the claim's verdict would be if the paper meant this.
+    """All items of one reading of a claim, and the verdict that the claim would have under it.
 
     ``tested`` corrects them as if they stood in the family in place of the claim's own items.
     """
@@ -61,17 +60,17 @@ class ReadingSummary:
 
     @property
     def ambiguity(self) -> str:
-        """The catalogue's id of what the paper leaves open."""
+        """The catalogue's id of the question that the paper leaves open."""
         return self.items[0].ambiguity or ""
 
     @property
     def says(self) -> str:
-        """How it is read here."""
+        """The reading in words."""
         return self.items[0].says or ""
 
     @property
     def verdict(self) -> Verdict:
-        """What the claim's verdict would be."""
+        """The verdict that the claim would have."""
         return claim_verdict(after_correction(self.items, self.tested))
 
     def as_dict(self) -> dict[str, Any]:
@@ -87,7 +86,7 @@ class ReadingSummary:
 
 @dataclass(frozen=True, slots=True)
 class ClaimSummary:
-    """All items of one claim in one run, the controls and readings that ran beside them, and what was corrected.
+    """All items of one claim in one run, with its controls, its readings and its correction.
 
     ``tested`` holds, by node id, the p value of every item that the family's correction tested, and is empty for a
     claim without one.
@@ -149,7 +148,7 @@ class ClaimSummary:
 def summaries(records: Iterable[EvidenceRecord]) -> tuple[ClaimSummary, ...]:
     """One summary per claim in natural order of ids (N2 before N10); a claim of which only others ran has none.
 
-    Corrections are made over the ``records``: only where these hold the whole family are they those of the family.
+    Corrections are made over ``records``, which must hold the whole family for the correction to be the family's.
     """
     items: dict[str, list[EvidenceRecord]] = {}
     controls: dict[str, list[EvidenceRecord]] = {}
@@ -194,13 +193,13 @@ class Families:
         self._tested = {family: _adjusted(cases, family[1]) for family, cases in self._cases.items()}
 
     def tested(self, items: Sequence[EvidenceRecord]) -> dict[str, Tested]:
-        """By node id, what the correction of one claim says of its ``items``; empty for a claim without one."""
+        """The corrected case of each of ``items`` by node id; empty for a claim without a correction."""
         first = items[0]
         tested = {} if first.correction is None else self._tested.get((first.family, first.correction), {})
         return {record.test: tested[record.test] for record in items if record.test in tested}
 
     def tested_with(self, items: Sequence[EvidenceRecord]) -> dict[str, Tested]:
-        """The same for the ``items`` of a reading, which stand in the family in place of those of their claim."""
+        """The same for the ``items`` of a reading, which take the place of their claim's items in the family."""
         first = items[0]
         if first.correction is None:
             return {}
@@ -212,7 +211,7 @@ class Families:
 
 
 def after_correction(items: Iterable[EvidenceRecord], tested: Mapping[str, Tested]) -> tuple[Verdict, ...]:
-    """The verdicts of ``items`` as they count for their claim: their own, or that of a refutation taken back.
+    """The verdicts of ``items`` as they count for their claim: their own, unless a refutation is taken back.
 
     Only refutations are corrected; see the module's text.
     """

@@ -1,8 +1,4 @@
-"""The statements of the papers that are not judged, and why: what a reader would otherwise take for an oversight.
-
-They stand in ``claims/untested.toml``.  This module decides what such an entry must say.  It refuses to know which
-statements the papers make.
-"""
+"""Statements of the papers that no test judges, listed with the reason in ``claims/untested.toml``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What can be concluded, and how the conclusions of many items become the conclusion of one claim.
-
-This module decides the words.  It refuses to know how a criterion reaches one of them.
-"""
+"""Verdicts of items, and the verdict of a claim that follows from its items."""
 
 from __future__ import annotations
 
@@ -53,7 +50,7 @@ PRECEDENCE = (
 
 
 def claim_verdict(items: Iterable[Verdict]) -> Verdict:
-    """The verdict of a claim from those of its items: the first in :data:`PRECEDENCE` that occurs.
+    """The verdict of a claim from the verdicts of its items: the first in :data:`PRECEDENCE` that occurs.
 
     A claim without items is not evaluated.
 
@@ -65,6 +62,6 @@ def claim_verdict(items: Iterable[Verdict]) -> Verdict:
 
 
 def tally(items: Iterable[Verdict]) -> dict[Verdict, int]:
-    """How many items have each verdict, in the order of :data:`PRECEDENCE`; verdicts that do not occur are left out."""
+    """Count the items with each verdict that occurs, in the order of :data:`PRECEDENCE`."""
     counts = Counter(items)
     return {verdict: counts[verdict] for verdict in PRECEDENCE if counts[verdict]}

@@ -37,7 +37,7 @@ class AxisValue:
     names: tuple[object, ...] = ()
 
     def is_called(self, name: object) -> bool:
-        """Whether a selection means this value by ``name``."""
+        """True if a selection means this value by ``name``."""
         return name in (self.value, self.id, *self.names)
 
 

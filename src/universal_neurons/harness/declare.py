@@ -34,7 +34,7 @@ _AMBIGUITY = re.compile(r"A([1-9]|1\d|2[01])|F([1-9]|1\d|2[0-2])")
 
 @dataclass(frozen=True, eq=False)
 class ClaimDeclaration:
-    """A claim, the function that measures it, how it narrows the suite's axes, its controls and its readings so far."""
+    """A claim with the function that measures it, its selections of axes, its controls and its readings."""
 
     claim: Claim
     function: Measuring
@@ -45,7 +45,7 @@ class ClaimDeclaration:
 
 @dataclass(frozen=True, eq=False)
 class ControlDeclaration:
-    """A function that measures, the same way, something of which the claim ``of`` must not be true."""
+    """A function that measures, in the same way, something that must not satisfy the criterion of the claim ``of``."""
 
     of: ClaimDeclaration
     function: Measuring
@@ -53,7 +53,7 @@ class ControlDeclaration:
 
 @dataclass(frozen=True, eq=False)
 class ReadingDeclaration:
-    """A function that measures the claim ``of`` under another reading of the paper: ``says`` it, of ``ambiguity``."""
+    """A function that measures the claim ``of`` under another reading of ``ambiguity``, in words: ``says``."""
 
     of: ClaimDeclaration
     function: Measuring
@@ -116,7 +116,7 @@ def control(*, of: Measuring) -> Callable[[Callable[P, Measurement]], Callable[P
 def reading(
     *, of: Measuring, ambiguity: str, says: str
 ) -> Callable[[Callable[P, Measurement]], Callable[P, Measurement]]:
-    """Declare a test function as the claim function ``of`` under another reading: what would the verdict be then?
+    """Declare a test function as the claim function ``of`` under another reading of the paper.
 
     ``ambiguity`` is the catalogue's id of the question that the paper leaves open (A1 to A21, or F1 to F22), ``says``
     the answer that this function gives to it.  A reading takes the axes of its claim or some of them and is judged by
@@ -163,7 +163,7 @@ def readings(
 
 
 def declaration_of(function: object) -> Declaration | None:
-    """What ``function`` was declared to be, or None."""
+    """The declaration of ``function``, or None."""
     declared = getattr(function, _DECLARATION, None)
     return declared if isinstance(declared, Declaration) else None
 

@@ -32,9 +32,9 @@ Broken = tuple[type[BaseException], ...]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one call of a claim's or a control's function gave, judged.
+    """The judged result of one call of a claim's or a control's function.
 
-    ``absent`` says that the suite cannot answer it: neither a measurement nor evidence that could be computed.
+    ``absent`` means that the suite cannot answer it: there is neither a measurement nor evidence to compute.
     """
 
     judgement: Judgement
@@ -54,7 +54,7 @@ class Evaluation:
 def evaluate(
     function: Measuring, arguments: Mapping[str, Any], criterion: Criterion, *, broken: Broken = (Exception,)
 ) -> Evaluation:
-    """The judgement of what ``function`` returns for ``arguments``; exceptions of a type in ``broken`` are errors."""
+    """Call ``function`` with ``arguments`` and judge its measurement; exceptions of a type in ``broken`` are errors."""
     began, reads_before = time.perf_counter(), len(_reads(arguments))
     measurement: Measurement | None = None
     error: BaseException | None = None
@@ -80,7 +80,7 @@ def evaluate(
 
 
 def not_on_suite(why: str) -> Judgement:
-    """The judgement of what the suite cannot answer."""
+    """The judgement of a question that the suite cannot answer."""
     return Judgement(Verdict.NOT_EVALUATED, f"not evaluated on this suite: {' '.join(why.split())}")
 
 
@@ -90,11 +90,11 @@ def broken_by(error: BaseException) -> Evaluation:
 
 
 def guarded(own: Evaluation, controls: Iterable[tuple[str, Evaluation]]) -> Evaluation:
-    """``own`` after its named ``controls`` had their say: the first that broke, then missing evidence, then vacuity.
+    """``own`` after its named ``controls``: an error of one of them counts first, then missing evidence, then vacuity.
 
     A claim whose control cannot be evaluated is not known to mean anything, so it gets no judgement of its own.  A
-    control for which the suite has not what it takes (untrained models, other references) is left out, as long as one
-    is left: its own result says so beside the claim.
+    control that the suite cannot answer (no untrained models, one reference) is left out as long as another is left;
+    its own result says so beside the claim.
     """
     if own.error is not None or own.command is not None or own.absent:
         return own
@@ -122,7 +122,7 @@ def control_result(name: str, evaluation: Evaluation) -> ControlResult:
 
 
 def needs_controls(criterion: Criterion, own: Evaluation) -> bool:
-    """Whether a judgement was reached that a control could make void."""
+    """True if a judgement was reached that a control could make void."""
     reached = own.error is None and own.command is None and not own.absent
     return reached and not isinstance(criterion, NotJudged)
 

@@ -1,8 +1,7 @@
 """Outcomes of tests: the mapping from record and ledger to the four outcomes of pytest, as a pure function.
 
-A claim passes for one reason only: reproduced, now and when the ledger was accepted.  A reading asks what the verdict
-would be, so it passes if the answer is the accepted one, whichever that is.  Of a narrowed suite nothing is accepted,
-because nobody looks at every narrowing; there no verdict is a change.
+A claim passes only if it is reproduced, now and in the ledger.  A reading passes if its verdict is the accepted one,
+whichever that is.  A narrowed suite has no accepted verdicts, so no verdict on it is a change.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a test ends and the line that says why."""
+    """The end of a test and the line that explains it."""
 
     kind: OutcomeKind
     message: str
 
 
 def outcome(record: EvidenceRecord, ledger: Ledger | None) -> Outcome:
-    """How the test of ``record`` ends; ``ledger`` is None where nothing is accepted."""
+    """The outcome of the test of ``record``; ``ledger`` is None where nothing is accepted."""
     if record.verdict is Verdict.ERROR:
         return Outcome(OutcomeKind.FAILED, f"error: {record.reason}")
     # Missing evidence says nothing about the claim, so it is no change of verdict either.
@@ -80,7 +79,7 @@ def _change(record: EvidenceRecord, ledger: Ledger | None) -> Outcome | None:
         else ledger.accepted_reading(record.claim, record.reading)
     )
     if accepted is None:
-        # That a suite cannot answer is a matter of its file, which somebody wrote; it needs no second look.
+        # A suite that cannot answer was written so; that needs no acceptance.
         if _is_unanswered(record):
             return None
         unknown = f"{record.verdict}, but no accepted verdict; run with --update-verdicts ({record.reason})"
@@ -105,5 +104,5 @@ def _is_not_judged(record: EvidenceRecord) -> bool:
 
 
 def _is_unanswered(record: EvidenceRecord) -> bool:
-    """Whether the suite has not what it takes, so that nothing was measured."""
+    """True if the suite cannot answer, so that nothing was measured."""
     return record.verdict is Verdict.NOT_EVALUATED and record.measurement is None

@@ -1,6 +1,6 @@
-"""The pytest plugin: collects claims, parametrises them from the suite, judges what they return, reports the verdicts.
+"""Pytest plugin of the claims: collect, parametrise from the suite, judge, record, and report the verdicts.
 
-The only importer of pytest.  The hooks delegate; nothing beyond options and markers happens in a run without claims.
+Only this module imports pytest.  The hooks delegate; a run without claims gets options and markers and nothing else.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ EVIDENCE = "universal_neurons.evidence"
 WORKER_OUTPUT = "universal_neurons"
 # As in inputs.suite, which is imported only when a claim needs it.
 ROOT_VARIABLE = "UNIVERSAL_NEURONS_ROOT"
-# A claim that fails by pytest.fail is broken, not refuted; pytest's outcomes are no Exceptions.
+# A claim that calls pytest.fail is broken, not refuted; the outcomes of pytest are no Exceptions.
 BROKEN = (Exception, pytest.fail.Exception)
 
 
@@ -126,7 +126,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_deselected(items: Iterable[pytest.Item]) -> None:
-    """Remember the claims of which not everything will run."""
+    """Remember the claims that will run in part only."""
     for item in items:
         if (declared := declared_by(item)) is not None:
             harness_of(item.config).collection.deselected.add(claim_of(declared).claim.id)
@@ -139,7 +139,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def study(request: pytest.FixtureRequest) -> object:
-    """The study of the suite: what claims measure on."""
+    """The study of the suite that claims measure on."""
     return harness_of(request.config).open_study()
 
 
@@ -172,13 +172,13 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker of pytest-xdist collected, or its user's mistake."""
+    """Add the collection of a worker of pytest-xdist, or end the run for its user's mistake."""
     harness_of(node.config).worker_ended(getattr(node, "workeroutput", {}).get(WORKER_OUTPUT))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Conclude: verdicts, ledger, and whether everything that was collected was also reported."""
+    """Conclude the run: write verdicts and ledger, and check that every collected claim left a record."""
     session.exitstatus = harness_of(session.config).finish(session, exitstatus)
 
 
@@ -188,7 +188,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def declared_by(item: pytest.Item) -> Declaration | None:
-    """What the item's function was declared to be, or None."""
+    """The declaration of the item's function, or None."""
     return declaration_of(getattr(item, "function", None))
 
 
@@ -249,7 +249,7 @@ def check_claims(items: Iterable[pytest.Item]) -> None:
 
 
 class Harness:
-    """The plugin's state in one process: the suite and the study when first needed, and the run."""
+    """State of the plugin in one process: the suite and the study, opened when needed, and the run."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -260,7 +260,7 @@ class Harness:
 
     @property
     def is_worker(self) -> bool:
-        """Whether this process is a worker of pytest-xdist, which reports to a controller."""
+        """True in a worker of pytest-xdist, which reports to a controller."""
         return hasattr(self.config, "workerinput")
 
     @cached_property
@@ -280,7 +280,7 @@ class Harness:
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether the command line leaves less than the whole suite."""
+        """True if the command line leaves less than the whole suite."""
         return bool(self.selection.narrowing)
 
     @cached_property
@@ -316,9 +316,9 @@ class Harness:
         return self._run
 
     def open_study(self) -> object:
-        """The study; a user's mistake ends the run, missing evidence only the claim that asked for it.
+        """Open the study; a user's mistake ends the run, missing evidence only the claim that asked for it.
 
-        Where nobody asked the hub yet what the suite is, all of it is missing for one reason, which is said once.
+        A suite that was never fetched lacks all its evidence for one reason, so that ends the run too.
         """
         try:
             if self.is_worker and self.config.getoption("recompute"):
@@ -347,7 +347,7 @@ class Harness:
         return None if is_whole else tuple(dict.fromkeys(item.claim for item in items))
 
     def _progress(self) -> object:
-        """Plain lines of progress where the results appear; nothing from a worker, whose lines nobody sees."""
+        """A reporter that writes plain lines of progress to the terminal; a silent one in a worker."""
         from universal_neurons.progress import Reporter
 
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
@@ -363,7 +363,7 @@ class Harness:
 
     @contextmanager
     def refusing(self) -> Generator[None]:
-        """Refuse what is wrong inside."""
+        """End the run for a user's mistake in the block."""
         try:
             yield
         except UserError as mistake:
@@ -393,7 +393,7 @@ class Harness:
         )
 
     def _is_known_elsewhere(self, axes: Sequence[AxisName], claim: ClaimDeclaration) -> bool:
-        """Whether another suite has what ``claim`` narrows its axes to: then it is about that one, and no mistake."""
+        """True if another suite has the values that ``claim`` narrows its axes to; then the claim is no mistake."""
         for suite in self._every_suite:
             with suppress(UserError):
                 combinations(suite, axes, claim.axes, name=claim.claim.id)
@@ -426,7 +426,7 @@ class Harness:
                 )
 
     def judge(self, item: pytest.Function, declared: Declaration) -> bool:
-        """Run an item, write its record, and only then end the test by what the ledger expects."""
+        """Run an item and write its record; then end the test as the ledger expects."""
         with self.refusing():
             criterion = claim_of(declared).claim.criterion_for(self.suite.name)
             criterion = placed(criterion, item).resolved(self.provider.published)
@@ -457,7 +457,7 @@ class Harness:
         return guarded(own, controls.items()), controls
 
     def _control(self, item: pytest.Function, declared: ControlDeclaration, criterion: Criterion) -> Evaluation:
-        """The control with the item's parameters: computed once per process, for its own item and those it guards."""
+        """Evaluate a control with the item's parameters, once per process for its own item and the items it guards."""
         parameters = subject_of(item, declared).parameters(self.suite)
         key = (declared.function, json.dumps(parameters, sort_keys=True), criterion)
         depends_on_more = set(arguments_of(declared.function)) - {*AXES, "study"}
@@ -470,7 +470,7 @@ class Harness:
         return self._controls[key]
 
     def _arguments(self, item: pytest.Function, function: Measuring) -> dict[str, Any]:
-        # A control may use fixtures that its claim does not; pytest offers no public way to ask for them from here.
+        # A control may use fixtures that its claim does not; pytest has no public name for the item's request.
         request = item._request
         return {
             name: item.funcargs[name] if name in item.funcargs else request.getfixturevalue(name)
@@ -496,7 +496,7 @@ class Harness:
         excinfo: pytest.ExceptionInfo[BaseException],
         report: pytest.TestReport,
     ) -> None:
-        """The record of an item whose setup failed or skipped; missing evidence becomes a skip there too."""
+        """Record an item whose setup failed or skipped; missing evidence becomes a skip there too."""
         failure = excinfo.value
         if isinstance(failure, ArtifactMissing):
             evaluation = _missing(failure)
@@ -514,9 +514,9 @@ class Harness:
         report.user_properties = list(item.user_properties)
 
     def _criterion_beforehand(self, item: pytest.Item, declared: Declaration) -> Criterion:
-        """The criterion of an item that was not called, its published numbers looked up like those of any other.
+        """The criterion of an item that was not called, with its published numbers looked up.
 
-        What has no value on the suite has no cell in a published table either, and is not judged.
+        An item without a value on the suite has no cell in a published table either, and is not judged.
         """
         criterion = claim_of(declared).claim.criterion_for(self.suite.name)
         try:
@@ -525,11 +525,11 @@ class Harness:
             callspec = getattr(item, "callspec", None)
             values = {} if callspec is None else callspec.params
             absent = [name for name, value in values.items() if value is None]
-            # Of an item that has its values the mistake is said when it, or another of its claim, is called.
+            # The mistake in an item that has its values is reported when it, or another of its claim, is called.
             return NotJudged(f"this suite has no {' and no '.join(absent)} that it is about") if absent else criterion
 
     def _deliver(self, item: pytest.Item, record: EvidenceRecord) -> None:
-        """Hand ``record`` to the process that reports: this one, or the controller by way of the test report."""
+        """Pass ``record`` to the process that reports: this one, or the controller through the test report."""
         if self.is_worker:
             item.user_properties.append((EVIDENCE, record.to_json()))
         else:
@@ -544,7 +544,7 @@ class Harness:
                     self.run.add(EvidenceRecord.from_json(str(value)))
 
     def worker_ended(self, sent: str | None) -> None:
-        """Take over a worker's collection; its user's mistake ends the whole run."""
+        """Add a worker's collection; its user's mistake ends the whole run."""
         if sent is None:
             return
         output = json.loads(sent)
@@ -569,16 +569,16 @@ class Harness:
             return self.run.finish(int(status), scope=self._scope(), stopped=stopped, update=update)
 
     def _scope(self) -> RunScope:
-        """What the command line asked for; ``-k`` and the like show as deselected items."""
-        asked = [(self.config.invocation_params.dir / argument).resolve() for argument in self.config.args]
+        """The claims that the command line names; ``-k`` and the like show as deselected items."""
+        paths = [(self.config.invocation_params.dir / argument).resolve() for argument in self.config.args]
         everything = {self.root, self.root / "claims"}
         return RunScope(
             by_id=any("::" in argument for argument in self.config.args),
-            all_claims=any(path in everything for path in asked),
+            all_claims=any(path in everything for path in paths),
         )
 
     def print_summary(self, reporter: pytest.TerminalReporter) -> None:
-        """The verdict table, then what else the run has to say."""
+        """Print the verdict table, then readings, warnings and notes."""
         if self._run is None or not self._run.records:
             return
         writer = self.config.get_terminal_writer()
@@ -606,12 +606,12 @@ def placed(criterion: Criterion, item: pytest.Item) -> Criterion:
     callspec = getattr(item, "callspec", None)
     values = {} if callspec is None else callspec.params
     cell = {name: getattr(value, "step", value) for name, value in values.items() if name in AXES}
-    found = criterion.placed(cell)
-    for reference in found.published:
+    placed_criterion = criterion.placed(cell)
+    for reference in placed_criterion.published:
         for label, axis in reference.where:
             if axis in AXES:
                 raise ClaimError(f"{item.name}: {reference.text()} needs the axis {axis} for {label}; take it")
-    return found
+    return placed_criterion
 
 
 def _missing(error: ArtifactMissing) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Table of verdicts in the README, written from what a run of the claims measured.
+"""Table of verdicts in the README, written from a run of the claims.
 
 ``pytest claims --update-verdicts`` rewrites the text between :data:`BEGIN` and :data:`END` for the suite
 :data:`README_SUITE`; the rest of the README is prose.
@@ -54,7 +54,7 @@ _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 
 
 def update_readme(path: Path, claims: Sequence[ClaimSummary]) -> bool:
-    """Write what ``claims`` came to into the README at ``path``, and return whether that changed it.
+    """Write the verdicts of ``claims`` into the README at ``path``; return True if that changed it.
 
     A file without the markers is left alone.
     """
@@ -65,7 +65,7 @@ def update_readme(path: Path, claims: Sequence[ClaimSummary]) -> bool:
 
 
 def is_current(path: Path, claims: Sequence[ClaimSummary]) -> bool:
-    """Whether the README at ``path`` says what ``claims`` came to; a file without the markers says nothing else."""
+    """True if the README at ``path`` has the verdicts of ``claims``, or no markers to put them between."""
     return readme_with(_read(path), claims) == _read(path)
 
 

@@ -1,4 +1,4 @@
-"""From one item and its evaluation to the record that is kept of it."""
+"""Evidence records of collected items, made from their evaluations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """A collected item: its declaration, its node id, its id in brackets, its parameters' values, its place."""
+    """A collected item: its declaration, node id, id in brackets, values of parameters, and ``file:line``."""
 
     declared: Declaration
     test: str
@@ -81,7 +81,7 @@ class Subject:
 
 
 def role_of(declared: Declaration) -> ItemRole:
-    """Whether a claim was declared, a control or a reading."""
+    """The role of a declaration: claim, control or reading."""
     match declared:
         case ClaimDeclaration():
             return "claim"

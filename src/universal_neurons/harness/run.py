@@ -29,7 +29,7 @@ LOST = 3
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """One collected item: its node id, the claim that it is, guards or reads, and which of the three."""
+    """One collected item: its node id, the id of its claim, and its role."""
 
     test: str
     claim: str
@@ -38,7 +38,7 @@ class Collected:
 
 @dataclass
 class Collection:
-    """What pytest collected and what it then deselected; in builtin types it travels from worker to controller."""
+    """Items that pytest collected and claims it then deselected; workers send it in builtin types."""
 
     items: dict[str, Collected] = field(default_factory=dict)
     deselected: set[str] = field(default_factory=set)
@@ -58,14 +58,14 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class RunScope:
-    """What the command line asked for: single items (``by_id``), and whether it covers all claims of the project."""
+    """Scope of the command line: single items (``by_id``), and whether it covers all claims of the project."""
 
     by_id: bool
     all_claims: bool
 
 
 class Run:
-    """The records of a run, and everything that follows from them."""
+    """The records of a run, with the verdicts, notes and exit status that follow from them."""
 
     def __init__(
         self, *, suite: str, log: EvidenceLog, ledger: Ledger, ledger_path: Path, readme: Path | None = None
@@ -89,7 +89,7 @@ class Run:
 
     @property
     def claims(self) -> tuple[ClaimSummary, ...]:
-        """What the records say of each claim."""
+        """The summary of each claim, from the records."""
         if self._claims is None:
             self._claims = summaries(self.records.values())
         return self._claims
@@ -119,8 +119,7 @@ class Run:
     def changed(self, uncorrected: Group[str]) -> tuple[str, ...]:
         """One line for each claim whose correction, or whose verdict after it, is not as accepted.
 
-        What changes without a correction is a change of an item, and that item's test says so.  A claim of which
-        nothing was accepted is left to its items too.
+        The test of an item reports a change without a correction; so do the items of a claim that was never accepted.
         """
         return tuple(
             line
@@ -210,13 +209,13 @@ class Run:
 
 
 def code_of_run() -> dict[str, str]:
-    """What judges, by name: the project's commit and the versions of Python and of the packages that numbers need."""
+    """The code that judges: the project's commit, and the versions of Python and of the packages behind the numbers."""
     commit = git_commit()
     return {**({} if commit is None else {"commit": commit}), **versions()}
 
 
 def _family(claim: ClaimSummary) -> tuple[str | None, str | None]:
-    """Which claims are corrected together."""
+    """The key of the claims that are corrected together."""
     return claim.first.family, claim.first.correction
 
 

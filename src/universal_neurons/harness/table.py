@@ -1,4 +1,4 @@
-"""The verdict table at the end of a run: one aligned row per claim, as plain text."""
+"""Verdict table at the end of a run: one aligned row per claim, as plain text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HEADINGS = ("claim", "statement", "criterion", "value", "p", "verdict")
 _GAP = 2
-# What a shortened statement or criterion keeps, however narrow the terminal.
+# Fewest characters of a shortened statement or criterion, however narrow the terminal.
 _MIN_STATEMENT = 24
 _MIN_CRITERION = 16
 _MAX_CRITERION = 36
@@ -108,7 +108,7 @@ def _p_value(p: float) -> str:
 
 
 def _verdict(summary: ClaimSummary) -> str:
-    """The verdict, and of how many items it is that of."""
+    """The verdict and the number of items that have it."""
     total = len(summary.items)
     count = tally(summary.corrected)[summary.verdict]
     if total == 1:

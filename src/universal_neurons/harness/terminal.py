@@ -1,4 +1,4 @@
-"""What the harness shows on the terminal: the verdict table, and the progress of what has to be computed first."""
+"""Terminal output of the harness: the verdict table, and the progress of computations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.harness.run import Run
 
-# The width of what is no terminal: wide enough for whole statements.
+# Width of a pipe or a file: wide enough for whole statements.
 UNBOUNDED = 240
 
 JUDGED = (Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE)
@@ -30,7 +30,7 @@ COLOURS = {
 
 
 class Terminal(Protocol):
-    """What is needed of pytest's terminal reporter, which leaves colours out where NO_COLOR is set."""
+    """The part of pytest's terminal reporter that is used here; it leaves colours out where NO_COLOR is set."""
 
     def write_sep(self, sep: str, title: str | None = None, /) -> None:
         """Write ``title`` between rows of ``sep``."""
@@ -46,7 +46,7 @@ class Terminal(Protocol):
 
 
 def print_verdicts(terminal: Terminal, run: Run, *, width: int, encoding: str | None) -> None:
-    """Print the verdict table of ``run`` and what else it has to say."""
+    """Print the verdict table of ``run``, other readings, warnings and notes."""
     terminal.write_sep("=", f"verdicts of suite {run.suite}")
     for row in verdict_table(run.claims, width=width, encoding=encoding):
         terminal.write_line(_encodable(row.text, encoding), **{COLOURS.get(row.verdict, "yellow"): True})
@@ -66,12 +66,12 @@ def other_readings(claims: Iterable[ClaimSummary]) -> Iterator[str]:
 
 
 def _printable(line: str, encoding: str | None) -> str:
-    """``line`` with what no terminal shows spelled out: the texts of claims and errors must not command it."""
+    """``line`` with control characters spelled out: the texts of claims and errors must not control the terminal."""
     return _encodable(visible(line), encoding)
 
 
 def _encodable(line: str, encoding: str | None) -> str:
-    """``line`` with what ``encoding`` lacks replaced: such a character would end the run with an error."""
+    """``line`` with characters replaced that ``encoding`` lacks: they would end the run with an error."""
     try:
         return line.encode(encoding or "ascii", "replace").decode(encoding or "ascii")
     except LookupError:

@@ -70,7 +70,7 @@ class SelectionOption:
 
     @property
     def is_flag(self) -> bool:
-        """Whether the option takes no value."""
+        """True if the option takes no value."""
         return not self.metavar
 
 
