@@ -553,7 +553,7 @@ def test_a_narrowed_suite_names_its_folder_and_its_commands(mini: Suite) -> None
     assert folders[0][:100] == folders[1][:100]
 
 
-QUICK = "quick: few draws and ablations, one reference, one threshold, no variants, no layers, nothing untrained"
+QUICK = "quick: few draws and ablations, one reference and threshold, no variants, layers, families or untrained models"
 
 
 @pytest.mark.parametrize(
