@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 
 import pytest
 
-from universal_neurons.progress import Reporter
+from universal_neurons.progress import NoProgress, Reporter, discard
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 
@@ -115,3 +117,20 @@ def test_two_tasks_one_after_the_other_leave_no_bar(monkeypatch: pytest.MonkeyPa
         reporter.finish()
     assert reporter._bar is not None
     assert reporter._bar.tasks == []
+
+
+def test_progress_and_warnings_may_be_ignored(capfd: pytest.CaptureFixture[str]) -> None:
+    nothing = NoProgress()
+    nothing.start("step 30: moments", 200)
+    nothing.advance(50)
+    nothing.finish()
+    discard("a warning")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_only_a_bar_imports_what_draws_it() -> None:
+    program = (
+        "import io, sys; from universal_neurons.progress import Reporter\n"
+        "Reporter(io.StringIO()).warn('x'); sys.exit('rich' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

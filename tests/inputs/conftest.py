@@ -1,4 +1,4 @@
-"""A zoo that is trained in a second: two seeds of one layer, sixteen wide, on a text that repeats itself."""
+"""A zoo of two tiny models on a text that repeats itself, trained in a second, and a checkout with the mini suite."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.inputs.suites import MINI, write_zoo
 from universal_neurons.inputs.corpus import Document, TokenRows, encode_documents, token_rows
 from universal_neurons.inputs.recipe import TrainingRecipe
+from universal_neurons.inputs.suite import load_suite
 from universal_neurons.inputs.tokenization import end_of_text_id, train_tokenizer
 from universal_neurons.inputs.zoo import Zoo
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tokenizers import Tokenizer
+
+    from universal_neurons.inputs.suite import Suite
 
 RECIPE = """
 layers = 1
@@ -119,3 +123,20 @@ def _published(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Path:
 def zoo(_published: Path, tmp_path: Path) -> Zoo:
     """A zoo of one's own, that a test may damage."""
     return Zoo.open(shutil.copytree(_published, tmp_path / "zoo" / "tiny"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout with the mini suite."""
+    write_zoo(tmp_path / "fixtures" / "zoo" / "mini")
+    for folder in ("suites", "corpora"):
+        (tmp_path / "fixtures" / folder).mkdir()
+    (tmp_path / "fixtures" / "suites" / "mini.toml").write_text(MINI)
+    (tmp_path / "fixtures" / "corpora" / "wheels.toml").write_text("")
+    return tmp_path
+
+
+@pytest.fixture
+def mini(root: Path) -> Suite:
+    """The mini suite."""
+    return load_suite("mini", root)

@@ -27,6 +27,7 @@ from universal_neurons.inputs.corpus import CorpusError, Document, is_held_out
 from universal_neurons.inputs.hub import DigestMismatch, FileMissing, Source, source_from_environment
 from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCorpus, turn
 from universal_neurons.inputs.pinning import fetch_command, fields_of, not_pinned, renewed, revision_of, shown
+from universal_neurons.inputs.unpacking import UnpackingError, unpacked
 from universal_neurons.inputs.validation import first_problem
 from universal_neurons.progress import discard
 
@@ -39,10 +40,7 @@ if TYPE_CHECKING:
 
 KIND = "hub"
 DOWNLOADS = Path(".universal-neurons") / "downloads"
-COMPRESSED = ".zst"
 PIECE = 8 << 20
-# What zstd's ``--long=31`` needs; without it such a file is refused although nothing is wrong with it.
-_WINDOW = 2**31
 _SURROGATE = re.compile("[\ud800-\udfff]")
 Part = Literal["identification", "evaluation"]
 Cutting = Literal["documents", "published"]
@@ -261,22 +259,14 @@ class HubCorpus:
             yield rest
 
     def _unpacked(self, name: str) -> Iterator[bytes]:
-        if not name.endswith(COMPRESSED):
-            yield from self._pieces(name)
-            return
-        import zstandard
-
-        unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj(read_across_frames=True)
-        for piece in self._pieces(name):
-            try:
-                content = unpacker.decompress(piece)
-            except zstandard.ZstdError as error:
-                self._downloaded(name).unlink(missing_ok=True)
-                raise DigestMismatch(
-                    f"{revision_of(self.locked, 'dataset')}/{name}: damaged ({error}); nothing was used; "
-                    f"run again: {self.command}"
-                ) from None
-            yield content
+        try:
+            yield from unpacked(name, self._pieces(name))
+        except UnpackingError as error:
+            self._downloaded(name).unlink(missing_ok=True)
+            raise DigestMismatch(
+                f"{revision_of(self.locked, 'dataset')}/{name}: damaged ({error}); nothing was used; "
+                f"run again: {self.command}"
+            ) from None
 
     def _pieces(self, name: str) -> Iterator[bytes]:
         """The bytes of a file from its beginning; the ones that are not here yet are fetched and kept."""

@@ -238,12 +238,6 @@ class HubZoo(Tokenized):
         vocabulary = self.family.architecture.vocabulary
         return read_tokenizer(self._content(entry, file), where=f"{entry}/{file}", vocabulary=vocabulary)
 
-    def verify(self) -> None:
-        """Have every locked file here and verified; raises :class:`HubError` for the first that is not."""
-        for _, _, entry in self.lock.entries():
-            for file in entry.files:
-                self._content(entry, file)
-
     def _check_published(self, name: str, step: int) -> None:
         if name not in self.names:
             own = self.family.model_named(name)

@@ -1,0 +1,72 @@
+"""Decompression of files that arrive in pieces: zstd and gzip, by the end of the file's name."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+# What zstd's ``--long=31`` needs; without it such a file is refused although nothing is wrong with it.
+_WINDOW = 2**31
+
+
+class UnpackingError(Exception):
+    """A compressed file is damaged or ends too early."""
+
+
+class Unpacker(Protocol):
+    """The decompression of one frame, or member, of a file."""
+
+    @property
+    def eof(self) -> bool:
+        """True when the frame has ended."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """The bytes after the end of the frame."""
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """The content of the next bytes."""
+
+
+def unpacked(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The content of the file ``name`` whose bytes are ``pieces``, in pieces; a plain file is its own content.
+
+    A file may have several frames, as parallel compressors write them.  Raises :class:`UnpackingError`.
+    """
+    begin = next((begin for suffix, begin in _FORMATS.items() if name.endswith(suffix)), None)
+    return iter(pieces) if begin is None else _frames(pieces, begin)
+
+
+def _frames(pieces: Iterable[bytes], begin: Callable[[], Unpacker]) -> Iterator[bytes]:
+    import zstandard
+
+    unpacker: Unpacker | None = None
+    for piece in pieces:
+        rest = piece
+        while rest:
+            if unpacker is None or unpacker.eof:
+                unpacker = begin()
+            try:
+                content = unpacker.decompress(rest)
+            except (zlib.error, zstandard.ZstdError) as error:
+                raise UnpackingError(str(error)) from None
+            yield content
+            rest = unpacker.unused_data
+    if unpacker is not None and not unpacker.eof:
+        raise UnpackingError("it ends too early")
+
+
+def _zstd() -> Unpacker:
+    import zstandard
+
+    return zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
+
+
+def _gzip() -> Unpacker:
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+
+
+_FORMATS: Mapping[str, Callable[[], Unpacker]] = {".zst": _zstd, ".gz": _gzip}
