@@ -2,7 +2,7 @@
 
 Rule (catalogue, N17): per layer and checkpoint the paired contrast with as many non-universal neurons of the layer, in
 KL and in loss, corrected after Holm. Both must hold, so the weaker of the two counts. The contrast is paired over
-tokens, and its interval is that of one more draw of others: half of all sets exceed a mean of draws.
+tokens, and its interval is the one of a further draw of others: half of all sets exceed a mean of draws.
 """
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading

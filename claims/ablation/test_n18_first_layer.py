@@ -1,6 +1,6 @@
 """N18: the universal neurons of the first layer matter far more than those of any deeper layer.
 
-Rule (catalogue, N18): KL of the universal neurons of layer 0 alone over the largest KL of those of a deeper layer alone
+Rule (catalogue, N18): KL of the universal neurons of layer 0 alone over the largest KL of a deeper layer's alone
 is above 2, with its interval. Layers hold different numbers of universal neurons and differ in how much anything in
 them matters: the controls take sets of the same size per layer that are not universal, so the claim is vacuous where
 layer 0 is sensitive to whatever is ablated there. The readings divide by the number of neurons and by what random

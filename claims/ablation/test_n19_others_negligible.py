@@ -1,9 +1,9 @@
 """N19: ablating the non-universal neurons of a layer is negligible.
 
-Rule (catalogue, N19): KL of the non-universal neurons of a layer is less than 10 % of that of its universal ones, by an
-equivalence test: the whole interval of the ratio within 10 % of zero. Non-universal is read as an equally large random
-set of the layer (A4 iii), the interval being that of one more such set; literally all others is a reading. The
-catalogue's further bound, an absolute one, has no number: both effects stand in the details, in nats.
+Rule (catalogue, N19): KL of the non-universal neurons of a layer is less than 10 % of the KL of its universal ones, by
+an equivalence test: the whole interval of the ratio within 10 % of zero. Non-universal is read as an equally large
+random set of the layer (A4 iii), the interval being the one of a further such set; literally all others is a reading.
+The catalogue's further bound, an absolute one, has no number: both effects stand in the details, in nats.
 """
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control, reading

@@ -3,8 +3,8 @@
 Rule (catalogue, V2): N15 to N19 with the increase of the loss. Five rules are one claim here, so each is written as a
 difference in nats that must be above 0, and the smallest counts: the excess over the percentile of random draws (N15,
 and N16 at the suite's other thresholds), the contrast of every layer (N17), layer 0 minus twice the largest deeper
-layer (N18), and a tenth of the universal neurons' increase minus that of as many others of the layer (N19). Which of
-them fails stands in the details.
+layer (N18), and a tenth of the universal neurons' increase minus the increase by as many others of the layer (N19).
+Which of them fails stands in the details.
 """
 
 from universal_neurons.harness import GreaterThan, Measurement, claim, control, reading
@@ -19,7 +19,7 @@ LOSS = Quantity.LOSS
 
 
 def impact(table: AblationTable, which: SetOf, of: SetKind) -> dict[str, Measurement]:
-    """N15 and N17 with the loss: whether ablating has an impact beyond that of as many others."""
+    """N15 and N17 with the loss: the impact of ablating beyond the impact of as many others."""
     layers = {
         f"N17_layer_{layer}": contrast(table, which.in_layer(layer), SetKind.LAYER_MATCHED, of=of, quantity=LOSS)
         for layer in table.layers(which)
@@ -28,7 +28,7 @@ def impact(table: AblationTable, which: SetOf, of: SetKind) -> dict[str, Measure
 
 
 def shape(table: AblationTable, which: SetOf) -> dict[str, Measurement]:
-    """N18 and N19 with the loss: how the impact is spread over layers and neurons."""
+    """N18 and N19 with the loss: the spread of the impact over layers and neurons."""
     layers = {
         f"N19_layer_{layer}": negligible_margin(table, which.in_layer(layer), SetKind.LAYER_MATCHED, 0.1, quantity=LOSS)
         for layer in table.layers(which)

@@ -1,8 +1,8 @@
 """N1: universality is rare but present early.
 
 Rule (catalogue, N1): DIRECTION if the share at the first checkpoint lies in (1 %, 5 %). "Fewer than 5 %" alone would
-be true of models that share nothing, so "present" needs the lower end: it is that of the range both papers speak of.
-The rule names no model, so it is the same on every suite; whether the share is the printed 4.74 % is asked by N3.
+be true of models that share nothing, so "present" needs the lower end, of the range that both papers give.
+The rule names no model, so it is the same on every suite; N3 is about the printed 4.74 %.
 """
 
 from universal_neurons.harness import Between, Measurement, Published, claim, control, reading, readings

@@ -1,7 +1,7 @@
 """N2: the share of universal neurons grows at every checkpoint.
 
 Rule (catalogue, N2): paired differences per neuron (McNemar) and per pair; both steps above 0 in all pairs, the
-interval excluding 0. It is a rule of direction, so it is the same on every suite; the printed values are asked by N3.
+interval excluding 0. It is a rule of direction, so it is the same on every suite; N3 is about the printed values.
 The steps are those between 25, 50 and 75 % of training, as in the paper; every pair and step is an item, and all must
 hold.
 """
@@ -63,7 +63,9 @@ def test_rotated_neurons_do_not_become_universal(
     },
 )
 def share_grows_by(study: Study, interval: Interval, threshold: float, definition: Definition) -> Measurement:
-    earlier, later = (study.reference_tables(checkpoint=stage) for stage in (interval.earlier, interval.later))
+    earlier, later = (
+        study.reference_tables(checkpoint=checkpoint) for checkpoint in (interval.earlier, interval.later)
+    )
     return share_difference(earlier, later, threshold, definition=definition)
 
 
@@ -71,8 +73,8 @@ def share_grows_by(study: Study, interval: Interval, threshold: float, definitio
 def test_the_share_grows_over_every_reference(study: Study, interval: Interval, threshold: float) -> Measurement:
     models = (study.reference, *study.partners())
     earlier, later = (
-        [study.reference_tables(checkpoint=stage, reference=model) for model in models]
-        for stage in (interval.earlier, interval.later)
+        [study.reference_tables(checkpoint=checkpoint, reference=model) for model in models]
+        for checkpoint in (interval.earlier, interval.later)
     )
     return growth_over_references(earlier, later, threshold)
 
@@ -119,6 +121,6 @@ def share_grows_in(
 ) -> Measurement:
     name = variant or longest_prefix(study)
     earlier, later = (
-        study.variant(name, partner=partner, checkpoint=stage) for stage in (interval.earlier, interval.later)
+        study.variant(name, partner=partner, checkpoint=checkpoint) for checkpoint in (interval.earlier, interval.later)
     )
     return mcnemar_difference(earlier, later, threshold)

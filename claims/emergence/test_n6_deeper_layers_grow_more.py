@@ -30,7 +30,7 @@ def test_growth_does_not_follow_layers_dealt_out_anew(study: Study, threshold: f
     """The same neurons with false layers; fails if the contrast comes from growth itself and not from depth."""
     first, last = first_and_last(study)
     earlier, later = (
-        study.reference_tables(checkpoint=stage).each(lambda table: shuffled_layers(table, seed=0))
-        for stage in (first, last)
+        study.reference_tables(checkpoint=checkpoint).each(lambda table: shuffled_layers(table, seed=0))
+        for checkpoint in (first, last)
     )
     return depth_contrast(earlier, later, threshold)

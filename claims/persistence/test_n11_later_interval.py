@@ -9,7 +9,7 @@ from universal_neurons.harness import GreaterThan, Measurement, claim, control, 
 from universal_neurons.measures.controls import shuffled_neurons, typical
 from universal_neurons.measures.joint import smallest
 from universal_neurons.measures.persistence import persistence_gain
-from universal_neurons.measures.study import Study, paper_stages
+from universal_neurons.measures.study import Study, quarter_checkpoints
 
 
 @claim(
@@ -22,14 +22,18 @@ from universal_neurons.measures.study import Study, paper_stages
     axes={"threshold": (0.5,)},
 )
 def test_the_later_interval_is_more_persistent(study: Study, partner: str, threshold: float) -> Measurement:
-    first, second, third = (study.universality(partner=partner, checkpoint=stage) for stage in paper_stages(study))
+    first, second, third = (
+        study.universality(partner=partner, checkpoint=checkpoint) for checkpoint in quarter_checkpoints(study)
+    )
     return persistence_gain(first, second, third, threshold)
 
 
 @control(of=test_the_later_interval_is_more_persistent)
 def test_a_growing_share_alone_does_not_stabilise(study: Study, partner: str, threshold: float) -> Measurement:
     """The labels in the middle are shuffled; fails if a share that grows looks like persistence that grows."""
-    first, second, third = (study.universality(partner=partner, checkpoint=stage) for stage in paper_stages(study))
+    first, second, third = (
+        study.universality(partner=partner, checkpoint=checkpoint) for checkpoint in quarter_checkpoints(study)
+    )
     return typical(
         lambda seed: persistence_gain(first, shuffled_neurons(second, seed=seed), third, threshold, resampled=False)
     )
@@ -39,14 +43,15 @@ def test_a_growing_share_alone_does_not_stabilise(study: Study, partner: str, th
 def test_untrained_models_do_not_stabilise(study: Study, partner: str, threshold: float) -> Measurement:
     """The same models three times; fails if a difference of exactly 0 counts as above it."""
     first, second, third = (
-        study.null(partner=partner, checkpoint=stage, kind="untrained") for stage in paper_stages(study)
+        study.null(partner=partner, checkpoint=checkpoint, kind="untrained")
+        for checkpoint in quarter_checkpoints(study)
     )
     return persistence_gain(first, second, third, threshold)
 
 
 @reading(of=test_the_later_interval_is_more_persistent, ambiguity="A10", says="all pairs pooled")
 def test_of_all_pairs_together_the_later_interval(study: Study, threshold: float) -> Measurement:
-    first, second, third = (study.reference_tables(checkpoint=stage) for stage in paper_stages(study))
+    first, second, third = (study.reference_tables(checkpoint=checkpoint) for checkpoint in quarter_checkpoints(study))
     return persistence_gain(first, second, third, threshold)
 
 
@@ -56,10 +61,12 @@ def test_of_all_pairs_together_the_later_interval(study: Study, threshold: float
     says="the models are the five references, each with its pairs pooled",
 )
 def test_of_every_reference_the_later_interval(study: Study, threshold: float) -> Measurement:
-    stages = paper_stages(study)
-    own = study.reference_tables(checkpoint=stages[0])
+    checkpoints = quarter_checkpoints(study)
+    own = study.reference_tables(checkpoint=checkpoints[0])
     found = []
     for reference in (own.reference, *own.partners):
-        first, second, third = (study.reference_tables(checkpoint=stage, reference=reference) for stage in stages)
+        first, second, third = (
+            study.reference_tables(checkpoint=checkpoint, reference=reference) for checkpoint in checkpoints
+        )
         found.append(persistence_gain(first, second, third, threshold))
     return smallest(found)

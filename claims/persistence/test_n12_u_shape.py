@@ -2,10 +2,11 @@
 
 Rule (catalogue, N12): mean(layers 0-1) > mean(layers 2-5) < mean(layers 9-11) in each pair and interval. Both contrasts
 must be above 0 over all three intervals between 25, 50 and 75 % of training, so the smallest of the six is judged;
-every pair is an item. A rule of direction, the same on every suite; layers of twelve are those of the same relative
-depth, in mini layer 0 against 1 and 3 against 1. The quadratic contrast over all layers and Simonsohn's two-lines test
-stand in the details: with four layers they can support a U, while the contrasts name where it is. The interval is over
-neurons; with a dozen universal neurons in a layer it is wide, and the details say how many would decide.
+every pair is an item. A rule of direction, the same on every suite; layers of twelve stand for layers of the same
+relative depth, in mini layer 0 against 1 and 3 against 1. The quadratic contrast over all layers and Simonsohn's
+two-lines test stand in the details: with four layers they can support a U, while the contrasts name where it is. The
+interval is over neurons; with a dozen universal neurons in a layer it is wide, and the details say how many would
+decide.
 """
 
 from collections.abc import Sequence
@@ -49,7 +50,9 @@ def test_layers_dealt_out_anew_make_no_u(study: Study, partner: str, threshold: 
 def test_untrained_models_make_no_u(study: Study, partner: str, threshold: float) -> Measurement:
     """Fails if untrained models have universal neurons that come and go with depth."""
     return _least(
-        spans_of(paper_spans(study), lambda stage: study.null(partner=partner, checkpoint=stage, kind="untrained")),
+        spans_of(
+            paper_spans(study), lambda checkpoint: study.null(partner=partner, checkpoint=checkpoint, kind="untrained")
+        ),
         threshold,
     )
 

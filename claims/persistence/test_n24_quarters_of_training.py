@@ -33,6 +33,6 @@ def test_the_last_checkpoint_is_not_one_of_the_three(study: Study, checkpoint: C
 @control(of=test_checkpoints_lie_where_they_are_called)
 def test_a_checkpoint_does_not_lie_where_the_next_is_called(study: Study, checkpoint: Checkpoint) -> Measurement:
     """The names moved on by one; fails if the names of neighbours cannot be told apart."""
-    steps = [stage.step for stage in study.checkpoints]
+    steps = [checkpoint.step for checkpoint in study.checkpoints]
     following = study.checkpoints[min(steps.index(checkpoint.step) + 1, len(steps) - 1)]
     return distance_from_share(study, checkpoint, named=following)

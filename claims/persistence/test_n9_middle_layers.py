@@ -1,7 +1,7 @@
 """N9: universal neurons of the middle layers are less persistent.
 
-Rule (catalogue, N9): the contrast of the mean persistence of the layers 3-5 minus that of all others is below 0. The
-text has no number, so it is a rule of direction and the same on every suite. It is said of figure 1 with its three
+Rule (catalogue, N9): the contrast of the mean persistence of the layers 3-5 minus the mean of all others is below 0.
+The text has no number, so it is a rule of direction and the same on every suite. It is said of figure 1 with its three
 intervals, so it is judged of the largest of the three contrasts, whose upper end must be below 0; pairs are pooled.
 Layers 3-5 of twelve are, in a model of another depth, those whose middle lies in that quarter of the depth: in mini
 layer 1 alone. The interval is over neurons; with few universal neurons per layer it is wide, and the details say how

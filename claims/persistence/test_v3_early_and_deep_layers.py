@@ -1,9 +1,9 @@
 """V3: persistence is high particularly in early and deeper layers.
 
-Rule (catalogue, V3): the contrast of the mean persistence of layers 0-1 and 9-11 minus that of layers 2-5 is above 0,
-over every interval between neighbouring checkpoints of the suite (v2 has five, of which mini has four). A rule of
-direction, the same on every suite; layers of twelve are those of the same relative depth, in mini 0 and 3 against 1.
-Pairs are pooled; every interval is an item, and all must hold. The interval is over neurons.
+Rule (catalogue, V3): the contrast of the mean persistence of layers 0-1 and 9-11 minus the mean of layers 2-5 is above
+0, over every interval between neighbouring checkpoints of the suite (v2 has five, of which mini has four). A rule of
+direction, the same on every suite; layers of twelve stand for layers of the same relative depth, in mini 0 and 3
+against 1. Pairs are pooled; every interval is an item, and all must hold. The interval is over neurons.
 """
 
 from universal_neurons.harness import GreaterThan, Interval, Measurement, claim, control, reading

@@ -1,8 +1,7 @@
-"""The ablation claims on synthetic studies of which it is known what is true."""
+"""The ablation claims on synthetic studies for which the truth is known."""
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from tests.claims.declared import declared_in
 from tests.measures.ablations import Ablated, table_of
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.harness.declare import ClaimDeclaration, declaration_of
+from universal_neurons.harness.declare import ClaimDeclaration, arguments_of, declaration_of
 from universal_neurons.measures.ablation_table import ALL_LAYERS, AblationTable, SetKind
 from universal_neurons.measures.study import untrained_ablation
 from universal_neurons.stages.neuron_sets import NeuronSet, SetPlan
@@ -37,7 +36,7 @@ OTHERS = 6.0
 
 
 @dataclass(frozen=True)
-class Stage:
+class Checkpoint:
     """A checkpoint of the synthetic study."""
 
     step: int
@@ -45,7 +44,7 @@ class Stage:
     label: str
 
 
-STAGES = tuple(Stage(step, share, f"{share:.0%}") for step, share in ((200, 0.5), (400, 1.0)))
+CHECKPOINTS = tuple(Checkpoint(step, share, f"{share:.0%}") for step, share in ((200, 0.5), (400, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,9 @@ class SyntheticStudy:
 
     trained: Planted = LIKE_THE_PAPER
     before: Planted = LIKE_ANY
-    untrained: Stage | None = Stage(0, 0.0, "untrained")
+    untrained: Checkpoint | None = Checkpoint(0, 0.0, "untrained")
     reference: str = "a"
-    checkpoints: tuple[Stage, ...] = STAGES
+    checkpoints: tuple[Checkpoint, ...] = CHECKPOINTS
     tables: dict[tuple[int, str], AblationTable] = field(default_factory=dict)
 
     def partners(self, reference: str | None = None) -> tuple[str, ...]:
@@ -125,7 +124,7 @@ class SyntheticStudy:
 
 def plan(step: int, model: str) -> SetPlan:
     return SetPlan(
-        role="last" if step == STAGES[-1].step else "trained" if step else "untrained",
+        role="last" if step == CHECKPOINTS[-1].step else "trained" if step else "untrained",
         partners=("b", "c") if model == "a" else (),
         thresholds=(0.4, 0.5, 0.6),
         threshold=0.5,
@@ -147,14 +146,16 @@ def claims() -> dict[str, ClaimDeclaration]:
     return declared_in(FILES)
 
 
-def measured(function: Any, study: SyntheticStudy, *, layer: int = 1, stage: Stage = STAGES[0]) -> Measurement:
+def measured(
+    function: Any, study: SyntheticStudy, *, layer: int = 1, stage: Checkpoint = CHECKPOINTS[0]
+) -> Measurement:
     """One item: the first partner, the given checkpoint and layer, the threshold that the claim selects."""
     declared = declaration_of(function)
     assert declared is not None
     claim = declared if isinstance(declared, ClaimDeclaration) else declared.of
     threshold = claim.axes["threshold"][0]
     values = {"study": study, "partner": "b", "checkpoint": stage, "threshold": threshold, "layer": layer}
-    found: Measurement = function(**{name: values[name] for name in inspect.signature(function).parameters})
+    found: Measurement = function(**{name: values[name] for name in arguments_of(function)})
     return found
 
 
@@ -177,7 +178,7 @@ def test_layers_are_corrected_for_their_number() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_study_that_does_what_the_paper_says_reproduces_the_claim(name: str) -> None:
     study = study_of(LIKE_THE_PAPER)
-    for stage in STAGES:
+    for stage in CHECKPOINTS:
         assert verdict(name, measured(claims()[name].function, study, stage=stage)) is Verdict.REPRODUCED
 
 
@@ -199,7 +200,7 @@ def test_a_study_in_which_universal_neurons_are_like_any_does_not_reproduce_the_
 def test_the_controls_do_not_satisfy_the_criterion(name: str, planted: Planted) -> None:
     for control in claims()[name].controls:
         for layer in range(LAYERS):
-            found = measured(control.function, study_of(planted), layer=layer, stage=STAGES[-1])
+            found = measured(control.function, study_of(planted), layer=layer, stage=CHECKPOINTS[-1])
             assert verdict(name, found) is not Verdict.REPRODUCED, control.function.__name__
 
 
@@ -228,7 +229,7 @@ def test_every_reading_asks_for_sets_that_the_pipeline_computes(name: str) -> No
     study = study_of(LIKE_THE_PAPER)
     for reading in claims()[name].readings:
         for layer in range(LAYERS):
-            for stage in STAGES:
+            for stage in CHECKPOINTS:
                 assert not measured(reading.function, study, layer=layer, stage=stage).is_missing
 
 
@@ -250,7 +251,9 @@ def test_other_readings_agree_where_all_of_them_are_planted_alike() -> None:
 
 def test_one_model_without_the_effect_is_enough_against_every_model() -> None:
     study = SyntheticStudy()
-    study.tables[STAGES[0].step, "c"] = SyntheticStudy(LESS_THAN_ANY).ablation(checkpoint=STAGES[0], reference="c")
+    study.tables[CHECKPOINTS[0].step, "c"] = SyntheticStudy(LESS_THAN_ANY).ablation(
+        checkpoint=CHECKPOINTS[0], reference="c"
+    )
     for name in ("N14", "N15", "V4", "V7"):
         (every,) = [one for one in claims()[name].readings if one.ambiguity == "A3"]
         assert verdict(name, measured(every.function, study)) is Verdict.REFUTED

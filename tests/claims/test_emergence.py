@@ -1,4 +1,4 @@
-"""The emergence claims on synthetic studies of which it is known what is true."""
+"""The emergence claims on synthetic studies for which the truth is known."""
 
 from __future__ import annotations
 
@@ -33,8 +33,18 @@ GROWING = {100: (0.02, 0.02, 0.02, 0.03), 200: (0.03, 0.03, 0.06, 0.08), 300: (0
 CONSTANT = dict.fromkeys(GROWING, (0.03, 0.03, 0.03, 0.03))
 
 
-TRAINING = ((100, 0.25), (200, 0.5), (300, 0.75), (400, 1.0))
-STAGES = tuple(Checkpoint(step, share, f"{share:.0%}") for step, share in TRAINING)
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of the synthetic study."""
+
+    step: int
+    share: float
+    label: str
+
+
+CHECKPOINTS = tuple(
+    Checkpoint(step, share, f"{share:.0%}") for step, share in ((100, 0.25), (200, 0.5), (300, 0.75), (400, 1.0))
+)
 
 
 class SyntheticStudy:
@@ -46,7 +56,7 @@ class SyntheticStudy:
 
     def __init__(self, shares: Mapping[int, tuple[float, ...]]) -> None:
         self.shares = {**shares, 400: shares[300]}
-        self.checkpoints = STAGES
+        self.checkpoints = CHECKPOINTS
 
     def partners(self, reference: str | None = None) -> tuple[str, ...]:
         return ("b", "c")
@@ -98,8 +108,8 @@ def arguments(claim: ClaimDeclaration, study: SyntheticStudy) -> dict[str, Any]:
     values = {
         "study": study,
         "partner": "b",
-        "checkpoint": STAGES[-1 if last else 0],
-        "interval": Interval(STAGES[0], STAGES[1]),
+        "checkpoint": CHECKPOINTS[-1 if last else 0],
+        "interval": Interval(CHECKPOINTS[0], CHECKPOINTS[1]),
         "threshold": 0.5,
     }
     return {name: values[name] for name in arguments_of(claim.function)}
@@ -170,5 +180,5 @@ def test_most_of_a_share_that_was_there_at_once_appeared_early_and_most_of_a_lat
 def test_the_papers_checkpoints_are_the_quarters_where_a_suite_has_all_three() -> None:
     study: Any = SyntheticStudy(GROWING)
     assert [stage.share for stage in paper_checkpoints(study)] == [0.25, 0.5, 0.75]
-    study.checkpoints = STAGES[1:]
-    assert paper_checkpoints(study) == STAGES[1:]
+    study.checkpoints = CHECKPOINTS[1:]
+    assert paper_checkpoints(study) == CHECKPOINTS[1:]

@@ -1,4 +1,4 @@
-"""The claims about extensions on studies of which it is known what is true."""
+"""The claims about extensions on studies for which the truth is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The persistence claims on synthetic studies of which it is known what is true."""
+"""The persistence claims on synthetic studies for which the truth is known."""
 
 from __future__ import annotations
 
@@ -32,24 +32,34 @@ LAYERS, WIDTH, SHARE, BLOCKS = 4, 3000, 0.1, 10
 NAMES = ["N10", "N11", "N12", "N22", "N24", "N7", "N8", "N9", "V3", "V6"]
 
 
-TRAINING = ((100, 0.25), (200, 0.5), (300, 0.75), (400, 1.0))
-STAGES = tuple(Checkpoint(step, share, f"{share:.0%}") for step, share in TRAINING)
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of the synthetic study."""
+
+    step: int
+    share: float
+    label: str
+
+
+CHECKPOINTS = tuple(
+    Checkpoint(step, share, f"{share:.0%}") for step, share in ((100, 0.25), (200, 0.5), (300, 0.75), (400, 1.0))
+)
 
 
 @dataclass(frozen=True)
-class World:
-    """How often a universal neuron stays, per interval between neighbours and layer; and whether it can come back."""
+class Training:
+    """Rates at which universal neurons stay, per interval between neighbours and layer, and if lost ones come back."""
 
     stays: tuple[tuple[float, ...], ...]
     drifts: bool = True
 
 
 # What the paper says: over 80 %, a dip in the middle, the last layer best, later intervals better, drift that adds up.
-AS_PUBLISHED = World(((0.93, 0.78, 0.95, 0.985), (0.97, 0.88, 0.98, 0.992), (0.97, 0.88, 0.98, 0.992)))
+AS_PUBLISHED = Training(((0.93, 0.78, 0.95, 0.985), (0.97, 0.88, 0.98, 0.992), (0.97, 0.88, 0.98, 0.992)))
 # The opposite: most are lost, the middle best, the last layer worst, later intervals worse.
-OPPOSITE = World(((0.5, 0.6, 0.55, 0.45), (0.3, 0.45, 0.35, 0.2), (0.3, 0.45, 0.35, 0.2)))
+OPPOSITE = Training(((0.5, 0.6, 0.55, 0.45), (0.3, 0.45, 0.35, 0.2), (0.3, 0.45, 0.35, 0.2)))
 # A core is always universal; others flicker around the threshold, so that nothing adds up over a longer span.
-FLICKERING = World(((0.7,) * LAYERS,) * 3, drifts=False)
+FLICKERING = Training(((0.7,) * LAYERS,) * 3, drifts=False)
 
 
 class SyntheticStudy:
@@ -58,17 +68,17 @@ class SyntheticStudy:
     Partners agree on nine of ten neurons.  Untrained models have no universal neuron.
     """
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.checkpoints = STAGES
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.checkpoints = CHECKPOINTS
 
     def partners(self, reference: str | None = None) -> tuple[str, ...]:
         return tuple(name for name in "abc" if name != (reference or "a"))
 
     def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
-        place = [stage.step for stage in STAGES].index(checkpoint.step)
+        index = [stage.step for stage in CHECKPOINTS].index(checkpoint.step)
         name = reference or "a"
-        states = self._states(name)[place]
+        states = self._states(name)[index]
         excess = np.where(states & self._agrees(name, partner), 0.75, 0.25)
         return self._table(name, partner, checkpoint.step, excess, np.flatnonzero(states))
 
@@ -90,8 +100,8 @@ class SyntheticStudy:
         generator = np.random.default_rng(ord(reference))
         layer = np.repeat(np.arange(LAYERS), WIDTH)
         states = [np.tile(np.arange(WIDTH), LAYERS) < SHARE * WIDTH]
-        for stays in self.world.stays:
-            before = states[-1] if self.world.drifts else states[0]
+        for stays in self.training.stays:
+            before = states[-1] if self.training.drifts else states[0]
             after = before & (generator.random(layer.size) < np.array(stays)[layer])
             states.append(after | (generator.permuted(_recruits(before & ~after)) & ~before))
         return states
@@ -124,7 +134,7 @@ class Unchanging(SyntheticStudy):
     def null(
         self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
     ) -> UniversalityTable:
-        return self.universality(partner=partner, checkpoint=STAGES[0], reference=reference)
+        return self.universality(partner=partner, checkpoint=CHECKPOINTS[0], reference=reference)
 
 
 def _recruits(lost: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -143,8 +153,8 @@ def measured(function: Measuring, study: SyntheticStudy) -> Measurement:
     values = {
         "study": study,
         "partner": "b",
-        "checkpoint": STAGES[0],
-        "interval": Interval(STAGES[0], STAGES[1]),
+        "checkpoint": CHECKPOINTS[0],
+        "interval": Interval(CHECKPOINTS[0], CHECKPOINTS[1]),
         "threshold": 0.5,
     }
     return function(**{name: values[name] for name in arguments_of(function)})
@@ -178,7 +188,7 @@ def test_a_study_that_does_what_the_paper_says_reproduces_the_claim(name: str) -
 
 def test_a_u_shape_leaves_the_trend_over_depth_open_and_a_rise_reproduces_it() -> None:
     claim = claims()["N22"]
-    rising = World(((0.6, 0.75, 0.87, 0.97),) * 3)
+    rising = Training(((0.6, 0.75, 0.87, 0.97),) * 3)
     assert verdict(claim, claim.function, SyntheticStudy(rising)) is Verdict.REPRODUCED
     assert verdict(claim, claim.function, SyntheticStudy(rising)) is not verdict(
         claims()["N12"], claims()["N12"].function, SyntheticStudy(rising)
@@ -196,10 +206,10 @@ def test_neurons_that_flicker_around_the_threshold_do_not_drift() -> None:
     assert verdict(claim, claim.function, SyntheticStudy(FLICKERING)) is Verdict.REFUTED
 
 
-@pytest.mark.parametrize("world", [AS_PUBLISHED, OPPOSITE, FLICKERING], ids=["published", "opposite", "flickering"])
+@pytest.mark.parametrize("training", [AS_PUBLISHED, OPPOSITE, FLICKERING], ids=["published", "opposite", "flickering"])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_controls_do_not_satisfy_the_criterion(name: str, world: World) -> None:
-    claim, study = claims()[name], SyntheticStudy(world)
+def test_the_controls_do_not_satisfy_the_criterion(name: str, training: Training) -> None:
+    claim, study = claims()[name], SyntheticStudy(training)
     for control in claim.controls:
         assert verdict(claim, control.function, study) is not Verdict.REPRODUCED, control.function.__name__
 

@@ -1,4 +1,4 @@
-"""The robustness claims and the readings of emergence claims on studies of which it is known what is true."""
+"""The robustness claims and the readings of emergence claims on studies for which the truth is known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.claims.declared import declared_in
-from tests.claims.test_emergence import CONSTANT, GROWING, LAYERS, STAGES, WIDTH, SyntheticStudy, lookup
+from tests.claims.test_emergence import CHECKPOINTS, CONSTANT, GROWING, LAYERS, WIDTH, SyntheticStudy, lookup
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
 from universal_neurons.harness.declare import axes_of
@@ -103,8 +103,8 @@ def verdict(claim: ClaimDeclaration, function: Callable[..., Any], study: Varied
     values = {
         "study": study,
         "partner": "b",
-        "checkpoint": STAGES[-1 if last else 0],
-        "interval": Interval(STAGES[0], STAGES[1]),
+        "checkpoint": CHECKPOINTS[-1 if last else 0],
+        "interval": Interval(CHECKPOINTS[0], CHECKPOINTS[1]),
         "threshold": 0.5,
     }
     given = {name: values[name] for name in ("study", *axes_of(function))}

@@ -125,8 +125,8 @@ def test_every_property_of_a_set_tells_it_from_another() -> None:
         *(SetOf(0.5, definition=one) for one in (Definition.AVERAGED, Definition.UNION, Definition.INTERSECTION)),
     ]
     rows = [
-        Ablated(SetKind.UNIVERSAL, float(place), **{**dataclasses.asdict(one), "partner": one.partner or ""})
-        for place, one in enumerate(asked)
+        Ablated(SetKind.UNIVERSAL, float(number), **{**dataclasses.asdict(one), "partner": one.partner or ""})
+        for number, one in enumerate(asked)
     ]
     table = table_of(rows)
     assert [effect(table, one).value for one in asked] == list(range(len(asked)))

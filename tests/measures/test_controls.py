@@ -42,12 +42,12 @@ def test_labels_dealt_anew_keep_the_share_of_every_layer_and_belong_to_other_neu
     scores = np.concatenate([np.linspace(0.3, 0.9, 50), np.linspace(0.1, 0.6, 50)])
     straight = table(scores, layer=layer)
     dealt = shuffled_neurons(straight, seed=0)
-    for place in (0, 1):
-        inside = layer == place
+    for at in (0, 1):
+        inside = layer == at
         assert sorted(dealt.frame["excess"][inside]) == sorted(straight.frame["excess"][inside])
     assert dealt.frame["neuron"].to_list() == straight.frame["neuron"].to_list()
     assert not np.array_equal(dealt.frame["excess"], straight.frame["excess"])
-    # Candidates have moved with their scores, or intervals would be those of other neurons.
+    # Candidates have moved with their scores, or intervals would be of other neurons.
     before, after = (t.frame["excess"].to_numpy()[t.candidates] for t in (straight, dealt))
     assert np.array_equal(before, after)
 

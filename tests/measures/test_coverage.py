@@ -1,7 +1,7 @@
 """Coverage of the intervals over token blocks, in populations of neurons whose true correlations are known.
 
 The truth is the number with the true correlations, what infinitely many tokens would give.  Correlations and standard
-errors are those of a small suite (mini) and half as much again; nothing here was fitted to a verdict.
+errors are as in a small suite (mini) and half as much again; nothing here was fitted to a verdict.
 """
 
 from __future__ import annotations
@@ -68,15 +68,15 @@ class Population:
         excess[:, candidates] += moves.sum(axis=1)
         influence = (moves - moves.mean(axis=1, keepdims=True)).astype(np.float32)
         return truth, [
-            measured(excess[place], candidates, influence[place], partner="bcde"[place], step=place)
-            for place in range(len(self.means))
+            measured(excess[row], candidates, influence[row], partner="bcde"[row], step=row)
+            for row in range(len(self.means))
         ]
 
 
 def chained(noise: Floats, correlation: float) -> Floats:
     """Each entry along the first axis correlated with the one before it."""
-    for place in range(1, len(noise)):
-        noise[place] = correlation * noise[place - 1] + math.sqrt(1 - correlation**2) * noise[place]
+    for row in range(1, len(noise)):
+        noise[row] = correlation * noise[row - 1] + math.sqrt(1 - correlation**2) * noise[row]
     return noise
 
 
@@ -91,14 +91,14 @@ def measured(
 
 
 def at_steps(tables: list[UniversalityTable]) -> list[UniversalityTable]:
-    """The tables as those of one partner at successive steps."""
+    """The same tables against one partner at successive steps."""
     return [
         UniversalityTable("a", "b", t.step, t.frame, t.candidates, t.influence, t.draws, t.resampling) for t in tables
     ]
 
 
 def of_partners(tables: list[UniversalityTable]) -> ReferenceTables:
-    """The tables as those of several partners at one step."""
+    """The same tables against several partners at one step."""
     return ReferenceTables.of(
         [
             UniversalityTable("a", t.partner, 1, t.frame, t.candidates, t.influence, t.draws, t.resampling)

@@ -120,7 +120,7 @@ def test_a_mean_excess_has_students_interval_and_tells_of_its_tail() -> None:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Checkpoint:
     step: int
     share: float = 1.0
 
@@ -133,7 +133,7 @@ class VariantStudy:
 
     reference = "a"
     untrained = None
-    checkpoints = (Stage(1), Stage(2))
+    checkpoints = (Checkpoint(1), Checkpoint(2))
 
     def __init__(self, scores: Mapping[str, np.ndarray[Any, np.dtype[np.float64]]]) -> None:
         self.scores = scores
@@ -177,7 +177,7 @@ def test_variants_of_draws_are_compared_with_the_whole_baseline_and_others_with_
     other: Any = VariantStudy({"rotation:orthogonal": ONE})
     with_one = dataclasses.replace(table(ONE, candidates=[]), draws=np.empty((1, 0)))
     other.variant = lambda *_, **__: with_one
-    found = variant_change(other, "rotation:orthogonal", partner="b", checkpoint=Stage(1), threshold=T)
+    found = variant_change(other, "rotation:orthogonal", partner="b", checkpoint=Checkpoint(1), threshold=T)
     assert found.details["suite"] == pytest.approx(0.09)
     assert found.value == 0
 
@@ -197,7 +197,7 @@ def test_table_one_has_a_row_per_variant_threshold_and_checkpoint_the_suite_firs
 
 
 def test_convergence_ends_with_the_suite_itself() -> None:
-    frame = token_convergence(STUDY, checkpoint=Stage(1), threshold=T)
+    frame = token_convergence(STUDY, checkpoint=Checkpoint(1), threshold=T)
     assert frame["tokens"].tolist() == [100, 500, 1000]
     assert frame["variant"].tolist() == ["tokens:100", "tokens:500", "suite"]
     assert frame["share"].tolist() == pytest.approx([0.05, 0.1, 0.1])

@@ -1,4 +1,4 @@
-"""Which checkpoints a claim is about, and what it says of a suite that lacks them."""
+"""Checkpoints that claims are about, and suites that lack them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from universal_neurons.measures.study import (
     ends_of,
     first_and_last,
     paper_checkpoints,
-    paper_stages,
+    quarter_checkpoints,
     untrained_ablation,
 )
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Checkpoint:
     step: int
     share: float
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class Study:
     """A study of which only the checkpoints are looked at."""
 
-    checkpoints: tuple[Stage, ...]
-    untrained: Stage | None = None
+    checkpoints: tuple[Checkpoint, ...]
+    untrained: Checkpoint | None = None
 
 
 def study(*shares: float) -> Any:
-    return Checkpoints(tuple(Stage(round(400 * share), share) for share in shares))
+    return Study(tuple(Checkpoint(round(400 * share), share) for share in shares))
 
 
 def shares(stages: Any) -> list[float]:
@@ -44,7 +44,7 @@ def shares(stages: Any) -> list[float]:
 
 
 def test_the_papers_three_stages_are_found_among_others() -> None:
-    assert shares(paper_stages(study(0.1, 0.25, 0.5, 0.75, 1.0))) == [0.25, 0.5, 0.75]
+    assert shares(quarter_checkpoints(study(0.1, 0.25, 0.5, 0.75, 1.0))) == [0.25, 0.5, 0.75]
     assert shares(first_and_last(study(0.1, 0.25, 0.5, 0.75, 1.0))) == [0.25, 0.75]
 
 
@@ -58,8 +58,14 @@ def test_without_one_of_the_three_what_is_said_of_intervals_is_said_of_all_check
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
-        (lambda: paper_stages(study(0.2, 0.5, 0.75)), "expected a checkpoint at 25 % of the training, got 20 %, 50 %"),
-        (lambda: paper_stages(study(0.25, 0.5)), "expected a checkpoint at 75 % of the training, got 25 %, 50 %"),
+        (
+            lambda: quarter_checkpoints(study(0.2, 0.5, 0.75)),
+            "expected a checkpoint at 25 % of the training, got 20 %, 50 %",
+        ),
+        (
+            lambda: quarter_checkpoints(study(0.25, 0.5)),
+            "expected a checkpoint at 75 % of the training, got 25 %, 50 %",
+        ),
         (lambda: first_and_last(study(1.0)), "expected two checkpoints to compare, got 1"),
         (lambda: ends_of(study(1.0).checkpoints), "expected two checkpoints to compare, got 1"),
         (lambda: paper_spans(study(1.0)), "expected two checkpoints to compare, got 1"),

@@ -111,7 +111,7 @@ def paper_checkpoints(study: Study) -> tuple[TrainedCheckpoint, ...]:
     return three if len(three) == len(_PAPER_SHARES) else tuple(study.checkpoints)
 
 
-def paper_stages(study: Study) -> tuple[TrainedCheckpoint, TrainedCheckpoint, TrainedCheckpoint]:
+def quarter_checkpoints(study: Study) -> tuple[TrainedCheckpoint, TrainedCheckpoint, TrainedCheckpoint]:
     """The checkpoints at 25, 50 and 75 % of training; raises NotOnSuite where the suite lacks one."""
     by_share = {checkpoint.share: checkpoint for checkpoint in study.checkpoints}
     for share in _PAPER_SHARES:
