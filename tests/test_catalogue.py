@@ -8,10 +8,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
-from universal_neurons.render.ambiguities import read_ambiguities
 
 from tests.sources import ROOT, claim_files, kept_files, text_of
 from universal_neurons.evidence.untested import read_untested
+from universal_neurons.render.pages.ambiguities import read_ambiguities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

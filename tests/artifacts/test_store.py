@@ -1028,7 +1028,7 @@ class Elsewhere:
             listed = Listed.of(one.manifest)
             self.files |= {listed.manifest_file: one.manifest.encode(), listed.payload_file: one.payload}
 
-    def read_artifact(self, name: str, limit: int) -> bytes:
+    def read(self, name: str, limit: int) -> bytes:
         self.seen.append(name)
         if name not in self.files:
             raise FileAbsent(name)

@@ -22,16 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from universal_neurons.planning import plan
-
-from universal_neurons.artifacts.provenance import SharedRun, peak_memory_bytes
-from universal_neurons.stages.ablation import write_ablations
-from universal_neurons.stages.extensions import write_extensions
-from universal_neurons.stages.profiles import write_profiles
-from universal_neurons.stages.resources import give_back
-from universal_neurons.stages.tokens import evaluation_tokens, token_set
-from universal_neurons.stages.variants import compute_variants
-from universal_neurons.stages.workspace import Workspace, open_workspace
 import torch
 
 from universal_neurons.artifacts.provenance import SharedRun, peak_memory_bytes
@@ -42,30 +32,21 @@ from universal_neurons.core.scoring import ScoringRequest, TileScores
 from universal_neurons.core.tiling import Workload
 from universal_neurons.core.universality import RotationSettings
 from universal_neurons.inputs.bridge import random_bridge
-from universal_neurons.measures.ablation import ALL_LAYERS, Kind
+from universal_neurons.inputs.suite import load_suite, project_root
+from universal_neurons.measures.ablation_table import ALL_LAYERS, SetKind
 from universal_neurons.measures.tables import Definition
-from universal_neurons.pipeline import stages
-from universal_neurons.pipeline.ablation import write_ablations
-from universal_neurons.pipeline.extensions import write_extensions
-from universal_neurons.pipeline.models import batch_rows
-from universal_neurons.pipeline.neuron_sets import NeuronSet
-from universal_neurons.pipeline.profiles import write_profiles
-from universal_neurons.pipeline.resources import device, give_back
-from universal_neurons.pipeline.tokens import evaluation_tokens, token_set
-from universal_neurons.pipeline.variants import compute_variants
-from universal_neurons.planning import plan
-from universal_neurons.planning.calibration import measured_speed
-from universal_neurons.planning.costs import (
-    Cost,
-    Shape,
-    Sizes,
-    WorkKind,
-    ablation_cost,
-    moments_cost,
-    universality_cost,
-)
-from universal_neurons.planning.speeds import DeviceSpeed
-from universal_neurons.workspace import ABLATION_BATCH_ROWS, Workspace, open_workspace
+from universal_neurons.stages.ablation import model_cost
+from universal_neurons.stages.batches import batch_rows
+from universal_neurons.stages.calibration import measured_speed
+from universal_neurons.stages.costs import Cost, Shape, Sizes, WorkKind
+from universal_neurons.stages.neuron_sets import NeuronSet
+from universal_neurons.stages.plan import plan
+from universal_neurons.stages.registry import suite_cases
+from universal_neurons.stages.resources import device
+from universal_neurons.stages.runner import compute
+from universal_neurons.stages.speeds import DeviceSpeed
+from universal_neurons.stages.universality import moments_cost, scoring_cost
+from universal_neurons.stages.workspace import Workspace, open_workspace
 
 # A measurement is a process that runs this file, and finds no package of tests.
 if TYPE_CHECKING:
@@ -75,12 +56,10 @@ if TYPE_CHECKING:
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30), "MALLOC_TOP_PAD_": str(256 * 2**20)}
 GPT2_SMALL = Shape(layers=12, width=768, heads=12, mlp=3072, vocabulary=50257, context=1024, row=512)
 REDUCED = {"LAYERS": "2", "POSITIONS": "8192"}
-# The stage of the plan in which an artifact's time is counted.
-STAGES = {
-    "corpus": "tokens", "evaluation": "tokens", "universality": "universality", "null-rotated": "universality",
-    "null-permuted": "universality", "candidates": "candidates", "variants": "variants", "ablation": "ablation",
-    "extensions": "extensions", "profiles": "profiles",
-}  # fmt: skip
+# The nulls are scored together with the tables, whose row of the plan has the time of both.
+ROWS = {"null-rotated": "universality", "null-permuted": "universality"}
+# The halves of artifacts that are written together, and what stays in the working store.
+SECOND = {"ablation-blocks", "extensions-blocks", "tokens", "evaluation-tokens", "baseline-draws"}
 
 
 def measured_seconds(work: Workspace) -> dict[str, float]:
@@ -89,8 +68,9 @@ def measured_seconds(work: Workspace) -> dict[str, float]:
     shared: set[SharedRun] = set()
     for entry in work.store.entries():
         own = entry.manifest.provenance
-        if entry.key.stage in STAGES:
-            runs[STAGES[entry.key.stage]].add((own.created, own.wall_seconds))
+        stage = entry.key.stage
+        if stage not in SECOND:
+            runs[ROWS.get(stage, stage)].add((own.created, own.wall_seconds))
         shared.update(own.shared)
     found = {stage: sum(seconds for _, seconds in of_stage) for stage, of_stage in runs.items()}
     return found | {"moments": sum(run.wall_seconds for run in shared)}
@@ -98,12 +78,7 @@ def measured_seconds(work: Workspace) -> dict[str, float]:
 
 def compute_last(work: Workspace) -> None:
     """Every stage of the last checkpoint."""
-    token_set(work)
-    evaluation_tokens(work)
-    step = work.suite.checkpoints[-1].step
-    for stage in (stages.compute_step, compute_variants, write_ablations, write_extensions, write_profiles):
-        give_back()
-        stage(work, step)
+    compute(work, [(stage, case) for stage, case in suite_cases(work) if case.step in (None, work.last_step)])
 
 
 def figures(folder: Path) -> dict[str, Any]:
@@ -121,7 +96,7 @@ def figures(folder: Path) -> dict[str, Any]:
     calibrated_in = time.perf_counter() - began
     planned = plan(work, from_scratch=True, measure=lambda _: speed)
     last = work.suite.checkpoints[-1].step
-    expected = {one.stage: one for one in planned.steps if one.step in (None, last)}
+    expected = {one.stage: one for one in planned.steps if one.step in (None, last) and one.stage not in ROWS}
     shapes = shape_figures(speed, device(work))
     compute_last(work)
     measured = measured_seconds(work)
@@ -152,14 +127,13 @@ def shape_figures(speed: DeviceSpeed, place: torch.device) -> dict[str, dict[str
         device=speed.kind, readers=speed.threads if speed.kind == "cpu" else 1, budget=2**62,
     )  # fmt: skip
     workload = sizes.workload(2, [(0, 1)], groups=2, row=shape.row)
-    scores = universality_cost(
-        sizes, workload, pairs=[(0, 1)], permuted=(), rotated=(), rotation="gaussian", draws=2, half_draws=1, top_k=3
-    )
-    sets = [NeuronSet("", Definition.AVERAGED, 0.5, ALL_LAYERS, Kind.RANDOM, draw) for draw in range(4)]
+    suite = load_suite("mini", project_root())
+    spec = suite.universality.model_copy(update={"draws": 2, "half_draws": 1})
+    sets = [NeuronSet("", Definition.AVERAGED, 0.5, ALL_LAYERS, SetKind.RANDOM, draw) for draw in range(4)]
     costs = {
         "moments": moments_cost(sizes, workload),
-        "universality": scores,
-        "ablation": ablation_cost(sizes, sets=[sets], blocks=1),
+        "universality": scoring_cost(sizes, workload, spec, [(0, 1)], tables=1, nulls=0),
+        "ablation": model_cost(sizes, sets, suite.ablation),
     }
     measured = ShapeRuns(shape, rows, workload, place).seconds()
     return {
@@ -190,7 +164,7 @@ class ShapeRuns:
         universality = self._timed(lambda: scores.take(accumulators[0]))
         some = [Ablation(torch.arange(draw, self.shape.neurons, 20)) for draw in range(4)]
         ablation = self._timed(
-            lambda: ablation_effects(models[0], self._tokens(), some, blocks=1, batch_rows=ABLATION_BATCH_ROWS, seed=0)
+            lambda: ablation_effects(models[0], self._tokens(), some, blocks=1, batch_rows=16, seed=0)
         )
         return {"moments": moments, "universality": universality, "ablation": ablation}
 

@@ -32,8 +32,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from universal_neurons.planning.calibration import calibrated
-from universal_neurons.planning.efforts import Effort, Shape, scoring, together, turning
 
 from universal_neurons.artifacts.provenance import peak_memory_bytes
 from universal_neurons.core.accumulator import PairwiseAccumulator
@@ -43,13 +41,13 @@ from universal_neurons.core.scoring import ScoringRequest, TileScores
 from universal_neurons.core.tiling import Pass, Workload, operations_per_token, passes
 from universal_neurons.core.universality import RotationSettings
 from universal_neurons.inputs.bridge import random_bridge
+from universal_neurons.inputs.suite import load_suite, project_root
 from universal_neurons.stages.batches import CHUNK_TOKENS
+from universal_neurons.stages.calibration import measured_speed
+from universal_neurons.stages.costs import Cost, Shape, Sizes, WorkKind
 from universal_neurons.stages.passes import ahead
 from universal_neurons.stages.resources import MARGIN, ROTATION_WORKERS, free_bytes
-from universal_neurons.pipeline.passes import CHUNK_TOKENS, ahead
-from universal_neurons.pipeline.resources import MARGIN, ROTATION_WORKERS, free_bytes
-from universal_neurons.planning.calibration import measured_speed
-from universal_neurons.planning.costs import Cost, Shape, Sizes, WorkKind, moments_cost, universality_cost
+from universal_neurons.stages.universality import moments_cost, scoring_cost
 
 PAPER_TOKENS, PAPER_STEPS = 5_000_000, 4
 CONTEXT, VOCABULARY, BATCH_TOKENS, BLOCKS = 512, 2048, 4096, 100
@@ -218,10 +216,10 @@ def planned_seconds(work: Workload, budget: int, mode: PrecisionMode, device: st
     moments = moments_cost(sizes, work)
     streamed = dict(moments.work)
     del streamed[WorkKind.LOADING]
-    scores = universality_cost(
-        sizes, work, pairs=[(x, y) for i, j in work.pairs for x, y in ((i, j), (j, i))], permuted=(), rotated=(),
-        rotation="gaussian", draws=size.draws, half_draws=half_draws(size.draws), top_k=3,
-    )  # fmt: skip
+    spec = load_suite("mini", project_root()).universality
+    spec = spec.model_copy(update={"draws": size.draws, "half_draws": half_draws(size.draws)})
+    pairs = [(x, y) for i, j in work.pairs for x, y in ((i, j), (j, i))]
+    scores = scoring_cost(sizes, work, spec, pairs, tables=len(pairs), nulls=0)
 
     def expected(cost: Cost) -> float:
         return speed.seconds(cost, width=shape.width, precision=mode)

@@ -33,15 +33,6 @@ GROWING = {100: (0.02, 0.02, 0.02, 0.03), 200: (0.03, 0.03, 0.06, 0.08), 300: (0
 CONSTANT = dict.fromkeys(GROWING, (0.03, 0.03, 0.03, 0.03))
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint of the synthetic study."""
-
-    step: int
-    share: float
-    label: str
-
-
 CHECKPOINTS = tuple(
     Checkpoint(step, share, f"{share:.0%}") for step, share in ((100, 0.25), (200, 0.5), (300, 0.75), (400, 1.0))
 )

@@ -32,15 +32,6 @@ LAYERS, WIDTH, SHARE, BLOCKS = 4, 3000, 0.1, 10
 NAMES = ["N10", "N11", "N12", "N22", "N24", "N7", "N8", "N9", "V3", "V6"]
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint of the synthetic study."""
-
-    step: int
-    share: float
-    label: str
-
-
 CHECKPOINTS = tuple(
     Checkpoint(step, share, f"{share:.0%}") for step, share in ((100, 0.25), (200, 0.5), (300, 0.75), (400, 1.0))
 )

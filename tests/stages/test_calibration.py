@@ -9,8 +9,6 @@ import torch
 from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.stages import calibration
 from universal_neurons.stages.calibration import Bench, device_name, measured_speed, precisions
-from universal_neurons.planning import calibration
-from universal_neurons.planning.calibration import Bench, device_name, measured_speed, precisions
 
 CPU = torch.device("cpu")
 

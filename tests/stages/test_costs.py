@@ -16,7 +16,7 @@ from universal_neurons.artifacts.store import Store
 from universal_neurons.core.tiling import BudgetTooSmall
 from universal_neurons.core.unwrapped import _has_kernel
 from universal_neurons.stages.ablation import ABLATIONS
-from universal_neurons.stages.base import Case
+from universal_neurons.stages.base import Case, Stage
 from universal_neurons.stages.costs import (
     EIGENVECTOR_OPERATIONS,
     OPERATIONS,
@@ -77,6 +77,12 @@ def sizes(work: Workspace) -> Sizes:
 def costs(work: Workspace, step: int = LAST) -> dict[str, Cost]:
     """The cost of every stage of one step where nothing is there."""
     return step_costs(work, sizes(work), step)
+
+
+def produce_all(work: Workspace, stage: Stage) -> None:
+    """Compute a stage of the last checkpoint, whether or not it is there."""
+    for case in keys_at(work, stage, LAST):
+        stage.produce(work, case)
 
 
 def score(work: Workspace) -> None:
@@ -157,9 +163,7 @@ def test_the_operations_of_the_variants_are_those_that_torch_counts(work: Worksp
 
 def test_the_operations_of_ablations_are_those_that_torch_counts(scored: Workspace) -> None:
     ablation = costs(scored)["ablation"]
-    assert ablation.operations == pytest.approx(
-        counted(lambda: [ABLATIONS.produce(scored, Case(LAST, name)) for name in "abc"]), rel=0.25
-    )
+    assert ablation.operations == pytest.approx(counted(lambda: produce_all(scored, ABLATIONS)), rel=0.25)
 
 
 def test_the_operations_of_extensions_are_at_most_those_of_families_without_an_empty_one(scored: Workspace) -> None:
@@ -171,19 +175,16 @@ def test_the_operations_of_extensions_are_at_most_those_of_families_without_an_e
 
 def test_the_operations_of_profiles_are_those_that_torch_counts(scored: Workspace) -> None:
     profiles = costs(scored)["profiles"]
-    assert profiles.operations == pytest.approx(
-        counted(lambda: [PROFILES.produce(scored, Case(LAST, name)) for name in "abc"]), rel=0.25
-    )
+    assert profiles.operations == pytest.approx(counted(lambda: produce_all(scored, PROFILES)), rel=0.25)
 
 
 # --- what is missing decides -----------------------------------------------------------------------------------------
 
 
-def test_nothing_absent_costs_nothing(computed: Miniature) -> None:
-    work = computed.workspace()
-    assert all(cost is NOTHING for cost in costs(work, absent(Shelf.of(work), LAST)).values())
-    assert tokens_cost(sizes(work), absent=(), characters=None) is NOTHING
-    assert profiles_cost(sizes(work), models=0, **work.suite.profiles.model_dump()) is NOTHING
+def test_only_what_is_absent_has_a_cost(work: Workspace) -> None:
+    few = step_costs(work, sizes(work), LAST, lacking={"profiles": [Case(LAST, "b")]})
+    assert list(few) == ["profiles"]
+    assert few["profiles"].disk_bytes * 3 == costs(work)["profiles"].disk_bytes
 
 
 def test_every_stage_of_a_step_has_a_cost_of_its_own(work: Workspace) -> None:
@@ -203,7 +204,7 @@ def test_whatever_of_the_scores_is_absent_takes_the_passes_and_all_scores(work: 
 
 def test_partners_are_rotated_once_for_all_who_look_for_them(work: Workspace) -> None:
     tables = {"universality": list(keys_at(work, UNIVERSALITY, LAST))}
-    none = {stage.name: [] for stage in SCORES.stages}
+    none: dict[str, list[Case]] = {stage.name: [] for stage in SCORES.stages}
     plain = SCORES.costs(work, sizes(work), tables, none)["universality"].work
     # Four draws of the whole and two of each half, of both layers of each of three partners, with unit variance.
     rotations = 3 * 2 * (4 + 2 * 2)

@@ -90,7 +90,7 @@ def keys_with_made_up_tokens(name: str, checkout: Path, store: Path) -> tuple[Ke
     work = open_workspace(name, root=checkout, store=store)
     spec = work.suite.corpus
     if work.suite.zoo.kind == "hub":
-        ref = {
+        ref: dict[str, Any] = {
             "name": spec.recipe, "revision": "r", "tokenizer": digest("t"), "row_length": spec.row_length,
             "mask": spec.mask.value, "tokens": spec.tokens, "sha256": digest(f"tokens{name}"),
         }  # fmt: skip

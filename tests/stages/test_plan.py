@@ -151,7 +151,7 @@ def test_a_gpu_has_memory_of_its_own(miniature: Miniature, tmp_path: Path) -> No
 
 def test_the_process_itself_is_in_what_every_stage_that_runs_holds(own: Miniature, tmp_path: Path) -> None:
     work = own.workspace()
-    without(own, profiles_key(work, work.models(30)[0]))
+    without(own, PROFILES.key(work, Case(30, "a")))
     plain, large = plan(work, measure=unit_speed), plan(work, measure=lambda _: speed(process_bytes=10**9))
     beyond = {one.stage: one.host_bytes - other.host_bytes for one, other in zip(large.steps, plain.steps, strict=True)}
     assert beyond.pop("profiles") == 10**9

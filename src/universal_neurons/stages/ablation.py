@@ -109,7 +109,7 @@ class Ablations(Stage):
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of a clean run per batch, and of the layers above for each set, of every model."""
-        parts = [_model_cost(sizes, set_plan(work, case).sets(), work.suite.ablation) for case in cases]
+        parts = [model_cost(sizes, set_plan(work, case).sets(), work.suite.ablation) for case in cases]
         return Cost(
             costs.summed(*(part.work for part in parts)),
             streamed_bytes=sum(part.streamed_bytes for part in parts),
@@ -164,7 +164,8 @@ class Ablations(Stage):
 ABLATIONS = Ablations()
 
 
-def _model_cost(sizes: Sizes, sets: Sequence[NeuronSet], spec: AblationSpec) -> Cost:
+def model_cost(sizes: Sizes, sets: Sequence[NeuronSet], spec: AblationSpec) -> Cost:
+    """The cost of ablating ``sets`` of neurons of one model."""
     within = [one.layer for one in sets if one.layer >= 0]
     # Norms, and the means of what is ablated to its mean.
     forwards = 1 + any(one.mode == "mean" for one in sets)

@@ -21,40 +21,6 @@ from universal_neurons.stages.registry import in_groups, stages, suite_cases, wi
 from universal_neurons.stages.resources import MARGIN, check_precision, device, free_host_bytes
 from universal_neurons.stages.tokens import ONLY, TOKENS
 from universal_neurons.stages.workspace import WORK_FOLDER, hub_corpus, unpinned
-from universal_neurons.inputs.corpus import CorpusManifest
-from universal_neurons.inputs.suite import CORPORA
-from universal_neurons.pipeline.ablation import set_plan
-from universal_neurons.pipeline.extensions import PATCHED, family_kinds, unigram_bytes
-from universal_neurons.pipeline.fetching import pin
-from universal_neurons.pipeline.resources import MARGIN, check_precision, device, free_host_bytes
-from universal_neurons.pipeline.variants import settings
-from universal_neurons.planning import speeds
-from universal_neurons.planning.costs import (
-    NOTHING,
-    Cost,
-    Shape,
-    Sizes,
-    ablation_cost,
-    candidates_cost,
-    extensions_cost,
-    moments_cost,
-    profiles_cost,
-    step_workload,
-    tokens_cost,
-    unigram_labels,
-    universality_cost,
-    variants_cost,
-)
-from universal_neurons.planning.inventory import Absent, Shelf, absent, absent_tokens
-from universal_neurons.workspace import (
-    WORK_FOLDER,
-    Pair,
-    corpus_key,
-    corpus_recipe,
-    hub_corpus,
-    read,
-    unpinned,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -173,7 +139,7 @@ def plan(
     Raises ``HubError`` where the hub has to be asked and cannot, and UserError for an unknown device, a budget in which
     nothing fits, or a precision that the device does not have.
     """
-    asked_about = None if on is None else _asked_about(work, on)
+    elsewhere = None if on is None else _speed_elsewhere(work, on)
     if from_scratch:
         work = unpinned(work)
     else:
@@ -183,11 +149,8 @@ def plan(
     steps = list(_steps(work, suite_cases(work) if only is None else with_needs(work, only), sampled=sampled))
     if not any(any(step.lacking.values()) for step in steps):
         return _nothing_to_do(work, steps)
-    speed = asked_about or local_speed(work, measure)
-    sizes = sizes_of(work, speed, sampled=not shelf.empty)
-    costs: list[tuple[str, int | None, int, int, Cost]] = [
-        (TOKENS, None, 2, len(lacking), _tokens_cost(work, sizes, lacking))
-    ]
+    speed = elsewhere or local_speed(work, measure)
+    sizes = sizes_of(work, speed, sampled=sampled)
     try:
         rows = tuple(row for step in steps for row in _rows(work, sizes, speed, step))
     except BudgetTooSmall as error:
@@ -316,8 +279,8 @@ def sizes_of(work: Workspace, speed: DeviceSpeed, *, sampled: bool) -> Sizes:
     shape = Shape.of(work.zoo.recipe(), row=spec.row_length)
     rows = ceil(spec.tokens / (spec.row_length - 1))
     if sampled:
-        rows = int(str(read(work, corpus_key(work, "corpus")).document["rows"]))
-    resident = models * shape.loaded_bytes
+        rows = int(str(read_artifact(work, TOKENS.key(work, ONLY)).document["rows"]))
+    resident = models * model_bytes(shape)
     free = speed.memory_bytes - resident if speed.memory_bytes else free_host_bytes()
     return Sizes(
         shape=shape,
@@ -329,67 +292,3 @@ def sizes_of(work: Workspace, speed: DeviceSpeed, *, sampled: bool) -> Sizes:
         readers=speed.threads if speed.kind == "cpu" else 1,
         budget=work.resources.memory or resident + round((1 - MARGIN) * free),
     )
-
-
-# --- the costs of a suite --------------------------------------------------------------------------------------------
-
-
-def step_costs(work: Workspace, sizes: Sizes, missing: Absent) -> dict[str, Cost]:
-    """The cost of every stage of a step, in the order in which they are computed."""
-    suite = work.suite
-    trained = missing.step in {checkpoint.step for checkpoint in suite.checkpoints}
-    scores = _score_costs(work, sizes, missing) if missing.scores else (NOTHING, NOTHING)
-    labels = unigram_labels(sizes.shape.vocabulary)
-    sets = sum(suite.ablation.draws if kind.is_random else 1 for kind in (*family_kinds(), *PATCHED))
-    return {
-        "moments": scores[0],
-        "universality": scores[1],
-        "candidates": candidates_cost(
-            sizes,
-            references=len(missing.candidates),
-            trained=trained,
-            draws=suite.universality.draws,
-            blocks=suite.universality.blocks,
-        ),
-        "variants": variants_cost(
-            sizes,
-            settings=settings(work),
-            rotation=suite.universality.rotation,
-            padded_tokens=suite.variants.padded_tokens,
-        )
-        if missing.variants
-        else NOTHING,
-        "ablation": ablation_cost(
-            sizes, sets=[set_plan(work, ref).sets() for ref in missing.ablations], blocks=suite.ablation.blocks
-        ),
-        "extensions": extensions_cost(sizes, sets=sets, unigram_bytes=unigram_bytes(labels, sizes.shape.row))
-        if missing.extensions
-        else NOTHING,
-        "profiles": profiles_cost(sizes, models=len(missing.profiles), **suite.profiles.model_dump()),
-    }
-
-
-def _score_costs(work: Workspace, sizes: Sizes, missing: Absent) -> tuple[Cost, Cost]:
-    """The costs of the moments and of the scores of a step, all of whose pairs are scored together."""
-    positions = {name: position for position, name in enumerate(work.suite.zoo.models)}
-
-    def directions(pairs: Iterable[Pair]) -> list[tuple[int, int]]:
-        return [(positions[pair.reference.name], positions[pair.partner.name]) for pair in pairs]
-
-    scored: Any = {
-        "pairs": directions(missing.pairs),
-        **{kind: directions(pair for pair, of in missing.nulls if of == kind) for kind in ("permuted", "rotated")},
-    }
-    workload, spec = step_workload(sizes, **scored), work.suite.universality
-    settings: Any = {"rotation": spec.rotation, "draws": spec.draws, "half_draws": spec.half_draws, "top_k": spec.top_k}
-    return moments_cost(sizes, workload), universality_cost(sizes, workload, **scored, **settings)
-
-
-def _tokens_cost(work: Workspace, sizes: Sizes, lacking: Sequence[str]) -> Cost:
-    if hub_corpus(work) is not None:
-        return tokens_cost(sizes, absent=lacking, characters=None)
-    manifest = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
-    characters = sum(distribution.characters for distribution in manifest.distributions)
-    # Of the text that is read, held-out documents are encoded.
-    encoded = characters * corpus_recipe(work).held_out_share
-    return tokens_cost(sizes, absent=lacking, characters=(characters, encoded))

@@ -163,9 +163,7 @@ def published_speed(name: str) -> DeviceSpeed:
     if name not in devices:
         raise UserError(f"--on: expected one of {', '.join(devices)}, got {name!r}")
     device: dict[str, Any] = devices[name]
-    tflops: dict[str, float] = {
-        precision: device[precision] for precision in ("float32", "tf32", "bfloat16") if precision in device
-    }
+    tflops: dict[str, float] = {name: device[name] for name in ("float32", "tf32", "bfloat16") if name in device}
     small = shares["forward"][device["kind"]]
     return DeviceSpeed(
         device=device["title"],

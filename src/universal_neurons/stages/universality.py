@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
-    from universal_neurons.core.tiling import Pass
+    from universal_neurons.core.tiling import Workload
+    from universal_neurons.inputs.suite_file import UniversalitySpec
     from universal_neurons.measures.arrays import Flags, Floats
     from universal_neurons.measures.study import NullKind
     from universal_neurons.stages.comparison import Comparison
@@ -300,20 +301,10 @@ class Scores(Group):
         both |= {(partner, sizes.models) for _, partner in permuted}
         load = sizes.workload(sizes.models + bool(permuted), sorted(both), groups=2, row=sizes.shape.row)
         load = replace(load, rotated_null=bool(rotated))
-        planned = costs.planned_passes(load, sizes.budget)
         found = {
-            "moments": Cost(
-                costs.summed(
-                    costs.loading(sizes, sizes.models),
-                    costs.streaming(sizes, load, planned, sizes.positions, sizes.tokens),
-                ),
-                passes=len(planned),
-                streamed_bytes=costs.streamed(sizes, planned, sizes.tokens),
-                device_bytes=max(one.memory.streaming for one in planned),
-                host_bytes=sizes.token_bytes,
-            ),
-            UNIVERSALITY.name: _scoring_cost(
-                work, sizes, planned, [*pairs, *permuted], tables=len(pairs), nulls=len(rotated)
+            "moments": moments_cost(sizes, load),
+            UNIVERSALITY.name: scoring_cost(
+                sizes, load, work.suite.universality, [*pairs, *permuted], tables=len(pairs), nulls=len(rotated)
             ),
         }
         if lacking[CANDIDATES.name]:
@@ -366,10 +357,25 @@ class Scores(Group):
             CANDIDATES.commit(work, case, {CANDIDATES.name: arrays}, made)
 
 
-def _scoring_cost(
-    work: Workspace,
+def moments_cost(sizes: Sizes, load: Workload) -> Cost:
+    """The cost of the passes over the tokens that feed all pairs: models loaded, their forward passes, the products."""
+    planned = costs.planned_passes(load, sizes.budget)
+    return Cost(
+        costs.summed(
+            costs.loading(sizes, sizes.models),
+            costs.streaming(sizes, load, planned, sizes.positions, sizes.tokens),
+        ),
+        passes=len(planned),
+        streamed_bytes=costs.streamed(sizes, planned, sizes.tokens),
+        device_bytes=max(one.memory.streaming for one in planned),
+        host_bytes=sizes.token_bytes,
+    )
+
+
+def scoring_cost(
     sizes: Sizes,
-    planned: Sequence[Pass],
+    load: Workload,
+    spec: UniversalitySpec,
     scored: Sequence[tuple[int, int]],
     *,
     tables: int,
@@ -379,7 +385,7 @@ def _scoring_cost(
 
     A partner is rotated once for all models that look for it in a pass.
     """
-    spec, shape, neurons = work.suite.universality, sizes.shape, sizes.shape.neurons
+    shape, neurons, planned = sizes.shape, sizes.shape.neurons, costs.planned_passes(load, sizes.budget)
     draws, count = spec.draws + 2 * spec.half_draws, len(scored) + nulls
     parts = [costs.summed(costs.scoring(sizes, draws, halves=True), times=count)]
     for partner in {partner for _, partner in scored}:
