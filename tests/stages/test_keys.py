@@ -96,7 +96,8 @@ def keys_with_made_up_tokens(name: str, checkout: Path, store: Path) -> tuple[Ke
         }  # fmt: skip
         with capture() as run:
             pass
-        work.store.write(corpus_key(work), {"ref": ref, "rows": 1, "domains": ["x"]}, run.provenance)
+        record: dict[str, Any] = {"ref": ref, "rows": 1, "domains": ["x"]}
+        work.store.write(corpus_key(work), record, run.provenance)
     return suite_keys(work)
 
 

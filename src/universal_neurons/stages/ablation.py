@@ -179,7 +179,7 @@ def model_cost(sizes: Sizes, sets: Sequence[NeuronSet], spec: AblationSpec) -> C
             costs.reruns(sizes, within, sizes.evaluated),
         ),
         streamed_bytes=sizes.activations(sizes.evaluated) * (1 + forwards),
-        device_bytes=sizes.weights + costs.clean_bytes(sizes, spec.batch_rows),
+        device_bytes=sizes.shape.loaded_bytes + costs.clean_bytes(sizes, spec.batch_rows),
         host_bytes=len(sets) * (sizes.shape.neurons * costs.INDEX // 2 + rows * 16),
         disk_bytes=len(sets) * (costs.SET_BYTES + 2 * spec.blocks * costs.SINGLE),
     )

@@ -130,6 +130,11 @@ class Shape:
         return self.layers * self.block_weights + (self.vocabulary + self.context) * self.width
 
     @property
+    def loaded_bytes(self) -> int:
+        """Bytes of a loaded model; the backend holds attention's input matrices a second time."""
+        return SINGLE * (self.parameters + 3 * self.layers * self.width**2)
+
+    @property
     def block_operations(self) -> int:
         """Operations of a block at one position: its matrices, and attention over a row (no causal saving)."""
         return 2 * self.block_weights + 4 * self.row * self.width
@@ -164,11 +169,6 @@ class Sizes:
     budget: int
 
     @property
-    def weights(self) -> int:
-        """Bytes of one loaded model; the backend holds attention's input matrices a second time."""
-        return model_bytes(self.shape)
-
-    @property
     def batch(self) -> int:
         """Positions in one forward pass over the suite's tokens."""
         return batch_rows(self.shape.row) * self.shape.row
@@ -190,15 +190,10 @@ class Sizes:
     def workload(self, models: int, pairs: Sequence[tuple[int, int]], *, groups: int, row: int) -> Workload:
         """The sums of passes over rows of ``row`` positions of so many ``models``, the shuffled one among them."""
         widths = ((self.shape.mlp,) * self.shape.layers,) * models
-        weights, readers = self.weights * self.models, min(self.readers, models)
+        weights, readers = self.shape.loaded_bytes * self.models, min(self.readers, models)
         return shape_workload(
             widths, pairs, groups=groups, row_length=row, weights=weights, device=self.device, readers=readers
         )
-
-
-def model_bytes(shape: Shape) -> int:
-    """Bytes of one loaded model; the backend holds attention's input matrices a second time."""
-    return SINGLE * (shape.parameters + 3 * shape.layers * shape.width**2)
 
 
 # The steps of a suite have the same passes, and finding the fewest takes a tenth of a second.

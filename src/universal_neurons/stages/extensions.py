@@ -129,7 +129,7 @@ class FamiliesAndPatches(Stage):
         kinds = (*family_kinds(), *PATCHED)
         sets = sum(work.suite.ablation.draws if kind.is_random else 1 for kind in kinds)
         per_neuron = unigram_bytes(expected_labels(shape.vocabulary), shape.row)
-        widths, within = (shape.mlp,) * shape.layers, sizes.budget - sizes.weights * sizes.models
+        widths, within = (shape.mlp,) * shape.layers, sizes.budget - sizes.shape.loaded_bytes * sizes.models
         at_once = layer_blocks(widths, bytes_per_neuron=per_neuron, budget=within)
         sums = max(len(layers) for layers in at_once) * shape.mlp * per_neuron
         # Sums lie on the host.  Without a GPU the models run there too, but only when the sums are gone.
@@ -145,7 +145,7 @@ class FamiliesAndPatches(Stage):
             ),
             passes=1,
             streamed_bytes=sizes.activations(sizes.tokens),
-            device_bytes=2 * sizes.weights
+            device_bytes=2 * sizes.shape.loaded_bytes
             + max(
                 costs.batch_bytes(sizes, 1),
                 0 if beside else sums,

@@ -15,7 +15,7 @@ from universal_neurons.core.tiling import BudgetTooSmall
 from universal_neurons.errors import UserError
 from universal_neurons.stages import speeds
 from universal_neurons.stages.base import read_artifact
-from universal_neurons.stages.costs import NOTHING, Cost, Shape, Sizes, model_bytes
+from universal_neurons.stages.costs import NOTHING, Cost, Shape, Sizes
 from universal_neurons.stages.fetching import pin
 from universal_neurons.stages.registry import in_groups, stages, suite_cases, with_needs
 from universal_neurons.stages.resources import MARGIN, check_precision, device, free_host_bytes
@@ -280,7 +280,7 @@ def sizes_of(work: Workspace, speed: DeviceSpeed, *, sampled: bool) -> Sizes:
     rows = ceil(spec.tokens / (spec.row_length - 1))
     if sampled:
         rows = int(str(read_artifact(work, TOKENS.key(work, ONLY)).document["rows"]))
-    resident = models * model_bytes(shape)
+    resident = models * shape.loaded_bytes
     free = speed.memory_bytes - resident if speed.memory_bytes else free_host_bytes()
     return Sizes(
         shape=shape,

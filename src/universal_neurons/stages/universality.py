@@ -425,7 +425,7 @@ def _candidates_cost(work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Co
         ),
         passes=1,
         streamed_bytes=sizes.activations(sizes.tokens, sizes.models),
-        device_bytes=sizes.models * sizes.weights + costs.batch_bytes(sizes, sizes.models) + standardised,
+        device_bytes=sizes.models * sizes.shape.loaded_bytes + costs.batch_bytes(sizes, sizes.models) + standardised,
         # Products and squares per block, then the influences that they become.
         host_bytes=sizes.token_bytes + selected * spec.blocks * 3 * costs.DOUBLE,
         disk_bytes=selected * (2 * spec.blocks + costs.SINGLE * spec.draws),
