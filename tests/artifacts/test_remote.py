@@ -353,7 +353,9 @@ def test_a_password_does_not_follow_a_redirection(serve: Serve, tmp_path: Path) 
     assert (len(web.authorization), other.authorization) == (1, [None])
 
 
-@pytest.mark.parametrize("target", ["http://[::1", with_password("http://[::1/x"), "file:///etc/passwd", "http://\0"])
+@pytest.mark.parametrize(
+    "target", ["http://" + "[::1", with_password("http://" + "[::1/x"), "file:///etc/passwd", "http://\0"]
+)
 def test_a_malformed_redirection_is_one_line_without_the_password(serve: Serve, tmp_path: Path, target: str) -> None:
     web = serve(status=302, location=target)
     assert SECRET not in refusal(SourceUnavailable, with_password(web.url), tmp_path / "scratch")
