@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from universal_neurons.architectures import ADAPTERS, ModelAdapter, UnknownArchitecture, adapter_of
-from universal_neurons.core.ablation import Ablation, ablation_effects, activation_norms
+from universal_neurons.core.ablation import Ablation, AblationEngine, ablation_effects, activation_norms
 from universal_neurons.core.activations import layer_widths, stream
 from universal_neurons.core.unwrapped import UnwrappedModel, affine_matrix
 from universal_neurons.core.weights import folded_weights
@@ -139,6 +139,19 @@ def test_ablation_is_that_of_the_transformers_model(adapter: ModelAdapter, layer
     effects = ablation_effects(frozen_bridge(source, name="tiny"), ROWS, [ablation], blocks=1, batch_rows=4, seed=0)
     assert float(expected) > 1e-4
     torch.testing.assert_close(effects.kl[0, 0], expected, rtol=1e-2, atol=1e-6)
+
+
+@torch.no_grad()
+def test_an_effect_whose_exponentials_overflow_counts_the_bias_of_the_unembedding(adapter: ModelAdapter) -> None:
+    engine = AblationEngine(frozen_bridge(model(adapter), name="tiny"))
+    clean = engine.clean(ROWS, seed=0)
+    change = 100 * torch.randn(clean.final.shape, generator=torch.Generator().manual_seed(2))
+    rise = change.double() @ affine_matrix(engine.model.unembedding).double()
+    assert float((rise - (clean.probabilities.double() * rise).sum(-1, keepdim=True)).max()) > 100
+    logits = engine.model.model(ROWS).logits[:, :-1].flatten(0, 1).double()
+    before, after = logits.log_softmax(-1), (logits + rise).log_softmax(-1)
+    expected = (before.exp() * (before - after)).sum(-1)
+    torch.testing.assert_close(engine.effects(clean, change)[0].double(), expected, rtol=1e-5, atol=1e-2)
 
 
 def test_pre_activations_are_products_of_folded_weights(adapter: ModelAdapter) -> None:
