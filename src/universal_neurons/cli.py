@@ -134,7 +134,7 @@ def plan(
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a suite computes, what is there already, and the cost of the rest.
+    """Show what is computed already, and the cost of the rest.
 
     Nothing is computed; a few seconds of made-up work measure the speed of the device.
     """
@@ -169,7 +169,10 @@ def compute(
     device: Device = None,
     remote: Remote = None,
 ) -> None:
-    """Compute what the suite still lacks; after an interruption the same command resumes."""
+    """Compute what the suite still lacks.
+
+    After an interruption the same command resumes.
+    """
     opened: dict[str, Any] = {"resources": Resources(memory=memory, device=device), "remote": remote}
     with _workspace(suite, store=store, recompute=recompute, local=True, selection=selection, **opened) as work:
         from universal_neurons.pipeline import stages
@@ -192,9 +195,9 @@ def fetch(
         bool, typer.Option("--accept-changes", help="Accept what changed on the hub since the suite was pinned.")
     ] = False,
 ) -> None:
-    """Fetch the models and the text of a suite from their hub, and pin them.
+    """Fetch and pin the models and the text of a suite.
 
-    Files that are here and verified are not fetched again.
+    They come from their hub; files that are here and verified are not fetched again.
     """
     with _workspace(suite, store=store, local=True, selection=selection) as work:
         from universal_neurons.pipeline.fetching import fetch as fetched
@@ -241,7 +244,7 @@ def report(
     ] = None,
     to: Annotated[Literal["html", "pdf", "all"], typer.Option("--to", help="Only the pages or only the PDF.")] = "all",
 ) -> None:
-    """Build the report of the latest run of the claims, as pages and as PDF."""
+    """Build the report of the latest run, as pages and as PDF."""
     from universal_neurons.reporting import report_of
 
     with _workspace(suite, store=store, remote=remote, selection=selection) as work:
@@ -260,7 +263,10 @@ def compare(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two runs: verdicts, values, shares, ablations, and the settings that differ."""
+    """Compare two runs.
+
+    Lists verdicts, values, shares, ablations, and the settings that differ.
+    """
     from universal_neurons.compare import compare_runs, open_run
     from universal_neurons.evidence.record import strict_json
     from universal_neurons.render.pages import comparison_text
@@ -406,7 +412,7 @@ def new_claim(
     statement: Annotated[str, typer.Argument(help="What is claimed, in one sentence.")],
     section: Annotated[str, typer.Option(help="The folder of claims/ it belongs to.")] = "emergence",
 ) -> None:
-    """Write a claim file with its negative control, ready to be filled in."""
+    """Write a claim file with its control, to be filled in."""
     from universal_neurons.harness.scaffold import scaffold_claim
 
     root = project_root()
@@ -426,7 +432,10 @@ def train(
         bool, typer.Option("--publish", help="Replace the shipped models by the finished checkpoints.")
     ] = False,
 ) -> None:
-    """Train the models of the mini suite; after an interruption the same command resumes."""
+    """Train the models of the mini suite.
+
+    After an interruption the same command resumes.
+    """
     from universal_neurons.zoo_training import publish as publish_zoo
     from universal_neurons.zoo_training import train_zoo
 
