@@ -40,10 +40,13 @@ DISTRIBUTIONS = {
     "recheck": {"numpy", "pandas"},
     "sharing": {"fsspec"},
     "zoo_training": {"numpy", "tokenizers"},
-    "harness": {"_pytest", "pytest"},
+    "harness": {"pytest"},
     "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "typst"},
-    "sides": set(),
-    "cli": {"rich", "typer"},
+    "compare": set(),
+    "reporting": set(),
+    "listing": {"rich"},
+    "command_options": {"typer"},
+    "cli": {"typer"},
 }  # fmt: skip
 # torch takes seconds to import: outside the core, whoever needs it for some of its work imports it there.
 TORCH = {"torch", "transformers", "transformer_lens", "jaxtyping"}
