@@ -54,10 +54,13 @@ DISTRIBUTIONS = {
     "recheck": {"numpy", "pandas"},
     "sharing": set(),
     "zoo_training": {"numpy", "tokenizers"},
-    "harness": {"_pytest", "pytest"},
+    "harness": {"pytest"},
     "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "typst"},
-    "sides": set(),
-    "cli": {"rich", "typer"},
+    "compare": set(),
+    "reporting": set(),
+    "listing": {"rich"},
+    "command_options": {"typer"},
+    "cli": {"typer"},
 }  # fmt: skip
 # Importing torch takes seconds: outside the core it is imported inside the functions that need it.
 TORCH = {"torch", "transformers", "transformer_lens", "jaxtyping"}

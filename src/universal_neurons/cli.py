@@ -139,7 +139,10 @@ def plan(
     by_step: Annotated[bool, typer.Option("--by-step", help="One row per stage and checkpoint.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how long a suite takes, its memory and disk, and what is there already; computes nothing."""
+    """Show what is computed already, and the cost of the rest.
+
+    Nothing is computed; a few seconds of made-up work measure the speed of the device.
+    """
     # The keys of a narrowed suite depend on this machine's text.
     local = bool(selection.narrowing) and not from_scratch
     resources = Resources(memory=memory, device=device)
@@ -163,7 +166,10 @@ def compute(
     device: Device = None,
     remote: Remote = None,
 ) -> None:
-    """Compute what the suite still lacks; after an interruption the same command resumes."""
+    """Compute what the suite still lacks.
+
+    After an interruption the same command resumes.
+    """
     opened: dict[str, Any] = {"resources": Resources(memory=memory, device=device), "remote": remote}
     with _workspace(suite, store=store, recompute=recompute, local=True, selection=selection, **opened) as work:
         from universal_neurons.stages.runner import compute as compute_suite
@@ -186,9 +192,9 @@ def fetch(
         bool, typer.Option("--accept-changes", help="Accept what changed on the hub since the suite was pinned.")
     ] = False,
 ) -> None:
-    """Fetch the models and the text of a suite from their hub, and pin them.
+    """Fetch and pin the models and the text of a suite.
 
-    Files that are here and verified are not fetched again.
+    They come from their hub; files that are here and verified are not fetched again.
     """
     with _workspace(suite, store=store, local=True, selection=selection) as work:
         from universal_neurons.stages.fetching import fetch as fetched
@@ -235,7 +241,7 @@ def report(
     ] = None,
     to: Annotated[Literal["html", "pdf", "all"], typer.Option("--to", help="Only the pages or only the PDF.")] = "all",
 ) -> None:
-    """Build the report of the latest run of the claims, as pages and as PDF."""
+    """Build the report of the latest run, as pages and as PDF."""
     from universal_neurons.reporting import report_of
 
     with _workspace(suite, store=store, remote=remote, selection=selection) as work:
@@ -254,7 +260,10 @@ def compare(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two runs: verdicts, values, shares, ablations, and the settings that differ."""
+    """Compare two runs.
+
+    Lists verdicts, values, shares, ablations, and the settings that differ.
+    """
     from universal_neurons.compare import compare_runs, open_run
     from universal_neurons.evidence.record import strict_json
     from universal_neurons.render.pages import comparison_text
@@ -399,7 +408,7 @@ def new_claim(
     statement: Annotated[str, typer.Argument(help="What is claimed, in one sentence.")],
     section: Annotated[str, typer.Option(help="The folder of claims/ it belongs to.")] = "emergence",
 ) -> None:
-    """Write a claim file with its negative control, ready to be filled in."""
+    """Write a claim file with its control, to be filled in."""
     from universal_neurons.harness.scaffold import scaffold_claim
 
     root = project_root()
@@ -419,7 +428,10 @@ def train(
         bool, typer.Option("--publish", help="Replace the shipped models by the finished checkpoints.")
     ] = False,
 ) -> None:
-    """Train the models of the mini suite; after an interruption the same command resumes."""
+    """Train the models of the mini suite.
+
+    After an interruption the same command resumes.
+    """
     from universal_neurons.zoo_training import publish as publish_zoo
     from universal_neurons.zoo_training import train_zoo
 
