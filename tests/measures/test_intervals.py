@@ -14,6 +14,7 @@ from universal_neurons.measures.intervals import (
     extrapolated,
     extrapolated_interval,
     jackknife,
+    jackknife_details,
     mcnemar_p,
     newcombe_paired,
     percentile_interval,
@@ -186,3 +187,10 @@ def test_the_jackknife_of_a_mean_is_the_textbook_interval() -> None:
 def test_a_jackknife_refuses_less_than_two_values(values: list[float]) -> None:
     with pytest.raises(ValueError, match="at least two"):
         jackknife(0.1, values, level=0.95)
+
+
+def test_the_jackknife_as_details_needs_two_defined_values() -> None:
+    low, high = jackknife(0.5, [0.4, 0.6], level=0.95)
+    assert jackknife_details(0.5, [0.4, 0.6], level=0.95) == {"models_low": low, "models_high": high}
+    for values in ([], [0.4], [0.4, math.nan], [0.4, math.inf]):
+        assert jackknife_details(0.5, values, level=0.95) == {}

@@ -229,6 +229,17 @@ def jackknife(value: float, leave_one_out: Sequence[float], *, level: float) -> 
     return ConfidenceInterval(value - reach, value + reach)
 
 
+def jackknife_details(value: float, leave_one_out: Sequence[float], *, level: float) -> dict[str, float]:
+    """:func:`jackknife` over models as details: ``models_low`` and ``models_high``.
+
+    Nothing for fewer than two values, or where leaving a model out leaves no finite value.
+    """
+    if len(leave_one_out) < 2 or not np.isfinite(leave_one_out).all():
+        return {}
+    low, high = jackknife(value, leave_one_out, level=level)
+    return {"models_low": low, "models_high": high}
+
+
 def _replicates(replicates: npt.ArrayLike, level: float) -> Floats:
     sample = np.asarray(replicates, dtype=np.float64)
     if sample.ndim != 1 or sample.size == 0 or np.isnan(sample).any():

@@ -21,7 +21,7 @@ import pandas as pd
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.histories import History, Rate, SpanIndices, Term, combined, rate_of
-from universal_neurons.measures.intervals import jackknife, percentile_interval
+from universal_neurons.measures.intervals import jackknife_details, percentile_interval
 from universal_neurons.measures.joint import largest, needed_neurons, with_details
 from universal_neurons.measures.tables import Definition, StepTables
 
@@ -217,21 +217,10 @@ def _measurement(history: History, terms: Terms) -> Measurement:
     details = token_ends(value, history.value(summed, history.joint_replicates), history.level)
     draws = history.value(summed, history.joint_draws)
     details |= {"draws_sd": float(np.std(draws, ddof=1))} if draws.size > 1 else {}
-    details |= _models(history, terms, value)
+    others = [tuple(other for other in range(history.groups) if other != group) for group in range(history.groups)]
+    rest = [float(history.value(terms(groups), history.joint)) for groups in others if groups]
+    details |= jackknife_details(value, rest, level=history.level)
     return Measurement(value, low, high, neurons, Over.NEURONS, history.level, SHARE, details)
-
-
-def _models(history: History, terms: Terms, value: float) -> dict[str, float]:
-    """The jackknife over partners; nothing for one partner or where leaving one out leaves no value."""
-    groups = range(history.groups)
-    if history.groups < 2:
-        return {}
-    rest = [tuple(other for other in groups if other != group) for group in groups]
-    values = [float(history.value(terms(kept), history.joint)) for kept in rest]
-    if not np.isfinite(values).all():
-        return {}
-    low, high = jackknife(value, values, level=history.level)
-    return {"models_low": low, "models_high": high}
 
 
 def _agreement(history: History, span: SpanIndices, layers: Integers, value: float) -> dict[str, float]:

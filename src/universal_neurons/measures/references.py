@@ -9,7 +9,7 @@ import numpy as np
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.arrays import ratio_or_nan
 from universal_neurons.measures.counts import LayerCounts, layer_counts
-from universal_neurons.measures.intervals import extrapolated_interval, jackknife
+from universal_neurons.measures.intervals import extrapolated_interval, jackknife_details
 from universal_neurons.measures.tables import Definition
 from universal_neurons.measures.universality import SHARE
 
@@ -57,9 +57,8 @@ def _over_references(
     least = 0.0 if len(coefficients) == 1 else -1.0
     low, high = extrapolated_interval(value, replicates, float(centre), level=level, within=(least, 1.0))
     details = {"lowest": float(values.min()), "highest": float(values.max())}
-    if len(values) > 1:
-        rest = [float(np.delete(values, left_out).mean()) for left_out in range(len(values))]
-        details["models_low"], details["models_high"] = jackknife(value, rest, level=level)
+    rest = [float(np.delete(values, left_out).mean()) for left_out in range(len(values))] if len(values) > 1 else []
+    details |= jackknife_details(value, rest, level=level)
     return Measurement(value, low, high, n, Over.TOKEN_BLOCKS, level, SHARE, details)
 
 

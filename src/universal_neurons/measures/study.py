@@ -1,7 +1,7 @@
 """The study that claims are written against: tables by partner and checkpoint, and the nulls for their controls.
 
-:class:`universal_neurons.stages.study.Study` satisfies the protocol.  Claims see the protocol alone, so that they
-cannot reach past the tables.
+The study that reads a suite's evidence satisfies the protocol.  Claims are written against the protocol alone, so that
+they cannot reach past the tables.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from universal_neurons.measures.intervals import (
     NOISE,
     ConfidenceInterval,
     extrapolated_interval,
-    jackknife,
+    jackknife_details,
     mcnemar_p,
     newcombe_paired,
 )
@@ -254,31 +254,21 @@ def _measurement(
         "undefined": float(counts.layer.size - counts.n),
         "bias": float(statistic(counts.noisy[NOISE.index(1.0)], counts.neurons)) - value,
         "extrapolated": float(statistic(counts.extrapolated, counts.neurons)),
-        **_models_interval(checkpoints, threshold, statistic, definition, value, counts.level),
+        **jackknife_details(value, _without_each(checkpoints, threshold, statistic, definition), level=counts.level),
     }
     return Measurement(value, low, high, counts.n, Over.TOKEN_BLOCKS, counts.level, unit, found)
 
 
-def _models_interval(
-    checkpoints: Sequence[StepTables],
-    threshold: float,
-    statistic: Statistic,
-    definition: Definition,
-    value: float,
-    level: float,
-) -> dict[str, float]:
-    """The jackknife over partners as details; nothing for one partner or where leaving one out leaves no value."""
+def _without_each(
+    checkpoints: Sequence[StepTables], threshold: float, statistic: Statistic, definition: Definition
+) -> list[float]:
+    """``statistic`` with each partner left out once; nothing for a single table."""
     references = [tables for tables in checkpoints if isinstance(tables, ReferenceTables)]
     if not references or len(references[0].partners) < 2:
-        return {}
-    values = []
-    for partner in references[0].partners:
-        rest = layer_counts([tables.without(partner) for tables in references], threshold, definition, resampled=False)
-        values.append(float(rest.value(statistic)))
-    if not np.isfinite(values).all():
-        return {}
-    low, high = jackknife(value, values, level=level)
-    return {"models_low": low, "models_high": high}
+        return []
+    rest = [[tables.without(partner) for tables in references] for partner in references[0].partners]
+    counts = [layer_counts(tables, threshold, definition, resampled=False) for tables in rest]
+    return [float(each.value(statistic)) for each in counts]
 
 
 def _mcnemar_details(earlier: UniversalityTable, later: StepTables, threshold: float) -> dict[str, float]:
