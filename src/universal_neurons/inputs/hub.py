@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from universal_neurons.inputs.zoo import ZooError
 from universal_neurons.progress import discard
@@ -330,7 +331,7 @@ class Hub:
         """Raise :class:`ConnectionUnusable` for settings that no attempt can succeed with."""
         from huggingface_hub import get_session, get_token
 
-        if not self._host.startswith(("http://", "https://")):
+        if urlsplit(self._host).scheme not in ("http", "https"):
             self._refuse(what, f"expected an address such as https://huggingface.co, got {self._host!r}", _ENDPOINT)
         token = self.token or get_token() or ""
         if not (token.isascii() and token.isprintable()):
