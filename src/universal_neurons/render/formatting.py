@@ -53,6 +53,15 @@ def count(value: int) -> str:
     return text.replace("-", MINUS)
 
 
+def rounded_up(factor: float) -> str:
+    """A factor rounded upwards, because "1 times as many" would be no more than there is.
+
+    >>> rounded_up(1.01), rounded_up(12.3)
+    ('1.1', '13')
+    """
+    return f"{math.ceil(factor * 10) / 10:g}" if factor < 10 else count(math.ceil(factor))
+
+
 def is_share(unit: str) -> bool:
     """Return whether quantities of ``unit`` are fractions of one, which are shown in per cent."""
     return unit in _SHARES

@@ -187,6 +187,17 @@ def plain_numbers(axis: object) -> None:
     axis.set_major_formatter(form)
 
 
+def plain_decades(axis: object, at_most: int | None = None) -> None:
+    """Label the decades of a logarithmic axis as 0.01, 0.1, 1 instead of powers of ten."""
+    from matplotlib.axis import Axis as Ticks
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    assert isinstance(axis, Ticks)  # noqa: S101 - matplotlib has no types
+    axis.set_major_locator(LogLocator(base=10, numticks=at_most))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 _End = tuple[float, float, str, Colour]
 
 
@@ -410,7 +421,8 @@ def _drawn_rows(found: RowChart) -> Callable[[Size], Drawing]:
             if found.line is not None:
                 axes.axvline(found.line * scale(found.unit), color=Colour.MUTED.value, linewidth=1, zorder=1)
             if found.logarithmic:
-                _logarithmic(axes)
+                axes.set_xscale("log")
+                plain_decades(axes.xaxis, at_most=7)
             else:
                 plain_numbers(axes.xaxis)
             canvas.label_x(found.quantity)
@@ -453,17 +465,6 @@ def _row(canvas: Drawing, found: RowChart, one: ChartRow, y: float) -> None:
 def _is_drawable(found: RowChart, value: float) -> bool:
     """Return whether ``value`` has a place on the axis: finite, and positive on a logarithmic one."""
     return math.isfinite(value) and (value > 0 or not found.logarithmic)
-
-
-def _logarithmic(axes: object) -> None:
-    from matplotlib.axes import Axes
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    assert isinstance(axes, Axes)  # noqa: S101 - matplotlib has no types
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(base=10, numticks=7))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _rows_alt(found: RowChart) -> str:

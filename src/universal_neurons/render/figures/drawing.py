@@ -45,7 +45,7 @@ def _own_settings(size: Size) -> Iterator[None]:
     from matplotlib import rc_context, rcParamsDefault
 
     # The backend is left alone: setting it would close the figures of whoever calls from a notebook.
-    defaults: dict[Any, Any] = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
+    defaults: Any = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
     with rc_context({**defaults, **settings(size)}):
         yield
 

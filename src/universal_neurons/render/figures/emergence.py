@@ -20,7 +20,7 @@ from universal_neurons.measures.universality import (
     universal_share,
 )
 from universal_neurons.render.escaping import Markdown, markdown
-from universal_neurons.render.figures.charts import ChartAxis, LineChart, Series, line_figure, marks
+from universal_neurons.render.figures.charts import ChartAxis, LineChart, Series, line_figure, marks, plain_decades
 from universal_neurons.render.figures.drawing import Drawing, drawing, label_room
 from universal_neurons.render.figures.figure import Figure, figure
 from universal_neurons.render.figures.style import Colour, Mark, Size
@@ -319,7 +319,7 @@ def threshold_curves(shown: ThresholdCurves) -> Figure:
             ]
             if shown.published:
                 ends.append(_published_points(canvas, shown.published))
-            _plain_decades(axes)
+            plain_decades(axes.yaxis)
             axes.set_xlim(0, 1)
             canvas.label_y("neurons above the threshold, % of all")
             canvas.label_x("threshold on the excess correlation")
@@ -374,17 +374,6 @@ def _published_points(canvas: Drawing, points: Sequence[tuple[float, float]]) ->
         markeredgecolor=Colour.VERMILION.value, markeredgewidth=1.8,
     )  # fmt: skip
     return ts[-1], values[-1], PUBLISHED, Colour.VERMILION
-
-
-def _plain_decades(axes: object) -> None:
-    """Write 0.01, 0.1, 1 at the decades instead of powers of ten."""
-    from matplotlib.axes import Axes
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    assert isinstance(axes, Axes)  # noqa: S101 - matplotlib has no types
-    axes.yaxis.set_major_locator(LogLocator(base=10))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _number(measurement: Measurement) -> float:

@@ -19,6 +19,7 @@ from universal_neurons.render.figures.charts import (
     RowChart,
     Rule,
     Series,
+    finite,
     line_figure,
     percent,
     row_figure,
@@ -116,7 +117,7 @@ def table_one_variants(found: Robustness) -> DataTable:
         (
             "as computed" if row["variant"] == SUITE else variant_name(str(row["variant"])),
             decimal(row["threshold"], 1), str(row["checkpoint"]), row["share"] * PERCENT,
-            *(_points(row[name]) for name in ("difference", "low", "high")), _finite(row["jaccard"]),
+            *(_points(row[name]) for name in ("difference", "low", "high")), finite(row["jaccard"]),
         )
         for row in found.table.to_dict("records")
     )  # fmt: skip
@@ -125,10 +126,6 @@ def table_one_variants(found: Robustness) -> DataTable:
         Column("difference, points", 2), Column("low", 2), Column("high", 2), Column("overlap of the sets", 2),
     )  # fmt: skip
     return DataTable("Table 1 under other choices", columns, rows, row_headers=3)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _points(value: float) -> float | None:

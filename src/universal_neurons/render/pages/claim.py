@@ -15,7 +15,7 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.escaping import Html, Markdown, fragment, html_text, markdown
 from universal_neurons.render.evidence_log import accepted_interval
-from universal_neurons.render.figures.strips import MARK_WIDTH, StripAxis, mark, strip
+from universal_neurons.render.figures.strips import MARK_WIDTH, StripAxis, mark
 from universal_neurons.render.figures.style import Colour
 from universal_neurons.render.formatting import (
     UNDEFINED,
@@ -26,6 +26,7 @@ from universal_neurons.render.formatting import (
     places_of,
     plural,
     probability,
+    rounded_up,
     scale,
     span,
     suffix,
@@ -38,6 +39,7 @@ from universal_neurons.render.pages.scoreboard import (
     badge,
     case_name,
     criteria,
+    drawn,
     marks,
     measured_line,
     numbers_of,
@@ -252,7 +254,7 @@ def _decided_by(record: EvidenceRecord) -> str:
         return f"no number of {over} would decide"
     if factor > HOPELESS:
         return f"decided by over {count(HOPELESS)} times the {over}"
-    return f"decided by {_times(factor)} times the {over}"
+    return f"decided by {rounded_up(factor)} times the {over}"
 
 
 def _factor(record: EvidenceRecord) -> tuple[float, str]:
@@ -262,22 +264,10 @@ def _factor(record: EvidenceRecord) -> tuple[float, str]:
     return needed_to_decide(Criterion.from_dict(record.criterion), m), m.over.value
 
 
-def _times(factor: float) -> str:
-    # Rounded upwards: "1 times as many" would be what there is already.
-    return f"{math.ceil(factor * 10) / 10:g}" if factor < 10 else count(math.ceil(factor))
-
-
 def _overview(claim: ClaimSummary) -> Html:
-    """The measurements of a claim with many cases, drawn together."""
-    found = numbers_of(claim.items)
-    if len({m.unit for m, _ in found}) > 1:
-        return Html("")
-    kinds = {record.criterion_text for _, record in found}
-    bounds = accepted_interval(Criterion.from_dict(found[0][1].criterion)) if len(kinds) == 1 else None
-    colours = [COLOURS.get(record.verdict, Colour.MUTED) for _, record in found]
-    line = measured_line(claim.items)
-    drawing = strip([m for m, _ in found], colours, bounds, f"Measurements of claim {claim.claim}: {line}.")
-    return Html(f'<p class="many">{drawing}{html_text(line)}</p>')
+    """The measurements of a claim with many cases, drawn together; empty if their units differ."""
+    drawing = drawn(claim)
+    return Html(f'<p class="many">{drawing}{html_text(measured_line(claim.items))}</p>') if drawing else Html("")
 
 
 def unmeasured(claim: ClaimSummary) -> str:
@@ -310,13 +300,15 @@ def more_data(claim: ClaimSummary) -> str:
     if math.isinf(near[0]):
         return f"{said} At the values observed, no amount of data would decide them."
     one = (
-        f"{_times(near[0])} times as many {near[1]}"
+        f"{rounded_up(near[0])} times as many {near[1]}"
         if near[0] <= HOPELESS
         else f"over {count(HOPELESS)} times as many {near[1]}"
     )
     if len(factors) == 1:
         return f"{said} If the value stayed as it is, about {one} would decide it."
-    last = f"over {count(HOPELESS)} times as many" if far[0] > HOPELESS else f"{_times(far[0])} times as many {far[1]}"
+    last = (
+        f"over {count(HOPELESS)} times as many" if far[0] > HOPELESS else f"{rounded_up(far[0])} times as many {far[1]}"
+    )
     return (
         f"{said} If the values stayed as they are, about {one} would decide the nearest of them; "
         f"the farthest would take {last}."

@@ -18,9 +18,9 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.inputs.benchmarks import Benchmark, read_benchmarks
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
-from universal_neurons.render.figures.charts import ChartRow, RowChart, row_figure
+from universal_neurons.render.figures.charts import ChartRow, RowChart, finite, row_figure
 from universal_neurons.render.figures.style import Colour, Mark
-from universal_neurons.render.formatting import count, decimal, duration, listed, plural
+from universal_neurons.render.formatting import count, decimal, duration, listed, plural, rounded_up
 from universal_neurons.render.links import page_of
 from universal_neurons.render.pages.projection import (
     ComputationSize,
@@ -421,15 +421,11 @@ def undecided_table(found: Performance, *, numbers: bool = False) -> DataTable:
     """The open claims and what would decide all their cases; as plain ``numbers`` for the file."""
     rows: list[tuple[Cell, ...]] = []
     for one in found.undecided:
-        factors = [_finite(f) if numbers else _times(f) for f in (one.neurons, one.blocks)]
+        factors = [finite(f) if numbers else _times(f) for f in (one.neurons, one.blocks)]
         name = one.claim if numbers else Html(f'<a href="{page_of(one.claim)}">{html_text(one.claim)}</a>')
         rows.append((name, f"{count(one.cases)} of {count(one.of)}", *factors))
     columns = ("claim", "open cases", "times the neurons", "times the token blocks")
     return DataTable("What would decide the open claims", tuple(map(Column, columns)), tuple(rows))
-
-
-def _finite(factor: float) -> float | None:
-    return factor if math.isfinite(factor) else None
 
 
 def _times(factor: float) -> str:
@@ -438,4 +434,4 @@ def _times(factor: float) -> str:
         return ""
     if math.isinf(factor):
         return "no number decides"
-    return f"{math.ceil(factor * 10) / 10:g}" if factor < 10 else count(math.ceil(factor))
+    return rounded_up(factor)
