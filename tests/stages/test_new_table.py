@@ -92,7 +92,7 @@ class Activity(Stage):
             self.name: pd.DataFrame({"layer": neurons // width, "neuron": neurons % width, "share_positive": share})
         }
 
-    def read_artifact(self, reader: Reader, work: Workspace, case: Case) -> pd.DataFrame:
+    def read(self, reader: Reader, work: Workspace, case: Case) -> pd.DataFrame:
         return reader(self, case)[0].table
 
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
