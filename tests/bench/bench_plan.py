@@ -2,7 +2,7 @@
 
 Run by ``nox -s bench`` (``pytest tests/bench/bench_plan.py``); an ordinary test run does not collect this file, and
 nothing here passes or fails by a time.  The last checkpoint of a suite is planned, with a new measurement of the
-device, and computed in a process of its own into an empty store; the times are those of the artifacts' provenance.
+device, and computed in a process of its own into an empty store; the times are from the provenance of the artifacts.
 From the environment: BENCH_SUITE (mini), BENCH_PLAN_TOKENS (all of the suite's), BENCH_PLAN_REFERENCES (all, or some
 separated by commas).
 

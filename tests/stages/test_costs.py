@@ -1,4 +1,4 @@
-"""What the plan says against what really happens: torch counts the operations, the store the bytes."""
+"""Planned costs against real ones: torch counts the operations, the store the bytes."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_the_bytes_on_disk_are_not_more_than_was_planned_and_not_much_less(compu
     scratch = unpinned(work)
     stages = [cost for step in work.steps for cost in step_costs(scratch, sizes(work), step).values()]
     planned = sum(cost.disk_bytes for cost in stages)
-    # Tables of 48 neurons are mostly headers, so those of this size take more than their rows.
+    # Tables of 48 neurons are mostly headers, so tables of this size take more than their rows.
     assert planned > 0.2 * sum(written.values())
 
 

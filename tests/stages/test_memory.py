@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_stage_takes_no_more_than_is_planned_and_not_much_less(tmp_path: Path) -> None:
     # Layers are wide enough that their sums are more than what libraries take.
     project = Miniature.built(tmp_path, mlp=640)
-    # As the system hands memory out: with large temporaries kept, the peak would be that of the allocator.
+    # As the system hands memory out: with large temporaries kept, the allocator would decide the peak.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     command = [sys.executable, "-m", "tests.stages.held", str(project.root)]

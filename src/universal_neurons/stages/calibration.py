@@ -2,7 +2,7 @@
 
 Shapes are fixed, so that one measurement serves every suite.  Models' blocks are measured at the widths of the mini
 suite and of GPT-2 Small, because small products cost more per operation.  Wherever that is short, the project's own
-code runs.  A speed is that of the fastest of several runs: it is kept, and whatever else kept the device busy when it
+code runs.  The fastest of several runs counts: a speed is kept, and whatever else kept the device busy when it
 was measured is gone when a suite is computed.
 """
 
