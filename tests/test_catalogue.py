@@ -21,24 +21,6 @@ CATALOGUE = ROOT / "claims" / "README.md"
 CITED = re.compile(r'claims/README\.md(#[\w-]+)?((?:[^.;)`"\]]|\.\d)*)')
 AN_ID = re.compile(r"\b[AFGNV]\d+(?:-[a-z]+)?\b")
 ABSENT_DOCUMENT = re.compile(r"\bdesign/[\w-]+\.md|(?<!\w)claims\.md\b")
-# Files that still cite a document the project does not have; nothing may be added, and in the end it is empty.
-STILL_ABSENT = {
-    "fixtures/corpora/pile_published.toml",
-    "src/universal_neurons/evidence/criteria.py",
-    "src/universal_neurons/evidence/summary.py",
-    "src/universal_neurons/inputs/corpus.py",
-    "src/universal_neurons/inputs/hub_corpus.py",
-    "src/universal_neurons/measures/ablation.py",
-    "src/universal_neurons/measures/histories.py",
-    "src/universal_neurons/measures/persistence.py",
-    "src/universal_neurons/measures/profiles.py",
-    "src/universal_neurons/measures/robustness.py",
-    "src/universal_neurons/measures/tables.py",
-    "src/universal_neurons/measures/universality.py",
-    "src/universal_neurons/render/pages/paper_page.py",
-    "src/universal_neurons/render/paper_page.py",
-    "tests/pipeline/test_published.py",
-}
 
 
 @cache
@@ -152,13 +134,7 @@ def test_no_document_is_cited_that_the_project_does_not_have() -> None:
         for file in kept_files()
         if file.name != "test_catalogue.py" and ABSENT_DOCUMENT.search(text_of(file))
     }
-    assert citing - STILL_ABSENT == set()
-
-
-def test_no_file_is_excused_that_cites_what_exists() -> None:
-    paths = {name: ROOT / name for name in STILL_ABSENT}
-    fine = [name for name, file in paths.items() if file.is_file() and not ABSENT_DOCUMENT.search(text_of(file))]
-    assert fine == []
+    assert citing == set()
 
 
 @pytest.mark.parametrize(

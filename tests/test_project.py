@@ -29,8 +29,6 @@ VERIFY = "python3 -m venv .venv && .venv/bin/pip install -q nox && .venv/bin/nox
 MEGABYTE = 1 << 20
 # The catalogue's claims of Nandan et al., version 1 and what is known of version 2.
 CATALOGUE = [*(f"N{number}" for number in range(1, 27)), *(f"V{number}" for number in range(1, 9))]
-# Options that the README describes before they are merged; in the end it is empty.
-AWAITED = {"by-step", "claims", "on", "quick"}
 # Made-up paths that tests need, and the loopback address, which every machine has.
 INVENTED = ("/home/a", "/home/somebody", "/root/zoo", "http://127.0.0.1:")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|opt|home)\b(?:/[\w.-]+)?")
@@ -84,10 +82,10 @@ def unknown_options(document: str) -> Iterator[str]:
     """Options in the code of a text that the command they stand with, or else no command at all, has."""
     everywhere = {option for command in commands().values() for option in options(command)}
     everywhere |= set(re.findall(r'"(--[a-z-]+)"', package_modules()["harness.plugin"]))
-    everywhere |= {"--publish", *(f"--{name}" for name in AWAITED)}
+    everywhere |= {"--publish"}
     for code in code_of(document):
         names = [name for name in commands() if code.startswith((f"universal-neurons {name} ", f"{name} --"))]
-        has = set(options(commands()[names[-1]])) | {f"--{name}" for name in AWAITED} if names else everywhere
+        has = set(options(commands()[names[-1]])) if names else everywhere
         yield from (f"{code}: {option}" for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", code) if option not in has)
 
 
@@ -168,11 +166,6 @@ def test_every_command_that_the_documents_and_messages_name_exists() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_option_that_a_document_names_exists(document: str) -> None:
     assert list(unknown_options(text(document))) == []
-
-
-def test_no_option_is_awaited_that_is_there() -> None:
-    there = {option for command in commands().values() for option in options(command)}
-    assert {name for name in AWAITED if f"--{name}" in there} == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
