@@ -201,7 +201,7 @@ _RELATIONS = {
 def shown(measurement: Measurement) -> str:
     """``value [low, high]`` with three significant digits.
 
-    >>> from universal_neurons.measurement import Over
+    >>> from universal_neurons.measurement import Measurement, Over
     >>> shown(Measurement(0.04741, 0.0411, 0.05333, 900, Over.NEURONS))
     '0.0474 [0.0411, 0.0533]'
     """

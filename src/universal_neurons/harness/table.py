@@ -78,7 +78,7 @@ def verdict_table(claims: Iterable[ClaimSummary], *, width: int, encoding: str |
 def value_range(measurements: Sequence[Measurement], dash: str = "-") -> str:
     """The smallest and the largest value, and the interval that holds all their intervals.
 
-    >>> from universal_neurons.measurement import Over
+    >>> from universal_neurons.measurement import Measurement, Over
     >>> value_range([Measurement(0.02, 0.01, 0.03, 9, Over.NEURONS), Measurement(0.05, 0.04, 0.06, 9, Over.NEURONS)])
     '0.02 - 0.05 [0.01, 0.06]'
     """
