@@ -13,7 +13,7 @@ from universal_neurons.inputs.recipe import TrainingRecipe
 from universal_neurons.inputs.tokenization import end_of_text_id, train_tokenizer
 from universal_neurons.inputs.zoo import Zoo
 from universal_neurons.stages.registry import suite_keys
-from universal_neurons.stages.study import Study
+from universal_neurons.stages.study import StoredStudy
 from universal_neurons.stages.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
@@ -157,9 +157,9 @@ class Miniature:
         """A workspace of the suite that complains about every unexpected warning."""
         return open_workspace(suite, **{"root": self.root, "warn": _unexpected, **options})
 
-    def study(self, suite: str = "mini", **options: Any) -> Study:
+    def study(self, suite: str = "mini", **options: Any) -> StoredStudy:
         """The study of the suite."""
-        return Study(self.workspace(suite, **options))
+        return StoredStudy(self.workspace(suite, **options))
 
     def replace(self, relative: str, old: str, new: str) -> None:
         """Change a text file of the project."""

@@ -254,7 +254,8 @@ def test_judging_and_rendering_start_without_torch() -> None:
     """A run from the shipped evidence takes seconds, and importing torch would take several more."""
     script = (
         "import sys\n"
-        f"import {PACKAGE}.cli, {PACKAGE}.harness.plugin, {PACKAGE}.render, {PACKAGE}.stages.plan, {PACKAGE}.stages.study\n"
+        f"import {PACKAGE}.cli, {PACKAGE}.harness.plugin, {PACKAGE}.render\n"
+        f"import {PACKAGE}.stages.plan, {PACKAGE}.stages.study\n"
         f"print(*sorted({TORCH} & sys.modules.keys()))\n"
     )
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)

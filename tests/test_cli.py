@@ -568,7 +568,7 @@ def test_a_comparison_is_data_on_demand(run: Run, own: Miniature, runs: tuple[Pa
         "reproduced",
         "refuted",
     )
-    assert found["landmarks"]
+    assert found["key_figures"]
     assert (found["left"]["name"], found["right"]["name"]) == ("now", "then")
 
 

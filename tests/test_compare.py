@@ -152,8 +152,8 @@ def test_a_run_beside_itself_differs_in_nothing(own: Miniature) -> None:
     latest(own)
     both = compare_runs(opened(own, "mini"), opened(own, "mini"))
     assert (both.comparison.changed, both.settings, both.absences) == ((), (), ())
-    assert {pair.what for pair in both.landmarks} == {"share", "kl", "loss_increase"}
-    for pair in both.landmarks:
+    assert {pair.what for pair in both.key_figures} == {"share", "kl", "loss_increase"}
+    for pair in both.key_figures:
         found = pair.difference
         missing = pair.left is not None and pair.left.is_missing
         assert missing if found is None else (found.low, found.high) == (0, 0)
@@ -190,7 +190,7 @@ def test_numbers_that_nobody_computed_are_left_out_with_the_reason(own: Miniatur
     for folder in ("ablation", "ablation-blocks"):
         shutil.rmtree(own.working / folder)
     both = compare_runs(opened(own, "mini"), opened(own, "mini"))
-    assert {pair.what for pair in both.landmarks} == {"share"}
+    assert {pair.what for pair in both.key_figures} == {"share"}
     (absence,) = both.absences
     assert absence.startswith("ablations: ")
     assert "not computed" in absence
@@ -220,7 +220,7 @@ def test_a_folder_of_artifacts_is_judged_and_nothing_in_it_is_touched(
     assert "judging it now" in warned[-1]
     assert found.study is not None
     both = compare_runs(found, found)
-    assert both.landmarks
+    assert both.key_figures
     assert sorted((path, path.stat().st_mtime_ns) for path in evidence.rglob("*")) == before
     assert not own.working.exists()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import ArtifactMissing, UserError
-from universal_neurons.evidence.comparison import DifferingSetting, JudgedRun, LandmarkPair, SideBySide, compared
+from universal_neurons.evidence.comparison import DifferingSetting, JudgedRun, KeyFigurePair, SideBySide, compared
 from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
 from universal_neurons.inputs.selection import Selection
 from universal_neurons.inputs.suite import available_suites
@@ -23,7 +23,7 @@ from universal_neurons.measures.key_figures import KeyFigure, ablation_key_figur
 from universal_neurons.render.evidence_log import check_artifacts, read_claims
 from universal_neurons.render.report import DATA, default_evidence
 from universal_neurons.stages.registry import suite_artifacts, suite_keys
-from universal_neurons.stages.study import Study, open_evidence
+from universal_neurons.stages.study import StoredStudy, open_evidence
 from universal_neurons.stages.workspace import WORK_FOLDER, open_workspace
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class ComparedRun:
     """A run, and the study that it was judged from; None, with the reason, where its artifacts are not here."""
 
     run: JudgedRun
-    study: Study | None
+    study: StoredStudy | None
     absence: str = ""
 
 
@@ -92,7 +92,7 @@ def is_evidence(path: Path) -> bool:
 def compare_runs(left: ComparedRun, right: ComparedRun) -> SideBySide:
     """Compare claims, shares, ablations and settings of two runs; raises the studies' UserErrors for damage."""
     absences = [run.absence for run in (left, right) if run.absence]
-    pairs: list[LandmarkPair] = []
+    pairs: list[KeyFigurePair] = []
     if left.study is not None and right.study is not None:
         for table, measure in (("shares", _shares), ("ablations", _ablations)):
             try:
@@ -101,25 +101,25 @@ def compare_runs(left: ComparedRun, right: ComparedRun) -> SideBySide:
                 absences.append(f"{table}: {missing}")
     return SideBySide(
         comparison=compared(left.run, right.run),
-        landmarks=tuple(pairs),
+        key_figures=tuple(pairs),
         settings=tuple(differing_settings(left, right)),
         absences=tuple(dict.fromkeys(absences)),
     )
 
 
-def _shares(study: Study) -> Mapping[KeyFigure, Measurement]:
+def _shares(study: StoredStudy) -> Mapping[KeyFigure, Measurement]:
     return share_key_figures(study, study.suite.universality.thresholds)
 
 
-def _ablations(study: Study) -> Mapping[KeyFigure, Measurement]:
+def _ablations(study: StoredStudy) -> Mapping[KeyFigure, Measurement]:
     return ablation_key_figures(study, study.suite.universality.threshold)
 
 
-def _paired(left: Mapping[KeyFigure, Measurement], right: Mapping[KeyFigure, Measurement]) -> list[LandmarkPair]:
+def _paired(left: Mapping[KeyFigure, Measurement], right: Mapping[KeyFigure, Measurement]) -> list[KeyFigurePair]:
     """The key figures of either study in the order of the longer one; None where a study has no such figure."""
     figures = {**right, **left} if len(right) > len(left) else {**left, **right}
     return [
-        LandmarkPair(figure.what, figure.of, figure.threshold, figure.checkpoint, left.get(figure), right.get(figure))
+        KeyFigurePair(figure.what, figure.of, figure.threshold, figure.checkpoint, left.get(figure), right.get(figure))
         for figure in figures
     ]
 
@@ -136,9 +136,9 @@ def _subject(log: Path) -> tuple[str, str]:
 def _of_run(
     name: str, log: Path, suite: str, narrowed_by: str = "", *, root: Path, store: Path | None, warn: Warn
 ) -> ComparedRun:
-    def opened() -> Study:
+    def opened() -> StoredStudy:
         narrowing = Selection.from_line(narrowed_by).narrowing
-        return Study(open_workspace(suite, root=root, store=store, warn=warn, narrowing=narrowing))
+        return StoredStudy(open_workspace(suite, root=root, store=store, warn=warn, narrowing=narrowing))
 
     return _with_study(_judged(name, log, suite, narrowed_by), opened)
 
@@ -156,7 +156,7 @@ def _judged(name: str, log: Path, suite: str, narrowed_by: str = "") -> JudgedRu
     )
 
 
-def _with_study(run: JudgedRun, opened: Callable[[], Study]) -> ComparedRun:
+def _with_study(run: JudgedRun, opened: Callable[[], StoredStudy]) -> ComparedRun:
     """The run with its study, if the artifacts that it was judged from are the suite's artifacts here."""
     try:
         study = opened()
@@ -240,7 +240,7 @@ def differing_settings(left: ComparedRun, right: ComparedRun) -> Iterator[Differ
             yield DifferingSetting(f"judged with: {name}", *values)
 
 
-def _settings(left: Study, right: Study) -> Iterator[DifferingSetting]:
+def _settings(left: StoredStudy, right: StoredStudy) -> Iterator[DifferingSetting]:
     lefts, rights = (_named_keys(study) for study in (left, right))
     digests = {key.digest for keys in (lefts, rights) for key in keys.values()}
     differing: dict[tuple[str, str], set[tuple[str, str]]] = {}
@@ -260,7 +260,7 @@ def _shown(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
     return f"{len({left for left, _ in pairs})} different", f"{len({right for _, right in pairs})} different"
 
 
-def _named_keys(study: Study) -> Mapping[tuple[str, str, str], Key]:
+def _named_keys(study: StoredStudy) -> Mapping[tuple[str, str, str], Key]:
     """The keys of a suite by stage, label of the checkpoint and description, which two suites can have in common."""
     artifacts = suite_artifacts(study.work)
     labels: dict[int | None, str] = {step: str(study.suite.checkpoint(step)) for step in study.work.steps}
@@ -277,7 +277,7 @@ def _plain(value: Any) -> Any:
     return ", ".join(str(_plain(part)) for part in value) if isinstance(value, list | tuple) else value
 
 
-def _software(left: Study, right: Study) -> Iterator[DifferingSetting]:
+def _software(left: StoredStudy, right: StoredStudy) -> Iterator[DifferingSetting]:
     lefts, rights = (_versions(study.work.store, suite_keys(study.work)) for study in (left, right))
     for name in sorted(lefts.keys() | rights.keys()):
         values = [", ".join(sorted(versions.get(name, {"none"}))) for versions in (lefts, rights)]

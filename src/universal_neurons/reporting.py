@@ -13,7 +13,7 @@ from universal_neurons.render import build_report
 from universal_neurons.render.pages.explorer import LocalText
 from universal_neurons.render.report import default_evidence
 from universal_neurons.stages.base import missing
-from universal_neurons.stages.study import Study
+from universal_neurons.stages.study import StoredStudy
 from universal_neurons.stages.workspace import check_pinned, hub_corpus
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def report_of(
     """
     check_pinned(work)
     page = build_report(
-        Study(work),
+        StoredStudy(work),
         root=work.root,
         output=work.root / "report" / "_build",
         text=local_text(work),

@@ -11,7 +11,7 @@ from universal_neurons.evidence.comparison import (
     ClaimPair,
     DifferingSetting,
     JudgedRun,
-    LandmarkPair,
+    KeyFigurePair,
     SideBySide,
     case_of,
     compared,
@@ -157,7 +157,7 @@ def test_everything_about_two_sides_is_data_without_nan_and_infinity() -> None:
     endless = Measurement(0.5, 0.4, math.inf, 9, Over.TOKEN_BLOCKS, details={"ratio": math.nan})
     both = SideBySide(
         compared(run(judged(0.03), name="now"), run(judged(0.09, artifacts=("ffff",)), name="then")),
-        landmarks=(LandmarkPair("share", "universal", 0.5, "25 %", measured(0.03), endless),),
+        key_figures=(KeyFigurePair("share", "universal", 0.5, "25 %", measured(0.03), endless),),
         settings=(DifferingSetting("universality: draws", "20", "5"),),
         absences=("then: no artifacts",),
     )
@@ -166,6 +166,6 @@ def test_everything_about_two_sides_is_data_without_nan_and_infinity() -> None:
     (claim,) = raw["claims"]
     assert (claim["left"], claim["right"], claim["other_verdict"]) == ("reproduced", "refuted", True)
     assert claim["cases"][0]["difference"]["value"] == pytest.approx(0.06)
-    assert raw["landmarks"][0]["right"]["high"] == "inf"
-    assert raw["landmarks"][0]["difference"] is None
+    assert raw["key_figures"][0]["right"]["high"] == "inf"
+    assert raw["key_figures"][0]["difference"] is None
     assert raw["settings"] == [{"name": "universality: draws", "left": "20", "right": "5"}]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tests.render.fakes import FakeStudy, fake_records, fake_suite, record, share
-from universal_neurons.evidence.comparison import DifferingSetting, JudgedRun, LandmarkPair, SideBySide, compared
+from universal_neurons.evidence.comparison import DifferingSetting, JudgedRun, KeyFigurePair, SideBySide, compared
 from universal_neurons.evidence.criteria import AtMost, GreaterThan
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.inputs.benchmarks import Benchmark
@@ -42,7 +42,7 @@ def side_by_side(
     code = {"commit": "c" * 40, "torch": "2.13.0"}
     both = SideBySide(
         compared(JudgedRun("mini", "mini", lefts, code), JudgedRun(OTHER, OTHER, rights)),
-        landmarks=landmarks(),
+        key_figures=key_figures(),
         settings=(
             DifferingSetting("universality: draws", "20", "5"),
             DifferingSetting("computed with: torch", "2.13.0", "2.10.0"),
@@ -51,13 +51,13 @@ def side_by_side(
     return replace(both, **changes)
 
 
-def landmarks() -> tuple[LandmarkPair, ...]:
+def key_figures() -> tuple[KeyFigurePair, ...]:
     """Two checkpoints of the fake study as model a and as model b sees them; the second has one checkpoint more."""
     full = fake_suite().checkpoints
     lefts = _of(FakeStudy(fake_suite(checkpoints=full[2:])))
     rights = _of(FakeStudy(fake_suite(checkpoints=full[1:]), reference="b"))
     return tuple(
-        LandmarkPair(f.what, f.of, f.threshold, f.checkpoint, lefts.get(f), rights.get(f)) for f in {**rights, **lefts}
+        KeyFigurePair(f.what, f.of, f.threshold, f.checkpoint, lefts.get(f), rights.get(f)) for f in {**rights, **lefts}
     )
 
 

@@ -19,7 +19,7 @@ from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.stages import costs, recheck, registry
-from universal_neurons.stages.base import Case, Group, Need, Reader, Stage, example_dice, example_neurons, step_of
+from universal_neurons.stages.base import Case, Need, Reader, Stage, StageGroup, example_dice, example_neurons, step_of
 from universal_neurons.stages.comparison import EvidenceDiffers
 from universal_neurons.stages.dry_run import needs_of
 from universal_neurons.stages.models import LoadedModels
@@ -27,7 +27,7 @@ from universal_neurons.stages.plan import plan
 from universal_neurons.stages.registry import suite_artifacts, where
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.sharing import export_suite, pull
-from universal_neurons.stages.study import Study
+from universal_neurons.stages.study import StoredStudy
 from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ MINE = [(ACTIVITY, case) for case in CASES]
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one line in the registry that a new table takes."""
-    monkeypatch.setattr(registry, "GROUPS", (*registry.GROUPS, Group(ACTIVITY)))
+    monkeypatch.setattr(registry, "GROUPS", (*registry.GROUPS, StageGroup(ACTIVITY)))
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def project(own: Miniature) -> Miniature:
     return own
 
 
-def claimed(study: Study) -> Measurement:
+def claimed(study: StoredStudy) -> Measurement:
     """Model b is more active at the last checkpoint than nowhere: a claim as one file declares it."""
     return share_of_active_neurons(study.table("activity", model="b"), 0.1)
 
@@ -135,8 +135,8 @@ def test_it_is_planned(own: Miniature) -> None:
 def test_it_is_computed_once_and_its_numbers_are_right(project: Miniature) -> None:
     work = project.workspace(local=True)
     assert compute(work) == 0
-    table = Study(work).table("activity", model="b")
-    expected = Study(work).profiles(model="b").frame["share_positive"]
+    table = StoredStudy(work).table("activity", model="b")
+    expected = StoredStudy(work).profiles(model="b").frame["share_positive"]
     np.testing.assert_allclose(table["share_positive"], expected, rtol=1e-3)
 
 
@@ -158,7 +158,7 @@ def test_it_is_listed_exported_and_imported(project: Miniature, miniature: Minia
     listed = [artifact for artifact in suite_artifacts(work) if artifact.stage is ACTIVITY]
     assert [artifact.description for artifact in listed] == [f"neurons of {name}" for name in "abcabc"]
     assert {where(work, artifact.key) for artifact in listed} == {"imported"}
-    assert claimed(Study(work)) == claimed(Study(project.workspace()))
+    assert claimed(StoredStudy(work)) == claimed(StoredStudy(project.workspace()))
 
 
 def test_an_altered_number_is_found(project: Miniature) -> None:
@@ -181,9 +181,9 @@ def test_a_claim_reads_it_and_needs_nothing_else(own: Miniature) -> None:
     (need,) = needs_of(work, [claimed])
     assert need == (ACTIVITY, Case(30, "b"))
     with pytest.raises(ArtifactMissing, match=r"^activity \(model b, step 30\): not computed; run: universal-neurons"):
-        claimed(Study(work))
+        claimed(StoredStudy(work))
     assert compute(work, [need]) == 1
-    study = Study(own.workspace())
+    study = StoredStudy(own.workspace())
     measured = claimed(study)
     assert 0 < measured.low < measured.value < measured.high <= 1
     assert study.reads == [ACTIVITY.key(study.work, Case(30, "b")).digest]
@@ -191,7 +191,7 @@ def test_a_claim_reads_it_and_needs_nothing_else(own: Miniature) -> None:
 
 def test_a_model_that_the_suite_does_not_have_is_one_line(own: Miniature) -> None:
     with pytest.raises(UserError, match=r"^suite mini: activity: expected one of a@15, .*, got z@30$"):
-        Study(own.workspace()).table("activity", model="z")
+        StoredStudy(own.workspace()).table("activity", model="z")
 
 
 def test_nothing_else_of_the_project_names_it() -> None:

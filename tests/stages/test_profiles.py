@@ -16,7 +16,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.stages.profiles import PROFILES, compare_profiles
 from universal_neurons.stages.runner import compute
-from universal_neurons.stages.study import Study
+from universal_neurons.stages.study import StoredStudy
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def test_without_rows_no_neuron_is_ablated_alone_and_everything_else_is_there(
     found = []
     for work in (whole, without):
         compute(work, [(PROFILES, case) for case in PROFILES.cases(work)])
-        found.append(Study(work).profiles(model="b"))
+        found.append(StoredStudy(work).profiles(model="b"))
     assert found[1].kl.shape == found[1].loss_increase.shape == (48, 0)
     assert found[0].kl.shape == (48, 3)
     assert found[1].effect(Quantity.KL).isna().all(axis=None)

@@ -45,7 +45,7 @@ from universal_neurons.stages.fetching import fetch, pin
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.runner import compute
-from universal_neurons.stages.study import Study
+from universal_neurons.stages.study import StoredStudy
 from universal_neurons.stages.token_masks import published_padding
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
 
@@ -97,7 +97,7 @@ def test_a_suite_is_computed_from_the_hub_and_read_without_it(world: Published, 
     assert compute(work) == len(suite_keys(work)) > 20
     offline()
     asked = len(world.hub.seen)
-    study = Study(world.workspace())
+    study = StoredStudy(world.workspace())
     (_, last) = study.checkpoints
     assert [c.label for c in study.checkpoints] == ["step 10", "100 %"]
     frame = study.universality(partner="b", checkpoint=last).frame
@@ -239,7 +239,7 @@ def test_held_out_rows_share_nothing_with_the_suites_own(world: Published) -> No
 
 
 def test_the_published_padding_of_the_published_cutting_is_what_that_code_makes(world: Published) -> None:
-    """seq[:512] + [0] * (1024 - 512) of rows without beginning-of-sequence (design/claims.md A.2 and A.3)."""
+    """seq[:512] + [0] * (1024 - 512) of rows without beginning-of-sequence (claims/README.md, F7)."""
     recipe = world.root / "fixtures" / "corpora" / "text.toml"
     recipe.write_text(recipe.read_text().replace('cutting = "documents"', 'cutting = "published"'))
     work = world.workspace(local=True, narrowing={"tokens": 400})
@@ -626,7 +626,7 @@ def test_a_narrowed_suite_is_pinned_and_computed_as_far_as_it_goes(
     keys = suite_keys(work)
     assert [key for key in keys if not work.store.has(key)] == []
     assert {key.parameters["reference"] for key in keys if key.stage == "universality"} == {"a"}
-    study = Study(work)
+    study = StoredStudy(work)
     assert "references: expected one of a, got 'b'" in refusal(
         NotOnSuite, lambda: study.reference_tables(checkpoint=study.checkpoints[0], reference="b")
     )

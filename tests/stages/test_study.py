@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     from tests.miniature import Miniature
     from universal_neurons.measures.study import Study as StudyOfMeasures
-    from universal_neurons.stages.study import Study
+    from universal_neurons.stages.study import StoredStudy
 
 
 @pytest.fixture
-def study(computed: Miniature) -> Study:
+def study(computed: Miniature) -> StoredStudy:
     return computed.study()
 
 
-def test_a_study_knows_its_suite(study: Study, computed: Miniature) -> None:
+def test_a_study_knows_its_suite(study: StoredStudy, computed: Miniature) -> None:
     assert (study.reference, study.partners(), study.partners("b")) == ("a", ("b", "c"), ("a", "c"))
     assert [c.step for c in study.checkpoints] == [15, 30]
     assert study.untrained is not None
@@ -39,12 +39,12 @@ def test_a_study_knows_its_suite(study: Study, computed: Miniature) -> None:
     assert study.corpus() == corpus_ref(study.work)
 
 
-def test_a_study_is_what_measures_expect(study: Study) -> None:
+def test_a_study_is_what_measures_expect(study: StoredStudy) -> None:
     accepted: StudyOfMeasures = study
     assert accepted.partners() == ("b", "c")
 
 
-def test_a_table_has_its_candidates_influences_and_draws(study: Study) -> None:
+def test_a_table_has_its_candidates_influences_and_draws(study: StoredStudy) -> None:
     last = study.checkpoints[-1]
     table = study.universality(partner="c", checkpoint=last)
     assert (table.reference, table.partner, table.step, len(table.frame)) == ("a", "c", 30, 48)
@@ -58,7 +58,7 @@ def test_a_table_has_its_candidates_influences_and_draws(study: Study) -> None:
 
 
 @pytest.mark.parametrize("reference", [None, "b"])
-def test_one_table_is_the_same_alone_and_among_all_of_its_reference(study: Study, reference: str | None) -> None:
+def test_one_table_is_the_same_alone_and_among_all_of_its_reference(study: StoredStudy, reference: str | None) -> None:
     first = study.checkpoints[0]
     tables = study.reference_tables(checkpoint=first, reference=reference)
     assert tables.partners == study.partners(reference)
@@ -70,7 +70,7 @@ def test_one_table_is_the_same_alone_and_among_all_of_its_reference(study: Study
         np.testing.assert_array_equal(alone.draws, among.draws)
 
 
-def test_a_share_has_an_interval_that_contains_it(study: Study) -> None:
+def test_a_share_has_an_interval_that_contains_it(study: StoredStudy) -> None:
     measured = universal_share(study.universality(partner="b", checkpoint=study.checkpoints[-1]), 0.03)
     assert measured.value is not None
     assert measured.low is not None
@@ -80,7 +80,7 @@ def test_a_share_has_an_interval_that_contains_it(study: Study) -> None:
     assert measured.low < measured.high
 
 
-def test_reads_lists_what_was_read_in_order_and_nothing_else(study: Study) -> None:
+def test_reads_lists_what_was_read_in_order_and_nothing_else(study: StoredStudy) -> None:
     first = study.checkpoints[0]
     study.universality(partner="c", checkpoint=first)
     pair = next(p for p in pairs(study.work, 15) if (p.model, p.partner) == ("a", "c"))
@@ -97,14 +97,14 @@ def test_reads_lists_what_was_read_in_order_and_nothing_else(study: Study) -> No
 
 
 @pytest.mark.parametrize("kind", ["rotated", "permuted"])
-def test_a_null_table_has_no_candidates_and_hardly_any_excess(study: Study, kind: str) -> None:
+def test_a_null_table_has_no_candidates_and_hardly_any_excess(study: StoredStudy, kind: str) -> None:
     table = study.null(partner="c", checkpoint=study.checkpoints[0], kind=kind)  # type: ignore[arg-type]
     assert len(table.candidates) == 0
     measured = universal_share(table, 0.2)
     assert (measured.value, measured.low, measured.high) == (0, 0, 0)
 
 
-def test_the_untrained_null_is_the_table_of_the_untrained_models(study: Study) -> None:
+def test_the_untrained_null_is_the_table_of_the_untrained_models(study: StoredStudy) -> None:
     assert study.untrained is not None
     null = study.null(partner="b", checkpoint=study.checkpoints[0], kind="untrained")
     assert null.step == 0
@@ -112,7 +112,9 @@ def test_the_untrained_null_is_the_table_of_the_untrained_models(study: Study) -
 
 
 @pytest.mark.parametrize(("reference", "sets"), [(None, 116), ("b", 52)])
-def test_ablations_have_a_row_per_set_and_a_column_per_block(study: Study, reference: str | None, sets: int) -> None:
+def test_ablations_have_a_row_per_set_and_a_column_per_block(
+    study: StoredStudy, reference: str | None, sets: int
+) -> None:
     table = study.ablation(checkpoint=study.checkpoints[-1], reference=reference)
     assert (table.reference, table.step, len(table.frame)) == (reference or "a", 30, sets)
     assert table.kl.shape == table.loss_increase.shape == (sets, 5)
@@ -121,7 +123,7 @@ def test_ablations_have_a_row_per_set_and_a_column_per_block(study: Study, refer
     assert table.resampling.resamples == 100
 
 
-def test_untrained_ablations_are_those_of_the_reference(study: Study) -> None:
+def test_untrained_ablations_are_those_of_the_reference(study: StoredStudy) -> None:
     assert study.untrained is not None
     table = study.ablation(checkpoint=study.untrained)
     assert (table.step, set(table.frame["labels_step"])) == (0, {30})
@@ -131,7 +133,7 @@ def test_untrained_ablations_are_those_of_the_reference(study: Study) -> None:
         study.ablation(checkpoint=study.checkpoints[-1], reference="z")
 
 
-def test_ablations_that_were_read_are_in_the_evidence(study: Study) -> None:
+def test_ablations_that_were_read_are_in_the_evidence(study: StoredStudy) -> None:
     study.ablation(checkpoint=study.checkpoints[0])
     assert study.reads == [key.digest for key in ABLATIONS.keys(study.work, Case(15, "a"))]
 
@@ -144,13 +146,13 @@ def test_a_suite_without_untrained_models_says_so(computed: Miniature) -> None:
 
 @pytest.mark.parametrize(("partner", "reference"), [("a", None), ("z", None), ("b", "b"), ("b", "z")])
 def test_a_model_that_the_suite_does_not_have_is_a_mistake_of_the_user(
-    study: Study, partner: str, reference: str | None
+    study: StoredStudy, partner: str, reference: str | None
 ) -> None:
     with pytest.raises(UserError, match=r"suite mini: expected one of .*, got '[abz]'"):
         study.universality(partner=partner, checkpoint=study.checkpoints[0], reference=reference)
 
 
-def test_nulls_that_are_never_computed_are_not_promised(study: Study) -> None:
+def test_nulls_that_are_never_computed_are_not_promised(study: StoredStudy) -> None:
     with pytest.raises(UserError, match="suite mini: rotated null: expected reference a, got b") as caught:
         study.null(partner="c", checkpoint=study.checkpoints[0], kind="rotated", reference="b")
     assert not isinstance(caught.value, ArtifactMissing)
@@ -164,14 +166,14 @@ def test_missing_evidence_names_the_command(miniature: Miniature, tmp_path: Path
     assert caught.value.command in str(caught.value)
 
 
-def test_the_training_log_has_every_model(study: Study) -> None:
+def test_the_training_log_has_every_model(study: StoredStudy) -> None:
     log = study.training_log()
     assert {"model", "step", "tokens", "loss", "held_out_loss", "seconds", "device"} <= set(log.columns)
     assert set(log["model"]) == {"a", "b", "c"}
     assert log.groupby("model")["step"].max().tolist() == [30, 30, 30]
 
 
-def test_provenance_has_a_row_per_artifact(study: Study) -> None:
+def test_provenance_has_a_row_per_artifact(study: StoredStudy) -> None:
     rows = study.provenance()
     assert rows["digest"].tolist() == [key.digest for key in suite_keys(study.work)]
     assert set(rows["origin"]) == {"working"}
@@ -196,7 +198,7 @@ print(measured.value, loaded, sep=";")
 """
 
 
-def test_shipped_evidence_is_judged_without_torch_and_without_writing(own: Miniature, study: Study) -> None:
+def test_shipped_evidence_is_judged_without_torch_and_without_writing(own: Miniature, study: StoredStudy) -> None:
     own.ship()
     for path in [own.root, *own.root.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -213,7 +215,7 @@ def test_shipped_evidence_is_judged_without_torch_and_without_writing(own: Minia
     assert after == before
 
 
-def test_a_recomputed_study_reads_only_what_it_computed(own: Miniature, study: Study) -> None:
+def test_a_recomputed_study_reads_only_what_it_computed(own: Miniature, study: StoredStudy) -> None:
     own.ship()
     again = open_study("brief", root=own.root, recompute=True)
     assert set(again.provenance()["origin"]) == {"working"}

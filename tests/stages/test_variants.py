@@ -27,7 +27,7 @@ from universal_neurons.stages.variants import VARIANTS
 
 if TYPE_CHECKING:
     from tests.miniature import Miniature
-    from universal_neurons.stages.study import Study
+    from universal_neurons.stages.study import StoredStudy
     from universal_neurons.stages.workspace import Workspace
 
 Doubles = npt.NDArray[np.float64]
@@ -36,7 +36,7 @@ STEP = 30
 
 
 @pytest.fixture
-def study(computed: Miniature) -> Study:
+def study(computed: Miniature) -> StoredStudy:
     return computed.study()
 
 
@@ -75,7 +75,7 @@ def activations(work: Workspace, name: str, rows: npt.NDArray[Any], mask: npt.ND
     return together
 
 
-def assert_scores(study: Study, name: str, rows: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> None:
+def assert_scores(study: StoredStudy, name: str, rows: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> None:
     """The variant's table is that of the tokens of ``mask``, three draws of the suite's rotations, no more."""
     work = study.work
     settings = study.variant_settings(study.checkpoints[-1]).to_dict("records")
@@ -90,14 +90,14 @@ def assert_scores(study: Study, name: str, rows: npt.NDArray[Any], mask: npt.NDA
 
 
 @pytest.mark.parametrize("policy", ["published", "special-only", "all"])
-def test_a_mask_is_the_sum_of_its_classes(study: Study, policy: str) -> None:
+def test_a_mask_is_the_sum_of_its_classes(study: StoredStudy, policy: str) -> None:
     work, tokens = study.work, token_set(study.work)
     mask = score_mask(tokens.rows, MaskPolicy(policy), special=(work.zoo.end_of_text,), newline=work.zoo.newline)
     assert (mask.sum() > tokens.mask.sum()) == (policy != "published")
     assert_scores(study, f"mask:{policy}", tokens.rows, mask)
 
 
-def test_fewer_tokens_are_the_first_rows_alone(study: Study) -> None:
+def test_fewer_tokens_are_the_first_rows_alone(study: StoredStudy) -> None:
     tokens = token_set(study.work)
     rows = 1 + int(np.searchsorted(np.cumsum(tokens.mask.sum(axis=1)), 500))
     assert 10 < rows < len(tokens.rows) / 2
@@ -105,7 +105,7 @@ def test_fewer_tokens_are_the_first_rows_alone(study: Study) -> None:
 
 
 @pytest.mark.parametrize("counted", [True, False])
-def test_padding_is_that_of_a_model_that_really_read_the_padded_rows(study: Study, counted: bool) -> None:
+def test_padding_is_that_of_a_model_that_really_read_the_padded_rows(study: StoredStudy, counted: bool) -> None:
     work, tokens = study.work, token_set(study.work)
     padding = work.zoo.tokenizer().token_to_id("!")
     text = tokens.rows[:, 1:17].astype(np.int64)
@@ -121,7 +121,7 @@ def test_padding_is_that_of_a_model_that_really_read_the_padded_rows(study: Stud
     assert_scores(study, f"padding:{'published' if counted else 'dropped'}", rows[:used], mask)
 
 
-def test_the_rotations_are_those_of_the_suites_own_tokens(study: Study) -> None:
+def test_the_rotations_are_those_of_the_suites_own_tokens(study: StoredStudy) -> None:
     work, tokens, last = study.work, token_set(study.work), study.checkpoints[-1]
     x = activations(work, "a", tokens.rows, tokens.mask)
     for partner in PARTNERS:
@@ -138,7 +138,7 @@ def test_the_rotations_are_those_of_the_suites_own_tokens(study: Study) -> None:
         np.testing.assert_allclose(frames["whitened"]["correlation"], best, rtol=0, atol=3e-6)
 
 
-def test_one_draw_is_the_first_of_the_suites(study: Study) -> None:
+def test_one_draw_is_the_first_of_the_suites(study: StoredStudy) -> None:
     last = study.checkpoints[-1]
     for partner in PARTNERS:
         own = study.universality(partner=partner, checkpoint=last)
@@ -149,7 +149,7 @@ def test_one_draw_is_the_first_of_the_suites(study: Study) -> None:
         assert len(variant.draws) == 1
 
 
-def test_a_variant_is_about_the_same_neurons_and_has_no_candidates(study: Study) -> None:
+def test_a_variant_is_about_the_same_neurons_and_has_no_candidates(study: StoredStudy) -> None:
     own = study.universality(partner="c", checkpoint=study.checkpoints[0])
     table = study.variant("mask:all", partner="c", checkpoint=study.checkpoints[0])
     assert (table.reference, table.partner, table.step, table.candidates.size) == ("a", "c", 15, 0)
@@ -226,7 +226,7 @@ def test_a_killed_computation_begins_its_step_again_and_ends_with_the_same_numbe
         np.testing.assert_array_equal(after[name], array)
 
 
-def test_untrained_models_have_no_variants(study: Study) -> None:
+def test_untrained_models_have_no_variants(study: StoredStudy) -> None:
     assert keys_at(study.work, VARIANTS, 0) == {}
     assert sum(key.stage == "variants" for key in suite_keys(study.work)) == 2
     assert study.untrained is not None
@@ -235,7 +235,9 @@ def test_untrained_models_have_no_variants(study: Study) -> None:
 
 
 @pytest.mark.parametrize(("name", "partner"), [("mask:none", "b"), ("mask:all", "a"), ("mask:all", "z")])
-def test_a_variant_that_the_suite_does_not_have_is_a_mistake_of_the_user(study: Study, name: str, partner: str) -> None:
+def test_a_variant_that_the_suite_does_not_have_is_a_mistake_of_the_user(
+    study: StoredStudy, name: str, partner: str
+) -> None:
     with pytest.raises(UserError, match="suite mini: expected one of "):
         study.variant(name, partner=partner, checkpoint=study.checkpoints[0])
 

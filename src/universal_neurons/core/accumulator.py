@@ -196,7 +196,7 @@ class PairwiseAccumulator:
     def moments(self, groups: Sequence[int], model: int, layers: range) -> NeuronMoments:
         """The moments of consecutive layers of a model over the tokens of some groups.
 
-        Those of a single group are views, which later tokens change.
+        The moments of a single group are views, which later tokens change.
         """
         return reduce(add, (self._moments(group, model, layers) for group in groups))
 

@@ -177,7 +177,7 @@ class RunComparison:
 
 
 @dataclass(frozen=True)
-class LandmarkPair:
+class KeyFigurePair:
     """One number by which two studies are compared (``measures.key_figures``); None where a study does not have it."""
 
     what: str
@@ -216,12 +216,12 @@ class DifferingSetting:
 class SideBySide:
     """Two runs compared, with the studies that they were judged from.
 
-    ``landmarks`` are shares and effects of ablations, ``settings`` the settings, inputs and versions that differ,
+    ``key_figures`` are shares and effects of ablations, ``settings`` the settings, inputs and versions that differ,
     ``absences`` the parts that could not be compared, each with the reason.
     """
 
     comparison: RunComparison
-    landmarks: tuple[LandmarkPair, ...] = ()
+    key_figures: tuple[KeyFigurePair, ...] = ()
     settings: tuple[DifferingSetting, ...] = ()
     absences: tuple[str, ...] = ()
 
@@ -229,7 +229,7 @@ class SideBySide:
         """Builtin types only."""
         return {
             **self.comparison.as_dict(),
-            "landmarks": [pair.as_dict() for pair in self.landmarks],
+            "key_figures": [pair.as_dict() for pair in self.key_figures],
             "settings": [setting.as_dict() for setting in self.settings],
             "absences": list(self.absences),
         }

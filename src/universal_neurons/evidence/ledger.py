@@ -44,8 +44,8 @@ class Corrected(NamedTuple):
 class Ledger:
     """Accepted verdicts per claim id and item; a claim without parameters has the single item ``""``.
 
-    ``readings`` are those per claim id and reading (``test_name[item]``), ``corrected`` those of the claims that are
-    corrected for multiple testing.  Every item's verdict is its own, before any correction.
+    ``readings`` has verdicts per claim id and reading (``test_name[item]``), ``corrected`` the verdicts of claims that
+    are corrected for multiple testing.  Every item's verdict is its own, before any correction.
     """
 
     claims: Mapping[str, Items] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Ledger:
     ) -> Ledger:
         """This ledger with the verdicts of ``records``.
 
-        Items that were not run keep their verdicts, except those of claims in ``complete``, of which every item was
+        Items that were not run keep their verdicts, except of claims in ``complete``, of which every item was
         collected: what is left over of these is gone from the code.  Items that broke, or whose evidence is missing,
         keep their verdicts too.  Claims in ``uncorrectable``, whose family did not run whole, keep the verdict accepted
         for them as long as it can follow from their items.

@@ -1,4 +1,4 @@
-"""What a claim file needs, and nothing else: the decorators, the criteria, the types of the arguments.
+"""Names that a claim file imports: the decorators, the criteria, the types of the arguments.
 
 The pytest plugin behind them, ``universal_neurons.harness.plugin``, is not imported here: a claim file can be read
 without pytest.

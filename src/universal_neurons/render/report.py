@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from universal_neurons.render.pages.claim_neurons import ClaimNeurons
     from universal_neurons.render.pages.explorer import LocalText
     from universal_neurons.render.tables import DataTable
-    from universal_neurons.stages.study import Study
+    from universal_neurons.stages.study import StoredStudy
 
 PAGES = ("index", "paper", "claims", "readings", "methods", performance.PAGE)
 COPIED = ("_quarto.yml", "page.html", "crossref.lua", "references.bib")
@@ -110,7 +110,7 @@ class Judged:
     neurons: Mapping[str, ClaimNeurons | None]
 
     @classmethod
-    def of(cls, root: Path, study: Study, claims: Sequence[ClaimSummary], provenance: ReportProvenance) -> Judged:
+    def of(cls, root: Path, study: StoredStudy, claims: Sequence[ClaimSummary], provenance: ReportProvenance) -> Judged:
         """Look up the tests and the neurons of ``claims`` in the checkout ``root`` and in ``study``."""
         tests = judging(root, {claim.claim: claim.first.locator for claim in claims})
         return cls(claims, tests, {claim.claim: about(claim, study, provenance.stages) for claim in claims})
@@ -139,7 +139,7 @@ class Printing:
 
 
 def build_report(
-    study: Study,
+    study: StoredStudy,
     *,
     root: Path,
     output: Path,
@@ -334,7 +334,7 @@ def page_head(templates: Path) -> str:
 
 
 def _printing(
-    to: Output, root: Path, study: Study, provenance: ReportProvenance, say: Callable[[str], None]
+    to: Output, root: Path, study: StoredStudy, provenance: ReportProvenance, say: Callable[[str], None]
 ) -> Printing | None:
     """Settings of the PDF; None if none is requested or no program can make one."""
     if to == "html":

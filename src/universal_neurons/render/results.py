@@ -16,7 +16,7 @@ from universal_neurons.measures.universality import (
     definition_share,
     universal_share,
 )
-from universal_neurons.render.figures.ablation import Ablations, ablation_results
+from universal_neurons.render.figures.ablation import AblationResults, ablation_results
 from universal_neurons.render.figures.emergence import (
     CheckpointLines,
     LayerShares,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.inputs.suite import Checkpoint, Suite
     from universal_neurons.measurement import Measurement
-    from universal_neurons.stages.study import Study
+    from universal_neurons.stages.study import StoredStudy
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Results:
     pairs: pd.DataFrame
     artifacts: tuple[str, ...]
     persistence: Persistence
-    ablation: Ablations
+    ablation: AblationResults
     robustness: Robustness
 
     @property
@@ -106,7 +106,7 @@ def printed_numbers(root: Path) -> Printed:
     return Printed(published_table_one(root), printed_persistence(root))
 
 
-def results(study: Study, printed: Printed) -> Results:
+def results(study: StoredStudy, printed: Printed) -> Results:
     """All numbers of the report from ``study``; raises the study's own errors where an artifact is missing."""
     before = len(study.reads)
     tables = {checkpoint: study.reference_tables(checkpoint=checkpoint) for checkpoint in study.checkpoints}

@@ -188,7 +188,7 @@ def model_cost(sizes: Sizes, sets: Sequence[NeuronSet], spec: AblationSpec) -> C
 def compare_effects(stored: Artifacts, again: Artifacts) -> Comparison:
     """The effects of sets in nats against recomputed ones, of all rows together and of every block.
 
-    A set has changed if its size or its norm has; its effects are then those of other neurons and are not compared.
+    A set has changed if its size or its norm has; its effects then belong to other neurons and are not compared.
     """
     mine, theirs = stored[0].table, again[0].table
     if not mine[_NAMES].equals(theirs[_NAMES]):

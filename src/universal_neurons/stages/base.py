@@ -1,8 +1,8 @@
-"""The base class of stages: one object per table, with everything that the project knows about it.
+"""The base class of stages: one object per kind of table.
 
 A stage names its cases (for which models and steps its table exists), their keys, what has to be there first, what a
 case costs, how it is computed, read and compared.  Everything else is a loop over
-:data:`universal_neurons.stages.registry.STAGES`: compute, plan, status, export, import, recheck and ``Study.table``.
+:func:`universal_neurons.stages.registry.stages`: compute, plan, status, export, import, recheck and ``Study.table``.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Stage(ABC):
     def case(self, work: Workspace, **which: Any) -> Case:
         """The case that a reader names by ``model``, ``partner``, ``checkpoint``.
 
-        Raises UserError for what the suite does not have, and NotOnSuite for what a narrowed suite left out.
+        Raises UserError for one that the suite does not have, and NotOnSuite for one that a narrowed suite left out.
         """
         asked = Case(
             step=which["checkpoint"].step if which.get("checkpoint") is not None else work.last_step,
@@ -183,7 +183,7 @@ class Stage(ABC):
         return Comparison(self.name, "rows", len(mine), column_differences(mine, theirs, self.tolerances))
 
 
-class Group:
+class StageGroup:
     """Stages that are computed together, step by step: one alone, or several that share passes over the tokens."""
 
     def __init__(self, *stages: Stage) -> None:
@@ -201,7 +201,7 @@ class Group:
     ) -> dict[str, Cost]:
         """The cost of the ``lacking`` ones of the ``requested`` cases of one step, by the name of the stage.
 
-        What stages share is under a name of its own.
+        A cost that stages share has a name of its own.
         """
         return {
             stage.name: stage.cost(work, sizes, lacking[stage.name]) for stage in self.stages if lacking[stage.name]
@@ -215,7 +215,7 @@ class Group:
 
 
 def absent(work: Workspace, stage: Stage, cases: Mapping[str, Sequence[Case]]) -> list[Case]:
-    """Those of a stage's ``cases`` that are in no store."""
+    """The ``cases`` of a stage that are in no store."""
     return [case for case in cases.get(stage.name, ()) if not stage.is_present(work, case)]
 
 

@@ -76,8 +76,8 @@ class Choices:
 class Comparison:
     """Stored artifacts against their recomputation.
 
-    ``count`` items of a ``unit`` were compared, the ``excused`` neurons among them; differences and choices are those
-    of the others.
+    ``count`` items of a ``unit`` were compared, the ``excused`` neurons among them, which differences
+    and choices leave out.
     """
 
     what: str

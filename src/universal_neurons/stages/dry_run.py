@@ -14,7 +14,7 @@ import numpy as np
 
 from universal_neurons.errors import ArtifactMissing, NotOnSuite
 from universal_neurons.stages.registry import suite_cases
-from universal_neurons.stages.study import Study
+from universal_neurons.stages.study import StoredStudy
 from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref_from
 from universal_neurons.stages.workspace import Workspace, unpinned
 
@@ -48,7 +48,7 @@ class MadeUpArtifact:
 
 
 @dataclass
-class DryRunStudy(Study):
+class DryRunStudy(StoredStudy):
     """A study of made-up tables; ``needs`` are the cases that were read, in order."""
 
     needs: list[Need] = field(default_factory=list)
@@ -81,7 +81,7 @@ class DryRunStudy(Study):
         return cast("Artifacts", tuple(MadeUpArtifact(payloads[part]) for part in stage.parts))
 
 
-def needs_of(work: Workspace, calls: Iterable[Callable[[Study], object]]) -> tuple[Need, ...]:
+def needs_of(work: Workspace, calls: Iterable[Callable[[StoredStudy], object]]) -> tuple[Need, ...]:
     """The cases that ``calls`` read of a suite, each once, in the order of the stages.
 
     A call that breaks on made-up numbers may have read more than was noted, so then every case is needed.

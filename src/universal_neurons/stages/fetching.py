@@ -1,6 +1,6 @@
-"""What a suite takes from a hub: pinned before there can be keys, and fetched before there can be results.
+"""Pinning and fetching of the models and the text that a suite takes from a hub.
 
-Suites whose models lie in the checkout have nothing to pin and nothing to fetch.
+Keys need the pins, results the files.  A suite whose models lie in the checkout needs neither.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def pin(work: Workspace) -> None:
-    """Ask the hub what the suite's checkpoints and text are, as far as its lock does not say; raises ``HubError``."""
+    """Pin the checkpoints and the text that the suite's lock does not name yet; raises ``HubError``."""
     if isinstance(work.zoo, HubZoo):
         work.zoo.pin_missing(work.suite.zoo.models, work.steps)
     if (text := hub_corpus(work)) is not None:
@@ -26,10 +26,10 @@ def pin(work: Workspace) -> None:
 
 
 def fetch(work: Workspace, *, accept: bool, done: Callable[[str], None]) -> int:
-    """Have everything here that computing the suite needs; returns the number of files that ``done`` was told of.
+    """Fetch everything that computing the suite needs; returns the number of files that ``done`` was told of.
 
-    What is here and right is not fetched again.  The lock is brought up to date first; what the hub changed since is
-    refused unless ``accept`` is True.  Raises ``HubError``, after which the same call goes on where it stopped.
+    Files that are here and verify are not fetched again.  The lock is updated first; a change on the hub is refused
+    unless ``accept`` is True.  After a ``HubError`` the same call resumes.
     """
     count = 0
 

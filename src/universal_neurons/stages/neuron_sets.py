@@ -1,7 +1,4 @@
-"""Which sets of neurons are ablated: the universal ones, and what they are compared with.
-
-This module decides the list of sets and the neurons of each.  It refuses to know what an ablation does: a set is
-numbers of neurons, layer by layer.
+"""The sets of neurons to ablate: the universal ones, and those they are compared with.
 
 ``universal`` against seven readings of "non-universal" (claims/README.md, A4 and F5), each within the same scope (all
 layers together, or one):
@@ -13,10 +10,10 @@ layers together, or one):
 - ``random``: as many of all neurons, universal ones not excluded;
 - ``top_norm``: the same number, of the largest norms.
 
-The norm of a neuron is the mean of abs(v) ||w_out||: what an ablation takes out of the residual stream.
+The norm of a neuron is the mean of abs(v) ||w_out||: the size of what an ablation removes from the residual stream.
 
 Random sets are the first ones in a random order of *all* neurons, a function of (seed, model, definition, partner,
-threshold, layer, kind, draw) alone: a neuron more or less above a threshold exchanges one neuron of a draw and not all.
+threshold, layer, kind, draw) alone: one neuron more above a threshold changes one neuron of a draw, not all of them.
 """
 
 from __future__ import annotations
@@ -52,7 +49,7 @@ _IN_LAYER = (SetKind.LAYER_MATCHED, SetKind.RANDOM)
 
 @dataclass(frozen=True, slots=True)
 class NeuronSet:
-    """One set to be ablated, by what defines it.
+    """The definition of one set to ablate.
 
     ``partner`` is the model against which neurons are universal, "" where ``definition`` is about all partners.
     ``layer`` is ALL_LAYERS or the one layer in which all of the set lies.  ``draw`` numbers random sets, or, where
@@ -71,11 +68,11 @@ class NeuronSet:
 
 @dataclass(frozen=True, slots=True)
 class SetPlan:
-    """What is ablated in one model at one step.
+    """The sets to ablate in one model at one step.
 
     ``role``: the last checkpoint has more sets (other modes, dose curve, other definitions) than the trained ones
     before it, untrained models have fewer.  ``partners`` are those with sets of their own per pair.  ``threshold`` is
-    the one of ``thresholds`` at which everything is looked at that is not looked at for all of them.  ``by_layer``:
+    the one of ``thresholds`` for the sets that are not ablated at all of them.  ``by_layer``:
     sets within one layer are ablated too.
     """
 
@@ -209,7 +206,7 @@ class Population:
         return neurons[np.argsort(place[neurons], kind="stable")]
 
     def _layer_by_layer(self, universal: Neurons, candidates: Neurons) -> Neurons:
-        """The first of ``candidates`` in every layer, as many as it has universal neurons."""
+        """The first of ``candidates`` in every layer, as many as the layer has universal neurons."""
         layers, sizes = np.unique(self.layer[universal], return_counts=True)
         found = [candidates[self.layer[candidates] == at][:n] for at, n in zip(layers, sizes, strict=True)]
         return np.concatenate([candidates[:0], *found])

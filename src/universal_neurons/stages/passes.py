@@ -1,11 +1,9 @@
-"""Passes over the tokens under a memory budget: as few as possible, resumable, and none of them believed unchecked.
+"""Passes over the tokens under a memory budget: as few as possible, resumable, their precision checked.
 
-This module decides what happens between two batches: when the state is written, what an interruption, a lack of memory
-and a lack of precision lead to.  It refuses to know what is made of a finished pass: that is the scorer's.
-
-A pass is a *shard* of the work.  Its sums are written every few minutes (:class:`Resources`), and when it is scored the
-scores are; whoever goes on reads them back, verified, and skips the tokens that are in them.  On a CPU the result is
-that of an undisturbed run to the last bit.
+A pass is a *shard* of the work.  Its sums are written to disk every few minutes (:class:`Resources`), and so are the
+scores of each finished pass.  A resumed run reads them back, verifies them, and skips the tokens that they cover.  On
+a CPU its result equals the result of an uninterrupted run to the last bit.  When memory runs out, the layers that are
+left are spread over more passes.  A :class:`Scorer` computes the scores of a finished pass.
 """
 
 from __future__ import annotations
@@ -58,7 +56,7 @@ class PrecisionError(UserError):
 
 
 class Scorer(Protocol):
-    """What makes scores of finished passes, and can be interrupted between two of them."""
+    """Computes scores from finished passes; its state can be saved between two of them."""
 
     seconds: dict[str, float]
 
@@ -70,17 +68,17 @@ class Scorer(Protocol):
         """Score what a finished pass has accumulated."""
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
-        """Everything that was taken in so far, by name; :meth:`restore` goes on from copies of it."""
+        """The scores so far, by name; :meth:`restore` takes copies of them."""
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from :meth:`state`."""
+        """Continue from a saved :meth:`state`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """Which tokens stream by: ``rows`` where ``mask`` is true, the group ``label`` (token,) of each, and a ``title``.
+    """The tokens to read: ``rows`` where ``mask`` is true, the group ``label`` (token,) of each, and a ``title``.
 
-    ``shuffled``: the place of a model that joins the stream once more, as its last, with the tokens of every batch in a
+    ``shuffled``: the index of a model that is read once more, as the last one, with the tokens of every batch in a
     random order.
     """
 
@@ -102,10 +100,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """What the passes took and how exact they were.
+    """Time and precision of the passes.
 
-    ``error``: the largest difference of a sampled correlation from float64; ``bound``: what it had to be below.
-    ``seconds``: without scoring, of every process that had a part in it.
+    ``error``: the largest difference of a sampled correlation from float64; ``bound``: its limit.
+    ``seconds``: summed over the processes that ran the passes, without scoring.
     """
 
     mode: PrecisionMode
@@ -126,7 +124,7 @@ class Streamed:
 
 
 def workload(models: LoadedModels, pairs: Sequence[tuple[int, int]], reading: Reading, *, groups: int) -> Workload:
-    """What summing up ``pairs`` over ``reading`` takes on the device of the models."""
+    """The cost of accumulating ``pairs`` over ``reading`` on the device of the models."""
     widths = models.widths
     if reading.shuffled is not None:
         widths = [*widths, widths[reading.shuffled]]
@@ -138,7 +136,7 @@ def workload(models: LoadedModels, pairs: Sequence[tuple[int, int]], reading: Re
 
 
 def abreast(place: torch.device, models: int) -> int:
-    """How many of so many models read at a time: on a CPU one per thread."""
+    """Number of models that run at a time: on a CPU one per thread."""
     import torch
 
     return min(torch.get_num_threads(), models) if place.type == "cpu" else 1
@@ -147,17 +145,17 @@ def abreast(place: torch.device, models: int) -> int:
 def streamed(
     models: LoadedModels, work: Workload, reading: Reading, scorer: Scorer, *, name: Mapping[str, JSON]
 ) -> Streamed:
-    """Sum up and score everything in ``work``, in as many passes over ``reading`` as the memory asks for.
+    """Accumulate and score everything in ``work``, in as many passes over ``reading`` as memory requires.
 
-    ``name``: every setting of the scorer that an unfinished state must agree with.  The state stays until the caller
-    has committed what is made of the scores and forgets it.  Raises UserError where the memory or the precision does
-    not do, and KeyboardInterrupt (Ctrl-C) when the state is written.
+    ``name``: every setting of the scorer that a saved state must agree with.  The state stays on disk until the caller
+    has committed the scores and calls :meth:`Streamed.forget`.  Raises UserError where memory or precision does not
+    suffice, and KeyboardInterrupt (Ctrl-C) once the state is written.
     """
     return _Run(models, work, reading, scorer, dict(name)).finished()
 
 
 def _folder(models: LoadedModels, work: Workload, reading: Reading, name: Mapping[str, JSON]) -> StateFolder:
-    """The place of the state of a computation, which everything that decides its numbers has a part in."""
+    """The folder of the state of a computation, named after every setting that its numbers depend on."""
     universality, shape = models.work.suite.universality, asdict(replace(work, resident=0))
     # These change what a pass takes and not what it sums up.
     del shape["abreast"], shape["whitened"]
@@ -412,10 +410,10 @@ def chosen_layers(values: Tensor, widths: Sequence[int], layers: Sequence[int], 
 
 
 def ahead(batches: Iterator[tuple[list[Tensor], Tensor]], place: torch.device) -> Iterator[tuple[list[Tensor], Tensor]]:
-    """The batches as they come; on a GPU the next one's forward passes run beside what is done with this one.
+    """The batches as they come; on a GPU the next one's forward passes overlap with the work on this one.
 
-    They are launched on a stream of their own before this batch is handed out, so the products of the batch before are
-    still being computed then.
+    They are launched on a stream of their own before this batch is yielded, while the products of the batch before
+    are still being computed.
     """
     import torch
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from universal_neurons.stages.base import Case, Group, Need, Stage
+    from universal_neurons.stages.base import Case, Need, Stage, StageGroup
     from universal_neurons.stages.speeds import DeviceSpeed
     from universal_neurons.stages.workspace import Workspace
 
@@ -162,7 +162,7 @@ def plan(
 class _Step:
     """The requested cases of one group at one step, and the lacking ones of them, by the name of the stage."""
 
-    group: Group
+    group: StageGroup
     step: int | None
     requested: Mapping[str, Sequence[Case]]
     lacking: Mapping[str, Sequence[Case]]

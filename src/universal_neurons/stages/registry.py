@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from universal_neurons.stages.ablation import ABLATIONS
-from universal_neurons.stages.base import Case, Group, Need, Stage
+from universal_neurons.stages.base import Case, Need, Stage, StageGroup
 from universal_neurons.stages.extensions import EXTENSIONS
 from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.tokens import EVALUATION, TOKENS
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from universal_neurons.stages.workspace import Workspace
 
 SCORES = Scores(UNIVERSALITY, ROTATED_NULL, PERMUTED_NULL, CANDIDATES)
-GROUPS: tuple[Group, ...] = (
-    Group(TOKENS),
-    Group(EVALUATION),
+GROUPS: tuple[StageGroup, ...] = (
+    StageGroup(TOKENS),
+    StageGroup(EVALUATION),
     SCORES,
-    Group(VARIANTS),
-    Group(ABLATIONS),
-    Group(EXTENSIONS),
-    Group(PROFILES),
+    StageGroup(VARIANTS),
+    StageGroup(ABLATIONS),
+    StageGroup(EXTENSIONS),
+    StageGroup(PROFILES),
 )
 
 
@@ -67,7 +67,7 @@ def stage_named(name: str) -> Stage:
 
 
 def suite_artifacts(work: Workspace, only: Iterable[Need] | None = None) -> tuple[SuiteArtifact, ...]:
-    """Every artifact of a suite, or those of ``only`` some cases: the token sets first, then step by step.
+    """Every artifact of a suite, or of ``only`` some cases: the token sets first, then step by step.
 
     Raises ArtifactMissing where the tokens are not sampled yet: all other keys are made from them.
     """
@@ -103,7 +103,7 @@ def with_needs(work: Workspace, asked: Iterable[Need]) -> tuple[Need, ...]:
     return tuple(one for one in suite_cases(work) if one in known)
 
 
-def in_groups(cases: Iterable[Need]) -> Iterator[tuple[Group, dict[int | None, dict[str, list[Case]]]]]:
+def in_groups(cases: Iterable[Need]) -> Iterator[tuple[StageGroup, dict[int | None, dict[str, list[Case]]]]]:
     """The ``cases`` by group, step and name of the stage, in the order in which they are computed."""
     listed = tuple(cases)
     for group in GROUPS:

@@ -1,7 +1,7 @@
-"""What a computation may use: which device, and how much of its memory.
+"""The device of a computation and the memory that it may use.
 
-This module decides what "free" means: what the device has left, less a margin, and on a processor never more than what
-the control group of the process allows.  And it knows a lack of memory by all the names that it comes under.
+Free memory is what the device has left, less a margin; on a CPU it is never more than the control group of the process
+allows.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 class OutOfMemory(UserError):
-    """There is less memory than a computation takes that nothing can be taken from any more."""
+    """Memory ran out where the computation cannot be split further."""
 
 
 def device(work: Workspace) -> torch.device:
-    """The device that is asked for, by default a GPU where there is one; raises UserError for one that is not here."""
+    """The requested device, by default a GPU where there is one; raises UserError for one that is not here."""
     import torch
 
     wanted = work.resources.device
@@ -63,9 +63,9 @@ def check_precision(work: Workspace, place: torch.device) -> None:
 
 
 def budget(work: Workspace, place: torch.device, *, resident: int) -> int:
-    """Bytes that a pass may take on ``place``, those that are ``resident`` (the models' weights) among them.
+    """Bytes that a pass may use on ``place``, including the ``resident`` ones (the models' weights).
 
-    What is asked for (``--memory``), or what is free less a margin.
+    The limit that was set (``--memory``), or the free memory less a margin.
     """
     if work.resources.memory is not None:
         return work.resources.memory
@@ -90,7 +90,7 @@ def free_host_bytes() -> int:
 
 
 def _group_bytes(folder: Path) -> int | None:
-    """What the control group of the process leaves, None without a limit: in a container less than the machine has."""
+    """Bytes that the process's control group has left, in a container less than the machine has; None without a limit."""
     try:
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
         used = int((folder / "memory.current").read_text(encoding="ascii"))
@@ -117,10 +117,10 @@ def held() -> int:
 
 
 def give_back() -> None:
-    """Let the system have what was freed; nothing happens but where glibc hands memory out.
+    """Return freed memory to the system; does nothing without glibc.
 
-    It keeps what lies below anything that is still in use: half a gigabyte when text was encoded.  What comes next
-    would be laid beside that where its pieces are larger, and a process would hold more than any stage takes.
+    glibc keeps freed memory below any block still in use (half a gigabyte after text was encoded), and larger blocks
+    would be allocated beside it: the process would hold more than any stage needs.
     """
     if sys.platform == "linux":
         with suppress(AttributeError):
@@ -129,7 +129,7 @@ def give_back() -> None:
 
 @contextmanager
 def enough_memory(work: Workspace, doing: str) -> Iterator[None]:
-    """Raises :class:`OutOfMemory`, one line, for whatever a lack of memory in the block is called."""
+    """Raises :class:`OutOfMemory`, one line, for every kind of out-of-memory error in the block."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -1,11 +1,8 @@
-"""The state of an unfinished computation on the disk, so that a killed run goes on where it was.
+"""The state of an unfinished computation on disk, from which a killed run resumes.
 
-This module decides how a state comes to be there whole or not at all, and what of it is believed.  It refuses to know
-what is computed: a state is a document and named tensors.
-
-A state is a folder: tensors in pieces, each a file whose sha256 the document states, and the document last.  A new one
-is written beside the old one and takes its place by a rename, so whatever is killed in between, one of them is whole.
-What does not verify counts as absent and costs time, never a wrong number.
+A state is a document and named tensors, in a folder: tensors in pieces, each a file whose sha256 the document states,
+and the document last.  A new state is written beside the old one and takes its place by a rename, so a kill at any
+moment leaves one of them whole.  A state that does not verify counts as absent: that costs time, never a wrong number.
 """
 
 from __future__ import annotations
@@ -42,7 +39,7 @@ _DAY = 86_400
 
 @dataclass(frozen=True)
 class State:
-    """What was read: ``document`` in JSON's types, ``tensors`` by name, on the CPU."""
+    """A state as read: ``document`` in JSON's types, ``tensors`` by name, on the CPU."""
 
     document: dict[str, Any]
     tensors: dict[str, torch.Tensor]
@@ -56,7 +53,7 @@ class StateFolder:
     warn: Callable[[str], None]
 
     def write(self, document: Mapping[str, Any], tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Replace the state; raises OSError for what the system refuses, and then the state of before stays."""
+        """Replace the state; after an OSError the previous state stays."""
         target = self.path / NEXT
         try:
             shutil.rmtree(target, ignore_errors=True)
@@ -91,12 +88,12 @@ class StateFolder:
         return None
 
     def remove(self) -> None:
-        """Forget the state; what belonged to it is in artifacts now, or of no use."""
+        """Forget the state; its content is in artifacts now, or of no use."""
         shutil.rmtree(self.path, ignore_errors=True)
 
 
 def sweep(folder: Path, warn: Callable[[str], None]) -> None:
-    """Remove the states in ``folder`` that nobody went on with for ``KEPT_DAYS`` days, of whatever was given up."""
+    """Remove the states in ``folder`` that no run has touched for ``KEPT_DAYS`` days."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         age = (time.time() - _last_written(path)) / _DAY
         if age > KEPT_DAYS:
@@ -164,10 +161,10 @@ class Interruption:
 
 @contextmanager
 def deferred_interruption() -> Iterator[Interruption]:
-    """Ctrl-C inside the block is noted and not raised, so that whoever works there stops where its state is whole.
+    """Ctrl-C inside the block is noted and not raised, so that the code there can stop where its state is whole.
 
-    A second Ctrl-C is raised at once.  Outside the main thread, where no signals come, nothing is changed, and neither
-    where Ctrl-C is ignored, as it is by what runs in the background.
+    A second Ctrl-C is raised at once.  Outside the main thread, which gets no signals, nothing is changed, nor
+    where Ctrl-C is ignored, as in a background process.
     """
     asked = Interruption()
     is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN

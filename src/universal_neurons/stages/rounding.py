@@ -142,7 +142,7 @@ class ScoreDifferences:
     def comparison(
         self, what: str, ties: float, excused: Flags | None = None, named: Sequence[Excused] = ()
     ) -> Comparison:
-        """The largest differences and the changed partners, without those of the ``excused`` neurons."""
+        """The largest differences and the changed partners, without the ``excused`` neurons."""
         kept = np.ones(self.partner.shape, dtype=bool) if excused is None else ~excused
         largest = {
             name: Difference(float(values[kept].max(initial=0.0)), TOLERANCE)

@@ -64,7 +64,7 @@ class StepScores:
         return self.running.rotated_scores(*_positions(self.models, pair)).scores()
 
     def scoring(self, pair: Case, kind: str = "") -> Provenance:
-        """The provenance of scoring a pair: the time is that of all scores computed together with it."""
+        """The provenance of scoring a pair; its time covers all scores computed together."""
         x, y = _positions(self.models, pair)
         seconds = round(self.running.seconds[f"{x} {y}" if kind == "rotated" else f"{y}"], 3)
         return replace(self.provenance, wall_seconds=seconds, shared=(self.shared,), precision=self.passes.precision)

@@ -1,7 +1,6 @@
-"""A suite's evidence for others and from others: which artifacts, in which order, with which lock.
+"""Export and import of a suite's evidence: its artifacts, their order and its lock.
 
-Exports and imports themselves are in :mod:`universal_neurons.artifacts.exchange`; here stands only what needs a suite,
-or a hub.
+The exchange of artifacts itself is in :mod:`universal_neurons.artifacts.exchange`.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ REQUIRED = ("corpus", "evaluation", "universality")
 
 
 def export_suite(work: Workspace, target: Path) -> Exported:
-    """Write everything that judging the suite reads to ``target``: a folder, or an archive where its name says so.
+    """Write everything that judging the suite reads to ``target``: a folder, or an archive if it is named like one.
 
-    The text itself is never among it.  Raises as :func:`~universal_neurons.artifacts.exchange.export_artifacts` does.
+    The text itself is never included.  Raises as :func:`~universal_neurons.artifacts.exchange.export_artifacts` does.
     """
     suite, lock = work.suite, _lock(work).text()
     return export_artifacts(
@@ -62,9 +61,9 @@ def pull(
     progress: Progress | None = None,
     narrowing: Mapping[str, Any] | None = None,
 ) -> Pulled:
-    """Import from ``source`` what the suite (or a part of it) needs and no store here has; ``warn`` gets what it lacks.
+    """Import from ``source`` what the suite (or a part of it) needs and no store here has.
 
-    Raises SharingError for a source that cannot be read, damage, another suite, other settings or another version, and
+    ``warn`` gets a line about what ``source`` lacks.  Raises SharingError for a source that cannot be read, damage, another suite, other settings or another version, and
     StoreError for what the system refuses.  Artifacts that were verified before stay.
     """
     options: dict[str, Any] = {"root": root, "store": store, "warn": warn, "narrowing": narrowing}

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Study:
+class StoredStudy:
     """Read access to the tables of a suite: the ``study`` of every claim.
 
     ``reads`` lists the digests of the artifacts read so far, in order, so that evidence can name what it rests on.
@@ -97,8 +97,8 @@ class Study:
         """The table of a stage by its name: ``table("profiles", model="a")``.
 
         ``which``: ``model``, ``partner`` and ``checkpoint`` as far as the stage has them; the suite's reference and the
-        last checkpoint by default.  Raises ArtifactMissing, UserError for what the suite does not have, and NotOnSuite
-        for what a narrowed suite left out.
+        last checkpoint by default.  Raises ArtifactMissing, UserError for one that the suite does not have, and
+        NotOnSuite for one that a narrowed suite left out.
         """
         source = stage_named(stage)
         return self.read(source, source.case(self.work, **which))
@@ -151,7 +151,7 @@ class Study:
     def null(
         self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
     ) -> UniversalityTable:
-        """The table of a pair where nothing is shared.
+        """The table of a pair that shares nothing.
 
         ``untrained`` models, ``rotated`` against rotated activations, or ``permuted`` tokens.  Raises NotOnSuite where
         the suite has no untrained checkpoint, and UserError where ``reference`` is not the suite's, for which alone the
@@ -186,7 +186,7 @@ class Study:
     def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
         """The effects of every ablated set of neurons of one model at one checkpoint.
 
-        Untrained, the sets are those of the last checkpoint, and only the suite's reference is ablated.
+        Untrained, the sets of the last checkpoint are ablated, in the suite's reference only.
         """
         return cast("AblationTable", self.table("ablation", model=reference, checkpoint=checkpoint))
 
@@ -211,7 +211,7 @@ class Study:
     def provenance(self) -> pd.DataFrame:
         """One row per artifact of the suite that is there: stage, digest, origin, device, seconds, peak memory.
 
-        ``wall_seconds`` leaves out the ``shared`` runs that it rests on (a tuple of SharedRun), which others do too.
+        ``wall_seconds`` leaves out ``shared`` runs (a tuple of SharedRun), which several artifacts rest on.
         """
         rows = [
             {
@@ -232,7 +232,7 @@ class Study:
 
 
 def imported_evidence(work: Workspace) -> Imported:
-    """How much of the suite's evidence was computed elsewhere, where it came from, and what of it was checked here.
+    """The share of the suite's evidence that was computed elsewhere, its source, and the share checked here.
 
     Raises ArtifactMissing where not even the identity of the tokens is there.
     """
@@ -255,15 +255,15 @@ def open_evidence(
     recompute: bool = False,  # noqa: ARG001 - called like open_study
     warn: Warn = print,
     progress: Progress | None = None,
-) -> Study:
+) -> StoredStudy:
     """Open the study of a suite over the folder of artifacts ``store`` alone; nothing is written.
 
-    Called like :func:`open_study`, so that the claims can be judged on it.  Damage there is an error and is left where
-    it is, because the evidence is somebody else's.
+    The signature of :func:`open_study`, so that the claims can be judged on it.  A damaged artifact is an error and
+    stays where it is, because the evidence is somebody else's.
     """
     work = open_workspace(suite, root=root, warn=warn, progress=progress)
     # The working store is created when it is first written.
-    return Study(replace(work, store=Store(work.root / WORK_FOLDER / "unused", [store], warn=warn), cache={}))
+    return StoredStudy(replace(work, store=Store(work.root / WORK_FOLDER / "unused", [store], warn=warn), cache={}))
 
 
 def open_study(
@@ -277,12 +277,12 @@ def open_study(
     progress: Progress | None = None,
     narrowing: Mapping[str, Any] | None = None,
     only: Callable[[Workspace], Iterable[Need]] | None = None,
-) -> Study:
+) -> StoredStudy:
     """Open the study of a suite, or of what ``narrowing`` leaves of it, over working, shipped and imported evidence.
 
     With ``remote`` missing artifacts are imported from there first (:func:`universal_neurons.stages.sharing.pull`).
     Raises SuiteNotFetched for a published suite that is not pinned yet.  With ``recompute`` everything, or ``only``
-    some cases and what these need, is computed from the weights first, and nothing else is read: an interrupted
+    some cases and their needs, is computed from the weights first, and nothing else is read: an interrupted
     recomputation resumes, a finished one starts again.  It is compared with the shipped evidence; raises
     EvidenceDiffers beyond the stated tolerances.
     """
@@ -312,7 +312,7 @@ def open_study(
         checks = "; ".join(map(str, check_recomputation(work)))
         warn(f"recomputed: {checks or 'nothing shipped to compare with'}")
     _warn_of_imports(work)
-    return Study(work)
+    return StoredStudy(work)
 
 
 def _warn_of_imports(work: Workspace) -> None:

@@ -154,7 +154,7 @@ class EvaluationRows(Tokens):
     scratch: ClassVar[tuple[str, ...]] = ("evaluation-tokens",)
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
-        """Those of the scored tokens, and the number of predictions."""
+        """The settings of the scored tokens, and the number of predictions."""
         return {**super().parameters(work, case), "predictions": work.suite.ablation.tokens}
 
     def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:

@@ -16,11 +16,11 @@ from universal_neurons.measures.tables import Resampling, UniversalityTable
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
     Case,
-    Group,
     Lookup,
     Need,
     Reader,
     Stage,
+    StageGroup,
     absent,
     check_one_of,
     check_reference,
@@ -278,7 +278,7 @@ class Candidates(Stage):
 UNIVERSALITY, ROTATED_NULL, PERMUTED_NULL, CANDIDATES = Universality(), RotatedNull(), PermutedNull(), Candidates()
 
 
-class Scores(Group):
+class Scores(StageGroup):
     """Tables, nulls and candidates: the same passes over the tokens feed all of one step."""
 
     def costs(

@@ -46,7 +46,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A suite with everything that its stages read from and write to.
+    """A suite with its models, text, stores and resources.
 
     ``local``: whether keys name the corpus and the untrained weights of this machine (True) or the published ones
     (False: only manifests are read, so shipped evidence is found on any machine).

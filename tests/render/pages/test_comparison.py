@@ -14,7 +14,7 @@ from tests.render.fakes import FakeStudy, fake_records, record, share, write_log
 from tests.render.hostile import hostile_log
 from tests.render.neurons import local_text
 from tests.render.payloads import PAYLOADS
-from tests.render.sides import landmarks, other_records, side_by_side
+from tests.render.sides import key_figures, other_records, side_by_side
 from tests.render.test_report import text_of
 from universal_neurons.evidence.comparison import DifferingSetting, JudgedRun, SideBySide, compared
 from universal_neurons.evidence.summary import summaries
@@ -184,7 +184,7 @@ def test_the_data_beside_the_page_are_every_case_and_every_number(page: Path) ->
     assert (row["left verdict"], row["right verdict"], row["unit"]) == ("inconclusive", "reproduced", "share")
     assert float(row["difference value"]) == pytest.approx(-0.019)
     numbers = pd.read_csv(page / "data" / "compare-shares-and-ablations.csv")
-    assert len(numbers) == len(landmarks())
+    assert len(numbers) == len(key_figures())
     both = numbers.dropna(subset=["left value", "right value"])
     assert both["difference value"].to_numpy() == pytest.approx((both["right value"] - both["left value"]).to_numpy())
     assert len(numbers[numbers["left value"].isna()]) == 8
@@ -203,7 +203,7 @@ def test_the_figures_show_the_checkpoints_that_both_sides_have() -> None:
 
 @pytest.mark.usefixtures("measured_once")
 def test_sides_without_tables_have_no_numbers_and_say_why(root: Path) -> None:
-    both = replace(BOTH, landmarks=(), settings=(), absences=("paper: the artifacts are not here (nobody computed)",))
+    both = replace(BOTH, key_figures=(), settings=(), absences=("paper: the artifacts are not here (nobody computed)",))
     said = text_of(built(root, both) / "compare.html")
     assert "Not compared here: paper: the artifacts are not here (nobody computed)." in said
     assert "Shares and ablations" not in said
@@ -255,7 +255,7 @@ def test_a_terminal_gets_the_claims_the_numbers_and_what_both_were_made_with() -
     )
     assert row["difference"] == "\u22121.9 points [\u22122.5, \u22121.3]"
     assert claims.columns["left"] == "mini"
-    assert len(numbers.rows) == len(landmarks())
+    assert len(numbers.rows) == len(key_figures())
     assert settings.rows[0] == {"name": "universality: draws", "left": "20", "right": "5"}
     assert {row["right"] for row in claims.rows if row["claim"] == "G6"} == {"not judged"}
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.inputs.suite import Checkpoint
     from universal_neurons.render.figures.figure import Figure
-    from universal_neurons.stages.study import Study
+    from universal_neurons.stages.study import StoredStudy
 
 
 # What the paper's figures compare: the universal neurons, and its "non-universal" ones.
@@ -86,7 +86,7 @@ class TwinEffect:
 
 
 @dataclass(frozen=True)
-class Ablations:
+class AblationResults:
     """Effects of ablations in nats per prediction; checkpoints by their labels, ``models`` taken as the reference.
 
     ``doses`` are the dose curves of every model at the last checkpoint, ``readings`` there the effect of every kind of
@@ -112,7 +112,7 @@ class Ablations:
     artifacts: tuple[str, ...]
 
 
-def ablation_results(study: Study) -> Ablations:
+def ablation_results(study: StoredStudy) -> AblationResults:
     """All numbers about ablation; raises the study's ArtifactMissing where the ablations were not computed."""
     before = len(study.reads)
     spec = study.suite.universality
@@ -122,7 +122,7 @@ def ablation_results(study: Study) -> Ablations:
     last = study.checkpoints[-1].label
     averaged = SetOf(spec.threshold, definition=Definition.AVERAGED)
     first = own[last]
-    return Ablations(
+    return AblationResults(
         reference=study.reference,
         models=models,
         partners=study.partners(),
@@ -248,7 +248,7 @@ class AblationFigures:
     bands: tuple[LegendEntry, ...]
 
 
-def ablation_figures(found: Ablations) -> AblationFigures:
+def ablation_figures(found: AblationResults) -> AblationFigures:
     """All figures about ablation; figures 13 to 20 are at the lowest and the highest threshold."""
     lower, higher = min(found.thresholds), max(found.thresholds)
     losses = [
@@ -281,7 +281,7 @@ def _figures(charts: Sequence[LineChart], code: str) -> tuple[Figure, ...]:
     )
 
 
-def _training(found: Ablations) -> ChartAxis:
+def _training(found: AblationResults) -> ChartAxis:
     return ChartAxis("share of training", found.shares, found.checkpoints)
 
 
@@ -296,13 +296,13 @@ def _sizes(values: Sequence[Measurement]) -> tuple[tuple[str, tuple[float, ...]]
 
 
 def _of_pair(
-    found: Ablations, kind: SetKind, threshold: float, quantity: Quantity, partner: str
+    found: AblationResults, kind: SetKind, threshold: float, quantity: Quantity, partner: str
 ) -> tuple[Measurement, ...]:
     return tuple(found.pairs[PairEffect(kind, threshold, quantity, partner, label)] for label in found.checkpoints)
 
 
 def _pair_chart(
-    found: Ablations, number: int, kind: SetKind, threshold: float, quantity: Quantity, *, bars: bool = False
+    found: AblationResults, number: int, kind: SetKind, threshold: float, quantity: Quantity, *, bars: bool = False
 ) -> LineChart:
     curves = tuple(
         Series(f"with {partner}", mark, values, columns=_sizes(values))
@@ -316,7 +316,7 @@ def _pair_chart(
     )  # fmt: skip
 
 
-def _at_threshold(found: Ablations, first: int, threshold: float) -> tuple[Figure, ...]:
+def _at_threshold(found: AblationResults, first: int, threshold: float) -> tuple[Figure, ...]:
     """Four figures: KL and loss, each without universal and without as many other neurons on one scale."""
     charts: list[LineChart] = []
     for at, quantity in enumerate(Quantity):
@@ -327,7 +327,7 @@ def _at_threshold(found: Ablations, first: int, threshold: float) -> tuple[Figur
     return _figures(charts, "ablation_figures")
 
 
-def outputs(found: Ablations) -> Figure:
+def outputs(found: AblationResults) -> Figure:
     """Figure 2: the KL divergence without universal neurons and without as many others, one curve per partner."""
     curves = [
         Series(
@@ -356,7 +356,7 @@ def outputs(found: Ablations) -> Figure:
     return line_figure(chart, code=_CODE + "outputs", caption=caption, wide=True, height=380)
 
 
-def layer_charts(found: Ablations) -> tuple[LineChart, ...]:
+def layer_charts(found: AblationResults) -> tuple[LineChart, ...]:
     """Figures 9 to 12: KL then loss, each for universal neurons and for as many others of the layer, on one scale."""
     axis = ChartAxis("layer", tuple(map(float, range(found.depth))), tuple(map(str, range(found.depth))), "in layer")
     charts: list[LineChart] = []
@@ -387,7 +387,7 @@ _BAND_MARKS = {
 }
 
 
-def twin_chart(found: Ablations, threshold: float) -> LineChart:
+def twin_chart(found: AblationResults, threshold: float) -> LineChart:
     """The loss increase of the reference beside every draw of two random controls, at one threshold."""
     curves = []
     for kind in (SetKind.UNIVERSAL, *BANDS):
@@ -414,7 +414,7 @@ def _twin(chart: LineChart) -> Figure:
     return line_figure(chart, code=_CODE + "twin_chart", caption=markdown(said))
 
 
-def exceeding(found: Ablations) -> Figure:
+def exceeding(found: AblationResults) -> Figure:
     """The loss increase of every model in excess of its random draws."""
     curves = tuple(
         Series(f"model {model}", mark, tuple(found.exceeding[model, label] for label in found.checkpoints))
@@ -439,7 +439,7 @@ def exceeding(found: Ablations) -> Figure:
     return line_figure_or_sentence(chart, _NONE, partial(line_figure, chart, code=_CODE + "exceeding", caption=caption))
 
 
-def dose(found: Ablations) -> Figure:
+def dose(found: AblationResults) -> Figure:
     """The dose curve of the reference with its random orders as a band, and the other models' thinly beside it."""
     own = found.doses[found.reference]
     fractions = tuple(float(f) for f in own["fraction"])
@@ -465,7 +465,7 @@ def dose(found: Ablations) -> Figure:
     return line_figure(chart, code=_CODE + "dose", caption=caption, wide=True, height=340)
 
 
-def _dose_curve(found: Ablations, model: str, mark: Mark, *, banded: bool = False) -> Series:
+def _dose_curve(found: AblationResults, model: str, mark: Mark, *, banded: bool = False) -> Series:
     rows = found.doses[model].to_dict("records")
     blocks = next(iter(found.readings.values())).n
     values = tuple(
@@ -476,7 +476,7 @@ def _dose_curve(found: Ablations, model: str, mark: Mark, *, banded: bool = Fals
     return Series(f"model {model}", mark, values, band if banded else (), _sizes(values))
 
 
-def readings(found: Ablations) -> Figure:
+def readings(found: AblationResults) -> Figure:
     """The effect of the universal neurons and of every possible meaning of "non-universal"."""
     rows = tuple(
         ChartRow(

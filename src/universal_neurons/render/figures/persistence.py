@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.measures.study import TrainedCheckpoint
     from universal_neurons.measures.tables import ReferenceTables, StepTables
-    from universal_neurons.stages.study import Study
+    from universal_neurons.stages.study import StoredStudy
 
 
 TrainingSpan = tuple[str, str]
@@ -99,7 +99,7 @@ def printed_persistence(root: Path) -> PrintedPersistence:
     return PrintedPersistence(overall, deepest)
 
 
-def persistence_results(study: Study, printed: PrintedPersistence) -> Persistence:
+def persistence_results(study: StoredStudy, printed: PrintedPersistence) -> Persistence:
     """All numbers about persistence; raises the study's own errors where an artifact is missing."""
     before = len(study.reads)
     threshold = study.suite.universality.threshold

@@ -32,7 +32,7 @@ from universal_neurons.render.tables import Column, DataTable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from universal_neurons.stages.study import Study
+    from universal_neurons.stages.study import StoredStudy
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Robustness:
     artifacts: tuple[str, ...]
 
 
-def robustness_results(study: Study) -> Robustness:
+def robustness_results(study: StoredStudy) -> Robustness:
     """All numbers about robustness; raises the study's ArtifactMissing where the variants were not computed."""
     before = len(study.reads)
     spec, last = study.suite.universality, study.checkpoints[-1]

@@ -1,7 +1,7 @@
 """The style of every figure: colours, fonts, sizes and line marks.
 
-A figure's drawing module takes every colour and size from here.  Colours are those of the page's theme by their light
-values; on a page they become CSS variables with that value as fallback, so one drawing serves light, dark and print.
+A figure's drawing module takes every colour and size from here.  Colours are the light values of the page's theme; on a
+page they become CSS variables with that value as fallback, so one drawing serves light, dark and print.
 """
 
 from __future__ import annotations

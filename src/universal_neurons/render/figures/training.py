@@ -17,7 +17,7 @@ from universal_neurons.render.tables import Column, DataTable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from universal_neurons.stages.study import Study
+    from universal_neurons.stages.study import StoredStudy
 
 CURVE_POINTS_OF_TRAINING = 120
 _CODE = "render.figures.training."
@@ -59,7 +59,7 @@ def _training_curve(model: str, log: pd.DataFrame) -> TrainingCurve:
     )
 
 
-def checkpoint_tokens(study: Study) -> tuple[float, ...]:
+def checkpoint_tokens(study: StoredStudy) -> tuple[float, ...]:
     """The tokens after which each checkpoint was written."""
     total = float(study.training_log()["tokens"].max())
     return tuple(checkpoint.share * total for checkpoint in study.checkpoints)

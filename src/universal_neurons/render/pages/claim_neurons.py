@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.inputs.suite import Checkpoint
     from universal_neurons.measures.tables import ReferenceTables
-    from universal_neurons.stages.study import Study
+    from universal_neurons.stages.study import StoredStudy
 
 SHOWN = 12
 # The stages whose artifacts tell neurons apart; nulls are about neurons that no explorer has.
@@ -48,7 +48,7 @@ class ClaimNeurons:
     best: tuple[NeuronId, ...]
 
 
-def about(claim: ClaimSummary, study: Study, stages: Mapping[str, str]) -> ClaimNeurons | None:
+def about(claim: ClaimSummary, study: StoredStudy, stages: Mapping[str, str]) -> ClaimNeurons | None:
     """Find the neurons of ``claim``; None for a claim about no neuron.  ``stages`` maps digests to stages.
 
     Raises the study's ArtifactMissing.

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         CasePair,
         ClaimPair,
         JudgedRun,
-        LandmarkPair,
+        KeyFigurePair,
         RunComparison,
         SideBySide,
     )
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 PAGE = "compare"
 CASES_CSV = "data/compare-cases.csv"
-LANDMARKS_CSV = "data/compare-shares-and-ablations.csv"
+KEY_FIGURES_CSV = "data/compare-shares-and-ablations.csv"
 POINTS = "points"
 NONE = "none"
 _CODE = "render.pages.comparison."
@@ -76,20 +76,20 @@ def comparison_page(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Any]
         "claims": claims_table(comparison).html(css="stack compared-runs"),
         "transitions": transitions_table(comparison).html(css="data"),
         "absences": [f"Not compared here: {absence}" for absence in both.absences],
-        "shares": _landmarks_html(both, share=True),
-        "ablations": _landmarks_html(both, share=False),
+        "shares": _key_figures_html(both, share=True),
+        "ablations": _key_figures_html(both, share=False),
         "share_figure": figures.get("compare-shares", Markdown("")),
         "ablation_figure": figures.get("compare-ablations", Markdown("")),
         "settings": _settings(both).html(css="stack") if both.settings else "",
         "cases_csv": Markdown(f"[every case of every claim]({CASES_CSV})"),
-        "landmarks_csv": Markdown(f"[shares and ablations]({LANDMARKS_CSV})"),
+        "key_figures_csv": Markdown(f"[shares and ablations]({KEY_FIGURES_CSV})"),
     }
 
 
 def comparison_data(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, DataTable]:
-    """The data beside the page, by file name: cases, landmarks, and what its figures show."""
+    """The data beside the page, by file name: cases, key_figures, and what its figures show."""
     figures = {figure.csv_name: figure.data for figure in drawn}
-    return {CASES_CSV: cases_table(both.comparison), LANDMARKS_CSV: landmarks_table(both), **figures}
+    return {CASES_CSV: cases_table(both.comparison), KEY_FIGURES_CSV: key_figures_table(both), **figures}
 
 
 def other_verdicts(comparison: RunComparison) -> dict[str, str]:
@@ -177,7 +177,7 @@ def difference_line(pair: ClaimPair) -> str:
     )
 
 
-def difference_of(pair: LandmarkPair) -> str:
+def difference_of(pair: KeyFigurePair) -> str:
     """A difference with its interval; "none" if the numbers are equal, empty if one is missing."""
     found = pair.difference
     if found is None:
@@ -343,9 +343,9 @@ def _ends(m: Measurement | None) -> tuple[Cell, Cell, Cell]:
     return (None, None, None) if m is None or m.is_missing else (m.value, m.low, m.high)
 
 
-def _landmarks_html(both: SideBySide, *, share: bool) -> Html:
+def _key_figures_html(both: SideBySide, *, share: bool) -> Html:
     """The table of shares or of ablations; empty if there is none."""
-    pairs = [pair for pair in both.landmarks if (pair.what == "share") is share]
+    pairs = [pair for pair in both.key_figures if (pair.what == "share") is share]
     if not pairs:
         return Html("")
     left, right = labels(both.comparison)
@@ -363,7 +363,7 @@ def _landmarks_html(both: SideBySide, *, share: bool) -> Html:
     return DataTable(caption, tuple(map(Column, titles)), rows, row_headers=len(first)).html(css="stack")
 
 
-def landmark_names(pair: LandmarkPair) -> tuple[str, str, str, str]:
+def key_figure_names(pair: KeyFigurePair) -> tuple[str, str, str, str]:
     """The quantity, neurons, threshold and checkpoint of a number, in words."""
     what, of = _WHAT.get(pair.what, pair.what), _OF.get(pair.of, pair.of)
     return what, of, f"{pair.threshold:g}", pair.checkpoint
@@ -373,25 +373,25 @@ def _side_cell(m: Measurement | None, places: int) -> Html:
     return Html('<span class="none">not there</span>') if m is None else measured(m, places)
 
 
-def _difference_cell(pair: LandmarkPair, places: int) -> Html:
+def _difference_cell(pair: KeyFigurePair, places: int) -> Html:
     found = pair.difference
     if found is None or _is_point(found):
         return Html(f'<span class="none">{difference_of(pair) or "–"}</span>')
     return measured(in_points(found), places)
 
 
-def _names(pair: LandmarkPair) -> tuple[str, ...]:
-    what, of, threshold, checkpoint = landmark_names(pair)
+def _names(pair: KeyFigurePair) -> tuple[str, ...]:
+    what, of, threshold, checkpoint = key_figure_names(pair)
     return (threshold, checkpoint) if pair.what == "share" else (what, of, checkpoint)
 
 
-def landmarks_table(both: SideBySide) -> DataTable:
+def key_figures_table(both: SideBySide) -> DataTable:
     """Shares and ablations of both sides, unrounded."""
     rows = tuple(
         (
-            *landmark_names(pair), *_ends(pair.left), *_ends(pair.right), *_ends(pair.difference),
+            *key_figure_names(pair), *_ends(pair.left), *_ends(pair.right), *_ends(pair.difference),
         )
-        for pair in both.landmarks
+        for pair in both.key_figures
     )  # fmt: skip
     names = [f"{side} {end}" for side in ("left", "right", "difference") for end in ("value", "low", "high")]
     columns = tuple(map(Column, ("what", "of", "threshold", "checkpoint", *names)))
@@ -409,9 +409,9 @@ def _settings(both: SideBySide) -> DataTable:
 
 def comparison_figures(both: SideBySide) -> tuple[Figure, ...]:
     """The share and the effect of ablation over the checkpoints that both sides have; none where they share none."""
-    shares = [pair for pair in both.landmarks if pair.what == "share"]
+    shares = [pair for pair in both.key_figures if pair.what == "share"]
     shown = [pair for pair in shares if pair.threshold == _threshold(both)]
-    divergences = [pair for pair in both.landmarks if pair.what == "kl" and pair.of in (_UNIVERSAL, _CONTROL)]
+    divergences = [pair for pair in both.key_figures if pair.what == "kl" and pair.of in (_UNIVERSAL, _CONTROL)]
     charts = (
         _chart(both, "compare-shares", "Share of universal neurons in both runs", "universal neurons, % of all", shown),
         _chart(both, "compare-ablations", "Effect of ablation in both runs", "divergence, nats", divergences),
@@ -428,12 +428,12 @@ def comparison_figures(both: SideBySide) -> tuple[Figure, ...]:
 
 def _threshold(both: SideBySide) -> float | None:
     """The threshold of the ablations, which is the suite's own; without ablations, of the first share."""
-    ablated = [pair.threshold for pair in both.landmarks if pair.what != "share"]
-    every = [*ablated, *(pair.threshold for pair in both.landmarks)]
+    ablated = [pair.threshold for pair in both.key_figures if pair.what != "share"]
+    every = [*ablated, *(pair.threshold for pair in both.key_figures)]
     return every[0] if every else None
 
 
-def _chart(both: SideBySide, name: str, title: str, quantity: str, pairs: Sequence[LandmarkPair]) -> LineChart | None:
+def _chart(both: SideBySide, name: str, title: str, quantity: str, pairs: Sequence[KeyFigurePair]) -> LineChart | None:
     known = [pair for pair in pairs if _is_there(pair.left) and _is_there(pair.right)]
     places = list(dict.fromkeys(pair.checkpoint for pair in known))
     if not places:
@@ -455,7 +455,7 @@ def _is_there(m: Measurement | None) -> bool:
     return m is not None and not m.is_missing
 
 
-def _nothing(pair: LandmarkPair) -> Measurement:
+def _nothing(pair: KeyFigurePair) -> Measurement:
     unit = "" if pair.left is None else pair.left.unit
     return Measurement.missing(over=Over.TOKEN_BLOCKS, unit=unit)
 

@@ -13,8 +13,8 @@ from universal_neurons.render.formatting import NARROW_SPACE, NO_BREAK, with_int
 from universal_neurons.render.pages.comparison import (
     difference_line,
     difference_of,
+    key_figure_names,
     labels,
-    landmark_names,
     other_differences_line,
     summary,
 )
@@ -70,8 +70,8 @@ def lines(both: SideBySide) -> list[str]:
 
 def _numbers(both: SideBySide, left: str, right: str) -> Iterator[TerminalTable]:
     rows = []
-    for pair in both.landmarks:
-        what, of, threshold, checkpoint = landmark_names(pair)
+    for pair in both.key_figures:
+        what, of, threshold, checkpoint = key_figure_names(pair)
         rows.append(
             {
                 "what": what, "of": of, "threshold": threshold, "checkpoint": checkpoint, "left": _number(pair.left),

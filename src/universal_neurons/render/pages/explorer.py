@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.inputs.suite import Checkpoint
     from universal_neurons.measures.profiles import NeuronProfiles
-    from universal_neurons.stages.study import Study
+    from universal_neurons.stages.study import StoredStudy
 
 PAGE = "neurons"
 FOLDER = "neurons"
@@ -85,7 +85,7 @@ class NeuronScores:
 
 
 def write_explorer(
-    built: Path, templates: Path, study: Study, text: LocalText, *, conditions: Collection[str] = ()
+    built: Path, templates: Path, study: StoredStudy, text: LocalText, *, conditions: Collection[str] = ()
 ) -> Path:
     """Write the explorer of ``study`` into the report in ``built`` and return its page.
 
@@ -114,7 +114,7 @@ def layer_sizes(built: Path) -> dict[str, tuple[int, ...]]:
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def explorer_page(templates: Path, study: Study, conditions: Collection[str] = ()) -> str:
+def explorer_page(templates: Path, study: StoredStudy, conditions: Collection[str] = ()) -> str:
     """The page without any neuron; raises TemplateWrong."""
     style = "".join((templates / name).read_text(encoding="utf-8") for name in STYLES)
     script = "\n" + "".join((templates / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -164,7 +164,7 @@ def frame(page: str, conditions: Collection[str] = ()) -> tuple[Html, Html]:
 # --- the shards ------------------------------------------------------------------------------------------------------
 
 
-def explorer_shards(study: Study, text: LocalText) -> Iterator[tuple[str, str]]:
+def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, str]]:
     """Every shard as its file's name without suffix and its content; raises the study's ArtifactMissing."""
     models = study.suite.zoo.models
     entries = []
@@ -193,7 +193,7 @@ def explorer_shards(study: Study, text: LocalText) -> Iterator[tuple[str, str]]:
     yield "about", shard("about", {**_about(study, text), "models": entries})
 
 
-def scores_of(study: Study, model: str) -> NeuronScores:
+def scores_of(study: StoredStudy, model: str) -> NeuronScores:
     """The scores of the neurons of ``model`` at every checkpoint, the untrained one first."""
     checkpoints = _checkpoints(study)
     every = [study.reference_tables(checkpoint=checkpoint, reference=model) for checkpoint in checkpoints]
@@ -211,14 +211,14 @@ def scores_of(study: Study, model: str) -> NeuronScores:
     return NeuronScores(*(np.transpose(np.array(part), (2, 0, 1)) for part in columns.values()))
 
 
-def _no_scores(study: Study, neurons: int) -> NeuronScores:
+def _no_scores(study: StoredStudy, neurons: int) -> NeuronScores:
     """Undefined scores, for a model that is no reference in a narrowed suite."""
     shape = (neurons, len(_checkpoints(study)), len(study.suite.zoo.models) - 1)
     unknown = np.full(shape, np.nan)
     return NeuronScores(unknown, unknown, np.zeros(shape, dtype=np.bool_), unknown, np.full(shape, -1, dtype=np.int64))
 
 
-def _checkpoints(study: Study) -> tuple[Checkpoint, ...]:
+def _checkpoints(study: StoredStudy) -> tuple[Checkpoint, ...]:
     return study.checkpoints if study.untrained is None else (study.untrained, *study.checkpoints)
 
 
@@ -232,7 +232,7 @@ def _flat(frame: Any, starts: _Array) -> _Array:
     return np.where(layer < 0, -1, starts[np.maximum(layer, 0)] + neuron)
 
 
-def _about(study: Study, text: LocalText) -> dict[str, Any]:
+def _about(study: StoredStudy, text: LocalText) -> dict[str, Any]:
     suite = study.suite
     return {
         "suite": suite.title,

@@ -65,7 +65,7 @@ TABLE_ONE = "tbl-paper-1"
 TABLE_CSV, PAIRS_CSV = "data/table-one.csv", "data/table-one-pairs.csv"
 TABLE_ONE_CODE = "measures.universality.definition_share"
 TABLE_ONE_CLAIMS = ("N1", "N2", "N3", "N4", "N5")
-# claims/README.md, B.5: the page must contain all of these.
+# The figures and the table that the page must contain.
 REQUIRED = (
     TABLE_ONE,
     *(f"fig-paper-{number}" for number in range(1, 21)),

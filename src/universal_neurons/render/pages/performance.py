@@ -58,7 +58,7 @@ _CODE = "render.pages.performance."
 class Performance:
     """The data of the page: stages, benchmarks, projections, and the claims that the suite leaves open.
 
-    ``seconds`` are those of all stages together, where a run that wrote for two of them counts once.  ``larger`` is the
+    ``seconds`` add up all stages, where a run that wrote for two of them counts once.  ``larger`` is the
     suite whose size says what more data would decide, None where there is no such suite or this is the one.
     """
 

@@ -33,7 +33,7 @@ class ComputationSize:
 
     ``models`` of ``layers`` layers with ``width`` neurons each and a residual stream of ``residual``; ``tokens`` at
     each of ``trained`` checkpoints and ``untrained`` ones (0 or 1); ``draws`` rotations for a baseline, ``half_draws``
-    for that of each half; ``references`` models whose neurons look for partners.
+    for the baseline of each half; ``references`` models whose neurons look for partners.
     """
 
     models: int

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.provenance import SharedRun
     from universal_neurons.ids import CorpusRef, ModelRef
     from universal_neurons.render.escaping import Html
-    from universal_neurons.stages.study import Study
+    from universal_neurons.stages.study import StoredStudy
 
 
 DAY = len("2025-11-09")
@@ -40,7 +40,7 @@ class ReportProvenance:
     imported: Imported = field(default_factory=Imported)
 
     @classmethod
-    def of(cls, study: Study) -> ReportProvenance:
+    def of(cls, study: StoredStudy) -> ReportProvenance:
         """The provenance of everything that ``study`` reads."""
         models = tuple((c.label, study.model(name, c)) for name in study.suite.zoo.models for c in study.checkpoints)
         return cls(models, study.corpus(), study.provenance(), study.imported())
