@@ -308,7 +308,7 @@ class Between(Criterion):
 
 @dataclass(frozen=True)
 class Near(Criterion):
-    """The value matches a published one: the catalogue's MATCH rule (claims.md, section B).
+    """The value matches a published one: the catalogue's MATCH rule (claims/README.md, Decision rules).
 
     With tolerance = max(``absolute``, ``relative`` * abs(target)): reproduced if the target lies in [low, high] or the
     value within the tolerance of it; refuted if the interval excludes the whole band target +- tolerance; else

@@ -3,12 +3,12 @@
 The terminal, the ledger and the report take the verdict of a claim from here.  An item keeps its own verdict, because
 it is one interval; the correction for many intervals belongs to the claim.
 
-The correction for multiple testing (claims.md, section B: within each family) concerns refutations.  A claim over many
-items is *refuted* if any of them is: the more items, the more likely one interval misses by chance, so a claim counts
-as refuted only if an item is still refuted after the items of all claims of its family with the same ``correction``
-were adjusted together.  A claim is *reproduced* only if every item is.  That is an intersection-union test, which has
-the level of its single tests without any correction (Berger 1982, Technometrics 24, 295-300), and correcting it would
-only throw away power: reproduced items therefore stay reproduced.
+The correction for multiple testing (claims/README.md, Decision rules: within each family) concerns refutations. A
+claim over many items is *refuted* if any of them is: the more items, the more likely one interval misses by chance, so
+a claim counts as refuted only if an item is still refuted after the items of all claims of its family with the same
+``correction`` were adjusted together. A claim is *reproduced* only if every item is. That is an intersection-union
+test, which has the level of its single tests without any correction (Berger 1982, Technometrics 24, 295-300), and
+correcting it would only throw away power: reproduced items therefore stay reproduced.
 """
 
 from __future__ import annotations

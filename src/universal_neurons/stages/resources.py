@@ -90,7 +90,7 @@ def free_host_bytes() -> int:
 
 
 def _group_bytes(folder: Path) -> int | None:
-    """Bytes that the process's control group has left, in a container less than the machine has; None without a limit."""
+    """Bytes left to the process's control group (in a container less than the machine has), None without a limit."""
     try:
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
         used = int((folder / "memory.current").read_text(encoding="ascii"))

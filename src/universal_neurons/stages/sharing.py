@@ -63,8 +63,9 @@ def pull(
 ) -> Pulled:
     """Import from ``source`` what the suite (or a part of it) needs and no store here has.
 
-    ``warn`` gets a line about what ``source`` lacks.  Raises SharingError for a source that cannot be read, damage, another suite, other settings or another version, and
-    StoreError for what the system refuses.  Artifacts that were verified before stay.
+    ``warn`` gets a line about what ``source`` lacks.  Raises SharingError for a source that cannot be read, damage,
+    another suite, other settings or another version, and StoreError for what the system refuses.  Artifacts that
+    were verified before stay.
     """
     options: dict[str, Any] = {"root": root, "store": store, "warn": warn, "narrowing": narrowing}
     work = open_workspace(suite, **options)
