@@ -206,7 +206,7 @@ def headings(page: PageContent, moved: int) -> Iterator[tuple[int, str]]:
 def test_the_bookmarks_are_the_headings_of_the_pages(pages: list[PageContent], document: pypdf.PdfReader) -> None:
     found = list(titles(document.outline))
     assert [title for level, title in found if level == 1] == [
-        "Findings", "Thepaper,rebuilt", "Theclaims,onebyone", "Whateachreadingdoes", "Methodsandprovenance",
+        "Findings", "Thepaper,rebuilt", "Theclaims,onebyone", "Readingsofthepapers", "Methodsandprovenance",
         "Performanceandlimits",
         "References",
     ]  # fmt: skip
