@@ -317,6 +317,7 @@ def test_a_quick_suite_has_less_of_everything(mini: Suite, setting: str, whole: 
         ({"models": "ab", "tokens": 50_000}, "a", "; models a, b; tokens 50000", " --models a,b --tokens 50000"),
         ({"reference": "b"}, "b", "; reference b", " --reference b"),
         ({"references": "ab"}, "ab", "; references a, b", " --references a,b"),
+        ({"precision": "bfloat16"}, "a", "; precision bfloat16", " --precision bfloat16"),
         ({"threshold": 0.4}, "a", "; threshold 0.4", ""),
     ],
 )

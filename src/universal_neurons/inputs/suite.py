@@ -46,7 +46,7 @@ FEWEST_BLOCKS = 50
 # The same of ablations, whose effects differ by more than their noise: about as many as mini has.
 FEWEST_ABLATION_BLOCKS = 20
 # The settings that are options of the command line, in the order of the options.
-_OPTIONS = ("models", "checkpoints", "tokens", "reference", "references")
+_OPTIONS = ("models", "checkpoints", "tokens", "reference", "references", "precision")
 _MOST_SHARES_SHOWN = 12
 _LONGEST_FOLDER = 100
 

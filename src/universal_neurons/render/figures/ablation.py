@@ -111,6 +111,11 @@ class AblationResults:
     level: float
     artifacts: tuple[str, ...]
 
+    def in_layer(self, kind: SetKind, quantity: Quantity, checkpoint: str, layer: int) -> Measurement:
+        """The effect of one layer alone; missing where the suite ablates none."""
+        missing = Measurement.missing(n=0, over=Over.MODELS, unit=NATS)
+        return self.layers.get(LayerEffect(kind, quantity, checkpoint, layer), missing)
+
 
 def ablation_results(study: StoredStudy) -> AblationResults:
     """All numbers about ablation; raises the study's ArtifactMissing where the ablations were not computed."""
@@ -132,7 +137,9 @@ def ablation_results(study: StoredStudy) -> AblationResults:
         threshold=spec.threshold,
         depth=study.suite.layers,
         pairs=_pairs(own, study.partners(), spec.thresholds),
-        layers=_by_layer(tables, models, study.checkpoints, averaged, study.suite.layers),
+        layers=_by_layer(tables, models, study.checkpoints, averaged, study.suite.layers)
+        if study.suite.ablation.by_layer
+        else {},
         twins=_twins(own, spec.thresholds),
         exceeding={
             place: effect_over_random(table, averaged, SetKind.RANDOM_OTHERS, quantity=Quantity.LOSS)
@@ -210,6 +217,7 @@ def over_models(effects: Sequence[Measurement]) -> Measurement:
 NAN = float("nan")
 _CODE = "render.figures.ablation."
 _ONE_MODEL = "it is a mean over models, and this suite has only one reference."
+_NO_LAYERS = "this suite ablates no layer alone."
 _NONE = "no neuron is universal in any of the models, so none could be ablated."
 _QUANTITIES = {Quantity.KL: "KL divergence, nats", Quantity.LOSS: "loss increase, nats"}
 _WORDS = {Quantity.KL: "KL divergence", Quantity.LOSS: "Loss increase"}
@@ -260,7 +268,7 @@ def ablation_figures(found: AblationResults) -> AblationFigures:
     return AblationFigures(
         outputs=outputs(found),
         losses=_figures(alike(losses), "ablation_figures"),
-        layers=_figures(layers, "layer_charts"),
+        layers=_figures(layers, "layer_charts", _ONE_MODEL if found.layers else _NO_LAYERS),
         lower=_at_threshold(found, 13, lower),
         higher=_at_threshold(found, 17, higher),
         twins=(*(_twin(chart) for chart in twins), exceeding(found)),
@@ -275,9 +283,9 @@ def ablation_figures(found: AblationResults) -> AblationFigures:
     )
 
 
-def _figures(charts: Sequence[LineChart], code: str) -> tuple[Figure, ...]:
+def _figures(charts: Sequence[LineChart], code: str, why: str = _ONE_MODEL) -> tuple[Figure, ...]:
     return tuple(
-        line_figure_or_sentence(chart, _ONE_MODEL, partial(line_figure, chart, code=_CODE + code)) for chart in charts
+        line_figure_or_sentence(chart, why, partial(line_figure, chart, code=_CODE + code)) for chart in charts
     )
 
 
@@ -367,7 +375,7 @@ def layer_charts(found: AblationResults) -> tuple[LineChart, ...]:
             curves = tuple(
                 Series(label, mark, values, columns=_sizes(values))
                 for label, mark in zip(found.checkpoints, marks(len(found.checkpoints)), strict=True)
-                if (values := tuple(found.layers[LayerEffect(kind, quantity, label, la)] for la in range(found.depth)))
+                if (values := tuple(found.in_layer(kind, quantity, label, layer) for layer in range(found.depth)))
             )
             title = f"{_WORDS[quantity]} without {_NEURONS[kind]}, one layer at a time"
             pair.append(

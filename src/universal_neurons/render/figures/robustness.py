@@ -147,10 +147,12 @@ def _at_the_end(found: Robustness) -> list[dict[Any, Any]]:
 
 
 def variants(found: Robustness) -> Figure:
-    """The change of one share of table 1 under every other choice; its data are the whole table."""
+    """The change of one share of table 1 under every other choice, with the whole table as data; left out without any."""
     ends = _at_the_end(found)
     own = next(row for row in ends if row["variant"] == SUITE)
     shown = [r for r in ends if str(r["variant"]).partition(":")[0] in _COLOURS]
+    if not shown:
+        return Figure.left_out("variants", "it compares other choices, and this suite computes none.")
     rows = tuple(
         ChartRow(
             variant_name(str(r["variant"])), _difference(found, r), Mark(_COLOURS[str(r["variant"]).partition(":")[0]]),
