@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation_table import AblationTable, AnyKind, Quantity, SetKind, SetMissing, SetOf
@@ -341,7 +341,7 @@ def _percentile(effects: _Effects, resampling: Resampling) -> _Effect:
     draws = effects.values.size
     pivots = _pivots(draws, resampling, 0)
     spread = effects.replicates.std(axis=1, ddof=1) * pivots.scale
-    above = float(stats.norm.ppf(PERCENTILE)) + pivots.mean / np.sqrt(draws)
+    above = float(scipy.stats.norm.ppf(PERCENTILE)) + pivots.mean / np.sqrt(draws)
     return _Effect(float(np.quantile(effects.values, PERCENTILE)), effects.replicates.mean(axis=1) + spread * above)
 
 

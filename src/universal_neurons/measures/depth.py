@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.arrays import ratio_or_nan
@@ -86,7 +86,7 @@ def rank_correlation(values: Floats) -> Floats:
 
     Values that differ by less than 1e-12 tie.  NaN where all layers tie or one has no value.
     """
-    ranks = stats.rankdata(np.round(values, 12), axis=-1)
+    ranks = scipy.stats.rankdata(np.round(values, 12), axis=-1)
     ranks = ranks - ranks.mean(axis=-1, keepdims=True)
     depth = np.arange(values.shape[-1]) - (values.shape[-1] - 1) / 2
     scale = np.sqrt((ranks**2).sum(axis=-1) * (depth**2).sum())

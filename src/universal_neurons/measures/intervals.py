@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -208,7 +208,7 @@ def mcnemar_p(*, first: int, second: int) -> float:
         raise ValueError(f"counts of changed units cannot be negative; got {first} and {second}")
     if first + second == 0:
         return 1.0
-    return float(stats.binomtest(second, first + second, 0.5).pvalue)
+    return float(scipy.stats.binomtest(second, first + second, 0.5).pvalue)
 
 
 def jackknife(value: float, leave_one_out: Sequence[float], *, level: float) -> ConfidenceInterval:
@@ -225,7 +225,7 @@ def jackknife(value: float, leave_one_out: Sequence[float], *, level: float) -> 
         raise ValueError(f"a jackknife needs at least two defined values; got {values.tolist()}")
     units = values.size
     error = math.sqrt((units - 1) / units * float(np.sum((values - values.mean()) ** 2)))
-    reach = float(stats.t.ppf(_tails(level)[1], units - 1)) * error
+    reach = float(scipy.stats.t.ppf(_tails(level)[1], units - 1)) * error
     return ConfidenceInterval(value - reach, value + reach)
 
 
@@ -254,7 +254,7 @@ def _tails(level: float) -> tuple[float, float]:
 
 
 def _normal_quantile(level: float) -> float:
-    return float(stats.norm.ppf(_tails(level)[1]))
+    return float(scipy.stats.norm.ppf(_tails(level)[1]))
 
 
 def _containing(value: float, low: float, high: float) -> ConfidenceInterval:

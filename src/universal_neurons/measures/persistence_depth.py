@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.depth import rank_correlation
@@ -258,7 +258,7 @@ def _slope(x: Floats, y: Floats, cluster: Floats) -> tuple[float, float]:
 
 
 def _two_sided(z: float) -> float:
-    return float(2 * stats.norm.sf(abs(z)))
+    return float(2 * scipy.stats.norm.sf(abs(z)))
 
 
 def _error(rate: Rate) -> float:

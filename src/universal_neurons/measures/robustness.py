@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
@@ -196,7 +196,7 @@ def mean_excess(table: UniversalityTable) -> Measurement:
     if defined.size < 2:
         return Measurement.missing(n=int(defined.size), over=Over.NEURONS)
     value, sd, level = float(defined.mean()), float(defined.std(ddof=1)), table.resampling.level
-    reach = float(stats.t.ppf((1 + level) / 2, defined.size - 1)) * sd / np.sqrt(defined.size)
+    reach = float(scipy.stats.t.ppf((1 + level) / 2, defined.size - 1)) * sd / np.sqrt(defined.size)
     details = {"sd": sd, "median": float(np.median(defined)), "q99": float(np.quantile(defined, 0.99))}
     details |= {"largest": float(defined.max()), "undefined": float(excess.size - defined.size)}
     return Measurement(value, value - reach, value + reach, int(defined.size), Over.NEURONS, level, "", details)

@@ -147,7 +147,7 @@ def _at_the_end(found: Robustness) -> list[dict[Any, Any]]:
 
 
 def variants(found: Robustness) -> Figure:
-    """The change of one share of table 1 under every other choice, with the whole table as data; left out without any."""
+    """The change of one share of table 1 under every other choice, with the whole table as data; left out if none."""
     ends = _at_the_end(found)
     own = next(row for row in ends if row["variant"] == SUITE)
     shown = [r for r in ends if str(r["variant"]).partition(":")[0] in _COLOURS]
