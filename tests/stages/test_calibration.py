@@ -34,6 +34,15 @@ def test_a_processor_has_a_speed_of_every_kind_of_work() -> None:
 
 
 @pytest.mark.usefixtures("_tiny")
+@pytest.mark.parametrize(
+    ("load", "said"), [(0.4, ""), (7.25, ", while other work kept the processors busy (load 7.2)")]
+)
+def test_a_measurement_on_a_busy_machine_says_so(monkeypatch: pytest.MonkeyPatch, load: float, said: str) -> None:
+    monkeypatch.setattr(calibration, "available_threads", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    assert calibration.other_load() == said
+
+
 def test_products_are_measured_in_the_precision_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     made = PairwiseAccumulator.__init__

@@ -86,7 +86,7 @@ class Preset:
 
 # Permuted tokens would double the products of a pass, and 16 rows of GPT-2's vocabulary are 10 GB.
 QUICK = Preset(
-    draws=5, half_draws=2, nulls=("rotated",), ablation_draws=3, batch_rows=4, dose=0.5, top=3,
+    draws=3, half_draws=1, nulls=("rotated",), ablation_draws=3, batch_rows=4, dose=0.5, top=3,
     said="quick: few draws and ablations, one reference and threshold, "
     "no variants, layers, families or untrained models",
 )  # fmt: skip

@@ -9,6 +9,7 @@ was measured is gone when a suite is computed.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from universal_neurons.inputs.tokenization import train_tokenizer
 from universal_neurons.stages.batches import CHUNK_TOKENS
 from universal_neurons.stages.costs import Shape, WorkKind
 from universal_neurons.stages.resources import ROTATION_WORKERS, held
-from universal_neurons.stages.speeds import DeviceSpeed, measured_where
+from universal_neurons.stages.speeds import DeviceSpeed, available_threads, measured_where
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,7 @@ def measured_speed(device: torch.device, *, running: float = RUNNING) -> DeviceS
     """The speed of torch's ``device`` (cpu or cuda), over ``running`` seconds per measurement."""
     import torch
 
+    when = f"{time.strftime('%Y-%m-%d')} with torch {measured_where('cpu')['torch']}{other_load()}"
     # The backend is imported, and a GPU's libraries are loaded.
     placed(random_bridge(layers=1, width=HEAD, heads=1, mlp=HEAD, vocabulary=8, context=ROW), device)
     process, bench = held(), Bench(device, running)
@@ -68,8 +70,14 @@ def measured_speed(device: torch.device, *, running: float = RUNNING) -> DeviceS
         },
         memory_bytes=torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0,
         process_bytes=process,
-        source=f"speeds measured on it on {time.strftime('%Y-%m-%d')} with torch {measured_where('cpu')['torch']}",
+        source=f"speeds measured on it on {when}",
     )
+
+
+def other_load() -> str:
+    """A warning for the plan where other work keeps half of the processors busy, which makes a device look slow."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return f", while other work kept the processors busy (load {load:.1f})" if load > available_threads() / 2 else ""
 
 
 def placed(bridge: Bridge, device: torch.device) -> Bridge:

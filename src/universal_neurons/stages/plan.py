@@ -6,7 +6,7 @@ kept, or where another device is asked about, torch is not imported.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -235,7 +235,7 @@ def _planned(
 
 
 def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] | None = None) -> DeviceSpeed:
-    """The speed of the workspace's device: the kept one, or else measured now and kept under the work folder."""
+    """The speed of the workspace's device: the kept one, or else measured now and kept in the work folder."""
     precision, folder = work.suite.universality.precision, work.root / WORK_FOLDER
     where = speeds.measured_where(work.resources.device or speeds.default_device())
     speed = None if measure else speeds.kept_speed(speeds.kept_file(folder, where), where)
@@ -253,6 +253,7 @@ def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] 
         from universal_neurons.stages.calibration import measured_speed
 
         speed = measured_speed(place)
+        speed = replace(speed, source=f"{speed.source}; to measure them again, delete {path.relative_to(work.root)}")
         try:
             speeds.keep_speed(path, where, speed)
         except OSError as error:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from universal_neurons.errors import UserError
+from universal_neurons.files import replace_file
 from universal_neurons.stages.costs import WorkKind
 
 if TYPE_CHECKING:
@@ -147,10 +148,8 @@ def kept_speed(path: Path, where: Mapping[str, str | int]) -> DeviceSpeed | None
 def keep_speed(path: Path, where: Mapping[str, str | int], speed: DeviceSpeed) -> None:
     """Write ``speed`` to ``path``, whole or not at all; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     text = json.dumps({"format": FORMAT, "where": where, "speed": asdict(speed)}, indent=2)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    replace_file(path, f"{text}\n".encode())
 
 
 # --- published -------------------------------------------------------------------------------------------------------
