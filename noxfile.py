@@ -97,7 +97,7 @@ def report(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the project's own tests; -- tests/core -k moments for some of them."""
-    run(session, "pytest", "tests", *session.posargs)
+    run(session, "pytest", *(session.posargs or ("tests", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")))
 
 
 @nox.session

@@ -310,7 +310,7 @@ def status(
             {
                 "stage": artifact.key.stage,
                 "step": "" if artifact.case.step is None else f"{artifact.case.step}",
-                "what": artifact.description,
+                "what": artifact.stage.describe(work, artifact.case),
                 "digest": artifact.key.digest[:12],
                 "where": where(work, artifact.key),
             }

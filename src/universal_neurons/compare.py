@@ -261,10 +261,13 @@ def _shown(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
 
 
 def _named_keys(study: StoredStudy) -> Mapping[tuple[str, str, str], Key]:
-    """The keys of a suite by stage, label of the checkpoint and description, which two suites can have in common."""
+    """The keys of a suite by stage, label of the checkpoint and models, which two suites can have in common."""
     artifacts = suite_artifacts(study.work)
     labels: dict[int | None, str] = {step: str(study.suite.checkpoint(step)) for step in study.work.steps}
-    return {(one.key.stage, labels.get(one.case.step, ""), one.description): one.key for one in artifacts}
+    return {
+        (one.key.stage, labels.get(one.case.step, ""), f"{one.case.model} {one.case.partner}"): one.key
+        for one in artifacts
+    }
 
 
 def _flat(key: Key, digests: set[str]) -> dict[str, str]:

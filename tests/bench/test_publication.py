@@ -116,11 +116,13 @@ def test_what_the_plan_said_is_published_over_what_it_took(publication: Publicat
     found = {
         "suite": "mini", "tokens": 100, "device": "CPU, 2 threads", "calibrated_in": 4.5, "planned_gb": 1.0,
         "measured_gb": 1.1, "stages": {"moments": {"planned": 90.0, "measured": 100.0, "ratio": 0.9}},
+        "gpt2_small": {"moments": {"planned": 8.0, "measured": 10.0, "ratio": 0.8}},
     }  # fmt: skip
     plan.publish(publication, found)
     (bench,) = publication.benches
     assert (bench.file, bench.device) == ("plan-cpu.json", f"{cpu_name()}, 2 threads")
     assert (bench.value("moments_ratio"), bench.value("moments_seconds"), bench.value("calibration")) == (0.9, 100, 4.5)
+    assert bench.value("gpt2_small_moments_ratio") == 0.8
     plan.publish(publication, found | {"device": "NVIDIA H200"})
     assert publication.benches[1].device == "NVIDIA H200, float32"
     assert publication.benches[1].kind == "cuda"

@@ -54,7 +54,7 @@ SYNTHETIC = """
 from dataclasses import replace
 
 import fake_world
-from tests.claims.test_emergence import GROWING, STAGES, SyntheticStudy
+from tests.claims.test_emergence import GROWING, CHECKPOINTS, SyntheticStudy
 
 
 class World(fake_world.World):
@@ -62,7 +62,8 @@ class World(fake_world.World):
         return SyntheticStudy(GROWING)
 
     def load_suite(self, name, root):
-        return replace(super().load_suite(name, root), checkpoints=STAGES, universality=fake_world.Universality((0.5,)))
+        universality = fake_world.Universality((0.5,))
+        return replace(super().load_suite(name, root), checkpoints=CHECKPOINTS, universality=universality)
 
 
 open_study = World()

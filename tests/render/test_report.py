@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import math
 import re
 from dataclasses import replace
@@ -45,8 +46,8 @@ def build(root: Path, name: str, records: list[EvidenceRecord] | None = None, st
 
 
 def text_of(page: Path) -> str:
-    html = page.read_text(encoding="utf-8").partition("<main")[2]
-    return " ".join(re.sub(r"<[^>]+>", " ", html).replace("\u00a0", " ").split())
+    body = page.read_text(encoding="utf-8").partition("<main")[2]
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).replace("\u00a0", " ").split())
 
 
 def test_the_front_page_says_what_was_found(report: Path) -> None:

@@ -156,7 +156,9 @@ def test_it_is_listed_exported_and_imported(project: Miniature, miniature: Minia
     pull("mini", str(tmp_path / "evidence.zip"), root=reader.root, warn=print)
     work = reader.workspace()
     listed = [artifact for artifact in suite_artifacts(work) if artifact.stage is ACTIVITY]
-    assert [artifact.description for artifact in listed] == [f"neurons of {name}" for name in "abcabc"]
+    assert [ACTIVITY.describe(work, artifact.case) for artifact in listed] == [
+        f"neurons of {name}" for name in "abcabc"
+    ]
     assert {where(work, artifact.key) for artifact in listed} == {"imported"}
     assert claimed(StoredStudy(work)) == claimed(StoredStudy(project.workspace()))
 

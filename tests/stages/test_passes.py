@@ -408,7 +408,7 @@ def test_bfloat16_is_less_exact_says_so_and_has_keys_of_its_own(
     computed: Miniature, tmp_path: Path, undisturbed: StepScores
 ) -> None:
     own = computed.workspace(store=tmp_path / "rounded", local=True)
-    work = replace(own, suite=own.suite.narrowed(precision="bfloat16"))
+    work = replace(own, suite=own.suite.narrowed(precision="bfloat16"), cache={})
     found = scores(work)
     assert found.passes.mode == "bfloat16"
     assert 10 * undisturbed.passes.error < found.passes.error < found.passes.bound

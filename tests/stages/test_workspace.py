@@ -123,7 +123,7 @@ def test_whatever_changes_profiles_changes_their_keys_and_no_other(
 def test_only_the_last_checkpoint_has_profiles(computed: Miniature) -> None:
     work = computed.workspace()
     assert PROFILES.cases(work) == (Case(30, "a"), Case(30, "b"), Case(30, "c"))
-    assert PROFILES.describe(Case(30, "b")) == "neurons of b"
+    assert PROFILES.describe(work, Case(30, "b")) == "neurons of b"
 
 
 def test_the_labels_of_untrained_models_are_those_of_the_last_checkpoint(computed: Miniature) -> None:
@@ -224,8 +224,12 @@ def test_the_working_store_can_be_named(miniature: Miniature, tmp_path: Path) ->
 
 def test_artifacts_are_described_in_a_few_words(computed: Miniature) -> None:
     work = computed.workspace()
-    described = {(one.stage.name, one.description) for one in suite_artifacts(work)}
-    assert {("corpus", "scored tokens"), ("universality", "a against b"), ("candidates", "candidates of a")} < described
+    described = {(one.stage.name, one.stage.describe(work, one.case)) for one in suite_artifacts(work)}
+    assert {
+        ("corpus", "3000 tokens of wheels"),
+        ("universality", "a against b"),
+        ("candidates", "candidates of a"),
+    } < described
 
 
 def _with_universality(work: Workspace, field: str, value: object) -> Workspace:

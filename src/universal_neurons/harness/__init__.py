@@ -21,7 +21,7 @@ from universal_neurons.evidence.criteria import (
     NotJudged,
     Published,
 )
-from universal_neurons.harness.axes import Checkpoint, Interval, __getattr__  # noqa: F401 - gives Checkpoint when it is imported
+from universal_neurons.harness.axes import Interval, __getattr__  # noqa: F401 - gives Checkpoint when it is imported
 from universal_neurons.harness.declare import claim, control, reading, readings
 from universal_neurons.measurement import Measurement
 

@@ -103,7 +103,7 @@ class Ablations(Stage):
         """The rows, and the tables that say which neurons are universal."""
         return ((EVALUATION, ONLY), *((UNIVERSALITY, pair) for pair in label_pairs(work, case)))
 
-    def describe(self, case: Case) -> str:
+    def describe(self, work: Workspace, case: Case) -> str:
         """The subject of a case in a few words."""
         return f"sets of neurons of {case.model}"
 

@@ -48,9 +48,8 @@ class Case:
     partner: str = ""
 
     def __str__(self) -> str:
-        against = f" against {self.partner}" if self.partner else ""
         at = "" if self.step is None else f"@{self.step}"
-        return f"{self.model}{against}{at}"
+        return " against ".join(f"{name}{at}" for name in (self.model, self.partner) if name)
 
 
 Need: TypeAlias = "tuple[Stage, Case]"
@@ -120,7 +119,7 @@ class Stage(ABC):
         """Whether every part of a case is in a store."""
         return all(work.store.has(key) for key in self.keys(work, case))
 
-    def describe(self, case: Case) -> str:
+    def describe(self, work: Workspace, case: Case) -> str:
         """The subject of a case in a few words."""
         return f"{case.model} against {case.partner}" if case.partner else f"neurons of {case.model}"
 

@@ -119,7 +119,7 @@ class FamiliesAndPatches(Stage):
         """The tokens, the rows, and the tables that say which neurons are universal."""
         return ((TOKENS, ONLY), (EVALUATION, ONLY), *((UNIVERSALITY, pair) for pair in own_pairs(work, case)))
 
-    def describe(self, case: Case) -> str:
+    def describe(self, work: Workspace, case: Case) -> str:
         """The subject of a case in a few words."""
         return f"families and patches of {case.model}"
 

@@ -50,11 +50,6 @@ class SuiteArtifact:
     case: Case
     key: Key
 
-    @property
-    def description(self) -> str:
-        """Its subject in a few words."""
-        return self.stage.describe(self.case)
-
 
 def stages() -> tuple[Stage, ...]:
     """Every stage, in the order in which they are computed."""

@@ -61,9 +61,9 @@ class Tokens(Stage):
         """The text and the tokenizer."""
         return {"corpus": corpus_fingerprint(work), "tokenizer": work.zoo.tokenizer_digest}
 
-    def describe(self, case: Case) -> str:
+    def describe(self, work: Workspace, case: Case) -> str:
         """The subject of a case in a few words."""
-        return "scored tokens"
+        return f"{work.suite.corpus.tokens} tokens of {work.suite.corpus.recipe}"
 
     def sample(self, work: Workspace) -> Taken:
         """Sample the tokens from the text."""
@@ -161,9 +161,9 @@ class EvaluationRows(Tokens):
         """The scored tokens, whose rows are left out."""
         return ((TOKENS, ONLY),)
 
-    def describe(self, case: Case) -> str:
+    def describe(self, work: Workspace, case: Case) -> str:
         """The subject of a case in a few words."""
-        return "predictions for ablations"
+        return f"{work.suite.ablation.tokens} predictions of {work.suite.corpus.recipe}"
 
     def positions(self, sizes: Sizes) -> int:
         """Positions of all rows."""

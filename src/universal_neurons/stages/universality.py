@@ -250,7 +250,7 @@ class Candidates(Stage):
         """The tables that select the candidates."""
         return tuple((UNIVERSALITY, pair) for pair in own_pairs(work, case))
 
-    def describe(self, case: Case) -> str:
+    def describe(self, work: Workspace, case: Case) -> str:
         """The subject of a case in a few words."""
         return f"candidates of {case.model}"
 

@@ -110,7 +110,7 @@ class Variants(Stage):
         """The tokens."""
         return ((TOKENS, ONLY),)
 
-    def describe(self, case: Case) -> str:
+    def describe(self, work: Workspace, case: Case) -> str:
         """The subject of a case in a few words."""
         return f"variants of {case.model}"
 
