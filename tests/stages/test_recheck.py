@@ -47,7 +47,7 @@ def test_the_spot_check_agrees_with_sound_evidence(own: Miniature) -> None:
     assert found.differences["correlation"].largest < 1e-6
     assert found.choices is not None
     assert found.choices.changed == 0
-    assert str(found).startswith("a against b@30, 48 neurons computed again")
+    assert str(found).startswith("a@30 against b@30, 48 neurons computed again")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_spot_check_agrees_with_sound_evidence(own: Miniature) -> None:
 def test_the_spot_check_finds_one_altered_number(own: Miniature, column: str, change: float) -> None:
     own.ship()
     alter(own, column, change)
-    with pytest.raises(EvidenceDiffers, match=r"^evidence of suite mini: a against b@30.*run: universal"):
+    with pytest.raises(EvidenceDiffers, match=r"^evidence of suite mini: a@30 against b@30.*run: universal"):
         recheck.spotcheck(own.workspace())
 
 

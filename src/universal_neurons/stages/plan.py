@@ -253,9 +253,9 @@ def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] 
         from universal_neurons.stages.calibration import measured_speed
 
         speed = measured_speed(place)
-        speed = replace(speed, source=f"{speed.source}; to measure them again, delete {path.relative_to(work.root)}")
+        again = f"; to measure them again, delete {path.relative_to(work.root)}"
         try:
-            speeds.keep_speed(path, where, speed)
+            speeds.keep_speed(path, where, replace(speed, source=speed.source + again))
         except OSError as error:
             work.warn(f"{path}: the device's speed cannot be kept ({error.strerror}) and is measured again next time")
     return speed
