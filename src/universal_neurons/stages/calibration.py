@@ -23,7 +23,8 @@ from universal_neurons.inputs.tokenization import train_tokenizer
 from universal_neurons.stages.batches import CHUNK_TOKENS
 from universal_neurons.stages.costs import Shape, WorkKind
 from universal_neurons.stages.resources import ROTATION_WORKERS, held
-from universal_neurons.stages.speeds import DeviceSpeed, available_threads, measured_where
+from universal_neurons.stages.speeds import KEPT, DeviceSpeed, available_threads, measured_where
+from universal_neurons.stages.workspace import WORK_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,7 @@ def measured_speed(device: torch.device, *, running: float = RUNNING) -> DeviceS
         },
         memory_bytes=torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0,
         process_bytes=process,
-        source=f"speeds measured on it on {when}",
+        source=f"speeds measured on it on {when}; to measure them again, delete {WORK_FOLDER}/{KEPT}",
     )
 
 

@@ -6,7 +6,7 @@ kept, or where another device is asked about, torch is not imported.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -253,9 +253,8 @@ def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] 
         from universal_neurons.stages.calibration import measured_speed
 
         speed = measured_speed(place)
-        again = f"; to measure them again, delete {path.relative_to(work.root)}"
         try:
-            speeds.keep_speed(path, where, replace(speed, source=speed.source + again))
+            speeds.keep_speed(path, where, speed)
         except OSError as error:
             work.warn(f"{path}: the device's speed cannot be kept ({error.strerror}) and is measured again next time")
     return speed

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Goes up whenever other things are measured, so that older files are not read.
 FORMAT = 1
 DEVICES = Path(__file__).with_name("devices.toml")
+# The files of speeds that were measured here.
+KEPT = "speed-*.json"
 TERA, GIBIBYTE = 1e12, 2**30
 # Kinds of work whose speed depends on the width of the models, or on the precision of the suite.
 _APART = (WorkKind.FORWARD, WorkKind.PRODUCT)
@@ -130,7 +132,7 @@ def _processor() -> str:
 def kept_file(folder: Path, where: Mapping[str, str | int]) -> Path:
     """The file in ``folder`` of what was measured ``where``."""
     digest = sha256(json.dumps(where, sort_keys=True).encode()).hexdigest()
-    return folder / f"speed-{digest[:16]}.json"
+    return folder / KEPT.replace("*", digest[:16])
 
 
 def kept_speed(path: Path, where: Mapping[str, str | int]) -> DeviceSpeed | None:
