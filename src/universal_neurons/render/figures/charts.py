@@ -143,7 +143,7 @@ def drawn(chart: LineChart, *, height: int = 232, named: bool = False) -> Callab
         names = [*(curve.name for curve in chart.curves), *(rule.text for rule in chart.rules)]
         right = label_room(names, size) if named else 14
         tall = height if not size.is_narrow or size.name == "half" else height - 40
-        with drawing(size, tall, left=44, right=right, top=36, bottom=44) as canvas:
+        with drawing(size, tall, left=52, right=right, top=36, bottom=44) as canvas:
             ends = [
                 *(_rule(canvas, chart, rule) for rule in chart.rules),
                 *((_bars if chart.bars else _line)(canvas, chart, curve, i) for i, curve in enumerate(chart.curves)),
