@@ -176,11 +176,20 @@ def test_two_builds_are_the_same_bytes(report: Path, root: Path) -> None:
 
 
 @pytest.mark.usefixtures("measured_once")
-def test_a_claim_that_the_run_left_out_is_named(root: Path) -> None:
-    ledger = root / "fixtures" / "verdicts" / "mini.toml"
-    Ledger({"N1": {"": Verdict.REPRODUCED}, "N99": {"": Verdict.REFUTED}}).write(ledger, "mini")
+@pytest.mark.parametrize("suite", ["mini", "another"])
+def test_claims_that_the_run_left_out_are_counted_and_named(root: Path, suite: str) -> None:
+    accepted = {name: {"": Verdict.REPRODUCED} for name in ("N1", "N99", "N10")}
+    Ledger(accepted).write(root / "fixtures" / "verdicts" / f"{suite}.toml", suite)
     said = text_of(build(root, "built") / "index.html")
-    assert "Claims with an accepted verdict that were not part of this run: N99." in said
+    assert "8 claims about universal neurons were put to the test" in said
+    assert "each with an interval. Of the project's 10 claims, 2 were not run. Of 8 claims," in said
+    assert "Claims of this project that were not part of this run: N10 and N99." in said
+
+
+def test_a_run_of_all_claims_says_nothing_about_others(report: Path) -> None:
+    said = text_of(report / "index.html")
+    assert "not run" not in said
+    assert "not part of this run" not in said
 
 
 def line_with(name: str, words: str) -> str:
