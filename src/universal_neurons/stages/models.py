@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from universal_neurons.errors import UserError
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.resources import device
 from universal_neurons.stages.tokens import token_set
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
     from universal_neurons.ids import ModelRef
     from universal_neurons.inputs.corpus import RowMask, TokenRows, TokenSet
     from universal_neurons.stages.workspace import Workspace
+
+
+class ActivationsNotFinite(UserError):
+    """Activations of a model that are infinite or not numbers."""
+
+    @classmethod
+    def of(cls, ref: ModelRef, layer: int) -> ActivationsNotFinite:
+        """The error for the first layer with such activations."""
+        return cls(
+            f"model {ref.name} at step {ref.step}, layer {layer}: activations are not finite; expected numbers, got "
+            f"infinity or NaN, so the weights from {ref.source} are damaged or too large; run again with sound ones, "
+            "without this model (--models) or without this step (--checkpoints)"
+        )
 
 
 def loaded(work: Workspace, ref: ModelRef) -> Any:
