@@ -19,7 +19,7 @@ from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.tiling import Pass, memory_estimate
 from universal_neurons.errors import UserError
 from universal_neurons.stages import passes
-from universal_neurons.stages.models import ActivationsNotFinite, LoadedModels
+from universal_neurons.stages.models import LoadedModels, ModelNotFinite
 from universal_neurons.stages.passes import STATES, chosen_layers
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.runner import compute
@@ -419,7 +419,7 @@ def test_a_model_whose_activations_are_not_finite_is_named(
 ) -> None:
     work = workspace()
     models = damaged(work, model, layer)
-    said = refusal(ActivationsNotFinite, lambda: step_scores(models, requested(work)))
+    said = refusal(ModelNotFinite, lambda: step_scores(models, requested(work)))
     assert said.startswith(
         f"model {model} at step 30, layer {layer}: activations are not finite; expected numbers, got infinity or NaN"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +25,28 @@ if TYPE_CHECKING:
     from universal_neurons.stages.workspace import Workspace
 
 
-class ActivationsNotFinite(UserError):
-    """Activations of a model that are infinite or not numbers."""
+class ModelNotFinite(UserError):
+    """A model whose activations or logits are infinite or not numbers."""
 
     @classmethod
-    def of(cls, ref: ModelRef, layer: int) -> ActivationsNotFinite:
-        """The error for the first layer with such activations."""
+    def of(cls, ref: ModelRef, where: str) -> ModelNotFinite:
+        """The error for what was not finite: ``where`` is ``layer 1: activations`` or ``logits``."""
         return cls(
-            f"model {ref.name} at step {ref.step}, layer {layer}: activations are not finite; expected numbers, got "
-            f"infinity or NaN, so the weights from {ref.source} are damaged or too large; run again with sound ones, "
-            "without this model (--models) or without this step (--checkpoints)"
+            f"model {ref.name} at step {ref.step}, {where} are not finite; expected numbers, got infinity or NaN, so "
+            f"the weights from {ref.source} are damaged or too large; run again with sound ones, without this model "
+            "(--models) or without this step (--checkpoints)"
         )
+
+
+@contextmanager
+def finite_logits(ref: ModelRef) -> Iterator[None]:
+    """Name the model whose ablations find logits that are not finite."""
+    from universal_neurons.core.ablation import NonFiniteEffectError
+
+    try:
+        yield
+    except NonFiniteEffectError:
+        raise ModelNotFinite.of(ref, "logits") from None
 
 
 def loaded(work: Workspace, ref: ModelRef) -> Any:

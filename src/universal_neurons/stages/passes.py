@@ -28,7 +28,7 @@ from universal_neurons.core.tiling import (
 )
 from universal_neurons.errors import UserError
 from universal_neurons.stages.batches import batch_rows, shape_workload
-from universal_neurons.stages.models import ActivationsNotFinite, batch_sizes
+from universal_neurons.stages.models import ModelNotFinite, batch_sizes
 from universal_neurons.stages.resources import OutOfMemory, budget, check_precision, give_back, is_lack_of_memory
 from universal_neurons.stages.resume import Interruption, State, StateFolder, deferred_interruption
 
@@ -269,14 +269,14 @@ class _Run:
         self.seconds += time.monotonic() - began
         return accumulator
 
-    def _not_finite(self, error: NonFiniteActivationError) -> ActivationsNotFinite:
+    def _not_finite(self, error: NonFiniteActivationError) -> ModelNotFinite:
         """The error for the user; a position beyond the models is the shuffled one's second."""
         if error.layer is None:
             raise error
         position, layer = error.layer
         if position == len(self.models.refs) and self.reading.shuffled is not None:
             position = self.reading.shuffled
-        return ActivationsNotFinite.of(self.models.refs[position], layer)
+        return ModelNotFinite.of(self.models.refs[position], f"layer {layer}: activations")
 
     def _accumulator(self, one: Pass) -> PairwiseAccumulator:
         import torch

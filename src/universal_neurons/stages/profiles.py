@@ -27,7 +27,7 @@ from universal_neurons.stages.base import (
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.comparison import Choices, Comparison, Difference, largest_relative_difference
 from universal_neurons.stages.costs import Cost
-from universal_neurons.stages.models import ActivationsNotFinite, loaded
+from universal_neurons.stages.models import ModelNotFinite, finite_logits, loaded
 from universal_neurons.stages.tokens import (
     EVALUATION,
     ONLY,
@@ -253,7 +253,7 @@ def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfi
         )
     except NonFiniteActivationError as error:
         layer = next(layer for layer, part in enumerate(layer_slices(widths)) if error.column < part.stop)
-        raise ActivationsNotFinite.of(ref, layer) from None
+        raise ModelNotFinite.of(ref, f"layer {layer}: activations") from None
     work.progress.finish()
     return found
 
@@ -273,9 +273,10 @@ def _effects(work: Workspace, ref: ModelRef, bridge: Any) -> Arrays:
     alone = [Ablation(neuron[None]) for neuron in torch.arange(sum(layer_widths(bridge)))]
     work.progress.start(f"step {ref.step}: neurons of {ref.name}, each ablated", len(alone) * count)
     # Nothing is resampled, so neither the seed nor the size of a batch changes a result.
-    effects = ablation_effects(
-        bridge, rows, alone, blocks=count, batch_rows=count, seed=0, progress=work.progress.advance
-    )
+    with finite_logits(ref):
+        effects = ablation_effects(
+            bridge, rows, alone, blocks=count, batch_rows=count, seed=0, progress=work.progress.advance
+        )
     work.progress.finish()
     return {"kl": effects.kl.numpy(), "loss_increase": effects.loss_increase.numpy()}
 
