@@ -33,7 +33,7 @@ LayerId = tuple[int, int]
 class NonFiniteActivationError(ValueError):
     """An activation is infinite or not a number; no correlation can be computed from it.
 
-    ``column``: its column in the matrix.  ``layer``: its model and layer, where the matrix has those of several models.
+    ``column``: its column in the matrix.  ``layer``: its model and layer, where the matrix joins several models.
     """
 
     def __init__(self, column: int, layer: LayerId | None = None) -> None:
