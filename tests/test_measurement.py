@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,9 @@ def test_a_value_outside_its_interval_is_refused(low: float, high: float) -> Non
         ({"details": [0.5]}, r"details: expected a mapping of names to numbers, got \[0\.5\]"),
         ({"details": {"chance": "0.5"}}, "details: expected names and numbers, got 'chance': '0.5'"),
         ({"details": {0.5: 0.5}}, "details: expected names and numbers, got 0.5: 0.5"),
+        ({"high": 10**400}, r"high: expected a number up to 1\.8e\+308, got a larger one"),
+        ({"n": 10**400}, r"n: expected a number up to 1\.8e\+308, got a larger one"),
+        ({"details": {"ratio": Fraction(-(10**400))}}, r"details: 'ratio': expected a number up to 1\.8e\+308"),
     ],
 )
 @pytest.mark.parametrize("value", [0.5, math.nan])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -46,7 +47,7 @@ class Measurement:
     chance level); they are never judged.
 
     Raises MeasurementError if the value lies outside its interval, if a bound is NaN while the value is not, if
-    ``level`` is not in (0, 1), or if a part has the wrong type.
+    ``level`` is not in (0, 1), or if a part has the wrong type or is a number that no float holds.
     """
 
     value: float
@@ -71,10 +72,13 @@ class Measurement:
         for name, kind, expected in _PARTS:
             if not isinstance(part := getattr(self, name), kind):
                 raise MeasurementError(f"{name}: expected {expected}, got {part!r}")
+            if isinstance(part, Real):
+                _check_range(name, part)
         details: Mapping[Any, Any] = self.details
         for detail, number in details.items():
             if not (isinstance(detail, str) and isinstance(number, Real)):
                 raise MeasurementError(f"details: expected names and numbers, got {detail!r}: {number!r}")
+            _check_range(f"details: {detail!r}", number)
 
     @property
     def is_missing(self) -> bool:
@@ -153,6 +157,14 @@ def independent_difference(left: Measurement, right: Measurement) -> Measurement
     above = math.hypot(right.high - right.value, left.value - left.low)
     level = left.level if right.over is Over.NOTHING else right.level
     return Measurement(value, value - below, value + above, min(left.n, right.n), over, level, left.unit)
+
+
+def _check_range(name: str, number: Real) -> None:
+    """Refuse an integer or a fraction that no float holds: the record could not be written."""
+    try:
+        float(number)
+    except OverflowError:
+        raise MeasurementError(f"{name}: expected a number up to {sys.float_info.max:.2g}, got a larger one") from None
 
 
 def _none_if_nan(value: float) -> float | None:

@@ -168,8 +168,20 @@ def test_activations_that_are_not_finite_are_refused(bad: float) -> None:
     y[13, 2] = bad
     accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS])
     accumulator.add([x, y], torch.zeros(TOKENS, dtype=torch.int64))
-    with pytest.raises(NonFiniteActivationError, match="joint neuron 13"):
+    with pytest.raises(NonFiniteActivationError, match="model 1, layer 0 has an activation that is infinite"):
         crosses(accumulator, 0, 1)
+
+
+@pytest.mark.parametrize("chunk_tokens", [1, 64, 4096])
+def test_the_first_layer_that_is_not_finite_is_named_whatever_is_sampled(chunk_tokens: int) -> None:
+    widths, tokens = [(3,), (30, 30)], 2000
+    x, y = torch.randn(tokens, 3), torch.randn(tokens, 60)
+    # Neuron 1 is not among those summed up in float64, neuron 30, which it spreads to, is.
+    y[5, [1, 30]] = torch.nan
+    accumulator = PairwiseAccumulator(widths, chunk_tokens=chunk_tokens, groups=1)
+    with pytest.raises(NonFiniteActivationError) as caught:
+        accumulator.add([x, y], torch.zeros(tokens, dtype=torch.int64))
+    assert caught.value.layer == (1, 0)
 
 
 def test_activations_of_other_shapes_are_refused() -> None:

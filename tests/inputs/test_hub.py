@@ -759,7 +759,7 @@ def larger(tokenizer: Tokenizer) -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (larger, "expected ids below 300 (the models' vocabulary), got 300 ('one more')"),
+        (larger, "expected ids below 300 (the models' vocabulary), got 300 ('one more'); name the tokenizer"),
         (lambda _: b"<html>", "expected a tokenizer, got something else ("),
         (lambda _: b"\xff\xfe", "expected a tokenizer, got something else ("),
     ],
@@ -769,6 +769,8 @@ def test_a_tokenizer_that_does_not_fit_the_models_is_refused_when_it_is_fetched(
 ) -> None:
     world.hub.commit(WORDS, "main", {"tokenizer.json": content(tokenizer)})
     assert said in refusal(TokenizerUnfit, lambda: world.zoo().fetch(["a"], [10]))
+    # Before the weights, which may take hours.
+    assert world.hub.asked("cdn") == []
 
 
 # --- local folders ---------------------------------------------------------------------------------------------------

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, NoReturn
 import pandas as pd
 import pytest
 
-from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, write_log
+from tests.render.fakes import CHECKOUT, FakeStudy, control, fake_records, record, write_log
 from tests.render.neurons import local_text
+from universal_neurons.evidence.criteria import GreaterThan
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render import build_report
 from universal_neurons.render.evidence_log import EvidenceUnusable
 from universal_neurons.render.figures.figure import MissingFigure
@@ -176,11 +178,38 @@ def test_two_builds_are_the_same_bytes(report: Path, root: Path) -> None:
 
 
 @pytest.mark.usefixtures("measured_once")
-def test_a_claim_that_the_run_left_out_is_named(root: Path) -> None:
-    ledger = root / "fixtures" / "verdicts" / "mini.toml"
-    Ledger({"N1": {"": Verdict.REPRODUCED}, "N99": {"": Verdict.REFUTED}}).write(ledger, "mini")
+@pytest.mark.parametrize("suite", ["mini", "another"])
+def test_claims_that_the_run_left_out_are_counted_and_named(root: Path, suite: str) -> None:
+    accepted = {name: {"": Verdict.REPRODUCED} for name in ("N1", "N99", "N10")}
+    Ledger(accepted).write(root / "fixtures" / "verdicts" / f"{suite}.toml", suite)
     said = text_of(build(root, "built") / "index.html")
-    assert "Claims with an accepted verdict that were not part of this run: N99." in said
+    assert "8 claims about universal neurons were put to the test" in said
+    assert "each with an interval. Of the project's 10 claims, 2 were not run. Of 8 claims," in said
+    assert "Claims of this project that were not part of this run: N10 and N99." in said
+
+
+def test_a_run_of_all_claims_says_nothing_about_others(report: Path) -> None:
+    said = text_of(report / "index.html")
+    assert "not run" not in said
+    assert "not part of this run" not in said
+
+
+@pytest.mark.usefixtures("measured_once")
+def test_claims_without_an_end_or_beyond_all_axes_are_shown(root: Path) -> None:
+    ends = [(-math.inf, 0.5, math.inf), (1.0, math.inf, math.inf), (1e299, 1e300, 1.7e308), (0.4, 0.5, 0.6)]
+    measured = [
+        Measurement(value, low, high, 10, Over.NEURONS, details={"ratio": math.inf}) for low, value, high in ends
+    ]
+    alone = [
+        record(f"X{i}", GreaterThan(0.0), m, controls=(control(Verdict.REFUTED, m),)) for i, m in enumerate(measured)
+    ]
+    together = [record("X9", GreaterThan(0.0), m, parameters={"case": i}) for i, m in enumerate(measured)]
+    built = build(root, "built", [*fake_records(), *alone, *together])
+    said = text_of(built / "index.html")
+    for written in ("0.50 [\u2212\u221e, \u221e]", "\u221e [1.00, \u221e]", "1.0e+300 [1.0e+299, 1.7e+308]"):
+        assert written in said
+    assert "to \u221e [\u2212\u221e, \u221e] over 4 cases" in said
+    assert "\u221e" in text_of(built / "claims" / "x9.html")
 
 
 def line_with(name: str, words: str) -> str:

@@ -4,12 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.cases import keys_at, pairs
+from tests.refusals import refusal
 from tests.stages.test_runner import Writes
 from universal_neurons.errors import ArtifactMissing
-from universal_neurons.stages.ablation import ABLATIONS, population, set_plan
+from universal_neurons.stages.ablation import ABLATIONS, ablations, population, set_plan
 from universal_neurons.stages.base import Case, read_artifact
+from universal_neurons.stages.models import ModelNotFinite
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.tokens import EVALUATION, ONLY, corpus_ref_from, evaluation_tokens, token_set
 from universal_neurons.stages.universality import UNIVERSALITY, read_table
@@ -65,6 +68,17 @@ def test_shipped_evidence_knows_the_rows_by_name_only(own: Miniature) -> None:
     stages_shipped = {path.name for path in (own.root / "fixtures" / "evidence").iterdir()}
     assert not stages_shipped & {"tokens", "evaluation-tokens"}
     assert {"evaluation", "ablation", "ablation-blocks"} <= stages_shipped
+
+
+def test_a_model_whose_logits_are_not_finite_is_named(computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = computed.workspace()
+    damaged = work.zoo.load(work.model("a", 30))
+    with torch.no_grad():
+        # No activation depends on it, every logit does.
+        damaged.blocks[-1].mlp.b_out[0] = torch.nan
+    monkeypatch.setattr("universal_neurons.stages.ablation.loaded", lambda *_: damaged)
+    said = refusal(ModelNotFinite, lambda: ablations(work, Case(30, "a")))
+    assert said.startswith("model a at step 30, logits are not finite; expected numbers, got infinity or NaN")
 
 
 # --- the effects ------------------------------------------------------------------------------------------------------

@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from tests.cases import keys_at, pairs
+from tests.refusals import refusal
 from universal_neurons.core import tiling
 from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.tiling import Pass, memory_estimate
 from universal_neurons.errors import UserError
 from universal_neurons.stages import passes
-from universal_neurons.stages.models import LoadedModels
+from universal_neurons.stages.models import LoadedModels, ModelNotFinite
 from universal_neurons.stages.passes import STATES, chosen_layers
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.runner import compute
@@ -402,6 +403,27 @@ def test_results_beyond_the_bound_are_refused(
     with pytest.raises(UserError, match=r"float32: expected sampled correlations within 5e-06 of float64, got 6e-06"):
         scores(work)
     assert not list((work.store.working / STATES).rglob("*.safetensors"))
+
+
+def damaged(work: Workspace, model: str, layer: int) -> LoadedModels:
+    """The models of a step, one of them with a weight that is not a number."""
+    models = LoadedModels.of(work, work.models(STEP))
+    with torch.no_grad():
+        models.bridges[models.position(model)].blocks[layer].mlp.b_in[5] = torch.nan
+    return models
+
+
+@pytest.mark.parametrize(("model", "layer"), [("a", 1), ("b", 0), ("c", 1)])
+def test_a_model_whose_activations_are_not_finite_is_named(
+    workspace: Callable[..., Workspace], model: str, layer: int
+) -> None:
+    work = workspace()
+    models = damaged(work, model, layer)
+    said = refusal(ModelNotFinite, lambda: step_scores(models, requested(work)))
+    assert said.startswith(
+        f"model {model} at step 30, layer {layer}: activations are not finite; expected numbers, got infinity or NaN"
+    )
+    assert "run again" in said
 
 
 def test_bfloat16_is_less_exact_says_so_and_has_keys_of_its_own(

@@ -9,12 +9,14 @@ import pytest
 import torch
 from scipy import stats
 
+from tests.refusals import refusal
 from tests.stages.test_runner import Writes
 from universal_neurons.core.activations import mlp_activations
 from universal_neurons.core.weights import folded_weights
 from universal_neurons.errors import UserError
 from universal_neurons.measures.ablation_table import Quantity
-from universal_neurons.stages.profiles import PROFILES, compare_profiles
+from universal_neurons.stages.models import ModelNotFinite
+from universal_neurons.stages.profiles import PROFILES, compare_profiles, profiles
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.study import StoredStudy
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
@@ -145,6 +147,18 @@ def test_profiles_are_computed_at_the_last_checkpoint_once(
     compute(brief)
     assert writes.stages == []
     assert sum(path.is_dir() for path in (tmp_path / "profiles").iterdir()) == 3
+
+
+def test_a_model_whose_activations_are_not_finite_has_no_profile(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = work.model("b", 30)
+    damaged = work.zoo.load(ref)
+    with torch.no_grad():
+        damaged.blocks[1].mlp.b_in[5] = torch.inf
+    monkeypatch.setattr("universal_neurons.stages.profiles.loaded", lambda *_: damaged)
+    said = refusal(ModelNotFinite, lambda: profiles(work, ref))
+    assert said.startswith("model b at step 30, layer 1: activations are not finite")
 
 
 def test_without_rows_no_neuron_is_ablated_alone_and_everything_else_is_there(

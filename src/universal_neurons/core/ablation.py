@@ -38,6 +38,7 @@ AblationMode = Literal["zero", "mean", "resample"]
 TILE_PREDICTIONS = 256
 # Accepted difference of log-probabilities between the bridge and the model that it wraps.
 AGREEMENT = 1e-3
+_NOT_FINITE = "the logits of the clean or of an ablated model are infinite or not a number"
 
 
 class NonFiniteEffectError(ValueError):
@@ -122,8 +123,13 @@ class AblationEngine:
         self.unembedding: Tensor = (head - head.mean(0)).float()
 
     def check_against(self, bridge: TransformerBridge, rows: Int64[Tensor, "row position"]) -> None:
-        """Raise ValueError if the bridge predicts something else, because of hooks or processed weights."""
+        """Raise ValueError if the bridge predicts something else, because of hooks or processed weights.
+
+        Raises :class:`NonFiniteEffectError` if the model's own logits are infinite or not a number.
+        """
         unwrapped = self.model.model(rows, use_cache=False).logits.log_softmax(-1)
+        if not bool(unwrapped.isfinite().all()):
+            raise NonFiniteEffectError(_NOT_FINITE)
         difference = float((bridge(rows).log_softmax(-1) - unwrapped).abs().max())
         if not difference <= AGREEMENT:
             raise ValueError(
@@ -261,7 +267,7 @@ class AblationEngine:
         clean_logits = clean_logits if bias is None else clean_logits + bias
         divergence = (clean_logits.log_softmax(-1) + centred).logsumexp(-1)
         if not bool(divergence.isfinite().all()):
-            raise NonFiniteEffectError("the logits of the clean or of an ablated model are infinite or not a number")
+            raise NonFiniteEffectError(_NOT_FINITE)
         return divergence
 
 

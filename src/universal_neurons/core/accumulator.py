@@ -5,7 +5,7 @@ Baselines and maxima are computed from them in :mod:`universal_neurons.core.null
 :mod:`universal_neurons.core.universality`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import accumulate as running_sums
 from itertools import combinations, pairwise
@@ -17,8 +17,8 @@ from torch import Tensor
 
 from universal_neurons.core.comoments import ComomentSums, product_shape
 from universal_neurons.core.matmul import PrecisionMode
-from universal_neurons.core.moments import CrossMoments, NeuronMoments, NeuronSpread
-from universal_neurons.core.precision_audit import LayerId, PrecisionAudit, SampledMoments
+from universal_neurons.core.moments import CrossMoments, LayerId, NeuronMoments, NeuronSpread, NonFiniteActivationError
+from universal_neurons.core.precision_audit import PrecisionAudit, SampledMoments
 from universal_neurons.core.tiling import SCRATCH_ELEMENTS, LayerRange, Tile, layers_of
 
 
@@ -73,8 +73,7 @@ class PairwiseAccumulator:
         widest = max(product_shape(*both)[1] for both in (*self._products, *within))
         scratch = torch.empty(max(size, widest), dtype=torch.float32, device=torch.device(device))
         self._groups = tuple(
-            ComomentSums(_end(own.values()), plan, chunk_tokens=chunk_tokens, scratch=scratch, mode=mode)
-            for _ in range(groups)
+            ComomentSums(own, plan, chunk_tokens=chunk_tokens, scratch=scratch, mode=mode) for _ in range(groups)
         )
         self._audit = PrecisionAudit(self._columns, groups=groups, device=scratch.device)
 
@@ -117,7 +116,12 @@ class PairwiseAccumulator:
             tokens = (block % len(self._groups) == number).nonzero()[:, 0].to(self.device)
             if len(tokens):
                 self._groups[number].add(values, tokens)
-                self._audit.groups[number].add(sampled, tokens)
+                try:
+                    self._audit.groups[number].add(sampled, tokens)
+                except NonFiniteActivationError:
+                    # The sample may lack the neuron with which it began, and would name a later layer.
+                    self._groups[number].flush()
+                    raise
 
     @property
     def device(self) -> torch.device:
@@ -240,10 +244,6 @@ def _joint_columns(widths: Sequence[Sequence[int]], layers: Sequence[Sequence[in
         columns.append({layer: slice(*both) for layer, both in zip(kept, pairwise(ends), strict=True)})
         start = ends[-1]
     return columns
-
-
-def _end(columns: Iterable[slice]) -> int:
-    return max((int(part.stop) for part in columns), default=0)
 
 
 def _holds(outer: slice, inner: slice) -> bool:

@@ -16,27 +16,29 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from universal_neurons.core.matmul import PrecisionMode, add_product, adds_in_place, operands, put_product
-from universal_neurons.core.moments import ROWS_IN_CACHE, NeuronSpread, NonFiniteActivationError, column_means
+from universal_neurons.core.moments import ROWS_IN_CACHE, LayerId, NeuronSpread, NonFiniteActivationError, column_means
 from universal_neurons.core.tiling import FOLD_EVERY
 
 
 class ComomentSums:
     """Running comoments of chosen column ranges of one joint activation matrix (token, neurons of all models).
 
-    ``products``: (rows of the result, columns of the result, type of the sums) of every product; nothing else is
-    computed.  ``scratch`` holds one product before it is added to sums of another type.
+    ``layers``: the columns of each layer.  ``products``: (rows of the result, columns of the result, type of the sums)
+    of every product; nothing else is computed.  ``scratch`` holds one product before it is added to sums of another
+    type.
     """
 
     def __init__(
         self,
-        columns: int,
+        layers: Mapping[LayerId, slice],
         products: Sequence[tuple[slice, slice, torch.dtype]],
         *,
         chunk_tokens: int,
         scratch: Tensor,
         mode: PrecisionMode = "float32",
     ) -> None:
-        device = scratch.device
+        device, columns = scratch.device, max((part.stop for part in layers.values()), default=0)
+        self._layers = dict(layers)
         self.products = tuple((rows, cols) for rows, cols, _ in products)
         self.mode: PrecisionMode = mode
         self.count = 0
@@ -76,7 +78,8 @@ class ComomentSums:
         mean = column_means(chunk)
         if not bool(mean.isfinite().all()):
             column = int((~mean.isfinite()).nonzero()[0])
-            raise NonFiniteActivationError(f"activation of joint neuron {column} is infinite or not a number")
+            layer = next(layer for layer, part in self._layers.items() if part.start <= column < part.stop)
+            raise NonFiniteActivationError(column, layer)
         centre = mean.to(self._buffer.dtype)
         chunk.sub_(centre)
         self.squares += self._filled * column_means(chunk, power=2)

@@ -26,9 +26,20 @@ from torch import Tensor
 
 ROWS_IN_CACHE = 64
 
+# (model, layer)
+LayerId = tuple[int, int]
+
 
 class NonFiniteActivationError(ValueError):
-    """An activation is infinite or not a number; no correlation can be computed from it."""
+    """An activation is infinite or not a number; no correlation can be computed from it.
+
+    ``column``: its column in the matrix.  ``layer``: its model and layer, where the matrix joins several models.
+    """
+
+    def __init__(self, column: int, layer: LayerId | None = None) -> None:
+        where = f"column {column}" if layer is None else f"model {layer[0]}, layer {layer[1]}"
+        super().__init__(f"{where} has an activation that is infinite or not a number")
+        self.column, self.layer = column, layer
 
 
 def layer_slices(widths: Sequence[int]) -> tuple[slice, ...]:

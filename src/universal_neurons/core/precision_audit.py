@@ -14,12 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from universal_neurons.core.comoments import ComomentSums
-from universal_neurons.core.moments import NeuronSpread, merged_count
+from universal_neurons.core.moments import LayerId, NeuronSpread, merged_count
 
 SAMPLED_PER_LAYER = 8
-
-# (model, layer)
-LayerId = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +54,7 @@ class PrecisionAudit:
         self._joint: dict[LayerId, Tensor] = {}
         self._own: dict[LayerId, Tensor] = {}
         self._chosen: list[Tensor] = []
+        sampled: dict[LayerId, slice] = {}
         count = 0
         for model, layers in enumerate(columns):
             first = min((part.start for part in layers.values()), default=0)
@@ -64,6 +62,7 @@ class PrecisionAudit:
                 size = min(SAMPLED_PER_LAYER, part.stop - part.start)
                 evenly = torch.linspace(part.start, part.stop - 1, size, device=device).round().long()
                 self._joint[model, layer] = evenly
+                sampled[model, layer] = slice(count, count + size)
                 self._own[model, layer] = torch.arange(count, count + size, device=device)
                 count += size
             chosen = [self._joint[model, layer] for layer in layers]
@@ -72,7 +71,7 @@ class PrecisionAudit:
         everything = (slice(0, count), slice(0, count), torch.float64)
         scratch = torch.empty(0, dtype=torch.float64, device=device)
         self.groups = tuple(
-            ComomentSums(count, [everything], chunk_tokens=1024, scratch=scratch) for _ in range(groups)
+            ComomentSums(sampled, [everything], chunk_tokens=1024, scratch=scratch) for _ in range(groups)
         )
 
     def sampled(self, values: Sequence[Float[Tensor, "token _"]]) -> list[Float[Tensor, "token _"]]:

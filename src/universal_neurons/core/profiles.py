@@ -56,7 +56,7 @@ class CentralMoments:
         mean = column_means(values)
         if not bool(mean.isfinite().all()):
             column = int((~mean.isfinite()).nonzero()[0])
-            raise NonFiniteActivationError(f"column {column} has a value that is infinite or not a number")
+            raise NonFiniteActivationError(column)
         sums = mean.new_zeros(3, len(mean))
         step = ROWS_IN_CACHE if values.device.type == "cpu" else len(values)
         for start in range(0, len(values), step):

@@ -190,11 +190,12 @@ class HubZoo(Tokenized):
         """
         names, steps = tuple(names), tuple(steps)
         self.pin(names, steps, accept=accept)
+        # First, because a tokenizer that the models do not fit makes their weights, which take longest, useless.
+        self.tokenizer()
         for step in steps:
             for name in names:
                 entry = self._entry(name, step)
                 self._have(entry, f"{name}@{step}", done)
-        self.tokenizer()
         self._have(self._locked_tokenizer(), "tokenizer", done)
 
     def _have(self, entry: LockedFiles, what: str, done: Callable[[str], None]) -> None:

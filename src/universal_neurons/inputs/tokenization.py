@@ -89,7 +89,8 @@ def read_tokenizer(content: bytes, *, where: str, vocabulary: int) -> Tokenizer:
     token, highest = max(tokenizer.get_vocab().items(), key=lambda item: item[1], default=("", 0))
     if highest >= vocabulary:
         raise TokenizerUnfit(
-            f"{where}: expected ids below {vocabulary} (the models' vocabulary), got {highest} ({visible(token)!r})"
+            f"{where}: expected ids below {vocabulary} (the models' vocabulary), got {highest} ({visible(token)!r}); "
+            "name the tokenizer that the models were trained with"
         )
     return tokenizer
 

@@ -19,6 +19,9 @@ MINUS = "\u2212"
 NARROW_SPACE = "\u202f"
 NO_BREAK = "\u00a0"
 EN_DASH = "\u2013"
+INFINITY = "\u221e"
+# From here on a number is written with a power of ten, and is beyond every axis.
+LARGEST = 1e15
 UNDEFINED = "undefined"
 _SHARES = frozenset({"share", "fraction", "proportion"})
 
@@ -28,19 +31,30 @@ class MissingNumber(UserError):
 
 
 def decimal(value: float, places: int) -> str:
-    """``value`` with ``places`` decimals and a true minus sign; never "minus zero".
+    """``value`` with ``places`` decimals and a true minus sign; never "minus zero", never hundreds of digits.
 
-    >>> decimal(-0.004, 2), decimal(-1.5, 1)
-    ('0.00', '−1.5')
+    >>> decimal(-0.004, 2), decimal(-1.5, 1), decimal(1e300, 2)
+    ('0.00', '−1.5', '1.0e+300')
 
     Raises MissingNumber for NaN and infinities.
     """
     if not math.isfinite(value):
         raise MissingNumber(f"a number to be written with {places} decimals is {value}")
-    text = f"{value:.{places}f}"
+    text = f"{value:.{places}f}" if abs(value) < LARGEST else f"{value:.1e}"
     if float(text) == 0:
         text = text.lstrip("-")
     return text.replace("-", MINUS)
+
+
+def decimal_or_infinity(value: float, places: int) -> str:
+    """``value`` as :func:`decimal` writes it, an infinite one as a sign: intervals may have no end.
+
+    >>> decimal_or_infinity(-math.inf, 2), decimal_or_infinity(math.inf, 2), decimal_or_infinity(0.5, 2)
+    ('−∞', '∞', '0.50')
+    """
+    if math.isinf(value):
+        return INFINITY if value > 0 else f"{MINUS}{INFINITY}"
+    return decimal(value, places)
 
 
 def count(value: int) -> str:
@@ -101,7 +115,7 @@ def value(measurement: Measurement, places: int | None = None) -> str:
     if measurement.is_missing:
         return UNDEFINED
     digits = places_of([measurement]) if places is None else places
-    return decimal(measurement.value * scale(measurement.unit), digits) + suffix(measurement.unit)
+    return decimal_or_infinity(measurement.value * scale(measurement.unit), digits) + suffix(measurement.unit)
 
 
 def interval(measurement: Measurement, places: int | None = None) -> str:
@@ -109,8 +123,8 @@ def interval(measurement: Measurement, places: int | None = None) -> str:
     if measurement.is_missing:
         return UNDEFINED
     digits = places_of([measurement]) if places is None else places
-    factor = scale(measurement.unit)
-    return f"[{decimal(measurement.low * factor, digits)},{NO_BREAK}{decimal(measurement.high * factor, digits)}]"
+    ends = (end * scale(measurement.unit) for end in (measurement.low, measurement.high))
+    return f"[{f',{NO_BREAK}'.join(decimal_or_infinity(end, digits) for end in ends)}]"
 
 
 def with_interval(measurement: Measurement, places: int | None = None) -> str:
@@ -127,10 +141,10 @@ def with_interval(measurement: Measurement, places: int | None = None) -> str:
 
 def span(values: Iterable[float], unit: str, places: int) -> str:
     """The range of several values: "0.20 to 1.34 %", or the one value if they are written alike."""
-    shown = [v * scale(unit) for v in values if math.isfinite(v)]
+    shown = [v * scale(unit) for v in values if not math.isnan(v)]
     if not shown:
         return UNDEFINED
-    low, high = decimal(min(shown), places), decimal(max(shown), places)
+    low, high = decimal_or_infinity(min(shown), places), decimal_or_infinity(max(shown), places)
     return (low if low == high else f"{low} to {high}") + suffix(unit)
 
 

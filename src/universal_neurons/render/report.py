@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
-from universal_neurons.evidence.record import RECORDS, VERDICTS
+from universal_neurons.evidence.record import RECORDS, VERDICTS, natural_order
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.render.citation import Citation
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
@@ -246,7 +246,7 @@ def page_texts(
     accepted = Ledger() if found.suite.narrowing else Ledger.read(ledger)
     shown = with_sources(found, drawn.front, judged.tests)
     values = {
-        "index": index_page(found, claims, shown, claims_left_out(accepted, claims)),
+        "index": index_page(found, claims, shown, claims_left_out(ledger.parent, claims)),
         "paper": paper_page(found, drawn.paper, judged.tests),
         "claims": claims_page(claims, read_untested(root / UNTESTED)),
         "readings": readings_page(claims, ambiguities),
@@ -294,10 +294,14 @@ def claim_texts(root: Path, claims: Sequence[ClaimSummary], background: Backgrou
     return texts
 
 
-def claims_left_out(accepted: Ledger, claims: Sequence[ClaimSummary]) -> list[str]:
-    """The claims that have an accepted verdict but were not part of the run."""
-    judged = {claim.claim for claim in claims}
-    return [claim for claim in accepted.claims if claim not in judged]
+def claims_left_out(ledgers: Path, claims: Sequence[ClaimSummary]) -> list[str]:
+    """The claims of the project that were not part of the run, in natural order.
+
+    The project's claims are those with an accepted verdict on any suite, so that a run on a suite without accepted
+    verdicts, or on a narrowed one, is not taken for a whole one.
+    """
+    every = {claim for path in ledgers.glob("[!.]*.toml") for claim in Ledger.read(path).claims}
+    return sorted(every - {claim.claim for claim in claims}, key=natural_order)
 
 
 def _ledger_path(root: Path, suite: str) -> Path:

@@ -26,7 +26,7 @@ from universal_neurons.stages.base import (
 )
 from universal_neurons.stages.comparison import TOLERANCE, Choices, Comparison, Difference, absolute_differences
 from universal_neurons.stages.costs import Cost
-from universal_neurons.stages.models import loaded
+from universal_neurons.stages.models import finite_logits, loaded
 from universal_neurons.stages.neuron_sets import NeuronSet, Population, SetPlan, SetRole
 from universal_neurons.stages.tokens import EVALUATION, ONLY, evaluation_digest, evaluation_tokens
 from universal_neurons.stages.universality import UNIVERSALITY, read_table
@@ -264,23 +264,25 @@ def ablations(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt.
 
     from universal_neurons.core.ablation import Ablation, ablation_effects, activation_norms
 
-    spec = work.suite.ablation
-    bridge = loaded(work, work.model(case.model, step_of(case)))
+    spec, ref = work.suite.ablation, work.model(case.model, step_of(case))
+    bridge = loaded(work, ref)
     rows = torch.from_numpy(evaluation_tokens(work).rows.astype(np.int64))
     norm = activation_norms(bridge, rows, batch_rows=spec.batch_rows).numpy()
     sets = set_plan(work, case).sets()
     chosen = population(work, case, norm)
     neurons = [chosen.neurons(one) for one in sets]
     work.progress.start(f"step {case.step}: ablations of {case.model}", len(sets) * len(rows))
-    effects = ablation_effects(
-        bridge,
-        rows,
-        [Ablation(torch.from_numpy(members), one.mode) for members, one in zip(neurons, sets, strict=True)],
-        blocks=spec.blocks,
-        batch_rows=spec.batch_rows,
-        seed=spec.seed,
-        progress=work.progress.advance,
-    )
+    ablated = [Ablation(torch.from_numpy(members), one.mode) for members, one in zip(neurons, sets, strict=True)]
+    with finite_logits(ref):
+        effects = ablation_effects(
+            bridge,
+            rows,
+            ablated,
+            blocks=spec.blocks,
+            batch_rows=spec.batch_rows,
+            seed=spec.seed,
+            progress=work.progress.advance,
+        )
     work.progress.finish()
     frame = _described(sets).assign(
         labels_step=np.int32(labels_step(work, case)),

@@ -36,7 +36,7 @@ from universal_neurons.stages.base import (
 )
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.costs import Cost
-from universal_neurons.stages.models import LoadedModels, loaded
+from universal_neurons.stages.models import LoadedModels, finite_logits, loaded
 from universal_neurons.stages.neuron_sets import NOT_RANDOM, NeuronSet
 from universal_neurons.stages.resources import budget
 from universal_neurons.stages.tokens import EVALUATION, ONLY, TOKENS, corpus_ref, evaluation_digest, evaluation_tokens
@@ -236,7 +236,8 @@ def extensions(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt
     from universal_neurons.core.patching import donors, patching_effects
 
     score, token = unigram_scores(work, case)
-    bridge = loaded(work, work.model(case.model, step_of(case)))
+    ref = work.model(case.model, step_of(case))
+    bridge = loaded(work, ref)
     rows = torch.from_numpy(shuffled_rows(work))
     blocks = len(rows) // 2
     norm = activation_norms(bridge, rows, batch_rows=work.suite.ablation.batch_rows).numpy()
@@ -245,9 +246,10 @@ def extensions(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt
     work.progress.start(f"step {case.step}: extensions of {case.model}", len([*ablated, *patched]) * len(rows))
     options: Any = {"blocks": blocks, "batch_rows": work.suite.ablation.batch_rows, "progress": work.progress.advance}
     zeroed = [Ablation(torch.from_numpy(one.neurons)) for one in ablated]
-    zero = ablation_effects(bridge, rows, zeroed, seed=work.suite.ablation.seed, **options)
     chosen = [torch.from_numpy(one.neurons) for one in patched]
-    patch = patching_effects(bridge, rows, donors(len(rows), blocks=blocks), chosen, **options)
+    with finite_logits(ref):
+        zero = ablation_effects(bridge, rows, zeroed, seed=work.suite.ablation.seed, **options)
+        patch = patching_effects(bridge, rows, donors(len(rows), blocks=blocks), chosen, **options)
     work.progress.finish()
     arrays = {
         "kl": torch.cat([zero.kl, patch.kl]).numpy().astype(np.float32),

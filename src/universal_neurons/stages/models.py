@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from universal_neurons.errors import UserError
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.resources import device
 from universal_neurons.stages.tokens import token_set
@@ -21,6 +23,30 @@ if TYPE_CHECKING:
     from universal_neurons.ids import ModelRef
     from universal_neurons.inputs.corpus import RowMask, TokenRows, TokenSet
     from universal_neurons.stages.workspace import Workspace
+
+
+class ModelNotFinite(UserError):
+    """A model whose activations or logits are infinite or not numbers."""
+
+    @classmethod
+    def of(cls, ref: ModelRef, where: str) -> ModelNotFinite:
+        """The error for what was not finite: ``where`` is ``layer 1: activations`` or ``logits``."""
+        return cls(
+            f"model {ref.name} at step {ref.step}, {where} are not finite; expected numbers, got infinity or NaN, so "
+            f"the weights from {ref.source} are damaged or too large; run again with sound ones, without this model "
+            "(--models) or without this step (--checkpoints)"
+        )
+
+
+@contextmanager
+def finite_logits(ref: ModelRef) -> Iterator[None]:
+    """Name the model whose ablations find logits that are not finite."""
+    from universal_neurons.core.ablation import NonFiniteEffectError
+
+    try:
+        yield
+    except NonFiniteEffectError:
+        raise ModelNotFinite.of(ref, "logits") from None
 
 
 def loaded(work: Workspace, ref: ModelRef) -> Any:

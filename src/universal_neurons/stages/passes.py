@@ -28,7 +28,7 @@ from universal_neurons.core.tiling import (
 )
 from universal_neurons.errors import UserError
 from universal_neurons.stages.batches import batch_rows, shape_workload
-from universal_neurons.stages.models import batch_sizes
+from universal_neurons.stages.models import ModelNotFinite, batch_sizes
 from universal_neurons.stages.resources import OutOfMemory, budget, check_precision, give_back, is_lack_of_memory
 from universal_neurons.stages.resume import Interruption, State, StateFolder, deferred_interruption
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.core.accumulator import PairwiseAccumulator
     from universal_neurons.core.matmul import PrecisionMode
+    from universal_neurons.core.moments import NonFiniteActivationError
     from universal_neurons.inputs.corpus import RowMask, TokenRows
     from universal_neurons.stages.models import LoadedModels
 
@@ -219,6 +220,7 @@ class _Run:
     def _one(self, state: State | None, asked: Interruption) -> bool:
         """The next pass, from ``state`` on where it was under way; whether there was too little memory for it."""
         from universal_neurons.core.matmul import mode_of_products
+        from universal_neurons.core.moments import NonFiniteActivationError
 
         give_back()
         try:
@@ -227,6 +229,8 @@ class _Run:
                 accumulator = self._accumulated(self.left[0], state, asked)
             self._check(accumulator.largest_error(self.scorer.unions))
             self._score(accumulator)
+        except NonFiniteActivationError as error:
+            raise self._not_finite(error) from None
         except (MemoryError, RuntimeError) as error:
             # The error holds on to everything that was allocated, so it ends here, before anybody tries again.
             if is_lack_of_memory(error):
@@ -264,6 +268,15 @@ class _Run:
         accumulator.finish()
         self.seconds += time.monotonic() - began
         return accumulator
+
+    def _not_finite(self, error: NonFiniteActivationError) -> ModelNotFinite:
+        """The error for the user; a position beyond the models is the shuffled one's second."""
+        if error.layer is None:
+            raise error
+        position, layer = error.layer
+        if position == len(self.models.refs) and self.reading.shuffled is not None:
+            position = self.reading.shuffled
+        return ModelNotFinite.of(self.models.refs[position], f"layer {layer}: activations")
 
     def _accumulator(self, one: Pass) -> PairwiseAccumulator:
         import torch

@@ -27,7 +27,7 @@ from universal_neurons.stages.base import (
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.comparison import Choices, Comparison, Difference, largest_relative_difference
 from universal_neurons.stages.costs import Cost
-from universal_neurons.stages.models import loaded
+from universal_neurons.stages.models import ModelNotFinite, finite_logits, loaded
 from universal_neurons.stages.tokens import (
     EVALUATION,
     ONLY,
@@ -227,6 +227,7 @@ def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfi
     import torch
 
     from universal_neurons.core.activations import layer_widths, stream
+    from universal_neurons.core.moments import NonFiniteActivationError, layer_slices
     from universal_neurons.core.profiles import activation_profiles
 
     spec, tokens = work.suite.profiles, token_set(work)
@@ -238,16 +239,21 @@ def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfi
             work.progress.advance(len(batch))
             del batch
 
+    widths = layer_widths(bridge)
     work.progress.start(f"step {ref.step}: activations of {ref.name}", 2 * tokens.scored)
-    found = activation_profiles(
-        one_pass,
-        mask.nonzero()[:, 1].to(next(bridge.parameters()).device),
-        neurons=sum(layer_widths(bridge)),
-        top=spec.top,
-        bins=spec.bins,
-        floor=GELU_MINIMUM,
-        window=WINDOW,
-    )
+    try:
+        found = activation_profiles(
+            one_pass,
+            mask.nonzero()[:, 1].to(next(bridge.parameters()).device),
+            neurons=sum(widths),
+            top=spec.top,
+            bins=spec.bins,
+            floor=GELU_MINIMUM,
+            window=WINDOW,
+        )
+    except NonFiniteActivationError as error:
+        layer = next(layer for layer, part in enumerate(layer_slices(widths)) if error.column < part.stop)
+        raise ModelNotFinite.of(ref, f"layer {layer}: activations") from None
     work.progress.finish()
     return found
 
@@ -267,9 +273,10 @@ def _effects(work: Workspace, ref: ModelRef, bridge: Any) -> Arrays:
     alone = [Ablation(neuron[None]) for neuron in torch.arange(sum(layer_widths(bridge)))]
     work.progress.start(f"step {ref.step}: neurons of {ref.name}, each ablated", len(alone) * count)
     # Nothing is resampled, so neither the seed nor the size of a batch changes a result.
-    effects = ablation_effects(
-        bridge, rows, alone, blocks=count, batch_rows=count, seed=0, progress=work.progress.advance
-    )
+    with finite_logits(ref):
+        effects = ablation_effects(
+            bridge, rows, alone, blocks=count, batch_rows=count, seed=0, progress=work.progress.advance
+        )
     work.progress.finish()
     return {"kl": effects.kl.numpy(), "loss_increase": effects.loss_increase.numpy()}
 

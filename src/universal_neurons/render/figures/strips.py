@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.render.escaping import Html, html_text
 from universal_neurons.render.figures.style import Colour
+from universal_neurons.render.formatting import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,10 +30,10 @@ class StripAxis:
 
     @classmethod
     def over(cls, measurements: Sequence[Measurement], bounds: Iterable[Bounds | None], width: int) -> StripAxis:
-        """The axis that shows all intervals and all finite bounds."""
+        """The axis that shows all intervals and all bounds, without the ends that are infinite or beyond writing."""
         ends = [end for m in measurements for end in (m.low, m.value, m.high)]
         ends += [end for pair in bounds for end in pair or () if end is not None]
-        finite = [end for end in ends if math.isfinite(end)] or [0.0]
+        finite = [end for end in ends if abs(end) < LARGEST] or [0.0]
         low, high = min(finite), max(finite)
         margin = (high - low or abs(high) or 1.0) * 0.06
         return cls(low - margin, high + margin, width)

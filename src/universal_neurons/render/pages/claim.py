@@ -21,6 +21,7 @@ from universal_neurons.render.formatting import (
     UNDEFINED,
     count,
     decimal,
+    decimal_or_infinity,
     is_share,
     listed,
     places_of,
@@ -534,7 +535,9 @@ def details(claim: ClaimSummary) -> Html:
 
 
 def _plain(number: float | None) -> str:
-    return UNDEFINED if number is None or math.isnan(number) else f"{number:.4g}"
+    if number is None or math.isnan(number):
+        return UNDEFINED
+    return decimal_or_infinity(number, 0) if math.isinf(number) else f"{number:.4g}"
 
 
 def artifacts(claim: ClaimSummary, stages: Mapping[str, str]) -> Html:

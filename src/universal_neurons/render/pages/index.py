@@ -61,7 +61,7 @@ def index_page(
     suite = found.suite
     return known(
         {
-            "summary": lambda: summary(found, claims),
+            "summary": lambda: summary(found, claims, unseen),
             "threshold": lambda: decimal(found.threshold, 1),
             "suite": lambda: {"title": suite.title, "description": suite.description},
             "narrowing": lambda: suite.narrowing,
@@ -79,8 +79,11 @@ def index_page(
     )
 
 
-def summary(found: Results, claims: Sequence[ClaimSummary]) -> tuple[str, str, str]:
-    """The three sentences of the front page: what was tested, what came out, how many neurons that is about."""
+def summary(found: Results, claims: Sequence[ClaimSummary], unseen: Sequence[str]) -> tuple[str, ...]:
+    """The sentences of the front page: what was tested, what was not run, what came out, how many neurons it is about.
+
+    ``unseen`` are the claims of the project that were not run; where there are none, nothing is said about them.
+    """
     number = plural(len(claims), "claim")
     measurements = sum(len(measured_of(claim)) for claim in claims)
     first, last = found.checkpoints[0], found.checkpoints[-1]
@@ -94,13 +97,24 @@ def summary(found: Results, claims: Sequence[ClaimSummary]) -> tuple[str, str, s
         )
     later = f" and {with_interval(found.last, PERCENT_PLACES)} at {last.label}" if last != first else ""
     return (
-        f"{number} about universal neurons {'was' if len(claims) == 1 else 'were'} put to the test "
+        f"{number} about universal neurons {_were(len(claims))} put to the test "
         f"on {plural(len(found.suite.zoo.models), 'model')} that differ in nothing but their seed: "
         f"{plural(measurements, 'measurement')}, each with an interval.",
+        *_not_run(unseen, len(claims) + len(unseen)),
         summary_sentence([(claim.claim, claim.verdict) for claim in claims]),
         f"Of the neurons of model {found.reference}, {with_interval(found.first, PERCENT_PLACES)} are universal at "
         f"{first.label} of the training{later}{printed}.",
     )
+
+
+def _not_run(unseen: Sequence[str], every: int) -> tuple[str, ...]:
+    if not unseen:
+        return ()
+    return (f"Of the project's {plural(every, 'claim')}, {count(len(unseen))} {_were(len(unseen))} not run.",)
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def _training(cell: PublishedCell) -> float:

@@ -21,7 +21,7 @@ from universal_neurons.render.formatting import (
     EN_DASH,
     NO_BREAK,
     count,
-    decimal,
+    decimal_or_infinity,
     listed,
     places_of,
     plural,
@@ -204,7 +204,8 @@ def measured_line(records: Sequence[EvidenceRecord]) -> str:
     if len({m.unit for m in found}) > 1:
         return f"{plural(len(found), 'measurement')} in different units"
     places, factor = places_of(found), scale(found[0].unit)
-    ends = (decimal(end * factor, places) for end in (min(m.low for m in found), max(m.high for m in found)))
+    low, high = min(m.low for m in found), max(m.high for m in found)
+    ends = (decimal_or_infinity(end * factor, places) for end in (low, high))
     values = span([m.value for m in found], found[0].unit, places)
     return f"{values} [{f',{NO_BREAK}'.join(ends)}] over {plural(len(found), 'case')}"
 
