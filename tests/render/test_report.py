@@ -3,7 +3,6 @@ from __future__ import annotations
 import html
 import math
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
