@@ -3,7 +3,6 @@ from __future__ import annotations
 import html
 import math
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
@@ -19,6 +18,7 @@ from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render import build_report
 from universal_neurons.render.evidence_log import EvidenceUnusable
 from universal_neurons.render.figures.figure import MissingFigure
+from universal_neurons.render.formatting import decimal
 from universal_neurons.render.html.checks import CheckedPage, ReportBroken
 from universal_neurons.render.html.engines import RenderingFailed
 from universal_neurons.render.report import ReportMisplaced, page_head
@@ -295,8 +295,8 @@ def test_a_page_without_its_sentence_on_the_verdicts_is_not_built(
 def test_a_number_that_is_not_there_names_the_line_that_asks_for_it(
     root: Path, found: Results, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cells = {key: replace(m, high=math.inf) if key[1] == 1000 else m for key, m in found.table_one.items()}
-    monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: replace(found, table_one=cells))
+    monkeypatch.setattr("universal_neurons.render.report.results", lambda *_: found)
+    monkeypatch.setattr("universal_neurons.render.pages.index.with_interval", lambda *_: decimal(math.inf, 2))
     monkeypatch.setattr("universal_neurons.render.report.index_figures", lambda _: drawn.front)
     monkeypatch.setattr("universal_neurons.render.report.paper_figures", lambda _: drawn.paper)
     line = line_with("index.qmd.j2", "sentence in summary")
