@@ -136,15 +136,14 @@ def fake_ablation(checkpoint: Checkpoint, reference: str = "a") -> AblationTable
 
 
 def _ablated(one: NeuronSet, trained: float, rng: np.random.Generator) -> Ablated:
+    kind = SetKind(one.neurons)
     place = 1.0 if one.layer < 0 else (0.6, 0.1, 0.15, 0.25)[one.layer]
-    size = max(
-        round(40 * place * one.fraction * (1.6 - one.threshold) * (30 if one.neurons is SetKind.OTHERS else 1)), 1
-    )
-    strength = _EFFECTS[one.neurons] * place * (0.4 + trained) * one.fraction**1.3 * (1.6 - one.threshold)
-    spread = rng.normal(1, 0.25) if one.neurons.is_random or one.fraction < 1 else rng.normal(1, 0.05)
+    size = max(round(40 * place * one.fraction * (1.6 - one.threshold) * (30 if kind is SetKind.OTHERS else 1)), 1)
+    strength = _EFFECTS[kind] * place * (0.4 + trained) * one.fraction**1.3 * (1.6 - one.threshold)
+    spread = rng.normal(1, 0.25) if kind.is_random or one.fraction < 1 else rng.normal(1, 0.05)
     blocks = np.abs(strength * spread) * rng.normal(1, 0.2, BLOCKS)
     return Ablated(
-        one.neurons, blocks, loss=blocks * 0.6 - 0.0005, draw=one.draw, partner=one.partner, definition=one.definition,
+        kind, blocks, loss=blocks * 0.6 - 0.0005, draw=one.draw, partner=one.partner, definition=one.definition,
         threshold=one.threshold, layer=one.layer, mode=one.mode, fraction=one.fraction, size=size, norm=size * 0.5,
     )  # fmt: skip
 

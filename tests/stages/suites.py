@@ -24,10 +24,10 @@ def step_costs(
 ) -> dict[str, Cost]:
     """The cost of every stage at one step where all of it is requested, and all or ``lacking`` is not there."""
     found: dict[str, Cost] = {}
-    for group, steps in in_groups(suite_cases(work)):
-        if step in steps:
-            absent = {stage.name: (lacking or steps[step]).get(stage.name, ()) for stage in group.stages}
-            found |= group.costs(work, sizes, steps[step], absent) if any(absent.values()) else {}
+    for group, at, cases in in_groups(suite_cases(work)):
+        if at == step:
+            absent = {stage.name: (lacking or cases).get(stage.name, ()) for stage in group.stages}
+            found |= group.costs(work, sizes, cases, absent) if any(absent.values()) else {}
     return found
 
 

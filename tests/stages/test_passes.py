@@ -374,7 +374,7 @@ def test_less_memory_than_before_plans_what_is_left_again(
         with pytest.raises(Killed):
             scores(workspace(state_seconds=0.0))
     lines: list[str] = []
-    monkeypatch.setattr(passes, "budget", lambda *_, **__: 1000)
+    monkeypatch.setattr(LoadedModels, "budget", 1000)
     in_tiles(monkeypatch, 4)
     found = scores(replace(workspace(), warn=lines.append))
     assert lines == ["step 30: moments: less memory than before: what is left is planned again"]

@@ -87,8 +87,8 @@ def test_planning_samples_no_tokens_and_writes_nothing(
     def sampled(*_: Any, **__: Any) -> None:
         raise AssertionError("a plan samples nothing")
 
-    for name in ("_sampled_tokens", "_sampled_evaluation"):
-        monkeypatch.setattr(tokens, name, sampled)
+    for stage in (tokens.Tokens, tokens.EvaluationRows):
+        monkeypatch.setattr(stage, "sample", sampled)
     plan(miniature.workspace(store=tmp_path / "store"), measure=unit_speed)
     assert not (tmp_path / "store").exists()
 

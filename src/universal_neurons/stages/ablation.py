@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from universal_neurons.measures.ablation_table import AblationTable
+from universal_neurons.measures.ablation_table import AblationTable, SetKind
 from universal_neurons.measures.tables import Resampling
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
     Artifacts,
     Case,
-    Lookup,
     Need,
     Reader,
     Stage,
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
-    from universal_neurons.core.ablation import AblationEffects
     from universal_neurons.inputs.suite_file import AblationSpec
     from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.neuron_sets import Neurons
     from universal_neurons.stages.workspace import Workspace
 
 # The share of sets that may be other neurons: a score so near its threshold that rounding decides changes the universal
@@ -59,6 +58,7 @@ class Ablations(Stage):
 
     name: ClassVar[str] = "ablation"
     parts: ClassVar[tuple[str, ...]] = ("ablation", "ablation-blocks")
+    subject: ClassVar[str] = "sets of neurons of {case.model}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """Every reference at every trained step, and untrained the suite's reference."""
@@ -87,7 +87,7 @@ class Ablations(Stage):
             "seed": spec.seed,
             "batch_rows": spec.batch_rows,
             "dtype": "float32",
-            # Left out where it has its default: these keys were made before it was a setting.
+            # Keys with the default do not name it.
             **({} if spec.by_layer else {"by_layer": False}),
         }
 
@@ -103,10 +103,6 @@ class Ablations(Stage):
         """The rows, and the tables that say which neurons are universal."""
         return ((EVALUATION, ONLY), *((UNIVERSALITY, pair) for pair in label_pairs(work, case)))
 
-    def describe(self, work: Workspace, case: Case) -> str:
-        """The subject of a case in a few words."""
-        return f"sets of neurons of {case.model}"
-
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of a clean run per batch, and of the layers above for each set, of every model."""
         parts = [model_cost(sizes, set_plan(work, case).sets(), work.suite.ablation) for case in cases]
@@ -120,16 +116,14 @@ class Ablations(Stage):
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Ablate every set of the case; raises ArtifactMissing without the tables."""
-        frame, effects = ablations(work, case)
-        return dict(zip(self.parts, (frame, effects), strict=True))
+        return dict(zip(self.parts, ablations(work, case), strict=True))
 
-    def case(self, work: Workspace, **which: Any) -> Case:
-        """The case of ``model`` (the suite's reference by default) at ``checkpoint``."""
-        name, step = which.get("model") or work.reference, which["checkpoint"].step
-        check_reference(work, name)
-        known = tuple(case.model for case in self.cases(work) if case.step == step)
-        check_one_of(work, name, known, what=f"ablations at step {step}")
-        return Case(step, name)
+    def case(self, work: Workspace, asked: Case) -> Case:
+        """The case of a model at a checkpoint."""
+        check_reference(work, asked.model)
+        known = tuple(case.model for case in self.cases(work) if case.step == asked.step)
+        check_one_of(work, asked.model, known, what=f"ablations at step {asked.step}")
+        return asked
 
     def read(self, reader: Reader, work: Workspace, case: Case) -> AblationTable:
         """The sets with their effects per block."""
@@ -139,26 +133,20 @@ class Ablations(Stage):
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Made-up effects, larger for universal neurons than for others."""
         sets = set_plan(work, case).sets()
-        frame, blocks = _described(sets), work.suite.ablation.blocks
-        dice, larger = example_dice(case), np.where(frame["neurons"] == "universal", 3.0, 1.0)
-        effects = {
-            name: (larger[:, None] * dice.uniform(0.01, 0.02, (len(sets), blocks))).astype(np.float32)
+        dice, blocks = example_dice(case), work.suite.ablation.blocks
+        larger = np.array([[3.0 if one.neurons is SetKind.UNIVERSAL else 1.0] for one in sets])
+        arrays: dict[str, npt.NDArray[Any]] = {
+            name: (larger * dice.uniform(0.01, 0.02, (len(sets), blocks))).astype(np.float32)
             for name in ("kl", "loss_increase")
         }
-        arrays: dict[str, npt.NDArray[Any]] = {**effects, "clean_loss": dice.uniform(2, 3, blocks)}
-        arrays["predictions"] = np.full(blocks, 100)
-        frame = frame.assign(
-            labels_step=np.int32(labels_step(work, case)),
-            size=np.full(len(sets), 4, dtype=np.int32),
-            norm=np.full(len(sets), 4.0),
-            **{name: effects[name].mean(axis=1).astype(np.float64) for name in effects},
-        )
-        return {"ablation": frame, "ablation-blocks": arrays}
+        arrays |= {"clean_loss": dice.uniform(2, 3, blocks), "predictions": np.full(blocks, 100)}
+        members = [np.arange(4)] * len(sets)
+        frame = set_table(sets, members, np.ones(4), labels_step=labels_step(work, case), effects=arrays)
+        return dict(zip(self.parts, (frame, arrays), strict=True))
 
-    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
+    def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
         """The stored effects against the recomputed ones."""
-        there, here = stored(self, case), again(self, case)
-        return None if there is None or here is None else compare_effects(there, here)
+        return compare_effects(stored, again)
 
 
 ABLATIONS = Ablations()
@@ -191,16 +179,13 @@ def compare_effects(stored: Artifacts, again: Artifacts) -> Comparison:
     A set has changed if its size or its norm has; its effects then belong to other neurons and are not compared.
     """
     mine, theirs = stored[0].table, again[0].table
-    if not mine[_NAMES].equals(theirs[_NAMES]):
-        changed = Choices("sets changed", len(mine), len(mine), SETS)
-        return Comparison(
-            "ablations", "sets", len(mine), dict.fromkeys(("KL", "loss"), Difference(0, TOLERANCE)), changed
-        )
-    same = (mine["size"] == theirs["size"]) & np.isclose(mine["norm"], theirs["norm"], rtol=1e-4, atol=0)
-    largest = {
-        name: Difference(_largest_effect(stored, again, column, same.to_numpy()), TOLERANCE)
-        for name, column in (("KL", "kl"), ("loss", "loss_increase"))
-    }
+    same, effects = np.zeros(len(mine), dtype=np.bool_), dict.fromkeys(("KL", "loss"), 0.0)
+    if mine[_NAMES].equals(theirs[_NAMES]):
+        is_near = np.isclose(mine["norm"], theirs["norm"], rtol=1e-4, atol=0)
+        same = (mine["size"] == theirs["size"]).to_numpy() & is_near
+        columns = zip(effects, ("kl", "loss_increase"), strict=True)
+        effects = {name: _largest_effect(stored, again, column, same) for name, column in columns}
+    largest = {name: Difference(effect, TOLERANCE) for name, effect in effects.items()}
     changed = Choices("sets changed", int((~same).sum()), len(mine), SETS)
     return Comparison("ablations", "sets", len(mine), largest, changed)
 
@@ -255,7 +240,7 @@ def ablated_partners(work: Workspace, case: Case) -> tuple[str, ...]:
     return work.partners(case.model)
 
 
-def ablations(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt.NDArray[np.generic]]]:
+def ablations(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt.NDArray[Any]]]:
     """One row per set of neurons of the case, and kl, loss_increase (row, block), clean_loss and predictions (block,).
 
     Effects are means in nats over the predictions of a block, in the table over all of them (claims/README.md, A7).
@@ -284,19 +269,10 @@ def ablations(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt.
             progress=work.progress.advance,
         )
     work.progress.finish()
-    frame = _described(sets).assign(
-        labels_step=np.int32(labels_step(work, case)),
-        size=np.array([len(members) for members in neurons], dtype=np.int32),
-        norm=np.array([norm[members].sum() for members in neurons]),
-        kl=_mean(effects.kl.numpy(), effects),
-        loss_increase=_mean(effects.loss_increase.numpy(), effects),
-    )
-    return frame, {
-        "kl": effects.kl.numpy().astype(np.float32),
-        "loss_increase": effects.loss_increase.numpy().astype(np.float32),
-        "clean_loss": effects.clean_loss.numpy(),
-        "predictions": effects.predictions.numpy(),
-    }
+    names = ("kl", "loss_increase", "clean_loss", "predictions")
+    arrays: dict[str, npt.NDArray[Any]] = {name: getattr(effects, name).numpy() for name in names}
+    frame = set_table(sets, neurons, norm, labels_step=labels_step(work, case), effects=arrays)
+    return frame, arrays | {name: arrays[name].astype(np.float32) for name in names[:2]}
 
 
 def set_plan(work: Workspace, case: Case) -> SetPlan:
@@ -330,16 +306,26 @@ def population(work: Workspace, case: Case, norm: npt.NDArray[np.float64]) -> Po
     )
 
 
-def _described(sets: Sequence[NeuronSet]) -> pd.DataFrame:
+def set_table(
+    sets: Sequence[NeuronSet],
+    members: Sequence[Neurons],
+    norm: npt.NDArray[np.float64],
+    *,
+    labels_step: int,
+    effects: Mapping[str, npt.NDArray[Any]],
+) -> pd.DataFrame:
+    """One row per set: its definition, its size, the sum of its norms, and its mean effects over all predictions.
+
+    ``effects``: kl and loss_increase (set, block), predictions (block,).
+    """
     names = [field.name for field in fields(NeuronSet)]
     columns = dict(zip(names, zip(*(astuple(one) for one in sets), strict=True), strict=True))
     # Plain text: a StrEnum would go through pandas as an object that only looks like its text.
     text = {name: [str(value) for value in columns[name]] for name in ("partner", "definition", "neurons", "mode")}
     numbers = {name: np.array(columns[name], dtype=dtype) for name, dtype in _TYPES.items()}
-    return pd.DataFrame({name: (text | numbers)[name] for name in names})
-
-
-def _mean(effect: npt.NDArray[np.float64], effects: AblationEffects) -> npt.NDArray[np.float64]:
-    """(row, block) means over the predictions of a block -> (row,) means over all predictions."""
-    mean: npt.NDArray[np.float64] = np.average(effect, axis=1, weights=effects.predictions.numpy())
-    return mean
+    return pd.DataFrame({name: (text | numbers)[name] for name in names}).assign(
+        labels_step=np.int32(labels_step),
+        size=np.array([len(one) for one in members], dtype=np.int32),
+        norm=np.array([norm[one].sum() for one in members]),
+        **{name: np.average(effects[name], axis=1, weights=effects["predictions"]) for name in ("kl", "loss_increase")},
+    )

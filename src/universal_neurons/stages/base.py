@@ -20,7 +20,7 @@ from universal_neurons.errors import ArtifactMissing, NotOnSuite, UserError
 from universal_neurons.stages.comparison import Comparison, column_differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -66,7 +66,8 @@ class Stage(ABC):
     ``name`` and ``version`` are in every key: bump the version when the numbers change.  ``parts`` are the artifacts of
     a case, the table itself first; ``scratch`` are artifacts that only the computation needs, which stay in the working
     store.  ``tolerances`` say by how much a recomputed column may differ
-    (:func:`universal_neurons.stages.comparison.column_differences`).
+    (:func:`universal_neurons.stages.comparison.column_differences`); without ``is_compared`` nothing is compared.
+    ``subject``: what a case is about, with ``{case.model}`` in its place.
     """
 
     name: ClassVar[str]
@@ -74,6 +75,8 @@ class Stage(ABC):
     parts: ClassVar[tuple[str, ...]] = ()
     scratch: ClassVar[tuple[str, ...]] = ()
     tolerances: ClassVar[Mapping[str, float]] = {}
+    is_compared: ClassVar[bool] = True
+    subject: ClassVar[str] = "neurons of {case.model}"
 
     def __init_subclass__(cls) -> None:
         """Name the only part of a stage after the stage, unless it says otherwise."""
@@ -83,8 +86,6 @@ class Stage(ABC):
 
     def __repr__(self) -> str:
         return f"<stage {self.name}>"
-
-    # --- which cases there are, and their keys -----------------------------------------------------------------------
 
     @abstractmethod
     def cases(self, work: Workspace) -> tuple[Case, ...]:
@@ -101,11 +102,10 @@ class Stage(ABC):
     def key(self, work: Workspace, case: Case, part: str = "") -> Key:
         """The key of one part of a case, by default of the table itself."""
         name = part or self.parts[0]
-
-        def made() -> Key:
-            return Key(name, self.version, self.parameters(work, case), self.inputs(work, case))
-
-        return work.cached(("key", name, case), made)
+        return work.cached(
+            ("key", name, case),
+            lambda: Key(name, self.version, self.parameters(work, case), self.inputs(work, case)),
+        )
 
     def keys(self, work: Workspace, case: Case) -> tuple[Key, ...]:
         """The keys of all parts of a case."""
@@ -121,9 +121,7 @@ class Stage(ABC):
 
     def describe(self, work: Workspace, case: Case) -> str:
         """The subject of a case in a few words."""
-        return f"{case.model} against {case.partner}" if case.partner else f"neurons of {case.model}"
-
-    # --- cost and computation ----------------------------------------------------------------------------------------
+        return self.subject.format(case=case)
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of computing some cases of one step."""
@@ -146,18 +144,11 @@ class Stage(ABC):
         for part in sorted(payloads, key=lambda name: name == self.parts[0]):
             work.store.write(self.key(work, case, part), payloads[part], made)
 
-    # --- reading -----------------------------------------------------------------------------------------------------
-
-    def case(self, work: Workspace, **which: Any) -> Case:
-        """The case that a reader names by ``model``, ``partner``, ``checkpoint``.
+    def case(self, work: Workspace, asked: Case) -> Case:
+        """The case that a reader asked for, with the suite's reference and the last step where it named none.
 
         Raises UserError for one that the suite does not have, and NotOnSuite for one that a narrowed suite left out.
         """
-        asked = Case(
-            step=which["checkpoint"].step if which.get("checkpoint") is not None else work.last_step,
-            model=which.get("model") or work.reference,
-            partner=which.get("partner") or "",
-        )
         if asked not in self.cases(work):
             known = ", ".join(map(str, self.cases(work)))
             raise UserError(f"suite {work.suite.name}: {self.name}: expected one of {known}, got {asked}")
@@ -171,14 +162,16 @@ class Stage(ABC):
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Made-up artifacts of a case in a small shape, by part: what claims read in a dry run."""
 
-    # --- comparison --------------------------------------------------------------------------------------------------
-
     def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
         """The stored artifacts of a case against recomputed ones; None where one of them is not there."""
-        there, here = stored(self, case), again(self, case)
-        if there is None or here is None:
+        if not self.is_compared:
             return None
-        mine, theirs = there[0].table, here[0].table
+        old, new = stored(self, case), again(self, case)
+        return None if old is None or new is None else self.comparison(work, case, old, new)
+
+    def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
+        """The differences between the stored artifacts of a case and recomputed ones."""
+        mine, theirs = stored[0].table, again[0].table
         return Comparison(self.name, "rows", len(mine), column_differences(mine, theirs, self.tolerances))
 
 
@@ -187,9 +180,6 @@ class StageGroup:
 
     def __init__(self, *stages: Stage) -> None:
         self.stages = stages
-
-    def __repr__(self) -> str:
-        return f"<group of {', '.join(stage.name for stage in self.stages)}>"
 
     def costs(
         self,
@@ -218,10 +208,9 @@ def absent(work: Workspace, stage: Stage, cases: Mapping[str, Sequence[Case]]) -
     return [case for case in cases.get(stage.name, ()) if not stage.is_present(work, case)]
 
 
-def partner_cases(work: Workspace, steps: Iterable[int], models: Iterable[str]) -> tuple[Case, ...]:
+def partner_cases(work: Workspace, steps: Iterable[int], models: Sequence[str]) -> tuple[Case, ...]:
     """Every one of ``models`` against each of its partners, step by step."""
-    names = tuple(models)
-    return tuple(Case(step, model, other) for step in steps for model in names for other in work.partners(model))
+    return tuple(Case(step, model, other) for step in steps for model in models for other in work.partners(model))
 
 
 def own_pairs(work: Workspace, case: Case) -> tuple[Case, ...]:
@@ -236,14 +225,6 @@ def step_of(case: Case) -> int:
     return case.step
 
 
-def by_step(cases: Iterable[Case]) -> Iterator[tuple[int | None, tuple[Case, ...]]]:
-    """The cases grouped by step, in their order."""
-    groups: dict[int | None, list[Case]] = {}
-    for case in cases:
-        groups.setdefault(case.step, []).append(case)
-    yield from ((step, tuple(group)) for step, group in groups.items())
-
-
 def check_reference(work: Workspace, name: str) -> None:
     """Raise NotOnSuite for a model of the suite whose neurons a narrowed suite does not look at.
 
@@ -252,6 +233,12 @@ def check_reference(work: Workspace, name: str) -> None:
     if name in work.suite.zoo.models and name not in work.suite.references:
         known = ", ".join(work.suite.references)
         raise NotOnSuite(f"suite {work.suite.name}: references: expected one of {known}, got {name!r}")
+
+
+def check_trained(work: Workspace, case: Case, *, what: str) -> None:
+    """Raise UserError for a step at which the models are not trained."""
+    if case.step not in work.trained_steps:
+        raise UserError(f"suite {work.suite.name}: no {what} at step {case.step}, only where it is trained")
 
 
 def check_one_of(work: Workspace, name: str, known: Sequence[str], *, what: str = "") -> None:
@@ -274,10 +261,10 @@ def example_dice(case: Case) -> np.random.Generator:
 
 def read_artifact(work: Workspace, key: Key) -> Artifact:
     """The verified artifact of ``key``; raises ArtifactMissing."""
-    found = work.store.read(key)
-    if found is None:
+    artifact = work.store.read(key)
+    if artifact is None:
         raise missing(work, key)
-    return found
+    return artifact
 
 
 def missing(work: Workspace, key: Key) -> ArtifactMissing:

@@ -22,6 +22,7 @@ from universal_neurons.inputs.suite_file import Precision
 from universal_neurons.inputs.tokenization import train_tokenizer
 from universal_neurons.stages.batches import CHUNK_TOKENS
 from universal_neurons.stages.costs import Shape, WorkKind
+from universal_neurons.stages.models import placed
 from universal_neurons.stages.resources import ROTATION_WORKERS, held
 from universal_neurons.stages.speeds import KEPT, DeviceSpeed, available_threads, measured_where
 from universal_neurons.stages.workspace import WORK_FOLDER
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
     import torch
     from torch import Tensor
-
-    from universal_neurons.inputs.bridge import Bridge
 
 # Seconds of runs per measurement.
 RUNNING = 0.15
@@ -81,11 +80,6 @@ def other_load() -> str:
     return f", while other work kept the processors busy (load {load:.1f})" if load > available_threads() / 2 else ""
 
 
-def placed(bridge: Bridge, device: torch.device) -> Bridge:
-    """``bridge`` on ``device``.  The backend says on standard output that it moves, even to where the model is."""
-    return bridge if device.type == "cpu" else bridge.to(device)
-
-
 def precisions(device: torch.device) -> list[str]:
     """The precisions of products that a device has."""
     from universal_neurons.core.matmul import UnknownDeviceMode, check_mode
@@ -125,9 +119,7 @@ class Bench:
 
         rows = torch.randint(64, (POSITIONS[width] // ROW, ROW), generator=_generator()).to(self.device)
         shape = Shape(LAYERS, width, width // HEAD, 4 * width, 64, ROW, ROW)
-        model = random_bridge(
-            layers=LAYERS, width=width, heads=shape.heads, mlp=shape.mlp, vocabulary=64, context=ROW
-        )  # fmt: skip
+        model = random_bridge(layers=LAYERS, width=width, heads=shape.heads, mlp=shape.mlp, vocabulary=64, context=ROW)
         bridge = placed(model, self.device)
         first = Ablation(torch.tensor([0], device=self.device))
         with torch.no_grad(), matmul_precision("highest"), single_threads(self.device) as threads:

@@ -111,31 +111,29 @@ class Comparison:
         largest = ", ".join(
             f"{one.largest:.1e} in {name} (tolerance {one.tolerance:.0e})" for name, one in self.differences.items()
         )
-        changed = (
-            "" if self.choices is None else f", {self.choices.changed} of {self.choices.total} {self.choices.name}"
-        )
-        return (
-            f"{self.what}, {self.count} {self.unit} computed again: largest difference {largest}{changed}{self._named}"
-        )
-
-    @property
-    def _named(self) -> str:
-        """The excused neurons in words: how many, how far they moved, and which moved furthest."""
-        if not self.excused:
-            return ""
-        furthest = sorted(self.excused, key=lambda one: -one.moved)
-        names = list(dict.fromkeys(one.neuron for one in furthest))
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        return (
-            f", without {len(furthest)} neurons that rounding moves: at most {furthest[0].moved:.1e} where "
-            f"{furthest[0].may:.1e} is possible ({', '.join(names[:_NAMED])}{more})"
-        )
+        choices = self.choices
+        changed = "" if choices is None else f", {choices.changed} of {choices.total} {choices.name}"
+        named = _named(self.excused)
+        return f"{self.what}, {self.count} {self.unit} computed again: largest difference {largest}{changed}{named}"
 
     def checked(self, suite: str) -> Comparison:
         """Return this comparison; raise :class:`EvidenceDiffers` if it does not agree."""
         if not self.agrees:
             raise EvidenceDiffers(f"evidence of suite {suite}: {self}; run: universal-neurons compute --recompute")
         return self
+
+
+def _named(excused: Iterable[Excused]) -> str:
+    """The excused neurons in words: how many, how far they moved, and which moved furthest."""
+    furthest = sorted(excused, key=lambda one: -one.moved)
+    if not furthest:
+        return ""
+    names = list(dict.fromkeys(one.neuron for one in furthest))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (
+        f", without {len(furthest)} neurons that rounding moves: at most {furthest[0].moved:.1e} where "
+        f"{furthest[0].may:.1e} is possible ({', '.join(names[:_NAMED])}{more})"
+    )
 
 
 def total(comparisons: Iterable[Comparison], *, what: str) -> Comparison | None:
@@ -151,18 +149,16 @@ def column_differences(
 
     A column that only one table has, or NaN on one side only, is an infinite difference.
     """
-    found = {}
-    for name in dict.fromkeys([*stored.columns, *again.columns]):
-        column, tolerance = str(name), tolerances.get(str(name), 0.0)
+
+    def largest(name: str) -> float:
         if name not in stored or name not in again or len(stored) != len(again):
-            found[column] = Difference(float("inf"), tolerance)
-            continue
-        mine, theirs = stored[name].to_numpy(), again[name].to_numpy()
-        if mine.dtype.kind in "biuf":
-            found[column] = Difference(float(absolute_differences(mine, theirs).max(initial=0.0)), tolerance)
-        else:
-            found[column] = Difference(0.0 if stored[name].equals(again[name]) else float("inf"), tolerance)
-    return found
+            return float("inf")
+        if stored[name].dtype.kind in "biuf":
+            return float(absolute_differences(stored[name].to_numpy(), again[name].to_numpy()).max(initial=0.0))
+        return 0.0 if stored[name].equals(again[name]) else float("inf")
+
+    names = dict.fromkeys(map(str, [*stored.columns, *again.columns]))
+    return {name: Difference(largest(name), tolerances.get(name, 0.0)) for name in names}
 
 
 def absolute_differences(stored: npt.NDArray[Any], again: npt.NDArray[Any]) -> Floats:

@@ -94,9 +94,6 @@ class Cost:
         return float(sum(self.work.get(kind, 0.0) for kind in OPERATIONS))
 
 
-NOTHING = Cost({})
-
-
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The shape of a suite's models: ``mlp`` neurons in each of ``layers`` layers, rows of ``row`` positions."""
@@ -203,9 +200,6 @@ def planned_passes(workload: Workload, budget: int) -> tuple[Pass, ...]:
     return passes(workload, budget)
 
 
-# --- parts of costs --------------------------------------------------------------------------------------------------
-
-
 def loading(sizes: Sizes, models: int) -> Work:
     """As many models loaded."""
     return {WorkKind.LOADING: float(SINGLE * sizes.shape.parameters * models)}
@@ -222,14 +216,14 @@ def forward(sizes: Sizes, positions: int, *, models: int = 1) -> Work:
 
 def streaming(sizes: Sizes, workload: Workload, planned: Sequence[Pass], positions: int, tokens: int) -> Work:
     """Passes over ``positions`` of all models, and their products at ``tokens``."""
-    products = sum(operations_per_token(workload, one.tiles) for one in planned) * tokens
+    products = sum(operations_per_token(workload, each.tiles) for each in planned) * tokens
     passed = summed(forward(sizes, positions, models=sizes.models), times=len(planned))
     return summed(passed, {WorkKind.PRODUCT: float(products)})
 
 
 def streamed(sizes: Sizes, planned: Sequence[Pass], tokens: int) -> int:
     """Bytes of activations that passes over ``tokens`` bring."""
-    layers = sum(len(one.layers(model)) for one in planned for model in range(sizes.models))
+    layers = sum(len(each.layers(model)) for each in planned for model in range(sizes.models))
     return SINGLE * tokens * layers * sizes.shape.mlp
 
 
@@ -256,18 +250,18 @@ def reruns(sizes: Sizes, firsts: Sequence[int], positions: int, *, edited: bool 
     }
 
 
-def scoring(sizes: Sizes, draws: int, *, halves: bool, top: bool = True) -> Work:
-    """All neurons of a model scored against another with ``draws`` rotations of it, without making the rotations.
+def scoring(sizes: Sizes, draws: int) -> Work:
+    """All neurons of a model scored against another, over all tokens and over each half, with the baseline.
 
-    ``halves``: the halves of the tokens are scored beside the whole; ``draws`` are the sum over all of them.  ``top``:
-    partners are searched too.
+    ``draws``: rotations over all three.
     """
-    matrix, scored = sizes.shape.neurons**2, 3 if halves else 1
-    added = matrix * 3 * sizes.sum_bytes * (scored if halves else 0)
-    return {
-        WorkKind.MEMORY: float(added + (matrix * scored * SCORED_BYTES if top else 0)),
-        WorkKind.BASELINE: float(2 * matrix * sizes.shape.mlp * draws),
-    }
+    moved = 3 * sizes.shape.neurons**2 * (3 * sizes.sum_bytes + SCORED_BYTES)
+    return {WorkKind.MEMORY: float(moved)} | baseline(sizes, draws)
+
+
+def baseline(sizes: Sizes, draws: int) -> Work:
+    """All neurons of a model correlated with ``draws`` rotations of another, without making the rotations."""
+    return {WorkKind.BASELINE: float(2 * sizes.shape.neurons**2 * sizes.shape.mlp * draws)}
 
 
 def rotations(shape: Shape, kind: str, layers: int, draws: int) -> Work:

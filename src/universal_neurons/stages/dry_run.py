@@ -21,30 +21,16 @@ from universal_neurons.stages.workspace import Workspace, unpinned
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from universal_neurons.artifacts.codec import Payload
     from universal_neurons.stages.base import Artifacts, Case, Need, Stage
 
 
 @dataclass(frozen=True, slots=True)
 class MadeUpArtifact:
-    """A made-up payload, read as an artifact is."""
+    """A made-up payload, read as an artifact is: as a table, as arrays or as a record."""
 
-    value: Any
-
-    @property
-    def table(self) -> Any:
-        """The payload of a table."""
-        return self.value
-
-    @property
-    def arrays(self) -> Any:
-        """The payload of arrays."""
-        return self.value
-
-    @property
-    def document(self) -> Any:
-        """The payload of a record."""
-        return self.value
+    table: Any
+    arrays: Any
+    document: Any
 
 
 @dataclass
@@ -61,24 +47,14 @@ class DryRunStudy(StoredStudy):
         dry.cache["corpus"] = corpus_ref_from(cast("Any", record))
         return cls(dry)
 
-    def read(self, stage: Stage, case: Case) -> Any:
-        """The made-up table of one case; the case is noted each time."""
-        cached = ("table", stage.name, case)
-        if cached not in self.work.cache:
-            before = len(self.needs)
-            table = stage.read(self._artifacts, self.work, case)
-            self.work.cache[cached] = table, tuple(self.needs[before:])
-            return table
-        table, needs = self.work.cache[cached]
-        self.needs.extend(needs)
-        return table
+    @property
+    def _noted(self) -> list[Any]:
+        return self.needs
 
     def _artifacts(self, stage: Stage, case: Case) -> Artifacts:
         self.needs.append((stage, case))
-        payloads: dict[str, Payload] = self.work.cached(
-            ("example", stage.name, case), lambda: dict(stage.example(self.work, case))
-        )
-        return cast("Artifacts", tuple(MadeUpArtifact(payloads[part]) for part in stage.parts))
+        payloads = self.work.cached(("example", stage.name, case), lambda: stage.example(self.work, case))
+        return cast("Artifacts", tuple(MadeUpArtifact(*[payloads[part]] * 3) for part in stage.parts))
 
 
 def needs_of(work: Workspace, calls: Iterable[Callable[[StoredStudy], object]]) -> tuple[Need, ...]:

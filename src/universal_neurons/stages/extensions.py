@@ -7,28 +7,34 @@ are patched into each other.
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from itertools import chain
 from math import log
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from universal_neurons.core.tiling import layer_blocks
-from universal_neurons.errors import NotOnSuite, UserError
-from universal_neurons.measures.ablation_table import ALL_LAYERS, AblationTable, AnyKind, FamilyKind, SetKind
+from universal_neurons.errors import NotOnSuite
+from universal_neurons.measures.ablation_table import (
+    ALL_LAYERS,
+    AblationTable,
+    AnyKind,
+    FamilyKind,
+    Replacement,
+    SetKind,
+)
 from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.tables import Definition
 from universal_neurons.stages import costs
-from universal_neurons.stages.ablation import ablation_table, compare_effects, population
+from universal_neurons.stages.ablation import ablation_table, compare_effects, population, set_table
 from universal_neurons.stages.base import (
+    Artifacts,
     Case,
-    Lookup,
     Need,
     Reader,
     Stage,
+    check_trained,
     example_dice,
     example_neurons,
     own_pairs,
@@ -37,13 +43,14 @@ from universal_neurons.stages.base import (
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.models import LoadedModels, finite_logits, loaded
-from universal_neurons.stages.neuron_sets import NOT_RANDOM, NeuronSet
-from universal_neurons.stages.resources import budget
+from universal_neurons.stages.neuron_sets import NOT_RANDOM, NeuronSet, named_generator
 from universal_neurons.stages.tokens import EVALUATION, ONLY, TOKENS, corpus_ref, evaluation_digest, evaluation_tokens
 from universal_neurons.stages.universality import UNIVERSALITY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pandas as pd
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
@@ -62,23 +69,10 @@ FAMILY_BYTES = 32
 # Copies of the sums of labels that become scores, and of a batch of activations.
 _LABEL_COPIES, _ACTIVATION_COPIES = 4, 5
 
+# What is ablated by family, the universal neurons as a whole among it.
+FAMILIES = (SetKind.UNIVERSAL, *FamilyKind)
 # What is patched: the set, what it is compared with, and a control whose labels are shuffled.
 PATCHED = (SetKind.UNIVERSAL, SetKind.OTHERS, SetKind.LAYER_MATCHED, SetKind.RANDOM)
-
-
-@dataclass(frozen=True, slots=True)
-class ExtensionSet:
-    """One set of neurons: its kind, its draw, whether it is ablated ("zero") or patched ("resample")."""
-
-    kind: AnyKind
-    draw: int
-    mode: str
-    neurons: Neurons
-
-
-def family_kinds() -> tuple[AnyKind, ...]:
-    """What is ablated by family, the universal neurons as a whole among it."""
-    return (SetKind.UNIVERSAL, *FamilyKind)
 
 
 class FamiliesAndPatches(Stage):
@@ -86,6 +80,7 @@ class FamiliesAndPatches(Stage):
 
     name: ClassVar[str] = "extensions"
     parts: ClassVar[tuple[str, ...]] = ("extensions", "extensions-blocks")
+    subject: ClassVar[str] = "families and patches of {case.model}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """The suite's reference at every trained step, where the suite has extensions."""
@@ -119,15 +114,10 @@ class FamiliesAndPatches(Stage):
         """The tokens, the rows, and the tables that say which neurons are universal."""
         return ((TOKENS, ONLY), (EVALUATION, ONLY), *((UNIVERSALITY, pair) for pair in own_pairs(work, case)))
 
-    def describe(self, work: Workspace, case: Case) -> str:
-        """The subject of a case in a few words."""
-        return f"families and patches of {case.model}"
-
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of a pass over the tokens, and of every set ablated or patched."""
         evaluated, shape = sizes.evaluated, sizes.shape
-        kinds = (*family_kinds(), *PATCHED)
-        sets = sum(work.suite.ablation.draws if kind.is_random else 1 for kind in kinds)
+        sets = sum(map(len, extension_sets(work)))
         per_neuron = unigram_bytes(expected_labels(shape.vocabulary), shape.row)
         widths, within = (shape.mlp,) * shape.layers, sizes.budget - sizes.shape.loaded_bytes * sizes.models
         at_once = layer_blocks(widths, bytes_per_neuron=per_neuron, budget=within)
@@ -160,14 +150,12 @@ class FamiliesAndPatches(Stage):
         """Ablate the families and patch the sets; raises ArtifactMissing without universality tables."""
         return dict(zip(self.parts, extensions(work, case), strict=True))
 
-    def case(self, work: Workspace, **which: Any) -> Case:
-        """The case of the suite's reference at a trained ``checkpoint``."""
-        step = which["checkpoint"].step
+    def case(self, work: Workspace, asked: Case) -> Case:
+        """The case of the suite's reference at a trained checkpoint."""
         if not work.suite.ablation.extensions:
             raise NotOnSuite(f"suite {work.suite.name}: no families of neurons are ablated, and none are patched")
-        if step not in work.trained_steps:
-            raise UserError(f"suite {work.suite.name}: no extensions at step {step}, only where it is trained")
-        return Case(step, work.reference)
+        check_trained(work, asked, what=self.name)
+        return Case(asked.step, work.reference)
 
     def read(self, reader: Reader, work: Workspace, case: Case) -> Extensions:
         """The families, the patches and the unigram scores."""
@@ -187,30 +175,24 @@ class FamiliesAndPatches(Stage):
 
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Made-up effects, larger for universal neurons than for others; every other neuron is a unigram neuron."""
-        nobody = np.empty(0, dtype=np.int64)
-        kinds = [(kind, "zero") for kind in family_kinds()] + [(kind, "resample") for kind in PATCHED]
-        sets = [
-            ExtensionSet(kind, draw, mode, nobody)
-            for kind, mode in kinds
-            for draw in (range(work.suite.ablation.draws) if kind.is_random else (NOT_RANDOM,))
-        ]
+        sets = list(chain(*extension_sets(work)))
         dice, blocks, count = example_dice(case), 12, len(example_neurons(work)[0])
-        larger = np.array([[1.0 if one.kind.is_random else 3.0] for one in sets])
+        larger = np.array([[1.0 if one.neurons.is_random else 3.0] for one in sets])
         arrays: dict[str, npt.NDArray[Any]] = {
             name: (larger * dice.uniform(0.01, 0.02, (len(sets), blocks))).astype(np.float32)
             for name in ("kl", "loss_increase", "toward")
         }
         arrays |= {name: dice.uniform(2, 3, blocks) for name in ("clean_loss", "distance")}
         arrays["predictions"] = np.full(blocks, 100)
-        frame = _described(work, sets, np.zeros(count), step_of(case), arrays)
+        members = [np.empty(0, dtype=np.int64)] * len(sets)
+        frame = set_table(sets, members, np.zeros(count), labels_step=step_of(case), effects=arrays)
         arrays["score"] = np.tile([0.9, 0.1], count // 2).astype(np.float32)
         arrays["token"] = np.zeros(count, dtype=np.int32)
         return dict(zip(self.parts, (frame, arrays), strict=True))
 
-    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
+    def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
         """The stored effects against the recomputed ones."""
-        there, here = stored(self, case), again(self, case)
-        return None if there is None or here is None else compare_effects(there, here)
+        return compare_effects(stored, again)
 
 
 EXTENSIONS = FamiliesAndPatches()
@@ -241,15 +223,17 @@ def extensions(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt
     rows = torch.from_numpy(shuffled_rows(work))
     blocks = len(rows) // 2
     norm = activation_norms(bridge, rows, batch_rows=work.suite.ablation.batch_rows).numpy()
+    ablated, patched = extension_sets(work)
+    sets, neurons = [*ablated, *patched], population(work, case, norm)
     # NaN compares as below the threshold: what no token explains is of no family.
-    ablated, patched = extension_sets(work, population(work, case, norm), score >= UNIGRAM_THRESHOLD)
-    work.progress.start(f"step {case.step}: extensions of {case.model}", len([*ablated, *patched]) * len(rows))
+    members = [set_members(one, neurons, score >= UNIGRAM_THRESHOLD) for one in sets]
+    indices = [torch.from_numpy(own) for own in members]
+    work.progress.start(f"step {case.step}: extensions of {case.model}", len(sets) * len(rows))
     options: Any = {"blocks": blocks, "batch_rows": work.suite.ablation.batch_rows, "progress": work.progress.advance}
-    zeroed = [Ablation(torch.from_numpy(one.neurons)) for one in ablated]
-    chosen = [torch.from_numpy(one.neurons) for one in patched]
+    zeroed = [Ablation(own) for own in indices[: len(ablated)]]
     with finite_logits(ref):
         zero = ablation_effects(bridge, rows, zeroed, seed=work.suite.ablation.seed, **options)
-        patch = patching_effects(bridge, rows, donors(len(rows), blocks=blocks), chosen, **options)
+        patch = patching_effects(bridge, rows, donors(len(rows), blocks=blocks), indices[len(ablated) :], **options)
     work.progress.finish()
     arrays = {
         "kl": torch.cat([zero.kl, patch.kl]).numpy().astype(np.float32),
@@ -259,7 +243,7 @@ def extensions(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt
         "distance": patch.distance.numpy(),
         "predictions": patch.predictions.numpy(),
     }
-    frame = _described(work, [*ablated, *patched], norm, step_of(case), arrays)
+    frame = set_table(sets, members, norm, labels_step=step_of(case), effects=arrays)
     return frame, {**arrays, "score": score.astype(np.float32), "token": token.astype(np.int32)}
 
 
@@ -278,8 +262,8 @@ def unigram_scores(work: Workspace, case: Case) -> tuple[npt.NDArray[np.float64]
     count = torch.bincount(ids, minlength=work.zoo.recipe().vocabulary)
     occurrences = max(round(UNIGRAM_RATE * len(ids)), 2)
     labels = int((count >= occurrences).sum()) + 1
-    within = budget(work, models.device, resident=models.weight_bytes) - models.weight_bytes
-    blocks = layer_blocks(widths, bytes_per_neuron=unigram_bytes(labels, rows.shape[1]), budget=within)
+    per_neuron, within = unigram_bytes(labels, rows.shape[1]), models.budget - models.weight_bytes
+    blocks = layer_blocks(widths, bytes_per_neuron=per_neuron, budget=within)
     work.progress.start(f"step {case.step}: unigrams of {case.model}", len(blocks) * len(ids))
     found = []
     for layers in blocks:
@@ -316,29 +300,27 @@ def shuffled_rows(work: Workspace) -> npt.NDArray[np.int64]:
     return shuffled
 
 
-def extension_sets(
-    work: Workspace, neurons: Population, unigram: Flags
-) -> tuple[list[ExtensionSet], list[ExtensionSet]]:
-    """The sets that are ablated and those that are patched; ``unigram`` (neuron,) says who is of the family."""
-    draws = work.suite.ablation.draws
-    threshold = work.suite.universality.threshold
+def extension_sets(work: Workspace) -> tuple[list[NeuronSet], list[NeuronSet]]:
+    """The sets that are ablated and those that are patched."""
+    draws, threshold = work.suite.ablation.draws, work.suite.universality.threshold
 
-    def plain(kind: SetKind, draw: int) -> NeuronSet:
-        return NeuronSet("", Definition.AVERAGED, threshold, ALL_LAYERS, kind, draw)
+    def sets(kinds: Sequence[AnyKind], mode: Replacement) -> list[NeuronSet]:
+        return [
+            NeuronSet("", Definition.AVERAGED, threshold, ALL_LAYERS, kind, draw, mode)
+            for kind in kinds
+            for draw in (range(draws) if kind.is_random else (NOT_RANDOM,))
+        ]
 
-    universal = neurons.universal(plain(SetKind.UNIVERSAL, NOT_RANDOM))
-    ablated = [ExtensionSet(SetKind.UNIVERSAL, NOT_RANDOM, "zero", np.flatnonzero(universal))]
-    for family in FamilyKind:
-        for draw in range(draws) if family.is_random else (NOT_RANDOM,):
-            generator = _generator(neurons, family, draw)
-            members = family_members(family, universal, unigram, neurons.layer, generator)
-            ablated.append(ExtensionSet(family, draw, "zero", members))
-    patched = [
-        ExtensionSet(kind, draw, "resample", neurons.neurons(plain(kind, draw)))
-        for kind in PATCHED
-        for draw in (range(draws) if kind.is_random else (NOT_RANDOM,))
-    ]
-    return ablated, patched
+    return sets(FAMILIES, "zero"), sets(PATCHED, "resample")
+
+
+def set_members(wanted: NeuronSet, neurons: Population, unigram: Flags) -> Neurons:
+    """The neurons of a set, in ascending order; ``unigram`` (neuron,) says who is of the family."""
+    kind = wanted.neurons
+    if not isinstance(kind, FamilyKind):
+        return neurons.neurons(wanted)
+    generator = named_generator((neurons.seed, neurons.model, str(kind), wanted.draw))
+    return family_members(kind, neurons.universal(wanted), unigram, neurons.layer, generator)
 
 
 def family_members(
@@ -369,34 +351,3 @@ def family_members(
         size = min(int((both & here).sum()), int((opposite & here).sum()), int((pool & here).sum()))
         found.append(order[(pool & here)[order]][:size])
     return np.sort(np.concatenate(found))
-
-
-def _generator(neurons: Population, kind: AnyKind, draw: int) -> np.random.Generator:
-    digest = hashlib.sha256(repr((neurons.seed, neurons.model, str(kind), draw)).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
-
-
-def _described(
-    work: Workspace,
-    sets: Sequence[ExtensionSet],
-    norm: npt.NDArray[np.float64],
-    step: int,
-    arrays: dict[str, npt.NDArray[Any]],
-) -> pd.DataFrame:
-    means = {name: np.average(arrays[name], axis=1, weights=arrays["predictions"]) for name in ("kl", "loss_increase")}
-    return pd.DataFrame(
-        {
-            "partner": [""] * len(sets),
-            "definition": [Definition.AVERAGED.value] * len(sets),
-            "threshold": np.full(len(sets), work.suite.universality.threshold, dtype=np.float32),
-            "layer": np.full(len(sets), ALL_LAYERS, dtype=np.int16),
-            "neurons": [one.kind.value for one in sets],
-            "draw": np.array([one.draw for one in sets], dtype=np.int16),
-            "mode": [one.mode for one in sets],
-            "fraction": np.ones(len(sets), dtype=np.float32),
-            "labels_step": np.full(len(sets), step, dtype=np.int32),
-            "size": np.array([len(one.neurons) for one in sets], dtype=np.int32),
-            "norm": np.array([norm[one.neurons].sum() for one in sets]),
-            **means,
-        }
-    )

@@ -9,10 +9,9 @@ import numpy.typing as npt
 
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.stages.batches import batch_rows
-from universal_neurons.stages.resources import budget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import pandas as pd
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from universal_neurons.stages.base import Case
     from universal_neurons.stages.models import LoadedModels
     from universal_neurons.stages.scores import StepScores
-    from universal_neurons.stages.workspace import Workspace
 
 # Copies of a batch's activations: those of one model as they are caught and side by side, and their candidates.
 _COPIES = 3
@@ -32,6 +30,7 @@ def block_influence(
 ) -> tuple[dict[str, npt.NDArray[np.int64]], dict[Case, npt.NDArray[np.float64]], Provenance]:
     """The candidates of every model with tables, the influence (block, candidate) per pair, and the provenance.
 
+    Candidates are the rows of neurons whose excess exceeds the suite's floor against at least one partner.
     ``tables``: with excess, of a model against all its partners.  Activations are standardised by the moments that the
     passes of ``scores`` accumulated.
     """
@@ -44,7 +43,11 @@ def block_influence(
         frames: dict[str, list[pd.DataFrame]] = {}
         for pair, frame in tables.items():
             frames.setdefault(pair.model, []).append(frame)
-        chosen = {name: candidate_rows(models.work, own) for name, own in frames.items()}
+        floor = models.work.suite.universality.floor
+        chosen = {
+            name: np.flatnonzero(np.any([frame["excess"].to_numpy() > floor for frame in own], axis=0))
+            for name, own in frames.items()
+        }
         selected = [_selected(models, pair, frame, chosen[pair.model]) for pair, frame in tables.items()]
         passes = BlockInfluence(moments, selected, blocks=models.work.suite.universality.blocks)
         with fastest_checked_precision():
@@ -60,16 +63,9 @@ def rows_at_once(models: LoadedModels) -> int:
     """Rows in one forward pass: fewer than usual where all activations of all models would not fit."""
     length = models.tokens.rows.shape[1]
     usual = batch_rows(length)
-    within = budget(models.work, models.device, resident=models.weight_bytes) - models.weight_bytes
     neurons = sum(sum(widths) for widths in models.widths)
-    fitting: int = within // (_COPIES * 4 * neurons * length)
+    fitting: int = (models.budget - models.weight_bytes) // (_COPIES * 4 * neurons * length)
     return max(1, min(usual, fitting))
-
-
-def candidate_rows(work: Workspace, frames: Sequence[pd.DataFrame]) -> npt.NDArray[np.int64]:
-    """The rows of a model's neurons whose excess exceeds the suite's floor against at least one partner."""
-    above = np.stack([frame["excess"].to_numpy() > work.suite.universality.floor for frame in frames])
-    return np.flatnonzero(above.any(axis=0))
 
 
 def _selected(models: LoadedModels, pair: Case, frame: pd.DataFrame, rows: npt.NDArray[np.int64]) -> SelectedPairs:
@@ -78,7 +74,7 @@ def _selected(models: LoadedModels, pair: Case, frame: pd.DataFrame, rows: npt.N
     from universal_neurons.core.moments import layer_slices
     from universal_neurons.core.universality import NO_PARTNER, SelectedPairs
 
-    x, y = models.position(pair.model), models.position(pair.partner)
+    x, y = models.positions(pair)
     starts = np.array([layer.start for layer in layer_slices(models.widths[y])])
     layer, neuron = frame["partner_layer"].to_numpy()[rows], frame["partner_neuron"].to_numpy()[rows]
     partner = np.where(layer == NO_PARTNER, NO_PARTNER, starts[layer] + neuron)

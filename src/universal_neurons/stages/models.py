@@ -10,7 +10,7 @@ import numpy as np
 
 from universal_neurons.errors import UserError
 from universal_neurons.stages.batches import batch_rows
-from universal_neurons.stages.resources import device
+from universal_neurons.stages.resources import budget, device
 from universal_neurons.stages.tokens import token_set
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from universal_neurons.core.activations import ActivationBatch
     from universal_neurons.ids import ModelRef
     from universal_neurons.inputs.corpus import RowMask, TokenRows, TokenSet
+    from universal_neurons.stages.base import Case
     from universal_neurons.stages.workspace import Workspace
 
 
@@ -51,8 +52,12 @@ def finite_logits(ref: ModelRef) -> Iterator[None]:
 
 def loaded(work: Workspace, ref: ModelRef) -> Any:
     """The model behind ``ref`` (digests verified) on the device of the workspace."""
-    place, bridge = device(work), work.zoo.load(ref)
-    return bridge if place.type == "cpu" else bridge.to(place)
+    return placed(work.zoo.load(ref), device(work))
+
+
+def placed(bridge: Any, device: torch.device) -> Any:
+    """``bridge`` on ``device``.  The backend says on standard output that it moves, even to where the model is."""
+    return bridge if device.type == "cpu" else bridge.to(device)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,10 @@ class LoadedModels:
         """The place of a model in the stream."""
         return next(i for i, ref in enumerate(self.refs) if ref.name == name)
 
+    def positions(self, pair: Case) -> tuple[int, int]:
+        """The places of a model and its partner in the stream."""
+        return self.position(pair.model), self.position(pair.partner)
+
     @property
     def widths(self) -> list[tuple[int, ...]]:
         """Neurons per layer of each model."""
@@ -89,6 +98,11 @@ class LoadedModels:
     def weight_bytes(self) -> int:
         """Bytes of all weights of the models."""
         return sum(p.numel() * p.element_size() for bridge in self.bridges for p in bridge.parameters())
+
+    @property
+    def budget(self) -> int:
+        """Bytes that a pass may use on the device, the weights among them."""
+        return budget(self.work, self.device, resident=self.weight_bytes)
 
     def blocks(self) -> Tensor:
         """The block of rows that each scored token belongs to (token,)."""
@@ -154,13 +168,13 @@ def _together(streams: Sequence[Iterator[ActivationBatch]], device: torch.device
         # Whatever the products are rounded to, activations are not; and kernels that are faster for large products are
         # several times slower in attention.
         with matmul_precision("highest"):
-            found = _next_of(streams, device)
-        values = [batch.values for batch in found if batch is not None]
+            batches = _next_of(streams, device)
+        values = [batch.values for batch in batches if batch is not None]
         if not values:
             return
         if len(values) < len(streams):
             raise ValueError(f"of {len(streams)} models {len(values)} have more tokens than the others")
-        del found
+        del batches
         yield values
         del values
 
@@ -168,13 +182,13 @@ def _together(streams: Sequence[Iterator[ActivationBatch]], device: torch.device
 def _next_of(streams: Sequence[Iterator[ActivationBatch]], device: torch.device) -> list[ActivationBatch | None]:
     from universal_neurons.core.threads import parallel_map, single_threads
 
-    with single_threads(device) as lanes:
-        workers = range(min(lanes, len(streams)))
+    with single_threads(device) as available:
+        workers = range(min(available, len(streams)))
         # Whoever would be left over, with the other threads idle, reads on all of them afterwards.
         together = streams[: len(streams) - len(streams) % len(workers)]
-        threads = max(1, lanes // len(streams))
-        found = list(parallel_map(workers, lambda _, one: next(one, None), together, threads=threads))
-    return found + [next(one, None) for one in streams[len(together) :]]
+        threads = max(1, available // len(streams))
+        batches = list(parallel_map(workers, lambda _, one: next(one, None), together, threads=threads))
+    return batches + [next(one, None) for one in streams[len(together) :]]
 
 
 def batch_sizes(mask: RowMask, step: int) -> list[int]:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from universal_neurons.measures.ablation_table import ALL_LAYERS, Replacement, SetKind
+from universal_neurons.measures.ablation_table import ALL_LAYERS, AnyKind, FamilyKind, Replacement, SetKind
 from universal_neurons.measures.tables import Definition, universal_flags
 
 if TYPE_CHECKING:
@@ -47,6 +47,12 @@ _SIZED = (SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED, SetKind.RANDOM)
 _IN_LAYER = (SetKind.LAYER_MATCHED, SetKind.RANDOM)
 
 
+def named_generator(name: tuple[Any, ...]) -> np.random.Generator:
+    """A generator whose seed is a function of ``name`` alone."""
+    digest = hashlib.sha256(repr(name).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
 @dataclass(frozen=True, slots=True)
 class NeuronSet:
     """The definition of one set to ablate.
@@ -60,7 +66,7 @@ class NeuronSet:
     definition: Definition
     threshold: float
     layer: int
-    neurons: SetKind
+    neurons: AnyKind
     draw: int = NOT_RANDOM
     mode: Replacement = "zero"
     fraction: float = 1.0
@@ -171,14 +177,13 @@ class Population:
         """
         scope = np.ones(len(self.layer), dtype=np.bool_) if wanted.layer == ALL_LAYERS else self.layer == wanted.layer
         flags = self.universal(wanted)
-        chosen = self._chosen(wanted, np.flatnonzero(scope & flags), np.flatnonzero(scope & ~flags))
-        return np.sort(chosen)
+        return np.sort(self._chosen(wanted, np.flatnonzero(scope & flags), np.flatnonzero(scope & ~flags)))
 
     def _chosen(self, wanted: NeuronSet, universal: Neurons, others: Neurons) -> Neurons:
         size = len(universal)
         match wanted.neurons:
             case SetKind.UNIVERSAL:
-                return self._share(wanted, universal)
+                return self._ordered(wanted, universal)[: round(wanted.fraction * size)]
             case SetKind.OTHERS:
                 return others
             case SetKind.RANDOM_OTHERS:
@@ -192,13 +197,10 @@ class Population:
             case SetKind.TOP_NORM:
                 everyone = np.sort(np.concatenate([universal, others]))
                 return everyone[np.argsort(-self.norm[everyone], kind="stable")][:size]
+            case FamilyKind():
+                raise ValueError(f"{wanted.neurons}: a family is not chosen by its definition alone")
             case _:
                 assert_never(wanted.neurons)
-
-    def _share(self, wanted: NeuronSet, universal: Neurons) -> Neurons:
-        if wanted.fraction == 1:
-            return universal
-        return self._ordered(wanted, universal)[: round(wanted.fraction * len(universal))]
 
     def _ordered(self, wanted: NeuronSet, neurons: Neurons) -> Neurons:
         """``neurons`` in the random order of the set's draw."""
@@ -236,5 +238,4 @@ class Population:
             str(wanted.neurons),
             wanted.draw,
         )
-        digest = hashlib.sha256(repr(name).encode()).digest()
-        return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        return named_generator(name)

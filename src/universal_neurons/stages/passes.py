@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -29,7 +30,7 @@ from universal_neurons.core.tiling import (
 from universal_neurons.errors import UserError
 from universal_neurons.stages.batches import batch_rows, shape_workload
 from universal_neurons.stages.models import ModelNotFinite, batch_sizes
-from universal_neurons.stages.resources import OutOfMemory, budget, check_precision, give_back, is_lack_of_memory
+from universal_neurons.stages.resources import OutOfMemory, check_precision, give_back, is_lack_of_memory
 from universal_neurons.stages.resume import Interruption, State, StateFolder, deferred_interruption
 
 if TYPE_CHECKING:
@@ -126,21 +127,20 @@ class Streamed:
 
 def workload(models: LoadedModels, pairs: Sequence[tuple[int, int]], reading: Reading, *, groups: int) -> Workload:
     """The cost of accumulating ``pairs`` over ``reading`` on the device of the models."""
-    widths = models.widths
-    if reading.shuffled is not None:
-        widths = [*widths, widths[reading.shuffled]]
-    length, weights = reading.rows.shape[1], models.weight_bytes
-    device, readers = models.device.type, abreast(models.device, len(widths))
-    return shape_workload(
-        widths, pairs, groups=groups, row_length=length, weights=weights, device=device, readers=readers
-    )
-
-
-def abreast(place: torch.device, models: int) -> int:
-    """Number of models that run at a time: on a CPU one per thread."""
     import torch
 
-    return min(torch.get_num_threads(), models) if place.type == "cpu" else 1
+    widths, device = models.widths, models.device.type
+    if reading.shuffled is not None:
+        widths = [*widths, widths[reading.shuffled]]
+    return shape_workload(
+        widths,
+        pairs,
+        groups=groups,
+        row_length=reading.rows.shape[1],
+        weights=models.weight_bytes,
+        device=device,
+        readers=min(torch.get_num_threads(), len(widths)) if device == "cpu" else 1,
+    )
 
 
 def streamed(
@@ -203,8 +203,7 @@ class _Run:
 
         progress, tokens = self.models.work.progress, len(self.reading.label)
         check_precision(self.models.work, self.place)
-        within = budget(self.models.work, self.place, resident=self.models.weight_bytes)
-        state = self._resumed(self.folder.read(), within)
+        state = self._resumed(self.folder.read(), self.models.budget)
         progress.start(self.reading.title, (self.done + len(self.left)) * tokens)
         progress.advance(self.done * tokens)
         with deferred_interruption() as asked:
@@ -245,7 +244,19 @@ class _Run:
         return False
 
     def _accumulated(self, one: Pass, state: State | None, asked: Interruption) -> PairwiseAccumulator:
-        accumulator = self._accumulator(one)
+        import torch
+
+        from universal_neurons.core.accumulator import PairwiseAccumulator
+
+        accumulator = PairwiseAccumulator(
+            self.work.widths,
+            tiles=one.tiles,
+            chunk_tokens=self.work.chunk_tokens,
+            mode=self.mode,
+            accumulate=torch.float64 if self.work.sum_bytes == 8 else torch.float32,
+            groups=self.work.groups,
+            device=self.place,
+        )
         batch = 0
         if state is not None:
             batch = int(state.document["batches"])
@@ -278,21 +289,6 @@ class _Run:
             position = self.reading.shuffled
         return ModelNotFinite.of(self.models.refs[position], f"layer {layer}: activations")
 
-    def _accumulator(self, one: Pass) -> PairwiseAccumulator:
-        import torch
-
-        from universal_neurons.core.accumulator import PairwiseAccumulator
-
-        return PairwiseAccumulator(
-            self.work.widths,
-            tiles=one.tiles,
-            chunk_tokens=self.work.chunk_tokens,
-            mode=self.mode,
-            accumulate=torch.float64 if self.work.sum_bytes == 8 else torch.float32,
-            groups=self.work.groups,
-            device=self.place,
-        )
-
     def _stream(self, one: Pass, skip: int) -> Iterator[tuple[list[Tensor], Tensor]]:
         """The activations of the layers that the pass needs, the shuffled model's at the end."""
         from universal_neurons.core.nulls import permuted
@@ -305,7 +301,7 @@ class _Run:
             wanted[shuffled] |= set(again)
         layers = [sorted(own) for own in wanted]
         batches = self.models.labelled_stream(
-            self.reading.rows, self.reading.mask, self.reading.label, layers=layers, skip=skip, rows_at_once=self.step
+            self.reading.rows, self.reading.mask, self.reading.label, layers=layers, skip=skip
         )
         seed = self.models.work.suite.universality.seed
         number = skip
@@ -341,8 +337,7 @@ class _Run:
             self.scorer.take(accumulator)
         except BaseException:
             self.scorer.restore(before)
-            self.scorer.seconds.clear()
-            self.scorer.seconds.update(seconds)
+            self.scorer.seconds = seconds
             raise
 
     def _resumed(self, found: State | None, within: int) -> State | None:
@@ -352,8 +347,7 @@ class _Run:
             return None
         document = found.document
         self.scorer.restore(found.tensors)
-        self.scorer.seconds.clear()
-        self.scorer.seconds.update(document["scoring_seconds"])
+        self.scorer.seconds = dict(document["scoring_seconds"])
         self.done, self.error, self.seconds = document["done"], document["error"], document["seconds"]
         tiles = [tuple(_tile(raw) for raw in one) for one in document["left"]]
         self.left = [Pass(one, memory_estimate(self.work, one)) for one in tiles]
@@ -399,16 +393,12 @@ class _Run:
             "scoring_seconds": dict(self.scorer.seconds),
         }
         try:
-            self.folder.write(document, self._tensors(accumulator))
+            sums = accumulator.state() if accumulator is not None else ()
+            self.folder.write(document, chain(self.scorer.state(), sums))
         except OSError as error:
             self.models.work.warn(f"{self.reading.title}: the state cannot be written ({error.strerror}); going on")
         self._written = time.monotonic()
         self._writing = self._written - began
-
-    def _tensors(self, accumulator: PairwiseAccumulator | None) -> Iterator[tuple[str, Tensor]]:
-        yield from self.scorer.state()
-        if accumulator is not None:
-            yield from accumulator.state()
 
 
 def chosen_layers(values: Tensor, widths: Sequence[int], layers: Sequence[int], wanted: Sequence[int]) -> Tensor:

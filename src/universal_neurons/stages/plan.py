@@ -6,7 +6,7 @@ kept, or where another device is asked about, torch is not imported.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from universal_neurons.core.tiling import BudgetTooSmall
 from universal_neurons.errors import UserError
 from universal_neurons.stages import speeds
-from universal_neurons.stages.base import read_artifact
-from universal_neurons.stages.costs import NOTHING, Cost, Shape, Sizes
+from universal_neurons.stages.base import absent, read_artifact
+from universal_neurons.stages.costs import Cost, Shape, Sizes
 from universal_neurons.stages.fetching import pin
-from universal_neurons.stages.registry import in_groups, stages, suite_cases, with_needs
+from universal_neurons.stages.registry import in_groups, stages, with_needs
 from universal_neurons.stages.resources import MARGIN, check_precision, device, free_host_bytes
 from universal_neurons.stages.tokens import ONLY, TOKENS
 from universal_neurons.stages.workspace import WORK_FOLDER, hub_corpus, unpinned
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from universal_neurons.stages.base import Case, Need, Stage, StageGroup
+    from universal_neurons.stages.base import Case, Need, StageGroup
     from universal_neurons.stages.speeds import DeviceSpeed
     from universal_neurons.stages.workspace import Workspace
 
@@ -50,34 +50,29 @@ class PlannedStage:
     step: int | None
     artifacts: int
     present: int
-    passes: int
-    operations: float
-    streamed_bytes: int
-    device_bytes: int
-    host_bytes: int
-    disk_bytes: int
-    seconds: float | None
+    passes: int = 0
+    operations: float = 0.0
+    streamed_bytes: int = 0
+    device_bytes: int = 0
+    host_bytes: int = 0
+    disk_bytes: int = 0
+    seconds: float | None = 0.0
 
     @classmethod
-    def of(cls, stage: str, rows: Iterable[PlannedStage]) -> PlannedStage:
+    def of(cls, stage: str, rows: Sequence[PlannedStage]) -> PlannedStage:
         """Several rows as one: sums, and of memory the most that any of them holds.
 
         Unknown times are left out, unless none is known.
         """
-        rows = tuple(rows)
-        known = [row.seconds for row in rows if row.seconds is not None]
+        columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(cls)}
+        known = [seconds for seconds in columns["seconds"] if seconds is not None]
+        sums = ("artifacts", "present", "passes", "operations", "streamed_bytes", "disk_bytes")
         return cls(
             stage=stage,
             step=None,
-            artifacts=sum(row.artifacts for row in rows),
-            present=sum(row.present for row in rows),
-            passes=sum(row.passes for row in rows),
-            operations=sum(row.operations for row in rows),
-            streamed_bytes=sum(row.streamed_bytes for row in rows),
-            device_bytes=max(row.device_bytes for row in rows),
-            host_bytes=max(row.host_bytes for row in rows),
-            disk_bytes=sum(row.disk_bytes for row in rows),
             seconds=sum(known) if known else None,
+            **{name: sum(columns[name]) for name in sums},
+            **{name: max(columns[name]) for name in ("device_bytes", "host_bytes")},
         )
 
 
@@ -97,13 +92,11 @@ class Plan:
     @property
     def stages(self) -> tuple[PlannedStage, ...]:
         """Every stage with all of its steps together."""
-        order = {stage.name: place for place, stage in enumerate(stages())}
+        order = {stage.name: float(number) for number, stage in enumerate(stages())}
         # What stages share has a row of its own before theirs.
-        following = {row.stage: order.get(after.stage, 0) - 0.5 for row, after in pairwise(self.steps)}
-        names = sorted(
-            dict.fromkeys(row.stage for row in self.steps), key=lambda name: order.get(name, following.get(name, 0.0))
-        )
-        return tuple(PlannedStage.of(name, (row for row in self.steps if row.stage == name)) for name in names)
+        shared = {row.stage: order.get(after.stage, 0) - 0.5 for row, after in pairwise(self.steps)}
+        names = sorted({row.stage for row in self.steps}, key=(shared | order).__getitem__)
+        return tuple(PlannedStage.of(name, [row for row in self.steps if row.stage == name]) for name in names)
 
     @property
     def whole(self) -> PlannedStage:
@@ -139,16 +132,30 @@ def plan(
     Raises ``HubError`` where the hub has to be asked and cannot, and UserError for an unknown device, a budget in which
     nothing fits, or a precision that the device does not have.
     """
-    elsewhere = None if on is None else _speed_elsewhere(work, on)
+    elsewhere = None if on is None else _published_speed(work, on)
     if from_scratch:
         work = unpinned(work)
     else:
         pin(work)
     # Keys rest on the digest of the tokens: before they are sampled there are none, and nothing can have been computed.
     sampled = not from_scratch and TOKENS.is_present(work, ONLY)
-    steps = list(_steps(work, suite_cases(work) if only is None else with_needs(work, only), sampled=sampled))
-    if not any(any(step.lacking.values()) for step in steps):
-        return _nothing_to_do(work, steps)
+    steps = [
+        _Step(
+            group,
+            step,
+            cases,
+            {
+                stage.name: absent(work, stage, cases) if sampled else cases.get(stage.name, ())
+                for stage in group.stages
+            },
+        )
+        for group, step, cases in in_groups(with_needs(work, only))
+    ]
+    if not any(step.is_lacking for step in steps):
+        present = tuple(
+            PlannedStage(name, step.step, count, count) for step in steps for name, (count, _) in step.artifacts.items()
+        )
+        return Plan(str(work.suite), "", "everything is there, so no speed is needed", 0, present)
     speed = elsewhere or local_speed(work, measure)
     sizes = sizes_of(work, speed, sampled=sampled)
     try:
@@ -167,71 +174,44 @@ class _Step:
     requested: Mapping[str, Sequence[Case]]
     lacking: Mapping[str, Sequence[Case]]
 
-    def counts(self, stage: Stage) -> tuple[int, int]:
-        """How many artifacts of a stage there are, and how many are lacking."""
-        name, parts = stage.name, len(stage.parts)
-        return parts * len(self.requested.get(name, ())), parts * len(self.lacking[name])
+    @property
+    def is_lacking(self) -> bool:
+        return any(self.lacking.values())
 
-
-def _steps(work: Workspace, cases: Iterable[Need], *, sampled: bool) -> Iterator[_Step]:
-    for group, steps in in_groups(cases):
-        for step, requested in steps.items():
-            lacking = {
-                stage.name: [
-                    case for case in requested.get(stage.name, ()) if not sampled or not stage.is_present(work, case)
-                ]
-                for stage in group.stages
-            }
-            yield _Step(group, step, requested, lacking)
+    @property
+    def artifacts(self) -> dict[str, tuple[int, int]]:
+        """The numbers of artifacts and of lacking ones, by the name of the stage."""
+        return {
+            stage.name: (len(stage.parts) * len(cases), len(stage.parts) * len(self.lacking[stage.name]))
+            for stage in self.group.stages
+            if (cases := self.requested.get(stage.name))
+        }
 
 
 def _rows(work: Workspace, sizes: Sizes, speed: DeviceSpeed, step: _Step) -> Iterator[PlannedStage]:
     """The stages of a group at one step, what they share before them."""
-    is_lacking = any(step.lacking.values())
-    costs = step.group.costs(work, sizes, step.requested, step.lacking) if is_lacking else {}
-    stages = {stage.name: stage for stage in step.group.stages if step.requested.get(stage.name)}
-    for name in dict.fromkeys([*(name for name in costs if name not in stages), *stages]):
-        artifacts, lacking = step.counts(stages[name]) if name in stages else (0, 0)
-        # Text of a hub comes over a network, whose speed is not known.
-        is_timed = step.step is not None or hub_corpus(work) is None
-        yield _planned(
-            work, speed, sizes, name, step.step, artifacts, lacking, costs.get(name, NOTHING), is_timed=is_timed
+    costs = step.group.costs(work, sizes, step.requested, step.lacking) if step.is_lacking else {}
+    is_gpu, precision = speed.kind == "cuda", work.suite.universality.precision
+    # Text of a hub comes over a network, whose speed is not known.
+    is_timed = step.step is not None or hub_corpus(work) is None
+    shared = {name: (0, 0) for name in costs if name not in step.artifacts}
+    for name, (artifacts, lacking) in (shared | step.artifacts).items():
+        cost, process = costs.get(name, Cost({})), speed.process_bytes if name in costs else 0
+        seconds = speed.seconds(cost, width=sizes.shape.width, precision=precision)
+        yield PlannedStage(
+            stage=name,
+            step=step.step,
+            artifacts=artifacts,
+            present=artifacts - lacking,
+            passes=cost.passes,
+            operations=cost.operations,
+            streamed_bytes=cost.streamed_bytes,
+            device_bytes=cost.device_bytes if is_gpu else 0,
+            # Without a GPU what the device works on lies in the same memory.
+            host_bytes=process + cost.host_bytes + (0 if is_gpu else cost.device_bytes),
+            disk_bytes=cost.disk_bytes,
+            seconds=seconds if is_timed else None,
         )
-
-
-def _nothing_to_do(work: Workspace, steps: Sequence[_Step]) -> Plan:
-    rows = tuple(
-        PlannedStage(stage.name, step.step, count, count, 0, 0.0, 0, 0, 0, 0, 0.0)
-        for step in steps
-        for stage in step.group.stages
-        if (count := step.counts(stage)[0])
-    )
-    return Plan(str(work.suite), "", "everything is there, so no speed is needed", 0, rows)
-
-
-def _planned(
-    work: Workspace, speed: DeviceSpeed, sizes: Sizes, stage: str, step: int | None, artifacts: int, missing: int,
-    cost: Cost, *, is_timed: bool,
-) -> PlannedStage:  # fmt: skip
-    is_gpu, process = speed.kind == "cuda", 0 if cost is NOTHING else speed.process_bytes
-    seconds = speed.seconds(cost, width=sizes.shape.width, precision=work.suite.universality.precision)
-    return PlannedStage(
-        stage=stage,
-        step=step,
-        artifacts=artifacts,
-        present=artifacts - missing,
-        passes=cost.passes,
-        operations=cost.operations,
-        streamed_bytes=cost.streamed_bytes,
-        device_bytes=cost.device_bytes if is_gpu else 0,
-        # Without a GPU what the device works on lies in the same memory.
-        host_bytes=process + cost.host_bytes + (0 if is_gpu else cost.device_bytes),
-        disk_bytes=cost.disk_bytes,
-        seconds=seconds if is_timed else None,
-    )
-
-
-# --- the device ------------------------------------------------------------------------------------------------------
 
 
 def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] | None = None) -> DeviceSpeed:
@@ -241,18 +221,18 @@ def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] 
     speed = None if measure else speeds.kept_speed(speeds.kept_file(folder, where), where)
     if speed is not None and precision in speed.products:
         return speed
-    place = device(work)
-    check_precision(work, place)
+    here = device(work)
+    check_precision(work, here)
     if measure is not None:
-        return measure(place)
+        return measure(here)
     # torch may see no GPU where there is a driver.
-    where = speeds.measured_where(str(place))
+    where = speeds.measured_where(str(here))
     path = speeds.kept_file(folder, where)
     speed = speeds.kept_speed(path, where)
     if speed is None:
         from universal_neurons.stages.calibration import measured_speed
 
-        speed = measured_speed(place)
+        speed = measured_speed(here)
         try:
             speeds.keep_speed(path, where, speed)
         except OSError as error:
@@ -260,7 +240,7 @@ def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] 
     return speed
 
 
-def _speed_elsewhere(work: Workspace, name: str) -> DeviceSpeed:
+def _published_speed(work: Workspace, name: str) -> DeviceSpeed:
     if work.resources.device is not None:
         raise UserError("--on: expected a device that is not here, or --device, got both")
     speed, precision = speeds.published_speed(name), work.suite.universality.precision

@@ -37,7 +37,11 @@ def sentence(plan: Plan) -> str:
     """The device, the figures behind the times, and what the times leave out."""
     if not plan.device:
         return f"{plan.source[0].upper()}{plan.source[1:]}."
-    without = ", without the time in which text comes over a network" if _is_open(plan) else ""
+    without = (
+        ", without the time in which text comes over a network"
+        if any(row.seconds is None for row in plan.steps)
+        else ""
+    )
     said = f"On {plan.device} within {spoken_bytes(plan.budget)} of memory{without}; {plan.source}."
     return fill(visible(said), COLUMNS, break_long_words=False, break_on_hyphens=False)
 
@@ -85,7 +89,3 @@ def _cells(row: PlannedStage) -> list[str]:
         *(spoken_bytes(size) for size in (row.device_bytes, row.host_bytes, row.disk_bytes)),
         *(str(count) if count else NOTHING for count in counts),
     ]
-
-
-def _is_open(plan: Plan) -> bool:
-    return any(row.seconds is None for row in plan.steps)

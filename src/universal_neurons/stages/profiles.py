@@ -15,7 +15,6 @@ from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
     Artifacts,
     Case,
-    Lookup,
     Need,
     Reader,
     Stage,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
+    from torch import Tensor
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
@@ -135,11 +135,10 @@ class Profiles(Stage):
         """The profiles of one model."""
         return {self.name: profiles(work, work.model(case.model, step_of(case)))}
 
-    def case(self, work: Workspace, **which: Any) -> Case:
-        """The case of ``model`` (the suite's reference by default) at the last checkpoint."""
-        name = which.get("model") or work.reference
-        check_one_of(work, name, work.suite.zoo.models, what="profiles")
-        return Case(work.last_step, name)
+    def case(self, work: Workspace, asked: Case) -> Case:
+        """The case of a model at the last checkpoint."""
+        check_one_of(work, asked.model, work.suite.zoo.models, what="profiles")
+        return Case(work.last_step, asked.model)
 
     def read(self, reader: Reader, work: Workspace, case: Case) -> NeuronProfiles:
         """The profiles, to the precision in which they are stored."""
@@ -166,10 +165,9 @@ class Profiles(Stage):
         frame = pd.DataFrame({"layer": layer, "neuron": neuron, **statistics})
         return {self.name: stored_profiles(frame, arrays)}
 
-    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
+    def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
         """The stored profiles against the recomputed ones."""
-        there, here = stored(self, case), again(self, case)
-        return None if there is None or here is None else compare_profiles(_read(there), _read(here))
+        return compare_profiles(_read(stored), _read(again))
 
 
 PROFILES = Profiles()
@@ -213,14 +211,18 @@ def profiles(work: Workspace, ref: ModelRef) -> pd.DataFrame:
 
     Raises ValueError for a value that does not fit into what it is stored as.
     """
+    from universal_neurons.core.activations import layer_widths
     from universal_neurons.core.profiles import weight_profiles
     from universal_neurons.core.weights import folded_weights
 
     bridge = loaded(work, ref)
     activations = _activations(work, ref, bridge)
     weights = weight_profiles(folded_weights(bridge), shown=work.suite.profiles.shown)
-    frame = pd.concat([_numbered(work), _distribution(activations), _weights(weights)], axis=1)
-    return stored_profiles(frame, _tops(activations) | _tokens(weights) | _effects(work, ref, bridge))
+    layer, neuron = np.divmod(np.arange(sum(layer_widths(bridge))), work.zoo.recipe().mlp)
+    columns = {"layer": layer.astype(np.int16), "neuron": neuron.astype(np.int32)}
+    statistics = _distribution(activations) | _weights(weights)
+    columns |= {name: tensor.cpu().numpy().astype(np.float32) for name, tensor in statistics.items()}
+    return stored_profiles(pd.DataFrame(columns), _tops(activations) | _tokens(weights) | _effects(work, ref, bridge))
 
 
 def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfiles:
@@ -281,15 +283,9 @@ def _effects(work: Workspace, ref: ModelRef, bridge: Any) -> Arrays:
     return {"kl": effects.kl.numpy(), "loss_increase": effects.loss_increase.numpy()}
 
 
-def _numbered(work: Workspace) -> pd.DataFrame:
-    recipe = work.zoo.recipe()
-    layer, neuron = np.divmod(np.arange(recipe.layers * recipe.mlp), recipe.mlp)
-    return pd.DataFrame({"layer": layer.astype(np.int16), "neuron": neuron.astype(np.int32)})
-
-
-def _distribution(found: ActivationProfiles) -> pd.DataFrame:
+def _distribution(found: ActivationProfiles) -> dict[str, Tensor]:
     moments = found.moments
-    columns = {
+    return {
         "share_positive": found.positive / moments.count,
         "mean": moments.mean,
         "sd": moments.variance.sqrt(),
@@ -297,11 +293,10 @@ def _distribution(found: ActivationProfiles) -> pd.DataFrame:
         "kurtosis": moments.kurtosis,
         "maximum": found.maximum,
     }
-    return _float32(columns)
 
 
-def _weights(found: WeightProfiles) -> pd.DataFrame:
-    columns = {
+def _weights(found: WeightProfiles) -> dict[str, Tensor]:
+    return {
         "input_bias": found.input_bias,
         "w_in_norm": found.input_norm,
         "w_out_norm": found.output_norm,
@@ -310,28 +305,19 @@ def _weights(found: WeightProfiles) -> pd.DataFrame:
         "vocabulary_skewness": found.vocabulary.skewness,
         "vocabulary_kurtosis": found.vocabulary.kurtosis,
     }
-    return _float32(columns)
-
-
-def _float32(columns: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame({name: tensor.cpu().numpy().astype(np.float32) for name, tensor in columns.items()})
 
 
 def _tops(found: ActivationProfiles) -> Arrays:
     nowhere = found.top.row < 0
+    # Shares of the top activation, the tokens of one window after the other.
+    shares = (found.around.value / found.top.value[..., None]).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(0, 1)
     return {
         "top_row": found.top.row.T.cpu().numpy(),
         "top_position": found.top.position.T.cpu().numpy(),
         "top_value": found.top.value.masked_fill(nowhere, np.nan).T.cpu().numpy(),
-        "top_window": _windows(found),
+        "top_window": np.ascontiguousarray(shares.transpose(0, 1).flatten(1).cpu().numpy()),
         "histogram": (found.histogram / found.moments.count).cpu().numpy(),
     }
-
-
-def _windows(found: ActivationProfiles) -> npt.NDArray[Any]:
-    """(neuron entry): shares of the top activation, the tokens of one window after the other."""
-    shares = (found.around.value / found.top.value[..., None]).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(0, 1)
-    return np.ascontiguousarray(shares.transpose(0, 1).flatten(1).cpu().numpy())
 
 
 def _tokens(found: WeightProfiles) -> Arrays:

@@ -106,10 +106,10 @@ def _sampled_from(work: Workspace, receipt: Receipt) -> list[Case]:
     """The pairs at trained checkpoints whose tables came with an import."""
     shipped, cases = shipped_artifacts(work), []
     for case in UNIVERSALITY.cases(work):
-        key = UNIVERSALITY.key(work, case)
-        if case.step in work.trained_steps and key.digest in receipt.artifacts:
-            found = shipped(UNIVERSALITY, case)
-            if found is not None and receipt.covers(key.digest, found[0].sha256):
+        digest = UNIVERSALITY.key(work, case).digest
+        if case.step in work.trained_steps and digest in receipt.artifacts:
+            artifacts = shipped(UNIVERSALITY, case)
+            if artifacts is not None and receipt.covers(digest, artifacts[0].sha256):
                 cases.append(case)
     if not cases:
         raise UserError(

@@ -12,7 +12,6 @@ To add a table, write its stage in a module of its own and add it here.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,8 +66,13 @@ def suite_artifacts(work: Workspace, only: Iterable[Need] | None = None) -> tupl
     Raises ArtifactMissing where the tokens are not sampled yet: all other keys are made from them.
     """
     cases = suite_cases(work) if only is None else tuple(only)
-    ordered = [one for step in (None, *work.steps) for one in cases if one[1].step == step]
-    return tuple(SuiteArtifact(stage, case, key) for stage, case in ordered for key in stage.keys(work, case))
+    return tuple(
+        SuiteArtifact(stage, case, key)
+        for step in (None, *work.steps)
+        for stage, case in cases
+        if case.step == step
+        for key in stage.keys(work, case)
+    )
 
 
 def suite_keys(work: Workspace) -> tuple[Key, ...]:
@@ -78,8 +82,8 @@ def suite_keys(work: Workspace) -> tuple[Key, ...]:
 
 def where(work: Workspace, key: Key) -> str:
     """The store that has the artifact, ``working``, ``shipped`` or ``imported``, or ``absent``."""
-    found = work.store.read(key)
-    return "absent" if found is None else found.origin.value
+    artifact = work.store.read(key)
+    return "absent" if artifact is None else artifact.origin.value
 
 
 def suite_cases(work: Workspace) -> tuple[Need, ...]:
@@ -87,24 +91,26 @@ def suite_cases(work: Workspace) -> tuple[Need, ...]:
     return tuple((stage, case) for stage in stages() for case in stage.cases(work))
 
 
-def with_needs(work: Workspace, asked: Iterable[Need]) -> tuple[Need, ...]:
-    """``asked`` cases and everything that they need, in the order of the stages."""
-    known, queue = set[Need](), deque(asked)
-    while queue:
-        one = queue.popleft()
-        if one not in known:
-            known.add(one)
-            queue.extend(one[0].needs(work, one[1]))
-    return tuple(one for one in suite_cases(work) if one in known)
+def with_needs(work: Workspace, only: Iterable[Need] | None) -> tuple[Need, ...]:
+    """The cases ``only`` and everything that they need, or every case of the suite, in the order of the stages."""
+    if only is None:
+        return suite_cases(work)
+    known, left = set[Need](), list(only)
+    while left:
+        need = left.pop()
+        if need not in known:
+            known.add(need)
+            stage, case = need
+            left.extend(stage.needs(work, case))
+    return tuple(need for need in suite_cases(work) if need in known)
 
 
-def in_groups(cases: Iterable[Need]) -> Iterator[tuple[StageGroup, dict[int | None, dict[str, list[Case]]]]]:
-    """The ``cases`` by group, step and name of the stage, in the order in which they are computed."""
+def in_groups(cases: Iterable[Need]) -> Iterator[tuple[StageGroup, int | None, dict[str, list[Case]]]]:
+    """The ``cases`` of each group at each step, by the name of the stage, in the order in which they are computed."""
     listed = tuple(cases)
     for group in GROUPS:
         steps: dict[int | None, dict[str, list[Case]]] = {}
         for stage, case in listed:
             if stage in group.stages:
                 steps.setdefault(case.step, {}).setdefault(stage.name, []).append(case)
-        if steps:
-            yield group, steps
+        yield from ((group, step, by_name) for step, by_name in steps.items())

@@ -117,39 +117,61 @@ def _measured(models: LoadedModels, rows: TokenRows, masks: Mapping[str, RowMask
 
 @dataclass(frozen=True, eq=False)
 class ScoreDifferences:
-    """Differences of scores, neuron by neuron (all of one shape), and whether the best partner differs."""
+    """Differences of scores, neuron by neuron (all of one shape), and whether the best partner differs.
 
+    ``ties``: the share of best partners that may change.
+    """
+
+    what: str
+    ties: float
     correlation: Floats
     baseline: Floats
     partner: Flags
 
     @classmethod
-    def of(cls, stored: Scores, again: Scores) -> ScoreDifferences:
-        """The differences of scores of one shape; no partner differs where none are stored."""
+    def of(cls, what: str, ties: float, stored: Scores, again: Scores) -> ScoreDifferences:
+        """The differences, infinite between scores of two shapes; no partner differs where none are stored."""
         partner = np.zeros(stored["correlation"].shape, dtype=bool)
+        if again["correlation"].shape != partner.shape:
+            infinite = np.full(partner.shape, np.inf)
+            return cls(what, ties, infinite, infinite, partner)
         for name in ("partner_layer", "partner_neuron"):
             partner |= stored[name] != again[name] if name in stored else False
         correlation, baseline = (
             absolute_differences(stored[name], again[name]) for name in ("correlation", "baseline")
         )
-        return cls(correlation, baseline, partner)
+        return cls(what, ties, correlation, baseline, partner)
 
     @property
     def beyond_tolerance(self) -> Flags:
         """The neurons that the tolerance does not cover."""
         return (self.correlation > TOLERANCE) | (self.baseline > TOLERANCE) | self.partner
 
-    def comparison(
-        self, what: str, ties: float, excused: Flags | None = None, named: Sequence[Excused] = ()
-    ) -> Comparison:
+    def comparison(self, excused: Flags | None = None, named: Sequence[Excused] = ()) -> Comparison:
         """The largest differences and the changed partners, without the ``excused`` neurons."""
         kept = np.ones(self.partner.shape, dtype=bool) if excused is None else ~excused
         largest = {
             name: Difference(float(values[kept].max(initial=0.0)), TOLERANCE)
             for name, values in (("correlation", self.correlation), ("baseline", self.baseline))
         }
-        changed = Choices("partners changed", int(self.partner[kept].sum()), self.partner.size, ties)
-        return Comparison(what, "neurons", self.partner.size, largest, changed, tuple(named))
+        changed = Choices("partners changed", int(self.partner[kept].sum()), self.partner.size, self.ties)
+        return Comparison(self.what, "neurons", self.partner.size, largest, changed, tuple(named))
+
+    def excusing(
+        self, correlation: Floats, baseline: Floats, changed: Flags, names: npt.NDArray[np.str_]
+    ) -> Comparison:
+        """The comparison without the neurons of which rounding may move correlation and baseline as far as they did.
+
+        Neurons that rounding cannot move beyond the tolerance are never excused, nor those whose status ``changed``.
+        ``names`` are of the neurons along the last axis.
+        """
+        correlation, baseline = (np.broadcast_to(one, self.partner.shape) for one in (correlation, baseline))
+        explained = (self.correlation <= correlation) & (self.baseline <= baseline) & (correlation > TOLERANCE)
+        excused = self.beyond_tolerance & explained & ~changed
+        moved = np.maximum(self.correlation, self.baseline)[excused]
+        named = np.broadcast_to(names, self.partner.shape)[excused]
+        each = zip(named, moved, correlation[excused], strict=True)
+        return self.comparison(excused, [Excused(str(name), float(far), float(may)) for name, far, may in each])
 
 
 def compare_scores(
@@ -169,26 +191,16 @@ def compare_scores(
     side only.  ``distance`` and ``distance_of_partners``: bounds by rounding of the neurons and of their partners.  The
     functions are called only where something differs and no more than may be excused.
     """
-    size = stored["correlation"].size
-    if stored["correlation"].shape != again["correlation"].shape:
-        infinite = Difference(float("inf"), TOLERANCE)
-        return Comparison(
-            what,
-            "neurons",
-            size,
-            {"correlation": infinite, "baseline": infinite},
-            Choices("partners changed", 0, size, ties),
-        )
-    found = ScoreDifferences.of(stored, again)
-    plain = found.comparison(what, ties)
-    if plain.agrees or not plain.may_excuse(int(found.beyond_tolerance.sum())):
+    differences = ScoreDifferences.of(what, ties, stored, again)
+    plain = differences.comparison()
+    if plain.agrees or not plain.may_excuse(int(differences.beyond_tolerance.sum())):
         return plain
-    own, flags, called = distance(), changed(), names()
-    compared = _excusing(found, what, ties, (_reach(own), _reach(own)), flags, called)
+    own, which = distance(), (changed(), names())
+    compared = differences.excusing(_reach(own), _reach(own), *which)
     if compared.agrees:
         return compared
     # The neuron may be sound and its partner one that is never on; a baseline depends on no single partner.
-    return _excusing(found, what, ties, (_reach(own + distance_of_partners()), _reach(own)), flags, called)
+    return differences.excusing(_reach(own + distance_of_partners()), _reach(own), *which)
 
 
 def threshold_crossings(work: Workspace, stored: Floats, again: Floats) -> Flags:
@@ -213,25 +225,3 @@ def _reach(distance: Floats) -> Floats:
     """How far rounding may move scores of neurons at these distances from the exact ones; the tolerance at least."""
     reach: Floats = np.clip(ROUNDED_SIDES * distance, TOLERANCE, FURTHEST)
     return reach
-
-
-def _excusing(
-    found: ScoreDifferences,
-    what: str,
-    ties: float,
-    may: tuple[Floats, Floats],
-    changed: Flags,
-    names: npt.NDArray[np.str_],
-) -> Comparison:
-    """The comparison without the neurons whose correlation and baseline ``may`` move as far as they did.
-
-    Neurons that rounding cannot move beyond the tolerance are never excused, nor those whose status ``changed``.
-    ``names`` are of the neurons along the last axis.
-    """
-    correlation, baseline = (np.broadcast_to(one, found.partner.shape) for one in may)
-    explained = (found.correlation <= correlation) & (found.baseline <= baseline) & (correlation > TOLERANCE)
-    excused = found.beyond_tolerance & explained & ~changed
-    moved = np.maximum(found.correlation, found.baseline)[excused]
-    named = np.broadcast_to(names, found.partner.shape)[excused]
-    each = [Excused(str(who), *map(float, both)) for who, *both in zip(named, moved, correlation[excused], strict=True)]
-    return found.comparison(what, ties, excused, each)

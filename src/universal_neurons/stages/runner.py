@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from universal_neurons.stages.base import absent
 from universal_neurons.stages.fetching import pin
 from universal_neurons.stages.passes import STATES
-from universal_neurons.stages.registry import in_groups, suite_cases, with_needs
+from universal_neurons.stages.registry import in_groups, with_needs
 from universal_neurons.stages.resources import enough_memory, give_back
 from universal_neurons.stages.resume import sweep
 
@@ -32,17 +32,16 @@ def compute(work: Workspace, only: Iterable[Need] | None = None) -> int:
     pin(work)
     sweep(work.store.working / STATES, work.warn)
     computed = 0
-    for group, steps in in_groups(suite_cases(work) if only is None else with_needs(work, only)):
-        for step, cases in steps.items():
-            missing = {stage: absent(work, stage, cases) for stage in group.stages}
-            if not any(missing.values()):
-                continue
-            keys = [key for stage, lacking in missing.items() for case in lacking for key in stage.keys(work, case)]
-            computed += sum(not work.store.has(key) for key in keys)
-            at = "" if step is None else f"step {step}: "
-            with enough_memory(work, f"{at}{', '.join(stage.name for stage, lacking in missing.items() if lacking)}"):
-                group.compute_step(work, step, cases)
-            give_back()
+    for group, step, cases in in_groups(with_needs(work, only)):
+        lacking = {stage: missing for stage in group.stages if (missing := absent(work, stage, cases))}
+        if not lacking:
+            continue
+        keys = [key for stage, missing in lacking.items() for case in missing for key in stage.keys(work, case)]
+        computed += sum(not work.store.has(key) for key in keys)
+        at = "" if step is None else f"step {step}: "
+        with enough_memory(work, f"{at}{', '.join(stage.name for stage in lacking)}"):
+            group.compute_step(work, step, cases)
+        give_back()
     return computed
 
 

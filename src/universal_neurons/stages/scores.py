@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.artifacts.provenance import Provenance, SharedRun
     from universal_neurons.core.scoring import ScoringRequest, TileScores
-    from universal_neurons.core.universality import RotationSettings, UniversalityScores
+    from universal_neurons.core.universality import UniversalityScores
     from universal_neurons.stages.base import Case
     from universal_neurons.stages.models import LoadedModels
     from universal_neurons.stages.passes import Streamed
-    from universal_neurons.stages.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class StepScores:
 
     def table(self, pair: Case) -> UniversalityScores:
         """The scores of a pair."""
-        return self.running.scores(*_positions(self.models, pair)).scores()
+        return self.running.scores(*self.models.positions(pair)).scores()
 
     def permuted(self, pair: Case) -> UniversalityScores:
         """The scores of a pair whose reference was read with its tokens permuted."""
@@ -61,11 +60,11 @@ class StepScores:
 
     def rotated(self, pair: Case) -> UniversalityScores:
         """The scores of a pair after every layer of both models has been rotated, which leaves no neuron in it."""
-        return self.running.rotated_scores(*_positions(self.models, pair)).scores()
+        return self.running.rotated_scores(*self.models.positions(pair)).scores()
 
     def scoring(self, pair: Case, kind: str = "") -> Provenance:
         """The provenance of scoring a pair; its time covers all scores computed together."""
-        x, y = _positions(self.models, pair)
+        x, y = self.models.positions(pair)
         seconds = round(self.running.seconds[f"{x} {y}" if kind == "rotated" else f"{y}"], 3)
         return replace(self.provenance, wall_seconds=seconds, shared=(self.shared,), precision=self.passes.precision)
 
@@ -103,29 +102,19 @@ def step_scores(models: LoadedModels, requested: RequestedScores) -> StepScores:
 
 def _wanted(models: LoadedModels, requested: RequestedScores) -> ScoringRequest:
     from universal_neurons.core.scoring import ScoringRequest
+    from universal_neurons.core.universality import RotationSettings
 
-    again = len(models.refs)
-    directions = [_positions(models, pair) for pair in requested.tables]
+    spec, again = models.work.suite.universality, len(models.refs)
+    directions = [models.positions(pair) for pair in requested.tables]
     directions += [(again, models.position(pair.partner)) for pair in requested.permuted]
     return ScoringRequest(
         directions=tuple(directions),
-        rotated=tuple(_positions(models, pair) for pair in requested.rotated),
+        rotated=tuple(models.positions(pair) for pair in requested.rotated),
         names=tuple(ref.name for ref in models.refs),
-        baseline=_rotations(models.work),
-        top_k=models.work.suite.universality.top_k,
+        baseline=RotationSettings(kind=spec.rotation, seed=spec.seed, draws=spec.draws, half_draws=spec.half_draws),
+        top_k=spec.top_k,
         workers=ROTATION_WORKERS if models.device.type == "cuda" else 0,
     )
-
-
-def _positions(models: LoadedModels, pair: Case) -> tuple[int, int]:
-    return models.position(pair.model), models.position(pair.partner)
-
-
-def _rotations(work: Workspace) -> RotationSettings:
-    from universal_neurons.core.universality import RotationSettings
-
-    spec = work.suite.universality
-    return RotationSettings(kind=spec.rotation, seed=spec.seed, draws=spec.draws, half_draws=spec.half_draws)
 
 
 def score_table(scores: UniversalityScores) -> pd.DataFrame:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.exchange import Exported, Pulled
     from universal_neurons.artifacts.remote import Files
-    from universal_neurons.inputs.hub import Announced, Snapshot, Source
+    from universal_neurons.inputs.hub import Snapshot, Source
     from universal_neurons.progress import Progress, Warn
     from universal_neurons.stages.workspace import Workspace
 
@@ -116,9 +116,7 @@ def open_dataset(source: str, *, command: str, warn: Warn) -> Files:
         )
     check_format(path, shown=source)
     files = _DataSet(snapshot, hub, path)
-    return (
-        Archive(io.BytesIO(files.content("", LARGEST_ARCHIVE)), path, shown=files.shown) if is_archive(path) else files
-    )
+    return Archive(io.BytesIO(files.read("", LARGEST_ARCHIVE)), path, shown=files.shown) if is_archive(path) else files
 
 
 @dataclass(frozen=True)
@@ -136,13 +134,9 @@ class _DataSet:
         return f"{revision.path}@{revision.name[:12]}{f'/{self.path}' if self.path else ''}"
 
     def read(self, name: str, limit: int) -> bytes:
-        """The bytes of a file of the folder."""
-        return self.content(name, limit)
-
-    def content(self, name: str, limit: int) -> bytes:
         """The bytes of ``name`` in the folder (without one, of ``path`` itself), as the hub announced them."""
         path = "/".join(part for part in (self.path, name) if part)
-        announced: Announced | None = self.snapshot.files.get(path)
+        announced = self.snapshot.files.get(path)
         if announced is None:
             raise FileAbsent(f"{self.shown}: has no {name or path}")
         if announced.size is not None and announced.size > limit:

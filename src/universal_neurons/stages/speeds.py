@@ -65,15 +65,12 @@ class DeviceSpeed:
 
     def seconds(self, cost: Cost, *, width: int, precision: str) -> float:
         """The seconds that ``cost`` takes with models of this ``width``; raises KeyError for an unknown precision."""
-        return sum(
-            amount / self.rate(WorkKind(kind), width=width, precision=precision) for kind, amount in cost.work.items()
-        )
-
-    def rate(self, kind: WorkKind, *, width: int, precision: str) -> float:
-        """Units of ``kind`` in a second."""
-        if kind is WorkKind.FORWARD:
-            return interpolated(self.forward, width)
-        return self.products[precision] if kind is WorkKind.PRODUCT else self.rates[kind]
+        rates = {
+            **self.rates,
+            WorkKind.FORWARD: interpolated(self.forward, width),
+            WorkKind.PRODUCT: self.products[precision],
+        }
+        return sum(amount / rates[kind] for kind, amount in cost.work.items())
 
 
 def interpolated(rates: Mapping[int, float], width: int) -> float:
@@ -82,16 +79,12 @@ def interpolated(rates: Mapping[int, float], width: int) -> float:
     >>> interpolated({128: 10.0, 512: 40.0}, 256)
     20.0
     """
-    known = sorted(rates)
-    below = max((known_width for known_width in known if known_width <= width), default=known[0])
-    above = min((known_width for known_width in known if known_width >= width), default=known[-1])
+    below = max((known for known in rates if known <= width), default=min(rates))
+    above = min((known for known in rates if known >= width), default=max(rates))
     if below == above:
         return rates[below]
     share = (log(width) - log(below)) / (log(above) - log(below))
     return float(rates[below] * (rates[above] / rates[below]) ** share)
-
-
-# --- measured and kept -----------------------------------------------------------------------------------------------
 
 
 def default_device() -> str:
@@ -152,9 +145,6 @@ def keep_speed(path: Path, where: Mapping[str, str | int], speed: DeviceSpeed) -
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"format": FORMAT, "where": where, "speed": asdict(speed)}, indent=2)
     replace_file(path, f"{text}\n".encode())
-
-
-# --- published -------------------------------------------------------------------------------------------------------
 
 
 def published_speed(name: str) -> DeviceSpeed:

@@ -25,7 +25,7 @@ from universal_neurons.stages.base import (
     own_pairs,
     read_artifact,
 )
-from universal_neurons.stages.registry import stage_named, suite_artifacts
+from universal_neurons.stages.registry import stage_named, suite_keys
 from universal_neurons.stages.workspace import WORK_FOLDER, Workspace, check_pinned, open_workspace
 
 if TYPE_CHECKING:
@@ -93,38 +93,43 @@ class StoredStudy:
         """The reference to one model's weights."""
         return self.work.model(name, checkpoint.step)
 
-    def table(self, stage: str, **which: Any) -> Any:
+    def table(
+        self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None
+    ) -> Any:
         """The table of a stage by its name: ``table("profiles", model="a")``.
 
-        ``which``: ``model``, ``partner`` and ``checkpoint`` as far as the stage has them; the suite's reference and the
-        last checkpoint by default.  Raises ArtifactMissing, UserError for one that the suite does not have, and
-        NotOnSuite for one that a narrowed suite left out.
+        The suite's reference and the last checkpoint by default.  Raises ArtifactMissing, UserError for one that the
+        suite does not have, and NotOnSuite for one that a narrowed suite left out.
         """
         source = stage_named(stage)
-        return self.read(source, source.case(self.work, **which))
+        step = self.work.last_step if checkpoint is None else checkpoint.step
+        return self.read(source, source.case(self.work, Case(step, model or self.reference, partner or "")))
 
     def read(self, stage: Stage, case: Case) -> Any:
         """The table of one case; made once, because claims ask for the same table many times."""
-        cached = ("table", stage.name, case)
-        if cached not in self.work.cache:
-            before = len(self.reads)
-            table = stage.read(self._artifacts, self.work, case)
-            self.work.cache[cached] = table, tuple(self.reads[before:])
+        name, noted = ("table", stage.name, case), self._noted
+        if name in self.work.cache:
+            table, again = self.work.cache[name]
+            noted.extend(again)
             return table
-        table, reads = self.work.cache[cached]
-        self.reads.extend(reads)
+        before = len(noted)
+        table = stage.read(self._artifacts, self.work, case)
+        self.work.cache[name] = table, tuple(noted[before:])
         return table
+
+    @property
+    def _noted(self) -> list[Any]:
+        """The list in which reading a table leaves what it read."""
+        return self.reads
 
     def _artifacts(self, stage: Stage, case: Case) -> Artifacts:
         """The artifacts of a case, noted in ``reads``."""
         return tuple(self._artifact(key) for key in stage.keys(self.work, case))
 
     def _artifact(self, key: Key) -> Artifact:
-        found = self.work.cached(key.digest, lambda: read_artifact(self.work, key))
+        artifact = self.work.cached(key.digest, lambda: read_artifact(self.work, key))
         self.reads.append(key.digest)
-        return found
-
-    # --- the tables by name ------------------------------------------------------------------------------------------
+        return artifact
 
     def corpus(self) -> CorpusRef:
         """The identity of the scored tokens."""
@@ -136,8 +141,8 @@ class StoredStudy:
 
     def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
         """The universality table of one directed pair at one checkpoint."""
-        found = self.table("universality", model=reference, partner=partner, checkpoint=checkpoint)
-        return cast("UniversalityTable", found)
+        table = self.table("universality", model=reference, partner=partner, checkpoint=checkpoint)
+        return cast("UniversalityTable", table)
 
     def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
         """The universality tables of one reference against all its partners at one checkpoint."""
@@ -161,8 +166,8 @@ class StoredStudy:
             if self.untrained is None:
                 raise NotOnSuite(f"suite {self.suite.name}: no untrained checkpoint, so there is no null of that kind")
             return self.universality(partner=partner, checkpoint=self.untrained, reference=reference)
-        found = self.table(f"null-{kind}", model=reference, partner=partner, checkpoint=checkpoint)
-        return cast("UniversalityTable", found)
+        table = self.table(f"null-{kind}", model=reference, partner=partner, checkpoint=checkpoint)
+        return cast("UniversalityTable", table)
 
     def variant(self, name: str, *, partner: str, checkpoint: HasStep) -> UniversalityTable:
         """The suite's reference against ``partner`` at a trained checkpoint, with one choice made otherwise.
@@ -198,8 +203,6 @@ class StoredStudy:
         """The profile of every neuron of one model, the reference by default, at the last checkpoint."""
         return cast("NeuronProfiles", self.table("profiles", model=model))
 
-    # --- where they come from ----------------------------------------------------------------------------------------
-
     def training_log(self) -> pd.DataFrame:
         """One row per logged training step of each model: model, step, tokens, loss, held_out_loss, seconds, device."""
         return pd.DataFrame(self.work.zoo.training_log())
@@ -215,14 +218,14 @@ class StoredStudy:
         """
         rows = [
             {
-                "stage": artifact.key.stage,
-                "digest": artifact.key.digest,
-                "origin": found.origin,
-                **found.provenance.as_dict(),
-                "shared": found.provenance.shared,
+                "stage": key.stage,
+                "digest": key.digest,
+                "origin": artifact.origin,
+                **artifact.provenance.as_dict(),
+                "shared": artifact.provenance.shared,
             }
-            for artifact in suite_artifacts(self.work)
-            if (found := self.work.store.read(artifact.key)) is not None
+            for key in suite_keys(self.work)
+            if (artifact := self.work.store.read(key)) is not None
         ]
         return pd.DataFrame(rows)
 
@@ -241,9 +244,8 @@ def imported_evidence(work: Workspace) -> Imported:
     first: dict[str, Entry] = {}
     for entry in work.store.entries():
         first.setdefault(entry.key.digest, entry)
-    digests = (artifact.key.digest for artifact in suite_artifacts(work))
-    found = (first[digest] for digest in digests if digest in first)
-    theirs = {entry.key.digest: entry.manifest.sha256 for entry in found if entry.origin is Origin.IMPORTED}
+    entries = (first[key.digest] for key in suite_keys(work) if key.digest in first)
+    theirs = {entry.key.digest: entry.manifest.sha256 for entry in entries if entry.origin is Origin.IMPORTED}
     return Imported.of(receipts_of(work.store.imported, work.suite.name), theirs)
 
 
@@ -311,11 +313,6 @@ def open_study(
         compute_again(work, None if only is None else only(work))
         checks = "; ".join(map(str, check_recomputation(work)))
         warn(f"recomputed: {checks or 'nothing shipped to compare with'}")
-    _warn_of_imports(work)
-    return StoredStudy(work)
-
-
-def _warn_of_imports(work: Workspace) -> None:
     # Where not even the tokens are known nothing can be judged, and every claim says so.
     with suppress(ArtifactMissing):
         unchecked = imported_evidence(work).unchecked
@@ -324,3 +321,4 @@ def _warn_of_imports(work: Workspace) -> None:
                 f"{len(unchecked)} artifacts of suite {work.suite.name} were imported, and no sample of them was "
                 f"computed again here; run: {work.suite.command('universal-neurons store verify --recompute-sample')}"
             )
+    return StoredStudy(work)

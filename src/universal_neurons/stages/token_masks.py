@@ -112,7 +112,5 @@ def token_classes(masks: Mapping[str, RowMask]) -> tuple[Classes, dict[str, tupl
     patterns, classes = np.unique(wanted.reshape(-1, len(masks)), axis=0, return_inverse=True)
     used = patterns.any(axis=1)
     number = np.where(used, np.cumsum(used) - 1, UNUSED)
-    parts = {
-        name: tuple(int(n) for n in number[patterns[:, place]]) for place, name in enumerate(masks)
-    }  # fmt: skip
+    parts = {name: tuple(int(n) for n in number[patterns[:, column]]) for column, name in enumerate(masks)}
     return number[classes.reshape(-1)].reshape(wanted.shape[:-1]), parts

@@ -7,6 +7,7 @@ in the working store only; evidence has their identity, and for text of a hub it
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,8 @@ import numpy as np
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import UserError
 from universal_neurons.ids import CorpusRef
-from universal_neurons.inputs.corpus import CorpusManifest, TokenSet
+from universal_neurons.inputs.corpus import CorpusManifest, TokenSet, encode_documents, evaluation_set
+from universal_neurons.inputs.corpus import token_set as installed_token_set
 from universal_neurons.inputs.streamed_tokens import RowFormat, Taken, predicted_set, scored_set
 from universal_neurons.inputs.suite import CORPORA
 from universal_neurons.stages.base import Case, Need, Reader, Stage, read_artifact
@@ -22,13 +24,12 @@ from universal_neurons.stages.costs import READ_CHARACTERS, Cost, WorkKind
 from universal_neurons.stages.workspace import Workspace, corpus_fingerprint, corpus_recipe, hub_corpus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.inputs.corpus import TokenStream
-    from universal_neurons.inputs.hub_corpus import HubCorpus
-    from universal_neurons.stages.comparison import Comparison
+    from universal_neurons.inputs.hub_corpus import HubCorpus, Part
     from universal_neurons.stages.costs import Sizes
 
 # Token sets belong to the whole suite and not to a model or a step.
@@ -40,6 +41,8 @@ class Tokens(Stage):
 
     name: ClassVar[str] = "corpus"
     scratch: ClassVar[tuple[str, ...]] = ("tokens",)
+    # The digest of the tokens is part of every key.
+    is_compared: ClassVar[bool] = False
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """The one token set of the suite."""
@@ -67,11 +70,23 @@ class Tokens(Stage):
 
     def sample(self, work: Workspace) -> Taken:
         """Sample the tokens from the text."""
-        return _sampled_tokens(work)
-
-    def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
-        """The record of the sampled tokens and the rows."""
-        return self.payloads(self.sample(work))
+        spec = work.suite.corpus
+        if (text := hub_corpus(work)) is not None:
+            sample = partial(scored_set, policy=spec.mask, tokens=spec.tokens)
+            return _streamed(work, text, sample, "identification", spec.tokens)
+        tokens = installed_token_set(
+            _held_out(work),
+            name=spec.recipe,
+            revision=corpus_fingerprint(work),
+            tokenizer_digest=work.zoo.tokenizer_digest,
+            row_length=spec.row_length,
+            policy=spec.mask,
+            tokens=spec.tokens,
+            seed=spec.seed,
+            bos=work.zoo.end_of_text,
+            newline=work.zoo.newline,
+        )
+        return Taken(tokens, {})
 
     def produce(self, work: Workspace, case: Case) -> None:
         """Sample and commit the tokens."""
@@ -125,7 +140,7 @@ class Tokens(Stage):
         """Positions of all rows."""
         return sizes.positions
 
-    def case(self, work: Workspace, **which: Any) -> Case:
+    def case(self, work: Workspace, asked: Case) -> Case:
         """The one token set of the suite."""
         return ONLY
 
@@ -138,10 +153,6 @@ class Tokens(Stage):
         spec = work.suite.corpus
         ref = CorpusRef(spec.recipe, "made up", "0" * 64, spec.row_length, spec.mask, spec.tokens, "0" * 64)
         return {self.parts[0]: {"ref": asdict(ref), "domains": ["made up"], "rows": 1}}
-
-    def compare(self, *_: Any) -> Comparison | None:
-        """Compare nothing: the digest of the tokens is part of every key."""
-        return None
 
 
 class EvaluationRows(Tokens):
@@ -171,7 +182,19 @@ class EvaluationRows(Tokens):
 
     def sample(self, work: Workspace) -> Taken:
         """Sample rows that hold none of the scored ones."""
-        return _sampled_evaluation(work)
+        predictions = work.suite.ablation.tokens
+        if (text := hub_corpus(work)) is not None:
+            own = {row.tobytes() for row in token_set(work).rows}
+            sample = partial(predicted_set, predictions=predictions, without=own)
+            return _streamed(work, text, sample, "evaluation", predictions)
+        tokens = evaluation_set(
+            _held_out(work),
+            token_set(work),
+            predictions=predictions,
+            seed=work.suite.corpus.seed,
+            bos=work.zoo.end_of_text,
+        )
+        return Taken(tokens, {})
 
 
 TOKENS, EVALUATION = Tokens(), EvaluationRows()
@@ -226,91 +249,27 @@ def _stored_tokens(arrays: Mapping[str, Any], record: Mapping[str, Any]) -> Toke
 
 
 def _held_out(work: Workspace) -> TokenStream:
-    from universal_neurons.inputs.corpus import encode_documents
-
     return encode_documents(corpus_recipe(work).documents("held-out"), work.zoo.tokenizer())
 
 
-def _sampled_tokens(work: Workspace) -> Taken:
-    from universal_neurons.inputs.corpus import token_set as sampled
-
-    spec = work.suite.corpus
-    if (text := hub_corpus(work)) is not None:
-        return _streamed_tokens(work, text)
-    tokens = sampled(
-        _held_out(work),
-        name=spec.recipe,
-        revision=corpus_fingerprint(work),
-        tokenizer_digest=work.zoo.tokenizer_digest,
-        row_length=spec.row_length,
-        policy=spec.mask,
-        tokens=spec.tokens,
-        seed=spec.seed,
-        bos=work.zoo.end_of_text,
-        newline=work.zoo.newline,
-    )
-    return Taken(tokens, {})
-
-
-def _sampled_evaluation(work: Workspace) -> Taken:
-    from universal_neurons.inputs.corpus import evaluation_set
-
-    if (text := hub_corpus(work)) is not None:
-        return _streamed_evaluation(work, text)
-    tokens = evaluation_set(
-        _held_out(work),
-        token_set(work),
-        predictions=work.suite.ablation.tokens,
-        seed=work.suite.corpus.seed,
-        bos=work.zoo.end_of_text,
-    )
-    return Taken(tokens, {})
-
-
-def _streamed_tokens(work: Workspace, text: HubCorpus) -> Taken:
-    spec = work.suite.corpus
-    work.progress.start(f"text: {text.recipe.repository}", spec.tokens)
-    taken = scored_set(
-        text.documents("identification", seed=spec.seed),
+def _streamed(work: Workspace, text: HubCorpus, sample: Callable[..., Taken], part: Part, total: int) -> Taken:
+    """A token set of a hub's documents, with the commit and the bytes of the files that were read for it."""
+    held_out = ", held out" if part == "evaluation" else ""
+    work.progress.start(f"text: {text.recipe.repository}{held_out}", total)
+    taken = sample(
+        text.documents(part, seed=work.suite.corpus.seed),
         work.zoo.tokenizer(),
-        _row_format(work, text),
-        policy=spec.mask,
-        tokens=spec.tokens,
+        RowFormat(
+            name=text.name,
+            revision=text.fingerprint,
+            tokenizer_digest=work.zoo.tokenizer_digest,
+            row_length=work.suite.corpus.row_length,
+            cutting=text.recipe.cutting,
+            bos=work.zoo.end_of_text,
+            newline=work.zoo.newline,
+        ),
         progress=work.progress.advance,
     )
     work.progress.finish()
-    return _with_source(taken, text)
-
-
-def _streamed_evaluation(work: Workspace, text: HubCorpus) -> Taken:
-    predictions = work.suite.ablation.tokens
-    own = {row.tobytes() for row in token_set(work).rows}
-    work.progress.start(f"text: {text.recipe.repository}, held out", predictions)
-    taken = predicted_set(
-        text.documents("evaluation", seed=work.suite.corpus.seed),
-        work.zoo.tokenizer(),
-        _row_format(work, text),
-        predictions=predictions,
-        without=own,
-        progress=work.progress.advance,
-    )
-    work.progress.finish()
-    return _with_source(taken, text)
-
-
-def _row_format(work: Workspace, text: HubCorpus) -> RowFormat:
-    return RowFormat(
-        name=text.name,
-        revision=text.fingerprint,
-        tokenizer_digest=work.zoo.tokenizer_digest,
-        row_length=work.suite.corpus.row_length,
-        cutting=text.recipe.cutting,
-        bos=work.zoo.end_of_text,
-        newline=work.zoo.newline,
-    )
-
-
-def _with_source(taken: Taken, text: HubCorpus) -> Taken:
-    """``taken`` with the commit and the bytes of the files that were read for it."""
     source = {"repository": text.recipe.repository, "commit": text.locked.commit, "bytes_read": dict(text.read)}
     return replace(taken, manifest={"manifest": {**taken.manifest, "source": source}})

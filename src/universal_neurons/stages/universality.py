@@ -67,6 +67,7 @@ class Universality(Stage):
     name: ClassVar[str] = "universality"
     # The baseline of every neuron in every rotation draw, needed until candidates are chosen.
     scratch: ClassVar[tuple[str, ...]] = ("baseline-draws",)
+    subject: ClassVar[str] = "{case.model} against {case.partner}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """Every reference against every partner, at every step."""
@@ -99,22 +100,21 @@ class Universality(Stage):
         """The tokens."""
         return ((TOKENS, ONLY),)
 
-    def case(self, work: Workspace, **which: Any) -> Case:
-        """The case of ``model`` (the suite's reference by default) against ``partner`` at ``checkpoint``."""
-        name, partner = which.get("model") or work.reference, which["partner"]
-        check_reference(work, name)
-        check_one_of(work, name, work.suite.references)
-        check_one_of(work, partner, work.partners(name))
-        return Case(which["checkpoint"].step, name, partner)
+    def case(self, work: Workspace, asked: Case) -> Case:
+        """The case of a reference against a partner at a checkpoint."""
+        check_reference(work, asked.model)
+        check_one_of(work, asked.model, work.suite.references)
+        check_one_of(work, asked.partner, work.partners(asked.model))
+        return asked
 
     def read(self, reader: Reader, work: Workspace, case: Case) -> UniversalityTable:
         """The table of a pair with its excess and its candidates' block influences."""
         candidates = reader(CANDIDATES, Case(case.step, case.model))[0].arrays
         position = work.partners(case.model).index(case.partner)
-        return _measurable(
+        return universality_table(
             work,
             case,
-            reader(self, case)[0].table,
+            with_excess(reader(self, case)[0].table),
             candidates=candidates["neuron"],
             influence=read_influence(candidates["influence"][position]),
             draws=candidates["draws"][position],
@@ -180,6 +180,8 @@ class Null(Universality):
     """
 
     scratch: ClassVar[tuple[str, ...]] = ()
+    # Which neuron of noise correlates most with which is decided by rounding.
+    is_compared: ClassVar[bool] = False
     kind: ClassVar[NullKind]
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
@@ -187,32 +189,21 @@ class Null(Universality):
         has_nulls = self.kind in work.suite.universality.nulls
         return partner_cases(work, work.trained_steps, (work.reference,) if has_nulls else ())
 
-    def case(self, work: Workspace, **which: Any) -> Case:
-        """The case of the suite's reference against ``partner`` at ``checkpoint``."""
+    def case(self, work: Workspace, asked: Case) -> Case:
+        """The case of the suite's reference against a partner at a checkpoint."""
         if self.kind not in work.suite.universality.nulls:
             raise NotOnSuite(f"suite {work.suite.name}: there is no null of the kind {self.kind}")
-        found = super().case(work, **which)
-        if found.model != work.reference:
+        case = super().case(work, asked)
+        if case.model != work.reference:
             raise UserError(
-                f"suite {work.suite.name}: {self.kind} null: expected reference {work.reference}, got {found.model}"
+                f"suite {work.suite.name}: {self.kind} null: expected reference {work.reference}, got {case.model}"
             )
-        return found
+        return case
 
     def read(self, reader: Reader, work: Workspace, case: Case) -> UniversalityTable:
         """The table, without candidates: its interval has no width."""
-        spec = work.suite.universality
-        return _measurable(
-            work,
-            case,
-            reader(self, case)[0].table,
-            candidates=np.empty(0, dtype=np.int32),
-            influence=np.empty((spec.blocks, 0)),
-            draws=np.empty((spec.draws, 0), dtype=np.float32),
-        )
-
-    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
-        """Compare nothing: which neuron of noise correlates most with which is decided by rounding."""
-        return None
+        candidates = no_candidates(work, draws=work.suite.universality.draws)
+        return universality_table(work, case, with_excess(reader(self, case)[0].table), **candidates)
 
 
 class RotatedNull(Null):
@@ -233,6 +224,9 @@ class Candidates(Stage):
     """The influence of every token block on the scores that may decide, of one reference against all its partners."""
 
     name: ClassVar[str] = "candidates"
+    # They follow from tables that are compared.
+    is_compared: ClassVar[bool] = False
+    subject: ClassVar[str] = "candidates of {case.model}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """Every reference at every step."""
@@ -250,10 +244,6 @@ class Candidates(Stage):
         """The tables that select the candidates."""
         return tuple((UNIVERSALITY, pair) for pair in own_pairs(work, case))
 
-    def describe(self, work: Workspace, case: Case) -> str:
-        """The subject of a case in a few words."""
-        return f"candidates of {case.model}"
-
     def read(self, reader: Reader, work: Workspace, case: Case) -> Mapping[str, npt.NDArray[Any]]:
         """Arrays neuron (candidate,), influence (partner, block, candidate) and draws (partner, draw, candidate)."""
         return reader(self, case)[0].arrays
@@ -269,10 +259,6 @@ class Candidates(Stage):
                 "draws": dice.uniform(0.03, 0.1, (partners, spec.draws, count)).astype(np.float32),
             }
         }
-
-    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
-        """Compare nothing: the candidates follow from tables that are compared."""
-        return None
 
 
 UNIVERSALITY, ROTATED_NULL, PERMUTED_NULL, CANDIDATES = Universality(), RotatedNull(), PermutedNull(), Candidates()
@@ -387,7 +373,7 @@ def scoring_cost(
     """
     shape, neurons, planned = sizes.shape, sizes.shape.neurons, costs.planned_passes(load, sizes.budget)
     draws, count = spec.draws + 2 * spec.half_draws, len(scored) + nulls
-    parts = [costs.summed(costs.scoring(sizes, draws, halves=True), times=count)]
+    parts = [costs.summed(costs.scoring(sizes, draws), times=count)]
     for partner in {partner for _, partner in scored}:
         layers = sum(len(one.layers(partner)) for one in planned)
         parts.append(costs.rotations(shape, spec.rotation, layers, draws))
@@ -437,7 +423,16 @@ def read_table(work: Workspace, pair: Case) -> pd.DataFrame:
     return with_excess(read_artifact(work, UNIVERSALITY.key(work, pair)).table)
 
 
-def _measurable(
+def no_candidates(work: Workspace, *, draws: int) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a table without candidates; they still have the numbers of blocks and of rotation ``draws``."""
+    return {
+        "candidates": np.empty(0, dtype=np.int32),
+        "influence": np.empty((work.suite.universality.blocks, 0)),
+        "draws": np.empty((draws, 0), dtype=np.float32),
+    }
+
+
+def universality_table(
     work: Workspace,
     case: Case,
     frame: pd.DataFrame,
@@ -446,12 +441,13 @@ def _measurable(
     influence: npt.NDArray[np.floating],
     draws: npt.NDArray[np.floating],
 ) -> UniversalityTable:
+    """The table of a pair as claims measure it, from a ``frame`` with excess."""
     spec = work.suite.resampling
     return UniversalityTable(
         reference=case.model,
         partner=case.partner,
         step=step_of(case),
-        frame=with_excess(frame),
+        frame=frame,
         candidates=candidates,
         influence=influence,
         draws=draws,

@@ -15,16 +15,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from universal_neurons.artifacts.provenance import capture
-from universal_neurons.errors import UserError
 from universal_neurons.measures.excess import excess_correlation
-from universal_neurons.measures.tables import Resampling, UniversalityTable
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
+    Artifacts,
     Case,
-    Lookup,
     Need,
     Reader,
     Stage,
+    check_trained,
     example_dice,
     example_neurons,
     step_of,
@@ -48,6 +47,7 @@ from universal_neurons.stages.token_masks import (
     token_classes,
 )
 from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
+from universal_neurons.stages.universality import no_candidates, universality_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from universal_neurons.core.scoring import Baseline, PartnerMaxima
     from universal_neurons.inputs.corpus import RowMask, TokenRows
     from universal_neurons.measures.arrays import Flags, Floats
+    from universal_neurons.measures.tables import UniversalityTable
     from universal_neurons.stages.comparison import Comparison
     from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.workspace import Workspace
@@ -77,6 +78,7 @@ class Variants(Stage):
     """The suite's reference against all its partners under every variant of the suite."""
 
     name: ClassVar[str] = "variants"
+    subject: ClassVar[str] = "variants of {case.model}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """Every trained step, where the suite has variants."""
@@ -109,10 +111,6 @@ class Variants(Stage):
     def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
         """The tokens."""
         return ((TOKENS, ONLY),)
-
-    def describe(self, work: Workspace, case: Case) -> str:
-        """The subject of a case in a few words."""
-        return f"variants of {case.model}"
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of two passes, and of rotations for each variant.
@@ -160,12 +158,10 @@ class Variants(Stage):
         for one in passes:
             one.forget()
 
-    def case(self, work: Workspace, **which: Any) -> Case:
-        """The case of the suite's reference at a trained ``checkpoint``."""
-        step = which["checkpoint"].step
-        if step not in work.trained_steps:
-            raise UserError(f"suite {work.suite.name}: no variants at step {step}, only where it is trained")
-        return Case(step, work.reference)
+    def case(self, work: Workspace, asked: Case) -> Case:
+        """The case of the suite's reference at a trained checkpoint."""
+        check_trained(work, asked, what=self.name)
+        return Case(asked.step, work.reference)
 
     def read(self, reader: Reader, work: Workspace, case: Case) -> VariantTables:
         """The tables of all variants against all partners.
@@ -175,7 +171,7 @@ class Variants(Stage):
         """
         arrays, names = reader(self, case)[0].arrays, work.suite.variants.names
         tables = {
-            (name, partner): _measurable(work, case, partner, arrays, (row, column))
+            (name, partner): _variant_table(work, case, partner, arrays, (row, column))
             for row, name in enumerate(names)
             for column, partner in enumerate(work.partners(case.model))
         }
@@ -195,15 +191,12 @@ class Variants(Stage):
         }
         return {self.name: arrays}
 
-    def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
+    def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
         """The stored scores against the recomputed ones, with what rounding explains excused.
 
         The baseline is not stored: it is correlation minus excess.
         """
-        there, here = stored(self, case), again(self, case)
-        if there is None or here is None:
-            return None
-        sides = (there[0].arrays, here[0].arrays)
+        sides = (stored[0].arrays, again[0].arrays)
         step, partners = step_of(case), work.partners(case.model)
 
         def distance() -> Floats:
@@ -246,7 +239,7 @@ def _scoring_work(sizes: Sizes, chosen: Sequence[VariantSetting], rotation: str)
             draws = max(setting.draws for setting in masked if setting.baseline == baseline)
             kind = rotation if baseline == "whitened" else baseline
             parts.append(costs.rotations(shape, kind, shape.layers, draws))
-            parts.append(costs.scoring(sizes, draws, halves=False, top=False))
+            parts.append(costs.baseline(sizes, draws))
             if baseline == "whitened":
                 turned = 2 * matrix * shape.mlp + 3 * 2 * cubes
                 parts.append({costs.WorkKind.DOUBLE: float(turned + costs.EIGENVECTOR_OPERATIONS * cubes)})
@@ -258,7 +251,7 @@ def _classes(chosen: Sequence[VariantSetting]) -> int:
     return len({setting.mask for setting in chosen})
 
 
-def _measurable(
+def _variant_table(
     work: Workspace, case: Case, partner: str, arrays: Mapping[str, Any], which: tuple[int, int]
 ) -> UniversalityTable:
     columns = {name: arrays[name][which] for name in ("correlation", "excess")}
@@ -274,17 +267,8 @@ def _measurable(
             "excess_half_b": nothing,
         }
     )
-    spec = work.suite.resampling
-    return UniversalityTable(
-        reference=case.model,
-        partner=partner,
-        step=step_of(case),
-        frame=frame,
-        candidates=np.empty(0, dtype=np.int32),
-        influence=np.empty((work.suite.universality.blocks, 0)),
-        draws=np.empty((int(arrays["draws"][which[0]]), 0), dtype=np.float32),
-        resampling=Resampling(resamples=spec.resamples, level=spec.level, seed=spec.seed),
-    )
+    candidates = no_candidates(work, draws=int(arrays["draws"][which[0]]))
+    return universality_table(work, replace(case, partner=partner), frame, **candidates)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,12 +282,13 @@ class Scored:
 
 def variant_scores(work: Workspace, case: Case) -> tuple[VariantScores, tuple[Streamed, ...]]:
     """The scores of every variant, by variant and position of the partner, and the passes over the tokens."""
-    chosen = settings(work)
+    plain, padded = ([one for one in settings(work) if one.is_padded is wanted] for wanted in (False, True))
     names = (case.model, *work.partners(case.model))
     models = LoadedModels.of(work, [work.model(name, step_of(case)) for name in names])
-    scored, own = suite_scores(models, [one for one in chosen if not one.is_padded])
-    padded, cut = padded_scores(models, [one for one in chosen if one.is_padded])
-    return scored | padded, (own, cut)
+    scored, own = _scores(models, models.tokens.rows, suite_masks(models, plain), plain, title="variants")
+    rows, masks = published_padding(models)
+    more, cut = _scores(models, rows, {one.mask: masks[one.mask] for one in padded}, padded, title="padding")
+    return scored | more, (own, cut)
 
 
 def _stacked(work: Workspace, scored: VariantScores) -> dict[str, npt.NDArray[Any]]:
@@ -318,22 +303,10 @@ def _stacked(work: Workspace, scored: VariantScores) -> dict[str, npt.NDArray[An
     return arrays
 
 
-def suite_scores(models: LoadedModels, wanted: Sequence[VariantSetting]) -> tuple[VariantScores, Streamed]:
-    """The variants on the suite's own rows, by setting and place of the partner, and what reading them took."""
-    rows = models.tokens.rows
-    return _scores(models, rows, suite_masks(models, wanted), wanted, title="variants")
-
-
-def padded_scores(models: LoadedModels, wanted: Sequence[VariantSetting]) -> tuple[VariantScores, Streamed]:
-    """The variants on rows cut to half the context and padded, by setting and place of the partner; as before."""
-    rows, masks = published_padding(models)
-    return _scores(models, rows, {one.mask: masks[one.mask] for one in wanted}, wanted, title="padding")
-
-
 def _scores(
     models: LoadedModels, rows: TokenRows, masks: Mapping[str, RowMask], wanted: Sequence[VariantSetting], *, title: str
 ) -> tuple[VariantScores, Streamed]:
-    """The scores of several settings, in one pass over the tokens that some of them count."""
+    """The scores by setting and position of the partner, in one pass over the tokens that some setting counts."""
     import torch
 
     from universal_neurons.core.scoring import GroupScores

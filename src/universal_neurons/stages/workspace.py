@@ -70,11 +70,10 @@ class Workspace:
 
     def model(self, name: str, step: int) -> ModelRef:
         """The reference to model ``name`` of the suite's zoo at ``step``."""
-
-        def looked_up() -> ModelRef:
-            return self.zoo.local_ref(name, step, warn=self.warn) if self.local else self.zoo.ref(name, step)
-
-        return self.cached((name, step), looked_up)
+        return self.cached(
+            (name, step),
+            lambda: self.zoo.local_ref(name, step, warn=self.warn) if self.local else self.zoo.ref(name, step),
+        )
 
     def models(self, step: int) -> tuple[ModelRef, ...]:
         """The references to all models of the suite at ``step``."""
@@ -111,12 +110,12 @@ def unpinned(work: Workspace) -> Workspace:
 
     No hub is asked, and keys made from these references are in no store.
     """
-    refs = {(name, step): _no_weights(name, step) for name in work.suite.zoo.models for step in work.steps}
-    return replace(work, cache=dict(refs))
-
-
-def _no_weights(name: str, step: int) -> ModelRef:
-    return ModelRef(name, "unpinned", step, sha256(f"unpinned {name}@{step}".encode()).hexdigest())
+    refs: dict[Hashable, Any] = {
+        (name, step): ModelRef(name, "unpinned", step, sha256(f"unpinned {name}@{step}".encode()).hexdigest())
+        for name in work.suite.zoo.models
+        for step in work.steps
+    }
+    return replace(work, cache=refs)
 
 
 def corpus_fingerprint(work: Workspace) -> str:
@@ -165,23 +164,17 @@ def check_pinned(work: Workspace) -> None:
     Some checkpoints are enough, because a narrowed suite pins no more; evidence about the others is missing.
     """
     if isinstance(work.zoo, HubZoo):
-        _check_zoo_pinned(work, work.zoo)
+        errors: list[SuiteNotFetched] = []
+        for step in reversed(work.steps):
+            try:
+                for name in work.suite.zoo.models:
+                    work.zoo.ref(name, step)
+            except SuiteNotFetched as error:
+                errors.append(error)
+        if len(errors) == len(work.steps):
+            raise errors[-1]
     if (text := hub_corpus(work)) is not None:
         _ = text.locked
-
-
-def _check_zoo_pinned(work: Workspace, zoo: HubZoo) -> None:
-    unknown: SuiteNotFetched | None = None
-    for step in reversed(work.steps):
-        try:
-            for name in work.suite.zoo.models:
-                zoo.ref(name, step)
-        except SuiteNotFetched as one:
-            unknown = one
-        else:
-            return
-    if unknown is not None:
-        raise unknown
 
 
 def open_workspace(
