@@ -14,8 +14,8 @@ import numpy as np
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import UserError
 from universal_neurons.ids import CorpusRef
-from universal_neurons.inputs.corpus import CorpusManifest, TokenSet
-from universal_neurons.inputs.streamed_tokens import RowFormat, Taken, predicted_set, scored_set
+from universal_neurons.inputs.corpus import CorpusManifest, RowFormat, TokenSet
+from universal_neurons.inputs.streamed_tokens import Taken, streamed_set
 from universal_neurons.inputs.suite import CORPORA
 from universal_neurons.stages.base import Case, Need, Reader, Stage, read_artifact
 from universal_neurons.stages.costs import READ_CHARACTERS, Cost, WorkKind
@@ -237,19 +237,8 @@ def _sampled_tokens(work: Workspace) -> Taken:
     spec = work.suite.corpus
     if (text := hub_corpus(work)) is not None:
         return _streamed_tokens(work, text)
-    tokens = sampled(
-        _held_out(work),
-        name=spec.recipe,
-        revision=corpus_fingerprint(work),
-        tokenizer_digest=work.zoo.tokenizer_digest,
-        row_length=spec.row_length,
-        policy=spec.mask,
-        tokens=spec.tokens,
-        seed=spec.seed,
-        bos=work.zoo.end_of_text,
-        newline=work.zoo.newline,
-    )
-    return Taken(tokens, {})
+    form = _row_format(work)
+    return Taken(sampled(_held_out(work), form, policy=spec.mask, tokens=spec.tokens, seed=spec.seed), {})
 
 
 def _sampled_evaluation(work: Workspace) -> Taken:
@@ -259,10 +248,10 @@ def _sampled_evaluation(work: Workspace) -> Taken:
         return _streamed_evaluation(work, text)
     tokens = evaluation_set(
         _held_out(work),
-        token_set(work),
+        _row_format(work),
+        identified=token_set(work),
         predictions=work.suite.ablation.tokens,
         seed=work.suite.corpus.seed,
-        bos=work.zoo.end_of_text,
     )
     return Taken(tokens, {})
 
@@ -270,10 +259,10 @@ def _sampled_evaluation(work: Workspace) -> Taken:
 def _streamed_tokens(work: Workspace, text: HubCorpus) -> Taken:
     spec = work.suite.corpus
     work.progress.start(f"text: {text.recipe.repository}", spec.tokens)
-    taken = scored_set(
+    taken = streamed_set(
         text.documents("identification", seed=spec.seed),
         work.zoo.tokenizer(),
-        _row_format(work, text),
+        _row_format(work),
         policy=spec.mask,
         tokens=spec.tokens,
         progress=work.progress.advance,
@@ -286,11 +275,12 @@ def _streamed_evaluation(work: Workspace, text: HubCorpus) -> Taken:
     predictions = work.suite.ablation.tokens
     own = {row.tobytes() for row in token_set(work).rows}
     work.progress.start(f"text: {text.recipe.repository}, held out", predictions)
-    taken = predicted_set(
+    taken = streamed_set(
         text.documents("evaluation", seed=work.suite.corpus.seed),
         work.zoo.tokenizer(),
-        _row_format(work, text),
-        predictions=predictions,
+        _row_format(work),
+        policy=None,
+        tokens=predictions,
         without=own,
         progress=work.progress.advance,
     )
@@ -298,15 +288,16 @@ def _streamed_evaluation(work: Workspace, text: HubCorpus) -> Taken:
     return _with_source(taken, text)
 
 
-def _row_format(work: Workspace, text: HubCorpus) -> RowFormat:
+def _row_format(work: Workspace) -> RowFormat:
+    text = hub_corpus(work)
     return RowFormat(
-        name=text.name,
-        revision=text.fingerprint,
+        name=work.suite.corpus.recipe,
+        revision=corpus_fingerprint(work),
         tokenizer_digest=work.zoo.tokenizer_digest,
         row_length=work.suite.corpus.row_length,
-        cutting=text.recipe.cutting,
         bos=work.zoo.end_of_text,
         newline=work.zoo.newline,
+        cutting="documents" if text is None else text.recipe.cutting,
     )
 
 
