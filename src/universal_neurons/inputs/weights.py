@@ -1,4 +1,4 @@
-"""Models from the bytes of their configuration and weights; nothing but tensors is ever unpickled.
+"""Published models from the bytes of their configuration and weights; nothing but tensors is ever unpickled.
 
 The caller has verified the bytes.  Names in files and configurations are in :mod:`universal_neurons.architectures`.
 """
