@@ -13,7 +13,7 @@ import zstandard
 
 from tests.tiny_models import CATALOGUED, WORDS, in_bin, in_safetensors, relative, tiny
 from universal_neurons.inputs.corpus import Document
-from universal_neurons.inputs.hub import Folders, FoldersFirst, Hub
+from universal_neurons.inputs.hub import Folders, Hub
 from universal_neurons.inputs.hub_corpus import HubCorpus
 from universal_neurons.inputs.tokenization import train_tokenizer
 from universal_neurons.stages.workspace import open_workspace
@@ -174,7 +174,7 @@ class Published:
     def corpus(self, *, folders: Path | None = None, **options: Any) -> HubCorpus:
         """The text, asked for through a client that does not really wait."""
         hub = Hub("universal-neurons fetch --suite tiny", wait=self.waits.append, **options)
-        source = FoldersFirst(Folders(folders), hub) if folders else hub
+        source = Folders(folders, hub) if folders else hub
         return HubCorpus.open(self.root, "text", suite="tiny", source=source)
 
     def workspace(self, **options: Any) -> Workspace:

@@ -22,6 +22,7 @@ from universal_neurons.inputs.corpus import (
     Document,
     EmptyTokenSet,
     MaskPolicy,
+    RowFormat,
     TokenSet,
     TokenStream,
     encode_documents,
@@ -137,7 +138,7 @@ def test_what_a_share_holds_out_a_larger_share_holds_out_too(name: str, seed: in
 def test_every_document_is_in_exactly_one_split(install: Callable[..., None]) -> None:
     for wheel in ("wheel-a", "wheel-b"):
         install(wheel, {f"{wheel[-1]}/{i}.py": text(f"{wheel[-1]}{i}") for i in range(40)})
-    recipe = CorpusRecipe(("wheel-a", "wheel-b"), held_out_share=0.3, seed=0)
+    recipe = CorpusRecipe(distributions=("wheel-a", "wheel-b"), held_out_share=0.3, seed=0)
     train, held_out = list(recipe.documents("train")), list(recipe.documents("held-out"))
     assert len(train) > 0
     assert len(held_out) > 0
@@ -151,7 +152,7 @@ def test_a_text_that_is_trained_on_is_not_held_out_under_another_name(install: C
     texts = [text(f"vendored{i}") for i in range(40)]
     install("wheel-a", {f"a/{i}.py": content for i, content in enumerate(texts)})
     install("wheel-b", {f"b/{i}.py": content for i, content in enumerate(texts)})
-    recipe = CorpusRecipe(("wheel-a", "wheel-b"), held_out_share=0.5, seed=0)
+    recipe = CorpusRecipe(distributions=("wheel-a", "wheel-b"), held_out_share=0.5, seed=0)
     trained_on = {document.text for document in recipe.documents("train")}
     held_out = {document.text for document in recipe.documents("held-out")}
     assert trained_on
@@ -166,7 +167,7 @@ def test_a_text_that_is_trained_on_is_not_held_out_under_another_name(install: C
 def recipe(install: Callable[..., None]) -> CorpusRecipe:
     install("wheel-a", {"a/x.py": text("x"), "a/y.py": text("y")}, version="1.2")
     install("wheel-b", {"b/z.py": text("z")})
-    return CorpusRecipe(("wheel-a", "wheel-b"), held_out_share=0.05, seed=0)
+    return CorpusRecipe(distributions=("wheel-a", "wheel-b"), held_out_share=0.05, seed=0)
 
 
 def test_a_manifest_counts_what_every_distribution_gives(recipe: CorpusRecipe) -> None:
@@ -232,16 +233,21 @@ def test_a_missing_manifest_is_one_line(tmp_path: Path) -> None:
 def test_a_recipe_is_read_from_toml(tmp_path: Path) -> None:
     path = tmp_path / "wheels.toml"
     path.write_text('distributions = ["numpy", "scipy"]\nheld_out_share = 0.05\nseed = 3\n')
-    assert CorpusRecipe.read(path) == CorpusRecipe(("numpy", "scipy"), 0.05, 3)
+    assert CorpusRecipe.read(path) == CorpusRecipe(distributions=("numpy", "scipy"), held_out_share=0.05, seed=3)
 
 
 @pytest.mark.parametrize(
-    "content", ["distributions = ", "seed = 3", 'distributions = 1\nheld_out_share = "x"\nseed = 1']
+    ("content", "said"),
+    [
+        ("distributions = ", "not TOML: "),
+        ("seed = 3", "distributions: Field required"),
+        ('distributions = 1\nheld_out_share = "x"\nseed = 1', "distributions: Input should be a valid array"),
+    ],
 )
-def test_what_is_no_recipe_is_one_line(tmp_path: Path, content: str) -> None:
+def test_what_is_no_recipe_is_one_line(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "wheels.toml"
     path.write_text(content)
-    with pytest.raises(CorpusError, match=r"wheels.toml: not a corpus recipe; expected distributions \(names\)"):
+    with pytest.raises(CorpusError, match=f"wheels.toml: {said}"):
         CorpusRecipe.read(path)
 
 
@@ -320,6 +326,9 @@ def test_padding_beyond_the_context_is_refused(length: int) -> None:
         padded_rows(np.zeros((1, 4), dtype=np.uint16), length=length, context=6, padding=0)
 
 
+FORM = RowFormat("wheels", "r", "t", row_length=9, bos=END, newline=NEWLINE)
+
+
 def tokens_of(
     length: int = 400, *, tokens: int = 40, policy: MaskPolicy = MaskPolicy.PUBLISHED_FIRST, seed: int = 0
 ) -> TokenSet:
@@ -327,15 +336,10 @@ def tokens_of(
     stream = TokenStream(drawn, (np.arange(length) >= length // 2).astype(np.uint8), ("x", "y"))
     return token_set(
         stream,
-        name="wheels",
-        revision="r",
-        tokenizer_digest="t",
-        row_length=9,
+        FORM,
         policy=policy,
         tokens=tokens,
         seed=seed,
-        bos=END,
-        newline=NEWLINE,
     )
 
 
@@ -346,17 +350,12 @@ def evaluated(length: int = 400, *, tokens: int = 40, predictions: int = 50, rep
     stream = TokenStream(drawn, (np.arange(length) >= length // 2).astype(np.uint8), ("x", "y"))
     identified = token_set(
         stream,
-        name="wheels",
-        revision="r",
-        tokenizer_digest="t",
-        row_length=9,
+        FORM,
         policy=MaskPolicy.PUBLISHED_FIRST,
         tokens=tokens,
         seed=0,
-        bos=END,
-        newline=NEWLINE,
     )
-    found = evaluation_set(stream, identified, predictions=predictions, seed=0, bos=END)
+    found = evaluation_set(stream, FORM, identified=identified, predictions=predictions, seed=0)
     assert not {row.tobytes() for row in identified.rows} & {row.tobytes() for row in found.rows}
     return found
 
@@ -446,13 +445,8 @@ def test_rows_of_nothing_but_newlines_are_an_empty_token_set() -> None:
     with pytest.raises(EmptyTokenSet):
         token_set(
             stream,
-            name="wheels",
-            revision="r",
-            tokenizer_digest="t",
-            row_length=9,
+            FORM,
             policy=MaskPolicy.PUBLISHED,
             tokens=1,
             seed=0,
-            bos=END,
-            newline=NEWLINE,
         )

@@ -46,7 +46,6 @@ from universal_neurons.inputs.hub import (
     DownloadBroken,
     FileMissing,
     Folders,
-    FoldersFirst,
     Hub,
     HubBusy,
     HubError,
@@ -89,7 +88,7 @@ class World:
 
     def zoo(self, family: str = "tiny", **options: Any) -> HubZoo:
         hub = Hub(FETCH, wait=self.waits.append, **options)
-        source = FoldersFirst(Folders(self.folders), hub) if self.folders else hub
+        source = Folders(self.folders, hub) if self.folders else hub
         return HubZoo.open(self.root, family, suite="tiny", source=source)
 
     def pinned(self, *names: str, steps: tuple[int, ...] = (10,)) -> HubZoo:

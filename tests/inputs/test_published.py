@@ -131,7 +131,7 @@ def test_labels_that_exist_but_not_together_are_said_to_be_so() -> None:
         ("step = 2, ", "", "row 2: missing step"),
         ('where = "table 3"\n', "", "missing where"),
         ('title = "Shares"', 'title = "Shares"\npage = 4', "unknown page"),
-        ("[shares]", "[shares", "not a TOML file"),
+        ("[shares]", "[shares", "not TOML"),
         ('{ step = 1, as = "2.50" }', "7", "row 1: expected a table"),
     ],
 )

@@ -52,17 +52,12 @@ def test_an_empty_list_is_a_choice_that_the_suite_refuses() -> None:
     assert Selection.parsed({"models": ""}).narrowing == {"models": ()}
 
 
-class Narrowable:
-    def narrowed(self, **narrowing: object) -> dict[str, object]:
-        return narrowing
-
-
 @pytest.mark.parametrize(
     ("texts", "asked"),
     [({"claims": "N1"}, {}), ({"quick": True, "tokens": "1k"}, {"tokens": 1000, "quick": True}), ({}, {})],
 )
 def test_a_suite_is_asked_for_what_is_given_only(texts: dict[str, str | bool | None], asked: dict[str, object]) -> None:
-    assert Selection.parsed(texts).narrow(Narrowable()) == asked
+    assert Selection.parsed(texts).narrowing == asked
 
 
 @pytest.mark.parametrize("text", ["many", "5G", "k", "1.5k", "-", "", "1_000", " 5", "\u0665", "+5", "5 k"])

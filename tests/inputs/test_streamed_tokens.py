@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.published import tokenizer, words
-from universal_neurons.inputs.corpus import CorpusError, Document, MaskPolicy
-from universal_neurons.inputs.streamed_tokens import MOST_SUBSETS, RowFormat, Taken, predicted_set, scored_set
+from universal_neurons.inputs.corpus import CorpusError, Document, MaskPolicy, RowFormat
+from universal_neurons.inputs.streamed_tokens import MOST_SUBSETS, Taken, streamed_set
 
 WORDS = tokenizer()
 ENDS = WORDS.get_vocab_size() - 1
@@ -16,7 +16,11 @@ FORM = RowFormat("text", "0" * 64, "1" * 64, row_length=16, cutting="documents",
 
 def scored(documents: list[Document], tokens: int, said: list[int] | None = None) -> Taken:
     heard = [] if said is None else said
-    return scored_set(documents, WORDS, FORM, policy=MaskPolicy.PUBLISHED, tokens=tokens, progress=heard.append)
+    return streamed_set(documents, WORDS, FORM, policy=MaskPolicy.PUBLISHED, tokens=tokens, progress=heard.append)
+
+
+def predicted(documents: list[Document], without: set[bytes]) -> Taken:
+    return streamed_set(documents, WORDS, FORM, policy=None, tokens=300, without=without, progress=lambda _: None)
 
 
 def test_every_position_has_the_subset_of_its_document_and_the_first_that_of_the_next() -> None:
@@ -57,10 +61,12 @@ def test_rows_that_are_left_out_are_neither_counted_nor_taken() -> None:
     documents = words(160)
     first = scored(documents, 150).tokens
     without = {row.tobytes() for row in first.rows}
-    taken = predicted_set(documents, WORDS, FORM, predictions=300, without=without, progress=lambda _: None).tokens
+    taken = streamed_set(
+        documents, WORDS, FORM, policy=None, tokens=300, without=without, progress=lambda _: None
+    ).tokens
     assert without & {row.tobytes() for row in taken.rows} == set()
     assert (len(taken.rows), int(taken.mask.sum())) == (20, 300)
-    again = predicted_set(documents, WORDS, FORM, predictions=300, without=set(), progress=lambda _: None).tokens
+    again = predicted(documents, set()).tokens
     np.testing.assert_array_equal(again.rows[: len(first.rows)], first.rows)
 
 

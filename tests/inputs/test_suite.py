@@ -110,7 +110,7 @@ def test_a_suite_of_published_models_takes_its_steps_from_the_catalogue(root: Pa
     assert (suite.layers, suite.untrained) == (12, Checkpoint(0, 0.0, "untrained"))
     zoo = suite.open_zoo(root, warn=pytest.fail)
     assert isinstance(zoo, HubZoo)
-    assert (zoo.suite, zoo.path.name) == ("steps", "steps.lock.toml")
+    assert (zoo.pins.suite, zoo.pins.path.name) == ("steps", "steps.lock.toml")
 
 
 @pytest.mark.parametrize(

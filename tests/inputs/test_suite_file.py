@@ -116,7 +116,7 @@ def refusal(root: Path, text: str) -> str:
             "variants.masks = ['none']",
             "variants.masks: expected some of 'published', 'published-first', 'special-only', 'all', got 'none'",
         ),
-        ("variants.tokens = [0]", "variants.tokens: expected positive integers, got 0"),
+        ("variants.tokens = [0]", "variants.tokens: expected different positive integers, got 0"),
         ("variants.tokens = [1000, 1000]", "variants.tokens: expected every entry once, got 1000"),
         (
             f"variants.tokens = [{TOKENS}]",

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
-from universal_neurons.inputs.corpus import END_OF_TEXT, CorpusError, Document, EmptyTokenSet
-from universal_neurons.inputs.tokenization import end_of_text_id, newline_id, train_tokenizer
+from universal_neurons.inputs.corpus import END_OF_TEXT, CorpusError, Document, EmptyTokenSet, token_id
+from universal_neurons.inputs.tokenization import NEWLINE, end_of_text_id, train_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def test_ids_are_laid_out_as_in_gpt_2(tokenizer: Tokenizer) -> None:
     assert tokenizer.id_to_token(0) == "!"
     assert tokenizer.id_to_token(299) == END_OF_TEXT
     assert end_of_text_id(tokenizer) == 299
-    assert tokenizer.encode("\n").ids == [newline_id(tokenizer)]
+    assert tokenizer.encode("\n").ids == [token_id(tokenizer, NEWLINE)]
 
 
 @settings(deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -73,4 +73,4 @@ def test_no_text_is_refused() -> None:
 
 def test_a_strange_tokenizer_is_refused() -> None:
     with pytest.raises(CorpusError, match="expected a token 'Ċ', got none"):
-        newline_id(Tokenizer(models.BPE()))
+        token_id(Tokenizer(models.BPE()), NEWLINE)

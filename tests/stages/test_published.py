@@ -529,14 +529,14 @@ def test_two_that_pin_one_suite_at_once_do_not_take_out_what_the_other_put_in(wo
 
     def text() -> None:
         corpus = world.corpus()
-        corpus.warn = said.append
+        corpus.pins.warn = said.append
         corpus.pin()
 
     def models(source: Slow) -> None:
-        zoo.source_of_files = source
+        zoo.pins.source = source
         zoo.pin(["a", "b"], [10])
 
-    beside(models, text, zoo.source_of_files)
+    beside(models, text, zoo.pins.source)
     lock = Lock.read(world.lock)
     assert lock.corpus is not None
     assert len(list(lock.entries())) == 2
@@ -552,10 +552,10 @@ def test_two_that_read_one_text_at_once_fetch_every_piece_once(world: Published)
 
     def slowly(source: Slow) -> None:
         corpus = world.corpus()
-        corpus.source = source
+        corpus.pins.source = source
         reading(corpus)
 
-    beside(slowly, lambda: reading(world.corpus()), world.corpus().source)
+    beside(slowly, lambda: reading(world.corpus()), world.corpus().pins.source)
     assert both[0] == both[1]
     assert len(both[0]) > 50
     ranges = [one.range for one in world.hub.asked("cdn", path="00.jsonl.zst")]

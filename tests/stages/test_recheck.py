@@ -518,7 +518,7 @@ def forged(project: Miniature, column: str, change: float) -> Miniature:
             Store(folder.parents[1], warn=print).write(key, altered, found.provenance)
     (receipt,) = receipts_of(project.root / ".universal-neurons" / "imported", "mini")
     here = {entry.key.digest: entry.manifest.sha256 for entry in project.workspace().store.entries()}
-    receipt.with_more(here).write(project.root / ".universal-neurons" / "imported")
+    replace(receipt, artifacts={**receipt.artifacts, **here}).write(project.root / ".universal-neurons" / "imported")
     return project
 
 

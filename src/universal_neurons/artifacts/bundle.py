@@ -8,7 +8,8 @@ stage, digest and suffix are checked, and names are made of them here.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,7 @@ class Listed:
         return contents
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bundle:
     """The list of everything in the export of one suite.
 
@@ -124,10 +125,10 @@ class Bundle:
     narrowing: str
     lock: str | None
     artifacts: tuple[Listed, ...]
-    _by_digest: dict[str, Listed] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_digest", {listed.digest: listed for listed in self.artifacts})
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str], Listed]:
+        return {(listed.stage, listed.digest): listed for listed in self.artifacts}
 
     @classmethod
     def of(cls, suite: str, narrowing: str, lock: str | None, manifests: Iterable[Manifest]) -> Bundle:
@@ -154,9 +155,7 @@ class Bundle:
 
     def find(self, key: Key) -> Listed | None:
         """The entry of ``key``, or None."""
-        return next(
-            (listed for listed in self.artifacts if listed.digest == key.digest and listed.stage == key.stage), None
-        )
+        return self._by_name.get((key.stage, key.digest))
 
     def check_sizes(self, *, where: str) -> None:
         """Raise :class:`ExportDamaged` for a payload that is larger than any of its kind."""
@@ -174,14 +173,7 @@ class Bundle:
             "narrowing": self.narrowing,
             "lock": self.lock,
             "artifacts": [
-                {
-                    "stage": listed.stage,
-                    "digest": listed.digest,
-                    "suffix": listed.suffix,
-                    "sha256": listed.sha256,
-                    "bytes": listed.size,
-                    "manifest_sha256": listed.manifest_sha256,
-                }
+                {"bytes" if name == "size" else name: value for name, value in asdict(listed).items()}
                 for listed in self.artifacts
             ],
         }

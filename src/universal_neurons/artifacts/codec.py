@@ -60,7 +60,10 @@ def encode(value: Payload) -> tuple[Suffix, bytes]:
         )
     if value and all(isinstance(item, np.ndarray) for item in value.values()):
         return "safetensors", _safetensors(cast("Mapping[str, NumericArray]", value))
-    return "json", _json(cast("Mapping[str, JSON]", value))
+    try:
+        return "json", json_bytes(plain_json(value, "payload"))
+    except NotJSONError as error:
+        raise PayloadError(str(error)) from error
 
 
 def decode(suffix: Suffix, data: bytes) -> Payload:
@@ -193,14 +196,6 @@ def _numbers(where: str, array: NumericArray) -> NumericArray:
     if native.kind == "f":
         plain[np.isnan(plain)] = np.nan
     return plain
-
-
-def _json(value: Mapping[str, JSON]) -> bytes:
-    try:
-        plain = plain_json(value, "payload")
-    except NotJSONError as error:
-        raise PayloadError(str(error)) from error
-    return json_bytes(plain)
 
 
 def json_bytes(value: JSON) -> bytes:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from universal_neurons.artifacts.archive import check_format, is_archive, write_archive
 from universal_neurons.artifacts.bundle import Bundle, ExportUnfit, Listed, SharingError
@@ -27,12 +27,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import Key
     from universal_neurons.artifacts.remote import RemoteExport
     from universal_neurons.artifacts.store import Store
-
-
-class _Progress(Protocol):
-    def start(self, title: str, total: int) -> None: ...
-    def advance(self, steps: int = 1) -> None: ...
-    def finish(self) -> None: ...
+    from universal_neurons.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +114,7 @@ def _files(store: Store, bundle: Bundle, keys: Sequence[Key]) -> Iterator[tuple[
 
 
 def import_artifacts(
-    store: Store, remote: RemoteExport, needs: Iterable[ImportBatch], *, suite: str, described: str, progress: _Progress
+    store: Store, remote: RemoteExport, needs: Iterable[ImportBatch], *, suite: str, described: str, progress: Progress
 ) -> Pulled:
     """Adopt from ``remote`` what of ``needs`` no store has, in that order, and note what came from there.
 
@@ -152,7 +147,7 @@ def import_artifacts(
     return Pulled(suite, remote.shown, new, present, tuple(absent), remote.difference(absent[0]) if absent else "")
 
 
-def _taken(store: Store, remote: RemoteExport, keys: Sequence[Key], progress: _Progress) -> int:
+def _taken(store: Store, remote: RemoteExport, keys: Sequence[Key], progress: Progress) -> int:
     """Fetch listed artifacts; returns how many are new."""
     _check_space(store.imported_root, remote, keys)
     progress.start(f"importing from {remote.shown}", len(keys))
@@ -187,4 +182,4 @@ def _sign(store: Store, remote: RemoteExport, suite: str) -> None:
     known = [receipt for receipt in receipts_of(imported, suite) if receipt.bundle == remote.bundle.sha256]
     first = known[0] if known else Receipt(suite, remote.shown, remote.bundle.sha256, {})
     with in_one_line("importing into", imported):
-        first.with_more(own).write(imported)
+        replace(first, artifacts={**first.artifacts, **own}).write(imported)

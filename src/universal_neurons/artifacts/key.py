@@ -63,7 +63,8 @@ class Key:
 
     def __post_init__(self) -> None:
         _check_stage(self.stage)
-        _check_version(self.version)
+        if not isinstance(self.version, int) or isinstance(self.version, bool) or not 1 <= self.version < 2**31:
+            raise InvalidKeyError(f"stage version {ascii(self.version)[:80]}: expected an integer from 1 on")
         parameters = _checked_parameters(self.parameters)
         inputs = _checked_inputs(self.inputs)
         canonical = canonical_json(
@@ -159,9 +160,16 @@ def _plain(value: object, where: str, depth: int) -> JSON:
         case None | bool():
             return value
         case int():
-            return _integer(value, where)
+            # Beyond 128 bits no setting is meant, and Python refuses to spell integers of more than 4,300 digits.
+            if value.bit_length() > 128:
+                raise NotJSONError(f"{where!a}: an integer of {value.bit_length()} bits; expected at most 128")
+            return int(value)
         case float():
-            return _finite(value, where)
+            if not math.isfinite(value):
+                raise NotJSONError(
+                    f"{where!a}: {value} has no JSON form; expected a finite number (None stands for missing)"
+                )
+            return float(value)
         case str():
             return _text(value, where)
         case Mapping():
@@ -172,19 +180,6 @@ def _plain(value: object, where: str, depth: int) -> JSON:
             raise NotJSONError(
                 f"{where!a}: a {type(value).__name__} has no JSON form; expected builtin numbers or text"
             )
-
-
-def _integer(value: int, where: str) -> int:
-    # Beyond 128 bits no setting is meant, and Python refuses to spell integers of more than 4,300 digits.
-    if value.bit_length() > 128:
-        raise NotJSONError(f"{where!a}: an integer of {value.bit_length()} bits; expected at most 128")
-    return int(value)
-
-
-def _finite(value: float, where: str) -> float:
-    if not math.isfinite(value):
-        raise NotJSONError(f"{where!a}: {value} has no JSON form; expected a finite number (None stands for missing)")
-    return float(value)
 
 
 def _text(value: str, where: str) -> str:
@@ -202,18 +197,13 @@ def _name(key: object, where: str) -> str:
 
 
 def _check_stage(stage: object) -> None:
-    if not isinstance(stage, str) or _STAGE.fullmatch(stage) is None or len(stage) > MAX_STAGE_LENGTH:
+    if isinstance(stage, str) and stage in _RESERVED:
+        raise InvalidKeyError(f"stage {stage!r}: the name is reserved; choose another one")
+    if not is_stage(stage):
         raise InvalidKeyError(
             f"stage {ascii(stage)[:80]}: expected at most {MAX_STAGE_LENGTH} lower-case letters and digits in words "
             "joined by - or _"
         )
-    if stage in _RESERVED:
-        raise InvalidKeyError(f"stage {stage!r}: the name is reserved; choose another one")
-
-
-def _check_version(version: object) -> None:
-    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version < 2**31:
-        raise InvalidKeyError(f"stage version {ascii(version)[:80]}: expected an integer from 1 on")
 
 
 def _checked_parameters(raw: object) -> dict[str, JSON]:
@@ -233,7 +223,7 @@ def _checked_inputs(raw: object) -> dict[str, str]:
     if not isinstance(raw, Mapping):
         raise InvalidKeyError(f"inputs: expected a mapping, got a {type(raw).__name__}")
     for name, digest in raw.items():
-        if not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None:
+        if not is_digest(digest):
             raise InvalidKeyError(
                 f"input {ascii(name)[:80]}: {ascii(digest)[:80]} is no digest; expected 64 hexadecimal digits"
             )

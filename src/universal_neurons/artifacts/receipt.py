@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from universal_neurons.artifacts.codec import json_bytes
@@ -52,14 +52,6 @@ class Receipt:
     def covers(self, digest: str, sha256: str) -> bool:
         """True if these bytes of that artifact came with this import."""
         return self.artifacts.get(digest) == sha256
-
-    def with_more(self, artifacts: Mapping[str, str]) -> Receipt:
-        """This receipt with the ``artifacts`` of a further import of the same export."""
-        return replace(self, artifacts={**self.artifacts, **artifacts})
-
-    def with_sample(self, sample: Sample) -> Receipt:
-        """This receipt after a part of it was computed again and agreed."""
-        return replace(self, sample=sample)
 
     def path(self, imported: Path) -> Path:
         """The file of the receipt in the imported store."""

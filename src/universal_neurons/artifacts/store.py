@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import pandas as pd
@@ -197,14 +198,11 @@ class Store:
 
     def has(self, key: Key) -> bool:
         """True if a store here has the artifact; as thorough as :meth:`read`, but it leaves damage where it is."""
-        for folder, origin in self._folders(key):
-            with in_one_line(f"reading {key} from", folder.root):
-                try:
-                    if _read(folder) is not None:
-                        return True
-                except DamageError as damage:
-                    if origin is Origin.SHIPPED:
-                        raise _shipped_damage(folder, damage) from damage
+        for folder, origin, sound in self._looked_at(key):
+            if isinstance(sound, DamageError) and origin is Origin.SHIPPED:
+                raise _shipped_damage(folder, sound) from sound
+            if sound is not None and not isinstance(sound, DamageError):
+                return True
         return False
 
     def write(self, key: Key, value: Payload, provenance: Provenance) -> Artifact:
@@ -219,7 +217,12 @@ class Store:
         present = self._kept("writing", self.working, contents)
         if present is None:
             return Artifact(contents.value(), contents.manifest, Origin.WORKING)
-        self._warn_if_different(present[0].manifest, contents.manifest)
+        first, second = present[0].manifest, contents.manifest
+        if first.sha256 != second.sha256:
+            self._warn(
+                f"{key} was computed twice with different bytes; the first result stays ({first.sha256[:12]}), "
+                f"the second ({second.sha256[:12]}) is dropped"
+            )
         return Artifact(present[1], present[0].manifest, Origin.WORKING)
 
     def adopt(self, contents: Contents) -> bool:
@@ -303,15 +306,14 @@ class Store:
         digest) with what differs.
         """
         lines: list[str] = []
-        for folder, origin in self._folders(key):
-            with in_one_line(f"reading {key} from", folder.root):
-                try:
-                    if _read(folder) is not None:
-                        return "; ".join([*lines, f"{key} is in the {origin} store {shown(folder.root)}"])
-                except DamageError as damage:
-                    if origin is Origin.SHIPPED:
-                        return str(_shipped_damage(folder, damage))
-                    lines.append(f"{key} is damaged in the {origin} store ({damage}) and will go to quarantine")
+        for folder, origin, sound in self._looked_at(key):
+            if not isinstance(sound, DamageError):
+                if sound is not None:
+                    return "; ".join([*lines, f"{key} is in the {origin} store {shown(folder.root)}"])
+            elif origin is Origin.SHIPPED:
+                return str(_shipped_damage(folder, sound))
+            else:
+                lines.append(f"{key} is damaged in the {origin} store ({sound}) and will go to quarantine")
         return lines[0] if lines else self._why_absent(key)
 
     def export(self, keys: Iterable[Key], target: Path) -> tuple[Path, ...]:
@@ -338,14 +340,25 @@ class Store:
     def _find_here(self, key: Key) -> tuple[Contents, Payload, Origin] | None:
         for folder, origin in self._folders(key):
             with in_one_line(f"reading {key} from", folder.root):
-                look = _sound_or_raised if origin is Origin.SHIPPED else self._sound_or_quarantined
-                if (sound := look(folder)) is not None:
+                shipped = origin is Origin.SHIPPED
+                sound = _sound_or_raised(folder, _shipped_damage) if shipped else self._sound_or_quarantined(folder)
+                if sound is not None:
                     return *sound, origin
         return None
 
     def _folders(self, key: Key) -> Iterator[tuple[Folder, Origin]]:
         for root, origin in self._roots():
             yield Folder.of(root, key), origin
+
+    def _looked_at(self, key: Key) -> Iterator[tuple[Folder, Origin, _Sound | DamageError | None]]:
+        """The folder of ``key`` in every store: sound, damaged, or absent (None); nothing is moved."""
+        for folder, origin in self._folders(key):
+            with in_one_line(f"reading {key} from", folder.root):
+                try:
+                    sound: _Sound | DamageError | None = _read(folder)
+                except DamageError as damage:
+                    sound = damage
+            yield folder, origin, sound
 
     def _roots(self) -> Iterator[tuple[Path, Origin]]:
         yield self.working, Origin.WORKING
@@ -406,13 +419,6 @@ class Store:
         with suppress(OSError):
             cell.path.rename(folder.path)
 
-    def _warn_if_different(self, first: Manifest, second: Manifest) -> None:
-        if first.sha256 != second.sha256:
-            self._warn(
-                f"{first.key} was computed twice with different bytes; the first result stays ({first.sha256[:12]}), "
-                f"the second ({second.sha256[:12]}) is dropped"
-            )
-
 
 def _prepare(root: Path) -> None:
     """Create the store ``root`` with the tag that keeps backups from copying it."""
@@ -429,28 +435,17 @@ def _read(folder: Folder) -> _Sound | None:
     return None if contents is None else (contents, contents.value())
 
 
-def _sound_or_raised(folder: Folder) -> _Sound | None:
-    """Contents and value of a folder of a shipped store, or None; raises :class:`StoreError` for damage."""
+def _sound_or_raised(folder: Folder, explain: Callable[[Folder, DamageError], StoreError]) -> _Sound | None:
+    """Contents and value of a folder that is not repaired, or None; raises what ``explain`` makes of damage."""
     try:
         return _read(folder)
     except DamageError as damage:
-        raise _shipped_damage(folder, damage) from damage
-
-
-def _sound_or_refused(folder: Folder) -> _Sound | None:
-    """Contents and value of a folder that receives an export, or None; raises :class:`StoreError` for damage."""
-    try:
-        return _read(folder)
-    except DamageError as damage:
-        path = shown(folder.path)
-        raise StoreError(
-            f"export: {path} is damaged ({damage}); remove it and export again, or name another folder"
-        ) from damage
+        raise explain(folder, damage) from damage
 
 
 def _exported(contents: Contents, target: Path) -> Path:
     """Copy an artifact into the shipped store ``target``; returns its folder."""
-    present = _settled("exporting", target, contents, _sound_or_refused)
+    present = _settled("exporting", target, contents, partial(_sound_or_raised, explain=_exported_damage))
     folder = Folder.of(target, contents.manifest.key)
     if present is not None and present[0].manifest.sha256 != contents.manifest.sha256:
         raise StoreError(
@@ -463,6 +458,11 @@ def _exported(contents: Contents, target: Path) -> Path:
 def _shipped_damage(folder: Folder, damage: DamageError) -> StoreError:
     path = shown(folder.path)
     return StoreError(f"{path} is damaged ({damage}); run: git checkout -- {shlex.quote(path)}")
+
+
+def _exported_damage(folder: Folder, damage: DamageError) -> StoreError:
+    path = shown(folder.path)
+    return StoreError(f"export: {path} is damaged ({damage}); remove it and export again, or name another folder")
 
 
 def _settled(doing: str, root: Path, contents: Contents, look: Callable[[Folder], _Sound | None]) -> _Sound | None:

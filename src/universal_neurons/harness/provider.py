@@ -37,7 +37,7 @@ class StudyProvider:
     def suite(self, name: str, selection: Selection | None = None) -> Suite:
         """The suite called ``name``, or what ``selection`` leaves of it; raises UserError if there is no such suite."""
         whole: Any = self._function("load_suite", _SUITES)(name, self.root)
-        suite: Suite = selection.narrow(whole) if selection and selection.narrowing else whole
+        suite: Suite = whole.narrowed(**selection.narrowing) if selection and selection.narrowing else whole
         return suite
 
     def suites(self) -> Collection[str]:

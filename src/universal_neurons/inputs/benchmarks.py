@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from universal_neurons.errors import UserError
 from universal_neurons.files import replace_file
-from universal_neurons.inputs.validation import first_problem
+from universal_neurons.inputs.validation import StrictTable, first_problem
 
 BENCHMARKS = Path("fixtures") / "benchmarks"
 FORMAT = 1
@@ -26,15 +26,10 @@ class BenchmarkError(UserError):
     """A file of a bench is unreadable or has a wrong value; the message names file and field."""
 
 
-class _Table(BaseModel):
-    # Strict: JSON has types, and a time that is a text is a mistake.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
 _Text = Annotated[str, Field(min_length=1, description="a line of text without a path")]
 
 
-class BenchFigure(_Table):
+class BenchFigure(StrictTable):
     """One measured number: ``says`` is what it is, ``unit`` what it counts (empty for a ratio)."""
 
     says: _Text
@@ -42,7 +37,7 @@ class BenchFigure(_Table):
     unit: str = Field(description="a unit, empty for a ratio")
 
 
-class Benchmark(_Table):
+class Benchmark(StrictTable):
     """One bench on one device.
 
     ``bench`` names what was measured, ``settings`` its size.  ``figures`` are in the order of the table; programs ask
@@ -89,21 +84,19 @@ class Benchmark(_Table):
     def value(self, name: str) -> float:
         """The number called ``name``; raises :class:`BenchmarkError`."""
         if name not in self.figures:
-            raise BenchmarkError(
-                f"{(BENCHMARKS / self.file).as_posix()}: figures.{name}: expected a number, got nothing; "
-                "run: nox -s bench -- --publish"
-            )
+            raise self._lacks(f"figures.{name}", "nothing")
         return self.figures[name].value
 
     def size(self, name: str) -> float:
         """The setting called ``name`` as a number; raises :class:`BenchmarkError`."""
         setting = self.settings.get(name)
         if setting is None or isinstance(setting, str):
-            raise BenchmarkError(
-                f"{(BENCHMARKS / self.file).as_posix()}: settings.{name}: expected a number, got {setting!r}; "
-                "run: nox -s bench -- --publish"
-            )
+            raise self._lacks(f"settings.{name}", repr(setting))
         return float(setting)
+
+    def _lacks(self, field: str, got: str) -> BenchmarkError:
+        where = (BENCHMARKS / self.file).as_posix()
+        return BenchmarkError(f"{where}: {field}: expected a number, got {got}; run: nox -s bench -- --publish")
 
     def write(self, root: Path) -> Path:
         """Write the file in the checkout ``root``, whole or not at all, and return its path."""

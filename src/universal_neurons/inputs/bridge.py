@@ -36,28 +36,18 @@ def frozen_bridge(model: PreTrainedModel, *, name: str) -> TransformerBridge:
     return bridge
 
 
-def random_bridge(
-    *,
-    layers: int,
-    width: int,
-    heads: int,
-    mlp: int,
-    vocabulary: int,
-    context: int,
-    architecture: str = "GPT2LMHeadModel",
-) -> TransformerBridge:
-    """The bridge around a model of this shape with random weights, to measure the time that one takes.
+def random_bridge(architecture: str = "GPT2LMHeadModel", **sizes: int) -> TransformerBridge:
+    """The bridge around a model of these sizes with random weights, to measure the time that one takes.
 
-    The global generator is left alone.  Raises ``UnknownArchitecture`` for a class of models without an adapter.
+    ``sizes`` are layers, width, heads, mlp, vocabulary and context.  The global generator is left alone.
+    Raises ``UnknownArchitecture`` for a class of models without an adapter.
     """
     import torch
     import transformers
 
     adapter = adapter_of(architecture)
-    sizes = adapter.configuration(
-        layers=layers, width=width, heads=heads, mlp=mlp, vocabulary=vocabulary, context=context
-    )
+    options = adapter.configuration(**sizes)
     kind = getattr(transformers, adapter.class_name)
     with torch.random.fork_rng(devices=[]):
-        model = kind(kind.config_class(**sizes, bos_token_id=0, eos_token_id=0, use_cache=False))
+        model = kind(kind.config_class(**options, bos_token_id=0, eos_token_id=0, use_cache=False))
     return frozen_bridge(model, name="random")

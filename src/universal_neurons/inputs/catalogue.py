@@ -5,16 +5,15 @@ It is read from ``fixtures/models.toml``.  Nothing is fetched here: neither torc
 
 from __future__ import annotations
 
-import tomllib
 from functools import cached_property
 from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from universal_neurons.architectures import adapter_of
-from universal_neurons.inputs.validation import first_problem
+from universal_neurons.inputs.validation import Table, read_model
 from universal_neurons.inputs.zoo import UNTRAINED, ZooError
 
 if TYPE_CHECKING:
@@ -27,18 +26,10 @@ class CatalogueError(ZooError):
     """The catalogue of models is missing, damaged, or lacks a family."""
 
 
-def _with_adapter(name: str) -> str:
-    return adapter_of(name).class_name
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Architecture(_Table):
+class Architecture(Table):
     """The shape of a family's models: ``mlp`` neurons per layer, ``context`` positions, ``vocabulary`` token ids."""
 
-    name: Annotated[str, AfterValidator(_with_adapter)]
+    name: Annotated[str, AfterValidator(lambda name: adapter_of(name).class_name)]
     layers: int
     width: int
     heads: int
@@ -47,7 +38,7 @@ class Architecture(_Table):
     vocabulary: int
 
 
-class TokenizerFile(_Table):
+class TokenizerFile(Table):
     """The file that holds a family's tokenizer."""
 
     repository: str
@@ -55,7 +46,7 @@ class TokenizerFile(_Table):
     file: str
 
 
-class CataloguedModel(_Table):
+class CataloguedModel(Table):
     """One seed: its repository on the hub and the names that the papers' code gives it."""
 
     repository: str
@@ -63,7 +54,7 @@ class CataloguedModel(_Table):
     aliases: tuple[str, ...] = ()
 
 
-class ModelFamily(_Table):
+class ModelFamily(Table):
     """Models of one recipe that differ in their seed.
 
     ``revision`` is the pattern of a step's branch (``checkpoint-{step}``); ``revisions`` name the branches of single
@@ -74,7 +65,7 @@ class ModelFamily(_Table):
     title: str
     source: str
     revision: str = ""
-    revisions: dict[int, str] = {}
+    revisions: dict[int, str] = Field(default={})
     tokenizer: TokenizerFile
     architecture: Architecture
     models: dict[str, CataloguedModel]
@@ -134,7 +125,7 @@ class ModelFamily(_Table):
         return next((own for own, model in self.models.items() if name in model.aliases), None)
 
 
-class Catalogue(_Table):
+class Catalogue(Table):
     """All families by name."""
 
     families: dict[str, ModelFamily]
@@ -142,16 +133,7 @@ class Catalogue(_Table):
     @classmethod
     def read(cls, path: Path) -> Catalogue:
         """The catalogue in the TOML file ``path``; raises :class:`CatalogueError`."""
-        try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise CatalogueError(
-                f"{path}: cannot be read ({error.strerror}); run: git checkout -- {CATALOGUE}"
-            ) from None
-        except ValidationError as error:
-            raise CatalogueError(f"{path}: {first_problem(error)}") from None
-        except ValueError as error:
-            raise CatalogueError(f"{path}: not TOML: {error}") from None
+        return read_model(cls, path, error=CatalogueError, advice=f"run: git checkout -- {CATALOGUE}")
 
     def family(self, name: str) -> ModelFamily:
         """The family called ``name``; raises :class:`CatalogueError`."""

@@ -11,8 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy.typing as npt
 
 from universal_neurons.errors import UserError
 from universal_neurons.ids import CorpusRef
+from universal_neurons.inputs.validation import StrictTable, read_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -41,6 +41,7 @@ BUILD_FILES = frozenset({"__config__.py", "version.py", "_version.py", "_build_c
 TokenRows = npt.NDArray[np.uint16]
 RowMask = npt.NDArray[np.bool_]
 Split = Literal["train", "held-out"]
+Cutting = Literal["documents", "published"]
 
 
 class CorpusError(UserError):
@@ -99,13 +100,15 @@ class CorpusManifest:
     def read(cls, path: Path) -> CorpusManifest:
         """The manifest stored at ``path``; raises :class:`CorpusError` if its fingerprint does not fit its contents."""
         try:
-            raw = json.loads(_text(path, "corpus manifest"))
+            raw = json.loads(path.read_text(encoding="utf-8"))
             stated = str(raw["fingerprint"])
             manifest = cls(
                 distributions=tuple(DistributionRecord(**d) for d in raw["distributions"]),
                 held_out_share=raw["held_out_share"],
                 seed=raw["seed"],
             )
+        except OSError as error:
+            raise CorpusError(f"{path}: cannot be read ({error.strerror}); expected a corpus manifest") from None
         except (ValueError, KeyError, TypeError):
             raise CorpusError(f"{path}: not a corpus manifest; run: git checkout -- {path}") from None
         if stated != manifest.fingerprint:
@@ -119,27 +122,14 @@ class CorpusManifest:
         """One line naming the distributions in which ``other`` deviates from this manifest, or None."""
         if self.fingerprint == other.fingerprint:
             return None
-        mine = {d.name: d for d in self.distributions}
-        theirs = {d.name: d for d in other.distributions}
-        names = [n for n in sorted(mine.keys() | theirs.keys()) if _sha256(mine.get(n)) != _sha256(theirs.get(n))]
-        parts = [f"{n} {_version(mine.get(n))} -> {_version(theirs.get(n))}" for n in names]
+        mine, theirs = ({d.name: d for d in manifest.distributions} for manifest in (self, other))
+        parts = []
+        for name in sorted(mine.keys() | theirs.keys()):
+            ours, here = mine.get(name), theirs.get(name)
+            if ours is None or here is None or ours.sha256 != here.sha256:
+                parts.append(f"{name} {ours.version if ours else 'absent'} -> {here.version if here else 'absent'}")
         what = ", ".join(parts) or "held-out rule or order"
         return f"corpus {self.fingerprint[:12]} expected, {other.fingerprint[:12]} here: {what}"
-
-
-def _sha256(record: DistributionRecord | None) -> str | None:
-    return None if record is None else record.sha256
-
-
-def _version(record: DistributionRecord | None) -> str:
-    return "absent" if record is None else record.version
-
-
-def _text(path: Path, what: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror}); expected a {what}") from None
 
 
 _LICENCE = re.compile(r"licen[cs]e|copyright|all rights reserved|spdx-", re.IGNORECASE)
@@ -198,8 +188,7 @@ def is_held_out(name: str, *, share: float, seed: int) -> bool:
     return number < share * 2**64
 
 
-@dataclass(frozen=True, slots=True)
-class CorpusRecipe:
+class CorpusRecipe(StrictTable):
     """The distributions of the wheel corpus and the rule for its held-out documents (a TOML file in fixtures)."""
 
     distributions: tuple[str, ...]
@@ -209,13 +198,7 @@ class CorpusRecipe:
     @classmethod
     def read(cls, path: Path) -> CorpusRecipe:
         """The recipe in the TOML file ``path``; raises :class:`CorpusError`."""
-        try:
-            raw = tomllib.loads(_text(path, "corpus recipe"))
-            return cls(tuple(raw["distributions"]), float(raw["held_out_share"]), int(raw["seed"]))
-        except (ValueError, KeyError, TypeError):
-            raise CorpusError(
-                f"{path}: not a corpus recipe; expected distributions (names), held_out_share (number), seed (integer)"
-            ) from None
+        return read_model(cls, path, error=CorpusError, advice="expected a corpus recipe")
 
     def documents(self, split: Split) -> Iterator[Document]:
         """The documents of one split, distribution by distribution, in the order of their paths.
@@ -223,29 +206,20 @@ class CorpusRecipe:
         A held-out document whose text a training document repeats under another name (vendored code) is left out: what
         was trained on is not held out.
         """
-        match split:
-            case "train":
-                return (document for document in self._everything() if not self._holds_out(document))
-            case "held-out":
-                return self._held_out()
-            case _:
-                assert_never(split)
-
-    def _everything(self) -> Iterator[Document]:
-        return (document for name in self.distributions for document in wheel_documents(name))
-
-    def _holds_out(self, document: Document) -> bool:
-        return is_held_out(document.name, share=self.held_out_share, seed=self.seed)
-
-    def _held_out(self) -> Iterator[Document]:
+        everything = (document for name in self.distributions for document in wheel_documents(name))
+        if split == "train":
+            return (document for document in everything if not self._holds_out(document))
         trained_on: set[bytes] = set()
         candidates: list[Document] = []
-        for document in self._everything():
+        for document in everything:
             if self._holds_out(document):
                 candidates.append(document)
             else:
                 trained_on.add(_text_digest(document.text))
         return (document for document in candidates if _text_digest(document.text) not in trained_on)
+
+    def _holds_out(self, document: Document) -> bool:
+        return is_held_out(document.name, share=self.held_out_share, seed=self.seed)
 
     def manifest(self) -> CorpusManifest:
         """The manifest of the corpus as this machine has it."""
@@ -280,9 +254,7 @@ def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer, *, chu
     Raises :class:`EmptyTokenSet` if there is no document, and :class:`CorpusError` if the tokenizer has no end-of-text
     token or more ids than 16 bits hold: both would go on as other tokens.
     """
-    end = tokenizer.token_to_id(END_OF_TEXT)
-    if end is None:
-        raise CorpusError(f"tokenizer: expected a token {END_OF_TEXT!r}, got none; it was not trained by this project")
+    end = token_id(tokenizer, END_OF_TEXT)
     if (size := tokenizer.get_vocab_size()) > MAX_VOCABULARY:
         raise CorpusError(f"tokenizer: expected at most {MAX_VOCABULARY} tokens, got {size}")
     tokens: list[npt.NDArray[np.uint16]] = []
@@ -298,6 +270,14 @@ def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer, *, chu
     if not tokens:
         raise EmptyTokenSet("corpus: no document is left after the split; check distributions and held_out_share")
     return TokenStream(np.concatenate(tokens), np.concatenate(labels), tuple(domains))
+
+
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """The id of ``token``; raises :class:`CorpusError` if there is none."""
+    number = tokenizer.token_to_id(token)
+    if number is None:
+        raise CorpusError(f"tokenizer: expected a token {token!r}, got none; it was not trained by this project")
+    return int(number)
 
 
 def chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
@@ -412,77 +392,89 @@ class TokenSet:
         return int(self.mask.sum())
 
 
-def token_set(
-    stream: TokenStream,
-    *,
-    name: str,
-    revision: str,
-    tokenizer_digest: str,
-    row_length: int,
-    policy: MaskPolicy,
-    tokens: int,
-    seed: int,
-    bos: int,
-    newline: int,
-) -> TokenSet:
+@dataclass(frozen=True, slots=True)
+class RowFormat:
+    """The rule that makes rows of documents, and their names: corpus, its fingerprint, the tokenizer's digest."""
+
+    name: str
+    revision: str
+    tokenizer_digest: str
+    row_length: int
+    bos: int
+    newline: int
+    cutting: Cutting = "documents"
+
+    def mask(self, rows: TokenRows, policy: MaskPolicy | None) -> RowMask:
+        """:func:`score_mask` of a policy, :func:`prediction_mask` without one."""
+        if policy is None:
+            return prediction_mask(rows)
+        return score_mask(rows, policy, special=(self.bos,), newline=self.newline)
+
+    def token_set(
+        self, rows: TokenRows, domain: npt.NDArray[np.uint8], domains: Iterable[str], policy: MaskPolicy | None
+    ) -> TokenSet:
+        """The token set of ``rows``, masked by ``policy``."""
+        mask = self.mask(rows, policy)
+        ref = CorpusRef(
+            name=self.name,
+            revision=self.revision,
+            tokenizer=self.tokenizer_digest,
+            row_length=self.row_length,
+            mask=PREDICTING if policy is None else policy.value,
+            tokens=int(mask.sum()),
+            sha256=rows_digest(rows, mask),
+        )
+        return TokenSet(rows, mask, domain, tuple(domains), ref)
+
+
+def token_set(stream: TokenStream, form: RowFormat, *, policy: MaskPolicy, tokens: int, seed: int) -> TokenSet:
     """Seeded sample of whole rows of ``stream`` with just enough rows for ``tokens`` scored tokens.
 
     Raises :class:`EmptyTokenSet` if nothing is left to score and :class:`CorpusError` if the stream is too short.
     """
-    rows, domain = _shuffled_rows(stream, row_length=row_length, bos=bos, seed=seed)
-    mask = score_mask(rows, policy, special=(bos,), newline=newline)
-    kept = np.cumsum(mask.sum(axis=1))
+    rows, domain = _shuffled_rows(stream, form, seed=seed)
+    kept = np.cumsum(form.mask(rows, policy).sum(axis=1))
     if tokens < 1 or len(kept) == 0 or kept[-1] == 0:
-        raise EmptyTokenSet(f"corpus {name}: no token is left to score (asked for {tokens}, policy {policy.value})")
+        raise EmptyTokenSet(
+            f"corpus {form.name}: no token is left to score (asked for {tokens}, policy {policy.value})"
+        )
     if kept[-1] < tokens:
         raise CorpusError(
-            f"corpus {name}: {tokens} scored tokens wanted, {int(kept[-1])} there; ask for fewer (suite: corpus.tokens)"
+            f"corpus {form.name}: {tokens} scored tokens wanted, {int(kept[-1])} there; ask for fewer "
+            "(suite: corpus.tokens)"
         )
     count = int(np.searchsorted(kept, tokens)) + 1
-    rows, mask, domain = rows[:count].copy(), mask[:count].copy(), domain[:count].copy()
-    ref = CorpusRef(
-        name=name,
-        revision=revision,
-        tokenizer=tokenizer_digest,
-        row_length=row_length,
-        mask=policy.value,
-        tokens=int(mask.sum()),
-        sha256=rows_digest(rows, mask),
-    )
-    return TokenSet(rows, mask, domain, stream.domains, ref)
+    return form.token_set(rows[:count].copy(), domain[:count].copy(), stream.domains, policy)
 
 
-def evaluation_set(stream: TokenStream, identified: TokenSet, *, predictions: int, seed: int, bos: int) -> TokenSet:
+def evaluation_set(
+    stream: TokenStream, form: RowFormat, *, identified: TokenSet, predictions: int, seed: int
+) -> TokenSet:
     """The rows on which ablations are judged: those that follow ``identified``'s own in the same permutation.
 
-    ``stream`` and ``seed`` must be the ones given to :func:`token_set`.  As many rows are taken as give
+    ``stream``, ``form`` and ``seed`` must be the ones given to :func:`token_set`.  As many rows are taken as give
     ``predictions``.  A row whose text is also in ``identified`` is left out, so the neurons were identified on none of
     these rows.  The mask is :func:`prediction_mask`.
 
     Raises :class:`CorpusError` if the stream is too short.
     """
-    ref = identified.ref
-    rows, domain = _shuffled_rows(stream, row_length=ref.row_length, bos=bos, seed=seed)
+    rows, domain = _shuffled_rows(stream, form, seed=seed)
     own = {row.tobytes() for row in identified.rows}
     left = [i for i in range(len(identified.rows), len(rows)) if rows[i].tobytes() not in own]
-    count = -(-predictions // (ref.row_length - 1))
+    scored = form.row_length - 1
+    count = -(-predictions // scored)
     if len(left) < count:
         raise CorpusError(
-            f"corpus {ref.name}: {predictions} predictions wanted beyond the suite's own tokens, "
-            f"{len(left) * (ref.row_length - 1)} there; ask for fewer (suite: corpus.tokens, ablation.tokens)"
+            f"corpus {form.name}: {predictions} predictions wanted beyond the suite's own tokens, "
+            f"{len(left) * scored} there; ask for fewer (suite: corpus.tokens, ablation.tokens)"
         )
-    rows, domain = rows[left[:count]], domain[left[:count]]
-    mask = prediction_mask(rows)
-    there = replace(ref, mask=PREDICTING, tokens=int(mask.sum()), sha256=rows_digest(rows, mask))
-    return TokenSet(rows, mask, domain, identified.domains, there)
+    return form.token_set(rows[left[:count]], domain[left[:count]], identified.domains, None)
 
 
-def _shuffled_rows(
-    stream: TokenStream, *, row_length: int, bos: int, seed: int
-) -> tuple[TokenRows, npt.NDArray[np.uint8]]:
+def _shuffled_rows(stream: TokenStream, form: RowFormat, *, seed: int) -> tuple[TokenRows, npt.NDArray[np.uint8]]:
     """All whole rows of ``stream`` in a seeded order, and the domain of each position."""
-    rows = token_rows(stream.tokens, row_length=row_length, bos=bos)
-    domain = token_rows(stream.domain.astype(np.uint16), row_length=row_length, bos=0).astype(np.uint8)
+    rows = token_rows(stream.tokens, row_length=form.row_length, bos=form.bos)
+    domain = token_rows(stream.domain.astype(np.uint16), row_length=form.row_length, bos=0).astype(np.uint8)
     domain[:, 0] = domain[:, 1]
     order = np.random.default_rng(seed).permutation(len(rows))
     return rows[order], domain[order]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from universal_neurons.inputs.validation import first_line
 from universal_neurons.inputs.zoo import ZooError
 from universal_neurons.progress import discard
 
@@ -203,7 +204,12 @@ class Hub:
             if (defect := expected.defect(content)) is None:
                 return content
         if self._offline:
-            raise self._unavailable(revision, name, cached, defect)
+            if cached is None:
+                raise self._not_in_cache(revision, name)
+            raise DigestMismatch(
+                f"{_named(revision, name)}: damaged in the cache ({cached}): {defect}; "
+                f"run without HF_HUB_OFFLINE: {self.command}"
+            )
         # Twice: a fault on the way is healed by asking again, a wrong file on the hub is not.
         for again in (cached is not None, True):
             content = self._downloaded(revision, name, again=again).read_bytes()
@@ -217,7 +223,7 @@ class Hub:
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         if self._offline:
-            raise self._unavailable(revision, name, None, None)
+            raise self._not_in_cache(revision, name)
         url = self._url(revision, name)
         headers = {**build_hf_headers(token=self.token), "Range": f"bytes={start}-{stop - 1}"}
 
@@ -316,16 +322,17 @@ class Hub:
 
         if not self._offline:
             self._check_settings(_named(revision, name))
-        for attempt in range(1, self.attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return question()
             except (HTTPError, OSError, ValueError) as error:
                 pause = _pause(error, attempt)
                 if pause is None or attempt == self.attempts:
                     raise self._explained(error, revision, name) from None
-                self.warn(f"{_named(revision, name)}: {_first_line(error)}; waiting {pause:.0f} s")
+                self.warn(f"{_named(revision, name)}: {first_line(error)}; waiting {pause:.0f} s")
                 self.wait(pause)
-        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _check_settings(self, what: str) -> None:
         """Raise :class:`ConnectionUnusable` for settings that no attempt can succeed with."""
@@ -341,7 +348,7 @@ class Hub:
         except Exception as error:  # noqa: BLE001  the client wraps nothing of what its settings make libraries raise
             # What cannot be read is a file of certificates; everything else is about the address of a proxy.
             variables = _CERTIFICATES if isinstance(error, OSError) else _PROXIES
-            self._refuse(what, f"no connection can be made ({_first_line(error)})", variables)
+            self._refuse(what, f"no connection can be made ({first_line(error)})", variables)
 
     def _refuse(self, what: str, defect: str, variables: Sequence[str]) -> NoReturn:
         suspects = [name for name in variables if os.environ.get(name)] or variables
@@ -353,22 +360,22 @@ class Hub:
         if response is not None:
             return self._refused(response, what, repository=revision.path)
         if _is_offline(error):
-            return self._unavailable(revision, name, None, None)
+            return self._not_in_cache(revision, name)
         if _never_connected(error):
             proxies = [name for name in _PROXIES if os.environ.get(name)]
             through = f" through the proxy of {' or '.join(proxies)}" if proxies else ""
             return HubUnreachable(
-                f"{what}: the hub at {self._host} cannot be reached{through} ({_first_line(error)}); "
+                f"{what}: the hub at {self._host} cannot be reached{through} ({first_line(error)}); "
                 f"with network run: {self.command}; or put the files into "
                 f"${FOLDERS_VARIABLE}/{revision.path}/{revision.name}"
             )
         if _is_local(error):
             return CacheUnwritable(
-                f"{what}: the cache cannot be written ({_first_line(error)}); mend that, or set HF_HOME; "
+                f"{what}: the cache cannot be written ({first_line(error)}); mend that, or set HF_HOME; "
                 f"run again: {self.command}"
             )
         return DownloadBroken(
-            f"{what}: the transfer broke off ({_first_line(error)}); nothing was used; run again: {self.command}"
+            f"{what}: the transfer broke off ({first_line(error)}); nothing was used; run again: {self.command}"
         )
 
     def _refused(self, response: Any, what: str, *, repository: str) -> HubError:
@@ -393,12 +400,8 @@ class Hub:
             return RepositoryMissing(f"{what}: no such repository at {self._host}")
         return HubError(f"{what}: expected an answer, got HTTP {status}; run: {self.command}")
 
-    def _unavailable(self, revision: Revision, name: str, cached: Path | None, defect: str | None) -> HubError:
+    def _not_in_cache(self, revision: Revision, name: str) -> NotInCache:
         what = _named(revision, name)
-        if cached is not None:
-            return DigestMismatch(
-                f"{what}: damaged in the cache ({cached}): {defect}; run without HF_HUB_OFFLINE: {self.command}"
-            )
         return NotInCache(f"{what}: not in the cache, and HF_HUB_OFFLINE is set; run without it: {self.command}")
 
     @property
@@ -411,17 +414,16 @@ class Hub:
 @dataclass(frozen=True)
 class Folders:
     """Local folders with the files of a revision, as a download leaves them: ``<root>/<repository>/<revision>/``, for a
-    data set ``<root>/datasets/<repository>/<revision>/``."""
+    data set ``<root>/datasets/<repository>/<revision>/``; a ``hub``, if any, for the revisions that have none."""
 
     root: Path
-
-    def holds(self, revision: Revision) -> bool:
-        """Tell whether there is a folder for the revision."""
-        return self._folder(revision).is_dir()
+    hub: Hub | None = None
 
     def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
         """The files of the folder; they have no commit, and their digests are known when they are read."""
         wanted = Revision(repository, revision, kind=kind)
+        if (hub := self._elsewhere(wanted)) is not None:
+            return hub.snapshot(repository, revision, kind)
         files = _files_of(self._folder(wanted))
         if not files:
             raise FileMissing(f"{self._folder(wanted)}: expected the files of {wanted}, got none")
@@ -429,57 +431,43 @@ class Folders:
 
     def content(self, revision: Revision, name: str, expected: Announced) -> bytes:
         """The bytes of a file; raises :class:`DigestMismatch` if they are not ``expected``."""
-        path = self._folder(revision) / name
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise FileMissing(f"{path}: cannot be read ({error.strerror}); expected a file of {revision}") from None
+        if (hub := self._elsewhere(revision)) is not None:
+            return hub.content(revision, name, expected)
+        content = self._read(revision, name, 0, -1)
         if (defect := expected.defect(content)) is not None:
+            path = self._folder(revision) / name
             raise DigestMismatch(f"{path}: not the locked file of {revision}: {defect}; remove it or replace it")
         return content
 
     def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
         """Some bytes of a file."""
+        if (hub := self._elsewhere(revision)) is not None:
+            return hub.part(revision, name, start, stop)
+        content = self._read(revision, name, start, stop - start)
+        if len(content) != stop - start:
+            path = self._folder(revision) / name
+            raise DigestMismatch(f"{path}: ends at byte {start + len(content)}; expected the locked file of {revision}")
+        return content
+
+    def _elsewhere(self, revision: Revision) -> Hub | None:
+        """The hub, if the revision has no folder."""
+        if self.hub is not None and not self.root.is_dir():
+            raise FileMissing(
+                f"{FOLDERS_VARIABLE}: expected a folder, got {str(self.root)!r}; make it or unset the variable"
+            )
+        return None if self._folder(revision).is_dir() else self.hub
+
+    def _read(self, revision: Revision, name: str, start: int, size: int) -> bytes:
         path = self._folder(revision) / name
         try:
             with path.open("rb") as file:
                 file.seek(start)
-                content = file.read(stop - start)
+                return file.read(size)
         except OSError as error:
             raise FileMissing(f"{path}: cannot be read ({error.strerror}); expected a file of {revision}") from None
-        if len(content) != stop - start:
-            raise DigestMismatch(f"{path}: ends at byte {start + len(content)}; expected the locked file of {revision}")
-        return content
 
     def _folder(self, revision: Revision) -> Path:
         return self.root / revision.path / revision.name
-
-
-@dataclass(frozen=True)
-class FoldersFirst:
-    """Local folders where they hold a revision, the hub for everything else."""
-
-    folders: Folders
-    hub: Hub
-
-    def snapshot(self, repository: str, revision: str, kind: RepositoryKind = "model") -> Snapshot:
-        """The revision in its folder, else on the hub."""
-        return self._source(Revision(repository, revision, kind=kind)).snapshot(repository, revision, kind)
-
-    def content(self, revision: Revision, name: str, expected: Announced) -> bytes:
-        """The file from the revision's folder, else from the hub."""
-        return self._source(revision).content(revision, name, expected)
-
-    def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
-        """Some bytes of the file in the revision's folder, else of the one on the hub."""
-        return self._source(revision).part(revision, name, start, stop)
-
-    def _source(self, revision: Revision) -> Source:
-        if not self.folders.root.is_dir():
-            raise FileMissing(
-                f"{FOLDERS_VARIABLE}: expected a folder, got {str(self.folders.root)!r}; make it or unset the variable"
-            )
-        return self.folders if self.folders.holds(revision) else self.hub
 
 
 def source_from_environment(command: str, *, warn: Warn = discard) -> Source:
@@ -488,7 +476,7 @@ def source_from_environment(command: str, *, warn: Warn = discard) -> Source:
     if not root:
         return hub
     # Not Path.expanduser, which raises for a user that is not known here.
-    return FoldersFirst(Folders(Path(os.path.expanduser(root))), hub)  # noqa: PTH111
+    return Folders(Path(os.path.expanduser(root)), hub)  # noqa: PTH111
 
 
 def _files_of(folder: Path) -> dict[str, Announced]:
@@ -545,8 +533,3 @@ def _pause(error: Exception, attempt: int) -> float | None:
     if limit is not None and limit.remaining == 0:
         return min(_LONGEST_WAIT, limit.reset_in_seconds + 1.0)
     return min(_LONGEST_WAIT, float(after)) if after.isdigit() else 2.0 ** (attempt - 1)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -21,32 +21,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from universal_neurons.inputs.corpus import CorpusError, Document, is_held_out
-from universal_neurons.inputs.hub import DigestMismatch, FileMissing, Source, source_from_environment
-from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCorpus, turn
-from universal_neurons.inputs.pinning import fetch_command, fields_of, not_pinned, renewed, revision_of, shown
+from universal_neurons.inputs.corpus import CorpusError, Cutting, Document, is_held_out
+from universal_neurons.inputs.hub import DigestMismatch, FileMissing
+from universal_neurons.inputs.lock import Lock, LockedCorpus, turn
+from universal_neurons.inputs.pinning import Pins, fields_of, revision_of
 from universal_neurons.inputs.unpacking import UnpackingError, unpacked
-from universal_neurons.inputs.validation import first_problem
+from universal_neurons.inputs.validation import StrictTable, read_model
 from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
-    from universal_neurons.inputs.hub import Revision, Snapshot
+    from universal_neurons.inputs.hub import Revision, Snapshot, Source
     from universal_neurons.progress import Warn
 
-KIND = "hub"
 DOWNLOADS = Path(".universal-neurons") / "downloads"
 PIECE = 8 << 20
 _SURROGATE = re.compile("[\ud800-\udfff]")
 Part = Literal["identification", "evaluation"]
-Cutting = Literal["documents", "published"]
 
 
-class HubCorpusRecipe(BaseModel):
+class HubCorpusRecipe(StrictTable):
     """The files of a data set and the rule for reading them (a TOML file in fixtures with ``kind = "hub"``).
 
     ``text`` and ``subset`` are the places of the text and of its label in a document's JSON.  Documents of fewer than
@@ -56,8 +54,6 @@ class HubCorpusRecipe(BaseModel):
     ``published``: an emulation of the newer paper's code (claims/README.md, Published code), which takes the first
     tokens of each document, as many as a row has, and neither separates documents nor begins rows.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kind: Literal["hub"]
     title: str
@@ -74,20 +70,13 @@ class HubCorpusRecipe(BaseModel):
     @classmethod
     def read(cls, path: Path) -> Self:
         """The recipe in the TOML file ``path``; raises :class:`CorpusError`."""
-        try:
-            return cls.model_validate_json(json.dumps(tomllib.loads(path.read_text(encoding="utf-8")), default=str))
-        except OSError as error:
-            raise CorpusError(f"{shown(path)}: cannot be read ({error.strerror}); expected a corpus recipe") from None
-        except ValidationError as error:
-            raise CorpusError(f"{shown(path)}: {first_problem(error)}") from None
-        except ValueError as error:
-            raise CorpusError(f"{shown(path)}: not TOML: {error}") from None
+        return read_model(cls, path, error=CorpusError, advice="expected a corpus recipe")
 
 
 def is_on_hub(path: Path) -> bool:
     """Tell whether the corpus recipe in ``path`` is of text on a hub; an unreadable file is not."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")).get("kind") == KIND
+        return tomllib.loads(path.read_text(encoding="utf-8")).get("kind") == "hub"
     except (OSError, ValueError):
         return False
 
@@ -114,21 +103,14 @@ def shuffled(documents: Iterable[Document], *, buffer: int, seed: int) -> Iterat
 
 @dataclass
 class HubCorpus:
-    """The documents of ``recipe`` as ``suite``'s lock at ``path`` pins them; pieces that were read lie in ``folder``.
+    """The documents of ``recipe`` as the lock of ``pins`` has them; pieces that were read stay in the checkout.
 
-    ``read`` counts the bytes of each file that were read since documents were last asked for.  ``command`` is what a
-    user runs to fetch the text; ``warn`` gets a line if another process must be waited for.
+    ``read`` counts the bytes of each file that were read since documents were last asked for.
     """
 
-    name: str
     recipe: HubCorpusRecipe
-    suite: str
-    path: Path
-    folder: Path
-    source: Source
-    command: str
+    pins: Pins
     read: dict[str, int] = field(default_factory=dict)
-    warn: Warn = discard
 
     @classmethod
     def open(
@@ -146,17 +128,14 @@ class HubCorpus:
         Raises :class:`CorpusError`.
         """
         recipe = HubCorpusRecipe.read(root / "fixtures" / "corpora" / f"{name}.toml")
-        path = root / "fixtures" / "suites" / f"{suite}{LOCK_SUFFIX}"
-        fetch = command or fetch_command(suite)
-        files = source or source_from_environment(fetch, warn=warn)
-        return cls(name, recipe, suite, path, root / DOWNLOADS, files, fetch, warn=warn)
+        return cls(recipe, Pins.open(root, suite, source=source, command=command, warn=warn))
 
     @property
     def locked(self) -> LockedCorpus:
         """The data set as the lock has it; raises :class:`NotPinned` if it has none, or another one."""
-        entry = Lock.read(self.path).corpus
-        if entry is None or not self._is_meant(entry):
-            raise not_pinned(f"text ({self.recipe.repository})", self.path, suite=self.suite, command=self.command)
+        entry = self._known(Lock.read(self.pins.path))
+        if entry is None:
+            raise self.pins.not_pinned(f"text ({self.recipe.repository})")
         return entry
 
     @property
@@ -177,18 +156,14 @@ class HubCorpus:
         waits.  Raises :class:`RepositoryChanged` if hub and lock differ and ``accept`` is False, and :class:`HubError`
         for anything that the hub lacks.
         """
-        with turn(self.path.parents[2], self.path.name, warn=self.warn):
-            self._pin(accept=accept)
-
-    def _pin(self, *, accept: bool) -> None:
-        lock = Lock.read(self.path)
-        known = lock.corpus if lock.corpus is not None and self._is_meant(lock.corpus) else None
-        entry = renewed("text", known, self._resolved, fetch=self.command, accept=accept)
-        if entry != lock.corpus:
-            lock.model_copy(update={"corpus": entry}).write(self.path, command=fetch_command(self.suite))
+        with self.pins.turn():
+            lock = Lock.read(self.pins.path)
+            entry = self.pins.renewed("text", self._known(lock), self._resolved, accept=accept)
+            if entry != lock.corpus:
+                self.pins.write(lock.with_entry("text", entry))
 
     def _resolved(self) -> LockedCorpus:
-        snapshot = self.source.snapshot(self.recipe.repository, self.recipe.revision, "dataset")
+        snapshot = self.pins.source.snapshot(self.recipe.repository, self.recipe.revision, "dataset")
         absent = [name for name in self.recipe.files if name not in snapshot.files]
         if absent:
             raise FileMissing(f"{snapshot.revision}: expected {absent[0]}, got {', '.join(sorted(snapshot.files)[:8])}")
@@ -200,8 +175,7 @@ class HubCorpus:
 
     def pin_missing(self) -> None:
         """:meth:`pin`, unless the lock has it."""
-        entry = Lock.read(self.path).corpus
-        if entry is None or not self._is_meant(entry):
+        if self._known(Lock.read(self.pins.path)) is None:
             self.pin()
 
     def documents(self, part: Part, *, seed: int) -> Iterator[Document]:
@@ -217,17 +191,18 @@ class HubCorpus:
         )
         return shuffled(of_part, buffer=self.recipe.buffer, seed=seed)
 
-    def _is_meant(self, entry: LockedCorpus) -> bool:
-        named = (entry.repository, entry.revision, sorted(entry.files))
-        return named == (self.recipe.repository, self.recipe.revision, sorted(self.recipe.files))
+    def _known(self, lock: Lock) -> LockedCorpus | None:
+        """The entry of ``lock`` if it is about the recipe's files."""
+        entry, meant = lock.corpus, (self.recipe.repository, self.recipe.revision, sorted(self.recipe.files))
+        return entry if entry and (entry.repository, entry.revision, sorted(entry.files)) == meant else None
 
     def _digest(self, snapshot: Snapshot, name: str) -> str:
         announced = snapshot.files[name]
         if announced.sha256 is not None:
             return announced.sha256
         digest = hashlib.sha256()
-        for start, stop in _spans(0, _size(snapshot, name)):
-            digest.update(self.source.part(snapshot.revision, name, start, stop))
+        for start, stop in _spans(_size(snapshot, name)):
+            digest.update(self.pins.source.part(snapshot.revision, name, start, stop))
         return digest.hexdigest()
 
     def _all(self) -> Iterator[Document]:
@@ -265,7 +240,7 @@ class HubCorpus:
             self._downloaded(name).unlink(missing_ok=True)
             raise DigestMismatch(
                 f"{revision_of(self.locked, 'dataset')}/{name}: damaged ({error}); nothing was used; "
-                f"run again: {self.command}"
+                f"run again: {self.pins.command}"
             ) from None
 
     def _pieces(self, name: str) -> Iterator[bytes]:
@@ -284,7 +259,7 @@ class HubCorpus:
                     path.unlink(missing_ok=True)
                     raise DigestMismatch(
                         f"{revision}/{name}: sha256 {locked.files[name][:12]} expected, got {digest.hexdigest()[:12]}; "
-                        f"nothing was used; run again: {self.command}"
+                        f"nothing was used; run again: {self.pins.command}"
                     )
                 yield piece
 
@@ -295,9 +270,9 @@ class HubCorpus:
         """
         if _end(file) <= start:
             # The wait is for one piece at most, so no line is worth it.
-            with turn(self.path.parents[2], Path(file.name).name, warn=discard):
+            with turn(self.pins.root, Path(file.name).name, warn=discard):
                 if _end(file) <= start:
-                    piece = self.source.part(revision, name, start, stop)
+                    piece = self.pins.source.part(revision, name, start, stop)
                     file.write(piece)
                     file.flush()
                     os.fsync(file.fileno())
@@ -308,11 +283,11 @@ class HubCorpus:
 
     def _downloaded(self, name: str) -> Path:
         # By its digest: pieces of two commits of one branch must never come together.
-        return self.folder / f"{self.locked.files[name]}.part"
+        return self.pins.root / DOWNLOADS / f"{self.locked.files[name]}.part"
 
 
-def _spans(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    return ((first, min(first + PIECE, stop)) for first in range(start, stop, PIECE))
+def _spans(size: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + PIECE, size)) for start in range(0, size, PIECE))
 
 
 def _end(file: BinaryIO) -> int:

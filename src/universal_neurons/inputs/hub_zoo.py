@@ -16,28 +16,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.characters import visible
+from universal_neurons.files import shown
 from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue
-from universal_neurons.inputs.hub import (
-    Announced,
-    FileMissing,
-    HubError,
-    RevisionMissing,
-    Source,
-    source_from_environment,
-)
-from universal_neurons.inputs.lock import LOCK_SUFFIX, EqualWeights, Lock, LockedCheckpoint, LockedFiles, turn
-from universal_neurons.inputs.pinning import (
-    NotPinned,
-    RepositoryChanged,
-    accept_command,
-    fetch_command,
-    fields_of,
-    not_pinned,
-    renewed,
-    revision_of,
-    shown,
-)
+from universal_neurons.inputs.hub import Announced, FileMissing, HubError, RevisionMissing
+from universal_neurons.inputs.lock import EqualWeights, Lock, LockedCheckpoint, LockedFiles
+from universal_neurons.inputs.pinning import Pins, RepositoryChanged, accept_command, fields_of, revision_of
 from universal_neurons.inputs.weights import WEIGHTS, WeightsUnfit, configuration, published_model, tensors
 from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, Tokenized, ZooError, untrained_digest
 from universal_neurons.progress import discard
@@ -50,26 +34,21 @@ if TYPE_CHECKING:
 
     from universal_neurons.inputs.bridge import Bridge
     from universal_neurons.inputs.catalogue import Architecture, ModelFamily
-    from universal_neurons.inputs.hub import Snapshot
+    from universal_neurons.inputs.hub import Snapshot, Source
     from universal_neurons.progress import Warn
 
 
 @dataclass
 class HubZoo(Tokenized):
-    """The models of ``family`` as ``suite``'s lock at ``path`` pins them, their files from ``source_of_files``.
+    """The models of ``family`` as the lock of ``pins`` has them.
 
-    ``command`` is what a user runs to fetch them; ``warn`` gets a line if another process must be waited for.  Nothing
-    is asked of the hub until something is pinned, fetched or loaded.
+    Nothing is asked of the hub until something is pinned, fetched or loaded.
     """
 
     name: str
     family: ModelFamily
-    suite: str
-    path: Path
-    source_of_files: Source
+    pins: Pins
     lock: Lock
-    command: str
-    warn: Warn = discard
     _loaded: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -88,11 +67,9 @@ class HubZoo(Tokenized):
         Raises :class:`CatalogueError` for an unknown family, :class:`LockError` for a damaged lock and
         :class:`EqualWeights` for one that has the same weights twice.
         """
-        path = root / "fixtures" / "suites" / f"{suite}{LOCK_SUFFIX}"
         catalogued = Catalogue.read(root / CATALOGUE).family(family)
-        fetch = command or fetch_command(suite)
-        files = source or source_from_environment(fetch, warn=warn)
-        return cls(family, catalogued, suite, path, files, Lock.read(path), fetch, warn)
+        pins = Pins.open(root, suite, source=source, command=command, warn=warn)
+        return cls(family, catalogued, pins, Lock.read(pins.path))
 
     @property
     def source(self) -> str:
@@ -133,16 +110,12 @@ class HubZoo(Tokenized):
         Raises :class:`ZooError` for a model or a step that was not published, :class:`NotPinned` for one not locked.
         """
         self._check_published(name, step)
-        entry = self.lock.find(name, step)
-        if entry is None:
-            raise self._not_pinned(f"{name}@{step}")
+        entry = self._entry(name, step)
         return ModelRef(name, entry.source, step, entry.digest)
 
     def local_ref(self, name: str, step: int, *, warn: Warn) -> ModelRef:  # noqa: ARG002
         """:meth:`ref`, pinned first if it is not yet: published weights are the same on every machine."""
-        self._check_published(name, step)
-        if self.lock.find(name, step) is None:
-            self.pin([name], [step])
+        self.pin_missing([name], [step])
         return self.ref(name, step)
 
     def pin(self, names: Iterable[str], steps: Iterable[int], *, accept: bool = False) -> None:
@@ -155,23 +128,22 @@ class HubZoo(Tokenized):
         Raises :class:`RepositoryChanged` if hub and lock differ and ``accept`` is False, :class:`EqualWeights` if two
         checkpoints are equal, and :class:`HubError` for anything that the hub lacks.
         """
-        with turn(self.path.parents[2], self.path.name, warn=self.warn):
+        with self.pins.turn():
             self.lock = self._pinned([(name, step) for step in steps for name in names], accept=accept)
 
     def _pinned(self, checkpoints: Sequence[tuple[str, int]], *, accept: bool) -> Lock:
         """The lock with ``checkpoints`` and the tokenizer as the hub has them now, written if something is new."""
         # As it is now and not as it was when this zoo was opened: the corpus is pinned in the same file.
-        read = lock = Lock.read(self.path)
+        read = lock = Lock.read(self.pins.path)
         for name, step in checkpoints:
             self._check_published(name, step)
-            ask = partial(self._resolved_checkpoint, name, step)
-            entry = renewed(f"{name}@{step}", lock.find(name, step), ask, fetch=self.command, accept=accept)
-            lock = lock.with_checkpoint(name, step, entry)
-        tokenizer = renewed("tokenizer", lock.tokenizer, self._resolved_tokenizer, fetch=self.command, accept=accept)
-        lock = lock.model_copy(update={"tokenizer": tokenizer})
-        lock.check(where=shown(self.path))
+            ask, what = partial(self._resolved_checkpoint, name, step), f"{name}@{step}"
+            lock = lock.with_entry(what, self.pins.renewed(what, lock.find(name, step), ask, accept=accept))
+        tokenizer = self.pins.renewed("tokenizer", lock.tokenizer, self._resolved_tokenizer, accept=accept)
+        lock = lock.with_entry("tokenizer", tokenizer)
+        lock.check(where=shown(self.pins.path))
         if lock != read:
-            lock.write(self.path, command=fetch_command(self.suite))
+            self.pins.write(lock)
         return lock
 
     def pin_missing(self, names: Iterable[str], steps: Iterable[int]) -> None:
@@ -194,8 +166,7 @@ class HubZoo(Tokenized):
         self.tokenizer()
         for step in steps:
             for name in names:
-                entry = self._entry(name, step)
-                self._have(entry, f"{name}@{step}", done)
+                self._have(self._entry(name, step), f"{name}@{step}", done)
         self._have(self._locked_tokenizer(), "tokenizer", done)
 
     def _have(self, entry: LockedFiles, what: str, done: Callable[[str], None]) -> None:
@@ -215,14 +186,14 @@ class HubZoo(Tokenized):
         pinned = self.ref(ref.name, ref.step)
         if pinned != ref:
             raise HubError(
-                f"{self.suite}: {ref}: expected what {shown(self.path)} pins ({pinned.source}, {pinned.digest[:12]}), "
-                f"got {ref.source}, {ref.digest[:12]}"
+                f"{self.pins.suite}: {ref}: expected what {shown(self.pins.path)} pins ({pinned.source}, "
+                f"{pinned.digest[:12]}), got {ref.source}, {ref.digest[:12]}"
             )
         entry = self._entry(ref.name, ref.step)
         where = str(revision_of(entry))
         config = self._configuration(self._content(entry, CONFIG), where=f"{where}/{CONFIG}")
         state = tensors(entry.weights, self._content(entry, entry.weights), where=where)
-        model = published_model(config, state, self.family.architecture, where=where)
+        model = published_model(config, state, self.family.architecture.name, where=where)
         self._refuse_equal(f"{ref} ({entry})", untrained_digest(model))  # type: ignore[arg-type]  # any causal model
         return frozen_bridge(model, name=f"{entry.repository}@{entry.revision}")
 
@@ -252,14 +223,14 @@ class HubZoo(Tokenized):
             )
 
     def _resolved_checkpoint(self, name: str, step: int) -> LockedCheckpoint:
-        snapshot = self.source_of_files.snapshot(self.family.models[name].repository, self.family.branch(step))
+        snapshot = self.pins.source.snapshot(self.family.models[name].repository, self.family.branch(step))
         weights = next((file for file in WEIGHTS if file in snapshot.files), None)
         if weights is None or CONFIG not in snapshot.files:
             expected = CONFIG if weights else " or ".join(WEIGHTS)
             raise FileMissing(
                 f"{snapshot.revision}: expected {expected}, got {', '.join(sorted(snapshot.files)) or 'no file'}"
             )
-        content = self.source_of_files.content(snapshot.revision, CONFIG, snapshot.files[CONFIG])
+        content = self.pins.source.content(snapshot.revision, CONFIG, snapshot.files[CONFIG])
         self._configuration(content, where=f"{snapshot.revision}/{CONFIG}")
         files = {CONFIG: hashlib.sha256(content).hexdigest(), weights: self._digest(snapshot, weights)}
         return LockedCheckpoint(**fields_of(snapshot.revision), files=files, weights=weights)
@@ -276,7 +247,7 @@ class HubZoo(Tokenized):
 
     def _resolved_tokenizer(self) -> LockedFiles:
         file = self.family.tokenizer.file
-        snapshot = self.source_of_files.snapshot(self.family.tokenizer.repository, self.family.tokenizer.revision)
+        snapshot = self.pins.source.snapshot(self.family.tokenizer.repository, self.family.tokenizer.revision)
         if file not in snapshot.files:
             raise FileMissing(f"{snapshot.revision}: expected {file}, got {', '.join(sorted(snapshot.files))}")
         return LockedFiles(**fields_of(snapshot.revision), files={file: self._digest(snapshot, file)})
@@ -285,7 +256,7 @@ class HubZoo(Tokenized):
         announced = snapshot.files[name]
         if announced.sha256 is not None:
             return announced.sha256
-        return hashlib.sha256(self.source_of_files.content(snapshot.revision, name, announced)).hexdigest()
+        return hashlib.sha256(self.pins.source.content(snapshot.revision, name, announced)).hexdigest()
 
     def _refuse_equal(self, name: str, digest: str) -> None:
         first = self._loaded.setdefault(digest, name)
@@ -295,26 +266,23 @@ class HubZoo(Tokenized):
     def _entry(self, name: str, step: int) -> LockedCheckpoint:
         entry = self.lock.find(name, step)
         if entry is None:
-            raise AssertionError(f"{name}@{step} was not pinned")
+            raise self.pins.not_pinned(f"{name}@{step}")
         return entry
 
     def _locked_tokenizer(self) -> LockedFiles:
         if self.lock.tokenizer is None:
-            raise self._not_pinned("tokenizer")
+            raise self.pins.not_pinned("tokenizer")
         return self.lock.tokenizer
-
-    def _not_pinned(self, what: str) -> NotPinned:
-        return not_pinned(what, self.path, suite=self.suite, command=self.command)
 
     def _content(self, entry: LockedFiles, file: str) -> bytes:
         try:
-            return self.source_of_files.content(revision_of(entry), file, Announced(sha256=entry.files[file]))
+            return self.pins.source.content(revision_of(entry), file, Announced(sha256=entry.files[file]))
         except RevisionMissing:
             # History was rewritten: the branch may still be there, and then its new commit belongs into the message.
-            now = self.source_of_files.snapshot(entry.repository, entry.revision).revision
+            now = self.pins.source.snapshot(entry.repository, entry.revision).revision
             if now.commit == entry.commit:
                 raise
             raise RepositoryChanged(
                 f"{entry.repository}@{entry.revision} changed: commit {entry.commit} is locked and gone, the branch is "
-                f"now {now.commit}; to accept it run: {accept_command(self.command)}"
+                f"now {now.commit}; to accept it run: {accept_command(self.pins.command)}"
             ) from None

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from universal_neurons.files import locked, replace_file
-from universal_neurons.inputs.validation import first_problem
-from universal_neurons.inputs.zoo import ZooError
+from universal_neurons.inputs.validation import Table, first_problem
+from universal_neurons.inputs.zoo import ZooError, equal_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LOCK_SUFFIX = ".lock.toml"
 TURNS = Path(".universal-neurons") / "locks"
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# The fields of a lock by what messages call their entries.
+_FIELDS = {"tokenizer": "tokenizer", "text": "corpus"}
 _Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")]
 
 
@@ -35,10 +37,8 @@ class EqualWeights(ZooError):
     """Two checkpoints hold the same weights: comparing them would compare a model with itself."""
 
 
-class LockedFiles(BaseModel):
+class LockedFiles(Table):
     """Files of one commit by their sha256; ``commit`` is empty for files that came from a local folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     repository: str
     revision: str
@@ -76,14 +76,12 @@ class LockedCorpus(LockedFiles):
     bytes: dict[str, int]
 
 
-class Lock(BaseModel):
+class Lock(Table):
     """Checkpoints by model and step, the tokenizer, the text; empty until something was fetched."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     tokenizer: LockedFiles | None = None
     corpus: LockedCorpus | None = None
-    checkpoints: dict[str, dict[int, LockedCheckpoint]] = {}
+    checkpoints: dict[str, dict[int, LockedCheckpoint]] = Field(default={})
 
     @classmethod
     def read(cls, path: Path) -> Lock:
@@ -119,8 +117,22 @@ class Lock(BaseModel):
         """The files of ``model`` at ``step``, or None."""
         return self.checkpoints.get(model, {}).get(step)
 
-    def with_checkpoint(self, model: str, step: int, entry: LockedCheckpoint) -> Lock:
-        """This lock with ``entry`` for ``model`` at ``step``."""
+    def entry(self, what: str) -> LockedFiles | None:
+        """The files of ``what``: "tokenizer", "text" or ``model@step``; None if the lock lacks them."""
+        if what in _FIELDS:
+            return getattr(self, _FIELDS[what])  # type: ignore[no-any-return]
+        model, _, step = what.rpartition("@")
+        return self.find(model, int(step))
+
+    def with_entry(self, what: str, entry: LockedFiles) -> Lock:
+        """This lock with other files of ``what``."""
+        if what in _FIELDS:
+            return self.model_copy(update={_FIELDS[what]: entry})
+        model, _, step = what.rpartition("@")
+        return self.with_checkpoint(model, int(step), entry)
+
+    def with_checkpoint(self, model: str, step: int, entry: LockedFiles) -> Lock:
+        """This lock with other files of ``model`` at ``step``."""
         steps = {**self.checkpoints.get(model, {}), step: entry}
         return self.model_copy(update={"checkpoints": {**self.checkpoints, model: steps}})
 
@@ -129,19 +141,13 @@ class Lock(BaseModel):
 
         A loader once returned the same weights for every checkpoint label (TransformerLens issue 453).
         """
-        first: dict[str, str] = {}
         for model, step, entry in self.entries():
             if entry.weights not in entry.files:
                 raise LockError(
                     f"{where}: {model}@{step}: files: expected {entry.weights!r}, got {sorted(entry.files)}"
                 )
-            name = f"{model}@{step} ({entry})"
-            if entry.digest in first:
-                raise EqualWeights(
-                    f"{where}: {first[entry.digest]} and {name} have the same weights ({entry.digest[:12]}); "
-                    "expected all to differ"
-                )
-            first[entry.digest] = name
+        if equal := equal_weights((f"{model}@{step} ({entry})", entry.digest) for model, step, entry in self.entries()):
+            raise EqualWeights(f"{where}: {equal}")
 
     def write(self, path: Path, *, command: str) -> None:
         """Write the lock to ``path`` in one step: a killed run leaves the old one; ``command`` made it."""
@@ -187,12 +193,11 @@ def _table(name: str, entry: LockedFiles) -> list[str]:
     for key, values in fields.items():
         if isinstance(values, dict):
             lines.append(f"[{name}.{key}]")
-            lines += [f"{_quoted(file)} = {_value(value)}" for file, value in sorted(values.items())]
+            lines += [
+                f"{_quoted(file)} = {value if isinstance(value, int) else _quoted(value)}"
+                for file, value in sorted(values.items())
+            ]
     return [*lines, ""]
-
-
-def _value(value: str | int) -> str:
-    return str(value) if isinstance(value, int) else _quoted(value)
 
 
 def _quoted(text: str) -> str:

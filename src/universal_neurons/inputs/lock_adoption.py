@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from universal_neurons.files import shown
 from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedFiles, LockError
-from universal_neurons.inputs.pinning import accept_command
+from universal_neurons.inputs.pinning import accept_command, fetch_command
 from universal_neurons.inputs.suite import SUITES
 from universal_neurons.inputs.weights import WEIGHTS
 from universal_neurons.inputs.zoo import CONFIG
@@ -62,12 +62,17 @@ class SuiteLock:
         all of it is sound, or not at all.
         """
         theirs, mine = Lock.parse(text, where=f"{source}: lock"), Lock.read(self.path)
-        entries = dict(self._meant(theirs))
-        for what, entry in entries.items():
-            self._check_agreement(what, _known(mine, what), entry, source=source)
-        merged = self._merged(mine, theirs)
+        merged, news = mine, 0
+        for what, entry in list(self._meant(theirs)):
+            if (known := mine.entry(what)) is None:
+                merged, news = merged.with_entry(what, entry), news + 1
+            elif not known.succeeded_by(entry):
+                raise LockUnfit(
+                    f"{source}: its evidence is about other files of {what} ({entry.commit[:12] or 'no commit'}) than "
+                    f"{shown(self.path)} pins ({known.commit[:12] or 'no commit'}); to judge it remove that lock, to "
+                    f"have what the hub has now run: {accept_command(fetch_command(self.suite))}"
+                )
         merged.check(where=shown(self.path))
-        news = sum(_known(mine, what) is None for what in entries)
         if news:
             merged.write(self.path, command=f"universal-neurons store import --suite {self.suite}")
         return news
@@ -93,27 +98,6 @@ class SuiteLock:
             _check_meant("text", theirs.corpus, (recipe.repository, recipe.revision), files)
             yield "text", theirs.corpus
 
-    def _check_agreement(self, what: str, mine: LockedFiles | None, theirs: LockedFiles, *, source: str) -> None:
-        if mine is not None and not mine.succeeded_by(theirs):
-            raise LockUnfit(
-                f"{source}: its evidence is about other files of {what} ({theirs.commit[:12] or 'no commit'}) than "
-                f"{shown(self.path)} pins ({mine.commit[:12] or 'no commit'}); to judge it remove that lock, to have "
-                f"what the hub has now run: {accept_command(self.suite)}"
-            )
-
-    def _merged(self, mine: Lock, theirs: Lock) -> Lock:
-        """``mine`` with what it lacks of the suite."""
-        lock = mine
-        if isinstance(self.zoo, HubZoo):
-            for model, step in self.checkpoints:
-                entry = theirs.find(model, step)
-                if entry is not None and mine.find(model, step) is None:
-                    lock = lock.with_checkpoint(model, step, entry)
-            lock = lock.model_copy(update={"tokenizer": mine.tokenizer or theirs.tokenizer})
-        if self.corpus is not None:
-            lock = lock.model_copy(update={"corpus": mine.corpus or theirs.corpus})
-        return lock
-
 
 def _check_meant(what: str, entry: LockedFiles, wanted: tuple[str, str], files: Collection[set[str]]) -> None:
     if (entry.repository, entry.revision) != wanted or set(entry.files) not in files:
@@ -122,10 +106,3 @@ def _check_meant(what: str, entry: LockedFiles, wanted: tuple[str, str], files: 
             f"{what}: the evidence's lock names {entry.repository}@{entry.revision} ({names}), this checkout"
             f" means {'@'.join(wanted)}; nothing was used"
         )
-
-
-def _known(lock: Lock, what: str) -> LockedFiles | None:
-    if what in ("tokenizer", "text"):
-        return lock.tokenizer if what == "tokenizer" else lock.corpus
-    model, _, step = what.rpartition("@")
-    return lock.find(model, int(step))

@@ -44,7 +44,14 @@ def publish_zoo(training: Path, target: Path, *, recipe: Path, tokenizer: Path, 
     if not described.seeds:
         raise ZooError(f"{recipe}: seeds: expected one seed per model, got none")
     _check_tokenizer(tokenizer, described)
-    models = {name: _stored_model(training, name, described) for name in described.seeds}
+    steps = dict(zip(described.checkpoint_steps, described.checkpoints, strict=True))
+    models = {
+        name: StoredModel(
+            seed=seed,
+            checkpoints={s: _stored_checkpoint(training, f"{name}/step-{s}", share) for s, share in steps.items()},
+        )
+        for name, seed in described.seeds.items()
+    }
     target.mkdir(parents=True, exist_ok=True)
     (target / MANIFEST).unlink(missing_ok=True)
     _copy(recipe, target / RECIPE)
@@ -60,9 +67,8 @@ def write_manifest(folder: Path, models: dict[str, StoredModel], *, corpus: str)
 
     Raises :class:`ZooError` if the result would not be a zoo.
     """
-    files = {
-        relative: _sha256(folder / relative) for relative in (RECIPE, TOKENIZER, TRAINING_LOG, *_weights_files(models))
-    }
+    names = (RECIPE, TOKENIZER, TRAINING_LOG, *_weights_files(models))
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     manifest = ZooManifest(
         models=models,
         files=dict(sorted(files.items())),
@@ -76,12 +82,6 @@ def write_manifest(folder: Path, models: dict[str, StoredModel], *, corpus: str)
     _remove_other_checkpoints(folder, models)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return Zoo.open(folder)
-
-
-def _stored_model(training: Path, name: str, recipe: TrainingRecipe) -> StoredModel:
-    steps = zip(recipe.checkpoint_steps, recipe.checkpoints, strict=True)
-    checkpoints = {step: _stored_checkpoint(training, f"{name}/step-{step}", share) for step, share in steps}
-    return StoredModel(seed=recipe.seeds[name], checkpoints=checkpoints)
 
 
 def _stored_checkpoint(training: Path, folder: str, share: float) -> StoredCheckpoint:
@@ -146,7 +146,3 @@ def _copy(source: Path, target: Path) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(source.read_bytes())
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -6,7 +6,6 @@ A number is stored as the paper spells it, so that it can be found there again, 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -16,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.suite import project_root
+from universal_neurons.inputs.validation import read_toml
 
 PUBLISHED = Path("fixtures") / "published"
 
@@ -89,17 +89,11 @@ def published_table(name: str, *, root: Path | None = None) -> PublishedTable:
     if not path.is_file():
         papers = ", ".join(sorted(file.stem for file in folder.glob("[!.]*.toml"))) or "none"
         raise PublishedError(f"{name}: no paper {paper!r} in {folder}; there are {papers}")
-    tables = {key: raw for key, raw in _document(path).items() if key != "paper"}
+    document = read_toml(path, error=PublishedError, advice="expected published numbers")
+    tables = {key: raw for key, raw in document.items() if key != "paper"}
     if table not in tables:
         raise PublishedError(f"{name}: no table {table!r} in {path}; there are {', '.join(tables) or 'none'}")
     return _table(name, tables[table], path)
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PublishedError(f"{path}: not a TOML file: {' '.join(str(error).split())}") from error
 
 
 def _table(name: str, raw: Any, path: Path) -> PublishedTable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import UserError
 
@@ -19,18 +19,10 @@ if TYPE_CHECKING:
 
 _INTEGER = re.compile(r"-?[0-9]+")
 _FACTORS = {"k": 10**3, "M": 10**6}
-_Suite_co = TypeVar("_Suite_co", covariant=True)
 
 
 class SelectionError(UserError):
     """An option that selects a part of a suite is not spelled as it must be."""
-
-
-class CanBeNarrowed(Protocol[_Suite_co]):
-    """A suite, as far as a selection needs it."""
-
-    def narrowed(self, **narrowing: Any) -> _Suite_co:
-        """Return the suite with less in it."""
 
 
 def number_of_tokens(text: str) -> int:
@@ -152,10 +144,6 @@ class Selection:
     def line(self) -> str:
         """The given options as a shell takes them."""
         return shlex.join(self.words)
-
-    def narrow(self, suite: CanBeNarrowed[_Suite_co]) -> _Suite_co:
-        """Return what the selection leaves of ``suite``; raises SuiteError for what the suite does not have."""
-        return suite.narrowed(**self.narrowing)
 
 
 OPTIONS = tuple(SelectionOption(name=entry.name, **entry.metadata) for entry in fields(Selection))

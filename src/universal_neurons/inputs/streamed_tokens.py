@@ -8,45 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from universal_neurons.ids import CorpusRef
-from universal_neurons.inputs.corpus import (
-    PREDICTING,
-    CorpusError,
-    MaskPolicy,
-    TokenRows,
-    TokenSet,
-    chunks,
-    encode_documents,
-    prediction_mask,
-    rows_digest,
-    score_mask,
-    token_rows,
-)
+from universal_neurons.inputs.corpus import CorpusError, TokenRows, TokenSet, chunks, encode_documents, token_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from tokenizers import Tokenizer
 
-    from universal_neurons.inputs.corpus import Document, RowMask
-    from universal_neurons.inputs.hub_corpus import Cutting
+    from universal_neurons.inputs.corpus import Document, MaskPolicy, RowFormat
 
 # Documents that are encoded together; the last ones are mostly in vain.
 CHUNK = 64
 MOST_SUBSETS = 2**8
-
-
-@dataclass(frozen=True, slots=True)
-class RowFormat:
-    """The rule that makes rows of documents, and their names: corpus, its fingerprint, the tokenizer's digest."""
-
-    name: str
-    revision: str
-    tokenizer_digest: str
-    row_length: int
-    cutting: Cutting
-    bos: int
-    newline: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,84 +96,41 @@ class _Growing:
         return {**totals, "subsets": used}
 
 
-def scored_set(
+def streamed_set(
     documents: Iterable[Document],
     tokenizer: Tokenizer,
     form: RowFormat,
     *,
-    policy: MaskPolicy,
+    policy: MaskPolicy | None,
     tokens: int,
+    without: Collection[bytes] = (),
     progress: Callable[[int], None],
 ) -> Taken:
-    """Just enough whole rows of ``documents``, in their order, for ``tokens`` scored tokens.
+    """Just enough whole rows of ``documents``, in their order, for ``tokens`` tokens under the mask of ``policy``.
 
-    ``progress`` gets the number of newly scored tokens.  Raises :class:`CorpusError` if there are too few documents.
+    Without a policy these are predicted tokens, as in :func:`evaluation_set`.  Rows whose bytes are in ``without`` are
+    left out.  ``progress`` gets the number of new tokens.  Raises :class:`CorpusError` if there are too few documents.
     """
-
-    def mask_of(rows: TokenRows) -> RowMask:
-        return score_mask(rows, policy, special=(form.bos,), newline=form.newline)
-
-    return _taken(documents, tokenizer, form, mask_of, policy.value, tokens, without=(), progress=progress)
-
-
-def predicted_set(
-    documents: Iterable[Document],
-    tokenizer: Tokenizer,
-    form: RowFormat,
-    *,
-    predictions: int,
-    without: Collection[bytes],
-    progress: Callable[[int], None],
-) -> Taken:
-    """Just enough whole rows of ``documents`` for ``predictions`` predicted tokens, as ``corpus.evaluation_set`` has
-    them; rows whose bytes are in ``without`` are left out.  Raises :class:`CorpusError` if there are too few documents.
-    """
-    return _taken(
-        documents, tokenizer, form, prediction_mask, PREDICTING, predictions, without=without, progress=progress
-    )
-
-
-def _taken(
-    documents: Iterable[Document],
-    tokenizer: Tokenizer,
-    form: RowFormat,
-    mask_of: Callable[[TokenRows], RowMask],
-    mask_name: str,
-    enough: int,
-    *,
-    without: Collection[bytes],
-    progress: Callable[[int], None],
-) -> Taken:
     growing = _Growing(tokenizer, form)
     counted: list[npt.NDArray[np.int64]] = []
     total = 0
     for chunk in chunks(documents, CHUNK):
         rows = growing.add(chunk)
-        counts = mask_of(rows).sum(axis=1, dtype=np.int64)
+        counts = form.mask(rows, policy).sum(axis=1, dtype=np.int64)
         if without:
             counts[[row.tobytes() in without for row in rows]] = 0
         counted.append(counts)
-        progress(min(int(counts.sum()), enough - total))
+        progress(min(int(counts.sum()), tokens - total))
         total += int(counts.sum())
-        if total >= enough:
+        if total >= tokens:
             break
-    if total < enough:
+    if total < tokens:
         raise CorpusError(
-            f"corpus {form.name}: {enough} tokens wanted, {total} there; ask for fewer (suite: corpus.tokens, "
+            f"corpus {form.name}: {tokens} tokens wanted, {total} there; ask for fewer (suite: corpus.tokens, "
             "ablation.tokens) or name more files in the corpus recipe"
         )
     every = np.concatenate(counted)
-    stop = int(np.searchsorted(np.cumsum(every), enough)) + 1
+    stop = int(np.searchsorted(np.cumsum(every), tokens)) + 1
     kept = np.flatnonzero(every[:stop] > 0) if without else np.arange(stop)
     rows, domain = np.concatenate(growing.rows)[kept], np.concatenate(growing.domain)[kept]
-    mask = mask_of(rows)
-    ref = CorpusRef(
-        name=form.name,
-        revision=form.revision,
-        tokenizer=form.tokenizer_digest,
-        row_length=form.row_length,
-        mask=mask_name,
-        tokens=int(mask.sum()),
-        sha256=rows_digest(rows, mask),
-    )
-    return Taken(TokenSet(rows, mask, domain, tuple(growing.domains), ref), growing.manifest(stop))
+    return Taken(form.token_set(rows, domain, growing.domains, policy), growing.manifest(stop))

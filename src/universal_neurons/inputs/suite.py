@@ -19,7 +19,6 @@ from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import LOCK_SUFFIX
 from universal_neurons.inputs.suite_file import (
     STEP,
-    NullName,
     Precision,
     SuiteError,
     SuiteFile,
@@ -63,33 +62,8 @@ class Checkpoint:
         return self.label
 
 
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """The most that a suite has of everything in a first look, besides one reference, one threshold and no variants.
-
-    ``draws`` and ``half_draws`` are rotations, ``nulls`` null models, ``ablation_draws`` random sets of each kind,
-    ``batch_rows`` rows of one ablated pass, ``dose`` the one share of the dose curve, ``top`` the largest activations
-    of a neuron.  Ablations are judged on as many rows as have an interval, :data:`FEWEST_ABLATION_BLOCKS`; there are
-    none by layer, of families, of single neurons or of untrained models.  ``said`` is how the suite's narrowing says
-    it.
-    """
-
-    draws: int
-    half_draws: int
-    nulls: tuple[NullName, ...]
-    ablation_draws: int
-    batch_rows: int
-    dose: float
-    top: int
-    said: str
-
-
-# Permuted tokens would double the products of a pass, and 16 rows of GPT-2's vocabulary are 10 GB.
-QUICK = Preset(
-    draws=3, half_draws=1, nulls=("rotated",), ablation_draws=3, batch_rows=4, dose=0.5, top=3,
-    said="quick: few draws and ablations, one reference and threshold, "
-    "no variants, layers, families or untrained models",
-)  # fmt: skip
+# The narrowing of a suite for a first look.
+QUICK = "quick: few draws and ablations, one reference and threshold, no variants, layers, families or untrained models"
 
 
 class Suite(SuiteSettings):
@@ -99,7 +73,7 @@ class Suite(SuiteSettings):
     the zoo regenerates from its seeds, or None where the suite does without.  ``layers`` is the depth of its models.
     ``references`` are the models whose neurons look for partners: all of them, unless the suite was narrowed.
     ``options`` are the options of the command line that narrow it so, by name, with "" for one that takes no value.
-    ``quick``: the preset for a first look was chosen (:data:`QUICK`).
+    ``quick``: it was reduced for a first look.
     """
 
     name: str
@@ -164,8 +138,9 @@ class Suite(SuiteSettings):
         Order is the suite's, whatever order is asked for.  Fewer tokens are fewer blocks where
         they would not fill them, and the same share of what ablations, padded rows and profiles take, though no fewer
         rows than :data:`FEWEST_ABLATION_BLOCKS`.  What is None, or chooses everything that is there, changes nothing.
-        A suite that looks at its reference only goes on with another ``reference`` that is chosen.  ``quick`` takes
-        :data:`QUICK` first.  Raises :class:`SuiteError` for a name, number or step that is not the suite's.
+        A suite that looks at its reference only goes on with another ``reference`` that is chosen.  ``quick``
+        reduces all of it to a small size first.  Raises :class:`SuiteError` for a name, number or step that is not the
+        suite's.
         """
         if quick and not self.quick:
             return self._quick().narrowed(
@@ -194,28 +169,34 @@ class Suite(SuiteSettings):
         )
 
     def _quick(self) -> "Suite":
-        """This suite with no more of anything than :data:`QUICK` says."""
+        """This suite at a small size: one reference and threshold, few draws, no variants.
+
+        Ablations are judged on as many rows as have an interval, :data:`FEWEST_ABLATION_BLOCKS`; there are none by
+        layer, of families, of single neurons or of untrained models.
+        """
         universality, ablation, variants = self.universality, self.ablation, self.variants
-        draws = min(universality.draws, QUICK.draws)
+        draws = min(universality.draws, 3)
         blocks = min(ablation.blocks, FEWEST_ABLATION_BLOCKS)
         scores = {
             "draws": draws,
-            "half_draws": min(universality.half_draws, QUICK.half_draws),
+            "half_draws": 1,
             "thresholds": (universality.threshold,),
-            "nulls": tuple(name for name in universality.nulls if name in QUICK.nulls),
+            # Permuted tokens would double the products of a pass.
+            "nulls": tuple(name for name in universality.nulls if name == "rotated"),
         }
         effects = {
             "tokens": min(ablation.tokens, blocks * (self.corpus.row_length - 1)),
             "blocks": blocks,
-            "draws": min(ablation.draws, QUICK.ablation_draws),
-            "dose": (QUICK.dose,),
+            "draws": min(ablation.draws, 3),
+            "dose": (0.5,),
             "orders": 1,
             "by_layer": False,
             "extensions": False,
-            "batch_rows": min(ablation.batch_rows, QUICK.batch_rows),
+            # 16 rows of GPT-2's vocabulary are 10 GB.
+            "batch_rows": min(ablation.batch_rows, 4),
         }
         nothing = {"masks": (), "tokens": (), "rotations": (), "single": (), "padded_tokens": 0}
-        examples = {"top": min(self.profiles.top, QUICK.top), "ablation_rows": 0}
+        examples = {"top": min(self.profiles.top, 3), "ablation_rows": 0}
         changes = {
             "untrained": None,
             "references": (self.zoo.reference,),
@@ -223,7 +204,7 @@ class Suite(SuiteSettings):
             "ablation": ablation.model_copy(update=effects),
             "variants": variants.model_copy(update={**nothing, "draws": min(variants.draws, draws)}),
             "profiles": self.profiles.model_copy(update=examples),
-            "narrowing": "; ".join(filter(None, [self.narrowing, QUICK.said])),
+            "narrowing": "; ".join(filter(None, [self.narrowing, QUICK])),
             "options": (("quick", ""), *self.options),
             "quick": True,
         }
@@ -308,23 +289,30 @@ class Suite(SuiteSettings):
 
 def _differences(whole: Suite, part: Suite) -> dict[str, str]:
     """The settings in which ``part`` differs from ``whole``, by name, with the value in ``part``."""
-    references, precision = _own_references(whole, part.zoo), whole.universality.precision
-    settings = {
-        "models": (whole.zoo.models, part.zoo.models, ", ".join(part.zoo.models)),
-        "reference": (whole.zoo.reference, part.zoo.reference, part.zoo.reference),
-        "references": (references, part.references, ", ".join(part.references)),
-        "checkpoints": (whole.checkpoints, part.checkpoints, ", ".join(c.label for c in part.checkpoints)),
-        "tokens": (whole.corpus.tokens, part.corpus.tokens, str(part.corpus.tokens)),
-        "blocks": (whole.universality.blocks, part.universality.blocks, str(part.universality.blocks)),
-        "predictions": (whole.ablation.tokens, part.ablation.tokens, str(part.ablation.tokens)),
-        "ablation blocks": (whole.ablation.blocks, part.ablation.blocks, str(part.ablation.blocks)),
-        "profile rows": (
-            whole.profiles.ablation_rows, part.profiles.ablation_rows, str(part.profiles.ablation_rows)
-        ),
-        "threshold": (_levels(whole), _levels(part), str(part.universality.threshold)),
-        "precision": (precision, part.universality.precision, part.universality.precision),
-    }  # fmt: skip
-    return {name: text for name, (before, after, text) in settings.items() if before != after}
+    before = _settings(whole, _own_references(whole, part.zoo))
+    after = _settings(part, part.references)
+    return {name: text for name, (value, text) in after.items() if before[name][0] != value}
+
+
+def _settings(suite: Suite, references: tuple[str, ...]) -> dict[str, tuple[object, str]]:
+    """The settings that narrowing can change, by name: their values, and how they are said."""
+    universality, ablation = suite.universality, suite.ablation
+    numbers = {
+        "tokens": suite.corpus.tokens,
+        "blocks": universality.blocks,
+        "predictions": ablation.tokens,
+        "ablation blocks": ablation.blocks,
+        "profile rows": suite.profiles.ablation_rows,
+    }
+    return {
+        "models": (suite.zoo.models, ", ".join(suite.zoo.models)),
+        "reference": (suite.zoo.reference, suite.zoo.reference),
+        "references": (references, ", ".join(references)),
+        "checkpoints": (suite.checkpoints, ", ".join(c.label for c in suite.checkpoints)),
+        **{name: (number, str(number)) for name, number in numbers.items()},
+        "threshold": ((universality.threshold, *universality.thresholds), str(universality.threshold)),
+        "precision": (universality.precision, universality.precision),
+    }
 
 
 def _own_references(whole: Suite, zoo: ZooSpec) -> tuple[str, ...]:
@@ -332,10 +320,6 @@ def _own_references(whole: Suite, zoo: ZooSpec) -> tuple[str, ...]:
     if whole.references == (whole.zoo.reference,):
         return (zoo.reference,)
     return tuple(name for name in whole.references if name in zoo.models)
-
-
-def _levels(suite: Suite) -> tuple[float, ...]:
-    return (suite.universality.threshold, *suite.universality.thresholds)
 
 
 def available_suites(root: Path) -> tuple[str, ...]:

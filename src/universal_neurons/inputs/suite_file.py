@@ -13,11 +13,20 @@ import tomllib
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy
+from universal_neurons.inputs.validation import StrictTable
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 NullName = Literal["rotated", "permuted"]
@@ -54,20 +63,29 @@ def step_label(step: int) -> str:
     return f"step {step}"
 
 
-class _Table(BaseModel):
-    # Strict: TOML has types, and ``tokens = true`` or ``draws = "20"`` is a mistake and not a number.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
 def _described(description: str, **bounds: Any) -> Any:
     return Field(description=description, **bounds)
 
 
+def _different(values: tuple[_T, ...]) -> tuple[_T, ...]:
+    for value in values:
+        if values.count(value) > 1:
+            raise _unexpected("every entry once", value)
+    return values
+
+
+def _unexpected(expected: str, got: object, field: str = "") -> PydanticCustomError:
+    # ``field`` is for a rule between fields, which pydantic reports at the table that holds them.
+    return PydanticCustomError("unexpected", "{expected}", {"expected": expected, "got": got, "field": field})
+
+
+_Distinct = Annotated[tuple[_T, ...], AfterValidator(_different)]
+_Positive = Annotated[int, Field(ge=1)]
 _Share = Annotated[float, Field(gt=0, lt=1)]
 _Seed = Annotated[int, _described("an integer, 0 or more", ge=0)]
 
 
-class ZooSpec(_Table):
+class ZooSpec(StrictTable):
     """The models: their zoo, the letters taken from it, and the model whose neurons look for partners.
 
     ``path`` is a folder under fixtures, or, of published models, a family of ``fixtures/models.toml``.
@@ -75,13 +93,8 @@ class ZooSpec(_Table):
 
     kind: Literal["fixtures", "hub"] = _described("'fixtures' or 'hub'")
     path: str = _described("a folder under fixtures ('zoo/mini') or a family of fixtures/models.toml", pattern=_INSIDE)
-    models: tuple[str, ...] = _described("at least two different names of models", min_length=2)
+    models: _Distinct[str] = _described("at least two different names of models", min_length=2)
     reference: str = _described("one of zoo.models")
-
-    @field_validator("models")
-    @classmethod
-    def _are_different(cls, models: tuple[str, ...]) -> tuple[str, ...]:
-        return _different(models)
 
     @field_validator("reference")
     @classmethod
@@ -92,7 +105,7 @@ class ZooSpec(_Table):
         return reference
 
 
-class CorpusSpec(_Table):
+class CorpusSpec(StrictTable):
     """The tokens: a corpus recipe, the number of scored tokens of its held-out documents, their rows, their mask."""
 
     recipe: str = _described("the name of a recipe in fixtures/corpora", pattern=_INSIDE)
@@ -102,7 +115,7 @@ class CorpusSpec(_Table):
     seed: _Seed
 
 
-class UniversalitySpec(_Table):
+class UniversalitySpec(StrictTable):
     """The measurement of universality: thresholds of excess correlation, rotation baseline, halves, blocks, candidates.
 
     ``thresholds`` is the axis; ``threshold`` is the one that is meant where none is named.  ``draws`` rotations
@@ -113,7 +126,7 @@ class UniversalitySpec(_Table):
     """
 
     threshold: _Share = _described("a number in (0, 1)")
-    thresholds: tuple[_Share, ...] = _described("different numbers in (0, 1), at least one", min_length=1)
+    thresholds: _Distinct[_Share] = _described("different numbers in (0, 1), at least one", min_length=1)
     rotation: Literal["gaussian", "orthogonal"] = _described("'gaussian' or 'orthogonal'")
     draws: int = _described("an integer, 2 or more", ge=2)
     half_draws: int = _described("an integer, 2 or more", ge=2)
@@ -123,12 +136,7 @@ class UniversalitySpec(_Table):
     seed: _Seed
     # A file need not state these two: the defaults are what was computed before they were settings.
     precision: Precision = _described("'float32', 'tf32' or 'bfloat16'", default="float32")
-    nulls: tuple[NullName, ...] = _described("'rotated', 'permuted', both or none", default=("rotated", "permuted"))
-
-    @field_validator("thresholds", "nulls")
-    @classmethod
-    def _are_different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return _different(values)
+    nulls: _Distinct[NullName] = _described("'rotated', 'permuted', both or none", default=("rotated", "permuted"))
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -139,7 +147,7 @@ class UniversalitySpec(_Table):
         return self
 
 
-class ResamplingSpec(_Table):
+class ResamplingSpec(StrictTable):
     """The intervals: number of bootstrap resamples, level of the interval, seed."""
 
     resamples: int = _described("an integer, 100 or more", ge=100)
@@ -147,7 +155,7 @@ class ResamplingSpec(_Table):
     seed: _Seed
 
 
-class AblationSpec(_Table):
+class AblationSpec(StrictTable):
     """The extent of ablations: predictions that are scored, their blocks, random sets of each kind, the dose curve.
 
     ``tokens`` predictions are taken of held-out rows that identified no neuron, in whole rows, and cut into ``blocks``
@@ -160,7 +168,7 @@ class AblationSpec(_Table):
     tokens: int = _described("a positive integer", ge=1)
     blocks: int = _described("an integer, 2 or more", ge=2)
     draws: int = _described("an integer, 2 or more", ge=2)
-    dose: tuple[_Share, ...] = _described("different numbers in (0, 1), at least one", min_length=1)
+    dose: _Distinct[_Share] = _described("different numbers in (0, 1), at least one", min_length=1)
     orders: int = _described("a positive integer", ge=1)
     seed: _Seed
     # A file need not state these three: the defaults are what was computed before they were settings.
@@ -168,13 +176,8 @@ class AblationSpec(_Table):
     extensions: bool = _described("true or false", default=True)
     batch_rows: int = _described("an integer, 2 or more", ge=2, default=16)
 
-    @field_validator("dose")
-    @classmethod
-    def _are_different(cls, dose: tuple[float, ...]) -> tuple[float, ...]:
-        return _different(dose)
 
-
-class VariantsSpec(_Table):
+class VariantsSpec(StrictTable):
     """Other choices under which the reference's scores are taken again.
 
     ``masks``, ``tokens`` (the first rows with that many scored tokens), ``rotations`` and ``single`` (that many of the
@@ -184,21 +187,13 @@ class VariantsSpec(_Table):
     varied where all lists are empty and ``padded_tokens`` is 0.
     """
 
-    masks: tuple[MaskPolicy, ...] = _described(f"some of {', '.join(repr(policy.value) for policy in MaskPolicy)}")
-    tokens: tuple[int, ...] = _described("different positive integers")
-    rotations: tuple[Literal["orthogonal", "whitened"], ...] = _described("'orthogonal', 'whitened', both or none")
-    single: tuple[int, ...] = _described("different positive integers")
+    masks: _Distinct[MaskPolicy] = _described(f"some of {', '.join(repr(policy.value) for policy in MaskPolicy)}")
+    tokens: _Distinct[_Positive] = _described("different positive integers")
+    rotations: _Distinct[Literal["orthogonal", "whitened"]] = _described("'orthogonal', 'whitened', both or none")
+    single: _Distinct[_Positive] = _described("different positive integers")
     padding: str = _described("the text of one token, such as '!'", min_length=1)
     padded_tokens: int = _described("a positive integer, or 0 where nothing else is varied", ge=0)
     draws: int = _described("a positive integer", ge=1)
-
-    @field_validator("masks", "tokens", "rotations", "single")
-    @classmethod
-    def _are_different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        for value in values:
-            if isinstance(value, int) and value < 1:
-                raise _unexpected("positive integers", value)
-        return _different(values)
 
     @model_validator(mode="after")
     def _pads_where_anything_is_varied(self) -> Self:
@@ -218,7 +213,7 @@ class VariantsSpec(_Table):
         )
 
 
-class ProfilesSpec(_Table):
+class ProfilesSpec(StrictTable):
     """The records of every single neuron of the last checkpoint.
 
     ``top`` of its largest activations, one in a row of tokens at most; a histogram of ``bins`` bins; ``shown`` tokens
@@ -241,7 +236,7 @@ class ProfilesSpec(_Table):
         return rows
 
 
-class SuiteSettings(_Table):
+class SuiteSettings(StrictTable):
     """The tables of a suite that are the same in its file and in the resolved suite, and what holds between them."""
 
     title: str = _described("a line of text", min_length=1)
@@ -257,45 +252,32 @@ class SuiteSettings(_Table):
     @model_validator(mode="after")
     def _fills_every_block(self) -> Self:
         # A block without tokens has no influence, and half of an empty pair of blocks has no correlation.
-        least = self.universality.blocks * (self.corpus.row_length - 1)
-        if self.corpus.tokens < least:
-            raise _unexpected(
-                f"at least {least} (universality.blocks x scored positions of a row), so that no block is empty",
-                self.corpus.tokens,
-                "corpus.tokens",
-            )
         scored = self.corpus.row_length - 1
-        if self.ablation.tokens <= (self.ablation.blocks - 1) * scored:
-            raise _unexpected(
-                f"more than {(self.ablation.blocks - 1) * scored} ((ablation.blocks - 1) x predictions of a row), so "
-                "that there is a row per block",
-                self.ablation.tokens,
-                "ablation.tokens",
+        least = self.universality.blocks * scored
+        if self.corpus.tokens < least:
+            expected = f"at least {least} (universality.blocks x scored positions of a row), so that no block is empty"
+            raise _unexpected(expected, self.corpus.tokens, "corpus.tokens")
+        most = (self.ablation.blocks - 1) * scored
+        if self.ablation.tokens <= most:
+            expected = (
+                f"more than {most} ((ablation.blocks - 1) x predictions of a row), so that there is a row per block"
             )
+            raise _unexpected(expected, self.ablation.tokens, "ablation.tokens")
         return self
 
     @model_validator(mode="after")
-    def _profiles_what_is_there(self) -> Self:
+    def _takes_what_is_there(self) -> Self:
+        variants, profiles, draws = self.variants, self.profiles, self.universality.draws
         # Blocks are groups of whole rows, so there are at least as many rows as blocks.
-        bounds = {
-            "top": (self.profiles.top, self.universality.blocks, "universality.blocks"),
-            "ablation_rows": (self.profiles.ablation_rows, self.ablation.blocks, "ablation.blocks"),
-        }
-        for field, (found, most, of) in bounds.items():
-            if found > most:
-                raise _unexpected(f"at most {most} ({of})", found, f"profiles.{field}")
-        return self
-
-    @model_validator(mode="after")
-    def _varies_what_is_there(self) -> Self:
-        bounds = {
-            "tokens": (max(self.variants.tokens, default=0), self.corpus.tokens - 1, "corpus.tokens"),
-            "draws": (self.variants.draws, self.universality.draws, "universality.draws"),
-            "single": (max(self.variants.single, default=0), self.universality.draws, "universality.draws"),
-        }
-        for field, (found, most, of) in bounds.items():
-            if found > most:
-                raise _unexpected(f"at most {most} ({of} is the whole)", found, f"variants.{field}")
+        for field, got, most, of in (
+            ("profiles.top", profiles.top, self.universality.blocks, "universality.blocks"),
+            ("profiles.ablation_rows", profiles.ablation_rows, self.ablation.blocks, "ablation.blocks"),
+            ("variants.tokens", max(variants.tokens, default=0), self.corpus.tokens - 1, "corpus.tokens is the whole"),
+            ("variants.draws", variants.draws, draws, "universality.draws is the whole"),
+            ("variants.single", max(variants.single, default=0), draws, "universality.draws is the whole"),
+        ):
+            if got > most:
+                raise _unexpected(f"at most {most} ({of})", got, field)
         return self
 
 
@@ -332,18 +314,6 @@ def parse_suite(content: bytes, *, where: str) -> SuiteFile:
         return SuiteFile.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
         raise SuiteError(f"{where}: {_line(error.errors())}") from None
-
-
-def _different(values: tuple[_T, ...]) -> tuple[_T, ...]:
-    for value in values:
-        if values.count(value) > 1:
-            raise _unexpected("every entry once", value)
-    return values
-
-
-def _unexpected(expected: str, got: object, field: str = "") -> PydanticCustomError:
-    # ``field`` is for a rule between fields, which pydantic reports at the table that holds them.
-    return PydanticCustomError("unexpected", "{expected}", {"expected": expected, "got": got, "field": field})
 
 
 def _line(errors: Sequence[ErrorDetails]) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from universal_neurons.characters import visible
-from universal_neurons.inputs.corpus import END_OF_TEXT, CorpusError, Document, EmptyTokenSet
+from universal_neurons.inputs.corpus import END_OF_TEXT, CorpusError, Document, EmptyTokenSet, token_id
+from universal_neurons.inputs.validation import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,8 +83,8 @@ def read_tokenizer(content: bytes, *, where: str, vocabulary: int) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_buffer(content)
     except Exception as error:  # noqa: BLE001  the library raises no narrower type
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise TokenizerUnfit(f"{where}: expected a tokenizer, got something else ({visible(lines[0])})") from None
+        reason = visible(first_line(error))
+        raise TokenizerUnfit(f"{where}: expected a tokenizer, got something else ({reason})") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     token, highest = max(tokenizer.get_vocab().items(), key=lambda item: item[1], default=("", 0))
@@ -97,16 +98,4 @@ def read_tokenizer(content: bytes, *, where: str, vocabulary: int) -> Tokenizer:
 
 def end_of_text_id(tokenizer: Tokenizer) -> int:
     """The id that ends every document and begins every row; raises :class:`CorpusError` if there is none."""
-    return _id(tokenizer, END_OF_TEXT)
-
-
-def newline_id(tokenizer: Tokenizer) -> int:
-    """The id of a single newline; raises :class:`CorpusError` if there is none."""
-    return _id(tokenizer, NEWLINE)
-
-
-def _id(tokenizer: Tokenizer, token: str) -> int:
-    number = tokenizer.token_to_id(token)
-    if number is None:
-        raise CorpusError(f"tokenizer: expected a token {token!r}, got none; it was not trained by this project")
-    return int(number)
+    return token_id(tokenizer, END_OF_TEXT)

@@ -54,6 +54,7 @@ def initial_model(recipe: TrainingRecipe, *, seed: int) -> GPT2LMHeadModel:
     return model
 
 
+@lru_cache(maxsize=8)
 def data_order(rows: int, *, seed: int) -> npt.NDArray[np.int64]:
     """The order in which the model of ``seed`` sees the rows of one epoch."""
     return np.random.default_rng([seed, 1]).permutation(rows)
@@ -61,12 +62,8 @@ def data_order(rows: int, *, seed: int) -> npt.NDArray[np.int64]:
 
 def batch_rows(rows: TokenRows, recipe: TrainingRecipe, *, seed: int, step: int) -> TokenRows:
     """The rows of ``step``; after an epoch the same order begins again."""
-    return rows[_order(len(rows), seed).take(range(step * recipe.batch, (step + 1) * recipe.batch), mode="wrap")]
-
-
-@lru_cache(maxsize=8)
-def _order(rows: int, seed: int) -> npt.NDArray[np.int64]:
-    return data_order(rows, seed=seed)
+    batch = range(step * recipe.batch, (step + 1) * recipe.batch)
+    return rows[data_order(len(rows), seed=seed).take(batch, mode="wrap")]
 
 
 def _batched_matmul_attention(
@@ -103,12 +100,8 @@ def trainable(model: GPT2LMHeadModel, device: torch.device) -> GPT2LMHeadModel:
     for block in model.transformer.h:
         # gelu_new and torch's tanh GELU are one function; the fused one is three times faster.
         cast("Any", block).mlp.act = nn.GELU(approximate="tanh")
-    _as_module(model).to(device).train()
-    return model
-
-
-def _as_module(model: GPT2LMHeadModel) -> nn.Module:
     # transformers' own signature of ``to`` rejects what it accepts; torch's is right.
+    nn.Module.to(model, device).train()
     return model
 
 
@@ -234,7 +227,7 @@ def save_checkpoint(model: GPT2LMHeadModel, recipe: TrainingRecipe, folder: Path
     """Write the weights as a Hugging Face folder of float16 safetensors that every GPT-2 loader reads."""
     fresh = GPT2LMHeadModel(recipe.config())
     fresh.load_state_dict({name: tensor.cpu() for name, tensor in model.state_dict().items()})
-    _as_module(fresh).to(torch.float16)
+    nn.Module.to(fresh, torch.float16)
     fresh.save_pretrained(folder)
 
 
@@ -271,11 +264,8 @@ def _restore(paths: TrainingPaths, model: nn.Module, optimiser: torch.optim.Opti
 
 
 def _trim_log(log: Path, step: int) -> None:
-    # Records after the saved state belong to work that is lost and will be done again.
-    kept = [line for line in log.read_text(encoding="utf-8").splitlines(keepends=True) if _is_kept(line, step)]
+    # Records after the saved state belong to work that is lost and will be done again.  A kill in the middle of a write
+    # leaves a last line without its end, which is no JSON; it is later than the state.
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and int(json.loads(line)["step"]) <= step]
     log.write_text("".join(kept), encoding="utf-8")
-
-
-def _is_kept(line: str, step: int) -> bool:
-    # A kill in the middle of a write leaves a last line without its end, which is no JSON; it is later than the state.
-    return line.endswith("\n") and int(json.loads(line)["step"]) <= step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,21 +16,6 @@ class UnpackingError(Exception):
     """A compressed file is damaged or ends too early."""
 
 
-class Unpacker(Protocol):
-    """The decompression of one frame, or member, of a file."""
-
-    @property
-    def eof(self) -> bool:
-        """True when the frame has ended."""
-
-    @property
-    def unused_data(self) -> bytes:
-        """The bytes after the end of the frame."""
-
-    def decompress(self, data: bytes, /) -> bytes:
-        """The content of the next bytes."""
-
-
 def unpacked(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The content of the file ``name`` whose bytes are ``pieces``, in pieces; a plain file is its own content.
 
@@ -40,10 +25,10 @@ def unpacked(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
     return iter(pieces) if begin is None else _frames(pieces, begin)
 
 
-def _frames(pieces: Iterable[bytes], begin: Callable[[], Unpacker]) -> Iterator[bytes]:
+def _frames(pieces: Iterable[bytes], begin: Callable[[], Any]) -> Iterator[bytes]:
     import zstandard
 
-    unpacker: Unpacker | None = None
+    unpacker: Any = None
     for piece in pieces:
         rest = piece
         while rest:
@@ -59,14 +44,10 @@ def _frames(pieces: Iterable[bytes], begin: Callable[[], Unpacker]) -> Iterator[
         raise UnpackingError("it ends too early")
 
 
-def _zstd() -> Unpacker:
+def _zstd() -> Any:
     import zstandard
 
     return zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
 
 
-def _gzip() -> Unpacker:
-    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-
-
-_FORMATS: Mapping[str, Callable[[], Unpacker]] = {".zst": _zstd, ".gz": _gzip}
+_FORMATS: Mapping[str, Callable[[], Any]] = {".zst": _zstd, ".gz": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16)}

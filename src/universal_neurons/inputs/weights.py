@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from universal_neurons.architectures import adapter_of
 from universal_neurons.characters import visible
+from universal_neurons.inputs.validation import first_line
 from universal_neurons.inputs.zoo import ZooError
 
 if TYPE_CHECKING:
@@ -80,19 +81,19 @@ def tensors(name: str, content: bytes, *, where: str) -> dict[str, Tensor]:
 
 
 def published_model(
-    config: Mapping[str, Any], state: Mapping[str, Tensor], architecture: Architecture, *, where: str
+    config: Mapping[str, Any], state: Mapping[str, Tensor], architecture: str, *, where: str
 ) -> PreTrainedModel:
-    """The model with these weights in float32, attention by sdpa, every option of its configuration honoured.
+    """The model of the class ``architecture`` with these weights in float32, attention by sdpa.
 
-    Buffers among the tensors are ignored.  transformers assigns the others (older files lack the prefix of the trunk or
-    repeat the tied embedding); no code and no file of the repository is used.  The global generator is left alone.
-    Raises :class:`WeightsUnfit` if a tensor is missing, unknown or of another shape, or if a repeated embedding differs
-    from the one it is tied to.
+    Every option of its configuration is honoured.  Buffers among the tensors are ignored.  transformers assigns the
+    others (older files lack the prefix of the trunk or repeat the tied embedding); no code and no file of the
+    repository is used.  The global generator is left alone.  Raises :class:`WeightsUnfit` if a tensor is missing,
+    unknown or of another shape, or if a repeated embedding differs from the one it is tied to.
     """
     import torch
     import transformers
 
-    adapter = adapter_of(architecture.name)
+    adapter = adapter_of(architecture)
     kind: Any = getattr(transformers, adapter.class_name)
     weights = {name: tensor for name, tensor in state.items() if not adapter.is_buffer(name)}
     options = {key: value for key, value in config.items() if key not in ("dtype", "torch_dtype")}
@@ -107,7 +108,9 @@ def published_model(
                 output_loading_info=True,
             )
         except RuntimeError as error:
-            raise WeightsUnfit(f"{where}: weights of another shape than config.json says ({_line(error)})") from None
+            raise WeightsUnfit(
+                f"{where}: weights of another shape than config.json says ({first_line(error)})"
+            ) from None
     if wrong := sorted({*report["missing_keys"], *report["unexpected_keys"], *report["mismatched_keys"]}):
         raise WeightsUnfit(f"{where}: weights and config.json do not fit: {wrong[0]} (and {len(wrong) - 1} more)")
     _check_tied(model, weights, adapter.tied, where=where)
@@ -129,8 +132,7 @@ def _instead(error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError):
         called = _CALLED.search(str(error))
         return f"a call of {visible(called[1])[:80]}" if called else "something that torch's guarded loader refuses"
-    lines = str(error).strip().splitlines()
-    return f"something else ({visible(lines[0])[:200] if lines else type(error).__name__})"
+    return f"something else ({visible(first_line(error))[:200]})"
 
 
 def _check_tied(model: PreTrainedModel, state: Mapping[str, Tensor], tied: tuple[str, str], *, where: str) -> None:
@@ -149,10 +151,6 @@ def _shape(raw: Mapping[str, Any], options: Mapping[str, str]) -> tuple[int, ...
     if sizes["mlp"] is None:
         sizes["mlp"] = 4 * int(sizes["width"] or 0)
     return tuple(int(sizes[name] or 0) for name in SIZES)
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")
 
 
 @contextmanager

@@ -18,16 +18,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from universal_neurons.errors import UserError
 from universal_neurons.files import shown as _shown
 from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.recipe import TrainingRecipe
-from universal_neurons.inputs.validation import first_problem
+from universal_neurons.inputs.validation import Table, first_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -59,34 +59,28 @@ class UntrainedWeightsDiffer(ZooError):
         self.here = here
 
 
-class StoredCheckpoint(BaseModel):
+class StoredCheckpoint(Table):
     """Weights after ``share`` of the training: their folder inside the zoo and :func:`weights_digest` of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     share: float
     folder: str
     digest: str
 
 
-class StoredModel(BaseModel):
+class StoredModel(Table):
     """One model: its seed and its checkpoints by training step."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int
     checkpoints: dict[int, StoredCheckpoint]
 
 
-class ZooManifest(BaseModel):
+class ZooManifest(Table):
     """Everything that identifies a zoo.
 
     ``files`` maps every file (path inside the zoo) to the sha256 of its bytes; ``recipe`` and ``tokenizer`` repeat the
     two of them that other keys are made of; ``corpus`` is the fingerprint of the text that was trained on;
     ``untrained`` holds the digests of the weights that the seeds gave where the zoo was published.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     models: dict[str, StoredModel]
     files: dict[str, str]
@@ -119,15 +113,16 @@ class ZooManifest(BaseModel):
         ]
         if absent := [path for path in required if path not in self.files]:
             return f"files: expected a digest of {absent[0]}, got none"
-        return self._repeated()
+        return equal_weights(self.digests())
 
-    def _repeated(self) -> str | None:
-        first: dict[str, str] = {}
-        for name, digest in self.digests():
-            if digest in first:
-                return f"{first[digest]} and {name} have the same weights ({digest[:12]}); expected all to differ"
-            first[digest] = name
-        return None
+
+def equal_weights(digests: Iterable[tuple[str, str]]) -> str | None:
+    """The first two of the named ``digests`` that are equal, in one line, or None."""
+    first: dict[str, str] = {}
+    for name, digest in digests:
+        if first.setdefault(digest, name) != name:
+            return f"{first[digest]} and {name} have the same weights ({digest[:12]}); expected all to differ"
+    return None
 
 
 def weights_digest(tensors: Mapping[str, npt.NDArray[np.generic]]) -> str:
@@ -167,9 +162,10 @@ class Tokenized(ABC):
     @property
     def newline(self) -> int:
         """The id of a single newline."""
-        from universal_neurons.inputs.tokenization import newline_id
+        from universal_neurons.inputs.corpus import token_id
+        from universal_neurons.inputs.tokenization import NEWLINE
 
-        return newline_id(self.tokenizer())
+        return token_id(self.tokenizer(), NEWLINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +183,7 @@ class Zoo(Tokenized):
         """
         path = folder / MANIFEST
         try:
-            manifest = ZooManifest.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise ZooError(f"{_shown(path)}: missing; run: {_restore(path)}, or train a zoo: nox -s train") from None
-        except OSError as error:
-            raise ZooError(f"{_shown(path)}: cannot be read ({error.strerror})") from None
+            manifest = ZooManifest.model_validate_json(_bytes(path, ", or train a zoo: nox -s train"))
         except ValidationError as error:
             raise ZooError(f"{_shown(path)}: damaged ({first_problem(error)}); run: {_restore(path)}") from None
         if (defect := manifest.defect()) is not None:
@@ -303,12 +295,7 @@ class Zoo(Tokenized):
     def content(self, relative: str) -> bytes:
         """The bytes of a file of the zoo; raises :class:`ZooError` unless they are the ones in the manifest."""
         path = self.folder / relative
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            raise ZooError(f"{_shown(path)}: missing; run: {_restore(path)}") from None
-        except OSError as error:
-            raise ZooError(f"{_shown(path)}: cannot be read ({error.strerror})") from None
+        content = _bytes(path)
         expected, got = self.manifest.files[relative], hashlib.sha256(content).hexdigest()
         if got != expected:
             raise ZooError(
@@ -371,6 +358,15 @@ def _model(config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[np.gener
 def _difference(expected: ModelRef, got: ModelRef) -> str:
     kind = "untrained weights from the seed" if expected.step == UNTRAINED else "weights"
     return f"{expected}: {kind}: digest {expected.digest[:12]} expected, got {got.digest[:12]}"
+
+
+def _bytes(path: Path, otherwise: str = "") -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ZooError(f"{_shown(path)}: missing; run: {_restore(path)}{otherwise}") from None
+    except OSError as error:
+        raise ZooError(f"{_shown(path)}: cannot be read ({error.strerror})") from None
 
 
 def _restore(path: Path) -> str:

@@ -7,6 +7,7 @@ imported one.
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from universal_neurons.artifacts.provenance import capture
@@ -81,7 +82,7 @@ def imported_sample(work: Workspace, receipt: Receipt) -> Comparison:
     with work.store.import_lock(work.suite.name), in_one_line("noting the sample in", imported):
         # As it is now: another import may have added to it meanwhile.
         now = next((one for one in receipts_of(imported, receipt.suite) if one.bundle == receipt.bundle), receipt)
-        now.with_sample(sample).write(imported)
+        replace(now, sample=sample).write(imported)
     return compared
 
 

@@ -7,7 +7,6 @@ in the working store only; evidence has their identity, and for text of a hub it
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,20 +14,20 @@ import numpy as np
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import UserError
 from universal_neurons.ids import CorpusRef
-from universal_neurons.inputs.corpus import CorpusManifest, TokenSet, encode_documents, evaluation_set
+from universal_neurons.inputs.corpus import CorpusManifest, RowFormat, TokenSet, encode_documents, evaluation_set
 from universal_neurons.inputs.corpus import token_set as installed_token_set
-from universal_neurons.inputs.streamed_tokens import RowFormat, Taken, predicted_set, scored_set
+from universal_neurons.inputs.streamed_tokens import Taken, streamed_set
 from universal_neurons.inputs.suite import CORPORA
 from universal_neurons.stages.base import Case, Need, Reader, Stage, read_artifact
 from universal_neurons.stages.costs import READ_CHARACTERS, Cost, WorkKind
 from universal_neurons.stages.workspace import Workspace, corpus_fingerprint, corpus_recipe, hub_corpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
-    from universal_neurons.inputs.corpus import TokenStream
+    from universal_neurons.inputs.corpus import MaskPolicy, TokenStream
     from universal_neurons.inputs.hub_corpus import HubCorpus, Part
     from universal_neurons.stages.costs import Sizes
 
@@ -72,21 +71,10 @@ class Tokens(Stage):
         """Sample the tokens from the text."""
         spec = work.suite.corpus
         if (text := hub_corpus(work)) is not None:
-            sample = partial(scored_set, policy=spec.mask, tokens=spec.tokens)
-            return _streamed(work, text, sample, "identification", spec.tokens)
-        tokens = installed_token_set(
-            _held_out(work),
-            name=spec.recipe,
-            revision=corpus_fingerprint(work),
-            tokenizer_digest=work.zoo.tokenizer_digest,
-            row_length=spec.row_length,
-            policy=spec.mask,
-            tokens=spec.tokens,
-            seed=spec.seed,
-            bos=work.zoo.end_of_text,
-            newline=work.zoo.newline,
-        )
-        return Taken(tokens, {})
+            return _streamed(work, text, "identification", policy=spec.mask, tokens=spec.tokens)
+        form = _row_format(work)
+        rows = installed_token_set(_held_out(work), form, policy=spec.mask, tokens=spec.tokens, seed=spec.seed)
+        return Taken(rows, {})
 
     def produce(self, work: Workspace, case: Case) -> None:
         """Sample and commit the tokens."""
@@ -185,16 +173,15 @@ class EvaluationRows(Tokens):
         predictions = work.suite.ablation.tokens
         if (text := hub_corpus(work)) is not None:
             own = {row.tobytes() for row in token_set(work).rows}
-            sample = partial(predicted_set, predictions=predictions, without=own)
-            return _streamed(work, text, sample, "evaluation", predictions)
-        tokens = evaluation_set(
+            return _streamed(work, text, "evaluation", policy=None, tokens=predictions, without=own)
+        rows = evaluation_set(
             _held_out(work),
-            token_set(work),
+            _row_format(work),
+            identified=token_set(work),
             predictions=predictions,
             seed=work.suite.corpus.seed,
-            bos=work.zoo.end_of_text,
         )
-        return Taken(tokens, {})
+        return Taken(rows, {})
 
 
 TOKENS, EVALUATION = Tokens(), EvaluationRows()
@@ -252,22 +239,38 @@ def _held_out(work: Workspace) -> TokenStream:
     return encode_documents(corpus_recipe(work).documents("held-out"), work.zoo.tokenizer())
 
 
-def _streamed(work: Workspace, text: HubCorpus, sample: Callable[..., Taken], part: Part, total: int) -> Taken:
+def _row_format(work: Workspace) -> RowFormat:
+    text = hub_corpus(work)
+    return RowFormat(
+        name=work.suite.corpus.recipe,
+        revision=corpus_fingerprint(work),
+        tokenizer_digest=work.zoo.tokenizer_digest,
+        row_length=work.suite.corpus.row_length,
+        bos=work.zoo.end_of_text,
+        newline=work.zoo.newline,
+        cutting="documents" if text is None else text.recipe.cutting,
+    )
+
+
+def _streamed(
+    work: Workspace,
+    text: HubCorpus,
+    part: Part,
+    *,
+    policy: MaskPolicy | None,
+    tokens: int,
+    without: Collection[bytes] = (),
+) -> Taken:
     """A token set of a hub's documents, with the commit and the bytes of the files that were read for it."""
     held_out = ", held out" if part == "evaluation" else ""
-    work.progress.start(f"text: {text.recipe.repository}{held_out}", total)
-    taken = sample(
+    work.progress.start(f"text: {text.recipe.repository}{held_out}", tokens)
+    taken = streamed_set(
         text.documents(part, seed=work.suite.corpus.seed),
         work.zoo.tokenizer(),
-        RowFormat(
-            name=text.name,
-            revision=text.fingerprint,
-            tokenizer_digest=work.zoo.tokenizer_digest,
-            row_length=work.suite.corpus.row_length,
-            cutting=text.recipe.cutting,
-            bos=work.zoo.end_of_text,
-            newline=work.zoo.newline,
-        ),
+        _row_format(work),
+        policy=policy,
+        tokens=tokens,
+        without=without,
         progress=work.progress.advance,
     )
     work.progress.finish()

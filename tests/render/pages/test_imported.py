@@ -21,7 +21,7 @@ COMMAND = "universal-neurons store verify --recompute-sample --suite mini"
 SAMPLE = Sample(ARTIFACTS[1], "2026-01-02T03:04:05Z", None, "a@4000 against b@4000, 1000 neurons computed again")
 RECEIPT = Receipt("mini", "datasets/someone/evidence@0123456789ab", "ab" * 32, {ARTIFACTS[1]: "cd" * 32})
 UNCHECKED = Imported.of((RECEIPT,), {ARTIFACTS[1]: "cd" * 32})
-CHECKED = Imported.of((RECEIPT.with_sample(SAMPLE),), {ARTIFACTS[1]: "cd" * 32})
+CHECKED = Imported.of((replace(RECEIPT, sample=SAMPLE),), {ARTIFACTS[1]: "cd" * 32})
 
 
 def test_evidence_of_our_own_and_evidence_that_was_checked_have_no_mark() -> None:
@@ -43,7 +43,7 @@ def test_an_import_without_a_receipt_is_marked_all_the_same() -> None:
 
 
 def test_of_two_imports_only_the_unchecked_one_is_named() -> None:
-    other = replace(RECEIPT.with_sample(SAMPLE), source="folder elsewhere", bundle="ef" * 32, artifacts={"x": "y"})
+    other = replace(RECEIPT, sample=SAMPLE, source="folder elsewhere", bundle="ef" * 32, artifacts={"x": "y"})
     both = Imported.of((RECEIPT, other), {ARTIFACTS[1]: "cd" * 32, "x": "y"})
     said = str(mark(both, artifacts=2, command=COMMAND))
     assert "folder elsewhere" not in said
@@ -83,7 +83,7 @@ def test_the_mark_goes_when_a_sample_was_computed_and_the_methods_say_so(root: P
 def test_a_hostile_name_of_a_source_stays_text(root: Path, report: Path) -> None:
     hostile = replace(RECEIPT, source=" ".join(PAYLOADS))
     sampled = replace(hostile, bundle="ef" * 32, artifacts={ARTIFACTS[0]: "12" * 32})
-    sources = (hostile, sampled.with_sample(replace(SAMPLE, result=" ".join(PAYLOADS))))
+    sources = (hostile, replace(sampled, sample=replace(SAMPLE, result=" ".join(PAYLOADS))))
     imported = Imported.of(sources, {ARTIFACTS[0]: "12" * 32, ARTIFACTS[1]: "cd" * 32})
     built = build(root, "hostile", study=FakeStudy(elsewhere=imported))
     for page in ("index.html", "methods.html", "paper.html"):
