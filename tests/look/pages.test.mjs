@@ -117,7 +117,7 @@ describe("every page is sound", { concurrency: 2 }, () => {
 
 describe("a page is read in order", { concurrency: 2 }, () => {
   for (const name of names.filter(isPictured)) {
-    test(`${name} has one title, its key_figures, and no gap in its headings`, LIMIT, async () => {
+    test(`${name} has one title, its landmarks, and no gap in its headings`, LIMIT, async () => {
       const { page, context } = await opened(browser, addressOf(name));
       await settled(page);
       const parts = await page.evaluate(() => {
