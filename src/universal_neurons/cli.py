@@ -141,7 +141,7 @@ def plan(
 ) -> None:
     """Show what is computed already, and the cost of the rest.
 
-    Nothing is computed; a few seconds of made-up work measure the speed of the device.
+    Nothing is computed.  The speed of the device is measured on made-up work, once, and kept.
     """
     # The keys of a narrowed suite depend on this machine's text.
     local = bool(selection.narrowing) and not from_scratch
