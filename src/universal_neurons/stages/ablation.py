@@ -28,7 +28,7 @@ from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.models import finite_logits, loaded
 from universal_neurons.stages.neuron_sets import NeuronSet, Population, SetPlan, SetRole
 from universal_neurons.stages.tokens import EVALUATION, ONLY, evaluation_digest, evaluation_tokens
-from universal_neurons.stages.universality import UNIVERSALITY, read_table
+from universal_neurons.stages.universality import UNIVERSALITY, read_table, table_digests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +96,7 @@ class Ablations(Stage):
         return {
             "model": work.model(case.model, step_of(case)).digest,
             "rows": evaluation_digest(work),
-            **{f"against {pair.partner}": UNIVERSALITY.key(work, pair).digest for pair in label_pairs(work, case)},
+            **table_digests(work, label_pairs(work, case)),
         }
 
     def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:

@@ -45,7 +45,7 @@ from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.models import LoadedModels, finite_logits, loaded
 from universal_neurons.stages.neuron_sets import NOT_RANDOM, NeuronSet, named_generator
 from universal_neurons.stages.tokens import EVALUATION, ONLY, TOKENS, corpus_ref, evaluation_digest, evaluation_tokens
-from universal_neurons.stages.universality import UNIVERSALITY
+from universal_neurons.stages.universality import UNIVERSALITY, table_digests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,7 +107,7 @@ class FamiliesAndPatches(Stage):
             "model": work.model(case.model, step_of(case)).digest,
             "rows": evaluation_digest(work),
             "tokens": corpus_ref(work).sha256,
-            **{f"against {pair.partner}": UNIVERSALITY.key(work, pair).digest for pair in own_pairs(work, case)},
+            **table_digests(work, own_pairs(work, case)),
         }
 
     def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:

@@ -39,7 +39,7 @@ from universal_neurons.stages.scores import RequestedScores, StepScores, score_t
 from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
@@ -341,6 +341,11 @@ class Scores(StageGroup):
                 "draws": np.stack([draws[pair][:, neurons] for pair in own]),
             }
             CANDIDATES.commit(work, case, {CANDIDATES.name: arrays}, made)
+
+
+def table_digests(work: Workspace, pairs: Iterable[Case]) -> dict[str, str]:
+    """The tables of ``pairs`` of one model as inputs of a key, by the name of the input."""
+    return {f"against {pair.partner}": UNIVERSALITY.key(work, pair).digest for pair in pairs}
 
 
 def moments_cost(sizes: Sizes, load: Workload) -> Cost:
