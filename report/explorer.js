@@ -458,7 +458,7 @@
 
   const histogram = (neuron) => {
     const shares = neuron.histogram, stats = Object.fromEntries(about.statistics.map((name, i) => [name, neuron.statistics[i]]));
-    const W = width(420, beside()), H = 170, left = 44, right = 12, top = 8, bottom = 26, floor = -6;
+    const W = width(420, beside()), H = 170, left = 52, right = 12, top = 8, bottom = 26, floor = -6;
     const low = -0.17, high = Math.max(stats.maximum, low + 1e-6);
     const x = (value) => left + ((value - low) / (high - low)) * (W - left - right);
     const y = (share) => top + (share > 0 ? Math.min(1, Math.log10(share) / floor) : 1) * (H - top - bottom);
