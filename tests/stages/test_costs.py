@@ -138,10 +138,7 @@ def test_work_adds_up_and_only_products_are_operations() -> None:
 
 
 def test_the_moments_are_one_pass_where_everything_fits(work: Workspace) -> None:
-    moments = costs(work)["moments"]
-    assert moments.passes == 1
-    # A pass brings every model's activations at every scored token.
-    assert moments.streamed_bytes == 4 * 3000 * 3 * 48
+    assert costs(work)["moments"].passes == 1
 
 
 def test_the_operations_of_a_whole_step_are_those_that_torch_counts(miniature: Miniature, tmp_path: Path) -> None:

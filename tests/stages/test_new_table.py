@@ -82,7 +82,7 @@ class Activity(Stage):
         )
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
-        models = LoadedModels.of(work, [work.model(case.model, step_of(case))])
+        models = LoadedModels.of(work, step_of(case), [case.model])
         title = f"step {case.step}: activity of {case.model}"
         counts = sum(positive_counts(values[0]) for values, _ in models.stream(title))
         share = np.asarray(counts) / models.tokens.scored

@@ -65,7 +65,7 @@ def requested(work: Workspace) -> RequestedScores:
 
 
 def scores(work: Workspace, what: RequestedScores | None = None) -> StepScores:
-    models = LoadedModels.of(work, work.models(STEP))
+    models = LoadedModels.of(work, STEP, work.suite.zoo.models)
     return step_scores(models, what or requested(work))
 
 
@@ -154,7 +154,7 @@ def test_a_budget_below_the_whole_is_kept_by_more_passes(
     monkeypatch.setattr("universal_neurons.core.tiling._TileTotals._score_bytes", lambda *_: 0)
     monkeypatch.setattr("universal_neurons.core.tiling.FOLD_EVERY", 1)
     work = workspace()
-    models = LoadedModels.of(work, work.models(STEP))
+    models = LoadedModels.of(work, STEP, work.suite.zoo.models)
     shape = passes.workload(models, [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)],
                             replace(reading(models), shuffled=0), groups=2)  # fmt: skip
     whole, pair = memory_estimate(shape, shape.whole()).total, memory_estimate(shape, shape.whole()[:1]).total
@@ -407,7 +407,7 @@ def test_results_beyond_the_bound_are_refused(
 
 def damaged(work: Workspace, model: str, layer: int) -> LoadedModels:
     """The models of a step, one of them with a weight that is not a number."""
-    models = LoadedModels.of(work, work.models(STEP))
+    models = LoadedModels.of(work, STEP, work.suite.zoo.models)
     with torch.no_grad():
         models.bridges[models.position(model)].blocks[layer].mlp.b_in[5] = torch.nan
     return models

@@ -18,7 +18,7 @@ from universal_neurons.stages.base import Case
 from universal_neurons.stages.plan import Plan, local_speed, plan, sizes_of
 from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.runner import compute
-from universal_neurons.stages.speeds import keep_speed, kept_file, measured_where
+from universal_neurons.stages.speeds import KeptSpeed, measured_where
 from universal_neurons.stages.universality import UNIVERSALITY
 from universal_neurons.stages.workspace import Resources
 
@@ -195,7 +195,7 @@ def test_a_plan_is_json_with_raw_numbers_that_name_their_units(miniature: Miniat
     assert list(raw) == ["suite", "device", "speeds", "memory_budget_bytes", "steps", "stages", "all"]
     assert list(raw["all"]) == [
         "stage", "step", "artifacts", "present", "passes", "operations",
-        "streamed_bytes", "device_bytes", "host_bytes", "disk_bytes", "seconds",
+        "device_bytes", "host_bytes", "disk_bytes", "seconds",
     ]  # fmt: skip
     assert raw["all"]["seconds"] == pytest.approx(sum(row["seconds"] for row in raw["steps"]))
 
@@ -249,8 +249,7 @@ def test_a_speed_that_cannot_be_kept_is_a_warning(
 
 def test_with_a_kept_speed_and_on_another_device_a_plan_imports_no_torch(tmp_path: Path) -> None:
     shaped(tmp_path, layers=2, mlp=64, tokens=100_000)
-    where = measured_where("cpu")
-    keep_speed(kept_file(tmp_path / ".universal-neurons", where), where, speed())
+    KeptSpeed(tmp_path / ".universal-neurons", measured_where("cpu")).write(speed())
     for more in ("--device cpu", "--on h200"):
         code = (
             "import sys, universal_neurons.cli as cli\n"

@@ -7,9 +7,9 @@ import pytest
 from universal_neurons.stages.plan import Plan, PlannedStage
 from universal_neurons.stages.plan_table import spoken_bytes, spoken_time, table
 
-TEXT = PlannedStage("tokens", None, 2, 0, 0, 0.0, 0, 0, 600_000_000, 15_000_000, None)
-MOMENTS = PlannedStage("moments", 100_000, 0, 0, 3, 2e15, 10**12, 18_000_000_000, 2_100_000_000, 0, 7_800.0)
-SCORES = PlannedStage("universality", 100_000, 28, 5, 0, 1e12, 0, 9_400_000_000, 2_700_000_000, 125_000_000, 40.0)
+TEXT = PlannedStage("tokens", None, 2, 0, 0, 0.0, 0, 600_000_000, 15_000_000, None)
+MOMENTS = PlannedStage("moments", 100_000, 0, 0, 3, 2e15, 18_000_000_000, 2_100_000_000, 0, 7_800.0)
+SCORES = PlannedStage("universality", 100_000, 28, 5, 0, 1e12, 9_400_000_000, 2_700_000_000, 125_000_000, 40.0)
 PLAN = Plan(
     "paper", "a GPU", "speeds of a test", 20_000_000_000, (TEXT, MOMENTS, SCORES, replace(SCORES, step=200_000))
 )

@@ -244,7 +244,7 @@ def test_the_published_padding_of_the_published_cutting_is_what_that_code_makes(
     recipe.write_text(recipe.read_text().replace('cutting = "documents"', 'cutting = "published"'))
     work = world.workspace(local=True, narrowing={"tokens": 400})
     pin(work)
-    models = LoadedModels.of(work, [])
+    models = LoadedModels.of(work, 0, [])
     rows, masks = published_padding(models)
     padding = tokenizer().token_to_id("!")
     expected = [[*row[:8].tolist(), *[padding] * 8] for row in models.tokens.rows[: len(rows)]]

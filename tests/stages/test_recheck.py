@@ -451,7 +451,7 @@ def ship_the_first_table(own: Miniature) -> None:
     work = own.workspace()
     pair = pairs(work, 30)[0]
     key = UNIVERSALITY.key(work, pair)
-    models = LoadedModels.of(work, [work.model(name, 30) for name in (pair.model, pair.partner)])
+    models = LoadedModels.of(work, 30, (pair.model, pair.partner))
     found = step_scores(models, RequestedScores((pair,)))
     reship(own, key, score_table(found.table(pair)), read_artifact(work, key).provenance)
     found.passes.forget()

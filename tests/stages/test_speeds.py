@@ -10,12 +10,10 @@ from universal_neurons.errors import UserError
 from universal_neurons.stages import speeds
 from universal_neurons.stages.costs import Cost, WorkKind
 from universal_neurons.stages.speeds import (
+    KeptSpeed,
     available_threads,
     default_device,
     interpolated,
-    keep_speed,
-    kept_file,
-    kept_speed,
     measured_where,
     published_speed,
 )
@@ -66,16 +64,16 @@ def test_a_speed_that_lacks_something_is_none(changed: dict[str, Any]) -> None:
 
 
 def test_a_measured_speed_is_kept_whole(tmp_path: Path) -> None:
-    path, measured = kept_file(tmp_path / "work", HERE), speed(forward={128: 3.0, 768: 5.0})
-    assert kept_speed(path, HERE) is None
-    keep_speed(path, HERE, measured)
-    assert kept_speed(path, HERE) == measured
-    assert list(path.parent.iterdir()) == [path]
+    kept, measured = KeptSpeed(tmp_path / "work", HERE), speed(forward={128: 3.0, 768: 5.0})
+    assert kept.read() is None
+    kept.write(measured)
+    assert kept.read() == measured
+    assert list(kept.path.parent.iterdir()) == [kept.path]
 
 
 def test_every_device_number_of_threads_and_torch_has_a_file_of_its_own(tmp_path: Path) -> None:
     others = [HERE, *(HERE | {name: "another"} for name in HERE)]
-    assert len({kept_file(tmp_path, where) for where in others}) == len(HERE) + 1
+    assert len({KeptSpeed(tmp_path, where).path for where in others}) == len(HERE) + 1
 
 
 def _cut(text: str) -> str:
@@ -116,10 +114,10 @@ def _of_another_format(text: str) -> str:
     ],
 )  # fmt: skip
 def test_a_damaged_or_foreign_file_is_no_speed(tmp_path: Path, damage: Callable[[str], str]) -> None:
-    path = kept_file(tmp_path, HERE)
-    keep_speed(path, HERE, speed())
-    path.write_text(damage(path.read_text()))
-    assert kept_speed(path, HERE) is None
+    kept = KeptSpeed(tmp_path, HERE)
+    kept.write(speed())
+    kept.path.write_text(damage(kept.path.read_text()))
+    assert kept.read() is None
 
 
 def test_threads_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

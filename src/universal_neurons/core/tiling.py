@@ -8,7 +8,6 @@ there is one pass, and one tile per pair.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import pairwise, product
 from math import ceil
 
@@ -95,8 +94,8 @@ class Workload:
 
     def shape(self, tile: Tile) -> tuple[int, int]:
         """Rows and columns of a tile."""
-        rows = _block(self.widths[tile.x], tile.x_layers).neurons
-        return rows, _block(self.widths[tile.y], tile.y_layers).neurons
+        x, y = self.widths[tile.x], self.widths[tile.y]
+        return sum(x[tile.x_layers.start : tile.x_layers.stop]), sum(y[tile.y_layers.start : tile.y_layers.stop])
 
     def whole(self) -> tuple[Tile, ...]:
         """One tile per pair."""
@@ -208,39 +207,17 @@ def memory_estimate(workload: Workload, tiles: Sequence[Tile]) -> MemoryEstimate
     return totals.memory()
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Some layers of a model: as the bits of a number, their neurons, the sum of squared widths, the widest."""
-
-    layers: int
-    neurons: int
-    squares: int
-    widest: int
-
-
-# Comparing the cuts of five models asks for the same blocks tens of thousands of times.
-@lru_cache(maxsize=4096)
-def _block(widths: tuple[int, ...], layers: range) -> _Block:
-    return _of_bits(widths, sum(1 << layer for layer in layers))
-
-
-@lru_cache(maxsize=4096)
-def _of_bits(widths: tuple[int, ...], layers: int) -> _Block:
-    chosen = [width for layer, width in enumerate(widths) if layers >> layer & 1]
-    return _Block(layers, sum(chosen), sum(width * width for width in chosen), max(chosen, default=0))
-
-
 @dataclass(slots=True)
 class _TileTotals:
     """Running totals over tiles that decide their bytes, so that adding a tile does not count from the beginning.
 
-    ``layers``: of every model, as the bits of a number; ``columns``: their neurons; ``squares``: the sum of squared
+    ``layers``: of every model; ``columns``: their neurons; ``squares``: the sum of squared
     widths; ``sums``: elements of the tiles; ``against``: elements of the tiles of every model; ``largest``: elements of
     the largest tile; ``widest``: neurons of the widest layer; ``cut``: True if a tile is less than a pair.
     """
 
     workload: Workload
-    layers: list[int] = field(init=False)
+    layers: list[set[int]] = field(init=False)
     columns: list[int] = field(init=False)
     against: list[int] = field(init=False)
     squares: int = 0
@@ -251,49 +228,36 @@ class _TileTotals:
 
     def __post_init__(self) -> None:
         models = len(self.workload.widths)
-        self.layers, self.columns, self.against = [0] * models, [0] * models, [0] * models
+        self.layers, self.columns, self.against = [set() for _ in range(models)], [0] * models, [0] * models
 
     def add(self, tile: Tile) -> None:
-        widths = self.workload.widths
-        x, y = _block(widths[tile.x], tile.x_layers), _block(widths[tile.y], tile.y_layers)
-        elements = x.neurons * y.neurons
-        for model, block in ((tile.x, x), (tile.y, y)):
+        rows, columns = self.workload.shape(tile)
+        elements = rows * columns
+        for model, layers in ((tile.x, tile.x_layers), (tile.y, tile.y_layers)):
             self.against[model] += elements
-            new = block.layers & ~self.layers[model]
-            if new:
-                added = block if new == block.layers else _of_bits(widths[model], new)
-                self.layers[model] |= new
-                self.columns[model] += added.neurons
-                self.squares += added.squares
-                self.widest = max(self.widest, added.widest)
+            new = [self.workload.widths[model][layer] for layer in layers if layer not in self.layers[model]]
+            self.layers[model].update(layers)
+            self.columns[model] += sum(new)
+            self.squares += sum(width * width for width in new)
+            self.widest = max(self.widest, *new) if new else self.widest
         self.sums += elements
         self.largest = max(self.largest, elements)
         self.cut = self.cut or is_cut(self.workload, tile)
 
     def memory(self) -> MemoryEstimate:
-        return MemoryEstimate(*self._bytes())
-
-    @property
-    def total(self) -> int:
-        """The same as ``memory().total``, without the object: cuts are compared by it tens of thousands of times."""
-        resident, sums, layers, buffers, batch, scratch, scores = self._bytes()
-        return resident + sums + layers + max(buffers + batch + scratch, scores)
-
-    def _bytes(self) -> tuple[int, int, int, int, int, int, int]:
-        """The fields of a :class:`MemoryEstimate`."""
         workload, columns, most = self.workload, sum(self.columns), max(self.columns)
         # Products of one block of layers with several models are one product.
         product = min(SCRATCH_ELEMENTS, most * columns) if workload.sum_bytes != workload.value_bytes else 0
         pending = FOLD_EVERY * columns * _WIDE * 2
-        return (
-            workload.resident,
-            self.sums * workload.sum_bytes * workload.groups,
-            self.squares * LAYER_BYTES * workload.groups,
-            (workload.chunk_tokens * columns * workload.value_bytes + pending) * workload.groups + 2 * pending,
+        return MemoryEstimate(
+            resident=workload.resident,
+            sums=self.sums * workload.sum_bytes * workload.groups,
+            layers=self.squares * LAYER_BYTES * workload.groups,
+            buffers=(workload.chunk_tokens * columns * workload.value_bytes + pending) * workload.groups + 2 * pending,
             # All layers of a model are captured before its scored tokens are copied out of them.
-            workload.batch_tokens * (columns + 2 * most * workload.abreast) * _VALUE,
-            max(product, self.widest**2) * workload.value_bytes,
-            self._score_bytes(columns),
+            batch=workload.batch_tokens * (columns + 2 * most * workload.abreast) * _VALUE,
+            scratch=max(product, self.widest**2) * workload.value_bytes,
+            scores=self._score_bytes(columns),
         )
 
     def _score_bytes(self, columns: int) -> int:
@@ -427,7 +391,7 @@ def _packed(
     start, totals = 0, _TileTotals(workload)
     for number, tile in enumerate(tiles):
         totals.add(tile)
-        if number > start and totals.total > budget:
+        if number > start and totals.memory().total > budget:
             packed.append(tiles[start:number])
             # Another pass follows.
             if fewer_than is not None and len(packed) + 1 >= fewer_than:

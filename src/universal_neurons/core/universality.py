@@ -27,11 +27,6 @@ class HalfScores:
     correlation: Float32[Tensor, " neuron"]
     baseline: Float32[Tensor, " neuron"]
 
-    @property
-    def excess(self) -> Float32[Tensor, " neuron"]:
-        """Correlation minus baseline."""
-        return self.correlation - self.baseline
-
 
 @dataclass(frozen=True, eq=False)
 class UniversalityScores:
@@ -77,11 +72,6 @@ class UniversalityScores:
         if len(self.baseline_draws) < 2:
             return torch.full_like(self.best_correlation, torch.nan)
         return self.baseline_draws.double().std(0).float()
-
-    @property
-    def excess(self) -> Float32[Tensor, " neuron"]:
-        """Excess correlation: best correlation minus baseline (Nandan et al. 2025, per pair)."""
-        return self.best_correlation - self.baseline
 
 
 @dataclass(frozen=True, slots=True)

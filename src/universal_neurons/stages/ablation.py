@@ -108,7 +108,6 @@ class Ablations(Stage):
         parts = [model_cost(sizes, set_plan(work, case).sets(), work.suite.ablation) for case in cases]
         return Cost(
             costs.summed(*(part.work for part in parts)),
-            streamed_bytes=sum(part.streamed_bytes for part in parts),
             device_bytes=max(part.device_bytes for part in parts),
             host_bytes=max(part.host_bytes for part in parts),
             disk_bytes=sum(part.disk_bytes for part in parts),
@@ -166,7 +165,6 @@ def model_cost(sizes: Sizes, sets: Sequence[NeuronSet], spec: AblationSpec) -> C
             costs.reruns(sizes, [0] * (len(sets) - len(within)), sizes.evaluated, edited=True),
             costs.reruns(sizes, within, sizes.evaluated),
         ),
-        streamed_bytes=sizes.activations(sizes.evaluated) * (1 + forwards),
         device_bytes=sizes.shape.loaded_bytes + costs.clean_bytes(sizes, spec.batch_rows),
         host_bytes=len(sets) * (sizes.shape.neurons * costs.INDEX // 2 + rows * 16),
         disk_bytes=len(sets) * (costs.SET_BYTES + 2 * spec.blocks * costs.SINGLE),

@@ -76,14 +76,12 @@ def summed(*parts: Mapping[WorkKind, float], times: float = 1) -> Work:
 class Cost:
     """The cost of one stage at one step.
 
-    ``streamed_bytes``: activations that its passes bring; ``device_bytes`` and ``host_bytes``: the most held at a time,
-    of what the device works on and of the rest, without the process itself; ``disk_bytes``: written at most, before
-    compression.
+    ``device_bytes`` and ``host_bytes``: the most held at a time, of what the device works on and of the rest, without
+    the process itself; ``disk_bytes``: written at most, before compression.
     """
 
     work: Mapping[WorkKind, float]
     passes: int = 0
-    streamed_bytes: int = 0
     device_bytes: int = 0
     host_bytes: int = 0
     disk_bytes: int = 0
@@ -219,12 +217,6 @@ def streaming(sizes: Sizes, workload: Workload, planned: Sequence[Pass], positio
     products = sum(operations_per_token(workload, each.tiles) for each in planned) * tokens
     passed = summed(forward(sizes, positions, models=sizes.models), times=len(planned))
     return summed(passed, {WorkKind.PRODUCT: float(products)})
-
-
-def streamed(sizes: Sizes, planned: Sequence[Pass], tokens: int) -> int:
-    """Bytes of activations that passes over ``tokens`` bring."""
-    layers = sum(len(each.layers(model)) for each in planned for model in range(sizes.models))
-    return SINGLE * tokens * layers * sizes.shape.mlp
 
 
 def clean(sizes: Sizes, positions: int) -> Work:

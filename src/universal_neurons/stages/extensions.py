@@ -134,7 +134,6 @@ class FamiliesAndPatches(Stage):
                 costs.reruns(sizes, [0] * sets, evaluated, edited=True),
             ),
             passes=1,
-            streamed_bytes=sizes.activations(sizes.tokens),
             device_bytes=2 * sizes.shape.loaded_bytes
             + max(
                 costs.batch_bytes(sizes, 1),
@@ -256,7 +255,7 @@ def unigram_scores(work: Workspace, case: Case) -> tuple[npt.NDArray[np.float64]
 
     from universal_neurons.core.families import TokenSums
 
-    models = LoadedModels.of(work, (work.model(case.model, step_of(case)),))
+    models = LoadedModels.of(work, step_of(case), (case.model,))
     rows, mask, (widths,) = models.tokens.rows, models.tokens.mask, models.widths
     ids = torch.from_numpy(rows[mask].astype(np.int64))
     count = torch.bincount(ids, minlength=work.zoo.recipe().vocabulary)

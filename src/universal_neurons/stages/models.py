@@ -70,9 +70,10 @@ class LoadedModels:
     tokens: TokenSet
 
     @classmethod
-    def of(cls, work: Workspace, refs: Sequence[ModelRef]) -> LoadedModels:
-        """Load ``refs`` and the suite's tokens."""
-        return cls(work, tuple(refs), tuple(loaded(work, ref) for ref in refs), token_set(work))
+    def of(cls, work: Workspace, step: int, names: Sequence[str]) -> LoadedModels:
+        """Load the models called ``names`` at ``step``, and the suite's tokens."""
+        refs = tuple(work.model(name, step) for name in names)
+        return cls(work, refs, tuple(loaded(work, ref) for ref in refs), token_set(work))
 
     def position(self, name: str) -> int:
         """The place of a model in the stream."""

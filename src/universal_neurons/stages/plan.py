@@ -38,10 +38,9 @@ ALL = "all"
 class PlannedStage:
     """One stage at one step (None: all steps): its artifacts, how many are there, and the cost of the absent ones.
 
-    ``passes`` over the tokens; ``operations`` of matrix products; ``streamed_bytes`` of activations that the passes
-    bring; ``device_bytes``, ``host_bytes``: held at most, of a GPU's memory and of the machine's, the process itself
-    included; ``disk_bytes``: written at most; ``seconds``: None where text has to come over a network.  All are 0 where
-    nothing is absent.
+    ``passes`` over the tokens; ``operations`` of matrix products; ``device_bytes``, ``host_bytes``: held at most, of a
+    GPU's memory and of the machine's, the process itself included; ``disk_bytes``: written at most; ``seconds``: None
+    where text has to come over a network.  All are 0 where nothing is absent.
 
     The stage ``moments`` has no artifacts of its own: ``universality`` and ``candidates`` rest on it.
     """
@@ -52,7 +51,6 @@ class PlannedStage:
     present: int
     passes: int = 0
     operations: float = 0.0
-    streamed_bytes: int = 0
     device_bytes: int = 0
     host_bytes: int = 0
     disk_bytes: int = 0
@@ -66,7 +64,7 @@ class PlannedStage:
         """
         columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(cls)}
         known = [seconds for seconds in columns["seconds"] if seconds is not None]
-        sums = ("artifacts", "present", "passes", "operations", "streamed_bytes", "disk_bytes")
+        sums = ("artifacts", "present", "passes", "operations", "disk_bytes")
         return cls(
             stage=stage,
             step=None,
@@ -205,7 +203,6 @@ def _rows(work: Workspace, sizes: Sizes, speed: DeviceSpeed, step: _Step) -> Ite
             present=artifacts - lacking,
             passes=cost.passes,
             operations=cost.operations,
-            streamed_bytes=cost.streamed_bytes,
             device_bytes=cost.device_bytes if is_gpu else 0,
             # Without a GPU what the device works on lies in the same memory.
             host_bytes=process + cost.host_bytes + (0 if is_gpu else cost.device_bytes),
@@ -217,8 +214,8 @@ def _rows(work: Workspace, sizes: Sizes, speed: DeviceSpeed, step: _Step) -> Ite
 def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] | None = None) -> DeviceSpeed:
     """The speed of the workspace's device: the kept one, or else measured now and kept in the work folder."""
     precision, folder = work.suite.universality.precision, work.root / WORK_FOLDER
-    where = speeds.measured_where(work.resources.device or speeds.default_device())
-    speed = None if measure else speeds.kept_speed(speeds.kept_file(folder, where), where)
+    asked = work.resources.device or speeds.default_device()
+    speed = None if measure else speeds.KeptSpeed(folder, speeds.measured_where(asked)).read()
     if speed is not None and precision in speed.products:
         return speed
     here = device(work)
@@ -226,17 +223,18 @@ def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] 
     if measure is not None:
         return measure(here)
     # torch may see no GPU where there is a driver.
-    where = speeds.measured_where(str(here))
-    path = speeds.kept_file(folder, where)
-    speed = speeds.kept_speed(path, where)
+    kept = speeds.KeptSpeed(folder, speeds.measured_where(str(here)))
+    speed = kept.read()
     if speed is None:
         from universal_neurons.stages.calibration import measured_speed
 
         speed = measured_speed(here)
         try:
-            speeds.keep_speed(path, where, speed)
+            kept.write(speed)
         except OSError as error:
-            work.warn(f"{path}: the device's speed cannot be kept ({error.strerror}) and is measured again next time")
+            work.warn(
+                f"{kept.path}: the device's speed cannot be kept ({error.strerror}) and is measured again next time"
+            )
     return speed
 
 

@@ -125,7 +125,6 @@ class Profiles(Stage):
         return Cost(
             costs.summed(one, times=len(cases)),
             passes=2,
-            streamed_bytes=2 * sizes.activations(sizes.tokens, len(cases)),
             device_bytes=sizes.shape.loaded_bytes + max(vectors, seen + costs.batch_bytes(sizes, 1), ablated),
             host_bytes=sizes.token_bytes + shape.neurons * row,
             disk_bytes=len(cases) * shape.neurons * row,

@@ -126,7 +126,7 @@ def _recomputed(work: Workspace, case: Case) -> Comparison:
     if shipped(UNIVERSALITY, case) is None:
         raise missing(work, UNIVERSALITY.key(work, case))
     scores = step_scores(
-        LoadedModels.of(work, [work.model(name, step_of(case)) for name in (case.model, case.partner)]),
+        LoadedModels.of(work, step_of(case), (case.model, case.partner)),
         RequestedScores((case,)),
     )
     table = score_table(scores.table(case))

@@ -40,7 +40,7 @@ from universal_neurons.stages.token_masks import (
 from universal_neurons.stages.tokens import token_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from universal_neurons.core.numerical_error import PairedMoments
     from universal_neurons.ids import ModelRef
@@ -57,6 +57,7 @@ FURTHEST = 0.05
 # Of mini's 792 rows these miss no neuron that rounding moves, and give the median one 1.4 times its distance, in the
 # tenth part of the time.
 ROWS = 64
+_SCORES = ("correlation", "baseline")
 
 
 def distances(work: Workspace, ref: ModelRef) -> Floats:
@@ -116,91 +117,65 @@ def _measured(models: LoadedModels, rows: TokenRows, masks: Mapping[str, RowMask
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreDifferences:
-    """Differences of scores, neuron by neuron (all of one shape), and whether the best partner differs.
+class Excuse:
+    """What rounding may move, and what it must not.
 
-    ``ties``: the share of best partners that may change.
+    ``own`` and ``partners``: bounds on how far rounding moves the correlations of the compared neurons and of their
+    partners.  ``changed``: the neurons that are above a threshold on one side only.  ``names``: of the neurons along
+    the last axis.
     """
 
-    what: str
-    ties: float
-    correlation: Floats
-    baseline: Floats
-    partner: Flags
-
-    @classmethod
-    def of(cls, what: str, ties: float, stored: Scores, again: Scores) -> ScoreDifferences:
-        """The differences, infinite between scores of two shapes; no partner differs where none are stored."""
-        partner = np.zeros(stored["correlation"].shape, dtype=bool)
-        if again["correlation"].shape != partner.shape:
-            infinite = np.full(partner.shape, np.inf)
-            return cls(what, ties, infinite, infinite, partner)
-        for name in ("partner_layer", "partner_neuron"):
-            partner |= stored[name] != again[name] if name in stored else False
-        correlation, baseline = (
-            absolute_differences(stored[name], again[name]) for name in ("correlation", "baseline")
-        )
-        return cls(what, ties, correlation, baseline, partner)
-
-    @property
-    def beyond_tolerance(self) -> Flags:
-        """The neurons that the tolerance does not cover."""
-        return (self.correlation > TOLERANCE) | (self.baseline > TOLERANCE) | self.partner
-
-    def comparison(self, excused: Flags | None = None, named: Sequence[Excused] = ()) -> Comparison:
-        """The largest differences and the changed partners, without the ``excused`` neurons."""
-        kept = np.ones(self.partner.shape, dtype=bool) if excused is None else ~excused
-        largest = {
-            name: Difference(float(values[kept].max(initial=0.0)), TOLERANCE)
-            for name, values in (("correlation", self.correlation), ("baseline", self.baseline))
-        }
-        changed = Choices("partners changed", int(self.partner[kept].sum()), self.partner.size, self.ties)
-        return Comparison(self.what, "neurons", self.partner.size, largest, changed, tuple(named))
-
-    def excusing(
-        self, correlation: Floats, baseline: Floats, changed: Flags, names: npt.NDArray[np.str_]
-    ) -> Comparison:
-        """The comparison without the neurons of which rounding may move correlation and baseline as far as they did.
-
-        Neurons that rounding cannot move beyond the tolerance are never excused, nor those whose status ``changed``.
-        ``names`` are of the neurons along the last axis.
-        """
-        correlation, baseline = (np.broadcast_to(one, self.partner.shape) for one in (correlation, baseline))
-        explained = (self.correlation <= correlation) & (self.baseline <= baseline) & (correlation > TOLERANCE)
-        excused = self.beyond_tolerance & explained & ~changed
-        moved = np.maximum(self.correlation, self.baseline)[excused]
-        named = np.broadcast_to(names, self.partner.shape)[excused]
-        each = zip(named, moved, correlation[excused], strict=True)
-        return self.comparison(excused, [Excused(str(name), float(far), float(may)) for name, far, may in each])
+    own: Floats
+    partners: Floats
+    changed: Flags
+    names: npt.NDArray[np.str_]
 
 
 def compare_scores(
-    what: str,
-    stored: Scores,
-    again: Scores,
-    *,
-    ties: float,
-    changed: Callable[[], Flags],
-    names: Callable[[], npt.NDArray[np.str_]],
-    distance: Callable[[], Floats],
-    distance_of_partners: Callable[[], Floats],
+    what: str, stored: Scores, again: Scores, *, ties: float, excuse: Callable[[], Excuse]
 ) -> Comparison:
-    """Scores (..., neuron) against recomputed ones, with the neurons excused that rounding explains.
+    """Scores (..., neuron) against recomputed ones, without the neurons of which rounding explains the difference.
 
-    ``ties``: the share of best partners that may change.  ``changed`` (..., neuron): neurons above a threshold on one
-    side only.  ``distance`` and ``distance_of_partners``: bounds by rounding of the neurons and of their partners.  The
-    functions are called only where something differs and no more than may be excused.
+    ``ties``: the share of best partners that may change.  ``excuse`` is called only where something differs in no more
+    neurons than may be excused.  Neurons that rounding cannot move beyond the tolerance are never excused, nor those
+    whose status changed.
     """
-    differences = ScoreDifferences.of(what, ties, stored, again)
-    plain = differences.comparison()
-    if plain.agrees or not plain.may_excuse(int(differences.beyond_tolerance.sum())):
+    shape = stored["correlation"].shape
+    if again["correlation"].shape != shape:
+        return _compared(what, dict.fromkeys(_SCORES, np.full(shape, np.inf)), np.zeros(shape, dtype=bool), ties)
+    differences = {name: absolute_differences(stored[name], again[name]) for name in _SCORES}
+    partner = np.zeros(shape, dtype=bool)
+    for name in ("partner_layer", "partner_neuron"):
+        partner |= stored[name] != again[name] if name in stored else False
+    plain = _compared(what, differences, partner, ties)
+    beyond = np.any([moved > TOLERANCE for moved in differences.values()], axis=0) | partner
+    if plain.agrees or not plain.may_excuse(int(beyond.sum())):
         return plain
-    own, which = distance(), (changed(), names())
-    compared = differences.excusing(_reach(own), _reach(own), *which)
-    if compared.agrees:
-        return compared
+    known = excuse()
     # The neuron may be sound and its partner one that is never on; a baseline depends on no single partner.
-    return differences.excusing(_reach(own + distance_of_partners()), _reach(own), *which)
+    may = {"correlation": _reach(known.own + known.partners), "baseline": _reach(known.own)}
+    explained = np.all([differences[name] <= may[name] for name in _SCORES], axis=0)
+    excused = beyond & explained & (may["correlation"] > TOLERANCE) & ~known.changed
+    moved = np.maximum(*differences.values())
+    each = zip(*(np.broadcast_to(one, shape)[excused] for one in (known.names, moved, may["correlation"])), strict=True)
+    named = tuple(Excused(str(name), float(far), float(reach)) for name, far, reach in each)
+    return _compared(what, differences, partner, ties, excused=excused, named=named)
+
+
+def _compared(
+    what: str,
+    differences: Scores,
+    partner: Flags,
+    ties: float,
+    *,
+    excused: Flags | None = None,
+    named: tuple[Excused, ...] = (),
+) -> Comparison:
+    """The largest differences and the changed partners, without the ``excused`` neurons."""
+    kept = np.ones(partner.shape, dtype=bool) if excused is None else ~excused
+    largest = {name: Difference(float(moved[kept].max(initial=0.0)), TOLERANCE) for name, moved in differences.items()}
+    changed = Choices("partners changed", int(partner[kept].sum()), partner.size, ties)
+    return Comparison(what, "neurons", partner.size, largest, changed, named)
 
 
 def threshold_crossings(work: Workspace, stored: Floats, again: Floats) -> Flags:

@@ -122,29 +122,30 @@ def _processor() -> str:
     return model or platform.processor() or platform.machine()
 
 
-def kept_file(folder: Path, where: Mapping[str, str | int]) -> Path:
-    """The file in ``folder`` of what was measured ``where``."""
-    digest = sha256(json.dumps(where, sort_keys=True).encode()).hexdigest()
-    return folder / KEPT.replace("*", digest[:16])
+class KeptSpeed:
+    """The file in ``folder`` of a speed that was measured ``where`` (:func:`measured_where`)."""
 
+    def __init__(self, folder: Path, where: Mapping[str, str | int]) -> None:
+        self.where = where
+        digest = sha256(json.dumps(where, sort_keys=True).encode()).hexdigest()
+        self.path = folder / KEPT.replace("*", digest[:16])
 
-def kept_speed(path: Path, where: Mapping[str, str | int]) -> DeviceSpeed | None:
-    """The speed in ``path``; None where there is no such file, or it is damaged, foreign or of another format."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if raw["format"] != FORMAT or raw["where"] != where:
+    def read(self) -> DeviceSpeed | None:
+        """The speed; None where there is no such file, or it is damaged, foreign or of another format."""
+        try:
+            raw = json.loads(self.path.read_text(encoding="utf-8"))
+            if raw["format"] != FORMAT or raw["where"] != self.where:
+                return None
+            speed = raw["speed"]
+            return DeviceSpeed(**{**speed, "forward": {int(width): rate for width, rate in speed["forward"].items()}})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
-        speed = raw["speed"]
-        return DeviceSpeed(**{**speed, "forward": {int(width): rate for width, rate in speed["forward"].items()}})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
 
-
-def keep_speed(path: Path, where: Mapping[str, str | int], speed: DeviceSpeed) -> None:
-    """Write ``speed`` to ``path``, whole or not at all; raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"format": FORMAT, "where": where, "speed": asdict(speed)}, indent=2)
-    replace_file(path, f"{text}\n".encode())
+    def write(self, speed: DeviceSpeed) -> None:
+        """Keep ``speed``, whole or not at all; raises OSError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"format": FORMAT, "where": self.where, "speed": asdict(speed)}, indent=2)
+        replace_file(self.path, f"{text}\n".encode())
 
 
 def published_speed(name: str) -> DeviceSpeed:

@@ -34,7 +34,7 @@ from universal_neurons.stages.base import (
 from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.influence import block_influence
 from universal_neurons.stages.models import LoadedModels
-from universal_neurons.stages.rounding import compare_scores, distances, neuron_names, threshold_crossings
+from universal_neurons.stages.rounding import Excuse, compare_scores, distances, neuron_names, threshold_crossings
 from universal_neurons.stages.scores import RequestedScores, StepScores, score_table, step_scores
 from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.core.tiling import Workload
     from universal_neurons.inputs.suite_file import UniversalitySpec
-    from universal_neurons.measures.arrays import Flags, Floats
+    from universal_neurons.measures.arrays import Floats
     from universal_neurons.measures.study import NullKind
     from universal_neurons.stages.comparison import Comparison
     from universal_neurons.stages.costs import Sizes
@@ -155,22 +155,17 @@ class Universality(Stage):
         mine, theirs = sides[0][case], sides[1][case]
         pairs = [pair for pair in sides[0] if pair in sides[1] and len(sides[1][pair]) == len(sides[0][pair])]
 
-        def changed() -> Flags:
-            return threshold_crossings(work, *(np.stack([side[p]["excess"] for p in pairs]) for side in sides))
+        def excuse() -> Excuse:
+            own, partners = (distances(work, work.model(name, step_of(case))) for name in (case.model, case.partner))
+            return Excuse(
+                own=own,
+                partners=np.maximum(*(_of_partners(work, partners, frame) for frame in (mine, theirs))),
+                changed=threshold_crossings(work, *(np.stack([side[p]["excess"] for p in pairs]) for side in sides)),
+                names=neuron_names(work, case.model),
+            )
 
-        def distance_of_partners() -> Floats:
-            own = distances(work, work.model(case.partner, step_of(case)))
-            return np.maximum(*(_of_partners(work, own, frame) for frame in (mine, theirs)))
-
-        return compare_scores(
-            str(case),
-            *(({str(name): frame[name].to_numpy() for name in frame}) for frame in (mine, theirs)),
-            ties=TIES,
-            changed=changed,
-            names=lambda: neuron_names(work, case.model),
-            distance=lambda: distances(work, work.model(case.model, step_of(case))),
-            distance_of_partners=distance_of_partners,
-        )
+        scores = ({str(name): frame[name].to_numpy() for name in frame} for frame in (mine, theirs))
+        return compare_scores(str(case), *scores, ties=TIES, excuse=excuse)
 
 
 class Null(Universality):
@@ -308,7 +303,7 @@ class Scores(StageGroup):
         candidates = absent(work, CANDIDATES, cases)
         drawn = {pair for case in candidates for pair in own_pairs(work, case)}
         names = [name for name in work.suite.zoo.models if name in requested.models]
-        models = LoadedModels.of(work, [work.model(name, step_of(Case(step))) for name in names])
+        models = LoadedModels.of(work, step_of(Case(step)), names)
         scores = step_scores(models, requested)
         for pair in requested.tables:
             has_draws = work.store.has(UNIVERSALITY.key(work, pair, UNIVERSALITY.scratch[0]))
@@ -357,7 +352,6 @@ def moments_cost(sizes: Sizes, load: Workload) -> Cost:
             costs.streaming(sizes, load, planned, sizes.positions, sizes.tokens),
         ),
         passes=len(planned),
-        streamed_bytes=costs.streamed(sizes, planned, sizes.tokens),
         device_bytes=max(one.memory.streaming for one in planned),
         host_bytes=sizes.token_bytes,
     )
@@ -415,7 +409,6 @@ def _candidates_cost(work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Co
             {costs.WorkKind.MEMORY: float(sizes.tokens * selected * INFLUENCE_BYTES)},
         ),
         passes=1,
-        streamed_bytes=sizes.activations(sizes.tokens, sizes.models),
         device_bytes=sizes.models * sizes.shape.loaded_bytes + costs.batch_bytes(sizes, sizes.models) + standardised,
         # Products and squares per block, then the influences that they become.
         host_bytes=sizes.token_bytes + selected * spec.blocks * 3 * costs.DOUBLE,

@@ -33,6 +33,7 @@ from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.passes import Reading, Streamed, streamed, workload
 from universal_neurons.stages.resources import ROTATION_WORKERS, device
 from universal_neurons.stages.rounding import (
+    Excuse,
     compare_scores,
     distances_under_variants,
     neuron_names,
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.core.scoring import Baseline, PartnerMaxima
     from universal_neurons.inputs.corpus import RowMask, TokenRows
-    from universal_neurons.measures.arrays import Flags, Floats
     from universal_neurons.measures.tables import UniversalityTable
     from universal_neurons.stages.comparison import Comparison
     from universal_neurons.stages.costs import Sizes
@@ -122,7 +122,7 @@ class Variants(Stage):
         plain = [setting for setting in every if not setting.is_padded]
         context, row = sizes.shape.context, sizes.shape.row
         parts = [costs.loading(sizes, sizes.models)]
-        streamed, device, count = 0, 0, 0
+        device, count = 0, 0
         for chosen, row_length, positions in (
             (plain, row, sizes.positions),
             (padded, context, ceil(spec.padded_tokens / context) * context),
@@ -134,7 +134,6 @@ class Variants(Stage):
             parts.append(costs.streaming(sizes, load, planned, positions, positions))
             scored = _scoring_work(sizes, chosen, work.suite.universality.rotation)
             parts.append(costs.summed(scored, times=sizes.models - 1))
-            streamed += costs.streamed(sizes, planned, positions)
             device, count = max(device, *(one.memory.total for one in planned)), count + len(planned)
         # The draws of every setting against every partner, and its best correlations.
         kept = sum(one.draws * costs.SINGLE + costs.DOUBLE for one in every)
@@ -142,7 +141,6 @@ class Variants(Stage):
         return Cost(
             costs.summed(*parts),
             passes=count,
-            streamed_bytes=streamed,
             device_bytes=device,
             # The classes of all positions are numbers, found from what every mask says of them.
             host_bytes=sizes.token_bytes + sizes.positions * (2 * costs.INDEX + 2 * len(every)) + 2 * scores,
@@ -197,28 +195,22 @@ class Variants(Stage):
         The baseline is not stored: it is correlation minus excess.
         """
         sides = (stored[0].arrays, again[0].arrays)
-        step, partners = step_of(case), work.partners(case.model)
+        step, others = step_of(case), work.partners(case.model)
 
-        def distance() -> Floats:
-            return distances_under_variants(work, work.model(case.model, step))[:, None]
+        def excuse() -> Excuse:
+            own, *partners = (distances_under_variants(work, work.model(name, step)) for name in (case.model, *others))
+            return Excuse(
+                own=own[:, None],
+                # A variant's best partner is not stored: it may be the one that rounding moves furthest.
+                partners=np.stack([one.max(axis=1) for one in partners], axis=1)[..., None],
+                changed=threshold_crossings(work, *(side["excess"] for side in sides))[:, None],
+                names=neuron_names(work, case.model),
+            )
 
-        def distance_of_partners() -> Floats:
-            # A variant's best partner is not stored: it may be the one that rounding moves furthest.
-            own = [distances_under_variants(work, work.model(name, step)).max(axis=1) for name in partners]
-            return np.stack(own, axis=1)[..., None]
-
-        def changed() -> Flags:
-            return threshold_crossings(work, *(side["excess"] for side in sides))[:, None]
-
-        return compare_scores(
-            f"{self.name} at step {step}",
-            *({"correlation": side["correlation"], "baseline": side["correlation"] - side["excess"]} for side in sides),
-            ties=0.0,
-            changed=changed,
-            names=lambda: neuron_names(work, case.model),
-            distance=distance,
-            distance_of_partners=distance_of_partners,
+        scores = (
+            {"correlation": side["correlation"], "baseline": side["correlation"] - side["excess"]} for side in sides
         )
+        return compare_scores(f"{self.name} at step {step}", *scores, ties=0.0, excuse=excuse)
 
 
 VARIANTS = Variants()
@@ -283,8 +275,7 @@ class Scored:
 def variant_scores(work: Workspace, case: Case) -> tuple[VariantScores, tuple[Streamed, ...]]:
     """The scores of every variant, by variant and position of the partner, and the passes over the tokens."""
     plain, padded = ([one for one in settings(work) if one.is_padded is wanted] for wanted in (False, True))
-    names = (case.model, *work.partners(case.model))
-    models = LoadedModels.of(work, [work.model(name, step_of(case)) for name in names])
+    models = LoadedModels.of(work, step_of(case), (case.model, *work.partners(case.model)))
     scored, own = _scores(models, models.tokens.rows, suite_masks(models, plain), plain, title="variants")
     rows, masks = published_padding(models)
     more, cut = _scores(models, rows, {one.mask: masks[one.mask] for one in padded}, padded, title="padding")
