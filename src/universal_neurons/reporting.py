@@ -13,7 +13,7 @@ from universal_neurons.render import build_report
 from universal_neurons.render.pages.explorer import LocalText
 from universal_neurons.render.report import default_evidence
 from universal_neurons.stages.base import missing
-from universal_neurons.stages.study import StoredStudy
+from universal_neurons.stages.study import StoredStudy, caching_measures
 from universal_neurons.stages.workspace import check_pinned, hub_corpus
 
 if TYPE_CHECKING:
@@ -34,15 +34,16 @@ def report_of(
     The paths are relative to the checkout and separated by commas.
     """
     check_pinned(work)
-    page = build_report(
-        StoredStudy(work),
-        root=work.root,
-        output=work.root / "report" / "_build",
-        text=local_text(work),
-        both=None if beside is None else _beside(work, beside, store=store),
-        to=to,
-        say=say,
-    )
+    with caching_measures(work.root):
+        page = build_report(
+            StoredStudy(work),
+            root=work.root,
+            output=work.root / "report" / "_build",
+            text=local_text(work),
+            both=None if beside is None else _beside(work, beside, store=store),
+            to=to,
+            say=say,
+        )
     documents = [] if to == "pdf" else sorted(page.parent.glob("*.pdf"))
     return ", ".join(str(document.relative_to(work.root)) for document in (page, *documents))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -79,6 +79,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "control(id): a negative control of a claim")
     config.addinivalue_line("markers", "reading(id): a claim under another reading of what the paper leaves open")
     config.stash[HARNESS] = Harness(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close the cache of measures."""
+    harness_of(config).resources.close()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -257,6 +262,7 @@ class Harness:
         self.mistake: str | None = None
         self._controls: dict[tuple[object, ...], Evaluation] = {}
         self._run: Run | None = None
+        self.resources = ExitStack()
 
     @property
     def is_worker(self) -> bool:
@@ -323,6 +329,7 @@ class Harness:
         try:
             if self.is_worker and self.config.getoption("recompute"):
                 raise UserError("--recompute: every worker would compute everything; run in one process, without -n")
+            self.resources.enter_context(self.provider.caching())
             return self.provider.open_study(
                 self.suite.name,
                 selection=self.selection,

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,15 @@ from universal_neurons.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from universal_neurons.evidence.criteria import Published
     from universal_neurons.inputs.selection import Selection
     from universal_neurons.inputs.suite import Suite
 
-DEFAULT_FACTORY = "universal_neurons.stages.study:open_study"
+_OWN = "universal_neurons.stages.study"
+DEFAULT_FACTORY = f"{_OWN}:open_study"
 _SUITES = "universal_neurons.inputs.suite"
 _PUBLISHED = "universal_neurons.inputs.published"
 
@@ -74,6 +77,13 @@ class StudyProvider:
             more["only"] = partial(needs_of_claims, claims=claims)
         open_ = self._factory()
         return open_(suite, root=self.root, store=store, recompute=recompute, warn=warn, progress=progress, **more)
+
+    def caching(self) -> AbstractContextManager[None]:
+        """Cache what measures of the project's own studies compute; a study of others is measured as it comes."""
+        if not self.factory.startswith(f"{_OWN}:"):
+            return nullcontext()
+        caching: AbstractContextManager[None] = importlib.import_module(_OWN).caching_measures(self.root)
+        return caching
 
     def _factory(self) -> Callable[..., Any]:
         module, _, name = self.factory.partition(":")

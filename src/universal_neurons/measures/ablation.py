@@ -28,6 +28,7 @@ import scipy
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation_table import AblationTable, AnyKind, Quantity, SetKind, SetMissing, SetOf
+from universal_neurons.measures.cache import cached
 from universal_neurons.measures.intervals import block_weights, percentile_interval
 from universal_neurons.measures.joint import weakest
 
@@ -47,6 +48,7 @@ MATCHED = (SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED)
 Per = Literal["set", "neuron", "norm"]
 
 
+@cached
 def effect(
     table: AblationTable, which: SetOf, kind: AnyKind = SetKind.UNIVERSAL, *, quantity: Quantity = Quantity.KL
 ) -> Measurement:
@@ -64,6 +66,7 @@ def effect(
     return _measured(table, mean, details=details | _draw_details(effects.values, kind))
 
 
+@cached
 def effect_over_random(
     table: AblationTable,
     which: SetOf,
@@ -113,6 +116,7 @@ def effect_over_random(
     return _measured(table, _minus(set_, percentile), details=details)
 
 
+@cached
 def effect_over_each(
     table: AblationTable,
     which: SetOf,
@@ -133,6 +137,7 @@ def effect_over_each(
     )
 
 
+@cached
 def contrast(
     table: AblationTable,
     which: SetOf,
@@ -161,6 +166,7 @@ def contrast(
     return _measured(table, _minus(own, other), details=details)
 
 
+@cached
 def effect_ratio(
     table: AblationTable,
     which: SetOf,
@@ -189,6 +195,7 @@ def effect_ratio(
     return _measured(table, ratio, RATIO, {"effect": means[0], "other": means[1]})
 
 
+@cached
 def first_layer_ratio(
     table: AblationTable,
     which: SetOf,
@@ -216,6 +223,7 @@ def first_layer_ratio(
     )
 
 
+@cached
 def first_layer_margin(
     table: AblationTable, which: SetOf, factor: float, *, quantity: Quantity = Quantity.KL
 ) -> Measurement:
@@ -230,6 +238,7 @@ def first_layer_margin(
     return _measured(table, _minus(first, deeper, factor))
 
 
+@cached
 def negligible_margin(
     table: AblationTable, which: SetOf, against: SetKind, share: float, *, quantity: Quantity = Quantity.KL
 ) -> Measurement:
@@ -244,6 +253,7 @@ def negligible_margin(
     return _measured(table, _minus(_Effect(share * bound.value, share * bound.replicates), other))
 
 
+@cached
 def perplexity_ratio(table: AblationTable, which: SetOf, kind: SetKind = SetKind.UNIVERSAL) -> Measurement:
     """The perplexity with the set ablated over the perplexity without: exp of the loss increase.
 
@@ -266,6 +276,7 @@ def perplexity_ratio(table: AblationTable, which: SetOf, kind: SetKind = SetKind
     return replace(increase, value=value, low=low, high=high, unit=RATIO, details=details)
 
 
+@cached
 def dose_curve(table: AblationTable, which: SetOf, *, quantity: Quantity = Quantity.KL) -> pd.DataFrame:
     """The effect of ablating a growing fraction of the universal neurons, in several random orders (F6).
 
@@ -296,16 +307,23 @@ class _Effect(NamedTuple):
     replicates: Floats
 
 
+@cached
 def _effects(table: AblationTable, rows: Integers, quantity: Quantity, *, per: Per = "set") -> _Effects:
     effects = table.blocks(quantity)[rows].astype(np.float64)
     predictions = table.predictions.astype(np.float64)
-    resampling = table.resampling
-    weights = block_weights(predictions.size, resamples=resampling.resamples, seed=resampling.seed) * predictions
+    weights, totals = _weights(predictions, table.resampling)
     # The same division of the same sums gives value and replicates: with equal blocks no interval misses its value.
     values = effects @ predictions / predictions.sum()
-    replicates = weights @ effects.T / weights.sum(axis=1, keepdims=True)
+    replicates = weights @ effects.T / totals
     scale = _scale(table, rows, per)
     return _Effects(values / scale, replicates / scale)
+
+
+@cached
+def _weights(predictions: Floats, resampling: Resampling) -> tuple[Floats, Floats]:
+    """The predictions of every block in each replicate (resample, block), and their sums (resample, 1)."""
+    weights = block_weights(predictions.size, resamples=resampling.resamples, seed=resampling.seed) * predictions
+    return weights, weights.sum(axis=1, keepdims=True)
 
 
 def _scale(table: AblationTable, rows: Integers, per: Per) -> Floats:

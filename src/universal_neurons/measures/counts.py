@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from universal_neurons.measures.arrays import Flags, Floats, Integers, ratio_or_nan
+from universal_neurons.measures.cache import cached
 from universal_neurons.measures.groups import Group, groups_of, series_of
 from universal_neurons.measures.intervals import NOISE, ConfidenceInterval, extrapolated, extrapolated_interval
 from universal_neurons.measures.tables import Definition, StepTables
@@ -106,6 +107,7 @@ class _Counts(NamedTuple):
     draws: Floats
 
 
+@cached
 def _counts(
     group: Group, threshold: float, defined: Flags, layer: Integers, layers: int, *, resampled: bool
 ) -> _Counts:

@@ -9,6 +9,7 @@ import scipy
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.arrays import ratio_or_nan
+from universal_neurons.measures.cache import cached
 from universal_neurons.measures.counts import layer_counts, layer_shares, over_checkpoints, share_contrast
 from universal_neurons.measures.intervals import percentile_interval
 from universal_neurons.measures.tables import Definition, StepTables, UniversalityTable, members
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from universal_neurons.measures.arrays import Floats, Integers
 
 
+@cached
 def depth_contrast(earlier: StepTables, later: StepTables, threshold: float) -> Measurement:
     """Growth of the share in the deeper half of the layers minus growth in the shallower half.
 
@@ -48,6 +50,7 @@ def depth_contrast(earlier: StepTables, later: StepTables, threshold: float) -> 
     return Measurement(value, low, high, n, Over.NEURONS, counts.level, SHARE, details)
 
 
+@cached
 def same_depth_mass(table: UniversalityTable, *, within: int = 1) -> Measurement:
     """The share of neurons whose best partner lies at most ``within`` layers away, minus its expectation by chance.
 

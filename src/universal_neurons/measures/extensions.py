@@ -12,6 +12,7 @@ import numpy.typing as npt
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation import effect, effect_over_random
 from universal_neurons.measures.ablation_table import AblationTable, Quantity, SetKind, SetOf
+from universal_neurons.measures.cache import cached
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.tables import Definition, universal_flags
 
@@ -53,6 +54,7 @@ class Extensions:
             raise ValueError(f"extensions of {self.reference}: no distance for every block of patches")
 
 
+@cached
 def unigram_share_difference(
     extensions: Extensions,
     tables: ReferenceTables,
@@ -111,6 +113,7 @@ def unigram_share_difference(
     return Measurement(value, low, high, total, Over.NEURONS, level, "share", details)
 
 
+@cached
 def patching_over_random(
     extensions: Extensions,
     threshold: float,
@@ -132,6 +135,7 @@ def patching_over_random(
     return replace(measured, details={**measured.details, **recovered})
 
 
+@cached
 def patching_effect(extensions: Extensions, threshold: float, kind: SetKind = SetKind.UNIVERSAL) -> Measurement:
     """Nats by which patching one kind of set brings the output nearer to the other row's; interval over blocks."""
     return effect(extensions.patches, SetOf(threshold, definition=Definition.AVERAGED, mode="resample"), kind)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
+from universal_neurons.measures.cache import cached
 from universal_neurons.measures.excess import excess_correlation
 from universal_neurons.measures.intervals import NOISE, block_weights
 from universal_neurons.measures.tables import (
@@ -32,6 +33,7 @@ from universal_neurons.measures.tables import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
     import pandas as pd
 
     from universal_neurons.measures.arrays import Flags, Floats
@@ -54,6 +56,8 @@ class Group:
 
     def combined(self, stack: Floats) -> Floats:
         """(table, ...) -> (...); NaN against any partner stays NaN."""
+        if len(stack) == 1:
+            return np.asarray(stack[0])
         match self.definition:
             case Definition.PAIR | Definition.AVERAGED:
                 return np.asarray(stack.mean(axis=0))
@@ -99,16 +103,15 @@ class Group:
     def noisy_states(self, threshold: float, noise: Sequence[float] = NOISE) -> Flags:
         """The same with ``noise`` times the variance of the token blocks (noise, resample, candidate)."""
         candidates = self.tables[0].candidates
-        blocks = self.tables[0].influence.shape[0]
-        change = block_weights(blocks, resamples=self.resampling.resamples, seed=self.resampling.seed) - 1
+        moves = [_moves(table.influence, self.resampling) for table in self.tables]
         excess = np.stack([table.frame["excess"].to_numpy(dtype=np.float64) for table in self.tables])
-        states = np.empty((len(noise), change.shape[0], candidates.size), dtype=np.bool_)
+        states = np.empty((len(noise), self.resampling.resamples, candidates.size), dtype=np.bool_)
         for start in range(0, candidates.size, _CHUNK):
             chunk = slice(start, start + _CHUNK)
             scores = excess[:, None, candidates[chunk]]
-            moves = np.stack([change @ table.influence[:, chunk].astype(np.float64) for table in self.tables])
+            moved_by = np.stack([move[:, chunk] for move in moves])
             for row, amount in enumerate(noise):
-                moved = scores + math.sqrt(amount) * moves
+                moved = scores + math.sqrt(amount) * moved_by
                 states[row, :, chunk] = self.combined(moved) > self.cut(threshold)
         return states
 
@@ -122,6 +125,15 @@ class Group:
             for table in self.tables
         ]
         return np.asarray(self.combined(np.stack(excess)) > self.cut(threshold))
+
+
+@cached
+def _moves(influence: npt.NDArray[np.floating], resampling: Resampling) -> Floats:
+    """The change of every candidate's excess in each replicate of the token blocks (resample, candidate)."""
+    change = block_weights(len(influence), resamples=resampling.resamples, seed=resampling.seed) - 1
+    chunks = range(0, influence.shape[1], _CHUNK)
+    moves = [change @ influence[:, start : start + _CHUNK].astype(np.float64) for start in chunks]
+    return np.concatenate([np.empty((len(change), 0)), *moves], axis=1)
 
 
 def groups_of(tables: StepTables, definition: Definition) -> list[Group]:

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.cache import cached
 from universal_neurons.measures.histories import History, Rate, SpanIndices, Term, combined, rate_of
 from universal_neurons.measures.intervals import jackknife_details, percentile_interval
 from universal_neurons.measures.joint import largest, needed_neurons, with_details
@@ -44,6 +45,7 @@ class Pooling(StrEnum):
     MACRO = "macro"  # the mean over pairs of each pair's rate
 
 
+@cached
 def persistence(
     given: StepTables,
     then: StepTables,
@@ -70,6 +72,7 @@ def persistence(
     return persistence_in(History.of([given, then], threshold, definition), (0, 1), pooling)
 
 
+@cached
 def cross_fitted_persistence(
     given: StepTables, then: StepTables, threshold: float, *, definition: Definition = Definition.PAIR
 ) -> Measurement:
@@ -86,6 +89,7 @@ def cross_fitted_persistence(
     return _of_rate(rate, history.level)
 
 
+@cached
 def recruitment(
     given: StepTables, then: StepTables, threshold: float, *, definition: Definition = Definition.PAIR
 ) -> Measurement:
@@ -97,6 +101,7 @@ def recruitment(
     return _of_rate(rate_of(history.defined & ~history.states[:, 0], history.states[:, 1]), history.level)
 
 
+@cached
 def ceiling(tables: StepTables, threshold: float, *, definition: Definition = Definition.PAIR) -> Measurement:
     """P(universal by one half of the tokens | universal by the other) at one checkpoint, both directions pooled.
 
@@ -108,6 +113,7 @@ def ceiling(tables: StepTables, threshold: float, *, definition: Definition = De
     return _of_rate(_ceiling_rate(history, [0], None), history.level)
 
 
+@cached
 def persistence_gain(
     first: StepTables, second: StepTables, third: StepTables, threshold: float, *, resampled: bool = True
 ) -> Measurement:
@@ -121,6 +127,7 @@ def persistence_gain(
     return with_details(gain, earlier=_value(history, (0, 1)), later=_value(history, (1, 2)))
 
 
+@cached
 def long_span_excess(
     first: StepTables, second: StepTables, third: StepTables, threshold: float, *, resampled: bool = True
 ) -> Measurement:
@@ -136,6 +143,7 @@ def long_span_excess(
     return with_details(larger, **{name: _value(history, span) for name, span in spans.items()})
 
 
+@cached
 def persistence_by_layer(given: StepTables, then: StepTables, threshold: float) -> pd.DataFrame:
     """The persistence of each layer: columns layer, value, low, high, n, and the details of :func:`persistence`.
 

@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.cache import cached
 from universal_neurons.measures.depth import rank_correlation
 from universal_neurons.measures.histories import History, Rate, SpanIndices, Term
 from universal_neurons.measures.intervals import percentile_interval
@@ -58,6 +59,7 @@ EARLY, LATE, DEEPEST = Band(0, 1), Band(9, 11), Band(10, 11)
 MIDDLE, NARROW_MIDDLE = Band(2, 5), Band(3, 5)
 
 
+@cached
 def lowest_persistence(
     spans: Sequence[TablesSpan],
     threshold: float,
@@ -75,6 +77,7 @@ def lowest_persistence(
     return smallest([persistence_in(history, span, pooling, inside) for span in indices for inside in layers])
 
 
+@cached
 def persistence_contrast(
     spans: Sequence[TablesSpan],
     threshold: float,
@@ -95,6 +98,7 @@ def persistence_contrast(
     return _band_contrast(history, indices, plus, minus)
 
 
+@cached
 def u_shape(
     spans: Sequence[TablesSpan], threshold: float, middle: Band = MIDDLE, *, resampled: bool = True
 ) -> Measurement:
@@ -118,6 +122,7 @@ def u_shape(
     return with_details(smaller, **details, **two_lines(history, indices))
 
 
+@cached
 def persistence_rank_correlation(
     spans: Sequence[TablesSpan], threshold: float, *, resampled: bool = True
 ) -> Measurement:

@@ -8,6 +8,7 @@ import numpy as np
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.arrays import ratio_or_nan
+from universal_neurons.measures.cache import cached
 from universal_neurons.measures.counts import LayerCounts, layer_counts
 from universal_neurons.measures.intervals import extrapolated_interval, jackknife_details
 from universal_neurons.measures.tables import Definition
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from universal_neurons.measures.tables import ReferenceTables
 
 
+@cached
 def share_over_references(references: Sequence[ReferenceTables], threshold: float) -> Measurement:
     """The per-pair share, mean over partners and then over several reference models.
 
@@ -30,6 +32,7 @@ def share_over_references(references: Sequence[ReferenceTables], threshold: floa
     return _over_references([[tables] for tables in references], threshold, (1,))
 
 
+@cached
 def growth_over_references(
     earlier: Sequence[ReferenceTables], later: Sequence[ReferenceTables], threshold: float
 ) -> Measurement:

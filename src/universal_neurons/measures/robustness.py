@@ -20,6 +20,7 @@ import scipy
 
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.cache import cached
 from universal_neurons.measures.excess import excess_correlation
 from universal_neurons.measures.groups import pair_group, same_neurons
 from universal_neurons.measures.intervals import (
@@ -60,6 +61,7 @@ def share_over_neurons(table: UniversalityTable, threshold: float) -> Measuremen
     return _over_neurons(value, wilson(universal, defined.size, level=level), defined.size, level, details)
 
 
+@cached
 def share_change(suite: UniversalityTable, variant: UniversalityTable, threshold: float) -> Measurement:
     """share(variant) - share(suite) over the neurons defined in both, each a pair of yes and no.
 
@@ -158,6 +160,7 @@ def token_convergence(study: Study, *, checkpoint: HasStep, threshold: float) ->
     return frame.sort_values("tokens", ignore_index=True)
 
 
+@cached
 def split_half_agreement(table: UniversalityTable, threshold: float) -> Measurement:
     """Identified in half A, judged in half B: P(excess_b > T | excess_a > T), with Wilson's interval over neurons.
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.arrays import Floats, ratio_or_nan
+from universal_neurons.measures.cache import cached
 from universal_neurons.measures.counts import (
     Statistic,
     layer_counts,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 SHARE = "share"
 
 
+@cached
 def universal_share(table: UniversalityTable, threshold: float) -> Measurement:
     """The share of neurons with excess above ``threshold``: #{i: excess_i > T} / #{i: excess_i defined}.
 
@@ -70,6 +72,7 @@ def universal_share(table: UniversalityTable, threshold: float) -> Measurement:
     return _share_measurement(table, threshold, Definition.PAIR)
 
 
+@cached
 def definition_share(tables: ReferenceTables, definition: Definition, threshold: float) -> Measurement:
     """The universal share of a reference under one reading of "universal" (claims/README.md, A1).
 
@@ -82,6 +85,7 @@ def definition_share(tables: ReferenceTables, definition: Definition, threshold:
     return _share_measurement(tables, threshold, definition)
 
 
+@cached
 def share_by_layer(tables: StepTables, threshold: float, *, definition: Definition = Definition.PAIR) -> pd.DataFrame:
     """The universal share of each layer: columns layer, neurons (defined), value, low, high (block bootstrap).
 
@@ -111,6 +115,7 @@ def share_by_layer(tables: StepTables, threshold: float, *, definition: Definiti
     )
 
 
+@cached
 def share_difference(
     earlier: StepTables, later: StepTables, threshold: float, *, definition: Definition = Definition.PAIR
 ) -> Measurement:
@@ -127,6 +132,7 @@ def share_difference(
     return with_details(measured, **_mcnemar_details(earlier, later, threshold))
 
 
+@cached
 def mcnemar_difference(earlier: UniversalityTable, later: UniversalityTable, threshold: float) -> Measurement:
     """share(later) - share(earlier) with an interval over neurons: each neuron is a pair of yes and no.
 
@@ -146,6 +152,7 @@ def mcnemar_difference(earlier: UniversalityTable, later: UniversalityTable, thr
     )
 
 
+@cached
 def acceleration(first: StepTables, second: StepTables, third: StepTables, threshold: float) -> Measurement:
     """The second step of growth minus the first: (s3 - s2) - (s2 - s1), negative where growth slows.
 
@@ -157,6 +164,7 @@ def acceleration(first: StepTables, second: StepTables, third: StepTables, thres
     )
 
 
+@cached
 def early_share_ratio(earlier: StepTables, later: StepTables, threshold: float) -> Measurement:
     """share(earlier) / share(later), of per-pair shares: how much of the later share is already there.
 
@@ -165,6 +173,7 @@ def early_share_ratio(earlier: StepTables, later: StepTables, threshold: float) 
     return _measurement([earlier, later], threshold, _ratio, Definition.PAIR, within=(0.0, math.inf), unit="")
 
 
+@cached
 def threshold_curve(
     tables: StepTables, thresholds: Sequence[float], *, definition: Definition = Definition.PAIR
 ) -> pd.DataFrame:
@@ -176,6 +185,7 @@ def threshold_curve(
     return pd.DataFrame([_curve_point(tables, threshold, definition) for threshold in thresholds])
 
 
+@cached
 def table_one(
     checkpoints: Mapping[str, ReferenceTables],
     thresholds: Sequence[float],

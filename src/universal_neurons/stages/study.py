@@ -15,6 +15,7 @@ import pandas as pd
 from universal_neurons.artifacts.receipt import Imported, receipts_of
 from universal_neurons.artifacts.store import Artifact, Entry, Origin, Store
 from universal_neurons.errors import ArtifactMissing, NotOnSuite, UserError
+from universal_neurons.measures.cache import caching
 from universal_neurons.measures.tables import ReferenceTables
 from universal_neurons.stages.base import (
     Artifacts,
@@ -30,6 +31,7 @@ from universal_neurons.stages.workspace import WORK_FOLDER, Workspace, check_pin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from universal_neurons.artifacts.key import Key
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from universal_neurons.progress import Progress, Warn
     from universal_neurons.stages.base import Need
     from universal_neurons.stages.variants import VariantTables
+
+# The file of what measures computed, in the working folder; it may be removed at any time.
+MEASURES = "measures.sqlite"
 
 
 @dataclass
@@ -247,6 +252,11 @@ def imported_evidence(work: Workspace) -> Imported:
     entries = (first[key.digest] for key in suite_keys(work) if key.digest in first)
     theirs = {entry.key.digest: entry.manifest.sha256 for entry in entries if entry.origin is Origin.IMPORTED}
     return Imported.of(receipts_of(work.store.imported, work.suite.name), theirs)
+
+
+def caching_measures(root: Path) -> AbstractContextManager[None]:
+    """Keep what measures compute in the body for later commands in the checkout ``root``."""
+    return caching(root / WORK_FOLDER / MEASURES)
 
 
 def open_evidence(
