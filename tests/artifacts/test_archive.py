@@ -7,7 +7,6 @@ import random
 import tarfile
 import time
 import zipfile
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,7 +62,6 @@ def is_line(found: object) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 def test_members_are_read_by_name(tmp_path: Path, kind: str) -> None:
     archive = opened(written(tmp_path, kind).read_bytes(), kind)
-    assert archive.names == tuple(name for name, _ in FILES)
     for name, data in FILES:
         assert archive.read(name, len(data)) == archive.read(name, 10**6) == data
 
@@ -156,53 +154,36 @@ def in_tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-HOSTILE_NAMES = [
-    "../evil", "shares/../../evil", "shares/..", "..", "/etc/passwd", "//host/share", "~/evil", "C:/evil", "c:evil",
-    "shares\\..\\evil", "a\u202eb", "a\nb", "a\x1b[31m",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", HOSTILE_NAMES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_archive_with_a_dangerous_name_is_refused_as_a_whole(kind: str, name: str) -> None:
-    data = in_zip(*FILES, (name, b"evil")) if kind == ".zip" else in_tar(*_members(), (tarfile.TarInfo(name), b"evil"))
-    assert "evidence: refused, a member" in refusal(data, kind)
+HOSTILE_NAMES = ["../evil", "shares/../../evil", "/etc/passwd", "~/evil", "C:/evil", "shares\\..\\evil", "a\nb", "a\0b"]
 
 
 def _members() -> list[tuple[tarfile.TarInfo, bytes]]:
     return [(tarfile.TarInfo(name), data) for name, data in FILES]
 
 
-def test_a_name_with_a_zero_in_it_does_not_pass_for_its_beginning() -> None:
-    data = in_zip(*FILES, ("shares/aa/other_json", b"evil")).replace(b"shares/aa/other_json", b"shares/aa/other\0json")
-    assert "with characters that no file of an export has" in refusal(data, ".zip")
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE],
-    ids=["symbolic link", "hard link", "pipe", "character device", "block device"],
-)
-def test_links_and_devices_in_a_tar_are_refused(kind: bytes) -> None:
-    member = tarfile.TarInfo("shares/aa/link")
+def _link(name: str, kind: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    member = tarfile.TarInfo(name)
     member.type, member.linkname = kind, "/etc/passwd"
-    assert "refused, a member is a link or a device" in refusal(in_tar(*_members(), (member, b"")), ".tar")
-
-
-def test_a_link_in_a_zip_is_refused() -> None:
-    member = zipfile.ZipInfo("shares/aa/link")
-    member.create_system, member.external_attr = 3, 0o120777 << 16
-    assert "refused, a member is a link or a device" in refusal(in_zip(*FILES, (member, b"/etc/passwd")), ".zip")
+    return member, b""
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_members_of_one_name_are_refused(kind: str) -> None:
-    name = FILES[1][0]
-    for again in (name, f"./{name}"):
-        twice = in_tar(*_members(), (tarfile.TarInfo(again), b"other"))
-        with pytest.warns(UserWarning, match="Duplicate name") if (kind, again) == (".zip", name) else nullcontext():
-            data = in_zip(*FILES, (again, b"other")) if kind == ".zip" else twice
-        assert "refused, two members of the name" in refusal(data, kind)
+def test_members_that_no_export_has_are_never_looked_at(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    evil = [(name, b"evil") for name in HOSTILE_NAMES]
+    links = [_link(f"link{i}", one) for i, one in enumerate((tarfile.SYMTYPE, tarfile.FIFOTYPE, tarfile.BLKTYPE))]
+    in_a_tar = in_tar(*_members(), *((tarfile.TarInfo(name), data) for name, data in evil), *links)
+    archive = opened(in_zip(*FILES, *evil) if kind == ".zip" else in_a_tar, kind)
+    assert [archive.read(name, 999) for name, _ in FILES] == [data for _, data in FILES]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_a_link_or_device_of_a_tar_is_no_file(kind: bytes) -> None:
+    with pytest.raises(FileAbsent):
+        opened(in_tar(_link("evidence-mini.json", kind)), ".tar").read("evidence-mini.json", 99)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -241,22 +222,22 @@ def with_password(data: bytes) -> bytes:
 
 
 NOT_PLAIN = {
-    "compressed": (deflated(50_000_000), "a member is compressed: 'shares/aa/payload.json'"),
+    "compressed": (deflated(50_000_000), "shares/aa/payload.json"),
     "compressed, its size understated": (
         understated(deflated(5_000_000), 5_000_000),
-        "a member is compressed: 'shares/aa/payload.json'",
+        "shares/aa/payload.json",
     ),
     "compressed, as if it were not": (
         understated(deflated(5_000_000), 5_000_000, packed_size(deflated(5_000_000))),
-        "a member is compressed: 'shares/aa/payload.json'",
+        "shares/aa/payload.json",
     ),
     "stored, its size overstated": (
         in_zip(("shares/aa/payload.json", b"x" * 70_001)).replace(
             (70_001).to_bytes(4, "little") * 2, (70_001).to_bytes(4, "little") + (2**31).to_bytes(4, "little")
         ),
-        "a member is compressed: 'shares/aa/payload.json'",
+        "shares/aa/payload.json",
     ),
-    "behind a password": (with_password(in_zip(*FILES)), "a member is encrypted: 'evidence-mini.json'"),
+    "behind a password": (with_password(in_zip(*FILES)), "evidence-mini.json"),
 }
 
 
@@ -268,7 +249,7 @@ def test_a_zip_whose_members_are_not_plain_is_refused_by_name_before_anything_is
         raise AssertionError("nothing may be decompressed")
 
     monkeypatch.setattr(zipfile.ZipExtFile, "read", read)
-    assert refusal(data, ".zip") == f"evidence: refused, {words}"
+    assert f"a member is compressed or encrypted: '{words}'" in refusal(data, ".zip")
 
 
 class Failing(io.BytesIO):
@@ -315,7 +296,8 @@ def test_folders_among_the_members_and_names_from_here_do_no_harm(kind: str) -> 
     dotted = [(tarfile.TarInfo(f"./{name}"), data) for name, data in FILES]
     as_zip = in_zip(("shares/", b""), *((f"./{name}", data) for name, data in FILES))
     data = as_zip if kind == ".zip" else in_tar((folder, b""), *dotted)
-    assert opened(data, kind).names == tuple(name for name, _ in FILES)
+    archive = opened(data, kind)
+    assert [archive.read(name, 999) for name, _ in FILES] == [data for _, data in FILES]
 
 
 @pytest.mark.parametrize("name", ["evidence.tar.gz", "evidence.tgz", "evidence.7z", "EVIDENCE.TAR.XZ"])

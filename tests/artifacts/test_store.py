@@ -1023,44 +1023,30 @@ class Elsewhere:
     def __init__(self, *present: Contents) -> None:
         self.bundle = Bundle.of("mini", "", None, [one.manifest for one in present])
         self.files = {self.bundle.name: self.bundle.encode()}
-        self.seen: list[str] = []
         for one in present:
             listed = Listed.of(one.manifest)
             self.files |= {listed.manifest_file: one.manifest.encode(), listed.payload_file: one.payload}
 
     def read(self, name: str, limit: int) -> bytes:
-        self.seen.append(name)
         if name not in self.files:
             raise FileAbsent(name)
         return self.files[name][: limit + 1]
 
 
-def test_an_artifact_that_only_the_remote_has_is_read_through_and_adopted(importing: Store, said: Lines) -> None:
-    elsewhere = Elsewhere(contents(0), contents(1), contents(2))
-    store = importing.reading_through(RemoteExport.of(elsewhere, "mini"))
-    store.write(key(1), {"share": "ours"}, PROVENANCE)
-    found = [store.read(key(number)) for number in range(4)]
-    assert [None if one is None else one.origin for one in found] == ["imported", "working", "imported", None]
-    assert len(elsewhere.seen) == 1 + 2 * 2
-    again = store.read(key(0))
-    assert again is not None
-    assert len(elsewhere.seen) == 1 + 2 * 2
-    assert importing.remote is None
-    assert importing.read(key(2)) is not None
-    assert said == []
-
-
-def test_a_damaged_artifact_of_a_remote_is_an_error_and_not_adopted(importing: Store) -> None:
+def test_an_artifact_of_a_remote_is_given_and_a_damaged_one_is_an_error() -> None:
     elsewhere = Elsewhere(contents(0))
-    store = importing.reading_through(RemoteExport.of(elsewhere, "mini"))
+    remote = RemoteExport.of(elsewhere, "mini")
+    given = remote.contents(key(0))
+    assert given is not None
+    assert given.payload == contents(0).payload
+    assert remote.contents(key(1)) is None
     name = Listed.of(contents(0).manifest).payload_file
     elsewhere.files[name] = elsewhere.files[name].replace(b"0", b"9")
     with pytest.raises(ExportDamaged, match=f"^elsewhere: {key(0)}: payload.json has digest .* get it again"):
-        store.read(key(0))
+        remote.contents(key(0))
     del elsewhere.files[name]
     with pytest.raises(ExportDamaged, match="it is listed and not there"):
-        store.read(key(0))
-    assert importing.read(key(0)) is None
+        remote.contents(key(0))
 
 
 def test_adopting_twice_keeps_the_first_bytes(importing: Store) -> None:

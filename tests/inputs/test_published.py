@@ -122,17 +122,17 @@ def test_labels_that_exist_but_not_together_are_said_to_be_so() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('unit = "percent"', 'unit = "per mille"', "unit is 'per mille', expected percent or count or number"),
-        ('kind = "printed"', 'kind = "heard"', "kind is 'heard', expected printed"),
-        ('"2.50"', '"2.5O"', "row 1: 'as' is '2.5O', expected a number"),
-        ('"2.50"', "2.50", "row 1: 'as' is 2.5, expected the number in quotes"),
+        ('unit = "percent"', 'unit = "per mille"', r"\[shares\] unit: Input should be 'percent', 'count' or 'number', got 'per mille'"),
+        ('kind = "printed"', 'kind = "heard"', "kind: Input should be 'printed', .*, got 'heard'"),
+        ('"2.50"', '"2.5O"', "rows.0.as: expected a finite number, .*, got '2.5O'"),
+        ('"2.50"', "2.50", "rows.0.as: Input should be a valid string, got 2.5"),
         ('"2.50"', '"nan"', "expected a finite number"),
         ("step = 2,", "step = 1,", "two rows have step=1"),
-        ("step = 2, ", "", "row 2: missing step"),
-        ('where = "table 3"\n', "", "missing where"),
-        ('title = "Shares"', 'title = "Shares"\npage = 4', "unknown page"),
+        ("step = 2, ", "", "rows.1: expected the keys step, got "),
+        ('where = "table 3"\n', "", "where: Field required"),
+        ('title = "Shares"', 'title = "Shares"\npage = 4', "page: Extra inputs are not permitted"),
         ("[shares]", "[shares", "not TOML"),
-        ('{ step = 1, as = "2.50" }', "7", "row 1: expected a table"),
+        ('{ step = 1, as = "2.50" }', "7", "rows.0: Input should be .*, got 7"),
     ],
 )
 def test_a_file_written_wrongly_is_one_clear_line(root: Path, old: str, new: str, message: str) -> None:

@@ -1,8 +1,7 @@
 """Exports as one file, zip or tar: written reproducibly, read without being unpacked.
 
-Members are read by name into memory, up to a size that the caller knows beforehand; no path of an archive ever becomes
-a path of this machine.  An archive with a member that has a dangerous name, is no file (a link, a device), is
-compressed or encrypted is refused as a whole, before anything in it is read.
+Members are read by name into memory, up to a size that the caller knows beforehand and into bytes whose digest it
+knows: no path of an archive ever becomes a path of this machine, and what nobody asks for is never read.
 
 Archives are not compressed, as their payloads are: other versions of zlib would give other bytes, and an archive that
 is read without decompression cannot be larger than it looks.
@@ -12,14 +11,11 @@ from __future__ import annotations
 
 import filecmp
 import io
-import re
 import stat
 import struct
 import tarfile
 import zipfile
-import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import IO, TYPE_CHECKING
 
@@ -30,33 +26,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    # The size of a file in an archive, and a function that opens it.
+    _Member = tuple[int, Callable[[], IO[bytes] | None]]
+
 SUFFIXES = (".zip", ".tar")
 # Formats that would have to be decompressed as a whole before anything in them can be judged.
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar")
-_DRIVE = re.compile(r"[A-Za-z]:")
 _BROKEN = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
-    ValueError, LookupError, OverflowError, MemoryError, OSError,
+    zipfile.BadZipFile, tarfile.TarError, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
+    LookupError, OverflowError, MemoryError, OSError,
 )  # fmt: skip
 # The first moment that a zip can name.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o644
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """One file of an archive: its name as the archive spells it, its size in bytes, and a reader of its first bytes."""
-
-    name: str
-    size: int
-    head: Callable[[int], bytes]
-
-
-class _RefusedError(Exception):
-    """Something in an archive that no export has: what it is, and the name of the member."""
-
-    def __init__(self, what: str, name: str) -> None:
-        super().__init__(f"refused, {what}: {ascii(name)[:80]}")
 
 
 def is_archive(name: str) -> bool:
@@ -77,101 +59,55 @@ def check_format(name: str, *, shown: str) -> None:
 class Archive:
     """The files of an open archive by name; ``shown`` names the archive in errors.
 
-    ``name`` tells its kind.  Raises :class:`ExportDamaged` if ``file`` is cut short, no archive, or has a member that
-    must not be there.
+    ``name`` tells its kind.  Raises :class:`ExportDamaged` if ``file`` is cut short, no archive, or compressed.
     """
 
     def __init__(self, file: IO[bytes], name: str, *, shown: str) -> None:
         self.shown = shown
-        self._members: dict[str, _Member] = {}
         with self._readable():
-            for member in _zip_members(file) if name.lower().endswith(".zip") else _tar_members(file):
-                plain = member.name.removeprefix("./")
-                if plain in self._members:
-                    raise _RefusedError("two members of the name", plain)
-                self._members[plain] = member
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The files of the archive, in its order."""
-        return tuple(self._members)
+            members = _zip_members(file) if name.lower().endswith(".zip") else _tar_members(file)
+            self._members = {name.removeprefix("./"): member for name, member in members}
 
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of the member ``name``, which has at most ``limit``.
 
         Raises :class:`FileAbsent`, and :class:`ExportDamaged` if it is larger or cannot be read.
         """
-        member = self._members.get(name)
-        if member is None:
+        if name not in self._members:
             raise FileAbsent(f"{self.shown}: has no {name}; cut short, or no export; get it again")
-        if member.size > limit:
-            raise ExportDamaged(f"{self.shown}: {name} has {member.size} bytes, expected at most {limit}; get it again")
+        size, opened = self._members[name]
+        if size > limit:
+            raise ExportDamaged(f"{self.shown}: {name} has {size} bytes, expected at most {limit}; get it again")
         with self._readable():
-            return member.head(limit)
+            file = opened()
+            data = b"" if file is None else file.read(size)
+            if len(data) != size:
+                raise EOFError(f"{name} ends after {len(data)} bytes")
+            return data
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except _RefusedError as error:
-            raise ExportDamaged(f"{self.shown}: {error}") from error
         except _BROKEN as error:
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise ExportDamaged(f"{self.shown}: cut short, damaged, or no archive ({reason}); get it again") from error
 
 
-def _check_name(name: str) -> None:
-    if not name.isprintable() or "\\" in name:
-        raise _RefusedError("a member with characters that no file of an export has", name)
-    if name.startswith(("/", "~")) or _DRIVE.match(name):
-        raise _RefusedError("a member with an absolute path", name)
-    if ".." in name.split("/"):
-        raise _RefusedError("a member that points out of its folder", name)
-
-
-def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
-    """The files of a zip; folders are left out."""
+def _zip_members(file: IO[bytes]) -> Iterator[tuple[str, _Member]]:
     archive = zipfile.ZipFile(file)
     for member in archive.infolist():
-        # orig_filename, because a name with a NUL in it is cut off there in the other.
-        name = member.orig_filename
-        _check_name(name)
-        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise _RefusedError("a member is a link or a device", name)
-        if member.flag_bits & 1:
-            raise _RefusedError("a member is encrypted", name)
-        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
-            raise _RefusedError("a member is compressed", name)
-        if not member.is_dir():
-            yield _Member(name, member.file_size, partial(_zip_head, archive, member))
+        stored = member.compress_type == zipfile.ZIP_STORED and member.compress_size == member.file_size
+        if not stored or member.flag_bits & 1:
+            raise ValueError(f"a member is compressed or encrypted: {ascii(member.filename)[:80]}")
+        yield member.filename, (member.file_size, partial(archive.open, member))
 
 
-def _zip_head(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> bytes:
-    """The first bytes; the whole member is checked against its CRC if it is no longer than ``limit``."""
-    with archive.open(member) as file:
-        return file.read(limit)
-
-
-def _tar_members(file: IO[bytes]) -> Iterator[_Member]:
-    """The files of a tar that is not compressed; folders are left out."""
+def _tar_members(file: IO[bytes]) -> Iterator[tuple[str, _Member]]:
     archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115  (the caller closes the file)
     for member in archive:
-        _check_name(member.name)
-        if not (member.isreg() or member.isdir()) or member.issparse():
-            raise _RefusedError("a member is a link or a device", member.name)
-        if not member.isdir():
-            yield _Member(member.name, member.size, partial(_tar_head, archive, member))
-
-
-def _tar_head(archive: tarfile.TarFile, member: tarfile.TarInfo, limit: int) -> bytes:
-    file = archive.extractfile(member)
-    if file is None:
-        raise ValueError(f"{member.name} is no file")
-    with file:
-        data = file.read(limit)
-    if len(data) != min(limit, member.size):
-        raise EOFError(f"{member.name} ends after {len(data)} bytes")
-    return data
+        if member.isreg():
+            yield member.name, (member.size, partial(archive.extractfile, member))
 
 
 def write_archive(path: Path, files: Iterable[tuple[str, bytes]]) -> None:

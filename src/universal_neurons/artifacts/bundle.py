@@ -8,14 +8,17 @@ stage, digest and suffix are checked, and names are made of them here.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from universal_neurons.artifacts.codec import SUFFIXES, Suffix, json_bytes
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from universal_neurons.artifacts.codec import Suffix, json_bytes
 from universal_neurons.artifacts.folder import MANIFEST, Contents
-from universal_neurons.artifacts.key import is_digest, is_stage
+from universal_neurons.artifacts.key import checked_stage
 from universal_neurons.artifacts.manifest import DamageError, Manifest
 from universal_neurons.errors import UserError
 
@@ -30,6 +33,8 @@ LARGEST_LIST = 1 << 23
 LARGEST_MANIFEST = 1 << 20
 LARGEST_PAYLOAD: dict[Suffix, int] = {"parquet": 1 << 28, "safetensors": 1 << 28, "json": 1 << 22}
 _SEAL = "evidence_sha256"
+_STRICT = ConfigDict(strict=True, validate_by_name=True, validate_by_alias=True)
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class SharingError(UserError):
@@ -56,16 +61,16 @@ class ForeignManifestError(Exception):
     """A manifest whose digest is the listed one, and that this version of the project cannot read."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class Listed:
     """One artifact of an export: its name, the sha256 of both its files, and the size of its payload in bytes."""
 
-    stage: str
-    digest: str
+    stage: Annotated[str, AfterValidator(checked_stage)]
+    digest: _Sha256
     suffix: Suffix
-    sha256: str
-    size: int
-    manifest_sha256: str
+    sha256: _Sha256
+    size: Annotated[int, Field(ge=0, validation_alias="bytes")]
+    manifest_sha256: _Sha256
 
     @classmethod
     def of(cls, manifest: Manifest) -> Listed:
@@ -111,7 +116,7 @@ class Listed:
         return contents
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Bundle:
     """The list of everything in the export of one suite.
 
@@ -186,19 +191,22 @@ class Bundle:
         Raises :class:`ExportUnfit` for another format and :class:`ExportDamaged` unless ``data`` is exactly what
         :meth:`encode` would write.
         """
-        raw = _parsed(data, where)
-        if raw.get("format") != FORMAT:
+        try:
+            raw: Any = json.loads(data)
+            written = raw.get("format")
+        except (ValueError, RecursionError, AttributeError):
+            size = len(data)
+            raise ExportDamaged(f"{where}: cut short or damaged ({size} bytes, not JSON); get it again") from None
+        if written != FORMAT:
             raise ExportUnfit(
-                f"{where}: written in format {ascii(raw.get('format'))[:20]}, this version of the project reads "
-                f"{FORMAT}; use the version that wrote it, or have it exported again"
+                f"{where}: written in format {ascii(written)[:20]}, this version of the project reads {FORMAT}; use "
+                "the version that wrote it, or have it exported again"
             )
         try:
-            bundle = cls(raw["suite"], raw["narrowing"], raw["lock"], tuple(map(_listed, raw["artifacts"])))
-            texts = [bundle.suite, bundle.narrowing, *([] if bundle.lock is None else [bundle.lock])]
-            sound = all(isinstance(text, str) for text in texts) and bundle.encode() == data
-        except (ValueError, TypeError, LookupError, AttributeError, UserError):
-            sound = False
-        if not sound:
+            bundle = TypeAdapter(cls).validate_json(data)
+        except (ValidationError, UserError):
+            bundle = None
+        if bundle is None or bundle.encode() != data:
             raise ExportDamaged(f"{where}: not what was written; get it again")
         bundle.check_sizes(where=where)
         return bundle
@@ -207,23 +215,3 @@ class Bundle:
 def bundle_name(suite: str) -> str:
     """The name of the file that lists the export of ``suite``; several suites in one folder have one list each."""
     return f"evidence-{suite}.json"
-
-
-def _parsed(data: bytes, where: str) -> dict[str, Any]:
-    try:
-        raw = json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raw = None
-    if not isinstance(raw, dict):
-        raise ExportDamaged(f"{where}: cut short or damaged ({len(data)} bytes, not JSON); get it again")
-    return raw
-
-
-def _listed(raw: dict[str, Any]) -> Listed:
-    listed = Listed(raw["stage"], raw["digest"], raw["suffix"], raw["sha256"], raw["bytes"], raw["manifest_sha256"])
-    digests = (listed.digest, listed.sha256, listed.manifest_sha256)
-    if not (is_stage(listed.stage) and all(map(is_digest, digests)) and listed.suffix in SUFFIXES):
-        raise ValueError("no artifact")
-    if type(listed.size) is not int or listed.size < 0:
-        raise ValueError("no size")
-    return listed

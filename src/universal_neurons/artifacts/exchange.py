@@ -137,7 +137,7 @@ def import_artifacts(
                         f"{remote.difference(missing[0])}; use the version and the options that it was exported with, "
                         "or compute it"
                     )
-                taken = _taken(store.reading_through(remote), remote, listed, progress)
+                taken = _taken(store, remote, listed, progress)
                 lacking = [key for key in missing if remote.find(key) is None]
                 new, present = new + taken, present + len(set(need.keys)) - taken - len(lacking)
                 absent += lacking
@@ -153,7 +153,8 @@ def _taken(store: Store, remote: RemoteExport, keys: Sequence[Key], progress: Pr
     progress.start(f"importing from {remote.shown}", len(keys))
     new = 0
     for key in keys:
-        new += store.fetch(key)
+        contents = remote.contents(key)
+        new += contents is not None and store.adopt(contents)
         progress.advance()
     progress.finish()
     return new

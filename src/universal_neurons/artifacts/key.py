@@ -62,7 +62,7 @@ class Key:
     digest: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _check_stage(self.stage)
+        checked_stage(self.stage)
         if not isinstance(self.version, int) or isinstance(self.version, bool) or not 1 <= self.version < 2**31:
             raise InvalidKeyError(f"stage version {ascii(self.version)[:80]}: expected an integer from 1 on")
         parameters = _checked_parameters(self.parameters)
@@ -138,21 +138,6 @@ def is_absolute_path(text: str) -> bool:
     return _ABSOLUTE_PATH.match(text) is not None
 
 
-def is_stage(value: object) -> bool:
-    """True for a name that a stage, and so a folder of a store, can have on any system.
-
-    >>> [is_stage(value) for value in ("null-rotated", "../etc", "quarantine", "CON", 7)]
-    [True, False, False, False, False]
-    """
-    shaped = isinstance(value, str) and _STAGE.fullmatch(value) is not None and len(value) <= MAX_STAGE_LENGTH
-    return shaped and value not in _RESERVED
-
-
-def is_digest(value: object) -> bool:
-    """True for a sha256 as keys have it: 64 lower-case hexadecimal digits."""
-    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
-
-
 def _plain(value: object, where: str, depth: int) -> JSON:
     if depth > MAX_DEPTH:
         raise NotJSONError(f"{where[:60]!a}...: nested deeper than {MAX_DEPTH} levels")
@@ -196,14 +181,16 @@ def _name(key: object, where: str) -> str:
     return _text(key, where)
 
 
-def _check_stage(stage: object) -> None:
+def checked_stage(stage: object) -> str:
+    """``stage``, a name that a folder of a store can have on any system; else raises :class:`InvalidKeyError`."""
     if isinstance(stage, str) and stage in _RESERVED:
         raise InvalidKeyError(f"stage {stage!r}: the name is reserved; choose another one")
-    if not is_stage(stage):
+    if not isinstance(stage, str) or not _STAGE.fullmatch(stage) or len(stage) > MAX_STAGE_LENGTH:
         raise InvalidKeyError(
             f"stage {ascii(stage)[:80]}: expected at most {MAX_STAGE_LENGTH} lower-case letters and digits in words "
             "joined by - or _"
         )
+    return stage
 
 
 def _checked_parameters(raw: object) -> dict[str, JSON]:
@@ -223,7 +210,7 @@ def _checked_inputs(raw: object) -> dict[str, str]:
     if not isinstance(raw, Mapping):
         raise InvalidKeyError(f"inputs: expected a mapping, got a {type(raw).__name__}")
     for name, digest in raw.items():
-        if not is_digest(digest):
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise InvalidKeyError(
                 f"input {ascii(name)[:80]}: {ascii(digest)[:80]} is no digest; expected 64 hexadecimal digits"
             )

@@ -7,25 +7,25 @@ All bytes of one export are sealed by one digest, so recomputing a part of it is
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, cast
+from dataclasses import asdict, field
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from universal_neurons.artifacts.codec import json_bytes
 from universal_neurons.files import replace_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from universal_neurons.artifacts.key import JSON
-
 RECEIPTS = ".receipts"
-FORMAT = 1
 _SHOWN = 16
+_STRICT = ConfigDict(strict=True, extra="forbid")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class Sample:
     """One artifact that was computed again here and agreed: its digest, the time (UTC), our commit, and the result."""
 
@@ -35,7 +35,7 @@ class Sample:
     result: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class Receipt:
     """One export of ``suite`` that was imported, wholly or in part.
 
@@ -46,8 +46,9 @@ class Receipt:
     suite: str
     source: str
     bundle: str
-    artifacts: Mapping[str, str]
+    artifacts: dict[str, str]
     sample: Sample | None = None
+    format: Literal[1] = 1
 
     def covers(self, digest: str, sha256: str) -> bool:
         """True if these bytes of that artifact came with this import."""
@@ -61,10 +62,7 @@ class Receipt:
         """Write its file in one step; raises OSError."""
         path = self.path(imported)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, self._encoded())
-
-    def _encoded(self) -> bytes:
-        return json_bytes(cast("JSON", {"format": FORMAT, **asdict(self)}))
+        replace_file(path, json_bytes(asdict(self)))
 
     @classmethod
     def read(cls, path: Path) -> Receipt | None:
@@ -74,15 +72,10 @@ class Receipt:
         """
         try:
             data = path.read_bytes()
-            raw = json.loads(data.decode("utf-8"))
-            if raw.pop("format") != FORMAT:
-                return None
-            sample = None if raw["sample"] is None else Sample(**raw.pop("sample"))
-            receipt = cls(**{**raw, "sample": sample})
-            sound = receipt._encoded() == data
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            receipt = TypeAdapter(cls).validate_json(data)
+        except (OSError, ValueError):
             return None
-        return receipt if sound and isinstance(receipt.artifacts, Mapping) else None
+        return receipt if json_bytes(asdict(receipt)) == data else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """A content-addressed artifact store that verifies everything it reads.
 
 Keys map to folders, ``<root>/<stage>/<digest>/{payload.<suffix>, manifest.json}``.  Reading looks in the working store,
-then in the shipped ones, then in the imported one, then in a remote; writing goes to the working store only.  Nothing
-that was ever committed is deleted: damage goes to quarantine, with one warning, and counts as absent.
+then in the shipped ones, then in the imported one; writing goes to the working store only.  Nothing that was ever
+committed is deleted: damage goes to quarantine, with one warning, and counts as absent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import secrets
 import shlex
 from contextlib import AbstractContextManager, contextmanager, suppress
-from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.codec import NumericArray, Payload
     from universal_neurons.artifacts.key import JSON, Key
     from universal_neurons.artifacts.provenance import Provenance
-    from universal_neurons.artifacts.remote import RemoteExport
 
     _Sound = tuple[Contents, Payload]
 
@@ -136,10 +134,10 @@ class Problem:
 
 
 class Store:
-    """A working store that is read and written, and behind it shipped ones, an imported one and a remote.
+    """A working store that is read and written, and behind it shipped ones and an imported one.
 
     Shipped stores are only read; the imported one receives what others computed (:meth:`adopt`) and comes after them,
-    so that whatever was computed here comes first.  What only ``remote`` has is adopted when it is read.
+    so that whatever was computed here comes first.
 
     ``warn`` gets one line for each repair: damage moved to quarantine, a second writer with other bytes, a lock that
     cannot be taken.
@@ -153,13 +151,11 @@ class Store:
         shipped: Sequence[Path] = (),
         *,
         imported: Path | None = None,
-        remote: RemoteExport | None = None,
         warn: Callable[[str], None],
     ) -> None:
         self.working = working.absolute()
         self.shipped = tuple(root.absolute() for root in shipped)
         self.imported = None if imported is None else imported.absolute()
-        self.remote = remote
         self._warn = warn
         if self.working.exists() and not self.working.is_dir():
             raise StoreError(f"working store {shown(self.working)} is a file; expected a folder or a free name")
@@ -235,20 +231,6 @@ class Store:
         contents.manifest.check(contents.payload)
         contents.value()
         return self._kept("importing", self.imported_root, contents) is None
-
-    def reading_through(self, remote: RemoteExport) -> Store:
-        """This store with ``remote`` behind it."""
-        store = copy(self)
-        store.remote = remote
-        return store
-
-    def fetch(self, key: Key) -> bool:
-        """Adopt the artifact of ``key`` from the remote; returns True if it is new here.
-
-        Raises SharingError as :meth:`RemoteExport.contents` does, and what :meth:`adopt` raises.
-        """
-        contents = None if self.remote is None else self.remote.contents(key)
-        return contents is not None and self.adopt(contents)
 
     def _kept(self, doing: str, root: Path, contents: Contents) -> _Sound | None:
         """Commit ``contents`` to the store ``root`` unless it has a sound artifact of that key, which is returned."""
@@ -330,14 +312,6 @@ class Store:
         return tuple(_exported(self.contents(key), target.absolute()) for key in ordered)
 
     def _find(self, key: Key) -> tuple[Contents, Payload, Origin] | None:
-        """The artifact of ``key``, fetched from the remote if no store here has it."""
-        here = self._find_here(key)
-        if here is None and self.remote is not None and self.remote.find(key) is not None:
-            self.fetch(key)
-            here = self._find_here(key)
-        return here
-
-    def _find_here(self, key: Key) -> tuple[Contents, Payload, Origin] | None:
         for folder, origin in self._folders(key):
             with in_one_line(f"reading {key} from", folder.root):
                 shipped = origin is Origin.SHIPPED

@@ -4,18 +4,15 @@ One TOML file per paper under ``fixtures/published``; a name such as ``nandan202
 A number is stored as the paper spells it, so that it can be found there again, and converted here once.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.suite import project_root
-from universal_neurons.inputs.validation import read_toml
+from universal_neurons.inputs.validation import Table, first_problem, read_toml
 
 PUBLISHED = Path("fixtures") / "published"
 
@@ -23,42 +20,84 @@ RowLabel = str | int | float
 # printed: in the paper's text or tables; data: tabulated from data or notebook outputs that its authors published;
 # calculated: by us from such numbers; figure: read off a picture by eye.
 NumberKind = Literal["printed", "data", "calculated", "figure"]
-Unit = Literal["percent", "count", "number"]
-_TABLE_FIELDS = frozenset({"title", "where", "kind", "unit", "keys", "rows"})
-_OPTIONAL_FIELDS = frozenset({"code", "note"})
-_ROW_FIELDS = frozenset({"as", "where", "kind", "note", "code"})
 
 
 class PublishedError(UserError):
     """A published number is missing, or a file of them is malformed."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedValue:
-    """One number: ``keys`` name it in its table, ``text`` is its spelling in the source, ``value`` the number itself.
+class _Source(Table):
+    """The origin of numbers: locator, kind and unit; ``code``: what the paper's code or data say, ``note``: ours."""
 
-    Percentages become shares: ``4.74`` per cent is 0.0474.  ``where`` is the locator in the source, ``code`` what the
-    code or data of the paper say about the number, ``note`` a remark of ours; both may be empty.
-    """
-
-    keys: Mapping[str, RowLabel]
-    text: str
-    value: float
     where: str
     kind: NumberKind
+    unit: Literal["percent", "count", "number"]
     code: str = ""
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedTable:
+class PublishedValue(_Source):
+    """One number: ``keys`` name it in its table, ``text`` is its spelling in the source.
+
+    What its row does not say of its source is the table's.
+    """
+
+    keys: dict[str, RowLabel]
+    text: str = Field(alias="as")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_apart(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        own = {name: value for name, value in raw.items() if name == "as" or name in _Source.model_fields}
+        return {**own, "keys": {name: value for name, value in raw.items() if name not in own}}
+
+    @field_validator("text")
+    @classmethod
+    def _is_a_number(cls, text: str) -> str:
+        try:
+            finite = _number(text).is_finite()
+        except InvalidOperation:
+            finite = False
+        if not finite:
+            raise ValueError("expected a finite number, as the paper spells it")
+        return text
+
+    @property
+    def value(self) -> float:
+        """The number itself; percentages become shares: ``4.74`` per cent is 0.0474."""
+        return float(_number(self.text) / 100 if self.unit == "percent" else _number(self.text))
+
+
+class PublishedTable(_Source):
     """The numbers of one table; ``keys`` are the names that every row gives a label for."""
 
-    name: str
     title: str
     keys: tuple[str, ...]
-    unit: Unit
     rows: tuple[PublishedValue, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rows_inherit(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or not isinstance(raw.get("rows"), list):
+            return raw
+        shared = {name: raw[name] for name in _Source.model_fields if name in raw}
+        return {**raw, "rows": [{**shared, **row} if isinstance(row, dict) else row for row in raw["rows"]]}
+
+    @model_validator(mode="after")
+    def _rows_differ(self) -> Self:
+        labels = [row.keys for row in self.rows]
+        for number, label in enumerate(labels):
+            if label.keys() != set(self.keys):
+                raise ValueError(f"rows.{number}: expected the keys {', '.join(self.keys)}, got {', '.join(label)}")
+            if label in labels[:number]:
+                raise ValueError(f"two rows have {_spelled(label)}")
+        return self
+
+
+def _number(text: str) -> Decimal:
+    return Decimal(text.replace(",", ""))
 
 
 def published(name: str, *, root: Path | None = None, **keys: RowLabel) -> float:
@@ -93,60 +132,11 @@ def published_table(name: str, *, root: Path | None = None) -> PublishedTable:
     tables = {key: raw for key, raw in document.items() if key != "paper"}
     if table not in tables:
         raise PublishedError(f"{name}: no table {table!r} in {path}; there are {', '.join(tables) or 'none'}")
-    return _table(name, tables[table], path)
-
-
-def _table(name: str, raw: Any, path: Path) -> PublishedTable:
-    where = f"{path}: [{name.partition('.')[2]}]"
-    _check_fields(raw, required=_TABLE_FIELDS, optional=_OPTIONAL_FIELDS, where=where)
-    if raw["unit"] not in get_args(Unit):
-        raise PublishedError(f"{where}: unit is {raw['unit']!r}, expected {' or '.join(get_args(Unit))}")
-    keys = tuple(raw["keys"])
-    rows = tuple(_row(row, raw, keys, f"{where} row {number}") for number, row in enumerate(raw["rows"], start=1))
-    labels = [tuple(row.keys[key] for key in keys) for row in rows]
-    for number, label in enumerate(labels):
-        if label in labels[:number]:
-            raise PublishedError(f"{where}: two rows have {_spelled(dict(zip(keys, label, strict=True)))}")
-    return PublishedTable(name, raw["title"], keys, raw["unit"], rows)
-
-
-def _row(row: Any, table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> PublishedValue:
-    _check_fields(row, required=frozenset({*keys, "as"}), optional=_ROW_FIELDS, where=where)
-    kind = row.get("kind", table["kind"])
-    if kind not in get_args(NumberKind):
-        raise PublishedError(f"{where}: kind is {kind!r}, expected {' or '.join(get_args(NumberKind))}")
-    return PublishedValue(
-        keys=MappingProxyType({key: row[key] for key in keys}),
-        text=str(row["as"]),
-        value=_value(row["as"], table["unit"], where),
-        where=row.get("where", table["where"]),
-        kind=kind,
-        code=row.get("code", table.get("code", "")),
-        note=row.get("note", table.get("note", "")),
-    )
-
-
-def _value(text: Any, unit: Unit, where: str) -> float:
-    # Text, because TOML's 9.50 would come back as 9.5 and could not be found in the paper again.
-    if not isinstance(text, str):
-        raise PublishedError(f"{where}: 'as' is {text!r}, expected the number in quotes, as the paper spells it")
     try:
-        number = Decimal(text.replace(",", ""))
-    except InvalidOperation as error:
-        raise PublishedError(f"{where}: 'as' is {text!r}, expected a number") from error
-    if not number.is_finite():
-        raise PublishedError(f"{where}: 'as' is {text!r}, expected a finite number")
-    return float(number / 100 if unit == "percent" else number)
+        return PublishedTable.model_validate(tables[table])
+    except ValidationError as error:
+        raise PublishedError(f"{path}: [{table}] {first_problem(error)}") from None
 
 
-def _check_fields(raw: Any, *, required: frozenset[str], optional: frozenset[str], where: str) -> None:
-    if not isinstance(raw, Mapping):
-        raise PublishedError(f"{where}: expected a table with {', '.join(sorted(required))}, got {raw!r}")
-    if missing := required - set(raw):
-        raise PublishedError(f"{where}: missing {', '.join(sorted(missing))}")
-    if unknown := set(raw) - required - optional:
-        raise PublishedError(f"{where}: unknown {', '.join(sorted(unknown))}")
-
-
-def _spelled(keys: Mapping[str, RowLabel]) -> str:
+def _spelled(keys: dict[str, RowLabel]) -> str:
     return ", ".join(f"{key}={label!r}" for key, label in keys.items())

@@ -27,9 +27,9 @@ from universal_neurons.inputs.suite_file import (
     ZooSpec,
     parse_suite,
     share_label,
-    shown_value,
     step_label,
 )
+from universal_neurons.inputs.validation import shown_value
 from universal_neurons.inputs.zoo import UNTRAINED, Zoo
 from universal_neurons.progress import Warn, discard
 

@@ -26,7 +26,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy
-from universal_neurons.inputs.validation import StrictTable
+from universal_neurons.inputs.validation import StrictTable, shown_value
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 NullName = Literal["rotated", "permuted"]
@@ -34,7 +34,6 @@ NullName = Literal["rotated", "permuted"]
 SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 STEP = re.compile(r"step (\d+)")
 _T = TypeVar("_T")
-_LONGEST_VALUE_SHOWN = 60
 # A path below a folder of the checkout: no way out of it, and nothing that a system takes for no path at all.
 _INSIDE = r"^\w[\w.-]*(/\w[\w.-]*)*\z"
 
@@ -352,9 +351,3 @@ def _table(path: Sequence[str]) -> type[BaseModel]:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             table = annotation
     return table
-
-
-def shown_value(value: object) -> str:
-    """``value`` as errors show it: its repr, shortened."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE_SHOWN else f"{text[:_LONGEST_VALUE_SHOWN]}..."

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from universal_neurons.errors import UserError
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_LONGEST_VALUE_SHOWN = 60
 
 
 class Table(BaseModel):
@@ -51,10 +52,18 @@ def read_model(kind: type[_Model], path: Path, *, error: type[UserError], advice
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first problem as ``field.of.table: message``, without the field if it is about the whole file."""
+    """The first problem as ``field.of.table: message, got value``, without the field if it is about the whole file."""
     problem = error.errors()[0]
-    field = ".".join(map(str, problem["loc"]))
-    return f"{field}{': ' if field else ''}{problem['msg'].removeprefix('Value error, ')}"
+    field, got = ".".join(map(str, problem["loc"])), problem["input"]
+    plain = isinstance(got, str | int | float) and problem["type"] != "extra_forbidden"
+    said = f"{problem['msg'].removeprefix('Value error, ')}{f', got {shown_value(got)}' if plain else ''}"
+    return f"{field}{': ' if field else ''}{said}"
+
+
+def shown_value(value: object) -> str:
+    """``value`` as errors show it: its repr, shortened."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE_SHOWN else f"{text[:_LONGEST_VALUE_SHOWN]}..."
 
 
 def first_line(error: Exception) -> str:
