@@ -38,23 +38,15 @@ from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.bridge import frozen_bridge
 from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue, CatalogueError
 from universal_neurons.inputs.hub import (
-    AccessGated,
     Announced,
-    CacheUnwritable,
-    ConnectionUnusable,
     DigestMismatch,
-    DownloadBroken,
     FileMissing,
     Folders,
     Hub,
-    HubBusy,
     HubError,
-    HubUnreachable,
     NotInCache,
-    RepositoryMissing,
     Revision,
     RevisionMissing,
-    TokenRequired,
 )
 from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockedCheckpoint, LockError
@@ -355,7 +347,7 @@ def test_pauses_grow_where_the_hub_does_not_say_how_long(world: World) -> None:
 @pytest.mark.parametrize("part", ["api", "hub", "cdn"])
 def test_a_hub_that_stays_busy_is_given_up(world: World, part: Any, status: int) -> None:
     world.hub.faults.append(Busy(status, times=1000, part=part))
-    said = refusal(HubBusy, lambda: world.zoo().fetch(["a"], [10]))
+    said = refusal(HubError, lambda: world.zoo().fetch(["a"], [10]))
     assert f"HTTP {status}" in said
     assert FETCH in said
     assert world.partial() == []
@@ -372,7 +364,7 @@ def test_a_transfer_that_breaks_off_is_resumed(world: World, monkeypatch: pytest
 def test_a_transfer_that_always_breaks_off_leaves_nothing_behind(world: World) -> None:
     zoo = world.pinned()
     world.hub.faults.append(Truncated(BIN, at=1000, times=1000))
-    said = refusal(DownloadBroken, lambda: zoo.load(zoo.ref("a", 10)))
+    said = refusal(HubError, lambda: zoo.load(zoo.ref("a", 10)))
     assert f"{A}@checkpoint-10" in said
     assert FETCH in said
     assert (world.cached(BIN), world.partial()) == ([], [])
@@ -416,9 +408,9 @@ def missing_weights(hub: LoopbackHub) -> None:
         (Vanished("config.json"), FileMissing, "/config.json: the hub does not have this file"),
         (missing_weights, FileMissing, "expected model.safetensors or pytorch_model.bin, got config.json, flax"),
         (lambda hub: hub.model(A).branches.clear(), RevisionMissing, "no such branch or commit"),
-        (lambda hub: hub.repositories.pop(("models", A)), RepositoryMissing, "no such repository at http://127"),
-        (lambda hub: setattr(hub.model(A), "token", "t"), TokenRequired, "got HTTP 401; run: hf auth login"),
-        (lambda hub: setattr(hub.model(A), "gated", True), AccessGated, "accept the terms at http://127.0.0.1"),
+        (lambda hub: hub.repositories.pop(("models", A)), HubError, "no such repository at http://127"),
+        (lambda hub: setattr(hub.model(A), "token", "t"), HubError, "got HTTP 401; run: hf auth login"),
+        (lambda hub: setattr(hub.model(A), "gated", True), HubError, "accept the terms at http://127.0.0.1"),
         (Busy(418, times=1), HubError, "expected an answer, got HTTP 418"),
     ],
 )  # fmt: skip
@@ -439,7 +431,7 @@ def test_a_hub_that_is_not_there_is_said_to_be_not_there(world: World) -> None:
     world.pinned()
     gone = world.zoo(endpoint="http://127.0.0.1:9")
     for action in (lambda: gone.pin(["a"], [20]), lambda: gone.load(gone.ref("a", 10))):
-        said = refusal(HubUnreachable, action)
+        said = refusal(HubError, action)
         assert "http://127.0.0.1:9 cannot be reached" in said
         assert FETCH in said
     assert world.waits == []
@@ -457,12 +449,12 @@ def test_a_hub_that_goes_away_between_two_questions_is_said_to_be_not_there(
 
     zoo = world.pinned()
     monkeypatch.setattr("huggingface_hub.hf_hub_download", gone)
-    assert "cannot be reached" in refusal(HubUnreachable, lambda: zoo.load(zoo.ref("a", 10)))
+    assert "cannot be reached" in refusal(HubError, lambda: zoo.load(zoo.ref("a", 10)))
 
 
 def test_a_cache_that_cannot_be_written_is_said_to_be_that(world: World) -> None:
     world.cache.write_text("a file where a folder should be")
-    said = refusal(CacheUnwritable, world.pinned)
+    said = refusal(HubError, world.pinned)
     assert "the cache cannot be written" in said
     assert world.waits == []
 
@@ -555,7 +547,7 @@ def test_settings_that_no_connection_can_be_made_with_are_named_at_once(
         lambda: world.zoo(**options).pin(["a"], [10]),
         lambda: Hub(FETCH, **options).part(Revision(A, "main", "0" * 40), "x", 0, 1),
     ):
-        line = refusal(ConnectionUnusable, action)
+        line = refusal(HubError, action)
         assert said in line
         assert variable in line
         assert FETCH in line
@@ -570,7 +562,7 @@ def test_a_proxy_that_cannot_be_reached_is_said_to_be_in_the_way(world: World, m
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     huggingface_hub.close_session()
-    said = refusal(HubUnreachable, lambda: world.zoo(endpoint="https://nobody.invalid").pin(["a"], [10]))
+    said = refusal(HubError, lambda: world.zoo(endpoint="https://nobody.invalid").pin(["a"], [10]))
     assert "cannot be reached through the proxy of HTTPS_PROXY" in said
 
 
@@ -708,7 +700,7 @@ def changed(**tensors: torch.Tensor | None) -> dict[str, bytes]:
     [
         (changed(**{"transformer.ln_f.weight": None}), "do not fit: transformer.ln_f.weight"),
         (changed(extra=torch.ones(1)), "do not fit: extra"),
-        (changed(**{"transformer.ln_f.weight": torch.ones(3)}), "another shape"),
+        (changed(**{"transformer.ln_f.weight": torch.ones(3)}), "do not fit: transformer.ln_f.weight"),
         (changed(**{"lm_head.weight": torch.ones(300, 16)}), "lm_head.weight: expected the embedding"),
         ({"config.json": config_of(tiny(3, n_inner=32)), BIN: b""}, "64, 16, 300), got gpt2 of shape (3, 16, 2, 32"),
         ({"config.json": b'{"model_type": "bert"}', BIN: b""}, "got bert of shape"),
@@ -919,7 +911,7 @@ def test_a_missing_catalogue_and_an_unknown_family_are_named(world: World) -> No
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("commit = ", "comit = ", "damaged (checkpoints.a.10.commit: Field required)"),
+        ("commit = ", "comit = ", "checkpoints.a.10.comit: Extra inputs are not permitted"),
         ('weights = "pytorch', 'weights = "tensors', "expected 'tensors_model.bin'"),
         ("[tokenizer]", "[tokenizer", "not TOML"),
     ],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from tests.inputs.suites import CHECKOUT, FLOOR, MINI, TOKENS, with_line
+from tests.inputs.suites import CHECKOUT, MINI, TOKENS, with_line
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy
 from universal_neurons.inputs.hub_corpus import HubCorpusRecipe
@@ -191,17 +191,16 @@ def test_the_suite_of_emergence_is_spaced_by_the_logarithm_of_the_step() -> None
 
 
 def test_a_narrowed_suite_has_less_in_it_and_says_so(mini: Suite) -> None:
-    narrow = mini.narrowed(models=["c", "a"], checkpoints=["100%", 200], tokens=20_000, reference="c", threshold=0.45)
+    narrow = mini.narrowed(models=["c", "a"], checkpoints=["100%", 200], tokens=20_000, reference="c")
     assert narrow.zoo.models == ("a", "c")
     assert narrow.zoo.reference == "c"
     assert [checkpoint.step for checkpoint in narrow.checkpoints] == [200, 400]
     assert narrow.untrained == mini.untrained
     assert narrow.corpus.tokens == 20_000
-    assert (narrow.universality.threshold, narrow.universality.thresholds) == (0.45, (0.45,))
     assert (narrow.name, narrow.narrowing) == (
         "mini",
         "models a, c; reference c; checkpoints 50 %, 100 %; tokens 20000; predictions 2540; ablation blocks 20; "
-        "profile rows 2; threshold 0.45",
+        "profile rows 2",
     )
     assert str(narrow) == f"mini ({narrow.narrowing})"
 
@@ -318,7 +317,6 @@ def test_a_quick_suite_has_less_of_everything(mini: Suite, setting: str, whole: 
         ({"reference": "b"}, "b", "; reference b", " --reference b"),
         ({"references": "ab"}, "ab", "; references a, b", " --references a,b"),
         ({"precision": "bfloat16"}, "a", "; precision bfloat16", " --precision bfloat16"),
-        ({"threshold": 0.4}, "a", "; threshold 0.4", ""),
     ],
 )
 def test_a_quick_suite_is_narrowed_as_any_other_and_says_both(
@@ -339,10 +337,6 @@ def test_a_suite_that_looks_at_its_reference_alone_goes_on_with_another_one(mini
     assert mini.narrowed(references="a").narrowed(reference="b").references == ("b",)
 
 
-def test_a_choice_among_the_thresholds_is_said_even_if_it_is_the_one_that_is_meant_anyway(mini: Suite) -> None:
-    assert mini.narrowed(threshold=0.5).narrowing == "threshold 0.5"
-
-
 def test_a_suite_of_fewer_tokens_has_only_the_variants_of_still_fewer(mini: Suite) -> None:
     fewest, *others = sorted(mini.variants.tokens)
     assert others
@@ -350,7 +344,7 @@ def test_a_suite_of_fewer_tokens_has_only_the_variants_of_still_fewer(mini: Suit
 
 
 def test_the_settings_of_a_narrowed_suite_still_fit_together(mini: Suite) -> None:
-    narrow = mini.narrowed(models="ab", checkpoints=["25 %"], tokens=12_700, threshold=FLOOR + 0.01)
+    narrow = mini.narrowed(models="ab", checkpoints=["25 %"], tokens=12_700)
     settings: dict[str, Any] = {field: getattr(narrow, field) for field in Suite.model_fields}
     assert Suite(**settings) == narrow
 
@@ -375,9 +369,6 @@ def test_the_settings_of_a_narrowed_suite_still_fit_together(mini: Suite) -> Non
         ({"references": ["f", "a"]}, "references: expected some of a, b, c, d, e, got 'f'"),
         ({"references": ["b"]}, "references: expected a (zoo.reference) among them, got ['b']"),
         ({"models": "abc", "references": "ae"}, "references: expected some of a, b, c, got 'e'"),
-        ({"threshold": 1.5}, "universality.threshold: expected a number in (0, 1), got 1.5"),
-        ({"threshold": float("nan")}, "universality.threshold: expected a number in (0, 1), got nan"),
-        ({"threshold": FLOOR}, f"universality.threshold: expected more than universality.floor {FLOOR}, got {FLOOR}"),
     ],
 )
 def test_what_a_suite_does_not_have_cannot_be_chosen(mini: Suite, choice: dict[str, Any], said: str) -> None:

@@ -14,6 +14,7 @@ from transformers import GPT2LMHeadModel
 from universal_neurons.errors import UserError
 from universal_neurons.ids import ModelRef
 from universal_neurons.inputs import training
+from universal_neurons.inputs.weights import WeightsUnfit
 from universal_neurons.inputs.zoo import UntrainedWeightsDiffer, Zoo, ZooError, weights_digest
 
 if TYPE_CHECKING:
@@ -176,11 +177,11 @@ def test_a_config_that_does_not_fit_the_weights_is_refused(zoo: Zoo) -> None:
     path.write_text(path.read_text().replace('"n_inner": 32', '"n_inner": 64'))
     edit_manifest(zoo, lambda raw: raw["files"].update({"a/step-8/config.json": sha256(path)}))
     zoo = Zoo.open(zoo.folder)
-    with pytest.raises(ZooError, match=r"weights and config.json do not fit: size mismatch"):
+    with pytest.raises(WeightsUnfit, match=r"weights and config.json do not fit: transformer.h.0.mlp.c_fc.bias"):
         zoo.load(zoo.ref("a", 8))
     path.write_text(path.read_text().replace('"n_inner": 64', '"n_inner": 32').replace('"n_layer": 1', '"n_layer": 2'))
     edit_manifest(zoo, lambda raw: raw["files"].update({"a/step-8/config.json": sha256(path)}))
-    with pytest.raises(ZooError, match=r"weights and config.json do not fit: transformer.h.1"):
+    with pytest.raises(WeightsUnfit, match=r"weights and config.json do not fit: transformer.h.1"):
         Zoo.open(zoo.folder).load(zoo.ref("a", 8))
 
 

@@ -14,7 +14,7 @@ from tests.hub import Busy, Corrupted, LoopbackHub, Truncated, Vanished
 from tests.tiny_models import use
 from universal_neurons.artifacts.bundle import ExportDamaged, FileAbsent, SourceUnavailable
 from universal_neurons.artifacts.remote import opened
-from universal_neurons.inputs.hub import Hub, HubBusy, HubUnreachable, NotInCache, RepositoryMissing, RevisionMissing
+from universal_neurons.inputs.hub import Hub, HubError, NotInCache, RevisionMissing
 from universal_neurons.stages.sharing import open_dataset
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def test_a_file_commit_or_repository_missing_on_a_hub_is_a_one_line_error(hub: L
     assert f"datasets/{DATASET}@" in refusal(FileAbsent, source, tmp_path, "other")
     assert "has no all/mini.tar" in refusal(FileAbsent, f"{source}/all/mini.tar", tmp_path)
     refusal(RevisionMissing, f"hf://datasets/{DATASET}@{'0' * 40}", tmp_path)
-    refusal(RepositoryMissing, f"hf://datasets/no/body@{'0' * 40}", tmp_path)
+    refusal(HubError, f"hf://datasets/no/body@{'0' * 40}", tmp_path)
     hub.faults.append(Vanished("evidence-mini.json"))
     assert "the hub does not have this file" in refusal(FileAbsent, source, tmp_path)
 
@@ -153,9 +153,9 @@ def test_a_hub_that_is_not_there_and_one_that_is_busy_are_one_line(
 ) -> None:
     source = committed(hub, tmp_path)
     hub.faults.append(Busy(503, 9))
-    assert "universal-neurons store import" in refusal(HubBusy, source, tmp_path)
+    assert "universal-neurons store import" in refusal(HubError, source, tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    refusal(HubUnreachable, source, tmp_path)
+    refusal(HubError, source, tmp_path)
 
 
 def test_a_folder_beside_the_cache_is_read_instead_of_the_hub(

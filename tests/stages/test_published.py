@@ -25,16 +25,10 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.inputs import hub_corpus
 from universal_neurons.inputs.corpus import CorpusError, is_held_out, token_rows
 from universal_neurons.inputs.hub import (
-    AccessGated,
     DigestMismatch,
-    DownloadBroken,
     FileMissing,
-    HubBusy,
     HubError,
-    HubUnreachable,
     NotInCache,
-    RepositoryMissing,
-    TokenRequired,
 )
 from universal_neurons.inputs.hub_corpus import shuffled
 from universal_neurons.inputs.hub_zoo import HubZoo
@@ -364,15 +358,15 @@ def renamed(hub: LoopbackHub) -> None:
 @pytest.mark.parametrize(
     ("fault", "kind", "said"),
     [
-        (Busy(503, times=99), HubBusy, "the hub is busy (HTTP 503, asked 4 times)"),
-        (Busy(429, times=99, part="hub", path="00.jsonl"), HubBusy, "the hub is busy (HTTP 429, asked 4 times)"),
-        (Truncated(FILE, at=900, times=99), DownloadBroken, "the transfer broke off"),
+        (Busy(503, times=99), HubError, "the hub is busy (HTTP 503, asked 4 times)"),
+        (Busy(429, times=99, part="hub", path="00.jsonl"), HubError, "the hub is busy (HTTP 429, asked 4 times)"),
+        (Truncated(FILE, at=900, times=99), HubError, "the transfer broke off"),
         (Corrupted(FILE, times=99), DigestMismatch, "damaged ("),
-        (Whole(FILE), DownloadBroken, "700 bytes expected, got "),
+        (Whole(FILE), HubError, "700 bytes expected, got "),
         (Vanished(FILE), FileMissing, "the hub does not have this file"),
-        (gated, AccessGated, "accept the terms at http://127.0.0.1"),
-        (private, TokenRequired, "hf auth login (or set HF_TOKEN)"),
-        (gone, RepositoryMissing, "no such repository"),
+        (gated, HubError, "accept the terms at http://127.0.0.1"),
+        (private, HubError, "hf auth login (or set HF_TOKEN)"),
+        (gone, HubError, "no such repository"),
         (renamed, FileMissing, f"expected {FILE}, got train/0.jsonl.zst"),
     ],
 )
@@ -417,7 +411,7 @@ def test_a_hub_that_is_not_there_is_said_to_be_not_there(world: Published) -> No
         path.unlink()
     for action in (lambda: world.corpus(endpoint=NOWHERE).pin(),
                    lambda: texts(world, endpoint=NOWHERE)):  # fmt: skip
-        said = refusal(HubUnreachable, action)
+        said = refusal(HubError, action)
         assert "cannot be reached" in said
         assert f"$UNIVERSAL_NEURONS_MODELS/datasets/{TEXT}/main" in said
     assert world.waits == []

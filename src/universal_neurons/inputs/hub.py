@@ -45,20 +45,8 @@ class HubError(ZooError):
     """A hub does not give something."""
 
 
-class HubUnreachable(HubError):
-    """The hub does not answer."""
-
-
-class HubBusy(HubError):
-    """The hub answers that it is busy (429, 503, ...), and kept doing so."""
-
-
 class NotInCache(HubError):
     """The network must not be used, and the local cache lacks the file."""
-
-
-class RepositoryMissing(HubError):
-    """The hub has no such repository."""
 
 
 class RevisionMissing(HubError):
@@ -67,26 +55,6 @@ class RevisionMissing(HubError):
 
 class FileMissing(HubError):
     """The revision has no such file."""
-
-
-class TokenRequired(HubError):
-    """The repository is private (or does not exist: a hub does not tell), or the token was refused."""
-
-
-class AccessGated(HubError):
-    """The terms of the repository must be accepted first."""
-
-
-class DownloadBroken(HubError):
-    """A transfer ended before the file did, again and again."""
-
-
-class CacheUnwritable(HubError):
-    """The local cache cannot be written."""
-
-
-class ConnectionUnusable(HubError):
-    """No request can be made with the proxy, certificates, endpoint or token that are set."""
 
 
 class DigestMismatch(HubError):
@@ -335,7 +303,7 @@ class Hub:
                 self.wait(pause)
 
     def _check_settings(self, what: str) -> None:
-        """Raise :class:`ConnectionUnusable` for settings that no attempt can succeed with."""
+        """Raise :class:`HubError` for settings that no attempt can succeed with."""
         from huggingface_hub import get_session, get_token
 
         if urlsplit(self._host).scheme not in ("http", "https"):
@@ -352,7 +320,7 @@ class Hub:
 
     def _refuse(self, what: str, defect: str, variables: Sequence[str]) -> NoReturn:
         suspects = [name for name in variables if os.environ.get(name)] or variables
-        raise ConnectionUnusable(f"{what}: {defect}; mend {' or '.join(suspects)}; run again: {self.command}")
+        raise HubError(f"{what}: {defect}; mend {' or '.join(suspects)}; run again: {self.command}")
 
     def _explained(self, error: Exception, revision: Revision, name: str) -> HubError:
         what = _named(revision, name)
@@ -364,24 +332,24 @@ class Hub:
         if _never_connected(error):
             proxies = [name for name in _PROXIES if os.environ.get(name)]
             through = f" through the proxy of {' or '.join(proxies)}" if proxies else ""
-            return HubUnreachable(
+            return HubError(
                 f"{what}: the hub at {self._host} cannot be reached{through} ({first_line(error)}); "
                 f"with network run: {self.command}; or put the files into "
                 f"${FOLDERS_VARIABLE}/{revision.path}/{revision.name}"
             )
         if _is_local(error):
-            return CacheUnwritable(
+            return HubError(
                 f"{what}: the cache cannot be written ({first_line(error)}); mend that, or set HF_HOME; "
                 f"run again: {self.command}"
             )
-        return DownloadBroken(
+        return HubError(
             f"{what}: the transfer broke off ({first_line(error)}); nothing was used; run again: {self.command}"
         )
 
     def _refused(self, response: Any, what: str, *, repository: str) -> HubError:
         status, code = response.status_code, response.headers.get("X-Error-Code")
         if code == "GatedRepo":
-            return AccessGated(
+            return HubError(
                 f"{what}: access is gated (HTTP {status}); accept the terms at {self._host}/{repository}, then run: "
                 f"hf auth login; {self.command}"
             )
@@ -390,14 +358,16 @@ class Hub:
         if code == "EntryNotFound":
             return FileMissing(f"{what}: the hub does not have this file; nothing was used; run later: {self.command}")
         if status in (401, 403):
-            return TokenRequired(
+            return HubError(
                 f"{what}: expected a public repository or a token that may read it, got HTTP {status}; "
                 f"run: hf auth login (or set HF_TOKEN); {self.command}"
             )
         if status in _BUSY:
-            return HubBusy(f"{what}: the hub is busy (HTTP {status}, asked {self.attempts} times); run: {self.command}")
+            return HubError(
+                f"{what}: the hub is busy (HTTP {status}, asked {self.attempts} times); run: {self.command}"
+            )
         if status == 404:
-            return RepositoryMissing(f"{what}: no such repository at {self._host}")
+            return HubError(f"{what}: no such repository at {self._host}")
         return HubError(f"{what}: expected an answer, got HTTP {status}; run: {self.command}")
 
     def _not_in_cache(self, revision: Revision, name: str) -> NotInCache:

@@ -5,15 +5,14 @@ fixtures/suites/<suite>.lock.toml
 
 from __future__ import annotations
 
-import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from universal_neurons.files import locked, replace_file
-from universal_neurons.inputs.validation import Table, first_problem
+from universal_neurons.inputs.validation import Table, checked_model, parsed_toml, read_toml
 from universal_neurons.inputs.zoo import ZooError, equal_weights
 
 if TYPE_CHECKING:
@@ -86,24 +85,18 @@ class Lock(Table):
     @classmethod
     def read(cls, path: Path) -> Lock:
         """The lock in ``path``, empty where there is no file; raises :class:`LockError` and :class:`EqualWeights`."""
-        try:
-            return cls.parse(path.read_text(encoding="utf-8"), where=str(path))
-        except FileNotFoundError:
+        if not path.exists():
             return cls()
-        except OSError as error:
-            raise LockError(f"{path}: cannot be read ({error.strerror})") from None
-        except UnicodeDecodeError as error:
-            raise LockError(f"{path}: damaged (not TOML: {error})") from None
+        return cls._checked(read_toml(path, error=LockError, advice="expected a lock"), where=str(path))
 
     @classmethod
     def parse(cls, text: str, *, where: str) -> Lock:
         """The lock that ``text`` is; raises :class:`LockError` and :class:`EqualWeights`, in which it is ``where``."""
-        try:
-            lock = cls.model_validate(tomllib.loads(text))
-        except ValidationError as error:
-            raise LockError(f"{where}: damaged ({first_problem(error)})") from None
-        except ValueError as error:
-            raise LockError(f"{where}: damaged (not TOML: {error})") from None
+        return cls._checked(parsed_toml(text, where=where, error=LockError), where=where)
+
+    @classmethod
+    def _checked(cls, raw: object, *, where: str) -> Lock:
+        lock = checked_model(cls, raw, where=where, error=LockError)
         lock.check(where=where)
         return lock
 

@@ -6,14 +6,14 @@ Nothing here imports torch, because a zoo is opened to read its steps.
 from __future__ import annotations
 
 import math
-import tomllib
-from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from universal_neurons.errors import UserError
+from universal_neurons.inputs.validation import Table, checked_model, parsed_toml, read_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from transformers import GPT2Config
@@ -23,8 +23,7 @@ class RecipeError(UserError):
     """A training recipe is missing, unreadable, or lacks a field."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingRecipe:
+class TrainingRecipe(Table):
     """Architecture, optimiser and budget of a zoo (``fixtures/zoo/mini/recipe.toml``).
 
     ``batch`` is in rows of ``context`` tokens; ``learning_rate`` is the peak of a cosine with linear warm-up that ends
@@ -46,31 +45,18 @@ class TrainingRecipe:
     betas: tuple[float, float]
     clip_norm: float
     checkpoints: tuple[float, ...]
-    seeds: Mapping[str, int] = field(default_factory=dict)
+    seeds: dict[str, int] = Field(default={})
 
     @classmethod
     def read(cls, path: Path) -> TrainingRecipe:
         """The recipe in the TOML file ``path``; raises :class:`RecipeError`."""
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise RecipeError(f"{path}: cannot be read ({error.strerror}); expected a training recipe") from None
-        return cls.parse(text, where=str(path))
+        return read_model(cls, path, error=RecipeError, advice="expected a training recipe")
 
     @classmethod
     def parse(cls, text: str, *, where: str) -> TrainingRecipe:
         """The recipe that the TOML ``text`` found at ``where`` describes; raises :class:`RecipeError`."""
-        try:
-            raw = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise RecipeError(f"{where}: not TOML: {error}") from None
-        known = {f.name for f in fields(cls)}
-        required = {f.name for f in fields(cls) if f.default_factory is MISSING}
-        if unknown := sorted(raw.keys() - known):
-            raise RecipeError(f"{where}: {unknown[0]}: unknown field; expected one of {', '.join(sorted(known))}")
-        if absent := sorted(required - raw.keys()):
-            raise RecipeError(f"{where}: {absent[0]}: expected a value, got nothing")
-        return cls(**{**raw, "betas": tuple(raw["betas"]), "checkpoints": tuple(raw["checkpoints"])})
+        raw = parsed_toml(text, where=where, error=RecipeError)
+        return checked_model(cls, raw, where=where, error=RecipeError)
 
     @property
     def steps(self) -> int:

@@ -23,7 +23,6 @@ from universal_neurons.inputs.suite_file import (
     SuiteError,
     SuiteFile,
     SuiteSettings,
-    UniversalitySpec,
     ZooSpec,
     parse_suite,
     share_label,
@@ -129,7 +128,6 @@ class Suite(SuiteSettings):
         tokens: int | None = None,
         reference: str | None = None,
         references: Iterable[str] | None = None,
-        threshold: float | None = None,
         precision: str | None = None,
         quick: bool = False,
     ) -> "Suite":
@@ -145,14 +143,13 @@ class Suite(SuiteSettings):
         if quick and not self.quick:
             return self._quick().narrowed(
                 models=models, checkpoints=checkpoints, tokens=tokens, reference=reference, references=references,
-                threshold=threshold, precision=precision,
+                precision=precision,
             )  # fmt: skip
         zoo = self._narrowed_zoo(models, reference)
         kept = self.checkpoints if checkpoints is None else self._narrowed_checkpoints(checkpoints)
-        universality = self.universality if threshold is None else self._at(threshold)
         corpus = self.corpus.model_copy(update={} if tokens is None else {"tokens": self._fewer(tokens)})
         changed = {"blocks": self._blocks(corpus.tokens), "precision": self._precision(precision)}
-        universality = universality.model_copy(update=changed)
+        universality = self.universality.model_copy(update=changed)
         changes = {"zoo": zoo, "checkpoints": kept, "universality": universality, "corpus": corpus}
         changes["references"] = self._narrowed_references(zoo, references)
         if corpus.tokens < self.corpus.tokens:
@@ -274,14 +271,6 @@ class Suite(SuiteSettings):
         """The suite's blocks, or the largest even number of blocks of which ``tokens`` fill every one."""
         most = tokens // (self.corpus.row_length - 1)
         return min(self.universality.blocks, most - most % 2)
-
-    def _at(self, threshold: float) -> UniversalitySpec:
-        low = self.universality.floor
-        if not 0 < threshold < 1:
-            self._refuse("universality.threshold", "a number in (0, 1)", threshold)
-        if threshold <= low:
-            self._refuse("universality.threshold", f"more than universality.floor {low}", threshold)
-        return self.universality.model_copy(update={"threshold": threshold, "thresholds": (threshold,)})
 
     def _refuse(self, field: str, expected: str, got: object) -> NoReturn:
         raise SuiteError(f"suite {self.name}: {field}: expected {expected}, got {shown_value(got)}")

@@ -9,7 +9,6 @@ by hand; or as steps, where a share would say nothing ("step 100" of 400,000).
 
 import json
 import re
-import tomllib
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -26,7 +25,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy
-from universal_neurons.inputs.validation import StrictTable, shown_value
+from universal_neurons.inputs.validation import StrictTable, parsed_toml, shown_value
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 NullName = Literal["rotated", "permuted"]
@@ -304,10 +303,7 @@ def _canonical(label: str) -> str:
 
 def parse_suite(content: bytes, *, where: str) -> SuiteFile:
     """The suite that a TOML file says; ``where`` names the file in errors.  Raises :class:`SuiteError`."""
-    try:
-        raw = tomllib.loads(content.decode())
-    except ValueError as error:
-        raise SuiteError(f"{where}: not TOML: {error}") from None
+    raw = parsed_toml(content, where=where, error=SuiteError)
     try:
         # By way of JSON, because strict pydantic takes a TOML array for a tuple only there.
         return SuiteFile.model_validate_json(json.dumps(raw, default=str))

@@ -13,17 +13,16 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AttentionInterface, GPT2LMHeadModel
+from transformers import GPT2LMHeadModel
 
 from universal_neurons.files import replacing
-from universal_neurons.inputs.recipe import TrainingRecipe as TrainingRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,45 +63,6 @@ def batch_rows(rows: TokenRows, recipe: TrainingRecipe, *, seed: int, step: int)
     """The rows of ``step``; after an epoch the same order begins again."""
     batch = range(step * recipe.batch, (step + 1) * recipe.batch)
     return rows[data_order(len(rows), seed=seed).take(batch, mode="wrap")]
-
-
-def _batched_matmul_attention(
-    _module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    _attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    # The backward pass of torch's fused attention takes 37 % of a training step of this size on a CPU; three plain
-    # products take a quarter of that.  The causal mask is made here, because sdpa-style masks arrive as None.
-    batch, heads, position, width = query.shape
-    flat = (batch * heads, position, width)
-    causal = torch.full((position, position), float("-inf"), dtype=query.dtype, device=query.device).triu(1)
-    scores = torch.baddbmm(
-        causal.expand(batch * heads, position, position),
-        query.reshape(flat),
-        key.reshape(flat).transpose(1, 2),
-        alpha=scaling if scaling is not None else width**-0.5,
-    )
-    out = torch.bmm(torch.softmax(scores, -1, dtype=scores.dtype), value.reshape(flat))
-    return out.view(batch, heads, position, width).transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register("batched_matmul", _batched_matmul_attention)
-
-
-def trainable(model: GPT2LMHeadModel, device: torch.device) -> GPT2LMHeadModel:
-    """``model`` with the fastest equivalent kernels for training on ``device``."""
-    if device.type == "cpu":
-        model.set_attn_implementation("batched_matmul")
-    for block in model.transformer.h:
-        # gelu_new and torch's tanh GELU are one function; the fused one is three times faster.
-        cast("Any", block).mlp.act = nn.GELU(approximate="tanh")
-    # transformers' own signature of ``to`` rejects what it accepts; torch's is right.
-    nn.Module.to(model, device).train()
-    return model
 
 
 def next_token_loss(model: nn.Module, rows: torch.Tensor) -> torch.Tensor:
@@ -149,7 +109,9 @@ def train_seed(
     """
     target = torch.device(device)
     paths.folder.mkdir(parents=True, exist_ok=True)
-    model = trainable(initial_model(recipe, seed=seed), target)
+    model = initial_model(recipe, seed=seed).train()
+    # transformers' own signature of ``to`` rejects what it accepts; torch's is right.
+    nn.Module.to(model, target)
     optimiser = _optimiser(model, recipe)
     start, spent = _restore(paths, model, optimiser)
     began = saved = time.monotonic()

@@ -1,4 +1,4 @@
-"""Errors of libraries in one line."""
+"""Files that people write, checked against a table of their fields, and errors of libraries in one line."""
 
 from __future__ import annotations
 
@@ -31,29 +31,41 @@ class StrictTable(Table):
     model_config = ConfigDict(strict=True)
 
 
+def parsed_toml(content: str | bytes, *, where: str, error: type[UserError]) -> dict[str, Any]:
+    """The table that a TOML file says; raises ``error`` in one line, in which it is ``where``."""
+    try:
+        return tomllib.loads(content.decode() if isinstance(content, bytes) else content)
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{where}: not TOML: {first_line(problem)}") from None
+
+
 def read_toml(path: Path, *, error: type[UserError], advice: str) -> dict[str, Any]:
     """Read the TOML file ``path``; raises ``error``, with ``advice`` if there is no file that can be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise error(f"{shown(path)}: cannot be read ({problem.strerror}); {advice}") from None
-    except ValueError as problem:
-        raise error(f"{shown(path)}: not TOML: {problem}") from None
+        content = path.read_bytes()
+    except (OSError, ValueError) as problem:
+        raise error(f"{shown(path)}: cannot be read ({getattr(problem, 'strerror', problem)}); {advice}") from None
+    return parsed_toml(content, where=shown(path), error=error)
 
 
-def read_model(kind: type[_Model], path: Path, *, error: type[UserError], advice: str) -> _Model:
-    """Read a ``kind`` of model from the TOML file ``path``; raises ``error`` as :func:`read_toml` does."""
-    raw = read_toml(path, error=error, advice=advice)
+def checked_model(kind: type[_Model], raw: Any, *, where: str, error: type[UserError]) -> _Model:
+    """The ``kind`` of model that a TOML table says; raises ``error`` in one line, in which it is ``where``."""
     try:
         # By way of JSON, because strict pydantic takes a TOML array for a tuple only there.
         return kind.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as problem:
-        raise error(f"{shown(path)}: {first_problem(problem)}") from None
+        raise error(f"{where}: {first_problem(problem)}") from None
+
+
+def read_model(kind: type[_Model], path: Path, *, error: type[UserError], advice: str) -> _Model:
+    """Read a ``kind`` of model from the TOML file ``path``; raises ``error`` as :func:`read_toml` does."""
+    return checked_model(kind, read_toml(path, error=error, advice=advice), where=shown(path), error=error)
 
 
 def first_problem(error: ValidationError) -> str:
     """The first problem as ``field.of.table: message, got value``, without the field if it is about the whole file."""
-    problem = error.errors()[0]
+    # A misspelt field is also a missing one; its misspelling is the mistake.
+    problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     field, got = ".".join(map(str, problem["loc"])), problem["input"]
     plain = isinstance(got, str | int | float) and problem["type"] != "extra_forbidden"
     said = f"{problem['msg'].removeprefix('Value error, ')}{f', got {shown_value(got)}' if plain else ''}"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from universal_neurons.architectures import adapter_of
 from universal_neurons.characters import visible
+from universal_neurons.errors import UserError
 from universal_neurons.inputs.validation import first_line
-from universal_neurons.inputs.zoo import ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,11 +35,11 @@ _CALLED = re.compile(r"GLOBAL:? (\S+)")
 SIZES = ("layers", "width", "heads", "mlp", "context", "vocabulary")
 
 
-class UnsafeWeights(ZooError):
+class UnsafeWeights(UserError):
     """A file of weights holds something other than tensors, or cannot be read as tensors."""
 
 
-class WeightsUnfit(ZooError):
+class WeightsUnfit(UserError):
     """Configuration, weights and catalogue do not describe the same model."""
 
 
@@ -98,20 +98,18 @@ def published_model(
     weights = {name: tensor for name, tensor in state.items() if not adapter.is_buffer(name)}
     options = {key: value for key, value in config.items() if key not in ("dtype", "torch_dtype")}
     with torch.random.fork_rng(devices=[]), _quietly():
-        try:
-            model, report = kind.from_pretrained(
-                None,
-                config=kind.config_class.from_dict(options),
-                state_dict=dict(weights),
-                dtype=torch.float32,
-                attn_implementation="sdpa",
-                output_loading_info=True,
-            )
-        except RuntimeError as error:
-            raise WeightsUnfit(
-                f"{where}: weights of another shape than config.json says ({first_line(error)})"
-            ) from None
-    if wrong := sorted({*report["missing_keys"], *report["unexpected_keys"], *report["mismatched_keys"]}):
+        model, report = kind.from_pretrained(
+            None,
+            config=kind.config_class.from_dict(options),
+            state_dict=dict(weights),
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            # They are refused below, by name.
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    reshaped = (name for name, *_ in report["mismatched_keys"])
+    if wrong := sorted({*report["missing_keys"], *report["unexpected_keys"], *reshaped}):
         raise WeightsUnfit(f"{where}: weights and config.json do not fit: {wrong[0]} (and {len(wrong) - 1} more)")
     _check_tied(model, weights, adapter.tied, where=where)
     return model  # type: ignore[no-any-return]

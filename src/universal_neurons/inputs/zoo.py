@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from tokenizers import Tokenizer
-    from transformers import GPT2LMHeadModel
+    from transformers import GPT2LMHeadModel, PreTrainedModel
 
     from universal_neurons.inputs.bridge import Bridge
     from universal_neurons.progress import Warn
@@ -256,7 +256,7 @@ class Zoo(Tokenized):
             raise ZooError(f"{_shown(self.folder)}: {ref} belongs to {ref.source}; expected a model of {self.source}")
         from universal_neurons.inputs.bridge import frozen_bridge
 
-        model = self._regenerated(ref) if ref.step == UNTRAINED else self._stored(ref)
+        model: PreTrainedModel = self._regenerated(ref) if ref.step == UNTRAINED else self._stored(ref)
         return frozen_bridge(model, name=f"{ref.source}/{ref}")
 
     def recipe(self) -> TrainingRecipe:
@@ -303,8 +303,11 @@ class Zoo(Tokenized):
             )
         return content
 
-    def _stored(self, ref: ModelRef) -> GPT2LMHeadModel:
+    def _stored(self, ref: ModelRef) -> PreTrainedModel:
+        import torch
         from safetensors.numpy import load
+
+        from universal_neurons.inputs.weights import published_model
 
         known = self.ref(ref.name, ref.step)
         folder = self.manifest.models[ref.name].checkpoints[ref.step].folder
@@ -314,7 +317,9 @@ class Zoo(Tokenized):
             raise ZooError(
                 f"{_shown(self.folder / folder)}: {_difference(ref, ModelRef(ref.name, ref.source, ref.step, got))}"
             )
-        return _model(json.loads(self.content(f"{folder}/{CONFIG}")), tensors, where=_shown(self.folder / folder))
+        config = json.loads(self.content(f"{folder}/{CONFIG}"))
+        state = {name: torch.from_numpy(array) for name, array in tensors.items()}
+        return published_model(config, state, "GPT2LMHeadModel", where=_shown(self.folder / folder))
 
     def _regenerated(self, ref: ModelRef) -> GPT2LMHeadModel:
         self.ref(ref.name, ref.step)
@@ -335,24 +340,6 @@ class Zoo(Tokenized):
         recipe = self.recipe()
         with torch.random.fork_rng(devices=[]):
             return initial_model(recipe, seed=self.manifest.models[name].seed)
-
-
-def _model(config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[np.generic]], *, where: str) -> GPT2LMHeadModel:
-    import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    with torch.random.fork_rng(devices=[]):
-        model = GPT2LMHeadModel(GPT2Config.from_dict({**config, "dtype": "float32"}))
-    state = {name: torch.from_numpy(array).to(torch.float32) for name, array in tensors.items()}
-    try:
-        unused = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise ZooError(f"{where}: weights and config.json do not fit: {str(error).splitlines()[-1].strip()}") from None
-    # The output matrix is the embedding, so no file has it; any other absent tensor would stay at its random start.
-    if unused.unexpected_keys or unused.missing_keys != ["lm_head.weight"]:
-        names = [*unused.unexpected_keys, *(key for key in unused.missing_keys if key != "lm_head.weight")]
-        raise ZooError(f"{where}: weights and config.json do not fit: {names[0] if names else 'lm_head.weight'}")
-    return model
 
 
 def _difference(expected: ModelRef, got: ModelRef) -> str:
