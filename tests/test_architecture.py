@@ -45,7 +45,7 @@ DISTRIBUTIONS = {
         "transformer_lens", "transformers", "zstandard",
     },
     "core": {"jaxtyping", "torch", "transformer_lens"},
-    "artifacts": {"fsspec", "numpy", "pandas", "pyarrow", "safetensors"},
+    "artifacts": {"fsspec", "numpy", "pandas", "pyarrow", "pydantic", "safetensors"},
     "measures": {"numpy", "pandas", "scipy"},
     "files": {"filelock"},
     "stages": {"numpy", "pandas", "psutil", "torch"},

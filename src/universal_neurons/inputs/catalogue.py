@@ -5,21 +5,25 @@ It is read from ``fixtures/models.toml``.  Nothing is fetched here: neither torc
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from universal_neurons.architectures import adapter_of
 from universal_neurons.inputs.validation import Table, read_model
+from universal_neurons.inputs.weights import WeightsUnfit
 from universal_neurons.inputs.zoo import UNTRAINED, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CATALOGUE = Path("fixtures") / "models.toml"
+# The sizes of a model, in the order of messages.
+SIZES = ("layers", "width", "heads", "mlp", "context", "vocabulary")
 
 
 class CatalogueError(ZooError):
@@ -36,6 +40,32 @@ class Architecture(Table):
     mlp: int
     context: int
     vocabulary: int
+
+    def configuration(self, content: bytes, *, where: str) -> dict[str, Any]:
+        """The configuration in ``config.json``; raises :class:`WeightsUnfit` unless it is of a model of this shape.
+
+        The architecture is told by its ``model_type``: its list of class names holds the training code's own class.
+        """
+        adapter = adapter_of(self.name)
+        try:
+            raw = json.loads(content)
+            got = raw["model_type"], _shape(raw, adapter.options)
+        except (ValueError, KeyError, TypeError) as error:
+            raise WeightsUnfit(f"{where}: not the configuration of a {self.name} ({error!r})") from None
+        expected = adapter.model_type, tuple(getattr(self, name) for name in SIZES)
+        if got != expected:
+            raise WeightsUnfit(
+                f"{where}: expected {expected[0]} of shape {expected[1]}, got {got[0]} of shape {got[1]}"
+            )
+        return dict(raw)
+
+
+def _shape(raw: Mapping[str, Any], options: Mapping[str, str]) -> tuple[int, ...]:
+    """The sizes of a configuration; an MLP without a size of its own is four times as wide as the model."""
+    sizes = {name: raw.get(options[name]) for name in SIZES}
+    if sizes["mlp"] is None:
+        sizes["mlp"] = 4 * int(sizes["width"] or 0)
+    return tuple(int(sizes[name] or 0) for name in SIZES)
 
 
 class TokenizerFile(Table):

@@ -22,7 +22,7 @@ from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue
 from universal_neurons.inputs.hub import Announced, FileMissing, HubError, RevisionMissing
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockedCheckpoint, LockedFiles
 from universal_neurons.inputs.pinning import Pins, RepositoryChanged, accept_command, fields_of, revision_of
-from universal_neurons.inputs.weights import WEIGHTS, WeightsUnfit, configuration, published_model, tensors
+from universal_neurons.inputs.weights import WEIGHTS, WeightsUnfit, published_model, tensors
 from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, Tokenized, ZooError, untrained_digest
 from universal_neurons.progress import discard
 
@@ -236,7 +236,7 @@ class HubZoo(Tokenized):
         return LockedCheckpoint(**fields_of(snapshot.revision), files=files, weights=weights)
 
     def _configuration(self, content: bytes, *, where: str) -> dict[str, Any]:
-        config = configuration(content, self.family.architecture, where=where)
+        config = self.family.architecture.configuration(content, where=where)
         # transformers would ask for the quantization's own package, and give other numbers than the papers' models.
         if quantization := config.get("quantization_config"):
             method = quantization.get("quant_method") if isinstance(quantization, dict) else None

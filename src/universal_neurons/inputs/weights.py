@@ -6,7 +6,6 @@ The caller has verified the bytes.  Names in files and configurations are in :mo
 from __future__ import annotations
 
 import io
-import json
 import pickle
 import re
 import warnings
@@ -24,15 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from universal_neurons.inputs.catalogue import Architecture
-
 # In order of preference: the first cannot hold anything but tensors.
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 # The function that a pickle asked to call, in the messages of torch's guarded loader.
 _CALLED = re.compile(r"GLOBAL:? (\S+)")
-
-# The sizes of a model, in the order of messages.
-SIZES = ("layers", "width", "heads", "mlp", "context", "vocabulary")
 
 
 class UnsafeWeights(UserError):
@@ -41,23 +35,6 @@ class UnsafeWeights(UserError):
 
 class WeightsUnfit(UserError):
     """Configuration, weights and catalogue do not describe the same model."""
-
-
-def configuration(content: bytes, architecture: Architecture, *, where: str) -> dict[str, Any]:
-    """The configuration in ``config.json``; raises :class:`WeightsUnfit` unless it has the catalogued shape.
-
-    The architecture is told by its ``model_type``: its list of class names holds the training code's own class.
-    """
-    adapter = adapter_of(architecture.name)
-    try:
-        raw = json.loads(content)
-        got = raw["model_type"], _shape(raw, adapter.options)
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsUnfit(f"{where}: not the configuration of a {architecture.name} ({error!r})") from None
-    expected = adapter.model_type, tuple(getattr(architecture, name) for name in SIZES)
-    if got != expected:
-        raise WeightsUnfit(f"{where}: expected {expected[0]} of shape {expected[1]}, got {got[0]} of shape {got[1]}")
-    return dict(raw)
 
 
 def tensors(name: str, content: bytes, *, where: str) -> dict[str, Tensor]:
@@ -141,14 +118,6 @@ def _check_tied(model: PreTrainedModel, state: Mapping[str, Tensor], tied: tuple
         return
     if not torch.equal(state[output], state[embedding]):
         raise WeightsUnfit(f"{where}: {output}: expected the embedding, to which it is tied, got other numbers")
-
-
-def _shape(raw: Mapping[str, Any], options: Mapping[str, str]) -> tuple[int, ...]:
-    """The sizes of a configuration; an MLP without a size of its own is four times as wide as the model."""
-    sizes = {name: raw.get(options[name]) for name in SIZES}
-    if sizes["mlp"] is None:
-        sizes["mlp"] = 4 * int(sizes["width"] or 0)
-    return tuple(int(sizes[name] or 0) for name in SIZES)
 
 
 @contextmanager
