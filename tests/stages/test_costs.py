@@ -79,6 +79,11 @@ def costs(work: Workspace, step: int = LAST) -> dict[str, Cost]:
     return step_costs(work, sizes(work), step)
 
 
+def with_precision(work: Workspace, name: str) -> Workspace:
+    """The same workspace for a suite of another precision."""
+    return replace(work, suite=work.suite.narrowed(precision=name), resources=work.resources)
+
+
 def produce_all(work: Workspace, stage: Stage) -> None:
     """Compute a stage of the last checkpoint, whether or not it is there."""
     for case in keys_at(work, stage, LAST):
@@ -131,7 +136,7 @@ def test_work_adds_up_and_only_products_are_operations() -> None:
     forward, product = {WorkKind.FORWARD: 5.0}, {WorkKind.PRODUCT: 1.0, WorkKind.FORWARD: 2.0, WorkKind.TEXT: 0.0}
     assert summed(forward, product, times=2) == {WorkKind.FORWARD: 14.0, WorkKind.PRODUCT: 2.0}
     assert summed() == {}
-    assert Cost(dict.fromkeys(WorkKind, 1.0)).operations == len(OPERATIONS) == 4
+    assert Cost(dict.fromkeys(WorkKind, 1.0)).operations == len(OPERATIONS) == 5
 
 
 # --- operations ------------------------------------------------------------------------------------------------------
@@ -189,7 +194,20 @@ def test_every_stage_of_a_step_has_a_cost_of_its_own(work: Workspace) -> None:
     assert all(cost.work and cost.device_bytes > 0 for cost in planned.values())
     assert all(planned[stage].disk_bytes > 0 for stage in planned if stage != "moments")
     kinds = {kind for cost in planned.values() for kind in cost.work}
-    assert kinds == {*WorkKind} - {WorkKind.TEXT}
+    assert kinds == {*WorkKind} - {WorkKind.TEXT, WorkKind.TENSOR}
+
+
+def test_the_same_products_of_ablations_and_of_nothing_else_are_faster_in_tf32(work: Workspace) -> None:
+    exact, rounded = costs(work), step_costs(work, replace(sizes(work), tf32=True), LAST)
+    for stage in ("ablation", "extensions"):
+        assert rounded[stage].operations == pytest.approx(exact[stage].operations)
+        assert WorkKind.BASELINE not in rounded[stage].work
+        # The elementwise work of a block is no longer hidden by its products.
+        assert rounded[stage].work[WorkKind.MEMORY] > exact[stage].work[WorkKind.MEMORY]
+    others = exact.keys() - {"ablation", "extensions"}
+    assert {name: rounded[name] for name in others} == {name: exact[name] for name in others}
+    (half,) = {sizes_of(one, speed(), sampled=True).tf32 for one in (work, with_precision(work, "bfloat16"))}
+    assert (half, sizes_of(with_precision(work, "tf32"), speed(), sampled=True).tf32) == (False, True)
 
 
 def test_whatever_of_the_scores_is_absent_takes_the_passes_and_all_scores(work: Workspace) -> None:

@@ -98,6 +98,7 @@ def test_a_recomputation_is_compared_with_every_shipped_table(own: Miniature) ->
     assert f"all of ablation, {20 + 2 * (102 + 38 + 38) + 3 * 14} sets computed again" in lines[0]
     assert f"all of extensions, {2 * 18} sets computed again" in lines[0]
     assert f"all of profiles, {3 * 48} neurons computed again" in lines[0]
+    assert "null" not in lines[0]
     assert study.work.store.shipped == ()
 
 

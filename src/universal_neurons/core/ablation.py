@@ -15,8 +15,8 @@ save nothing and need more memory.  Ablations of one batch run in parallel inste
 Source: zero ablation at ``hook_post`` as in Gurnee et al. (2024).
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, assert_never
@@ -27,7 +27,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from universal_neurons.core.activations import layer_widths, mlp_activations, row_blocks
-from universal_neurons.core.matmul import matmul_precision
+from universal_neurons.core.matmul import PrecisionMode, check_mode, matmul_precision
 from universal_neurons.core.moments import column_means, layer_slices
 from universal_neurons.core.threads import parallel_map, single_threads
 from universal_neurons.core.unwrapped import UnwrappedModel, affine_matrix, hidden_of
@@ -49,9 +49,9 @@ class NonFiniteEffectError(ValueError):
 class Ablation:
     """A set of neurons to ablate together, and the replacement of their activations.
 
-    ``neurons``: indices over the whole model, layer by layer, in any order; empty ablates nothing.  ``mode``: "zero";
-    "mean", the neuron's mean over all positions of the evaluation rows of the clean model; "resample", the neuron's
-    clean value at another (row, position) of the same batch.
+    ``neurons``: indices over the whole model, layer by layer, in any order, on the CPU; empty ablates nothing.
+    ``mode``: "zero"; "mean", the neuron's mean over all positions of the evaluation rows of the clean model;
+    "resample", the neuron's clean value at another (row, position) of the same batch.
 
     Raises ValueError if a neuron occurs twice.
     """
@@ -198,10 +198,11 @@ class AblationEngine:
         return final - clean.final
 
     def _by_layer(self, ablation: Ablation) -> dict[int, Int64[Tensor, " neuron"]]:
-        # The ablated neurons of every layer that has some, by index within the layer.
+        # The ablated neurons of every layer that has some, by index within the layer.  They are picked out on the host,
+        # because a GPU would have to finish its queue to say how many they are.
         neurons = ablation.neurons.sort().values
         parts = {i: neurons[(s.start <= neurons) & (neurons < s.stop)] - s.start for i, s in enumerate(self.layers)}
-        return {layer: part for layer, part in parts.items() if len(part)}
+        return {layer: part.to(self.unembedding.device) for layer, part in parts.items() if len(part)}
 
     def _replacement(
         self, clean: CleanPass, mode: AblationMode, layer: int, chosen: Int64[Tensor, " neuron"]
@@ -233,7 +234,7 @@ class AblationEngine:
         return lambda _, inputs: (torch.addcmul(fill, inputs[0].flatten(0, 1), keep).view_as(inputs[0]),)
 
     def effects(
-        self, clean: CleanPass, change: Float[Tensor, "prediction width"]
+        self, clean: CleanPass, change: Float[Tensor, "prediction width"], *, checked: bool = True
     ) -> tuple[Float[Tensor, " prediction"], Float[Tensor, " prediction"]]:
         """KL(P || Q) and log P(y) - log Q(y) of every prediction, from the change d = change W_U^T of the logits alone:
 
@@ -241,25 +242,21 @@ class AblationEngine:
 
         The sum is at least 1 by Jensen's inequality and is computed as 1 + sum_v P_v expm1(d_v - m), so that a small
         effect is not the difference of two large numbers, and is exactly 0 without a change.  m and d_y need no pass
-        over the vocabulary: they are products of the change with vectors that all ablations share.  Raises
-        :class:`NonFiniteEffectError`.
+        over the vocabulary: they are products of the change with vectors that all ablations share.  Where an
+        exponential overflows, another formula is taken.  Without ``checked`` it is not, so that a GPU need not be
+        waited for, and such an effect is not finite.  Raises :class:`NonFiniteEffectError`.
         """
         mean = (change * clean.expected).sum(-1)
         tiles = (slice(start, start + TILE_PREDICTIONS) for start in range(0, len(change), TILE_PREDICTIONS))
-        divergence = torch.cat([self._divergence(clean, change, mean, tile) for tile in tiles])
+        divergence = torch.cat([self._divergence(clean, change, mean, tile, checked=checked) for tile in tiles])
         return divergence, divergence + mean - (change * clean.target).sum(-1)
 
-    def sums(self, clean: CleanPass, ablation: Ablation) -> Float64[Tensor, "2 row"]:
-        """The two effects of an ablation, summed over the predictions of every row."""
-        if not len(ablation.neurons):
-            return torch.zeros(2, len(clean.loss), dtype=torch.float64)
-        effects = torch.stack(self.effects(clean, self.change(clean, ablation)))
-        return effects.double().view(2, *clean.loss.shape).sum(-1)
-
-    def _divergence(self, clean: CleanPass, change: Tensor, mean: Tensor, tile: slice) -> Float[Tensor, " prediction"]:
+    def _divergence(
+        self, clean: CleanPass, change: Tensor, mean: Tensor, tile: slice, *, checked: bool
+    ) -> Float[Tensor, " prediction"]:
         centred = (change[tile] @ self.unembedding.T).sub_(mean[tile, None])
         divergence: Tensor = torch.linalg.vecdot(clean.probabilities[tile], torch.expm1(centred)).log1p_()
-        if bool(divergence.isfinite().all()):
+        if not checked or bool(divergence.isfinite().all()):
             return divergence
         # An exponential overflowed: a logit rose by more than 88 against the mean.
         clean_logits = clean.final[tile] @ self.unembedding.T
@@ -286,6 +283,7 @@ def ablation_effects(
     blocks: int,
     batch_rows: int,
     seed: int,
+    mode: PrecisionMode = "float32",
     progress: Callable[[int], None] | None = None,
 ) -> AblationEffects:
     """The effect of each ablation on the predictions of ``rows``, per block of rows; see :class:`AblationEffects`.
@@ -299,7 +297,8 @@ def ablation_effects(
     on ``batch_rows`` beyond rounding.  "resample" draws, by ``seed`` and the index of the batch's first row, one other
     (row, position) of the batch for each of its tokens.  All ablated neurons, in all layers and all sets, take their
     values from there together: the token is lost and not the relations between neurons, and sets are compared on equal
-    draws.  ``progress`` is called with the number of rows finished, ``len(ablations) * len(rows)`` in all.
+    draws.  ``mode``: of the products of all runs, float32 or, on a GPU, TF32.  ``progress`` is called with the number
+    of rows finished, ``len(ablations) * len(rows)`` in all.
 
     Raises :class:`UnsuitableAttentionError` unless the model's attention is sdpa, :class:`NonFiniteEffectError` if a
     logit is not finite, and ValueError if a neuron does not exist, if rows have fewer than two positions or cannot be
@@ -309,13 +308,9 @@ def ablation_effects(
     device = next(bridge.parameters()).device
     tokens = rows.to(device, torch.int64)
     block = row_blocks(torch.arange(len(rows)), rows=len(rows), blocks=blocks)
-    on_device = [Ablation(a.neurons.to(device), a.mode) for a in ablations]
     sums = torch.zeros(2, len(ablations), len(rows), dtype=torch.float64)
     loss = torch.zeros(len(rows), dtype=torch.float64)
-    # The kernels that are faster for large products slow attention down by more, and round on other machines.
-    with matmul_precision("highest"), single_threads(device) as threads:
-        engines = [AblationEngine(bridge) for _ in range(threads)]
-        engines[0].check_against(bridge, tokens[:1])
+    with ablation_engines(bridge, tokens, mode=mode) as engines:
         if any(ablation.mode == "mean" for ablation in ablations):
             means = _mean_activations(bridge, tokens, batch_rows=batch_rows, absolute=False).to(device)
             for engine in engines:
@@ -324,17 +319,63 @@ def ablation_effects(
             part = slice(start, min(start + batch_rows, len(rows)))
             clean = engines[0].clean(tokens[part], seed=seed + start)
             loss[part] = clean.loss.double().sum(1).cpu()
-            for number, row_sums in enumerate(parallel_map(engines, partial(_sums, clean), on_device)):
-                sums[:, number, part] = row_sums.cpu()
-                if progress is not None:
-                    progress(part.stop - part.start)
+            found = row_sums(engines, partial(_sums, clean), ablations, rows=part.stop - part.start, progress=progress)
+            sums[:, :, part] = found.transpose(0, 1)
     predictions = torch.bincount(block, minlength=blocks) * (rows.shape[1] - 1)
     kl, loss_increase = (block_means(of_rows, block, predictions) for of_rows in sums)
     return AblationEffects(kl, loss_increase, block_means(loss, block, predictions), predictions)
 
 
-def _sums(clean: CleanPass, engine: AblationEngine, ablation: Ablation) -> Float64[Tensor, "2 row"]:
-    return engine.sums(clean, ablation)
+def _sums(
+    clean: CleanPass, engine: AblationEngine, ablation: Ablation, *, checked: bool = False
+) -> Float64[Tensor, "2 row"]:
+    # The two effects of an ablation, summed over the predictions of every row.
+    if not len(ablation.neurons):
+        return clean.loss.new_zeros(2, len(clean.loss), dtype=torch.float64)
+    effects = torch.stack(engine.effects(clean, engine.change(clean, ablation), checked=checked))
+    return effects.double().view(2, *clean.loss.shape).sum(-1)
+
+
+@contextmanager
+def ablation_engines(
+    bridge: TransformerBridge, rows: Int64[Tensor, "row position"], *, mode: PrecisionMode = "float32"
+) -> Iterator[list[AblationEngine]]:
+    """As many engines of a bridge as may run in parallel, with products in ``mode`` inside the block.
+
+    The engines are checked against the bridge at the first of ``rows``, in float32.  Raises
+    :class:`~universal_neurons.core.matmul.UnknownDeviceMode`, and as :meth:`AblationEngine.check_against` does.
+    """
+    device = next(bridge.parameters()).device
+    check_mode(mode, device=device)
+    # The kernels that are faster for large products slow attention down by more, and round on other machines.
+    with matmul_precision("highest"), single_threads(device) as threads:
+        engines = [AblationEngine(bridge) for _ in range(threads)]
+        engines[0].check_against(bridge, rows[:1])
+        with matmul_precision("high" if mode == "tf32" else "highest"):
+            yield engines
+
+
+def row_sums(
+    engines: Sequence[AblationEngine],
+    sums: Callable[..., Float64[Tensor, "effect row"]],
+    ablations: Sequence[Ablation],
+    *,
+    rows: int,
+    progress: Callable[[int], None] | None,
+) -> Float64[Tensor, "ablation effect row"]:
+    """The ``sums`` (engine, ablation) of every ablation of a batch, on the CPU; a GPU is waited for once.
+
+    What is not finite then is computed again with ``checked=True``.  ``progress`` is called with ``rows`` per ablation.
+    """
+    found = []
+    for each in parallel_map(engines, sums, ablations):
+        found.append(each)
+        if progress is not None:
+            progress(rows)
+    together = torch.stack(found).cpu()
+    for number in (~together.isfinite()).any(-1).any(-1).nonzero()[:, 0].tolist():
+        together[number] = sums(engines[0], ablations[number], checked=True).cpu()
+    return together
 
 
 @torch.no_grad()

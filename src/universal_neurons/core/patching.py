@@ -13,10 +13,16 @@ from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from universal_neurons.core.ablation import Ablation, AblationEngine, CleanPass, block_means
+from universal_neurons.core.ablation import (
+    Ablation,
+    AblationEngine,
+    CleanPass,
+    ablation_engines,
+    block_means,
+    row_sums,
+)
 from universal_neurons.core.activations import row_blocks
-from universal_neurons.core.matmul import matmul_precision
-from universal_neurons.core.threads import parallel_map, single_threads
+from universal_neurons.core.matmul import PrecisionMode
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +66,7 @@ def patching_effects(
     *,
     blocks: int,
     batch_rows: int,
+    mode: PrecisionMode = "float32",
     progress: Callable[[int], None] | None = None,
 ) -> PatchingEffects:
     """The effect on each row x of giving each of ``sets`` its activations in row ``donor[x]``.
@@ -75,32 +82,32 @@ def patching_effects(
     device = next(bridge.parameters()).device
     tokens = rows.to(device, torch.int64)
     block = row_blocks(torch.arange(len(rows)), rows=len(rows), blocks=blocks)
-    patches = [Ablation(neurons.to(device), "resample") for neurons in sets]
+    patches = [Ablation(neurons, "resample") for neurons in sets]
     sums = torch.zeros(3, len(sets), len(rows), dtype=torch.float64)
     clean_sums = torch.zeros(2, len(rows), dtype=torch.float64)
-    with matmul_precision("highest"), single_threads(device) as threads:
-        engines = [AblationEngine(bridge) for _ in range(threads)]
-        engines[0].check_against(bridge, tokens[:1])
+    with ablation_engines(bridge, tokens, mode=mode) as engines:
         for start in range(0, len(rows), batch_rows):
             part = slice(start, min(start + batch_rows, len(rows)))
             x, y = (engines[0].clean(tokens[chosen], seed=0) for chosen in (part, donor[part]))
             clean_sums[:, part] = torch.stack([_distance(x, y), x.loss.double().sum(1)]).cpu()
             patched = replace(x, donor=y.activations, source=torch.arange(tokens[part].numel(), device=device))
-            for number, row_sums in enumerate(parallel_map(engines, partial(_sums, patched, y), patches)):
-                sums[:, number, part] = row_sums.cpu()
-                if progress is not None:
-                    progress(part.stop - part.start)
+            found = row_sums(
+                engines, partial(_sums, patched, y), patches, rows=part.stop - part.start, progress=progress
+            )
+            sums[:, :, part] = found.transpose(0, 1)
     predictions = torch.bincount(block, minlength=blocks) * (rows.shape[1] - 1)
     kl, loss_increase, toward = (block_means(of_rows, block, predictions) for of_rows in sums)
     distance, loss = (block_means(of_rows, block, predictions) for of_rows in clean_sums)
     return PatchingEffects(kl, loss_increase, toward, distance, loss, predictions)
 
 
-def _sums(x: CleanPass, y: CleanPass, engine: AblationEngine, patch: Ablation) -> Float64[Tensor, "3 row"]:
+def _sums(
+    x: CleanPass, y: CleanPass, engine: AblationEngine, patch: Ablation, *, checked: bool = False
+) -> Float64[Tensor, "3 row"]:
     if not len(patch.neurons):
-        return torch.zeros(3, len(x.loss), dtype=torch.float64)
+        return x.loss.new_zeros(3, len(x.loss), dtype=torch.float64)
     change = engine.change(x, patch)
-    kl, loss_increase = engine.effects(x, change)
+    kl, loss_increase = engine.effects(x, change, checked=checked)
     toward = (change * (y.expected - x.expected)).sum(-1) - kl
     return torch.stack([kl, loss_increase, toward]).double().view(3, *x.loss.shape).sum(-1)
 

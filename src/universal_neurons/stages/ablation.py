@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
+    from universal_neurons.core.matmul import PrecisionMode
     from universal_neurons.inputs.suite_file import AblationSpec
     from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.neuron_sets import Neurons
@@ -86,7 +87,7 @@ class Ablations(Stage):
             "orders": spec.orders,
             "seed": spec.seed,
             "batch_rows": spec.batch_rows,
-            "dtype": "float32",
+            "dtype": ablation_mode(work),
             # Keys with the default do not name it.
             **({} if spec.by_layer else {"by_layer": False}),
         }
@@ -214,6 +215,11 @@ def ablation_table(
     )
 
 
+def ablation_mode(work: Workspace) -> PrecisionMode:
+    """The precision of ablated models' products: TF32 where the suite's products over tokens are, else float32."""
+    return "tf32" if work.suite.universality.precision == "tf32" else "float32"
+
+
 def set_role(work: Workspace, case: Case) -> SetRole:
     """The role of a step: the last checkpoint has more sets than the others, untrained models have fewer."""
     if case.step not in work.trained_steps:
@@ -264,6 +270,7 @@ def ablations(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt.
             blocks=spec.blocks,
             batch_rows=spec.batch_rows,
             seed=spec.seed,
+            mode=ablation_mode(work),
             progress=work.progress.advance,
         )
     work.progress.finish()

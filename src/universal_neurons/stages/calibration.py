@@ -121,7 +121,7 @@ class Bench:
         shape = Shape(LAYERS, width, width // HEAD, 4 * width, 64, ROW, ROW)
         model = random_bridge(layers=LAYERS, width=width, heads=shape.heads, mlp=shape.mlp, vocabulary=64, context=ROW)
         bridge = placed(model, self.device)
-        first = Ablation(torch.tensor([0], device=self.device))
+        first = Ablation(torch.tensor([0]))
         with torch.no_grad(), matmul_precision("highest"), single_threads(self.device) as threads:
             engines = [AblationEngine(bridge) for _ in range(threads)]
             clean = engines[0].clean(rows, seed=0)

@@ -31,6 +31,9 @@ STREAMED_BYTES = 80
 SCORED_BYTES = 96
 # per activation that is ablated in a layer above the first, in place;
 EDITED_BYTES = 8
+# per width of the residual stream in a block whose products are TF32, and no longer hide it: layer norms, attention's
+# and the MLP's activations as they are written and read again;
+BLOCK_BYTES = 140
 # per token of the vocabulary at one position: the divergence of an ablated run, and the probabilities of a clean one.
 DIVERGENCE_BYTES, PROBABILITY_BYTES = 24, 100
 # Operations, over the cubed width, in the time of as many of a float64 product.  Householder QR in float32 with its
@@ -45,6 +48,7 @@ class WorkKind(StrEnum):
     """A kind of work and its unit."""
 
     FORWARD = "operations of models' blocks in float32"
+    TENSOR = "operations of models' blocks and outputs in TF32"
     PRODUCT = "operations of accumulated products in the suite's precision"
     BASELINE = "operations of other products in float32"
     DOUBLE = "operations of products and factorisations in float64"
@@ -54,7 +58,7 @@ class WorkKind(StrEnum):
     LOADING = "bytes of models loaded"
 
 
-OPERATIONS = (WorkKind.FORWARD, WorkKind.PRODUCT, WorkKind.BASELINE, WorkKind.DOUBLE)
+OPERATIONS = (WorkKind.FORWARD, WorkKind.TENSOR, WorkKind.PRODUCT, WorkKind.BASELINE, WorkKind.DOUBLE)
 Work = dict[WorkKind, float]
 
 
@@ -151,7 +155,7 @@ class Sizes:
 
     ``models`` of the suite read ``positions`` positions to have ``tokens`` scored ones; ablations are judged on
     ``evaluated`` positions.  ``readers``: models that may read at a time on ``device`` (on a processor one per thread);
-    ``budget``: bytes of it that a pass of all models may take.
+    ``budget``: bytes of it that a pass of all models may take; ``tf32``: ablated models compute in TF32.
     """
 
     shape: Shape
@@ -162,6 +166,7 @@ class Sizes:
     device: Literal["cpu", "cuda"]
     readers: int
     budget: int
+    tf32: bool = False
 
     @property
     def batch(self) -> int:
@@ -221,12 +226,17 @@ def streaming(sizes: Sizes, workload: Workload, planned: Sequence[Pass], positio
 
 def clean(sizes: Sizes, positions: int) -> Work:
     """Clean runs with probabilities: the logits, and the mean of the unembedding under them."""
+    run = _run(sizes, positions * sizes.shape.layers, 2 * positions)
+    return summed(run, {WorkKind.MEMORY: float(positions * sizes.shape.vocabulary * PROBABILITY_BYTES)})
+
+
+def _run(sizes: Sizes, blocks: int, heads: int) -> Work:
+    """The products of so many blocks and unembeddings of models that are ablated."""
     shape = sizes.shape
-    return {
-        WorkKind.FORWARD: float(positions * shape.layers * shape.block_operations),
-        WorkKind.BASELINE: float(positions * 2 * shape.head_operations),
-        WorkKind.MEMORY: float(positions * shape.vocabulary * PROBABILITY_BYTES),
-    }
+    operations, outputs = float(blocks * shape.block_operations), float(heads * shape.head_operations)
+    if not sizes.tf32:
+        return {WorkKind.FORWARD: operations, WorkKind.BASELINE: outputs}
+    return {WorkKind.TENSOR: operations + outputs, WorkKind.MEMORY: float(blocks * shape.width * BLOCK_BYTES)}
 
 
 def reruns(sizes: Sizes, firsts: Sequence[int], positions: int, *, edited: bool = False) -> Work:
@@ -235,11 +245,8 @@ def reruns(sizes: Sizes, firsts: Sequence[int], positions: int, *, edited: bool 
     shape, runs = sizes.shape, positions * len(firsts)
     blocks = positions * sum(shape.layers - 1 - first for first in firsts)
     edits = blocks * shape.mlp * EDITED_BYTES if edited else 0
-    return {
-        WorkKind.FORWARD: float(blocks * shape.block_operations),
-        WorkKind.BASELINE: float(runs * shape.head_operations),
-        WorkKind.MEMORY: float(edits + runs * shape.vocabulary * DIVERGENCE_BYTES),
-    }
+    moved = float(edits + runs * shape.vocabulary * DIVERGENCE_BYTES)
+    return summed(_run(sizes, blocks, runs), {WorkKind.MEMORY: moved})
 
 
 def scoring(sizes: Sizes, draws: int) -> Work:

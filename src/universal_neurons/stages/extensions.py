@@ -27,7 +27,7 @@ from universal_neurons.measures.ablation_table import (
 from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.tables import Definition
 from universal_neurons.stages import costs
-from universal_neurons.stages.ablation import ablation_table, compare_effects, population, set_table
+from universal_neurons.stages.ablation import ablation_mode, ablation_table, compare_effects, population, set_table
 from universal_neurons.stages.base import (
     Artifacts,
     Case,
@@ -98,7 +98,7 @@ class FamiliesAndPatches(Stage):
             "draws": spec.draws,
             "seed": spec.seed,
             "batch_rows": spec.batch_rows,
-            "dtype": "float32",
+            "dtype": ablation_mode(work),
         }
 
     def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
@@ -228,7 +228,12 @@ def extensions(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt
     members = [set_members(one, neurons, score >= UNIGRAM_THRESHOLD) for one in sets]
     indices = [torch.from_numpy(own) for own in members]
     work.progress.start(f"step {case.step}: extensions of {case.model}", len(sets) * len(rows))
-    options: Any = {"blocks": blocks, "batch_rows": work.suite.ablation.batch_rows, "progress": work.progress.advance}
+    options: Any = {
+        "blocks": blocks,
+        "batch_rows": work.suite.ablation.batch_rows,
+        "mode": ablation_mode(work),
+        "progress": work.progress.advance,
+    }
     zeroed = [Ablation(own) for own in indices[: len(ablated)]]
     with finite_logits(ref):
         zero = ablation_effects(bridge, rows, zeroed, seed=work.suite.ablation.seed, **options)

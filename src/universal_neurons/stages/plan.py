@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from universal_neurons.core.tiling import BudgetTooSmall
 from universal_neurons.errors import UserError
 from universal_neurons.stages import speeds
+from universal_neurons.stages.ablation import ablation_mode
 from universal_neurons.stages.base import absent, read_artifact
 from universal_neurons.stages.costs import Cost, Shape, Sizes
 from universal_neurons.stages.fetching import pin
@@ -269,4 +270,5 @@ def sizes_of(work: Workspace, speed: DeviceSpeed, *, sampled: bool) -> Sizes:
         device=speed.kind,
         readers=speed.threads if speed.kind == "cpu" else 1,
         budget=work.resources.memory or resident + round((1 - MARGIN) * free),
+        tf32=ablation_mode(work) == "tf32",
     )

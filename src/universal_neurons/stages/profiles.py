@@ -5,6 +5,7 @@ A profile names positions in the suite's rows of tokens and ids of tokens, and h
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -106,6 +107,8 @@ class Profiles(Stage):
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of two passes, of the weights, and of ablating every neuron alone, of every model."""
+        # The effect of a single neuron is smaller than the error of TF32.
+        sizes = replace(sizes, tf32=False)
         shape, spec = sizes.shape, work.suite.profiles
         positions, cosines = spec.ablation_rows * shape.row, float(shape.neurons * shape.vocabulary)
         alone = [layer for layer in range(shape.layers) for _ in range(shape.mlp)] if positions else []

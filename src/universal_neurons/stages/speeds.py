@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
-from math import isfinite, log
+from math import isfinite, log, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,7 +34,7 @@ DEVICES = Path(__file__).with_name("devices.toml")
 KEPT = "speed-*.json"
 TERA, GIBIBYTE = 1e12, 2**30
 # Kinds of work whose speed depends on the width of the models, or on the precision of the suite.
-_APART = (WorkKind.FORWARD, WorkKind.PRODUCT)
+_APART = (WorkKind.FORWARD, WorkKind.TENSOR, WorkKind.PRODUCT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ class DeviceSpeed:
             **self.rates,
             WorkKind.FORWARD: interpolated(self.forward, width),
             WorkKind.PRODUCT: self.products[precision],
+            WorkKind.TENSOR: self.products.get("tf32", nan),
         }
         return sum(amount / rates[kind] for kind, amount in cost.work.items())
 

@@ -146,6 +146,8 @@ class Universality(Stage):
         The tables of the same model against its other partners are read too: whether a neuron's mean excess over
         partners exceeds a threshold must not change with one of them.
         """
+        if not self.is_compared:
+            return None
         sides = [
             {pair: with_excess(there[0].table) for pair in own_pairs(work, case) if (there := side(self, pair))}
             for side in (stored, again)
