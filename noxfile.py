@@ -182,6 +182,12 @@ def shape(session: nox.Session) -> None:
 
 
 @nox.session
+def gpu(session: nox.Session) -> None:
+    """Measure all that a GPU is worth measuring for, at a reduced size where there is none; -- --out FOLDER."""
+    run(session, "python", "-m", "tests.bench.gpu", *session.posargs)
+
+
+@nox.session
 def compute(session: nox.Session) -> None:
     """Compute what a suite still lacks; an interrupted run resumes; -- --suite NAME."""
     run(session, "universal-neurons", "compute", *session.posargs)
