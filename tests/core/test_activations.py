@@ -100,6 +100,21 @@ def test_the_stream_is_the_scored_tokens_in_order(bridge: Any, rows: Tensor, exp
     assert torch.equal(torch.cat([b.row for b in batches]), mask.nonzero()[:, 0])
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_stream_before_gelu_is_the_output_of_the_input_matrix(rows: Tensor, attention: str) -> None:
+    model = language_model()
+    caught: list[Tensor] = []
+    for block in model.transformer.h:
+        block.mlp.c_fc.register_forward_hook(lambda _, inputs, output: caught.append(output))
+    with torch.no_grad():
+        model(rows)
+    expected = torch.cat(caught, dim=-1).flatten(0, 1)
+    model = language_model()
+    model.set_attn_implementation(attention)
+    found = stream(bridged(model), rows, torch.ones_like(rows, dtype=torch.bool), batch_rows=3, place="hook_pre")
+    torch.testing.assert_close(torch.cat([batch.values for batch in found]), expected, rtol=0, atol=2e-5)
+
+
 def test_rows_may_be_arrays_of_short_integers(bridge: Any, rows: Tensor, expected: Tensor) -> None:
     mask = torch.ones(ROWS, POSITIONS, dtype=torch.bool)
     (batch,) = stream(bridge, rows.numpy().astype("uint16"), mask.numpy(), batch_rows=ROWS)
@@ -182,9 +197,9 @@ def test_a_stream_reads_the_unwrapped_model_where_it_equals_the_bridge(
     seen: list[int] = []
     hooked = activations._hooked
 
-    def counted(source: Any, part: Tensor, layers: Any) -> list[Tensor]:
+    def counted(source: Any, part: Tensor, layers: Any, **options: Any) -> list[Tensor]:
         seen.append(len(part))
-        return hooked(source, part, layers)
+        return hooked(source, part, layers, **options)
 
     monkeypatch.setattr(activations, "_hooked", counted)
     found = torch.cat([batch.values for batch in stream(bridge, rows, mask, batch_rows=3)])

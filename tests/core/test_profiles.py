@@ -19,7 +19,7 @@ from universal_neurons.core.profiles import (
     bin_counts,
     weight_profiles,
 )
-from universal_neurons.core.weights import FoldedWeights
+from universal_neurons.core.weights import NeuronWeights
 
 NEURONS, FLOOR = 7, -0.17
 # The scored positions of five rows, which are not equally many.
@@ -175,10 +175,10 @@ def test_values_below_the_floor_and_neurons_that_never_rise_are_in_the_first_bin
 # --- weights ----------------------------------------------------------------------------------------------------------
 
 
-def weights(neurons: int = 6, width: int = 5, vocabulary: int = 40) -> FoldedWeights:
+def weights(neurons: int = 6, width: int = 5, vocabulary: int = 40) -> NeuronWeights:
     generator = torch.Generator().manual_seed(1)
     shapes = ((neurons, width), (neurons,), (neurons, width), (vocabulary, width))
-    return FoldedWeights(*(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes))
+    return NeuronWeights(*(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes))
 
 
 def test_weight_statistics_are_those_of_all_cosines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.core.test_ablation import bridged, language_model
-from universal_neurons.core.weights import folded_weights
+from universal_neurons.core.weights import folded_weights, raw_weights
 
 
 @pytest.fixture
@@ -36,6 +36,17 @@ def test_pre_activations_are_products_of_folded_weights_and_a_standardised_resid
         part = slice(layer * width, (layer + 1) * width)
         expected = cache[f"blocks.{layer}.mlp.hook_pre"].double()
         torch.testing.assert_close(standard @ found.w_in[part].T + found.b_in[part], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_raw_weights_are_those_of_the_module(bridge: Any) -> None:
+    found, model = raw_weights(bridge), language_model()
+    for layer, block in enumerate(model.transformer.h):
+        width = block.mlp.c_fc.nf
+        part = slice(layer * width, (layer + 1) * width)
+        assert torch.equal(found.w_in[part], block.mlp.c_fc.weight.T.double())
+        assert torch.equal(found.b_in[part], block.mlp.c_fc.bias.double())
+        assert torch.equal(found.w_out[part], block.mlp.c_proj.weight.double())
+    assert torch.equal(found.unembedding, model.lm_head.weight.double())
 
 
 def test_free_directions_are_removed(bridge: Any) -> None:

@@ -1,8 +1,8 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
-"""Post-GELU activations of every MLP neuron at the scored tokens, as a stream.
+"""Activations of every MLP neuron at the scored tokens, as a stream.
 
-Activations are the values at the hook point ``blocks.{l}.mlp.hook_post``.  The forward pass ends at the last of them,
-before the last output matrix, the final layer norm and the unembedding.
+Activations are the values at the hook point ``blocks.{l}.mlp.hook_post``, after GELU, or ``hook_pre``, before it.  The
+forward pass ends at the last of them, before the last output matrix, the final layer norm and the unembedding.
 
 A stream reads them from the modules that the bridge wraps (:mod:`universal_neurons.core.unwrapped`), which takes less
 time, if these agree with the bridge on the first row.  A bridge that hooks or processed weights have changed, or whose
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Float32, Int, Int64
@@ -26,6 +26,7 @@ from universal_neurons.core.unwrapped import UnsuitableAttentionError, Unwrapped
 
 # Accepted difference between two ways to the same activation, as a share of the layer's largest.
 AGREEMENT = 1e-4
+Place = Literal["hook_pre", "hook_post"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ def mlp_activations(
 
 @torch.no_grad()
 def _hooked(
-    bridge: TransformerBridge, rows: Int[Tensor, "row position"], layers: Sequence[int]
+    bridge: TransformerBridge, rows: Int[Tensor, "row position"], layers: Sequence[int], place: Place = "hook_post"
 ) -> list[Float[Tensor, "row position _"]]:
     """The activations of each of ``layers``, through the bridge's hooks."""
     last = layers[-1]
@@ -73,7 +74,7 @@ def _hooked(
             raise StopAtLayerException(values)
 
     hooks: list[tuple[str | Callable[..., Any], Callable[..., Any]]] = [
-        (f"blocks.{layer}.mlp.hook_post", partial(keep, layer=layer)) for layer in layers
+        (f"blocks.{layer}.mlp.{place}", partial(keep, layer=layer)) for layer in layers
     ]
     bridge.run_with_hooks(rows.long(), fwd_hooks=hooks, return_type=None)
     return [captured[layer] for layer in layers]
@@ -85,35 +86,39 @@ class _LastLayer(Exception):
 
 @torch.no_grad()
 def _captured(
-    model: UnwrappedModel, rows: Int[Tensor, "row position"], layers: Sequence[int]
+    model: UnwrappedModel, rows: Int[Tensor, "row position"], layers: Sequence[int], place: Place = "hook_post"
 ) -> list[Float[Tensor, "row position _"]]:
-    """The same, at the inputs of the output matrices of the unwrapped model."""
+    """The same, in the unwrapped model: what its input matrices put out, or its output matrices read."""
     captured: list[Tensor] = []
 
-    def keep(_: Any, inputs: tuple[Tensor, ...]) -> None:
-        captured.append(inputs[0])
+    def keep(_: Any, inputs: tuple[Tensor, ...], output: Tensor | None = None) -> None:
+        captured.append(inputs[0] if output is None else output)
         if len(captured) == len(layers):
             raise _LastLayer
 
     with ExitStack() as hooks, suppress(_LastLayer):
         for layer in layers:
-            hooks.callback(model.mlp_outputs[layer].register_forward_pre_hook(keep).remove)
+            if place == "hook_pre":
+                hooks.callback(model.mlp_inputs[layer].register_forward_hook(keep).remove)
+            else:
+                hooks.callback(model.mlp_outputs[layer].register_forward_pre_hook(keep).remove)
         model.model(rows, use_cache=False)
     return captured
 
 
 def _fastest(
-    bridge: TransformerBridge, row: Int[Tensor, "1 position"], layers: Sequence[int]
+    bridge: TransformerBridge, row: Int[Tensor, "1 position"], layers: Sequence[int], place: Place
 ) -> Callable[[Int[Tensor, "row position"], Sequence[int]], list[Float[Tensor, "row position _"]]]:
     """A reader of activations: the modules behind the bridge if they agree with it at ``row``, otherwise its hooks."""
-    through_hooks = partial(_hooked, bridge)
+    through_hooks = partial(_hooked, bridge, place=place)
     try:
-        model = UnwrappedModel.runnable(bridge)
+        model = UnwrappedModel.runnable(bridge, fused=place == "hook_post")
     except UnsuitableAttentionError:
         return through_hooks
-    pairs = zip(_captured(model, row, layers), through_hooks(row, layers), strict=True)
+    unwrapped = partial(_captured, model, place=place)
+    pairs = zip(unwrapped(row, layers), through_hooks(row, layers), strict=True)
     agree = all(float((ours - theirs).abs().max()) <= AGREEMENT * float(theirs.abs().max()) for ours, theirs in pairs)
-    return partial(_captured, model) if agree else through_hooks
+    return unwrapped if agree else through_hooks
 
 
 def stream(
@@ -124,13 +129,14 @@ def stream(
     batch_rows: int = 32,
     layers: Sequence[int] | None = None,
     skip: int = 0,
+    place: Place = "hook_post",
 ) -> Iterator[ActivationBatch]:
     """The activations at the tokens of ``rows`` where ``mask`` is true (row position; tensors or arrays), in order.
 
     Streams of several models over the same rows with the same ``batch_rows`` have the same tokens in each batch.
     Batches without a scored token are omitted.  ``layers``: only these; for none, no forward pass is run and the values
-    have no columns.  ``skip``: number of batches to omit at the beginning, to resume.  Raises ValueError if shapes
-    differ or no token is scored.
+    have no columns.  ``skip``: number of batches to omit at the beginning, to resume.  ``place``: after GELU or before
+    it.  Raises ValueError if shapes differ or no token is scored.
     """
     tokens, scored = torch.as_tensor(rows), torch.as_tensor(mask)
     if tokens.shape != scored.shape or tokens.ndim != 2 or not bool(scored.any()):
@@ -139,7 +145,7 @@ def stream(
         )
     device = next(bridge.parameters()).device
     chosen = range(int(bridge.cfg.n_layers)) if layers is None else layers
-    read = _fastest(bridge, tokens[:1].to(device, torch.int64), chosen) if len(chosen) else None
+    read = _fastest(bridge, tokens[:1].to(device, torch.int64), chosen, place) if len(chosen) else None
     for start in range(0, len(tokens), batch_rows):
         # On the CPU: a GPU would have to finish its queue first.
         indices = scored[start : start + batch_rows].cpu().nonzero()

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from universal_neurons.core.activations import ActivationBatch
 from universal_neurons.core.moments import NonFiniteActivationError, column_means
-from universal_neurons.core.weights import FoldedWeights
+from universal_neurons.core.weights import NeuronWeights
 
 ROWS_IN_CACHE = 64
 NEURONS_PER_TILE = 512
@@ -255,7 +255,7 @@ def bin_counts(
 
 @dataclass(frozen=True, eq=False)
 class WeightProfiles:
-    """Statistics of every neuron's folded weights.
+    """Statistics of every neuron's weights.
 
     ``alignment``: cosine of input and output weights.  ``vocabulary``: the moments over all tokens of the cosine of the
     output weights with the token's unembedding.  ``promoted``, ``suppressed``: the tokens with the largest and smallest
@@ -275,7 +275,7 @@ class WeightProfiles:
 
 
 @torch.no_grad()
-def weight_profiles(weights: FoldedWeights, *, shown: int) -> WeightProfiles:
+def weight_profiles(weights: NeuronWeights, *, shown: int) -> WeightProfiles:
     """The profiles of all neurons by their weights, with ``shown`` tokens at both ends of the vocabulary.
 
     The cosines with the vocabulary are computed for some hundreds of neurons at a time, to fit into memory.

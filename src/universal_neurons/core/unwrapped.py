@@ -62,8 +62,10 @@ class UnwrappedModel:
     unembedding: nn.Module
 
     @classmethod
-    def of(cls, bridge: TransformerBridge) -> "UnwrappedModel":
+    def of(cls, bridge: TransformerBridge, *, fused: bool = True) -> "UnwrappedModel":
         """Copy the modules behind a bridge; raises ``UnknownArchitecture`` for a model without an adapter.
+
+        ``fused``: an MLP's input matrix and GELU are one kernel, which never makes the pre-activations.
 
         GELU is one kernel instead of eight, whose rounding errors far below 0 differ from the model's own; the
         activations of a neuron that is never on are such errors.
@@ -72,7 +74,7 @@ class UnwrappedModel:
         adapter = adapter_of(type(source).__name__)
         model: Any = _unwrapped(source, {}).eval()
         blocks = tuple(model.get_submodule(adapter.blocks).children())
-        for block in blocks:
+        for block in blocks if fused else ():
             _fuse_activation(block, adapter)
         return cls(
             model=model,
@@ -85,13 +87,13 @@ class UnwrappedModel:
         )
 
     @classmethod
-    def runnable(cls, bridge: TransformerBridge) -> "UnwrappedModel":
+    def runnable(cls, bridge: TransformerBridge, *, fused: bool = True) -> "UnwrappedModel":
         """The same, to run blocks on their own; raises :class:`UnsuitableAttentionError` unless attention is sdpa."""
         source: Any = bridge.original_model
         attention = getattr(source.config, "_attn_implementation", None)
         if attention != "sdpa":
             raise UnsuitableAttentionError(f"attention is {attention!r}; expected 'sdpa'")
-        return cls.of(bridge)
+        return cls.of(bridge, fused=fused)
 
     def output_weights(self, layer: int) -> Float[Tensor, "neuron width"]:
         """W_out of a layer, one row per neuron."""

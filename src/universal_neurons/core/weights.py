@@ -1,5 +1,5 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
-"""Input and output weights of a model's neurons, with layer norms folded in and free directions removed.
+"""Input and output weights of a model's neurons, with layer norms folded in and free directions removed, or raw.
 
 A layer norm centres its input and then scales it by gamma and shifts it by beta, so a neuron reads
 
@@ -25,7 +25,7 @@ from universal_neurons.core.unwrapped import UnwrappedModel, affine_matrix
 
 
 @dataclass(frozen=True, eq=False)
-class FoldedWeights:
+class NeuronWeights:
     """Input weights, input biases and output weights of all neurons, layer by layer, and every token's unembedding."""
 
     w_in: Float[Tensor, "neuron width"]
@@ -35,23 +35,32 @@ class FoldedWeights:
 
 
 @torch.no_grad()
-def folded_weights(bridge: TransformerBridge) -> FoldedWeights:
-    """The folded weights of a model with raw weights, in float64; the model is left as it is."""
+def raw_weights(bridge: TransformerBridge) -> NeuronWeights:
+    """The weights as the model stores them, in float64."""
     # The bridge's own attributes depend on its mode; the modules that it wraps have the raw weights.
     model = UnwrappedModel.of(bridge)
-    read, biases = [], []
-    for norm, mlp_input in zip(model.mlp_norms, model.mlp_inputs, strict=True):
-        gamma, beta, b_in = (tensor.double() for tensor in (norm.weight, norm.bias, mlp_input.bias))
-        w_in = affine_matrix(mlp_input).double().contiguous()
-        read.append((w_in * gamma[:, None]).T)
-        biases.append(b_in + beta @ w_in)
-    gamma = model.final_norm.weight.double()
-    unembedding = affine_matrix(model.unembedding).double().T * gamma
-    w_out = [affine_matrix(mlp_output).double() for mlp_output in model.mlp_outputs]
-    return FoldedWeights(
-        w_in=_centred(torch.cat(read)),
-        b_in=torch.cat(biases),
-        w_out=_centred(torch.cat(w_out)),
+    return NeuronWeights(
+        w_in=torch.cat([affine_matrix(part).double().T for part in model.mlp_inputs]),
+        b_in=torch.cat([part.bias.double() for part in model.mlp_inputs]),
+        w_out=torch.cat([affine_matrix(part).double() for part in model.mlp_outputs]),
+        unembedding=affine_matrix(model.unembedding).double().T,
+    )
+
+
+@torch.no_grad()
+def folded_weights(bridge: TransformerBridge) -> NeuronWeights:
+    """The folded weights of a model with raw weights, in float64; the model is left as it is."""
+    raw, model = raw_weights(bridge), UnwrappedModel.of(bridge)
+    width = len(raw.b_in) // len(model.mlp_norms)
+    gamma, beta = (
+        torch.stack([getattr(norm, name).double() for norm in model.mlp_norms]).repeat_interleave(width, dim=0)
+        for name in ("weight", "bias")
+    )
+    unembedding = raw.unembedding * model.final_norm.weight.double()
+    return NeuronWeights(
+        w_in=_centred(raw.w_in * gamma),
+        b_in=raw.b_in + torch.linalg.vecdot(raw.w_in, beta),
+        w_out=_centred(raw.w_out),
         unembedding=_centred(unembedding - unembedding.mean(0)),
     )
 

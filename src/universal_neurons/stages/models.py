@@ -50,6 +50,18 @@ def finite_logits(ref: ModelRef) -> Iterator[None]:
         raise ModelNotFinite.of(ref, "logits") from None
 
 
+@contextmanager
+def finite_activations(ref: ModelRef, widths: tuple[int, ...]) -> Iterator[None]:
+    """Name the model, of layers with ``widths`` neurons, and the layer whose activations are not finite."""
+    from universal_neurons.core.moments import NonFiniteActivationError, layer_slices
+
+    try:
+        yield
+    except NonFiniteActivationError as error:
+        layer = next(layer for layer, part in enumerate(layer_slices(widths)) if error.column < part.stop)
+        raise ModelNotFinite.of(ref, f"layer {layer}: activations") from None
+
+
 def loaded(work: Workspace, ref: ModelRef) -> Any:
     """The model behind ``ref`` (digests verified) on the device of the workspace."""
     return placed(work.zoo.load(ref), device(work))

@@ -27,7 +27,7 @@ from universal_neurons.stages.base import (
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.comparison import Choices, Comparison, Difference, largest_relative_difference
 from universal_neurons.stages.costs import Cost
-from universal_neurons.stages.models import ModelNotFinite, finite_logits, loaded
+from universal_neurons.stages.models import finite_activations, finite_logits, loaded
 from universal_neurons.stages.tokens import (
     EVALUATION,
     ONLY,
@@ -231,7 +231,6 @@ def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfi
     import torch
 
     from universal_neurons.core.activations import layer_widths, stream
-    from universal_neurons.core.moments import NonFiniteActivationError, layer_slices
     from universal_neurons.core.profiles import activation_profiles
 
     spec, tokens = work.suite.profiles, token_set(work)
@@ -245,7 +244,7 @@ def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfi
 
     widths = layer_widths(bridge)
     work.progress.start(f"step {ref.step}: activations of {ref.name}", 2 * tokens.scored)
-    try:
+    with finite_activations(ref, widths):
         found = activation_profiles(
             one_pass,
             mask.nonzero()[:, 1].to(next(bridge.parameters()).device),
@@ -255,9 +254,6 @@ def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfi
             floor=GELU_MINIMUM,
             window=WINDOW,
         )
-    except NonFiniteActivationError as error:
-        layer = next(layer for layer, part in enumerate(layer_slices(widths)) if error.column < part.stop)
-        raise ModelNotFinite.of(ref, f"layer {layer}: activations") from None
     work.progress.finish()
     return found
 
