@@ -6,7 +6,7 @@ they cannot reach past the tables.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
@@ -90,6 +90,11 @@ class Study(Protocol):
 
     def profiles(self, *, model: str | None = None) -> NeuronProfiles:
         """Profiles of all neurons of one model, by default the reference, at the last checkpoint."""
+
+    def table(
+        self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None
+    ) -> Any:
+        """Any table by the name of its stage, by default of the reference at the last checkpoint."""
 
     @property
     def variants(self) -> Sequence[str]:

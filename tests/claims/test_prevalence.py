@@ -1,0 +1,187 @@
+"""The claims about prevalence and agreement on studies for which the truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.claims.declared import declared_in
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.harness.declare import arguments_of
+from universal_neurons.inputs.published import published
+from universal_neurons.inputs.suite import Checkpoint
+from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
+
+if TYPE_CHECKING:
+    from universal_neurons.evidence.criteria import Criterion
+    from universal_neurons.harness.declare import ClaimDeclaration
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "claims" / "prevalence").glob("test_*.py"))
+LAYERS, WIDTH = 4, 500
+LAYER, NEURON = np.repeat(np.arange(LAYERS), WIDTH), np.tile(np.arange(WIDTH), LAYERS)
+LAST = Checkpoint(400, 1.0, "100%")
+SUITES = {"G1": "gurnee_small", "G2": "gurnee_medium", "G3": "pythia_160m", "G5-range": "gurnee_small"}
+SHARES = {"G1": 0.0416, "G2": 0.0123, "G3": 0.0126}
+NAMES = ["G1", "G2", "G3", "G4", "G5", "G5-range", "G6-mutual", "G7"]
+
+
+@dataclass(frozen=True)
+class SyntheticStudy:
+    """``share`` of the neurons is universal; scores vary over partners by ``noise``; others have ``excess``.
+
+    ``mutual``: the share of best matches of universal neurons that lead back, beside 0.3 of the others.  ``nulls``:
+    the share and the excess of the null models.  ``layered``: the excess rises with the layer.
+    ``spread``: of the scores over neurons.
+    """
+
+    share: float = 0.03
+    noise: float = 0.02
+    excess: float = 0.15
+    mutual: float = 0.9
+    nulls: tuple[float, float] = (0.0, 0.0)
+    layered: float = 0.0
+    spread: float = 0.06
+    reference: str = "a"
+
+    def partners(self, reference: str | None = None) -> tuple[str, ...]:
+        return tuple(name for name in "abcde" if name != (reference or self.reference))
+
+    def reference_tables(self, *, checkpoint: Any, reference: str | None = None) -> ReferenceTables:
+        name = reference or self.reference
+        return ReferenceTables.of(
+            [self.universality(partner=one, checkpoint=checkpoint, reference=name) for one in self.partners(name)]
+        )
+
+    def universality(self, *, partner: str, checkpoint: Any, reference: str | None = None) -> UniversalityTable:
+        # The pair's matches are the same in both directions where they are mutual.
+        name = reference or self.reference
+        universal = self.share * WIDTH > NEURON
+        paired = np.random.default_rng(sum(map(ord, name + partner))).random(len(LAYER))
+        mutual = paired < np.where(universal, self.mutual, 0.3)
+        best = np.where(mutual, np.arange(len(LAYER)), (np.arange(len(LAYER)) + 1 + (name < partner)) % len(LAYER))
+        return self._table(name, partner, self.share, self.excess, best)
+
+    def null(self, *, partner: str, checkpoint: Any, kind: str, reference: str | None = None) -> UniversalityTable:
+        return self._table(reference or self.reference, partner, *self.nulls, np.arange(len(LAYER)))
+
+    def _table(self, name: str, partner: str, share: float, typical: float, best: Any) -> UniversalityTable:
+        own, dice = np.random.default_rng(ord(name)), np.random.default_rng(sum(map(ord, name + partner)) + 1)
+        spread = own.normal(0, self.spread, len(LAYER)) + self.noise * dice.normal(size=len(LAYER))
+        excess = np.where(share * WIDTH > NEURON, 0.75, typical) + spread + self.layered * LAYER
+        frame = pd.DataFrame(
+            {
+                "layer": LAYER,
+                "neuron": NEURON,
+                "partner_layer": best // WIDTH,
+                "partner_neuron": best % WIDTH,
+                "correlation": excess + 0.15,
+                "baseline": np.full(len(LAYER), 0.15),
+                **dict.fromkeys(("excess", "excess_half_a", "excess_half_b"), excess),
+            }
+        )
+        nothing = np.empty((1, 0))
+        return UniversalityTable(
+            name, partner, 400, frame, np.empty(0, dtype=int), nothing, nothing, Resampling(100, 0.95, 1)
+        )
+
+
+@cache
+def claims() -> dict[str, ClaimDeclaration]:
+    return declared_in(FILES)
+
+
+def verdict(name: str, function: Any, study: SyntheticStudy) -> Verdict:
+    values = {"study": study, "reference": "a", "checkpoint": LAST, "threshold": 0.5}
+    measured = function(**{argument: values[argument] for argument in arguments_of(function)})
+    return criterion(name).judge(measured).verdict
+
+
+def criterion(name: str) -> Criterion:
+    """The criterion on the suite that the claim is about, looked up."""
+    claim = claims()[name].claim
+    chosen = claim.on[SUITES[name]] if name in SUITES else claim.expect
+    return chosen.resolved(lambda number: published(number.table, root=ROOT, **dict(number.where)))
+
+
+def truth(name: str) -> SyntheticStudy:
+    """A study that does what the paper says."""
+    return SyntheticStudy(share=SHARES.get(name, 0.03), noise=0.055 if name == "G5-range" else 0.02)
+
+
+def controls(name: str) -> list[Any]:
+    return [one.function for one in claims()[name].controls]
+
+
+def test_the_claims_are_these_and_each_has_a_control_and_is_corrected() -> None:
+    assert sorted(claims()) == NAMES
+    for claim in claims().values():
+        assert claim.controls
+        assert (claim.claim.family, claim.claim.correction) == ("prevalence", "holm")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_planted_is_found_and_no_control_satisfies_the_claim(name: str) -> None:
+    assert verdict(name, claims()[name].function, truth(name)) is Verdict.REPRODUCED
+    for control in controls(name):
+        assert verdict(name, control, truth(name)) is not Verdict.REPRODUCED, control.__name__
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_what_is_printed_about_other_models_is_not_judged_on_mini(name: str) -> None:
+    claim = claims()[name]
+    measured = claim.function(truth(name), checkpoint=LAST, threshold=0.5)
+    judged = claim.claim.expect.judge(measured)
+    assert judged.verdict is Verdict.NOT_EVALUATED
+    assert "printed" in judged.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "study"),
+    [
+        ("G1", SyntheticStudy(share=0.08)),
+        ("G2", SyntheticStudy(share=0.08)),
+        ("G3", SyntheticStudy(share=0.08)),
+        ("G4", SyntheticStudy(share=0.08)),
+        ("G5", SyntheticStudy(share=0.0, noise=0.2)),
+        ("G5-range", SyntheticStudy(noise=0.2)),
+        ("G6-mutual", SyntheticStudy(mutual=0.1)),
+        ("G7", SyntheticStudy(excess=0.0)),
+    ],
+)
+def test_the_opposite_is_refuted(name: str, study: SyntheticStudy) -> None:
+    assert verdict(name, claims()[name].function, study) is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("name", ["G1", "G2", "G3", "G4", "G7"])
+def test_nulls_that_share_what_models_share_are_noticed(name: str) -> None:
+    study = replace(truth(name), nulls=(SHARES.get(name, 0.03), 0.15))
+    for control in controls(name):
+        assert verdict(name, control, study) is Verdict.REPRODUCED, control.__name__
+
+
+def test_partners_that_agree_about_layers_alone_are_noticed() -> None:
+    (shuffled,) = controls("G5")
+    assert verdict("G5", shuffled, SyntheticStudy(layered=0.3)) is Verdict.REPRODUCED
+
+
+def test_a_range_that_any_scores_have_is_noticed() -> None:
+    (shuffled,) = controls("G5-range")
+    # Scores whose spread over neurons is what the paper finds over partners.
+    study = SyntheticStudy(share=0.0, noise=0.0, spread=0.055)
+    assert verdict("G5-range", shuffled, study) is Verdict.REPRODUCED
+
+
+def test_dealt_labels_notice_an_interval_that_is_too_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    from universal_neurons.measures import agreement
+
+    honest = agreement._normal
+    monkeypatch.setattr(agreement, "_normal", lambda value, _, n, level: honest(value, 0.0, n, level))
+    (dealt,) = controls("G6-mutual")
+    assert verdict("G6-mutual", dealt, truth("G6-mutual")) is Verdict.REPRODUCED
