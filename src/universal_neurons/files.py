@@ -162,7 +162,11 @@ def shown_url(url: str) -> str:
     'https://host/mini.zip'
     >>> shown_url("http://" + "me:secret" + "@[::1")
     'http://...'
+    >>> shown_url("me:secret" + "@host")
+    'host'
     """
+    if "://" not in url:
+        return url.rpartition("@")[2].partition("?")[0]
     try:
         parts = urlsplit(url)
     except ValueError:

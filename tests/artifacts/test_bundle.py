@@ -12,11 +12,14 @@ from universal_neurons.artifacts.codec import encode, json_bytes
 from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.manifest import DamageError, Manifest
 from universal_neurons.artifacts.provenance import Provenance
+from universal_neurons.artifacts.schema import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROVENANCE = Provenance("2026-01-02T03:04:05Z", "ab" * 20, "cpu", {"python": "3.11.7"}, 1.25, 2**30)
+
+SCHEMA = Schema.of({"share": 0.5}, {}, {})
 
 
 def key(number: int = 0, stage: str = "shares") -> Key:
@@ -66,7 +69,7 @@ def test_files_are_named_by_stage_digest_and_suffix() -> None:
 def test_contents_are_the_listed_ones_and_no_others() -> None:
     manifest, payload = artifact(0)
     listed = Listed.of(manifest)
-    assert listed.contents(manifest.encode(), payload).value() == {"share": 0.0}
+    assert listed.contents(manifest.encode(), payload, SCHEMA).value() == {"share": 0.0}
     other, its_payload = artifact(1)
     for data, content, words in (
         (other.encode(), its_payload, "instead of the listed one"),
@@ -75,21 +78,21 @@ def test_contents_are_the_listed_ones_and_no_others() -> None:
         (manifest.encode(), its_payload.replace(b"1", b"2"), "payload.json has"),
     ):
         with pytest.raises(DamageError, match=words):
-            listed.contents(data, content)
+            listed.contents(data, content, SCHEMA)
 
 
 def test_a_manifest_that_is_listed_under_another_name_is_damage() -> None:
     mine, theirs = Listed.of(artifact(0)[0]), artifact(1)[0]
     lying = Listed(mine.stage, mine.digest, mine.suffix, mine.sha256, mine.size, Listed.of(theirs).manifest_sha256)
     with pytest.raises(DamageError, match=f"belongs to shares/{key(1).digest[:12]}"):
-        lying.contents(theirs.encode(), artifact(1)[1])
+        lying.contents(theirs.encode(), artifact(1)[1], SCHEMA)
 
 
 def test_an_unreadable_payload_is_damage_even_if_every_digest_fits() -> None:
     payload = b"not JSON"
     manifest = Manifest.of(key(0), "json", payload, PROVENANCE)
     with pytest.raises(DamageError, match="not readable as json"):
-        Listed.of(manifest).contents(manifest.encode(), payload)
+        Listed.of(manifest).contents(manifest.encode(), payload, SCHEMA)
 
 
 def test_any_flipped_bit_and_any_cut_is_damage() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from universal_neurons.artifacts.codec import SUFFIXES, PayloadError, decode, encode
+from universal_neurons.artifacts.codec import SUFFIXES, Limits, PayloadError, decode, encode
 
 NUMBERS = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
 
@@ -281,14 +281,10 @@ BOMBS = {
 }
 
 
-@pytest.fixture
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small limits, so that small tables are beyond them."""
-    for name, limit in (("CELLS", 1000), ("COLUMNS", 10), ("BYTES", 10_000)):
-        monkeypatch.setattr(f"universal_neurons.artifacts.codec.MOST_{name}", limit)
+# Small limits, so that small tables are beyond them.
+SMALL = Limits(cells=1000, size=10_000)
 
 
-@pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize(("data", "complaint"), BOMBS.values(), ids=BOMBS)
 def test_a_table_that_is_larger_or_other_than_any_of_ours_is_refused_before_its_rows_are_read(
     monkeypatch: pytest.MonkeyPatch, data: bytes, complaint: str
@@ -297,22 +293,22 @@ def test_a_table_that_is_larger_or_other_than_any_of_ours_is_refused_before_its_
         raise AssertionError("no row may be read")
 
     monkeypatch.setattr(pq, "read_table", read)
+    monkeypatch.setattr("universal_neurons.artifacts.codec.MOST_COLUMNS", 10)
     with pytest.raises(PayloadError, match=f"^table: {complaint}"):
-        decode("parquet", data)
+        decode("parquet", data, SMALL)
 
 
-@pytest.mark.usefixtures("_small")
 def test_a_long_text_that_stands_in_many_rows_is_counted_before_it_is_copied() -> None:
     data = parquet(a=TEXT)
     assert len(data) < 5000
     with pytest.raises(PayloadError, match=r"^table: 18000 bytes when unfolded; expected at most 10000$"):
-        decode("parquet", data)
-    few = decode("parquet", parquet(a=TEXT[:10]))
+        decode("parquet", data, SMALL)
+    few = decode("parquet", parquet(a=TEXT[:10]), SMALL)
     assert isinstance(few, pd.DataFrame)
     assert list(few["a"].dropna()) == ["x" * 900] * 5
 
 
 def test_a_table_that_could_not_be_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("universal_neurons.artifacts.codec.MOST_CELLS", 14)
+    monkeypatch.setattr("universal_neurons.artifacts.codec.LARGEST", Limits(cells=14))
     with pytest.raises(PayloadError, match="3 rows of 5 columns; expected at most 14 cells"):
         encode(table())

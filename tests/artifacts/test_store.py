@@ -29,6 +29,7 @@ from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.manifest import DamageError, Manifest
 from universal_neurons.artifacts.provenance import Provenance
 from universal_neurons.artifacts.remote import RemoteExport
+from universal_neurons.artifacts.schema import Schema
 from universal_neurons.artifacts.store import CACHEDIR_TAG, Origin, Store, StoreError
 
 PROVENANCE = Provenance("2026-01-02T03:04:05Z", "ab" * 20, "cpu", {"python": "3.11.7"}, 1.25, 2**30)
@@ -1035,18 +1036,18 @@ class Elsewhere:
 
 def test_an_artifact_of_a_remote_is_given_and_a_damaged_one_is_an_error() -> None:
     elsewhere = Elsewhere(contents(0))
-    remote = RemoteExport.of(elsewhere, "mini")
-    given = remote.contents(key(0))
+    remote, schema = RemoteExport.of(elsewhere, "mini"), Schema.of(VALUES["json"], {}, {})
+    given = remote.contents(key(0), schema)
     assert given is not None
     assert given.payload == contents(0).payload
-    assert remote.contents(key(1)) is None
+    assert remote.contents(key(1), schema) is None
     name = Listed.of(contents(0).manifest).payload_file
     elsewhere.files[name] = elsewhere.files[name].replace(b"0", b"9")
     with pytest.raises(ExportDamaged, match=f"^elsewhere: {key(0)}: payload.json has digest .* get it again"):
-        remote.contents(key(0))
+        remote.contents(key(0), schema)
     del elsewhere.files[name]
     with pytest.raises(ExportDamaged, match="it is listed and not there"):
-        remote.contents(key(0))
+        remote.contents(key(0), schema)
 
 
 def test_adopting_twice_keeps_the_first_bytes(importing: Store) -> None:

@@ -31,7 +31,8 @@ from universal_neurons.artifacts.bundle import (
     SharingError,
     SourceUnavailable,
 )
-from universal_neurons.artifacts.codec import json_bytes
+from universal_neurons.artifacts.codec import decode, encode, json_bytes
+from universal_neurons.artifacts.manifest import Manifest
 from universal_neurons.artifacts.receipt import receipts_of
 from universal_neurons.artifacts.store import Store, StoreError
 from universal_neurons.errors import UserError
@@ -311,6 +312,50 @@ def resealed(export: Path, change: Callable[[list[Listed]], list[Listed]], **fie
     bundle = Bundle.decode((export / LIST).read_bytes(), where="")
     values = {"suite": bundle.suite, "narrowing": "", "lock": None, "artifacts": tuple(change(list(bundle.artifacts)))}
     (export / LIST).write_bytes(Bundle(**{**values, **fields}).encode())
+
+
+def forged(export: Path, stage: str, change: Callable[[Any], Any]) -> None:
+    """Change the first artifact of a stage as somebody would who computed another one: all digests fit."""
+    folder = min(export.glob(f"{stage}/*"))
+    manifest = Manifest.decode((folder / "manifest.json").read_bytes())
+    value = decode(manifest.suffix, (folder / manifest.file).read_bytes())
+    (folder / manifest.file).unlink()
+    suffix, payload = encode(change(value))
+    other = Manifest.of(manifest.key, suffix, payload, manifest.provenance)
+    (folder / other.file).write_bytes(payload)
+    (folder / "manifest.json").write_bytes(other.encode())
+    resealed(export, lambda listed: [Listed.of(other) if one.digest == folder.name else one for one in listed])
+
+
+FORGED: dict[str, tuple[str, Callable[[Any], Any], str]] = {
+    "a record without anything": ("corpus", lambda _: {}, "'ref': expected a value, got none"),
+    "a table without a column": ("universality", lambda frame: frame.drop(columns="correlation"), "no such column"),
+    "half of a table": ("universality", lambda frame: frame.iloc[: len(frame) // 2], "values, got "),
+    "a table of a million rows": (
+        "universality",
+        lambda frame: pd.concat([frame] * (1_000_000 // len(frame)), ignore_index=True).assign(correlation=0.5),
+        "expected at most ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("stage", "change", "said"), FORGED.values(), ids=FORGED)
+def test_evidence_of_another_form_is_refused_and_blocks_nothing(
+    own_export: Path, exports: Path, reader: Reader, stage: str, change: Callable[[Any], Any], said: str
+) -> None:
+    forged(own_export, stage, change)
+    line = refusal_of_either(lambda: reader.pull(own_export))
+    assert line.startswith(f"folder own-export: {stage}/")
+    assert said in line
+    assert reader.pull(exports / "folder").lacks is None
+    assert reader.project.workspace().store.verify() == []
+
+
+def refusal_of_either(action: Callable[[], object]) -> str:
+    with pytest.raises((ExportUnfit, ExportDamaged)) as caught:
+        action()
+    assert str(caught.value).isprintable()
+    return str(caught.value)
 
 
 def test_a_manifest_of_another_version_is_no_damage(own_export: Path, reader: Reader) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from universal_neurons.artifacts.key import JSON, Key
+    from universal_neurons.artifacts.schema import Schema
 
 FORMAT = 1
 # Some twenty thousand artifacts; a list, and a payload, that claims to be larger is not read.
@@ -108,11 +109,15 @@ class Listed:
             raise DamageError(f"{MANIFEST} belongs to {manifest.key}")
         return manifest
 
-    def contents(self, manifest: bytes, payload: bytes) -> Contents:
-        """Both files together; raises :class:`DamageError` unless both are the listed ones, and as :meth:`manifest`."""
+    def contents(self, manifest: bytes, payload: bytes, schema: Schema) -> Contents:
+        """Both files together, checked by their digests and by ``schema``.
+
+        Raises :class:`DamageError` unless both are the listed ones, :class:`MalformedArtifact` for another form, and as
+        :meth:`manifest`.
+        """
         contents = Contents(self.manifest(manifest), payload)
         contents.manifest.check(payload)
-        contents.value()
+        schema.check(contents.value(schema.limits))
         return contents
 
 

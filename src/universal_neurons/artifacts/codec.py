@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, assert_never, cast, get_args
 
 import numpy as np
@@ -29,12 +30,23 @@ SUFFIXES: tuple[Suffix, ...] = get_args(Suffix)
 
 ROW_GROUP = 1 << 20
 _COLUMNS = "booleans, integers, floats or text"
-# A table of the largest models has some millions of cells; parquet can name billions in a few bytes.
 MOST_COLUMNS = 1 << 12
-MOST_CELLS = 1 << 27
-MOST_BYTES = 1 << 30
 # The numbers that parquet and safetensors both hold bit by bit: no long doubles, no complex numbers.
 _NUMBERS = frozenset(np.dtype(code) for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that a payload may hold: cells of a table, and bytes when it is unfolded.
+
+    A table of the largest models has some millions of cells; parquet can name billions in a few bytes.
+    """
+
+    cells: int = 1 << 27
+    size: int = 1 << 30
+
+
+LARGEST = Limits()
 
 
 class PayloadError(UserError):
@@ -66,16 +78,16 @@ def encode(value: Payload) -> tuple[Suffix, bytes]:
         raise PayloadError(str(error)) from error
 
 
-def decode(suffix: Suffix, data: bytes) -> Payload:
+def decode(suffix: Suffix, data: bytes, limits: Limits = LARGEST) -> Payload:
     """The value that :func:`encode` turned into ``data``.
 
-    Raises :class:`PayloadError` if it is damaged, and for a table that would be larger than any of ours, before its
-    rows are read.
+    Raises :class:`PayloadError` if it is damaged, and for a table that would be larger than ``limits``, before its rows
+    are read.
     """
     try:
         match suffix:
             case "parquet":
-                return _table(data)
+                return _table(data, limits)
             case "safetensors":
                 return dict(sorted(safetensors.numpy.load(data).items()))
             case "json":
@@ -86,11 +98,12 @@ def decode(suffix: Suffix, data: bytes) -> Payload:
         raise PayloadError(f"payload: not readable as {suffix} ({type(error).__name__})") from error
 
 
-def _table(data: bytes) -> pd.DataFrame:
+def _table(data: bytes, limits: Limits) -> pd.DataFrame:
     metadata = pq.read_metadata(pa.BufferReader(data))
-    _check_shape(metadata.num_rows, metadata.num_columns)
+    _check_shape(metadata.num_rows, metadata.num_columns, limits)
     groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
-    _check_bytes(sum(group.column(i).total_uncompressed_size for group in groups for i in range(group.num_columns)))
+    sizes = (group.column(i).total_uncompressed_size for group in groups for i in range(group.num_columns))
+    _check_bytes(sum(sizes), limits)
     schema = metadata.schema.to_arrow_schema()
     for field in schema:
         if not (_is_number(field.type) or pa.types.is_string(field.type)):
@@ -98,7 +111,7 @@ def _table(data: bytes) -> pd.DataFrame:
     names = [field.name for field in schema if pa.types.is_string(field.type)]
     # Text stays in its dictionary until the sum of its lengths is known: a long text can stand in every row.
     table = pq.read_table(pa.BufferReader(data), use_threads=False, read_dictionary=names)
-    _check_bytes(sum(_text_bytes(chunk) for name in names for chunk in table[name].chunks))
+    _check_bytes(sum(_text_bytes(chunk) for name in names for chunk in table[name].chunks), limits)
     for name in names:
         text = pa.chunked_array([chunk.dictionary_decode() for chunk in table[name].chunks], type=pa.string())
         table = table.set_column(table.schema.get_field_index(name), name, text)
@@ -114,19 +127,19 @@ def _text_bytes(column: pa.DictionaryArray) -> int:
     return int(pc.sum(lengths).as_py() or 0)
 
 
-def _check_shape(rows: int, columns: int) -> None:
-    if columns > MOST_COLUMNS or rows * columns > MOST_CELLS:
-        raise PayloadError(f"table: {rows} rows of {columns} columns; expected at most {MOST_CELLS} cells")
+def _check_shape(rows: int, columns: int, limits: Limits) -> None:
+    if columns > MOST_COLUMNS or rows * columns > limits.cells:
+        raise PayloadError(f"table: {rows} rows of {columns} columns; expected at most {limits.cells} cells")
 
 
-def _check_bytes(size: int) -> None:
-    if size > MOST_BYTES:
-        raise PayloadError(f"table: {size} bytes when unfolded; expected at most {MOST_BYTES}")
+def _check_bytes(size: int, limits: Limits) -> None:
+    if size > limits.size:
+        raise PayloadError(f"table: {size} bytes when unfolded; expected at most {limits.size}")
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:
     _check_labels(frame)
-    _check_shape(*frame.shape)
+    _check_shape(*frame.shape, LARGEST)
     columns = {str(name): _column(str(name), frame[name]) for name in frame.columns}
     floats = [name for name, column in columns.items() if pa.types.is_floating(column.type)]
     table = pa.table(columns)

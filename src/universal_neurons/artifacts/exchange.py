@@ -21,11 +21,12 @@ from universal_neurons.artifacts.store import Origin, in_one_line
 from universal_neurons.files import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from universal_neurons.artifacts.key import Key
     from universal_neurons.artifacts.remote import RemoteExport
+    from universal_neurons.artifacts.schema import Schema
     from universal_neurons.artifacts.store import Store
     from universal_neurons.progress import Progress
 
@@ -43,9 +44,13 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class ImportBatch:
-    """Artifacts that are imported together; without any of the ``required`` ones an export is of no use."""
+    """Artifacts that are imported together, each of its ``schema``.
+
+    Without any of the ``required`` ones an export is of no use.
+    """
 
     keys: tuple[Key, ...]
+    schema: Callable[[Key], Schema]
     required: bool = False
 
 
@@ -137,7 +142,7 @@ def import_artifacts(
                         f"{remote.difference(missing[0])}; use the version and the options that it was exported with, "
                         "or compute it"
                     )
-                taken = _taken(store, remote, listed, progress)
+                taken = _taken(store, remote, listed, need.schema, progress)
                 lacking = [key for key in missing if remote.find(key) is None]
                 new, present = new + taken, present + len(set(need.keys)) - taken - len(lacking)
                 absent += lacking
@@ -147,13 +152,15 @@ def import_artifacts(
     return Pulled(suite, remote.shown, new, present, tuple(absent), remote.difference(absent[0]) if absent else "")
 
 
-def _taken(store: Store, remote: RemoteExport, keys: Sequence[Key], progress: Progress) -> int:
+def _taken(
+    store: Store, remote: RemoteExport, keys: Sequence[Key], schema: Callable[[Key], Schema], progress: Progress
+) -> int:
     """Fetch listed artifacts; returns how many are new."""
     _check_space(store.imported_root, remote, keys)
     progress.start(f"importing from {remote.shown}", len(keys))
     new = 0
     for key in keys:
-        contents = remote.contents(key)
+        contents = remote.contents(key, schema(key))
         new += contents is not None and store.adopt(contents)
         progress.advance()
     progress.finish()

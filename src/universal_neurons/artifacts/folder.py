@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from universal_neurons.artifacts.codec import PayloadError, decode
+from universal_neurons.artifacts.codec import LARGEST, PayloadError, decode
 from universal_neurons.artifacts.manifest import DamageError, Manifest
 from universal_neurons.files import sweep, sync_folder, write_file
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from universal_neurons.artifacts.codec import Payload
+    from universal_neurons.artifacts.codec import Limits, Payload
     from universal_neurons.artifacts.key import Key
 
 T = TypeVar("T")
@@ -43,10 +43,10 @@ class Contents:
     manifest: Manifest
     payload: bytes
 
-    def value(self) -> Payload:
-        """The payload decoded; raises :class:`DamageError` if the bytes are not what their suffix says."""
+    def value(self, limits: Limits = LARGEST) -> Payload:
+        """The payload decoded; raises :class:`DamageError` if it exceeds ``limits`` or is not what its suffix says."""
         try:
-            return decode(self.manifest.suffix, self.payload)
+            return decode(self.manifest.suffix, self.payload, limits)
         except PayloadError as error:
             raise DamageError(str(error)) from error
 

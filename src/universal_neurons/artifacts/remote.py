@@ -39,6 +39,7 @@ from universal_neurons.artifacts.bundle import (
     bundle_name,
 )
 from universal_neurons.artifacts.manifest import DamageError
+from universal_neurons.artifacts.schema import MalformedArtifact
 from universal_neurons.files import shown_url, sweep, without_secrets
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.bundle import Listed
     from universal_neurons.artifacts.folder import Contents
     from universal_neurons.artifacts.key import Key
+    from universal_neurons.artifacts.schema import Schema
 
 HUB = "hf://"
 # Copies of archives that were downloaded.
@@ -124,18 +126,20 @@ class RemoteExport:
         """The entry of ``key`` in the list, or None."""
         return self.bundle.find(key)
 
-    def contents(self, key: Key) -> Contents | None:
+    def contents(self, key: Key, schema: Schema) -> Contents | None:
         """The verified artifact of ``key``; None if the list has none.
 
         Raises :class:`ExportDamaged` if it is not the listed one, :class:`ExportUnfit` for one of another version of
-        the project, and what :meth:`Files.read` raises.
+        the project or of another form than ``schema``, and what :meth:`Files.read` raises.
         """
         listed = self.find(key)
         if listed is None:
             return None
         with self._about(listed):
             manifest = self.files.read(listed.manifest_file, LARGEST_MANIFEST)
-            return listed.contents(manifest, self.files.read(listed.payload_file, listed.size))
+            if listed.size > (most := schema.limits.size):
+                raise MalformedArtifact(f"payload: expected at most {most} bytes, got {listed.size}")
+            return listed.contents(manifest, self.files.read(listed.payload_file, listed.size), schema)
 
     def difference(self, key: Key) -> str:
         """In which settings the nearest artifact of the same stage differs from ``key``."""
@@ -158,6 +162,10 @@ class RemoteExport:
             raise ExportDamaged(
                 f"{what}: {reason}; cut short or damaged, get it again (what was verified before it stays)"
             ) from damage
+        except MalformedArtifact as malformed:
+            raise ExportUnfit(
+                f"{what}: {malformed}; no evidence of this suite, nothing of it was used: have it exported again"
+            ) from malformed
         except ForeignManifestError as foreign:
             raise ExportUnfit(
                 f"{what}: {foreign}; written by another version of the project: use that one, or have it exported again"

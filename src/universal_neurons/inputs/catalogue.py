@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from universal_neurons.architectures import adapter_of
-from universal_neurons.inputs.validation import Table, read_model
+from universal_neurons.inputs.validation import Table, one_line, read_model, shown_value
 from universal_neurons.inputs.weights import WeightsUnfit
 from universal_neurons.inputs.zoo import UNTRAINED, ZooError
 
@@ -47,25 +47,26 @@ class Architecture(Table):
         The architecture is told by its ``model_type``: its list of class names holds the training code's own class.
         """
         adapter = adapter_of(self.name)
-        try:
+        with one_line(where, f"the configuration of a {self.name}", error=WeightsUnfit):
             raw = json.loads(content)
-            got = raw["model_type"], _shape(raw, adapter.options)
-        except (ValueError, KeyError, TypeError) as error:
-            raise WeightsUnfit(f"{where}: not the configuration of a {self.name} ({error!r})") from None
-        expected = adapter.model_type, tuple(getattr(self, name) for name in SIZES)
-        if got != expected:
-            raise WeightsUnfit(
-                f"{where}: expected {expected[0]} of shape {expected[1]}, got {got[0]} of shape {got[1]}"
-            )
+            if (kind := raw["model_type"]) != adapter.model_type:
+                raise WeightsUnfit(f"{where}: expected {adapter.model_type}, got {shown_value(kind)}")
+            shape = _shape(raw, adapter.options)
+        expected = tuple(getattr(self, name) for name in SIZES)
+        if shape != expected:
+            raise WeightsUnfit(f"{where}: expected {adapter.model_type} of shape {expected}, got shape {shape}")
         return dict(raw)
 
 
 def _shape(raw: Mapping[str, Any], options: Mapping[str, str]) -> tuple[int, ...]:
     """The sizes of a configuration; an MLP without a size of its own is four times as wide as the model."""
-    sizes = {name: raw.get(options[name]) for name in SIZES}
+    sizes: dict[str, Any] = {name: raw.get(options[name]) for name in SIZES}
     if sizes["mlp"] is None:
-        sizes["mlp"] = 4 * int(sizes["width"] or 0)
-    return tuple(int(sizes[name] or 0) for name in SIZES)
+        sizes["mlp"] = 4 * sizes["width"]
+    for name, size in sizes.items():
+        if type(size) is not int:
+            raise TypeError(f"{options[name]}: an integer expected, got {shown_value(size)}")
+    return tuple(sizes.values())
 
 
 class TokenizerFile(Table):

@@ -109,7 +109,7 @@ class CorpusManifest:
             )
         except OSError as error:
             raise CorpusError(f"{path}: cannot be read ({error.strerror}); expected a corpus manifest") from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise CorpusError(f"{path}: not a corpus manifest; run: git checkout -- {path}") from None
         if stated != manifest.fingerprint:
             raise CorpusError(

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from universal_neurons.characters import visible
+from universal_neurons.files import shown_url
 from universal_neurons.inputs.validation import first_line
 from universal_neurons.inputs.zoo import ZooError
 from universal_neurons.progress import discard
@@ -208,8 +210,13 @@ class Hub:
 
     @property
     def _offline(self) -> bool:
-        from huggingface_hub import constants
-
+        try:
+            from huggingface_hub import constants
+        except ValueError as error:  # it reads numbers from the environment when it is imported
+            raise HubError(
+                f"huggingface_hub: a setting cannot be read ({first_line(error)}); mend the variables that begin with "
+                f"HF_; run again: {self.command}"
+            ) from None
         return constants.is_offline_mode()
 
     def _url(self, revision: Revision, name: str) -> str:
@@ -306,8 +313,14 @@ class Hub:
         """Raise :class:`HubError` for settings that no attempt can succeed with."""
         from huggingface_hub import get_session, get_token
 
-        if urlsplit(self._host).scheme not in ("http", "https"):
-            self._refuse(what, f"expected an address such as https://huggingface.co, got {self._host!r}", _ENDPOINT)
+        try:
+            parts = urlsplit(self._host)
+            is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and self._host.isprintable()
+            is_address = is_address and (parts.port is None or parts.port > 0)
+        except ValueError:
+            is_address = False
+        if not is_address:
+            self._refuse(what, f"expected an address such as https://huggingface.co, got {self._shown!r}", _ENDPOINT)
         token = self.token or get_token() or ""
         if not (token.isascii() and token.isprintable()):
             self._refuse(what, "expected a token of visible ASCII characters, got others", _TOKEN)
@@ -333,7 +346,7 @@ class Hub:
             proxies = [name for name in _PROXIES if os.environ.get(name)]
             through = f" through the proxy of {' or '.join(proxies)}" if proxies else ""
             return HubError(
-                f"{what}: the hub at {self._host} cannot be reached{through} ({first_line(error)}); "
+                f"{what}: the hub at {self._shown} cannot be reached{through} ({first_line(error)}); "
                 f"with network run: {self.command}; or put the files into "
                 f"${FOLDERS_VARIABLE}/{revision.path}/{revision.name}"
             )
@@ -350,7 +363,7 @@ class Hub:
         status, code = response.status_code, response.headers.get("X-Error-Code")
         if code == "GatedRepo":
             return HubError(
-                f"{what}: access is gated (HTTP {status}); accept the terms at {self._host}/{repository}, then run: "
+                f"{what}: access is gated (HTTP {status}); accept the terms at {self._shown}/{repository}, then run: "
                 f"hf auth login; {self.command}"
             )
         if code == "RevisionNotFound":
@@ -367,12 +380,16 @@ class Hub:
                 f"{what}: the hub is busy (HTTP {status}, asked {self.attempts} times); run: {self.command}"
             )
         if status == 404:
-            return HubError(f"{what}: no such repository at {self._host}")
+            return HubError(f"{what}: no such repository at {self._shown}")
         return HubError(f"{what}: expected an answer, got HTTP {status}; run: {self.command}")
 
     def _not_in_cache(self, revision: Revision, name: str) -> NotInCache:
         what = _named(revision, name)
         return NotInCache(f"{what}: not in the cache, and HF_HUB_OFFLINE is set; run without it: {self.command}")
+
+    @property
+    def _shown(self) -> str:
+        return visible(shown_url(self._host))
 
     @property
     def _host(self) -> str:
@@ -421,7 +438,7 @@ class Folders:
 
     def _elsewhere(self, revision: Revision) -> Hub | None:
         """The hub, if the revision has no folder."""
-        if self.hub is not None and not self.root.is_dir():
+        if self.hub is not None and not os.path.isdir(self.root):  # noqa: PTH112  Path.is_dir raises for long names
             raise FileMissing(
                 f"{FOLDERS_VARIABLE}: expected a folder, got {str(self.root)!r}; make it or unset the variable"
             )

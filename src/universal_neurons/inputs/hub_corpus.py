@@ -218,7 +218,7 @@ class HubCorpus:
         try:
             raw = json.loads(line)
             text, subset = _at(raw, self.recipe.text), _at(raw, self.recipe.subset)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise CorpusError(
                 f"{self.recipe.repository}/{name}:{number}: expected JSON with {'.'.join(self.recipe.text)} and "
                 f"{'.'.join(self.recipe.subset)}, got {line[:40]!r} ({type(error).__name__})"

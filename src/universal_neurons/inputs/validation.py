@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import tomllib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from universal_neurons.files import shown
+from universal_neurons.characters import visible
+from universal_neurons.errors import UserError
+from universal_neurons.files import shown, without_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from universal_neurons.errors import UserError
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _LONGEST_VALUE_SHOWN = 60
@@ -79,6 +81,20 @@ def shown_value(value: object) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what a library says, without its full stop; the name of the error where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    """The first line of what a library says, short, without full stop and secrets; its name where it says nothing."""
+    lines = without_secrets(str(error)).strip().splitlines()
+    return visible(lines[0]).rstrip(".")[:200] if lines else type(error).__name__
+
+
+@contextmanager
+def one_line(where: str, expected: str, *, error: type[UserError]) -> Iterator[None]:
+    """Turn whatever a library raises while it reads somebody's input into ``error``, one line with its cause.
+
+    Libraries raise anything for bytes that are not theirs: also KeyError, OverflowError, RecursionError, MemoryError.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as problem:  # noqa: BLE001
+        raise error(f"{where}: expected {expected}, got something else ({first_line(problem)})") from None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from universal_neurons.architectures import adapter_of
 from universal_neurons.characters import visible
 from universal_neurons.errors import UserError
-from universal_neurons.inputs.validation import first_line
+from universal_neurons.inputs.validation import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,18 +43,18 @@ def tensors(name: str, content: bytes, *, where: str) -> dict[str, Tensor]:
     ``.safetensors`` holds nothing else; any other file is read by torch's weights-only unpickler, which builds tensors
     and refuses to call anything.  Raises :class:`UnsafeWeights`.
     """
-    import safetensors
     import safetensors.torch
     import torch
 
-    state: Any
-    try:
-        state = safetensors.torch.load(content) if name.endswith(".safetensors") else _unpickled(content)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise UnsafeWeights(f"{where}/{name}: expected a file of tensors only, got {_instead(error)}") from None
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    with one_line(f"{where}/{name}", "a file of tensors only", error=UnsafeWeights):
+        state: Any = safetensors.torch.load(content) if name.endswith(".safetensors") else _unpickled(content)
+    named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
+    if not named or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UnsafeWeights(f"{where}/{name}: expected tensors by name, got {type(state).__name__}")
-    return state
+    for key, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise WeightsUnfit(f"{where}/{name}: {visible(key)}: expected finite numbers, got infinity or NaN")
+    return dict(state)
 
 
 def published_model(
@@ -74,7 +74,13 @@ def published_model(
     kind: Any = getattr(transformers, adapter.class_name)
     weights = {name: tensor for name, tensor in state.items() if not adapter.is_buffer(name)}
     options = {key: value for key, value in config.items() if key not in ("dtype", "torch_dtype")}
-    with torch.random.fork_rng(devices=[]), _quietly():
+    for name, tensor in weights.items():
+        # Quantized ones would be taken for numbers of the model.
+        if not tensor.is_floating_point():
+            kind_of = str(tensor.dtype).removeprefix("torch.")
+            raise WeightsUnfit(f"{where}: {visible(name)}: expected floating-point numbers, got {kind_of}")
+    building = one_line(where, f"config.json and weights of a {architecture}", error=WeightsUnfit)
+    with torch.random.fork_rng(devices=[]), _quietly(), building:
         model, report = kind.from_pretrained(
             None,
             config=kind.config_class.from_dict(options),
@@ -98,16 +104,13 @@ def _unpickled(content: bytes) -> Any:
     with warnings.catch_warnings():
         # It warns that another protocol may hold unknown instructions, which it refuses anyway.
         warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-
-
-def _instead(error: Exception) -> str:
-    """The content that ``error`` is about, on one line."""
-    # Not torch's own message: it advises to load the file without its guard.
-    if isinstance(error, pickle.UnpicklingError):
-        called = _CALLED.search(str(error))
-        return f"a call of {visible(called[1])[:80]}" if called else "something that torch's guarded loader refuses"
-    return f"something else ({visible(first_line(error))[:200]})"
+        try:
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            # Not torch's own message: it advises to load the file without its guard.
+            called = _CALLED.search(str(error))
+            refused = f"a call of {visible(called[1])[:80]}" if called else "what torch's guarded loader refuses"
+            raise ValueError(refused) from None
 
 
 def _check_tied(model: PreTrainedModel, state: Mapping[str, Tensor], tied: tuple[str, str], *, where: str) -> None:

@@ -175,7 +175,8 @@ class FamiliesAndPatches(Stage):
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Made-up effects, larger for universal neurons than for others; every other neuron is a unigram neuron."""
         sets = list(chain(*extension_sets(work)))
-        dice, blocks, count = example_dice(case), 12, len(example_neurons(work)[0])
+        rows = -(-work.suite.ablation.tokens // (work.suite.corpus.row_length - 1))
+        dice, blocks, count = example_dice(case), rows // 2, len(example_neurons(work)[0])
         larger = np.array([[1.0 if one.neurons.is_random else 3.0] for one in sets])
         arrays: dict[str, npt.NDArray[Any]] = {
             name: (larger * dice.uniform(0.01, 0.02, (len(sets), blocks))).astype(np.float32)

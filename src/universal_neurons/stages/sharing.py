@@ -20,6 +20,7 @@ from universal_neurons.inputs.hub import FileMissing, HubError, source_from_envi
 from universal_neurons.inputs.lock_adoption import SuiteLock
 from universal_neurons.progress import NoProgress
 from universal_neurons.stages.registry import stages, suite_keys
+from universal_neurons.stages.schemas import schemas
 from universal_neurons.stages.workspace import WORK_FOLDER, hub_corpus, open_workspace
 
 if TYPE_CHECKING:
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.artifacts.exchange import Exported, Pulled
+    from universal_neurons.artifacts.key import Key
     from universal_neurons.artifacts.remote import Files
+    from universal_neurons.artifacts.schema import Schema
     from universal_neurons.inputs.hub import Snapshot, Source
     from universal_neurons.progress import Progress, Warn
+    from universal_neurons.stages.base import Case, Stage
     from universal_neurons.stages.workspace import Workspace
 
 _DATASET = re.compile(r"hf://datasets/(?P<repository>[^/@]+/[^/@]+)@(?P<revision>[^/@]+)(?:/(?P<path>.+?))?/?")
@@ -88,8 +92,13 @@ def pull(
 def _needs(work: Workspace) -> Iterator[ImportBatch]:
     """The keys of every stage in their order; an export without token sets or universality tables is of no use."""
     for stage in stages():
-        keys = tuple(key for case in stage.cases(work) for key in stage.keys(work, case))
-        yield ImportBatch(keys, required=stage.name in REQUIRED)
+        parts = {stage.key(work, case, part): (stage, case, part) for case in stage.cases(work) for part in stage.parts}
+
+        def form(key: Key, parts: Mapping[Key, tuple[Stage, Case, str]] = parts) -> Schema:
+            stage, case, part = parts[key]
+            return schemas(work, stage, case)[part]
+
+        yield ImportBatch(tuple(parts), form, required=stage.name in REQUIRED)
 
 
 def _lock(work: Workspace) -> SuiteLock:

@@ -27,6 +27,7 @@ from universal_neurons.stages.base import (
     read_artifact,
 )
 from universal_neurons.stages.registry import stage_named, suite_keys
+from universal_neurons.stages.schemas import check
 from universal_neurons.stages.workspace import WORK_FOLDER, Workspace, check_pinned, open_workspace
 
 if TYPE_CHECKING:
@@ -129,7 +130,12 @@ class StoredStudy:
 
     def _artifacts(self, stage: Stage, case: Case) -> Artifacts:
         """The artifacts of a case, noted in ``reads``."""
-        return tuple(self._artifact(key) for key in stage.keys(self.work, case))
+        artifacts = tuple(self._artifact(key) for key in stage.keys(self.work, case))
+        checked = ("checked", stage.name, case)
+        if checked not in self.work.cache:
+            check(self.work, stage, case, artifacts)
+            self.work.cache[checked] = True
+        return artifacts
 
     def _artifact(self, key: Key) -> Artifact:
         artifact = self.work.cached(key.digest, lambda: read_artifact(self.work, key))

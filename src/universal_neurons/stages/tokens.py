@@ -20,6 +20,7 @@ from universal_neurons.inputs.streamed_tokens import Taken, streamed_set
 from universal_neurons.inputs.suite import CORPORA
 from universal_neurons.stages.base import Case, Need, Reader, Stage, read_artifact
 from universal_neurons.stages.costs import READ_CHARACTERS, Cost, WorkKind
+from universal_neurons.stages.schemas import check
 from universal_neurons.stages.workspace import Workspace, corpus_fingerprint, corpus_recipe, hub_corpus
 
 if TYPE_CHECKING:
@@ -189,7 +190,13 @@ TOKENS, EVALUATION = Tokens(), EvaluationRows()
 
 def corpus_ref(work: Workspace) -> CorpusRef:
     """The identity of the suite's scored tokens, which is all that evidence has of the text; raises ArtifactMissing."""
-    return work.cached("corpus", lambda: corpus_ref_from(read_artifact(work, TOKENS.key(work, ONLY)).document))
+
+    def known() -> CorpusRef:
+        artifact = read_artifact(work, TOKENS.key(work, ONLY))
+        check(work, TOKENS, ONLY, [artifact])
+        return corpus_ref_from(artifact.document)
+
+    return work.cached("corpus", known)
 
 
 def evaluation_digest(work: Workspace) -> str:

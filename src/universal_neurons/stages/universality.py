@@ -35,6 +35,7 @@ from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.influence import block_influence
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.rounding import Excuse, compare_scores, distances, neuron_names, threshold_crossings
+from universal_neurons.stages.schemas import check
 from universal_neurons.stages.scores import RequestedScores, StepScores, score_table, step_scores
 from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
 
@@ -420,7 +421,9 @@ def _candidates_cost(work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Co
 
 def read_table(work: Workspace, pair: Case) -> pd.DataFrame:
     """The stored universality table of a pair, with its excess; raises ArtifactMissing."""
-    return with_excess(read_artifact(work, UNIVERSALITY.key(work, pair)).table)
+    artifact = read_artifact(work, UNIVERSALITY.key(work, pair))
+    check(work, UNIVERSALITY, pair, [artifact])
+    return with_excess(artifact.table)
 
 
 def no_candidates(work: Workspace, *, draws: int) -> dict[str, npt.NDArray[Any]]:
