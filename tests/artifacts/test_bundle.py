@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, ExportUnfit, Listed, bundle_name
+from universal_neurons.artifacts.bundle import LARGEST_LIST, Bundle, ExportDamaged, ExportUnfit, Listed, bundle_name
 from universal_neurons.artifacts.codec import encode, json_bytes
 from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.manifest import DamageError, Manifest
@@ -16,6 +18,7 @@ from universal_neurons.artifacts.schema import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PROVENANCE = Provenance("2026-01-02T03:04:05Z", "ab" * 20, "cpu", {"python": "3.11.7"}, 1.25, 2**30)
 
@@ -169,3 +172,25 @@ def test_a_file_that_is_no_list_is_damage_in_one_line(data: bytes) -> None:
     with pytest.raises((ExportDamaged, ExportUnfit)) as caught:
         decoded(data)
     assert str(caught.value).isprintable()
+
+
+DECODE = """
+import sys
+from pathlib import Path
+from universal_neurons.artifacts.bundle import Bundle, ExportDamaged
+from universal_neurons.artifacts.provenance import peak_memory_bytes
+before = peak_memory_bytes()
+try:
+    Bundle.decode(Path(sys.argv[1]).read_bytes(), where="here")
+except ExportDamaged:
+    print(peak_memory_bytes() - before)
+"""
+
+
+@pytest.mark.parametrize("entry", ['{"":0}', "[]", '{"a":{}}'])
+def test_a_list_of_millions_of_entries_that_are_none_takes_little_memory(tmp_path: Path, entry: str) -> None:
+    head, tail = '{"format":1,"suite":"a","narrowing":"","lock":null,"artifacts":[', "]}"
+    count = (LARGEST_LIST - len(head) - len(tail)) // (len(entry) + 1)
+    (tmp_path / "list").write_text(f"{head}{','.join([entry] * count)}{tail}")
+    done = subprocess.run([sys.executable, "-c", DECODE, str(tmp_path / "list")], capture_output=True, check=True)
+    assert int(done.stdout) < 300_000_000

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from universal_neurons.artifacts.codec import SUFFIXES, Limits, PayloadError, decode, encode
+from universal_neurons.artifacts.codec import SUFFIXES, PayloadError, PayloadLimits, decode, encode
 
 NUMBERS = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
 
@@ -282,7 +282,7 @@ BOMBS = {
 
 
 # Small limits, so that small tables are beyond them.
-SMALL = Limits(cells=1000, size=10_000)
+SMALL = PayloadLimits(cells=1000, size=10_000)
 
 
 @pytest.mark.parametrize(("data", "complaint"), BOMBS.values(), ids=BOMBS)
@@ -309,6 +309,6 @@ def test_a_long_text_that_stands_in_many_rows_is_counted_before_it_is_copied() -
 
 
 def test_a_table_that_could_not_be_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("universal_neurons.artifacts.codec.LARGEST", Limits(cells=14))
+    monkeypatch.setattr("universal_neurons.artifacts.codec.LARGEST", PayloadLimits(cells=14))
     with pytest.raises(PayloadError, match="3 rows of 5 columns; expected at most 14 cells"):
         encode(table())

@@ -124,14 +124,14 @@ INPUTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda _: read_tokenizer(DEEP_JSON, where="here", vocabulary=9), "expected a tokenizer",
     ),
     "endpoint without scheme": (asked(f"{WITH_PASSWORD}host"), "expected an address"),
-    "endpoint of another scheme": (asked(f"ftp://{WITH_PASSWORD}host"), "expected an address"),
-    "endpoint with a bad port": (asked(f"http://{WITH_PASSWORD}host:port"), "expected an address"),
-    "endpoint with a port that is too large": (asked(f"http://{WITH_PASSWORD}host:99999"), "expected an address"),
-    "endpoint with half an IPv6": (asked(f"http://{WITH_PASSWORD}[::1"), "expected an address"),
-    "endpoint with a control character": (asked(f"http://{WITH_PASSWORD}ho\x1bst"), "expected an address"),
-    "endpoint that turns text around": (asked(f"http://{WITH_PASSWORD}ho\u202est"), "expected an address"),
+    "endpoint of another scheme": (asked("ftp://" + WITH_PASSWORD + "host"), "expected an address"),
+    "endpoint with a bad port": (asked("http://" + WITH_PASSWORD + "host:port"), "expected an address"),
+    "endpoint with a port that is too large": (asked("http://" + WITH_PASSWORD + "host:99999"), "expected an address"),
+    "endpoint with half an IPv6": (asked("http://" + WITH_PASSWORD + "[::1"), "expected an address"),
+    "endpoint with a control character": (asked("http://" + WITH_PASSWORD + "ho\x1bst"), "expected an address"),
+    "endpoint that turns text around": (asked("http://" + WITH_PASSWORD + "ho\u202est"), "expected an address"),
     "endpoint without host": (asked("http://"), "expected an address"),
-    "endpoint that nobody answers at": (asked(f"http://{WITH_PASSWORD}127.0.0.1:9"), "cannot be reached"),
+    "endpoint that nobody answers at": (asked("http://" + WITH_PASSWORD + "127.0.0.1:9"), "cannot be reached"),
 }  # fmt: skip
 
 

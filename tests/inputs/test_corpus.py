@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -450,3 +450,26 @@ def test_rows_of_nothing_but_newlines_are_an_empty_token_set() -> None:
             tokens=1,
             seed=0,
         )
+
+
+def test_a_long_text_is_encoded_in_parts_with_the_tokens_of_the_whole(
+    tokenizer: Tokenizer, documents: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = Document("text", "long.py", "".join(document.text for document in documents))
+    every = [long, documents[0], Document("text", "one-word.py", "x" * 500)]
+    whole = encode_documents(every[:2], tokenizer)
+    monkeypatch.setattr("universal_neurons.inputs.corpus.LONGEST_PART", 50)
+    parts: list[int] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tokenizer, name)
+
+        def encode_batch(self, texts: list[str], **options: Any) -> Any:
+            parts.extend(map(len, texts))
+            return tokenizer.encode_batch(texts, **options)
+
+    assert np.array_equal(encode_documents(every[:2], cast("Any", Counting())).tokens, whole.tokens)
+    assert len(parts) > 20
+    assert max(parts) < 200
+    assert len(encode_documents(every, tokenizer)) > len(whole)

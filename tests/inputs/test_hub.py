@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import safetensors.torch
 import torch
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
@@ -33,7 +34,7 @@ from tests.tiny_models import (
     tiny,
     use,
 )
-from universal_neurons.errors import ArtifactMissing
+from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.bridge import frozen_bridge
 from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue, CatalogueError
@@ -52,7 +53,7 @@ from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockedCheckpoint, LockError
 from universal_neurons.inputs.pinning import NotPinned, RepositoryChanged
 from universal_neurons.inputs.tokenization import TokenizerUnfit
-from universal_neurons.inputs.weights import UnsafeWeights, WeightsUnfit
+from universal_neurons.inputs.weights import INDEX, UnsafeWeights, WeightsUnfit
 from universal_neurons.inputs.zoo import ZooError
 
 if TYPE_CHECKING:
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformer_lens.model_bridge import TransformerBridge
 
-    from universal_neurons.errors import UserError
 
 CHECKOUT = Path(__file__).parents[2]
 FETCH = "universal-neurons fetch --suite tiny"
@@ -406,7 +406,7 @@ def missing_weights(hub: LoopbackHub) -> None:
     [
         (Vanished(BIN), FileMissing, f"/{BIN}: the hub does not have this file"),
         (Vanished("config.json"), FileMissing, "/config.json: the hub does not have this file"),
-        (missing_weights, FileMissing, "expected model.safetensors or pytorch_model.bin, got config.json, flax"),
+        (missing_weights, FileMissing, "model.safetensors.index.json or pytorch_model.bin, got config.json, flax"),
         (lambda hub: hub.model(A).branches.clear(), RevisionMissing, "no such branch or commit"),
         (lambda hub: hub.repositories.pop(("models", A)), HubError, "no such repository at http://127"),
         (lambda hub: setattr(hub.model(A), "token", "t"), HubError, "got HTTP 401; run: hf auth login"),
@@ -686,6 +686,70 @@ def test_a_pickle_that_calls_something_is_not_read(world: World, saved: Callable
 )
 def test_a_file_that_holds_no_tensors_is_refused(world: World, name: str, content: bytes) -> None:
     refusal(UnsafeWeights, lambda: loaded(world, {"config.json": config_of(tiny(1)), name: content}))
+
+
+def in_shards(model: Any, **changes: Any) -> dict[str, bytes]:
+    """A checkpoint in two shards, and the index that names them."""
+    files = in_safetensors(model)
+    state = safetensors.torch.load(files.pop(SAFE))
+    names = sorted(state)
+    parts = {f"model-0000{i}-of-00002.safetensors": names[i - 1 :: 2] for i in (1, 2)}
+    index = {"metadata": {}, "weight_map": {name: file for file, own in parts.items() for name in own}}
+    shards = {file: safetensors.torch.save({name: state[name] for name in own}) for file, own in parts.items()}
+    return {**files, **shards, INDEX: json.dumps(index).encode(), **changes}
+
+
+def test_weights_in_shards_are_the_weights_of_one_file(world: World) -> None:
+    whole = world.zoo()
+    whole.pin(["b"], [10])
+    expected = whole.load(whole.ref("b", 10)).state_dict()  # type: ignore[no-untyped-call]
+    world.hub.commit(A, "checkpoint-10", in_shards(tiny(110)))
+    zoo = world.zoo()
+    zoo.fetch(["a"], [10])
+    ref = zoo.ref("a", 10)
+    found = zoo.load(ref).state_dict()  # type: ignore[no-untyped-call]
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
+    # The names in an index are the same at every step: the digest is of the shards.
+    world.hub.commit(A, "checkpoint-20", in_shards(tiny(120)))
+    zoo.pin(["a"], [20])
+    assert zoo.ref("a", 20).digest != ref.digest
+    assert Lock.read(world.lock).find("a", 10) == zoo.lock.find("a", 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({INDEX: b"<html>"}, "expected an index of shards"),
+        ({INDEX: b'{"weight_map": {}}'}, "expected an index of shards"),
+        ({INDEX: b'{"weight_map": {"x": "../../x.safetensors"}}'}, "expected an index of shards"),
+        ({INDEX: b'{"weight_map": {"x": 1}}'}, "expected an index of shards"),
+        (
+            {INDEX: b'{"weight_map": {"x": "other.safetensors"}}'},
+            "expected other.safetensors, which",
+        ),
+        ({"model-00002-of-00002.safetensors": b"<html>"}, "00002.safetensors: expected a file of tensors only"),
+        ({"model-00002-of-00002.safetensors": safetensors.torch.save({})}, "do not fit"),
+    ],
+)
+def test_shards_that_are_none_are_refused(world: World, changes: dict[str, bytes], said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        loaded(world, in_shards(tiny(3), **changes))
+    assert said in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_a_tensor_in_two_shards_is_refused(world: World) -> None:
+    files = in_shards(tiny(3))
+    first, second = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
+    said = refusal(UnsafeWeights, lambda: loaded(world, {**files, second: files[first]}))
+    assert "expected in one shard, got it in two" in said
+
+
+def test_a_lock_cannot_name_a_shard_outside_its_folder(world: World) -> None:
+    world.hub.commit(A, "checkpoint-10", in_shards(tiny(3)))
+    world.pinned()
+    world.lock.write_text(world.lock.read_text().replace('"model-00001-of-00002.safetensors"', '"../x.safetensors"'))
+    assert "expected shards of weights, got '../x.safetensors'" in refusal(LockError, world.zoo)
 
 
 def changed(**tensors: torch.Tensor | None) -> dict[str, bytes]:

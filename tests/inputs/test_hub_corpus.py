@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.published import FILE, RECIPE, TEXT
+from universal_neurons.inputs.corpus import CorpusError
 from universal_neurons.inputs.hub import Folders
 from universal_neurons.inputs.hub_corpus import HubCorpus
 
@@ -63,3 +64,16 @@ def test_a_lone_surrogate_is_read_as_the_replacement_character(
 ) -> None:
     (found,) = documents(line(written, subset=b"s" + written))
     assert (found.text, found.domain) == (LONG.decode() + read, "s" + read)
+
+
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(
+    documents: Callable[[bytes], list[Document]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("universal_neurons.inputs.hub_corpus.LONGEST_LINE", 1000)
+    with pytest.raises(CorpusError, match=r"00\.jsonl: expected a document per line, got a line of 5000 bytes$"):
+        documents(b"x" * 5000)
+
+
+def test_a_line_that_is_nested_too_deeply_is_one_line(documents: Callable[[bytes], list[Document]]) -> None:
+    with pytest.raises(CorpusError, match=r"00\.jsonl:1: expected JSON with .* \(RecursionError\)$"):
+        documents(b"[" * 100_000)

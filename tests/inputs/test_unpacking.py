@@ -50,3 +50,12 @@ def test_a_file_that_ends_too_early_or_is_damaged_is_said_to_be_that(name: str) 
 def test_what_is_needed_of_a_file_is_read_although_its_end_is_missing() -> None:
     packed = zstandard.ZstdCompressor().compress(os.urandom(500_000))
     assert len(next(unpacked("x.zst", [packed[:-9]]))) > 0
+
+
+@pytest.mark.parametrize("name", PACK)
+def test_a_few_bytes_that_stand_for_many_come_out_in_pieces_that_fit_into_memory(name: str) -> None:
+    packed = PACK[name](bytes(200_000_000))
+    assert len(packed) < 300_000
+    sizes = [len(piece) for piece in unpacked(name, [packed])]
+    assert sum(sizes) == 200_000_000
+    assert max(sizes) < 50_000_000

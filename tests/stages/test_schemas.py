@@ -15,7 +15,7 @@ import pytest
 
 from tests.refusals import refusal
 from tests.sources import ROOT
-from universal_neurons.artifacts.codec import Limits, PayloadError, decode, encode
+from universal_neurons.artifacts.codec import PayloadError, PayloadLimits, decode, encode
 from universal_neurons.artifacts.schema import MalformedArtifact
 from universal_neurons.stages.base import Case, Stage
 from universal_neurons.stages.registry import stage_named, stages
@@ -103,8 +103,8 @@ def of_ref(**changes: Any) -> Change:
 MALFORMED: list[tuple[str, Change, str]] = [
     ("universality", without("correlation"), "'correlation': expected numbers or text, got no such column"),
     ("universality", lambda frame: frame.assign(more=1.0), "'more': expected no such column"),
-    ("universality", with_("correlation", lambda one: ["much"] * len(one)), "expected float32, got text"),
-    ("universality", with_("correlation", lambda one: one.astype(np.float64)), "expected float32, got float64"),
+    ("universality", with_("correlation", lambda one: ["much"] * len(one)), "expected numbers, got text"),
+    ("universality", with_("partner_layer", lambda one: one.astype(np.float64)), "expected integers, got numbers"),
     ("universality", lambda frame: frame.iloc[: len(frame) // 2], "expected 2048 values, got 1024"),
     ("universality", lambda frame: frame.iloc[:1], "expected 2048 values, got 1"),
     ("universality", lambda frame: frame.iloc[:0], "expected 2048 values, got 0"),
@@ -185,4 +185,4 @@ def test_a_table_with_more_cells_than_the_suite_has_is_refused_before_its_rows_a
     said = refusal(PayloadError, lambda: decode("parquet", data, form.limits))
     assert said == "table: 1000000 rows of 1 columns; expected at most 36864 cells"
     with pytest.raises(AssertionError):
-        decode("parquet", data, Limits())
+        decode("parquet", data, PayloadLimits())

@@ -13,7 +13,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from universal_neurons.artifacts.codec import Suffix, json_bytes
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.schema import Schema
 
 FORMAT = 1
-# Some twenty thousand artifacts; a list, and a payload, that claims to be larger is not read.
-LARGEST_LIST = 1 << 23
+# Some ten thousand artifacts; a list, and a payload, that claims to be larger is not read.
+LARGEST_LIST = 1 << 22
 LARGEST_MANIFEST = 1 << 20
 LARGEST_PAYLOAD: dict[Suffix, int] = {"parquet": 1 << 28, "safetensors": 1 << 28, "json": 1 << 22}
 _SEAL = "evidence_sha256"
@@ -208,8 +208,10 @@ class Bundle:
                 "the version that wrote it, or have it exported again"
             )
         try:
-            bundle = TypeAdapter(cls).validate_json(data)
-        except (ValidationError, UserError):
+            # One by one, so that the first entry of millions that is none is the last one looked at.
+            artifacts = tuple(Listed(**entry) for entry in raw["artifacts"])
+            bundle = cls(raw["suite"], raw["narrowing"], raw["lock"], artifacts)
+        except (ValueError, TypeError, LookupError, UserError):
             bundle = None
         if bundle is None or bundle.encode() != data:
             raise ExportDamaged(f"{where}: not what was written; get it again")

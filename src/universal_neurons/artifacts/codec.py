@@ -36,7 +36,7 @@ _NUMBERS = frozenset(np.dtype(code) for code in ("?", "i1", "i2", "i4", "i8", "u
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PayloadLimits:
     """The most that a payload may hold: cells of a table, and bytes when it is unfolded.
 
     A table of the largest models has some millions of cells; parquet can name billions in a few bytes.
@@ -46,7 +46,7 @@ class Limits:
     size: int = 1 << 30
 
 
-LARGEST = Limits()
+LARGEST = PayloadLimits()
 
 
 class PayloadError(UserError):
@@ -78,7 +78,7 @@ def encode(value: Payload) -> tuple[Suffix, bytes]:
         raise PayloadError(str(error)) from error
 
 
-def decode(suffix: Suffix, data: bytes, limits: Limits = LARGEST) -> Payload:
+def decode(suffix: Suffix, data: bytes, limits: PayloadLimits = LARGEST) -> Payload:
     """The value that :func:`encode` turned into ``data``.
 
     Raises :class:`PayloadError` if it is damaged, and for a table that would be larger than ``limits``, before its rows
@@ -98,7 +98,7 @@ def decode(suffix: Suffix, data: bytes, limits: Limits = LARGEST) -> Payload:
         raise PayloadError(f"payload: not readable as {suffix} ({type(error).__name__})") from error
 
 
-def _table(data: bytes, limits: Limits) -> pd.DataFrame:
+def _table(data: bytes, limits: PayloadLimits) -> pd.DataFrame:
     metadata = pq.read_metadata(pa.BufferReader(data))
     _check_shape(metadata.num_rows, metadata.num_columns, limits)
     groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
@@ -127,12 +127,12 @@ def _text_bytes(column: pa.DictionaryArray) -> int:
     return int(pc.sum(lengths).as_py() or 0)
 
 
-def _check_shape(rows: int, columns: int, limits: Limits) -> None:
+def _check_shape(rows: int, columns: int, limits: PayloadLimits) -> None:
     if columns > MOST_COLUMNS or rows * columns > limits.cells:
         raise PayloadError(f"table: {rows} rows of {columns} columns; expected at most {limits.cells} cells")
 
 
-def _check_bytes(size: int, limits: Limits) -> None:
+def _check_bytes(size: int, limits: PayloadLimits) -> None:
     if size > limits.size:
         raise PayloadError(f"table: {size} bytes when unfolded; expected at most {limits.size}")
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from universal_neurons.artifacts.codec import Limits, Payload
+    from universal_neurons.artifacts.codec import Payload, PayloadLimits
     from universal_neurons.artifacts.key import Key
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Contents:
     manifest: Manifest
     payload: bytes
 
-    def value(self, limits: Limits = LARGEST) -> Payload:
+    def value(self, limits: PayloadLimits = LARGEST) -> Payload:
         """The payload decoded; raises :class:`DamageError` if it exceeds ``limits`` or is not what its suffix says."""
         try:
             return decode(self.manifest.suffix, self.payload, limits)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 import pandas as pd
 
-from universal_neurons.artifacts.codec import Limits
+from universal_neurons.artifacts.codec import PayloadLimits
 from universal_neurons.artifacts.key import plain_json
 from universal_neurons.errors import UserError
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 # The lengths that each axis may have.
 _Length: TypeAlias = "range | frozenset[int]"
 _Axes: TypeAlias = "tuple[_Length, ...]"
-# Bytes of a text in a table, and of a document of JSON: ours are far smaller.
-LONGEST_TEXT, LARGEST_DOCUMENT = 1 << 10, 1 << 20
+# Bytes of a number and of a text in a table, and of a document of JSON: ours are far smaller.
+LONGEST_NUMBER, LONGEST_TEXT, LARGEST_DOCUMENT = 8, 1 << 10, 1 << 20
 # Bytes of headers, and what parquet may need beyond the numbers of a small table.
 OVERHEAD = 1 << 16
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -44,13 +44,13 @@ class MalformedArtifact(UserError):
 class Schema:
     """The form of an artifact.
 
-    ``arrays`` maps the names of columns or arrays to their type and shape; None for a ``document``, whose fields an
+    ``arrays`` maps the names of columns or arrays to their kind and shape; None for a ``document``, whose fields an
     artifact must have with values of the same types, and may have more of.  ``ranges`` maps the names of numbers (of
     ``correlation_2``: ``correlation``) to their least and greatest value.  ``neurons``: the layers and the width of a
     table with one row per neuron.  Infinity is never a value, NaN stands for undefined.
     """
 
-    arrays: Mapping[str, tuple[np.dtype[Any], _Axes]] | None
+    arrays: Mapping[str, tuple[str, _Axes]] | None
     document: Mapping[str, Any] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     neurons: tuple[int, int] | None = None
@@ -68,28 +68,27 @@ class Schema:
         if arrays is None:
             return cls(None, document=cast("dict[str, Any]", plain_json(example)), ranges=ranges)
         shapes = {
-            name: (array.dtype, tuple(lengths.get(length, frozenset({length})) for length in array.shape))
+            name: (_kind(array), tuple(lengths.get(length, frozenset({length})) for length in array.shape))
             for name, array in arrays.items()
         }
         return cls(shapes, ranges=ranges, neurons=neurons)
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> PayloadLimits:
         """The most that a payload of this form takes."""
         if self.arrays is None:
-            return Limits(cells=0, size=LARGEST_DOCUMENT)
+            return PayloadLimits(cells=0, size=LARGEST_DOCUMENT)
         cells = [int(np.prod([max(axis) for axis in axes])) for _, axes in self.arrays.values()]
-        # Parquet has no integers of less than 32 bits.
-        widths = [LONGEST_TEXT if dtype.kind == "O" else max(4, dtype.itemsize) for dtype, _ in self.arrays.values()]
+        widths = [LONGEST_TEXT if kind == "text" else LONGEST_NUMBER for kind, _ in self.arrays.values()]
         size = sum(count * width for count, width in zip(cells, widths, strict=True))
         # Parquet has a header for every column.
-        return Limits(cells=sum(cells), size=size + OVERHEAD + len(cells) * LONGEST_TEXT)
+        return PayloadLimits(cells=sum(cells), size=size + OVERHEAD + len(cells) * LONGEST_TEXT)
 
     def check(self, value: Payload) -> None:
         """Raise :class:`MalformedArtifact` unless ``value`` has this form."""
         arrays = _arrays(value)
         if (arrays is None) != (self.arrays is None):
-            raise MalformedArtifact(f"expected {_kind(self.arrays)}, got {_kind(arrays)}")
+            raise MalformedArtifact(f"expected {_form(self.arrays)}, got {_form(arrays)}")
         if arrays is None or self.arrays is None:
             self._check_document("", self.document, value)
             return
@@ -102,16 +101,16 @@ class Schema:
             self._check_array(name, array, lengths)
 
     def _check_array(self, name: str, array: NumericArray, lengths: dict[_Length, _Length]) -> None:
-        dtype, axes = (self.arrays or {})[name]
-        if array.dtype != dtype:
-            raise MalformedArtifact(f"{name!a}: expected {_type(dtype)}, got {_type(array.dtype)}")
+        kind, axes = (self.arrays or {})[name]
+        if _kind(array) != kind:
+            raise MalformedArtifact(f"{name!a}: expected {kind}, got {_kind(array)}")
         # Axes of open length have the one that the first of them has.
         axes = tuple(lengths.get(axis, axis) for axis in axes)
         if len(array.shape) != len(axes) or not all(map(operator.contains, axes, array.shape)):
             expected, got = " x ".join(map(_spelled, axes)), " x ".join(map(str, array.shape))
             raise MalformedArtifact(f"{name!a}: expected {expected} values, got {got}")
         lengths |= {axis: frozenset({length}) for axis, length in zip(axes, array.shape, strict=True)}
-        if dtype.kind == "f" and np.isinf(array).any():
+        if kind == "numbers" and np.isinf(array).any():
             raise MalformedArtifact(f"{name!a}: expected finite numbers, got infinity")
         if self.neurons is not None and name in ("layer", "neuron"):
             layers, width = self.neurons
@@ -155,12 +154,13 @@ def _arrays(value: Payload) -> dict[str, NumericArray] | None:
     return arrays or None
 
 
-def _kind(arrays: Mapping[str, Any] | None) -> str:
+def _form(arrays: Mapping[str, Any] | None) -> str:
     return "a record" if arrays is None else "columns or arrays"
 
 
-def _type(dtype: np.dtype[Any]) -> str:
-    return "text" if dtype.kind == "O" else str(dtype)
+def _kind(array: NumericArray) -> str:
+    kinds = {"b": "true or false", "i": "integers", "u": "integers", "f": "numbers"}
+    return kinds.get(array.dtype.kind, "text")
 
 
 def _spelled(axis: _Length) -> str:

@@ -33,6 +33,9 @@ END_OF_TEXT = "<|endoftext|>"
 MIN_CHARACTERS = 300
 MAX_CHARACTERS = 300_000
 MAX_VOCABULARY = 2**16
+# Characters of a text that are encoded at once, and the ends of words between which a text may be cut.
+LONGEST_PART = 1 << 19
+_WORD_END = re.compile(r"(?<=[A-Za-z]) (?=[A-Za-z])")
 # The mask of rows on which predictions are judged; no policy of MaskPolicy, because none is applied.
 PREDICTING = "predicting"
 # Written by the build of a wheel, so they differ between machines that have the same version installed.
@@ -261,15 +264,34 @@ def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer, *, chu
     labels: list[npt.NDArray[np.uint8]] = []
     domains: dict[str, int] = {}
     for batch in chunks(documents, chunk):
-        encodings = tokenizer.encode_batch([d.text for d in batch], add_special_tokens=False)
-        for document, encoding in zip(batch, encodings, strict=True):
-            ids = np.asarray([*encoding.ids, end], dtype=np.uint16)
+        parts = [(document, part) for document in batch for part in _parts(document.text)]
+        encodings = tokenizer.encode_batch([part for _, part in parts], add_special_tokens=False)
+        encoded: dict[int, list[int]] = {id(document): [] for document in batch}
+        for (document, _), encoding in zip(parts, encodings, strict=True):
+            encoded[id(document)] += encoding.ids
+        for document in batch:
+            ids = np.asarray([*encoded[id(document)], end], dtype=np.uint16)
             label = domains.setdefault(document.domain, len(domains))
             tokens.append(ids)
             labels.append(np.full(len(ids), label, dtype=np.uint8))
     if not tokens:
         raise EmptyTokenSet("corpus: no document is left after the split; check distributions and held_out_share")
     return TokenStream(np.concatenate(tokens), np.concatenate(labels), tuple(domains))
+
+
+def _parts(text: str) -> Iterator[str]:
+    """``text`` in parts that are encoded one by one: a tokenizer takes more than two hundred bytes per character.
+
+    A part ends between a word and the blank before the next one, where no token of a byte-level vocabulary reaches
+    across, so that the tokens are the ones of the whole text.
+    """
+    start = 0
+    while len(text) - start > LONGEST_PART:
+        limit = start + LONGEST_PART
+        stop = next((match.start() for match in _WORD_END.finditer(text, limit, limit + LONGEST_PART)), limit)
+        yield text[start:stop]
+        start = stop
+    yield text[start:]
 
 
 def token_id(tokenizer: Tokenizer, token: str) -> int:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 DOWNLOADS = Path(".universal-neurons") / "downloads"
 PIECE = 8 << 20
+# Bytes of the longest document that is read.
+LONGEST_LINE = 1 << 26
 _SURROGATE = re.compile("[\ud800-\udfff]")
 Part = Literal["identification", "evaluation"]
 
@@ -230,6 +232,10 @@ class HubCorpus:
         for content in self._unpacked(name):
             *lines, rest = (rest + content).split(b"\n")
             yield from lines
+            if len(rest) > LONGEST_LINE:
+                raise CorpusError(
+                    f"{self.recipe.repository}/{name}: expected a document per line, got a line of {len(rest)} bytes"
+                )
         if rest:
             yield rest
 

@@ -22,7 +22,7 @@ from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue
 from universal_neurons.inputs.hub import Announced, FileMissing, HubError, RevisionMissing
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockedCheckpoint, LockedFiles
 from universal_neurons.inputs.pinning import Pins, RepositoryChanged, accept_command, fields_of, revision_of
-from universal_neurons.inputs.weights import WEIGHTS, WeightsUnfit, published_model, tensors
+from universal_neurons.inputs.weights import INDEX, WEIGHTS, WeightsUnfit, published_model, sharded, shards
 from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, Tokenized, ZooError, untrained_digest
 from universal_neurons.progress import discard
 
@@ -192,7 +192,8 @@ class HubZoo(Tokenized):
         entry = self._entry(ref.name, ref.step)
         where = str(revision_of(entry))
         config = self._configuration(self._content(entry, CONFIG), where=f"{where}/{CONFIG}")
-        state = tensors(entry.weights, self._content(entry, entry.weights), where=where)
+        parts = {name: self._content(entry, name) for name in entry.shards or (entry.weights,)}
+        state = sharded(parts, where=where)
         model = published_model(config, state, self.family.architecture.name, where=where)
         self._refuse_equal(f"{ref} ({entry})", untrained_digest(model))  # type: ignore[arg-type]  # any causal model
         return frozen_bridge(model, name=f"{entry.repository}@{entry.revision}")
@@ -233,6 +234,12 @@ class HubZoo(Tokenized):
         content = self.pins.source.content(snapshot.revision, CONFIG, snapshot.files[CONFIG])
         self._configuration(content, where=f"{snapshot.revision}/{CONFIG}")
         files = {CONFIG: hashlib.sha256(content).hexdigest(), weights: self._digest(snapshot, weights)}
+        if weights == INDEX:
+            index = self.pins.source.content(snapshot.revision, INDEX, snapshot.files[INDEX])
+            for name in shards(index, where=f"{snapshot.revision}/{INDEX}"):
+                if name not in snapshot.files:
+                    raise FileMissing(f"{snapshot.revision}: expected {name}, which {INDEX} names, got none")
+                files[name] = self._digest(snapshot, name)
         return LockedCheckpoint(**fields_of(snapshot.revision), files=files, weights=weights)
 
     def _configuration(self, content: bytes, *, where: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,8 @@ from pydantic import Field
 
 from universal_neurons.files import locked, replace_file
 from universal_neurons.inputs.validation import Table, checked_model, parsed_toml, read_toml
-from universal_neurons.inputs.zoo import ZooError, equal_weights
+from universal_neurons.inputs.weights import SHARD
+from universal_neurons.inputs.zoo import CONFIG, ZooError, equal_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,14 +62,21 @@ class LockedFiles(Table):
 
 
 class LockedCheckpoint(LockedFiles):
-    """The files of one model at one step; ``weights`` names the one that holds the tensors."""
+    """The files of one model at one step; ``weights`` names the one that holds the tensors, or the index of several."""
 
     weights: str
 
     @property
+    def shards(self) -> tuple[str, ...]:
+        """The files that hold the tensors where ``weights`` is an index of them."""
+        return tuple(sorted(file for file in self.files if file not in (CONFIG, self.weights)))
+
+    @property
     def digest(self) -> str:
-        """sha256 of the weights' file."""
-        return self.files[self.weights]
+        """sha256 of the weights' file, or over the digests of its shards: equal weights have equal indices."""
+        if not self.shards:
+            return self.files[self.weights]
+        return sha256("".join(self.files[shard] for shard in self.shards).encode()).hexdigest()
 
 
 class LockedCorpus(LockedFiles):
@@ -140,6 +149,8 @@ class Lock(Table):
                 raise LockError(
                     f"{where}: {model}@{step}: files: expected {entry.weights!r}, got {sorted(entry.files)}"
                 )
+            if strange := [name for name in entry.shards if not SHARD.fullmatch(name)]:
+                raise LockError(f"{where}: {model}@{step}: files: expected shards of weights, got {strange[0]!r}")
         if equal := equal_weights((f"{model}@{step} ({entry})", entry.digest) for model, step, entry in self.entries()):
             raise EqualWeights(f"{where}: {equal}")
 

@@ -15,7 +15,7 @@ from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedFiles, LockError
 from universal_neurons.inputs.pinning import accept_command, fetch_command
 from universal_neurons.inputs.suite import SUITES
-from universal_neurons.inputs.weights import WEIGHTS
+from universal_neurons.inputs.weights import INDEX, WEIGHTS
 from universal_neurons.inputs.zoo import CONFIG
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class SuiteLock:
             for model, step in self.checkpoints:
                 if (entry := theirs.find(model, step)) is not None:
                     wanted = (family.models[model].repository, family.branch(step))
-                    files = [{CONFIG, entry.weights}] if entry.weights in WEIGHTS else []
+                    shards = entry.shards if entry.weights == INDEX else ()
+                    files = [{CONFIG, entry.weights, *shards}] if entry.weights in WEIGHTS else []
                     _check_meant(f"{model}@{step}", entry, wanted, files)
                     yield f"{model}@{step}", entry
             if theirs.tokenizer is not None:

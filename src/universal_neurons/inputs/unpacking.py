@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 # What zstd's ``--long=31`` needs; without it such a file is refused although nothing is wrong with it.
 _WINDOW = 2**31
+# A few bytes can say 128 KiB of zeros: so few are unpacked at a time that what comes out fits into memory.
+_PART = 1 << 10
+# What comes out is handed on in pieces of this size or a little more.
+_TOGETHER = 1 << 20
 
 
 class UnpackingError(Exception):
@@ -29,17 +33,21 @@ def _frames(pieces: Iterable[bytes], begin: Callable[[], Any]) -> Iterator[bytes
     import zstandard
 
     unpacker: Any = None
-    for piece in pieces:
-        rest = piece
+    contents: list[bytes] = []
+    for part in (piece[start : start + _PART] for piece in pieces for start in range(0, len(piece), _PART)):
+        rest = part
         while rest:
             if unpacker is None or unpacker.eof:
                 unpacker = begin()
             try:
-                content = unpacker.decompress(rest)
+                contents.append(unpacker.decompress(rest))
             except (zlib.error, zstandard.ZstdError) as error:
                 raise UnpackingError(str(error)) from None
-            yield content
             rest = unpacker.unused_data
+        if sum(map(len, contents)) >= _TOGETHER:
+            yield b"".join(contents)
+            contents.clear()
+    yield b"".join(contents)
     if unpacker is not None and not unpacker.eof:
         raise UnpackingError("it ends too early")
 

@@ -6,6 +6,7 @@ The caller has verified the bytes.  Names in files and configurations are in :mo
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import re
 import warnings
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-# In order of preference: the first cannot hold anything but tensors.
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+# In order of preference: the first two cannot hold anything but tensors.  An index names the shards of a large model.
+INDEX = "model.safetensors.index.json"
+WEIGHTS = ("model.safetensors", INDEX, "pytorch_model.bin")
+SHARD = re.compile(r"[\w-]+\.safetensors")
 # The function that a pickle asked to call, in the messages of torch's guarded loader.
 _CALLED = re.compile(r"GLOBAL:? (\S+)")
 
@@ -35,6 +38,26 @@ class UnsafeWeights(UserError):
 
 class WeightsUnfit(UserError):
     """Configuration, weights and catalogue do not describe the same model."""
+
+
+def shards(content: bytes, *, where: str) -> tuple[str, ...]:
+    """The names of the files that an index of shards lists; raises :class:`UnsafeWeights` for any other file."""
+    with one_line(where, "an index of shards", error=UnsafeWeights):
+        names = tuple(sorted(set(json.loads(content)["weight_map"].values())))
+        if not names or not all(SHARD.fullmatch(name) for name in names):
+            raise ValueError(f"files {str(names)[:80]}")
+    return names
+
+
+def sharded(files: Mapping[str, bytes], *, where: str) -> dict[str, Tensor]:
+    """The tensors of all shards by name; raises :class:`UnsafeWeights`, also where two shards have the same tensor."""
+    state: dict[str, Tensor] = {}
+    for name, content in files.items():
+        part = tensors(name, content, where=where)
+        if twice := state.keys() & part.keys():
+            raise UnsafeWeights(f"{where}/{name}: {visible(min(twice))}: expected in one shard, got it in two")
+        state |= part
+    return state
 
 
 def tensors(name: str, content: bytes, *, where: str) -> dict[str, Tensor]:
