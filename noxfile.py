@@ -140,6 +140,14 @@ def look(session: nox.Session) -> None:
     session.run("node", "--test", "--test-reporter=spec", *options, *tests, env=variables, external=True)
 
 
+@nox.session
+def quarto(session: nox.Session) -> None:
+    """Compare the report by Quarto with the one by pandoc: text, ids, rows, pages; skipped without quarto on PATH."""
+    if shutil.which("quarto") is None:
+        session.skip("needs quarto on PATH (quarto.org); nothing compared")
+    run(session, "pytest", "tests/render/html/test_routes.py", *session.posargs)
+
+
 def look_modules(session: nox.Session) -> Path:
     """Install axe-core and the browser's driver at their locked versions; return their folder."""
     locked, installed = ROOT / "tests" / "look", LOOK / "modules"

@@ -112,9 +112,9 @@
     if (parts[1] !== undefined && model < 0) { return null; }
     return { model, layer: Number(parts[2]), neuron: parts[3] ? Number(parts[3]) : -1 };
   };
+  const asksFor = () => { try { return decodeURIComponent(location.hash.slice(1)); } catch (_) { return location.hash.slice(1); } };
   const target = () => {
-    let text = "";
-    try { text = decodeURIComponent(location.hash.slice(1)); } catch (_) { return null; }
+    const text = asksFor();
     const wanted = text ? named(text) : null;
     if (!wanted || wanted.neuron < 0) { return null; }
     const model = wanted.model < 0 ? about.reference : wanted.model;
@@ -185,11 +185,16 @@
     return any ? hits : null;
   };
   const withTokens = (model, hits) => {
+    // Why a neuron is found: 1 where it fires on the token, 2 where it promotes it.
     const matching = new Uint8Array(model.neurons);
+    model.reason = new Uint32Array(model.neurons);
     for (const ids of [model.tokens.peaks, model.tokens.promoted]) {
       if (!ids) { continue; }
       const each = ids.length / model.neurons;
-      for (let k = 0; k < ids.length; k += 1) { if (hits[ids[k]]) { matching[Math.floor(k / each)] = 1; } }
+      for (let k = 0; k < ids.length; k += 1) {
+        const i = Math.floor(k / each);
+        if (hits[ids[k]] && !matching[i]) { matching[i] = ids === model.tokens.peaks ? 1 : 2; model.reason[i] = ids[k]; }
+      }
     }
     return matching;
   };
@@ -215,6 +220,7 @@
     for (const model of use) {
       const universal = counted(model);
       const matching = hits ? withTokens(model, hits) : null;
+      model.matching = matching;
       const [low, high] = { top10: [0.9, 1], top1: [0.99, 1], bottom: [0, 0.5] }[chosen.effect] || [0, 1];
       const least = quantile(model, low), most = high === 1 ? Infinity : quantile(model, high);
       const values = { mean: model.mean, partners: universal, effect: model.index.effect, name: null }[chosen.sort];
@@ -239,7 +245,7 @@
   };
 
   let asked = 0;
-  const find = async () => {
+  const find = async (sliding = false) => {
     const mine = asked += 1;
     const started = performance.now();
     const query = chosen.query.trim();
@@ -248,6 +254,7 @@
     if (query && !wanted) {
       const [words] = await Promise.all([load("vocabulary"), ...models.map(async (model, m) => { model.tokens = await load(`${m}/tokens`); })]);
       if (mine !== asked) { return; }
+      vocabularyWords = words.tokens;
       hits = tokensLike(chosen.query, words.tokens) || new Uint8Array(about.vocabulary + 1);
     }
     found = searched(wanted, hits);
@@ -256,7 +263,8 @@
     const all = models.reduce((sum, model) => sum + (model.index ? model.neurons : 0), 0);
     at("count").textContent = found.order.length === all ? plural(all, "neuron") : `${count(found.order.length)} of ${plural(all, "neuron")}`;
     paintList();
-    if (!shown) { paintOverview(); }
+    // While the slider moves its panel stays, or the thumb would be lost.
+    if (!shown && !sliding) { paintOverview(); }
     document.documentElement.dataset.searches = String(mine);
     document.documentElement.dataset.searchMs = (performance.now() - started).toFixed(1);
   };
@@ -277,6 +285,10 @@
         s("circle", { class: "dot", cx: x(one.value), cy: "50%", r: wide ? 4.5 : 4 })))));
   };
 
+  let vocabularyWords = [];
+  const reason = (model, neuron) => (model.matching && model.matching[neuron]
+    ? h("span", { class: "why" }, ` ${model.matching[neuron] === 1 ? "fires on" : "promotes"} `, h("span", { class: "mono" }, vocabularyWords[model.reason[neuron]])) : null);
+
   const row = (index) => {
     const one = foundAt(index);
     const model = models[one.model];
@@ -289,7 +301,7 @@
       class: `row${index === active ? " active" : ""}`, role: "option", id: `found-${index}`, "aria-selected": String(isShown(one)),
       "aria-posinset": index + 1, "aria-setsize": found.order.length, on: { click: () => { active = index; open(one); } },
     },
-    h("span", { class: "name" }, name), strip(values, model.partners, false),
+    h("span", { class: "name" }, name, reason(model, one.neuron)), strip(values, model.partners, false),
     h("span", { class: "right" }, unseen(`, mean excess ${decimal(model.mean[one.neuron], 2)}, universal with `), `${universal}/${model.partners.length}`),
     about.ablated
       ? h("span", { class: "right" }, unseen(", ablation effect "), amount(effect, effect), unseen(` ${unit.words} of a nat`))
@@ -451,9 +463,35 @@
       items.push(h("li", null, size ? said : h("span", { class: "quiet" }, `row ${neuron.row[t]}, position ${neuron.position[t]}`),
         h("span", { class: "where" }, decimal(neuron.value[t], 2), size ? h("span", { title: `row ${neuron.row[t]}, position ${neuron.position[t]} of the scored text` }, `${neuron.row[t]}:${neuron.position[t]}`) : null)));
     }
+    return { items, size };
+  };
+  const activating = (model, neuron, words) => {
+    const { items, size } = snippets(model, neuron, words);
     return section("What activates it", h("ol", { class: "snippets" }, items),
       size ? h("p", { class: "small" }, "The largest activations, one per row of the scored text. Underlined: the token of the peak. Shade: from zero", h("span", { class: "scale", "aria-hidden": "true" }), "to that peak.")
         : h("p", { class: "small" }, about.absence || "The text of this model's tokens is another one than on the machine that built this report; its positions are shown."));
+  };
+
+  // The strongest texts of this neuron and of its partner in every other model, next to each other.
+  const TEXTS = 4;
+  const sideBySide = (model, one, neuron, partners, words) => {
+    const column = (m, i, values) => h("div", null, h("h3", null, link(m, i)), h("ol", { class: "snippets narrow" }, snippets(m, values, words).items.slice(0, TEXTS)));
+    const others = partners.filter((other) => other !== null && other.values.snippet);
+    if (!neuron.snippet || !others.length) { return null; }
+    return section("The same, beside its partners", h("div", { class: "beside" }, column(model, one, neuron), others.map((other) => column(other.model, other.neuron, other.values))),
+      h("p", { class: "small" }, `The ${TEXTS} strongest texts of each. Partners with one meaning fire in texts of one kind, not only at one time.`));
+  };
+  const partnersOf = (model, neuron) => {
+    const last = about.checkpoints.length - 1, all = models[model].partners;
+    return Promise.all(all.map(async (other, p) => {
+      const i = of(neuron, last, p, all.length).partner;
+      return i < 0 ? null : { model: other, neuron: i, values: await detailsOf(other, i) };
+    }));
+  };
+  const detailsOf = async (model, neuron) => {
+    const number = Math.floor(neuron / about.shard);
+    const values = await load(`${model}/${number}`);
+    return sliced(values, neuron - number * about.shard, Math.min(about.shard, models[model].neurons - number * about.shard));
   };
 
   const histogram = (neuron) => {
@@ -527,12 +565,10 @@
     const panel = at("panel");
     panel.setAttribute("aria-busy", "true");
     try {
-      const number = Math.floor(one.neuron / about.shard);
-      const [values, words] = await Promise.all([load(`${one.model}/${number}`), load("vocabulary"), ready[one.model], ...models[one.model].partners.map((other) => ready[other])]);
+      const [neuron, words] = await Promise.all([detailsOf(one.model, one.neuron), load("vocabulary"), ready[one.model], ...models[one.model].partners.map((other) => ready[other])]);
+      const partners = await partnersOf(one.model, neuron);
       if (mine !== wantedPanel) { return; }
-      const size = Math.min(about.shard, models[one.model].neurons - number * about.shard);
-      const neuron = sliced(values, one.neuron - number * about.shard, size);
-      panel.replaceChildren(...heading(one.model, one.neuron, neuron), partnersTable(one.model, neuron), life(one.model, neuron), snippets(one.model, neuron, words.tokens),
+      panel.replaceChildren(...heading(one.model, one.neuron, neuron), partnersTable(one.model, neuron), life(one.model, neuron), activating(one.model, neuron, words.tokens), ...[sideBySide(one.model, one.neuron, neuron, partners, words.tokens)].filter(Boolean),
         h("div", { class: "columns" }, histogram(neuron), ablation(one.model, one.neuron, neuron)), vocabulary(neuron, words.tokens));
     } catch (wrong) {
       if (mine !== wantedPanel) { return; }
@@ -568,13 +604,29 @@
     return chart;
   };
   const start = (title, values) => h("li", null, h("button", { class: "push", type: "button", on: { click: () => { adopt({ query: "", model: -1, layer: -1, least: 0, exactly: -1, effect: "", up: false, ...values }); find(); at("list").focus(); } } }, title));
+  const SLIDER = [0.3, 0.7];
+  const shareText = () => {
+    // The mean over partners of the share of the reference's neurons above the threshold, as in table 1.
+    const model = models[about.reference], { excess } = model.index, cut = chosen.threshold * about.parts;
+    let above = 0, defined = 0;
+    for (let k = 0; k < excess.length; k += 1) { if (excess[k] !== about.undefined) { defined += 1; above += excess[k] > cut ? 1 : 0; } }
+    const any = counted(model).reduce((sum, one) => sum + (one > 0 ? 1 : 0), 0);
+    return `Above ${decimal(chosen.threshold, 2)}, ${percent(above / defined)} of the neurons of model ${model.name} are universal with a partner, mean over ${model.partners.length}; ${percent(any / model.neurons)} are with at least one.`;
+  };
+  const shareSaid = () => h("p", { id: "share-said", role: "status" }, shareText());
+  const slider = () => h("label", { class: "slider" }, "Threshold on the excess",
+    h("input", { type: "range", id: "slider", min: SLIDER[0], max: SLIDER[1], step: 0.05, value: chosen.threshold,
+      on: { input: (event) => { adopt({ threshold: Math.round(Number(event.target.value) * 20) / 20 }); at("share-said").textContent = shareText(); find(true); } } }));
   const paintOverview = () => {
     const number = Math.max(...models.map((one) => one.partners.length));
+    const wrong = location.hash.startsWith("#?") ? "" : asksFor();
     at("panel").replaceChildren(
       h("h1", { class: "title" }, "Neuron explorer"),
+      wrong ? h("p", { class: "note", role: "alert" }, `This report has no neuron “${wrong}”. A neuron is called by model, layer and number, such as ${label(about.reference, 0)}.`) : "",
       h("p", { class: "verdictline" }, about.suite, h("span", { class: "quiet" }, `. ${plural(models.reduce((sum, one) => sum + one.neurons, 0), "neuron")} of ${plural(models.length, "model")}: who their partners in the other seeds are, what activates them, what they write, and what the model loses without them.`)),
       h("ul", { class: "starts", "aria-label": "Where to begin" },
         start("Shared by every seed", { least: number, sort: "mean" }), start("In no other seed", { exactly: 0, sort: about.ablated ? "effect" : "name" }), about.ablated ? start("Missed most when removed", { sort: "effect" }) : null),
+      section("How much depends on the threshold", slider(), shareSaid()),
       section("Mean excess of the neurons in the list", h("div", { class: "chart" }, spread()), h("p", { class: "small" }, "Heights are square roots of the numbers, so that few are seen beside many; dashed: the chosen threshold.")),
       section("How to look around", h("dl", { class: "keys" },
         h("dt", null, "a:L2.31"), h("dd", null, "a neuron by model, layer and number; the parts may be left out"),

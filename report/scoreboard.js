@@ -1,4 +1,5 @@
-// The scoreboard's filters and order.  Without a script the whole table stands there, in the order of the papers.
+// The scoreboard's filters and order, kept in the address ("#?verdict=refuted&find=layer").  Without a script the whole
+// table stands there, in the order of the papers.
 (function () {
   const start = () => {
     const table = document.getElementById("scoreboard");
@@ -9,7 +10,7 @@
     const texts = new Map(given.map((row) => [row, row.textContent.toLowerCase()]));
     const buttons = Array.from(bar.querySelectorAll("button[data-outcome]"));
     const field = (name) => document.getElementById("filter-" + name);
-    const words = field("words"), section = field("section"), suite = field("suite"), order = field("order");
+    const words = field("words"), section = field("section"), order = field("order");
     const shown = field("shown"), clear = field("clear");
     const chosen = (control) => (control ? control.value : "");
     const by = {
@@ -27,13 +28,29 @@
       for (const row of given) {
         const fits = (!verdicts.length || verdicts.includes(row.dataset.outcome))
           && (!chosen(section) || row.dataset.section === chosen(section))
-          && (!chosen(suite) || row.dataset.suite === chosen(suite))
           && asked.every((word) => texts.get(row).includes(word));
         row.hidden = !fits;
         number += fits ? 1 : 0;
       }
       shown.textContent = number === given.length ? "all " + number + " claims" : number + " of " + given.length + " claims";
-      clear.hidden = !(verdicts.length || asked.length || chosen(section) || chosen(suite));
+      clear.hidden = !(verdicts.length || asked.length || chosen(section));
+      keep({ verdict: verdicts.join(" "), section: chosen(section), find: words.value.trim(), order: order.value === "given" ? "" : order.value });
+    };
+    const keep = (asked) => {
+      const said = new URLSearchParams(Object.entries(asked).filter(([, value]) => value)).toString();
+      if (!said && !location.hash.startsWith("#?")) { return; }
+      history.replaceState(null, "", said ? `#?${said}` : "#scoreboard");
+    };
+    const follow = () => {
+      if (!location.hash.startsWith("#?")) { return false; }
+      const asked = new URLSearchParams(location.hash.slice(2));
+      const verdicts = (asked.get("verdict") || "").split(" ");
+      for (const button of buttons) { button.setAttribute("aria-pressed", String(verdicts.includes(button.dataset.outcome))); }
+      const take = (control, value, other) => { control.value = value; if (control.value !== value) { control.value = other; } };
+      take(section, asked.get("section") || "", "");
+      take(order, asked.get("order") || "given", "given");
+      words.value = asked.get("find") || "";
+      return true;
     };
     const sort = () => {
       const rows = given.slice().sort(by[order.value]);
@@ -54,6 +71,7 @@
         reversed = order.value === head.dataset.order && !reversed;
         order.value = head.dataset.order;
         sort();
+        show();
       });
     }
     for (const button of buttons) {
@@ -62,16 +80,18 @@
         show();
       });
     }
-    for (const control of [section, suite]) { if (control) { control.addEventListener("change", show); } }
+    section.addEventListener("change", show);
     words.addEventListener("input", show);
-    order.addEventListener("change", () => { reversed = false; sort(); });
+    order.addEventListener("change", () => { reversed = false; sort(); show(); });
     clear.addEventListener("click", () => {
       for (const button of buttons) { button.setAttribute("aria-pressed", "false"); }
-      for (const control of [words, section, suite]) { if (control) { control.value = ""; } }
+      words.value = section.value = "";
       show();
       words.focus();
     });
     bar.hidden = false;
+    if (follow()) { bar.scrollIntoView(); }
+    window.addEventListener("hashchange", () => { if (follow()) { show(); sort(); } });
     show();
     sort();
   };

@@ -1,4 +1,4 @@
-// The theme switch, links to sections, and what a reference leads to.  Without it (no script, no storage) the pages follow
+// The theme switch, links to sections, what a reference leads to, and which tables scroll.  Without it (no script, no storage) the pages follow
 // the reader's system and say the same.
 (function () {
   const root = document.documentElement;
@@ -18,11 +18,17 @@
       link.textContent = "#";
       heading.append(link);
     }
-    for (const link of document.querySelectorAll("a[role=doc-biblioref], a.crossref")) {
+    for (const link of document.querySelectorAll("a[role=doc-biblioref]")) {
       const target = document.getElementById(decodeURIComponent(link.hash.slice(1)));
       const words = target && (target.querySelector("figcaption") || target).textContent.trim().replace(/\s+/g, " ");
       if (words) { link.title = words; }
     }
+    const hint = () => {
+      for (const one of document.querySelectorAll("main .scroll")) { one.toggleAttribute("data-wider", one.scrollWidth > one.clientWidth + 1); }
+    };
+    hint();
+    window.addEventListener("resize", hint);
+    document.addEventListener("toggle", hint, true);
     const button = document.getElementById("theme");
     if (!button) { return; }
     const name = () => { button.textContent = isDark() ? "Light" : "Dark"; };

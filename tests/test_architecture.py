@@ -51,7 +51,7 @@ DISTRIBUTIONS = {
     "stages": {"numpy", "pandas", "psutil", "torch"},
     "zoo_training": {"numpy", "tokenizers"},
     "harness": {"pytest"},
-    "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "typst"},
+    "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "pypdf", "typst"},
     "compare": set(),
     "reporting": set(),
     "listing": {"rich"},

@@ -10,15 +10,21 @@ import pytest
 
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, write_log
 from tests.render.neurons import local_text
+from universal_neurons.measures.cache import caching
 from universal_neurons.render import build_report
-from universal_neurons.render.pages.index import index_figures
-from universal_neurons.render.pages.paper import paper_figures
-from universal_neurons.render.report import Drawn
+from universal_neurons.render.pages.paper import Groups, drawn_figures
 from universal_neurons.render.results import Results, printed_numbers, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def remembered() -> Iterator[None]:
+    """Measures of the made-up study are computed once for all tests of the report."""
+    with caching():
+        yield
 
 
 @pytest.fixture
@@ -34,30 +40,29 @@ def found() -> Results:
 
 
 @pytest.fixture(scope="session")
-def drawn(found: Results) -> Drawn:
+def drawn(found: Results) -> Groups:
     """The figures of the made-up study."""
-    return Drawn(index_figures(found), paper_figures(found))
+    return drawn_figures(found)
 
 
 @contextmanager
-def computed_once(found: Results, drawn: Drawn) -> Iterator[None]:
+def computed_once(found: Results, drawn: Groups) -> Iterator[None]:
     """Let builds of the made-up study reuse its numbers and figures, which take most of the time of a build."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("universal_neurons.render.report.results", lambda *_: found)
-        patch.setattr("universal_neurons.render.report.index_figures", lambda _: drawn.front)
-        patch.setattr("universal_neurons.render.report.paper_figures", lambda _: drawn.paper)
+        patch.setattr("universal_neurons.render.report.drawn_figures", lambda _: drawn)
         yield
 
 
 @pytest.fixture
-def measured_once(found: Results, drawn: Drawn) -> Iterator[None]:
+def measured_once(found: Results, drawn: Groups) -> Iterator[None]:
     """Builds of the made-up study reuse its numbers and figures."""
     with computed_once(found, drawn):
         yield
 
 
 @pytest.fixture(scope="session")
-def report(tmp_path_factory: pytest.TempPathFactory, found: Results, drawn: Drawn) -> Path:
+def report(tmp_path_factory: pytest.TempPathFactory, found: Results, drawn: Groups) -> Path:
     """The folder of a report, built by pandoc."""
     folder = tmp_path_factory.mktemp("report")
     evidence = write_log(folder / "evidence", fake_records())

@@ -12,15 +12,13 @@ from tests.render.test_report import build, text_of
 from universal_neurons.inputs.suite_file import ZooSpec
 from universal_neurons.render.evidence_log import EvidenceUnusable
 from universal_neurons.render.figures.figure import Figure
-from universal_neurons.render.pages.index import index_figures
-from universal_neurons.render.pages.paper import REQUIRED, PaperFigures, paper_data, paper_figures
+from universal_neurons.render.pages.paper import REQUIRED, Groups, drawn_figures, figures_of
 from universal_neurons.render.results import printed_numbers, results
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.inputs.suite import Suite
-    from universal_neurons.render.report import Drawn
     from universal_neurons.render.results import Results
 
 PUBLISHED = ZooSpec(kind="hub", path="stanford-gpt2-small", models=("a", "b", "c", "d", "e"), reference="a")
@@ -38,16 +36,16 @@ def alone() -> Results:
     return found_on(fake_suite(zoo=PUBLISHED, checkpoints=CHECKPOINTS[-1:], references=("a",), variants=variants))
 
 
-def left_out(drawn: PaperFigures) -> dict[str, str]:
-    return {one.name: one.absence for one in drawn.all if one.absence}
+def left_out(drawn: Groups) -> dict[str, str]:
+    return {name: one.absence for name, one in figures_of(drawn).items() if one.absence}
 
 
-def test_a_suite_that_has_everything_leaves_out_nothing(drawn: Drawn) -> None:
-    assert left_out(drawn.paper) == {}
+def test_a_suite_that_has_everything_leaves_out_nothing(drawn: Groups) -> None:
+    assert left_out(drawn) == {}
 
 
 def test_of_two_checkpoints_the_figures_of_a_third_are_left_out() -> None:
-    drawn = paper_figures(found_on(fake_suite(checkpoints=(CHECKPOINTS[1], CHECKPOINTS[3]))))
+    drawn = drawn_figures(found_on(fake_suite(checkpoints=(CHECKPOINTS[1], CHECKPOINTS[3]))))
     assert left_out(drawn) == dict.fromkeys(
         ("paper-5", "paper-6"), "it needs a third checkpoint, and this suite has two."
     )
@@ -59,26 +57,20 @@ def test_of_many_checkpoints_three_are_shown_where_the_papers_own_are_not_among_
 
 
 def test_of_one_checkpoint_one_reference_and_one_number_of_tokens_the_rest_is_there(alone: Results) -> None:
-    drawn = paper_figures(alone)
+    drawn = drawn_figures(alone)
     absent = left_out(drawn)
-    assert set(absent) == PERSISTENCE | {"tokens", *(f"paper-{number}" for number in (9, 10, 11, 12))}
+    assert set(absent) == PERSISTENCE | {"tokens", "training", *(f"paper-{number}" for number in (9, 10, 11, 12))}
     assert absent["paper-1"] == "it compares checkpoints of one training, and this suite has only one."
     assert absent["paper-9"] == "it is a mean over models, and this suite has only one reference."
     assert absent["tokens"] == "it compares numbers of tokens, and this suite has only one."
-    kept = {name.removeprefix("data/").removesuffix(".csv") for name in paper_data(alone, drawn)}
-    assert kept & set(absent) == set()
-    assert {"paper-2", "paper-20", "variants", "dose"} <= kept
+    assert absent["training"] == "others trained these models without a log."
+    assert {"paper-2", "paper-20", "variants", "dose"} & set(absent) == set()
 
 
 def test_a_figure_that_is_left_out_is_a_sentence_under_its_own_anchor() -> None:
     block = Figure.left_out("paper-5", "it has <no> data.", label="Figure 5 of the paper.").block()
     assert '<p id="fig-paper-5" class="absent">' in block
     assert "<strong>Figure 5 of the paper.</strong> Left out: it has &lt;no&gt; data.</p>" in block
-
-
-def test_published_models_have_no_figure_of_their_training(alone: Results, found: Results) -> None:
-    assert [one.name for one in index_figures(alone)] == ["partners"]
-    assert [one.name for one in index_figures(found)] == ["partners", "training"]
 
 
 def test_the_report_of_a_narrowed_suite_says_so_and_is_built_from_its_own_evidence_only(
@@ -95,10 +87,10 @@ def test_the_report_of_a_narrowed_suite_says_so_and_is_built_from_its_own_eviden
     built = build(root, "narrowed", records, study)
     said, paper = text_of(built / "index.html"), (built / "paper.html").read_text(encoding="utf-8")
     assert "every number on these pages is for the reduced suite: checkpoints 100 %; references a." in said
-    assert "5 models were trained by others, who published no training log" in said
+    assert "5 models published by others" in said
     assert "trained by this project" not in said
     assert [anchor for anchor in REQUIRED if f'id="{anchor}"' not in paper] == []
-    assert "This needs two checkpoints." in text_of(built / "paper.html")
+    assert "it needs two checkpoints" in text_of(built / "paper.html")
     assert "The suite was reduced: checkpoints 100 %; references a." in text_of(built / "methods.html")
     claim = text_of(built / "claims" / "n1.html")
     assert "--suite mini --checkpoints '100 %'" in claim.replace("&#x27;", "'").replace("&#39;", "'")

@@ -10,7 +10,6 @@ import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +17,7 @@ import pytest
 from tests.evidence.records import record as evidence_record
 from tests.render.fakes import record
 from tests.render.payloads import PAYLOADS
+from tests.render.read import attributes, elements, read
 from universal_neurons.characters import visible
 from universal_neurons.cli import _fail
 from universal_neurons.evidence.summary import summaries
@@ -29,7 +29,7 @@ from universal_neurons.progress import Reporter
 from universal_neurons.render.escaping import csv_text, fragment, html_text, markdown, token_text
 from universal_neurons.render.figures.drawing import drawing, inline_svg
 from universal_neurons.render.figures.style import WIDE, Colour
-from universal_neurons.render.html.checks import CheckedPage, is_shown
+from universal_neurons.render.html.checks import is_shown
 from universal_neurons.render.html.engines import pandoc_command
 from universal_neurons.render.links import page_of
 from universal_neurons.render.pages.claim import commands
@@ -39,16 +39,10 @@ from universal_neurons.render.tables import Column, DataTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 each = pytest.mark.parametrize("payload", PAYLOADS, ids=range(len(PAYLOADS)))
 COMMANDING = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def read(html: str) -> CheckedPage:
-    page = CheckedPage(Path("nowhere.html"))
-    page.feed(html)
-    page.close()
-    return page
 
 
 def plain(text: str) -> str:
@@ -63,15 +57,15 @@ def test_there_are_enough_of_them() -> None:
 @each
 def test_text_and_attributes_hold_the_payload_and_nothing_else(payload: str) -> None:
     page = read(f"<p title=\"{html_text(payload)}\" aria-label='{html_text(payload)}'>{html_text(payload)}</p>")
-    assert dict(page.elements) == {"p": 1}
-    assert dict(page.attributes) == {"title": 1, "aria-label": 1}
-    assert "".join(page.said).replace("\u00a0", " ") == plain(payload)
+    assert elements(page) == {"p": 1}
+    assert attributes(page) == {"title": 1, "aria-label": 1}
+    assert page.said.replace("\u00a0", " ") == plain(payload)
 
 
 @each
 def test_an_alternative_text_is_one_attribute(payload: str) -> None:
     page = read(f'<img alt="{html_text(payload)}" src="data:,">')
-    assert dict(page.attributes) == {"alt": 1, "src": 1}
+    assert attributes(page) == {"alt": 1, "src": 1}
 
 
 def test_markdown_holds_every_payload_through_pandoc(tmp_path: Path) -> None:
@@ -81,20 +75,20 @@ def test_markdown_holds_every_payload_through_pandoc(tmp_path: Path) -> None:
     command = [pandoc, "page.qmd", "--from=markdown", "--to=html5", "--wrap=preserve", "--fail-if-warnings"]
     html = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True).stdout
     page = read(html)
-    assert dict(page.elements) == {"div": len(PAYLOADS), "p": len(PAYLOADS), "span": len(PAYLOADS)}
+    assert elements(page) == {"div": len(PAYLOADS), "p": len(PAYLOADS), "span": len(PAYLOADS)}
     said = [plain(text) for text in html_texts(html)]
     assert said == [plain(payload) for payload in PAYLOADS]
 
 
 def html_texts(html: str) -> list[str]:
-    return ["".join(read(part).said) for part in re.findall(r"<div id=\"p\d+\">(.*?)</div>", html, re.DOTALL)]
+    return [read(part).said for part in re.findall(r"<div id=\"p\d+\">(.*?)</div>", html, re.DOTALL)]
 
 
 @each
 def test_a_json_island_and_a_shard_are_one_script_that_ends_where_it_should(payload: str) -> None:
     script = shard("about", {"title": payload})
     page = read(f"<script>{script}</script><p>after</p>")
-    assert dict(page.elements) == {"script": 1, "p": 1}
+    assert elements(page) == {"script": 1, "p": 1}
     assert script.isascii()
     assert re.search(r"<|\u2028|\u2029", script) is None
     arguments = json.loads("[" + script.removeprefix("universalNeurons.take(").rstrip().removesuffix(");") + "]")
@@ -181,7 +175,7 @@ def test_an_address_is_plain_and_leads_into_the_report(payload: str) -> None:
     claim = ClaimNeurons(payload, ("b",), "25 %", 0.5, (1,), 1, (NeuronId(1, 2),))
     page = read(neurons_of(claim))
     assert page.faults == []
-    assert dict(page.elements) == {"div": 1, "p": 2, "ul": 1, "li": 1, "a": 2}
+    assert elements(page) == {"div": 1, "p": 2, "ul": 1, "li": 1, "a": 2}
     for link in page.links:
         path, _, place = link.partition("#")
         assert path == "../neurons.html"
@@ -198,7 +192,7 @@ def test_two_long_texts_do_not_meet_at_one_anchor() -> None:
 def test_a_command_to_copy_is_one_command(payload: str) -> None:
     claim = summaries([record(test=f"claims/{payload}.py::test_x", suite=payload or "x")])[0]
     html = commands(claim)
-    said = "".join(read(html).said)
+    said = read(html).said
     for line in said.split("\n"):
         assert shlex.split(line)[-1].strip() == plain(payload)
 

@@ -8,7 +8,6 @@ import pytest
 from tests.render.fakes import CHECKOUT
 from universal_neurons.render.escaping import Html, Markdown
 from universal_neurons.render.formatting import decimal
-from universal_neurons.render.template_lines import expression_line, traced
 from universal_neurons.render.templates import TemplateWrong, filled, known, stray_digits, stray_verdicts
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def test_a_digit_in_prose_is_found_with_its_line(tmp_path: Path, text: str, foun
     [
         "<< x[1] >>",
         "<!--# 12 #-->",
-        "GPT-2 small",
+        "GPT-2 Small",
         "[@gurnee2024; @nandan2025]",
         "## T {#sec-2}",
         "[x](a1.html)",
@@ -135,18 +134,3 @@ def test_a_value_whose_number_is_missing_stops_at_the_line_that_asks_for_it(tmp_
     for asked in ("<< missing >>", "<% if missing %>x<% endif %>", "<% for x in missing %>x<% endfor %>"):
         with pytest.raises(TemplateWrong, match=r"page\.qmd\.j2:2: missing: a number .* with 1 decimals is nan"):
             filled(template(tmp_path, f"one\n{asked}"), "page.qmd.j2", values)
-
-
-def test_a_fault_is_traced_to_the_lines_that_quote_it_in_templates_first(tmp_path: Path) -> None:
-    templates, source = tmp_path / "report", tmp_path / "source"
-    for folder in (templates, source):
-        folder.mkdir()
-    (source / "page.qmd").write_text("one\nsee @fig-made and @fig-x\n", encoding="utf-8")
-    path = template(templates, "one\n<< x >>\nsee @fig-x, not @fig-xy\n") / "page.qmd.j2"
-    said = "pandoc stopped: reference to nothing: @fig-x; citation of nothing: @who"
-    assert traced(said, templates, source) == f"{path}:3: {said}"
-    made = "page.html:7: unresolved reference: ?@fig-made"
-    assert traced(made, templates, source) == f"{source / 'page.qmd'}:2: {made}"
-    assert traced("page.html:7: image without alternative text", templates, source).startswith("page.html:7")
-    assert expression_line(path, "x") == 2
-    assert expression_line(path, "fig") is None

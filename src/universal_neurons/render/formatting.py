@@ -87,10 +87,14 @@ def scale(unit: str) -> float:
 
 
 def suffix(unit: str) -> str:
-    """The suffix of a number of ``unit``, with its space."""
+    """The suffix of a number of ``unit``, with its space; a ratio is a plain number.
+
+    >>> suffix("share"), suffix("nats"), suffix("ratio")
+    (' %', ' nats', '')
+    """
     if is_share(unit):
         return " %"
-    return f" {unit}" if unit else ""
+    return f" {unit}" if unit not in ("", "ratio") else ""
 
 
 def places_for(widths: Iterable[float], *, fallback: int = 2, most: int = 4) -> int:

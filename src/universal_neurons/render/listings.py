@@ -32,11 +32,15 @@ class ListingMissing(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A location in the project's code: its name, and the report's file that shows it ("" for none)."""
+    """A location in the project's code: its name, and the report's file that shows it ("" for none).
+
+    ``reason`` is what the docstring of a claim's file says after its first line: the rule, and why it is that one.
+    """
 
     name: str
     line: int = 0
     path: str = ""
+    reason: str = ""
 
     def link(self, *, root: str = "") -> Html:
         """The name, as a link to the code where the report has it; ``root`` leads from the page to the report."""
@@ -71,10 +75,12 @@ def judging(root: Path, locators: Mapping[str, str]) -> dict[str, Listing]:
     found = {}
     for claim, locator in locators.items():
         test = _TEST.fullmatch(locator)
-        is_here = test is not None and (root / test[1]).is_file()
-        found[claim] = (
-            Listing(test[1], int(test[2]), f"{FOLDER}/{test[1]}.txt") if test and is_here else Listing(locator)
-        )
+        if test is None or not (root / test[1]).is_file():
+            found[claim] = Listing(locator)
+            continue
+        says = ast.get_docstring(ast.parse((root / test[1]).read_text(encoding="utf-8"))) or ""
+        reason = " ".join(says.partition("\n")[2].replace("``", "").split())
+        found[claim] = Listing(test[1], int(test[2]), f"{FOLDER}/{test[1]}.txt", reason)
     return found
 
 

@@ -18,8 +18,8 @@ from universal_neurons.evidence.record import RECORDS, VERDICTS, natural_order
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.render.citation import Citation
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
-from universal_neurons.render.figures.figure import FIGURES_CSV, MissingFigure
-from universal_neurons.render.html.checks import ReportBroken, check_pages, script_hash
+from universal_neurons.render.figures.figure import FIGURES_CSV
+from universal_neurons.render.html.checks import ReportBroken, check_pages, check_print, script_hash
 from universal_neurons.render.html.engines import HtmlEngine, RenderingFailed, available_engine, render
 from universal_neurons.render.links import page_of
 from universal_neurons.render.listings import PACKAGE, drawing, judging, write_listings
@@ -31,26 +31,23 @@ from universal_neurons.render.pages.claims import claims_page, readings_page, st
 from universal_neurons.render.pages.deviations import deviations
 from universal_neurons.render.pages.explorer import SOURCES, layer_sizes, write_explorer
 from universal_neurons.render.pages.imported import mark, marked_stage
-from universal_neurons.render.pages.index import index_figures, index_page, with_sources
+from universal_neurons.render.pages.index import index_page
 from universal_neurons.render.pages.methods import methods_page
 from universal_neurons.render.pages.paper import (
     REQUIRED,
     TABLE_ONE_CODE,
-    PaperFigures,
-    check_figures,
-    expression_of,
+    Groups,
+    drawn_figures,
+    figures_of,
     labelled,
-    paper_data,
-    paper_figures,
     paper_page,
     what_figures_rest_on,
 )
 from universal_neurons.render.pages.provenance import ReportProvenance
-from universal_neurons.render.pages.scoreboard import in_sections
-from universal_neurons.render.pages.table_one import table_one_data
+from universal_neurons.render.pages.scoreboard import in_sections, section_of
+from universal_neurons.render.pages.table_one import LABEL, PAIRS_CSV, TABLE_CSV, pairs_data, table_one_data
 from universal_neurons.render.pdf.document import LOOK, PDF, Imprint, Program, newest, typesetter, write_pdf
 from universal_neurons.render.results import Results, printed_numbers, results
-from universal_neurons.render.template_lines import expression_line, location, traced
 from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, stray_digits, stray_verdicts
 
 if TYPE_CHECKING:
@@ -59,7 +56,6 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.comparison import SideBySide
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.inputs.suite import Suite
-    from universal_neurons.render.figures.figure import Figure
     from universal_neurons.render.html.checks import Stated
     from universal_neurons.render.listings import Listing
     from universal_neurons.render.pages.claim_neurons import ClaimNeurons
@@ -68,7 +64,9 @@ if TYPE_CHECKING:
     from universal_neurons.stages.study import StoredStudy
 
 PAGES = ("index", "paper", "claims", "readings", "methods", performance.PAGE)
-COPIED = ("_quarto.yml", "page.html", "crossref.lua", "references.bib")
+# The pages of the PDF; the others have tables of every case, which nobody reads on paper.
+PRINTED = ("index", "paper", "methods")
+COPIED = ("_quarto.yml", "page.html", "references.bib")
 SCRIPTS = ("theme.js", "scoreboard.js")
 CITATION = "CITATION.cff"
 UNTESTED = Path("claims") / "untested.toml"
@@ -86,22 +84,6 @@ class ReportMisplaced(UserError):
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """All figures of a report, by page."""
-
-    front: Sequence[Figure]
-    paper: PaperFigures
-    costs: Sequence[Figure] = ()
-    compared: Sequence[Figure] = ()
-
-    @property
-    def codes(self) -> tuple[str, ...]:
-        """The functions that made the figures and table 1."""
-        there = (one.code for one in (*self.front, *self.paper.all, *self.costs, *self.compared) if not one.absence)
-        return (*there, TABLE_ONE_CODE)
-
-
-@dataclass(frozen=True)
 class Judged:
     """The claims of a run, with the location of their tests and the neurons they are about."""
 
@@ -114,19 +96,6 @@ class Judged:
         """Look up the tests and the neurons of ``claims`` in the checkout ``root`` and in ``study``."""
         tests = judging(root, {claim.claim: claim.first.locator for claim in claims})
         return cls(claims, tests, {claim.claim: about(claim, study, provenance.stages) for claim in claims})
-
-
-def drawn_figures(root: Path, found: Results, costs: performance.Performance, both: SideBySide | None) -> Drawn:
-    """Draw all figures; raises TemplateWrong, with the template's line, for a figure without a number."""
-    try:
-        compared = () if both is None else comparison.comparison_figures(both)
-        return Drawn(index_figures(found), paper_figures(found), performance.performance_figures(costs), compared)
-    except MissingFigure as wrong:
-        expression = expression_of(f"fig-{wrong.name}")
-        templates = [root / "report" / f"{page}.qmd{SUFFIX}" for page in PAGES]
-        lines = [(template, line) for template in templates if (line := expression_line(template, expression))]
-        where = location(*lines[0]) if lines else str(root / "report")
-        raise TemplateWrong(f"{where}: {wrong}") from wrong
 
 
 @dataclass(frozen=True)
@@ -170,29 +139,45 @@ def build_report(
     provenance = ReportProvenance.of(study)
     costs = performance.performance(root, study.suite, provenance.artifacts, claims)
     check_artifacts(claims, set(provenance.artifacts["digest"]))
-    drawn = drawn_figures(root, found, costs, both)
     judged = Judged.of(root, study, claims, provenance)
+    groups = labelled(drawn_figures(found), judged.tests)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=output.parent) as scratch:
         built = Path(scratch) / "report"
-        texts = page_texts(root, found, judged, drawn, provenance) | beside(root / "report", costs, drawn, both)
-        data = data_files(found, drawn, judged, provenance) | data_beside(costs, drawn, both)
+        texts = page_texts(root, found, judged, groups, provenance) | beside(root / "report", costs, both)
+        data = data_files(found, groups, provenance) | data_beside(costs, both)
         write_source(built, root / "report", announced(texts, both), data)
-        write_listings(built, root, [*judged.tests.values(), *map(drawing, drawn.codes)])
+        shown = [TABLE_ONE_CODE, *(one.code for one in figures_of(groups).values() if not one.absence)]
+        write_listings(built, root, [*judged.tests.values(), *map(drawing, shown)])
         _copy_evidence(folder, built / DATA)
         shutil.copyfile(root / CITATION, built / DATA / CITATION)
         write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
         printing = _printing(to, root, study, provenance, say)
         others = {} if both is None else comparison.other_verdicts(both.comparison)
         try:
-            facts = replace(stated(claims, others), neurons=layer_sizes(built), names=names_of(study.suite))
+            facts = replace(
+                stated(claims, others), neurons=layer_sizes(built), names=names_of(study.suite),
+                listed=wanted(claims, groups),
+            )  # fmt: skip
             _render(built, tuple(texts), claims, facts, engine=engine, printing=printing, say=say)
         except (RenderingFailed, ReportBroken) as wrong:
-            raise _traced(wrong, root / "report", built, _kept(built, output)) from wrong
+            raise _pointing_at(wrong, built, _kept(built, output)) from wrong
         if to == "pdf":
             _drop_pages(built)
         _put_in_place(built, output)
     return output / (PDF if to == "pdf" else "index.html")
+
+
+def wanted(claims: Sequence[ClaimSummary], groups: Groups) -> dict[str, tuple[str, ...]]:
+    """What a reader must find, by page: the row of every claim, and the label of every figure and table."""
+    figures = {name: [one.label for one in group.figures] for name, group in groups.items()}
+    methods = figures.pop("training")
+    rows = (f"{claim.claim} {section_of(claim)} {claim.first.statement}" for claim in claims)
+    return {
+        "index": tuple(rows),
+        "paper": (LABEL, *(label for labels in figures.values() for label in labels)),
+        "methods": tuple(methods),
+    }
 
 
 def default_evidence(root: Path, folder: str) -> Path:
@@ -200,27 +185,25 @@ def default_evidence(root: Path, folder: str) -> Path:
     return root / ".universal-neurons" / "evidence" / folder
 
 
-def data_files(found: Results, drawn: Drawn, judged: Judged, provenance: ReportProvenance) -> dict[str, DataTable]:
+def data_files(found: Results, groups: Groups, provenance: ReportProvenance) -> dict[str, DataTable]:
     """The tables that lie beside the report as CSV, by file name."""
-    shown = {figure.csv_name: figure.data for figure in drawn.front}
-    table_one = {f"{DATA}/table-one.csv": table_one_data(found)}
-    sourced = {one.name: one for one in with_sources(found, drawn.front, judged.tests)}
-    rests = what_figures_rest_on({**sourced, **labelled(found, drawn.paper, judged.tests)}.values())
-    return {**shown, **paper_data(found, drawn.paper), **table_one, **provenance.data_files(), FIGURES_CSV: rests}
+    figures = figures_of(groups).values()
+    shown = {figure.csv_name: figure.data for figure in figures if not figure.absence}
+    tables = {TABLE_CSV: table_one_data(found), PAIRS_CSV: pairs_data(found)}
+    return {**shown, **tables, **provenance.data_files(), FIGURES_CSV: what_figures_rest_on(figures)}
 
 
-def beside(folder: Path, costs: performance.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, str]:
+def beside(folder: Path, costs: performance.Performance, both: SideBySide | None) -> dict[str, str]:
     """The performance page and, if there is another run, the comparison page."""
-    values = {performance.PAGE: performance.performance_page(costs, drawn.costs)}
+    values = {performance.PAGE: performance.performance_page(costs)}
     if both is not None:
-        values[comparison.PAGE] = comparison.comparison_page(both, drawn.compared)
+        values[comparison.PAGE] = comparison.comparison_page(both)
     return {name: filled(folder, f"{name}.qmd{SUFFIX}", context) for name, context in values.items()}
 
 
-def data_beside(costs: performance.Performance, drawn: Drawn, both: SideBySide | None) -> dict[str, DataTable]:
+def data_beside(costs: performance.Performance, both: SideBySide | None) -> dict[str, DataTable]:
     """The tables of these pages as CSV, by file name."""
-    compared = {} if both is None else comparison.comparison_data(both, drawn.compared)
-    return {**performance.performance_data(costs, drawn.costs), **compared}
+    return {**performance.performance_data(costs), **({} if both is None else comparison.comparison_data(both))}
 
 
 def announced(texts: Mapping[str, str], both: SideBySide | None) -> dict[str, str]:
@@ -234,7 +217,7 @@ def page_texts(
     root: Path,
     found: Results,
     judged: Judged,
-    drawn: Drawn,
+    groups: Groups,
     provenance: ReportProvenance,
 ) -> dict[str, str]:
     """The pages as Quarto Markdown, by name; raises TemplateWrong with file and line."""
@@ -244,23 +227,22 @@ def page_texts(
     # Of a narrowed suite nothing is accepted: it is another question.
     ledger = _ledger_path(root, found.suite.name)
     accepted = Ledger() if found.suite.narrowing else Ledger.read(ledger)
-    shown = with_sources(found, drawn.front, judged.tests)
     values = {
-        "index": index_page(found, claims, shown, claims_left_out(ledger.parent, claims)),
-        "paper": paper_page(found, drawn.paper, judged.tests),
+        "index": index_page(found, claims, groups, claims_left_out(ledger.parent, claims)),
+        "paper": paper_page(found, groups, judged.tests),
         "claims": claims_page(claims, read_untested(root / UNTESTED)),
         "readings": readings_page(claims, ambiguities),
         "methods": methods_page(
-            found, deviations(PACKAGE, root / "claims"), provenance, claims, ambiguities, Citation.read(root / CITATION)
+            found, groups, deviations(PACKAGE, root / "claims"), provenance, claims, ambiguities,
+            Citation.read(root / CITATION),
         ),
-    }
+    }  # fmt: skip
     sampling = found.suite.command("universal-neurons store verify --recompute-sample")
     note = mark(provenance.imported, artifacts=len(provenance.artifacts), command=sampling)
     texts = {
         name: filled(folder, f"{name}.qmd{SUFFIX}", {**context, "imported": note or ""})
         for name, context in values.items()
     }
-    check_figures(folder / f"paper.qmd{SUFFIX}", texts["paper"])
     past = read_history(path_of(ledger))
     stages = {digest: marked_stage(stage, digest, provenance.imported) for digest, stage in provenance.stages.items()}
     background = Background(accepted, past, stages, judged.tests, judged.neurons)
@@ -377,7 +359,8 @@ def _render(
     def build(program: HtmlEngine) -> None:
         render(built / SOURCE, names, built, engine=program, pdf=printing is not None)
         if printing is not None:
-            write_pdf(built, names, printing.look, printing.imprint, program=printing.program)
+            write_pdf(built, PRINTED, printing.look, printing.imprint, program=printing.program)
+            check_print(built / PDF, facts.listed)
         check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
 
     chosen = engine or available_engine()
@@ -396,13 +379,11 @@ def names_of(suite: Suite) -> tuple[str, ...]:
     return (suite.title, suite.description, *suite.zoo.models, *(c.label for c in suite.checkpoints))
 
 
-def _traced(wrong: UserError, templates: Path, built: Path, kept: Path) -> UserError:
-    """The failure with the template lines that caused it, and with paths in the ``kept`` pages."""
-    faults = wrong.faults if isinstance(wrong, ReportBroken) else (str(wrong),)
-    said = [traced(fault, templates, built / SOURCE).replace(str(built), str(kept)) for fault in faults]
+def _pointing_at(wrong: UserError, built: Path, kept: Path) -> UserError:
+    """The failure with paths in the ``kept`` pages, as the folder where they were built is removed."""
     if isinstance(wrong, ReportBroken):
-        return ReportBroken(wrong.message.replace(str(built), str(kept)), said)
-    return RenderingFailed(said[0])
+        return ReportBroken(wrong.message.replace(str(built), str(kept)), wrong.faults)
+    return RenderingFailed(str(wrong).replace(str(built), str(kept)))
 
 
 def _kept(built: Path, output: Path) -> Path:

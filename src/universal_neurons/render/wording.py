@@ -21,7 +21,7 @@ from universal_neurons.evidence.criteria import (
     number,
 )
 from universal_neurons.evidence.verdict import PRECEDENCE, Verdict, claim_verdict, tally
-from universal_neurons.render.formatting import MINUS, count, is_share, listed, plural
+from universal_neurons.render.formatting import MINUS, count, is_share, listed, plural, suffix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,4 +137,4 @@ def quantity(value: float, unit: str) -> str:
     """A number of a paper or a criterion with all of its digits; shares in per cent."""
     if is_share(unit):
         return f"{value * 100:.6g} %".replace("-", MINUS)
-    return f"{value:.6g}{' ' if unit else ''}{unit}".replace("-", MINUS)
+    return f"{value:.6g}{suffix(unit)}".replace("-", MINUS)

@@ -20,11 +20,10 @@ from universal_neurons.render.figures.charts import (
     keys,
     line_figure,
     lowest_to_highest,
-    marks,
     row_figure,
 )
-from universal_neurons.render.figures.figure import legend, side_by_side
-from universal_neurons.render.figures.style import Colour, Mark
+from universal_neurons.render.figures.figure import FigureGroup, legend
+from universal_neurons.render.figures.style import Colour, Mark, model_marks
 from universal_neurons.render.formatting import MissingNumber
 
 TRAINING = ChartAxis("share of training", (0.5, 1.0), ("50 %", "100 %"))
@@ -34,7 +33,7 @@ HOSTILE = '</text><script>alert(1)</script>"&'
 
 
 def nats(value: float, reach: float = 0.1, n: int = 7) -> Measurement:
-    return Measurement(value, value - reach, value + reach, n, Over.TOKEN_BLOCKS, 0.95, "nats", {"size": 3.0})
+    return Measurement(value, value - reach, value + reach, n, Over.TOKEN_BLOCKS, 0.95, "nats", {"size": 30.0})
 
 
 MISSING = Measurement.missing(n=2, over=Over.TOKEN_BLOCKS, unit="nats")
@@ -45,7 +44,7 @@ def chart(
 ) -> LineChart:
     curves = tuple(
         Series(f"{name} {at}", mark, values, columns=(("neurons", (3.0, 4.0)),))
-        for at, (mark, values) in enumerate(zip(marks(len(series), bars=bars), series, strict=True))
+        for at, (mark, values) in enumerate(zip(model_marks(len(series), bars=bars), series, strict=True))
     )
     rules = (Rule(0.5, "printed: half"),)
     return LineChart("x", "Figure 7 of the paper.", "Loss", axis, "loss, nats", "partner", curves, rules, bars=bars)
@@ -106,7 +105,7 @@ def test_the_legend_tells_series_apart_without_colour_and_names_what_was_printed
 def test_hostile_names_stay_text_in_drawing_legend_and_data() -> None:
     found = chart((nats(1.0), nats(2.0)), name=HOSTILE)
     made = line_figure(found, code=CODE, wide=True)
-    block = side_by_side([made], keys(found))
+    block = FigureGroup((made, made), keys(found)).block()
     assert "<script" not in block
     assert HOSTILE not in "".join(made.drawings)
 
@@ -141,3 +140,20 @@ def shapes(value: Measurement) -> int:
 def test_nothing_is_drawn_of_a_row_without_a_place_on_its_axis() -> None:
     assert shapes(Measurement(0.0, 0.0, 0.0, 7, Over.TOKEN_BLOCKS, 0.95, "nats")) == shapes(MISSING) == 0
     assert shapes(nats(0.1, 0.01)) > 0
+
+
+def few(size: float) -> Measurement:
+    return Measurement(1.0, 0.9, 1.1, 24, Over.TOKEN_BLOCKS, 0.95, "nats", {"size": size})
+
+
+@pytest.mark.parametrize(("size", "is_hollow"), [(9, True), (10, False)])
+def test_a_mark_that_rests_on_few_neurons_is_hollow_and_the_caption_says_so(size: float, is_hollow: bool) -> None:
+    made = line_figure(chart((few(size), few(40))), code=CODE)
+    assert ("fill: var(--paper" in made.drawings[0]) == is_hollow
+    assert ("Hollow: fewer than 10 neurons." in made.caption.replace("\\", "")) == is_hollow
+
+
+def test_a_lopsided_interval_is_explained() -> None:
+    lopsided = Measurement(1.0, 0.2, 1.1, 24, Over.TOKEN_BLOCKS, 0.95, "nats")
+    assert "explained with the methods" in line_figure(chart((lopsided, nats(1.0))), code=CODE).caption
+    assert "explained with the methods" not in line_figure(chart((nats(1.0), nats(1.0))), code=CODE).caption

@@ -12,8 +12,7 @@ import pytest
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_records
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.render.listings import Listing, ListingMissing, drawing, judging
-from universal_neurons.render.pages.index import index_figures
-from universal_neurons.render.pages.paper import REQUIRED, labelled, paper_figures
+from universal_neurons.render.pages.paper import REQUIRED, drawn_figures, figures_of
 from universal_neurons.render.results import printed_numbers, results
 
 if TYPE_CHECKING:
@@ -23,11 +22,9 @@ if TYPE_CHECKING:
     from universal_neurons.measures.ablation_table import AblationTable
     from universal_neurons.measures.study import HasStep
     from universal_neurons.measures.tables import ReferenceTables
-    from universal_neurons.render.figures.figure import Figure
-    from universal_neurons.render.report import Drawn
-    from universal_neurons.render.results import Results
+    from universal_neurons.render.pages.paper import Groups
 
-PAGES = ("index", "paper")
+PAGES = ("index", "paper", "methods")
 FIGURE = re.compile(r'<figure id="(fig-[\w-]+)".*?</figure>', re.DOTALL)
 
 
@@ -103,19 +100,12 @@ def _moved(checkpoint: HasStep, suite: Suite) -> HasStep:
     return suite.checkpoints[-1 - places.index(checkpoint.step)]
 
 
-def figures_of(found: Results, drawn: Drawn) -> dict[str, Figure]:
-    return {**{one.name: one for one in drawn.front}, **labelled(found, drawn.paper, {})}
-
-
-def test_every_caption_every_alternative_text_and_every_table_follows_its_numbers(found: Results, drawn: Drawn) -> None:
+def test_every_caption_every_alternative_text_and_every_table_follows_its_numbers(drawn: Groups) -> None:
     """Words that stay when the numbers change were written by hand."""
-    from universal_neurons.render.report import Drawn as Figures
-
-    other = results(Otherwise(), printed_numbers(CHECKOUT))
-    changed = figures_of(other, Figures(index_figures(other), paper_figures(other)))
+    changed = figures_of(drawn_figures(results(Otherwise(), printed_numbers(CHECKOUT))))
     same = [
         f"{name}: {what}"
-        for name, one in figures_of(found, drawn).items()
+        for name, one in figures_of(drawn).items()
         for what in ("caption", "alt", "data", "drawings")
         if getattr(one, what) == getattr(changed[name], what)
     ]

@@ -4,8 +4,9 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+import typst
 
-from universal_neurons.render.html.checks import ReportBroken, Stated, check_pages, script_hash
+from universal_neurons.render.html.checks import ReportBroken, Stated, check_pages, check_print, script_hash
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +70,7 @@ def test_a_sound_page_passes(tmp_path: Path) -> None:
 def test_a_fault_is_named_with_its_page(tmp_path: Path, body: str, fault: str) -> None:
     with pytest.raises(ReportBroken) as broken:
         check(tmp_path, page(body))
-    assert re.search(rf"(?m)^  index\.html:2: .*{re.escape(fault)}", str(broken.value))
+    assert re.search(rf"(?m)^  index\.html:[12]: .*{re.escape(fault)}", str(broken.value))
 
 
 def test_a_claim_that_no_page_shows_is_a_fault(tmp_path: Path) -> None:
@@ -204,8 +205,8 @@ def test_a_name_may_look_like_a_reference_and_a_reference_may_not_look_like_a_na
         check_pages(tmp_path, VERDICTS, stated=Stated(names=("a", "fig-x")))
 
 
-def test_the_line_of_a_fault_inside_a_text_is_its_own(tmp_path: Path) -> None:
-    with pytest.raises(ReportBroken, match=r"index\.html:4: unresolved reference: \?@fig-x"):
+def test_the_line_of_a_fault_inside_a_text_is_where_its_element_begins(tmp_path: Path) -> None:
+    with pytest.raises(ReportBroken, match=r"index\.html:2: unresolved reference: \?@fig-x"):
         check(tmp_path, page("<p>one\ntwo\nsee ?@fig-x</p>"))
 
 
@@ -215,3 +216,27 @@ def test_a_verdict_is_compared_as_a_reader_finds_the_name_of_its_claim(tmp_path:
     check_pages(tmp_path, {**VERDICTS, "N\u202e1": "refuted"})
     with pytest.raises(ReportBroken, match="is shown as 'refuted', the evidence says 'vacuous'"):
         check_pages(tmp_path, {**VERDICTS, "N\u202e1": "vacuous"})
+
+
+def test_a_row_or_a_label_that_a_page_does_not_have_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(page("<table><tr><td>N1</td><td>Few <b>are</b>.</td></tr></table>"))
+    check_pages(tmp_path, VERDICTS, stated=Stated(listed={"index": ("N1 Few are.",)}))
+    with pytest.raises(ReportBroken, match=r"index\.html: does not list: N2 Few are\."):
+        check_pages(tmp_path, VERDICTS, stated=Stated(listed={"index": ("N2 Few are.",)}))
+    with pytest.raises(ReportBroken, match=r"paper\.html: does not list: Figure 1\."):
+        check_pages(tmp_path, VERDICTS, stated=Stated(listed={"paper": ("Figure 1.",)}))
+
+
+@pytest.mark.parametrize(("breakable", "is_whole"), [("true", True), ("false", False)])
+def test_a_row_that_the_pdf_lost_is_a_fault(tmp_path: Path, breakable: str, is_whole: bool) -> None:
+    """Rows below the end of a page are lost where the block around a table may not break, with exit status 0."""
+    rows = [f"N{number} emergence A statement." for number in range(60)]
+    cells = ", ".join(f"[{row}]" for row in rows)
+    source = f"#set page(height: 10cm)\n#block(breakable: {breakable}, table(columns: 1, {cells}))"
+    (tmp_path / "x.typ").write_text(source, encoding="utf-8")
+    typst.compile(tmp_path / "x.typ", output=tmp_path / "x.pdf")
+    if is_whole:
+        check_print(tmp_path / "x.pdf", {"index": rows})
+    else:
+        with pytest.raises(ReportBroken, match=r"x\.pdf: does not list: N59 emergence A statement\."):
+            check_print(tmp_path / "x.pdf", {"index": rows})

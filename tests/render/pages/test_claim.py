@@ -28,22 +28,31 @@ def case(value: float, reach: float, **changes: Any) -> EvidenceRecord:
     return record("N2", GreaterThan(0.0), share(value, reach), parameters=given, **changes)
 
 
-def test_an_open_claim_says_how_much_more_data_would_decide() -> None:
-    said = shown.more_data(claim(case(0.01, 0.02), case(0.01, 0.03), case(0.02, 0.001)))
-    assert said.startswith("2 cases of 3 are left open.")
-    assert "about 4 times as many token blocks would decide the nearest of them" in said
-    assert "the farthest would take 9 times as many token blocks" in said
-
-
 @pytest.mark.parametrize(
-    ("value", "said"), [(0.0, "no amount of data would decide them"), (0.0001, "over 1000 times as many token blocks")]
+    ("value", "said"),
+    [
+        (0.01, "decided by 9 times the token blocks"),
+        (0.0, "no number of token blocks would decide"),
+        (0.0001, "decided by over 1000 times the token blocks"),
+        (0.2, ""),
+    ],
 )
-def test_a_value_on_the_border_is_no_plan(value: float, said: str) -> None:
-    assert said in shown.more_data(claim(case(value, 0.03)))
+def test_an_open_case_says_how_much_more_data_would_decide(value: float, said: str) -> None:
+    table = shown.measurements(claim(case(value, 0.03), case(0.3, 0.001)))
+    assert said in table
+    assert ("decide" in table) == bool(said)
 
 
-def test_a_decided_claim_asks_for_no_more_data() -> None:
-    assert shown.more_data(claim(case(0.02, 0.001))) == ""
+def test_the_verdict_says_along_which_parameter_it_changes() -> None:
+    cases = [
+        record("N2", GreaterThan(0.0), share(value, 0.01), parameters={"partner": partner, "checkpoint": label})
+        for partner in "bc"
+        for label, value in (("25 %", -0.05), ("50 %", 0.0), ("75 %", 0.05), ("100 %", 0.06))
+    ]
+    assert "Refuted at 25 %, inconclusive at 50 %, reproduced from 75 %." in shown.outcome(claim(*cases)).replace(
+        "\u00a0", " "
+    )
+    assert "Reproduced" not in shown.outcome(claim(cases[0], cases[6])).replace("reproduced", "")
 
 
 def test_parameters_that_do_not_vary_stand_in_the_caption() -> None:

@@ -14,6 +14,7 @@ from tests.render.fakes import FakeStudy, fake_records, record, share, write_log
 from tests.render.hostile import hostile_log
 from tests.render.neurons import local_text
 from tests.render.payloads import PAYLOADS
+from tests.render.read import attributes, elements
 from tests.render.sides import key_figures, other_records, side_by_side
 from tests.render.test_report import text_of
 from universal_neurons.evidence.comparison import DifferingSetting, JudgedRun, SideBySide, compared
@@ -23,7 +24,6 @@ from universal_neurons.render import build_report
 from universal_neurons.render.html.checks import CheckedPage, ReportBroken
 from universal_neurons.render.pages.comparison import (
     comparison_data,
-    comparison_figures,
     difference_line,
     labels,
     other_differences,
@@ -37,7 +37,7 @@ from universal_neurons.render.pages.comparison_text import lines, tables
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from universal_neurons.render.report import Drawn
+    from universal_neurons.render.pages.paper import Groups
     from universal_neurons.render.results import Results
 
 BOTH = side_by_side()
@@ -147,7 +147,7 @@ def test_verdicts_are_counted_against_each_other() -> None:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory, found: Results, drawn: Drawn) -> Path:
+def page(tmp_path_factory: pytest.TempPathFactory, found: Results, drawn: Groups) -> Path:
     with computed_once(found, drawn):
         return built(copied_checkout(tmp_path_factory.mktemp("compared") / "checkout"), BOTH)
 
@@ -190,17 +190,6 @@ def test_the_data_beside_the_page_are_every_case_and_every_number(page: Path) ->
     assert len(numbers[numbers["left value"].isna()]) == 8
 
 
-def test_the_figures_show_the_checkpoints_that_both_sides_have() -> None:
-    shares, ablations = comparison_figures(BOTH)
-    assert {row[1] for row in shares.data.rows} == {"75 %", "100 %"}
-    assert [row[0] for row in shares.data.rows] == ["mini", "mini", "paper", "paper"]
-    assert {row[0] for row in ablations.data.rows} == {
-        "mini", "paper", "mini, as many others of each layer", "paper, as many others of each layer",
-    }  # fmt: skip
-    assert "mini" in shares.caption
-    assert "at 100 %" in shares.alt.replace("\u00a0", " ")
-
-
 @pytest.mark.usefixtures("measured_once")
 def test_sides_without_tables_have_no_numbers_and_say_why(root: Path) -> None:
     both = replace(BOTH, key_figures=(), settings=(), absences=("paper: the artifacts are not here (nobody computed)",))
@@ -208,13 +197,12 @@ def test_sides_without_tables_have_no_numbers_and_say_why(root: Path) -> None:
     assert "Not compared here: paper: the artifacts are not here (nobody computed)." in said
     assert "Shares and ablations" not in said
     assert "No recorded setting, input or version differs." in said
-    assert comparison_figures(both) == ()
 
 
 @pytest.mark.usefixtures("measured_once")
 def test_two_builds_beside_another_run_are_the_same_bytes(page: Path, root: Path) -> None:
     again = built(root, side_by_side())
-    for name in ("compare.html", "performance.html", *comparison_data(BOTH, comparison_figures(BOTH))):
+    for name in ("compare.html", "performance.html", *comparison_data(BOTH)):
         assert (page / name).read_bytes() == (again / name).read_bytes(), name
 
 
@@ -237,7 +225,7 @@ def test_hostile_texts_of_the_other_run_leave_no_new_element_and_no_new_attribut
         run = replace(both.comparison.right, name=word, suite=word, code={"commit": word})
         both = replace(both, comparison=replace(both.comparison, right=run))
         found = CheckedPage.read(built(root, both, name) / "compare.html")
-        pages[name] = found.elements, found.attributes
+        pages[name] = elements(found), attributes(found)
     assert pages["wild"] == pages["tame"]
 
 
@@ -278,7 +266,7 @@ def test_no_text_of_a_run_controls_the_terminal(payload: str) -> None:
 def test_no_cell_of_the_data_is_a_formula() -> None:
     texts = ["=1+1", "+1", "-1", "@x", "\t=1"]
     both = side_by_side(right=hostile_log(texts))
-    for table in comparison_data(both, comparison_figures(both)).values():
+    for table in comparison_data(both).values():
         for row in csv.reader(table.csv().splitlines()):
             for cell in row:
                 assert not cell.startswith(("=", "@", "\t", "+")) or cell == "+", cell

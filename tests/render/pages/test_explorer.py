@@ -12,6 +12,7 @@ import pytest
 from tests.render.browser import dataset, dom_of, driven, needs_chromium
 from tests.render.neurons import CHECKOUT, DIGEST, VOCABULARY, FakeNeurons, local_text
 from tests.render.payloads import PAYLOADS
+from tests.render.read import attributes, elements, read
 from universal_neurons.render.html.checks import CheckedPage, check_pages
 from universal_neurons.render.pages.explorer import LocalText, explorer_page, explorer_shards, frame, write_explorer
 from universal_neurons.render.pages.explorer_data import PARTS
@@ -144,9 +145,8 @@ def test_a_hostile_title_leaves_no_new_element(study: FakeNeurons) -> None:
     wild = FakeNeurons(layers=3, width=120, title=" ".join(HOSTILE[:-2]))
     found = []
     for one in (study, wild):
-        page = CheckedPage(Path("neurons.html"))
-        page.feed(explorer_page(TEMPLATES, one))
-        found.append((page.elements, page.attributes, page.faults))
+        page = read(explorer_page(TEMPLATES, one))
+        found.append((elements(page), attributes(page), page.faults))
     assert found[0] == found[1]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from tests.render.fakes import ARTIFACTS, CHECKOUT, CHECKPOINTS, MODELS, FakeStudy
+from tests.render.fakes import ARTIFACTS, CHECKPOINTS, MODELS, FakeStudy
 from tests.render.test_report import build, change, text_of
 from universal_neurons.errors import ArtifactMissing
 from universal_neurons.measurement import Measurement, Over
@@ -18,18 +18,16 @@ from universal_neurons.measures.ablation import NATS, effect
 from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
 from universal_neurons.measures.persistence import persistence
 from universal_neurons.render.figures.ablation import PairEffect, over_models
-from universal_neurons.render.html.checks import CheckedPage
+from universal_neurons.render.html.checks import CheckedPage, ReportBroken
 from universal_neurons.render.listings import Listing
-from universal_neurons.render.pages.paper import CLAIMS, ORDER, REQUIRED, expression_of, labelled, paper_page
-from universal_neurons.render.template_lines import expression_line
-from universal_neurons.render.templates import TemplateWrong
+from universal_neurons.render.pages.paper import CLAIMS, REQUIRED, figures_of, labelled
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.measures.ablation_table import AblationTable
     from universal_neurons.measures.study import HasStep
-    from universal_neurons.render.report import Drawn
+    from universal_neurons.render.pages.paper import Groups
     from universal_neurons.render.results import Results
 
 NUMBERS = range(1, 21)
@@ -70,24 +68,20 @@ def test_nothing_of_the_required_list_is_missing_and_the_list_has_all_twenty(htm
 
 @pytest.mark.usefixtures("measured_once")
 @pytest.mark.parametrize(
-    ("written", "anchor", "before"),
+    ("written", "anchor", "label"),
     [
-        # Each belongs below the last figure before it that is there.
-        ("<< figures.paper_1 >>", "fig-paper-1", "figures.layers"),
-        ("<< groups.higher >>", "fig-paper-17", "groups.lower"),
-        ("<< table_one >>", "tbl-paper-1", ""),
-        ("<< figures.dose >>", "fig-dose", "figures.sets"),
+        ("<< figures.paper_1 >>", "fig-paper-1", "Figure 1 of the paper."),
+        ("<< figures.higher >>", "fig-paper-17", "Figure 17 of the paper."),
+        ("<< table_one >>", "tbl-paper-1", "Table 1 of the paper."),
+        ("<< figures.dose >>", "fig-dose", "Figure J, not in the paper."),
     ],
 )
-def test_a_report_without_a_figure_of_the_paper_is_not_built(
-    root: Path, written: str, anchor: str, before: str
-) -> None:
+def test_a_report_without_a_figure_of_the_paper_is_not_built(root: Path, written: str, anchor: str, label: str) -> None:
     change(root, "paper.qmd.j2", written, "Nothing.")
-    line = expression_line(CHECKOUT / "report" / "paper.qmd.j2", before) if before else 1
-    with pytest.raises(
-        TemplateWrong, match=rf"paper\.qmd\.j2:{line}: the figure or table {anchor} is missing; expected"
-    ):
+    with pytest.raises(ReportBroken) as broken:
         build(root, "built")
+    assert f"paper.html: the figure or table {anchor} is missing" in str(broken.value)
+    assert f"paper.html: does not list: {label}" in str(broken.value)
 
 
 class WithoutAblations(FakeStudy):
@@ -108,26 +102,18 @@ def test_a_claim_is_a_link_where_it_was_judged_and_a_name_where_it_was_not(html:
     assert re.search(r"Judged\s+by\s+N16\.", block(html, "fig-paper-13"))
 
 
-def test_every_figure_says_which_claims_judge_it(found: Results, drawn: Drawn) -> None:
-    named = labelled(found, drawn.paper, {"N16": Listing("claims/x.py", 3)})
+def test_every_figure_says_which_claims_judge_it(drawn: Groups) -> None:
+    named = figures_of(labelled(drawn, {"N16": Listing("claims/x.py", 3)}))
     assert list(named) == list(CLAIMS)
     assert named["paper-13"].sources.judged == ("N16",)
     assert named["paper-2"].sources.judged == ()
 
 
-def test_every_figure_is_found_under_the_expression_that_the_template_shows_it_by(found: Results, drawn: Drawn) -> None:
-    page = paper_page(found, drawn.paper, {})
-    for anchor in ORDER:
-        kind, _, name = expression_of(anchor).partition(".")
-        assert f'id="{anchor}"' in (page[kind][name] if name else page[kind])
-        assert expression_line(CHECKOUT / "report" / "paper.qmd.j2", expression_of(anchor)) is not None
-
-
-def test_figures_of_ours_have_letters_and_no_number(found: Results, drawn: Drawn) -> None:
-    named = labelled(found, drawn.paper, {})
-    ours = [one.label for one in drawn.paper.all if not one.label]
+def test_figures_of_ours_have_letters_and_no_number(drawn: Groups) -> None:
+    named = figures_of(labelled(drawn, {}))
+    ours = [one.label for one in figures_of(drawn).values() if not one.label]
     letters = [one.label for one in named.values() if "of the paper." not in one.label or "version" in one.label]
-    assert len(letters) == len(ours) == len(set(letters)) == 13
+    assert len(letters) == len(ours) == len(set(letters)) == 14
     assert letters[0] == "Figure A, not in the paper."
     assert not any(re.search(r"\d", label) for label in letters)
 
@@ -156,8 +142,9 @@ def test_the_numbers_are_those_that_the_claims_ask_for(found: Results) -> None:
     assert shown == effect(table, SetOf(0.6, "c"), SetKind.RANDOM_OTHERS, quantity=Quantity.LOSS)
 
 
-def test_figures_that_are_compared_by_eye_share_their_scale(drawn: Drawn) -> None:
-    for pair in (drawn.paper.ablation.losses, drawn.paper.ablation.layers[:2], drawn.paper.ablation.higher[2:]):
+def test_figures_that_are_compared_by_eye_share_their_scale(drawn: Groups) -> None:
+    losses, layers, higher = (drawn[name].figures for name in ("losses", "layers_alone", "higher"))
+    for pair in (losses, layers[:2], higher[2:]):
         labels = [re.findall(r">([−\d.]+)</text>", one.drawings[0]) for one in pair]
         assert labels[0] == labels[1]
 
@@ -172,6 +159,12 @@ def test_the_mean_over_models_has_students_interval_over_models() -> None:
     assert (found.value, found.n, found.over) == (3.0, 5, Over.MODELS)
     assert (found.low, found.high) == pytest.approx((3 - reach, 3 + reach))
     assert found.details["size"] == 10
+
+
+def test_a_mean_divergence_has_no_interval_below_zero() -> None:
+    found = over_models([in_nats(v) for v in (0.1, 0.0, 0.9)], least=0.0)
+    assert found.low == 0.0
+    assert over_models([in_nats(v) for v in (0.1, 0.0, 0.9)]).low < 0
 
 
 def test_a_mean_over_models_is_missing_where_one_model_is() -> None:
@@ -190,8 +183,8 @@ def test_a_page_names_each_place_once(report: Path) -> None:
     assert [name for name, times in CheckedPage.read(report / "paper.html").ids.items() if times > 1] == []
 
 
-def test_the_function_that_drew_a_figure_can_be_found(drawn: Drawn) -> None:
-    for one in (*drawn.front, *drawn.paper.all):
+def test_the_function_that_drew_a_figure_can_be_found(drawn: Groups) -> None:
+    for one in figures_of(drawn).values():
         module, _, function = one.code.rpartition(".")
         found = getattr(importlib.import_module(f"universal_neurons.{module}"), function)
         assert callable(found), one.code

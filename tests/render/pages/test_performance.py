@@ -23,9 +23,7 @@ from universal_neurons.render.pages.performance import (
     benches_table,
     limits,
     performance,
-    performance_figures,
     performance_page,
-    projections_table,
     stage_costs,
     stages_table,
     total_sentence,
@@ -109,23 +107,13 @@ def test_what_everything_took_is_said_in_a_sentence(root: Path) -> None:
 def test_a_suite_that_nobody_computed_costs_nothing(root: Path) -> None:
     nothing = made(root, stages=(), seconds=0.0, artifacts=0)
     assert total_sentence(nothing) == "No artifact of this suite was computed."
-    assert performance_figures(nothing) == ()
     assert stage_costs(ARTIFACTS.iloc[:0]) == ()
     assert whole_seconds(ARTIFACTS.iloc[:0]) == 0
 
 
-def test_the_figure_of_costs_says_the_largest_and_has_its_data(root: Path) -> None:
-    (figure,) = performance_figures(made(root))
-    assert "The longest, moments of all pairs, takes 1.7 min of 3.0 min, 56 %" in plain(figure.caption).replace(
-        "\\", ""
-    )
-    assert figure.alt.startswith("Dots on a logarithmic axis of minutes, one per stage: moments of all pairs 1.7 min")
-    assert figure.data.rows[0] == ("moments of all pairs", "cpu", 4, 100.0, 2.0**31)
-
-
 def test_benches_are_shown_with_device_day_command_versions_and_size(published: Path) -> None:
     found = made(published)
-    (section,) = performance_page(found, [])["benches"]
+    (section,) = performance_page(found)["benches"]
     assert section.heading == "The correlation engine, A processor, 2 threads"
     assert plain(section.says) == (
         "Measured on 2026-11-21 with torch 2.13.0, commit e5e5e5e5e5e5 by: nox -s bench -- --publish. Size: models 5, "
@@ -137,24 +125,9 @@ def test_benches_are_shown_with_device_day_command_versions_and_size(published: 
     assert benches_table(found.benches).rows[4][5] == 3.5e-7
 
 
-def test_every_suite_is_projected_at_the_speed_of_the_bench(published: Path) -> None:
-    found = made(published)
-    (section,) = performance_page(found, [])["projections"]
-    assert section.heading == "A processor, 2 threads"
-    rows = {row[1]: row for row in projections_table(found).rows}
-    assert {"mini", "paper", "gurnee_medium", "pythia_160m"} <= rows.keys()
-    _, _, models, neurons, checkpoints, tokens, products, *_ = rows["paper"]
-    assert (models, neurons, checkpoints, tokens) == (5, 36_864, 4, 5_000_000)
-    # In units of N^2: 4 checkpoints of 10 pairs and 3 of 4 nulls, and 23 models of 12 layers, against 10 pairs and 5
-    # models of 4 layers; 18 times the neurons, 50 times the tokens.
-    assert products == pytest.approx(54.0 * 50 * 18**2 * (52 + 23 / 12) / (10 + 5 / 4))
-    assert "5 × 36 864" in plain(section.body)
-
-
 def test_without_a_bench_the_page_says_how_to_get_one(report: Path) -> None:
     said = text_of(report / "performance.html")
     assert "No benchmark is published in this checkout; nox -s bench -- --publish runs and publishes them." in said
-    assert "Without a published benchmark of the engine there are no projections" in said
 
 
 def test_a_damaged_file_of_benches_is_one_line(published: Path) -> None:
@@ -230,20 +203,18 @@ def test_factors_are_rounded_upwards_and_whole_in_the_file(root: Path) -> None:
     assert file[3] is None
 
 
-def test_the_built_page_has_the_costs_the_figure_and_the_limits(report: Path) -> None:
+def test_the_built_page_has_the_costs_and_the_limits(report: Path) -> None:
     said = text_of(report / "performance.html")
     for part in (
         "Where the time goes",
         "Benchmarks",
-        "Projected time of other suites",
         "The limits of this suite",
     ):
         assert part in said
     assert "2 claims are left open." in said
     assert len(pd.read_csv(report / "data" / "undecided.csv")) == 2
-    assert 'id="fig-costs"' in (report / "performance.html").read_text(encoding="utf-8")
 
 
 def test_the_page_of_the_checkout_itself_can_be_made() -> None:
     found = performance(ROOT, FakeStudy().suite, ARTIFACTS, summaries(fake_records()))
-    assert performance_page(found, performance_figures(found))["total"]
+    assert performance_page(found)["total"]

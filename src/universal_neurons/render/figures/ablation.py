@@ -9,7 +9,7 @@ that layer.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,12 +30,11 @@ from universal_neurons.render.figures.charts import (
     keys,
     line_figure,
     line_figure_or_sentence,
-    marks,
     percent,
     row_figure,
 )
-from universal_neurons.render.figures.figure import LegendEntry
-from universal_neurons.render.figures.style import MARKERS, SERIES, Colour, Mark
+from universal_neurons.render.figures.figure import FigureGroup, LegendEntry
+from universal_neurons.render.figures.style import OWN, Colour, Mark, model_marks, time_marks
 from universal_neurons.render.formatting import decimal, listed, places_of, span, with_interval
 
 if TYPE_CHECKING:
@@ -176,7 +175,8 @@ def _by_layer(
 ) -> dict[LayerEffect, Measurement]:
     return {
         LayerEffect(kind, quantity, c.label, layer): over_models(
-            [effect(tables[m, c.label], averaged.in_layer(layer), kind, quantity=quantity) for m in models]
+            [effect(tables[m, c.label], averaged.in_layer(layer), kind, quantity=quantity) for m in models],
+            least=0.0 if quantity is Quantity.KL else -math.inf,
         )
         for c in checkpoints
         for layer in range(depth)
@@ -196,11 +196,12 @@ def _twins(own: Mapping[str, AblationTable], thresholds: Sequence[float]) -> dic
     }
 
 
-def over_models(effects: Sequence[Measurement]) -> Measurement:
+def over_models(effects: Sequence[Measurement], *, least: float = -math.inf) -> Measurement:
     """The mean effect over models with its interval over models; the mean number of neurons in the details.
 
-    The jackknife of a mean, which is Student's interval (``measures.intervals.jackknife``).  Missing if any is, and
-    with fewer than two models.
+    The jackknife of a mean, which is Student's interval (``measures.intervals.jackknife``).  It ends at ``least``, the
+    smallest value that the quantity can have: a divergence is never negative.  Missing if any effect is, and with fewer
+    than two models.
     """
     values = [one.value for one in effects]
     if len(values) < 2 or any(map(math.isnan, values)):
@@ -208,6 +209,7 @@ def over_models(effects: Sequence[Measurement]) -> Measurement:
     value, level = sum(values) / len(values), effects[0].level
     rest = [(value * len(values) - one) / (len(values) - 1) for one in values]
     low, high = jackknife(value, rest, level=level)
+    low = max(low, least)
     size = sum(one.details["size"] for one in effects) / len(effects)
     return Measurement(
         value, min(low, value), max(high, value), len(values), Over.MODELS, level, NATS, {"size": size}
@@ -222,10 +224,11 @@ _NONE = "no neuron is universal in any of the models, so none could be ablated."
 _QUANTITIES = {Quantity.KL: "KL divergence, nats", Quantity.LOSS: "loss increase, nats"}
 _WORDS = {Quantity.KL: "KL divergence", Quantity.LOSS: "Loss increase"}
 _NEURONS = {
-    SetKind.UNIVERSAL: "universal neurons",
+    SetKind.UNIVERSAL: "the neurons universal with each partner",
     SetKind.RANDOM_OTHERS: "as many others",
     SetKind.LAYER_MATCHED: "as many others of the layer",
 }
+_ON_AVERAGE = {**_NEURONS, SetKind.UNIVERSAL: "the neurons universal on average"}
 # Every kind of set in the words of a reader: what "non-universal" may mean, and two sets that are not of that kind.
 READINGS = {
     SetKind.UNIVERSAL: "universal",
@@ -238,49 +241,30 @@ READINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class AblationFigures:
-    """The figures in groups that stand side by side, with the legend of each group."""
-
-    outputs: Figure  # figure 2
-    losses: tuple[Figure, ...]  # 7 and 8
-    layers: tuple[Figure, ...]  # 9 to 12
-    lower: tuple[Figure, ...]  # 13 to 16
-    higher: tuple[Figure, ...]  # 17 to 20
-    twins: tuple[Figure, ...]
-    dose: Figure
-    readings: Figure
-    partners: tuple[LegendEntry, ...]
-    bars: tuple[LegendEntry, ...]
-    checkpoints: tuple[LegendEntry, ...]
-    bands: tuple[LegendEntry, ...]
-
-
-def ablation_figures(found: AblationResults) -> AblationFigures:
+def ablation_figures(found: AblationResults) -> dict[str, FigureGroup]:
     """All figures about ablation; figures 13 to 20 are at the lowest and the highest threshold."""
-    lower, higher = min(found.thresholds), max(found.thresholds)
-    losses = [
-        _pair_chart(found, number, kind, found.threshold, Quantity.LOSS, bars=True)
-        for number, kind in zip((7, 8), COMPARED, strict=True)
-    ]
+    losses = alike(
+        [
+            _pair_chart(found, number, kind, found.threshold, Quantity.LOSS, bars=True)
+            for number, kind in zip((7, 8), COMPARED, strict=True)
+        ]
+    )
     layers = layer_charts(found)
     twins = alike([twin_chart(found, threshold) for threshold in found.thresholds])
-    return AblationFigures(
-        outputs=outputs(found),
-        losses=_figures(alike(losses), "ablation_figures"),
-        layers=_figures(layers, "layer_charts", _ONE_MODEL if found.layers else _NO_LAYERS),
-        lower=_at_threshold(found, 13, lower),
-        higher=_at_threshold(found, 17, higher),
-        twins=(*(_twin(chart) for chart in twins), exceeding(found)),
-        dose=dose(found),
-        readings=readings(found),
-        partners=tuple(
-            LegendEntry(f"with {p}", m) for p, m in zip(found.partners, marks(len(found.partners)), strict=True)
-        ),
-        bars=keys(losses[0]),
-        checkpoints=keys(layers[0]),
-        bands=keys(twins[0]),
+    partners = tuple(
+        LegendEntry(f"with {p}", m) for p, m in zip(found.partners, model_marks(len(found.partners)), strict=True)
     )
+    why = _ONE_MODEL if found.layers else _NO_LAYERS
+    return {
+        "paper_2": FigureGroup((outputs(found),)),
+        "losses": FigureGroup(_figures(losses, "ablation_figures"), keys(losses[0])),
+        "twins": FigureGroup((*(_twin(chart) for chart in twins), exceeding(found)), keys(twins[0])),
+        "sets": FigureGroup((readings(found),)),
+        "dose": FigureGroup((dose(found),)),
+        "layers_alone": FigureGroup(_figures(layers, "layer_charts", why), keys(layers[0])),
+        "lower": FigureGroup(_at_threshold(found, 13, min(found.thresholds)), partners),
+        "higher": FigureGroup(_at_threshold(found, 17, max(found.thresholds)), partners),
+    }
 
 
 def _figures(charts: Sequence[LineChart], code: str, why: str = _ONE_MODEL) -> tuple[Figure, ...]:
@@ -314,7 +298,7 @@ def _pair_chart(
 ) -> LineChart:
     curves = tuple(
         Series(f"with {partner}", mark, values, columns=_sizes(values))
-        for partner, mark in zip(found.partners, marks(len(found.partners), bars=bars), strict=True)
+        for partner, mark in zip(found.partners, model_marks(len(found.partners), bars=bars), strict=True)
         if (values := _of_pair(found, kind, threshold, quantity, partner))
     )
     title = f"{_WORDS[quantity]} without {_NEURONS[kind]}, threshold {decimal(threshold, 1)}"
@@ -340,11 +324,10 @@ def outputs(found: AblationResults) -> Figure:
     curves = [
         Series(
             f"{found_name} {partner}",
-            Mark(SERIES[rank % len(SERIES)], MARKERS[rank % len(MARKERS)], dashed=dashed, hollow=dashed),
-            values, columns=_sizes(values),
+            replace(mark, dashed=dashed), values, columns=_sizes(values),
         )
         for kind, found_name, dashed in zip(COMPARED, ("universal with", "as many others,"), (False, True), strict=True)
-        for rank, partner in enumerate(found.partners)
+        for partner, mark in zip(found.partners, model_marks(len(found.partners)), strict=True)
         if (values := _of_pair(found, kind, found.threshold, Quantity.KL, partner))
     ]  # fmt: skip
     chart = LineChart(
@@ -374,10 +357,10 @@ def layer_charts(found: AblationResults) -> tuple[LineChart, ...]:
             number = 9 + 2 * at + side
             curves = tuple(
                 Series(label, mark, values, columns=_sizes(values))
-                for label, mark in zip(found.checkpoints, marks(len(found.checkpoints)), strict=True)
+                for label, mark in zip(found.checkpoints, time_marks(len(found.checkpoints)), strict=True)
                 if (values := tuple(found.in_layer(kind, quantity, label, layer) for layer in range(found.depth)))
             )
-            title = f"{_WORDS[quantity]} without {_NEURONS[kind]}, one layer at a time"
+            title = f"{_WORDS[quantity]} without {_ON_AVERAGE[kind]}, one layer at a time, mean over models"
             pair.append(
                 LineChart(
                     f"paper-{number}", f"Figure {number} of the paper.", title, axis, _QUANTITIES[quantity],
@@ -389,9 +372,9 @@ def layer_charts(found: AblationResults) -> tuple[LineChart, ...]:
 
 
 _BAND_MARKS = {
-    SetKind.UNIVERSAL: Mark(Colour.BLUE, "o"),
-    SetKind.RANDOM_OTHERS: Mark(Colour.ORANGE, "s", dashed=True),
-    SetKind.LAYER_MATCHED: Mark(Colour.PURPLE, "^", dashed=True),
+    SetKind.UNIVERSAL: OWN,
+    SetKind.RANDOM_OTHERS: Mark(Colour.MUTED, "s", dashed=True),
+    SetKind.LAYER_MATCHED: Mark(Colour.MUTED, "^", dashed=True, strength=0.7),
 }
 
 
@@ -401,12 +384,13 @@ def twin_chart(found: AblationResults, threshold: float) -> LineChart:
     for kind in (SetKind.UNIVERSAL, *BANDS):
         values = tuple(found.twins[TwinEffect(kind, threshold, label)] for label in found.checkpoints)
         band = tuple((m.details["draws_low"], m.details["draws_high"]) for m in values) if kind.is_random else ()
-        name = {SetKind.UNIVERSAL: "universal neurons", SetKind.RANDOM_OTHERS: "as many others, all draws"}
+        name = {SetKind.UNIVERSAL: "universal on average", SetKind.RANDOM_OTHERS: "as many others, all draws"}
         curves.append(
             Series(name.get(kind, "the same, matched by layer"), _BAND_MARKS[kind], values, band, _sizes(values))
         )
     return LineChart(
-        f"twin-{round(threshold * 10)}", "", f"Loss increase at threshold {decimal(threshold, 1)}", _training(found),
+        f"twin-{round(threshold * 10)}", "",
+        f"Loss increase without the neurons universal on average, threshold {decimal(threshold, 1)}", _training(found),
         _QUANTITIES[Quantity.LOSS], "set", tuple(curves),
     )  # fmt: skip
 
@@ -426,7 +410,7 @@ def exceeding(found: AblationResults) -> Figure:
     """The loss increase of every model in excess of its random draws."""
     curves = tuple(
         Series(f"model {model}", mark, tuple(found.exceeding[model, label] for label in found.checkpoints))
-        for model, mark in zip(found.models, marks(len(found.models)), strict=True)
+        for model, mark in _models(found).items()
     )
     chart = LineChart(
         "twin-models", "", "Loss increase beyond the draws, every model", _training(found),
@@ -437,7 +421,8 @@ def exceeding(found: AblationResults) -> Figure:
     below = sum(m.high < 0 for m in ends)
     caption = Markdown(
         markdown(
-            f"The loss increase without the universal neurons of each model, minus the {PERCENTILE:.0%} quantile of "
+            f"The loss increase without the neurons of each model that are universal on average, minus the "
+            f"{PERCENTILE:.0%} quantile of "
             "as many "
             f"random others: {at_the_end(chart)}. The interval lies above zero for {above} of {len(ends)} models "
             "there, and "
@@ -447,14 +432,18 @@ def exceeding(found: AblationResults) -> Figure:
     return line_figure_or_sentence(chart, _NONE, partial(line_figure, chart, code=_CODE + "exceeding", caption=caption))
 
 
+def _models(found: AblationResults) -> dict[str, Mark]:
+    """The mark of every model, the reference first."""
+    others = [model for model in found.models if model != found.reference]
+    return {found.reference: OWN, **dict(zip(others, model_marks(len(others)), strict=True))}
+
+
 def dose(found: AblationResults) -> Figure:
     """The dose curve of the reference with its random orders as a band, and the other models' thinly beside it."""
     own = found.doses[found.reference]
     fractions = tuple(float(f) for f in own["fraction"])
     axis = ChartAxis("universal neurons ablated, %", fractions, tuple(f"{f * 100:.0f}" for f in fractions))
-    others = [model for model in found.models if model != found.reference]
-    curves = [_dose_curve(found, found.reference, Mark(Colour.INK), banded=True)]
-    curves += [_dose_curve(found, m, mark) for m, mark in zip(others, marks(len(others)), strict=True)]
+    curves = [_dose_curve(found, m, mark, banded=m == found.reference) for m, mark in _models(found).items()]
     chart = LineChart(
         "dose", "", "KL divergence by the share of the universal neurons that is ablated", axis,
         _QUANTITIES[Quantity.KL], "model", tuple(curves),
@@ -464,7 +453,7 @@ def dose(found: AblationResults) -> Figure:
     ratio = f", {percent(values.value / whole.value, 0)} of the whole effect" if whole.value > 0 else ""
     caption = Markdown(
         markdown(
-            f"KL divergence after ablating a growing share of the universal neurons, chosen in "
+            f"KL divergence after ablating a growing share of the neurons universal on average, chosen in "
             f"{int(own['orders'].max())} random orders (band: their range, model {found.reference}), at "
             f"{found.checkpoints[-1]} of the training. "
             f"{axis.labels[half]} % of the neurons of model {found.reference} give {with_interval(values)}{ratio}."
@@ -489,7 +478,7 @@ def readings(found: AblationResults) -> Figure:
     rows = tuple(
         ChartRow(
             f"{name} ({m.details['size']:.0f})", m,
-            Mark(Colour.BLUE if kind is SetKind.UNIVERSAL else Colour.VERMILION if kind.is_random else Colour.INK),
+            OWN if kind is SetKind.UNIVERSAL else Mark(Colour.MUTED),
             reach=(m.details["draws_low"], m.details["draws_high"]) if kind.is_random else None,
             columns=tuple((title, values[0]) for title, values in (
                 *_sizes([m]), ("norm", (m.details["norm"],)), ("per neuron", (m.details["per_neuron"],))
@@ -506,7 +495,8 @@ def readings(found: AblationResults) -> Figure:
     ]
     caption = Markdown(
         markdown(
-            f"KL divergence after ablating the universal neurons and every set that “non-universal” may mean, "
+            f"KL divergence after ablating the neurons universal on average and every set that “non-universal” may "
+            f"mean, "
             f"in model {found.reference} at {found.checkpoints[-1]} of the training, on a "
             "logarithmic "
             f"scale (number of neurons in brackets; bars: range of the draws). The effect of the universal neurons, "

@@ -10,15 +10,16 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from universal_neurons.measurement import Over
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.drawing import Drawing, drawing, label_room, thinned
 from universal_neurons.render.figures.figure import HALVES, Figure, LegendEntry, MissingFigure, figure
-from universal_neurons.render.figures.style import MARKERS, NARROW, SERIES, WIDE, Colour, Mark, Size
+from universal_neurons.render.figures.style import NARROW, WIDE, Colour, Mark, Size
 from universal_neurons.render.formatting import decimal, places_of, scale, span, suffix, with_interval
 from universal_neurons.render.tables import Cell, Column, DataTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from universal_neurons.measurement import Measurement
 
@@ -26,6 +27,8 @@ Limits = tuple[float, float]
 PERCENT = 100.0
 # The part of the distance between two places of the axis that their bars take.
 BAR_ROOM = 0.74
+# Fewer neurons than this are few; an interval is lopsided when one side is so many times as long as the other.
+FEW, LOPSIDED = 10, 3
 # The offset between series at one place, as a part of the axis: between neighbours, and in total.
 NUDGE, NUDGED = 0.012, 0.055
 
@@ -68,7 +71,6 @@ class Rule:
     value: float
     text: str
     between: Limits | None = None
-    colour: Colour = Colour.VERMILION
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +103,9 @@ class LineChart:
         return tuple(m for curve in self.curves for m in curve.values if not m.is_missing)
 
 
-def marks(number: int, *, bars: bool = False) -> tuple[Mark, ...]:
-    """A sequence of ``number`` different marks.
-
-    >>> [mark.marker for mark in marks(2)]
-    ['o', 's']
-    """
-    return tuple(Mark(SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)], is_bar=bars) for i in range(number))
-
-
 def keys(chart: LineChart) -> tuple[LegendEntry, ...]:
     """The legend of a chart's series and of the lines that were printed."""
-    rules = {rule.text: LegendEntry(rule.text, Mark(rule.colour, "", dashed=True)) for rule in chart.rules}
+    rules = {rule.text: LegendEntry(rule.text, Mark(Colour.MUTED, "", dashed=True)) for rule in chart.rules}
     return (*(LegendEntry(curve.name, curve.mark) for curve in chart.curves), *rules.values())
 
 
@@ -205,8 +198,8 @@ def _rule(canvas: Drawing, chart: LineChart, rule: Rule) -> _End:
     room = _room(chart.axis.places) * 0.55
     low, high = rule.between or (chart.axis.places[0] - room, chart.axis.places[-1] + room)
     y = rule.value * scale(chart.unit)
-    canvas.axes.plot([low, high], [y, y], color=rule.colour.value, linewidth=1.4, linestyle=(0, (4, 3)), zorder=1.8)
-    return high, y, rule.text, rule.colour
+    canvas.axes.plot([low, high], [y, y], color=Colour.MUTED.value, linewidth=1.4, linestyle=(0, (4, 3)), zorder=1.8)
+    return high, y, rule.text, Colour.MUTED
 
 
 def _line(canvas: Drawing, chart: LineChart, curve: Series, rank: int) -> _End | None:
@@ -223,12 +216,17 @@ def _line(canvas: Drawing, chart: LineChart, curve: Series, rank: int) -> _End |
     for x, m in zip(xs, curve.values, strict=True):
         if not m.is_missing:
             ends = [m.low * factor, m.high * factor]
-            canvas.axes.plot([x, x], ends, color=mark.colour.value, linewidth=1.2, alpha=0.8)
+            canvas.axes.plot([x, x], ends, color=mark.colour.value, linewidth=1.2, alpha=0.8 * mark.strength)
     canvas.axes.plot(
         xs, ys, color=mark.colour.value, linewidth=1.8, linestyle=(0, (4, 2.4)) if mark.dashed else "-",
-        marker=mark.marker, markersize=5.2, markeredgewidth=1.4, markeredgecolor=mark.colour.value,
-        markerfacecolor=Colour.PAPER.value if mark.hollow else mark.colour.value,
+        alpha=mark.strength,
     )  # fmt: skip
+    for x, y, m in zip(xs, ys, curve.values, strict=True):
+        canvas.axes.plot(
+            [x], [y], linestyle="none", marker=mark.marker, markersize=5.2, markeredgewidth=1.4,
+            markeredgecolor=mark.colour.value, alpha=mark.strength,
+            markerfacecolor=Colour.PAPER.value if is_few(m) else mark.colour.value,
+        )  # fmt: skip
     known = [(x, y) for x, y in zip(xs, ys, strict=True) if not math.isnan(y)]
     return (*known[-1], curve.name, mark.colour) if known else None
 
@@ -266,7 +264,10 @@ def line_figure(
     named = wide and not chart.bars
     return figure(
         chart.name, drawn(chart, height=height, named=named), label=chart.label, code=code,
-        caption=caption if caption is not None else _caption(chart, note), alt=_alt(chart), data=_data(chart),
+        caption=Markdown(
+            (caption if caption is not None else _caption(chart, note)) + markdown(notes(chart.measurements))
+        ),
+        alt=_alt(chart), data=_data(chart),
         sizes=(WIDE, NARROW) if wide else HALVES,
     )  # fmt: skip
 
@@ -349,6 +350,22 @@ def shown(m: Measurement) -> tuple[float | None, float | None, float | None]:
     return (None, None, None) if m.is_missing else (m.value * factor, m.low * factor, m.high * factor)
 
 
+def is_few(m: Measurement) -> bool:
+    """Return whether a measurement rests on fewer than ten neurons: then its mark is hollow."""
+    number = m.details.get("size", m.n if m.over is Over.NEURONS else FEW)
+    return not m.is_missing and number < FEW
+
+
+def notes(measurements: Iterable[Measurement]) -> str:
+    """What a caption says of the marks and intervals that need a word: hollow ones, and lopsided ones."""
+    found = [m for m in measurements if not m.is_missing]
+    said = [f"Hollow: fewer than {FEW} neurons."] if any(map(is_few, found)) else []
+    reaches = [sorted((m.value - m.low, m.high - m.value)) for m in found]
+    if any(long > LOPSIDED * max(short, 0.0) for short, long in reaches):
+        said.append("Intervals that lie to one side of their value are explained with the methods.")
+    return "".join(f" {one}" for one in said)
+
+
 def finite(value: float) -> float | None:
     """``value``, or None where it is not a number."""
     return value if math.isfinite(value) else None
@@ -401,7 +418,8 @@ class RowChart:
 def row_figure(shown_rows: RowChart, *, code: str, caption: Markdown, alt: str = "") -> Figure:
     """The rows as a figure; ``alt`` replaces the generated text where numbers have no intervals."""
     return figure(
-        shown_rows.name, _drawn_rows(shown_rows), label=shown_rows.label, code=code, caption=caption,
+        shown_rows.name, _drawn_rows(shown_rows), label=shown_rows.label, code=code,
+        caption=Markdown(caption + markdown(notes(row.value for row in shown_rows.rows))),
         alt=alt or _rows_alt(shown_rows), data=_rows_data(shown_rows),
     )  # fmt: skip
 
@@ -458,7 +476,7 @@ def _row(canvas: Drawing, found: RowChart, one: ChartRow, y: float) -> None:
     axes.plot([low * factor, m.high * factor], [at, at], color=mark.colour.value, linewidth=1.8)
     axes.plot(
         m.value * factor, at, linestyle="none", marker=mark.marker, markersize=6.5, color=mark.colour.value,
-        markeredgecolor=mark.colour.value, markerfacecolor=Colour.PAPER.value if mark.hollow else mark.colour.value,
+        markeredgecolor=mark.colour.value, markerfacecolor=Colour.PAPER.value if is_few(m) else mark.colour.value,
     )  # fmt: skip
 
 

@@ -20,10 +20,10 @@ from universal_neurons.measures.universality import (
     universal_share,
 )
 from universal_neurons.render.escaping import Markdown, markdown
-from universal_neurons.render.figures.charts import ChartAxis, LineChart, Series, line_figure, marks, plain_decades
+from universal_neurons.render.figures.charts import ChartAxis, LineChart, Series, line_figure, plain_decades
 from universal_neurons.render.figures.drawing import Drawing, drawing, label_room
-from universal_neurons.render.figures.figure import Figure, figure
-from universal_neurons.render.figures.style import Colour, Mark, Size
+from universal_neurons.render.figures.figure import Figure, FigureGroup, figure
+from universal_neurons.render.figures.style import OWN, Colour, Size, model_marks
 from universal_neurons.render.formatting import (
     EN_DASH,
     NO_BREAK,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.inputs.suite import Checkpoint
     from universal_neurons.measures.tables import ReferenceTables
+    from universal_neurons.render.results import Results
 
 PERCENT = 100.0
 HEAT_OPACITY = 0.5
@@ -53,6 +54,16 @@ READINGS = {
     Definition.INTERSECTION: "with all",
 }
 _CODE = "render.figures.emergence."
+
+
+def emergence_figures(found: Results) -> dict[str, FigureGroup]:
+    """All figures about emergence."""
+    return {
+        "partners": FigureGroup((partner_lines(found.by_partner),)),
+        "thresholds": FigureGroup((threshold_curves(found.thresholds),)),
+        "readings": FigureGroup((reading_lines(found.by_reading),)),
+        "layers": FigureGroup((layer_heat_map(found.layers),)),
+    }
 
 
 # --- the heat map ----------------------------------------------------------------------------------------------------
@@ -114,9 +125,9 @@ def layer_heat_map(shares: LayerShares) -> Figure:
         f"{with_interval(top, places)}."
     )
     caption = Markdown(
-        f"Share of universal neurons per layer (upwards) and checkpoint, excess correlation above "
-        f"{markdown(decimal(shares.threshold, 1))}, mean over partners. At {markdown(last)} of the training layer "
-        f"{densest} is the densest: {markdown(with_interval(top, places))}."
+        f"Share of neurons that are universal with a partner, per layer (upwards) and checkpoint, excess correlation "
+        f"above {markdown(decimal(shares.threshold, 1))}, mean over partners. At {markdown(last)} of the training "
+        f"layer {densest} is the densest: {markdown(with_interval(top, places))}."
     )
     rows = [
         (f"layer {layer}", checkpoint, *_percent(shares.shares[layer, checkpoint]))
@@ -197,7 +208,7 @@ def partner_lines(shown: CheckpointLines) -> Figure:
     places = places_of(mean)
     first, last = mean[0], mean[-1]
     caption = Markdown(
-        f"Share of universal neurons with each of {len(shown.lines) - 1} partners over the training, and their mean; "
+        f"Share of neurons that are universal with each of {len(shown.lines) - 1} partners, and the mean over them; "
         f"excess correlation above {markdown(decimal(shown.threshold, 1))}. Bars are {_level(last)} intervals over "
         f"{markdown(last.over.value)}. The mean is {markdown(with_interval(first, places))} at "
         f"{markdown(shown.checkpoints[0])} and {markdown(with_interval(last, places))} at "
@@ -221,11 +232,11 @@ def reading_lines(shown: CheckpointLines) -> Figure:
 
 def _lines_figure(name: str, shown: CheckpointLines, *, caption: Markdown, series: str, code: str) -> Figure:
     """The lines as a chart; the mean over all of them is drawn in ink."""
-    styles = dict(zip((line for line in shown.lines if line != MEAN), marks(len(shown.lines)), strict=False))
+    styles = dict(zip((line for line in shown.lines if line != MEAN), model_marks(len(shown.lines)), strict=False))
     chart = LineChart(
         name, "", f"Share of universal neurons per {series} and checkpoint",
         ChartAxis("share of training", shown.shares_of_training, shown.checkpoints), "universal neurons, % of all",
-        series, tuple(Series(line, styles.get(line, Mark(Colour.INK)), values) for line, values in shown.lines.items()),
+        series, tuple(Series(line, styles.get(line, OWN), values) for line, values in shown.lines.items()),
     )  # fmt: skip
     rows = [
         (line, checkpoint, *_percent(m))
@@ -328,7 +339,7 @@ def threshold_curves(shown: ThresholdCurves) -> Figure:
 
     interval = "" if math.isnan(last.low) else f" [{_share(last.low)},{NO_BREAK}{_share(last.high)}]"
     said = f"{_share(last.value)} %{interval} of the neurons are above {decimal(shown.threshold, 1)}"
-    published = " Diamonds are the published numbers, for GPT-2 small." if shown.published else ""
+    published = " Diamonds are the published numbers, for GPT-2 Small." if shown.published else ""
     caption = Markdown(
         "Share of neurons whose excess correlation exceeds each threshold, mean over partners, one curve per "
         f"checkpoint, on a logarithmic scale. At {markdown(names[-1])} of the training {markdown(said)} "
@@ -371,9 +382,9 @@ def _published_points(canvas: Drawing, points: Sequence[tuple[float, float]]) ->
     ts, values = [t for t, _ in points], [share * PERCENT for _, share in points]
     canvas.axes.plot(
         ts, values, linestyle="none", marker="D", markersize=7, markerfacecolor="none",
-        markeredgecolor=Colour.VERMILION.value, markeredgewidth=1.8,
+        markeredgecolor=Colour.MUTED.value, markeredgewidth=1.8,
     )  # fmt: skip
-    return ts[-1], values[-1], PUBLISHED, Colour.VERMILION
+    return ts[-1], values[-1], PUBLISHED, Colour.MUTED
 
 
 def _number(measurement: Measurement) -> float:

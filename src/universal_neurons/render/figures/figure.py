@@ -65,9 +65,9 @@ def judged_links(sources: Sources) -> Markdown:
 class Figure:
     """A figure: its name, words, drawings and data.
 
-    Without a ``label`` the page numbers it and ``@fig-<name>`` refers to it; with one ("Figure 7 of the paper") it is
-    called that, and a link to ``anchor`` refers to it.  One that the suite cannot fill has nothing but the sentence
-    ``absence``, which stands in its place under its anchor.
+    The ``label`` ("Figure 7 of the paper.") is given by the page where the paper has none, and a link to ``anchor``
+    refers to it.  One that the suite cannot fill has nothing but the sentence ``absence``, which stands in its place
+    under its anchor.
     """
 
     name: str
@@ -101,10 +101,7 @@ class Figure:
             sentence = f"<strong>{html_text(self.label)}</strong> Left out: {html_text(self.absence)}"
             return Markdown(raw_html(Html(f'<p id="{self.anchor}" class="absent">{sentence}</p>')) + "\n")
         body = Html(f'<div class="plot">{"".join(self.drawings)}</div>\n{self._details()}')
-        if not self.label:
-            caption = f"{self.caption}{judged_links(self.sources)}"
-            return Markdown(f"::: {{#{self.anchor}}}\n{raw_html(body)}\n\n{caption}\n:::\n")
-        # Both engines would number a cross-reference block anew: 7 of the paper must not become 14.
+        # Quarto's own figure blocks are numbered anew on every page: 7 of the paper would become 14.
         opening = Html(f'<figure id="{self.anchor}" class="fig">\n{body}\n<figcaption>')
         caption = f"**{markdown(self.label)}** {self.caption}{judged_links(self.sources)}"
         return Markdown(f"{raw_html(opening)}\n\n{caption}\n\n{raw_html(Html('</figcaption></figure>'))}\n")
@@ -176,7 +173,8 @@ def _swatch(mark: Mark) -> str:
     else:
         dashes = ' stroke-dasharray="4 3"' if mark.dashed else ""
         shape = f'<path d="M1 7H25" stroke="{mark.colour.css}" stroke-width="2"{dashes}/>{_sign(mark)}'
-    return f'<svg viewBox="0 0 26 14" width="26" height="14" aria-hidden="true">{shape}</svg>'
+    fades = f' opacity="{mark.strength:g}"' if mark.strength < 1 else ""
+    return f'<svg viewBox="0 0 26 14" width="26" height="14" aria-hidden="true"{fades}>{shape}</svg>'
 
 
 _SIGNS = {
@@ -196,8 +194,21 @@ def _sign(mark: Mark) -> str:
     return f'<path d="{_SIGNS[mark.marker]}" fill="{fill}" stroke="{mark.colour.css}" stroke-width="1.4"/>'
 
 
-def side_by_side(figures: Sequence[Figure], keys: Sequence[LegendEntry]) -> Markdown:
-    """Figures drawn at half width, two in a row where there is room, under one legend."""
-    opening = Html(f'<div class="multiples">{legend(keys)}')
-    blocks = "\n".join(one.block() for one in figures)
-    return Markdown(f"{raw_html(opening)}\n\n{blocks}\n{raw_html(Html('</div>'))}\n")
+@dataclass(frozen=True, slots=True)
+class FigureGroup:
+    """Figures that stand together: one alone, or several at half width, two in a row, under one legend."""
+
+    figures: tuple[Figure, ...]
+    keys: tuple[LegendEntry, ...] = ()
+
+    def each(self, change: Callable[[Figure], Figure]) -> FigureGroup:
+        """The group with every figure changed."""
+        return replace(self, figures=tuple(map(change, self.figures)))
+
+    def block(self) -> Markdown:
+        """The figures as a part of a page."""
+        if len(self.figures) == 1 and not self.keys:
+            return self.figures[0].block()
+        opening = Html(f'<div class="multiples">{legend(self.keys)}')
+        blocks = "\n".join(one.block() for one in self.figures)
+        return Markdown(f"{raw_html(opening)}\n\n{blocks}\n{raw_html(Html('</div>'))}\n")

@@ -33,12 +33,11 @@ from universal_neurons.render.figures.charts import (
     keys,
     line_figure,
     line_figure_or_sentence,
-    marks,
     percent,
     row_figure,
 )
-from universal_neurons.render.figures.figure import Figure, LegendEntry
-from universal_neurons.render.figures.style import Colour, Mark
+from universal_neurons.render.figures.figure import Figure, FigureGroup, LegendEntry
+from universal_neurons.render.figures.style import OWN, Colour, Mark, model_marks, time_marks
 from universal_neurons.render.formatting import decimal, listed, places_of, plural, span, with_interval
 
 if TYPE_CHECKING:
@@ -90,6 +89,11 @@ class Persistence:
     def longest(self) -> TrainingSpan:
         """The span from the first to the last of the paper's checkpoints."""
         return self.spans[-1]
+
+    def said(self, one: TrainingSpan) -> str:
+        """The persistence over a span, with its interval; empty where no neuron could persist."""
+        kept = self.all_spans[one]
+        return "" if kept.is_missing else with_interval(kept, 1)
 
 
 def printed_persistence(root: Path) -> PrintedPersistence:
@@ -181,43 +185,35 @@ def measured(row: Mapping[Any, Any], *, over: Over, unit: str, level: float) -> 
 
 ALL = (0.0, 1.05)
 PERCENT = 100.0
-CHANCE = Mark(Colour.MUTED, "o", hollow=True)
-CEILING = Mark(Colour.VERMILION, "D", hollow=True)
+CHANCE = Mark(Colour.MUTED, "v", hollow=True)
+CEILING = Mark(Colour.MUTED, "D", hollow=True)
 _QUANTITY = "still universal, %"
+_STILL = "Neurons universal with each partner that are still so"
 LAYERED = (4, 5, 6)
 _ALONE = "it compares checkpoints of one training, and this suite has only one."
 _FEW = "it needs a third checkpoint, and this suite has two."
 _NONE = "no neuron is universal at the earlier checkpoint."
 
 
-@dataclass(frozen=True, slots=True)
-class PersistenceFigures:
-    """The figures by the paper's number, the one with the ceiling, and the legends of those side by side."""
-
-    aggregated: Figure
-    by_interval: Figure
-    by_layer: tuple[Figure, ...]
-    beside_ceiling: Figure
-    partners: tuple[LegendEntry, ...]
-
-
-def persistence_figures(found: Persistence) -> PersistenceFigures:
+def persistence_figures(found: Persistence) -> dict[str, FigureGroup]:
     """All figures about persistence; figures of missing spans are left out with a reason."""
     if not found.spans:
-        papers = {number: _left_out(number, _ALONE) for number in (1, 3, *LAYERED)}
-        ceiling = Figure.left_out("ceiling", _ALONE)
-        return PersistenceFigures(papers[1], papers[3], tuple(papers[n] for n in LAYERED), ceiling, ())
+        return {
+            "paper_1": FigureGroup((_left_out(1, _ALONE),)),
+            "by_layer": FigureGroup(tuple(_left_out(number, _ALONE) for number in (3, *LAYERED))),
+            "ceiling": FigureGroup((Figure.left_out("ceiling", _ALONE),)),
+        }
     layered = [layer_chart(found, number, one) for number, one in zip(LAYERED, found.spans, strict=False)]
-    return PersistenceFigures(
-        aggregated=aggregated(found),
-        by_interval=by_interval(found),
-        by_layer=(
-            *(line_figure_or_sentence(chart, _NONE, _layer_figure(chart)) for chart in layered),
-            *(_left_out(number, _FEW) for number in LAYERED[len(layered) :]),
-        ),
-        beside_ceiling=beside_ceiling(found),
-        partners=(*keys(layered[0]), _printed_key(found)),
+    by_layer = (
+        by_interval(found),
+        *(line_figure_or_sentence(chart, _NONE, _layer_figure(chart)) for chart in layered),
+        *(_left_out(number, _FEW) for number in LAYERED[len(layered) :]),
     )
+    return {
+        "paper_1": FigureGroup((aggregated(found),)),
+        "by_layer": FigureGroup(by_layer, (*keys(layered[0]), _printed_key(found))),
+        "ceiling": FigureGroup((beside_ceiling(found),)),
+    }
 
 
 def _left_out(number: int, why: str) -> Figure:
@@ -229,12 +225,12 @@ def _layer_figure(chart: LineChart) -> Callable[[], Figure]:
 
 
 def _printed_rule(found: Persistence) -> Rule:
-    return Rule(found.printed.overall, f"printed: over {percent(found.printed.overall, 0)}", colour=Colour.MUTED)
+    return Rule(found.printed.overall, f"printed: over {percent(found.printed.overall, 0)}")
 
 
 def _printed_key(found: Persistence) -> LegendEntry:
     rule = _printed_rule(found)
-    return LegendEntry(rule.text, Mark(rule.colour, "", dashed=True))
+    return LegendEntry(rule.text, Mark(Colour.MUTED, "", dashed=True))
 
 
 def in_words(one: TrainingSpan) -> str:
@@ -257,15 +253,13 @@ def _counted(values: tuple[Measurement, ...]) -> tuple[tuple[str, tuple[float, .
 def _aggregated_chart(found: Persistence) -> LineChart:
     curves = tuple(
         Series(in_words(one), mark, found.layers[one], columns=_counted(found.layers[one]))
-        for one, mark in zip(found.spans, marks(len(found.spans)), strict=True)
+        for one, mark in zip(found.spans, time_marks(len(found.spans)), strict=True)
     )
     deepest = found.deepest
     between = (deepest[0] - 0.4, deepest[-1] + 0.4) if deepest else None
     rules = [_printed_rule(found)]
     if between is not None:
-        rules.append(
-            Rule(found.printed.deepest, f"printed: over {percent(found.printed.deepest, 0)}", between, Colour.MUTED)
-        )
+        rules.append(Rule(found.printed.deepest, f"printed: over {percent(found.printed.deepest, 0)}", between))
     return LineChart(
         "paper-1", "Figure 1 of the paper.", "Persistence by layer", _layer_axis(found), _QUANTITY, "interval", curves,
         tuple(rules), (0.0, 105.0),
@@ -285,8 +279,8 @@ def aggregated(found: Persistence) -> Figure:
         for m, layer in zip(ends, (first, last), strict=True)
     )
     caption = Markdown(
-        f"Share of the universal neurons of each layer that are still universal at a later checkpoint, pooled over "
-        f"{len(found.partners)} partners; excess correlation above {markdown(decimal(found.threshold, 1))}. "
+        f"Share of the neurons of each layer universal with a partner that still are at a later checkpoint, pooled "
+        f"over {len(found.partners)} partners; excess correlation above {markdown(decimal(found.threshold, 1))}. "
         f"From {markdown(in_words(found.longest))} of the training: {markdown(said)}. Bars are intervals over neurons. "
         f"The dashed lines are what the paper printed of all neurons "
         f"({markdown(f'over {percent(found.printed.overall, 0)}')}) and of its two deepest layers "
@@ -300,14 +294,14 @@ def by_interval(found: Persistence) -> Figure:
     """Figure 3: the persistence of all layers together, one bar per partner."""
     curves = tuple(
         Series(f"with {partner}", mark, values, columns=_counted(values))
-        for partner, mark in zip(found.partners, marks(len(found.partners), bars=True), strict=True)
+        for partner, mark in zip(found.partners, model_marks(len(found.partners), bars=True), strict=True)
         if (values := tuple(found.by_partner[one, partner] for one in found.spans))
     )
     axis = ChartAxis(
         "interval", tuple(map(float, range(len(found.spans)))), tuple(f"{a} – {b}" for a, b in found.spans)
     )
     chart = LineChart(
-        "paper-3", "Figure 3 of the paper.", "Persistence of all layers together, by partner", axis, _QUANTITY,
+        "paper-3", "Figure 3 of the paper.", f"{_STILL}, all layers together", axis, _QUANTITY,
         "partner", curves, (_printed_rule(found),), (0.0, 105.0), bars=True,
     )  # fmt: skip
     ranges = [
@@ -323,11 +317,11 @@ def layer_chart(found: Persistence, number: int, one: TrainingSpan) -> LineChart
     """Figures 4 to 6: the persistence of every layer over one interval, one curve per partner."""
     curves = tuple(
         Series(f"with {partner}", mark, values, columns=_counted(values))
-        for partner, mark in zip(found.partners, marks(len(found.partners)), strict=True)
+        for partner, mark in zip(found.partners, model_marks(len(found.partners)), strict=True)
         if (values := found.partner_layers[one, partner])
     )
     return LineChart(
-        f"paper-{number}", f"Figure {number} of the paper.", f"Persistence by layer from {in_words(one)}",
+        f"paper-{number}", f"Figure {number} of the paper.", f"{_STILL}, by layer, from {in_words(one)}",
         _layer_axis(found), _QUANTITY, "partner", curves, limits=(0.0, 105.0),
     )  # fmt: skip
 
@@ -342,7 +336,7 @@ def beside_ceiling(found: Persistence) -> Figure:
     """Persistence between every two checkpoints beside chance and beside the agreement of two halves of the tokens."""
     rows = tuple(
         ChartRow(
-            in_words(one), m, Mark(Colour.BLUE),
+            in_words(one), m, OWN,
             ticks=(Tick(m.details["chance"], CHANCE), Tick(m.details["ceiling"], CEILING)) if not m.is_missing else (),
             columns=tuple((f"{k}, %", m.details.get(k, float("nan")) * PERCENT) for k in ("chance", "ceiling")),
         )
@@ -358,8 +352,8 @@ def beside_ceiling(found: Persistence) -> Figure:
         f"agrees on {span([half.value for half in halves.values()], 'share', 1)}."
     )
     caption = Markdown(
-        "The part of the apparent change that is noise: persistence between every two checkpoints (blue, interval over "
-        "neurons), beside chance (circle) and beside the agreement of two halves of the same tokens (diamond), which "
+        "The part of the apparent change that is noise: persistence between every two checkpoints (interval over "
+        "neurons), beside chance (triangle) and beside the agreement of two halves of the same tokens (diamond), which "
         f"is below 100 % even if no neuron changes. {markdown(said)} The halves have half as many tokens as "
         "persistence is measured on, so persistence may exceed their agreement."
     )

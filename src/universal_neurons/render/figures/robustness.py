@@ -24,8 +24,8 @@ from universal_neurons.render.figures.charts import (
     percent,
     row_figure,
 )
-from universal_neurons.render.figures.figure import Figure
-from universal_neurons.render.figures.style import Colour, Mark
+from universal_neurons.render.figures.figure import Figure, FigureGroup
+from universal_neurons.render.figures.style import OWN
 from universal_neurons.render.formatting import count, decimal, listed, plural
 from universal_neurons.render.tables import Column, DataTable
 
@@ -71,7 +71,7 @@ def robustness_results(study: StoredStudy) -> Robustness:
 PERCENT = 100.0
 POINTS = "points"
 _CODE = "render.figures.robustness."
-_COLOURS = {"mask": Colour.BLUE, "padding": Colour.VERMILION, "rotation": Colour.GREEN, "draws": Colour.PURPLE}
+_CHOICES = ("mask", "padding", "rotation", "draws")
 _NAMES = {
     "mask:published": "mask: the paper’s",
     "mask:published-first": "mask: the paper’s and first positions",
@@ -84,17 +84,9 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RobustnessFigures:
-    """The two figures."""
-
-    variants: Figure
-    tokens: Figure
-
-
-def robustness_figures(found: Robustness) -> RobustnessFigures:
+def robustness_figures(found: Robustness) -> dict[str, FigureGroup]:
     """All figures about robustness."""
-    return RobustnessFigures(variants=variants(found), tokens=tokens(found))
+    return {"variants": FigureGroup((variants(found),)), "tokens": FigureGroup((tokens(found),))}
 
 
 def variant_name(variant: str) -> str:
@@ -150,12 +142,12 @@ def variants(found: Robustness) -> Figure:
     """The change of one share of table 1 under every other choice, with the whole table as data; left out if none."""
     ends = _at_the_end(found)
     own = next(row for row in ends if row["variant"] == SUITE)
-    shown = [r for r in ends if str(r["variant"]).partition(":")[0] in _COLOURS]
+    shown = [r for r in ends if str(r["variant"]).partition(":")[0] in _CHOICES]
     if not shown:
         return Figure.left_out("variants", "it compares other choices, and this suite computes none.")
     rows = tuple(
         ChartRow(
-            variant_name(str(r["variant"])), _difference(found, r), Mark(_COLOURS[str(r["variant"]).partition(":")[0]]),
+            variant_name(str(r["variant"])), _difference(found, r), OWN,
         )
         for r in shown
     )  # fmt: skip
@@ -204,8 +196,8 @@ def tokens(found: Robustness) -> Figure:
     )
     chart = LineChart(
         "tokens", "", "Share of universal neurons by the number of tokens", axis, "universal neurons, % of all",
-        "share", (Series("our share", Mark(Colour.BLUE), values, columns=columns),),
-        (Rule(whole, "all our tokens", colour=Colour.MUTED),),
+        "share", (Series("our share", OWN, values, columns=columns),),
+        (Rule(whole, "all our tokens"),),
     )  # fmt: skip
     fewest = rows[0]
     caption = Markdown(

@@ -41,7 +41,9 @@ class Colour(StrEnum):
         return f"var({self.variable}, {self.value})"
 
 
-SERIES = (Colour.BLUE, Colour.VERMILION, Colour.GREEN, Colour.PURPLE, Colour.ORANGE, Colour.SKY)
+# One colour per meaning: ink for the reference and what is its own, blue for time (a ramp), grey for what ours is
+# compared with (random controls, chance, printed numbers), and these for the other models.
+SERIES = (Colour.VERMILION, Colour.GREEN, Colour.PURPLE, Colour.ORANGE, Colour.SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
@@ -67,13 +69,42 @@ HALF = Size("half", 340, 12.0)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The appearance of a series, which never differs from another by colour alone."""
+    """The appearance of a series, which never differs from another by colour alone.
+
+    A hollow mark rests on few neurons.  ``strength`` is the opacity, by which marks of one colour form a ramp.
+    """
 
     colour: Colour
     marker: str = "o"  # "" for a line without points
     dashed: bool = False
     hollow: bool = False
     is_bar: bool = False
+    strength: float = 1.0
+
+
+OWN = Mark(Colour.INK)
+
+
+def model_marks(number: int, *, bars: bool = False) -> tuple[Mark, ...]:
+    """The marks of ``number`` models other than the reference.
+
+    >>> [mark.marker for mark in model_marks(2)]
+    ['s', '^']
+    """
+    return tuple(Mark(SERIES[i % len(SERIES)], MARKERS[(i + 1) % len(MARKERS)], is_bar=bars) for i in range(number))
+
+
+def time_marks(number: int) -> tuple[Mark, ...]:
+    """The marks of ``number`` checkpoints or intervals: one colour, stronger with time.
+
+    >>> [mark.strength for mark in time_marks(2)]
+    [0.45, 1.0]
+    """
+    steps = max(number - 1, 1)
+    return tuple(
+        Mark(Colour.BLUE, MARKERS[i % len(MARKERS)], strength=0.45 + 0.55 * i / steps if number > 1 else 1.0)
+        for i in range(number)
+    )
 
 
 def settings(size: Size) -> Any:

@@ -9,8 +9,8 @@ import pandas as pd
 
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.drawing import Drawing, drawing, label_room
-from universal_neurons.render.figures.figure import Figure, figure
-from universal_neurons.render.figures.style import SERIES, Colour, Size
+from universal_neurons.render.figures.figure import Figure, FigureGroup, figure
+from universal_neurons.render.figures.style import OWN, Colour, Size, model_marks
 from universal_neurons.render.formatting import MissingNumber, decimal, listed
 from universal_neurons.render.tables import Column, DataTable
 
@@ -65,6 +65,13 @@ def checkpoint_tokens(study: StoredStudy) -> tuple[float, ...]:
     return tuple(checkpoint.share * total for checkpoint in study.checkpoints)
 
 
+def training_figures(curves: Sequence[TrainingCurve], checkpoints: Sequence[float]) -> dict[str, FigureGroup]:
+    """The figure of the training; left out for published models, of whose training there is no log."""
+    if not curves:
+        return {"training": FigureGroup((Figure.left_out("training", "others trained these models without a log."),))}
+    return {"training": FigureGroup((training_curves(curves, checkpoints),))}
+
+
 def training_curves(curves: Sequence[TrainingCurve], checkpoints: Sequence[float]) -> Figure:
     """Loss per seed against tokens; light vertical lines are the checkpoints."""
     ends = {curve.model: (curve.held_out[-1][1] if curve.held_out else curve.loss[-1]) for curve in curves}
@@ -76,14 +83,14 @@ def training_curves(curves: Sequence[TrainingCurve], checkpoints: Sequence[float
             for at in checkpoints:
                 canvas.axes.axvline(at / 1e6, color=Colour.RULE.value, linewidth=1)
             tips = []
-            for curve, colour in zip(curves, SERIES, strict=False):
+            for curve, mark in zip(curves, (OWN, *model_marks(len(curves) - 1)), strict=True):
                 xs = [t / 1e6 for t in curve.tokens]
-                canvas.axes.plot(xs, curve.loss, color=colour.value, linewidth=1.2, alpha=0.8)
+                canvas.axes.plot(xs, curve.loss, color=mark.colour.value, linewidth=1.2, alpha=0.8)
                 canvas.axes.plot(
                     [t / 1e6 for t, _ in curve.held_out], [loss for _, loss in curve.held_out], linestyle="none",
-                    marker="o", markersize=4.5, color=colour.value,
+                    marker="o", markersize=4.5, color=mark.colour.value,
                 )  # fmt: skip
-                tips.append((xs[-1], ends[curve.model], _seed(curve.model), colour))
+                tips.append((xs[-1], ends[curve.model], _seed(curve.model), mark.colour))
             canvas.axes.set_ylim(*_loss_range(curves))
             canvas.axes.set_xlim(0, tokens / 1e6 * 1.01)
             canvas.label_y("loss, nats per token")

@@ -14,13 +14,13 @@ import posixpath
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from universal_neurons.errors import UserError
 from universal_neurons.ids import NeuronId
 from universal_neurons.render.escaping import html_text
+from universal_neurons.render.html.tree import Element, tree_of
 from universal_neurons.render.wording import WORDING
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ _UNSAFE = re.compile(r"\*|'unsafe-[\w-]+'|(?:https?|wss?|blob|filesystem):.*")
 _UNSAFE_IN_STYLE = {"'unsafe-inline'"}
 _UNRESOLVED = re.compile(r"\?@[\w-]*|\?\?\?|@(?:fig|tbl|sec)-[\w-]+")
 _CSS_REQUEST = re.compile(r"@import|url\(\s*['\"]?(?!#|data:)", re.IGNORECASE)
-_VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 # Elements in which the report quotes evidence: a reference is never written there, but a claim may look like one.
 _QUOTING = {"code", "pre", "table", "dl", "svg"}
 QUOTED = "quoted"
@@ -68,7 +67,8 @@ class Stated:
     ``parts`` are the verdicts of readings and cases by attribute and name ("reading N1/test_x", "case N1/0"), ``pages``
     the claim to which each page belongs, ``sentences`` what a page must say word for word.  ``neurons`` are the sizes
     of the layers of every model that :data:`EXPLORER` shows on demand, so links to its neurons have no id on a page.
-    ``names`` are the names of models, checkpoints and suite, which may look like a reference.
+    ``names`` are the names of models, checkpoints and suite, which may look like a reference.  ``listed`` is what a
+    reader must find on a page: the row of every claim, the label of every figure and table.
     """
 
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -76,125 +76,64 @@ class Stated:
     sentences: Mapping[str, Sequence[str]] = field(default_factory=dict)
     neurons: Mapping[str, Sequence[int]] = field(default_factory=dict)
     names: Sequence[str] = ()
+    listed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-@dataclass
-class _Open:
-    """An element that is not closed yet; ``text`` is collected where it states a verdict."""
+class CheckedPage:
+    """A page: its ids, links, verdicts and texts, and its faults as "line: fault"."""
 
-    tag: str
-    quoting: bool
-    verdict: str | None = None
-    text: str = ""
-
-
-@dataclass
-class CheckedPage(HTMLParser):
-    """A parsed page: its ids, links and faults, as "line: fault"."""
-
-    path: Path
-    ids: Counter[str] = field(default_factory=Counter)
-    links: list[str] = field(default_factory=list)
-    verdicts: list[tuple[str, str]] = field(default_factory=list)
-    parts: list[tuple[str, str]] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-    elements: Counter[str] = field(default_factory=Counter)
-    attributes: Counter[str] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
-    policy: str = ""
-    scripts: list[str] = field(default_factory=list)
-    lines: dict[str, int] = field(default_factory=dict)
-    _open: list[_Open] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__(convert_charrefs=True)
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.tree = tree_of(text)
+        self.every = list(self.tree.walk())
+        self.ids = Counter(one.attributes["id"] for one in self.every if "id" in one.attributes)
+        self.links: dict[str, int] = {}
+        self.faults = [f"{one.line}: {fault}" for one in self.every for fault in self._faults(one)]
+        self.faults += _unresolved(self.tree, quoting=False)
 
     @classmethod
     def read(cls, path: Path) -> CheckedPage:
         """The page at ``path``."""
-        page = cls(path)
-        page.feed(path.read_text(encoding="utf-8"))
-        page.close()
-        return page
+        return cls(path, path.read_text(encoding="utf-8"))
 
-    def at(self, fault: str, what: str = "") -> str:
-        """``fault`` after the line where ``what`` first occurs, or the current line."""
-        return f"{self.lines.get(what, self.getpos()[0])}: {fault}"
+    @property
+    def policy(self) -> str:
+        """The content security policy."""
+        metas = (one.attributes for one in self.every if one.tag == "meta")
+        named = (one for one in metas if one.get("http-equiv", "").casefold() == "content-security-policy")
+        return next((one.get("content", "") for one in named), "")
 
-    def _note(self, what: str) -> None:
-        self.lines.setdefault(what, self.getpos()[0])
+    @property
+    def scripts(self) -> list[Element]:
+        """The scripts, those inside drawings included."""
+        return [one for one in self.every if one.tag == "script"]
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Record the element's ids, links, verdicts and faults."""
-        given = {name: value or "" for name, value in attrs}
-        self.elements[tag] += 1
-        self.attributes.update(list(given))
-        if tag not in _VOID:
-            quoting = tag in _QUOTING or QUOTED in given.get("class", "").split()
-            self._open.append(_Open(tag, quoting, given.get("data-verdict")))
-        if tag == "script":
-            self._note(f"script {len(self.scripts)}")
-            self.scripts.append("")
-        if "id" in given:
-            self.ids[given["id"]] += 1
-            self.lines[f"id {given['id']}"] = self.getpos()[0]
-        if tag == "meta" and given.get("http-equiv", "").casefold() == "content-security-policy":
-            self.policy = given.get("content", "")
-            self._note("policy")
-        if "data-claim" in given:
-            self.verdicts.append((given["data-claim"], given.get("data-verdict", "")))
-            self._note(f"verdict {self.verdicts[-1]}")
-        parts = [
-            (f"{part} {given[f'data-{part}']}", given.get("data-verdict", ""))
-            for part in PARTS
-            if f"data-{part}" in given
+    @property
+    def verdicts(self) -> list[tuple[str, str]]:
+        """The verdicts that are stated, after the claims."""
+        return [(claim, verdict) for claim, verdict, _ in self.stated("claim")]
+
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """The verdicts that are stated, after readings, cases and other runs ("case N1/0")."""
+        return [(f"{part} {name}", verdict) for part in PARTS for name, verdict, _ in self.stated(part)]
+
+    def stated(self, part: str) -> list[tuple[str, str, int]]:
+        """Name, verdict and line of every place that states the verdict on a ``part`` (``data-claim``)."""
+        name = f"data-{part}"
+        return [
+            (one.attributes[name], one.attributes.get("data-verdict", ""), one.line)
+            for one in self.every
+            if name in one.attributes
         ]
-        for part in parts:
-            self._note(f"verdict {part}")
-        self.parts += parts
-        self.faults += map(self.at, self._faults(tag, given))
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Record an element that closes itself."""
-        self.handle_starttag(tag, attrs)
-        if tag not in _VOID:
-            self._open.pop()
+    @property
+    def said(self) -> str:
+        """The text of the page, without scripts and styles."""
+        return _said(self.tree)
 
-    def handle_endtag(self, tag: str) -> None:
-        """Leave the element, and any inside it that was never closed."""
-        if tag in (element.tag for element in self._open):
-            while self._leave() != tag:
-                pass
-
-    def _leave(self) -> str:
-        """Close the innermost element; one that states a verdict must begin with its name."""
-        left = self._open.pop()
-        if left.verdict is not None:
-            words, label = left.text.strip().lstrip(_SIGNS).strip().casefold(), _LABELS.get(left.verdict)
-            if label is None or not words.startswith(label):
-                self.faults.append(self.at(f"a place for the verdict {left.verdict!r} says {words[:60]!r}"))
-        return left.tag
-
-    def handle_data(self, data: str) -> None:
-        """Look for unresolved references and requests in the page's text."""
-        inside = self._open[-1].tag if self._open else ""
-        for element in self._open:
-            if element.verdict is not None:
-                element.text += data
-        if inside not in {"script", "style"}:
-            self.said.append(data)
-        if inside == "script":
-            self.scripts[-1] += data
-        elif inside == "style":
-            self._find(_CSS_REQUEST, data, "style sheet makes a request")
-        elif not any(element.quoting for element in self._open):
-            self._find(_UNRESOLVED, data, UNRESOLVED)
-
-    def _find(self, pattern: re.Pattern[str], data: str, fault: str) -> None:
-        line = self.getpos()[0]
-        self.faults += [f"{line + data.count(chr(10), 0, m.start())}: {fault}: {m[0]}" for m in pattern.finditer(data)]
-
-    def _faults(self, tag: str, given: Mapping[str, str]) -> Iterator[str]:
+    def _faults(self, element: Element) -> Iterator[str]:
+        tag, given = element.tag, element.attributes
         if tag in _FORBIDDEN:
             yield f"element <{tag}> has no place in the report"
         if tag == "img" and not given.get("alt", "").strip():
@@ -205,6 +144,12 @@ class CheckedPage(HTMLParser):
             yield "page that leaves by itself"
         if tag == "th" and given.get("scope") not in {"col", "row", "colgroup", "rowgroup"}:
             yield "table header without scope"
+        if tag == "style" and _CSS_REQUEST.search(element.text):
+            yield "style sheet makes a request"
+        if "data-verdict" in given:
+            words, label = element.text.strip().lstrip(_SIGNS).strip().casefold(), _LABELS.get(given["data-verdict"])
+            if label is None or not words.startswith(label):
+                yield f"a place for the verdict {given['data-verdict']!r} says {words[:60]!r}"
         for name, value in given.items():
             if name.startswith("on"):
                 yield f"attribute {name} runs a script"
@@ -213,18 +158,28 @@ class CheckedPage(HTMLParser):
             elif name == "style" and _CSS_REQUEST.search(value):
                 yield f"style of <{tag}> makes a request"
             elif name in {"href", "xlink:href"}:
-                yield from self._link(tag, value)
+                yield from self._link(element, value)
 
-    def _link(self, tag: str, value: str) -> Iterator[str]:
-        scheme = urlsplit(value).scheme
-        if tag == "a" and scheme in {"", "http", "https", "mailto"}:
-            self.links.append(value)
-            self._note(f"link {value}")
-        elif tag == "a" or (not value.startswith(("#", "data:"))):
-            yield f"href of <{tag}> is not allowed: {value}"
-        elif value.startswith("#"):
-            self.links.append(value)
-            self._note(f"link {value}")
+    def _link(self, element: Element, value: str) -> Iterator[str]:
+        if value.startswith("#") or (element.tag == "a" and urlsplit(value).scheme in {"", "http", "https", "mailto"}):
+            self.links.setdefault(value, element.line)
+        elif element.tag == "a" or not value.startswith("data:"):
+            yield f"href of <{element.tag}> is not allowed: {value}"
+
+
+def _said(element: Element) -> str:
+    parts = (child if isinstance(child, str) else _said(child) for child in element.children)
+    return "" if element.tag in {"script", "style"} else "".join(parts)
+
+
+def _unresolved(element: Element, *, quoting: bool) -> Iterator[str]:
+    """References in the text that nothing resolved, except where evidence is quoted."""
+    quoting = quoting or element.tag in _QUOTING or QUOTED in element.classes
+    for child in element.children:
+        if isinstance(child, Element):
+            yield from _unresolved(child, quoting=quoting)
+        elif not quoting and element.tag not in {"script", "style"}:
+            yield from (f"{element.line}: {UNRESOLVED}: {found[0]}" for found in _UNRESOLVED.finditer(child))
 
 
 def check_pages(
@@ -258,8 +213,49 @@ def check_pages(
     faults += _wrong_verdicts(pages, verdicts)
     faults += _wrong_statements(pages, said)
     faults += _missing(pages, required or {})
+    for page, words in said.listed.items():
+        name = f"{page}.html"
+        faults += _unlisted(name, pages[name].said if name in pages else "", words)
     if faults:
         raise ReportBroken(f"the report in {folder} is broken:", tuple(dict.fromkeys(faults)))
+
+
+def check_print(pdf: Path, listed: Mapping[str, Sequence[str]]) -> None:
+    """Check that the pages of ``pdf`` show all that they list; raises ReportBroken.
+
+    Of a block that may not break, Typst sets the rows below the end of a page over each other, and ends well.
+    """
+    import pypdf
+
+    text = "".join(map(_visible_text, pypdf.PdfReader(pdf).pages))
+    faults = tuple(_unlisted(pdf.name, text, [words for part in listed.values() for words in part]))
+    if faults:
+        raise ReportBroken(f"{pdf} is broken:", faults)
+
+
+def _visible_text(page: Any) -> str:
+    """The text of a page of a PDF without what is printed over other text."""
+    shown: dict[tuple[float, float], str] = {}
+    parts: list[str] = []
+
+    def take(text: str, outer: Sequence[float], inner: Sequence[float], *_: object) -> None:
+        x = inner[4] * outer[0] + inner[5] * outer[2] + outer[4]
+        y = inner[4] * outer[1] + inner[5] * outer[3] + outer[5]
+        if not text.strip() or shown.setdefault((round(x, 2), round(y, 2)), text) is text:
+            parts.append(text)
+
+    page.extract_text(visitor_text=take)
+    return "".join(parts)
+
+
+def _unlisted(name: str, text: str, words: Sequence[str]) -> Iterator[str]:
+    """A fault for each of ``words`` that is not in ``text``; letters and digits alone, as lines break anywhere."""
+    said = _letters(text)
+    yield from (f"{name}: does not list: {one}" for one in words if _letters(_as_read(one)) not in said)
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.replace("\u00ad", "")))
 
 
 def _is_a_name(fault: str, names: Sequence[str]) -> bool:
@@ -269,15 +265,16 @@ def _is_a_name(fault: str, names: Sequence[str]) -> bool:
 
 
 def _repeated_ids(page: CheckedPage) -> Iterator[str]:
-    yield from (
-        page.at(f"id {name!r} occurs {number} times", f"id {name}") for name, number in page.ids.items() if number > 1
-    )
+    for name, number in page.ids.items():
+        if number > 1:
+            line = max(one.line for one in page.every if one.attributes.get("id") == name)
+            yield f"{line}: id {name!r} occurs {number} times"
 
 
 def _dead_links(
     name: str, page: CheckedPage, pages: Mapping[str, CheckedPage], neurons: Mapping[str, Sequence[int]]
 ) -> Iterator[str]:
-    for link in dict.fromkeys(page.links):
+    for link, line in page.links.items():
         target = urlsplit(link)
         if target.scheme:
             continue
@@ -286,9 +283,9 @@ def _dead_links(
         place = target.fragment
         if other is None:
             if not (page.path.parent / unquote(target.path)).is_file():
-                yield page.at(f"link to a file that is not there: {link}", f"link {link}")
+                yield f"{line}: link to a file that is not there: {link}"
         elif place and unquote(place) not in other.ids and not (path == EXPLORER and is_shown(place, neurons)):
-            yield page.at(f"link to a place that is not there: {link}", f"link {link}")
+            yield f"{line}: link to a place that is not there: {link}"
 
 
 def is_shown(place: str, neurons: Mapping[str, Sequence[int]]) -> bool:
@@ -314,17 +311,18 @@ def is_shown(place: str, neurons: Mapping[str, Sequence[int]]) -> bool:
 
 
 def _unlisted_scripts(page: CheckedPage) -> Iterator[str]:
-    if "default-src 'none'" not in page.policy:
-        yield page.at("no content security policy", "policy")
-    for directive in page.policy.split(";"):
+    policy = page.policy
+    if "default-src 'none'" not in policy:
+        yield "1: no content security policy"
+    for directive in policy.split(";"):
         name, *sources = directive.split() or [""]
         allowed = _UNSAFE_IN_STYLE if name == "style-src" else set[str]()
         for source in sources:
             if _UNSAFE.fullmatch(source) and source not in allowed:
-                yield page.at(f"the policy's {name} allows {source}", "policy")
-    for place, script in enumerate(page.scripts):
-        if script_hash(script) not in page.policy:
-            yield page.at(f"script that the page's policy does not name: {script[:40]!r}", f"script {place}")
+                yield f"1: the policy's {name} allows {source}"
+    for script in page.scripts:
+        if script_hash(script.text) not in policy:
+            yield f"{script.line}: script that the page's policy does not name: {script.text[:40]!r}"
 
 
 def script_hash(script: str) -> str:
@@ -334,13 +332,17 @@ def script_hash(script: str) -> str:
 
 def _wrong_verdicts(pages: Mapping[str, CheckedPage], verdicts: Mapping[str, str]) -> Iterator[str]:
     read = {_as_read(claim): verdict for claim, verdict in verdicts.items()}
-    for name, page in pages.items():
-        for claim, verdict in page.verdicts:
-            if read.get(claim) != verdict:
-                fault = f"claim {claim} is shown as {verdict!r}, the evidence says {read.get(claim)!r}"
-                yield f"{name}:{page.at(fault, f'verdict {(claim, verdict)}')}"
+    yield from _misstated(pages, "claim", read)
     for missing in _unshown(pages, list(verdicts)):
         yield f"claim {missing} is in the evidence and on no page"
+
+
+def _misstated(pages: Mapping[str, CheckedPage], part: str, read: Mapping[str, str]) -> Iterator[str]:
+    for name, page in pages.items():
+        for whose, verdict, line in page.stated(part):
+            if read.get(whose) != verdict:
+                said = f"{part} {whose} is shown as {verdict!r}, the evidence says {read.get(whose)!r}"
+                yield f"{name}:{line}: {said}"
 
 
 def _missing(pages: Mapping[str, CheckedPage], required: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -350,20 +352,16 @@ def _missing(pages: Mapping[str, CheckedPage], required: Mapping[str, Sequence[s
 
 
 def _wrong_statements(pages: Mapping[str, CheckedPage], stated: Stated) -> Iterator[str]:
-    named = ((name.partition(" "), verdict) for name, verdict in stated.parts.items())
-    parts = {f"{kind} {_as_read(whose)}": verdict for (kind, _, whose), verdict in named}
-    for name, page in pages.items():
-        for part, verdict in page.parts:
-            if parts.get(part) != verdict:
-                fault = f"{part} is shown as {verdict!r}, the evidence says {parts.get(part)!r}"
-                yield f"{name}:{page.at(fault, f'verdict {(part, verdict)}')}"
+    named = [(*name.partition(" ")[::2], verdict) for name, verdict in stated.parts.items()]
+    for part in PARTS:
+        yield from _misstated(pages, part, {_as_read(whose): verdict for kind, whose, verdict in named if kind == part})
     for name, claim in stated.pages.items():
         if name not in pages:
             yield f"claim {claim} has no page {name}"
         elif _as_read(claim) not in (shown for shown, _ in pages[name].verdicts):
             yield f"{name}: the page of claim {claim} does not state its verdict"
     for name, sentences in stated.sentences.items():
-        said = " ".join("".join(pages[name].said).split()) if name in pages else ""
+        said = " ".join(pages[name].said.split()) if name in pages else ""
         yield from (f"{name}: does not say: {s}" for s in sentences if " ".join(_as_read(s).split()) not in said)
 
 

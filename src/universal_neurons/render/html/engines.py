@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 HtmlEngine = Literal["quarto", "pandoc"]
+# For one page; Quarto renders all of them in one run.
 TIME_LIMIT_SECONDS = 300
 QUARTO_OUTPUT = "_pages"
 
@@ -44,7 +45,7 @@ def render(source: Path, pages: Sequence[str], output: Path, *, engine: HtmlEngi
 
 
 def pandoc_command(page: str, target: Path, *, pdf: bool = False) -> list[str]:
-    """The pandoc command equivalent to ``_quarto.yml``; ``crossref.lua`` numbers and links figures and tables."""
+    """The pandoc command equivalent to ``_quarto.yml``."""
     import pypandoc
 
     command = [
@@ -54,12 +55,12 @@ def pandoc_command(page: str, target: Path, *, pdf: bool = False) -> list[str]:
         # Not the user's folder: a citation style of their own there would be used for ours.
         "--data-dir=.",
     ]  # fmt: skip
-    # Pages in a folder are made in numbers and cite, number and embed nothing: asking for it would double their time.
+    # Pages in a folder are made in numbers and cite and embed nothing: asking for it would double their time.
     if "/" in page:
         return command
     return [
-        *command, "--lua-filter=crossref.lua", "--citeproc", "--bibliography=references.bib",
-        "--metadata=link-citations", "--mathml", "--number-sections", "--embed-resources",
+        *command, "--citeproc", "--bibliography=references.bib", "--metadata=link-citations", "--mathml",
+        "--embed-resources",
     ]  # fmt: skip
 
 
@@ -74,7 +75,8 @@ def _with_pandoc(source: Path, pages: Sequence[str], output: Path, *, pdf: bool)
 
 
 def _with_quarto(source: Path, pages: Sequence[str], output: Path, *, pdf: bool) -> None:
-    log = run(["quarto", "render", "--to", "html", "--no-clean", *(["-M", "has-pdf:true"] if pdf else [])], source)
+    command = ["quarto", "render", "--to", "html", "--no-clean", *(["-M", "has-pdf:true"] if pdf else [])]
+    log = run(command, source, limit=TIME_LIMIT_SECONDS * len(pages))
     warned = [line.strip() for line in log.splitlines() if "WARN" in line]
     if warned:
         raise RenderingFailed(f"quarto warned about {source}: {warned[0]}")
@@ -87,20 +89,28 @@ def _with_quarto(source: Path, pages: Sequence[str], output: Path, *, pdf: bool)
         shutil.copyfile(built, target)
 
 
-def run(command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> str:
+def run(
+    command: Sequence[str],
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
+    *,
+    limit: float = TIME_LIMIT_SECONDS,
+) -> str:
     """Run a program in ``folder``, with additional environment ``variables``, and return its output.
 
-    Raises RenderingFailed.
+    Raises RenderingFailed, also after ``limit`` seconds.
     """
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, encoding="utf-8", errors="replace",
-            timeout=TIME_LIMIT_SECONDS, check=False, env={**os.environ, **(variables or {})},
+            timeout=limit, check=False, env={**os.environ, **(variables or {})},
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as wrong:
         raise RenderingFailed(f"{Path(command[0]).name} could not run: {wrong}") from wrong
     log = done.stdout + done.stderr
     if done.returncode != 0:
         said = " ".join(line.strip() for line in log.splitlines() if line.strip())
-        raise RenderingFailed(f"{Path(command[0]).name} stopped with status {done.returncode} in {folder}: {said}")
+        raise RenderingFailed(
+            f"{Path(command[0]).name} {command[1]} stopped with status {done.returncode} in {folder}: {said}"
+        )
     return log

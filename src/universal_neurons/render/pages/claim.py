@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.evidence.multiplicity import needed_to_decide
+from universal_neurons.evidence.split import spelled, where_it_breaks
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.escaping import Html, Markdown, fragment, html_text, markdown
@@ -18,10 +18,8 @@ from universal_neurons.render.evidence_log import accepted_interval
 from universal_neurons.render.figures.strips import MARK_WIDTH, StripAxis, mark
 from universal_neurons.render.figures.style import Colour
 from universal_neurons.render.formatting import (
-    UNDEFINED,
     count,
     decimal,
-    decimal_or_infinity,
     is_share,
     listed,
     places_of,
@@ -47,7 +45,6 @@ from universal_neurons.render.pages.scoreboard import (
     parameters,
     published_numbers,
     section_of,
-    spelled,
     words_of,
 )
 from universal_neurons.render.tables import Cell, Column, DataTable, Room, measured, short_digest
@@ -102,16 +99,15 @@ def claim_page(claim: ClaimSummary, beside: Neighbours, known_of: Background) ->
             "statement": lambda: claim.first.statement,
             "outcome": lambda: outcome(claim),
             "facts": lambda: facts(claim, known_of.tests.get(claim.claim)),
+            "rule": lambda: (known_of.tests.get(claim.claim) or Listing("")).reason,
             "measurements": lambda: measurements(claim),
             "unmeasured": lambda: unmeasured(claim),
-            "more": lambda: more_data(claim),
             "correction": lambda: correction_sentence(claim),
             "controls": lambda: controls(claim),
             "readings": lambda: readings(claim),
             "history": lambda: history(claim, known_of.accepted, known_of.past),
             "neurons": lambda: neurons_of(known_of.neurons.get(claim.claim)),
             "commands": lambda: commands(claim),
-            "details": lambda: details(claim),
             "artifacts": lambda: artifacts(claim, known_of.stages),
             "turn": lambda: turn(beside),
         }
@@ -119,11 +115,13 @@ def claim_page(claim: ClaimSummary, beside: Neighbours, known_of: Background) ->
 
 
 def outcome(claim: ClaimSummary) -> Html:
-    """The verdict in large type, and a sentence with its meaning."""
+    """The verdict in large type, a sentence with its meaning, and the parameter along which it changes, if one does."""
     says = html_text(verdict_sentence(claim.corrected))
+    breaks = where_it_breaks(claim.items, claim.corrected)
+    where = f'<span class="says">{html_text(breaks[0].upper() + breaks[1:])}.</span>' if breaks else ""
     return Html(
         f'<div class="outcome">{badge(claim.verdict, claim=claim.claim)}'
-        f'<span class="says" {marks(claim.verdict, claim=claim.claim)}>{says}</span></div>'
+        f'<span class="says" {marks(claim.verdict, claim=claim.claim)}>{says}</span>{where}</div>'
     )
 
 
@@ -169,7 +167,8 @@ def measurements(claim: ClaimSummary) -> Html:
     table = _without_empty_columns(DataTable(caption, columns, rows), max(1, len(names))).html(css="cases")
     if len(rows) <= ROWS_SHOWN:
         return table
-    return Html(f"{_overview(claim)}<details><summary>All {plural(len(rows), 'case')}</summary>{table}</details>")
+    drawing = f'<p class="many">{drawn(claim)}{html_text(measured_line(claim.items))}</p>' if alike else ""
+    return Html(f"{drawing}<details><summary>All {plural(len(rows), 'case')}</summary>{table}</details>")
 
 
 def _split(records: Sequence[EvidenceRecord]) -> tuple[list[str], str]:
@@ -265,12 +264,6 @@ def _factor(record: EvidenceRecord) -> tuple[float, str]:
     return needed_to_decide(Criterion.from_dict(record.criterion), m), m.over.value
 
 
-def _overview(claim: ClaimSummary) -> Html:
-    """The measurements of a claim with many cases, drawn together; empty if their units differ."""
-    drawing = drawn(claim)
-    return Html(f'<p class="many">{drawing}{html_text(measured_line(claim.items))}</p>') if drawing else Html("")
-
-
 def unmeasured(claim: ClaimSummary) -> str:
     """The cases without a number, by what kept them from one; empty where every case has one."""
     reasons: dict[str, int] = {}
@@ -287,33 +280,6 @@ def unmeasured(claim: ClaimSummary) -> str:
 
 def _all(number: int) -> str:
     return "The one case is" if number == 1 else f"All {plural(number, 'case')} are"
-
-
-def more_data(claim: ClaimSummary) -> str:
-    """Sentences on the amount of data that would decide an inconclusive claim; empty for any other."""
-    factors = sorted((f for f in map(_factor, claim.items) if not math.isnan(f[0])), key=lambda f: f[0])
-    if claim.verdict is not Verdict.INCONCLUSIVE or not factors:
-        return ""
-    near, far = factors[0], factors[-1]
-    said = (
-        f"{plural(len(factors), 'case')} of {count(len(claim.items))} {'is' if len(factors) == 1 else 'are'} left open."
-    )
-    if math.isinf(near[0]):
-        return f"{said} At the values observed, no amount of data would decide them."
-    one = (
-        f"{rounded_up(near[0])} times as many {near[1]}"
-        if near[0] <= HOPELESS
-        else f"over {count(HOPELESS)} times as many {near[1]}"
-    )
-    if len(factors) == 1:
-        return f"{said} If the value stayed as it is, about {one} would decide it."
-    last = (
-        f"over {count(HOPELESS)} times as many" if far[0] > HOPELESS else f"{rounded_up(far[0])} times as many {far[1]}"
-    )
-    return (
-        f"{said} If the values stayed as they are, about {one} would decide the nearest of them; "
-        f"the farthest would take {last}."
-    )
 
 
 def correction_sentence(claim: ClaimSummary) -> str:
@@ -334,7 +300,7 @@ def correction_sentence(claim: ClaimSummary) -> str:
 
 
 def controls(claim: ClaimSummary) -> Html:
-    """The results of the controls: one row per control, and every case in a folded table."""
+    """The results of the controls, one row per control; the record beside the report has every case."""
     cases = [(control, record) for record in claim.items for control in record.controls]
     if not cases:
         return Html('<p class="quiet">No control was run.</p>')
@@ -343,20 +309,7 @@ def controls(claim: ClaimSummary) -> Html:
     single = [m for part in found.values() if len(numbers := _numbers(part)) == 1 for m in numbers]
     rows = tuple(_control_row(name, part, _Spelling.of(single)) for name, part in found.items())
     columns = tuple(map(Column, ("control", "measured", "satisfies the criterion?")))
-    table = DataTable(f"Controls of {claim.claim}", columns, rows).html(css="stack")
-    spelling = _Spelling.of(_numbers([control for control, _ in cases]))
-    every = tuple(
-        (
-            words_of(control.test),
-            case_name(record),
-            _control_value(control.measurement, spelling),
-            Html("not measured") if _is_absent(control) else _control_outcome(control.verdict),
-        )
-        for control, record in cases
-    )
-    titles = tuple(map(Column, ("control", "case", "measured", "satisfies the criterion?")))
-    all_cases = DataTable(f"Controls of {claim.claim}, case by case", titles, every).html()
-    return Html(f"{table}<details><summary>Case by case ({count(len(cases))})</summary>{all_cases}</details>")
+    return DataTable(f"Controls of {claim.claim}", columns, rows).html(css="stack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,16 +364,6 @@ def _range(found: Sequence[Measurement], spelling: _Spelling) -> Cell:
     if len({m.unit for m in found}) > 1:
         return "in different units"
     return span([m.value for m in found], found[0].unit, places_of(found))
-
-
-def _control_value(raw: Mapping[str, Any] | None, spelling: _Spelling) -> Html:
-    return Html("–") if raw is None else measured(Measurement.from_dict(raw), spelling.places, spelling.room)
-
-
-def _control_outcome(verdict: Verdict) -> Html:
-    if verdict is Verdict.REPRODUCED:
-        return Html(f'<span class="verdict" data-item="{Verdict.REFUTED.value}">yes: the claim is vacuous here</span>')
-    return badge(verdict) if verdict in {Verdict.ERROR, Verdict.STALE} else html_text("no, as required")
 
 
 def changes(reading: ReadingSummary, claim: ClaimSummary) -> bool:
@@ -510,34 +453,10 @@ def _beside_accepted(claim: ClaimSummary, accepted: Ledger) -> Html:
 def commands(claim: ClaimSummary) -> Html:
     """The commands that compute missing artifacts and judge this claim alone."""
     first = claim.first
-    file = first.test.partition("::")[0]
     missing = list(dict.fromkeys(r.command for r in claim.items if r.command is not None))
-    suite = f"--suite {quote(first.suite)} {first.narrowed_by}".rstrip()
-    lines = [
-        *missing,
-        f"nox -s claims -- -k {quote(PurePosixPath(file).stem)} {suite}",
-        f"pytest {quote(file)} {suite}",
-    ]
-    text = "\n".join(html_text(line) for line in lines)
+    options = f"--claims {quote(first.claim)} --suite {quote(first.suite)} {first.narrowed_by}".rstrip()
+    text = "\n".join(map(html_text, [*missing, f"nox -s claims -- {options}", f"pytest claims {options}"]))
     return Html(f'<pre tabindex="0" role="region" aria-label="Commands"><code>{text}</code></pre>')
-
-
-def details(claim: ClaimSummary) -> Html:
-    """The numbers that belong to the measurements but were not judged."""
-    found = [(record, m) for record in claim.items if (m := record.measured()) is not None and m.details]
-    names = list(dict.fromkeys(name for _, m in found for name in m.details))
-    if not names:
-        return Html("")
-    columns = (Column("case"), *(Column(name.replace("_", " ")) for name in names))
-    rows = tuple((case_name(record), *(_plain(m.details.get(name)) for name in names)) for record, m in found)
-    table = DataTable(f"Further numbers of {claim.claim}, not judged; shares as fractions", columns, rows)
-    return Html(f"<details><summary>Further numbers</summary>{table.html(css='data')}</details>")
-
-
-def _plain(number: float | None) -> str:
-    if number is None or math.isnan(number):
-        return UNDEFINED
-    return decimal_or_infinity(number, 0) if math.isinf(number) else f"{number:.4g}"
 
 
 def artifacts(claim: ClaimSummary, stages: Mapping[str, str]) -> Html:

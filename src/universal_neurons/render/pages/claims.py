@@ -1,4 +1,4 @@
-"""The pages about all claims: the list, the readings, the ambiguities and the corrections for multiple testing.
+"""The pages about all claims: the index, the readings, the ambiguities and the corrections for multiple testing.
 
 The page of a single claim is :mod:`universal_neurons.render.pages.claim`.
 """
@@ -16,12 +16,9 @@ from universal_neurons.render.links import entry_id, page_of
 from universal_neurons.render.pages.claim import CORRECTIONS, UNJUDGED, changes
 from universal_neurons.render.pages.scoreboard import (
     badge,
-    criteria_line,
-    drawn,
     in_sections,
     marks,
     measured_line,
-    ours,
 )
 from universal_neurons.render.pages.sections import PageSection
 from universal_neurons.render.tables import Cell, Column, DataTable
@@ -51,23 +48,15 @@ def claims_page(claims: Sequence[ClaimSummary], untested: Sequence[Untested]) ->
 
 
 def _section(name: str, claims: Sequence[ClaimSummary]) -> PageSection:
+    links = "".join(
+        f'<li id="{entry_id(claim.claim)}"><a href="{page_of(claim.claim)}">{html_text(claim.claim)}</a> '
+        f"{badge(claim.verdict, claim=claim.claim)}</li>"
+        for claim in claims
+    )
     return PageSection(
         heading=Markdown(f"## {markdown(name.capitalize())} {{#section-{fragment(name)} .unnumbered}}"),
         says=f"{plural(len(claims), 'claim')}: {counted([claim.verdict for claim in claims])}.",
-        body=Html('<div class="entries">' + "\n".join(_entry(claim) for claim in claims) + "</div>"),
-    )
-
-
-def _entry(claim: ClaimSummary) -> str:
-    """A claim in the list: short, and with the id by which older links find it."""
-    read = len([reading for reading in claim.readings if changes(reading, claim)])
-    other = f" · {plural(read, 'reading')} would change it" if read else ""
-    return (
-        f'<article class="entry quoted" id="{entry_id(claim.claim)}"><h3><a href="{page_of(claim.claim)}">'
-        f"{html_text(claim.claim)}</a></h3><div><p>{html_text(claim.first.statement)}</p>"
-        f'<p class="origin">{html_text(claim.first.source)} · asks: {html_text(criteria_line(claim.items))}{other}</p>'
-        f'</div><div class="found">{badge(claim.verdict, claim=claim.claim)}{drawn(claim)}'
-        f'<span class="origin">{html_text(ours(claim))}</span></div></article>'
+        body=Html(f'<ul class="index">{links}</ul>'),
     )
 
 

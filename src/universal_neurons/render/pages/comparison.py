@@ -13,10 +13,7 @@ from universal_neurons.characters import visible
 from universal_neurons.evidence.comparison import is_beyond
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.measurement import Measurement, Over
-from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
-from universal_neurons.render.figures.charts import ChartAxis, LineChart, Series, line_figure
-from universal_neurons.render.figures.style import Colour, Mark
+from universal_neurons.render.escaping import Html, Markdown, html_text
 from universal_neurons.render.formatting import (
     count,
     is_share,
@@ -45,29 +42,25 @@ if TYPE_CHECKING:
     )
     from universal_neurons.evidence.record import EvidenceRecord
     from universal_neurons.evidence.summary import ClaimSummary
-    from universal_neurons.render.figures.figure import Figure
+    from universal_neurons.measurement import Measurement
 
 PAGE = "compare"
 CASES_CSV = "data/compare-cases.csv"
 KEY_FIGURES_CSV = "data/compare-shares-and-ablations.csv"
 POINTS = "points"
 NONE = "none"
-_CODE = "render.pages.comparison."
 _WHAT = {"share": "share", "kl": "divergence of the output", "loss_increase": "increase of the loss"}
 _OF = {
     "universal": "universal neurons",
     "layer_matched": "as many others of each layer",
     "random_others": "as many others",
 }
-_COLOURS = (Colour.BLUE, Colour.VERMILION)
-_UNIVERSAL, _CONTROL = "universal", "layer_matched"
 
 
-def comparison_page(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Any]:
-    """The values of the page; ``drawn`` are its :func:`comparison_figures`."""
+def comparison_page(both: SideBySide) -> dict[str, Any]:
+    """The values of the page."""
     comparison = both.comparison
     names = labels(comparison)
-    figures = {figure.name: figure.block() for figure in drawn}
     return {
         "left": names[0],
         "right": names[1],
@@ -78,18 +71,15 @@ def comparison_page(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, Any]
         "absences": [f"Not compared here: {absence}" for absence in both.absences],
         "shares": _key_figures_html(both, share=True),
         "ablations": _key_figures_html(both, share=False),
-        "share_figure": figures.get("compare-shares", Markdown("")),
-        "ablation_figure": figures.get("compare-ablations", Markdown("")),
         "settings": _settings(both).html(css="stack") if both.settings else "",
         "cases_csv": Markdown(f"[every case of every claim]({CASES_CSV})"),
         "key_figures_csv": Markdown(f"[shares and ablations]({KEY_FIGURES_CSV})"),
     }
 
 
-def comparison_data(both: SideBySide, drawn: Sequence[Figure]) -> dict[str, DataTable]:
-    """The data beside the page, by file name: cases, key_figures, and what its figures show."""
-    figures = {figure.csv_name: figure.data for figure in drawn}
-    return {CASES_CSV: cases_table(both.comparison), KEY_FIGURES_CSV: key_figures_table(both), **figures}
+def comparison_data(both: SideBySide) -> dict[str, DataTable]:
+    """The data beside the page, by file name: cases, shares and ablations."""
+    return {CASES_CSV: cases_table(both.comparison), KEY_FIGURES_CSV: key_figures_table(both)}
 
 
 def other_verdicts(comparison: RunComparison) -> dict[str, str]:
@@ -402,71 +392,3 @@ def _settings(both: SideBySide) -> DataTable:
     left, right = labels(both.comparison)
     rows = tuple((setting.name, setting.left, setting.right) for setting in both.settings)
     return DataTable("What the two runs were made with", tuple(map(Column, ("setting", left, right))), rows)
-
-
-# --- figures ---------------------------------------------------------------------------------------------------------
-
-
-def comparison_figures(both: SideBySide) -> tuple[Figure, ...]:
-    """The share and the effect of ablation over the checkpoints that both sides have; none where they share none."""
-    shares = [pair for pair in both.key_figures if pair.what == "share"]
-    shown = [pair for pair in shares if pair.threshold == _threshold(both)]
-    divergences = [pair for pair in both.key_figures if pair.what == "kl" and pair.of in (_UNIVERSAL, _CONTROL)]
-    charts = (
-        _chart(both, "compare-shares", "Share of universal neurons in both runs", "universal neurons, % of all", shown),
-        _chart(both, "compare-ablations", "Effect of ablation in both runs", "divergence, nats", divergences),
-    )
-    return tuple(
-        replace(
-            line_figure(chart, code=_CODE + "comparison_figures", caption=_caption(chart), wide=True, height=280),
-            label=f"{chart.title}.",
-        )
-        for chart in charts
-        if chart is not None
-    )
-
-
-def _threshold(both: SideBySide) -> float | None:
-    """The threshold of the ablations, which is the suite's own; without ablations, of the first share."""
-    ablated = [pair.threshold for pair in both.key_figures if pair.what != "share"]
-    every = [*ablated, *(pair.threshold for pair in both.key_figures)]
-    return every[0] if every else None
-
-
-def _chart(both: SideBySide, name: str, title: str, quantity: str, pairs: Sequence[KeyFigurePair]) -> LineChart | None:
-    known = [pair for pair in pairs if _is_there(pair.left) and _is_there(pair.right)]
-    places = list(dict.fromkeys(pair.checkpoint for pair in known))
-    if not places:
-        return None
-    axis = ChartAxis("share of training", tuple(map(float, range(len(places)))), tuple(places))
-    names = labels(both.comparison)
-    curves = []
-    for of in dict.fromkeys(pair.of for pair in known):
-        cells = {pair.checkpoint: pair for pair in known if pair.of == of}
-        what = "" if of == _UNIVERSAL else f", {_OF.get(of, of)}"
-        for side, run, colour in zip(("left", "right"), names, _COLOURS, strict=True):
-            values = tuple(getattr(cells[p], side) if p in cells else _nothing(known[0]) for p in places)
-            mark = Mark(colour, "o" if side == "left" else "s", dashed=bool(what), hollow=bool(what))
-            curves.append(Series(f"{run}{what}", mark, values))
-    return LineChart(name, "", title, axis, quantity, "run", tuple(curves))
-
-
-def _is_there(m: Measurement | None) -> bool:
-    return m is not None and not m.is_missing
-
-
-def _nothing(pair: KeyFigurePair) -> Measurement:
-    unit = "" if pair.left is None else pair.left.unit
-    return Measurement.missing(over=Over.TOKEN_BLOCKS, unit=unit)
-
-
-def _caption(chart: LineChart) -> Markdown:
-    last = len(chart.axis.places) - 1
-    places = places_of(chart.measurements)
-    said = [
-        f"{with_interval(c.values[last], places)} ({c.name})" for c in chart.curves if not c.values[last].is_missing
-    ]
-    # Quoted: a run may be called like a reference, which is none.
-    return Markdown(
-        f"[{markdown(f'{chart.title}; {chart.axis.said(last)} of the training {listed(said)}.')}]{{.quoted}}"
-    )

@@ -1,27 +1,29 @@
-"""The first page of the report: summary, scoreboard, table 1 and the figures of the training.
+"""The first page of the report: which models it is about, three findings, and the scoreboard.
 
 Its template holds no number and no verdict; both come from here as text.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from universal_neurons.render.evidence_log import measured_of
-from universal_neurons.render.figures.emergence import partner_lines
-from universal_neurons.render.figures.figure import Sources
-from universal_neurons.render.figures.training import training_curves
+from universal_neurons.measures.ablation import NATS
+from universal_neurons.measures.ablation_table import SetKind
+from universal_neurons.render.escaping import Html, html_text
+from universal_neurons.render.figures.ablation import TwinEffect
 from universal_neurons.render.formatting import (
     count,
     decimal,
     listed,
+    places_of,
     plural,
+    span,
     with_interval,
 )
-from universal_neurons.render.pages.paper import CLAIMS
-from universal_neurons.render.pages.scoreboard import scoreboard
-from universal_neurons.render.pages.table_one import table_one
+from universal_neurons.render.links import page_of
+from universal_neurons.render.pages.paper import figures_of
+from universal_neurons.render.pages.scoreboard import badge, scoreboard
 from universal_neurons.render.templates import known
 from universal_neurons.render.wording import summary_sentence
 
@@ -29,97 +31,143 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from universal_neurons.evidence.summary import ClaimSummary
-    from universal_neurons.render.figures.emergence import PublishedCell
-    from universal_neurons.render.figures.figure import Figure
-    from universal_neurons.render.listings import Listing
+    from universal_neurons.render.pages.paper import Groups
     from universal_neurons.render.results import Results
 
 
 PERCENT_PLACES = 2
-FRONT_CLAIMS = {"partners": CLAIMS["partners"], "training": ("N24",)}
 
 
-def index_figures(found: Results) -> tuple[Figure, ...]:
-    """The figures of the front page, in the order of its text; of published models without their training."""
-    training = (training_curves(found.training, found.checkpoint_tokens),) if found.training else ()
-    return partner_lines(found.by_partner), *training
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A result of the first page: its heading, ours in a sentence, what the papers print, its figure and claims."""
+
+    heading: str
+    ours: str
+    published: str
+    figure: str
+    claims: tuple[str, ...]
 
 
-def with_sources(found: Results, drawn: Sequence[Figure], tests: Mapping[str, Listing]) -> tuple[Figure, ...]:
-    """The figures of the front page with what they rest on: claims, their tests, artifacts or the training log."""
-    digests = {"partners": found.artifacts, "training": (found.training_digest,)}
-    return tuple(
-        replace(one, sources=Sources(FRONT_CLAIMS[one.name], tuple(filter(None, digests[one.name]))).among(tests))
-        for one in drawn
-    )
-
-
-def index_page(
-    found: Results, claims: Sequence[ClaimSummary], drawn: Sequence[Figure], unseen: Sequence[str]
-) -> dict[str, Any]:
-    """The values of the front page."""
+def index_page(found: Results, claims: Sequence[ClaimSummary], groups: Groups, unseen: Sequence[str]) -> dict[str, Any]:
+    """The values of the front page; ``unseen`` are the claims of the project that were not run."""
     suite = found.suite
+    judged = {claim.claim: claim for claim in claims}
+    figures = figures_of(groups)
     return known(
         {
-            "summary": lambda: summary(found, claims, unseen),
+            "about": lambda: about(found),
+            "findings": lambda: [
+                {
+                    "heading": one.heading,
+                    "ours": one.ours,
+                    "beside": _beside(one, judged),
+                    "figure": figures[one.figure].block(),
+                }
+                for one in findings(found)
+            ],
+            "summary": lambda: summary_sentence([(claim.claim, claim.verdict) for claim in claims]),
             "threshold": lambda: decimal(found.threshold, 1),
-            "suite": lambda: {"title": suite.title, "description": suite.description},
             "narrowing": lambda: suite.narrowing,
-            "is_ours": lambda: found.is_ours,
             "scoreboard": lambda: scoreboard(claims),
-            "unseen": lambda: listed(unseen) if unseen else "",
-            "table_number": lambda: "1",
-            "table_one": lambda: table_one(found),
-            "reference": lambda: found.reference,
-            "partners": lambda: plural(len(found.partners), "partner"),
-            "level": lambda: f"{suite.resampling.level * 100:g} %",
-            "figures": lambda: known({figure.name: figure.block for figure in drawn}),
-            "models": lambda: count(len(suite.zoo.models)),
+            "unseen": lambda: _not_run(unseen, len(claims) + len(unseen)),
         }
     )
 
 
-def summary(found: Results, claims: Sequence[ClaimSummary], unseen: Sequence[str]) -> tuple[str, ...]:
-    """The sentences of the front page: what was tested, what was not run, what came out, how many neurons it is about.
-
-    ``unseen`` are the claims of the project that were not run; where there are none, nothing is said about them.
-    """
-    number = plural(len(claims), "claim")
-    measurements = sum(len(measured_of(claim)) for claim in claims)
-    first, last = found.checkpoints[0], found.checkpoints[-1]
-    published = [cell for cell in found.published if cell.threshold == found.threshold]
-    printed = ""
-    if published:
-        earliest, latest = min(published, key=_training), max(published, key=_training)
-        printed = (
-            f"; for GPT-2 small the paper printed {_percent(earliest.value)} at {earliest.label} and "
-            f"{_percent(latest.value)} at {latest.label}"
+def about(found: Results) -> str:
+    """What the report is about, and what follows from it for the papers' own model."""
+    suite = found.suite
+    models = plural(len(suite.zoo.models), "model")
+    if found.is_ours:
+        return (
+            f"This report is about {suite.title}: {models} trained by this project, alike in everything but their "
+            f"seed. It did not measure GPT-2 Small, the model of the papers, and decides nothing about it: what holds "
+            f"or fails here shows whether the papers' statements carry over to these models."
         )
-    later = f" and {with_interval(found.last, PERCENT_PLACES)} at {last.label}" if last != first else ""
     return (
-        f"{number} about universal neurons {_were(len(claims))} put to the test "
-        f"on {plural(len(found.suite.zoo.models), 'model')} that differ in nothing but their seed: "
-        f"{plural(measurements, 'measurement')}, each with an interval.",
-        *_not_run(unseen, len(claims) + len(unseen)),
-        summary_sentence([(claim.claim, claim.verdict) for claim in claims]),
-        f"Of the neurons of model {found.reference}, {with_interval(found.first, PERCENT_PLACES)} are universal at "
-        f"{first.label} of the training{later}{printed}.",
+        f"This report is about {suite.title}: {models} published by others, alike in everything but their seed. The "
+        f"papers' numbers are for GPT-2 Small; they can be repeated only where these are the same models."
     )
 
 
-def _not_run(unseen: Sequence[str], every: int) -> tuple[str, ...]:
+def findings(found: Results) -> tuple[Finding, Finding, Finding]:
+    """The three results of the papers: neurons become universal, stay so, and matter."""
+    return (
+        Finding("Emergence", _emergence(found), _printed_shares(found), "partners", ("N1", "N2", "N3", "N5")),
+        Finding("Persistence", _persistence(found), _printed_persistence(found), "paper-1", ("N7", "N10", "N22")),
+        Finding(
+            "Impact", _impact(found), "no number; the loss rises more than after random ablations",
+            f"twin-{round(found.threshold * 10)}", ("N14", "N15", "V4"),
+        ),
+    )  # fmt: skip
+
+
+def _emergence(found: Results) -> str:
+    first, last = found.checkpoints[0], found.checkpoints[-1]
+    later = f" and {with_interval(found.last, PERCENT_PLACES)} at {last.label}" if last != first else ""
+    return (
+        f"Of the neurons of model {found.reference}, {with_interval(found.first, PERCENT_PLACES)} are universal at "
+        f"{first.label} of the training{later}, on average over {plural(len(found.partners), 'partner')}."
+    )
+
+
+def _printed_shares(found: Results) -> str:
+    cells = [cell for cell in found.published if cell.threshold == found.threshold]
+    if not cells:
+        return "no number at this threshold"
+    first, last = (choose(cells, key=lambda cell: cell.training) for choose in (min, max))
+    return (
+        f"{decimal(first.value * 100, PERCENT_PLACES)} % at {first.label} steps and "
+        f"{decimal(last.value * 100, PERCENT_PLACES)} % at {last.label} steps"
+    )
+
+
+def _persistence(found: Results) -> str:
+    kept = found.persistence
+    if not kept.spans:
+        return "Persistence needs two checkpoints, and this suite has one."
+    said = kept.said(kept.longest)
+    where = f"universal with a partner at {kept.longest[0]} of the training"
+    if not said:
+        return f"No neuron is {where}, so none could stay so."
+    return f"Of the neurons {where}, {said} are still universal with it at {kept.longest[1]}."
+
+
+def _printed_persistence(found: Results) -> str:
+    return f"over {decimal(found.persistence.printed.overall * 100, 0)} % from one checkpoint to the next"
+
+
+def _impact(found: Results) -> str:
+    ablation = found.ablation
+    label = found.checkpoints[-1].label
+    own, control = (
+        ablation.twins[TwinEffect(kind, found.threshold, label)] for kind in (SetKind.UNIVERSAL, SetKind.LAYER_MATCHED)
+    )
+    if own.is_missing:
+        return f"No neuron of model {found.reference} is universal on average over its partners, so none was ablated."
+    draws = [control.details["draws_low"], control.details["draws_high"]]
+    return (
+        f"Without the {count(round(own.details['size']))} neurons that are universal on average, the loss of model "
+        f"{found.reference} at {label} of the training rises by {with_interval(own)}; without as many others of the "
+        f"same layers it rises by {span(draws, NATS, places_of([own]))}, depending on the draw."
+    )
+
+
+def _beside(one: Finding, judged: Mapping[str, ClaimSummary]) -> Html:
+    """What the papers print, and the verdicts on the claims about it."""
+    verdicts = ", ".join(
+        f'<a href="{page_of(name)}">{html_text(name)}</a> {badge(judged[name].verdict, claim=name)}'
+        for name in one.claims
+        if name in judged
+    )
+    rows = {"Published for GPT-2 Small": html_text(one.published), "Judged by": verdicts}
+    inside = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows.items() if value)
+    return Html(f'<div class="card"><dl>{inside}</dl></div>')
+
+
+def _not_run(unseen: Sequence[str], every: int) -> str:
     if not unseen:
-        return ()
-    return (f"Of the project's {plural(every, 'claim')}, {count(len(unseen))} {_were(len(unseen))} not run.",)
-
-
-def _were(number: int) -> str:
-    return "was" if number == 1 else "were"
-
-
-def _training(cell: PublishedCell) -> float:
-    return cell.training
-
-
-def _percent(share: float) -> str:
-    return f"{decimal(share * 100, PERCENT_PLACES)} %"
+        return ""
+    were = "was" if len(unseen) == 1 else "were"
+    return f"Of the project's {plural(every, 'claim')}, {count(len(unseen))} {were} not run: {listed(unseen)}."

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from universal_neurons.inputs.corpus import MaskPolicy
 from universal_neurons.render.escaping import Html, html_text
-from universal_neurons.render.formatting import (
-    count,
-)
+from universal_neurons.render.formatting import count
 from universal_neurons.render.pages.claims import ambiguity_table, families_table
 from universal_neurons.render.pages.imported import checked
 from universal_neurons.render.pages.scoreboard import verdict_table
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from universal_neurons.render.citation import Citation
     from universal_neurons.render.pages.ambiguities import Ambiguity
     from universal_neurons.render.pages.deviations import Deviation
+    from universal_neurons.render.pages.paper import Groups
     from universal_neurons.render.pages.provenance import ReportProvenance
     from universal_neurons.render.results import Results
 
@@ -39,6 +38,7 @@ MASKS = {
 
 def methods_page(
     found: Results,
+    groups: Groups,
     admitted: Sequence[Deviation],
     provenance: ReportProvenance,
     claims: Sequence[ClaimSummary],
@@ -50,6 +50,9 @@ def methods_page(
     return known(
         {
             "narrowing": lambda: found.suite.narrowing,
+            "is_ours": lambda: found.is_ours,
+            "models": lambda: count(len(found.suite.zoo.models)),
+            "training": groups["training"].block,
             "tokens": lambda: count(corpus.tokens),
             "mask": lambda: MASKS[corpus.mask],
             "draws": lambda: count(spec.draws),

@@ -1,4 +1,4 @@
-"""The page on performance and limits: cost of the stages, benchmarks, projections, undecided claims.
+"""The page on performance and limits: cost of the stages, benchmarks, undecided claims.
 
 Every number comes from the provenance of an artifact, from a published benchmark or from the evidence; nothing is
 measured here.
@@ -7,7 +7,7 @@ measured here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,47 +16,36 @@ from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.evidence.multiplicity import needed_to_decide
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.inputs.benchmarks import Benchmark, read_benchmarks
-from universal_neurons.measurement import Measurement, Over
-from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
-from universal_neurons.render.figures.charts import ChartRow, RowChart, finite, row_figure
-from universal_neurons.render.figures.style import Colour, Mark
+from universal_neurons.inputs.suite import available_suites, load_suite
+from universal_neurons.measurement import Over
+from universal_neurons.render.escaping import Html, Markdown, html_text
+from universal_neurons.render.figures.charts import finite
 from universal_neurons.render.formatting import count, decimal, duration, listed, plural, rounded_up
 from universal_neurons.render.links import page_of
-from universal_neurons.render.pages.projection import (
-    ComputationSize,
-    Projection,
-    is_projectable,
-    projections,
-    size_of,
-    suite_sizes,
-)
 from universal_neurons.render.pages.provenance import own_seconds, shared_runs, shared_seconds
 from universal_neurons.render.pages.sections import PageSection
 from universal_neurons.render.tables import Cell, Column, DataTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from universal_neurons.evidence.record import EvidenceRecord
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.inputs.suite import Suite
-    from universal_neurons.render.figures.figure import Figure
 
 PAGE = "performance"
-PROJECTIONS_CSV = "data/projections.csv"
 BENCHES_CSV = "data/benchmarks.csv"
 LIMITS_CSV = "data/undecided.csv"
 # The suite whose size says what more neurons and tokens would decide: that of the papers' own models.
 LARGER = "paper"
 _SIGNIFICANT = 3
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_CODE = "render.pages.performance."
 
 
 @dataclass(frozen=True)
 class Performance:
-    """The data of the page: stages, benchmarks, projections, and the claims that the suite leaves open.
+    """The data of the page: stages, benchmarks, and the claims that the suite leaves open.
 
     ``seconds`` add up all stages, where a run that wrote for two of them counts once.  ``larger`` is the
     suite whose size says what more data would decide, None where there is no such suite or this is the one.
@@ -67,10 +56,24 @@ class Performance:
     seconds: float
     artifacts: int
     benches: tuple[Benchmark, ...]
-    projected: Mapping[str, tuple[Projection, ...]]
     undecided: tuple[Undecided, ...]
-    own: ComputationSize
-    larger: ComputationSize | None
+    own: SuiteSize
+    larger: SuiteSize | None
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteSize:
+    """The size of what a suite measures: layers and neurons of a model, scored tokens."""
+
+    layers: int
+    neurons: int
+    tokens: int
+
+    @classmethod
+    def of(cls, suite: Suite, root: Path) -> SuiteSize:
+        """The size of a suite, narrowed or whole; needs no network.  Raises the UserErrors of its models."""
+        recipe = suite.open_zoo(root, warn=lambda _: None).recipe()
+        return cls(recipe.layers, recipe.layers * recipe.mlp, suite.corpus.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,30 +109,25 @@ class Undecided:
 
 def performance(root: Path, suite: Suite, artifacts: pd.DataFrame, claims: Sequence[ClaimSummary]) -> Performance:
     """Everything of the page; raises BenchmarkError and the suites' UserErrors, each one line."""
-    benches = read_benchmarks(root)
-    extents = suite_sizes(root)
+    has_larger = suite.name != LARGER and LARGER in available_suites(root)
     return Performance(
         suite=suite,
         stages=stage_costs(artifacts),
         seconds=whole_seconds(artifacts),
         artifacts=len(artifacts),
-        benches=benches,
-        projected={bench.file: projections(bench, extents) for bench in benches if is_projectable(bench)},
+        benches=read_benchmarks(root),
         undecided=tuple(one for claim in claims if (one := undecided(claim)) is not None),
-        own=size_of(suite, root),
-        larger=None if suite.name == LARGER else extents.get(LARGER),
+        own=SuiteSize.of(suite, root),
+        larger=SuiteSize.of(load_suite(LARGER, root), root) if has_larger else None,
     )
 
 
-def performance_page(found: Performance, drawn: Sequence[Figure]) -> dict[str, Any]:
+def performance_page(found: Performance) -> dict[str, Any]:
     """The values of the page."""
     return {
         "total": total_sentence(found),
-        "costs": Markdown("\n".join(figure.block() for figure in drawn)),
         "stages": stages_table(found).html(css="stack"),
         "benches": [_bench(bench) for bench in found.benches],
-        "projections": [_projection(found, bench) for bench in found.benches if bench.file in found.projected],
-        "projections_csv": Markdown(f"[every suite and device]({PROJECTIONS_CSV})"),
         "benches_csv": Markdown(f"[every figure of every bench]({BENCHES_CSV})"),
         "limits": limits(found),
         "undecided": undecided_table(found).html(css="stack") if found.undecided else "",
@@ -137,15 +135,9 @@ def performance_page(found: Performance, drawn: Sequence[Figure]) -> dict[str, A
     }
 
 
-def performance_data(found: Performance, drawn: Sequence[Figure]) -> dict[str, DataTable]:
+def performance_data(found: Performance) -> dict[str, DataTable]:
     """The data beside the page, by file name."""
-    figures = {figure.csv_name: figure.data for figure in drawn}
-    return {
-        BENCHES_CSV: benches_table(found.benches),
-        PROJECTIONS_CSV: projections_table(found),
-        LIMITS_CSV: undecided_table(found, numbers=True),
-        **figures,
-    }
+    return {BENCHES_CSV: benches_table(found.benches), LIMITS_CSV: undecided_table(found, numbers=True)}
 
 
 # --- stages ----------------------------------------------------------------------------------------------------------
@@ -212,50 +204,6 @@ def stages_table(found: Performance) -> DataTable:
     return DataTable("What every stage cost", columns, rows)
 
 
-def performance_figures(found: Performance) -> tuple[Figure, ...]:
-    """The figure of time per stage; none if nothing was timed."""
-    timed = [one for one in found.stages if one.seconds > 0]
-    if not timed:
-        return ()
-    several = len({one.device for one in timed}) > 1
-    rows = tuple(
-        ChartRow(
-            f"{one.stage} ({one.device})" if several else one.stage,
-            _minutes(one),
-            Mark(Colour.BLUE),
-        )
-        for one in timed
-    )
-    first = timed[0]
-    caption = Markdown(
-        markdown(
-            f"Wall time of every stage of suite {found.suite.name} by the provenance of its artifacts, on a "
-            f"logarithmic axis. The longest, {first.stage}, takes {duration(first.seconds)} of "
-            f"{duration(found.seconds)}, {decimal(100 * first.seconds / found.seconds, 0)} %."
-        )
-    )
-    shown = RowChart("costs", "", "Wall time of every stage", "minutes", rows, logarithmic=True)
-    said = listed(f"{row.name} {duration(one.seconds)}" for row, one in zip(rows, timed, strict=True))
-    alt = f"Dots on a logarithmic axis of minutes, one per stage: {said}."
-    drawn = row_figure(shown, code=_CODE + "performance_figures", caption=caption, alt=alt)
-    # A name instead of a number: numbers begin anew on every page, and in the PDF all pages are one document.
-    return (replace(drawn, data=_seconds_table(timed), label="Where the time goes."),)
-
-
-def _seconds_table(timed: Sequence[StageCost]) -> DataTable:
-    rows = tuple((one.stage, one.device, one.artifacts, one.seconds, one.memory) for one in timed)
-    columns = (
-        Column("stage"), Column("device"), Column("artifacts", 0), Column("wall time, s", 1),
-        Column("peak memory, bytes", 0),
-    )  # fmt: skip
-    return DataTable("Wall time of every stage", columns, rows)
-
-
-def _minutes(one: StageCost) -> Measurement:
-    minutes = one.seconds / 60
-    return Measurement(minutes, minutes, minutes, one.artifacts, Over.NOTHING, unit="min")
-
-
 # --- benches ---------------------------------------------------------------------------------------------------------
 
 
@@ -304,54 +252,6 @@ def benches_table(benches: Sequence[Benchmark]) -> DataTable:
     )
     columns = tuple(map(Column, ("bench", "device", "date", "figure", "what", "value", "unit")))
     return DataTable("Benches", columns, rows)
-
-
-def _projection(found: Performance, bench: Benchmark) -> PageSection:
-    rows = tuple(_projected(one) for one in found.projected[bench.file])
-    columns = (
-        "suite",
-        "models × neurons",
-        "checkpoints",
-        "tokens",
-        "products",
-        "baselines",
-        "forward",
-        "together",
-        "published method",
-    )
-    return PageSection(
-        heading=bench.device,
-        says="",
-        body=DataTable(f"Projected times on {bench.device}", tuple(map(Column, columns)), rows).html(css="stack"),
-    )
-
-
-def _projected(one: Projection) -> tuple[Cell, ...]:
-    extent = one.extent
-    return (
-        one.suite, f"{count(extent.models)} × {count(extent.neurons)}", count(extent.trained + extent.untrained),
-        count(extent.tokens), duration(one.products), duration(one.rotations), duration(one.forward),
-        duration(one.total), "not measured" if one.published is None else duration(one.published),
-    )  # fmt: skip
-
-
-def projections_table(found: Performance) -> DataTable:
-    """Every projection in seconds."""
-    devices = {bench.file: bench.device for bench in found.benches}
-    rows = tuple(
-        (
-            devices[name], one.suite, one.extent.models, one.extent.neurons,
-            one.extent.trained + one.extent.untrained, one.extent.tokens, one.products, one.rotations, one.forward,
-            one.total, one.published,
-        )
-        for name, suites in found.projected.items()
-        for one in suites
-    )  # fmt: skip
-    columns = (
-        "device", "suite", "models", "neurons of a model", "checkpoints", "tokens", "products, s", "baselines, s",
-        "forward passes, s", "together, s", "published way, s",
-    )  # fmt: skip
-    return DataTable("Projected times", tuple(map(Column, columns)), rows)
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Tables of the computation behind a report: models, text, stages and software.
+"""Tables of the computation behind a report: models, text and software.
 
 Everything here is read from the artifacts that the numbers come from.
 """
@@ -9,25 +9,17 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from universal_neurons.artifacts.receipt import Imported
-from universal_neurons.render.formatting import (
-    count,
-    decimal,
-    duration,
-    listed,
-)
+from universal_neurons.render.formatting import count, listed
 from universal_neurons.render.tables import DIGEST_SHOWN, Cell, Column, DataTable, short_digest
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from universal_neurons.artifacts.provenance import SharedRun
     from universal_neurons.ids import CorpusRef, ModelRef
     from universal_neurons.render.escaping import Html
     from universal_neurons.stages.study import StoredStudy
-
-
-DAY = len("2025-11-09")
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,6 @@ class ReportProvenance:
         return {
             "models": self._models().html(),
             "corpus": _corpus_table(self.corpus).html(),
-            "stages": _stages_table(self.artifacts).html(),
             "software": _software_table(self.artifacts).html(),
         }
 
@@ -99,18 +90,6 @@ def _corpus_table(corpus: CorpusRef) -> DataTable:
     return DataTable("The scored text", (Column("what"), Column("which")), rows)
 
 
-def _stages_table(artifacts: pd.DataFrame) -> DataTable:
-    rows = [_stage_row(str(stage), part, own_seconds(part)) for stage, part in artifacts.groupby("stage", sort=True)]
-    for what in sorted({run.what for run in shared_runs(artifacts)}):
-        rests = artifacts[[any(run.what == what for run in shared) for shared in artifacts["shared"]]]
-        rows.append(_stage_row(f"{what} (shared)", rests, shared_seconds(rests, what)))
-    whole = math.fsum([own_seconds(artifacts), *(run.wall_seconds for run in shared_runs(artifacts))])
-    columns = ("stage", "artifacts", "store", "created", "device", "wall time", "peak memory")
-    every = _stage_row("all", artifacts, whole)
-    shown = tuple(Column(name, 0 if name == "artifacts" else None) for name in columns)
-    return DataTable("Stages of the computation", shown, (*rows, every))
-
-
 def own_seconds(artifacts: pd.DataFrame) -> float:
     """The time of the runs that wrote ``artifacts``, each counted once: one run writes many, and all carry its time.
 
@@ -128,23 +107,6 @@ def shared_seconds(artifacts: pd.DataFrame, what: str) -> float:
     """The time of the shared runs called ``what``."""
     # Exact, because a set has another order in every process, and the last digit must not.
     return math.fsum(run.wall_seconds for run in shared_runs(artifacts) if run.what == what)
-
-
-def _stage_row(stage: str, part: pd.DataFrame, seconds: float) -> tuple[str, ...]:
-    days = sorted({str(created)[:DAY] for created in part["created"]})
-    return (
-        stage,
-        count(len(part)),
-        listed(sorted({str(origin) for origin in part["origin"]})),
-        days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
-        listed(sorted({str(device) for device in part["device"]})),
-        duration(seconds),
-        _memory(part["peak_memory_bytes"].max()),
-    )
-
-
-def _memory(peak: float | None) -> str:
-    return "unknown" if peak is None or pd.isna(peak) else f"{decimal(float(peak) / 2**30, 2)} GiB"
 
 
 def _software_table(artifacts: pd.DataFrame) -> DataTable:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.evidence.record import natural_order
+from universal_neurons.evidence.split import spelled, where_it_breaks
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render.escaping import Html, html_text
 from universal_neurons.render.evidence_log import accepted_interval
@@ -107,11 +107,7 @@ def published_numbers(records: Sequence[EvidenceRecord]) -> str:
 
 
 def filters(claims: Sequence[ClaimSummary]) -> Html:
-    """The filters of the scoreboard: verdict, section, suite, words and order.
-
-    Hidden until the script that it needs is there.  A choice of one is no choice: suites are offered where there are
-    several.
-    """
+    """The filters of the scoreboard: verdict, section, words and order; hidden until their script is there."""
     verdicts = Counter(claim.verdict for claim in claims)
     buttons = "".join(
         f'<button type="button" aria-pressed="false" data-outcome="{verdict.value}">'
@@ -120,25 +116,17 @@ def filters(claims: Sequence[ClaimSummary]) -> Html:
         for verdict in WORDING
         if verdicts[verdict]
     )
-    sections = list(in_sections(claims))
-    suites = sorted({claim.first.suite for claim in claims})
+    sections = "".join(f'<option value="{html_text(name)}">{html_text(name)}</option>' for name in in_sections(claims))
     return Html(
         '<div class="filters" id="filters" role="search" aria-label="Narrow the list of claims" hidden>'
         f'<div class="chips" role="group" aria-label="Verdicts">{buttons}</div>'
         '<label>Find <input type="search" id="filter-words" autocomplete="off" spellcheck="false"></label>'
-        f"{_select('section', 'Section', sections)}{_select('suite', 'Suite', suites)}"
+        f'<label>Section <select id="filter-section"><option value="">all</option>{sections}</select></label>'
         '<label>Order <select id="filter-order"><option value="given">as in the papers</option>'
         '<option value="claim">by name</option><option value="verdict">by verdict</option></select></label>'
         f'<p role="status" id="filter-shown">{plural(len(claims), "claim")}</p>'
         '<button type="button" id="filter-clear" hidden>Show all</button></div>'
     )
-
-
-def _select(name: str, label: str, values: Sequence[str]) -> str:
-    if len(values) < 2:
-        return ""
-    options = "".join(f'<option value="{html_text(value)}">{html_text(value)}</option>' for value in values)
-    return f'<label>{label} <select id="filter-{name}"><option value="">all</option>{options}</select></label>'
 
 
 def scoreboard(claims: Sequence[ClaimSummary]) -> Html:
@@ -159,23 +147,26 @@ def scoreboard(claims: Sequence[ClaimSummary]) -> Html:
 
 def _score(claim: ClaimSummary, place: int) -> str:
     first, verdict = claim.first, claim.verdict
-    verdicts = list(claim.corrected)
-    tally = f'<span class="tally">{html_text(counted(verdicts))}</span>' if len(set(verdicts)) > 1 else ""
+    tally = f'<span class="tally">{html_text(tallied(claim))}</span>' if len(set(claim.corrected)) > 1 else ""
     name = f'<a href="{page_of(claim.claim)}">{html_text(claim.claim)}</a>'
     keys = (
         f'data-outcome="{verdict.value}" data-section="{html_text(section_of(claim))}" '
-        f'data-suite="{html_text(first.suite)}" data-place="{place}" data-rank="{list(WORDING).index(verdict)}"'
+        f'data-place="{place}" data-rank="{list(WORDING).index(verdict)}"'
     )
     return (
         f'<tr {keys}><th scope="row">{name}<span class="origin">{html_text(section_of(claim))}</span></th>'
         f'<td><span class="statement">{html_text(first.statement)}</span>'
         f'<span class="origin">{html_text(first.source)}</span></td>'
         f'<td data-label="Published:">{html_text(published_numbers(claim.items))}</td>'
-        f'<td data-label="Criterion:">{html_text(criteria_line(claim.items))}'
-        f'<span class="origin">suite {html_text(first.suite)}</span></td>'
+        f'<td data-label="Criterion:">{html_text(criteria_line(claim.items))}</td>'
         f'<td data-label="Ours:">{drawn(claim)}{html_text(ours(claim))}</td>'
         f"<td>{badge(verdict, claim=claim.claim)}{tally}</td></tr>"
     )
+
+
+def tallied(claim: ClaimSummary) -> str:
+    """Where the verdicts on the cases of a claim change, or how many cases have each verdict."""
+    return where_it_breaks(claim.items, claim.corrected) or counted(claim.corrected)
 
 
 def criteria_line(records: Sequence[EvidenceRecord]) -> str:
@@ -236,14 +227,6 @@ def case_name(record: EvidenceRecord) -> str:
     return (
         listed(f"{name} {spelled(value)}" for name, value in record.parameters.items()) if record.parameters else "all"
     )
-
-
-def spelled(value: object) -> str:
-    """A parameter in words: a checkpoint by its label, an interval by the labels of its ends."""
-    if isinstance(value, Mapping):
-        ends = (spelled(value[end]) for end in ("earlier", "later") if end in value)
-        return " to ".join(ends) or str(value.get("label", value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def words_of(node: str) -> str:

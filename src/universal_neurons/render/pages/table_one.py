@@ -1,4 +1,4 @@
-"""Table 1 of Nandan et al. 2025 v1 with our numbers, as HTML and as data."""
+"""Table 1 of Nandan et al. 2025 v1 with our numbers, as a block of a page and as data."""
 
 from __future__ import annotations
 
@@ -6,26 +6,46 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from universal_neurons.render.escaping import Html, html_text
-from universal_neurons.render.formatting import decimal, interval
+from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, raw_html
+from universal_neurons.render.figures.figure import judged_links
+from universal_neurons.render.formatting import decimal, interval, plural
+from universal_neurons.render.listings import drawing
 from universal_neurons.render.tables import Cell, Column, DataTable
 
 if TYPE_CHECKING:
     from universal_neurons.measurement import Measurement
     from universal_neurons.render.figures.emergence import PublishedCell
+    from universal_neurons.render.figures.figure import Sources
     from universal_neurons.render.results import Results
 
 PERCENT_PLACES = 2
+LABEL = "Table 1 of the paper."
+TABLE_CSV, PAIRS_CSV = "data/table-one.csv", "data/table-one-pairs.csv"
 
 
-def table_one(found: Results, *, spread: bool = False) -> Html:
-    """Table 1, ours above what was printed: a row of each for every threshold, a column for every checkpoint.
+def table_one(found: Results, sources: Sources, anchor: str, code: str) -> Markdown:
+    """Table 1: ours with interval and the pairs' standard deviation, below it what was printed."""
+    words = (
+        f"Share of neurons that are universal, in per cent, at each threshold (rows) and share of training, reference "
+        f"{found.reference}, mean over {plural(len(found.partners), 'partner')}: ours with its interval over token "
+        f"blocks and ± the standard deviation between partners, below it what was printed for GPT-2 Small."
+    )
+    opening = Html(f'<figure id="{anchor}" class="tbl">\n<figcaption>')
+    caption = f"**{markdown(LABEL)}** {markdown(words)}{judged_links(sources)}"
+    details = (
+        f'<details class="data"><summary>Pair by pair</summary>{pairs_data(found).html(css="data")}'
+        f'<p class="source">The same numbers, unrounded: <a href="{PAIRS_CSV}" download>{PAIRS_CSV}</a>, and the '
+        f'table: <a href="{TABLE_CSV}" download>{TABLE_CSV}</a>. Computed by '
+        f"{drawing(code).link()}.</p></details>"
+    )
+    body = Html(f"</figcaption>\n{_table(found)}\n{details}\n</figure>")
+    return Markdown(f"{raw_html(opening)}\n\n{caption}\n\n{raw_html(body)}\n")
 
-    With ``spread`` the standard deviation of the shares over the partners stands below each interval.
-    """
+
+def _table(found: Results) -> Html:
     labels = [checkpoint.label for checkpoint in found.checkpoints]
     head = "".join(f'<th scope="col" class="number">{html_text(label)}</th>' for label in labels)
-    rows = "\n".join(_rows(found, threshold, spread=spread) for threshold in found.suite.universality.thresholds)
+    rows = "\n".join(_rows(found, threshold) for threshold in found.suite.universality.thresholds)
     return Html(
         '<div class="scroll" role="region" tabindex="0" aria-label="Table of shares, ours beside the published">'
         f'<table><thead><tr><th scope="col">threshold</th><th scope="col">models</th>{head}</tr></thead>\n'
@@ -33,10 +53,10 @@ def table_one(found: Results, *, spread: bool = False) -> Html:
     )
 
 
-def _rows(found: Results, threshold: float, *, spread: bool) -> str:
+def _rows(found: Results, threshold: float) -> str:
     ours = "".join(
         f'<td class="number">{_ours(found.table_one[threshold, checkpoint.step])}'
-        f"{_spread(found, threshold, checkpoint.label) if spread else ''}</td>"
+        f"{_spread(found, threshold, checkpoint.label)}</td>"
         for checkpoint in found.checkpoints
     )
     cells = {round(c.training, 6): c for c in found.published if c.threshold == threshold}
@@ -46,7 +66,7 @@ def _rows(found: Results, threshold: float, *, spread: bool) -> str:
     name = html_text(decimal(threshold, 1))
     return (
         f'<tr class="ours"><th scope="row">{name}</th><th scope="row">{html_text(found.suite.name)}</th>{ours}</tr>\n'
-        f'<tr class="printed"><td></td><th scope="row">GPT-2 small</th>{printed}</tr>'
+        f'<tr class="printed"><td></td><th scope="row">GPT-2 Small</th>{printed}</tr>'
     )
 
 
@@ -87,7 +107,7 @@ def table_one_data(found: Results) -> DataTable:
         cell = cells.get((threshold, round(checkpoint.share, 6)))
         ours: tuple[Cell, ...] = (None,) * 3 if m.is_missing else tuple(x * 100 for x in (m.value, m.low, m.high))
         rows.append((decimal(threshold, 1), checkpoint.label, *ours, None if cell is None else cell.value * 100))
-    names = ("threshold", "checkpoint", "share", "low", "high", "published for GPT-2 small")
+    names = ("threshold", "checkpoint", "share", "low", "high", "published for GPT-2 Small")
     return DataTable(
         "Table 1 in per cent", tuple(Column(name, 2 if i > 1 else None) for i, name in enumerate(names)), tuple(rows)
     )

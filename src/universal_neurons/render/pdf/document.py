@@ -7,7 +7,6 @@ differ from them.  The layout is ``report/pdf.typ``.
 from __future__ import annotations
 
 import importlib.util
-import re
 import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,10 +16,10 @@ from typing import TYPE_CHECKING, Final, Literal, assert_never
 from universal_neurons.render.escaping import Typst, typst_string, typst_text
 from universal_neurons.render.figures.drawing import load_matplotlib
 from universal_neurons.render.html.engines import RenderingFailed, run
+from universal_neurons.render.html.tree import Element, PageContent, read_page
 from universal_neurons.render.pdf.markup import (
     DRAWINGS,
     REFERENCES,
-    PageUnprintable,
     Typesetting,
     anchor,
     anchors_of,
@@ -28,7 +27,6 @@ from universal_neurons.render.pdf.markup import (
     formulas_of,
     references_of,
 )
-from universal_neurons.render.pdf.tree import Element, PageContent, read_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,10 +37,9 @@ PDF = "report.pdf"
 BOOK, LOOK, FONTS = "report.typ", "pdf.typ", "fonts"
 STANDARD: Final = "ua-1"
 BESIDE = (
-    "The explorer of all neurons and the data of every case and figure are in the pages and files beside this "
-    "document; data/figures.csv lists the artifacts behind each figure."
+    "The pages beside this document have every claim with all its cases, controls and readings, the explorer of all "
+    "neurons, and the data of every figure; data/figures.csv lists the artifacts behind each figure."
 )
-_NUMBERED = re.compile(r"(?:Figure|Table) \d+(?=:)")
 UNITS = ("year", "month", "day", "hour", "minute", "second")
 Program = Literal["typst", "quarto"]
 
@@ -123,14 +120,13 @@ def legible(text: str, known: frozenset[str]) -> str:
 def book(pages: Sequence[PageContent], imprint: Imprint) -> tuple[Typst, Mapping[str, str]]:
     """The whole document in Typst, and its drawings by file name.
 
-    Pages in a folder are parts of the page that lists them; the others are chapters, in the order given.  The summary
-    of the first page becomes the document's, and all references stand at its end, once.
+    The pages are chapters, in the order given.  The summary of the first page becomes the document's, and all
+    references stand at its end, once.
     """
-    _check_numbers(pages)
     references = {name: (page, entry) for page in pages for name, entry in references_of(page).items()}
     anchors = {name for page in pages for name in anchors_of(page)} | {f"{REFERENCES}#{name}" for name in references}
-    setting = Typesetting({page.name: page for page in pages}, formulas(pages), frozenset(anchors))
-    front, *others = (page for page in pages if "/" not in page.name)
+    setting = Typesetting(formulas(pages), frozenset(anchors))
+    front, *others = pages
     summary, rest = _split(front)
     parts = [
         '#import "pdf.typ": *',
@@ -201,17 +197,6 @@ def _title(page: PageContent) -> str:
 
 def _chapter(title: str, name: str) -> str:
     return f"#chapter({typst_string(title)}, {typst_string(name)})"
-
-
-def _check_numbers(pages: Iterable[PageContent]) -> None:
-    """Raise PageUnprintable for a number of two figures: every page counts its own, and here they are one document."""
-    known: dict[str, str] = {}
-    for page in pages:
-        captions = (one.text for one in page.main.walk() if one.tag == "figcaption")
-        for number in (found[0] for text in captions if (found := _NUMBERED.match(" ".join(text.split())))):
-            if number in known:
-                raise PageUnprintable(f"{page.name}: {number} is on {known[number]} too; give one of them a label")
-            known[number] = page.name
 
 
 def _split(front: PageContent) -> tuple[PageContent, PageContent]:

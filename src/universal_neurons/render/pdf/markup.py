@@ -14,12 +14,12 @@ from urllib.parse import unquote, urlsplit
 
 from universal_neurons.errors import UserError
 from universal_neurons.render.escaping import Typst, typst_string, typst_text
-from universal_neurons.render.pdf.tree import Element
+from universal_neurons.render.html.tree import Element
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from universal_neurons.render.pdf.tree import PageContent
+    from universal_neurons.render.html.tree import PageContent
 
 DRAWINGS = "drawings"
 REFERENCES = "references"
@@ -35,7 +35,6 @@ _SCREEN_ONLY = frozenset(
 # beside a sign that is printed.
 _ELSEWHERE = frozenset({"crumbs", "filters", "narrow", "title", "turn", "unseen"})
 _COLLECTED = frozenset({"refs", REFERENCES})
-_TABLES = frozenset({"tbl", "quarto-float-tbl"})
 
 _INLINE = frozenset(
     {
@@ -45,19 +44,18 @@ _INLINE = frozenset(
 )  # fmt: skip
 # What a class of a ``span``, a ``p`` or a ``div`` is called in ``report/pdf.typ``; other classes change nothing.
 _SPANS: Mapping[str, str] = {
-    "header-section-number": "number", "sign": "sign", "interval": "interval", "value": "whole", "origin": "origin",
-    "statement": "statement", "tally": "origin", "digest": "digest", "none": "quiet", "judged": "quiet",
-    "says": "says", "kind": "quiet",
+    "sign": "sign", "interval": "interval", "value": "whole", "origin": "origin", "statement": "statement",
+    "tally": "origin", "digest": "digest", "none": "quiet", "judged": "quiet",
 }  # fmt: skip
-_PARAGRAPHS: Mapping[str, str] = {
-    "source": "aside", "said": "aside", "origin": "aside", "many": "aside", "reason": "aside", "quiet": "aside",
-}  # fmt: skip
-_DIVISIONS: Mapping[str, str] = {
-    "lead": "lead", "note": "note", "claim": "claim", "outcome": "outcome", "entries": "entries",
-}  # fmt: skip
+_PARAGRAPHS: Mapping[str, str] = {"source": "aside", "absent": "aside", "quiet": "aside"}
+_DIVISIONS: Mapping[str, str] = {"lead": "lead", "note": "note"}
 
 _VARIABLE = re.compile(r"var\(--[\w-]+,\s*([^)]+)\)")
 _ROOT = re.compile(r"<svg\b")
+_TAG = re.compile(r"<[^>]+>")
+# Quarto writes every name in small letters, which a browser forgives in a page and nothing forgives in a picture.
+_MIXED = {name.casefold(): name for name in ("viewBox", "clipPath", "clipPathUnits", "preserveAspectRatio")}
+_NAME = re.compile(rf"(?<=[<\s/])(?:{'|'.join(_MIXED)})(?=[\s=>])")
 _AUTOMATIC = 32
 _WIDEST = 72
 
@@ -68,19 +66,18 @@ class PageUnprintable(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Typesetting:
-    """The data shared by the pages of a PDF: all pages, formulas in Typst by TeX source, link targets.
+    """The data shared by the pages of a PDF: formulas in Typst by TeX source, link targets.
 
     ``drawings`` receives the pictures of the pages as they are set: SVG by file name.
     """
 
-    pages: Mapping[str, PageContent]
     formulas: Mapping[str, Typst]
     anchors: frozenset[str]
     drawings: dict[str, str] = field(default_factory=dict)
 
     def set_page(self, page: PageContent) -> Typst:
         """The content of ``page`` but for its title."""
-        return _PageSetter(self, page, 0).blocks(page.main.children)
+        return _PageSetter(self, page).blocks(page.main.children)
 
 
 def is_printed(element: Element) -> bool:
@@ -125,7 +122,8 @@ def _tex(formula: Element) -> str:
 
 def printable_svg(markup: str) -> str:
     """An inline drawing of a page as a picture of its own: in the colours of the light theme, in the PDF's font."""
-    plain = _VARIABLE.sub(lambda found: found[1].strip(), markup)
+    plain = _TAG.sub(lambda tag: _NAME.sub(lambda name: _MIXED[name[0]], tag[0]), markup)
+    plain = _VARIABLE.sub(lambda found: found[1].strip(), plain)
     names = "" if "xmlns=" in plain.partition(">")[0] else ' xmlns="http://www.w3.org/2000/svg"'
     return _ROOT.sub(f'<svg font-family="Inter"{names}', plain, count=1)
 
@@ -142,10 +140,10 @@ def call(function: str, body: str, *arguments: str) -> Typst:
 
 
 class _PageSetter:
-    """A page in conversion; its headings are moved down by ``depth`` levels."""
+    """A page in conversion."""
 
-    def __init__(self, setting: Typesetting, page: PageContent, depth: int) -> None:
-        self.setting, self.page, self.depth = setting, page, depth
+    def __init__(self, setting: Typesetting, page: PageContent) -> None:
+        self.setting, self.page = setting, page
 
     # --- blocks ---
 
@@ -197,11 +195,11 @@ class _PageSetter:
         return call(function, body) if function else body
 
     def _heading(self, element: Element) -> Typst:
-        return call("section", self.inline(element.children).strip(), str(int(element.tag[1]) + self.depth))
+        return call("section", self.inline(element.children).strip(), element.tag[1])
 
     def _figure(self, element: Element, *, half: bool = False) -> Typst:
         caption = element.first("figcaption")
-        kind = "tbl" if _is_table(element) else "fig"
+        kind = "tbl" if "tbl" in element.classes else "fig"
         words = "" if caption is None else self._caption(caption)
         # The place goes with the figure, which may stand on another page than the text around it.
         body = self._anchor(element) + self.blocks(child for child in element.children if child is not caption)
@@ -264,22 +262,6 @@ class _PageSetter:
     def _quotation(self, element: Element) -> Typst:
         return Typst(f"#quote(block: true)[{self.blocks(element.children)}]")
 
-    def _article(self, element: Element) -> Typst:
-        """An entry of a list; one that leads to the page of a claim is followed by that page."""
-        name = element.first("h3")
-        link = None if name is None else name.first("a")
-        page = None if link is None else self.setting.pages.get(self._path(link.attributes.get("href", "")))
-        if page is not None:
-            return self._page_of_claim(page)
-        rest = self.blocks(child for child in element.children if child is not name)
-        return call("entry", rest, f"[{self.inline(name.children).strip() if name is not None else ''}]")
-
-    def _page_of_claim(self, page: PageContent) -> Typst:
-        title = page.main.first("h1")
-        inside = _PageSetter(self.setting, page, 2)
-        heading = call("section", inside.inline(title.children).strip() if title is not None else "", "3")
-        return Typst(f"#claimed([{anchor(page.name)}{heading}])[\n{inside.blocks(page.main.children)}\n]")
-
     # --- tables ---
 
     def _table(self, element: Element) -> Typst:
@@ -334,7 +316,7 @@ class _PageSetter:
         return call(function, body) if function else body
 
     def _link(self, element: Element) -> Typst:
-        """A link: to the world, to a place in the PDF, or the name of a file beside it; anything else is its text."""
+        """A link to the world or a place in the PDF; one to a file names the file, one to another page is its text."""
         body, target = self.inline(element.children), element.attributes.get("href", "")
         if urlsplit(target).scheme in {"http", "https", "mailto"}:
             return call("outward", body, typst_string(target))
@@ -342,7 +324,7 @@ class _PageSetter:
         place = f"{REFERENCES}#{fragment}" if fragment.startswith(CITED) else f"{path}#{fragment}" if fragment else path
         if place in self.setting.anchors:
             return call("to", body, typst_string(place))
-        if path in self.setting.pages:
+        if path.endswith(".html"):
             return body
         return call("mono", body) if element.text.strip() == path else call("beside", body, typst_string(path))
 
@@ -375,11 +357,6 @@ def _on_its_own_line(child: Element | str) -> Element | str:
     return child
 
 
-def _is_table(figure: Element) -> bool:
-    """Return whether a figure holds a table, by its class (ours or Quarto's) or its id (pandoc's)."""
-    return bool(figure.classes & _TABLES) or figure.attributes.get("id", "").startswith("tbl-")
-
-
 def _is_paragraph(node: Element | str) -> TypeGuard[Element]:
     return isinstance(node, Element) and node.tag == "p"
 
@@ -404,7 +381,6 @@ _BLOCKS: Mapping[str, Callable[[_PageSetter, Element], Typst]] = {
     **dict.fromkeys(("aside", "footer", "header", "hgroup", "main", "section"), _PageSetter._contents),
     **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6"), _PageSetter._heading),
     **dict.fromkeys(("ul", "ol"), _PageSetter._list),
-    "article": _PageSetter._article,
     "blockquote": _PageSetter._quotation,
     "div": _PageSetter._division,
     "dl": _PageSetter._definitions,

@@ -1,6 +1,6 @@
-"""A built page as a tree of elements, the input of the PDF.
+"""A built page as a tree of elements: what is checked, and the input of the PDF.
 
-The content of a page is everything inside its ``main``; drawings are kept as markup.
+The content of a page is everything inside its ``main``; drawings are also kept as markup.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ class PageUnusable(UserError):
 
 @dataclass(slots=True)
 class Element:
-    """An element: its tag, attributes and content; a drawing (``svg``) has its ``markup`` and no children."""
+    """An element: its tag, attributes and content, a drawing's (``svg``) ``markup``, the line on which it begins."""
 
     tag: str
     attributes: Mapping[str, str] = field(default_factory=dict)
     children: list[Element | str] = field(default_factory=list)
     markup: str = ""
+    line: int = 0
 
     @property
     def classes(self) -> frozenset[str]:
@@ -56,7 +57,7 @@ class Element:
     def changed(self, change: Callable[[str], str]) -> Element:
         """A copy of the element with ``change`` applied to every text inside, including drawings."""
         children = [change(child) if isinstance(child, str) else child.changed(change) for child in self.children]
-        return Element(self.tag, self.attributes, children, change(self.markup))
+        return Element(self.tag, self.attributes, children, change(self.markup), self.line)
 
     def first(self, tag: str, css: str = "") -> Element | None:
         """The first element inside with this tag, and this class if one is given."""
@@ -92,7 +93,7 @@ def tree_of(text: str) -> Element:
 
 
 class _Builder(HTMLParser):
-    """Builds the tree; a drawing is copied, because the parser would write its names in small letters."""
+    """Builds the tree; the markup of a drawing is copied, because the parser writes its names in small letters."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -101,21 +102,18 @@ class _Builder(HTMLParser):
         # As the parser counts: a line ends with a line feed and with nothing else.
         self._lines = list(accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
         self._open = [self.root]
-        self._drawing: int | None = None
+        self._begins: list[int] = [0]
 
     def _here(self) -> int:
         line, column = self.getpos()
         return self._lines[line - 1] + column
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self._drawing is not None:
-            return
-        element = Element(tag, {name: value or "" for name, value in attrs})
+        element = Element(tag, {name: value or "" for name, value in attrs}, line=self.getpos()[0])
         self._open[-1].children.append(element)
-        if tag == "svg":
-            self._drawing = self._here()
         if tag not in _VOID:
             self._open.append(element)
+            self._begins.append(self._here())
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
@@ -123,15 +121,12 @@ class _Builder(HTMLParser):
             self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        if self._drawing is not None:
-            if tag != "svg":
-                return
-            end = self._text.index(">", self._here()) + 1
-            self._open[-1].markup, self._drawing = self._text[self._drawing : end], None
-        if tag in (element.tag for element in self._open[1:]):
-            while self._open.pop().tag != tag:
-                pass
+        while tag in (element.tag for element in self._open[1:]):
+            closed, begin = self._open.pop(), self._begins.pop()
+            if closed.tag == "svg":
+                closed.markup = self._text[begin : self._text.index(">", self._here()) + 1]
+            if closed.tag == tag:
+                break
 
     def handle_data(self, data: str) -> None:
-        if self._drawing is None:
-            self._open[-1].children.append(data)
+        self._open[-1].children.append(data)
