@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from universal_neurons.measurement import Measurement
-
 
 class EvidenceUnusable(UserError):
     """The evidence is missing, unfinished, inconsistent, or about another suite."""
@@ -75,12 +73,6 @@ def check_artifacts(claims: Sequence[ClaimSummary], present: Collection[str]) ->
                 f"{record.test} was judged from artifact {foreign[0][:12]}, which is not here in suite "
                 f"{record.suite}; run: pytest claims --suite {record.suite} {record.narrowed_by}".rstrip()
             )
-
-
-def measured_of(claim: ClaimSummary) -> tuple[Measurement, ...]:
-    """The measurements of a claim's items, without the missing ones."""
-    found = (record.measured() for record in claim.items)
-    return tuple(m for m in found if m is not None and not m.is_missing)
 
 
 def accepted_interval(criterion: Criterion) -> tuple[float | None, float | None] | None:

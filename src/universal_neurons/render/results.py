@@ -1,4 +1,4 @@
-"""Collect all numbers of the report, once, from a study's tables.
+"""The tables behind the figures and texts of the report, read once from a study.
 
 Every number comes from the function of ``measures`` that also judged the claims.
 """
@@ -8,37 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from universal_neurons.measurement import Measurement
+from universal_neurons.inputs.published import published, published_table
 from universal_neurons.measures.tables import Definition, ReferenceTables
-from universal_neurons.measures.universality import (
-    definition_share,
-    universal_share,
-)
-from universal_neurons.render.figures.ablation import AblationResults, ablation_results
-from universal_neurons.render.figures.emergence import (
-    CheckpointLines,
-    LayerShares,
-    PublishedCell,
-    ThresholdCurves,
-    published_table_one,
-    shares_by_layer,
-    shares_by_partner,
-    shares_by_reading,
-    shares_by_threshold,
-)
+from universal_neurons.measures.universality import definition_share
+from universal_neurons.render.figures.ablation import Ablations, ablations
 from universal_neurons.render.figures.persistence import (
     Persistence,
     PrintedPersistence,
-    persistence_results,
+    persistence_of,
     printed_persistence,
 )
 from universal_neurons.render.figures.robustness import Robustness, robustness_results
 from universal_neurons.render.figures.training import TrainingCurve, checkpoint_tokens, training
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from universal_neurons.inputs.suite import Checkpoint, Suite
@@ -46,9 +30,36 @@ if TYPE_CHECKING:
     from universal_neurons.stages.study import StoredStudy
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedCell:
+    """A number of the published table 1, at a threshold and a share of the training."""
+
+    threshold: float
+    training: float
+    label: str
+    value: float
+
+
+def published_table_one(root: Path) -> tuple[PublishedCell, ...]:
+    """The numbers that are printed in table 1 of Nandan et al. 2025 v1, at their shares of the training.
+
+    Raises PublishedError where the project's files of published numbers do not have them.
+    """
+    total = published("nandan2025.setting", root=root, quantity="training steps")
+    return tuple(
+        PublishedCell(
+            threshold=float(row.keys["threshold"]),
+            training=float(row.keys["step"]) / total,
+            label=f"{float(row.keys['step']) / 1000:g}k",
+            value=row.value,
+        )
+        for row in published_table("nandan2025.table1", root=root).rows
+    )
+
+
 @dataclass(frozen=True)
 class Results:
-    """The numbers of one suite; ``table_one`` by threshold and step of the training.
+    """What the pages say of one suite; ``tables`` of the reference by the label of the checkpoint.
 
     ``training`` and ``checkpoint_tokens`` are empty for published models, of whose training there is no log.
     """
@@ -57,19 +68,14 @@ class Results:
     reference: str
     partners: tuple[str, ...]
     checkpoints: tuple[Checkpoint, ...]
-    table_one: Mapping[tuple[float, int], Measurement]
+    tables: Mapping[str, ReferenceTables]
     published: tuple[PublishedCell, ...]
-    layers: LayerShares
-    by_partner: CheckpointLines
-    by_reading: CheckpointLines
-    thresholds: ThresholdCurves
     training: tuple[TrainingCurve, ...]
     training_digest: str
     checkpoint_tokens: tuple[float, ...]
-    pairs: pd.DataFrame
     artifacts: tuple[str, ...]
     persistence: Persistence
-    ablation: AblationResults
+    ablation: Ablations
     robustness: Robustness
 
     @property
@@ -82,15 +88,23 @@ class Results:
         """The suite's default threshold."""
         return self.suite.universality.threshold
 
+    def share(self, threshold: float, label: str, definition: Definition = Definition.PAIR) -> Measurement:
+        """The share of universal neurons at a checkpoint, by default the mean over partners."""
+        return definition_share(self.tables[label], definition, threshold)
+
+    def shares(self, definition: Definition) -> tuple[Measurement, ...]:
+        """The share at every checkpoint, at the default threshold."""
+        return tuple(self.share(self.threshold, label, definition) for label in self.tables)
+
     @property
     def first(self) -> Measurement:
         """The share at the first checkpoint, mean over partners."""
-        return self.table_one[self.threshold, self.checkpoints[0].step]
+        return self.share(self.threshold, self.checkpoints[0].label)
 
     @property
     def last(self) -> Measurement:
         """The share at the last checkpoint, mean over partners."""
-        return self.table_one[self.threshold, self.checkpoints[-1].step]
+        return self.share(self.threshold, self.checkpoints[-1].label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,44 +121,22 @@ def printed_numbers(root: Path) -> Printed:
 
 
 def results(study: StoredStudy, printed: Printed) -> Results:
-    """All numbers of the report from ``study``; raises the study's own errors where an artifact is missing."""
+    """The tables of ``study``; raises the study's own errors where an artifact is missing."""
     before = len(study.reads)
-    tables = {checkpoint: study.reference_tables(checkpoint=checkpoint) for checkpoint in study.checkpoints}
-    threshold = study.suite.universality.threshold
+    tables = {checkpoint.label: study.reference_tables(checkpoint=checkpoint) for checkpoint in study.checkpoints}
     is_ours = study.suite.zoo.kind == "fixtures"
     return Results(
         suite=study.suite,
         reference=study.reference,
         partners=study.partners(),
         checkpoints=study.checkpoints,
-        table_one={
-            (t, checkpoint.step): definition_share(found, Definition.PAIR, t)
-            for t in study.suite.universality.thresholds
-            for checkpoint, found in tables.items()
-        },
+        tables=tables,
         published=printed.table_one,
-        layers=shares_by_layer(tables, threshold),
-        by_partner=shares_by_partner(tables, threshold),
-        by_reading=shares_by_reading(tables, threshold),
-        thresholds=shares_by_threshold(tables, threshold, printed.table_one),
         training=training(study.training_log()) if is_ours else (),
         training_digest=study.training_digest() if is_ours else "",
         checkpoint_tokens=checkpoint_tokens(study) if is_ours else (),
-        pairs=_pairs(tables, study.suite.universality.thresholds),
         artifacts=tuple(dict.fromkeys(study.reads[before:])),
-        persistence=persistence_results(study, printed.persistence),
-        ablation=ablation_results(study),
+        persistence=persistence_of(study, printed.persistence),
+        ablation=ablations(study),
         robustness=robustness_results(study),
     )
-
-
-def _pairs(tables: Mapping[Checkpoint, ReferenceTables], thresholds: Sequence[float]) -> pd.DataFrame:
-    """Table 1 pair by pair: threshold, checkpoint, partner, and the share with its interval."""
-    rows = []
-    for checkpoint, found in tables.items():
-        for partner, table in found.tables.items():
-            for threshold in thresholds:
-                m = universal_share(table, threshold)
-                where = {"threshold": threshold, "checkpoint": checkpoint.label, "partner": partner}
-                rows.append({**where, "value": m.value, "low": m.low, "high": m.high})
-    return pd.DataFrame(rows)

@@ -40,9 +40,6 @@ from universal_neurons.render.formatting import decimal, listed, places_of, span
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pandas as pd
-
-    from universal_neurons.inputs.suite import Checkpoint
     from universal_neurons.render.figures.figure import Figure
     from universal_neurons.stages.study import StoredStudy
 
@@ -54,45 +51,14 @@ COMPARED_IN_LAYER = (SetKind.UNIVERSAL, SetKind.LAYER_MATCHED)
 BANDS = (SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED)
 
 
-@dataclass(frozen=True, slots=True)
-class PairEffect:
-    """Key of an effect against one partner."""
-
-    kind: SetKind
-    threshold: float
-    quantity: Quantity
-    partner: str
-    checkpoint: str
-
-
-@dataclass(frozen=True, slots=True)
-class LayerEffect:
-    """Key of an effect of one layer alone, mean over models."""
-
-    kind: SetKind
-    quantity: Quantity
-    checkpoint: str
-    layer: int
-
-
-@dataclass(frozen=True, slots=True)
-class TwinEffect:
-    """Key of a loss increase of neurons that are universal by their mean excess."""
-
-    kind: SetKind
-    threshold: float
-    checkpoint: str
-
-
 @dataclass(frozen=True)
-class AblationResults:
-    """Effects of ablations in nats per prediction; checkpoints by their labels, ``models`` taken as the reference.
+class Ablations:
+    """The ablations of every model taken as the reference, by model and label of the checkpoint.
 
-    ``doses`` are the dose curves of every model at the last checkpoint, ``readings`` there the effect of every kind of
-    set in the reference, ``exceeding`` by (model, checkpoint) the loss increase beyond the 95th percentile of random
-    others.
+    Effects are in nats per prediction.  ``by_layer`` says whether the suite ablates layers alone.
     """
 
+    tables: Mapping[tuple[str, str], AblationTable]
     reference: str
     models: tuple[str, ...]
     partners: tuple[str, ...]
@@ -101,99 +67,70 @@ class AblationResults:
     thresholds: tuple[float, ...]
     threshold: float
     depth: int
-    pairs: Mapping[PairEffect, Measurement]
-    layers: Mapping[LayerEffect, Measurement]
-    twins: Mapping[TwinEffect, Measurement]
-    exceeding: Mapping[tuple[str, str], Measurement]
-    doses: Mapping[str, pd.DataFrame]
-    readings: Mapping[SetKind, Measurement]
-    level: float
+    by_layer: bool
     artifacts: tuple[str, ...]
 
-    def in_layer(self, kind: SetKind, quantity: Quantity, checkpoint: str, layer: int) -> Measurement:
-        """The effect of one layer alone; missing where the suite ablates none."""
-        missing = Measurement.missing(n=0, over=Over.MODELS, unit=NATS)
-        return self.layers.get(LayerEffect(kind, quantity, checkpoint, layer), missing)
+    @property
+    def last(self) -> str:
+        """The last checkpoint."""
+        return self.checkpoints[-1]
+
+    @property
+    def on_average(self) -> SetOf:
+        """The neurons that are universal by their mean excess over the partners, and the sets beside them."""
+        return SetOf(self.threshold, definition=Definition.AVERAGED)
+
+    def of_pair(self, kind: SetKind, threshold: float, quantity: Quantity, partner: str) -> tuple[Measurement, ...]:
+        """The effect in the reference of what is universal with a partner, at every checkpoint."""
+        which = SetOf(threshold, partner)
+        return tuple(
+            effect(self.tables[self.reference, label], which, kind, quantity=quantity) for label in self.checkpoints
+        )
+
+    def twin(self, kind: SetKind, threshold: float, label: str) -> Measurement:
+        """The loss increase in the reference without neurons that are universal on average."""
+        which = SetOf(threshold, definition=Definition.AVERAGED)
+        return effect(self.tables[self.reference, label], which, kind, quantity=Quantity.LOSS)
+
+    def in_layer(self, kind: SetKind, quantity: Quantity, label: str, layer: int) -> Measurement:
+        """The effect of one layer alone, mean over models; missing where the suite ablates none."""
+        if not self.by_layer:
+            return Measurement.missing(n=0, over=Over.MODELS, unit=NATS)
+        which = self.on_average.in_layer(layer)
+        return over_models(
+            [effect(self.tables[model, label], which, kind, quantity=quantity) for model in self.models],
+            least=0.0 if quantity is Quantity.KL else -math.inf,
+        )
+
+    def exceeding(self, model: str, label: str) -> Measurement:
+        """The loss increase of a model beyond the 95th percentile of random others."""
+        return effect_over_random(
+            self.tables[model, label], self.on_average, SetKind.RANDOM_OTHERS, quantity=Quantity.LOSS
+        )
+
+    def readings(self) -> dict[SetKind, Measurement]:
+        """The effect of every kind of set in the reference, at the last checkpoint."""
+        table = self.tables[self.reference, self.last]
+        return {kind: effect(table, self.on_average, kind) for kind in table.kinds(self.on_average)}
 
 
-def ablation_results(study: StoredStudy) -> AblationResults:
-    """All numbers about ablation; raises the study's ArtifactMissing where the ablations were not computed."""
+def ablations(study: StoredStudy) -> Ablations:
+    """The ablations of a study; raises its ArtifactMissing where they were not computed."""
     before = len(study.reads)
-    spec = study.suite.universality
-    models = study.suite.references
-    tables = {(m, c.label): study.ablation(checkpoint=c, reference=m) for c in study.checkpoints for m in models}
-    own = {c.label: tables[study.reference, c.label] for c in study.checkpoints}
-    last = study.checkpoints[-1].label
-    averaged = SetOf(spec.threshold, definition=Definition.AVERAGED)
-    first = own[last]
-    return AblationResults(
+    suite, models = study.suite, study.suite.references
+    return Ablations(
+        tables={(m, c.label): study.ablation(checkpoint=c, reference=m) for c in study.checkpoints for m in models},
         reference=study.reference,
         models=models,
         partners=study.partners(),
         checkpoints=tuple(c.label for c in study.checkpoints),
         shares=tuple(c.share for c in study.checkpoints),
-        thresholds=spec.thresholds,
-        threshold=spec.threshold,
-        depth=study.suite.layers,
-        pairs=_pairs(own, study.partners(), spec.thresholds),
-        layers=_by_layer(tables, models, study.checkpoints, averaged, study.suite.layers)
-        if study.suite.ablation.by_layer
-        else {},
-        twins=_twins(own, spec.thresholds),
-        exceeding={
-            place: effect_over_random(table, averaged, SetKind.RANDOM_OTHERS, quantity=Quantity.LOSS)
-            for place, table in tables.items()
-        },
-        doses={model: dose_curve(tables[model, last], averaged) for model in models},
-        readings={kind: effect(first, averaged, kind) for kind in first.kinds(averaged)},
-        level=first.resampling.level,
+        thresholds=suite.universality.thresholds,
+        threshold=suite.universality.threshold,
+        depth=suite.layers,
+        by_layer=suite.ablation.by_layer,
         artifacts=tuple(dict.fromkeys(study.reads[before:])),
     )
-
-
-def _pairs(
-    own: Mapping[str, AblationTable], partners: Sequence[str], thresholds: Sequence[float]
-) -> dict[PairEffect, Measurement]:
-    return {
-        PairEffect(kind, threshold, quantity, partner, label): effect(
-            table, SetOf(threshold, partner), kind, quantity=quantity
-        )
-        for label, table in own.items()
-        for partner in partners
-        for threshold in thresholds
-        for quantity in Quantity
-        for kind in COMPARED
-    }
-
-
-def _by_layer(
-    tables: Mapping[tuple[str, str], AblationTable],
-    models: Sequence[str],
-    checkpoints: Sequence[Checkpoint],
-    averaged: SetOf,
-    depth: int,
-) -> dict[LayerEffect, Measurement]:
-    return {
-        LayerEffect(kind, quantity, c.label, layer): over_models(
-            [effect(tables[m, c.label], averaged.in_layer(layer), kind, quantity=quantity) for m in models],
-            least=0.0 if quantity is Quantity.KL else -math.inf,
-        )
-        for c in checkpoints
-        for layer in range(depth)
-        for quantity in Quantity
-        for kind in COMPARED_IN_LAYER
-    }
-
-
-def _twins(own: Mapping[str, AblationTable], thresholds: Sequence[float]) -> dict[TwinEffect, Measurement]:
-    return {
-        TwinEffect(kind, threshold, label): effect(
-            table, SetOf(threshold, definition=Definition.AVERAGED), kind, quantity=Quantity.LOSS
-        )
-        for label, table in own.items()
-        for threshold in thresholds
-        for kind in (SetKind.UNIVERSAL, *BANDS)
-    }
 
 
 def over_models(effects: Sequence[Measurement], *, least: float = -math.inf) -> Measurement:
@@ -241,7 +178,7 @@ READINGS = {
 }
 
 
-def ablation_figures(found: AblationResults) -> dict[str, FigureGroup]:
+def ablation_figures(found: Ablations) -> dict[str, FigureGroup]:
     """All figures about ablation; figures 13 to 20 are at the lowest and the highest threshold."""
     losses = alike(
         [
@@ -254,7 +191,7 @@ def ablation_figures(found: AblationResults) -> dict[str, FigureGroup]:
     partners = tuple(
         LegendEntry(f"with {p}", m) for p, m in zip(found.partners, model_marks(len(found.partners)), strict=True)
     )
-    why = _ONE_MODEL if found.layers else _NO_LAYERS
+    why = _ONE_MODEL if found.by_layer else _NO_LAYERS
     return {
         "paper_2": FigureGroup((outputs(found),)),
         "losses": FigureGroup(_figures(losses, "ablation_figures"), keys(losses[0])),
@@ -273,7 +210,7 @@ def _figures(charts: Sequence[LineChart], code: str, why: str = _ONE_MODEL) -> t
     )
 
 
-def _training(found: AblationResults) -> ChartAxis:
+def _training(found: Ablations) -> ChartAxis:
     return ChartAxis("share of training", found.shares, found.checkpoints)
 
 
@@ -287,19 +224,13 @@ def _sizes(values: Sequence[Measurement]) -> tuple[tuple[str, tuple[float, ...]]
     )
 
 
-def _of_pair(
-    found: AblationResults, kind: SetKind, threshold: float, quantity: Quantity, partner: str
-) -> tuple[Measurement, ...]:
-    return tuple(found.pairs[PairEffect(kind, threshold, quantity, partner, label)] for label in found.checkpoints)
-
-
 def _pair_chart(
-    found: AblationResults, number: int, kind: SetKind, threshold: float, quantity: Quantity, *, bars: bool = False
+    found: Ablations, number: int, kind: SetKind, threshold: float, quantity: Quantity, *, bars: bool = False
 ) -> LineChart:
     curves = tuple(
         Series(f"with {partner}", mark, values, columns=_sizes(values))
         for partner, mark in zip(found.partners, model_marks(len(found.partners), bars=bars), strict=True)
-        if (values := _of_pair(found, kind, threshold, quantity, partner))
+        if (values := found.of_pair(kind, threshold, quantity, partner))
     )
     title = f"{_WORDS[quantity]} without {_NEURONS[kind]}, threshold {decimal(threshold, 1)}"
     return LineChart(
@@ -308,7 +239,7 @@ def _pair_chart(
     )  # fmt: skip
 
 
-def _at_threshold(found: AblationResults, first: int, threshold: float) -> tuple[Figure, ...]:
+def _at_threshold(found: Ablations, first: int, threshold: float) -> tuple[Figure, ...]:
     """Four figures: KL and loss, each without universal and without as many other neurons on one scale."""
     charts: list[LineChart] = []
     for at, quantity in enumerate(Quantity):
@@ -319,7 +250,7 @@ def _at_threshold(found: AblationResults, first: int, threshold: float) -> tuple
     return _figures(charts, "ablation_figures")
 
 
-def outputs(found: AblationResults) -> Figure:
+def outputs(found: Ablations) -> Figure:
     """Figure 2: the KL divergence without universal neurons and without as many others, one curve per partner."""
     curves = [
         Series(
@@ -328,7 +259,7 @@ def outputs(found: AblationResults) -> Figure:
         )
         for kind, found_name, dashed in zip(COMPARED, ("universal with", "as many others,"), (False, True), strict=True)
         for partner, mark in zip(found.partners, model_marks(len(found.partners)), strict=True)
-        if (values := _of_pair(found, kind, found.threshold, Quantity.KL, partner))
+        if (values := found.of_pair(kind, found.threshold, Quantity.KL, partner))
     ]  # fmt: skip
     chart = LineChart(
         "paper-2", "Figure 2 of the paper.", "KL divergence after ablation", _training(found),
@@ -341,13 +272,13 @@ def outputs(found: AblationResults) -> Figure:
         f"KL divergence of the output of model {markdown(found.reference)} after ablating the neurons that are "
         "universal with each partner (solid), and as many random others (dashed, mean of the draws); excess "
         "correlation above "
-        f"{markdown(decimal(found.threshold, 1))}. At {markdown(found.checkpoints[-1])} of the training: "
+        f"{markdown(decimal(found.threshold, 1))}. At {markdown(found.last)} of the training: "
         f"{markdown(span(last[:number], NATS, places))} against {markdown(span(last[number:], NATS, places))}."
     )
     return line_figure(chart, code=_CODE + "outputs", caption=caption, wide=True, height=380)
 
 
-def layer_charts(found: AblationResults) -> tuple[LineChart, ...]:
+def layer_charts(found: Ablations) -> tuple[LineChart, ...]:
     """Figures 9 to 12: KL then loss, each for universal neurons and for as many others of the layer, on one scale."""
     axis = ChartAxis("layer", tuple(map(float, range(found.depth))), tuple(map(str, range(found.depth))), "in layer")
     charts: list[LineChart] = []
@@ -378,11 +309,11 @@ _BAND_MARKS = {
 }
 
 
-def twin_chart(found: AblationResults, threshold: float) -> LineChart:
+def twin_chart(found: Ablations, threshold: float) -> LineChart:
     """The loss increase of the reference beside every draw of two random controls, at one threshold."""
     curves = []
     for kind in (SetKind.UNIVERSAL, *BANDS):
-        values = tuple(found.twins[TwinEffect(kind, threshold, label)] for label in found.checkpoints)
+        values = tuple(found.twin(kind, threshold, label) for label in found.checkpoints)
         band = tuple((m.details["draws_low"], m.details["draws_high"]) for m in values) if kind.is_random else ()
         name = {SetKind.UNIVERSAL: "universal on average", SetKind.RANDOM_OTHERS: "as many others, all draws"}
         curves.append(
@@ -406,10 +337,10 @@ def _twin(chart: LineChart) -> Figure:
     return line_figure(chart, code=_CODE + "twin_chart", caption=markdown(said))
 
 
-def exceeding(found: AblationResults) -> Figure:
+def exceeding(found: Ablations) -> Figure:
     """The loss increase of every model in excess of its random draws."""
     curves = tuple(
-        Series(f"model {model}", mark, tuple(found.exceeding[model, label] for label in found.checkpoints))
+        Series(f"model {model}", mark, tuple(found.exceeding(model, label) for label in found.checkpoints))
         for model, mark in _models(found).items()
     )
     chart = LineChart(
@@ -432,15 +363,15 @@ def exceeding(found: AblationResults) -> Figure:
     return line_figure_or_sentence(chart, _NONE, partial(line_figure, chart, code=_CODE + "exceeding", caption=caption))
 
 
-def _models(found: AblationResults) -> dict[str, Mark]:
+def _models(found: Ablations) -> dict[str, Mark]:
     """The mark of every model, the reference first."""
     others = [model for model in found.models if model != found.reference]
     return {found.reference: OWN, **dict(zip(others, model_marks(len(others)), strict=True))}
 
 
-def dose(found: AblationResults) -> Figure:
+def dose(found: Ablations) -> Figure:
     """The dose curve of the reference with its random orders as a band, and the other models' thinly beside it."""
-    own = found.doses[found.reference]
+    own = dose_curve(found.tables[found.reference, found.last], found.on_average)
     fractions = tuple(float(f) for f in own["fraction"])
     axis = ChartAxis("universal neurons ablated, %", fractions, tuple(f"{f * 100:.0f}" for f in fractions))
     curves = [_dose_curve(found, m, mark, banded=m == found.reference) for m, mark in _models(found).items()]
@@ -455,26 +386,27 @@ def dose(found: AblationResults) -> Figure:
         markdown(
             f"KL divergence after ablating a growing share of the neurons universal on average, chosen in "
             f"{int(own['orders'].max())} random orders (band: their range, model {found.reference}), at "
-            f"{found.checkpoints[-1]} of the training. "
+            f"{found.last} of the training. "
             f"{axis.labels[half]} % of the neurons of model {found.reference} give {with_interval(values)}{ratio}."
         )
     )
     return line_figure(chart, code=_CODE + "dose", caption=caption, wide=True, height=340)
 
 
-def _dose_curve(found: AblationResults, model: str, mark: Mark, *, banded: bool = False) -> Series:
-    rows = found.doses[model].to_dict("records")
-    blocks = next(iter(found.readings.values())).n
+def _dose_curve(found: Ablations, model: str, mark: Mark, *, banded: bool = False) -> Series:
+    table = found.tables[model, found.last]
+    rows = dose_curve(table, found.on_average).to_dict("records")
+    like = effect(table, found.on_average)
     values = tuple(
-        Measurement(r["value"], r["low"], r["high"], blocks, Over.TOKEN_BLOCKS, found.level, NATS, {"size": r["size"]})
-        for r in rows
+        replace(like, value=r["value"], low=r["low"], high=r["high"], details={"size": r["size"]}) for r in rows
     )
     band = tuple((float(r["orders_low"]), float(r["orders_high"])) for r in rows)
     return Series(f"model {model}", mark, values, band if banded else (), _sizes(values))
 
 
-def readings(found: AblationResults) -> Figure:
+def readings(found: Ablations) -> Figure:
     """The effect of the universal neurons and of every possible meaning of "non-universal"."""
+    effects = found.readings()
     rows = tuple(
         ChartRow(
             f"{name} ({m.details['size']:.0f})", m,
@@ -485,19 +417,19 @@ def readings(found: AblationResults) -> Figure:
             )),
         )
         for kind, name in READINGS.items()
-        if (m := found.readings.get(kind)) is not None
+        if (m := effects.get(kind)) is not None
     )  # fmt: skip
-    own = found.readings[SetKind.UNIVERSAL]
+    own = effects[SetKind.UNIVERSAL]
     ratios = [
         f"{own.value / m.value:.2g} times that of {READINGS[kind]}"
-        for kind, m in found.readings.items()
+        for kind, m in effects.items()
         if kind is not SetKind.UNIVERSAL and m.value > 0
     ]
     caption = Markdown(
         markdown(
             f"KL divergence after ablating the neurons universal on average and every set that “non-universal” may "
             f"mean, "
-            f"in model {found.reference} at {found.checkpoints[-1]} of the training, on a "
+            f"in model {found.reference} at {found.last} of the training, on a "
             "logarithmic "
             f"scale (number of neurons in brackets; bars: range of the draws). The effect of the universal neurons, "
             f"{with_interval(own)}, is {listed(ratios)}."

@@ -90,7 +90,7 @@ class LineChart:
     rules: tuple[Rule, ...] = ()
     limits: Limits | None = None
     bars: bool = False
-    has_zero: bool = True
+    logarithmic: bool = False
 
     @property
     def unit(self) -> str:
@@ -120,10 +120,14 @@ def _extent(chart: LineChart) -> Limits:
     factor = scale(chart.unit)
     ends = [end * factor for m in chart.measurements for end in (m.low, m.high)]
     ends += [end * factor for curve in chart.curves for band in curve.band for end in band if math.isfinite(end)]
-    ends += [rule.value * factor for rule in chart.rules] + ([0.0] if chart.has_zero else [])
-    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    ends += [rule.value * factor for rule in chart.rules]
+    if chart.logarithmic:
+        # The values alone: an interval may reach to zero, which has no place there.
+        values = [m.value * factor for m in chart.measurements]
+        return min(values) / 1.6, max(values) * 1.6
+    low, high = min(0.0, *ends), max(0.0, *ends)
     air = (high - low or 1.0) * 0.05
-    return low - (air if low < 0 or not chart.has_zero else 0), high + air
+    return low - (air if low < 0 else 0), high + air
 
 
 # --- the drawing -----------------------------------------------------------------------------------------------------
@@ -153,10 +157,13 @@ def _frame(canvas: Drawing, chart: LineChart) -> None:
     axes, places = canvas.axes, chart.axis.places
     room = _room(places)
     axes.set_xlim(places[0] - room * 0.55, places[-1] + room * 0.55)
-    axes.set_ylim(*(chart.limits or _extent(chart)))
+    limits = chart.limits or _extent(chart)
+    if chart.logarithmic:
+        axes.set_yscale("log")
+    axes.set_ylim(*limits)
     centres = [float(axes.transData.transform((place, 0))[0]) for place in places]
     axes.set_xticks(places, thinned(chart.axis.labels, centres, canvas.size))
-    plain_numbers(axes.yaxis)
+    (plain_decades if chart.logarithmic else plain_numbers)(axes.yaxis)
     canvas.label_y(chart.quantity)
     canvas.label_x(chart.axis.title)
     if axes.get_ylim()[0] < 0 < axes.get_ylim()[1]:
@@ -213,13 +220,16 @@ def _line(canvas: Drawing, chart: LineChart, curve: Series, rank: int) -> _End |
     if curve.band:
         lows, highs = ([band[end] * factor for band in curve.band] for end in (0, 1))
         canvas.axes.fill_between(chart.axis.places, lows, highs, color=mark.colour.value, alpha=0.16, linewidth=0)
+    if chart.logarithmic:
+        lows, highs = ([getattr(m, end) * factor for m in curve.values] for end in ("low", "high"))
+        canvas.axes.fill_between(xs, lows, highs, color=mark.colour.value, alpha=0.12 * mark.strength, linewidth=0)
     for x, m in zip(xs, curve.values, strict=True):
-        if not m.is_missing:
+        if not m.is_missing and not chart.logarithmic:
             ends = [m.low * factor, m.high * factor]
             canvas.axes.plot([x, x], ends, color=mark.colour.value, linewidth=1.2, alpha=0.8 * mark.strength)
     canvas.axes.plot(
-        xs, ys, color=mark.colour.value, linewidth=1.8, linestyle=(0, (4, 2.4)) if mark.dashed else "-",
-        alpha=mark.strength,
+        xs, ys, color=mark.colour.value, linewidth=1.8 if mark.is_line else 0,
+        linestyle=(0, (4, 2.4)) if mark.dashed else "-", alpha=mark.strength,
     )  # fmt: skip
     for x, y, m in zip(xs, ys, curve.values, strict=True):
         canvas.axes.plot(

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    import pandas as pd
-
     from universal_neurons.measures.study import TrainedCheckpoint
     from universal_neurons.measures.tables import ReferenceTables, StepTables
     from universal_neurons.stages.study import StoredStudy
@@ -64,22 +62,15 @@ class PrintedPersistence:
 
 @dataclass(frozen=True)
 class Persistence:
-    """Persistence between checkpoints, named by their labels.
+    """Persistence between checkpoints, named by their labels, from the tables of the reference.
 
-    ``pooled`` is over all partners and ``layers`` the same of every layer; ``by_partner`` and ``partner_layers`` are of
-    one pair, over the spans that the paper looks at (``paper``): three, one of two checkpoints, none of one.
-    ``all_spans`` are all later checkpoints from all earlier ones; ``ceilings`` the agreement of the two halves of the
-    tokens at one checkpoint.
+    ``spans`` are those that the paper looks at: three, one of two checkpoints, none of one.
     """
 
+    tables: Mapping[str, ReferenceTables]
     spans: tuple[TrainingSpan, ...]
     depth: int
     partners: tuple[str, ...]
-    layers: Mapping[TrainingSpan, tuple[Measurement, ...]]
-    by_partner: Mapping[tuple[TrainingSpan, str], Measurement]
-    partner_layers: Mapping[tuple[TrainingSpan, str], tuple[Measurement, ...]]
-    all_spans: Mapping[TrainingSpan, Measurement]
-    ceilings: Mapping[str, Measurement]
     printed: PrintedPersistence
     deepest: tuple[int, ...]
     threshold: float
@@ -90,9 +81,33 @@ class Persistence:
         """The span from the first to the last of the paper's checkpoints."""
         return self.spans[-1]
 
-    def said(self, one: TrainingSpan) -> str:
+    @property
+    def all_spans(self) -> tuple[TrainingSpan, ...]:
+        """All later checkpoints from all earlier ones."""
+        return tuple(combinations(self.tables, 2))
+
+    def _ends(self, span: TrainingSpan, partner: str | None) -> tuple[StepTables, StepTables]:
+        given, then = (self.tables[label] for label in span)
+        return (given, then) if partner is None else (given.tables[partner], then.tables[partner])
+
+    def over(self, span: TrainingSpan, partner: str | None = None) -> Measurement:
+        """The share that persists, with one partner or pooled over all."""
+        return persistence(*self._ends(span, partner), self.threshold)
+
+    def by_layer(self, span: TrainingSpan, partner: str | None = None) -> tuple[Measurement, ...]:
+        """The same of every layer."""
+        found = persistence_by_layer(*self._ends(span, partner), self.threshold)
+        level = next(iter(self.tables[span[0]].tables.values())).resampling.level
+        rows = found.to_dict("records")
+        return tuple(measured(row, over=Over.NEURONS, unit=SHARE, level=level) for row in rows)
+
+    def ceiling(self, label: str) -> Measurement:
+        """The agreement of the two halves of the tokens at one checkpoint."""
+        return ceiling(self.tables[label], self.threshold)
+
+    def said(self, span: TrainingSpan) -> str:
         """The persistence over a span, with its interval; empty where no neuron could persist."""
-        kept = self.all_spans[one]
+        kept = self.over(span)
         return "" if kept.is_missing else with_interval(kept, 1)
 
 
@@ -103,34 +118,18 @@ def printed_persistence(root: Path) -> PrintedPersistence:
     return PrintedPersistence(overall, deepest)
 
 
-def persistence_results(study: StoredStudy, printed: PrintedPersistence) -> Persistence:
-    """All numbers about persistence; raises the study's own errors where an artifact is missing."""
+def persistence_of(study: StoredStudy, printed: PrintedPersistence) -> Persistence:
+    """The tables from which persistence is measured; raises the study's own errors where an artifact is missing."""
     before = len(study.reads)
-    threshold = study.suite.universality.threshold
     tables = {c.label: study.reference_tables(checkpoint=c) for c in study.checkpoints}
-    labels = [str(c) for c in _shown(paper_checkpoints(study))]
-    spans = _in_the_papers_order(labels)
-    partners = study.partners()
     return Persistence(
-        spans=spans,
+        tables=tables,
+        spans=_in_the_papers_order([str(c) for c in _shown(paper_checkpoints(study))]),
         depth=study.suite.layers,
-        partners=partners,
-        layers={span: _layers(tables[span[0]], tables[span[1]], threshold) for span in spans},
-        by_partner={
-            (span, partner): persistence(tables[span[0]].tables[partner], tables[span[1]].tables[partner], threshold)
-            for span in spans
-            for partner in partners
-        },
-        partner_layers={
-            (span, partner): _layers(tables[span[0]].tables[partner], tables[span[1]].tables[partner], threshold)
-            for span in spans
-            for partner in partners
-        },
-        all_spans=_all_spans(tables, threshold),
-        ceilings={label: ceiling(found, threshold) for label, found in tables.items()},
+        partners=study.partners(),
         printed=printed,
         deepest=DEEPEST.layers(study.suite.layers),
-        threshold=threshold,
+        threshold=study.suite.universality.threshold,
         artifacts=tuple(dict.fromkeys(study.reads[before:])),
     )
 
@@ -147,27 +146,6 @@ def _in_the_papers_order(labels: list[str]) -> tuple[TrainingSpan, ...]:
     """Neighbours first, then the long spans, as figures 4 to 6 have them."""
     places = sorted(combinations(range(len(labels)), 2), key=lambda span: (span[1] - span[0], span))
     return tuple((labels[given], labels[then]) for given, then in places)
-
-
-def _all_spans(tables: Mapping[str, ReferenceTables], threshold: float) -> dict[TrainingSpan, Measurement]:
-    return {
-        (given, then): persistence(tables[given], tables[then], threshold)
-        for given, then in combinations(list(tables), 2)
-    }
-
-
-def _layers(given: StepTables, then: StepTables, threshold: float) -> tuple[Measurement, ...]:
-    found = persistence_by_layer(given, then, threshold)
-    return tuple(measured(row, over=Over.NEURONS, unit=SHARE, level=_level(given)) for row in _records(found))
-
-
-def _level(tables: StepTables) -> float:
-    first = tables if hasattr(tables, "resampling") else next(iter(tables.tables.values()))
-    return first.resampling.level
-
-
-def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
-    return frame.to_dict("records")
 
 
 def measured(row: Mapping[Any, Any], *, over: Over, unit: str, level: float) -> Measurement:
@@ -252,8 +230,9 @@ def _counted(values: tuple[Measurement, ...]) -> tuple[tuple[str, tuple[float, .
 
 def _aggregated_chart(found: Persistence) -> LineChart:
     curves = tuple(
-        Series(in_words(one), mark, found.layers[one], columns=_counted(found.layers[one]))
+        Series(in_words(one), mark, values, columns=_counted(values))
         for one, mark in zip(found.spans, time_marks(len(found.spans)), strict=True)
+        if (values := found.by_layer(one))
     )
     deepest = found.deepest
     between = (deepest[0] - 0.4, deepest[-1] + 0.4) if deepest else None
@@ -272,7 +251,7 @@ def aggregated(found: Persistence) -> Figure:
     if not chart.measurements:
         return _left_out(1, _NONE)
     first, last = 0, found.depth - 1
-    ends = [found.layers[found.longest][layer] for layer in (first, last)]
+    ends = [found.by_layer(found.longest)[layer] for layer in (first, last)]
     places = places_of(ends)
     said = " and ".join(
         f"{with_interval(m, places)} in layer {layer} ({plural(m.n, 'neuron')})"
@@ -295,7 +274,7 @@ def by_interval(found: Persistence) -> Figure:
     curves = tuple(
         Series(f"with {partner}", mark, values, columns=_counted(values))
         for partner, mark in zip(found.partners, model_marks(len(found.partners), bars=True), strict=True)
-        if (values := tuple(found.by_partner[one, partner] for one in found.spans))
+        if (values := tuple(found.over(one, partner) for one in found.spans))
     )
     axis = ChartAxis(
         "interval", tuple(map(float, range(len(found.spans)))), tuple(f"{a} – {b}" for a, b in found.spans)
@@ -318,7 +297,7 @@ def layer_chart(found: Persistence, number: int, one: TrainingSpan) -> LineChart
     curves = tuple(
         Series(f"with {partner}", mark, values, columns=_counted(values))
         for partner, mark in zip(found.partners, model_marks(len(found.partners)), strict=True)
-        if (values := found.partner_layers[one, partner])
+        if (values := found.by_layer(one, partner))
     )
     return LineChart(
         f"paper-{number}", f"Figure {number} of the paper.", f"{_STILL}, by layer, from {in_words(one)}",
@@ -340,16 +319,17 @@ def beside_ceiling(found: Persistence) -> Figure:
             ticks=(Tick(m.details["chance"], CHANCE), Tick(m.details["ceiling"], CEILING)) if not m.is_missing else (),
             columns=tuple((f"{k}, %", m.details.get(k, float("nan")) * PERCENT) for k in ("chance", "ceiling")),
         )
-        for one, m in found.all_spans.items()
+        for one in found.all_spans
+        if (m := found.over(one))
     )  # fmt: skip
-    longest = list(found.all_spans)[len(found.ceilings) - 2]
-    m = found.all_spans[longest]
-    halves = {label: half for label, half in found.ceilings.items() if not half.is_missing}
+    longest = found.all_spans[len(found.tables) - 2]
+    m = found.over(longest)
+    halves = [half for label in found.tables if not (half := found.ceiling(label)).is_missing]
     said = (
         f"From {in_words(longest)} of the training {with_interval(m, 1)} stay universal"
         + ("" if m.is_missing else f"; by chance it would be {percent(m.details['chance'])}")
         + f". Of the neurons that one half of the tokens calls universal, the other half at the same checkpoint "
-        f"agrees on {span([half.value for half in halves.values()], 'share', 1)}."
+        f"agrees on {span([half.value for half in halves], 'share', 1)}."
     )
     caption = Markdown(
         "The part of the apparent change that is noise: persistence between every two checkpoints (interval over "

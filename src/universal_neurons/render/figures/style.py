@@ -79,6 +79,7 @@ class Mark:
     dashed: bool = False
     hollow: bool = False
     is_bar: bool = False
+    is_line: bool = True
     strength: float = 1.0
 
 

@@ -26,8 +26,8 @@ from universal_neurons.render.formatting import (
 )
 from universal_neurons.render.links import page_of
 from universal_neurons.render.pages.scoreboard import badge, case_name, measured_line, unit_of, words_of
-from universal_neurons.render.tables import Cell, Column, DataTable, measured
-from universal_neurons.render.wording import WORDING, criterion_phrase
+from universal_neurons.render.tables import Cell, Column, DataTable
+from universal_neurons.render.wording import criterion_phrase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,7 @@ CASES_CSV = "data/compare-cases.csv"
 KEY_FIGURES_CSV = "data/compare-shares-and-ablations.csv"
 POINTS = "points"
 NONE = "none"
+NOTHING = "–"
 _WHAT = {"share": "share", "kl": "divergence of the output", "loss_increase": "increase of the loss"}
 _OF = {
     "universal": "universal neurons",
@@ -67,10 +68,8 @@ def comparison_page(both: SideBySide) -> dict[str, Any]:
         "summary": summary(comparison),
         "runs": _runs(comparison).html(css="stack"),
         "claims": claims_table(comparison).html(css="stack compared-runs"),
-        "transitions": transitions_table(comparison).html(css="data"),
         "absences": [f"Not compared here: {absence}" for absence in both.absences],
-        "shares": _key_figures_html(both, share=True),
-        "ablations": _key_figures_html(both, share=False),
+        "key_figures": _key_figures(both).html(css="stack") if both.key_figures else "",
         "settings": _settings(both).html(css="stack") if both.settings else "",
         "cases_csv": Markdown(f"[every case of every claim]({CASES_CSV})"),
         "key_figures_csv": Markdown(f"[shares and ablations]({KEY_FIGURES_CSV})"),
@@ -243,17 +242,13 @@ def claims_table(comparison: RunComparison) -> DataTable:
     rows = tuple(
         (
             _claim_link(pair), pair.present.first.statement, _side(pair.left, other=False),
-            _side(pair.right, other=True), difference_line(pair) or "–", _other_cell(pair),
+            _side(pair.right, other=True), difference_line(pair) or NOTHING, other_differences_line(pair) or NOTHING,
         )
         for pair in comparison.claims
     )  # fmt: skip
     marked = frozenset(place for place, pair in enumerate(comparison.claims) if pair.has_other_verdict)
     titles = ("claim", "statement", left, right, "difference", "what else differs")
     return DataTable(f"Claims in {left} and in {right}", tuple(map(Column, titles)), rows, marked=marked)
-
-
-def _other_cell(pair: ClaimPair) -> str:
-    return other_differences_line(pair) or ("–" if pair.left is None or pair.right is None else "nothing")
 
 
 def _claim_link(pair: ClaimPair) -> Cell:
@@ -270,20 +265,6 @@ def _side(claim: ClaimSummary | None, *, other: bool) -> Html:
     line = measured_line(claim.items)
     value = f'<span class="origin">{html_text(line)}</span>' if line else ""
     return Html(f"{badge(claim.verdict, **named)}{value}")
-
-
-def transitions_table(comparison: RunComparison) -> DataTable:
-    """Numbers of claims by verdict on the left (rows) and on the right (columns)."""
-    counted = comparison.transitions
-    lefts = [verdict for verdict in WORDING if any(one is verdict for one, _ in counted)]
-    rights = [verdict for verdict in WORDING if any(two is verdict for _, two in counted)]
-    left, right = labels(comparison)
-    rows = tuple(
-        (badge(row), *(count(counted[row, column]) if counted[row, column] else "" for column in rights))
-        for row in lefts
-    )
-    columns = (Column(f"{left}, down; {right}, across"), *(Column(WORDING[verdict].label) for verdict in rights))
-    return DataTable(f"Verdicts in {left} against verdicts in {right}", columns, rows)
 
 
 def _runs(comparison: RunComparison) -> DataTable:
@@ -333,56 +314,37 @@ def _ends(m: Measurement | None) -> tuple[Cell, Cell, Cell]:
     return (None, None, None) if m is None or m.is_missing else (m.value, m.low, m.high)
 
 
-def _key_figures_html(both: SideBySide, *, share: bool) -> Html:
-    """The table of shares or of ablations; empty if there is none."""
-    pairs = [pair for pair in both.key_figures if (pair.what == "share") is share]
-    if not pairs:
-        return Html("")
-    left, right = labels(both.comparison)
-    places = places_of(m for pair in pairs for m in (pair.left, pair.right) if m is not None)
-    rows = tuple(
+def key_figure_rows(both: SideBySide) -> list[tuple[str, ...]]:
+    """Shares and ablations of both sides, and their differences, in words."""
+    return [
         (
-            *_names(pair), _side_cell(pair.left, places), _side_cell(pair.right, places),
-            _difference_cell(pair, places),
+            _WHAT.get(pair.what, pair.what), _OF.get(pair.of, pair.of), f"{pair.threshold:g}", pair.checkpoint,
+            _number(pair.left), _number(pair.right), difference_of(pair) or NOTHING,
         )
-        for pair in pairs
-    )  # fmt: skip
-    first = ("threshold", "checkpoint") if share else ("what", "of", "checkpoint")
-    titles = (*first, left, right, "difference")
-    caption = "Shares of universal neurons" if share else f"Ablations at threshold {pairs[0].threshold:g}"
-    return DataTable(caption, tuple(map(Column, titles)), rows, row_headers=len(first)).html(css="stack")
+        for pair in both.key_figures
+    ]  # fmt: skip
 
 
-def key_figure_names(pair: KeyFigurePair) -> tuple[str, str, str, str]:
-    """The quantity, neurons, threshold and checkpoint of a number, in words."""
-    what, of = _WHAT.get(pair.what, pair.what), _OF.get(pair.of, pair.of)
-    return what, of, f"{pair.threshold:g}", pair.checkpoint
+def _number(m: Measurement | None) -> str:
+    return NOTHING if m is None or m.is_missing else with_interval(m)
 
 
-def _side_cell(m: Measurement | None, places: int) -> Html:
-    return Html('<span class="none">not there</span>') if m is None else measured(m, places)
+def key_figure_titles(both: SideBySide) -> tuple[str, ...]:
+    """The titles of the columns of :func:`key_figure_rows`."""
+    return ("what", "of", "threshold", "checkpoint", *labels(both.comparison), "difference")
 
 
-def _difference_cell(pair: KeyFigurePair, places: int) -> Html:
-    found = pair.difference
-    if found is None or _is_point(found):
-        return Html(f'<span class="none">{difference_of(pair) or "–"}</span>')
-    return measured(in_points(found), places)
-
-
-def _names(pair: KeyFigurePair) -> tuple[str, ...]:
-    what, of, threshold, checkpoint = key_figure_names(pair)
-    return (threshold, checkpoint) if pair.what == "share" else (what, of, checkpoint)
+def _key_figures(both: SideBySide) -> DataTable:
+    columns = tuple(map(Column, key_figure_titles(both)))
+    return DataTable("Shares and ablations of both runs", columns, tuple(key_figure_rows(both)), row_headers=4)
 
 
 def key_figures_table(both: SideBySide) -> DataTable:
     """Shares and ablations of both sides, unrounded."""
     rows = tuple(
-        (
-            *key_figure_names(pair), *_ends(pair.left), *_ends(pair.right), *_ends(pair.difference),
-        )
-        for pair in both.key_figures
-    )  # fmt: skip
+        (*row[:4], *_ends(pair.left), *_ends(pair.right), *_ends(pair.difference))
+        for row, pair in zip(key_figure_rows(both), both.key_figures, strict=True)
+    )
     names = [f"{side} {end}" for side in ("left", "right", "difference") for end in ("value", "low", "high")]
     columns = tuple(map(Column, ("what", "of", "threshold", "checkpoint", *names)))
     return DataTable("Shares and ablations of both runs", columns, rows)

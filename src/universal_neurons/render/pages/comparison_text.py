@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from universal_neurons.characters import visible
-from universal_neurons.render.formatting import NARROW_SPACE, NO_BREAK, with_interval
+from universal_neurons.render.formatting import NARROW_SPACE, NO_BREAK
 from universal_neurons.render.pages.comparison import (
+    NOTHING,
     difference_line,
-    difference_of,
-    key_figure_names,
+    key_figure_rows,
+    key_figure_titles,
     labels,
     other_differences_line,
     summary,
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
 
     from universal_neurons.evidence.comparison import SideBySide
     from universal_neurons.evidence.summary import ClaimSummary
-    from universal_neurons.measurement import Measurement
 
 NOT_JUDGED = "not judged"
-NOTHING = "-"
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,9 @@ def tables(both: SideBySide, *, only_changed: bool = False) -> Iterator[Terminal
         "right_value": f"{right}: measured", "difference": "difference", "other": "what else differs",
     }  # fmt: skip
     yield from _filled(f"claims of {left} and {right}", columns, claims)
-    yield from _numbers(both, left, right)
+    names = ("what", "of", "threshold", "checkpoint", "left", "right", "difference")
+    rows = [dict(zip(names, row, strict=True)) for row in key_figure_rows(both)]
+    yield from _filled("shares and ablations", dict(zip(names, key_figure_titles(both), strict=True)), rows)
     settings = [setting.as_dict() for setting in both.settings]
     yield from _filled("what the two were made with", {"name": "setting", "left": left, "right": right}, settings)
 
@@ -66,23 +67,6 @@ def tables(both: SideBySide, *, only_changed: bool = False) -> Iterator[Terminal
 def lines(both: SideBySide) -> list[str]:
     """The summary in sentences, and the parts that could not be compared."""
     return [_plain(line) for line in (*summary(both.comparison), *(f"not compared: {a}" for a in both.absences))]
-
-
-def _numbers(both: SideBySide, left: str, right: str) -> Iterator[TerminalTable]:
-    rows = []
-    for pair in both.key_figures:
-        what, of, threshold, checkpoint = key_figure_names(pair)
-        rows.append(
-            {
-                "what": what, "of": of, "threshold": threshold, "checkpoint": checkpoint, "left": _number(pair.left),
-                "right": _number(pair.right), "difference": difference_of(pair) or NOTHING,
-            }
-        )  # fmt: skip
-    columns = {
-        "what": "what", "of": "of", "threshold": "threshold", "checkpoint": "checkpoint", "left": left, "right": right,
-        "difference": "difference",
-    }  # fmt: skip
-    yield from _filled("shares and ablations", columns, rows)
 
 
 def _filled(title: str, columns: dict[str, str], rows: Sequence[Mapping[str, str]]) -> Iterator[TerminalTable]:
@@ -99,10 +83,6 @@ def _value(claim: ClaimSummary | None) -> str:
     return NOTHING if claim is None else measured_line(claim.items) or NOTHING
 
 
-def _number(m: Measurement | None) -> str:
-    return NOTHING if m is None or m.is_missing else with_interval(m)
-
-
 def _plain(text: str) -> str:
     """``text`` on one line, without spaces that a terminal may not know and without control characters."""
-    return visible(text).replace(NO_BREAK, " ").replace(NARROW_SPACE, " ")
+    return visible(text).replace(NO_BREAK, " ").replace(NARROW_SPACE, " ").replace(NOTHING, "-")

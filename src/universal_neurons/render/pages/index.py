@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from universal_neurons.measures.ablation import NATS
 from universal_neurons.measures.ablation_table import SetKind
 from universal_neurons.render.escaping import Html, html_text
-from universal_neurons.render.figures.ablation import TwinEffect
 from universal_neurons.render.formatting import (
     count,
     decimal,
@@ -141,9 +140,7 @@ def _printed_persistence(found: Results) -> str:
 def _impact(found: Results) -> str:
     ablation = found.ablation
     label = found.checkpoints[-1].label
-    own, control = (
-        ablation.twins[TwinEffect(kind, found.threshold, label)] for kind in (SetKind.UNIVERSAL, SetKind.LAYER_MATCHED)
-    )
+    own, control = (ablation.twin(kind, found.threshold, label) for kind in (SetKind.UNIVERSAL, SetKind.LAYER_MATCHED))
     if own.is_missing:
         return f"No neuron of model {found.reference} is universal on average over its partners, so none was ablated."
     draws = [control.details["draws_low"], control.details["draws_high"]]

@@ -9,8 +9,9 @@ import string
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.render.escaping import Markdown, markdown
-from universal_neurons.render.figures.ablation import ablation_figures
+from universal_neurons.render.figures.ablation import COMPARED, ablation_figures
 from universal_neurons.render.figures.emergence import emergence_figures
 from universal_neurons.render.figures.figure import FigureGroup, Sources
 from universal_neurons.render.figures.persistence import in_words, persistence_figures
@@ -139,7 +140,7 @@ def link(one: Figure) -> Markdown:
 def _numbers(found: Results) -> dict[str, Any]:
     """The numbers that the text of the page states."""
     kept, ablation = found.persistence, found.ablation
-    pairs = [m for key, m in ablation.pairs.items() if key.threshold == found.threshold]
+    effects = [m for kind in COMPARED for m in ablation.of_pair(kind, found.threshold, Quantity.KL, found.partners[0])]
     return known(
         {
             "first": lambda: with_interval(found.first, 2),
@@ -149,8 +150,8 @@ def _numbers(found: Results) -> dict[str, Any]:
             "persistence": lambda: kept.said(kept.longest) if kept.spans else "",
             "persistence_span": lambda: in_words(kept.longest),
             "persistence_printed": lambda: f"over {decimal(kept.printed.overall * 100, 0)} %",
-            "draws": lambda: count(int(max((m.details.get("draws", 1) for m in pairs), default=1))),
-            "blocks": lambda: count(pairs[0].n),
+            "draws": lambda: count(int(max((m.details.get("draws", 1) for m in effects), default=1))),
+            "blocks": lambda: count(effects[0].n),
         }
     )
 

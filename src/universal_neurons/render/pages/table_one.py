@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from statistics import stdev
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from universal_neurons.measures.universality import universal_share
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, raw_html
+from universal_neurons.render.figures.charts import shown
 from universal_neurons.render.figures.figure import judged_links
 from universal_neurons.render.formatting import decimal, interval, plural
 from universal_neurons.render.listings import drawing
 from universal_neurons.render.tables import Cell, Column, DataTable
 
 if TYPE_CHECKING:
+    from universal_neurons.inputs.suite import Checkpoint
     from universal_neurons.measurement import Measurement
-    from universal_neurons.render.figures.emergence import PublishedCell
     from universal_neurons.render.figures.figure import Sources
-    from universal_neurons.render.results import Results
+    from universal_neurons.render.results import PublishedCell, Results
 
 PERCENT_PLACES = 2
 LABEL = "Table 1 of the paper."
@@ -55,7 +56,7 @@ def _table(found: Results) -> Html:
 
 def _rows(found: Results, threshold: float) -> str:
     ours = "".join(
-        f'<td class="number">{_ours(found.table_one[threshold, checkpoint.step])}'
+        f'<td class="number">{_ours(found.share(threshold, checkpoint.label))}'
         f"{_spread(found, threshold, checkpoint.label)}</td>"
         for checkpoint in found.checkpoints
     )
@@ -85,9 +86,18 @@ def _spread(found: Results, threshold: float, checkpoint: str) -> Html:
 
 def spread_of(found: Results, threshold: float, checkpoint: str) -> float:
     """The standard deviation (ddof 1) of the partners' shares in percentage points; 0 for one partner."""
-    pairs = found.pairs
-    shares = pairs[(pairs["threshold"] == threshold) & (pairs["checkpoint"] == checkpoint)]["value"]
-    return float(shares.std(ddof=1)) * 100 if len(shares) > 1 else 0.0
+    shares = [m.value * 100 for m in _by_partner(found, threshold, checkpoint).values()]
+    return stdev(shares) if len(shares) > 1 else 0.0
+
+
+def _cells(found: Results) -> list[tuple[float, Checkpoint]]:
+    return [(threshold, c) for threshold in found.suite.universality.thresholds for c in found.checkpoints]
+
+
+def _by_partner(found: Results, threshold: float, checkpoint: str) -> dict[str, Measurement]:
+    """The share of universal neurons with each partner."""
+    tables = found.tables[checkpoint].tables
+    return {partner: universal_share(tables[partner], threshold) for partner in found.partners}
 
 
 def _printed(cell: PublishedCell | None) -> Html:
@@ -102,11 +112,10 @@ def table_one_data(found: Results) -> DataTable:
     """Table 1 for its CSV: one row per threshold and checkpoint."""
     cells = {(c.threshold, round(c.training, 6)): c for c in found.published}
     rows: list[tuple[Cell, ...]] = []
-    for (threshold, step), m in found.table_one.items():
-        checkpoint = next(c for c in found.checkpoints if c.step == step)
+    for threshold, checkpoint in _cells(found):
+        m = found.share(threshold, checkpoint.label)
         cell = cells.get((threshold, round(checkpoint.share, 6)))
-        ours: tuple[Cell, ...] = (None,) * 3 if m.is_missing else tuple(x * 100 for x in (m.value, m.low, m.high))
-        rows.append((decimal(threshold, 1), checkpoint.label, *ours, None if cell is None else cell.value * 100))
+        rows.append((decimal(threshold, 1), checkpoint.label, *shown(m), None if cell is None else cell.value * 100))
     names = ("threshold", "checkpoint", "share", "low", "high", "published for GPT-2 Small")
     return DataTable(
         "Table 1 in per cent", tuple(Column(name, 2 if i > 1 else None) for i, name in enumerate(names)), tuple(rows)
@@ -116,12 +125,10 @@ def table_one_data(found: Results) -> DataTable:
 def pairs_data(found: Results) -> DataTable:
     """Table 1 pair by pair, in per cent."""
     rows = tuple(
-        (
-            decimal(row["threshold"], 1), str(row["checkpoint"]), str(row["partner"]),
-            *(None if pd.isna(row[end]) else row[end] * 100 for end in ("value", "low", "high")),
-        )
-        for row in found.pairs.to_dict("records")
-    )  # fmt: skip
+        (decimal(threshold, 1), checkpoint.label, partner, *shown(m))
+        for threshold, checkpoint in _cells(found)
+        for partner, m in _by_partner(found, threshold, checkpoint.label).items()
+    )
     names = ("threshold", "checkpoint", "partner", "share", "low", "high")
     columns = tuple(Column(name, PERCENT_PLACES if i > 2 else None) for i, name in enumerate(names))
     return DataTable("Table 1 pair by pair, in per cent", columns, rows, row_headers=3)
