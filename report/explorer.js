@@ -468,7 +468,7 @@
   const activating = (model, neuron, words) => {
     const { items, size } = snippets(model, neuron, words);
     return section("What activates it", h("ol", { class: "snippets" }, items),
-      size ? h("p", { class: "small" }, "The largest activations, one per row of the scored text. Underlined: the token of the peak. Shade: from zero", h("span", { class: "scale", "aria-hidden": "true" }), "to that peak.")
+      size ? h("p", { class: "small" }, "The largest activations, one per row of the scored text. Underlined: the token of the peak. Shade: from zero", h("span", { class: "scale", "aria-hidden": "true" }), "to that peak, near it.")
         : h("p", { class: "small" }, about.absence || "The text of this model's tokens is another one than on the machine that built this report; its positions are shown."));
   };
 

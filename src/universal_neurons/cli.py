@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path  # noqa: TC003 - typer evaluates annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -245,7 +246,10 @@ def report(
     from universal_neurons.reporting import report_of
 
     with _workspace(suite, store=store, remote=remote, selection=selection) as work:
-        documents = report_of(work, beside=beside, store=store, to=to, say=lambda line: typer.echo(line, err=True))
+        say = partial(typer.echo, err=True)
+        documents = report_of(
+            work, beside=beside, store=store, to=to, say=say, step=lambda name: say(f"report: {name} ...")
+        )
     typer.echo(f"report: {documents}")
 
 

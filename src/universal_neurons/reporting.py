@@ -27,13 +27,20 @@ Format = Literal["html", "pdf", "all"]
 
 
 def report_of(
-    work: Workspace, *, beside: str | None, store: Path | None, to: Format, say: Callable[[str], None]
+    work: Workspace,
+    *,
+    beside: str | None,
+    store: Path | None,
+    to: Format,
+    say: Callable[[str], None],
+    step: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Build the report of ``work``, with the run called ``beside`` next to it, and return the paths of its documents.
 
     The paths are relative to the checkout and separated by commas.
     """
     check_pinned(work)
+    step("text of the tokens")
     with caching_measures(work.root):
         page = build_report(
             StoredStudy(work),
@@ -43,6 +50,7 @@ def report_of(
             both=None if beside is None else _beside(work, beside, store=store),
             to=to,
             say=say,
+            step=step,
         )
     documents = [] if to == "pdf" else sorted(page.parent.glob("*.pdf"))
     return ", ".join(str(document.relative_to(work.root)) for document in (page, *documents))

@@ -70,6 +70,21 @@ describe("the scoreboard", () => {
     assert.deepEqual(await values(page, "place"), given);
   });
 
+  visit("keeps its filters in the address", "index", async (page) => {
+    const verdict = page.locator("#filters button[data-outcome]").first();
+    await verdict.click();
+    await page.getByRole("combobox", { name: "Order" }).selectOption("claim");
+    const [outcome, shown, address] = [await verdict.getAttribute("data-outcome"), await words(page.locator("#filter-shown")), page.url()];
+    assert.equal(new URL(address).hash, `#?verdict=${outcome}&order=claim`);
+    await page.goto("about:blank");
+    await page.goto(address);
+    await settled(page);
+    assert.equal(await words(page.locator("#filter-shown")), shown);
+    assert.equal(await page.locator("#filters button[aria-pressed=true]").getAttribute("data-outcome"), outcome);
+    await page.getByRole("button", { name: "Show all" }).click();
+    assert.doesNotMatch(page.url(), /verdict=/);
+  });
+
   visit("leads to a claim, to the next one and back to the list", "index", async (page) => {
     const first = rows(page).first().locator("th a");
     const claim = await words(first);
@@ -78,7 +93,7 @@ describe("the scoreboard", () => {
     await page.getByRole("navigation", { name: "Neighbouring claims" }).getByRole("link").last().click();
     assert.notEqual(await words(page.locator("h1")), `Claim ${claim}`);
     await page.locator(".crumbs").getByRole("link", { name: "Claims" }).click();
-    assert.equal(await words(page.locator("h1")), "The claims, one by one");
+    assert.equal(await words(page.locator("h1")), "The claims");
   });
 
   visit("stands there whole where no script runs", "index", async (page) => {
@@ -126,8 +141,7 @@ describe("a page", () => {
   });
 
   visit("says what a reference leads to, and gives every section an address", "index", async (page) => {
-    const [table, paper] = [page.locator("a.crossref").first(), page.locator("a[role=doc-biblioref]").first()];
-    assert.match(await table.getAttribute("title"), /^(Table|Figure)\s\d+:/);
+    const paper = page.locator("a[role=doc-biblioref]").first();
     assert.match(await paper.getAttribute("title"), /\d{4}/);
     const heading = page.locator("main h2").first();
     await heading.hover();
@@ -241,6 +255,38 @@ describe("the explorer", { skip: pagesOf().includes("neurons") ? false : "the re
     await page.reload();
     await settled(page);
     assert.equal(await title(page), "Neuron explorer");
+    assert.match(await words(page.getByRole("alert")), /no neuron “nobody:L99\.1”/);
+  });
+
+  visit("moves the share with the threshold", "neurons", async (page) => {
+    const share = async () => Number(/, ([\d.]+)\s%/.exec(await words(page.locator("#share-said")))[1]);
+    const slider = page.getByRole("slider", { name: /Threshold/ });
+    const [low, high] = [Number(await slider.getAttribute("min")), Number(await slider.getAttribute("max"))];
+    assert.deepEqual([low, high], [0.3, 0.7]);
+    const before = await share();
+    await slider.focus();
+    await changed(page, () => page.keyboard.press("ArrowRight"));
+    assert.ok(await share() < before);
+    await changed(page, () => page.keyboard.press("Home"));
+    assert.ok(await share() > before);
+    assert.equal(await page.getByRole("combobox", { name: "above" }).inputValue(), "0.3");
+  });
+
+  visit("says why a search found a neuron", "neurons", async (page) => {
+    await changed(page, () => page.getByRole("searchbox", { name: /Name of a neuron/ }).fill("import"));
+    assert.match(await words(page.locator("#rows .row .why").first()), /^(fires on|promotes) .*import/);
+  });
+
+  visit("shows the texts of a neuron beside those of its partners", "neurons", async (page) => {
+    await opens(page, () => page.locator("#rows .row").first().click());
+    const columns = page.locator(".beside > div");
+    const own = await title(page);
+    const heads = await columns.locator("h3").allTextContents();
+    assert.equal(heads[0], own);
+    assert.ok(heads.length > 1);
+    assert.ok(heads.slice(1).every((name) => name.split(":")[0] !== own.split(":")[0]));
+    for (const column of await columns.all()) { assert.ok(await column.locator("li").count() > 0); }
+    await picture(page, "person-beside", { whole: false });
   });
 
   visit("shows the list or the neuron on a telephone, and leads back", "neurons", async (page) => {

@@ -118,6 +118,7 @@ def build_report(
     both: SideBySide | None = None,
     to: Output = "html",
     say: Callable[[str], None] = lambda _: None,
+    step: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Build the report of ``study`` into the folder ``output`` and return its first page, or the PDF alone.
 
@@ -127,7 +128,8 @@ def build_report(
     one line.  ``both`` is this run beside another, which gets a page.  The folder holds a page for each of ``PAGES``,
     ``neurons.html`` with its shards, ``data/`` and the generated ``source/``, and is replaced as a whole.  ``to`` asks
     for the pages, for ``report.pdf`` (which is set from them), or for both; where nothing can set a PDF, "all" gives
-    the pages and ``say`` gets one line.
+    the pages and ``say`` gets one line.  ``step`` gets
+    the name of every part of the work when it begins.
 
     Raises the study's ArtifactMissing, EvidenceUnusable, TemplateWrong, RenderingFailed, ReportBroken,
     ReportMisplaced: each a UserError, and ``output`` is left as it was; pages that fail a check are put beside it.
@@ -135,11 +137,13 @@ def build_report(
     _check_places(root, output, to)
     folder = verdicts or default_evidence(root, study.suite.folder)
     claims = read_claims(folder, suite=study.suite.name, narrowed_by=study.suite.narrowed_by)
+    step(f"tables behind {len(claims)} claims")
     found = results(study, printed_numbers(root))
     provenance = ReportProvenance.of(study)
     costs = performance.performance(root, study.suite, provenance.artifacts, claims)
     check_artifacts(claims, set(provenance.artifacts["digest"]))
     judged = Judged.of(root, study, claims, provenance)
+    step("numbers and figures")
     groups = labelled(drawn_figures(found), judged.tests)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=output.parent) as scratch:
@@ -151,6 +155,7 @@ def build_report(
         write_listings(built, root, [*judged.tests.values(), *map(drawing, shown)])
         _copy_evidence(folder, built / DATA)
         shutil.copyfile(root / CITATION, built / DATA / CITATION)
+        step("neurons of the explorer")
         write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
         printing = _printing(to, root, study, provenance, say)
         others = {} if both is None else comparison.other_verdicts(both.comparison)
@@ -159,7 +164,7 @@ def build_report(
                 stated(claims, others), neurons=layer_sizes(built), names=names_of(study.suite),
                 listed=wanted(claims, groups),
             )  # fmt: skip
-            _render(built, tuple(texts), claims, facts, engine=engine, printing=printing, say=say)
+            _render(built, tuple(texts), claims, facts, engine=engine, printing=printing, say=say, step=step)
         except (RenderingFailed, ReportBroken) as wrong:
             raise _pointing_at(wrong, built, _kept(built, output)) from wrong
         if to == "pdf":
@@ -353,14 +358,18 @@ def _render(
     engine: HtmlEngine | None,
     printing: Printing | None,
     say: Callable[[str], None],
+    step: Callable[[str], None],
 ) -> None:
     verdicts = {claim.claim: claim.verdict.value for claim in claims}
 
     def build(program: HtmlEngine) -> None:
+        step(f"{len(names)} pages by {program}")
         render(built / SOURCE, names, built, engine=program, pdf=printing is not None)
         if printing is not None:
+            step("PDF")
             write_pdf(built, PRINTED, printing.look, printing.imprint, program=printing.program)
             check_print(built / PDF, facts.listed)
+        step("checks")
         check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
 
     chosen = engine or available_engine()

@@ -99,12 +99,12 @@ def test_a_snippet_is_the_text_around_the_top_activation(study: FakeNeurons) -> 
     assert text.rows is not None
     first = values(dict(explorer_shards(study, text))["2/0"])
     profiles = study.profiles(model="c")
-    snippet = first["snippet"].reshape(256, 8, 17)[9, 2]
+    snippet = first["snippet"].reshape(256, 8, 33)[9, 2]
     row, position = int(profiles.top_row[9, 2]), int(profiles.top_position[9, 2])
-    for entry, there in enumerate(range(position - 12, position + 5)):
+    for entry, there in enumerate(range(position - 20, position + 13)):
         expected = text.rows[row, there] if 0 <= there < text.rows.shape[1] else len(VOCABULARY)
         assert snippet[entry] == expected
-    assert first["shade"].reshape(256, 8, 17)[9, 2, 12] == 255
+    assert first["shade"].reshape(256, 8, 33)[9, 2, 20] == 255
 
 
 def test_a_partner_is_a_number_over_all_layers(study: FakeNeurons) -> None:

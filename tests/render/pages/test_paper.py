@@ -17,7 +17,7 @@ from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation import NATS, effect
 from universal_neurons.measures.ablation_table import Quantity, SetKind, SetOf
 from universal_neurons.measures.persistence import persistence
-from universal_neurons.render.figures.ablation import PairEffect, over_models
+from universal_neurons.render.figures.ablation import over_models
 from universal_neurons.render.html.checks import CheckedPage, ReportBroken
 from universal_neurons.render.listings import Listing
 from universal_neurons.render.pages.paper import CLAIMS, REQUIRED, figures_of, labelled
@@ -129,16 +129,16 @@ def test_what_every_figure_rests_on_is_a_file(report: Path) -> None:
 def test_the_text_says_what_was_measured_beside_what_was_printed(report: Path, found: Results) -> None:
     said = text_of(report / "paper.html")
     assert "of them do; the paper printed over 80 %" in said
-    value = found.persistence.all_spans["25 %", "75 %"].value
+    value = found.persistence.over(("25 %", "75 %")).value
     assert f"From 25 % to 75 % of the training, {value * 100:.1f} % [" in said
 
 
 def test_the_numbers_are_those_that_the_claims_ask_for(found: Results) -> None:
     study = FakeStudy()
     given, then = (study.reference_tables(checkpoint=CHECKPOINTS[place]) for place in (0, 2))
-    assert found.persistence.all_spans["25 %", "75 %"] == persistence(given, then, 0.5)
+    assert found.persistence.over(("25 %", "75 %")) == persistence(given, then, 0.5)
     table = study.ablation(checkpoint=CHECKPOINTS[1])
-    shown = found.ablation.pairs[PairEffect(SetKind.RANDOM_OTHERS, 0.6, Quantity.LOSS, "c", "50 %")]
+    shown = found.ablation.of_pair(SetKind.RANDOM_OTHERS, 0.6, Quantity.LOSS, "c")[1]
     assert shown == effect(table, SetOf(0.6, "c"), SetKind.RANDOM_OTHERS, quantity=Quantity.LOSS)
 
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 PAGE = "neurons"
 FOLDER = "neurons"
 PER_SHARD = 256
+# The tokens shown before and after a peak; how active the neuron is at them is known nearer to it (WINDOW).
+CONTEXT = (20, 12)
 # What the page shows of the activations and weights of a neuron, in this order.
 STATISTICS = (
     "share_positive", "mean", "sd", "skewness", "kurtosis", "maximum", "input_bias", "w_in_norm", "w_out_norm",
@@ -244,7 +246,7 @@ def _about(study: StoredStudy, text: LocalText) -> dict[str, Any]:
         "parts": PARTS,
         "undefined": UNDEFINED,
         "vocabulary": len(text.vocabulary),
-        "before": WINDOW[0],
+        "before": CONTEXT[0],
         "statistics": list(STATISTICS),
         "absence": "" if text.rows is not None else text.absence,
         "ablated": suite.profiles.ablation_rows > 0,
@@ -301,10 +303,11 @@ def _snippets(profiles: NeuronProfiles, rows: _Array | None, size: int, chosen: 
     """The tokens around the largest activations, and how active the neuron is at each, in parts of its peak."""
     if rows is None:
         return {}
-    around = np.arange(-WINDOW[0], WINDOW[1] + 1)
+    around = np.arange(-CONTEXT[0], CONTEXT[1] + 1)
+    beyond = [(0, 0), (0, 0), (CONTEXT[0] - WINDOW[0], CONTEXT[1] - WINDOW[1])]
     row, position = profiles.top_row[chosen][..., None], profiles.top_position[chosen][..., None]
     tokens = _tokens_at(rows, np.broadcast_to(row, (*row.shape[:-1], around.size)), position + around)
     return {
         "snippet": token_ids(tokens, size),
-        "shade": np.rint(profiles.top_window[chosen] * 255).astype(np.uint8),
+        "shade": np.pad(np.rint(profiles.top_window[chosen] * 255).astype(np.uint8), beyond),
     }

@@ -5,7 +5,7 @@ Its template holds no number and no verdict; both come from here as text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.measures.ablation import NATS
@@ -44,6 +44,7 @@ class Finding:
     heading: str
     ours: str
     published: str
+    group: str
     figure: str
     claims: tuple[str, ...]
 
@@ -61,7 +62,7 @@ def index_page(found: Results, claims: Sequence[ClaimSummary], groups: Groups, u
                     "heading": one.heading,
                     "ours": one.ours,
                     "beside": _beside(one, judged),
-                    "figure": figures[one.figure].block(),
+                    "figure": replace(groups[one.group], figures=(figures[one.figure],)).block(),
                 }
                 for one in findings(found)
             ],
@@ -92,13 +93,16 @@ def about(found: Results) -> str:
 
 def findings(found: Results) -> tuple[Finding, Finding, Finding]:
     """The three results of the papers: neurons become universal, stay so, and matter."""
+    lost = f"twin-{round(found.threshold * 10)}"
+    more = "no number; the loss rises more than after random ablations"
     return (
-        Finding("Emergence", _emergence(found), _printed_shares(found), "partners", ("N1", "N2", "N3", "N5")),
-        Finding("Persistence", _persistence(found), _printed_persistence(found), "paper-1", ("N7", "N10", "N22")),
         Finding(
-            "Impact", _impact(found), "no number; the loss rises more than after random ablations",
-            f"twin-{round(found.threshold * 10)}", ("N14", "N15", "V4"),
+            "Emergence", _emergence(found), _printed_shares(found), "partners", "partners", ("N1", "N2", "N3", "N5")
         ),
+        Finding(
+            "Persistence", _persistence(found), _printed_persistence(found), "paper_1", "paper-1", ("N7", "N10", "N22")
+        ),
+        Finding("Impact", _impact(found), more, "twins", lost, ("N14", "N15", "V4")),
     )  # fmt: skip
 
 
@@ -126,11 +130,14 @@ def _persistence(found: Results) -> str:
     kept = found.persistence
     if not kept.spans:
         return "Persistence needs two checkpoints, and this suite has one."
-    said = kept.said(kept.longest)
-    where = f"universal with a partner at {kept.longest[0]} of the training"
-    if not said:
-        return f"No neuron is {where}, so none could stay so."
-    return f"Of the neurons {where}, {said} are still universal with it at {kept.longest[1]}."
+    neighbours = kept.spans[:-1] or kept.spans
+    parts = [
+        f"of the neurons universal with a partner at {given} of the training, "
+        f"{kept.said((given, then)) or 'of which there are none, 0 %'} are still universal with it at {then}"
+        for given, then in neighbours
+    ]
+    said = "; ".join(parts)
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def _printed_persistence(found: Results) -> str:
