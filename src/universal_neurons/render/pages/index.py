@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from universal_neurons.evidence.summary import ClaimSummary
+    from universal_neurons.render.figures.persistence import Persistence
     from universal_neurons.render.pages.paper import Groups
     from universal_neurons.render.results import Results
 
@@ -130,14 +131,18 @@ def _persistence(found: Results) -> str:
     kept = found.persistence
     if not kept.spans:
         return "Persistence needs two checkpoints, and this suite has one."
-    neighbours = kept.spans[:-1] or kept.spans
-    parts = [
-        f"of the neurons universal with a partner at {given} of the training, "
-        f"{kept.said((given, then)) or 'of which there are none, 0 %'} are still universal with it at {then}"
-        for given, then in neighbours
-    ]
+    parts = [_kept(kept, span) for span in kept.spans[:-1] or kept.spans]
     said = "; ".join(parts)
     return f"{said[0].upper()}{said[1:]}."
+
+
+def _kept(kept: Persistence, span: tuple[str, str]) -> str:
+    given, then = span
+    said = kept.said(span)
+    where = f"universal with a partner at {given} of the training"
+    if not said:
+        return f"no neuron is {where}, so none could stay so"
+    return f"of the neurons {where}, {said} are still universal with it at {then}"
 
 
 def _printed_persistence(found: Results) -> str:
