@@ -30,7 +30,6 @@ from universal_neurons.render.pages.comparison import (
     other_differences_line,
     other_verdicts,
     summary,
-    transitions_table,
 )
 from universal_neurons.render.pages.comparison_text import lines, tables
 
@@ -131,16 +130,6 @@ def test_what_else_differs_is_named_with_both_values() -> None:
 def test_two_runs_of_one_name_are_told_apart() -> None:
     run = JudgedRun("mini", "mini", ())
     assert labels(compared(run, run)) == ("mini (left)", "mini (right)")
-
-
-def test_verdicts_are_counted_against_each_other() -> None:
-    table = transitions_table(BOTH.comparison)
-    titles = [column.title for column in table.columns]
-    assert titles[0] == "mini, down; paper, across"
-    cells = {(row[0], title): cell for row in table.rows for title, cell in zip(titles[1:], row[1:], strict=True)}
-    counts = {(str(key[0]).count("inconclusive") > 0, key[1]): cell for key, cell in cells.items()}
-    assert counts[True, "reproduced"] == "1"
-    assert sum(int(str(cell)) for cell in cells.values() if cell) == 7
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
