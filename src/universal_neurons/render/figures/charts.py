@@ -275,7 +275,7 @@ def line_figure(
     return figure(
         chart.name, drawn(chart, height=height, named=named), label=chart.label, code=code,
         caption=Markdown(
-            (caption if caption is not None else _caption(chart, note)) + markdown(notes(chart.measurements))
+            f"{caption if caption is not None else _caption(chart, note)}{notes(chart.measurements)}"
         ),
         alt=_alt(chart), data=_data(chart),
         sizes=(WIDE, NARROW) if wide else HALVES,
@@ -366,14 +366,14 @@ def is_few(m: Measurement) -> bool:
     return not m.is_missing and number < FEW
 
 
-def notes(measurements: Iterable[Measurement]) -> str:
+def notes(measurements: Iterable[Measurement]) -> Markdown:
     """What a caption says of the marks and intervals that need a word: hollow ones, and lopsided ones."""
     found = [m for m in measurements if not m.is_missing]
     said = [f"Hollow: fewer than {FEW} neurons."] if any(map(is_few, found)) else []
     reaches = [sorted((m.value - m.low, m.high - m.value)) for m in found]
     if any(long > LOPSIDED * max(short, 0.0) for short, long in reaches):
         said.append("Intervals that lie to one side of their value are explained with the methods.")
-    return "".join(f" {one}" for one in said)
+    return Markdown("".join(f" {markdown(one)}" for one in said))
 
 
 def finite(value: float) -> float | None:
@@ -429,7 +429,7 @@ def row_figure(shown_rows: RowChart, *, code: str, caption: Markdown, alt: str =
     """The rows as a figure; ``alt`` replaces the generated text where numbers have no intervals."""
     return figure(
         shown_rows.name, _drawn_rows(shown_rows), label=shown_rows.label, code=code,
-        caption=Markdown(caption + markdown(notes(row.value for row in shown_rows.rows))),
+        caption=Markdown(f"{caption}{notes(row.value for row in shown_rows.rows)}"),
         alt=alt or _rows_alt(shown_rows), data=_rows_data(shown_rows),
     )  # fmt: skip
 

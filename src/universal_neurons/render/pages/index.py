@@ -82,13 +82,13 @@ def about(found: Results) -> str:
     models = plural(len(suite.zoo.models), "model")
     if found.is_ours:
         return (
-            f"This report is about {suite.title}: {models} trained by this project, alike in everything but their "
-            f"seed. It did not measure GPT-2 Small, the model of the papers, and decides nothing about it: what holds "
-            f"or fails here shows whether the papers' statements carry over to these models."
+            f"This report is about {suite.title}; the {models} differ in nothing but their seed. It did not measure "
+            f"GPT-2 Small, the model of the papers, and decides nothing about it: what holds or fails here shows "
+            f"whether the papers' statements carry over to these models."
         )
     return (
-        f"This report is about {suite.title}: {models} published by others, alike in everything but their seed. The "
-        f"papers' numbers are for GPT-2 Small; they can be repeated only where these are the same models."
+        f"This report is about {suite.title}: {models} published by others, which differ in nothing but their seed. "
+        f"The papers' numbers are for GPT-2 Small; they can be repeated only where these are the same models."
     )
 
 

@@ -139,9 +139,10 @@ def scoreboard(claims: Sequence[ClaimSummary]) -> Html:
     places = {claim.claim: place for place, claim in enumerate(names)}
     rows = "\n".join(_score(claim, places[claim.claim]) for claim in ordered)
     return Html(
-        f'{filters(claims)}<div class="scroll" role="region" tabindex="0" aria-label="The claims and their verdicts">'
+        f'<div class="wide">{filters(claims)}'
+        '<div class="scroll" role="region" tabindex="0" aria-label="The claims and their verdicts">'
         f'<table class="stack score" id="scoreboard"><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n'
-        "</tbody></table></div>"
+        "</tbody></table></div></div>"
     )
 
 
