@@ -123,9 +123,9 @@ def _extent(chart: LineChart) -> Limits:
     ends += [rule.value * factor for rule in chart.rules]
     if chart.logarithmic:
         # The values alone: an interval may reach to zero, which has no place there.
-        values = [m.value * factor for m in chart.measurements]
+        values = [m.value * factor for m in chart.measurements] or [1.0]
         return min(values) / 1.6, max(values) * 1.6
-    low, high = min(0.0, *ends), max(0.0, *ends)
+    low, high = min([0.0, *ends]), max([0.0, *ends])
     air = (high - low or 1.0) * 0.05
     return low - (air if low < 0 else 0), high + air
 

@@ -231,13 +231,15 @@ def threshold_curves(found: Results) -> Figure:
 def _curve(found: Results, label: str, thresholds: Sequence[float]) -> tuple[Measurement, ...]:
     """The share above each threshold; without an interval below the candidates' floor, where none is known."""
     rows = threshold_curve(found.tables[label], thresholds).to_dict("records")
-    ends = (tuple(row["value"] if math.isnan(row[end]) else row[end] for end in ("low", "high")) for row in rows)
     level = found.suite.resampling.level
-    return tuple(
+    values = []
+    for row in rows:
+        low, high = (row["value"] if math.isnan(row[end]) else row[end] for end in ("low", "high"))
+        found_any = row["value"] > 0
         # A share of zero has no place on a logarithmic axis: the curve ends where the last neuron is.
-        Measurement(row["value"], *end, 0, Over.TOKEN_BLOCKS, level, SHARE) if row["value"] > 0 else NO_SHARE
-        for row, end in zip(rows, ends, strict=True)
-    )
+        share = Measurement(row["value"], low, high, 0, Over.TOKEN_BLOCKS, level, SHARE) if found_any else NO_SHARE
+        values.append(share)
+    return tuple(values)
 
 
 def _measurement(row: Mapping[Any, Any], *, n: int, level: float) -> Measurement:
