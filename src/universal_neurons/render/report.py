@@ -151,10 +151,7 @@ def build_report(
         texts = page_texts(root, found, judged, groups, provenance) | beside(root / "report", costs, both)
         data = data_files(found, groups, provenance) | data_beside(costs, both)
         write_source(built, root / "report", announced(texts, both), data)
-        shown = [TABLE_ONE_CODE, *(one.code for one in figures_of(groups).values() if not one.absence)]
-        write_listings(built, root, [*judged.tests.values(), *map(drawing, shown)])
-        _copy_evidence(folder, built / DATA)
-        shutil.copyfile(root / CITATION, built / DATA / CITATION)
+        _write_sources(built, root, folder, judged, groups)
         step("neurons of the explorer")
         write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
         printing = _printing(to, root, study, provenance, say)
@@ -171,6 +168,14 @@ def build_report(
             _drop_pages(built)
         _put_in_place(built, output)
     return output / (PDF if to == "pdf" else "index.html")
+
+
+def _write_sources(built: Path, root: Path, evidence: Path, judged: Judged, groups: Groups) -> None:
+    """Copy what the pages were made from: code of figures and tests, evidence log, citation file."""
+    shown = [TABLE_ONE_CODE, *(one.code for one in figures_of(groups).values() if not one.absence)]
+    write_listings(built, root, [*judged.tests.values(), *map(drawing, shown)])
+    _copy_evidence(evidence, built / DATA)
+    shutil.copyfile(root / CITATION, built / DATA / CITATION)
 
 
 def wanted(claims: Sequence[ClaimSummary], groups: Groups) -> dict[str, tuple[str, ...]]:

@@ -6,13 +6,15 @@ The numbers come from ``measures.universality``, as for the claims.  Captions an
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from universal_neurons.inputs.published import published, published_table
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.tables import Definition
 from universal_neurons.measures.universality import (
     SHARE,
+    definition_share,
     share_by_layer,
     threshold_curve,
     universal_share,
@@ -33,8 +35,12 @@ from universal_neurons.render.tables import Column, DataTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from universal_neurons.render.results import Results
+    from universal_neurons.inputs.suite import Checkpoint
+    from universal_neurons.measures.tables import ReferenceTables
+    from universal_neurons.stages.study import StoredStudy
+
 
 PERCENT = 100.0
 HEAT_OPACITY = 0.5
@@ -51,7 +57,79 @@ READINGS = {
 _CODE = "render.figures.emergence."
 
 
-def emergence_figures(found: Results) -> dict[str, FigureGroup]:
+@dataclass(frozen=True, slots=True)
+class PublishedCell:
+    """A number of the published table 1, at a threshold and a share of the training."""
+
+    threshold: float
+    training: float
+    label: str
+    value: float
+
+
+def published_table_one(root: Path) -> tuple[PublishedCell, ...]:
+    """The numbers that are printed in table 1 of Nandan et al. 2025 v1, at their shares of the training.
+
+    Raises PublishedError where the project's files of published numbers do not have them.
+    """
+    total = published("nandan2025.setting", root=root, quantity="training steps")
+    return tuple(
+        PublishedCell(
+            threshold=float(row.keys["threshold"]),
+            training=float(row.keys["step"]) / total,
+            label=f"{float(row.keys['step']) / 1000:g}k",
+            value=row.value,
+        )
+        for row in published_table("nandan2025.table1", root=root).rows
+    )
+
+
+@dataclass(frozen=True)
+class Emergence:
+    """The tables of the reference by the label of the checkpoint, and what was printed."""
+
+    tables: Mapping[str, ReferenceTables]
+    partners: tuple[str, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    published: tuple[PublishedCell, ...]
+    threshold: float
+    level: float
+    artifacts: tuple[str, ...]
+
+    def share(self, threshold: float, label: str, definition: Definition = Definition.PAIR) -> Measurement:
+        """The share of universal neurons at a checkpoint, by default the mean over partners."""
+        return definition_share(self.tables[label], definition, threshold)
+
+    def shares(self, definition: Definition) -> tuple[Measurement, ...]:
+        """The share at every checkpoint, at the default threshold."""
+        return tuple(self.share(self.threshold, label, definition) for label in self.tables)
+
+    @property
+    def first(self) -> Measurement:
+        """The share at the first checkpoint, mean over partners."""
+        return self.share(self.threshold, self.checkpoints[0].label)
+
+    @property
+    def last(self) -> Measurement:
+        """The share at the last checkpoint, mean over partners."""
+        return self.share(self.threshold, self.checkpoints[-1].label)
+
+
+def emergence_of(study: StoredStudy, printed: tuple[PublishedCell, ...]) -> Emergence:
+    """The tables of the reference; raises the study's own errors where an artifact is missing."""
+    before = len(study.reads)
+    return Emergence(
+        tables={c.label: study.reference_tables(checkpoint=c) for c in study.checkpoints},
+        partners=study.partners(),
+        checkpoints=study.checkpoints,
+        published=printed,
+        threshold=study.suite.universality.threshold,
+        level=study.suite.resampling.level,
+        artifacts=tuple(dict.fromkeys(study.reads[before:])),
+    )
+
+
+def emergence_figures(found: Emergence) -> dict[str, FigureGroup]:
     """All figures about emergence."""
     return {
         "partners": FigureGroup((partner_lines(found),)),
@@ -64,10 +142,10 @@ def emergence_figures(found: Results) -> dict[str, FigureGroup]:
 # --- the heat map ----------------------------------------------------------------------------------------------------
 
 
-def layer_heat_map(found: Results) -> Figure:
+def layer_heat_map(found: Emergence) -> Figure:
     """The heat map for claim N6: layers upwards, training to the right, the share as a number in every cell."""
     shares = {
-        (int(row["layer"]), label): _measurement(row, n=int(row["neurons"]), level=found.suite.resampling.level)
+        (int(row["layer"]), label): _measurement(row, n=int(row["neurons"]), level=found.level)
         for label, tables in found.tables.items()
         for row in share_by_layer(tables, found.threshold).to_dict("records")
     }
@@ -142,7 +220,7 @@ def _layer(layer: int, size: Size) -> str:
 # --- lines over the checkpoints --------------------------------------------------------------------------------------
 
 
-def partner_lines(found: Results) -> Figure:
+def partner_lines(found: Emergence) -> Figure:
     """The share of the reference's neurons that are universal with each partner, over the training."""
     lines = {
         f"with {partner}": tuple(universal_share(t.tables[partner], found.threshold) for t in found.tables.values())
@@ -161,7 +239,7 @@ def partner_lines(found: Results) -> Figure:
     return _lines_figure(found, "partners", lines, caption=caption, series="partner", code=_CODE + "partner_lines")
 
 
-def reading_lines(found: Results) -> Figure:
+def reading_lines(found: Emergence) -> Figure:
     """The share under each reading of "universal", over the training."""
     lines = {name: found.shares(definition) for definition, name in READINGS.items()}
     places = places_of([values[-1] for values in lines.values()])
@@ -175,7 +253,7 @@ def reading_lines(found: Results) -> Figure:
 
 
 def _lines_figure(
-    found: Results,
+    found: Emergence,
     name: str,
     lines: Mapping[str, tuple[Measurement, ...]],
     *,
@@ -197,7 +275,7 @@ def _lines_figure(
 # --- the threshold curve ---------------------------------------------------------------------------------------------
 
 
-def threshold_curves(found: Results) -> Figure:
+def threshold_curves(found: Emergence) -> Figure:
     """The share of neurons whose excess correlation exceeds T, for every T, on a logarithmic scale."""
     thresholds = tuple(sorted({*CURVE_THRESHOLDS, found.threshold}))
     curves = [
@@ -228,10 +306,10 @@ def threshold_curves(found: Results) -> Figure:
     return line_figure(chart, code=_CODE + "threshold_curves", caption=caption, wide=True, height=360)
 
 
-def _curve(found: Results, label: str, thresholds: Sequence[float]) -> tuple[Measurement, ...]:
+def _curve(found: Emergence, label: str, thresholds: Sequence[float]) -> tuple[Measurement, ...]:
     """The share above each threshold; without an interval below the candidates' floor, where none is known."""
     rows = threshold_curve(found.tables[label], thresholds).to_dict("records")
-    level = found.suite.resampling.level
+    level = found.level
     values = []
     for row in rows:
         low, high = (row["value"] if math.isnan(row[end]) else row[end] for end in ("low", "high"))

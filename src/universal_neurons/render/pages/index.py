@@ -109,15 +109,15 @@ def findings(found: Results) -> tuple[Finding, Finding, Finding]:
 
 def _emergence(found: Results) -> str:
     first, last = found.checkpoints[0], found.checkpoints[-1]
-    later = f" and {with_interval(found.last, PERCENT_PLACES)} at {last.label}" if last != first else ""
+    later = f" and {with_interval(found.emergence.last, PERCENT_PLACES)} at {last.label}" if last != first else ""
     return (
-        f"Of the neurons of model {found.reference}, {with_interval(found.first, PERCENT_PLACES)} are universal at "
-        f"{first.label} of the training{later}, on average over {plural(len(found.partners), 'partner')}."
+        f"Of the neurons of model {found.reference}, {with_interval(found.emergence.first, PERCENT_PLACES)} are "
+        f"universal at {first.label} of the training{later}, on average over {plural(len(found.partners), 'partner')}."
     )
 
 
 def _printed_shares(found: Results) -> str:
-    cells = [cell for cell in found.published if cell.threshold == found.threshold]
+    cells = [cell for cell in found.emergence.published if cell.threshold == found.threshold]
     if not cells:
         return "no number at this threshold"
     first, last = (choose(cells, key=lambda cell: cell.training) for choose in (min, max))

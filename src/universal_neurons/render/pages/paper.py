@@ -75,7 +75,7 @@ Groups = dict[str, FigureGroup]
 def drawn_figures(found: Results) -> Groups:
     """All figures of the report by the name of their group; raises MissingFigure for one without a number."""
     parts = (
-        (emergence_figures(found), found.artifacts),
+        (emergence_figures(found.emergence), found.emergence.artifacts),
         (persistence_figures(found.persistence), found.persistence.artifacts),
         (ablation_figures(found.ablation), found.ablation.artifacts),
         (robustness_figures(found.robustness), found.robustness.artifacts),
@@ -143,8 +143,8 @@ def _numbers(found: Results) -> dict[str, Any]:
     effects = [m for kind in COMPARED for m in ablation.of_pair(kind, found.threshold, Quantity.KL, found.partners[0])]
     return known(
         {
-            "first": lambda: with_interval(found.first, 2),
-            "last": lambda: with_interval(found.last, 2),
+            "first": lambda: with_interval(found.emergence.first, 2),
+            "last": lambda: with_interval(found.emergence.last, 2),
             "first_label": lambda: found.checkpoints[0].label,
             "last_label": lambda: found.checkpoints[-1].label,
             "persistence": lambda: kept.said(kept.longest) if kept.spans else "",

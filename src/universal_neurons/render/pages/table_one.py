@@ -16,8 +16,9 @@ from universal_neurons.render.tables import Cell, Column, DataTable
 if TYPE_CHECKING:
     from universal_neurons.inputs.suite import Checkpoint
     from universal_neurons.measurement import Measurement
+    from universal_neurons.render.figures.emergence import PublishedCell
     from universal_neurons.render.figures.figure import Sources
-    from universal_neurons.render.results import PublishedCell, Results
+    from universal_neurons.render.results import Results
 
 PERCENT_PLACES = 2
 LABEL = "Table 1 of the paper."
@@ -56,11 +57,11 @@ def _table(found: Results) -> Html:
 
 def _rows(found: Results, threshold: float) -> str:
     ours = "".join(
-        f'<td class="number">{_ours(found.share(threshold, checkpoint.label))}'
+        f'<td class="number">{_ours(found.emergence.share(threshold, checkpoint.label))}'
         f"{_spread(found, threshold, checkpoint.label)}</td>"
         for checkpoint in found.checkpoints
     )
-    cells = {round(c.training, 6): c for c in found.published if c.threshold == threshold}
+    cells = {round(c.training, 6): c for c in found.emergence.published if c.threshold == threshold}
     printed = "".join(
         f'<td class="number">{_printed(cells.get(round(checkpoint.share, 6)))}</td>' for checkpoint in found.checkpoints
     )
@@ -96,7 +97,7 @@ def _cells(found: Results) -> list[tuple[float, Checkpoint]]:
 
 def _by_partner(found: Results, threshold: float, checkpoint: str) -> dict[str, Measurement]:
     """The share of universal neurons with each partner."""
-    tables = found.tables[checkpoint].tables
+    tables = found.emergence.tables[checkpoint].tables
     return {partner: universal_share(tables[partner], threshold) for partner in found.partners}
 
 
@@ -110,10 +111,10 @@ def _printed(cell: PublishedCell | None) -> Html:
 
 def table_one_data(found: Results) -> DataTable:
     """Table 1 for its CSV: one row per threshold and checkpoint."""
-    cells = {(c.threshold, round(c.training, 6)): c for c in found.published}
+    cells = {(c.threshold, round(c.training, 6)): c for c in found.emergence.published}
     rows: list[tuple[Cell, ...]] = []
     for threshold, checkpoint in _cells(found):
-        m = found.share(threshold, checkpoint.label)
+        m = found.emergence.share(threshold, checkpoint.label)
         cell = cells.get((threshold, round(checkpoint.share, 6)))
         rows.append((decimal(threshold, 1), checkpoint.label, *shown(m), None if cell is None else cell.value * 100))
     names = ("threshold", "checkpoint", "share", "low", "high", "published for GPT-2 Small")
