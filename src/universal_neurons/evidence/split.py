@@ -1,4 +1,4 @@
-"""Where the verdicts on a claim's cases change, when one parameter alone explains it."""
+"""The parameter along which the verdicts on a claim's cases change, where one alone explains it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def where_it_breaks(records: Sequence[EvidenceRecord], verdicts: Sequence[Verdic
     """The verdicts by the one parameter that explains their differences; empty where none does, or none differs.
 
     A parameter explains them if all cases with the same value of it have the same verdict:
-    "refuted at 25 %, inconclusive at 50 %, reproduced from 75 %".  ``verdicts`` are those of ``records``.
+    "refuted at 25 %, inconclusive at 50 %, reproduced from 75 %".  ``verdicts`` are in the order of ``records``.
     """
     if len(set(verdicts)) < 2:
         return ""

@@ -155,12 +155,8 @@ def build_report(
         step("neurons of the explorer")
         write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
         printing = _printing(to, root, study, provenance, say)
-        others = {} if both is None else comparison.other_verdicts(both.comparison)
         try:
-            facts = replace(
-                stated(claims, others), neurons=layer_sizes(built), names=names_of(study.suite),
-                listed=wanted(claims, groups),
-            )  # fmt: skip
+            facts = _facts(built, study.suite, claims, groups, both)
             _render(built, tuple(texts), claims, facts, engine=engine, printing=printing, say=say, step=step)
         except (RenderingFailed, ReportBroken) as wrong:
             raise _pointing_at(wrong, built, _kept(built, output)) from wrong
@@ -176,6 +172,15 @@ def _write_sources(built: Path, root: Path, evidence: Path, judged: Judged, grou
     write_listings(built, root, [*judged.tests.values(), *map(drawing, shown)])
     _copy_evidence(evidence, built / DATA)
     shutil.copyfile(root / CITATION, built / DATA / CITATION)
+
+
+def _facts(
+    built: Path, suite: Suite, claims: Sequence[ClaimSummary], groups: Groups, both: SideBySide | None
+) -> Stated:
+    """What the built pages are checked against, besides the verdicts on the claims."""
+    others = {} if both is None else comparison.other_verdicts(both.comparison)
+    names = (suite.title, suite.description, *suite.zoo.models, *(c.label for c in suite.checkpoints))
+    return replace(stated(claims, others), neurons=layer_sizes(built), names=names, listed=wanted(claims, groups))
 
 
 def wanted(claims: Sequence[ClaimSummary], groups: Groups) -> dict[str, tuple[str, ...]]:
@@ -386,11 +391,6 @@ def _render(
             raise
         say(f"quarto did not give sound pages, pandoc builds them instead ({str(wrong).splitlines()[0]})")
         build("pandoc")
-
-
-def names_of(suite: Suite) -> tuple[str, ...]:
-    """The names of the models, the checkpoints and the suite."""
-    return (suite.title, suite.description, *suite.zoo.models, *(c.label for c in suite.checkpoints))
 
 
 def _pointing_at(wrong: UserError, built: Path, kept: Path) -> UserError:
