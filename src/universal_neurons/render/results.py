@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from universal_neurons.render.figures.ablation import AblationEffects, ablations
+from universal_neurons.render.figures.ablation import AblationNumbers, ablations
 from universal_neurons.render.figures.emergence import Emergence, PublishedCell, emergence_of, published_table_one
 from universal_neurons.render.figures.persistence import (
     Persistence,
@@ -42,7 +42,7 @@ class Results:
     checkpoint_tokens: tuple[float, ...]
     emergence: Emergence
     persistence: Persistence
-    ablation: AblationEffects
+    ablation: AblationNumbers
     robustness: Robustness
 
     @property

@@ -52,7 +52,7 @@ BANDS = (SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED)
 
 
 @dataclass(frozen=True)
-class AblationEffects:
+class AblationNumbers:
     """The ablations of every model taken as the reference, by model and label of the checkpoint.
 
     Effects are in nats per prediction.  ``by_layer`` says whether the suite ablates layers alone.
@@ -114,11 +114,11 @@ class AblationEffects:
         return {kind: effect(table, self.on_average, kind) for kind in table.kinds(self.on_average)}
 
 
-def ablations(study: StoredStudy) -> AblationEffects:
+def ablations(study: StoredStudy) -> AblationNumbers:
     """The ablations of a study; raises its ArtifactMissing where they were not computed."""
     before = len(study.reads)
     suite, models = study.suite, study.suite.references
-    return AblationEffects(
+    return AblationNumbers(
         tables={(m, c.label): study.ablation(checkpoint=c, reference=m) for c in study.checkpoints for m in models},
         reference=study.reference,
         models=models,
@@ -178,7 +178,7 @@ READINGS = {
 }
 
 
-def ablation_figures(found: AblationEffects) -> dict[str, FigureGroup]:
+def ablation_figures(found: AblationNumbers) -> dict[str, FigureGroup]:
     """All figures about ablation; figures 13 to 20 are at the lowest and the highest threshold."""
     losses = alike(
         [
@@ -210,7 +210,7 @@ def _figures(charts: Sequence[LineChart], code: str, why: str = _ONE_MODEL) -> t
     )
 
 
-def _training(found: AblationEffects) -> ChartAxis:
+def _training(found: AblationNumbers) -> ChartAxis:
     return ChartAxis("share of training", found.shares, found.checkpoints)
 
 
@@ -225,7 +225,7 @@ def _sizes(values: Sequence[Measurement]) -> tuple[tuple[str, tuple[float, ...]]
 
 
 def _pair_chart(
-    found: AblationEffects, number: int, kind: SetKind, threshold: float, quantity: Quantity, *, bars: bool = False
+    found: AblationNumbers, number: int, kind: SetKind, threshold: float, quantity: Quantity, *, bars: bool = False
 ) -> LineChart:
     curves = tuple(
         Series(f"with {partner}", mark, values, columns=_sizes(values))
@@ -239,7 +239,7 @@ def _pair_chart(
     )  # fmt: skip
 
 
-def _at_threshold(found: AblationEffects, first: int, threshold: float) -> tuple[Figure, ...]:
+def _at_threshold(found: AblationNumbers, first: int, threshold: float) -> tuple[Figure, ...]:
     """Four figures: KL and loss, each without universal and without as many other neurons on one scale."""
     charts: list[LineChart] = []
     for at, quantity in enumerate(Quantity):
@@ -250,7 +250,7 @@ def _at_threshold(found: AblationEffects, first: int, threshold: float) -> tuple
     return _figures(charts, "ablation_figures")
 
 
-def outputs(found: AblationEffects) -> Figure:
+def outputs(found: AblationNumbers) -> Figure:
     """Figure 2: the KL divergence without universal neurons and without as many others, one curve per partner."""
     curves = [
         Series(
@@ -278,7 +278,7 @@ def outputs(found: AblationEffects) -> Figure:
     return line_figure(chart, code=_CODE + "outputs", caption=caption, wide=True, height=380)
 
 
-def layer_charts(found: AblationEffects) -> tuple[LineChart, ...]:
+def layer_charts(found: AblationNumbers) -> tuple[LineChart, ...]:
     """Figures 9 to 12: KL then loss, each for universal neurons and for as many others of the layer, on one scale."""
     axis = ChartAxis("layer", tuple(map(float, range(found.depth))), tuple(map(str, range(found.depth))), "in layer")
     charts: list[LineChart] = []
@@ -309,7 +309,7 @@ _BAND_MARKS = {
 }
 
 
-def twin_chart(found: AblationEffects, threshold: float) -> LineChart:
+def twin_chart(found: AblationNumbers, threshold: float) -> LineChart:
     """The loss increase of the reference beside every draw of two random controls, at one threshold."""
     curves = []
     for kind in (SetKind.UNIVERSAL, *BANDS):
@@ -337,7 +337,7 @@ def _twin(chart: LineChart) -> Figure:
     return line_figure(chart, code=_CODE + "twin_chart", caption=markdown(said))
 
 
-def exceeding(found: AblationEffects) -> Figure:
+def exceeding(found: AblationNumbers) -> Figure:
     """The loss increase of every model in excess of its random draws."""
     curves = tuple(
         Series(f"model {model}", mark, tuple(found.exceeding(model, label) for label in found.checkpoints))
@@ -363,13 +363,13 @@ def exceeding(found: AblationEffects) -> Figure:
     return line_figure_or_sentence(chart, _NONE, partial(line_figure, chart, code=_CODE + "exceeding", caption=caption))
 
 
-def _models(found: AblationEffects) -> dict[str, Mark]:
+def _models(found: AblationNumbers) -> dict[str, Mark]:
     """The mark of every model, the reference first."""
     others = [model for model in found.models if model != found.reference]
     return {found.reference: OWN, **dict(zip(others, model_marks(len(others)), strict=True))}
 
 
-def dose(found: AblationEffects) -> Figure:
+def dose(found: AblationNumbers) -> Figure:
     """The dose curve of the reference with its random orders as a band, and the other models' thinly beside it."""
     own = dose_curve(found.tables[found.reference, found.last], found.on_average)
     fractions = tuple(float(f) for f in own["fraction"])
@@ -393,7 +393,7 @@ def dose(found: AblationEffects) -> Figure:
     return line_figure(chart, code=_CODE + "dose", caption=caption, wide=True, height=340)
 
 
-def _dose_curve(found: AblationEffects, model: str, mark: Mark, *, banded: bool = False) -> Series:
+def _dose_curve(found: AblationNumbers, model: str, mark: Mark, *, banded: bool = False) -> Series:
     table = found.tables[model, found.last]
     rows = dose_curve(table, found.on_average).to_dict("records")
     like = effect(table, found.on_average)
@@ -404,7 +404,7 @@ def _dose_curve(found: AblationEffects, model: str, mark: Mark, *, banded: bool 
     return Series(f"model {model}", mark, values, band if banded else (), _sizes(values))
 
 
-def readings(found: AblationEffects) -> Figure:
+def readings(found: AblationNumbers) -> Figure:
     """The effect of the universal neurons and of every possible meaning of "non-universal"."""
     effects = found.readings()
     rows = tuple(
