@@ -169,8 +169,8 @@ def test_a_person_finds_opens_filters_and_goes_back(explorer: Path, tmp_path: Pa
     assert seen["byName"][:2] == ["a:L2.17", "b:L2.17"]
     assert (seen["activeOption"], seen["opened"], seen["hash"]) == ("b:L2.17", "b:L2.17", "#b:L2.17")
     assert seen["sections"] == [
-        "Partners in the other seeds", "Its life during training", "What activates it", "How it is active",
-        "What the model loses without it", "What it writes",
+        "Partners in the other seeds", "Its life during training", "What activates it", "The same, beside its partners",
+        "How it is active", "What the model loses without it", "What it writes",
     ]  # fmt: skip
     assert [name[0] for name in seen["partners"]] == ["a", "c", "d", "e"]
     assert seen["peaks"] == 8
