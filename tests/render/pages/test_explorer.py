@@ -173,7 +173,8 @@ def test_a_person_finds_opens_filters_and_goes_back(explorer: Path, tmp_path: Pa
         "How it is active", "What the model loses without it", "What it writes",
     ]  # fmt: skip
     assert [name[0] for name in seen["partners"]] == ["a", "c", "d", "e"]
-    assert seen["peaks"] == 8
+    # Its own eight, and the four strongest of it and of each of its four partners.
+    assert seen["peaks"] == 8 + 4 * 5
     assert seen["back"] == "b:L2.17"
     assert seen["escapeFocuses"] == "list"
     assert seen["byToken"].endswith(" of 1800 neurons")
