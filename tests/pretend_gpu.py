@@ -104,6 +104,14 @@ class GpuTensor(torch.Tensor):
         """True."""
         return True
 
+    def storage(self) -> Any:
+        """The numbers' own memory: what tells a library that writes files whether two tensors share theirs."""
+        return self.inner.storage()
+
+    def untyped_storage(self) -> Any:
+        """The same without a type."""
+        return self.inner.untyped_storage()
+
     def record_stream(self, _: Any) -> None:
         """Do nothing: everything is done at once."""
 
@@ -281,6 +289,8 @@ def pretend_gpu(monkeypatch: pytest.MonkeyPatch, *, free: int = 2**33) -> Iterat
         "reset_peak_memory_stats": lambda *_: None,
         "empty_cache": lambda: None,
         "synchronize": lambda *_: None,
+        "is_bf16_supported": lambda *_, **__: True,
+        "current_device": lambda: 0,
         "get_device_name": lambda *_: "a pretend GPU",
     }
     for name, stand_in in stand_ins.items():

@@ -37,7 +37,6 @@ from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.activations import stream
 from universal_neurons.core.matmul import (
     checked_precision,
-    fastest_checked_precision,
     matmul_precision,
     mode_of_products,
 )
@@ -109,7 +108,8 @@ def bare_products(pool: list[Tensor], tokens: int) -> None:
 
 
 def measure_bare(pool: list[Tensor], tokens: int) -> Figures:
-    with fastest_checked_precision() as precision:
+    precision = checked_precision()
+    with mode_of_products("float32"):
         bare_products(pool, CHUNK_TOKENS)
         wall, cpu = timed(lambda: bare_products(pool, tokens))
     return {"wall": wall, "cpu": cpu, "kernel": precision}

@@ -13,7 +13,6 @@ from universal_neurons.core.matmul import (
     add_product,
     adds_in_place,
     checked_precision,
-    fastest_checked_precision,
     matmul_precision,
     mode_of_products,
     operands,
@@ -47,8 +46,7 @@ def test_a_kernel_that_rounds_too_much_is_passed_over(
         return errors[precision]
 
     monkeypatch.setattr(matmul, "product_error", measured)
-    with fastest_checked_precision() as precision:
-        assert precision == chosen
+    assert checked_precision() == chosen
 
 
 def test_the_error_of_rounding_to_bfloat16_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

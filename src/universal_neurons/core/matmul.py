@@ -146,11 +146,3 @@ def checked_precision(*, device: torch.device | str = "cpu") -> KernelPrecision:
             chosen: KernelPrecision = precision
             return chosen
     return "highest"
-
-
-@contextmanager
-def fastest_checked_precision(*, device: torch.device | str = "cpu") -> Iterator[KernelPrecision]:
-    """Multiply float32 tensors by the kernel of :func:`checked_precision` inside the block; yields its name."""
-    precision = checked_precision(device=device)
-    with matmul_precision(precision):
-        yield precision

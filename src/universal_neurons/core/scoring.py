@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from universal_neurons.core.accumulator import PairwiseAccumulator
-from universal_neurons.core.matmul import fastest_checked_precision
+from universal_neurons.core.matmul import mode_of_products
 from universal_neurons.core.moments import CrossMoments, NeuronSpread, merged_comoment
 from universal_neurons.core.nulls import Rotation, Rotations, rotated, rotated_maxima, strips, whitened, whitening
 from universal_neurons.core.tiling import STRIP_ELEMENTS, LayerRange, Workload, is_cut, scored_elements, scored_parts
@@ -201,7 +201,7 @@ class GroupScores:
     def take(self, accumulator: PairwiseAccumulator) -> None:
         """Update the scores with the moments of a finished pass."""
         # The shipped evidence was scored with this kernel.
-        with fastest_checked_precision(device=accumulator.device):
+        with mode_of_products("float32", device=accumulator.device):
             self._take_all(accumulator)
 
     def _take_all(self, accumulator: PairwiseAccumulator) -> None:

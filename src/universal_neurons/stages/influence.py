@@ -34,7 +34,7 @@ def block_influence(
     ``tables``: with excess, of a model against all its partners.  Activations are standardised by the moments that the
     passes of ``scores`` accumulated.
     """
-    from universal_neurons.core.matmul import fastest_checked_precision
+    from universal_neurons.core.matmul import mode_of_products
     from universal_neurons.core.universality import BlockInfluence
 
     models = scores.models
@@ -50,7 +50,7 @@ def block_influence(
         }
         selected = [_selected(models, pair, frame, chosen[pair.model]) for pair, frame in tables.items()]
         passes = BlockInfluence(moments, selected, blocks=models.work.suite.universality.blocks)
-        with fastest_checked_precision():
+        with mode_of_products("float32", device=models.device):
             title = f"step {models.refs[0].step}: influence"
             for values, block in models.stream(title, rows_at_once=rows_at_once(models)):
                 passes.add(values, block)
