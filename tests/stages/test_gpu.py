@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 
 from tests.core.test_ablation import LAYERS, POSITIONS, SETS, VOCABULARY, WIDTH, bridged, language_model
+from tests.miniature import RECIPE
 from tests.pretend_gpu import GPU, GpuTensor, pretend_gpu
 from universal_neurons.core.ablation import Ablation, AblationEffects, AblationEngine, ablation_effects
 from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.activations import stream
 from universal_neurons.core.matmul import BOUNDS, PrecisionMode, mode_of_products
+from universal_neurons.inputs.recipe import TrainingRecipe
+from universal_neurons.inputs.training import TrainingPaths, train_seed
 from universal_neurons.stages.ablation import ABLATIONS
 from universal_neurons.stages.base import Case, Need
 from universal_neurons.stages.extensions import EXTENSIONS
@@ -190,3 +194,23 @@ def test_the_error_of_products_is_measured_on_a_gpu_too(gpu: Noted, mode: Precis
         accumulator.add([values, values.roll(1, 1)], torch.arange(2048) % 2)
         error = accumulator.largest_error(((0, 1),))
     assert {"float32": 0, "tf32": 1e-6, "bfloat16": 1e-5}[mode] <= error <= BOUNDS[mode]
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def losses(folder: Path, device: str) -> list[float]:
+    """The loss of every step of a short training."""
+    recipe = TrainingRecipe.parse(RECIPE.replace("tokens = 7680", "tokens = 1024"), where="a recipe")
+    tokens = np.random.default_rng(0).integers(recipe.vocabulary, size=(64, recipe.context)).astype(np.uint16)
+    records = train_seed(recipe, tokens, tokens[:8], TrainingPaths(folder), seed=1, log_every=1, device=device)
+    return [float(record["loss"]) for record in records]
+
+
+def test_training_on_a_gpu_has_the_losses_of_the_cpu(gpu: Noted, tmp_path: Path) -> None:
+    on_gpu, on_cpu = losses(tmp_path / "gpu", "cuda"), losses(tmp_path / "cpu", "cpu")
+    # The CPU multiplies in bfloat16, the pretend GPU in float32.
+    assert on_gpu == pytest.approx(on_cpu, abs=1e-3)
+    assert len(on_gpu) == 4
+    # The state can be written and read on the device: the same call again has nothing left to do.
+    assert losses(tmp_path / "gpu", "cuda") == []
