@@ -231,9 +231,8 @@ def test_partners_are_rotated_once_for_all_who_look_for_them(work: Workspace) ->
 
 def test_untrained_models_have_no_candidates_to_weigh(work: Workspace) -> None:
     trained, untrained = (costs(work, step)["candidates"] for step in (LAST, 0))
-    assert trained.work[WorkKind.MEMORY] > untrained.work[WorkKind.MEMORY]
-    assert trained.work[WorkKind.FORWARD] == untrained.work[WorkKind.FORWARD]
-    assert untrained.disk_bytes == 0
+    assert trained.work[WorkKind.FORWARD] > 0
+    assert untrained == Cost({})
 
 
 def test_positions_are_exact_where_the_tokens_are_there_and_nearly_so_before(

@@ -11,7 +11,7 @@ from universal_neurons.artifacts.provenance import capture
 from universal_neurons.stages.batches import batch_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -31,15 +31,11 @@ def block_influence(
     """The candidates of every model with tables, the influence (block, candidate) per pair, and the provenance.
 
     Candidates are the rows of neurons whose excess exceeds the suite's floor against at least one partner.
-    ``tables``: with excess, of a model against all its partners.  Activations are standardised by the moments that the
-    passes of ``scores`` accumulated.
+    ``tables``: with excess, of a model against all its partners.  Without a candidate, as in untrained models, the
+    tokens are not read again.
     """
-    from universal_neurons.core.matmul import mode_of_products
-    from universal_neurons.core.universality import BlockInfluence
-
     models = scores.models
     with capture(device=str(models.device), shared=(scores.shared,)) as run:
-        moments = [scores.running.spread(position).on(models.device) for position in range(len(models.refs))]
         frames: dict[str, list[pd.DataFrame]] = {}
         for pair, frame in tables.items():
             frames.setdefault(pair.model, []).append(frame)
@@ -48,15 +44,31 @@ def block_influence(
             name: np.flatnonzero(np.any([frame["excess"].to_numpy() > floor for frame in own], axis=0))
             for name, own in frames.items()
         }
-        selected = [_selected(models, pair, frame, chosen[pair.model]) for pair, frame in tables.items()]
-        passes = BlockInfluence(moments, selected, blocks=models.work.suite.universality.blocks)
-        with mode_of_products("float32", device=models.device):
-            title = f"step {models.refs[0].step}: influence"
-            for values, block in models.stream(title, rows_at_once=rows_at_once(models)):
-                passes.add(values, block)
-                del values
-        influence = dict(zip(tables, (found.numpy() for found in passes.influence()), strict=True))
+        if any(map(len, chosen.values())):
+            selected = [_selected(models, pair, frame, chosen[pair.model]) for pair, frame in tables.items()]
+            influence = dict(zip(tables, _weighed(scores, selected), strict=True))
+        else:
+            influence = dict.fromkeys(tables, np.zeros((models.work.suite.universality.blocks, 0)))
     return chosen, influence, run.provenance
+
+
+def _weighed(scores: StepScores, selected: Sequence[SelectedPairs]) -> list[npt.NDArray[np.float64]]:
+    """The influences of selected pairs, from one pass over the tokens.
+
+    Activations are standardised by the moments that the passes of ``scores`` accumulated.
+    """
+    from universal_neurons.core.matmul import mode_of_products
+    from universal_neurons.core.universality import BlockInfluence
+
+    models = scores.models
+    moments = [scores.running.spread(position).on(models.device) for position in range(len(models.refs))]
+    passes = BlockInfluence(moments, selected, blocks=models.work.suite.universality.blocks)
+    with mode_of_products("float32", device=models.device):
+        title = f"step {models.refs[0].step}: influence"
+        for values, block in models.stream(title, rows_at_once=rows_at_once(models)):
+            passes.add(values, block)
+            del values
+    return [found.numpy() for found in passes.influence()]
 
 
 def rows_at_once(models: LoadedModels) -> int:

@@ -401,8 +401,9 @@ def scoring_cost(
 
 def _candidates_cost(work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
     """The cost of the pass that weighs each block of tokens in the candidates' scores; untrained models have none."""
-    spec, trained = work.suite.universality, cases[0].step in work.trained_steps
-    each = round(sizes.shape.neurons * CANDIDATE_SHARE) if trained else 0
+    if cases[0].step not in work.trained_steps:
+        return Cost({})
+    spec, each = work.suite.universality, round(sizes.shape.neurons * CANDIDATE_SHARE)
     selected = each * len(cases) * (sizes.models - 1)
     # Of one pair at a time both sides of its candidates, their products and their squares.
     standardised = 4 * costs.SINGLE * sizes.batch * each
