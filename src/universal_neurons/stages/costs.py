@@ -209,19 +209,32 @@ def loading(sizes: Sizes, models: int) -> Work:
 
 
 def forward(sizes: Sizes, positions: int, *, models: int = 1) -> Work:
-    """The activations of ``models`` at ``positions``."""
-    shape, count = sizes.shape, float(positions * models)
+    """The activations of all layers of ``models`` at ``positions``."""
+    return summed(reading(sizes, positions, range(sizes.shape.layers)), times=models)
+
+
+def reading(sizes: Sizes, positions: int, layers: Sequence[int]) -> Work:
+    """The activations of some layers of a model, in ascending order; the forward pass ends at the last of them."""
+    shape, count = sizes.shape, float(positions)
+    above = (shape.layers - 1 - layers[-1]) * shape.block_operations
     return {
-        WorkKind.FORWARD: count * shape.forward_operations,
-        WorkKind.MEMORY: count * shape.neurons * STREAMED_BYTES,
+        WorkKind.FORWARD: count * (shape.forward_operations - above),
+        WorkKind.MEMORY: count * len(layers) * shape.mlp * STREAMED_BYTES,
     }
 
 
 def streaming(sizes: Sizes, workload: Workload, planned: Sequence[Pass], positions: int, tokens: int) -> Work:
-    """Passes over ``positions`` of all models, and their products at ``tokens``."""
+    """Passes over ``positions`` of the models whose layers they need, and their products at ``tokens``."""
     products = sum(operations_per_token(workload, each.tiles) for each in planned) * tokens
-    passed = summed(forward(sizes, positions, models=sizes.models), times=len(planned))
-    return summed(passed, {WorkKind.PRODUCT: float(products)})
+    read = (reading(sizes, positions, layers) for each in planned for layers in _read_layers(sizes, each))
+    return summed(*read, {WorkKind.PRODUCT: float(products)})
+
+
+def _read_layers(sizes: Sizes, one: Pass) -> list[list[int]]:
+    """The layers that a pass reads of each model; the one that is read once more, shuffled, counts as the first."""
+    wanted = [set(one.layers(model)) for model in range(sizes.models)]
+    wanted[0].update(one.layers(sizes.models))
+    return [sorted(layers) for layers in wanted if layers]
 
 
 def clean(sizes: Sizes, positions: int) -> Work:
