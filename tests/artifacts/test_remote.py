@@ -31,6 +31,8 @@ FILES = {"evidence-mini.json": b"{}\n", "shares/aa/manifest.json": b"manifest", 
 SECRET = "hunter2"
 # Nobody waits so long for a server that falls silent.
 SILENCE_SECONDS = 20
+# Bytes of the largest archive.
+LARGEST = 10_000_000_000
 
 
 def put(folder: Path) -> Path:
@@ -46,7 +48,7 @@ def archive(path: Path) -> Path:
 
 
 def read_from(source: Path | str, scratch: Path, action: Callable[[Files], Any]) -> Any:
-    with opened(str(source), scratch=scratch, dataset=no_hub) as files:
+    with opened(str(source), scratch=scratch, dataset=no_hub, largest=lambda: LARGEST) as files:
         return action(files)
 
 
@@ -369,6 +371,16 @@ def test_an_endless_download_stops_before_the_disk_is_full(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
     said = refusal(SharingError, web.url, tmp_path / "scratch")
     assert said == f"{web.url}: the disk is full after 0.0 MB of it; free some space and run again"
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_an_endless_download_stops_at_the_size_of_the_suite_s_evidence(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web = serve(endless=True)
+    monkeypatch.setitem(globals(), "LARGEST", 300_000)
+    said = refusal(ExportDamaged, web.url, tmp_path / "scratch")
+    assert said == f"{web.url}: more than 0 MB, which no evidence of the suite takes"
     assert list((tmp_path / "scratch").iterdir()) == []
 
 

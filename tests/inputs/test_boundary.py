@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from universal_neurons.architectures import adapter_of
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.catalogue import CATALOGUE, Architecture, Catalogue
 from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
-from universal_neurons.inputs.hub import Folders, Hub, Revision
+from universal_neurons.inputs.hub import Announced, Folders, Hub, Revision
 from universal_neurons.inputs.lock import Lock
 from universal_neurons.inputs.published import published_table
 from universal_neurons.inputs.recipe import TrainingRecipe
@@ -147,3 +148,31 @@ def test_whatever_is_handed_in_one_line_comes_out(
     assert len(line) < 600
     assert said in line
     assert SECRET not in line
+
+
+@pytest.mark.parametrize("proxy", ["socks://", "http://", "ftp://"])
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "127.0.0.1:port", "[::1"])
+def test_no_line_and_no_file_shows_a_token_or_the_password_of_a_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str, host: str
+) -> None:
+    import huggingface_hub
+
+    for name in ("NO_PROXY", "no_proxy", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", proxy + WITH_PASSWORD + host)
+    huggingface_hub.close_session()
+    lines: list[str] = []
+    hub = Hub("fetch", endpoint="https://nobody.invalid", cache=tmp_path, token=f"hf_{SECRET}", warn=lines.append)
+    hub = replace(hub, attempts=2, wait=lambda _: None)
+    for action in (
+        lambda: hub.snapshot("some/body", "main"),
+        lambda: hub.part(Revision("some/body", "main", "0" * 40), "x", 0, 1),
+        lambda: hub.content(Revision("some/body", "main", "0" * 40), "x", Announced()),
+    ):
+        with pytest.raises(UserError) as caught:
+            action()
+        lines.append(str(caught.value))
+    assert len(lines) >= 3
+    assert all(line.isprintable() and SECRET not in line for line in lines)
+    assert not any(SECRET.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    huggingface_hub.close_session()

@@ -29,8 +29,8 @@ COMMAND = "universal-neurons store import"
 
 
 def read_from(source: str, scratch: Path, action: Callable[[Files], Any]) -> Any:
-    dataset = partial(open_dataset, command=COMMAND, warn=print)
-    with opened(source, scratch=scratch, dataset=dataset) as files:
+    dataset = partial(open_dataset, command=COMMAND, warn=print, largest=lambda: 10**10)
+    with opened(source, scratch=scratch, dataset=dataset, largest=lambda: 10**10) as files:
         return action(files)
 
 

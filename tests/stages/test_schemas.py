@@ -20,6 +20,7 @@ from universal_neurons.artifacts.schema import MalformedArtifact
 from universal_neurons.stages.base import Case, Stage
 from universal_neurons.stages.registry import stage_named, stages
 from universal_neurons.stages.schemas import check, schemas
+from universal_neurons.stages.sharing import largest_export
 from universal_neurons.stages.workspace import open_workspace
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def test_nothing_of_mini_may_be_larger_than_some_megabytes(work: Workspace) -> N
     ]
     assert max(limit.size for limit in limits) < 20e6
     assert max(limit.cells for limit in limits) < 5e6
+    files = (ROOT / "fixtures" / "evidence").glob("*/*/*")
+    assert sum(path.stat().st_size for path in files) < largest_export(work) < 500e6
 
 
 def without(name: str) -> Change:

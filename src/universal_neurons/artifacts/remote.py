@@ -173,10 +173,13 @@ class RemoteExport:
 
 
 @contextmanager
-def opened(source: str, *, scratch: Path, dataset: Callable[[str], Files]) -> Iterator[Files]:
+def opened(
+    source: str, *, scratch: Path, dataset: Callable[[str], Files], largest: Callable[[], int]
+) -> Iterator[Files]:
     """The files of the export at ``source`` while the context lasts.
 
-    An archive behind a URL is first copied into the folder ``scratch``; ``dataset`` opens the addresses of a hub.
+    An archive behind a URL is first copied into the folder ``scratch``, of at most ``largest`` bytes; ``dataset`` opens
+    the addresses of a hub.
     Raises :class:`SourceUnavailable` and what :meth:`Files.read` raises.
     """
     with ExitStack() as stack:
@@ -185,7 +188,7 @@ def opened(source: str, *, scratch: Path, dataset: Callable[[str], Files]) -> It
         elif _URL.match(source):
             url = _Url.at(source)
             check_format(url.shown, shown=url.shown)
-            yield _copied(url, scratch, stack) if is_archive(url.shown) else url
+            yield _copied(url, scratch, stack, largest) if is_archive(url.shown) else url
         else:
             yield _local(Path(source), stack)
 
@@ -209,7 +212,7 @@ def _local(path: Path, stack: ExitStack) -> Files:
     return Archive(file, shown, shown=shown)
 
 
-def _copied(url: _Url, scratch: Path, stack: ExitStack) -> Archive:
+def _copied(url: _Url, scratch: Path, stack: ExitStack, largest: Callable[[], int]) -> Archive:
     """The archive at ``url``, copied into ``scratch`` until ``stack`` ends."""
     scratch.mkdir(parents=True, exist_ok=True)
     copy = scratch / f"{COPY}{secrets.token_hex(4)}"
@@ -217,7 +220,11 @@ def _copied(url: _Url, scratch: Path, stack: ExitStack) -> Archive:
     file = stack.enter_context(copy.open("x+b"))
     sweep(scratch, f"{COPY}*", now=copy.stat().st_mtime)
 
+    most = largest()
+
     def check(size: int) -> None:
+        if size > most:
+            raise ExportDamaged(f"{url.shown}: more than {most / 1e6:.0f} MB, which no evidence of the suite takes")
         if shutil.disk_usage(scratch).free < SPARE:
             raise SharingError(
                 f"{url.shown}: the disk is full after {size / 1e6:.1f} MB of it; free some space and run again"

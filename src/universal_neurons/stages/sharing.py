@@ -8,23 +8,24 @@ from __future__ import annotations
 import io
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.artifacts.archive import Archive, check_format, is_archive
-from universal_neurons.artifacts.bundle import ExportDamaged, FileAbsent, SourceUnavailable
+from universal_neurons.artifacts.bundle import LARGEST_LIST, ExportDamaged, FileAbsent, SourceUnavailable
 from universal_neurons.artifacts.exchange import ImportBatch, export_artifacts, import_artifacts
 from universal_neurons.artifacts.remote import RemoteExport, check_size, opened
 from universal_neurons.inputs.hub import FileMissing, HubError, source_from_environment
 from universal_neurons.inputs.lock_adoption import SuiteLock
+from universal_neurons.inputs.suite import load_suite
 from universal_neurons.progress import NoProgress
 from universal_neurons.stages.registry import stages, suite_keys
 from universal_neurons.stages.schemas import schemas
 from universal_neurons.stages.workspace import WORK_FOLDER, hub_corpus, open_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from universal_neurons.artifacts.exchange import Exported, Pulled
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
 _DATASET = re.compile(r"hf://datasets/(?P<repository>[^/@]+/[^/@]+)@(?P<revision>[^/@]+)(?:/(?P<path>.+?))?/?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# An archive on a hub is read into memory.
-LARGEST_ARCHIVE = 1 << 31
+# Bytes of a manifest, with what an archive says of its two files.
+MANIFEST_BYTES = 1 << 14
 # All other keys are made from the tokens, and all other tables rest on these.
 REQUIRED = ("corpus", "evaluation", "universality")
 
@@ -74,8 +75,9 @@ def pull(
     options: dict[str, Any] = {"root": root, "store": store, "warn": warn, "narrowing": narrowing}
     work = open_workspace(suite, **options)
     command = work.suite.command(f"universal-neurons store import {shlex.quote(source)}")
-    dataset = partial(open_dataset, command=command, warn=warn)
-    with opened(source, scratch=work.root / WORK_FOLDER, dataset=dataset) as files:
+    largest = partial(largest_export, replace(work, suite=load_suite(suite, work.root), cache={}))
+    dataset = partial(open_dataset, command=command, warn=warn, largest=largest)
+    with opened(source, scratch=work.root / WORK_FOLDER, dataset=dataset, largest=largest) as files:
         remote = RemoteExport.of(files, suite)
         lock = remote.bundle.lock
         if lock is not None and (news := _lock(work).adopt(lock, source=remote.shown)):
@@ -101,16 +103,22 @@ def _needs(work: Workspace) -> Iterator[ImportBatch]:
         yield ImportBatch(tuple(parts), form, required=stage.name in REQUIRED)
 
 
+def largest_export(work: Workspace) -> int:
+    """Bytes that no export of the suite exceeds: its list, and for every artifact its manifest and its payload."""
+    forms = (form for stage in stages() for case in stage.cases(work) for form in schemas(work, stage, case).values())
+    return LARGEST_LIST + sum(form.limits.size + MANIFEST_BYTES for form in forms)
+
+
 def _lock(work: Workspace) -> SuiteLock:
     checkpoints = [(model, step) for step in work.steps for model in work.suite.zoo.models]
     return SuiteLock(work.root, work.suite.name, work.zoo, hub_corpus(work), checkpoints)
 
 
-def open_dataset(source: str, *, command: str, warn: Warn) -> Files:
+def open_dataset(source: str, *, command: str, warn: Warn, largest: Callable[[], int]) -> Files:
     """The files of the data set that ``source`` names, or of an archive in it.
 
-    ``command`` is what an error tells the user to run.  Raises :class:`SourceUnavailable` unless it is pinned by a
-    commit, and HubError.
+    ``command`` is what an error tells the user to run; an archive has at most ``largest`` bytes.  Raises
+    :class:`SourceUnavailable` unless it is pinned by a commit, and HubError.
     """
     named = _DATASET.fullmatch(source)
     if named is None:
@@ -125,7 +133,7 @@ def open_dataset(source: str, *, command: str, warn: Warn) -> Files:
         )
     check_format(path, shown=source)
     files = _DataSet(snapshot, hub, path)
-    return Archive(io.BytesIO(files.read("", LARGEST_ARCHIVE)), path, shown=files.shown) if is_archive(path) else files
+    return Archive(io.BytesIO(files.read("", largest())), path, shown=files.shown) if is_archive(path) else files
 
 
 @dataclass(frozen=True)
