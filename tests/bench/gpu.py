@@ -100,7 +100,7 @@ def shape(device: torch.device, out: Path) -> Figures:
 def main() -> None:
     """Run all parts; one that fails is named and the others still run."""
     parser = argparse.ArgumentParser(description="Everything that is worth measuring on a GPU.")
-    parser.add_argument("--out", type=Path, default=Path("gpu"), help="folder for what is found")
+    parser.add_argument("--out", type=Path, default=Path(".nox") / "gpu", help="folder for what is found")
     out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
