@@ -177,6 +177,17 @@ def report_folder(session: nox.Session) -> Path:
 
 
 @nox.session
+def cluster(session: nox.Session) -> None:
+    """Compute the miniature suite as tasks of a real Slurm of one node, which this starts and ends."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
+    if lacking := [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(name, path=path)]:
+        session.skip(
+            f"needs {', '.join(lacking)} (Debian: apt install slurmd slurmctld slurm-client munge); nothing tested"
+        )
+    run(session, "pytest", "tests/cluster/on_slurm.py", "-s", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Compare speed with a bare product, published code and naive ablation, and the plan with reality; -- --publish."""
     files = (f"tests/bench/bench_{what}.py" for what in ("engine", "ablation", "plan"))

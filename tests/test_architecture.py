@@ -48,7 +48,7 @@ DISTRIBUTIONS = {
     "artifacts": {"fsspec", "numpy", "pandas", "pyarrow", "pydantic", "safetensors"},
     "measures": {"numpy", "pandas", "scipy"},
     "files": {"filelock"},
-    "stages": {"numpy", "pandas", "psutil", "torch"},
+    "stages": {"numpy", "pandas", "psutil", "submitit", "torch"},
     "zoo_training": {"numpy", "tokenizers"},
     "harness": {"pytest"},
     "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "pypdf", "typst"},

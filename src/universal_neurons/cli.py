@@ -18,7 +18,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from universal_neurons.characters import visible
-from universal_neurons.command_options import AsJson, Device, Memory, Remote, StorePath, SuiteName, selecting
+from universal_neurons.command_options import (
+    Account,
+    AsJson,
+    Constraint,
+    CpusPerTask,
+    Device,
+    EngineName,
+    GpusPerTask,
+    HostMemory,
+    Memory,
+    On,
+    Parallelism,
+    Partition,
+    Qos,
+    Remote,
+    StorePath,
+    SuiteName,
+    TimeLimit,
+    selecting,
+)
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.selection import WHOLE, Selection, names
 from universal_neurons.inputs.suite import project_root
@@ -26,6 +45,7 @@ from universal_neurons.listing import show
 from universal_neurons.progress import Reporter
 from universal_neurons.stages.registry import suite_artifacts, suite_keys, where
 from universal_neurons.stages.study import imported_evidence
+from universal_neurons.stages.tokens import ONLY, TOKENS
 from universal_neurons.stages.universality import UNIVERSALITY
 from universal_neurons.stages.workspace import Resources, Workspace, open_workspace
 
@@ -33,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from universal_neurons.stages.base import Need
+    from universal_neurons.stages.simulation import Simulated
 
 CHANGED = 1
 USER_ERROR = 4
@@ -133,11 +154,10 @@ def plan(
     ] = False,
     memory: Memory = None,
     device: Device = None,
-    on: Annotated[
-        str | None,
-        typer.Option("--on", metavar="NAME", help="On a device that is not here, from published figures: h200, a100."),
-    ] = None,
+    on: On = None,
     by_step: Annotated[bool, typer.Option("--by-step", help="One row per stage and checkpoint.")] = False,
+    engine: EngineName = None,
+    gpus: Annotated[int, typer.Option("--gpus", min=1, help="With --engine: devices to compute tasks on.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Show what is computed already, and the cost of the rest.
@@ -149,11 +169,72 @@ def plan(
     resources = Resources(memory=memory, device=device)
     with _workspace(suite, store=store, local=local, resources=resources, selection=selection) as work:
         from universal_neurons.stages.plan import plan as planned_suite
-        from universal_neurons.stages.plan_table import table
+        from universal_neurons.stages.plan_table import simulation_sentence, table
 
-        planned = planned_suite(work, only=_needs(work, selection), from_scratch=from_scratch, on=on)
-    text = json.dumps(planned.as_dict(), indent=2) if as_json else table(planned, by_step=by_step)
+        only = _needs(work, selection)
+        planned = planned_suite(work, only=only, from_scratch=from_scratch, on=on)
+        run = None if engine is None else _simulated(work, only, from_scratch=from_scratch, on=on, workers=gpus)
+    if as_json:
+        simulation = {} if run is None else {"simulated": run.as_dict()}
+        text = json.dumps(planned.as_dict() | simulation, indent=2)
+    else:
+        text = "\n\n".join([table(planned, by_step=by_step), *([] if run is None else [simulation_sentence(run)])])
     sys.stdout.write(text + "\n")
+
+
+def _simulated(
+    work: Workspace, only: tuple[Need, ...] | None, *, from_scratch: bool, on: str | None, workers: int
+) -> Simulated:
+    from universal_neurons.stages.plan import speed_of
+    from universal_neurons.stages.tasks import simulated, tasks
+    from universal_neurons.stages.workspace import unpinned
+
+    work = unpinned(work) if from_scratch else work
+    return simulated(work, tasks(work, only), speed_of(work, on), workers=workers)
+
+
+@app.command("tasks")
+@selecting
+def list_tasks(
+    suite: SuiteName = "mini",
+    store: StorePath = None,
+    selection: Selection = WHOLE,
+    memory: Memory = None,
+    device: Device = None,
+    on: On = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the tasks of a suite, which separate machines can compute: see compute --task, --tasks and --engine.
+
+    What each takes is as if nothing were there.
+    """
+    resources = Resources(memory=memory, device=device)
+    with _workspace(suite, store=store, local=True, resources=resources, selection=selection) as work:
+        from universal_neurons.stages.engines import under_way_of
+        from universal_neurons.stages.plan import speed_of
+        from universal_neurons.stages.plan_table import spoken_bytes, spoken_time
+        from universal_neurons.stages.tasks import planned, tasks
+
+        listed = tasks(work, _needs(work, selection))
+        jobs = under_way_of(work, selection.words)
+        rows = [
+            {
+                "task": task.name,
+                "state": task.state(work, jobs),
+                "makes": task.makes(work),
+                "operations": row.operations,
+                "seconds": row.seconds if as_json else spoken_time(row.seconds),
+                "device_bytes": row.device_bytes if as_json else spoken_bytes(row.device_bytes),
+                "host_bytes": row.host_bytes if as_json else spoken_bytes(row.host_bytes),
+                "needs": list(task.needs) if as_json else ", ".join(task.needs),
+            }
+            for task, row in zip(listed, planned(work, listed, speed_of(work, on)), strict=True)
+        ]
+    columns = {
+        "task": "task", "state": "state", "operations": "operations", "seconds": "time", "device_bytes": "device",
+        "host_bytes": "host", "needs": "needs",
+    }  # fmt: skip
+    show(rows, columns, as_json=as_json, title=f"tasks of suite {suite}")
 
 
 @app.command()
@@ -166,21 +247,73 @@ def compute(
     memory: Memory = None,
     device: Device = None,
     remote: Remote = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="I/N", help="Only one of N shares of the tasks, or one task by name."),
+    ] = None,
+    task_file: Annotated[
+        Path | None, typer.Option("--tasks", help="Only the tasks that a file names, by line.")
+    ] = None,
+    engine: EngineName = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Local: processes at a time; default: one per GPU.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Slurm: submit, and do not wait; see status.")] = False,
+    partition: Partition = None,
+    account: Account = None,
+    qos: Qos = None,
+    constraint: Constraint = None,
+    gpus_per_task: GpusPerTask = None,
+    cpus_per_task: CpusPerTask = None,
+    mem: HostMemory = None,
+    time: TimeLimit = None,
+    array_parallelism: Parallelism = 64,
 ) -> None:
     """Compute what the suite still lacks.
 
-    After an interruption the same command resumes.
+    After an interruption the same command resumes.  With --engine, every task is a process or a job of its own.
     """
+    from universal_neurons.stages import engines
+
+    if sum(given is not None for given in (task, task_file, engine)) > 1:
+        raise typer.BadParameter("expected one of --task, --tasks and --engine")
     opened: dict[str, Any] = {"resources": Resources(memory=memory, device=device), "remote": remote}
     with _workspace(suite, store=store, recompute=recompute, local=True, selection=selection, **opened) as work:
+        only = _needs(work, selection)
+        if engine is not None:
+            words = ["--suite", suite, *selection.words, *(["--recompute"] if recompute else [])]
+            words += ["--store", str(work.store.working), *(["--device", device] if device else [])]
+            slurm = engines.SlurmOptions(
+                partition, account, qos, constraint, gpus_per_task, cpus_per_task, mem, time or 240, array_parallelism
+            )
+            chosen = engines.engine(
+                engine, work, selection.words, ["compute", *words], workers=workers, memory=memory, options=slurm
+            )
+            typer.echo(f"suite {suite}: {engines.run(work, only, chosen, detach=detach)}")
+            return
+        count = _computed(work, only, task=task, file=task_file)
+    rest = "everything" if task is None and task_file is None else "every task that was asked for"
+    typer.echo(
+        f"suite {suite}: {count} artifacts computed, {rest} is there" if count else f"suite {suite}: {rest} was there"
+    )
+
+
+def _computed(work: Workspace, only: tuple[Need, ...] | None, *, task: str | None, file: Path | None) -> int:
+    """Compute what is lacking, or some tasks; returns how many artifacts."""
+    if task is None and file is None:
         from universal_neurons.stages.runner import compute as compute_suite
 
-        count = compute_suite(work, _needs(work, selection))
-    typer.echo(
-        f"suite {suite}: {count} artifacts computed, everything is there"
-        if count
-        else f"suite {suite}: everything was there"
-    )
+        return compute_suite(work, only)
+    from universal_neurons.stages.tasks import chosen, compute_tasks, named, tasks
+
+    listed = tasks(work, only)
+    if file is None:
+        return compute_tasks(work, listed, chosen(listed, task or ""))
+    try:
+        names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--tasks: {file} cannot be read: {error}") from None
+    return compute_tasks(work, listed, named(listed, names))
 
 
 @app.command()
@@ -308,8 +441,15 @@ def status(
     selection: Selection = WHOLE,
     as_json: AsJson = False,
 ) -> None:
-    """List the artifacts of a suite and where each one is."""
+    """List the artifacts of a suite and where each one is, after a line about the tasks that were submitted."""
     with _workspace(suite, store=store, selection=selection) as work:
+        from universal_neurons.stages.engines import submitted_line
+
+        if not as_json and (line := submitted_line(work, _needs(work, selection), selection.words)):
+            typer.echo(line)
+            if not TOKENS.is_present(work, ONLY):
+                # The artifacts have no keys before the first task is done.
+                return
         rows = [
             {
                 "stage": artifact.key.stage,

@@ -10,7 +10,7 @@ import functools
 import inspect
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -31,6 +31,23 @@ def parsed_bytes(text: str) -> int:
     if match is None:
         raise typer.BadParameter(f"expected bytes with a unit, such as 800MiB or 24GiB, got {text!r}")
     return round(float(match[1]) * _UNITS[match[2]])
+
+
+def parsed_minutes(text: str) -> int:
+    """Parse a time as Slurm writes it, in whole minutes: ``90``, ``4:00:00``, ``2-12``.
+
+    >>> [parsed_minutes(text) for text in ("90", "90:30", "4:00:00", "2-12", "1-00:30:00")]
+    [90, 91, 240, 3600, 1470]
+    """
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip())
+    if match is None:
+        raise typer.BadParameter(f"expected minutes or a time such as 4:00:00 or 2-00:00:00, got {text!r}")
+    days, first, second, third = (None if part is None else int(part) for part in match.groups())
+    if days is None and third is None:
+        hours, minutes, seconds = 0, first or 0, second or 0
+    else:
+        hours, minutes, seconds = first or 0, second or 0, third or 0
+    return max(1, -(-(((days or 0) * 24 + hours) * 3600 + minutes * 60 + seconds) // 60))
 
 
 SuiteName = Annotated[
@@ -57,6 +74,37 @@ Memory = Annotated[
 ]
 Device = Annotated[
     str | None, typer.Option("--device", metavar="NAME", help="cpu or cuda; default: a GPU where there is one.")
+]
+
+EngineName = Annotated[
+    Literal["local", "slurm"] | None,
+    typer.Option("--engine", help="Compute task by task: in processes of this machine, or as jobs of a Slurm cluster."),
+]
+On = Annotated[
+    str | None,
+    typer.Option("--on", metavar="NAME", help="On a device that is not here, from published figures: h200, a100."),
+]
+Partition = Annotated[str | None, typer.Option("--partition", help="Slurm: the partition of the jobs.")]
+Account = Annotated[str | None, typer.Option("--account", help="Slurm: the account to charge.")]
+Qos = Annotated[str | None, typer.Option("--qos", help="Slurm: the quality of service.")]
+Constraint = Annotated[str | None, typer.Option("--constraint", help="Slurm: features that the nodes must have.")]
+GpusPerTask = Annotated[int | None, typer.Option("--gpus-per-task", min=0, help="Slurm: GPUs of a job; it uses one.")]
+CpusPerTask = Annotated[int | None, typer.Option("--cpus-per-task", min=1, help="Slurm: processors of a job.")]
+HostMemory = Annotated[
+    int | None,
+    typer.Option("--mem", parser=parsed_bytes, metavar="BYTES", help="Slurm: the machine's memory of a job (24GiB)."),
+]
+TimeLimit = Annotated[
+    int | None,
+    typer.Option(
+        "--time",
+        parser=parsed_minutes,
+        metavar="TIME",
+        help="Slurm: time limit of a job (90, 4:00:00, 2-00:00:00); default: 4 hours.  A job resumes after it.",
+    ),
+]
+Parallelism = Annotated[
+    int, typer.Option("--array-parallelism", min=1, help="Slurm: jobs of an array at the same time.")
 ]
 
 

@@ -36,6 +36,9 @@ class Progress(Protocol):
     def advance(self, steps: int = 1) -> None:
         """Count ``steps`` more steps of the current task as done."""
 
+    def describe(self, title: str) -> None:
+        """Give the current task another title."""
+
     def finish(self) -> None:
         """End the current task."""
 
@@ -48,6 +51,9 @@ class NoProgress:
 
     def advance(self, steps: int = 1) -> None:
         """Ignore the steps."""
+
+    def describe(self, title: str) -> None:
+        """Ignore the title."""
 
     def finish(self) -> None:
         """Ignore the end."""
@@ -106,6 +112,12 @@ class Reporter:
             self._said = now
             left = (now - self._began) / max(1, self._done) * (self._total - self._done)
             self._line(f"{self._title}: {self._done}/{self._total}, {self._rate(now)}, {left:.0f} s left")
+
+    def describe(self, title: str) -> None:
+        """Give the task another title; elsewhere than on a terminal it is written with the next step."""
+        self._title = visible(title)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=self._title)
 
     def finish(self) -> None:
         """End the task and print how long it took."""

@@ -31,10 +31,9 @@ from universal_neurons.stages.costs import (
 from universal_neurons.stages.extensions import EXTENSIONS
 from universal_neurons.stages.plan import sizes_of
 from universal_neurons.stages.profiles import PROFILES
-from universal_neurons.stages.registry import SCORES
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.tokens import ONLY, TOKENS, evaluation_tokens, token_set
-from universal_neurons.stages.universality import CANDIDATES, PERMUTED_NULL, ROTATED_NULL, UNIVERSALITY
+from universal_neurons.stages.universality import CANDIDATES, PERMUTED_NULL, ROTATED_NULL, SCORES, UNIVERSALITY
 from universal_neurons.stages.variants import VARIANTS
 from universal_neurons.stages.workspace import Resources, unpinned
 
@@ -222,9 +221,15 @@ def test_the_same_products_of_ablations_and_of_nothing_else_are_faster_in_tf32(w
 
 
 def test_whatever_of_the_scores_is_absent_takes_the_passes_and_all_scores(work: Workspace) -> None:
-    every, few = costs(work), step_costs(work, sizes(work), LAST, lacking={"candidates": [Case(LAST, "a")]})
+    every, few = costs(work), step_costs(work, sizes(work), LAST, lacking={"null-rotated": [Case(LAST, "a", "b")]})
     assert few["moments"] == every["moments"]
     assert few["universality"] == every["universality"]
+
+
+def test_candidates_of_one_model_take_a_pass_of_their_own_over_all_models(work: Workspace) -> None:
+    every, few = costs(work), step_costs(work, sizes(work), LAST, lacking={"candidates": [Case(LAST, "a")]})
+    assert list(few) == ["candidates"]
+    assert few["candidates"].work[WorkKind.FORWARD] == every["candidates"].work[WorkKind.FORWARD]
     assert few["candidates"].work[WorkKind.MEMORY] < every["candidates"].work[WorkKind.MEMORY]
 
 

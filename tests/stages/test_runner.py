@@ -35,8 +35,8 @@ STEPS = (0, 15, 30)
 # What judging the brief suite reads: two token sets, tables and nulls, candidates, variants, ablations, extensions,
 # profiles.
 BRIEF = 2 + 10 + 3 + 1 + 6 + 2 + 3
-# And what is written for them: besides these the rows of both token sets, and the draws of six tables.
-WRITTEN = BRIEF + 2 + 6
+# And what is written for them: besides these the rows of both token sets, and the draws and spreads of six tables.
+WRITTEN = BRIEF + 2 + 6 * 2
 # Of a correlation of activations that two kernels compute in float32.
 ROUNDING = 5e-6
 
@@ -106,9 +106,9 @@ def undisturbed(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) 
     return work
 
 
-# Rows and record of two token sets, then draws and table of each pair, nulls among them, candidates, variants, and
+# Rows and record of two token sets, then draws, spreads and table of each pair, nulls, candidates, variants, and
 # blocks and table of each ablated model.
-@pytest.mark.parametrize("kill_at", [1, 2, 4, 9, 21, 28])
+@pytest.mark.parametrize("kill_at", [1, 2, 4, 9, 10, 27, 34])
 def test_a_killed_compute_goes_on_and_ends_with_the_same_tables(
     miniature: Miniature, undisturbed: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
 ) -> None:
@@ -120,9 +120,9 @@ def test_a_killed_compute_goes_on_and_ends_with_the_same_tables(
     present = sum(work.store.has(key) for key in suite_keys(undisturbed))
     writes = Writes(monkeypatch)
     assert compute(work) == BRIEF - present
-    # What was committed is not written again, but for the half of two that belong together: tokens and their record,
-    # draws and their table, blocks and their table.
-    assert len(writes.stages) <= (WRITTEN - kill_at + 1) + 1
+    # What was committed is not written again, but for a part of what belongs together: tokens and their record, draws
+    # and spreads and their table, blocks and their table.
+    assert len(writes.stages) <= (WRITTEN - kill_at + 1) + 2
     assert suite_keys(work) == suite_keys(undisturbed)
     for key in suite_keys(work):
         _assert_same(read_artifact(work, key), read_artifact(undisturbed, key))
@@ -276,14 +276,14 @@ def test_a_recomputation_that_was_finished_begins_anew_and_one_that_was_killed_g
         return miniature.workspace("brief", store=tmp_path / "again", recompute=True, local=True)
 
     with monkeypatch.context() as patch:
-        Writes(patch, kill_at=14)
+        Writes(patch, kill_at=16)
         with pytest.raises(KeyboardInterrupt):
             recompute(work())
     with monkeypatch.context() as patch:
         writes = Writes(patch)
         recompute(work())
-    # A case is written whole: the draws of the table that was not written come again with it.
-    assert len(writes.stages) == WRITTEN - 12
+    # A case is written whole: draws and spreads of the table that was not written come again with it.
+    assert len(writes.stages) == WRITTEN - 13
     with monkeypatch.context() as patch:
         writes = Writes(patch, kill_at=WRITTEN - 1)
         with pytest.raises(KeyboardInterrupt):

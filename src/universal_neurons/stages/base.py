@@ -20,7 +20,7 @@ from universal_neurons.errors import ArtifactMissing, NotOnSuite, UserError
 from universal_neurons.stages.comparison import Comparison, column_differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -195,6 +195,11 @@ class StageGroup:
         return {
             stage.name: stage.cost(work, sizes, lacking[stage.name]) for stage in self.stages if lacking[stage.name]
         }
+
+    def shares(self, cases: Mapping[str, Sequence[Case]]) -> Iterator[dict[str, list[Case]]]:
+        """Split the ``cases`` of one step into parts that separate processes may compute: by default every case."""
+        for stage in self.stages:
+            yield from ({stage.name: [case]} for case in cases.get(stage.name, ()))
 
     def compute_step(self, work: Workspace, step: int | None, cases: Mapping[str, Sequence[Case]]) -> None:
         """Compute and commit the absent ones of the ``cases`` of one step, by the name of the stage."""

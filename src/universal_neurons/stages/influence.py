@@ -15,27 +15,31 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from universal_neurons.artifacts.provenance import Provenance
+    from universal_neurons.artifacts.provenance import Provenance, SharedRun
+    from universal_neurons.core.moments import NeuronSpread
     from universal_neurons.core.universality import SelectedPairs
     from universal_neurons.stages.base import Case
     from universal_neurons.stages.models import LoadedModels
-    from universal_neurons.stages.scores import StepScores
 
 # Copies of a batch's activations: those of one model as they are caught and side by side, and their candidates.
 _COPIES = 3
 
 
 def block_influence(
-    scores: StepScores, tables: Mapping[Case, pd.DataFrame]
+    models: LoadedModels,
+    tables: Mapping[Case, pd.DataFrame],
+    spreads: Mapping[str, npt.NDArray[np.float64]],
+    *,
+    shared: tuple[SharedRun, ...],
 ) -> tuple[dict[str, npt.NDArray[np.int64]], dict[Case, npt.NDArray[np.float64]], Provenance]:
     """The candidates of every model with tables, the influence (block, candidate) per pair, and the provenance.
 
     Candidates are the rows of neurons whose excess exceeds the suite's floor against at least one partner.
-    ``tables``: with excess, of a model against all its partners.  Without a candidate, as in untrained models, the
-    tokens are not read again.
+    ``tables``: with excess, of a model against all its partners.  Activations are standardised by the ``spreads`` of
+    each model (count mean squares, neuron), which the ``shared`` runs accumulated.  Without a candidate, as in
+    untrained models, the tokens are not read again.
     """
-    models = scores.models
-    with capture(device=str(models.device), shared=(scores.shared,)) as run:
+    with capture(device=str(models.device), shared=shared) as run:
         frames: dict[str, list[pd.DataFrame]] = {}
         for pair, frame in tables.items():
             frames.setdefault(pair.model, []).append(frame)
@@ -46,22 +50,20 @@ def block_influence(
         }
         if any(map(len, chosen.values())):
             selected = [_selected(models, pair, frame, chosen[pair.model]) for pair, frame in tables.items()]
-            influence = dict(zip(tables, _weighed(scores, selected), strict=True))
+            influence = dict(zip(tables, _weighed(models, spreads, selected), strict=True))
         else:
             influence = dict.fromkeys(tables, np.zeros((models.work.suite.universality.blocks, 0)))
     return chosen, influence, run.provenance
 
 
-def _weighed(scores: StepScores, selected: Sequence[SelectedPairs]) -> list[npt.NDArray[np.float64]]:
-    """The influences of selected pairs, from one pass over the tokens.
-
-    Activations are standardised by the moments that the passes of ``scores`` accumulated.
-    """
+def _weighed(
+    models: LoadedModels, spreads: Mapping[str, npt.NDArray[np.float64]], selected: Sequence[SelectedPairs]
+) -> list[npt.NDArray[np.float64]]:
+    """The influences of selected pairs, from one pass over the tokens."""
     from universal_neurons.core.matmul import mode_of_products
     from universal_neurons.core.universality import BlockInfluence
 
-    models = scores.models
-    moments = [scores.running.spread(position).on(models.device) for position in range(len(models.refs))]
+    moments = [_spread(spreads[ref.name]).on(models.device) for ref in models.refs]
     passes = BlockInfluence(moments, selected, blocks=models.work.suite.universality.blocks)
     with mode_of_products("float32", device=models.device):
         title = f"step {models.refs[0].step}: influence"
@@ -69,6 +71,15 @@ def _weighed(scores: StepScores, selected: Sequence[SelectedPairs]) -> list[npt.
             passes.add(values, block)
             del values
     return [found.numpy() for found in passes.influence()]
+
+
+def _spread(stored: npt.NDArray[np.float64]) -> NeuronSpread:
+    import torch
+
+    from universal_neurons.core.moments import NeuronSpread
+
+    count, mean, squares = torch.from_numpy(stored.copy())
+    return NeuronSpread(int(count.max()), mean, squares)
 
 
 def rows_at_once(models: LoadedModels) -> int:

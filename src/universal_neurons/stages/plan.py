@@ -164,6 +164,22 @@ def plan(
     return Plan(str(work.suite), speed.device, speed.source, sizes.budget, rows)
 
 
+def rows(
+    work: Workspace, sizes: Sizes, speed: DeviceSpeed, group: StageGroup, cases: Sequence[Need]
+) -> tuple[PlannedStage, ...]:
+    """The stages of a group, what they share before them, where all ``cases`` of one step are absent.
+
+    Raises UserError for a budget in which nothing fits.
+    """
+    by_name: dict[str, list[Case]] = {stage.name: [] for stage in group.stages}
+    for stage, case in cases:
+        by_name[stage.name].append(case)
+    try:
+        return tuple(_rows(work, sizes, speed, _Step(group, cases[0][1].step, by_name, by_name)))
+    except BudgetTooSmall as error:
+        raise UserError(f"suite {work.suite.name}: {error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class _Step:
     """The requested cases of one group at one step, and the lacking ones of them, by the name of the stage."""
@@ -237,6 +253,11 @@ def local_speed(work: Workspace, measure: Callable[[torch.device], DeviceSpeed] 
                 f"{kept.path}: the device's speed cannot be kept ({error.strerror}) and is measured again next time"
             )
     return speed
+
+
+def speed_of(work: Workspace, on: str | None) -> DeviceSpeed:
+    """The speed of the published device ``on``, or of the workspace's own."""
+    return local_speed(work) if on is None else _published_speed(work, on)
 
 
 def _published_speed(work: Workspace, name: str) -> DeviceSpeed:

@@ -6,9 +6,11 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from universal_neurons.characters import visible
+from universal_neurons.stages.simulation import TASK_SECONDS
 
 if TYPE_CHECKING:
     from universal_neurons.stages.plan import Plan, PlannedStage
+    from universal_neurons.stages.simulation import Simulated
 
 COLUMNS = 80
 NOTHING = "-"
@@ -44,6 +46,18 @@ def sentence(plan: Plan) -> str:
     )
     said = f"On {plan.device} within {spoken_bytes(plan.budget)} of memory{without}; {plan.source}."
     return fill(visible(said), COLUMNS, break_long_words=False, break_on_hyphens=False)
+
+
+def simulation_sentence(run: Simulated) -> str:
+    """A simulated run of the tasks that are left."""
+    if not run.tasks:
+        return "Every task is done."
+    said = (
+        f"Simulated: {run.tasks} tasks on {run.workers} such devices take {spoken_time(run.makespan)}, "
+        f"{spoken_time(run.work)} of work in all ({run.efficiency:.0%} of the devices' time); the longest chain of "
+        f"tasks that need each other takes {spoken_time(run.critical)}. Every task counts {TASK_SECONDS:g} s to start."
+    )
+    return fill(said, COLUMNS, break_long_words=False, break_on_hyphens=False)
 
 
 def spoken_time(seconds: float | None) -> str:

@@ -1,7 +1,8 @@
 """The stages of a suite in the order in which data flows, and the artifacts that they make.
 
     tokens, rows for ablations
-    -> universality, nulls and candidates (the same passes over the tokens of a checkpoint)
+    -> universality and nulls (the same passes over the tokens of a checkpoint)
+    -> candidates (of all references at a checkpoint)
     -> variants (other masks, paddings, rotations: the suite's reference only)
     -> ablation (of the universal neurons and of what they are compared with)
     -> extensions (families and patches: the suite's reference only)
@@ -20,7 +21,7 @@ from universal_neurons.stages.base import Case, Need, Stage, StageGroup
 from universal_neurons.stages.extensions import EXTENSIONS
 from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.tokens import EVALUATION, TOKENS
-from universal_neurons.stages.universality import CANDIDATES, PERMUTED_NULL, ROTATED_NULL, UNIVERSALITY, Scores
+from universal_neurons.stages.universality import CANDIDATES, SCORES, CandidateGroup
 from universal_neurons.stages.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import Key
     from universal_neurons.stages.workspace import Workspace
 
-SCORES = Scores(UNIVERSALITY, ROTATED_NULL, PERMUTED_NULL, CANDIDATES)
 GROUPS: tuple[StageGroup, ...] = (
     StageGroup(TOKENS),
     StageGroup(EVALUATION),
     SCORES,
+    CandidateGroup(CANDIDATES),
     StageGroup(VARIANTS),
     StageGroup(ABLATIONS),
     StageGroup(EXTENSIONS),

@@ -13,6 +13,8 @@ from universal_neurons.stages.passes import Reading, streamed, workload
 from universal_neurons.stages.resources import ROTATION_WORKERS
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.artifacts.provenance import Provenance, SharedRun
     from universal_neurons.core.scoring import ScoringRequest, TileScores
@@ -61,6 +63,12 @@ class StepScores:
     def rotated(self, pair: Case) -> UniversalityScores:
         """The scores of a pair after every layer of both models has been rotated, which leaves no neuron in it."""
         return self.running.rotated_scores(*self.models.positions(pair)).scores()
+
+    def spread(self, name: str) -> npt.NDArray[np.float64]:
+        """(3, neuron): over how many tokens, the mean and the sum of squares of every neuron of a model."""
+        spread = self.running.spread(self.models.position(name))
+        counts = np.full(len(spread.mean), float(spread.count))
+        return np.stack([counts, spread.mean.numpy(), spread.squares.numpy()])
 
     def scoring(self, pair: Case, kind: str = "") -> Provenance:
         """The provenance of scoring a pair; its time covers all scores computed together."""

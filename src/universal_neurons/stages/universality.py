@@ -40,10 +40,11 @@ from universal_neurons.stages.scores import RequestedScores, StepScores, score_t
 from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
+    from universal_neurons.artifacts.provenance import SharedRun
     from universal_neurons.core.tiling import Workload
     from universal_neurons.inputs.suite_file import UniversalitySpec
     from universal_neurons.measures.arrays import Floats
@@ -62,12 +63,16 @@ INFLUENCE_BYTES = 80
 TIES = 0.002
 
 
+DRAWS, SPREADS = "baseline-draws", "spreads"
+
+
 class Universality(Stage):
     """The scores of every neuron of one model against another: partners, correlations, rotation baseline, halves."""
 
     name: ClassVar[str] = "universality"
-    # The baseline of every neuron in every rotation draw, needed until candidates are chosen.
-    scratch: ClassVar[tuple[str, ...]] = ("baseline-draws",)
+    # Needed until candidates are chosen: the baseline of every neuron in every rotation draw, and mean and spread of
+    # the neurons of both models.
+    scratch: ClassVar[tuple[str, ...]] = (DRAWS, SPREADS)
     subject: ClassVar[str] = "{case.model} against {case.partner}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
@@ -242,6 +247,29 @@ class Candidates(Stage):
         """The tables that select the candidates."""
         return tuple((UNIVERSALITY, pair) for pair in own_pairs(work, case))
 
+    def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
+        """The cost of the pass that weighs each block of tokens in candidates' scores; untrained models have none."""
+        if cases[0].step not in work.trained_steps:
+            return Cost({})
+        spec, each = work.suite.universality, round(sizes.shape.neurons * CANDIDATE_SHARE)
+        selected = each * len(cases) * (sizes.models - 1)
+        # Of one pair at a time both sides of its candidates, their products and their squares.
+        standardised = 4 * costs.SINGLE * sizes.batch * each
+        return Cost(
+            costs.summed(
+                costs.loading(sizes, sizes.models),
+                costs.forward(sizes, sizes.positions, models=sizes.models),
+                {costs.WorkKind.MEMORY: float(sizes.tokens * selected * INFLUENCE_BYTES)},
+            ),
+            passes=1,
+            device_bytes=sizes.models * sizes.shape.loaded_bytes
+            + costs.batch_bytes(sizes, sizes.models)
+            + standardised,
+            # Products and squares per block, then the influences that they become.
+            host_bytes=sizes.token_bytes + selected * spec.blocks * 3 * costs.DOUBLE,
+            disk_bytes=selected * (2 * spec.blocks + costs.SINGLE * spec.draws),
+        )
+
     def read(self, reader: Reader, work: Workspace, case: Case) -> Mapping[str, npt.NDArray[Any]]:
         """Arrays neuron (candidate,), influence (partner, block, candidate) and draws (partner, draw, candidate)."""
         return reader(self, case)[0].arrays
@@ -263,7 +291,7 @@ UNIVERSALITY, ROTATED_NULL, PERMUTED_NULL, CANDIDATES = Universality(), RotatedN
 
 
 class Scores(StageGroup):
-    """Tables, nulls and candidates: the same passes over the tokens feed all of one step."""
+    """Tables and nulls: the same passes over the tokens feed all of one step."""
 
     def costs(
         self,
@@ -272,28 +300,33 @@ class Scores(StageGroup):
         requested: Mapping[str, Sequence[Case]],
         lacking: Mapping[str, Sequence[Case]],
     ) -> dict[str, Cost]:
-        """The costs of the shared passes (``moments``), of scoring all that is requested, and of the candidates."""
-        cases = [case for stage in self.stages[:3] for case in requested.get(stage.name, ())]
+        """The costs of the shared passes (``moments``) and of scoring all that is requested."""
+        cases = [case for stage in self.stages for case in requested.get(stage.name, ())]
         involved = {name for case in cases for name in (case.model, case.partner)}
         positions = {name: at for at, name in enumerate(name for name in work.suite.zoo.models if name in involved)}
         sizes = replace(sizes, models=len(positions))
         pairs, rotated, permuted = (
             [(positions[case.model], positions[case.partner]) for case in requested.get(stage.name, ())]
-            for stage in self.stages[:3]
+            for stage in self.stages
         )
         both = {(min(pair), max(pair)) for pair in (*pairs, *rotated)}
         both |= {(partner, sizes.models) for _, partner in permuted}
         load = sizes.workload(sizes.models + bool(permuted), sorted(both), groups=2, row=sizes.shape.row)
         load = replace(load, rotated_null=bool(rotated))
-        found = {
+        return {
             "moments": moments_cost(sizes, load),
             UNIVERSALITY.name: scoring_cost(
                 sizes, load, work.suite.universality, [*pairs, *permuted], tables=len(pairs), nulls=len(rotated)
             ),
         }
-        if lacking[CANDIDATES.name]:
-            found[CANDIDATES.name] = _candidates_cost(work, sizes, lacking[CANDIDATES.name])
-        return found
+
+    def shares(self, cases: Mapping[str, Sequence[Case]]) -> Iterator[dict[str, list[Case]]]:
+        """Two models against each other, in both directions and with their nulls: one product feeds all of these."""
+        both: dict[frozenset[str], dict[str, list[Case]]] = {}
+        for name, own in cases.items():
+            for case in own:
+                both.setdefault(frozenset((case.model, case.partner)), {}).setdefault(name, []).append(case)
+        yield from both.values()
 
     def compute_step(self, work: Workspace, step: int | None, cases: Mapping[str, Sequence[Case]]) -> None:
         """Score every case of ``cases`` and commit the absent ones.
@@ -301,44 +334,81 @@ class Scores(StageGroup):
         Also what is there is scored again: what is missing is then, to the last bit, what an undisturbed run would have
         written, and an unfinished computation is found by one name.
         """
-        requested = RequestedScores(*(tuple(cases.get(stage.name, ())) for stage in self.stages[:3]))
-        # Candidates take over the draws of their tables, which a run that was killed may not have left.
-        candidates = absent(work, CANDIDATES, cases)
-        drawn = {pair for case in candidates for pair in own_pairs(work, case)}
-        names = [name for name in work.suite.zoo.models if name in requested.models]
-        models = LoadedModels.of(work, step_of(Case(step)), names)
-        scores = step_scores(models, requested)
+        requested = RequestedScores(*(tuple(cases.get(stage.name, ())) for stage in self.stages))
+        scores = step_scores(_loaded(work, Case(step), requested.models), requested)
         for pair in requested.tables:
-            has_draws = work.store.has(UNIVERSALITY.key(work, pair, UNIVERSALITY.scratch[0]))
-            if not UNIVERSALITY.is_present(work, pair) or (pair in drawn and not has_draws):
-                table = scores.table(pair)
-                draws = {"draws": table.baseline_draws.numpy()}
-                payloads: dict[str, Payload] = {UNIVERSALITY.name: score_table(table), UNIVERSALITY.scratch[0]: draws}
-                UNIVERSALITY.commit(work, pair, payloads, scores.scoring(pair))
+            if not (UNIVERSALITY.is_present(work, pair) and has_scratch(work, pair)):
+                UNIVERSALITY.commit(work, pair, _scored(scores, pair), scores.scoring(pair))
         for null, scored in ((ROTATED_NULL, scores.rotated), (PERMUTED_NULL, scores.permuted)):
             for pair in absent(work, null, cases):
                 null.commit(work, pair, {null.name: score_table(scored(pair))}, scores.scoring(pair, null.kind))
-        if candidates:
-            self._commit_candidates(work, scores, candidates)
         scores.passes.forget()
 
-    def _commit_candidates(self, work: Workspace, scores: StepScores, candidates: Sequence[Case]) -> None:
+
+class CandidateGroup(StageGroup):
+    """The candidates of all references at a step, from one more pass over the tokens."""
+
+    def shares(self, cases: Mapping[str, Sequence[Case]]) -> Iterator[dict[str, list[Case]]]:
+        """All cases of the step together."""
+        yield {name: list(own) for name, own in cases.items()}
+
+    def compute_step(self, work: Workspace, step: int | None, cases: Mapping[str, Sequence[Case]]) -> None:
+        """Compute and commit the absent candidates of one step.
+
+        Tables that came without their draws and spreads, which evidence does not have, are scored again for these.
+        """
+        candidates = absent(work, CANDIDATES, cases)
         pairs = [pair for case in candidates for pair in own_pairs(work, case)]
+        if lacking := [pair for pair in pairs if not has_scratch(work, pair)]:
+            SCORES.compute_step(work, step, {UNIVERSALITY.name: lacking})
+        if not candidates:
+            return
+        models = _loaded(work, Case(step), RequestedScores(tuple(pairs)).models)
         tables = {pair: read_table(work, pair) for pair in pairs}
-        draws = {
-            pair: read_artifact(work, UNIVERSALITY.key(work, pair, UNIVERSALITY.scratch[0])).arrays["draws"]
-            for pair in pairs
-        }
-        chosen, influence, made = block_influence(scores, tables)
+        chosen, influence, made = block_influence(models, tables, _spreads(work, pairs), shared=_shared(work, pairs))
         for case in candidates:
             own = own_pairs(work, case)
             neurons = chosen[case.model]
             arrays: dict[str, npt.NDArray[Any]] = {
                 "neuron": neurons.astype(np.int32),
                 "influence": np.stack([stored_influence(influence[pair]) for pair in own]),
-                "draws": np.stack([draws[pair][:, neurons] for pair in own]),
+                "draws": np.stack([_scratch(work, pair, DRAWS)["draws"][:, neurons] for pair in own]),
             }
             CANDIDATES.commit(work, case, {CANDIDATES.name: arrays}, made)
+
+
+SCORES = Scores(UNIVERSALITY, ROTATED_NULL, PERMUTED_NULL)
+
+
+def has_scratch(work: Workspace, pair: Case) -> bool:
+    """Whether the store has what the candidates take over of the computation of a table."""
+    return all(work.store.has(UNIVERSALITY.key(work, pair, part)) for part in UNIVERSALITY.scratch)
+
+
+def _loaded(work: Workspace, at: Case, names: Collection[str]) -> LoadedModels:
+    return LoadedModels.of(work, step_of(at), [name for name in work.suite.zoo.models if name in names])
+
+
+def _scored(scores: StepScores, pair: Case) -> dict[str, Payload]:
+    """The table of a pair, the baseline of each draw, and the spreads of both models (count mean squares, neuron)."""
+    table = scores.table(pair)
+    spreads: dict[str, Any] = {name: scores.spread(getattr(pair, name)) for name in ("model", "partner")}
+    return {UNIVERSALITY.name: score_table(table), DRAWS: {"draws": table.baseline_draws.numpy()}, SPREADS: spreads}
+
+
+def _scratch(work: Workspace, pair: Case, part: str) -> Mapping[str, npt.NDArray[Any]]:
+    return read_artifact(work, UNIVERSALITY.key(work, pair, part)).arrays
+
+
+def _spreads(work: Workspace, pairs: Iterable[Case]) -> dict[str, npt.NDArray[np.float64]]:
+    """The spreads of all models of ``pairs``, by name."""
+    return {getattr(pair, side): spread for pair in pairs for side, spread in _scratch(work, pair, SPREADS).items()}
+
+
+def _shared(work: Workspace, pairs: Iterable[Case]) -> tuple[SharedRun, ...]:
+    """The runs that the tables of ``pairs`` rest on."""
+    made = (read_artifact(work, UNIVERSALITY.key(work, pair)).provenance for pair in pairs)
+    return tuple(dict.fromkeys(run for one in made for run in one.shared))
 
 
 def table_digests(work: Workspace, pairs: Iterable[Case]) -> dict[str, str]:
@@ -395,28 +465,7 @@ def scoring_cost(
         # Once more while a pass is scored, so that nothing is taken in twice where memory runs out.
         host_bytes=sizes.token_bytes + 2 * count * kept,
         disk_bytes=count * neurons * (TABLE_BYTES + RANK_BYTES * (spec.top_k - 1))
-        + tables * neurons * spec.draws * costs.SINGLE,
-    )
-
-
-def _candidates_cost(work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
-    """The cost of the pass that weighs each block of tokens in the candidates' scores; untrained models have none."""
-    if cases[0].step not in work.trained_steps:
-        return Cost({})
-    spec, each = work.suite.universality, round(sizes.shape.neurons * CANDIDATE_SHARE)
-    selected = each * len(cases) * (sizes.models - 1)
-    # Of one pair at a time both sides of its candidates, their products and their squares.
-    standardised = 4 * costs.SINGLE * sizes.batch * each
-    return Cost(
-        costs.summed(
-            costs.forward(sizes, sizes.positions, models=sizes.models),
-            {costs.WorkKind.MEMORY: float(sizes.tokens * selected * INFLUENCE_BYTES)},
-        ),
-        passes=1,
-        device_bytes=sizes.models * sizes.shape.loaded_bytes + costs.batch_bytes(sizes, sizes.models) + standardised,
-        # Products and squares per block, then the influences that they become.
-        host_bytes=sizes.token_bytes + selected * spec.blocks * 3 * costs.DOUBLE,
-        disk_bytes=selected * (2 * spec.blocks + costs.SINGLE * spec.draws),
+        + tables * neurons * (spec.draws * costs.SINGLE + 2 * 3 * costs.DOUBLE),
     )
 
 

@@ -214,7 +214,8 @@ def _bench(bench: Benchmark) -> PageSection:
     note = f" {bench.note}" if bench.note else ""
     return PageSection(
         heading=f"{bench.title}, {bench.device}",
-        says=f"Measured on {bench.date} with {versions}{commit} by: {bench.command}. Size: {size}.{note}",
+        says=f"{_how(bench).capitalize()} on {bench.date} with {versions}{commit} by: {bench.command}. "
+        f"Size: {size}.{note}",
         body=_figures(bench).html(),
     )
 
@@ -228,7 +229,11 @@ def _figures(bench: Benchmark) -> DataTable:
         (figure.says, _number(figure.value, figure.unit)) for figure in bench.figures.values()
     )
     # Words: every figure has a unit of its own, and points under each other would say that they compare.
-    return DataTable(f"{bench.title} on {bench.device}", (Column("what"), Column("measured")), rows)
+    return DataTable(f"{bench.title} on {bench.device}", (Column("what"), Column(_how(bench))), rows)
+
+
+def _how(bench: Benchmark) -> str:
+    return "simulated" if bench.kind == "simulated" else "measured"
 
 
 def _number(value: float, unit: str) -> Html:
