@@ -719,3 +719,55 @@ def _raises(error: BaseException) -> Callable[..., Any]:
         raise error
 
     return raising
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_tasks_of_a_suite_are_listed_with_what_they_take_and_need(computed: Miniature, run: Run) -> None:
+    status, out, _ = run(computed, "tasks", "--suite", "brief", "--json")
+    rows = {row["task"]: row for row in json.loads(out)}
+    assert status == 0
+    assert rows["candidates@30:a+b+c"]["needs"] == [f"universality@30:{pair}" for pair in ("a+b", "a+c", "b+c")]
+    assert rows["ablation@30:b"]["operations"] > 0
+    assert rows["ablation@30:b"]["makes"] == "ablation of sets of neurons of b"
+    assert {row["state"] for row in rows.values()} == {"not done"}
+    assert "tasks of suite brief" in run(computed, "tasks", "--suite", "brief")[1]
+
+
+def test_some_tasks_are_computed_by_share_or_by_name(miniature: Miniature, run: Run, tmp_path: Path) -> None:
+    words = ("compute", "--suite", "brief", "--models", "a,b", "--store", str(tmp_path / "store"))
+    first = "suite brief: 1 artifacts computed, every task that was asked for is there\n"
+    assert run(miniature, *words, "--task", "1/10")[:2] == (0, first)
+    assert "suite brief: every task" in run(miniature, *words, "--task", "corpus")[1]
+    asked = tmp_path / "asked"
+    asked.write_text("evaluation\n\ncorpus\n")
+    assert run(miniature, *words, "--tasks", str(asked))[:2] == (0, first)
+    line = run.mistake(miniature, *words, "--task", "candidates@30:a+b")
+    assert "wait for others" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (("--task", "1/2", "--engine", "local"), 2, "expected one of --task, --tasks and --engine"),
+        (("--task", "nonsense"), 4, "universal-neurons tasks lists, got nonsense"),
+        (("--tasks", "not-there"), 4, "--tasks: not-there cannot be read"),
+        (("--engine", "local", "--detach"), 4, "--detach: expected --engine slurm"),
+        (("--engine", "slurm", "--time", "soon"), 2, "expected minutes or a time such as 4:00:00"),
+    ],
+)
+def test_a_mistake_in_the_options_of_tasks_is_one_line(
+    miniature: Miniature, run: Run, tmp_path: Path, options: tuple[str, ...], status: int, said: str
+) -> None:
+    store = ("--store", str(tmp_path / "store"))
+    assert said in run.mistake(miniature, "compute", "--suite", "brief", *store, *options, status=status)
+
+
+def test_the_plan_says_how_long_the_tasks_take_on_several_devices(computed: Miniature, run: Run) -> None:
+    out = run(computed, "plan", "--suite", "brief", "--engine", "slurm", "--gpus", "8", "--json")[1]
+    found = json.loads(out)["simulated"]
+    assert (found["tasks"], found["workers"]) == (14, 8)
+    assert found["longest_chain_seconds"] <= found["makespan_seconds"] < found["work_seconds"]
+    said = run(computed, "plan", "--suite", "brief", "--engine", "slurm", "--gpus", "8")[1]
+    assert "Simulated: 14 tasks on 8 such devices take" in said

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -134,3 +136,24 @@ def test_states_of_what_was_given_up_are_removed_and_said(tmp_path: Path, lines:
     assert [path.name for path in tmp_path.iterdir()] == ["waiting"]
     assert lines == [f"the state of a computation that was interrupted {KEPT_DAYS + 1} days ago is removed"]
     sweep(tmp_path / "nowhere", lines.append)
+
+
+def test_two_that_write_one_state_at_once_leave_a_whole_one_or_none(folder: StateFolder) -> None:
+    def write(number: int) -> None:
+        quiet = StateFolder(folder.path, lambda _: None)
+        for _ in range(20):
+            with suppress(OSError):
+                quiet.write({"number": number}, [(str(i), torch.full((50,), float(number))) for i in range(3)])
+            found = quiet.read()
+            if found is not None:
+                values = {float(value) for tensor in found.tensors.values() for value in tensor}
+                seen.append(values == {float(found.document["number"])})
+
+    seen: list[bool] = []
+    writers = [threading.Thread(target=write, args=(number,)) for number in (1, 2, 3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert seen
+    assert all(seen)

@@ -23,7 +23,7 @@ from universal_neurons.stages.tasks import (
     simulated,
     tasks,
 )
-from universal_neurons.stages.universality import CANDIDATES, UNIVERSALITY
+from universal_neurons.stages.universality import CANDIDATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

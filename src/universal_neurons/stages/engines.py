@@ -49,7 +49,7 @@ class Engine(Protocol):
     poll_seconds: float
 
     def submit(self, tasks: Sequence[Task]) -> None:
-        """Start ``tasks``, each after those of its needs that are under way."""
+        """Start ``tasks``, each after its needs that are under way."""
 
     def under_way(self) -> Mapping[str, bool]:
         """The tasks that have not ended, by name, and whether they run (True) or wait (False)."""
@@ -168,7 +168,7 @@ def supervise(work: Workspace, listed: Sequence[Task], engine: Engine) -> int:
 
 
 def submit(work: Workspace, listed: Sequence[Task], engine: Engine) -> int:
-    """Submit those of ``listed`` that are not done and not under way; returns how many."""
+    """Submit the ``listed`` tasks that are not done and not under way; returns how many."""
     under_way = engine.under_way()
     fresh = [task for task in listed if task.name not in under_way and not task.is_done(work)]
     engine.submit(fresh)

@@ -161,7 +161,7 @@ def durations(rows: Iterable[PlannedStage]) -> dict[str, float]:
 
 
 def simulated(work: Workspace, listed: Sequence[Task], speed: DeviceSpeed, *, workers: int) -> Simulated:
-    """A simulated run of those of ``listed`` that are not done, on ``workers`` devices of this ``speed``."""
+    """A simulated run of the ``listed`` tasks that are not done, on ``workers`` devices of this ``speed``."""
     left = [task for task in listed if not task.is_done(work)]
     names = {task.name for task in left}
     left = [replace(task, needs=tuple(need for need in task.needs if need in names)) for task in left]
