@@ -20,6 +20,7 @@ from universal_neurons.measures.tables import Definition
     source="Nandan et al. 2025 v1, appendix B.2 (line 213) and figures 10 and 12",
     expect=Equivalent(to=0.0, margin=0.1),
     family="ablation",
+    correction="holm",
     axes={"threshold": (0.5,)},
 )
 def test_the_others_of_a_layer_are_negligible(

@@ -1,17 +1,18 @@
 """N1: universality is rare but present early.
 
-Rule (catalogue, N1): DIRECTION if the share at the first checkpoint lies in (1 %, 5 %). "Fewer than 5 %" alone would
-be true of models that share nothing, so "present" needs the lower end, of the range that both papers give.
-The rule names no model, so it is the same on every suite; N3 is about the printed 4.74 %.
+Rule: the share at the first checkpoint, mean over all directed pairs of models, lies in (1 %, 5 %), with the interval
+of the jackknife over models. "Fewer than 5 %" alone would be true of models that share nothing, so "present" needs the
+lower end, of the range that both papers give. The rule names no model, so it is the same on every suite; N3 is about
+the printed 4.74 %. The pairs of the reference alone are a reading (A2).
 """
 
 from universal_neurons.harness import Between, Measurement, Published, claim, control, reading, readings
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.references import share_over_references
-from universal_neurons.measures.robustness import longest_prefix, share_over_neurons
+from universal_neurons.measures.pooled import every_pair, own_pairs, pooled_share
+from universal_neurons.measures.robustness import longest_prefix
 from universal_neurons.measures.study import Study
 from universal_neurons.measures.tables import Definition
-from universal_neurons.measures.universality import definition_share, universal_share
+from universal_neurons.measures.universality import definition_share
 
 
 @claim(
@@ -26,26 +27,20 @@ from universal_neurons.measures.universality import definition_share, universal_
     correction="holm",
     axes={"checkpoint": "first", "threshold": (0.5,)},
 )
-def test_universal_neurons_are_rare_but_present(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    return universal_share(study.universality(partner=partner, checkpoint=checkpoint), threshold)
+def test_universal_neurons_are_rare_but_present(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
+    return pooled_share(every_pair(study, checkpoint), threshold)
 
 
 @control(of=test_universal_neurons_are_rare_but_present)
-def test_untrained_models_share_no_neurons(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
+def test_untrained_models_share_no_neurons(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
     """Fails if the architecture or the tokens alone, without training, make neurons universal."""
-    return universal_share(study.null(partner=partner, checkpoint=checkpoint, kind="untrained"), threshold)
+    return pooled_share(own_pairs(study, checkpoint, null="untrained"), threshold)
 
 
 @control(of=test_universal_neurons_are_rare_but_present)
-def test_rotated_neurons_are_not_universal(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
+def test_rotated_neurons_are_not_universal(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
     """Fails if the excess over the baseline does not remove what any basis of the layer would share."""
-    return universal_share(study.null(partner=partner, checkpoint=checkpoint, kind="rotated"), threshold)
+    return pooled_share(own_pairs(study, checkpoint, null="rotated"), threshold)
 
 
 @readings(
@@ -72,14 +67,9 @@ def rare_but_present_by(study: Study, checkpoint: Checkpoint, threshold: float, 
     return definition_share(study.reference_tables(checkpoint=checkpoint), definition, threshold)
 
 
-@reading(
-    of=test_universal_neurons_are_rare_but_present, ambiguity="A2", says="the mean over every model as the reference"
-)
-def test_rare_but_present_over_every_reference(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
-    models = (study.reference, *study.partners())
-    return share_over_references(
-        [study.reference_tables(checkpoint=checkpoint, reference=model) for model in models], threshold
-    )
+@reading(of=test_universal_neurons_are_rare_but_present, ambiguity="A2", says="the pairs of the reference alone")
+def test_rare_but_present_of_one_reference(study: Study, checkpoint: Checkpoint, threshold: float) -> Measurement:
+    return pooled_share(own_pairs(study, checkpoint), threshold)
 
 
 # None stands for the variant with the most tokens, fewer than all: its name differs from suite to suite.
@@ -119,8 +109,5 @@ def test_rare_but_present_over_every_reference(study: Study, checkpoint: Checkpo
         ),
     },
 )
-def rare_but_present_in(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float, variant: str | None
-) -> Measurement:
-    name = variant or longest_prefix(study)
-    return share_over_neurons(study.variant(name, partner=partner, checkpoint=checkpoint), threshold)
+def rare_but_present_in(study: Study, checkpoint: Checkpoint, threshold: float, variant: str | None) -> Measurement:
+    return pooled_share(own_pairs(study, checkpoint, variant=variant or longest_prefix(study)), threshold)

@@ -1,6 +1,6 @@
 """N11: universal neurons are more persistent over the later interval than over the earlier, in every model.
 
-Rule (catalogue, N11): P(50 -> 75 %) - P(25 -> 50 %) > 0 for each pair. A rule of direction, the same on every suite;
+Rule: P(50 -> 75 %) - P(25 -> 50 %) > 0 for each pair. A rule of direction, the same on every suite;
 every pair is an item, and all must hold. "Every model" of figure 3 is read as every partner of the reference (A11).
 The interval is over neurons and knows that the two rates share them.
 """

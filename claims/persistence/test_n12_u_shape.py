@@ -1,12 +1,11 @@
 """N12: persistence over depth is U-shaped, in every model.
 
-Rule (catalogue, N12): mean(layers 0-1) > mean(layers 2-5) < mean(layers 9-11) in each pair and interval. Both contrasts
-must be above 0 over all three intervals between 25, 50 and 75 % of training, so the smallest of the six is judged;
-every pair is an item. A rule of direction, the same on every suite; layers of twelve stand for layers of the same
-relative depth, in mini layer 0 against 1 and 3 against 1. The quadratic contrast over all layers and Simonsohn's
-two-lines test stand in the details: with four layers they can support a U, while the contrasts name where it is. The
-interval is over neurons; with a dozen universal neurons in a layer it is wide, and the details say how many would
-decide.
+Rule: mean(layers 0-1) > mean(layers 2-5) < mean(layers 9-11) in each pair and interval. Both contrasts must be above 0
+over all three intervals between 25, 50 and 75 % of training, so the smallest of the six is judged; every pair is an
+item. A rule of direction, the same on every suite; layers of twelve stand for layers of the same relative depth, in
+mini layer 0 against 1 and 3 against 1. The quadratic contrast over all layers and Simonsohn's two-lines test stand in
+the details: with four layers they can support a U, while the contrasts name where it is. Not evaluable where a layer
+has fewer than ten universal neurons. The interval is over neurons.
 """
 
 from collections.abc import Sequence
@@ -19,9 +18,7 @@ from universal_neurons.measures.spans import (
     TablesSpan,
     layers_dealt_anew,
     pair_spans,
-    paper_spans,
     reference_spans,
-    spans_of,
 )
 from universal_neurons.measures.study import Study
 
@@ -44,17 +41,6 @@ def test_layers_dealt_out_anew_make_no_u(study: Study, partner: str, threshold: 
     """The same neurons with false layers; fails if few neurons per layer make a U by chance."""
     spans = pair_spans(study, partner)
     return typical(lambda seed: _least(layers_dealt_anew(spans, seed=seed), threshold, resampled=False))
-
-
-@control(of=test_persistence_is_u_shaped_over_depth)
-def test_untrained_models_make_no_u(study: Study, partner: str, threshold: float) -> Measurement:
-    """Fails if untrained models have universal neurons that come and go with depth."""
-    return _least(
-        spans_of(
-            paper_spans(study), lambda checkpoint: study.null(partner=partner, checkpoint=checkpoint, kind="untrained")
-        ),
-        threshold,
-    )
 
 
 @reading(of=test_persistence_is_u_shaped_over_depth, ambiguity="A10", says="all pairs pooled")

@@ -18,6 +18,7 @@ from universal_neurons.measures.study import Study
     source="Nandan et al. 2025 v1, section 3",
     expect=Equivalent(0.0, margin=0.005),
     family="persistence",
+    kind="method",
     axes={"checkpoint": ("25 %", "50 %", "75 %")},
 )
 def test_checkpoints_lie_where_they_are_called(study: Study, checkpoint: Checkpoint) -> Measurement:

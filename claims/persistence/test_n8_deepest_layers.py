@@ -1,10 +1,11 @@
 """N8: in layers 10 and 11 over 90 % of universal neurons stay universal, always.
 
-Rule (catalogue, N8): P_persist of the layers 10 and 11 above the printed 90 % for the three intervals. "Always" is
-judged of the smallest: of every one of these layers in every interval between 25, 50 and 75 % of training, pairs pooled
-as in figure 1, the lower end must be above 90 %. Layers 10 and 11 are the deepest sixth of twelve; in a model of
-another depth they are the layers whose middle lies there, in mini layer 3 alone. There the statement is about the
-deepest layer, so it asks less, of fewer neurons. The interval is over neurons.
+Rule: P_persist of the layers 10 and 11 above the printed 90 % for the three intervals. "Always" is judged of the
+smallest: of every one of these layers in every interval between 25, 50 and 75 % of training, pairs pooled as in figure
+1, the lower end must be above 90 %. Layers 10 and 11 are the deepest sixth of twelve; in a model of another depth they
+are the layers whose middle lies there, in mini layer 3 alone. There the statement is about the deepest layer, so it
+asks less, of fewer neurons. Not evaluable where two halves of the tokens agree in no more than 90 %. The interval is
+over neurons.
 """
 
 from universal_neurons.harness import GreaterThan, Measurement, Published, claim, control, reading

@@ -20,6 +20,7 @@ from universal_neurons.measures.study import Study
     source="Nandan et al. 2025 v1, section 3 (the baseline); the null distribution is ours",
     expect=AtMost(0.005),
     family="robustness",
+    kind="method",
     correction="holm",
     axes={"checkpoint": "last"},
 )

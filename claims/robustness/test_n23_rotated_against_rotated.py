@@ -18,6 +18,7 @@ from universal_neurons.measures.study import Study
     source="Nandan et al. 2025 v1, section 3",
     expect=Equivalent(0.0, 0.05),
     family="robustness",
+    kind="method",
     correction="holm",
 )
 def test_rotated_models_have_no_excess(study: Study, partner: str, checkpoint: Checkpoint) -> Measurement:

@@ -27,3 +27,14 @@ class NotOnSuite(UserError):
 
     A claim that asks it is not evaluated on this suite; elsewhere it is an error of the user's.
     """
+
+
+class TooFewNeurons(NotOnSuite):
+    """Universal neurons too few for a statement about a part of the model; the message says how many would do."""
+
+    def __init__(self, where: str, neurons: int, fewest: int) -> None:
+        more = f", {fewest / neurons:.2g} times as many," if neurons else ""
+        super().__init__(
+            f"{where}: {neurons} universal neurons; expected at least {fewest}{more} from a wider, deeper or "
+            "longer trained model"
+        )

@@ -21,6 +21,9 @@ class Over(StrEnum):
     NOTHING = "nothing"
 
 
+# The detail that bounds what a measurement could have shown here, such as the agreement of two halves of the tokens for
+# a persistence: a criterion that lies above it is not evaluable.
+CEILING = "ceiling"
 # The parts of a measurement, their types, and the words for them; numpy's numbers are Real and Integral too.
 _PARTS: tuple[tuple[str, type, str], ...] = (
     ("value", Real, "a number"),

@@ -49,14 +49,16 @@ class SyntheticStudy:
         self.shares = {**shares, 400: shares[300]}
         self.checkpoints = CHECKPOINTS
 
+    reference = "a"
+
     def partners(self, reference: str | None = None) -> tuple[str, ...]:
-        return ("b", "c")
+        return tuple(name for name in "abcde" if name != (reference or "a"))
 
     def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
         rank = np.tile(np.arange(WIDTH) / WIDTH, LAYERS)
         layer = np.repeat(np.arange(LAYERS), WIDTH)
         universal = rank < np.array(self.shares[checkpoint.step])[layer]
-        return self._table(partner, checkpoint.step, np.where(universal, 0.75, 0.1), layer)
+        return self._table(reference, partner, checkpoint.step, np.where(universal, 0.75, 0.1), layer)
 
     def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
         return ReferenceTables.of(
@@ -68,9 +70,11 @@ class SyntheticStudy:
     ) -> UniversalityTable:
         generator = np.random.default_rng(checkpoint.step)
         anywhere = generator.integers(0, LAYERS, LAYERS * WIDTH)
-        return self._table(partner, checkpoint.step, generator.normal(0, 0.03, LAYERS * WIDTH), anywhere)
+        return self._table(reference, partner, checkpoint.step, generator.normal(0, 0.03, LAYERS * WIDTH), anywhere)
 
-    def _table(self, partner: str, step: int, excess: Any, partner_layer: Any) -> UniversalityTable:
+    def _table(
+        self, reference: str | None, partner: str, step: int, excess: Any, partner_layer: Any
+    ) -> UniversalityTable:
         frame = pd.DataFrame(
             {
                 "layer": np.repeat(np.arange(LAYERS), WIDTH),
@@ -84,7 +88,8 @@ class SyntheticStudy:
         generator = np.random.default_rng(step)
         influence = generator.normal(0, 1e-3, (BLOCKS, candidates.size))
         draws = np.full((3, candidates.size), 0.2)
-        return UniversalityTable("a", partner, step, frame, candidates, influence, draws, Resampling(300, 0.95, 1))
+        resampling = Resampling(300, 0.95, 1)
+        return UniversalityTable(reference or "a", partner, step, frame, candidates, influence, draws, resampling)
 
 
 @cache

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from universal_neurons.evidence.criteria import (
+    AboveDraws,
     AtLeast,
     AtMost,
     Between,
@@ -70,6 +71,13 @@ JUDGEMENTS: list[tuple[Criterion, tuple[float, float, float], str]] = [
     # The larger of the two tolerances counts, and the relative one is of the target's size, not its sign.
     (Near(-1.0, absolute=0.005, relative=0.25), (-0.85, -0.8, -0.76), "reproduced"),
     (Near(0.02), (0.022, 0.0249, 0.03), "reproduced"),
+    # Above the draws' 95th percentile, below their mean, and between.
+    (AboveDraws(), (1.65, 3.0, 9.0), "reproduced"),
+    (AboveDraws(), (1.64, 3.0, 9.0), "inconclusive"),
+    (AboveDraws(), (0.1, 0.5, 0.9), "inconclusive"),
+    (AboveDraws(), (-2.0, -1.0, 0.0), "inconclusive"),
+    (AboveDraws(), (-2.0, -1.0, -0.001), "refuted"),
+    (AboveDraws(0.99), (1.65, 3.0, 9.0), "inconclusive"),
 ]
 
 
@@ -88,6 +96,7 @@ ALL = [
     Between(0.01, 0.05),
     Near(TABLE_1.at(0.0474)),
     Equivalent(to=TABLE_1.at(0.0474), margin=0.005),
+    AboveDraws(),
     NotJudged("the published number is about GPT-2 small"),
 ]
 
@@ -125,6 +134,7 @@ def test_texts_are_phrases() -> None:
         "between 0.01 and 0.05",
         "near 0.0474 (nandan2025.table1[threshold=0.5, step=100000]) within max(0.005, 10 %)",
         "equivalent to 0.0474 (nandan2025.table1[threshold=0.5, step=100000]) within 0.005",
+        "above the 95th percentile of the draws, refuted below their mean",
         "not judged: the published number is about GPT-2 small",
     ]
 

@@ -54,7 +54,7 @@ def test_a_control_that_satisfies_the_criterion_makes_the_claim_vacuous(project:
     project.write(claim_file(control="around(0.01)"))
     project.accept(N1="reproduced")
     result = project.run()
-    result.assert_outcomes(failed=2)
+    result.assert_outcomes(failed=1, xfailed=1)
     result.stdout.fnmatch_lines(["changed from reproduced to vacuous: its control test_control_of_few satisfies*"])
     record = project.records()["claim N1"]
     assert record.verdict is Verdict.VACUOUS

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.claims.declared import declared_in
 from tests.evidence.records import record
 from tests.harness.worlds import STATEMENT, claim_file
 from tests.sources import ROOT
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.harness.projects import Project
+    from universal_neurons.evidence.claim import ClaimKind
 
 pytest_plugins = ("pytester",)
 
@@ -55,9 +57,9 @@ def test_measurements_are_shown_as_a_range_and_the_outermost_ends(measurements: 
 
 def test_the_opening_sentence_counts_every_verdict_once() -> None:
     assert opening([*Verdict, Verdict.REFUTED]) == (
-        "Of the eight claims, one is reproduced on the mini suite, two are refuted, one stays open because its "
-        "intervals reach across the bound, one is vacuous because a control satisfies it too, one is not evaluated, "
-        "one was judged by another criterion, and one has no verdict because its test failed."
+        "Of the eight claims about models, one is reproduced on the mini suite, two are refuted, one stays open "
+        "because its intervals reach across the bound, one is vacuous because a control satisfies it too, one cannot "
+        "be judged on it, one was judged by another criterion, and one has no verdict because its test failed."
     )
 
 
@@ -82,7 +84,7 @@ def test_accepting_the_verdicts_of_a_whole_run_writes_the_table(project: Project
     before, after = readme.read_text().split(block(readme.read_text()))
     assert (before + after) == EMPTY
     assert block(readme.read_text()).splitlines() == [
-        "Of the two claims, one is reproduced on the mini suite, and one is refuted.",
+        "Of the two claims about models, one is reproduced on the mini suite, and one is refuted.",
         "",
         "| claim | statement | criterion on mini | measured, with the outermost interval ends | verdict |",
         "|---|---|---|---|---|",
@@ -109,9 +111,14 @@ def test_a_run_says_that_the_readme_has_another_table(project: Project) -> None:
 
 def test_the_readme_counts_the_accepted_verdicts() -> None:
     ledger = Ledger.read(ROOT / "fixtures" / "verdicts" / "mini.toml")
-    accepted = [verdict for claim in ledger.claims if (verdict := ledger.accepted_claim(claim)) is not None]
+    declared = declared_in(sorted((ROOT / "claims").rglob("test_*.py")))
+    kinds: dict[ClaimKind, list[Verdict]] = {"finding": [], "method": []}
+    for name, claim in declared.items():
+        if (verdict := ledger.accepted_claim(name)) is not None:
+            kinds[claim.claim.kind].append(verdict)
     shown = block((ROOT / "README.md").read_text("utf-8"))
-    assert " ".join(shown.partition("\n\n")[0].split()) == opening(accepted)
+    expected = " ".join(opening(verdicts, kind) for kind, verdicts in kinds.items())
+    assert " ".join(shown.partition("\n\n")[0].split()) == expected
 
 
 def test_the_readme_has_the_rows_that_a_run_of_the_claims_gives(tmp_path: Path) -> None:

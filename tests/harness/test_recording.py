@@ -70,7 +70,7 @@ def test_the_verdicts_of_the_run_are_summed_up_for_the_report(project: Project) 
     # Another run is compared with this one by what judged it.
     assert verdicts["code"]["python"] == platform.python_version()
     assert {"numpy", "pandas"} <= verdicts["code"].keys()
-    assert verdicts["counts"] == {"refuted": 1, "inconclusive": 1, "reproduced": 1}
+    assert verdicts["counts"] == {"finding": {"refuted": 1, "inconclusive": 1, "reproduced": 1}}
     assert verdicts["warnings"] == ["the corpus of this machine is another one"]
     assert [(c["claim"], c["verdict"], c["accepted"]) for c in verdicts["claims"]] == [
         ("N1", "reproduced", "reproduced"),

@@ -130,7 +130,7 @@ def test_a_scaffold_that_was_edited_is_collected_and_judged(project: Project) ->
     result = project.run(*arguments)
     result.assert_outcomes(passed=4)
     assert result.ret == 0
-    assert project.verdicts()["counts"][Verdict.REPRODUCED] == 1
+    assert project.verdicts()["counts"]["finding"][Verdict.REPRODUCED] == 1
     assert {name: record.verdict for name, record in project.records().items()} == {
         "claim X1 a-b-100%-0.5": Verdict.REPRODUCED,
         "claim X1 a-c-100%-0.5": Verdict.REPRODUCED,

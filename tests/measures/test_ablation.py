@@ -7,21 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, draws, table_of
+from universal_neurons.errors import NotOnSuite, TooFewNeurons
 from universal_neurons.measurement import Over
 from universal_neurons.measures.ablation import (
     contrast,
     dose_curve,
     effect,
-    effect_over_each,
-    effect_over_random,
     effect_ratio,
-    first_layer_margin,
+    first_layer_over_random,
     first_layer_ratio,
-    negligible_margin,
     perplexity_ratio,
+    single_draws,
+    standing,
+    weakest_standing,
 )
 from universal_neurons.measures.ablation_table import AblationTable, Quantity, SetKind, SetMissing, SetOf
 from universal_neurons.measures.intervals import block_weights
@@ -161,35 +162,41 @@ def test_a_table_that_does_not_fit_together_is_refused() -> None:
 # Against random draws.
 
 
-def test_the_excess_over_random_draws_is_the_effect_minus_their_95th_percentile() -> None:
+def test_the_standing_is_the_distance_from_the_mean_of_the_draws_in_their_deviations() -> None:
     table = compared()
     drawn = table.kl[1:21].astype(np.float64).mean(axis=1)
     own = float(table.kl[0].astype(np.float64).mean())
-    found = effect_over_random(table, PAIR)
-    assert found.value == pytest.approx(own - np.quantile(drawn, 0.95))
+    found = standing(table, PAIR, SetKind.RANDOM_OTHERS)
+    assert found.value == pytest.approx((own - drawn.mean()) / drawn.std(ddof=1))
+    assert found.details["percentile"] == pytest.approx(drawn.mean() + stats.norm.ppf(0.95) * drawn.std(ddof=1))
     assert found.details["ratio"] == pytest.approx(own / drawn.mean())
-    assert found.details["rank"] == 1.0
-    assert found.details["draws"] == 20
+    assert (found.details["rank"], found.details["draws"], found.unit) == (1.0, 20, "sd of draws")
 
 
-def test_the_interval_over_draws_is_the_exact_tolerance_limit_where_tokens_say_everything() -> None:
+def test_the_interval_over_draws_is_the_exact_one_where_tokens_say_everything() -> None:
     effects = 0.3 + 0.05 * np.random.default_rng(5).standard_normal(20)
-    rows = [Ablated(SetKind.UNIVERSAL, 1.0), *draws(SetKind.RANDOM_OTHERS, list(effects))]
-    found = effect_over_random(table_of(rows, resampling=Resampling(40_000, 0.95, 7)), PAIR)
-    # Noncentral t: the limits of the 95th percentile of a normal sample.
-    shift = stats.norm.ppf(0.95) * np.sqrt(20)
-    factors = stats.nct.ppf((0.975, 0.025), 19, shift) / np.sqrt(20)
-    low, high = 1.0 - (effects.mean() + factors * effects.std(ddof=1))
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.003)
+    rows = [Ablated(SetKind.UNIVERSAL, 0.5), *draws(SetKind.RANDOM_OTHERS, list(effects))]
+    found = standing(table_of(rows, resampling=Resampling(40_000, 0.95, 7)), PAIR, SetKind.RANDOM_OTHERS)
+    # sqrt(n) (U - m) / s is noncentral t with the noncentrality sqrt(n) times the standing: its confidence limits.
+    observed = (0.5 - effects.mean()) / effects.std(ddof=1) * np.sqrt(20)
+
+    def limit(tail: float) -> float:
+        return float(optimize.brentq(lambda d: stats.nct.sf(observed, 19, d) - tail, -10, 60)) / math.sqrt(20)
+
+    low, high = limit(0.025), limit(0.975)
+    assert (found.low, found.high) == pytest.approx((low, high), rel=0.01)
+    assert found.details["error_tokens"] < 1e-6 < found.details["error_draws"]
 
 
 def test_what_all_sets_have_in_common_on_a_block_does_not_widen_the_interval() -> None:
     calm = compared()
     shift = 5 * noise(9, 1, 1.0)[0].astype(np.float32)
     stormy = dataclasses.replace(calm, kl=calm.kl + shift)
-    for measure in (effect_over_random, contrast):
+    for measure in (standing, contrast):
         first, second = (measure(table, PAIR, SetKind.RANDOM_OTHERS) for table in (calm, stormy))
-        assert (second.value, second.low, second.high) == pytest.approx((first.value, first.low, first.high), abs=1e-5)
+        assert (second.value, second.low, second.high) == pytest.approx(
+            (first.value, first.low, first.high), abs=1e-5, rel=1e-5
+        )
 
 
 def test_the_order_of_blocks_and_of_rows_does_not_matter() -> None:
@@ -202,13 +209,13 @@ def test_the_order_of_blocks_and_of_rows_does_not_matter() -> None:
         loss_increase=table.loss_increase[order],
     )
     turned = dataclasses.replace(table, kl=table.kl[:, ::-1], loss_increase=table.loss_increase[:, ::-1])
-    first = effect_over_random(table, PAIR)
-    assert effect_over_random(shuffled, PAIR).as_dict() == first.as_dict()
-    assert effect_over_random(turned, PAIR).value == pytest.approx(first.value)
+    first = standing(table, PAIR)
+    assert standing(shuffled, PAIR).as_dict() == first.as_dict()
+    assert standing(turned, PAIR).value == pytest.approx(first.value)
 
 
 def test_intervals_are_the_same_whenever_they_are_asked_for() -> None:
-    assert effect_over_random(compared(), PAIR).as_dict() == effect_over_random(compared(), PAIR).as_dict()
+    assert standing(compared(), PAIR).as_dict() == standing(compared(), PAIR).as_dict()
 
 
 @cache
@@ -224,57 +231,74 @@ def simulated(generator: np.random.Generator, effects: Any) -> AblationTable:
     return dataclasses.replace(unmeasured(effects.size), kl=seen)
 
 
-def test_the_interval_covers_the_excess_over_the_true_percentile() -> None:
-    generator = np.random.default_rng(11)
-    truth = 1.0 - (0.3 + 0.05 * float(stats.norm.ppf(0.95)))
-    covered = 0
+@pytest.mark.parametrize("truth", [0.0, 2.0, 14.0])
+def test_the_interval_covers_the_true_standing(truth: float) -> None:
+    generator, covered = np.random.default_rng(11), 0
     for _ in range(1000):
-        drawn = 0.3 + 0.05 * generator.standard_normal(20)
-        found = effect_over_random(simulated(generator, np.array([1.0, *drawn])), PAIR)
+        effects = np.array([0.3 + 0.05 * truth, *(0.3 + 0.05 * generator.standard_normal(20))])
+        found = standing(simulated(generator, effects), PAIR, SetKind.RANDOM_OTHERS)
         covered += found.low <= truth <= found.high
     assert 0.93 <= covered / 1000 <= 0.98
 
 
 @pytest.mark.parametrize(("skewed", "most"), [(False, 0.02), (True, 0.05)])
-def test_a_set_that_is_one_more_draw_seldom_counts_as_more_than_random(skewed: bool, most: float) -> None:
+def test_a_set_that_is_one_more_draw_seldom_stands_out_and_is_below_the_mean_in_a_third(
+    skewed: bool, most: float
+) -> None:
     generator = np.random.default_rng(12)
-    above, different = 0, 0
+    above, below, different = 0, 0, 0
     for _ in range(500):
         # Sums of a few strong neurons are skewed; the interval takes draws as normal.
         effects = 0.02 * generator.gamma(6.0, size=21) if skewed else 0.3 + 0.05 * generator.standard_normal(21)
         table = simulated(generator, effects)
-        above += effect_over_random(table, PAIR).low > 0
+        found = standing(table, PAIR, SetKind.RANDOM_OTHERS)
+        above, below = above + (found.low > stats.norm.ppf(0.95)), below + (found.high < 0)
         different += contrast(table, PAIR, SetKind.RANDOM_OTHERS).low > 0
     assert above / 500 <= most
+    assert 0.25 <= below / 500 <= 0.4
     assert different / 500 <= 0.025 + most
 
 
-def test_another_kind_in_the_sets_place_is_judged_by_the_mean_of_its_draws() -> None:
+def test_another_kind_in_the_sets_place_stands_by_the_mean_of_its_draws() -> None:
     table = compared()
-    found = effect_over_random(table, PAIR, SetKind.RANDOM_OTHERS, of=SetKind.LAYER_MATCHED)
+    found = standing(table, PAIR, SetKind.RANDOM_OTHERS, of=SetKind.LAYER_MATCHED)
     drawn = table.kl.astype(np.float64).mean(axis=1)
-    assert found.value == pytest.approx(drawn[21:].mean() - np.quantile(drawn[1:21], 0.95))
+    assert found.value == pytest.approx((drawn[21:].mean() - drawn[1:21].mean()) / drawn[1:21].std(ddof=1))
 
 
-def test_a_kind_is_judged_against_the_other_half_of_its_own_draws() -> None:
-    table = table_of(draws(SetKind.RANDOM, [1.0, 0.1, 1.0, 0.2, 1.0, 0.3]))
-    found = effect_over_random(table, PAIR, SetKind.RANDOM, of=SetKind.RANDOM)
-    assert found.value == pytest.approx(1.0 - np.quantile([0.1, 0.2, 0.3], 0.95), abs=1e-6)
-    with pytest.raises(SetMissing, match="at least 4 for two halves"):
-        effect_over_random(table_of(draws(SetKind.RANDOM, [1.0, 0.1, 1.0])), PAIR, SetKind.RANDOM, of=SetKind.RANDOM)
+def test_of_single_draws_judged_by_the_others_the_one_of_a_rank_beyond_chance_is_returned() -> None:
+    effects = np.array([0.1, 0.2, 0.15, 0.12, 0.3, 0.11, 0.13, 0.4, 0.5, *np.linspace(0.1, 0.2, 11)])
+    found = single_draws(table_of(draws(SetKind.RANDOM, list(effects))), PAIR, SetKind.RANDOM)
+    third = effects == 0.3
+    expected = (0.3 - effects[~third].mean()) / effects[~third].std(ddof=1)
+    assert found.value == pytest.approx(expected, rel=1e-5)
+    assert found.details["satisfying_rank"] == 3
+    with pytest.raises(SetMissing, match="at least 3, to leave one out"):
+        single_draws(table_of(draws(SetKind.RANDOM, [1.0, 0.1])), PAIR, SetKind.RANDOM)
 
 
-def test_exceeding_each_kind_is_exceeding_the_stronger_one() -> None:
+def test_single_draws_trip_where_more_of_them_stand_out_than_chance_allows() -> None:
+    # A kind of two sorts of sets, whose few strong ones are no draws of the many weak ones.
+    strong = np.array([*np.linspace(0.1, 0.11, 17), 0.3, 0.31, 0.32])
+    even = np.linspace(0.1, 0.3, 20)
+    bound = stats.norm.ppf(0.95)
+    assert single_draws(table_of(draws(SetKind.RANDOM, list(strong))), PAIR, SetKind.RANDOM).value > bound
+    assert single_draws(table_of(draws(SetKind.RANDOM, list(even))), PAIR, SetKind.RANDOM).value < bound
+
+
+def test_standing_out_by_each_quantity_is_standing_out_by_the_weaker_one() -> None:
     table = compared()
-    found = effect_over_each(table, PAIR)
-    stronger = effect_over_random(table, PAIR, SetKind.LAYER_MATCHED)
-    assert (found.value, found.low) == (stronger.value, stronger.low)
-    assert found.details["kl_random_others"] == effect_over_random(table, PAIR, SetKind.RANDOM_OTHERS).value
-    both = effect_over_each(table, PAIR, quantities=tuple(Quantity))
-    assert both.value == min(effect_over_each(table, PAIR, quantities=(one,)).value for one in Quantity)
+    both = weakest_standing(table, PAIR, quantities=tuple(Quantity))
+    assert both.value == min(standing(table, PAIR, quantity=one).value for one in Quantity)
+    assert both.details["kl_per_set"] == standing(table, PAIR).value
 
 
-@pytest.mark.parametrize("measure", [effect_over_random, contrast, effect_ratio])
+def test_draws_that_do_not_differ_say_nothing() -> None:
+    rows = [Ablated(SetKind.UNIVERSAL, 1.0), *draws(SetKind.LAYER_MATCHED, [0.25, 0.25, 0.25])]
+    assert standing(table_of(rows), PAIR).is_missing
+
+
+@pytest.mark.parametrize("measure", [standing, contrast, effect_ratio])
 def test_an_empty_set_is_compared_with_nothing(measure: Any) -> None:
     rows = [
         Ablated(SetKind.UNIVERSAL, 0.0, size=0, norm=0.0),
@@ -286,7 +310,7 @@ def test_an_empty_set_is_compared_with_nothing(measure: Any) -> None:
 def test_one_draw_is_no_random_kind() -> None:
     table = table_of([Ablated(SetKind.UNIVERSAL, 1.0), *draws(SetKind.RANDOM, [0.1])])
     with pytest.raises(SetMissing, match="one draw of random"):
-        effect_over_random(table, PAIR, SetKind.RANDOM)
+        standing(table, PAIR, SetKind.RANDOM)
 
 
 # Contrasts and ratios.
@@ -363,63 +387,48 @@ def test_a_ratio_per_norm_of_neurons_that_write_nothing_is_missing() -> None:
 # Layers.
 
 
-def test_the_first_layer_is_divided_by_the_largest_of_the_deeper_ones() -> None:
-    found = first_layer_ratio(layered({0: 3.0, 1: 0.5, 2: 1.0, 3: 0.2}), PAIR)
-    assert found.value == pytest.approx(3.0, rel=0.02)
-    assert 2.9 < found.low < found.value < found.high < 3.1
-    assert found.details["layer_2"] == pytest.approx(1.0, rel=0.02)
+def references(*effects: dict[int, float], **given: Any) -> dict[str, AblationTable]:
+    return {model: layered(own, **given) for model, own in zip("abcde", effects, strict=False)}
 
 
-def test_the_largest_deeper_layer_is_sought_anew_in_every_replicate() -> None:
-    # Two deeper layers that take turns: the larger of their means in a replicate exceeds the larger of their means.
-    turns = np.where(np.arange(BLOCKS) % 2, 1.5, 0.5)
-    rows = [Ablated(SetKind.UNIVERSAL, 2.0, layer=0), Ablated(SetKind.UNIVERSAL, turns, layer=1)]
-    table = table_of([*rows, Ablated(SetKind.UNIVERSAL, 2.0 - turns, layer=2)])
-    found = first_layer_ratio(table, PAIR)
-    means = weights(table) @ np.stack([turns, 2.0 - turns], axis=1) / BLOCKS
-    assert found.value == pytest.approx(2.0)
-    assert found.low == pytest.approx(np.quantile(2.0 / means.max(axis=1), TAILS[0], method="inverted_cdf"))
-    assert found.high <= 2.0 + 1e-9
+def test_the_first_layer_is_divided_by_the_largest_deeper_one_of_each_model_and_averaged_over_models() -> None:
+    ratios = (2.0, 4.0, 8.0)
+    found = first_layer_ratio(references(*({0: one, 1: 0.5, 2: 1.0} for one in ratios)), PAIR)
+    assert found.value == pytest.approx(4.0, rel=0.02)
+    reach = float(stats.t.ppf(0.975, 2)) * math.log(2) / math.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((4 / math.exp(reach), 4 * math.exp(reach)), rel=0.05)
+    assert (found.n, found.over, found.details["neurons"]) == (3, Over.MODELS, 30)
 
 
 def test_the_first_layer_per_neuron_divides_every_layer_by_its_own() -> None:
-    table = layered({0: 3.0, 1: 1.0}, sizes={0: 30, 1: 5})
-    assert first_layer_ratio(table, PAIR, per="neuron").value == pytest.approx(0.5, rel=0.05)
+    tables = references(*[{0: 3.0, 1: 1.0}] * 3, sizes={0: 30, 1: 5})
+    assert first_layer_ratio(tables, PAIR, per="neuron").value == pytest.approx(0.5, rel=0.05)
 
 
-@pytest.mark.parametrize("sizes", [{0: 0}, {1: 0, 2: 0}])
-def test_the_first_layer_is_not_compared_where_there_is_nothing_to_ablate(sizes: dict[int, int]) -> None:
-    effects = {layer: 0.0 if layer in sizes else 1.0 for layer in range(3)}
-    table = layered(effects, sizes=sizes)
-    assert first_layer_ratio(table, PAIR).is_missing
-    assert first_layer_margin(table, PAIR, 2.0).is_missing
+def test_models_without_neurons_in_the_first_layer_are_left_out_and_too_few_neurons_are_said() -> None:
+    tables = references(*[{0: 3.0, 1: 0.0, 2: 1.0}] * 3, sizes={1: 0})
+    empty = references(*[{0: 0.0, 1: 1.0}] * 4, sizes={0: 0})
+    found = first_layer_ratio({**empty, **tables}, PAIR, per="neuron")
+    assert found.value == pytest.approx(3.0, rel=0.02)
+    assert found.n == 3
+    with pytest.raises(
+        TooFewNeurons, match=r"layer 0 of 3 models: 6 universal neurons; expected at least 10, 1.7 times"
+    ):
+        first_layer_ratio(references(*[{0: 1.0, 1: 1.0}] * 3, sizes={0: 2}), PAIR)
+    with pytest.raises(NotOnSuite, match="expected three models"):
+        first_layer_ratio(references(*[{0: 1.0, 1: 1.0}] * 2), PAIR)
 
 
-def test_a_single_deeper_layer_without_universal_neurons_is_left_out() -> None:
-    table = layered({0: 3.0, 1: 0.0, 2: 1.0}, sizes={1: 0})
-    assert first_layer_ratio(table, PAIR, per="neuron").value == pytest.approx(3.0, rel=0.02)
-
-
-@pytest.mark.parametrize(("first", "sign"), [(3.0, 1), (1.5, -1)])
-def test_the_margin_of_the_first_layer_has_the_sign_of_the_ratio_less_its_factor(first: float, sign: int) -> None:
-    table = layered({0: first, 1: 0.5, 2: 1.0})
-    margin, ratio = first_layer_margin(table, PAIR, 2.0), first_layer_ratio(table, PAIR)
-    assert np.sign([margin.low, margin.high, ratio.low - 2, ratio.high - 2]).tolist() == [sign] * 4
-
-
-@pytest.mark.parametrize(("others", "is_negligible"), [(0.05, True), (0.2, False)])
-def test_the_negligible_margin_agrees_with_the_ratio(others: float, is_negligible: bool) -> None:
-    effects = others + 0.002 * np.random.default_rng(1).standard_normal(20)
-    table = table_of([Ablated(SetKind.UNIVERSAL, 1.0), *draws(SetKind.RANDOM, list(effects))])
-    margin = negligible_margin(table, PAIR, SetKind.RANDOM, 0.1)
-    assert margin.value == pytest.approx(0.1 - effects.mean(), abs=1e-6)
-    ratio = effect_ratio(table, PAIR, SetKind.UNIVERSAL, of=SetKind.RANDOM)
-    assert (margin.low > 0) == (ratio.high < 0.1) == is_negligible
+def test_the_first_layer_against_others_of_it_takes_one_draw_out_of_the_rest() -> None:
+    rows = [Ablated(SetKind.UNIVERSAL, 1.0, layer=0), *draws(SetKind.LAYER_MATCHED, [0.1, 0.2, 0.3], layer=0)]
+    tables = {model: table_of(rows) for model in "abc"}
+    assert first_layer_over_random(tables, PAIR).value == pytest.approx(5.0)
+    assert first_layer_over_random(tables, PAIR, draw=2).value == pytest.approx(0.3 / 0.15)
 
 
 def test_nothing_ablated_layer_by_layer_is_said() -> None:
-    with pytest.raises(SetMissing, match="nothing ablated layer by layer"):
-        first_layer_ratio(compared(), PAIR)
+    with pytest.raises(SetMissing, match="no set universal"):
+        first_layer_ratio({"a": compared()}, PAIR)
 
 
 # Perplexity.
@@ -465,9 +474,7 @@ def test_the_dose_curve_is_the_mean_over_orders_with_their_range() -> None:
 
 
 def test_resampling_of_the_table_is_used() -> None:
-    wide = effect_over_random(compared(), PAIR)
-    narrow = effect_over_random(
-        dataclasses.replace(compared(), resampling=dataclasses.replace(RESAMPLING, level=0.5)), PAIR
-    )
+    wide = standing(compared(), PAIR)
+    narrow = standing(dataclasses.replace(compared(), resampling=dataclasses.replace(RESAMPLING, level=0.5)), PAIR)
     assert wide.low < narrow.low < narrow.high < wide.high
     assert narrow.level == 0.5

@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binom
 
 from tests.measures.tables import table
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.controls import (
+    rank_beyond_chance,
     shuffled_layers,
     shuffled_neurons,
     typical,
@@ -14,8 +16,7 @@ from universal_neurons.measures.controls import (
     with_second_half_shuffled,
     without_baseline,
 )
-from universal_neurons.measures.depth import depth_contrast
-from universal_neurons.measures.robustness import share_change, share_over_neurons, split_half_agreement
+from universal_neurons.measures.robustness import share_change, share_over_neurons
 from universal_neurons.measures.tables import (
     ReferenceTables,
 )
@@ -29,8 +30,12 @@ def test_dealing_the_layers_out_anew_keeps_the_shares_and_destroys_the_order_of_
     earlier = table(np.full(1200, 0.1), layer=layer)
     later = table(np.where(layer >= 2, 0.7, 0.1), layer=layer, step=2)
     false_earlier, false_later = shuffled_layers(earlier, seed=3), shuffled_layers(later, seed=3)
-    assert depth_contrast(earlier, later, 0.5).value == 1.0
-    assert abs(depth_contrast(false_earlier, false_later, 0.5).value) < 0.1
+    growth, false = (
+        later.frame.groupby("layer")["excess"].mean() - earlier.frame.groupby("layer")["excess"].mean()
+        for earlier, later in ((earlier, later), (false_earlier, false_later))
+    )
+    assert growth.to_list() == pytest.approx([0.0, 0.0, 0.6, 0.6])
+    assert false.to_list() == pytest.approx([0.3] * 4, abs=0.05)
     assert share_difference(false_earlier, false_later, 0.5).value == share_difference(earlier, later, 0.5).value
     assert false_later.frame["layer"].value_counts().tolist() == [300] * 4
     gathered = ReferenceTables.of([earlier]).each(lambda one: shuffled_layers(one, seed=3))
@@ -56,10 +61,9 @@ def test_a_shuffled_half_agrees_no_better_than_its_layer() -> None:
     scores = np.where(np.arange(4000) % 10 == 0, 0.9, 0.1)
     layer = np.arange(4000) // 2000
     own = table(np.where(layer == 1, scores, 0.1), layer=layer)
-    assert split_half_agreement(own, T).value == 1
     shuffled = with_second_half_shuffled(own, seed=0)
-    found = split_half_agreement(shuffled, T)
-    assert 0.04 < found.value < 0.17
+    a, b = (shuffled.frame[f"excess_half_{half}"].to_numpy() > T for half in "ab")
+    assert 0.04 < (a & b).sum() / a.sum() < 0.17
     assert not (shuffled.frame["excess_half_b"].to_numpy()[layer == 0] > T).any()
     assert share_over_neurons(shuffled, T).value == share_over_neurons(own, T).value
 
@@ -68,7 +72,6 @@ def test_the_half_of_another_table_is_taken_row_by_row() -> None:
     other = table([0.1, 0.9], partner="c")
     found = with_second_half_of(table([0.9, 0.1]), other)
     assert found.frame["excess_half_b"].tolist() == pytest.approx([0.1, 0.9])
-    assert split_half_agreement(found, T).value == 0
     with pytest.raises(ValueError, match="2 and 3 neurons"):
         with_second_half_of(table([0.9, 0.1]), table([0.1, 0.1, 0.1]))
 
@@ -78,6 +81,13 @@ def test_without_a_baseline_the_score_is_the_correlation() -> None:
     assert share_over_neurons(without_baseline(own), T).value == 1
     assert share_change(own, without_baseline(own), T).value == 1
     assert without_baseline(own).candidates.size == 0
+
+
+def test_chance_satisfies_a_control_of_several_draws_less_often_than_a_single_interval_errs() -> None:
+    assert rank_beyond_chance(20, 0.95) == 3
+    for draws in (5, 20, 100):
+        rank = rank_beyond_chance(draws, 0.95)
+        assert binom.sf(rank - 1, draws, 0.025) <= 0.025 < binom.sf(rank - 2, draws, 0.025)
 
 
 def measured(value: float) -> Measurement:

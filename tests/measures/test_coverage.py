@@ -19,9 +19,7 @@ from universal_neurons.measures.groups import Group
 from universal_neurons.measures.intervals import ConfidenceInterval, percentile_interval
 from universal_neurons.measures.tables import Definition, ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.measures.universality import (
-    acceleration,
     definition_share,
-    early_share_ratio,
     share_difference,
     universal_share,
 )
@@ -116,22 +114,10 @@ def difference(population: Population, tables: list[UniversalityTable]) -> Measu
     return share_difference(earlier, later, population.threshold)
 
 
-def change_of_growth(population: Population, tables: list[UniversalityTable]) -> Measurement:
-    first, second, third = at_steps(tables)
-    return acceleration(first, second, third, population.threshold)
-
-
-def ratio(population: Population, tables: list[UniversalityTable]) -> Measurement:
-    earlier, later = at_steps(tables)
-    return early_share_ratio(earlier, later, population.threshold)
-
-
 # The numbers as functions of the shares (table,), without any code of the measures.
 TRUTHS: dict[Callable[[Population, list[UniversalityTable]], Measurement], Callable[[Floats], float]] = {
     mean_share: lambda shares: float(shares.mean()),
     difference: lambda shares: float(shares[1] - shares[0]),
-    change_of_growth: lambda shares: float(shares[2] - 2 * shares[1] + shares[0]),
-    ratio: lambda shares: float(shares[0] / shares[1]),
 }
 FOUR = (0.22, 0.22, 0.22, 0.22)
 
@@ -150,8 +136,6 @@ def covers(interval: ConfidenceInterval, truth: float) -> bool:
         pytest.param(Population(512, 0.5, FOUR, shared=0.72), mean_share, id="mean share of four partners"),
         pytest.param(Population(512, 0.5, (0.20, 0.22)), difference, id="difference"),
         pytest.param(Population(1024, 0.6, (0.20, 0.22)), difference, id="difference, high threshold"),
-        pytest.param(Population(1024, 0.5, (0.20, 0.215, 0.22)), change_of_growth, id="acceleration"),
-        pytest.param(Population(1024, 0.5, (0.20, 0.22)), ratio, id="ratio"),
     ],
 )
 def test_the_intervals_cover_the_value_without_noise(

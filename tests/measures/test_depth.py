@@ -1,51 +1,19 @@
 from __future__ import annotations
 
-import math
 from itertools import permutations
 
 import numpy as np
 import pytest
 
 from tests.measures.tables import table
-from universal_neurons.measurement import Over
-from universal_neurons.measures.depth import depth_contrast, same_depth_mass
+from universal_neurons.measures.depth import halves, same_depth_mass
 
 LAYERS = [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
 
 
-def test_the_contrast_is_the_growth_of_the_deeper_half_minus_that_of_the_shallower() -> None:
-    earlier = table([0.7] + [0.1] * 9, layer=LAYERS)
-    later = table([0.7, 0.7, 0.1, 0.1, 0.1, 0.1, 0.7, 0.1, 0.7, 0.7], layer=LAYERS, step=2)
-    contrast = depth_contrast(earlier, later, 0.5)
-    assert contrast.value == pytest.approx(3 / 4 - 1 / 6)
-    assert contrast.over is Over.NEURONS
-    # The layers grow by 0.25, 0, 0.5 and 1.
-    assert contrast.details["rank_correlation"] == pytest.approx(0.8)
-
-
-def test_the_middle_layer_of_an_odd_number_belongs_to_neither_half() -> None:
-    earlier = table([0.1] * 6, layer=[0, 0, 1, 1, 2, 2])
-    later = table([0.1, 0.1, 0.7, 0.7, 0.7, 0.1], layer=[0, 0, 1, 1, 2, 2], step=2)
-    assert depth_contrast(earlier, later, 0.5).value == 0.5
-
-
-def test_equal_growth_everywhere_has_no_order_and_one_layer_no_contrast() -> None:
-    earlier, later = table([0.1] * 4, layer=[0, 0, 1, 1]), table([0.7, 0.1, 0.7, 0.1], layer=[0, 0, 1, 1], step=2)
-    contrast = depth_contrast(earlier, later, 0.5)
-    assert contrast.value == 0.0
-    assert math.isnan(contrast.details["rank_correlation"])
-    assert depth_contrast(table([0.1]), table([0.7], step=2), 0.5).is_missing
-
-
-def test_a_contrast_between_random_halves_of_the_neurons_contains_0_as_often_as_its_interval_says() -> None:
-    generator = np.random.default_rng(4)
-    earlier = table(np.full(600, 0.1), layer=np.repeat([0, 1, 2, 3], 150))
-    hits = 0
-    for _ in range(200):
-        later = table(np.where(generator.uniform(size=600) < 0.1, 0.7, 0.1), layer=earlier.frame["layer"], step=2)
-        contrast = depth_contrast(earlier, later, 0.5)
-        hits += contrast.low <= 0 <= contrast.high
-    assert 0.92 <= hits / 200 <= 0.98
+def test_the_halves_of_the_layers_leave_the_middle_one_out() -> None:
+    assert halves(4) == (slice(0, 2), slice(2, 4))
+    assert halves(3) == (slice(0, 1), slice(2, 3))
 
 
 def test_the_expected_mass_is_the_mean_over_all_permutations_of_the_partner_layers() -> None:

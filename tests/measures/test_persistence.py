@@ -16,7 +16,6 @@ from universal_neurons.measures.persistence import (
     Pooling,
     ceiling,
     cross_fitted_persistence,
-    long_span_excess,
     persistence,
     persistence_by_layer,
     persistence_gain,
@@ -219,26 +218,6 @@ def test_the_gain_is_the_later_rate_minus_the_earlier() -> None:
     assert found.value == pytest.approx(3 / 4 - 2 / 4)
     assert (found.details["earlier"], found.details["later"]) == (2 / 4, 3 / 4)
     assert persistence_gain(first, first, first, 0.5).value == 0
-
-
-def test_the_long_span_is_compared_with_the_less_persistent_of_the_short_ones() -> None:
-    first, second, third = table("1" * 10), table("1" * 8 + "00", step=2), table("1" * 4 + "0" * 6, step=3)
-    found = long_span_excess(first, second, third, 0.5)
-    assert found.value == pytest.approx(0.4 - 0.5)
-    rates = [found.details[name] for name in ("first_second", "second_third", "first_third")]
-    assert rates == pytest.approx([0.8, 0.5, 0.4])
-    assert long_span_excess(first, first, first, 0.5).value == 0
-
-
-def test_drift_is_seen_with_enough_neurons_and_flicker_around_the_threshold_is_not_drift() -> None:
-    generator = np.random.default_rng(3)
-    first = generator.random(3000) < 0.5
-    second = first & (generator.random(3000) < 0.9)
-    third = second & (generator.random(3000) < 0.9)
-    drifting = [table(np.where(states, 0.75, 0.25), step=step) for step, states in enumerate((first, second, third))]
-    assert long_span_excess(drifting[0], drifting[1], drifting[2], 0.5).high < 0
-    flicker = [table(np.where(first & (generator.random(3000) < 0.9), 0.75, 0.25), step=step) for step in range(3)]
-    assert long_span_excess(flicker[0], flicker[1], flicker[2], 0.5).high > 0
 
 
 # What else can be stable.

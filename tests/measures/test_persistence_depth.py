@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.measures.labels import layered, table
+from universal_neurons.errors import TooFewNeurons
 from universal_neurons.measures.persistence import history_over
 from universal_neurons.measures.persistence_depth import (
     DEEPEST,
@@ -59,11 +60,15 @@ def test_a_contrast_is_the_mean_of_the_layers_of_one_band_minus_that_of_another(
     )
 
 
-def test_a_contrast_with_a_layer_that_has_no_universal_neuron_is_missing() -> None:
-    layer = np.repeat([0, 1, 2, 3], 2)
-    earlier, later = table("11001111", layer=layer), table("11001111", layer=layer, step=2)
-    assert persistence_contrast([(earlier, later)], 0.5, [EARLY], [MIDDLE]).is_missing
+def test_a_contrast_with_a_layer_of_too_few_universal_neurons_is_refused_with_their_number() -> None:
+    layer = np.repeat([0, 1, 2, 3], 10)
+    states = "1" * 10 + "1" * 9 + "0" + "1" * 20
+    earlier, later = table(states, layer=layer), table(states, layer=layer, step=2)
+    with pytest.raises(TooFewNeurons, match="model a, layer 1: 9 universal neurons; expected at least 10"):
+        persistence_contrast([(earlier, later)], 0.5, [EARLY], [MIDDLE])
     assert persistence_contrast([(earlier, later)], 0.5, [EARLY], [LATE]).value == 0
+    with pytest.raises(TooFewNeurons, match="layer 1"):
+        persistence_rank_correlation([(earlier, later)], 0.5)
 
 
 def test_a_u_falls_and_rises_and_a_slope_does_not() -> None:
@@ -105,10 +110,10 @@ def test_the_slopes_of_two_lines_are_least_squares_on_both_sides_of_the_break() 
 def test_the_rank_correlation_is_1_in_order_and_has_width_where_every_neuron_stayed() -> None:
     assert persistence_rank_correlation(layered([0.2, 0.4, 0.6, 0.8], neurons=100), 0.5).low > 0
     assert persistence_rank_correlation(layered([0.8, 0.6, 0.4, 0.2], neurons=100), 0.5).value == -1
-    same = persistence_rank_correlation(layered([1.0, 1.0, 1.0, 1.0], neurons=5), 0.5)
+    same = persistence_rank_correlation(layered([1.0, 1.0, 1.0, 1.0], neurons=10), 0.5)
     assert same.value == 0
     assert same.low < -0.5 < 0.5 < same.high
-    few = persistence_rank_correlation(layered([0.5, 1.0, 1.0, 1.0], neurons=2), 0.5)
+    few = persistence_rank_correlation(layered([0.9, 1.0, 1.0, 1.0], neurons=10), 0.5)
     assert few.low < 0 < few.value
     assert persistence_rank_correlation(layered([0.2, 0.8]), 0.5).is_missing
 

@@ -19,10 +19,8 @@ from universal_neurons.measures.robustness import (
     mean_excess,
     share_change,
     share_over_neurons,
-    split_half_agreement,
     table_one_under,
     token_convergence,
-    variant_change,
     with_draws,
 )
 
@@ -86,23 +84,6 @@ def test_fewer_draws_are_the_first_ones_and_of_candidates_only() -> None:
             with_draws(own, draws)
 
 
-def test_half_b_judges_what_half_a_identified() -> None:
-    own = table([0.6] * 6, half_a=[0.6, 0.7, 0.8, 0.9, 0.1, NAN], half_b=[0.6, 0.6, 0.6, 0.1, 0.9, 0.9])
-    found = split_half_agreement(own, T)
-    assert (found.value, found.n, found.over) == (0.75, 4, Over.NEURONS)
-    assert (found.low, found.high) == wilson(3, 4, level=0.95)
-    assert found.details["reverse"] == 0.75
-    assert found.details["jaccard"] == pytest.approx(3 / 5)
-    assert found.details["expected"] == pytest.approx(4 / 5)
-    # Agreement 3/5 against 4/5 x 4/5 + 1/5 x 1/5 = 17/25 by chance.
-    assert found.details["kappa"] == pytest.approx((3 / 5 - 17 / 25) / (8 / 25))
-    assert found.details["undefined"] == 1
-
-
-def test_halves_that_identify_nothing_have_no_agreement() -> None:
-    assert split_half_agreement(table([0.1, 0.2]), T).is_missing
-
-
 def test_a_mean_excess_has_students_interval_and_tells_of_its_tail() -> None:
     excess = np.linspace(-0.1, 0.3, 101)
     found = mean_excess(table([*excess, NAN]))
@@ -162,24 +143,6 @@ FEWER = np.where(np.arange(100) % 20 == 0, 0.6, 0.1) + 0.01
 ONE = OWN.copy()
 ONE[0] = 0.45
 STUDY: Any = VariantStudy({"mask:all": MORE, "tokens:100": FEWER, "tokens:500": OWN, "draws:1": ONE})
-
-
-def test_one_change_of_a_study_is_that_of_its_tables() -> None:
-    found = variant_change(STUDY, "mask:all", partner="b", checkpoint=STUDY.checkpoints[0], threshold=T)
-    assert found.value == pytest.approx(0.1)
-    assert found.details["gained"] == 10
-
-
-def test_variants_of_draws_are_compared_with_the_whole_baseline_and_others_with_as_many_draws() -> None:
-    found = variant_change(STUDY, "draws:1", partner="b", checkpoint=STUDY.checkpoints[0], threshold=T)
-    assert [found.details["suite"], found.details["variant"]] == pytest.approx([0.1, 0.09])
-    # With one draw only, the suite's own first neuron would not be universal either.
-    other: Any = VariantStudy({"rotation:orthogonal": ONE})
-    with_one = dataclasses.replace(table(ONE, candidates=[]), draws=np.empty((1, 0)))
-    other.variant = lambda *_, **__: with_one
-    found = variant_change(other, "rotation:orthogonal", partner="b", checkpoint=Checkpoint(1), threshold=T)
-    assert found.details["suite"] == pytest.approx(0.09)
-    assert found.value == 0
 
 
 def test_table_one_has_a_row_per_variant_threshold_and_checkpoint_the_suite_first() -> None:

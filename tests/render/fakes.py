@@ -295,12 +295,13 @@ def control(verdict: Verdict, measurement: Measurement) -> ControlResult:
 def fake_records() -> list[EvidenceRecord]:
     """Claims with every verdict but stale."""
     sound = (control(Verdict.REFUTED, share(0.0, 0.0)),)
+    many = (control(Verdict.REFUTED, share(0.2, 0.01)),)
     unsound = (control(Verdict.REPRODUCED, share(0.5, 0.05)),)
     pairs = [{"partner": p, "checkpoint": c.label} for p in MODELS[1:] for c in CHECKPOINTS[1:]]
     growth = np.random.default_rng(3).normal(0.011, 0.004, len(pairs))
     target = Published("nandan2025.table1", threshold=0.5, step=100000).at(0.0474)
     rare = [
-        record(parameters={"partner": p}, measurement=share(0.012 + 0.002 * i, 0.004, half_a=0.011), controls=sound)
+        record(parameters={"partner": p}, measurement=share(0.012 + 0.002 * i, 0.004, half_a=0.011), controls=many)
         for i, p in enumerate(MODELS[1:])
     ]
     grows = [
@@ -315,7 +316,7 @@ def fake_records() -> list[EvidenceRecord]:
         record("N1", measurement=share(0.09, 0.01), **read),
         record("N2", GreaterThan(0.0), share(0.001, 0.01), statement="It grows.", **read),
         record("N3", Near(target), share(0.012, 0.003), statement="The shares are those of table 1."),
-        record("N5", AtMost(0.0), share(-0.001, 0.004), statement="Growth slows down.", controls=sound),
+        record("N5", AtMost(0.0), share(-0.001, 0.004), statement="Growth slows down.", controls=many),
         record("N6", GreaterThan(0.0), share(-0.012, 0.005), statement="Deeper layers grow more."),
         record("V5", NotJudged("it is about GPT-2 small"), share(0.4, 0.1), statement="They appear early."),
         record(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Promise = Literal["bit-exact", "protocol-exact"]
+ClaimKind = Literal["finding", "method"]
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -28,11 +29,12 @@ class Claim:
 
     ``expect`` holds on every suite that ``on`` does not name.  The items of all claims of one ``family`` that name the
     same ``correction`` are corrected together for multiple testing; see ``evidence.summary``.  ``promise`` is what
-    rerunning gives: the same bits, or a number from the same protocol.
+    rerunning gives: the same bits, or a number from the same protocol.  ``kind`` sets what is found about models apart
+    from checks of the method that finds it, which hold or fail whatever the papers say and are counted apart.
 
     Raises :class:`ClaimError` for an id that is no plain word (it becomes a TOML key and a row of a table), an empty
-    statement or source, something that is not a criterion, an unknown promise or correction, or a correction without a
-    family.
+    statement or source, something that is not a criterion, an unknown promise, kind or correction, or a correction
+    without a family.
     """
 
     id: str
@@ -43,6 +45,7 @@ class Claim:
     family: str | None = None
     promise: Promise = "protocol-exact"
     correction: Correction | None = None
+    kind: ClaimKind = "finding"
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
@@ -57,6 +60,8 @@ class Claim:
                 )
         if self.promise not in get_args(Promise):
             raise ClaimError(f"claim {self.id}: promise is {self.promise!r}, expected {' or '.join(get_args(Promise))}")
+        if self.kind not in get_args(ClaimKind):
+            raise ClaimError(f"claim {self.id}: kind is {self.kind!r}, expected {' or '.join(get_args(ClaimKind))}")
         if self.correction is not None and self.correction not in get_args(Correction):
             raise ClaimError(
                 f"claim {self.id}: correction is {self.correction!r}, expected {' or '.join(get_args(Correction))}"

@@ -11,10 +11,12 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.verdict import Judgement, Verdict
+from universal_neurons.measurement import CEILING
 
 if TYPE_CHECKING:
     from universal_neurons.measurement import Measurement
@@ -162,8 +164,20 @@ class Criterion:
             return Judgement(
                 Verdict.NOT_EVALUATED, f"nothing to measure (n = {measurement.n}); criterion: {self.text()}"
             )
+        ceiling = measurement.details.get(CEILING, math.inf)
+        if self._lies_above(ceiling):
+            return Judgement(
+                Verdict.NOT_EVALUATED,
+                f"{shown(measurement)}; not evaluable here: at most {ceiling:.3g} can be seen, the agreement of two "
+                f"halves of the tokens; criterion: {self.text()}",
+            )
         verdict = self._verdict(measurement)
         return Judgement(verdict, f"{shown(measurement)} {_RELATIONS[verdict]}: {self.text()}")
+
+    def _lies_above(self, ceiling: float) -> bool:
+        """True if no value up to ``ceiling`` could satisfy the criterion."""
+        del ceiling
+        return False
 
     def _verdict(self, measurement: Measurement) -> Verdict:
         raise NotImplementedError
@@ -255,6 +269,9 @@ class AtLeast(Criterion):
     kind: ClassVar[str] = "at_least"
     bound: Bound
 
+    def _lies_above(self, ceiling: float) -> bool:
+        return number(self.bound) > ceiling
+
     def _verdict(self, measurement: Measurement) -> Verdict:
         bound = number(self.bound)
         return _sided(inside=measurement.low >= bound, outside=measurement.high < bound)
@@ -269,6 +286,9 @@ class GreaterThan(Criterion):
 
     kind: ClassVar[str] = "greater_than"
     bound: Bound
+
+    def _lies_above(self, ceiling: float) -> bool:
+        return number(self.bound) >= ceiling
 
     def _verdict(self, measurement: Measurement) -> Verdict:
         bound = number(self.bound)
@@ -369,6 +389,37 @@ class Equivalent(Criterion):
 
     def _text(self) -> str:
         return f"equivalent to {_phrase(self.to)} within {self.margin:.6g}"
+
+
+@dataclass(frozen=True)
+class AboveDraws(Criterion):
+    """A set stands out of the random draws that it is matched with; the value is its standing among them.
+
+    The standing is (effect of the set - mean of the draws) / (their standard deviation).  Two bounds: reproduced if low
+    is above the ``percentile`` of normal draws (1.64 for 0.95), refuted if high < 0, their mean, inconclusive between.
+    One bound would not do: a set that is like the draws, or a little above their mean, is no evidence for the claim and
+    none against it, and with enough tokens a single bound would call it refuted.
+
+    Raises :class:`CriterionError` unless the percentile lies between 0.5 and 1.
+    """
+
+    kind: ClassVar[str] = "above_draws"
+    percentile: float = 0.95
+
+    def _check(self) -> None:
+        if not 0.5 < self.percentile < 1:
+            raise CriterionError(f"AboveDraws: percentile must be above 0.5 and below 1, got {self.percentile}")
+
+    @property
+    def bound(self) -> float:
+        """The percentile in standard deviations above the mean."""
+        return NormalDist().inv_cdf(self.percentile)
+
+    def _verdict(self, measurement: Measurement) -> Verdict:
+        return _sided(inside=measurement.low > self.bound, outside=measurement.high < 0)
+
+    def _text(self) -> str:
+        return f"above the {100 * self.percentile:g}th percentile of the draws, refuted below their mean"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
 
 from universal_neurons.evidence.criteria import (
+    AboveDraws,
     AtLeast,
     AtMost,
     Between,
@@ -111,6 +112,11 @@ def p_values_of(criterion: Criterion, measurement: Measurement) -> PValues:
                 fails=p_below(measurement, number(bound), including=not is_closed),
                 holds=p_above(measurement, number(bound), including=is_closed),
             )
+        case AboveDraws():
+            return PValues(
+                fails=p_below(measurement, criterion.bound, including=True),
+                holds=p_above(measurement, 0.0, including=True),
+            )
         case Between(lower, upper):
             return _within(measurement, number(lower), number(upper), is_closed=True)
         case Equivalent(to, margin):
@@ -182,6 +188,10 @@ def needed_to_decide(criterion: Criterion, measurement: Measurement) -> float:
     match criterion:
         case AtMost(bound) | LessThan(bound) | AtLeast(bound) | GreaterThan(bound):
             return needed(measurement, number(bound))
+        case AboveDraws():
+            # Between the bounds the claim is neither reproduced nor refuted, however much is measured.
+            is_between = 0 <= measurement.value <= criterion.bound
+            return math.inf if is_between else needed(measurement, criterion.bound if measurement.value > 0 else 0.0)
         case Between(lower, upper):
             ends = (number(lower), number(upper))
         case Equivalent(to, margin):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.criteria import Criterion
-from universal_neurons.evidence.judging import judged
+from universal_neurons.evidence.judging import judged, voided_by
 from universal_neurons.evidence.verdict import Judgement, Verdict
 from universal_neurons.files import replace_file
 from universal_neurons.measurement import Measurement
@@ -25,6 +25,7 @@ from universal_neurons.measurement import Measurement
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from universal_neurons.evidence.claim import ClaimKind
     from universal_neurons.evidence.multiplicity import Correction
 
 VERSION = 2
@@ -42,14 +43,18 @@ class RecordError(UserError):
 class ControlResult:
     """The result of a control with the parameters of the item that it guards.
 
-    A control is sound unless its ``verdict`` is reproduced: refuted, inconclusive and nothing-to-measure all mean that
-    it does not satisfy the criterion, and the verdict says which.
+    A control that does not satisfy the criterion (refuted, inconclusive, nothing to measure) is sound.  One that does
+    makes its item vacuous unless this goes beyond it (``judging.voided_by``).
     """
 
     test: str
     verdict: Verdict
     reason: str
     measurement: Mapping[str, Any] | None
+
+    def measured(self) -> Measurement | None:
+        """The measurement, or None where the control never came to one."""
+        return None if self.measurement is None else Measurement.from_dict(self.measurement)
 
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""
@@ -68,7 +73,8 @@ class EvidenceRecord:
     ``test`` is pytest's node id, ``item`` the part of it in brackets (empty without parameters), ``command`` computes
     missing evidence, ``artifacts`` are the digests read, ``locator`` is file:line relative to the project root.  A
     reading ``says`` how it reads the ``ambiguity`` of the catalogue.  ``narrowed_by`` are the options of the command
-    line that narrowed the suite, empty for a whole one.
+    line that narrowed the suite, empty for a whole one.  ``registration`` says what is to be known of the rules of the
+    claim: that they were changed after measuring, or are not as registered.
     """
 
     claim: str
@@ -95,6 +101,8 @@ class EvidenceRecord:
     ambiguity: str | None = None
     says: str | None = None
     narrowed_by: str = ""
+    kind: ClaimKind = "finding"
+    registration: str = ""
     version: int = VERSION
 
     @property
@@ -134,9 +142,10 @@ class EvidenceRecord:
         unjudgeable = self.verdict in (Verdict.ERROR, Verdict.STALE)
         if measurement is None or unjudgeable or self.command is not None:
             return Judgement(self.verdict, self.reason)
-        judgement = judged(Criterion.from_dict(self.criterion), measurement)
-        satisfied = [c.test for c in self.controls if c.verdict is Verdict.REPRODUCED]
-        return vacuous(judgement, satisfied[0]) if satisfied else judgement
+        criterion = Criterion.from_dict(self.criterion)
+        judgement = judged(criterion, measurement)
+        control = voided_by(criterion, measurement, {c.test: c.measured() for c in self.controls})
+        return judgement if control is None else vacuous(judgement, control)
 
     def under(self, criterion: Criterion) -> EvidenceRecord:
         """This record if it was judged by ``criterion``, otherwise the same record with the verdict stale."""
@@ -149,7 +158,8 @@ class EvidenceRecord:
 def vacuous(judgement: Judgement, control: str) -> Judgement:
     """``judgement`` of an item whose ``control`` satisfies the criterion too."""
     return Judgement(
-        Verdict.VACUOUS, f"its control {control} satisfies the criterion too; without it: {judgement.reason}"
+        Verdict.VACUOUS,
+        f"its control {control} satisfies the criterion too and is not exceeded; without it: {judgement.reason}",
     )
 
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never, get_args
 
+from universal_neurons.evidence.claim import ClaimKind
 from universal_neurons.evidence.criteria import Criterion
 from universal_neurons.evidence.multiplicity import Correction, Tested, adjusted, p_values_of
 from universal_neurons.evidence.record import natural_order
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _SHARED = (
     "claim",
+    "kind",
+    "registration",
     "statement",
     "source",
     "family",
@@ -174,6 +177,15 @@ def summaries(records: Iterable[EvidenceRecord]) -> tuple[ClaimSummary, ...]:
         )
         for claim in sorted(items, key=natural_order)
     )
+
+
+def by_kind(claims: Iterable[ClaimSummary]) -> dict[ClaimKind, tuple[ClaimSummary, ...]]:
+    """Findings and checks of method, in this order, each in the order given; for every count of verdicts."""
+    every = tuple(claims)
+    kinds: dict[ClaimKind, tuple[ClaimSummary, ...]] = {
+        kind: tuple(claim for claim in every if claim.first.kind == kind) for kind in get_args(ClaimKind)
+    }
+    return {kind: of_kind for kind, of_kind in kinds.items() if of_kind}
 
 
 class Families:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.evidence.claim import Claim, ClaimError
 from universal_neurons.evidence.criteria import (
+    AboveDraws,
     AtLeast,
     AtMost,
     Between,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from universal_neurons.inputs.suite import Checkpoint
 
 __all__ = [
+    "AboveDraws",
     "AtLeast",
     "AtMost",
     "Between",

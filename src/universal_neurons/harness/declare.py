@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
-from universal_neurons.evidence.claim import Claim, ClaimError, Promise
+from universal_neurons.evidence.claim import Claim, ClaimError, ClaimKind, Promise
 from universal_neurons.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -75,15 +75,17 @@ def claim(
     promise: Promise = "protocol-exact",
     correction: Correction | None = None,
     axes: Mapping[AxisName, AxisSelection] | None = None,
+    kind: ClaimKind = "finding",
 ) -> Callable[[Callable[P, Measurement]], Callable[P, Measurement]]:
     """Declare a test function as the measurement of a claim.
 
     ``expect`` is the criterion, ``on`` the criterion on suites for which it is another.  ``axes`` narrows axes of the
     suite: ``{"checkpoint": "first", "threshold": (0.5,)}``; a selection is "first", "last" or a sequence of values,
     labels or steps.  ``correction`` is for multiple testing within the ``family``: "holm" or "benjamini-hochberg".
+    A check of the method, ``kind="method"``, is counted apart from findings.
     Raises :class:`ClaimError` if the declaration contradicts itself.
     """
-    declared = Claim(id, statement, source, expect, on or {}, family, promise, correction)
+    declared = Claim(id, statement, source, expect, on or {}, family, promise, correction, kind)
 
     def declare(function: Callable[P, Measurement]) -> Callable[P, Measurement]:
         narrowed = dict(axes or {})

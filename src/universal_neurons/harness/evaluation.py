@@ -18,7 +18,7 @@ from universal_neurons.characters import visible
 from universal_neurons.errors import ArtifactMissing, NotOnSuite
 from universal_neurons.evidence.claim import ClaimError
 from universal_neurons.evidence.criteria import Criterion, NotJudged
-from universal_neurons.evidence.judging import judged
+from universal_neurons.evidence.judging import judged, voided_by
 from universal_neurons.evidence.record import ControlResult, vacuous
 from universal_neurons.evidence.verdict import Judgement, Verdict
 from universal_neurons.harness.scaffold import MARK, unedited_lines
@@ -89,8 +89,10 @@ def broken_by(error: BaseException) -> Evaluation:
     return Evaluation(_error(error), error=error)
 
 
-def guarded(own: Evaluation, controls: Iterable[tuple[str, Evaluation]]) -> Evaluation:
+def guarded(own: Evaluation, controls: Iterable[tuple[str, Evaluation]], criterion: Criterion) -> Evaluation:
     """``own`` after its named ``controls``: an error of one of them counts first, then missing evidence, then vacuity.
+
+    The rule of vacuity is :func:`judging.voided_by`.
 
     A claim whose control cannot be evaluated is not known to mean anything, so it gets no judgement of its own.  A
     control that the suite cannot answer (no untrained models, one reference) is left out as long as another is left;
@@ -106,9 +108,10 @@ def guarded(own: Evaluation, controls: Iterable[tuple[str, Evaluation]]) -> Eval
         if result.command is not None:
             reason = f"evidence of its control {name} missing; run: {result.command}"
             return _with(own, Judgement(Verdict.NOT_EVALUATED, reason), command=result.command)
-    for name, result in results:
-        if result.judgement.verdict is Verdict.REPRODUCED:
-            return _with(own, vacuous(own.judgement, name))
+    if own.measurement is not None:
+        control = voided_by(criterion, own.measurement, {name: result.measurement for name, result in results})
+        if control is not None:
+            return _with(own, vacuous(own.judgement, control))
     if results and all(result.absent for _, result in results):
         # Without the measurement: it must not be judged again by whoever reads the record.
         judgement = not_on_suite(f"no control can be measured; {results[0][1].judgement.reason}")

@@ -9,17 +9,22 @@ import io
 import json
 import os
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from universal_neurons.artifacts.provenance import git_commit
 from universal_neurons.errors import ArtifactMissing, SuiteNotFetched, UserError
 from universal_neurons.evidence.claim import ClaimError
 from universal_neurons.evidence.criteria import Criterion, NotJudged
+from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, natural_order
+from universal_neurons.evidence.registration import FILE as REGISTER
+from universal_neurons.evidence.registration import Register
 from universal_neurons.evidence.verdict import Judgement, Verdict
 from universal_neurons.harness.axes import Combination, ValueMissing, combination_id, combinations
 from universal_neurons.harness.declare import (
@@ -40,6 +45,7 @@ from universal_neurons.harness.outcome import Outcome, OutcomeKind, outcome
 from universal_neurons.harness.provider import DEFAULT_FACTORY, StudyProvider
 from universal_neurons.harness.readme import README_SUITE
 from universal_neurons.harness.recording import Subject, role_of
+from universal_neurons.harness.register import registrations
 from universal_neurons.harness.run import Collected, Collection, Run, RunScope
 from universal_neurons.harness.terminal import UNBOUNDED, TerminalStream, print_verdicts
 from universal_neurons.inputs.selection import OPTIONS, Selection
@@ -64,6 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--suite", default="mini", metavar="NAME", help="judge the claims on this suite (default: mini)")
     group.addoption("--recompute", action="store_true", help="compute all evidence again, from the weights")
     group.addoption("--update-verdicts", action="store_true", help="accept this run's verdicts; the run itself fails")
+    group.addoption("--register", metavar="REASON", help="register the rules of the claims, and judge nothing")
     group.addoption("--evidence-dir", type=Path, metavar="PATH", help="folder of the evidence log")
     group.addoption("--store", type=Path, metavar="PATH", help="working store of artifacts")
     group.addoption("--remote", metavar="PLACE", help="import what is missing from an export of others first")
@@ -139,7 +146,10 @@ def pytest_deselected(items: Iterable[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Remember the claims that will run."""
-    harness_of(session.config).collected(session.items)
+    harness = harness_of(session.config)
+    harness.collected(session.items)
+    if session.config.getoption("register") is not None and not harness.is_worker:
+        harness.register_rules(session.items)
 
 
 @pytest.fixture(scope="session")
@@ -309,6 +319,29 @@ class Harness:
         """The accepted verdicts, as they were before this run; none of a narrowed suite, which is another question."""
         return Ledger() if self.is_narrowed else Ledger.read(self.ledger_path)
 
+    @cached_property
+    def register(self) -> Register:
+        """The registered rules of all suites; none of a narrowed suite, which is another question."""
+        return Register() if self.is_narrowed else Register.read(self.ledger_path.with_name(REGISTER))
+
+    def register_rules(self, items: Iterable[pytest.Item]) -> NoReturn:
+        """Write what the claims of ``items`` are on this suite into the register, and end the run."""
+        with self.refusing():
+            reason = self.config.getoption("register").strip()
+            if not reason or self.is_narrowed:
+                raise UserError("--register: expected the reason, on a whole suite; it stays beside what was measured")
+            declared = {claim_of(d).claim.id: claim_of(d) for item in items if (d := declared_by(item)) is not None}
+            claims = [declared[name] for name in sorted(declared, key=natural_order)]
+            measured = {entry.claim for entry in read_history(path_of(self.ledger_path))}
+            today, commit = datetime.now(UTC).date(), git_commit() or ""
+            new = self.register.with_claims(
+                registrations(claims, self.suite.name, today=today, commit=commit, reason=reason, measured=measured)
+            )
+            new.write(self.ledger_path.with_name(REGISTER))
+        added = len(new.entries) - len(self.register.entries)
+        done = f"registered on suite {self.suite.name}: {added} new or changed of {len(claims)} claims"
+        pytest.exit(done, returncode=pytest.ExitCode.OK)
+
     @property
     def run(self) -> Run:
         """The run, begun by its first claim."""
@@ -437,13 +470,14 @@ class Harness:
         with self.refusing():
             criterion = claim_of(declared).claim.criterion_for(self.suite.name)
             criterion = placed(criterion, item).resolved(self.provider.published)
-            ledger = self.ledger
+            ledger, register = self.ledger, self.register
         try:
             own, controls = self._evaluated(item, declared, criterion)
         except pytest.skip.Exception as skipped:
-            self._deliver(item, subject_of(item, declared).record(self.suite, criterion, _not_run(skipped), {}))
+            own, controls = _not_run(skipped), {}
+            self._deliver(item, subject_of(item, declared).record(self.suite, criterion, own, controls, register))
             raise
-        record = subject_of(item, declared).record(self.suite, criterion, own, controls)
+        record = subject_of(item, declared).record(self.suite, criterion, own, controls, register)
         self._deliver(item, record)
         if isinstance(own.error, UserError) and not isinstance(own.error, ClaimError):
             self.refuse(own.error)
@@ -461,7 +495,7 @@ class Harness:
         if isinstance(declared, ReadingDeclaration) or not needs_controls(criterion, own):
             return own, {}
         controls = {c.function.__name__: self._control(item, c, criterion) for c in declared.controls}
-        return guarded(own, controls.items()), controls
+        return guarded(own, controls.items(), criterion), controls
 
     def _control(self, item: pytest.Function, declared: ControlDeclaration, criterion: Criterion) -> Evaluation:
         """Evaluate a control with the item's parameters, once per process for its own item and the items it guards."""
@@ -517,7 +551,7 @@ class Harness:
             text = report.longrepr if isinstance(report.longrepr, str) else f"{type(failure).__name__}: {failure}"
             evaluation = Evaluation(Judgement(Verdict.ERROR, f"setup failed: {' '.join(text.split())}"))
         criterion = self._criterion_beforehand(item, declared)
-        self._deliver(item, subject_of(item, declared).record(self.suite, criterion, evaluation, {}))
+        self._deliver(item, subject_of(item, declared).record(self.suite, criterion, evaluation, {}, self.register))
         report.user_properties = list(item.user_properties)
 
     def _criterion_beforehand(self, item: pytest.Item, declared: Declaration) -> Criterion:
@@ -565,7 +599,7 @@ class Harness:
             output = {"collection": self.collection.as_dict(), "mistake": self.mistake}
             self.config.workeroutput[WORKER_OUTPUT] = json.dumps(output)  # type: ignore[attr-defined]
             return status
-        only_looked = self.config.getoption("collectonly") or self.config.getoption("setuponly")
+        only_looked = any(self.config.getoption(name) for name in ("collectonly", "setuponly", "register"))
         # Nothing is concluded from a run that broke off: its other statuses stay as they are.
         ended = status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if not self.collection.items or only_looked or not ended:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.evidence.criteria import Criterion, NotJudged
 from universal_neurons.evidence.record import replace_text
+from universal_neurons.evidence.summary import by_kind
 from universal_neurons.evidence.verdict import Verdict, tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from universal_neurons.evidence.claim import ClaimKind
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.measurement import Measurement
 
@@ -30,6 +32,11 @@ HEADINGS = (
     "verdict",
 )
 _WIDTH = 120
+_MARK = "\\*"
+_REGISTRATION = (
+    f"{_MARK} The rule was registered or changed after the suite was measured: "
+    "`fixtures/verdicts/registered.toml` says when and why."
+)
 # The order of the opening sentence; each verdict's words for one claim and for several.
 _PHRASES = {
     Verdict.REPRODUCED: ("is reproduced", "are reproduced"),
@@ -42,7 +49,7 @@ _PHRASES = {
         "is vacuous because a control satisfies it too",
         "are vacuous because a control satisfies them too",
     ),
-    Verdict.NOT_EVALUATED: ("is not evaluated", "are not evaluated"),
+    Verdict.NOT_EVALUATED: ("cannot be judged on it", "cannot be judged on it"),
     Verdict.STALE: ("was judged by another criterion", "were judged by another criterion"),
     Verdict.ERROR: ("has no verdict because its test failed", "have no verdict because their tests failed"),
 }
@@ -78,16 +85,26 @@ def readme_with(text: str, claims: Sequence[ClaimSummary]) -> str:
 
 def verdicts_text(claims: Sequence[ClaimSummary]) -> str:
     """The opening sentence with the number of each verdict, and a table with a row for every claim."""
-    sentence = textwrap.wrap(opening([claim.verdict for claim in claims]), _WIDTH)
+    kinds = by_kind(claims).items()
+    sentence = textwrap.wrap(" ".join(opening([c.verdict for c in of_kind], kind) for kind, of_kind in kinds), _WIDTH)
     headings, *rows = (f"| {' | '.join(row)} |" for row in (HEADINGS, *map(_row, claims)))
-    return "\n".join([*sentence, "", headings, "|---" * len(HEADINGS) + "|", *rows, ""])
+    lines = [*sentence, "", headings, "|---" * len(HEADINGS) + "|", *rows, ""]
+    if any(claim.first.registration for claim in claims):
+        lines += [*textwrap.wrap(_REGISTRATION, _WIDTH), ""]
+    return "\n".join(lines)
 
 
-def opening(verdicts: Sequence[Verdict]) -> str:
-    """The sentence that counts the verdicts.
+_NAMES: dict[ClaimKind, tuple[str, str]] = {
+    "finding": ("claim about models", "claims about models"),
+    "method": ("check of the method", "checks of the method"),
+}
+
+
+def opening(verdicts: Sequence[Verdict], kind: ClaimKind = "finding") -> str:
+    """The sentence that counts the verdicts of one kind of claims.
 
     >>> opening([Verdict.REPRODUCED, Verdict.REFUTED, Verdict.REFUTED])
-    'Of the three claims, one is reproduced on the mini suite, and two are refuted.'
+    'Of the three claims about models, one is reproduced on the mini suite, and two are refuted.'
     """
     counts = tally(verdicts)
     parts = [
@@ -97,7 +114,7 @@ def opening(verdicts: Sequence[Verdict]) -> str:
     ]
     parts[:1] = [f"{first} on the {README_SUITE} suite" for first in parts[:1]]
     listed = ", ".join([*parts[:-1], f"and {parts[-1]}"]) if len(parts) > 1 else "".join(parts)
-    return f"Of the {number_word(len(verdicts))} claims, {listed}."
+    return f"Of the {number_word(len(verdicts))} {_NAMES[kind][len(verdicts) > 1]}, {listed}."
 
 
 def number_word(number: int) -> str:
@@ -125,7 +142,8 @@ def _verdict(claim: ClaimSummary) -> str:
     """The verdict and the number of cases that have it."""
     total, count = len(claim.items), tally(claim.corrected)[claim.verdict]
     cases = f" ({total} cases)" if count == total else f" ({count} of {total})"
-    return f"**{claim.verdict.value.replace('_', ' ')}**{cases if total > 1 else ''}"
+    mark = _MARK if claim.first.registration else ""
+    return f"**{claim.verdict.value.replace('_', ' ')}**{mark}{cases if total > 1 else ''}"
 
 
 def _measured(claim: ClaimSummary) -> list[Measurement]:
@@ -149,7 +167,7 @@ def measured_cell(measurements: Sequence[Measurement]) -> str:
         decimals += 1
     smallest, largest, low, high = (_decimal(end, decimals) for end in ends)
     between = smallest if smallest == largest else f"{smallest} to {largest}"
-    suffix = {"share": " %", "nats": " nats"}.get(unit, "")
+    suffix = {"share": " %", "nats": " nats", "sd of draws": " sd"}.get(unit, "")
     return f"{between}{suffix} [{low}, {high}]"
 
 

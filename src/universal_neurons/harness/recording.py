@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
 from universal_neurons.evidence.record import EvidenceRecord, ItemRole
+from universal_neurons.evidence.registration import Register
 from universal_neurons.harness.axes import recorded
 from universal_neurons.harness.declare import (
     ClaimDeclaration,
@@ -15,6 +16,7 @@ from universal_neurons.harness.declare import (
     claim_of,
 )
 from universal_neurons.harness.evaluation import control_result
+from universal_neurons.harness.register import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from universal_neurons.harness.declare import Declaration
     from universal_neurons.harness.evaluation import Evaluation
     from universal_neurons.inputs.suite import Suite
+
+
+_NOTHING_REGISTERED = Register()
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,12 @@ class Subject:
         return {**reference, **values}
 
     def record(
-        self, suite: Suite, criterion: Criterion, own: Evaluation, controls: Mapping[str, Evaluation]
+        self,
+        suite: Suite,
+        criterion: Criterion,
+        own: Evaluation,
+        controls: Mapping[str, Evaluation],
+        register: Register = _NOTHING_REGISTERED,
     ) -> EvidenceRecord:
         """The evidence record of the item."""
         claim = claim_of(self.declared).claim
@@ -77,6 +87,8 @@ class Subject:
             ambiguity=None if read is None else read.ambiguity,
             says=None if read is None else read.says,
             narrowed_by=suite.narrowed_by,
+            kind=claim.kind,
+            registration=register.note(suite.name, claim.id, parts_of(claim_of(self.declared), suite.name)),
         )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from universal_neurons.artifacts.provenance import git_commit, versions
 from universal_neurons.evidence.history import accepted_now, path_of, read_history, write_history
 from universal_neurons.evidence.record import VERSION
-from universal_neurons.evidence.summary import ClaimSummary, summaries
+from universal_neurons.evidence.summary import ClaimSummary, by_kind, summaries
 from universal_neurons.evidence.verdict import Verdict, tally
 from universal_neurons.harness.readme import is_current, update_readme
 
@@ -195,7 +195,10 @@ class Run:
                 "suite": self.suite,
                 "complete": complete,
                 "code": code_of_run(),
-                "counts": {verdict.value: count for verdict, count in tally(c.verdict for c in claims).items()},
+                "counts": {
+                    kind: {verdict.value: count for verdict, count in tally(c.verdict for c in of_kind).items()}
+                    for kind, of_kind in by_kind(claims).items()
+                },
                 "missing": list(self.missing),
                 "warnings": self.collection.warnings,
                 "claims": [

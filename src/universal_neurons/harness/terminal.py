@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, Protocol
 
 from universal_neurons.characters import visible
+from universal_neurons.evidence.summary import by_kind
 from universal_neurons.evidence.verdict import Verdict, tally
 from universal_neurons.harness.table import verdict_table
 
@@ -51,10 +52,22 @@ def print_verdicts(terminal: Terminal, run: Run, *, width: int, encoding: str | 
     for row in verdict_table(run.claims, width=width, encoding=encoding):
         terminal.write_line(_encodable(row.text, encoding), **{COLOURS.get(row.verdict, "yellow"): True})
     if len(run.claims) > 1:
-        counts = tally(claim.verdict for claim in run.claims)
-        terminal.write_line(", ".join(f"{count} {verdict}" for verdict, count in reversed(counts.items())))
-    for line in (*other_readings(run.claims), *run.collection.warnings, *run.notes):
+        for kind, claims in by_kind(run.claims).items():
+            counts = tally(claim.verdict for claim in claims)
+            listed = ", ".join(f"{count} {verdict}" for verdict, count in reversed(counts.items()))
+            terminal.write_line(listed if kind == "finding" else f"checks of method: {listed}")
+    for line in (*registrations(run.claims), *other_readings(run.claims), *run.collection.warnings, *run.notes):
         terminal.write_line(_printable(line, encoding), yellow=True)
+
+
+def registrations(claims: Iterable[ClaimSummary]) -> Iterator[str]:
+    """One line for each thing that is to be known of the rules of some claims, with their names."""
+    notes: dict[str, list[str]] = {}
+    for claim in claims:
+        if claim.first.registration:
+            notes.setdefault(claim.first.registration, []).append(claim.claim)
+    for note, names in notes.items():
+        yield f"{', '.join(names)}: {note}"
 
 
 def other_readings(claims: Iterable[ClaimSummary]) -> Iterator[str]:

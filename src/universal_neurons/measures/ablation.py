@@ -17,6 +17,7 @@ an empty set unless it says otherwise.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
@@ -26,26 +27,26 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from universal_neurons.errors import NotOnSuite, TooFewNeurons
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation_table import AblationTable, AnyKind, Quantity, SetKind, SetMissing, SetOf
 from universal_neurons.measures.cache import cached
+from universal_neurons.measures.controls import rank_beyond_chance
 from universal_neurons.measures.intervals import block_weights, percentile_interval
-from universal_neurons.measures.joint import weakest
+from universal_neurons.measures.joint import weakest, with_details
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from universal_neurons.measures.arrays import Floats, Integers
     from universal_neurons.measures.tables import Resampling
 
 NATS = "nats"
 RATIO = "ratio"
-# The catalogue's rule N14: an effect counts as more than random above the 95th percentile of random draws.
-PERCENTILE = 0.95
-# The random kinds that the rule N14 compares with: of the same size, and of the same size in every layer.
-MATCHED = (SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED)
+DRAWS = "sd of draws"
 
 Per = Literal["set", "neuron", "norm"]
+_PERCENTILE = float(scipy.stats.norm.ppf(0.95))
 
 
 @cached
@@ -67,74 +68,99 @@ def effect(
 
 
 @cached
-def effect_over_random(
+def standing(
     table: AblationTable,
     which: SetOf,
-    against: AnyKind = SetKind.RANDOM_OTHERS,
+    against: AnyKind = SetKind.LAYER_MATCHED,
     *,
     of: AnyKind = SetKind.UNIVERSAL,
     quantity: Quantity = Quantity.KL,
+    per: Per = "set",
 ) -> Measurement:
-    """The effect of a set minus the 95th percentile of the effects of random draws: above 0 it is more than random.
+    """The standing of a set among random draws: by how many of their standard deviations its effect exceeds their mean.
 
-    With the effect U of the set and the effects D of the draws: U - quantile(D, 0.95), the quantile interpolated
-    linearly between draws.  Interval: in replicate r of the token blocks, U_r - (mean_r + sd_r sqrt((n-1)/chi2_r)
-    (z_0.95 + Z_r/sqrt(n))), with chi2_r of n - 1 degrees of freedom and Z_r standard normal: token noise and how little
-    n draws say about their 95th percentile, together (see the module).  A set that is itself one more draw comes out
-    significantly above 0 in about 1 of 100 cases with 20 draws, not in 5.
+    With the effect U of the set and effects of mean m and standard deviation s (ddof 1) of n draws: (U - m) / s, which
+    is above the 95th percentile of normal draws at 1.64, below their mean at 0.  Interval: in replicate r of the token
+    blocks (U_r - m_r) / (s_r q_r) - Z_r / sqrt(n), with q_r = sqrt((n-1)/chi2_r) of n - 1 degrees of freedom and Z_r
+    standard normal: token noise and how little n draws say about their distribution, together (see the module).  A set
+    that is itself one more draw comes out significantly above 1.64 in about 1 of 100 cases with 20 draws, and
+    significantly below 0 in about a third.
 
-    Where ``of`` is a random kind, the mean of its draws takes the place of the set; where it is the kind ``against``
-    which it is judged, the draws of even number take it and the odd ones judge.  Details: ``effect``, ``percentile``,
-    ``draws_mean``, ``draws_sd``, ``draws``, ``rank`` (the share of draws below the set), ``ratio`` (effect over
-    draws_mean), ``size``, ``norm``, ``draws_size`` and ``draws_norm``.
+    Where ``of`` is a random kind, the mean of its draws takes the place of the set.  Details: ``effect``,
+    ``draws_mean``, ``draws_sd``, ``percentile`` (the 95th of normal draws), ``draws``, ``rank`` (the share of draws
+    below the set), ``ratio`` (effect over draws_mean), ``size``, ``norm``, ``draws_size`` and ``draws_norm``;
+    ``error_tokens`` and ``error_draws``, the standard errors that tokens and draws leave, each alone.  Missing also
+    where the draws do not differ.
     """
     own, drawn = table.rows(which, of), table.rows(which, against)
-    if of is against:
-        own, drawn = own[::2], drawn[1::2]
-        if drawn.size < 2:
-            raise SetMissing(
-                f"{table}: {2 * drawn.size} draws of {of.value} {which}; expected at least 4 for two halves"
-            )
-    if _is_empty(table, own) or _is_empty(table, drawn):
-        return _missing(table)
-    set_, draws = _mean(_effects(table, own, quantity)), _effects(table, drawn, quantity)
-    percentile = _percentile(draws, table.resampling)
-    mean = float(draws.values.mean())
-    details = {
-        "effect": set_.value,
-        "percentile": percentile.value,
-        "draws_mean": mean,
-        "draws_sd": float(draws.values.std(ddof=1)),
-        "draws": float(draws.values.size),
-        "rank": float(np.mean(draws.values < set_.value)),
-        "ratio": _over(set_.value, mean),
+    if _is_empty(table, own, per) or _is_empty(table, drawn, per):
+        return _missing(table, DRAWS)
+    set_, draws = _mean(_effects(table, own, quantity, per=per)), _effects(table, drawn, quantity, per=per)
+    sizes = {
         "size": _mean_of(table, own, "size"),
         "norm": _mean_of(table, own, "norm"),
         "draws_size": _mean_of(table, drawn, "size"),
         "draws_norm": _mean_of(table, drawn, "norm"),
     }
-    return _measured(table, _minus(set_, percentile), details=details)
+    return _standing(table, set_, draws, sizes)
+
+
+def weakest_standing(
+    table: AblationTable,
+    which: SetOf,
+    against: AnyKind = SetKind.LAYER_MATCHED,
+    *,
+    of: AnyKind = SetKind.UNIVERSAL,
+    quantities: Iterable[Quantity] = (Quantity.KL,),
+    per: Iterable[Per] = ("set",),
+) -> Measurement:
+    """The smallest :func:`standing` over several quantities and scales: the set stands out by all of them."""
+    return weakest(
+        {
+            f"{quantity.value}_per_{scale}": standing(table, which, against, of=of, quantity=quantity, per=scale)
+            for quantity, scale in product(quantities, per)
+        }
+    )
 
 
 @cached
-def effect_over_each(
+def single_draws(
     table: AblationTable,
     which: SetOf,
-    against: Iterable[SetKind] = MATCHED,
+    kind: AnyKind,
     *,
-    of: SetKind | None = SetKind.UNIVERSAL,
-    quantities: Iterable[Quantity] = (Quantity.KL,),
+    quantities: Sequence[Quantity] = (Quantity.KL,),
+    per: Sequence[Per] = ("set",),
 ) -> Measurement:
-    """The weakest :func:`effect_over_random` over several random kinds and quantities: the set exceeds them all.
+    """Each draw of a random kind in the place of the set, judged by the others: a control of :func:`weakest_standing`.
 
-    Without ``of``, one half of the draws of each kind takes the place of the set, and the other half judges it.
+    The draws are left out one by one, as a set is that was never drawn.  Of their standings the one that is returned
+    has a rank that chance hardly reaches (:func:`controls.rank_beyond_chance`), so that it satisfies a criterion where
+    more draws do than its error rate allows, and not where one of twenty does.  Details as :func:`standing`, without
+    sizes, and ``satisfying_rank``.
     """
-    return weakest(
-        {
-            f"{quantity.value}_{kind.value}": effect_over_random(table, which, kind, of=of or kind, quantity=quantity)
-            for quantity, kind in product(quantities, against)
-        }
-    )
+    rows = table.rows(which, kind)
+    if rows.size < 3:
+        raise SetMissing(f"{table}: {rows.size} draws of {kind.value} {which}; expected at least 3, to leave one out")
+    if any(_is_empty(table, rows, scale) for scale in per):
+        return _missing(table, DRAWS)
+    parts = {
+        f"{quantity.value}_per_{scale}": _effects(table, rows, quantity, per=scale)
+        for quantity, scale in product(quantities, per)
+    }
+    values = np.min([_left_out_standings(effects.values) for effects in parts.values()], axis=0)
+    rank = rank_beyond_chance(rows.size, table.resampling.level)
+    draw = int(np.argsort(values)[-rank])
+    rest = np.delete(np.arange(rows.size), draw)
+    judged = {
+        name: _standing(
+            table,
+            _Effect(float(effects.values[draw]), effects.replicates[:, draw]),
+            _Effects(effects.values[rest], effects.replicates[:, rest]),
+        )
+        for name, effects in parts.items()
+    }
+    return with_details(weakest(judged), satisfying_rank=float(rank))
 
 
 @cached
@@ -195,62 +221,104 @@ def effect_ratio(
     return _measured(table, ratio, RATIO, {"effect": means[0], "other": means[1]})
 
 
-@cached
 def first_layer_ratio(
-    table: AblationTable,
+    tables: Mapping[str, AblationTable],
     which: SetOf,
     kind: SetKind = SetKind.UNIVERSAL,
     *,
     per: Per = "set",
-    quantity: Quantity = Quantity.KL,
+    draw: int | None = None,
 ) -> Measurement:
-    """The effect of layer 0 alone over the largest effect of any deeper layer alone: E_0 / max over l > 0 of E_l.
+    """The KL of ablating layer 0 alone over the largest KL of any deeper layer alone, over the reference models.
 
-    The largest is sought anew in every replicate of the token blocks.  Per neuron and per unit of norm every layer is
-    divided by its own; of a random kind the mean of the draws is meant.  Details: ``layer_0``, ``size_0`` and so on.
-    Missing where the set of layer 0 or the sets of all deeper layers are empty, or no deeper layer has a
-    positive effect in every replicate; a single empty layer is left out.
+    E_0 / max over l > 0 of E_l of each model whose layer 0 has such neurons; value and interval are the geometric mean
+    and Student's t over the logarithms.  Per neuron every layer is divided by its own size.  Of a random kind one
+    ``draw`` of every layer is meant, or the mean of the draws.  The details are in :func:`_over_references`.
     """
-    layers = _layers(table, which, kind, quantity, per=per)
-    first, deeper = _first_and_deeper(layers)
-    if first is None or deeper is None or deeper.value <= 0 or (deeper.replicates <= 0).any():
-        return _missing(table, RATIO)
-    details = {f"layer_{layer}": of_layer.value for layer, of_layer in layers.items()}
-    for layer in table.layers(which):
-        details[f"size_{layer}"] = _mean_of(table, table.rows(which.in_layer(layer), kind), "size")
-    return _measured(
-        table, _Effect(first.value / deeper.value, first.replicates / deeper.replicates), RATIO, details=details
-    )
+
+    def ratio(table: AblationTable) -> float:
+        effects = {layer: _layer_effect(table, which.in_layer(layer), kind, per, draw) for layer in table.layers(which)}
+        deeper = [effect for layer, effect in effects.items() if layer > 0 and effect is not None]
+        first = effects.get(0)
+        return math.nan if first is None or not deeper else first / max(deeper)
+
+    return _over_references(tables, which, ratio)
 
 
-@cached
-def first_layer_margin(
-    table: AblationTable, which: SetOf, factor: float, *, quantity: Quantity = Quantity.KL
+def first_layer_over_random(
+    tables: Mapping[str, AblationTable], which: SetOf, *, draw: int | None = None
 ) -> Measurement:
-    """E_0 - ``factor`` times the largest effect of a deeper layer: :func:`first_layer_ratio` as a difference in nats.
+    """The KL of ablating layer 0 alone over the mean KL of as many other neurons of layer 0, over the reference models.
 
-    It exists for negative effects too, and can be combined with other differences.  Missing where the set of layer 0
-    or the sets of all deeper layers are empty.
+    As :func:`first_layer_ratio`; with ``draw`` one draw of the others takes the place of the universal neurons, and the
+    mean is of the rest.
     """
-    first, deeper = _first_and_deeper(_layers(table, which, SetKind.UNIVERSAL, quantity))
-    if first is None or deeper is None:
-        return _missing(table)
-    return _measured(table, _minus(first, deeper, factor))
+
+    def ratio(table: AblationTable) -> float:
+        own, drawn = (_layer_values(table, which.in_layer(0), k) for k in (SetKind.UNIVERSAL, SetKind.LAYER_MATCHED))
+        if own is None or drawn is None:
+            return math.nan
+        return float(own[0] / drawn.mean() if draw is None else drawn[draw] / np.delete(drawn, draw).mean())
+
+    return _over_references(tables, which, ratio)
 
 
-@cached
-def negligible_margin(
-    table: AblationTable, which: SetOf, against: SetKind, share: float, *, quantity: Quantity = Quantity.KL
+def single_draws_of_first_layer(
+    tables: Mapping[str, AblationTable], which: SetOf, kind: SetKind, ratio: Callable[[int], Measurement]
 ) -> Measurement:
-    """``share`` of the universal set's effect minus the effect of another kind: above 0 the other is negligible.
+    """Of the ``ratio`` with each draw of a random kind in the place of the universal neurons, one as single_draws'.
 
-    The interval of a random kind is the interval of one further draw, as in :func:`contrast`.
+    It has the rank that chance hardly reaches; missing where the ratio of any draw is.
     """
-    own, drawn = table.rows(which, SetKind.UNIVERSAL), table.rows(which, against)
-    if _is_empty(table, own) or _is_empty(table, drawn):
-        return _missing(table)
-    bound, other = _mean(_effects(table, own, quantity)), _further(_effects(table, drawn, quantity), table.resampling)
-    return _measured(table, _minus(_Effect(share * bound.value, share * bound.replicates), other))
+    count = min(table.rows(which.in_layer(0), kind).size for table in tables.values())
+    drawn = [ratio(draw) for draw in range(count)]
+    if any(one.is_missing for one in drawn):
+        return Measurement.missing(over=Over.MODELS, unit=RATIO)
+    level = next(iter(tables.values())).resampling.level
+    return sorted(drawn, key=lambda one: one.value)[-rank_beyond_chance(count, level)]
+
+
+# Fewer neurons are single ones: what they do says nothing about the layer's universal neurons.
+FEWEST_NEURONS = 10
+
+
+def _over_references(
+    tables: Mapping[str, AblationTable], which: SetOf, ratio: Callable[[AblationTable], float]
+) -> Measurement:
+    """The geometric mean of ``ratio`` over the models whose layer 0 has universal neurons, with Student's t interval.
+
+    Details: ``neurons``, the universal neurons of layer 0 of all models together; ``lowest`` and ``highest`` of the
+    ratios.  Raises :class:`TooFewNeurons` where these are fewer than :data:`FEWEST_NEURONS`, and NotOnSuite with fewer
+    than three models; missing where a ratio is not positive.
+    """
+    first = which.in_layer(0)
+    sizes = {name: _mean_of(of, of.rows(first, SetKind.UNIVERSAL), "size") for name, of in tables.items()}
+    neurons = int(sum(sizes.values()))
+    if neurons < FEWEST_NEURONS:
+        raise TooFewNeurons(f"layer 0 of {len(tables)} models", neurons, FEWEST_NEURONS)
+    values = np.array([ratio(tables[name]) for name, size in sizes.items() if size])
+    if values.size < 3:
+        raise NotOnSuite(f"expected three models with universal neurons in layer 0, got {values.size}")
+    if not (values > 0).all():
+        return Measurement.missing(n=values.size, over=Over.MODELS, unit=RATIO)
+    logarithms, level = np.log(values), next(iter(tables.values())).resampling.level
+    centre = float(logarithms.mean())
+    error = float(logarithms.std(ddof=1)) / math.sqrt(values.size)
+    reach = float(scipy.stats.t.ppf((1 + level) / 2, values.size - 1)) * error
+    value, low, high = (math.exp(centre + part) for part in (0.0, -reach, reach))
+    details = {"neurons": float(neurons), "lowest": float(values.min()), "highest": float(values.max())}
+    return Measurement(value, low, high, values.size, Over.MODELS, level, RATIO, details)
+
+
+def _layer_values(table: AblationTable, which: SetOf, kind: SetKind, per: Per = "set") -> Floats | None:
+    """The KL of each set of a kind (draw,); None where nothing was ablated."""
+    rows = table.rows(which, kind)
+    return None if _is_empty(table, rows, per) else _effects(table, rows, Quantity.KL, per=per).values
+
+
+def _layer_effect(table: AblationTable, which: SetOf, kind: SetKind, per: Per, draw: int | None) -> float | None:
+    values = _layer_values(table, which, kind, per)
+    return None if values is None else float(values.mean() if draw is None else values[draw])
 
 
 @cached
@@ -354,13 +422,38 @@ def _further(effects: _Effects, resampling: Resampling, stream: int = 0) -> _Eff
     return _Effect(mean.value, mean.replicates + spread * (pivots.mean / np.sqrt(draws) + pivots.further))
 
 
-def _percentile(effects: _Effects, resampling: Resampling) -> _Effect:
-    """The 95th percentile of the draws, with replicates of the percentile of the random kind."""
-    draws = effects.values.size
-    pivots = _pivots(draws, resampling, 0)
-    spread = effects.replicates.std(axis=1, ddof=1) * pivots.scale
-    above = float(scipy.stats.norm.ppf(PERCENTILE)) + pivots.mean / np.sqrt(draws)
-    return _Effect(float(np.quantile(effects.values, PERCENTILE)), effects.replicates.mean(axis=1) + spread * above)
+def _standing(
+    table: AblationTable, set_: _Effect, draws: _Effects, sizes: Mapping[str, float] | None = None
+) -> Measurement:
+    count = draws.values.size
+    mean, sd = float(draws.values.mean()), float(draws.values.std(ddof=1))
+    spread = draws.replicates.std(axis=1, ddof=1)
+    if not sd > 0 or not (spread > 0).all():
+        return _missing(table, DRAWS)
+    pivots = _pivots(count, table.resampling, 0)
+    value, means = (set_.value - mean) / sd, draws.replicates.mean(axis=1)
+    replicates = (set_.replicates - means) / (spread * pivots.scale) - pivots.mean / np.sqrt(count)
+    details = {
+        "effect": set_.value,
+        "draws_mean": mean,
+        "draws_sd": sd,
+        "percentile": mean + _PERCENTILE * sd,
+        "draws": float(count),
+        "rank": float(np.mean(draws.values < set_.value)),
+        "ratio": _over(set_.value, mean),
+        "error_tokens": float(((set_.replicates - means) / sd).std()),
+        "error_draws": float((value / pivots.scale - pivots.mean / np.sqrt(count)).std()),
+    }
+    return _measured(table, _Effect(value, replicates), DRAWS, details | dict(sizes or {}))
+
+
+def _left_out_standings(values: Floats) -> Floats:
+    """The standing of each draw among the others (draw,); infinite or NaN where these do not differ."""
+    others = values.size - 1
+    means = (values.sum() - values) / others
+    squares = ((values - values.mean()) ** 2).sum() - (values - values.mean()) ** 2 * (1 + 1 / others)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((values - means) / np.sqrt(np.maximum(squares, 0.0) / (others - 1)))
 
 
 class _Pivots(NamedTuple):
@@ -380,31 +473,8 @@ def _pivots(draws: int, resampling: Resampling, stream: int) -> _Pivots:
     return _Pivots(mean, deviation, further)
 
 
-def _minus(x: _Effect, y: _Effect, factor: float = 1.0) -> _Effect:
-    return _Effect(x.value - factor * y.value, x.replicates - factor * y.replicates)
-
-
-def _layers(
-    table: AblationTable, which: SetOf, kind: SetKind, quantity: Quantity, *, per: Per = "set"
-) -> dict[int, _Effect]:
-    """The effect of each layer alone, without layers whose set is empty."""
-    rows = {layer: table.rows(which.in_layer(layer), kind) for layer in table.layers(which)}
-    return {
-        layer: _mean(_effects(table, of_layer, quantity, per=per))
-        for layer, of_layer in rows.items()
-        if not _is_empty(table, of_layer, per)
-    }
-
-
-def _first_and_deeper(layers: Mapping[int, _Effect]) -> tuple[_Effect | None, _Effect | None]:
-    """Layer 0 (A12), and the largest of the deeper layers, sought anew in every replicate."""
-    deeper = [of_layer for layer, of_layer in layers.items() if layer > 0]
-    if not deeper:
-        return layers.get(0), None
-    largest = _Effect(
-        max(of_layer.value for of_layer in deeper), np.max([of_layer.replicates for of_layer in deeper], axis=0)
-    )
-    return layers.get(0), largest
+def _minus(x: _Effect, y: _Effect) -> _Effect:
+    return _Effect(x.value - y.value, x.replicates - y.replicates)
 
 
 def _measured(

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 
 from universal_neurons.measurement import Measurement, Over
 
@@ -79,6 +80,15 @@ def typical(dealt: Callable[[int], Measurement], *, dealings: int = 5) -> Measur
     if any(control.is_missing for control in controls):
         return Measurement.missing(over=Over.NEURONS, unit="share")
     return sorted(controls, key=lambda control: control.value)[dealings // 2]
+
+
+def rank_beyond_chance(draws: int, level: float) -> int:
+    """The smallest number of ``draws`` that satisfy a criterion by chance together with probability (1 - level)/2.
+
+    Each does so with (1 - level)/2, the error of one end of an interval, taken as independent: 3 of 20 at 95 %.
+    """
+    error = (1 - level) / 2
+    return int(scipy.stats.binom.isf(error, draws, error)) + 1
 
 
 def _dealt_within_layers(layer: Integers, seed: int) -> Integers:

@@ -10,44 +10,12 @@ import scipy
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.arrays import ratio_or_nan
 from universal_neurons.measures.cache import cached
-from universal_neurons.measures.counts import layer_counts, layer_shares, over_checkpoints, share_contrast
 from universal_neurons.measures.intervals import percentile_interval
-from universal_neurons.measures.tables import Definition, StepTables, UniversalityTable, members
-from universal_neurons.measures.universality import SHARE, universal_changes
+from universal_neurons.measures.universality import SHARE
 
 if TYPE_CHECKING:
-    from universal_neurons.measures.arrays import Floats, Integers
-
-
-@cached
-def depth_contrast(earlier: StepTables, later: StepTables, threshold: float) -> Measurement:
-    """Growth of the share in the deeper half of the layers minus growth in the shallower half.
-
-    With the change g_i of a neuron, universal later minus universal earlier, averaged over partners: mean(g over deep)
-    - mean(g over shallow), each over the neurons of that half; the middle layer of an odd number belongs to neither.
-    Interval: bootstrap over neurons within layers, because two halves of the neurons are compared and even random
-    halves differ by which neurons they hold; a neuron takes its changes against all partners along.  Details:
-    ``tokens_low``/``tokens_high`` (block bootstrap), ``draws_sd``, ``rank_correlation`` (Spearman's, of layer and
-    growth of its share; NaN where all layers tie).  Missing with fewer than two layers or an empty half.
-    """
-    counts = layer_counts([earlier, later], threshold, Definition.PAIR)
-    value = float(counts.value(_halves_contrast))
-    if np.isnan(value):
-        return Measurement.missing(over=Over.NEURONS, unit=SHARE)
-    changes = universal_changes(earlier, later, threshold)
-    replicates = _contrast_over_neurons(changes, counts.layer, earlier)
-    low, high = percentile_interval(value, replicates, level=counts.level)
-    over_tokens = counts.token_interval(_halves_contrast, (-2.0, 2.0))
-    # Equal growths of several partners differ by rounding; they must tie.
-    growth = layer_shares(over_checkpoints(counts.counts, (-1, 1)), counts.neurons)[0]
-    details = {
-        "tokens_low": over_tokens.low,
-        "tokens_high": over_tokens.high,
-        "draws_sd": counts.draws_sd(_halves_contrast),
-        "rank_correlation": float(rank_correlation(growth)),
-    }
-    n = int(np.count_nonzero(~np.isnan(changes)))
-    return Measurement(value, low, high, n, Over.NEURONS, counts.level, SHARE, details)
+    from universal_neurons.measures.arrays import Floats
+    from universal_neurons.measures.tables import UniversalityTable
 
 
 @cached
@@ -96,31 +64,8 @@ def rank_correlation(values: Floats) -> Floats:
     return ratio_or_nan((ranks * depth).sum(axis=-1), scale)
 
 
-def _contrast_over_neurons(changes: Floats, layer: Integers, tables: StepTables) -> Floats:
-    """The depth contrast with the neurons of each layer drawn anew from that layer (resample,)."""
-    resampling = members(tables)[0].resampling
-    generator = np.random.default_rng(resampling.seed)
-    layers = int(layer.max()) + 1
-    sums = np.zeros((resampling.resamples, layers))
-    neurons = np.zeros(layers)
-    for at in range(layers):
-        values, counts = np.unique(changes[(layer == at) & ~np.isnan(changes)], return_counts=True)
-        neurons[at] = counts.sum()
-        if values.size:
-            drawn = generator.multinomial(counts.sum(), counts / counts.sum(), size=resampling.resamples)
-            sums[:, at] = drawn @ values
-    shallow, deep = _halves(layers)
-    return np.asarray(sums[:, deep].sum(1) / neurons[deep].sum() - sums[:, shallow].sum(1) / neurons[shallow].sum())
-
-
-def _halves_contrast(counts: Floats, neurons: Floats) -> Floats:
-    """Growth of the deeper half of the layers minus growth of the shallower half, mean over groups."""
-    growth = share_contrast(-1, 1)
-    shallow, deep = (growth(counts[..., half], neurons[..., half]) for half in _halves(counts.shape[-1]))
-    return np.asarray(deep - shallow)
-
-
-def _halves(layers: int) -> tuple[slice, slice]:
+def halves(layers: int) -> tuple[slice, slice]:
+    """The shallower and the deeper half of the layers; the middle one of an odd number belongs to neither."""
     half = layers // 2
     return slice(0, half), slice(layers - half, layers)
 

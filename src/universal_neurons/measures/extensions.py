@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.ablation import effect, effect_over_random
-from universal_neurons.measures.ablation_table import AblationTable, Quantity, SetKind, SetOf
+from universal_neurons.measures.ablation import standing
+from universal_neurons.measures.ablation_table import AblationTable, SetOf
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.intervals import wilson
+from universal_neurons.measures.joint import with_details
 from universal_neurons.measures.tables import Definition, universal_flags
 
 if TYPE_CHECKING:
@@ -114,31 +115,23 @@ def unigram_share_difference(
 
 
 @cached
-def patching_over_random(
-    extensions: Extensions,
-    threshold: float,
-    against: SetKind = SetKind.LAYER_MATCHED,
-    *,
-    of: SetKind = SetKind.UNIVERSAL,
-) -> Measurement:
-    """Nats by which patching a set brings the output nearer to the other row's than random draws do.
+def patching_standing(extensions: Extensions, threshold: float) -> Measurement:
+    """The standing of patching the universal neurons among as many others of their layers (:func:`ablation.standing`).
 
-    :func:`~universal_neurons.measures.ablation.effect_over_random` on the divergence taken away: the set's minus the
-    95th percentile of the draws'.  Further details: ``distance``, and ``recovered``, the set's share of it.
+    By the nats by which a patch brings the output nearer to the other row's.  Further details: ``distance``, and
+    ``recovered``, the set's share of it.
     """
-    which = SetOf(threshold, definition=Definition.AVERAGED, mode="resample")
-    measured = effect_over_random(extensions.patches, which, against, of=of, quantity=Quantity.KL)
+    measured = standing(extensions.patches, patched(threshold))
     if measured.is_missing:
         return measured
     distance = float(np.average(extensions.distance, weights=extensions.patches.predictions))
     recovered = {"distance": distance, "recovered": measured.details["effect"] / distance} if distance else {}
-    return replace(measured, details={**measured.details, **recovered})
+    return with_details(measured, **recovered)
 
 
-@cached
-def patching_effect(extensions: Extensions, threshold: float, kind: SetKind = SetKind.UNIVERSAL) -> Measurement:
-    """Nats by which patching one kind of set brings the output nearer to the other row's; interval over blocks."""
-    return effect(extensions.patches, SetOf(threshold, definition=Definition.AVERAGED, mode="resample"), kind)
+def patched(threshold: float) -> SetOf:
+    """The sets whose activations are patched: universal on average, their values from another row."""
+    return SetOf(threshold, definition=Definition.AVERAGED, mode="resample")
 
 
 def _dealt(labels: Flags, layer: npt.NDArray[np.integer]) -> Flags:

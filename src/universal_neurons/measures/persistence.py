@@ -23,12 +23,10 @@ from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.histories import History, Rate, SpanIndices, Term, combined, rate_of
 from universal_neurons.measures.intervals import jackknife_details, percentile_interval
-from universal_neurons.measures.joint import largest, needed_neurons, with_details
+from universal_neurons.measures.joint import needed_neurons, with_details
 from universal_neurons.measures.tables import Definition, StepTables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from universal_neurons.measures.arrays import Floats, Integers
     from universal_neurons.measures.spans import TablesSpan
 
@@ -125,22 +123,6 @@ def persistence_gain(
     history = History.of([first, second, third], threshold, Definition.PAIR, resampled=resampled)
     gain = contrast_with_0(history, _differences((1, 2), (0, 1)))
     return with_details(gain, earlier=_value(history, (0, 1)), later=_value(history, (1, 2)))
-
-
-@cached
-def long_span_excess(
-    first: StepTables, second: StepTables, third: StepTables, threshold: float, *, resampled: bool = True
-) -> Measurement:
-    """P(third | first) minus the smaller of P(second | first) and P(third | second): negative where drift adds up.
-
-    The larger of two differences, each with an interval over neurons that pairs its two rates by neuron; its upper end
-    is the larger of two, an intersection-union test (module joint).  Details as :func:`contrast_with_0` of
-    the larger difference, and the three rates ``first_second``, ``second_third``, ``first_third``.
-    """
-    history = History.of([first, second, third], threshold, Definition.PAIR, resampled=resampled)
-    larger = largest([contrast_with_0(history, _differences((0, 2), short)) for short in ((0, 1), (1, 2))])
-    spans: Mapping[str, SpanIndices] = {"first_second": (0, 1), "second_third": (1, 2), "first_third": (0, 2)}
-    return with_details(larger, **{name: _value(history, span) for name, span in spans.items()})
 
 
 @cached

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy
 
+from universal_neurons.errors import TooFewNeurons
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.depth import rank_correlation
@@ -136,6 +137,8 @@ def persistence_rank_correlation(
     """
     history, indices = history_over(spans, threshold, resampled=resampled)
     terms = [Term(indices, (layer,)) for layer in range(history.layers)]
+    for layer in range(history.layers):
+        _check_layer(history, indices, layer)
     rates = [rate for term in terms if (rate := history.rate(term)) is not None]
     if len(rates) < max(len(terms), 3):
         return _missing()
@@ -161,9 +164,24 @@ def _band_contrast(
     rest = others if minus is None else _layers_of(minus, history.layers)
     if not layers or not rest:
         return _missing()
+    # Every layer's rate counts once, so each must be one of enough neurons.
+    for layer in (*layers, *rest):
+        _check_layer(history, spans, layer)
     coefficients = {layer: 1 / len(layers) for layer in layers} | {layer: -1 / len(rest) for layer in rest}
     contrast = contrast_with_0(history, _by_layer(spans, coefficients))
     return with_details(contrast, plus=_mean_rate(history, spans, layers), minus=_mean_rate(history, spans, rest))
+
+
+# A rate of fewer neurons is one of single ones: its interval reaches over most of what a rate can be.
+_FEWEST_NEURONS = 10
+
+
+def _check_layer(history: History, spans: tuple[SpanIndices, ...], layer: int) -> None:
+    """Raise :class:`TooFewNeurons` for a layer with fewer universal neurons than a rate can be said of."""
+    rate = history.rate(Term(spans, (layer,)))
+    neurons = 0 if rate is None else int(np.count_nonzero(rate.given))
+    if neurons < _FEWEST_NEURONS:
+        raise TooFewNeurons(f"model {history.first.reference}, layer {layer}", neurons, _FEWEST_NEURONS)
 
 
 def _by_layer(spans: tuple[SpanIndices, ...], coefficients: Mapping[int, float]) -> Terms:

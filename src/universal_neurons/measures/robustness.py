@@ -94,16 +94,6 @@ def share_change(suite: UniversalityTable, variant: UniversalityTable, threshold
     return _over_neurons((gained - lost) / n, interval, n, level, details)
 
 
-def variant_change(study: Study, name: str, *, partner: str, checkpoint: HasStep, threshold: float) -> Measurement:
-    """:func:`share_change` of one variant against the suite's own table, with as many draws in both baselines.
-
-    A variant of the draws themselves is compared with the suite's whole baseline.
-    """
-    variant = study.variant(name, partner=partner, checkpoint=checkpoint)
-    own = study.universality(partner=partner, checkpoint=checkpoint)
-    return share_change(_comparable(own, variant, name), variant, threshold)
-
-
 def longest_prefix(study: Study) -> str:
     """The variant with the largest number of tokens; raises NotOnSuite where there is none of fewer tokens."""
     prefixes = [name for name in study.variants if name.startswith("tokens:")]
@@ -160,34 +150,6 @@ def token_convergence(study: Study, *, checkpoint: HasStep, threshold: float) ->
     return frame.sort_values("tokens", ignore_index=True)
 
 
-@cached
-def split_half_agreement(table: UniversalityTable, threshold: float) -> Measurement:
-    """Identified in half A, judged in half B: P(excess_b > T | excess_a > T), with Wilson's interval over neurons.
-
-    Each half has a partner, a correlation and a baseline of its own (F4), so nothing that was selected in A is judged
-    by A.  n is the number of neurons identified in A.  Details: ``reverse``, the same from B to A;
-    ``jaccard`` of the two sets; ``expected``, the share in half B of all neurons, which agreement by chance would give;
-    ``kappa`` (Cohen 1960, Educational and Psychological Measurement 20, 37-46); ``undefined``.  Missing where A
-    identifies none.
-    """
-    in_a, in_b = (pair_group(table).states(threshold, f"excess_half_{half}") for half in ("a", "b"))
-    defined = ~np.isnan(in_a) & ~np.isnan(in_b)
-    a, b = in_a[defined] > 0, in_b[defined] > 0
-    identified, both = int(a.sum()), int((a & b).sum())
-    if not identified:
-        return Measurement.missing(over=Over.NEURONS, unit=SHARE)
-    level, value = table.resampling.level, both / identified
-    chance = float(a.mean() * b.mean() + (~a).mean() * (~b).mean())
-    details = {
-        "reverse": both / int(b.sum()) if b.any() else np.nan,
-        "jaccard": _jaccard(both, int((a ^ b).sum())),
-        "expected": float(b.mean()),
-        "kappa": (float((a == b).mean()) - chance) / (1 - chance) if chance < 1 else np.nan,
-        "undefined": float(in_a.size - a.size),
-    }
-    return _over_neurons(value, wilson(both, identified, level=level), identified, level, details)
-
-
 def mean_excess(table: UniversalityTable) -> Measurement:
     """The mean excess over all neurons: 0 where nothing sets the neurons apart from random directions.
 
@@ -241,7 +203,7 @@ def _changed_row(
     changes, measured, errors = [], [], []
     for partner, table in own.items():
         variant = study.variant(name, partner=partner, checkpoint=checkpoint)
-        suite = _comparable(table, variant, name)
+        suite = comparable(table, variant, name)
         measured.append(share_change(suite, variant, threshold))
         changes.append(pair_group(variant).states(threshold) - pair_group(suite).states(threshold))
         errors.append(variant.frame["excess"].to_numpy(dtype=np.float64) - suite.frame["excess"].to_numpy())
@@ -267,7 +229,8 @@ def _mean_over_neurons(change: Floats, table: UniversalityTable) -> ConfidenceIn
     return percentile_interval(float(values @ counts / n), drawn @ values / n, level=resampling.level)
 
 
-def _comparable(suite: UniversalityTable, variant: UniversalityTable, name: str) -> UniversalityTable:
+def comparable(suite: UniversalityTable, variant: UniversalityTable, name: str) -> UniversalityTable:
+    """The suite's own table with as many draws as ``variant``, unless this is a variant of the draws themselves."""
     return suite if name.startswith("draws:") else with_draws(suite, len(variant.draws))
 
 

@@ -146,6 +146,12 @@ def null_tables(study: Study, *, checkpoint: HasStep, kind: NullKind) -> Referen
     )
 
 
+def every_ablation(study: Study, *, checkpoint: HasStep) -> dict[str, AblationTable]:
+    """The ablations of every model at one checkpoint, by its name, the suite's reference first."""
+    models = (study.reference, *study.partners())
+    return {model: study.ablation(checkpoint=checkpoint, reference=model) for model in models}
+
+
 def untrained_ablation(study: Study) -> AblationTable:
     """The ablations of the reference before training, its neurons labelled as at the end (averaged definition only).
 

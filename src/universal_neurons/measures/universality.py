@@ -12,14 +12,12 @@ lie in the upper part of its interval.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.arrays import Floats, ratio_or_nan
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.counts import (
     Statistic,
@@ -28,16 +26,12 @@ from universal_neurons.measures.counts import (
     sample_sd,
     share_contrast,
     share_of,
-    shares,
 )
-from universal_neurons.measures.groups import pair_group
 from universal_neurons.measures.intervals import (
     NOISE,
     ConfidenceInterval,
     extrapolated_interval,
     jackknife_details,
-    mcnemar_p,
-    newcombe_paired,
 )
 from universal_neurons.measures.joint import with_details
 from universal_neurons.measures.tables import (
@@ -46,7 +40,6 @@ from universal_neurons.measures.tables import (
     ReferenceTables,
     StepTables,
     UniversalityTable,
-    members,
 )
 
 if TYPE_CHECKING:
@@ -122,55 +115,11 @@ def share_difference(
     """share(later) - share(earlier) among the neurons defined at both.
 
     Paired twice: the same neurons, and the same block weights in every replicate, so that the noise both checkpoints
-    share cancels.  Details: ``draws_sd`` (the draws are paired too), ``undefined``; for one pair also the McNemar view
-    of :func:`mcnemar_difference`; for several partners ``models_low``/``models_high``.  Raises ValueError unless both
+    share cancels.  Details: ``draws_sd`` (the draws are paired too), ``undefined``; for several partners
+    ``models_low``/``models_high``.  Raises ValueError unless both
     tables have the same reference, partners and neurons.
     """
-    measured = _measurement([earlier, later], threshold, share_contrast(-1, 1), definition, within=(-1.0, 1.0))
-    if measured.is_missing or isinstance(earlier, ReferenceTables):
-        return measured
-    return with_details(measured, **_mcnemar_details(earlier, later, threshold))
-
-
-@cached
-def mcnemar_difference(earlier: UniversalityTable, later: UniversalityTable, threshold: float) -> Measurement:
-    """share(later) - share(earlier) with an interval over neurons: each neuron is a pair of yes and no.
-
-    Value (gained - lost) / n; interval: Newcombe's for paired proportions; details: ``gained``, ``lost``, the exact
-    ``mcnemar_p``, and ``tokens_low``/``tokens_high``, the block bootstrap of :func:`share_difference`.  It treats
-    neurons as a sample of those that could have been trained, so it answers a wider question than token noise.
-    """
-    over_tokens = share_difference(earlier, later, threshold)
-    if over_tokens.is_missing:
-        return Measurement.missing(over=Over.NEURONS, unit=SHARE)
-    details = dict(over_tokens.details)
-    low, high = details.pop("neurons_low"), details.pop("neurons_high")
-    details |= {"tokens_low": over_tokens.low, "tokens_high": over_tokens.high}
-    value = over_tokens.value
-    return Measurement(
-        value, min(low, value), max(high, value), over_tokens.n, Over.NEURONS, over_tokens.level, SHARE, details
-    )
-
-
-@cached
-def acceleration(first: StepTables, second: StepTables, third: StepTables, threshold: float) -> Measurement:
-    """The second step of growth minus the first: (s3 - s2) - (s2 - s1), negative where growth slows.
-
-    Of per-pair shares, paired as :func:`share_difference`.  It means a change of speed only where the three checkpoints
-    are equally spaced.
-    """
-    return _measurement(
-        [first, second, third], threshold, share_contrast(1, -2, 1), Definition.PAIR, within=(-2.0, 2.0)
-    )
-
-
-@cached
-def early_share_ratio(earlier: StepTables, later: StepTables, threshold: float) -> Measurement:
-    """share(earlier) / share(later), of per-pair shares: how much of the later share is already there.
-
-    Missing where the later share is zero, or so near to it that it is exactly zero in a replicate.
-    """
-    return _measurement([earlier, later], threshold, _ratio, Definition.PAIR, within=(0.0, math.inf), unit="")
+    return _measurement([earlier, later], threshold, share_contrast(-1, 1), definition, within=(-1.0, 1.0))
 
 
 @cached
@@ -209,15 +158,6 @@ def table_one(
             row |= {name: share.details.get(name, np.nan) for name in ("models_low", "models_high", "draws_sd")}
             rows.append(row | {"sd": sample_sd(pairs), "published": (published or {}).get((threshold, label), np.nan)})
     return pd.DataFrame(rows)
-
-
-def universal_changes(earlier: StepTables, later: StepTables, threshold: float) -> Floats:
-    """Universal later minus universal earlier, mean over partners (neuron,); NaN where undefined against any."""
-    before, after = (
-        np.mean([pair_group(table).states(threshold) for table in members(tables)], axis=0)
-        for tables in (earlier, later)
-    )
-    return np.asarray(after - before)
 
 
 def _share_measurement(tables: StepTables, threshold: float, definition: Definition) -> Measurement:
@@ -279,29 +219,3 @@ def _without_each(
     rest = [[tables.without(partner) for tables in references] for partner in references[0].partners]
     counts = [layer_counts(tables, threshold, definition, resampled=False) for tables in rest]
     return [float(each.value(statistic)) for each in counts]
-
-
-def _mcnemar_details(earlier: UniversalityTable, later: StepTables, threshold: float) -> dict[str, float]:
-    changes = universal_changes(earlier, later, threshold)
-    n = int(np.count_nonzero(~np.isnan(changes)))
-    gained, lost = int(np.count_nonzero(changes > 0)), int(np.count_nonzero(changes < 0))
-    both = int(np.count_nonzero((changes == 0) & pair_group(earlier).universal(threshold)))
-    low, high = newcombe_paired(
-        both=both, first=lost, second=gained, neither=n - both - gained - lost, level=earlier.resampling.level
-    )
-    return {
-        "gained": float(gained),
-        "lost": float(lost),
-        "mcnemar_p": mcnemar_p(first=lost, second=gained),
-        "neurons_low": low,
-        "neurons_high": high,
-    }
-
-
-def _ratio(counts: Floats, neurons: Floats) -> Floats:
-    """The first share over the second; infinite where the second is zero, so that such a replicate is not lost.
-
-    A count may be moved below zero, and no share is: it counts as zero.
-    """
-    first, second = np.moveaxis(np.maximum(shares(counts, neurons), 0.0), -1, 0)
-    return np.nan_to_num(ratio_or_nan(first, second), nan=np.inf)

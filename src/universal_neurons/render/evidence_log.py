@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.criteria import (
+    AboveDraws,
     AtLeast,
     AtMost,
     Between,
@@ -88,5 +89,7 @@ def accepted_interval(criterion: Criterion) -> tuple[float | None, float | None]
             return criterion.band
         case Equivalent(to, margin):
             return number(to) - margin, number(to) + margin
+        case AboveDraws():
+            return criterion.bound, None
         case _:
             return None

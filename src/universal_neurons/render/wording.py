@@ -20,11 +20,15 @@ from universal_neurons.evidence.criteria import (
     NotJudged,
     number,
 )
+from universal_neurons.evidence.summary import by_kind
 from universal_neurons.evidence.verdict import PRECEDENCE, Verdict, claim_verdict, tally
 from universal_neurons.render.formatting import MINUS, count, is_share, listed, plural, suffix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from universal_neurons.evidence.claim import ClaimKind
+    from universal_neurons.evidence.summary import ClaimSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,13 @@ WORDING: dict[Verdict, Wording] = {
 }  # fmt: skip
 
 
+# One and several claims of a kind.
+NOUNS: dict[ClaimKind, tuple[str, str]] = {
+    "finding": ("claim", "claims"),
+    "method": ("check of the method", "checks of the method"),
+}
+
+
 def counted(verdicts: Sequence[Verdict]) -> str:
     """The verdicts counted, in the order of precedence.
 
@@ -90,7 +101,7 @@ def verdict_sentence(verdicts: Sequence[Verdict]) -> str:
     return f"{sentence}. Its {count(len(verdicts))} cases: {counted(verdicts)}."
 
 
-def summary_sentence(claims: Sequence[tuple[str, Verdict]]) -> str:
+def summary_sentence(claims: Sequence[tuple[str, Verdict]], kind: ClaimKind = "finding") -> str:
     """A sentence about all claims: "Of 8 claims, 3 are reproduced (N1, N2 and V5) and 1 is refuted (N6)."."""
     if not claims:
         return "No claim was judged."
@@ -102,7 +113,14 @@ def summary_sentence(claims: Sequence[tuple[str, Verdict]]) -> str:
         )
         if names and part not in parts:
             parts.append(part)
-    return f"Of {plural(len(claims), 'claim')}, {listed(parts)}."
+    return f"Of {plural(len(claims), *NOUNS[kind])}, {listed(parts)}."
+
+
+def summary_sentences(claims: Sequence[ClaimSummary]) -> str:
+    """:func:`summary_sentence` of the findings, and one of the checks of method apart from them."""
+    kinds = by_kind(claims).items()
+    sentences = [summary_sentence([(c.claim, c.verdict) for c in own], kind) for kind, own in kinds]
+    return " ".join(sentences) or summary_sentence([])
 
 
 def criterion_phrase(criterion: Criterion, unit: str) -> str:

@@ -31,9 +31,9 @@ def case(value: float, reach: float, **changes: Any) -> EvidenceRecord:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (0.01, "decided by 9 times the token blocks"),
+        (0.01, " token blocks instead of "),
         (0.0, "no number of token blocks would decide"),
-        (0.0001, "decided by over 1000 times the token blocks"),
+        (0.0001, "more than 1000 times as many token blocks would be needed to decide"),
         (0.2, ""),
     ],
 )

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from universal_neurons.evidence.criteria import AboveDraws
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.ablation import NATS, PERCENTILE, dose_curve, effect, effect_over_random
+from universal_neurons.measures.ablation import NATS, dose_curve, effect, standing
 from universal_neurons.measures.ablation_table import AblationTable, Quantity, SetKind, SetOf
 from universal_neurons.measures.intervals import jackknife
 from universal_neurons.measures.tables import Definition
@@ -103,10 +104,8 @@ class AblationNumbers:
         )
 
     def exceeding(self, model: str, label: str) -> Measurement:
-        """The loss increase of a model beyond the 95th percentile of random others."""
-        return effect_over_random(
-            self.tables[model, label], self.on_average, SetKind.RANDOM_OTHERS, quantity=Quantity.LOSS
-        )
+        """The standing of a model's loss increase among as many others of the same layers."""
+        return standing(self.tables[model, label], self.on_average, quantity=Quantity.LOSS)
 
     def readings(self) -> dict[SetKind, Measurement]:
         """The effect of every kind of set in the reference, at the last checkpoint."""
@@ -338,26 +337,22 @@ def _twin(chart: LineChart) -> Figure:
 
 
 def exceeding(found: AblationNumbers) -> Figure:
-    """The loss increase of every model in excess of its random draws."""
+    """The standing of the loss increase of every model among its matched draws."""
     curves = tuple(
         Series(f"model {model}", mark, tuple(found.exceeding(model, label) for label in found.checkpoints))
         for model, mark in _models(found).items()
     )
     chart = LineChart(
         "twin-models", "", "Loss increase beyond the draws, every model", _training(found),
-        f"nats beyond the {PERCENTILE:.0%} quantile", "model", curves,
+        "standard deviations above the mean of the draws", "model", curves,
     )  # fmt: skip
     ends = [m for curve in curves if not (m := curve.values[-1]).is_missing]
-    above = sum(m.low > 0 for m in ends)
-    below = sum(m.high < 0 for m in ends)
+    above, below = sum(m.low > AboveDraws().bound for m in ends), sum(m.high < 0 for m in ends)
     caption = Markdown(
         markdown(
-            f"The loss increase without the neurons of each model that are universal on average, minus the "
-            f"{PERCENTILE:.0%} quantile of "
-            "as many "
-            f"random others: {at_the_end(chart)}. The interval lies above zero for {above} of {len(ends)} models "
-            "there, and "
-            f"below for {below}."
+            "The loss increase without the universal neurons of each model, in standard deviations above the mean "
+            f"of as many others of the same layers: {at_the_end(chart)}. The interval lies above the others' 95th "
+            f"percentile for {above} of {len(ends)} models there, and below their mean for {below}."
         )
     )
     return line_figure_or_sentence(chart, _NONE, partial(line_figure, chart, code=_CODE + "exceeding", caption=caption))

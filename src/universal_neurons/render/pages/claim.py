@@ -9,7 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.evidence.criteria import Criterion
-from universal_neurons.evidence.multiplicity import needed_to_decide
+from universal_neurons.evidence.judging import what_would_decide
 from universal_neurons.evidence.split import spelled, where_it_breaks
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
@@ -25,7 +25,6 @@ from universal_neurons.render.formatting import (
     places_of,
     plural,
     probability,
-    rounded_up,
     scale,
     span,
     suffix,
@@ -60,7 +59,6 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.summary import ClaimSummary, ReadingSummary
 
 ROWS_SHOWN = 24
-HOPELESS = 1_000
 CORRECTIONS = {"holm": "Holm", "benjamini-hochberg": "Benjamini and Hochberg"}
 UNJUDGED = frozenset({Verdict.NOT_EVALUATED, Verdict.ERROR, Verdict.STALE})
 _DECIDED = (Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE)
@@ -119,9 +117,11 @@ def outcome(claim: ClaimSummary) -> Html:
     says = html_text(verdict_sentence(claim.corrected))
     breaks = where_it_breaks(claim.items, claim.corrected)
     where = f'<span class="says">{html_text(breaks[0].upper() + breaks[1:])}.</span>' if breaks else ""
+    registration = claim.first.registration
+    rule = f"<p>{html_text(f'The rule: {registration}.')}</p>" if registration else ""
     return Html(
         f'<div class="outcome">{badge(claim.verdict, claim=claim.claim)}'
-        f'<span class="says" {marks(claim.verdict, claim=claim.claim)}>{says}</span>{where}</div>'
+        f'<span class="says" {marks(claim.verdict, claim=claim.claim)}>{says}</span>{where}</div>{rule}'
     )
 
 
@@ -246,22 +246,11 @@ def _note(claim: ClaimSummary, place: int, record: EvidenceRecord) -> str:
 
 
 def _decided_by(record: EvidenceRecord) -> str:
-    """The amount of data that would decide an inconclusive case if its value stayed as observed."""
-    factor, over = _factor(record)
-    if math.isnan(factor):
-        return ""
-    if math.isinf(factor):
-        return f"no number of {over} would decide"
-    if factor > HOPELESS:
-        return f"decided by over {count(HOPELESS)} times the {over}"
-    return f"decided by {rounded_up(factor)} times the {over}"
-
-
-def _factor(record: EvidenceRecord) -> tuple[float, str]:
+    """What would decide an inconclusive case if its value stayed as observed; empty for any other."""
     m = record.measured()
-    if m is None or m.is_missing or record.verdict is not Verdict.INCONCLUSIVE or m.over is Over.NOTHING:
-        return math.nan, ""
-    return needed_to_decide(Criterion.from_dict(record.criterion), m), m.over.value
+    if m is None or record.verdict is not Verdict.INCONCLUSIVE:
+        return ""
+    return what_would_decide(Criterion.from_dict(record.criterion), m)
 
 
 def unmeasured(claim: ClaimSummary) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.record import natural_order
+from universal_neurons.evidence.summary import by_kind
 from universal_neurons.render.escaping import Html, Markdown, fragment, html_text, markdown
 from universal_neurons.render.formatting import count, listed, plural
 from universal_neurons.render.html.checks import Stated
@@ -22,7 +23,7 @@ from universal_neurons.render.pages.scoreboard import (
 )
 from universal_neurons.render.pages.sections import PageSection
 from universal_neurons.render.tables import Cell, Column, DataTable
-from universal_neurons.render.wording import WORDING, counted, summary_sentence, verdict_sentence
+from universal_neurons.render.wording import NOUNS, WORDING, counted, summary_sentences, verdict_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -55,7 +56,10 @@ def _section(name: str, claims: Sequence[ClaimSummary]) -> PageSection:
     )
     return PageSection(
         heading=Markdown(f"## {markdown(name.capitalize())} {{#section-{fragment(name)} .unnumbered}}"),
-        says=f"{plural(len(claims), 'claim')}: {counted([claim.verdict for claim in claims])}.",
+        says=" ".join(
+            f"{plural(len(own), *NOUNS[kind])}: {counted([claim.verdict for claim in own])}."
+            for kind, own in by_kind(claims).items()
+        ),
         body=Html(f'<ul class="index">{links}</ul>'),
     )
 
@@ -235,7 +239,7 @@ def stated(claims: Sequence[ClaimSummary], others: Mapping[str, str] | None = No
         parts=readings | cases | dict(others or {}),
         pages={page_of(claim.claim): claim.claim for claim in claims},
         sentences={
-            "index.html": [summary_sentence([(claim.claim, claim.verdict) for claim in claims])],
+            "index.html": [summary_sentences(claims)],
             "readings.html": [readings_sentence(claims)],
             **{page_of(claim.claim): [verdict_sentence(claim.corrected)] for claim in claims},
         },

@@ -24,7 +24,7 @@ from universal_neurons.render.links import page_of
 from universal_neurons.render.pages.paper import figures_of
 from universal_neurons.render.pages.scoreboard import badge, scoreboard
 from universal_neurons.render.templates import known
-from universal_neurons.render.wording import summary_sentence
+from universal_neurons.render.wording import summary_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ def index_page(found: Results, claims: Sequence[ClaimSummary], groups: Groups, u
                 }
                 for one in findings(found)
             ],
-            "summary": lambda: summary_sentence([(claim.claim, claim.verdict) for claim in claims]),
+            "summary": lambda: summary_sentences(claims),
             "threshold": lambda: decimal(found.threshold, 1),
             "narrowing": lambda: suite.narrowing,
             "scoreboard": lambda: scoreboard(claims),
