@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import html
 import math
 import re
@@ -196,8 +197,10 @@ def test_claims_without_an_end_or_beyond_all_axes_are_shown(root: Path) -> None:
     measured = [
         Measurement(value, low, high, 10, Over.NEURONS, details={"ratio": math.inf}) for low, value, high in ends
     ]
+    mirrored = [dataclasses.replace(m, value=-m.value, low=-m.high, high=-m.low) for m in measured]
     alone = [
-        record(f"X{i}", GreaterThan(0.0), m, controls=(control(Verdict.REFUTED, m),)) for i, m in enumerate(measured)
+        record(f"X{i}", GreaterThan(0.0), m, controls=(control(Verdict.REFUTED, other),))
+        for i, (m, other) in enumerate(zip(measured, mirrored, strict=True))
     ]
     together = [record("X9", GreaterThan(0.0), m, parameters={"case": i}) for i, m in enumerate(measured)]
     built = build(root, "built", [*fake_records(), *alone, *together])

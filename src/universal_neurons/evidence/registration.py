@@ -88,7 +88,7 @@ class Register:
         return f"registered on {entry.date}, after measuring: {entry.reason}" if entry.reason else ""
 
     def with_claims(self, new: Iterable[Registration]) -> Register:
-        """This register with those of ``new`` that differ from the registration in force."""
+        """This register with every entry of ``new`` that differs from the registration in force."""
         added = []
         for one in new:
             before = self.latest(one.suite, one.claim)

@@ -59,7 +59,7 @@ def own_pairs(
 
 
 def beside(first: PairTables, second: PairTables) -> PairTables:
-    """The tables of the pairs that both have, those of ``first`` before those of ``second``."""
+    """The tables of the pairs that both have, first the tables in ``first``."""
     return {pair: (*tables, *second[pair]) for pair, tables in first.items() if pair in second}
 
 
