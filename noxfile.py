@@ -195,6 +195,12 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure how often intervals contain the truth, in simulated studies; -- --publish keeps it for the report."""
+    run(session, "pytest", "tests/bench/bench_coverage.py", "-s", *session.posargs)
+
+
+@nox.session
 def shape(session: nox.Session) -> None:
     """Measure the engine at the shape of GPT-2 Small on a GPU, at a smaller one on a CPU; -- --out FILE."""
     run(session, "python", "tests/bench/bench_shape.py", *session.posargs)

@@ -29,12 +29,12 @@ def test_all_others_change_little(study: Study, partner: str, checkpoint: Checkp
 
 
 @control(of=test_all_others_change_little)
-def test_all_others_change_more_than_shuffled_labels(
+def test_all_others_change_more_than_as_many_of_them(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
-    """The universal labels dealt out anew; fails if most of a network does less than any few of its neurons."""
+    """As many others in their place; fails if most of a network does less than any few of its neurons."""
     table = study.ablation(checkpoint=checkpoint)
-    return effect_ratio(table, SetOf(threshold, partner), SetKind.RANDOM, of=SetKind.OTHERS)
+    return effect_ratio(table, SetOf(threshold, partner), SetKind.RANDOM_OTHERS, of=SetKind.OTHERS)
 
 
 @reading(of=test_all_others_change_little, ambiguity="A1", says="(ii) universal: mean excess over the partners")

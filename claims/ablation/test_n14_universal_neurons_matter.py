@@ -44,14 +44,6 @@ def test_random_neurons_in_their_place_do_not_matter(
     return single_draws(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), SetKind.LAYER_MATCHED)
 
 
-@control(of=test_universal_neurons_matter)
-def test_neurons_with_shuffled_labels_do_not_matter(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    """Labels dealt out anew among all neurons, one dealing at a time; fails if any label stands out among its like."""
-    return single_draws(study.ablation(checkpoint=checkpoint), SetOf(threshold, partner), SetKind.RANDOM)
-
-
 @readings(
     of=test_universal_neurons_matter,
     table={
@@ -60,7 +52,6 @@ def test_neurons_with_shuffled_labels_do_not_matter(
             "(ii) non-universal: as many of the others, at random from all layers",
             SetKind.RANDOM_OTHERS,
         ),
-        "test_against_as_many_of_all": ("A4", "(iv) random neurons, universal ones not excluded", SetKind.RANDOM),
     },
 )
 def against_draws(

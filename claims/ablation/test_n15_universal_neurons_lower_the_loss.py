@@ -45,15 +45,6 @@ def test_random_neurons_in_their_place_do_not_lower_the_loss(
     return single_draws(table, which, SetKind.LAYER_MATCHED, quantities=(LOSS,))
 
 
-@control(of=test_universal_neurons_lower_the_loss)
-def test_neurons_with_shuffled_labels_do_not_lower_the_loss(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    """Labels dealt out anew among all neurons, one dealing at a time; fails if any label stands out among its like."""
-    table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner)
-    return single_draws(table, which, SetKind.RANDOM, quantities=(LOSS,))
-
-
 @reading(
     of=test_universal_neurons_lower_the_loss,
     ambiguity="A4",

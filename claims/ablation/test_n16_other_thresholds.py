@@ -38,25 +38,16 @@ def test_random_neurons_in_their_place_do_not_matter_at_other_thresholds(
     return single_draws(table, which, SetKind.LAYER_MATCHED, quantities=BOTH)
 
 
-@control(of=test_universal_neurons_matter_at_other_thresholds)
-def test_neurons_with_shuffled_labels_do_not_matter_at_other_thresholds(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    """Labels dealt out anew among all neurons, one dealing at a time; fails if any label stands out among its like."""
-    table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner)
-    return single_draws(table, which, SetKind.RANDOM, quantities=BOTH)
-
-
 @reading(
     of=test_universal_neurons_matter_at_other_thresholds,
-    ambiguity="A4",
-    says="(ii) non-universal: as many of the others, at random from all layers",
+    ambiguity="F5",
+    says="against others of like layer and norm",
 )
-def test_other_thresholds_against_as_many_others(
+def test_other_thresholds_against_others_of_like_norm(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner)
-    return weakest_standing(table, which, SetKind.RANDOM_OTHERS, quantities=BOTH)
+    return weakest_standing(table, which, SetKind.NORM_MATCHED, quantities=BOTH)
 
 
 @reading(

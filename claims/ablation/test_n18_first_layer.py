@@ -36,19 +36,8 @@ def test_the_first_layer_does_not_matter_most_with_others_in_their_place(
     study: Study, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
     """Sets swapped: single draws of as many others of each layer; fails if layer 0 is sensitive in general."""
-    return _with_draws(study, checkpoint, threshold, SetKind.LAYER_MATCHED)
-
-
-@control(of=test_the_first_layer_matters_most)
-def test_the_first_layer_does_not_matter_most_with_shuffled_labels(
-    study: Study, checkpoint: Checkpoint, threshold: float
-) -> Measurement:
-    """Single dealings of the labels within each layer; fails if what is universal does not matter to the ratio."""
-    return _with_draws(study, checkpoint, threshold, SetKind.RANDOM)
-
-
-def _with_draws(study: Study, checkpoint: Checkpoint, threshold: float, kind: SetKind) -> Measurement:
     tables, which = every_ablation(study, checkpoint=checkpoint), SetOf(threshold, definition=Definition.AVERAGED)
+    kind = SetKind.LAYER_MATCHED
     return single_draws_of_first_layer(
         tables, which, kind, lambda draw: first_layer_ratio(tables, which, kind, draw=draw)
     )

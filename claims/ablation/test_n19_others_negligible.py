@@ -8,7 +8,7 @@ The catalogue's further bound, an absolute one, has no number: both effects stan
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control, reading
 from universal_neurons.harness.axes import Checkpoint
-from universal_neurons.measures.ablation import effect_ratio
+from universal_neurons.measures.ablation import effect_ratio, single_draw_ratio
 from universal_neurons.measures.ablation_table import SetKind, SetOf
 from universal_neurons.measures.study import Study, untrained_ablation
 from universal_neurons.measures.tables import Definition
@@ -38,12 +38,12 @@ def test_others_are_not_negligible_before_training(study: Study, threshold: floa
 
 
 @control(of=test_the_others_of_a_layer_are_negligible)
-def test_others_are_not_negligible_beside_neurons_with_shuffled_labels(
+def test_others_are_not_negligible_beside_one_draw_of_them(
     study: Study, partner: str, checkpoint: Checkpoint, threshold: float, layer: int
 ) -> Measurement:
-    """The labels dealt out anew within the layer; fails if the ratio is small whatever it is a ratio to."""
+    """Sets swapped: one draw of the others in their place; fails if the ratio is small whatever it is a ratio to."""
     table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner, layer=layer)
-    return effect_ratio(table, which, SetKind.RANDOM, of=SetKind.LAYER_MATCHED)
+    return single_draw_ratio(table, which, SetKind.LAYER_MATCHED)
 
 
 @reading(

@@ -130,7 +130,7 @@ def shape_figures(speed: DeviceSpeed, place: torch.device) -> dict[str, dict[str
     workload = sizes.workload(2, [(0, 1)], groups=2, row=shape.row)
     suite = load_suite("mini", project_root())
     spec = suite.universality.model_copy(update={"draws": 2, "half_draws": 1})
-    sets = [NeuronSet("", Definition.AVERAGED, 0.5, ALL_LAYERS, SetKind.RANDOM, draw) for draw in range(4)]
+    sets = [NeuronSet("", Definition.AVERAGED, 0.5, ALL_LAYERS, SetKind.RANDOM_OTHERS, draw) for draw in range(4)]
     costs = {
         "moments": moments_cost(sizes, workload),
         "universality": scoring_cost(sizes, workload, spec, [(0, 1)], tables=1, nulls=0),

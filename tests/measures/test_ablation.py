@@ -20,6 +20,8 @@ from universal_neurons.measures.ablation import (
     first_layer_over_random,
     first_layer_ratio,
     perplexity_ratio,
+    single_draw_contrast,
+    single_draw_ratio,
     single_draws,
     standing,
     weakest_standing,
@@ -65,24 +67,33 @@ def weights(table: AblationTable) -> Any:
     return block_weights(len(table.predictions), resamples=resampling.resamples, seed=resampling.seed)
 
 
+def bootstrap_t(blocks: Any, table: AblationTable) -> tuple[float, float]:
+    """The interval of a mean over blocks, one resample after the other."""
+    pivots = []
+    for row in weights(table):
+        drawn = np.repeat(blocks, row.astype(int))
+        pivots.append((drawn.mean() - blocks.mean()) / drawn.std())
+    high, low = np.quantile(pivots, TAILS, method="inverted_cdf")
+    return blocks.mean() - low * blocks.std(), blocks.mean() - high * blocks.std()
+
+
 # What a set is.
 
 
 def test_an_effect_is_the_mean_over_predictions_and_not_over_blocks() -> None:
-    counts = [10] * (BLOCKS - 1) + [1000]
+    counts = [10] * (BLOCKS - 1) + [50]
     values = np.arange(BLOCKS, dtype=np.float64)
     table = table_of([Ablated(SetKind.UNIVERSAL, values)], predictions=counts)
     found = effect(table, PAIR)
     assert found.value == pytest.approx(np.average(values, weights=counts))
-    replicates = [np.average(values, weights=row * counts) for row in weights(table)]
-    low, high = np.quantile(replicates, TAILS, method="inverted_cdf")
-    assert (found.low, found.high) == pytest.approx((min(low, found.value), max(high, found.value)))
+    contributions = found.value + (values - found.value) * np.array(counts) / np.mean(counts)
+    assert (found.low, found.high) == pytest.approx(bootstrap_t(contributions, table))
     assert (found.n, found.over, found.unit) == (BLOCKS, Over.TOKEN_BLOCKS, "nats")
 
 
 def test_the_effect_of_a_random_kind_is_the_mean_of_its_draws_with_their_range() -> None:
-    table = table_of(draws(SetKind.RANDOM, [0.1, 0.2, 0.6]))
-    found = effect(table, PAIR, SetKind.RANDOM)
+    table = table_of(draws(SetKind.RANDOM_OTHERS, [0.1, 0.2, 0.6]))
+    found = effect(table, PAIR, SetKind.RANDOM_OTHERS)
     assert found.value == pytest.approx(0.3)
     assert found.details["draws"] == 3
     assert found.details["draws_low"] == pytest.approx(0.1)
@@ -268,22 +279,22 @@ def test_another_kind_in_the_sets_place_stands_by_the_mean_of_its_draws() -> Non
 
 def test_of_single_draws_judged_by_the_others_the_one_of_a_rank_beyond_chance_is_returned() -> None:
     effects = np.array([0.1, 0.2, 0.15, 0.12, 0.3, 0.11, 0.13, 0.4, 0.5, *np.linspace(0.1, 0.2, 11)])
-    found = single_draws(table_of(draws(SetKind.RANDOM, list(effects))), PAIR, SetKind.RANDOM)
-    third = effects == 0.3
-    expected = (0.3 - effects[~third].mean()) / effects[~third].std(ddof=1)
+    found = single_draws(table_of(draws(SetKind.RANDOM_OTHERS, list(effects))), PAIR, SetKind.RANDOM_OTHERS)
+    second = effects == 0.4
+    expected = (0.4 - effects[~second].mean()) / effects[~second].std(ddof=1)
     assert found.value == pytest.approx(expected, rel=1e-5)
-    assert found.details["satisfying_rank"] == 3
+    assert found.details["satisfying_rank"] == 2
     with pytest.raises(SetMissing, match="at least 3, to leave one out"):
-        single_draws(table_of(draws(SetKind.RANDOM, [1.0, 0.1])), PAIR, SetKind.RANDOM)
+        single_draws(table_of(draws(SetKind.RANDOM_OTHERS, [1.0, 0.1])), PAIR, SetKind.RANDOM_OTHERS)
 
 
 def test_single_draws_trip_where_more_of_them_stand_out_than_chance_allows() -> None:
     # A kind of two sorts of sets, whose few strong ones are no draws of the many weak ones.
-    strong = np.array([*np.linspace(0.1, 0.11, 17), 0.3, 0.31, 0.32])
+    strong = np.array([*np.linspace(0.1, 0.11, 18), 0.31, 0.32])
     even = np.linspace(0.1, 0.3, 20)
     bound = stats.norm.ppf(0.95)
-    assert single_draws(table_of(draws(SetKind.RANDOM, list(strong))), PAIR, SetKind.RANDOM).value > bound
-    assert single_draws(table_of(draws(SetKind.RANDOM, list(even))), PAIR, SetKind.RANDOM).value < bound
+    assert single_draws(table_of(draws(SetKind.RANDOM_OTHERS, list(strong))), PAIR, SetKind.RANDOM_OTHERS).low > bound
+    assert single_draws(table_of(draws(SetKind.RANDOM_OTHERS, list(even))), PAIR, SetKind.RANDOM_OTHERS).low < bound
 
 
 def test_standing_out_by_each_quantity_is_standing_out_by_the_weaker_one() -> None:
@@ -308,9 +319,9 @@ def test_an_empty_set_is_compared_with_nothing(measure: Any) -> None:
 
 
 def test_one_draw_is_no_random_kind() -> None:
-    table = table_of([Ablated(SetKind.UNIVERSAL, 1.0), *draws(SetKind.RANDOM, [0.1])])
+    table = table_of([Ablated(SetKind.UNIVERSAL, 1.0), *draws(SetKind.RANDOM_OTHERS, [0.1])])
     with pytest.raises(SetMissing, match="one draw of random"):
-        standing(table, PAIR, SetKind.RANDOM)
+        standing(table, PAIR, SetKind.RANDOM_OTHERS)
 
 
 # Contrasts and ratios.
@@ -321,15 +332,14 @@ def test_a_contrast_with_one_set_is_the_paired_difference() -> None:
     table = table_of([Ablated(SetKind.UNIVERSAL, own), Ablated(SetKind.OTHERS, others, size=100)])
     found = contrast(table, PAIR, SetKind.OTHERS)
     difference = own.astype(np.float32).astype(np.float64) - others.astype(np.float32)
-    replicates = weights(table) @ difference / BLOCKS
     assert found.value == pytest.approx(difference.mean())
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(replicates, TAILS, method="inverted_cdf")))
+    assert (found.low, found.high) == pytest.approx(bootstrap_t(difference, table), abs=2e-5)
 
 
 def test_a_contrast_with_draws_has_the_interval_of_one_more_draw() -> None:
     effects = 0.3 + 0.05 * np.random.default_rng(5).standard_normal(20)
-    rows = [Ablated(SetKind.UNIVERSAL, 0.4), *draws(SetKind.RANDOM, list(effects))]
-    found = contrast(table_of(rows, resampling=Resampling(40_000, 0.95, 7)), PAIR, SetKind.RANDOM)
+    rows = [Ablated(SetKind.UNIVERSAL, 0.4), *draws(SetKind.RANDOM_OTHERS, list(effects))]
+    found = contrast(table_of(rows, resampling=Resampling(40_000, 0.95, 7)), PAIR, SetKind.RANDOM_OTHERS)
     reach = stats.t.ppf(0.975, 19) * effects.std(ddof=1) * np.sqrt(1 + 1 / 20)
     assert found.value == pytest.approx(0.4 - effects.mean(), abs=1e-6)
     assert (found.low, found.high) == pytest.approx((found.value - reach, found.value + reach), abs=0.003)
@@ -361,22 +371,24 @@ def test_a_ratio_of_two_random_kinds_knows_that_both_were_drawn() -> None:
     table = table_of(
         [
             Ablated(SetKind.OTHERS, 0.3),
-            *draws(SetKind.RANDOM, list(first)),
+            *draws(SetKind.RANDOM_OTHERS, list(first)),
             *draws(SetKind.RANDOM_OTHERS, list(second)),
         ],
         resampling=Resampling(20_000, 0.95, 7),
     )
-    both = effect_ratio(table, PAIR, SetKind.RANDOM_OTHERS, of=SetKind.RANDOM)
+    both = effect_ratio(table, PAIR, SetKind.RANDOM_OTHERS, of=SetKind.RANDOM_OTHERS)
     reach = math.log(both.high / both.low) / 2
-    single = [effect_ratio(table, PAIR, kind, of=SetKind.OTHERS) for kind in (SetKind.RANDOM, SetKind.RANDOM_OTHERS)]
+    single = [
+        effect_ratio(table, PAIR, kind, of=SetKind.OTHERS) for kind in (SetKind.RANDOM_OTHERS, SetKind.RANDOM_OTHERS)
+    ]
     apart = [math.log(one.high / one.low) / 2 for one in single]
     assert reach == pytest.approx(math.hypot(*apart), rel=0.05)
 
 
 @pytest.mark.parametrize("worst", [0.0, -0.1])
 def test_a_ratio_to_no_effect_or_a_negative_one_is_missing(worst: float) -> None:
-    rows = [Ablated(SetKind.UNIVERSAL, 1.0), *draws(SetKind.RANDOM, [0.2, worst, 0.3])]
-    assert effect_ratio(table_of(rows), PAIR, SetKind.RANDOM).is_missing
+    rows = [Ablated(SetKind.UNIVERSAL, 1.0), *draws(SetKind.RANDOM_OTHERS, [0.2, worst, 0.3])]
+    assert effect_ratio(table_of(rows), PAIR, SetKind.RANDOM_OTHERS).is_missing
 
 
 def test_a_ratio_per_norm_of_neurons_that_write_nothing_is_missing() -> None:
@@ -478,3 +490,21 @@ def test_resampling_of_the_table_is_used() -> None:
     narrow = standing(dataclasses.replace(compared(), resampling=dataclasses.replace(RESAMPLING, level=0.5)), PAIR)
     assert wide.low < narrow.low < narrow.high < wide.high
     assert narrow.level == 0.5
+
+
+@pytest.mark.parametrize(("strong", "is_seen"), [((), False), ((0.9, 0.95, 1.0), True)])
+def test_a_single_draw_is_beyond_the_others_only_where_some_are_strong(
+    strong: tuple[float, ...], is_seen: bool
+) -> None:
+    effects = [*np.linspace(0.1, 0.14, 20 - len(strong)), *strong]
+    table = table_of(draws(SetKind.LAYER_MATCHED, effects))
+    assert (single_draw_contrast(table, PAIR, SetKind.LAYER_MATCHED).low > 0) == is_seen
+
+
+def test_the_ratio_to_a_single_draw_is_small_only_where_some_are_very_strong() -> None:
+    plain, wild = (
+        table_of(draws(SetKind.LAYER_MATCHED, [*np.linspace(0.1, 0.14, 18), *strong]))
+        for strong in ((0.13, 0.14), (1e5, 1.1e5))
+    )
+    assert single_draw_ratio(plain, PAIR, SetKind.LAYER_MATCHED).low > 0.1
+    assert single_draw_ratio(wild, PAIR, SetKind.LAYER_MATCHED).high < 0.1

@@ -84,9 +84,10 @@ def test_without_a_baseline_the_score_is_the_correlation() -> None:
 
 
 def test_chance_satisfies_a_control_of_several_draws_less_often_than_a_single_interval_errs() -> None:
-    assert rank_beyond_chance(20, 0.95) == 3
+    assert rank_beyond_chance(20, 0.025, level=0.95) == 3
+    assert rank_beyond_chance(20, 0.01, level=0.95) == 2
     for draws in (5, 20, 100):
-        rank = rank_beyond_chance(draws, 0.95)
+        rank = rank_beyond_chance(draws, 0.025, level=0.95)
         assert binom.sf(rank - 1, draws, 0.025) <= 0.025 < binom.sf(rank - 2, draws, 0.025)
 
 

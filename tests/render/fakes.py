@@ -117,7 +117,7 @@ def fake_tables(step: int, reference: str = "a") -> ReferenceTables:
 # What ablating a set of each kind does, in nats: universal neurons more than random ones, all others very much.
 _EFFECTS = {
     SetKind.UNIVERSAL: 0.03, SetKind.OTHERS: 2.4, SetKind.TOP_NORM: 0.06, SetKind.RANDOM_OTHERS: 0.007,
-    SetKind.LAYER_MATCHED: 0.011, SetKind.NORM_MATCHED: 0.02, SetKind.RANDOM: 0.008,
+    SetKind.LAYER_MATCHED: 0.011, SetKind.NORM_MATCHED: 0.02,
 }  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def test_other_modes_have_other_effects_on_the_same_neurons(computed: Miniature)
 
 def test_empty_sets_have_no_effect_at_all(computed: Miniature) -> None:
     work = computed.workspace()
-    frames = [frame_of(work, name, 30) for name in "abc"]
+    frames = [frame_of(work, case.model, step) for step in work.steps for case in keys_at(work, ABLATIONS, step)]
     empty = [frame[frame["size"] == 0] for frame in frames]
     assert sum(map(len, empty)) > 0
     for frame in empty:

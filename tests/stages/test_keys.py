@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (586, "15b0edd45acc8aeaa22121e2c601fc056f601c94a1263bd6084ea772b33973ec"),
-    "gurnee_medium": (80, "18673343b8cb615841c9687205c847d2a5ba3d3b721378c3a8f0070daf8fcccd"),
-    "gurnee_small": (80, "db5d62afebaa27da898736e3516a87060c371215d8caac75931b3c850e58918d"),
-    "mini": (218, "db2f6e52ba1ee086cdcc3fcf0095e9ea7d9dc5770bea27bb3731c7352b144b22"),
-    "paper": (172, "81c42b8d49bd23ef9f9c8614ccbf1b1536d2279e0743043236f0aac4c0f04821"),
-    "paper_published": (172, "dc243f09495cfb6df372d7a434b7d07a8939781b942e9261ef1acd4b7b9174ce"),
-    "paper_v2": (264, "09f09878c18e2ce1ca7c603b79ab40490309860c6d476fc88e0a26145e00193e"),
-    "pythia_160m": (57, "2da205dc6bfafa261b83b8a24e461752bb5b18b76ec8adeaa88331de666747e3"),
+    "emergence": (586, "511bdf93c1d01c99efe5a80ee0e92e2f4208aca4502537d8b84ef8b0c0353380"),
+    "gurnee_medium": (80, "f613be7231fadf12107a60706f41ca43e97c23b15bb5df1f2e8eff310fbf186b"),
+    "gurnee_small": (80, "403fb5085f616257e27f837572712bc5e0d853a791e2fb42181e5174679867d6"),
+    "mini": (218, "12ba5d5d7c760abb8597eb568c4143d6d58dc7df9112e0de11839c1a0498ed48"),
+    "paper": (172, "9c8acb9c472898b11af045f7368333b7b9d26dfc58551fee1f9da0cdb1562db7"),
+    "paper_published": (172, "234692a1c4cee38ace45eb2be0d24e9e8857039f94ad4a722d3aaa18cc82e3cc"),
+    "paper_v2": (264, "4860001f278200db50aee8e6bba82f63ac1c4b0343b956c3422f79bae1e3dc20"),
+    "pythia_160m": (57, "1c4a376e9f9f9a82f5e1ac713affa31ac6ac9f4d47bd9f226568918e96dea4db"),
 }
 
 

@@ -23,8 +23,9 @@ PLAN = SetPlan(
     dose=(0.2, 0.5),
     orders=2,
 )
-SIZED = [SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED, SetKind.RANDOM, SetKind.TOP_NORM]
+MATCHED = {SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED}
 AMONG_OTHERS = [SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED]
+SIZED = [*AMONG_OTHERS, SetKind.TOP_NORM]
 
 
 def population(**changes: Any) -> Population:
@@ -54,22 +55,41 @@ def test_no_set_is_listed_twice() -> None:
     assert max(Counter(PLAN.sets()).values()) == 1
 
 
-def test_every_model_has_the_averaged_sets_at_every_threshold() -> None:
+def kinds(sets: list[NeuronSet]) -> dict[SetKind, int]:
+    return dict(Counter(SetKind(one.neurons) for one in sets))
+
+
+def test_every_model_has_the_averaged_sets_of_every_kind() -> None:
     sets = replace(PLAN, role="trained", partners=()).sets()
-    everywhere = Counter((one.threshold, one.neurons) for one in sets if one.layer == ALL_LAYERS)
-    kinds = {kind: 4 if kind.is_random else 1 for kind in SetKind}
-    assert everywhere == {(t, kind): n for t in (0.4, 0.5) for kind, n in kinds.items()}
-    assert {(one.partner, one.definition) for one in sets} == {("", Definition.AVERAGED)}
+    assert {(one.partner, one.definition, one.threshold) for one in sets} == {("", Definition.AVERAGED, 0.5)}
+    everywhere = [one for one in sets if one.layer == ALL_LAYERS]
+    assert kinds(everywhere) == {kind: 4 if kind.is_random else 1 for kind in SetKind}
+    for layer in range(LAYERS):
+        single = [one for one in sets if one.layer == layer]
+        assert kinds(single) == {SetKind.UNIVERSAL: 1, SetKind.LAYER_MATCHED: 4}
 
 
 def test_pairs_have_sets_of_their_own_at_every_threshold_and_in_every_layer() -> None:
     sets = [one for one in PLAN.sets() if one.partner == "c"]
     assert {one.definition for one in sets} == {Definition.PAIR}
-    everywhere = {(one.threshold, one.neurons) for one in sets if one.layer == ALL_LAYERS}
-    kinds = [SetKind.UNIVERSAL, SetKind.OTHERS, SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED, SetKind.RANDOM]
-    assert everywhere == {(t, kind) for t in (0.4, 0.5) for kind in kinds}
-    single = Counter((one.threshold, one.layer) for one in sets if one.layer != ALL_LAYERS)
-    assert single == dict.fromkeys([(0.5, layer) for layer in range(3)], 2 + 3 * 4)
+    fixed = {SetKind.UNIVERSAL: 1, SetKind.OTHERS: 1}
+    everywhere = {t: kinds([one for one in sets if (one.threshold, one.layer) == (t, ALL_LAYERS)]) for t in (0.4, 0.5)}
+    assert everywhere[0.4] == fixed | dict.fromkeys(MATCHED, 4)
+    assert everywhere[0.5] == fixed | dict.fromkeys(AMONG_OTHERS, 4)
+    for layer in range(LAYERS):
+        single = [one for one in sets if one.layer == layer]
+        assert kinds(single) == fixed | {SetKind.LAYER_MATCHED: 4}
+        assert {one.threshold for one in single} == {0.5}
+
+
+def test_the_reference_also_has_averaged_sets_at_the_other_thresholds_and_of_like_norm_in_a_layer() -> None:
+    sets = [one for one in replace(PLAN, role="trained").sets() if not one.partner]
+    assert kinds([one for one in sets if one.threshold == 0.4]) == dict.fromkeys(MATCHED, 4) | {
+        SetKind.UNIVERSAL: 1,
+        SetKind.OTHERS: 1,
+    }
+    single = [one for one in sets if one.layer == 0]
+    assert kinds(single) == {SetKind.UNIVERSAL: 1} | dict.fromkeys(MATCHED, 4)
 
 
 @pytest.mark.parametrize("role", ["last", "trained", "untrained"])
@@ -89,12 +109,16 @@ def test_only_the_last_checkpoint_has_other_modes_doses_and_definitions() -> Non
     )
     assert Counter(one.definition for one in more) == {"averaged": 14, "union": 5, "intersection": 5}
     assert all(one.mode == "zero" and one.fraction == 1 for one in before)
+    another = replace(PLAN, partners=()).sets()
+    assert Counter(one.fraction < 1 for one in another[len(replace(PLAN, role="trained", partners=()).sets()) :]) == {
+        True: 4
+    }
 
 
 def test_untrained_models_have_the_averaged_sets_at_the_default_threshold_alone() -> None:
     sets = replace(PLAN, role="untrained", partners=()).sets()
     assert {(one.partner, one.threshold) for one in sets} == {("", 0.5)}
-    assert Counter(one.layer for one in sets) == {ALL_LAYERS: 2 + 3 * 4, 0: 2 + 2 * 4, 1: 2 + 2 * 4, 2: 2 + 2 * 4}
+    assert Counter(one.layer for one in sets) == {ALL_LAYERS: 2 + 3 * 4, 0: 1 + 4, 1: 1 + 4, 2: 1 + 4}
 
 
 # --- the neurons ------------------------------------------------------------------------------------------------------
@@ -150,10 +174,6 @@ def test_sets_of_others_hold_no_universal_neuron(kind: SetKind) -> None:
         assert not members(kind, draw=draw) & members(SetKind.UNIVERSAL)
 
 
-def test_random_sets_may_hold_universal_neurons() -> None:
-    assert any(members(SetKind.RANDOM, draw=draw) & members(SetKind.UNIVERSAL) for draw in range(20))
-
-
 @pytest.mark.parametrize("kind", [SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED])
 def test_matched_sets_have_as_many_neurons_in_every_layer(kind: SetKind) -> None:
     expected = Counter(neuron // WIDTH for neuron in members(SetKind.UNIVERSAL))
@@ -191,7 +211,7 @@ def test_doses_of_one_order_contain_each_other_and_orders_differ() -> None:
     assert members(SetKind.UNIVERSAL, draw=1, fraction=0.5) != high
 
 
-@pytest.mark.parametrize("kind", [*AMONG_OTHERS, SetKind.RANDOM])
+@pytest.mark.parametrize("kind", AMONG_OTHERS)
 def test_draws_are_reproduced_by_their_names_alone(kind: SetKind) -> None:
     assert members(kind, draw=3) == members(kind, draw=3)
     assert members(kind, draw=3) == members(kind, draw=3, mode="mean")
@@ -205,7 +225,7 @@ def test_draws_are_reproduced_by_their_names_alone(kind: SetKind) -> None:
     assert members(kind, draw=3) not in others
 
 
-@pytest.mark.parametrize("kind", [SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED, SetKind.RANDOM])
+@pytest.mark.parametrize("kind", [SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED])
 def test_one_neuron_above_the_threshold_exchanges_one_of_a_draw_and_not_all(kind: SetKind) -> None:
     people = population()
     before = members(kind, people, draw=0)

@@ -3,7 +3,7 @@
 The effect of a set is a mean over scored predictions, in nats: the KL divergence of the ablated from the clean output
 distribution, or the increase of the cross-entropy loss (Nandan et al. 2025 v1, section 3).  A random kind of set is
 known by a handful of draws only, so every comparison with one has an interval over two things at once: the token blocks
-(bootstrap, the same weights for every set, so that what all sets have in common cancels) and the draws.
+(bootstrap-t of the difference per block, so that what all sets have in common cancels) and the draws.
 
 Over the draws the interval is parametric.  Among 20 draws the largest exceeds the true 95th percentile with probability
 0.64 only, so resampling the draws would call far too many sets extreme.  The effects of the draws are taken as normal
@@ -32,7 +32,7 @@ from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation_table import AblationTable, AnyKind, Quantity, SetKind, SetMissing, SetOf
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.controls import rank_beyond_chance
-from universal_neurons.measures.intervals import block_weights, percentile_interval
+from universal_neurons.measures.intervals import block_weights, percentile_interval, studentised_replicates
 from universal_neurons.measures.joint import weakest, with_details
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ RATIO = "ratio"
 DRAWS = "sd of draws"
 
 Per = Literal["set", "neuron", "norm"]
+# How often one of 20 normal draws has a standing that is significantly above the 95th percentile of the others.
+ABOVE_PERCENTILE = 0.01
 _PERCENTILE = float(scipy.stats.norm.ppf(0.95))
 
 
@@ -55,9 +57,9 @@ def effect(
 ) -> Measurement:
     """The effect of ablating one kind of set: the mean over predictions, of a random kind also over its draws.
 
-    Interval: percentile of the block bootstrap over tokens.  Details: ``size``, ``norm``, ``per_neuron``, ``per_norm``
-    (NaN for an empty set, whose effect is exactly 0); of a random kind ``draws``, ``draws_low``, ``draws_high`` (the
-    smallest and largest draw) and ``draws_sd``.
+    Interval: bootstrap-t over token blocks (:func:`intervals.studentised_replicates`).  Details: ``size``, ``norm``,
+    ``per_neuron``, ``per_norm`` (NaN for an empty set, whose effect is exactly 0); of a random kind ``draws``,
+    ``draws_low``, ``draws_high`` (the smallest and largest draw) and ``draws_sd``.
     """
     rows = table.rows(which, kind)
     effects = _effects(table, rows, quantity)
@@ -81,7 +83,7 @@ def standing(
 
     With the effect U of the set and effects of mean m and standard deviation s (ddof 1) of n draws: (U - m) / s, which
     is above the 95th percentile of normal draws at 1.64, below their mean at 0.  Interval: in replicate r of the token
-    blocks (U_r - m_r) / (s_r q_r) - Z_r / sqrt(n), with q_r = sqrt((n-1)/chi2_r) of n - 1 degrees of freedom and Z_r
+    blocks (U - m)_r / (s_r q_r) - Z_r / sqrt(n), with q_r = sqrt((n-1)/chi2_r) of n - 1 degrees of freedom and Z_r
     standard normal: token noise and how little n draws say about their distribution, together (see the module).  A set
     that is itself one more draw comes out significantly above 1.64 in about 1 of 100 cases with 20 draws, and
     significantly below 0 in about a third.
@@ -140,27 +142,59 @@ def single_draws(
     sizes, and ``satisfying_rank``.
     """
     rows = table.rows(which, kind)
-    if rows.size < 3:
-        raise SetMissing(f"{table}: {rows.size} draws of {kind.value} {which}; expected at least 3, to leave one out")
     if any(_is_empty(table, rows, scale) for scale in per):
         return _missing(table, DRAWS)
     parts = {
         f"{quantity.value}_per_{scale}": _effects(table, rows, quantity, per=scale)
         for quantity, scale in product(quantities, per)
     }
-    values = np.min([_left_out_standings(effects.values) for effects in parts.values()], axis=0)
-    rank = rank_beyond_chance(rows.size, table.resampling.level)
-    draw = int(np.argsort(values)[-rank])
-    rest = np.delete(np.arange(rows.size), draw)
-    judged = {
-        name: _standing(
-            table,
-            _Effect(float(effects.values[draw]), effects.replicates[:, draw]),
-            _Effects(effects.values[rest], effects.replicates[:, rest]),
-        )
-        for name, effects in parts.items()
-    }
+    rank = rank_beyond_chance(rows.size, ABOVE_PERCENTILE, level=table.resampling.level)
+    draw, rest = _left_out(table, parts, rank)
+    judged = {name: _standing(table, _mean(effects.of([draw])), effects.of(rest)) for name, effects in parts.items()}
     return with_details(weakest(judged), satisfying_rank=float(rank))
+
+
+@cached
+def single_draw_contrast(
+    table: AblationTable, which: SetOf, kind: SetKind, *, quantities: Sequence[Quantity] = tuple(Quantity)
+) -> Measurement:
+    """The weakest :func:`contrast` over ``quantities`` of a single draw with the others, of a rank as single_draws'."""
+    rows, level = table.rows(which, kind), table.resampling.level
+    if _is_empty(table, rows):
+        return _missing(table)
+    parts = {quantity.value: _effects(table, rows, quantity) for quantity in quantities}
+    draw, rest = _left_out(table, parts, rank_beyond_chance(rows.size, (1 - level) / 2, level=level))
+    return weakest(
+        {
+            name: _measured(table, _minus(_mean(effects.of([draw])), _further(effects.of(rest), table.resampling)))
+            for name, effects in parts.items()
+        }
+    )
+
+
+@cached
+def single_draw_ratio(table: AblationTable, which: SetOf, kind: SetKind) -> Measurement:
+    """The :func:`effect_ratio` of the other draws of a kind to a single one, of a rank as single_draws'.
+
+    One draw seldom has several times the effect of the others: not in 1 of 100 cases.
+    """
+    rows = table.rows(which, kind)
+    if _is_empty(table, rows):
+        return _missing(table, RATIO)
+    effects = _effects(table, rows, Quantity.KL)
+    rank = rank_beyond_chance(rows.size, ABOVE_PERCENTILE, level=table.resampling.level)
+    draw, rest = _left_out(table, {"kl": effects}, rank)
+    return _ratio(table, effects.of(rest), effects.of([draw]))
+
+
+def _left_out(table: AblationTable, parts: Mapping[str, _Effects], rank: int) -> tuple[int, Integers]:
+    """The draw whose smallest standing among the others has ``rank`` from above, and the other draws."""
+    count = next(iter(parts.values())).values.size
+    if count < 3:
+        raise SetMissing(f"{table}: {count} draws; expected at least 3, to leave one out")
+    values = np.min([_left_out_standings(effects.values) for effects in parts.values()], axis=0)
+    draw = int(np.argsort(values)[-rank])
+    return draw, np.delete(np.arange(count), draw)
 
 
 @cached
@@ -211,14 +245,16 @@ def effect_ratio(
     rows = table.rows(which, of), table.rows(which, against)
     if any(_is_empty(table, row, per) for row in rows):
         return _missing(table, RATIO)
-    effects = [_effects(table, row, quantity, per=per) for row in rows]
+    return _ratio(table, *(_effects(table, row, quantity, per=per) for row in rows))
+
+
+def _ratio(table: AblationTable, *effects: _Effects) -> Measurement:
     if any((kind.values <= 0).any() or (kind.replicates <= 0).any() for kind in effects):
         return _missing(table, RATIO)
     means = [float(kind.values.mean()) for kind in effects]
-    logarithms = [_Effects(np.log(kind.values), np.log(kind.replicates)) for kind in effects]
-    top, bottom = (_further(kind, table.resampling, stream) for stream, kind in enumerate(logarithms))
-    ratio = _Effect(means[0] / means[1], np.exp(top.replicates - bottom.replicates))
-    return _measured(table, ratio, RATIO, {"effect": means[0], "other": means[1]})
+    top, bottom = (_further(kind.logarithms, table.resampling, stream) for stream, kind in enumerate(effects))
+    replicates = np.exp(_replicates(table, _minus(top, bottom)))
+    return _of_replicates(table, means[0] / means[1], replicates, RATIO, {"effect": means[0], "other": means[1]})
 
 
 def first_layer_ratio(
@@ -275,7 +311,7 @@ def single_draws_of_first_layer(
     if any(one.is_missing for one in drawn):
         return Measurement.missing(over=Over.MODELS, unit=RATIO)
     level = next(iter(tables.values())).resampling.level
-    return sorted(drawn, key=lambda one: one.value)[-rank_beyond_chance(count, level)]
+    return sorted(drawn, key=lambda one: one.value)[-rank_beyond_chance(count, (1 - level) / 2, level=level)]
 
 
 # Fewer neurons are single ones: what they do says nothing about the layer's universal neurons.
@@ -362,36 +398,48 @@ def dose_curve(table: AblationTable, which: SetOf, *, quantity: Quantity = Quant
 
 
 class _Effects(NamedTuple):
-    """The effects of several sets: (row,), and in every replicate of the token blocks (resample, row)."""
+    """The effects of several sets: (row,), per token block (row, block), and in replicates of the blocks.
+
+    ``blocks`` are linearised, so that their plain mean is the mean over predictions.
+    """
 
     values: Floats
-    replicates: Floats
+    blocks: Floats
+    replicates: Floats  # (resample, row)
+
+    def of(self, rows: Integers | list[int]) -> _Effects:
+        """The effects of some of the sets."""
+        return _Effects(self.values[rows], self.blocks[rows], self.replicates[:, rows])
+
+    @property
+    def logarithms(self) -> _Effects:
+        """The logarithms of the effects, to first order in every block."""
+        values = np.log(self.values)
+        blocks = values[:, None] + self.blocks / self.values[:, None] - 1
+        return _Effects(values, blocks, np.log(self.replicates))
 
 
 class _Effect(NamedTuple):
-    """A value and its replicates (resample,)."""
+    """A value, its token blocks (block,), and what the draws add in every replicate (resample,)."""
 
     value: float
-    replicates: Floats
+    blocks: Floats
+    noise: Floats
 
 
-@cached
 def _effects(table: AblationTable, rows: Integers, quantity: Quantity, *, per: Per = "set") -> _Effects:
-    effects = table.blocks(quantity)[rows].astype(np.float64)
+    effects = table.blocks(quantity)[rows].astype(np.float64) / _scale(table, rows, per)[:, None]
     predictions = table.predictions.astype(np.float64)
-    weights, totals = _weights(predictions, table.resampling)
     # The same division of the same sums gives value and replicates: with equal blocks no interval misses its value.
     values = effects @ predictions / predictions.sum()
-    replicates = weights @ effects.T / totals
-    scale = _scale(table, rows, per)
-    return _Effects(values / scale, replicates / scale)
+    blocks = values[:, None] + (effects - values[:, None]) * (predictions / predictions.mean())
+    weights = _weights(table) * predictions
+    return _Effects(values, blocks, weights @ effects.T / weights.sum(axis=1, keepdims=True))
 
 
-@cached
-def _weights(predictions: Floats, resampling: Resampling) -> tuple[Floats, Floats]:
-    """The predictions of every block in each replicate (resample, block), and their sums (resample, 1)."""
-    weights = block_weights(predictions.size, resamples=resampling.resamples, seed=resampling.seed) * predictions
-    return weights, weights.sum(axis=1, keepdims=True)
+def _weights(table: AblationTable) -> Floats:
+    resampling = table.resampling
+    return block_weights(table.predictions.size, resamples=resampling.resamples, seed=resampling.seed)
 
 
 def _scale(table: AblationTable, rows: Integers, per: Per) -> Floats:
@@ -408,7 +456,7 @@ def _scale(table: AblationTable, rows: Integers, per: Per) -> Floats:
 
 def _mean(effects: _Effects) -> _Effect:
     """A set as it is, or the mean of draws, over tokens alone."""
-    return _Effect(float(effects.values.mean()), np.asarray(effects.replicates.mean(axis=1)))
+    return _Effect(float(effects.values.mean()), np.asarray(effects.blocks.mean(axis=0)), np.zeros(1))
 
 
 def _further(effects: _Effects, resampling: Resampling, stream: int = 0) -> _Effect:
@@ -419,7 +467,7 @@ def _further(effects: _Effects, resampling: Resampling, stream: int = 0) -> _Eff
         return mean
     pivots = _pivots(draws, resampling, stream)
     spread = effects.replicates.std(axis=1, ddof=1) * pivots.scale
-    return _Effect(mean.value, mean.replicates + spread * (pivots.mean / np.sqrt(draws) + pivots.further))
+    return mean._replace(noise=spread * (pivots.mean / np.sqrt(draws) + pivots.further))
 
 
 def _standing(
@@ -431,8 +479,9 @@ def _standing(
     if not sd > 0 or not (spread > 0).all():
         return _missing(table, DRAWS)
     pivots = _pivots(count, table.resampling, 0)
-    value, means = (set_.value - mean) / sd, draws.replicates.mean(axis=1)
-    replicates = (set_.replicates - means) / (spread * pivots.scale) - pivots.mean / np.sqrt(count)
+    distances = _replicates(table, _minus(set_, _mean(draws)))
+    value = (set_.value - mean) / sd
+    replicates = distances / (spread * pivots.scale) - pivots.mean / np.sqrt(count)
     details = {
         "effect": set_.value,
         "draws_mean": mean,
@@ -441,10 +490,10 @@ def _standing(
         "draws": float(count),
         "rank": float(np.mean(draws.values < set_.value)),
         "ratio": _over(set_.value, mean),
-        "error_tokens": float(((set_.replicates - means) / sd).std()),
+        "error_tokens": float((distances / sd).std()),
         "error_draws": float((value / pivots.scale - pivots.mean / np.sqrt(count)).std()),
     }
-    return _measured(table, _Effect(value, replicates), DRAWS, details | dict(sizes or {}))
+    return _of_replicates(table, value, replicates, DRAWS, details | dict(sizes or {}))
 
 
 def _left_out_standings(values: Floats) -> Floats:
@@ -474,16 +523,25 @@ def _pivots(draws: int, resampling: Resampling, stream: int) -> _Pivots:
 
 
 def _minus(x: _Effect, y: _Effect) -> _Effect:
-    return _Effect(x.value - y.value, x.replicates - y.replicates)
+    return _Effect(x.value - y.value, x.blocks - y.blocks, x.noise - y.noise)
+
+
+def _replicates(table: AblationTable, effect: _Effect) -> Floats:
+    return studentised_replicates(effect.blocks, _weights(table)) + effect.noise
 
 
 def _measured(
     table: AblationTable, effect: _Effect, unit: str = NATS, details: Mapping[str, float] | None = None
 ) -> Measurement:
+    return _of_replicates(table, effect.value, _replicates(table, effect), unit, details)
+
+
+def _of_replicates(
+    table: AblationTable, value: float, replicates: Floats, unit: str, details: Mapping[str, float] | None
+) -> Measurement:
     level = table.resampling.level
-    low, high = percentile_interval(effect.value, effect.replicates, level=level)
-    blocks = table.predictions.size
-    return Measurement(effect.value, low, high, blocks, Over.TOKEN_BLOCKS, level, unit, dict(details or {}))
+    low, high = percentile_interval(value, replicates, level=level)
+    return Measurement(value, low, high, table.predictions.size, Over.TOKEN_BLOCKS, level, unit, dict(details or {}))
 
 
 def _missing(table: AblationTable, unit: str = NATS) -> Measurement:

@@ -45,7 +45,6 @@ class SetKind(StrEnum):
     RANDOM_OTHERS = "random_others"  # drawn from the others
     LAYER_MATCHED = "layer_matched"  # drawn from the others, as many in every layer
     NORM_MATCHED = "norm_matched"  # drawn from the others, of like layer and norm
-    RANDOM = "random"  # drawn from all neurons, as if the labels had been shuffled
 
     @property
     def is_random(self) -> bool:

@@ -82,13 +82,12 @@ def typical(dealt: Callable[[int], Measurement], *, dealings: int = 5) -> Measur
     return sorted(controls, key=lambda control: control.value)[dealings // 2]
 
 
-def rank_beyond_chance(draws: int, level: float) -> int:
+def rank_beyond_chance(draws: int, error: float, *, level: float) -> int:
     """The smallest number of ``draws`` that satisfy a criterion by chance together with probability (1 - level)/2.
 
-    Each does so with (1 - level)/2, the error of one end of an interval, taken as independent: 3 of 20 at 95 %.
+    Each does so with probability ``error``, taken as independent: 2 of 20 at 1 %, 3 of 20 at 2.5 %.
     """
-    error = (1 - level) / 2
-    return int(scipy.stats.binom.isf(error, draws, error)) + 1
+    return int(scipy.stats.binom.isf((1 - level) / 2, draws, error)) + 1
 
 
 def _dealt_within_layers(layer: Integers, seed: int) -> Integers:

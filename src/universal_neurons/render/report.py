@@ -16,6 +16,7 @@ from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import RECORDS, VERDICTS, natural_order
 from universal_neurons.evidence.untested import read_untested
+from universal_neurons.inputs.benchmarks import read_benchmarks
 from universal_neurons.render.citation import Citation
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
 from universal_neurons.render.figures.figure import FIGURES_CSV
@@ -249,7 +250,7 @@ def page_texts(
         "readings": readings_page(claims, ambiguities),
         "methods": methods_page(
             found, groups, deviations(PACKAGE, root / "claims"), provenance, claims, ambiguities,
-            Citation.read(root / CITATION),
+            Citation.read(root / CITATION), read_benchmarks(root),
         ),
     }  # fmt: skip
     sampling = found.suite.command("universal-neurons store verify --recompute-sample")

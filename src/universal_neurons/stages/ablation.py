@@ -58,6 +58,8 @@ class Ablations(Stage):
     """
 
     name: ClassVar[str] = "ablation"
+    # 2: without sets that nothing reads.
+    version: ClassVar[int] = 2
     parts: ClassVar[tuple[str, ...]] = ("ablation", "ablation-blocks")
     subject: ClassVar[str] = "sets of neurons of {case.model}"
 

@@ -71,14 +71,16 @@ _LABEL_COPIES, _ACTIVATION_COPIES = 4, 5
 
 # What is ablated by family, the universal neurons as a whole among it.
 FAMILIES = (SetKind.UNIVERSAL, *FamilyKind)
-# What is patched: the set, what it is compared with, and a control whose labels are shuffled.
-PATCHED = (SetKind.UNIVERSAL, SetKind.OTHERS, SetKind.LAYER_MATCHED, SetKind.RANDOM)
+# What is patched: the set, and what it is compared with.
+PATCHED = (SetKind.UNIVERSAL, SetKind.OTHERS, SetKind.LAYER_MATCHED)
 
 
 class FamiliesAndPatches(Stage):
     """Families of universal neurons and patched sets of the suite's reference, and their effects per block of rows."""
 
     name: ClassVar[str] = "extensions"
+    # 2: without sets that nothing reads.
+    version: ClassVar[int] = 2
     parts: ClassVar[tuple[str, ...]] = ("extensions", "extensions-blocks")
     subject: ClassVar[str] = "families and patches of {case.model}"
 

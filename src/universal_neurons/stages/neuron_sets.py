@@ -1,13 +1,12 @@
 """The sets of neurons to ablate: the universal ones, and those they are compared with.
 
-``universal`` against seven readings of "non-universal" (claims/README.md, A4 and F5), each within the same scope (all
+``universal`` against five readings of "non-universal" (claims/README.md, A4 and F5), each within the same scope (all
 layers together, or one):
 
 - ``others``: literally all neurons that are not universal;
 - ``random_others``: as many of them as there are universal neurons, from anywhere in the scope;
 - ``layer_matched``: the same, in every layer as many as there are universal ones;
 - ``norm_matched``: in every layer, each universal neuron against another one of nearly the same norm;
-- ``random``: as many of all neurons, universal ones not excluded;
 - ``top_norm``: the same number, of the largest norms.
 
 The norm of a neuron is the mean of abs(v) ||w_out||: the size of what an ablation removes from the residual stream.
@@ -42,9 +41,7 @@ NOT_RANDOM = -1
 NEAREST = 5
 
 _FIXED = (SetKind.UNIVERSAL, SetKind.OTHERS)
-_SIZED = (SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED, SetKind.RANDOM)
-# Inside one layer random others are layer-matched: one kind less.
-_IN_LAYER = (SetKind.LAYER_MATCHED, SetKind.RANDOM)
+_MATCHED = (SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED)
 
 
 def named_generator(name: tuple[Any, ...]) -> np.random.Generator:
@@ -77,9 +74,9 @@ class SetPlan:
     """The sets to ablate in one model at one step.
 
     ``role``: the last checkpoint has more sets (other modes, dose curve, other definitions) than the trained ones
-    before it, untrained models have fewer.  ``partners`` are those with sets of their own per pair.  ``threshold`` is
-    the one of ``thresholds`` for the sets that are not ablated at all of them.  ``by_layer``:
-    sets within one layer are ablated too.
+    before it, untrained models have fewer.  ``partners`` are those with sets of their own per pair; a model with some
+    (the suite's reference) also has the sets of the other ``thresholds`` than ``threshold``, and those that only
+    readings ask for.  ``by_layer``: sets within one layer are ablated too.
     """
 
     role: SetRole
@@ -105,30 +102,35 @@ class SetPlan:
                 assert_never(self.role)
 
     def _trained(self) -> Iterator[NeuronSet]:
-        for threshold in self.thresholds:
-            yield from self._compared(
-                "", threshold, ALL_LAYERS, (*_FIXED, SetKind.TOP_NORM), (*_SIZED, SetKind.NORM_MATCHED)
-            )
-        for partner, threshold in product(self.partners, self.thresholds):
-            yield from self._compared(partner, threshold, ALL_LAYERS, _FIXED, _SIZED)
-        for partner, layer in product(("", *self.partners), self._single_layers):
-            yield from self._compared(partner, self.threshold, layer, _FIXED, (*_IN_LAYER, SetKind.NORM_MATCHED))
+        fixed = (*_FIXED, SetKind.TOP_NORM)
+        yield from self._compared("", self.threshold, ALL_LAYERS, fixed, (SetKind.RANDOM_OTHERS, *_MATCHED))
+        for layer in self._single_layers:
+            # Norm-matched in the suite's reference alone, as everything that only a reading asks for.
+            matched = _MATCHED if self.partners else (SetKind.LAYER_MATCHED,)
+            yield from self._compared("", self.threshold, layer, (SetKind.UNIVERSAL,), matched)
+        for partner in self.partners:
+            yield from self._compared(partner, self.threshold, ALL_LAYERS, _FIXED, (SetKind.RANDOM_OTHERS, *_MATCHED))
+            for layer in self._single_layers:
+                yield from self._compared(partner, self.threshold, layer, _FIXED, (SetKind.LAYER_MATCHED,))
+        others = [threshold for threshold in self.thresholds if threshold != self.threshold]
+        for threshold, partner in product(others, ("", *self.partners) if self.partners else ()):
+            yield from self._compared(partner, threshold, ALL_LAYERS, _FIXED, _MATCHED)
 
     def _last(self) -> Iterator[NeuronSet]:
-        modes: tuple[Replacement, ...] = ("mean", "resample")
-        for mode in modes:
-            yield from self._matched(Definition.AVERAGED, mode)
         for fraction, order in product(self.dose, range(self.orders)):
             yield NeuronSet(
                 "", Definition.AVERAGED, self.threshold, ALL_LAYERS, SetKind.UNIVERSAL, draw=order, fraction=fraction
             )
-        for definition in (Definition.UNION, Definition.INTERSECTION):
-            yield from self._matched(definition, "zero")
+        if self.partners:
+            yield from self._replaced(Definition.AVERAGED, "mean")
+            yield from self._replaced(Definition.AVERAGED, "resample")
+            yield from self._replaced(Definition.UNION, "zero")
+            yield from self._replaced(Definition.INTERSECTION, "zero")
 
     def _untrained(self) -> Iterator[NeuronSet]:
-        yield from self._compared("", self.threshold, ALL_LAYERS, _FIXED, _SIZED)
+        yield from self._compared("", self.threshold, ALL_LAYERS, _FIXED, (SetKind.RANDOM_OTHERS, *_MATCHED))
         for layer in self._single_layers:
-            yield from self._compared("", self.threshold, layer, _FIXED, _IN_LAYER)
+            yield from self._compared("", self.threshold, layer, (SetKind.UNIVERSAL,), (SetKind.LAYER_MATCHED,))
 
     @property
     def _single_layers(self) -> range:
@@ -143,7 +145,7 @@ class SetPlan:
         for kind, draw in product(kinds, range(self.draws)):
             yield NeuronSet(partner, definition, threshold, layer, kind, draw)
 
-    def _matched(self, definition: Definition, mode: Replacement) -> Iterator[NeuronSet]:
+    def _replaced(self, definition: Definition, mode: Replacement) -> Iterator[NeuronSet]:
         yield NeuronSet("", definition, self.threshold, ALL_LAYERS, SetKind.UNIVERSAL, mode=mode)
         for draw in range(self.draws):
             yield NeuronSet("", definition, self.threshold, ALL_LAYERS, SetKind.LAYER_MATCHED, draw, mode)
@@ -192,8 +194,6 @@ class Population:
                 return self._layer_by_layer(universal, self._ordered(wanted, others))
             case SetKind.NORM_MATCHED:
                 return self._near_in_norm(wanted, universal, others)
-            case SetKind.RANDOM:
-                return self._ordered(wanted, np.concatenate([universal, others]))[:size]
             case SetKind.TOP_NORM:
                 everyone = np.sort(np.concatenate([universal, others]))
                 return everyone[np.argsort(-self.norm[everyone], kind="stable")][:size]

@@ -98,7 +98,7 @@ class Profiles(Stage):
         return {
             "model": work.model(case.model, step_of(case)).digest,
             "tokens": corpus_ref(work).sha256,
-            "rows": evaluation_digest(work),
+            "rows": evaluation_digest(work, rows=work.suite.profiles.ablation_rows),
         }
 
     def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:

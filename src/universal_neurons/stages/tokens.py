@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import UserError
 from universal_neurons.ids import CorpusRef
@@ -199,12 +200,17 @@ def corpus_ref(work: Workspace) -> CorpusRef:
     return work.cached("corpus", known)
 
 
-def evaluation_digest(work: Workspace) -> str:
-    """The digest of the key that chooses the rows of ablations.
+def evaluation_digest(work: Workspace, *, rows: int | None = None) -> str:
+    """The digest of the key that chooses the rows of ablations, or the first ``rows`` of them.
 
-    Keys name these rows by it and not by their content, because keys must not depend on text that is not here.
+    Keys name these rows by it and not by their content, because keys must not depend on text that is not here.  The
+    first rows are the same however many follow.
     """
-    return EVALUATION.key(work, ONLY).digest
+    if rows is None:
+        return EVALUATION.key(work, ONLY).digest
+    predictions = rows * (work.suite.corpus.row_length - 1)
+    parameters = {**EVALUATION.parameters(work, ONLY), "predictions": predictions}
+    return Key(EVALUATION.name, EVALUATION.version, parameters, EVALUATION.inputs(work, ONLY)).digest
 
 
 def corpus_ref_from(record: Mapping[str, Any]) -> CorpusRef:

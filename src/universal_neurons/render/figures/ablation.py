@@ -2,8 +2,7 @@
 
 With them the corresponding figures of v2, the dose curve and the readings of the control.  Where the paper has one
 curve per model, the curves are the partners of the reference (ambiguity A3, first reading); where it averages, the mean
-over all models as reference.  "Non-universal" are as many random others (A4, second reading), in one layer as many of
-that layer.
+over all models as reference.  "Non-universal" are as many random others of the same layers (A4, third reading).
 """
 
 from __future__ import annotations
@@ -46,10 +45,9 @@ if TYPE_CHECKING:
 
 
 # What the paper's figures compare: the universal neurons, and its "non-universal" ones.
-COMPARED = (SetKind.UNIVERSAL, SetKind.RANDOM_OTHERS)
-COMPARED_IN_LAYER = (SetKind.UNIVERSAL, SetKind.LAYER_MATCHED)
-# The random control of v2's figures, and the one that cannot be explained by where the neurons are.
-BANDS = (SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED)
+COMPARED = (SetKind.UNIVERSAL, SetKind.LAYER_MATCHED)
+# The random controls that cannot be explained by the layers, or by the layers and norms, of universal neurons.
+BANDS = (SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED)
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ _WORDS = {Quantity.KL: "KL divergence", Quantity.LOSS: "Loss increase"}
 _NEURONS = {
     SetKind.UNIVERSAL: "the neurons universal with each partner",
     SetKind.RANDOM_OTHERS: "as many others",
-    SetKind.LAYER_MATCHED: "as many others of the layer",
+    SetKind.LAYER_MATCHED: "as many others of each layer",
 }
 _ON_AVERAGE = {**_NEURONS, SetKind.UNIVERSAL: "the neurons universal on average"}
 # Every kind of set in the words of a reader: what "non-universal" may mean, and two sets that are not of that kind.
@@ -172,7 +170,6 @@ READINGS = {
     SetKind.RANDOM_OTHERS: "as many others",
     SetKind.LAYER_MATCHED: "others, matched by layer",
     SetKind.NORM_MATCHED: "others, matched by norm",
-    SetKind.RANDOM: "random, of all neurons",
     SetKind.TOP_NORM: "largest norm, of all neurons",
 }
 
@@ -269,8 +266,8 @@ def outputs(found: AblationNumbers) -> Figure:
     places = places_of(chart.measurements)
     caption = Markdown(
         f"KL divergence of the output of model {markdown(found.reference)} after ablating the neurons that are "
-        "universal with each partner (solid), and as many random others (dashed, mean of the draws); excess "
-        "correlation above "
+        "universal with each partner (solid), and as many others of the same layers (dashed, mean of the draws); "
+        "excess correlation above "
         f"{markdown(decimal(found.threshold, 1))}. At {markdown(found.last)} of the training: "
         f"{markdown(span(last[:number], NATS, places))} against {markdown(span(last[number:], NATS, places))}."
     )
@@ -283,7 +280,7 @@ def layer_charts(found: AblationNumbers) -> tuple[LineChart, ...]:
     charts: list[LineChart] = []
     for at, quantity in enumerate(Quantity):
         pair = []
-        for side, kind in enumerate(COMPARED_IN_LAYER):
+        for side, kind in enumerate(COMPARED):
             number = 9 + 2 * at + side
             curves = tuple(
                 Series(label, mark, values, columns=_sizes(values))
@@ -303,8 +300,8 @@ def layer_charts(found: AblationNumbers) -> tuple[LineChart, ...]:
 
 _BAND_MARKS = {
     SetKind.UNIVERSAL: OWN,
-    SetKind.RANDOM_OTHERS: Mark(Colour.MUTED, "s", dashed=True),
-    SetKind.LAYER_MATCHED: Mark(Colour.MUTED, "^", dashed=True, strength=0.7),
+    SetKind.LAYER_MATCHED: Mark(Colour.MUTED, "s", dashed=True),
+    SetKind.NORM_MATCHED: Mark(Colour.MUTED, "^", dashed=True, strength=0.7),
 }
 
 
@@ -314,10 +311,8 @@ def twin_chart(found: AblationNumbers, threshold: float) -> LineChart:
     for kind in (SetKind.UNIVERSAL, *BANDS):
         values = tuple(found.twin(kind, threshold, label) for label in found.checkpoints)
         band = tuple((m.details["draws_low"], m.details["draws_high"]) for m in values) if kind.is_random else ()
-        name = {SetKind.UNIVERSAL: "universal on average", SetKind.RANDOM_OTHERS: "as many others, all draws"}
-        curves.append(
-            Series(name.get(kind, "the same, matched by layer"), _BAND_MARKS[kind], values, band, _sizes(values))
-        )
+        name = {SetKind.UNIVERSAL: "universal on average", SetKind.LAYER_MATCHED: "as many of every layer, all draws"}
+        curves.append(Series(name.get(kind, "the same, of like norm"), _BAND_MARKS[kind], values, band, _sizes(values)))
     return LineChart(
         f"twin-{round(threshold * 10)}", "",
         f"Loss increase without the neurons universal on average, threshold {decimal(threshold, 1)}", _training(found),
@@ -330,7 +325,7 @@ def _twin(chart: LineChart) -> Figure:
     places = places_of([own])
     drawn = [
         f"{span([m.details['draws_low'], m.details['draws_high']], NATS, places)} in draws of {name}"
-        for m, name in zip(random, ("as many others", "as many of every layer"), strict=True)
+        for m, name in zip(random, ("as many others of every layer", "others of like norm"), strict=True)
     ]
     said = f"{chart.title}: {with_interval(own, places)} {chart.axis.said(-1)}, {listed(drawn)}."
     return line_figure(chart, code=_CODE + "twin_chart", caption=markdown(said))

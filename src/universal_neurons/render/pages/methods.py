@@ -10,14 +10,16 @@ from universal_neurons.render.escaping import Html, html_text
 from universal_neurons.render.formatting import count
 from universal_neurons.render.pages.claims import ambiguity_table, families_table
 from universal_neurons.render.pages.imported import checked
+from universal_neurons.render.pages.performance import COVERAGE
 from universal_neurons.render.pages.scoreboard import verdict_table
-from universal_neurons.render.tables import Column, DataTable
+from universal_neurons.render.tables import Cell, Column, DataTable
 from universal_neurons.render.templates import known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from universal_neurons.evidence.summary import ClaimSummary
+    from universal_neurons.inputs.benchmarks import Benchmark
     from universal_neurons.render.citation import Citation
     from universal_neurons.render.pages.ambiguities import Ambiguity
     from universal_neurons.render.pages.deviations import Deviation
@@ -44,6 +46,7 @@ def methods_page(
     claims: Sequence[ClaimSummary],
     ambiguities: Mapping[str, Ambiguity],
     citation: Citation,
+    benches: Sequence[Benchmark],
 ) -> dict[str, Any]:
     """The values of the page on methods and provenance."""
     spec, corpus, resampling = found.suite.universality, found.suite.corpus, found.suite.resampling
@@ -60,6 +63,7 @@ def methods_page(
             "level": lambda: f"{resampling.level * 100:g} %",
             "blocks": lambda: count(spec.blocks),
             "resamples": lambda: count(resampling.resamples),
+            "coverage": lambda: coverage_table(benches),
             "verdict_table": verdict_table,
             "families": lambda: families_table(claims),
             "ambiguities": lambda: ambiguity_table(ambiguities, claims),
@@ -69,6 +73,18 @@ def methods_page(
             "checked_imports": lambda: checked(provenance.imported),
         }
     )
+
+
+def coverage_table(benches: Sequence[Benchmark]) -> Html:
+    """The share of intervals that contain the truth, by kind of number; empty where it was not published."""
+    found = [bench for bench in benches if bench.bench == COVERAGE]
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (*figure.says.rsplit(", over ", 1), figure.value, int(bench.size("studies")))
+        for bench in found
+        for figure in bench.figures.values()
+    )
+    columns = (Column("number"), Column("interval over"), Column("covered, %", 1), Column("simulated studies", 0))
+    return DataTable("Coverage of the intervals", columns, rows).html() if rows else Html("")
 
 
 def deviations_table(admitted: Sequence[Deviation]) -> Html:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.inputs.suite import Suite
 
+# A bench that measures no time: its figures are on the page on methods.
+COVERAGE = "coverage"
 PAGE = "performance"
 BENCHES_CSV = "data/benchmarks.csv"
 LIMITS_CSV = "data/undecided.csv"
@@ -127,7 +129,7 @@ def performance_page(found: Performance) -> dict[str, Any]:
     return {
         "total": total_sentence(found),
         "stages": stages_table(found).html(css="stack"),
-        "benches": [_bench(bench) for bench in found.benches],
+        "benches": [_bench(bench) for bench in found.benches if bench.bench != COVERAGE],
         "benches_csv": Markdown(f"[every figure of every bench]({BENCHES_CSV})"),
         "limits": limits(found),
         "undecided": undecided_table(found).html(css="stack") if found.undecided else "",
