@@ -4,6 +4,7 @@ import dataclasses
 import html
 import math
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,6 +14,7 @@ from tests.render.fakes import CHECKOUT, FakeStudy, control, fake_records, recor
 from tests.render.neurons import local_text
 from universal_neurons.evidence.criteria import GreaterThan
 from universal_neurons.evidence.ledger import Ledger
+from universal_neurons.evidence.registration import FILE as REGISTRATIONS
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
@@ -181,6 +183,8 @@ def test_two_builds_are_the_same_bytes(report: Path, root: Path) -> None:
 def test_claims_that_the_run_left_out_are_counted_and_named(root: Path, suite: str) -> None:
     accepted = {name: {"": Verdict.REPRODUCED} for name in ("N1", "N99", "N10")}
     Ledger(accepted).write(root / "fixtures" / "verdicts" / f"{suite}.toml", suite)
+    # The registrations of rules lie beside the ledgers.
+    shutil.copy(CHECKOUT / "fixtures" / "verdicts" / REGISTRATIONS, root / "fixtures" / "verdicts")
     said = text_of(build(root, "built") / "index.html")
     assert "Of the project's 10 claims, 2 were not run: N10 and N99." in said
 

@@ -15,6 +15,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.record import RECORDS, VERDICTS, natural_order
+from universal_neurons.evidence.registration import FILE as REGISTRATIONS
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.inputs.benchmarks import read_benchmarks
 from universal_neurons.render.citation import Citation
@@ -298,7 +299,8 @@ def claims_left_out(ledgers: Path, claims: Sequence[ClaimSummary]) -> list[str]:
     The project's claims are those with an accepted verdict on any suite, so that a run on a suite without accepted
     verdicts, or on a narrowed one, is not taken for a whole one.
     """
-    every = {claim for path in ledgers.glob("[!.]*.toml") for claim in Ledger.read(path).claims}
+    paths = [path for path in ledgers.glob("[!.]*.toml") if path.name != REGISTRATIONS]
+    every = {claim for path in paths for claim in Ledger.read(path).claims}
     return sorted(every - {claim.claim for claim in claims}, key=natural_order)
 
 
