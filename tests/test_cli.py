@@ -300,19 +300,20 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
         ("ablation", 30, 6, 0),
         ("extensions", 30, 2, 0),
         ("profiles", 30, 3, 0),
+        ("properties", 30, 3, 0),
     ]
     # The null models share the passes and the memory of universality.
     assert all(s["seconds"] >= 0 and s["host_bytes"] > 0 for s in before if not s["stage"].startswith("null-"))
     status, out, err = run(miniature, "compute", *arguments)
-    assert (status, out) == (0, "suite brief: 27 artifacts computed, everything is there\n")
+    assert (status, out) == (0, "suite brief: 30 artifacts computed, everything is there\n")
     assert ESCAPE not in err
     assert "step 30: moments" in err
     after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
-    assert [s["present"] for s in after["steps"]] == [1, 1, 6, 2, 2, 3, 1, 6, 2, 3]
+    assert [s["present"] for s in after["steps"]] == [1, 1, 6, 2, 2, 3, 1, 6, 2, 3, 3]
     assert {(s["operations"], s["seconds"], s["host_bytes"], s["disk_bytes"]) for s in after["steps"]} == {(0, 0, 0, 0)}
     assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
     scratch = json.loads(run(miniature, "plan", *arguments, "--json", "--from-scratch")[1])
-    assert [s["present"] for s in scratch["steps"]] == [0] * 11
+    assert [s["present"] for s in scratch["steps"]] == [0] * 12
 
 
 def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
@@ -335,6 +336,8 @@ def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
         ("ablation", 30, 4, 0),
         ("extensions", 30, 2, 0),
         ("profiles", 30, 2, 2),
+        ("properties", 0, 1, 1),
+        ("properties", 30, 2, 2),
     ]
 
 
@@ -449,6 +452,7 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
         "extensions",
         "extensions-blocks",
         "profiles",
+        "properties",
         "variants",
         "universality",
         "baseline-draws",

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (586, "511bdf93c1d01c99efe5a80ee0e92e2f4208aca4502537d8b84ef8b0c0353380"),
-    "gurnee_medium": (80, "f613be7231fadf12107a60706f41ca43e97c23b15bb5df1f2e8eff310fbf186b"),
-    "gurnee_small": (80, "403fb5085f616257e27f837572712bc5e0d853a791e2fb42181e5174679867d6"),
-    "mini": (218, "12ba5d5d7c760abb8597eb568c4143d6d58dc7df9112e0de11839c1a0498ed48"),
-    "paper": (172, "9c8acb9c472898b11af045f7368333b7b9d26dfc58551fee1f9da0cdb1562db7"),
-    "paper_published": (172, "234692a1c4cee38ace45eb2be0d24e9e8857039f94ad4a722d3aaa18cc82e3cc"),
-    "paper_v2": (264, "4860001f278200db50aee8e6bba82f63ac1c4b0343b956c3422f79bae1e3dc20"),
-    "pythia_160m": (57, "1c4a376e9f9f9a82f5e1ac713affa31ac6ac9f4d47bd9f226568918e96dea4db"),
+    "emergence": (603, "df215100c468525ae03f7049adb4112cce54a385ccd2dd28aa5bb3906d7e60a4"),
+    "gurnee_medium": (86, "acb39fb813265d17c9ff3050663288ee8c52bbc507298847f4643ee49fe19334"),
+    "gurnee_small": (86, "0a1581db046073fe225d5d95c5411a60d75d3485961f23fbdee74eb84b08a422"),
+    "mini": (227, "9848fc659523fc091c8397df601a3082b54a944211cb21455cea93ed29604708"),
+    "paper": (180, "c09c287e3280c6c80b66e81169552c9e22daa76ee49d5189f5ce7fa94a25adbb"),
+    "paper_published": (180, "e85cd157b5a905faf91d782ae1fbabdb5f1c3bd52932b7a688a9663e3745fdde"),
+    "paper_v2": (274, "c89b28b80d5d11c2c0c5b290b6479df0153492c68b6afa038a3f5fb89ff9aee9"),
+    "pythia_160m": (62, "7bf75195c3108c9e661cf0369f672c5697d2731bdf673d931e493167700b3eec"),
 }
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 STEPS = (0, 15, 30)
 # What judging the brief suite reads: two token sets, tables and nulls, candidates, variants, ablations, extensions,
 # profiles.
-BRIEF = 2 + 10 + 3 + 1 + 6 + 2 + 3
+BRIEF = 2 + 10 + 3 + 1 + 6 + 2 + 3 + 3
 # And what is written for them: besides these the rows of both token sets, and the draws and spreads of six tables.
 WRITTEN = BRIEF + 2 + 6 * 2
 # Of a correlation of activations that two kernels compute in float32.

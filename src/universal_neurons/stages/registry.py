@@ -7,6 +7,7 @@
     -> ablation (of the universal neurons and of what they are compared with)
     -> extensions (families and patches: the suite's reference only)
     -> profiles (of every single neuron at the last checkpoint)
+    -> properties (of every single neuron: the suite's reference at every step, the others at the last)
 
 To add a table, write its stage in a module of its own and add it here.
 """
@@ -20,6 +21,7 @@ from universal_neurons.stages.ablation import ABLATIONS
 from universal_neurons.stages.base import Case, Need, Stage, StageGroup
 from universal_neurons.stages.extensions import EXTENSIONS
 from universal_neurons.stages.profiles import PROFILES
+from universal_neurons.stages.properties import PROPERTIES
 from universal_neurons.stages.tokens import EVALUATION, TOKENS
 from universal_neurons.stages.universality import CANDIDATES, SCORES, CandidateGroup
 from universal_neurons.stages.variants import VARIANTS
@@ -39,6 +41,7 @@ GROUPS: tuple[StageGroup, ...] = (
     StageGroup(ABLATIONS),
     StageGroup(EXTENSIONS),
     StageGroup(PROFILES),
+    StageGroup(PROPERTIES),
 )
 
 

@@ -1,0 +1,177 @@
+"""Properties of single neurons: their pre-activations, and their weights with and without folding and centring.
+
+The columns are those that Gurnee et al. (2024, section 4.2) rank, and what they are made of.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from universal_neurons.measures.profiles import rounded
+from universal_neurons.stages import costs
+from universal_neurons.stages.base import Artifacts, Case, Need, Reader, Stage, example_dice, example_neurons, step_of
+from universal_neurons.stages.batches import batch_rows
+from universal_neurons.stages.comparison import Comparison, Difference, largest_relative_difference
+from universal_neurons.stages.costs import Cost
+from universal_neurons.stages.models import finite_activations, loaded
+from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref, token_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+    from universal_neurons.artifacts.codec import Payload
+    from universal_neurons.artifacts.key import JSON
+    from universal_neurons.core.activations import ActivationBatch
+    from universal_neurons.core.properties import PreActivations
+    from universal_neurons.core.weights import NeuronWeights
+    from universal_neurons.ids import ModelRef
+    from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.workspace import Workspace
+
+# Where the published code begins to count a neuron as active: the upper edge of the bin below 0, of 256 edges from -10
+# to 15 (claims/README.md, A21).
+PUBLISHED_BOUND = -25 / 255
+PRE_ACTIVATIONS = ("pre_mean", "pre_variance", "pre_skewness", "pre_kurtosis", "frequency", "published_frequency")
+WEIGHTS = (
+    "input_bias", "w_in_norm", "w_out_norm", "cos_in_out",
+    "vocabulary_mean", "vocabulary_variance", "vocabulary_skewness", "vocabulary_kurtosis",
+)  # fmt: skip
+TWINS = ("twin_in", "twin_out")
+COLUMNS = (*PRE_ACTIVATIONS, *WEIGHTS, *TWINS, *(f"raw_{name}" for name in WEIGHTS))
+# Significant bits that are stored: one part in 65536.
+BITS = 16
+# The largest accepted relative difference of a recomputed number.
+TOLERANCE = 1e-3
+# Bytes moved in the time of an activation (deviations and their powers), and of a cosine of two vectors.
+STREAMED_BYTES, COSINE_BYTES = 100, 240
+
+
+class Properties(Stage):
+    """The properties of all neurons of a model: the reference's at every step, every other model's at the last."""
+
+    name: ClassVar[str] = "properties"
+
+    def cases(self, work: Workspace) -> tuple[Case, ...]:
+        """The reference at every step, untrained too; every model at the last."""
+        last = (Case(work.last_step, name) for name in work.suite.zoo.models)
+        return tuple(dict.fromkeys((*(Case(step, work.reference) for step in work.steps), *last)))
+
+    def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
+        """The model and the bound of the published frequency."""
+        return {"model": case.model, "step": case.step, "bound": PUBLISHED_BOUND, "dtype": "float32"}
+
+    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
+        """The weights and the tokens."""
+        return {"model": work.model(case.model, step_of(case)).digest, "tokens": corpus_ref(work).sha256}
+
+    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
+        """The tokens."""
+        return ((TOKENS, ONLY),)
+
+    def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
+        """The cost of one pass, of cosines of all neurons with the vocabulary, and with each other."""
+        shape = sizes.shape
+        cosines = 2.0 * shape.neurons * (shape.vocabulary + shape.neurons)
+        one = costs.summed(
+            costs.loading(sizes, 1),
+            costs.forward(sizes, sizes.positions),
+            {costs.WorkKind.DOUBLE: 2 * shape.width * cosines},
+            {costs.WorkKind.MEMORY: sizes.tokens * shape.neurons * STREAMED_BYTES + cosines * COSINE_BYTES},
+        )
+        # Weights of neurons and tokens in float64: raw, folded and as unit vectors.
+        vectors = 3 * costs.DOUBLE * shape.width * (shape.vocabulary + 2 * shape.neurons)
+        row = 6 + 4 * len(COLUMNS)
+        return Cost(
+            costs.summed(one, times=len(cases)),
+            passes=1,
+            device_bytes=shape.loaded_bytes + max(vectors, costs.batch_bytes(sizes, 1)),
+            host_bytes=sizes.token_bytes + shape.neurons * row,
+            disk_bytes=len(cases) * shape.neurons * row,
+        )
+
+    def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """The properties of one model."""
+        from universal_neurons.core.properties import nearest_cosine
+        from universal_neurons.core.weights import folded_weights, raw_weights
+
+        ref = work.model(case.model, step_of(case))
+        bridge = loaded(work, ref)
+        columns = _pre_activations(_streamed(work, ref, bridge))
+        folded = folded_weights(bridge)
+        columns |= _weights(folded)
+        columns |= {"twin_in": nearest_cosine(folded.w_in), "twin_out": nearest_cosine(folded.w_out)}
+        del folded
+        columns |= {f"raw_{name}": values for name, values in _weights(raw_weights(bridge)).items()}
+        layer, neuron = np.divmod(np.arange(len(columns["input_bias"])), work.zoo.recipe().mlp)
+        stored = {name: rounded(columns[name].double().cpu().numpy(), bits=BITS) for name in COLUMNS}
+        return {self.name: _frame(layer, neuron, stored)}
+
+    def read(self, reader: Reader, work: Workspace, case: Case) -> pd.DataFrame:
+        """One row per neuron, layer by layer; see :mod:`universal_neurons.measures.properties`."""
+        return reader(self, case)[0].table
+
+    def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """Made-up properties."""
+        layer, neuron = example_neurons(work)
+        dice = example_dice(case)
+        return {self.name: _frame(layer, neuron, {name: dice.uniform(0.1, 1.0, len(layer)) for name in COLUMNS})}
+
+    def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
+        """The stored properties against recomputed ones, relative to each or to the median of its column."""
+        mine, theirs = (one[0].table[list(COLUMNS)] for one in (stored, again))
+        largest = largest_relative_difference(mine.to_numpy(), theirs.to_numpy(), mine.abs().median().to_numpy())
+        return Comparison(self.name, "neurons", len(mine), {"properties": Difference(largest, TOLERANCE)})
+
+
+PROPERTIES = Properties()
+
+
+def _frame(layer: Any, neuron: Any, columns: Mapping[str, Any]) -> pd.DataFrame:
+    numbers = {name: values.astype(np.float32) for name, values in columns.items()}
+    return pd.DataFrame({"layer": layer.astype(np.int16), "neuron": neuron.astype(np.int32), **numbers})
+
+
+def _streamed(work: Workspace, ref: ModelRef, bridge: Any) -> PreActivations:
+    import torch
+
+    from universal_neurons.core.activations import layer_widths, stream
+    from universal_neurons.core.properties import pre_activations
+
+    tokens, widths = token_set(work), layer_widths(bridge)
+    rows, mask = tokens.rows.astype(np.int64), torch.from_numpy(tokens.mask)
+
+    def batches() -> Iterator[ActivationBatch]:
+        for batch in stream(bridge, rows, mask, batch_rows=batch_rows(rows.shape[1]), place="hook_pre"):
+            yield batch
+            work.progress.advance(len(batch))
+            del batch
+
+    work.progress.start(f"step {ref.step}: pre-activations of {ref.name}", tokens.scored)
+    device = next(bridge.parameters()).device
+    with finite_activations(ref, widths):
+        found = pre_activations(batches(), (0.0, PUBLISHED_BOUND), neurons=sum(widths), device=device)
+    work.progress.finish()
+    return found
+
+
+def _pre_activations(found: PreActivations) -> dict[str, Tensor]:
+    moments = found.moments
+    statistics = (moments.mean, moments.variance, moments.skewness, moments.kurtosis, *found.above / moments.count)
+    return dict(zip(PRE_ACTIVATIONS, statistics, strict=True))
+
+
+def _weights(weights: NeuronWeights) -> dict[str, Tensor]:
+    from universal_neurons.core.profiles import weight_profiles
+
+    found = weight_profiles(weights, shown=1)
+    tokens = found.vocabulary
+    statistics = (
+        found.input_bias, found.input_norm, found.output_norm, found.alignment,
+        tokens.mean, tokens.variance, tokens.skewness, tokens.kurtosis,
+    )  # fmt: skip
+    return dict(zip(WEIGHTS, statistics, strict=True))
