@@ -73,7 +73,7 @@ def test_nothing_of_the_required_list_is_missing_and_the_list_has_all_twenty(htm
         ("<< figures.paper_1 >>", "fig-paper-1", "Figure 1 of the paper."),
         ("<< figures.higher >>", "fig-paper-17", "Figure 17 of the paper."),
         ("<< table_one >>", "tbl-paper-1", "Table 1 of the paper."),
-        ("<< figures.dose >>", "fig-dose", "Figure J, not in the paper."),
+        ("<< figures.dose >>", "fig-dose", "Figure K, not in the paper."),
     ],
 )
 def test_a_report_without_a_figure_of_the_paper_is_not_built(root: Path, written: str, anchor: str, label: str) -> None:
@@ -138,8 +138,8 @@ def test_the_numbers_are_those_that_the_claims_ask_for(found: Results) -> None:
     given, then = (study.reference_tables(checkpoint=CHECKPOINTS[place]) for place in (0, 2))
     assert found.persistence.over(("25 %", "75 %")) == persistence(given, then, 0.5)
     table = study.ablation(checkpoint=CHECKPOINTS[1])
-    shown = found.ablation.of_pair(SetKind.RANDOM_OTHERS, 0.6, Quantity.LOSS, "c")[1]
-    assert shown == effect(table, SetOf(0.6, "c"), SetKind.RANDOM_OTHERS, quantity=Quantity.LOSS)
+    shown = found.ablation.of_pair(SetKind.LAYER_MATCHED, 0.6, Quantity.LOSS, "c")[1]
+    assert shown == effect(table, SetOf(0.6, "c"), SetKind.LAYER_MATCHED, quantity=Quantity.LOSS)
 
 
 def test_figures_that_are_compared_by_eye_share_their_scale(drawn: Groups) -> None:

@@ -148,7 +148,7 @@ def _numbers(found: Results) -> dict[str, Any]:
             "first_label": lambda: found.checkpoints[0].label,
             "last_label": lambda: found.checkpoints[-1].label,
             "persistence": lambda: kept.said(kept.longest) if kept.spans else "",
-            "persistence_span": lambda: in_words(kept.longest),
+            "persistence_span": lambda: in_words(kept.longest) if kept.spans else "",
             "persistence_printed": lambda: f"over {decimal(kept.printed.overall * 100, 0)} %",
             "draws": lambda: count(int(max((m.details.get("draws", 1) for m in effects), default=1))),
             "blocks": lambda: count(effects[0].n),
