@@ -104,12 +104,14 @@ class Schema:
         kind, axes = (self.arrays or {})[name]
         if _kind(array) != kind:
             raise MalformedArtifact(f"{name!a}: expected {kind}, got {_kind(array)}")
-        # Axes of open length have the one that the first of them has.
+        # Axes of open length have the one that the first of them has.  Two known lengths are no open one: an axis of
+        # blocks may be as long as the made-up neurons are many.
         axes = tuple(lengths.get(axis, axis) for axis in axes)
         if len(array.shape) != len(axes) or not all(map(operator.contains, axes, array.shape)):
             expected, got = " x ".join(map(_spelled, axes)), " x ".join(map(str, array.shape))
             raise MalformedArtifact(f"{name!a}: expected {expected} values, got {got}")
-        lengths |= {axis: frozenset({length}) for axis, length in zip(axes, array.shape, strict=True)}
+        open_axes = ((axis, length) for axis, length in zip(axes, array.shape, strict=True) if isinstance(axis, range))
+        lengths |= {axis: frozenset({length}) for axis, length in open_axes}
         if kind == "numbers" and np.isinf(array).any():
             raise MalformedArtifact(f"{name!a}: expected finite numbers, got infinity")
         if self.neurons is not None and name in ("layer", "neuron"):
