@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from tests.sources import ROOT
 from universal_neurons import compare
 from universal_neurons.compare import ComparedRun, RunUnknown, compare_runs, differing_settings, open_run
 from universal_neurons.errors import UserError
-from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
+from universal_neurons.evidence.log import PARTIAL, RECORDS, EvidenceLog
+from universal_neurons.evidence.record import RecordError
 from universal_neurons.render.evidence_log import EvidenceUnusable
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.study import open_evidence
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 
 def log(folder: Path, *records: EvidenceRecord, **said: Any) -> Path:
     """The log of a finished run."""
-    written = EvidenceLog(folder)
-    for one in records or (record(artifacts=()),):
-        written.append(one)
-    written.conclude({"suite": "mini", "complete": True, "code": {"commit": "c" * 40}, **said})
+    written = EvidenceLog(records or (record(artifacts=()),), code={"commit": "c" * 40})
+    replace(written, **said).write(folder / RECORDS)
     return folder
 
 
@@ -59,7 +57,7 @@ def test_a_suite_is_its_latest_run_with_the_artifacts_behind_it(own: Miniature) 
     assert found.study.suite.name == "mini"
 
 
-@pytest.mark.parametrize("inside", ["", RECORDS, VERDICTS])
+@pytest.mark.parametrize("inside", ["", RECORDS])
 def test_a_run_is_its_folder_or_a_file_in_it(own: Miniature, tmp_path: Path, inside: str) -> None:
     folder = log(tmp_path / "yesterday")
     found = opened(own, folder / inside if inside else folder)
@@ -88,28 +86,24 @@ def test_what_nothing_left_behind_is_one_line(own: Miniature, name: str) -> None
 
 
 def test_a_suite_that_was_never_judged_names_the_command(own: Miniature) -> None:
-    with pytest.raises(EvidenceUnusable, match="no evidence log here; run: pytest claims --suite brief"):
+    with pytest.raises(EvidenceUnusable, match="no evidence log of a whole run here; run: pytest claims --suite brief"):
         opened(own, "brief")
 
 
-def test_a_run_that_did_not_finish_is_refused(own: Miniature) -> None:
-    (latest(own) / VERDICTS).unlink()
-    with pytest.raises(EvidenceUnusable, match="did not finish"):
+def test_a_run_of_a_part_is_no_run_of_the_suite_but_has_a_name(own: Miniature) -> None:
+    folder = log(own.root / ".universal-neurons" / "evidence" / "mini", complete=False)
+    (folder / RECORDS).rename(folder / PARTIAL)
+    with pytest.raises(EvidenceUnusable, match=r"only one of a part of the claims \(report --partial\)"):
         opened(own, "mini")
+    found = opened(own, folder / PARTIAL).run
+    assert (found.name, found.complete) == (PARTIAL, False)
 
 
-@pytest.mark.parametrize("text", ["{", "[1]"])
-def test_a_damaged_conclusion_is_one_line(own: Miniature, text: str) -> None:
-    (latest(own) / VERDICTS).write_text(text)
-    with pytest.raises(UserError, match=r"verdicts\.json: .*run the claims again"):
+def test_a_damaged_log_is_one_line(own: Miniature) -> None:
+    path = latest(own) / RECORDS
+    path.write_text(path.read_text().replace("reproduced", "refuted"))
+    with pytest.raises(RecordError, match=r"records\.jsonl: not as a run has written it: its seal does not fit"):
         opened(own, "mini")
-
-
-def test_a_record_of_before_has_no_code_and_says_nothing_of_it(own: Miniature) -> None:
-    folder = latest(own)
-    (folder / VERDICTS).write_text(json.dumps({"suite": "mini", "complete": False}))
-    found = opened(own, "mini").run
-    assert (dict(found.code), found.complete) == ({}, False)
 
 
 # --- the artifacts behind a run --------------------------------------------------------------------------------------
@@ -278,8 +272,8 @@ def test_the_shipped_evidence_alone_is_judged_as_a_run_judges_it(
         (root / "fixtures" / folder.name).symlink_to(folder)
     target = tmp_path / "log"
     compare.judge("mini", ROOT / "fixtures" / "evidence", target, root=root)
-    (found,) = [one for one in EvidenceLog.read(target) if one.role == "claim"]
+    (found,) = [one for one in EvidenceLog.read(target / RECORDS).records if one.role == "claim"]
     assert (found.claim, found.verdict.value, found.suite) == ("V5", "reproduced", "mini")
-    code = EvidenceLog.conclusion(target)["code"]
+    code = EvidenceLog.read(target / RECORDS).code
     assert {"python", "numpy"} <= code.keys()
     assert replace(found, duration_seconds=0.0).rejudged().verdict is found.verdict

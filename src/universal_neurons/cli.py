@@ -7,11 +7,13 @@ status 130.  Whatever computes is imported by the command that needs it, so ``--
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import json
 import os
+import re
 import sys
+from collections import Counter
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path  # noqa: TC003 - typer evaluates annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -25,6 +27,7 @@ from universal_neurons.command_options import (
     CpusPerTask,
     Device,
     EngineName,
+    Every,
     GpusPerTask,
     HostMemory,
     Memory,
@@ -40,27 +43,37 @@ from universal_neurons.command_options import (
 )
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.selection import WHOLE, Selection, names
-from universal_neurons.inputs.suite import project_root
-from universal_neurons.listing import show
 from universal_neurons.progress import Reporter
-from universal_neurons.stages.registry import suite_artifacts, suite_keys, where
-from universal_neurons.stages.study import imported_evidence
-from universal_neurons.stages.tokens import ONLY, TOKENS
-from universal_neurons.stages.universality import UNIVERSALITY
-from universal_neurons.stages.workspace import Resources, Workspace, open_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from universal_neurons.stages.base import Need
     from universal_neurons.stages.simulation import Simulated
+    from universal_neurons.stages.workspace import Workspace
 
 CHANGED = 1
 USER_ERROR = 4
 USAGE_ERROR = 2
 INTERRUPTED = 130
+# Characters of a word in a message: of the longest one that is shown whole, and of a longer one.
+_LONGEST_WORD = 300
+_SHOWN = 60
 # Refusals of the system that the user can mend; any other OSError is a defect of ours and keeps its traceback.
-_REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
+_BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR})
+# What Ctrl-C leaves behind, by command; of the others, which only read, nothing.
+_LEFT = {
+    "compute": "finished work is kept, and the same command resumes",
+    "train": "finished work is kept, and the same command resumes",
+    "fetch": "what came and was verified is kept, and the same command goes on",
+    "verify": "no verdict was recorded; tables that were computed are kept",
+    "report": "the report of before stays as it is",
+    "store import": "tables that came and were verified are kept; run the same command again",
+    "store export": "what was written of the export is not complete; run the same command again",
+}
+# What libraries raise for input that they cannot read, such as text nested too deeply or a number that fits nowhere.
+_UNREADABLE = (ValueError, OverflowError, RecursionError)
 # The base of every mistake in options; some versions of typer bring a click of their own that has no public name.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
@@ -93,16 +106,30 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except OSError as error:
-        if error.errno not in _REFUSED:
+        if error.errno in _BAD_NAME:
+            _fail(f"error: {error.filename}: {error.strerror}; expected another name", USER_ERROR)
+        if error.errno not in _NO_ROOM:
             raise
         _fail(f"error: {error.filename or 'writing'}: {error.strerror}; nothing committed is lost", USER_ERROR)
     if status == INTERRUPTED:
-        _fail("interrupted; finished work is kept, and the same command resumes", INTERRUPTED)
+        _fail(f"interrupted; {_left(sys.argv[1:])}", INTERRUPTED)
     sys.exit(status)
 
 
+def _left(words: Sequence[str]) -> str:
+    """What the command line ``words`` leaves when it is interrupted."""
+    return next((left for name, left in _LEFT.items() if words[: len(name.split())] == name.split()), "nothing changed")
+
+
+def _say(line: str) -> None:
+    """Show a line that is not the result: on standard error."""
+    typer.echo(line, err=True)
+
+
 def _fail(text: str, status: int) -> NoReturn:
-    sys.stderr.write(visible(text) + "\n")
+    # A name of thousands of characters would hide what is wrong with it.
+    shown = re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda word: f"{word[0][:_SHOWN]}...", visible(text))
+    sys.stderr.write(shown + "\n")
     sys.exit(status)
 
 
@@ -114,12 +141,18 @@ def _workspace(
 
     What is missing is imported from ``remote`` first.  ``options`` are those of ``open_workspace``.
     """
+    from universal_neurons.stages.workspace import open_workspace
+
     with Reporter.on_stderr() as reporter:
         if remote is not None:
             recompute = bool(options.get("recompute"))
             _pulled(suite, remote, reporter, store=store, recompute=recompute, selection=selection)
-        narrowing = selection.narrowing
-        yield open_workspace(suite, store=store, warn=reporter.warn, progress=reporter, narrowing=narrowing, **options)
+        options |= {"warn": reporter.warn, "progress": reporter, "narrowing": selection.narrowing}
+        try:
+            work = open_workspace(suite, store=store, **options)
+        except _UNREADABLE as error:
+            raise UserError(f"suite {suite}: cannot be read ({error})") from error
+        yield work
 
 
 def _needs(work: Workspace, selection: Selection) -> tuple[Need, ...] | None:
@@ -143,6 +176,21 @@ def _pulled(
     return str(pull(suite, remote, store=store, warn=reporter.warn, progress=reporter, narrowing=narrowing))
 
 
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it like this
+    if asked:
+        typer.echo(f"universal-neurons {importlib.metadata.version('universal-neurons')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
 @app.command()
 @selecting
 def plan(
@@ -164,6 +212,8 @@ def plan(
 
     Nothing is computed.  The speed of the device is measured on made-up work, once, and kept.
     """
+    from universal_neurons.stages.workspace import Resources
+
     # The keys of a narrowed suite depend on this machine's text.
     local = bool(selection.narrowing) and not from_scratch
     resources = Resources(memory=memory, device=device)
@@ -177,8 +227,10 @@ def plan(
     if as_json:
         simulation = {} if run is None else {"simulated": run.as_dict()}
         text = json.dumps(planned.as_dict() | simulation, indent=2)
-    else:
+    elif by_step or run is not None or planned.whole.present < planned.whole.artifacts:
         text = "\n\n".join([table(planned, by_step=by_step), *([] if run is None else [simulation_sentence(run)])])
+    else:
+        text = visible(f"suite {planned.suite}: nothing to do, all {planned.whole.present} artifacts are there")
     sys.stdout.write(text + "\n")
 
 
@@ -208,6 +260,9 @@ def list_tasks(
 
     What each takes is as if nothing were there.
     """
+    from universal_neurons.listing import show
+    from universal_neurons.stages.workspace import Resources
+
     resources = Resources(memory=memory, device=device)
     with _workspace(suite, store=store, local=True, resources=resources, selection=selection) as work:
         from universal_neurons.stages.engines import under_way_of
@@ -274,6 +329,7 @@ def compute(
     After an interruption the same command resumes.  With --engine, every task is a process or a job of its own.
     """
     from universal_neurons.stages import engines
+    from universal_neurons.stages.workspace import Resources
 
     if sum(given is not None for given in (task, task_file, engine)) > 1:
         raise typer.BadParameter("expected one of --task, --tasks and --engine")
@@ -348,16 +404,17 @@ def verify(
     store: StorePath = None,
     selection: Selection = WHOLE,
     recompute: Annotated[bool, typer.Option("--recompute", help="Compute everything again first.")] = False,
-    select: Annotated[str | None, typer.Option("-k", help="Only claims that match (as pytest -k).")] = None,
     remote: Remote = None,
 ) -> None:
     """Judge the claims of a suite (the same as: pytest claims)."""
     import subprocess
 
+    from universal_neurons.inputs.suite import project_root
+
     root = project_root()
     given = {"suite": suite, "store": store, "remote": remote}
     arguments = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
-    arguments += [*selection.words, *(["--recompute"] if recompute else []), *(["-k", select] if select else [])]
+    arguments += [*selection.words, *(["--recompute"] if recompute else [])]
     status = subprocess.run([sys.executable, "-m", "pytest", "claims", *arguments], cwd=root, check=False).returncode
     raise typer.Exit(status)
 
@@ -374,14 +431,25 @@ def report(
         typer.Option("--compare", metavar="OTHER", help="Add a page that compares with another run (see compare)."),
     ] = None,
     to: Annotated[Literal["html", "pdf", "all"], typer.Option("--to", help="Only the pages or only the PDF.")] = "all",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Of the latest run, also where it judged a part of the claims only.")
+    ] = False,
 ) -> None:
-    """Build the report of the latest run, as pages and as PDF."""
+    """Build the report of the last whole run.
+
+    As pages and as PDF.
+    """
     from universal_neurons.reporting import report_of
 
     with _workspace(suite, store=store, remote=remote, selection=selection) as work:
-        say = partial(typer.echo, err=True)
         documents = report_of(
-            work, beside=beside, store=store, to=to, say=say, step=lambda name: say(f"report: {name} ...")
+            work,
+            beside=beside,
+            store=store,
+            to=to,
+            say=_say,
+            step=lambda name: _say(f"report: {name} ..."),
+            partial=partial,
         )
     typer.echo(f"report: {documents}")
 
@@ -403,6 +471,8 @@ def compare(
     """
     from universal_neurons.compare import compare_runs, open_run
     from universal_neurons.evidence.record import strict_json
+    from universal_neurons.inputs.suite import project_root
+    from universal_neurons.listing import show
     from universal_neurons.render.pages import comparison_text
 
     with Reporter.on_stderr() as reporter:
@@ -411,6 +481,9 @@ def compare(
     if as_json:
         sys.stdout.write(strict_json(both.as_dict()))
     else:
+        if both.is_same:
+            typer.echo(f"{both.comparison.left.name} and {both.comparison.right.name}: nothing differs")
+            return
         for table in comparison_text.tables(both, only_changed=only_changed):
             show(table.rows, table.columns, as_json=False, title=table.title)
         for line in comparison_text.lines(both):
@@ -423,14 +496,22 @@ def compare(
 def why(digest: Annotated[str, typer.Argument(help="The first characters of an artifact's digest.")],
         suite: SuiteName = "mini", store: StorePath = None) -> None:  # fmt: skip
     """Show where an artifact is, or why it is absent."""
+    from universal_neurons.stages.registry import suite_keys
+
+    if not digest:
+        raise UserError("digest: expected its first characters, got nothing")
     with _workspace(suite, store=store) as work:
-        for key in suite_keys(work):
-            if key.digest.startswith(digest):
-                typer.echo(work.store.why(key))
-                return
-    raise UserError(
-        f"digest {digest}: no artifact of suite {suite} starts like this; run: universal-neurons status --suite {suite}"
-    )
+        keys = [key for key in suite_keys(work) if key.digest.startswith(digest)]
+        if len(keys) == 1:
+            typer.echo(work.store.why(keys[0]))
+            return
+    listed = f"run: universal-neurons status --all --suite {suite}"
+    if keys:
+        some = ", ".join(f"{key.digest[:12]} ({key.stage})" for key in keys[:3])
+        raise UserError(
+            f"digest {digest}: {len(keys)} artifacts of suite {suite} start like this: {some} ...; {listed}"
+        )
+    raise UserError(f"digest {digest}: no artifact of suite {suite} starts like this; {listed}")
 
 
 @app.command()
@@ -439,9 +520,14 @@ def status(
     suite: SuiteName = "mini",
     store: StorePath = None,
     selection: Selection = WHOLE,
+    every: Every = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the artifacts of a suite and where each one is, after a line about the tasks that were submitted."""
+    """Show where the artifacts of a suite are, after a line about the tasks that were submitted."""
+    from universal_neurons.listing import show
+    from universal_neurons.stages.registry import suite_artifacts, where
+    from universal_neurons.stages.tokens import ONLY, TOKENS
+
     with _workspace(suite, store=store, selection=selection) as work:
         from universal_neurons.stages.engines import submitted_line
 
@@ -460,20 +546,50 @@ def status(
             }
             for artifact in suite_artifacts(work)
         ]
-    columns = {"stage": "stage", "step": "step", "what": "what", "digest": "digest", "where": "where"}
-    show(rows, columns, as_json=as_json, title=f"suite {suite}")
+    title = f"suite {suite}: {_counted(row['where'] for row in rows)}"
+    if as_json or every:
+        columns = {"stage": "stage", "step": "step", "what": "what", "digest": "digest", "where": "where"}
+        show(rows, columns, as_json=as_json, title=title)
+        return
+    there = Counter((row["stage"], row["where"]) for row in rows)
+    summed = [{"stage": stage, "where": store, "artifacts": number} for (stage, store), number in there.items()]
+    show(summed, {"stage": "stage", "where": "where", "artifacts": "artifacts"}, as_json=False, title=title)
 
 
 @store_app.command("ls")
-def store_ls(suite: SuiteName = "mini", store: StorePath = None, as_json: AsJson = False) -> None:
-    """List every artifact in the working store, in the shipped and in the imported evidence."""
+def store_ls(suite: SuiteName = "mini", store: StorePath = None, every: Every = False, as_json: AsJson = False) -> None:
+    """Show what lies in the stores of a suite.
+
+    These are the working store, the shipped evidence, and what was imported.
+    """
+    from universal_neurons.listing import show
+
     with _workspace(suite, store=store) as work:
         rows = [
             {"stage": e.key.stage, "digest": e.key.digest[:12], "origin": e.origin.value, "size": e.manifest.size}
             for e in work.store.entries()
         ]
-    columns = {"stage": "stage", "digest": "digest", "origin": "origin", "size": "bytes"}
-    show(rows, columns, as_json=as_json, title="artifacts")
+    title = _counted(str(row["origin"]) for row in rows)
+    if as_json or every:
+        columns = {"stage": "stage", "digest": "digest", "origin": "origin", "size": "bytes"}
+        show(rows, columns, as_json=as_json, title=title)
+        return
+    names = dict.fromkeys((row["stage"], row["origin"]) for row in rows)
+    summed = [_sum(stage, origin, rows) for stage, origin in names]
+    columns = {"stage": "stage", "origin": "origin", "artifacts": "artifacts", "size": "bytes"}
+    show(summed, columns, as_json=False, title=title)
+
+
+def _counted(stores: Iterable[str]) -> str:
+    """How many artifacts there are, and in which stores."""
+    counts = Counter(stores)
+    return f"{counts.total()} artifacts" + "".join(f", {number} {store}" for store, number in counts.items())
+
+
+def _sum(stage: object, origin: object, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One row for all artifacts of a stage in one store."""
+    sizes = [row["size"] for row in rows if (row["stage"], row["origin"]) == (stage, origin)]
+    return {"stage": stage, "origin": origin, "artifacts": len(sizes), "size": sum(sizes)}
 
 
 @store_app.command("verify")
@@ -486,9 +602,10 @@ def store_verify(
         bool, typer.Option("--recompute-sample", help="Compute one table again and compare.")
     ] = False,
 ) -> None:
-    """Check the digest of every artifact, and with --recompute-sample one table's numbers against the weights.
+    """Check the digest of every artifact.
 
-    Of every import one table is drawn and computed again; the report marks an import until that was done once.
+    With --recompute-sample also one table's numbers against the weights: of every import one table is drawn and
+    computed again; the report marks an import until that was done once.
     """
     with _workspace(suite, store=store, selection=selection) as work:
         problems = work.store.verify()
@@ -503,6 +620,9 @@ def store_verify(
 def _samples(work: Workspace) -> Iterator[str]:
     """Compute a sample of every import again, and of the shipped evidence where that is what claims are judged from."""
     from universal_neurons.stages.recheck import imported_sample, spotcheck, spotchecked_case
+    from universal_neurons.stages.registry import where
+    from universal_neurons.stages.study import imported_evidence
+    from universal_neurons.stages.universality import UNIVERSALITY
 
     imported = imported_evidence(work)
     for receipt in imported.sources:
@@ -521,7 +641,10 @@ def store_export(
     store: StorePath = None,
     selection: Selection = WHOLE,
 ) -> None:
-    """Write a suite's evidence to a folder or an archive that others can import (never the text itself)."""
+    """Write a suite's evidence for others to import.
+
+    Into a folder or an archive; never the text itself.
+    """
     with _workspace(suite, store=store, selection=selection) as work:
         from universal_neurons.stages.sharing import export_suite
 
@@ -538,7 +661,10 @@ def store_import(
     store: StorePath = None,
     selection: Selection = WHOLE,
 ) -> None:
-    """Take over evidence that others exported, verified; the report marks it until a sample was computed again."""
+    """Import evidence that others exported.
+
+    Every digest is verified; the report marks the evidence until a sample was computed again.
+    """
     with Reporter.on_stderr() as reporter:
         said = _pulled(suite, place, reporter, store=store, selection=selection)
     with _workspace(suite, store=store, selection=selection) as work:
@@ -554,11 +680,12 @@ def new_claim(
 ) -> None:
     """Write a claim file with its control, to be filled in."""
     from universal_neurons.harness.scaffold import scaffold_claim
+    from universal_neurons.inputs.suite import project_root
 
     root = project_root()
     path = scaffold_claim(root / "claims" / section, claim_id, statement)
     typer.echo(
-        f"{path.relative_to(root)}: fill in the measure and the criterion, then run: nox -s claims -- -k {claim_id}"
+        f"{path.relative_to(root)}: fill in measure and criterion, then run: nox -s claims -- --claims {claim_id}"
     )
 
 
@@ -576,6 +703,7 @@ def train(
 
     After an interruption the same command resumes.
     """
+    from universal_neurons.inputs.suite import project_root
     from universal_neurons.zoo_training import publish as publish_zoo
     from universal_neurons.zoo_training import train_zoo
 

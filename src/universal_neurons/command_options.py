@@ -21,16 +21,20 @@ if TYPE_CHECKING:
 
     from universal_neurons.inputs.selection import SelectionOption
 
+# More than any machine has; beyond 2**63 no library takes the number.
+_MOST_BYTES = 2**60
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SELECTION = "selection"
 
 
 def parsed_bytes(text: str) -> int:
     """Parse a number of bytes with its unit: ``800MiB``, ``24GiB``, or ``24G`` for short."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])(?:i?B)?", text.strip())
-    if match is None:
-        raise typer.BadParameter(f"expected bytes with a unit, such as 800MiB or 24GiB, got {text!r}")
-    return round(float(match[1]) * _UNITS[match[2]])
+    match = re.fullmatch(r"(\d{1,20}(?:\.\d{1,20})?)\s*([KMGT])(?:i?B)?", text.strip())
+    size = 0 if match is None else round(float(match[1]) * _UNITS[match[2]])
+    if match is None or size > _MOST_BYTES:
+        got = text if len(text) <= 40 else f"{text[:40]}..."
+        raise typer.BadParameter(f"expected bytes with a unit, such as 800MiB or 24GiB, at most 1048576T; got {got!r}")
+    return size
 
 
 def parsed_minutes(text: str) -> int:
@@ -55,6 +59,7 @@ SuiteName = Annotated[
 ]
 StorePath = Annotated[Path | None, typer.Option("--store", help="Working store instead of .universal-neurons/store.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Every = Annotated[bool, typer.Option("--all", help="One row per artifact instead of a summary.")]
 Remote = Annotated[
     str | None,
     typer.Option(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.evidence.comparison import DifferingSetting, JudgedRun, KeyFigurePair, SideBySide, compared
-from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
+from universal_neurons.evidence.log import PARTIAL, RECORDS, EvidenceLog
 from universal_neurons.inputs.selection import Selection
 from universal_neurons.inputs.suite import available_suites
 from universal_neurons.measures.key_figures import KeyFigure, ablation_key_figures, share_key_figures
@@ -65,7 +65,7 @@ def open_run(name: str, *, root: Path, store: Path | None = None, warn: Warn = p
     if name in available_suites(root):
         return _of_run(name, default_evidence(root, name), name, root=root, store=store, warn=warn)
     path = Path(name).expanduser()
-    log = log_folder(path)
+    log = log_of(path)
     if log is not None:
         return _of_run(name, log, *_subject(log), root=root, store=store, warn=warn)
     if is_evidence(path):
@@ -76,12 +76,11 @@ def open_run(name: str, *, root: Path, store: Path | None = None, warn: Warn = p
     )
 
 
-def log_folder(path: Path) -> Path | None:
-    """The folder of the evidence log at ``path``: its folder, one of its files, or a built report; None for others."""
-    for folder in (path, path / DATA, path.parent if path.name in (RECORDS, VERDICTS) else path):
-        if (folder / RECORDS).is_file():
-            return folder
-    return None
+def log_of(path: Path) -> Path | None:
+    """The evidence log at ``path``: itself, one in a folder or in a built report; None for others."""
+    if path.name in (RECORDS, PARTIAL) and path.is_file():
+        return path
+    return next((log for log in (path / RECORDS, path / DATA / RECORDS) if log.is_file()), None)
 
 
 def is_evidence(path: Path) -> bool:
@@ -129,8 +128,8 @@ def _paired(left: Mapping[KeyFigure, Measurement], right: Mapping[KeyFigure, Mea
 
 def _subject(log: Path) -> tuple[str, str]:
     """The suite of the run recorded in ``log`` and the options that narrowed it; empty without a record."""
-    first = next(EvidenceLog.read(log), None)
-    return ("", "") if first is None else (first.suite, first.narrowed_by)
+    first = EvidenceLog.read(log).records[:1]
+    return (first[0].suite, first[0].narrowed_by) if first else ("", "")
 
 
 def _of_run(
@@ -145,14 +144,13 @@ def _of_run(
 
 def _judged(name: str, log: Path, suite: str, narrowed_by: str = "") -> JudgedRun:
     claims = read_claims(log, suite=suite, narrowed_by=narrowed_by)
-    conclusion = EvidenceLog.conclusion(log)
-    code = conclusion.get("code", {})
+    said = EvidenceLog.read(log / RECORDS if log.is_dir() else log)
     return JudgedRun(
         name=Path(name).name or name,
         suite=f"{suite} {narrowed_by}".rstrip(),
         claims=claims,
-        code={str(k): str(v) for k, v in code.items()} if isinstance(code, dict) else {},
-        complete=conclusion.get("complete") is not False,
+        code=said.code,
+        complete=said.complete,
     )
 
 
@@ -218,7 +216,7 @@ def judge(suite: str, evidence: Path, log: Path, *, root: Path) -> None:
     done = subprocess.run(
         command, cwd=root, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False
     )
-    if done.returncode not in _JUDGED or not (log / VERDICTS).is_file():
+    if done.returncode not in _JUDGED or not (log / RECORDS).is_file():
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise UserError(
             f"{evidence}: the claims could not be judged on it (status {done.returncode}): {''.join(lines[-1:])}; "

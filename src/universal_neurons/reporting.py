@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from universal_neurons.compare import compare_runs, open_run
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.log import PARTIAL, EvidenceLog
+from universal_neurons.evidence.record import natural_order
 from universal_neurons.render import build_report
 from universal_neurons.render.pages.explorer import LocalText
 from universal_neurons.render.report import default_evidence
@@ -34,12 +36,18 @@ def report_of(
     to: Format,
     say: Callable[[str], None],
     step: Callable[[str], None] = lambda _: None,
+    partial: bool = False,
 ) -> str:
     """Build the report of ``work``, with the run called ``beside`` next to it, and return the paths of its documents.
 
-    The paths are relative to the checkout and separated by commas.
+    The paths are relative to the checkout and separated by commas.  With ``partial`` it is about the latest run, also
+    where that was one of a part of the claims.
     """
     check_pinned(work)
+    part = default_evidence(work.root, work.suite.folder) / PARTIAL
+    if partial and part.is_file():
+        judged = {record.claim for record in EvidenceLog.read(part).records}
+        say(f"partial report, of the latest run only: claims {', '.join(sorted(judged, key=natural_order))}")
     step("text of the tokens")
     with caching_measures(work.root):
         page = build_report(
@@ -47,6 +55,7 @@ def report_of(
             root=work.root,
             output=work.root / "report" / "_build",
             text=local_text(work),
+            verdicts=part if partial and part.is_file() else None,
             both=None if beside is None else _beside(work, beside, store=store),
             to=to,
             say=say,

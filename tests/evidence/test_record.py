@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
@@ -11,9 +11,7 @@ from tests.evidence.records import CRITERION, MEASUREMENT, RECORD, record
 from universal_neurons.evidence.criteria import AtMost
 from universal_neurons.evidence.record import (
     ControlResult,
-    EvidenceLog,
     EvidenceRecord,
-    RecordError,
     natural_order,
 )
 from universal_neurons.evidence.summary import summaries
@@ -91,45 +89,8 @@ def test_summaries_are_in_natural_order_and_gather_items_and_controls() -> None:
     assert (first.claim, second.claim) == ("N2", "N10")
     assert first.verdict is Verdict.REFUTED
     assert [len(first.items), len(first.controls)] == [2, 1]
-    assert json.loads(json.dumps(first.as_dict()))["items"][0]["item"] == "a-c-25%"
+    assert first.items[0].item == "a-c-25%"
 
 
 def test_numbers_inside_names_count_as_numbers() -> None:
     assert sorted(["a-b-100%", "a-b-25%", "N10", "N2"], key=natural_order) == ["N2", "N10", "a-b-25%", "a-b-100%"]
-
-
-def test_the_log_of_a_run_replaces_that_of_the_run_before(tmp_path: Path) -> None:
-    for items in (["a-b-25%", "a-c-25%"], ["a-d-25%"]):
-        log = EvidenceLog(tmp_path / "evidence")
-        for item in items:
-            log.append(record(item))
-        log.conclude({"claims": []})
-    assert [r.item for r in EvidenceLog.read(tmp_path / "evidence")] == ["a-d-25%"]
-
-
-def test_a_run_that_is_killed_leaves_its_records_and_no_verdicts_of_another_run(tmp_path: Path) -> None:
-    first = EvidenceLog(tmp_path)
-    first.append(record("a-b-25%"))
-    first.conclude({})
-    EvidenceLog(tmp_path).append(record("a-c-25%"))
-    assert [r.item for r in EvidenceLog.read(tmp_path)] == ["a-c-25%"]
-    assert not (tmp_path / "verdicts.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("{", r"records\.jsonl:2: not an evidence record"),
-        ('{"version": 2, "verdict": "maybe"}', r"records\.jsonl:2: not an evidence record"),
-        ('{"version": 99}', r"records\.jsonl:2: evidence record has version 99, expected 2"),
-    ],
-)
-def test_a_damaged_log_is_refused_with_its_line(tmp_path: Path, line: str, message: str) -> None:
-    (tmp_path / "records.jsonl").write_text(f"{RECORD.to_json()}\n{line}\n")
-    with pytest.raises(RecordError, match=message):
-        list(EvidenceLog.read(tmp_path))
-
-
-def test_a_log_that_is_not_there_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="run: pytest claims"):
-        list(EvidenceLog.read(tmp_path))

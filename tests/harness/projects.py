@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.harness.worlds import HEADER, INI, WORLD
 from universal_neurons.evidence.ledger import Ledger
-from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord
+from universal_neurons.evidence.log import PARTIAL, RECORDS, EvidenceLog
+from universal_neurons.evidence.summary import ClaimSummary, summaries
 from universal_neurons.evidence.verdict import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from universal_neurons.evidence.record import EvidenceRecord
 
 
 class Project:
@@ -57,11 +59,15 @@ class Project:
         return self.root / ".universal-neurons" / "evidence" / "mini"
 
     def records(self) -> dict[str, EvidenceRecord]:
-        return {f"{r.role} {r.claim} {r.item}".rstrip(): r for r in EvidenceLog.read(self.evidence)}
+        return {f"{r.role} {r.claim} {r.item}".rstrip(): r for r in self.log().records}
 
-    def verdicts(self) -> dict[str, Any]:
-        verdicts: dict[str, Any] = json.loads((self.evidence / "verdicts.json").read_text())
-        return verdicts
+    def log(self) -> EvidenceLog:
+        """The log of the latest run, whole or not."""
+        part = self.evidence / PARTIAL
+        return EvidenceLog.read(part if part.exists() else self.evidence / RECORDS)
+
+    def claims(self) -> tuple[ClaimSummary, ...]:
+        return summaries(self.log().records)
 
 
 def assert_refused(result: pytest.RunResult, *words: str) -> None:

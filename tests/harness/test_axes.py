@@ -4,7 +4,7 @@ import pytest
 
 from tests.harness.projects import Project, assert_refused
 from tests.harness.worlds import claim_file
-from universal_neurons.evidence.record import EvidenceLog
+from universal_neurons.evidence.log import RECORDS, EvidenceLog
 from universal_neurons.evidence.verdict import Verdict
 
 pytest_plugins = ("pytester",)
@@ -50,7 +50,7 @@ def test_values_that_only_another_suite_has_leave_one_record_with_the_reason_and
     result.assert_outcomes(passed=1, skipped=2, failed=1)
     why = "not evaluated on this suite: claim N1: checkpoint has no value '25 %' on suite tiny; it has 100%"
     result.stdout.fnmatch_lines([f"SKIPPED * {why}"])
-    records = list(EvidenceLog.read(project.root / ".universal-neurons" / "evidence" / "tiny"))
+    records = EvidenceLog.read(project.evidence.with_name("tiny") / RECORDS).records
     (claim,) = (record for record in records if (record.claim, record.role) == ("N1", "claim"))
     assert (claim.verdict, claim.reason, claim.measurement) == (Verdict.NOT_EVALUATED, f"skipped: {why}", None)
     project.run("claims", "--suite", "tiny", "--update-verdicts")
@@ -68,6 +68,6 @@ def test_an_axis_that_is_empty_on_the_suite_is_not_evaluated(project: Project) -
     result.assert_outcomes(skipped=2)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["SKIPPED * suite tiny has no partner, interval"])
-    records = list(EvidenceLog.read(project.root / ".universal-neurons" / "evidence" / "tiny"))
+    records = EvidenceLog.read(project.evidence.with_name("tiny") / RECORDS).records
     assert [record.verdict for record in records] == [Verdict.NOT_EVALUATED] * 2
     assert records[0].reason == "skipped: suite tiny has no partner, interval"

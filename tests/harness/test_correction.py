@@ -42,14 +42,14 @@ def test_a_refutation_that_does_not_survive_the_correction_leaves_the_claim_inco
     result = project.run()
     result.assert_outcomes(passed=2, xfailed=2)
     assert result.ret == 0
-    (claim,) = project.verdicts()["claims"]
-    assert (claim["verdict"], claim["accepted"]) == ("inconclusive", "inconclusive")
-    first, second = claim["items"]
-    assert first["verdict"] == "refuted"
-    assert first["p"] == pytest.approx(0.0198, abs=1e-4)
-    assert claim["adjusted_p"] == first["adjusted_p"] == pytest.approx(2 * first["p"])
-    assert second["p"] == pytest.approx(0.5)
-    result.stdout.fnmatch_lines(["claim *  p  *verdict", "N1 * 0.04 *inconclusive (2)"])
+    (claim,) = project.claims()
+    assert claim.verdict == "inconclusive"
+    assert claim.items[0].verdict == "refuted"
+    first, second = claim.tested.values()
+    assert first.p == pytest.approx(0.0198, abs=1e-4)
+    assert claim.adjusted_p == first.adjusted == pytest.approx(2 * first.p)
+    assert second.p == pytest.approx(0.5)
+    result.stdout.fnmatch_lines(["N1  open (2) * p 0.04 *"])
 
 
 def test_a_clear_refutation_survives_the_correction(project: Project) -> None:
@@ -72,17 +72,17 @@ def test_the_claims_of_one_family_and_correction_are_corrected_together(
 ) -> None:
     project.write(claim_file(WEAKLY, options=HOLM), claim_file(UNDECIDED, id="N2", name="two", options=options))
     project.run()
-    assert project.verdicts()["claims"][0]["verdict"] == verdict
+    assert project.claims()[0].verdict == verdict
 
 
 def test_a_claim_whose_items_are_all_reproduced_needs_no_correction(project: Project) -> None:
     body = "around(0.0395)"
     project.write(claim_file(body, takes="study, partner, checkpoint", options=HOLM))
     project.run()
-    (claim,) = project.verdicts()["claims"]
-    assert claim["verdict"] == "reproduced"
-    assert {item["adjusted_p"] > 0.025 for item in claim["items"]} == {True}
-    assert claim["adjusted_p"] == max(item["p"] for item in claim["items"])
+    (claim,) = project.claims()
+    assert claim.verdict == "reproduced"
+    assert {tested.adjusted > 0.025 for tested in claim.tested.values()} == {True}
+    assert claim.adjusted_p == max(tested.p for tested in claim.tested.values())
 
 
 def test_a_claim_whose_verdict_changes_with_its_family_fails_the_run_though_no_item_changed(project: Project) -> None:
@@ -162,10 +162,11 @@ def test_a_reading_is_corrected_as_if_it_stood_in_its_claims_place(project: Proj
         claim_file(UNDECIDED, id="N2", name="two", options=HOLM),
     )
     project.run()
-    first, _ = project.verdicts()["claims"]
-    (reading,) = first["readings"]
-    assert (first["verdict"], reading["verdict"]) == ("refuted", "inconclusive")
-    assert reading["items"][0]["adjusted_p"] == pytest.approx(2 * reading["items"][0]["p"])
+    first, _ = project.claims()
+    (reading,) = first.readings
+    assert (first.verdict, reading.verdict) == ("refuted", "inconclusive")
+    (tested,) = reading.tested.values()
+    assert tested.adjusted == pytest.approx(2 * tested.p)
 
 
 def test_workers_correct_over_the_whole_family(project: Project) -> None:

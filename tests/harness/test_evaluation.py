@@ -105,7 +105,7 @@ def test_a_control_is_evaluated_with_the_parameters_of_the_item(project: Project
     project.accept(N1={"25%": "reproduced", "50%": "vacuous", "100%": "reproduced"})
     result = project.run()
     result.assert_outcomes(passed=4, xfailed=2)
-    assert project.verdicts()["claims"][0]["verdict"] == "vacuous"
+    assert project.claims()[0].verdict == "vacuous"
 
 
 def test_a_claim_judges_its_control_even_if_the_control_is_deselected(project: Project) -> None:

@@ -13,7 +13,6 @@ from tests.harness.worlds import LOSE, claim_file
 from tests.sources import ROOT
 from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
-from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.evidence.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def test_items_are_selected_as_in_any_run(project: Project) -> None:
         assert result.parseoutcomes()["passed"] == collected, arguments
         assert result.ret == 0, arguments
         assert len(project.records()) == collected, arguments
-        assert project.verdicts()["complete"] is False if project.verdicts()["claims"] else True
+        assert project.log().complete is False
 
 
 def test_claims_selects_exactly_these_claims_with_controls_and_readings(project: Project) -> None:
@@ -108,10 +107,10 @@ def test_claims_selects_exactly_these_claims_with_controls_and_readings(project:
         result = run(*(("claims",) if run == project.run else ()), "--claims", "N1, N2")
         result.assert_outcomes(passed=6, **({"deselected": 3} if run == project.run else {}))
         assert result.ret == 0
-        assert {(record.role, record.claim) for record in EvidenceLog.read(project.evidence)} == {
+        assert {(record.role, record.claim) for record in project.log().records} == {
             (role, name) for role in ("claim", "control", "reading") for name in ("N1", "N2")
         }
-        assert project.verdicts()["complete"] is False
+        assert project.log().complete is False
 
 
 @pytest.mark.parametrize(("ids", "got"), [("N1,N7", "N7"), ("n1,M3", "n1, M3"), ("", "none")])
@@ -132,15 +131,15 @@ def test_workers_report_to_one_log(project: Project) -> None:
     result = project.run_workers()
     result.assert_outcomes(passed=13, skipped=1, xfailed=1, failed=1)
     assert result.ret == 1
-    assert len(list(EvidenceLog.read(project.evidence))) == 16
-    verdicts = project.verdicts()
-    assert verdicts["complete"] is True
-    assert {c["claim"]: c["verdict"] for c in verdicts["claims"]} == {
+    assert len(project.log().records) == 16
+    log = project.log()
+    assert log.complete is True
+    assert {claim.claim: claim.verdict for claim in project.claims()} == {
         "N1": "not_evaluated",
         "N2": "refuted",
         "N3": "error",
     }
-    assert verdicts["warnings"] == ["the corpus of this machine is another one"]
+    assert log.warnings == ("the corpus of this machine is another one",)
 
 
 def test_workers_update_and_lose_as_one_process_does(project: Project) -> None:
@@ -254,8 +253,9 @@ def test_evidence_that_cannot_be_written_is_one_line(project: Project) -> None:
     project.accept(N1="reproduced")
     (project.root / "taken").touch()
     assert_refused(project.run("claims", "--evidence-dir", "taken"), "taken", "cannot be written (File exists)")
-    (project.root / "log" / "verdicts.json" / "not empty").mkdir(parents=True)
-    assert_refused(project.run("claims", "--evidence-dir", "log"), "cannot be written (Is a directory)")
+    for name in ("records.jsonl", "partial.jsonl"):
+        (project.root / name / name / "not empty").mkdir(parents=True)
+        assert_refused(project.run("claims", "--evidence-dir", name), f"{name}: cannot be written (Is a directory)")
 
 
 def test_a_ledger_that_cannot_be_written_or_read_is_one_line(project: Project) -> None:

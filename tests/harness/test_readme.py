@@ -12,10 +12,11 @@ from tests.evidence.records import record
 from tests.harness.worlds import STATEMENT, claim_file
 from tests.sources import ROOT
 from universal_neurons.evidence.ledger import Ledger
-from universal_neurons.evidence.record import EvidenceLog
+from universal_neurons.evidence.log import PARTIAL, EvidenceLog
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.harness.readme import BEGIN, END, measured_cell, opening, readme_with, verdicts_text
+from universal_neurons.harness.readme import BEGIN, END, opening, readme_with, verdicts_text
+from universal_neurons.harness.table import measured_cell
 from universal_neurons.measurement import Measurement, Over
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def test_the_readme_has_the_rows_that_a_run_of_the_claims_gives(tmp_path: Path) 
         cwd=ROOT, capture_output=True, check=True,
     )  # fmt: skip
     shown = block((ROOT / "README.md").read_text("utf-8")).splitlines()
-    rows = [line for line in verdicts_text(summaries(EvidenceLog.read(tmp_path))).splitlines() if line[:1] == "|"]
+    judged = summaries(EvidenceLog.read(tmp_path / PARTIAL).records)
+    rows = [line for line in verdicts_text(judged).splitlines() if line[:1] == "|"]
     assert len(rows) == 2 + len(claims.split(","))
     assert [row for row in rows if row not in shown] == []

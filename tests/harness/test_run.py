@@ -90,7 +90,7 @@ def test_a_claim_that_leaves_no_record_is_exit_status_3(project: Project) -> Non
     result.assert_outcomes(passed=2)
     assert result.ret == 3
     result.stdout.fnmatch_lines(["2 collected without leaving a record: *::test_few[[]a-c], *"])
-    assert project.verdicts()["complete"] is False
+    assert project.log().complete is False
     project.accept(N1={"a-b": "refuted", "a-c": "refuted"})
     assert project.run("claims", "--update-verdicts").ret == 3
     assert Ledger.read(project.ledger).accepted("N1", "a-b") is Verdict.REFUTED
@@ -105,4 +105,4 @@ def test_looking_at_claims_without_running_them_is_no_loss(project: Project, arg
 def test_stopping_at_the_first_failure_is_no_loss(project: Project) -> None:
     project.write(claim_file("around(0.2)"), claim_file(id="N2", name="two"))
     assert project.run("claims", "-x").ret == 1
-    assert project.verdicts()["complete"] is False
+    assert project.log().complete is False

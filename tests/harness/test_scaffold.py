@@ -119,7 +119,7 @@ def test_a_scaffold_with_a_mark_left_is_neither_judged_nor_accepted(project: Pro
     )
     assert list(Ledger.read(project.ledger).claims) == ["N1"]
     assert project.run(*arguments, "--claims", "X1").ret == 1
-    assert {record.verdict for record in project.records().values()} == {Verdict.ERROR}
+    assert {record.verdict for record in project.log().records if record.claim == "X1"} == {Verdict.ERROR}
 
 
 def test_a_scaffold_that_was_edited_is_collected_and_judged(project: Project) -> None:
@@ -130,7 +130,7 @@ def test_a_scaffold_that_was_edited_is_collected_and_judged(project: Project) ->
     result = project.run(*arguments)
     result.assert_outcomes(passed=4)
     assert result.ret == 0
-    assert project.verdicts()["counts"]["finding"][Verdict.REPRODUCED] == 1
+    assert [claim.verdict for claim in project.claims()] == [Verdict.REPRODUCED]
     assert {name: record.verdict for name, record in project.records().items()} == {
         "claim X1 a-b-100%-0.5": Verdict.REPRODUCED,
         "claim X1 a-c-100%-0.5": Verdict.REPRODUCED,

@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness.projects import Project, assert_refused
 from tests.harness.worlds import claim_file
-from universal_neurons.evidence.record import EvidenceLog
+from universal_neurons.evidence.log import RECORDS, EvidenceLog
 from universal_neurons.evidence.verdict import Verdict
 
 pytest_plugins = ("pytester",)
@@ -32,7 +32,7 @@ def test_what_the_suite_cannot_answer_is_not_evaluated_and_needs_no_accepted_ver
         assert (records[name].verdict, records[name].reason) == (Verdict.NOT_EVALUATED, REASON)
         assert (records[name].measurement, records[name].command) == (None, None)
         assert records[name].controls == ()
-    assert project.verdicts()["complete"] is True
+    assert project.log().complete is True
 
 
 def test_a_verdict_that_the_suite_could_give_once_is_missed(project: Project) -> None:
@@ -100,7 +100,9 @@ def test_the_criterion_of_what_the_suite_has_no_value_for_can_be_read(
     project.write(claim_file(takes="study, checkpoint", expect=expect, options=', axes={"checkpoint": ("25 %",)}'))
     result = project.run("claims", "--suite", "tiny")
     result.assert_outcomes(skipped=2)
-    record = next(one for one in EvidenceLog.read(project.evidence.with_name("tiny")) if one.role == "claim")
+    record = next(
+        one for one in EvidenceLog.read(project.evidence.with_name("tiny") / RECORDS).records if one.role == "claim"
+    )
     assert record.criterion["kind"] == kind
     assert said in record.criterion_text
 

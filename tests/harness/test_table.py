@@ -2,13 +2,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.evidence.records import record
-from universal_neurons.evidence.criteria import Near
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.harness.table import value_range, verdict_table
+from universal_neurons.harness.table import counted, verdict_lines
 from universal_neurons.measurement import Measurement, Over
 
 if TYPE_CHECKING:
@@ -26,78 +23,47 @@ RECORDS: list[EvidenceRecord] = [
 ]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii", None, "no-such-encoding"])
-def test_the_table_can_be_written_in_the_encoding_of_the_terminal(encoding: str | None) -> None:
-    lines = [row.text for row in verdict_table(summaries(RECORDS), width=80, encoding=encoding)]
-    assert "\n".join(lines).encode("utf-8" if encoding == "utf-8" else "ascii")
-    assert ("…" in lines[2]) == (encoding == "utf-8")
-    assert ("..." in lines[2]) == (encoding != "utf-8")
+def text_of(records: list[EvidenceRecord], width: int) -> list[str]:
+    lines = verdict_lines(summaries(records), width=width)
+    return [line for one in lines for line in (f"{one.claim}  {one.said}  {one.rest}".rstrip(), *one.below)]
 
 
-def test_the_table_is_aligned_and_only_statements_are_shortened() -> None:
-    head, first, second = (row.text for row in verdict_table(summaries(RECORDS), width=100, encoding="utf-8"))
-    columns = [head.index(title) for title in ("claim", "statement", "criterion", "value", "verdict")]
-    assert [first[start:].split("  ")[0] for start in columns] == [
-        "N1",
-        "Few neurons are universal.",
-        "at most 0.05",
-        "0.0474 – 0.07 [0.0411, 0.08]",
-        "refuted (1 of 2)",
+def test_on_a_narrow_terminal_the_verdict_comes_first_and_the_statement_whole_below() -> None:
+    assert text_of(RECORDS, 80) == [
+        "N1  refuted (1 of 2)  0.05 to 0.07 [0.04, 0.08]",
+        "    Few neurons are universal.",
+        "N2  reproduced        0.05 [0.04, 0.05]",
+        "    The share grows – at every checkpoint, in every pair, at every threshold.",
     ]
-    assert second[columns[4] :] == "reproduced"
-    assert max(len(head), len(first), len(second)) <= 100
+    assert max(map(len, text_of(RECORDS, 60))) <= 60
+    assert "threshold." in text_of(RECORDS, 10)[-1]
 
 
-def test_a_wide_place_shows_statements_whole_but_for_the_longest() -> None:
+def test_on_a_wide_terminal_criterion_and_statement_are_on_the_same_line() -> None:
     long = record("a-b", claim="N3", statement="word " * 30)
-    rows = [row.text for row in verdict_table(summaries([*RECORDS, long]), width=240, encoding="utf-8")]
-    assert "at every checkpoint, in every pair, at every threshold." in rows[2]
-    assert "word…" in rows[3]
-    assert max(map(len, rows)) < 190
+    first, second, third = text_of([*RECORDS, long], 140)
+    assert first == "N1  refuted (1 of 2)  0.05 to 0.07 [0.04, 0.08]  at most 0.05  Few neurons are universal."
+    assert second.endswith("  at most 0.05  The share grows – at every checkpoint, in every pair, at every threshold.")
+    assert third.endswith("word...")
+    assert len(third) <= 140
 
 
-def test_a_long_value_takes_room_from_criterion_and_statement_down_to_what_is_readable() -> None:
-    wide = measured(-0.00123, -0.00223, 0.00323, "nats per prediction and neuron").as_dict()
-    near = Near(0.0474, absolute=0.00123, relative=0.123)
-    records = [record(measurement=wide, criterion=near.as_dict(), statement="word " * 20)]
-    rows = {
-        width: [row.text for row in verdict_table(summaries(records), width=width, encoding="utf-8")]
-        for width in (80, 125, 140)
-    }
-    assert "  near 0.0474 wit…  -0.00123 [-0.00223, 0.00323] nats per prediction and neuron  " in rows[80][1]
-    assert [max(map(len, rows[width])) <= width for width in rows] == [False, True, True]
-    assert [rows[width][0].index("criterion") for width in rows] == [33, 33, 33]
-    assert rows[140][1].count("near 0.0474 within max(0.001") == 1
-
-
-def test_p_values_have_a_column_only_if_a_claim_is_corrected() -> None:
+def test_a_p_value_stands_beside_a_corrected_claim_only() -> None:
     # Half of one interval's width below the bound of 0.05, and so on the border of being reproduced.
     edge = measured(0.04, 0.03, 0.0498).as_dict()
-    plain, corrected = (
-        [row.text for row in verdict_table(summaries(records), width=120, encoding="utf-8")]
-        for records in (RECORDS, [*RECORDS, record(claim="N9", family="f", correction="holm", measurement=edge)])
-    )
-    assert "  p  " not in plain[0]
-    assert corrected[0].split() == ["claim", "statement", "criterion", "value", "p", "verdict"]
-    assert corrected[-1].endswith("  0.023  reproduced")
+    lines = text_of([*RECORDS, record(claim="N9", family="f", correction="holm", measurement=edge)], 80)
+    assert lines[-2].endswith("  p 0.023")
+    assert " p " not in lines[0]
     far = record(claim="N9", family="f", correction="holm", measurement=measured(-9, -10, -8).as_dict())
-    assert verdict_table(summaries([far]), width=120, encoding="utf-8")[1].text.endswith("  <0.001  reproduced")
+    assert text_of([far], 80)[0].endswith("  p <0.001")
 
 
-def test_a_narrow_terminal_gets_a_readable_table_all_the_same() -> None:
-    assert all(len(row.text) > 60 for row in verdict_table(summaries(RECORDS[:1]), width=10, encoding="utf-8"))
-
-
-@pytest.mark.parametrize(
-    ("measurements", "shown"),
-    [
-        ([], "-"),
-        ([Measurement.missing()], "-"),
-        ([measured(0.5, 0.4, 0.6)], "0.5 [0.4, 0.6]"),
-        ([measured(0.5, 0.4, 0.6), Measurement.missing(), measured(0.7, 0.3, 0.8)], "0.5 - 0.7 [0.3, 0.8]"),
-        ([measured(5, 4, 6, "nats")], "5 [4, 6] nats"),
-        ([measured(5, 4, 6, "nats"), measured(5, 4, 6, "bits")], "5 [4, 6]"),
-    ],
-)
-def test_the_range_of_values_holds_every_item(measurements: list[Measurement], shown: str) -> None:
-    assert value_range(measurements) == shown
+def test_verdicts_are_counted_in_words() -> None:
+    records = [
+        *RECORDS,
+        record(claim="N3", verdict=Verdict.INCONCLUSIVE),
+        record(claim="N4", verdict=Verdict.NOT_EVALUATED),
+    ]
+    assert counted(summaries(records)) == "1 reproduced · 1 refuted · 1 open · 1 not evaluated"
+    assert text_of(records, 80)[4].startswith("N3  open ")
+    assert verdict_lines([], width=80) == []

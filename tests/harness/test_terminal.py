@@ -7,7 +7,6 @@ import pytest
 from tests.evidence.records import record
 from tests.harness.worlds import STATEMENT, claim_file
 from universal_neurons.evidence.ledger import Ledger
-from universal_neurons.evidence.record import EvidenceLog
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.run import Run
 from universal_neurons.harness.terminal import print_verdicts
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 pytest_plugins = ("pytester",)
 
 
-def test_the_verdict_table_ends_the_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_verdicts_end_the_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     project.write(
         claim_file("around(0.01 if partner == 'b' else 0.03)", takes="study, partner"),
@@ -32,35 +31,46 @@ def test_the_verdict_table_ends_the_run(project: Project, monkeypatch: pytest.Mo
     result.stdout.fnmatch_lines(
         [
             "*= verdicts of suite mini =*",
-            "claim  statement * criterion * value * verdict",
-            "N1     Few neurons are *  at most 0.05  0.01 ? 0.03 [[]0, 0.04]    reproduced (2)",
-            "N2     Few neurons are *  at most 0.05  ? *               not_evaluated",
-            "N10    Few neurons are *  at most 0.05  0.02 ? 0.2 [[]0.01, 0.21]  refuted (1 of 2)",
+            "N1   reproduced (2)    0.01 to 0.03 [[]0.00, 0.04]",
+            f"     {STATEMENT}",
+            "N2   not evaluated     nothing",
+            "N10  refuted (1 of 2)  0.02 to 0.20 [[]0.01, 0.21]",
             "the corpus of this machine is another one",
+            "1 reproduced ? 1 refuted ? 1 not evaluated ? not as accepted: N2, N10",
         ]
     )
-    assert "changed" not in result.outlines[-1]
     result.stdout.fnmatch_lines(["*= FAILURES =*"])
 
 
 def test_a_pipe_is_no_narrow_terminal(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.write(claim_file(), claim_file(id="N2", name="two"))
     monkeypatch.setenv("COLUMNS", "80")
-    assert STATEMENT not in project.run().stdout.str()
+    assert f"\n    {STATEMENT}" in project.run().stdout.str()
     monkeypatch.delenv("COLUMNS")
     output = project.run().stdout.str()
-    assert STATEMENT in output
+    assert f"  at most 0.05  {STATEMENT}" in output
     assert "2 reproduced" in output
+
+
+def test_verdicts_that_are_all_accepted_are_said_to_be(project: Project) -> None:
+    project.write(claim_file(), claim_file("around(0.2)", id="N2", name="two"))
+    project.accept(N1="reproduced", N2="refuted")
+    project.run().stdout.fnmatch_lines(["1 reproduced ? 1 refuted ? all as accepted"])
 
 
 @pytest.mark.parametrize("encoding", ["ascii", None, "no-such-encoding"])
 def test_a_reading_that_the_terminal_cannot_spell_is_shown_all_the_same(encoding: str | None, tmp_path: Path) -> None:
     terminal = Lines()
-    run = Run(suite="mini", log=EvidenceLog(tmp_path), ledger=Ledger(), ledger_path=tmp_path / "mini.toml")
+    run = Run(suite="mini", folder=tmp_path, ledger=Ledger(), ledger_path=tmp_path / "mini.toml")
     run.add(record("a-b"))
     run.add(record("a-c", role="reading", verdict=Verdict.REFUTED, ambiguity="A1", says="excess ≥ 0.5"))
+    run.notes.append("N ≥ 1")
     print_verdicts(terminal, run, width=100, encoding=encoding)
-    assert terminal.lines[-1] == "N1 would be refuted under A1: excess ? 0.5"
+    assert terminal.lines[-3:] == [
+        "other readings of the papers give N1 another verdict: readings.html in the report",
+        "N ? 1",
+        "1 reproduced ? not as accepted: N1",
+    ]
 
 
 class Lines:
@@ -75,8 +85,8 @@ class Lines:
     def write_line(self, line: str, **markup: bool) -> None:
         self.lines.append(line)
 
-    def write(self, content: str, /, *, flush: bool = False) -> None:
-        raise NotImplementedError
+    def write(self, content: str, *, flush: bool = False, **markup: bool) -> None:
+        pass
 
     def ensure_newline(self) -> None:
         raise NotImplementedError
@@ -88,7 +98,7 @@ def test_colours_are_left_out_where_they_are_not_wanted(project: Project, monkey
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in project.run().stdout.str()
     monkeypatch.delenv("NO_COLOR")
-    assert "\x1b[32mN1 " in project.run("claims", "--color=yes").stdout.str()
+    assert "N1  \x1b[32mreproduced" in project.run("claims", "--color=yes").stdout.str()
 
 
 def test_progress_is_seen_while_pytest_captures(project: Project) -> None:

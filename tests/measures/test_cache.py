@@ -98,11 +98,11 @@ def test_other_code_or_other_libraries_compute_again(tmp_path: Path, monkeypatch
     for change in (("_PACKAGE", _edited_package(tmp_path)), ("_LIBRARIES", ("numpy", "pytest"))):
         with monkeypatch.context() as patch:
             patch.setattr(cache, *change)
-            cache._version.cache_clear()
+            cache.code_digest.cache_clear()
             cache._code.cache_clear()
             with caching(file):
                 largest(TABLE)
-        cache._version.cache_clear()
+        cache.code_digest.cache_clear()
         cache._code.cache_clear()
     assert len(CALLS) == 3
     with caching(file):

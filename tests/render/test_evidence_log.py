@@ -7,6 +7,7 @@ import pytest
 
 from tests.render.fakes import ARTIFACTS, fake_records, record, write_log
 from universal_neurons.evidence.criteria import AtLeast, AtMost, Between, Criterion, Equivalent, Near, NotJudged
+from universal_neurons.evidence.log import PARTIAL, RECORDS
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render.evidence_log import EvidenceUnusable, accepted_interval, check_artifacts, read_claims
 
@@ -18,19 +19,20 @@ def test_claims_come_in_the_order_of_their_numbers_from_a_folder_or_a_file_in_it
     folder = write_log(tmp_path / "log", fake_records())
     claims = read_claims(folder, suite="mini")
     assert [claim.claim for claim in claims] == ["G6", "G7", "N1", "N2", "N3", "N5", "N6", "V5"]
-    assert read_claims(folder / "verdicts.json", suite="mini") == claims
+    assert read_claims(folder / RECORDS, suite="mini") == claims
 
 
 def test_a_missing_log_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(EvidenceUnusable, match="no evidence log here; run: pytest claims --suite mini"):
+    with pytest.raises(EvidenceUnusable, match="no evidence log of a whole run here; run: pytest claims --suite mini"):
         read_claims(tmp_path, suite="mini")
 
 
-def test_an_unfinished_run_is_no_evidence(tmp_path: Path) -> None:
+def test_a_run_of_a_part_is_read_only_if_it_is_named(tmp_path: Path) -> None:
     folder = write_log(tmp_path / "log", fake_records())
-    (folder / "verdicts.json").unlink()
-    with pytest.raises(EvidenceUnusable, match="did not finish"):
+    (folder / RECORDS).rename(folder / PARTIAL)
+    with pytest.raises(EvidenceUnusable, match="only one of a part of the claims"):
         read_claims(folder, suite="mini")
+    assert len(read_claims(folder / PARTIAL, suite="mini")) == 8
 
 
 def test_evidence_of_another_suite_is_refused(tmp_path: Path) -> None:

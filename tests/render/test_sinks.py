@@ -21,7 +21,7 @@ from tests.render.read import attributes, elements, read
 from universal_neurons.characters import visible
 from universal_neurons.cli import _fail
 from universal_neurons.evidence.summary import summaries
-from universal_neurons.harness.table import verdict_table
+from universal_neurons.harness.table import verdict_lines
 from universal_neurons.harness.terminal import _printable
 from universal_neurons.ids import NeuronId
 from universal_neurons.listing import show
@@ -148,7 +148,8 @@ def lines_of_a_reporter(text: str) -> str:
 
 def rows_of_a_run(text: str) -> str:
     claim = summaries([evidence_record("a-b", claim=text, statement=text)])[0]
-    return "\n".join(row.text for row in verdict_table([claim], width=200, encoding="utf-8"))
+    shown = [line for width in (80, 200) for line in verdict_lines([claim], width=width)]
+    return "\n".join(text for line in shown for text in (line.claim, line.said, line.rest, *line.below))
 
 
 @each

@@ -20,7 +20,7 @@ from tests.refusals import refusal
 from tests.tiny_models import use
 from universal_neurons import cli
 from universal_neurons.errors import NotOnSuite
-from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord
+from universal_neurons.evidence.log import RECORDS, EvidenceLog
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.inputs import hub_corpus
 from universal_neurons.inputs.corpus import CorpusError, is_held_out, token_rows
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from universal_neurons.evidence.record import EvidenceRecord
     from universal_neurons.inputs.hub import Source
     from universal_neurons.inputs.hub_corpus import HubCorpus
 
@@ -706,7 +707,7 @@ def judged(world: Published, *options: str) -> tuple[int, str]:
 
 
 def records(world: Published, folder: str) -> list[EvidenceRecord]:
-    return list(EvidenceLog.read(world.root / ".universal-neurons" / "evidence" / folder))
+    return list(EvidenceLog.read(world.root / ".universal-neurons" / "evidence" / folder / RECORDS).records)
 
 
 def text_of(page: Path) -> str:

@@ -225,6 +225,14 @@ class SideBySide:
     settings: tuple[DifferingSetting, ...] = ()
     absences: tuple[str, ...] = ()
 
+    @property
+    def is_same(self) -> bool:
+        """True if everything was compared, and no verdict, number or setting differs."""
+        cases = [case for pair in self.comparison.as_dict()["claims"] for case in pair["cases"]]
+        numbers = [pair.as_dict() for pair in self.key_figures]
+        is_known = not (self.settings or self.absences or self.comparison.changed)
+        return is_known and all(pair["left"] == pair["right"] for pair in (*cases, *numbers))
+
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""
         return {

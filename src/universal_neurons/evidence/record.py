@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.multiplicity import Correction
 
 VERSION = 2
-RECORDS = "records.jsonl"
-VERDICTS = "verdicts.json"
 
 ItemRole = Literal["claim", "control", "reading"]
 
@@ -178,67 +176,9 @@ def natural_order(text: str) -> tuple[tuple[bool, int, str], ...]:
     return tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
 
 
-class EvidenceLog:
-    """The records of the latest run of a suite: a folder with ``records.jsonl`` and ``verdicts.json``.
-
-    The first record of a run replaces the log of the run before, so that nothing is left over from a claim that is
-    gone.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._started = False
-
-    def append(self, record: EvidenceRecord) -> None:
-        """Write ``record`` now, so that a run that is killed has recorded all it came to."""
-        line = record.to_json() + "\n"
-        with writing(self.folder / RECORDS):
-            if not self._started:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                (self.folder / VERDICTS).unlink(missing_ok=True)
-            with (self.folder / RECORDS).open("a" if self._started else "w", encoding="utf-8") as log:
-                log.write(line)
-        self._started = True
-
-    def conclude(self, summary: Mapping[str, Any]) -> None:
-        """Write ``verdicts.json``, whole or not at all."""
-        replace_text(self.folder / VERDICTS, strict_json(summary))
-
-    @staticmethod
-    def conclusion(folder: Path) -> Mapping[str, Any]:
-        """Read ``verdicts.json`` in ``folder``; raises :class:`RecordError` where it is missing or damaged."""
-        path = folder / VERDICTS
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RecordError(f"{path}: missing, so the run did not finish; run: pytest claims") from None
-        except (OSError, ValueError) as error:
-            raise RecordError(f"{path}: not readable ({error}); run the claims again") from error
-        if not isinstance(found, dict):
-            raise RecordError(f"{path}: expected an object, got {type(found).__name__}; run the claims again")
-        return found
-
-    @staticmethod
-    def read(folder: Path) -> Iterator[EvidenceRecord]:
-        """The records in ``folder`` in the order of the run; raises :class:`RecordError` naming a damaged line."""
-        path = folder / RECORDS
-        try:
-            # Not splitlines(): a record may hold U+2028, which that takes for the end of a line.
-            lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-        except FileNotFoundError:
-            raise RecordError(f"{path}: no evidence log here; run: pytest claims") from None
-        for row, line in enumerate(lines, start=1):
-            try:
-                yield EvidenceRecord.from_json(line)
-            except RecordError as error:
-                raise RecordError(f"{path}:{row}: {error}") from error
-            except (KeyError, TypeError, ValueError) as error:
-                raise RecordError(f"{path}:{row}: not an evidence record ({error}); run the claims again") from error
-
-
-def strict_json(values: Mapping[str, Any]) -> str:
+def strict_json(values: Mapping[str, Any], *, indent: int | None = 2) -> str:
     """``values`` as JSON to be read by people and programs: NaN is null, an infinite number is a word."""
-    return json.dumps(_builtin_dict(values), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(_builtin_dict(values), indent=indent, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -13,10 +13,9 @@ correcting it would only throw away power: reproduced items therefore stay repro
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, assert_never, get_args
+from typing import TYPE_CHECKING, assert_never, get_args
 
 from universal_neurons.evidence.claim import ClaimKind
 from universal_neurons.evidence.criteria import Criterion
@@ -29,21 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from universal_neurons.evidence.record import EvidenceRecord
-
-_SHARED = (
-    "claim",
-    "kind",
-    "registration",
-    "statement",
-    "source",
-    "family",
-    "promise",
-    "correction",
-    "suite",
-    "criterion",
-    "criterion_text",
-    "locator",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +59,6 @@ class ReadingSummary:
     def verdict(self) -> Verdict:
         """The verdict that the claim would have."""
         return claim_verdict(after_correction(self.items, self.tested))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return {
-            "name": self.name,
-            "ambiguity": self.ambiguity,
-            "says": self.says,
-            "verdict": self.verdict.value,
-            "items": [_item(record, self.tested) for record in self.items],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +109,6 @@ class ClaimSummary:
             return None
         found = [p_values_of(*case).fails for record in self.items if (case := _case(record)) is not None]
         return None if any(map(math.isnan, found)) else max(found)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Builtin types only."""
-        return {
-            **{name: getattr(self.first, name) for name in _SHARED},
-            "verdict": self.verdict.value,
-            "adjusted_p": self.adjusted_p,
-            "items": [_item(record, self.tested) for record in self.items],
-            "controls": [_item(record, {}) for record in self.controls],
-            "readings": [reading.as_dict() for reading in self.readings],
-        }
 
 
 def summaries(records: Iterable[EvidenceRecord]) -> tuple[ClaimSummary, ...]:
@@ -247,13 +210,3 @@ def _case(record: EvidenceRecord) -> _Case | None:
 
 def _adjusted(cases: Mapping[str, _Case], correction: Correction) -> dict[str, Tested]:
     return dict(zip(cases, adjusted(list(cases.values()), correction), strict=True))
-
-
-def _item(record: EvidenceRecord, tested: Mapping[str, Tested]) -> dict[str, Any]:
-    """A record in builtin types, with its p values where its claim's correction gave it some."""
-    values: dict[str, Any] = json.loads(record.to_json())
-    found = tested.get(record.test)
-    if found is None:
-        return values
-    p_values = {"p": found.p, "adjusted_p": found.adjusted}
-    return values | {name: None if math.isnan(p) else p for name, p in p_values.items()}

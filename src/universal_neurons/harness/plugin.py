@@ -22,7 +22,7 @@ from universal_neurons.evidence.claim import ClaimError
 from universal_neurons.evidence.criteria import Criterion, NotJudged
 from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
-from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, natural_order
+from universal_neurons.evidence.record import EvidenceRecord, natural_order
 from universal_neurons.evidence.registration import FILE as REGISTER
 from universal_neurons.evidence.registration import Register
 from universal_neurons.evidence.verdict import Judgement, Verdict
@@ -272,6 +272,7 @@ class Harness:
         self.mistake: str | None = None
         self._controls: dict[tuple[object, ...], Evaluation] = {}
         self._run: Run | None = None
+        self._study: object = None
         self.resources = ExitStack()
 
     @property
@@ -348,10 +349,16 @@ class Harness:
         if self._run is None:
             suite = self.suite
             default = self.root / ".universal-neurons" / "evidence" / suite.folder
-            log = EvidenceLog(self.config.getoption("evidence_dir") or default)
+            folder = self.config.getoption("evidence_dir") or default
             readme = self.root / "README.md" if str(suite) == README_SUITE else None
-            self._run = Run(suite=str(suite), log=log, ledger=self.ledger, ledger_path=self.ledger_path, readme=readme)
-            self._run.collection = self.collection
+            self._run = Run(
+                suite=str(suite),
+                folder=folder,
+                ledger=self.ledger,
+                ledger_path=self.ledger_path,
+                readme=readme,
+                collection=self.collection,
+            )
         return self._run
 
     def open_study(self) -> object:
@@ -363,7 +370,7 @@ class Harness:
             if self.is_worker and self.config.getoption("recompute"):
                 raise UserError("--recompute: every worker would compute everything; run in one process, without -n")
             self.resources.enter_context(self.provider.caching())
-            return self.provider.open_study(
+            self._study = self.provider.open_study(
                 self.suite.name,
                 selection=self.selection,
                 store=self.config.getoption("store"),
@@ -373,6 +380,7 @@ class Harness:
                 warn=self.collection.warnings.append,
                 progress=self._progress(),
             )
+            return self._study
         except SuiteNotFetched as nothing:
             self.refuse(nothing)
         except ArtifactMissing:
@@ -595,6 +603,7 @@ class Harness:
 
     def finish(self, session: pytest.Session, status: int) -> int:
         """The exit status of the session."""
+        self.collection.evidence.update(getattr(self._study, "evidence", {}))
         if self.is_worker:
             output = {"collection": self.collection.as_dict(), "mistake": self.mistake}
             self.config.workeroutput[WORKER_OUTPUT] = json.dumps(output)  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from universal_neurons.evidence.criteria import Criterion, NotJudged
 from universal_neurons.evidence.record import replace_text
 from universal_neurons.evidence.summary import by_kind
 from universal_neurons.evidence.verdict import Verdict, tally
+from universal_neurons.harness.table import measured_cell, measured_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from universal_neurons.evidence.claim import ClaimKind
     from universal_neurons.evidence.summary import ClaimSummary
-    from universal_neurons.measurement import Measurement
 
 README_SUITE = "mini"
 BEGIN, END = "<!-- verdicts -->\n", "<!-- /verdicts -->"
@@ -134,7 +134,7 @@ def number_word(number: int) -> str:
 def _row(claim: ClaimSummary) -> tuple[str, ...]:
     criterion = Criterion.from_dict(claim.first.criterion).without_sources()
     rule = "not judged" if isinstance(criterion, NotJudged) else criterion.text()
-    cells = (claim.claim, claim.first.statement, rule, measured_cell(_measured(claim)), _verdict(claim))
+    cells = (claim.claim, claim.first.statement, rule, measured_cell(measured_of(claim)), _verdict(claim))
     return tuple(cell.replace("|", "\\|") for cell in cells)
 
 
@@ -144,36 +144,6 @@ def _verdict(claim: ClaimSummary) -> str:
     cases = f" ({total} cases)" if count == total else f" ({count} of {total})"
     mark = _MARK if claim.first.registration else ""
     return f"**{claim.verdict.value.replace('_', ' ')}**{mark}{cases if total > 1 else ''}"
-
-
-def _measured(claim: ClaimSummary) -> list[Measurement]:
-    return [m for record in claim.items if (m := record.measured()) is not None and not m.is_missing]
-
-
-def measured_cell(measurements: Sequence[Measurement]) -> str:
-    """The range of the values and the interval that holds all intervals: ``3.0 to 3.6 % [2.4, 4.1]``.
-
-    Shares are in per cent with one decimal, nats have three decimals, other numbers two; one more where everything
-    would be zero.
-    """
-    units = {m.unit for m in measurements}
-    if len(units) != 1:
-        return "several units" if units else "nothing"
-    (unit,) = units
-    scale, decimals = (100, 1) if unit == "share" else (1, 3 if unit == "nats" else 2)
-    values, lows, highs = ([getattr(m, name) * scale for m in measurements] for name in ("value", "low", "high"))
-    ends = (min(values), max(values), min(lows), max(highs))
-    if all(abs(end) < 0.5 / 10**decimals for end in ends):
-        decimals += 1
-    smallest, largest, low, high = (_decimal(end, decimals) for end in ends)
-    between = smallest if smallest == largest else f"{smallest} to {largest}"
-    suffix = {"share": " %", "nats": " nats", "sd of draws": " sd"}.get(unit, "")
-    return f"{between}{suffix} [{low}, {high}]"
-
-
-def _decimal(value: float, decimals: int) -> str:
-    text = f"{value:.{decimals}f}"
-    return text.lstrip("-") if float(text) == 0 else text
 
 
 def _read(path: Path) -> str:

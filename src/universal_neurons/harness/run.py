@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from universal_neurons.artifacts.provenance import git_commit, versions
 from universal_neurons.evidence.history import accepted_now, path_of, read_history, write_history
-from universal_neurons.evidence.record import VERSION
-from universal_neurons.evidence.summary import ClaimSummary, by_kind, summaries
-from universal_neurons.evidence.verdict import Verdict, tally
+from universal_neurons.evidence.log import PARTIAL, RECORDS, EvidenceLog
+from universal_neurons.evidence.record import RecordError, natural_order, writing
+from universal_neurons.evidence.summary import ClaimSummary, summaries
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.harness.outcome import OutcomeKind, outcome
 from universal_neurons.harness.readme import is_current, update_readme
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from universal_neurons.evidence.ledger import Ledger
-    from universal_neurons.evidence.record import EvidenceLog, EvidenceRecord, ItemRole
+    from universal_neurons.evidence.record import EvidenceRecord, ItemRole
 
 LOST = 3
 
@@ -38,21 +40,27 @@ class Collected:
 
 @dataclass
 class Collection:
-    """Items that pytest collected and claims it then deselected; workers send it in builtin types."""
+    """Items that pytest collected and claims it then deselected; workers send it in builtin types.
+
+    ``evidence``: digest of the bytes of every artifact read, by the digest of its key.
+    """
 
     items: dict[str, Collected] = field(default_factory=dict)
     deselected: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
+    evidence: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""
         items = [asdict(item) for item in self.items.values()]
-        return {"items": items, "deselected": sorted(self.deselected), "warnings": self.warnings}
+        sent = {"warnings": self.warnings, "evidence": self.evidence}
+        return {"items": items, "deselected": sorted(self.deselected), **sent}
 
     def merge(self, raw: dict[str, Any]) -> None:
         """Add what a worker collected; the workers collect the same, so adding twice changes nothing."""
         self.items.update({entry["test"]: Collected(**entry) for entry in raw["items"]})
         self.deselected.update(raw["deselected"])
+        self.evidence.update(raw["evidence"])
         self.warnings.extend(line for line in raw["warnings"] if line not in self.warnings)
 
 
@@ -68,24 +76,35 @@ class Run:
     """The records of a run, with the verdicts, notes and exit status that follow from them."""
 
     def __init__(
-        self, *, suite: str, log: EvidenceLog, ledger: Ledger, ledger_path: Path, readme: Path | None = None
+        self,
+        *,
+        suite: str,
+        folder: Path,
+        ledger: Ledger,
+        ledger_path: Path,
+        readme: Path | None = None,
+        collection: Collection | None = None,
     ) -> None:
+        # Not at the end of a long run.
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self.suite = suite
-        self.log = log
+        self.folder = folder
         self.ledger = ledger
         self.ledger_path = ledger_path
         self.readme = readme
-        self.collection = Collection()
+        self.collection = collection or Collection()
         self.records: dict[str, EvidenceRecord] = {}
         self.notes: list[str] = []
+        # Claims whose verdict after correction is not the accepted one.
+        self.recorrected: set[str] = set()
         self._claims: tuple[ClaimSummary, ...] | None = None
 
     def add(self, record: EvidenceRecord) -> None:
-        """Log ``record``, once: the reports of setup, call and teardown all carry it."""
+        """Add ``record``, once: the reports of setup, call and teardown all carry it."""
         if record.test not in self.records:
             self.records[record.test] = record
             self._claims = None
-            self.log.append(record)
 
     @property
     def claims(self) -> tuple[ClaimSummary, ...]:
@@ -93,6 +112,15 @@ class Run:
         if self._claims is None:
             self._claims = summaries(self.records.values())
         return self._claims
+
+    @property
+    def acceptance(self) -> str:
+        """Whether every verdict is the accepted one, in words, with the claims of which one is not."""
+        if any(record.narrowed_by for record in self.records.values()):
+            return "nothing is accepted of a narrowed suite"
+        failed = {r.claim for r in self.records.values() if outcome(r, self.ledger).kind is OutcomeKind.FAILED}
+        names = sorted(failed | self.recorrected, key=natural_order)
+        return f"not as accepted: {', '.join(names)}" if names else "all as accepted"
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -129,13 +157,14 @@ class Run:
         )
 
     def finish(self, status: int, *, scope: RunScope, stopped: bool, update: bool) -> int:
-        """The exit status of the run, after writing ``verdicts.json`` and, if asked, the ledger.
+        """The exit status of the run, after writing its log and, if asked, the ledger.
 
         ``status`` is pytest's own, passed or failed; ``stopped`` says whether it ended early on purpose (``-x``).
         """
         lost, orphans = self.missing, self.orphans(scope)
-        complete = not (lost or stopped or scope.by_id or self.collection.deselected)
-        self._conclude(complete=complete)
+        every_case = not (lost or stopped or scope.by_id or self.collection.deselected)
+        complete = every_case and scope.all_claims
+        self._log(scope, complete=complete)
         if lost and not stopped:
             self._note(f"{len(lost)} collected without leaving a record: {', '.join(lost)}")
             return LOST
@@ -143,7 +172,7 @@ class Run:
         self._tell_of(uncorrected)
         if update and not lost:
             self._update(scope, orphans, uncorrected)
-            if complete and scope.all_claims:
+            if complete:
                 self._update_readme()
             return 1
         if update:
@@ -152,9 +181,10 @@ class Run:
             self._note(
                 f"accepted in {self.ledger_path} but not collected: {', '.join(orphans)}; restore, or --update-verdicts"
             )
-        if complete and scope.all_claims and self.readme is not None and not is_current(self.readme, self.claims):
+        if complete and self.readme is not None and not is_current(self.readme, self.claims):
             self._note(f"{self.readme.name} does not have this run's table of verdicts; run with --update-verdicts")
         changed = self.changed(uncorrected)
+        self.recorrected = {line.partition(":")[0] for line in changed}
         for line in () if update else changed:
             self._note(line)
         return 1 if update or orphans or changed else status
@@ -169,8 +199,7 @@ class Run:
             )
 
     def _update(self, scope: RunScope, orphans: Iterable[str], uncorrected: Group[str]) -> None:
-        collected = {item.claim for item in self.collection.items.values()}
-        complete = set() if scope.by_id else collected - self.collection.deselected
+        complete = self._whole_claims(scope)
         updated = self.ledger.updated(self.records.values(), complete=complete, uncorrectable=uncorrected)
         new = updated.without(set(orphans))
         # Read first: a damaged history must stop the run before the ledger is another one.
@@ -187,34 +216,52 @@ class Run:
         if self.readme is not None and update_readme(self.readme, self.claims):
             self._note(f"table of verdicts rewritten: {self.readme}")
 
-    def _conclude(self, *, complete: bool) -> None:
-        claims = self.claims
-        self.log.conclude(
-            {
-                "version": VERSION,
-                "suite": self.suite,
-                "complete": complete,
-                "code": code_of_run(),
-                "counts": {
-                    kind: {verdict.value: count for verdict, count in tally(c.verdict for c in of_kind).items()}
-                    for kind, of_kind in by_kind(claims).items()
-                },
-                "missing": list(self.missing),
-                "warnings": self.collection.warnings,
-                "claims": [
-                    {**claim.as_dict(), "accepted": self.ledger.accepted_claim(claim.claim)} for claim in claims
-                ],
-            }
-        )
+    def _whole_claims(self, scope: RunScope) -> set[str]:
+        """The claims of which every case was collected and left a record."""
+        items = self.collection.items.values()
+        lost = {item.claim for item in items if item.test not in self.records}
+        return set() if scope.by_id else {item.claim for item in items} - self.collection.deselected - lost
+
+    def _log(self, scope: RunScope, *, complete: bool) -> None:
+        """Write the log of the run; that of a part goes into the last whole run, or beside it."""
+        # Workers of pytest-xdist end in any order.
+        records = tuple(self.records[test] for test in self.collection.items if test in self.records)
+        log = EvidenceLog(records, complete, code_of_run(), self.collection.evidence, tuple(self.collection.warnings))
+        whole, part = self.folder / RECORDS, self.folder / PARTIAL
+        if not complete:
+            kept, why = self._last_whole(log)
+            if kept is None:
+                log.write(part)
+                self._note(f"a part of the claims ran, and {why}; `report --partial` shows what ran")
+                return
+            log = kept.with_part(log, self._whole_claims(scope))
+            self._note("a part of the claims ran; the last whole run has these verdicts now")
+        log.write(whole)
+        with writing(part):
+            part.unlink(missing_ok=True)
+
+    def _last_whole(self, part: EvidenceLog) -> tuple[EvidenceLog | None, str]:
+        """The last whole run that ``part`` can be merged into; else None, with the reason."""
+        path = self.folder / RECORDS
+        if not path.exists():
+            return None, "no whole run is here yet"
+        try:
+            kept = EvidenceLog.read(path)
+        except RecordError as damage:
+            return None, f"the last whole run cannot be read ({damage})"
+        why = kept.difference(part)
+        return (None, f"the last whole run stays as it was: it has {why}") if why else (kept, "")
 
     def _note(self, line: str) -> None:
         self.notes.append(line)
 
 
 def code_of_run() -> dict[str, str]:
-    """The code that judges: the project's commit, and the versions of Python and of the packages behind the numbers."""
+    """The code that judges: the project's commit, its measures, and the versions of Python and of the packages."""
+    from universal_neurons.measures.cache import code_digest
+
     commit = git_commit()
-    return {**({} if commit is None else {"commit": commit}), **versions()}
+    return {**({} if commit is None else {"commit": commit}), "measures": code_digest()[:12], **versions()}
 
 
 def _family(claim: ClaimSummary) -> tuple[str | None, str | None]:

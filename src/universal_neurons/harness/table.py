@@ -1,7 +1,8 @@
-"""Verdict table at the end of a run: one aligned row per claim, as plain text."""
+"""Verdicts at the end of a run, as plain text: what was decided about each claim first, its statement after it."""
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,120 +16,125 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.summary import ClaimSummary
     from universal_neurons.measurement import Measurement
 
-HEADINGS = ("claim", "statement", "criterion", "value", "p", "verdict")
-_GAP = 2
-# Fewest characters of a shortened statement or criterion, however narrow the terminal.
-_MIN_STATEMENT = 24
-_MIN_CRITERION = 16
+# From this width on, criterion and statement stand on the line of the verdict.
+WIDE = 130
+# Fewest characters of a line of a statement, however narrow the terminal.
+_NARROWEST = 40
 _MAX_CRITERION = 36
-# On a wider one the eye loses the line before it reaches the verdict.
+_MIN_STATEMENT = 24
+# On a wider one the eye loses the line.
 _MAX_STATEMENT = 100
+_GAP = 2
 _SMALLEST_P = 0.001
+_WORDS = {Verdict.INCONCLUSIVE: "open"}
 
 
 @dataclass(frozen=True, slots=True)
-class Glyphs:
-    """The characters beyond ASCII that the table uses."""
+class VerdictLines:
+    """The lines about one claim: its id, its verdict in words, the rest of that line, and the lines ``below``."""
 
-    ellipsis: str
-    dash: str
-
-    @classmethod
-    def for_encoding(cls, encoding: str | None) -> Glyphs:
-        """Typographic ones if ``encoding`` has them, otherwise ASCII."""
-        try:
-            "…–".encode(encoding or "ascii")
-        except (UnicodeEncodeError, LookupError):
-            return cls("...", "-")
-        return cls("…", "–")
+    claim: str
+    said: str
+    rest: str
+    below: tuple[str, ...]
+    verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class TableLine:
-    """One line of the table, aligned, and the verdict that colours it (None for the headings)."""
-
-    text: str
-    verdict: Verdict | None
-
-
-def verdict_table(claims: Iterable[ClaimSummary], *, width: int, encoding: str | None) -> list[TableLine]:
-    """The rows of the table, headings first; only statements and criteria are shortened to fit into ``width``.
-
-    The column of p values is there only if a claim was corrected for multiple testing.
-    """
-    glyphs = Glyphs.for_encoding(encoding)
+def verdict_lines(claims: Iterable[ClaimSummary], *, width: int) -> list[VerdictLines]:
+    """The lines about every claim, aligned; a statement is wrapped below its verdict, or shortened beside it."""
     summaries = list(claims)
-    rows = [HEADINGS, *(_cells(summary, glyphs) for summary in summaries)]
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    _, statement, criterion, _, p, _ = columns
-    if not any(p[1:]):
-        columns.remove(p)
-    others = [column for column in columns if column is not statement and column is not criterion]
-    room = width - sum(map(_width, others)) - _GAP * (len(columns) - 1)
-    _shorten(criterion, min(_MAX_CRITERION, max(_MIN_CRITERION, room - _MIN_STATEMENT)), glyphs)
-    _shorten(statement, min(_MAX_STATEMENT, max(_MIN_STATEMENT, room - _width(criterion))), glyphs)
-    widths = [_width(column) for column in columns]
-    verdicts = [None, *(summary.verdict for summary in summaries)]
+    cells = [list(column) for column in zip(*map(_cells, summaries), strict=True)]
+    if not summaries:
+        return []
+    # There is no column of p values where no claim was corrected.
+    names, verdicts, *rest = ([text.ljust(max(map(len, column))) for text in column] for column in cells if any(column))
+    indent = " " * (len(names[0]) + _GAP)
+    statements = [visible(summary.first.statement) for summary in summaries]
+    beside = statements if width >= WIDE else [""] * len(summaries)
+    if width >= WIDE:
+        rest.append(_criteria(summaries))
+        room = width - sum(len(column[0]) + _GAP for column in (names, verdicts, *rest))
+        beside = [
+            textwrap.shorten(text, min(_MAX_STATEMENT, max(_MIN_STATEMENT, room)), placeholder="...")
+            for text in statements
+        ]
+    wrapped = [
+        () if width >= WIDE else textwrap.wrap(text, max(_NARROWEST, width - len(indent))) for text in statements
+    ]
     return [
-        TableLine(_line(row, widths), verdict)
-        for row, verdict in zip(zip(*columns, strict=True), verdicts, strict=True)
+        VerdictLines(
+            name,
+            said,
+            (" " * _GAP).join([*texts, statement]).rstrip(),
+            tuple(indent + line for line in below),
+            summary.verdict,
+        )
+        for name, said, texts, statement, below, summary in zip(
+            names, verdicts, zip(*rest, strict=True), beside, wrapped, summaries, strict=True
+        )
     ]
 
 
-def value_range(measurements: Sequence[Measurement], dash: str = "-") -> str:
-    """The smallest and the largest value, and the interval that holds all their intervals.
+def counted(claims: Iterable[ClaimSummary]) -> str:
+    """The number of claims with each verdict: ``7 reproduced · 14 refuted · 15 open``."""
+    counts = tally(claim.verdict for claim in claims)
+    order = (Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE, *counts)
+    return " · ".join(f"{counts[verdict]} {word(verdict)}" for verdict in dict.fromkeys(order) if verdict in counts)
 
-    >>> from universal_neurons.measurement import Measurement, Over
-    >>> value_range([Measurement(0.02, 0.01, 0.03, 9, Over.NEURONS), Measurement(0.05, 0.04, 0.06, 9, Over.NEURONS)])
-    '0.02 - 0.05 [0.01, 0.06]'
+
+def word(verdict: Verdict) -> str:
+    """A verdict as it is said: open where intervals reach across the bound."""
+    return _WORDS.get(verdict, verdict.value.replace("_", " "))
+
+
+def measured_of(claim: ClaimSummary) -> list[Measurement]:
+    """The measurements of a claim's cases, without the missing ones."""
+    return [m for record in claim.items if (m := record.measured()) is not None and not m.is_missing]
+
+
+def measured_cell(measurements: Sequence[Measurement]) -> str:
+    """The range of the values and the interval that holds all intervals: ``3.0 to 3.6 % [2.4, 4.1]``.
+
+    Shares are in per cent with one decimal, nats have three decimals, other numbers two; one more where everything
+    would be zero.
     """
-    present = [m for m in measurements if not m.is_missing]
-    if not present:
-        return dash
-    low, high = f"{min(m.low for m in present):.3g}", f"{max(m.high for m in present):.3g}"
-    smallest, largest = f"{min(m.value for m in present):.3g}", f"{max(m.value for m in present):.3g}"
-    value = smallest if smallest == largest else f"{smallest} {dash} {largest}"
-    units = {m.unit for m in present}
-    unit = f" {units.pop()}" if len(units) == 1 and units != {""} else ""
-    return f"{value} [{low}, {high}]{unit}"
+    units = {m.unit for m in measurements}
+    if len(units) != 1:
+        return "several units" if units else "nothing"
+    (unit,) = units
+    scale, decimals = (100, 1) if unit == "share" else (1, 3 if unit == "nats" else 2)
+    values, lows, highs = ([getattr(m, name) * scale for m in measurements] for name in ("value", "low", "high"))
+    ends = (min(values), max(values), min(lows), max(highs))
+    if all(abs(end) < 0.5 / 10**decimals for end in ends):
+        decimals += 1
+    smallest, largest, low, high = (_decimal(end, decimals) for end in ends)
+    between = smallest if smallest == largest else f"{smallest} to {largest}"
+    suffix = {"share": " %", "nats": " nats", "sd of draws": " sd"}.get(unit, "")
+    return f"{between}{suffix} [{low}, {high}]"
 
 
-def _cells(summary: ClaimSummary, glyphs: Glyphs) -> tuple[str, ...]:
-    measured = [m for record in summary.items if (m := record.measured()) is not None]
-    first = summary.first
-    criterion = Criterion.from_dict(first.criterion).without_sources()
-    p = "" if summary.adjusted_p is None else _p_value(summary.adjusted_p)
-    value = value_range(measured, glyphs.dash)
-    return visible(summary.claim), visible(first.statement), visible(criterion.text()), value, p, _verdict(summary)
+def _decimal(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text
 
 
-def _p_value(p: float) -> str:
-    """``p`` with two digits, for as long as these say something."""
-    return f"{p:.2g}" if p >= _SMALLEST_P else f"<{_SMALLEST_P:g}"
+def _cells(summary: ClaimSummary) -> tuple[str, str, str, str]:
+    """Id, verdict, measured range and p value of a claim."""
+    p = summary.adjusted_p
+    shown = "" if p is None else f"p {p:.2g}" if p >= _SMALLEST_P else f"p <{_SMALLEST_P:g}"
+    return visible(summary.claim), cases_said(summary), measured_cell(measured_of(summary)), shown
 
 
-def _verdict(summary: ClaimSummary) -> str:
-    """The verdict and the number of items that have it."""
-    total = len(summary.items)
-    count = tally(summary.corrected)[summary.verdict]
+def cases_said(summary: ClaimSummary) -> str:
+    """The verdict of a claim and the number of its cases that have it."""
+    total, count = len(summary.items), tally(summary.corrected)[summary.verdict]
+    said = word(summary.verdict)
     if total == 1:
-        return summary.verdict.value
-    return f"{summary.verdict} ({total})" if count == total else f"{summary.verdict} ({count} of {total})"
+        return said
+    return f"{said} ({total})" if count == total else f"{said} ({count} of {total})"
 
 
-def _width(column: Sequence[str]) -> int:
-    return max(map(len, column))
-
-
-def _shorten(column: list[str], room: int, glyphs: Glyphs) -> None:
-    column[:] = [_shortened(text, room, glyphs) for text in column]
-
-
-def _shortened(text: str, room: int, glyphs: Glyphs) -> str:
-    text = text if glyphs.ellipsis == "…" else text.encode("ascii", "replace").decode("ascii")
-    return text if len(text) <= room else text[: room - len(glyphs.ellipsis)].rstrip() + glyphs.ellipsis
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    gap = " " * _GAP
-    return gap.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+def _criteria(summaries: Sequence[ClaimSummary]) -> list[str]:
+    texts = [visible(Criterion.from_dict(summary.first.criterion).without_sources().text()) for summary in summaries]
+    short = [textwrap.shorten(text, _MAX_CRITERION, placeholder="...") for text in texts]
+    return [text.ljust(max(map(len, short))) for text in short]

@@ -1,4 +1,4 @@
-"""Terminal output of the harness: the verdict table, and the progress of computations."""
+"""Terminal output of the harness: the verdicts, and the progress of computations."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from universal_neurons.characters import visible
 from universal_neurons.evidence.summary import by_kind
-from universal_neurons.evidence.verdict import Verdict, tally
-from universal_neurons.harness.table import verdict_table
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.harness.table import counted, verdict_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,6 @@ UNBOUNDED = 240
 
 JUDGED = (Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE)
 COLOURS = {
-    None: "bold",
     Verdict.REPRODUCED: "green",
     Verdict.REFUTED: "red",
     Verdict.VACUOUS: "red",
@@ -39,7 +38,7 @@ class Terminal(Protocol):
     def write_line(self, line: str, **markup: bool) -> None:
         """Write a line."""
 
-    def write(self, content: str, /, *, flush: bool = False) -> None:
+    def write(self, content: str, *, flush: bool = False, **markup: bool) -> None:
         """Write text without ending the line."""
 
     def ensure_newline(self) -> None:
@@ -47,17 +46,20 @@ class Terminal(Protocol):
 
 
 def print_verdicts(terminal: Terminal, run: Run, *, width: int, encoding: str | None) -> None:
-    """Print the verdict table of ``run``, other readings, warnings and notes."""
+    """Print the verdict of every claim, what else there is to say about the run, and in the last line the counts."""
     terminal.write_sep("=", f"verdicts of suite {run.suite}")
-    for row in verdict_table(run.claims, width=width, encoding=encoding):
-        terminal.write_line(_encodable(row.text, encoding), **{COLOURS.get(row.verdict, "yellow"): True})
-    if len(run.claims) > 1:
-        for kind, claims in by_kind(run.claims).items():
-            counts = tally(claim.verdict for claim in claims)
-            listed = ", ".join(f"{count} {verdict}" for verdict, count in reversed(counts.items()))
-            terminal.write_line(listed if kind == "finding" else f"checks of method: {listed}")
+    for lines in verdict_lines(run.claims, width=width):
+        terminal.write(f"{_encodable(lines.claim, encoding)}  ")
+        terminal.write(_encodable(lines.said, encoding), **{COLOURS.get(lines.verdict, "yellow"): True})
+        for line in (f"  {lines.rest}".rstrip(), *lines.below):
+            terminal.write_line(_encodable(line, encoding))
     for line in (*registrations(run.claims), *other_readings(run.claims), *run.collection.warnings, *run.notes):
         terminal.write_line(_printable(line, encoding), yellow=True)
+    counts = (
+        counted(claims) if kind == "finding" else f"checks of method: {counted(claims)}"
+        for kind, claims in by_kind(run.claims).items()
+    )
+    terminal.write_line(_encodable(" · ".join([*counts, run.acceptance]), encoding), bold=True)
 
 
 def registrations(claims: Iterable[ClaimSummary]) -> Iterator[str]:
@@ -71,11 +73,14 @@ def registrations(claims: Iterable[ClaimSummary]) -> Iterator[str]:
 
 
 def other_readings(claims: Iterable[ClaimSummary]) -> Iterator[str]:
-    """One line for each reading under which a claim would have another verdict, if one was reached."""
-    for claim in claims:
-        for reading in claim.readings:
-            if reading.verdict in JUDGED and reading.verdict is not claim.verdict:
-                yield f"{claim.claim} would be {reading.verdict} under {reading.ambiguity}: {reading.says}"
+    """One line that names the claims with another verdict under another reading, and the page that says which."""
+    names = [
+        claim.claim
+        for claim in claims
+        if any(reading.verdict in JUDGED and reading.verdict is not claim.verdict for reading in claim.readings)
+    ]
+    if names:
+        yield f"other readings of the papers give {', '.join(names)} another verdict: readings.html in the report"
 
 
 def _printable(line: str, encoding: str | None) -> str:

@@ -142,9 +142,8 @@ class _Results:
     def _write(self, key: str, text: str) -> None:
         if self._file is not None:
             with suppress(sqlite3.Error):
-                self._file.execute(
-                    "insert or replace into results values (?, ?, ?, ?)", (key, _version(), text, digest((key, text)))
-                )
+                row = (key, code_digest(), text, digest((key, text)))
+                self._file.execute("insert or replace into results values (?, ?, ?, ?)", row)
 
 
 def _opened(file: Path) -> sqlite3.Connection | None:
@@ -156,13 +155,13 @@ def _opened(file: Path) -> sqlite3.Connection | None:
             # What a crash loses is computed again, and what it damages has another seal.
             opened.execute("pragma synchronous = off").execute("pragma journal_mode = memory")
         opened.execute("create table if not exists results (key text primary key, code text, text text, seal text)")
-        opened.execute("delete from results where code <> ?", (_version(),))
+        opened.execute("delete from results where code <> ?", (code_digest(),))
         return opened
     return None
 
 
 @functools.cache
-def _version() -> str:
+def code_digest() -> str:
     """A digest of this package, of the measurements it returns, and of the versions of the libraries."""
     sources = sorted([*_PACKAGE.glob("*.py"), _PACKAGE.with_name("measurement.py")])
     libraries = [importlib.metadata.version(name) for name in _LIBRARIES]
@@ -173,7 +172,7 @@ def _version() -> str:
 def _code(function: Callable[..., Any]) -> str:
     """A digest of the code that ``function`` runs: this package and, where it lies elsewhere, its own file."""
     path = Path(function.__code__.co_filename)
-    return _version() if path.parent == _PACKAGE else digest((_version(), path.read_bytes()))
+    return code_digest() if path.parent == _PACKAGE else digest((code_digest(), path.read_bytes()))
 
 
 # --- results as text -------------------------------------------------------------------------------------------------

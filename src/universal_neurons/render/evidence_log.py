@@ -21,7 +21,7 @@ from universal_neurons.evidence.criteria import (
     Near,
     number,
 )
-from universal_neurons.evidence.record import RECORDS, VERDICTS, EvidenceLog
+from universal_neurons.evidence.log import PARTIAL, RECORDS, EvidenceLog
 from universal_neurons.evidence.summary import ClaimSummary, summaries
 
 if TYPE_CHECKING:
@@ -34,31 +34,28 @@ class EvidenceUnusable(UserError):
 
 
 def read_claims(evidence: Path, *, suite: str, narrowed_by: str = "") -> tuple[ClaimSummary, ...]:
-    """The claims of the run recorded at ``evidence``: its folder, or a file in it (``verdicts.json``).
+    """The claims of the run recorded at ``evidence``: a log, or a folder with the log of a whole run.
 
-    ``narrowed_by`` are the options that narrowed the suite, if any.  Raises EvidenceUnusable if the run did not finish,
+    ``narrowed_by`` are the options that narrowed the suite, if any.  Raises EvidenceUnusable if there is no log, if it
     judged no claim, was about another suite or narrowing, or if the verdict of a record does not follow from its
-    measurement and criterion.
+    measurement and criterion; RecordError for a damaged log.
     """
-    folder = evidence if evidence.is_dir() else evidence.parent
+    path = evidence / RECORDS if evidence.is_dir() else evidence
     wanted = f"{suite} {narrowed_by}".rstrip()
     again = f"run: pytest claims --suite {wanted}"
-    if not (folder / RECORDS).is_file():
-        raise EvidenceUnusable(f"{folder}: no evidence log here; {again}")
-    if not (folder / VERDICTS).is_file():
-        raise EvidenceUnusable(f"{folder}: the run that wrote this evidence did not finish; {again}")
-    records = tuple(EvidenceLog.read(folder))
+    if not path.is_file():
+        part = ", only one of a part of the claims (report --partial)" if path.with_name(PARTIAL).is_file() else ""
+        raise EvidenceUnusable(f"{path.parent}: no evidence log of a whole run here{part}; {again}")
+    records = EvidenceLog.read(path).records
     for record in records:
         if (got := f"{record.suite} {record.narrowed_by}".rstrip()) != wanted:
-            raise EvidenceUnusable(f"{folder}: expected evidence of suite {wanted}, got {got}; {again}")
+            raise EvidenceUnusable(f"{path}: expected evidence of suite {wanted}, got {got}; {again}")
         judged = record.rejudged().verdict
         if judged is not record.verdict:
-            raise EvidenceUnusable(
-                f"{folder}: {record.test} is recorded as {record.verdict}, its numbers give {judged}"
-            )
+            raise EvidenceUnusable(f"{path}: {record.test} is recorded as {record.verdict}, its numbers give {judged}")
     claims = summaries(records)
     if not claims:
-        raise EvidenceUnusable(f"{folder}: the run judged no claim; {again}")
+        raise EvidenceUnusable(f"{path}: the run judged no claim; {again}")
     return claims
 
 

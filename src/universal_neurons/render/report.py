@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.history import path_of, read_history
 from universal_neurons.evidence.ledger import Ledger
-from universal_neurons.evidence.record import RECORDS, VERDICTS, natural_order
+from universal_neurons.evidence.log import RECORDS
+from universal_neurons.evidence.record import natural_order
 from universal_neurons.evidence.registration import FILE as REGISTRATIONS
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.inputs.benchmarks import read_benchmarks
@@ -414,9 +415,7 @@ def _kept(built: Path, output: Path) -> Path:
 
 
 def _copy_evidence(evidence: Path, target: Path) -> None:
-    folder = evidence if evidence.is_dir() else evidence.parent
-    for name in (RECORDS, VERDICTS):
-        shutil.copyfile(folder / name, target / name)
+    shutil.copyfile(evidence / RECORDS if evidence.is_dir() else evidence, target / RECORDS)
 
 
 def _check_places(root: Path, output: Path, to: Output) -> None:

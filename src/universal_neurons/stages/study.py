@@ -62,6 +62,11 @@ class StoredStudy:
     reads: list[str] = field(default_factory=list)
 
     @property
+    def evidence(self) -> dict[str, str]:
+        """The digest of the bytes of every artifact read so far, by the digest of its key."""
+        return {digest: self.work.cache[digest].sha256 for digest in self.reads}
+
+    @property
     def suite(self) -> Suite:
         """The suite as resolved (and perhaps narrowed)."""
         return self.work.suite
