@@ -256,9 +256,9 @@ def list_tasks(
     on: On = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the tasks of a suite, which separate machines can compute: see compute --task, --tasks and --engine.
+    """List the tasks of a suite.
 
-    What each takes is as if nothing were there.
+    Separate machines can compute them: see compute --task, --tasks and --engine.  What each takes is as if nothing were there.
     """
     from universal_neurons.listing import show
     from universal_neurons.stages.workspace import Resources
