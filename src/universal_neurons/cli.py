@@ -258,7 +258,8 @@ def list_tasks(
 ) -> None:
     """List the tasks of a suite.
 
-    Separate machines can compute them: see compute --task, --tasks and --engine.  What each takes is as if nothing were there.
+    Separate machines can compute them: see compute --task, --tasks and --engine.  What each takes is as if nothing were
+    there.
     """
     from universal_neurons.listing import show
     from universal_neurons.stages.workspace import Resources
