@@ -524,7 +524,10 @@ def status(
     every: Every = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show where the artifacts of a suite are, after a line about the tasks that were submitted."""
+    """Show where the artifacts of a suite are.
+
+    After a line about the tasks that were submitted.
+    """
     from universal_neurons.listing import show
     from universal_neurons.stages.registry import suite_artifacts, where
     from universal_neurons.stages.tokens import ONLY, TOKENS
