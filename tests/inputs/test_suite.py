@@ -248,8 +248,8 @@ def test_fewer_tokens_than_blocks_need_are_fewer_blocks(mini: Suite) -> None:
 
 def test_fewer_tokens_are_fewer_rows_of_everything_else_down_to_what_an_interval_needs(mini: Suite) -> None:
     half = mini.narrowed(tokens=TOKENS // 2)
-    assert (mini.ablation.tokens, mini.ablation.blocks, mini.profiles.ablation_rows) == (3_048, 24, 8)
-    assert (half.ablation.tokens, half.ablation.blocks, half.profiles.ablation_rows) == (2_540, 20, 4)
+    assert (mini.ablation.tokens, mini.ablation.blocks, mini.profiles.ablation_rows) == (12_700, 100, 8)
+    assert (half.ablation.tokens, half.ablation.blocks, half.profiles.ablation_rows) == (6_350, 50, 4)
     assert half.variants.padded_tokens == mini.variants.padded_tokens // 2
     fewest = mini.narrowed(tokens=50 * 127)
     assert (fewest.ablation.tokens, fewest.ablation.blocks, fewest.profiles.ablation_rows) == (2_540, 20, 2)
@@ -287,8 +287,8 @@ QUICK = "quick: few draws and ablations, one reference and threshold, no variant
         ("universality.thresholds", (0.4, 0.5, 0.6), (0.5,)),
         ("universality.nulls", ("rotated", "permuted"), ("rotated",)),
         ("universality.blocks", 100, 100),
-        ("ablation.tokens", 24 * 127, 20 * 127),
-        ("ablation.blocks", 24, 20),
+        ("ablation.tokens", 100 * 127, 20 * 127),
+        ("ablation.blocks", 100, 20),
         ("ablation.draws", 20, 3),
         ("ablation.dose", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.5,)),
         ("ablation.orders", 5, 1),

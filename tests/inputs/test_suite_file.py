@@ -151,8 +151,8 @@ def refusal(root: Path, text: str) -> str:
             "profiles.ablation_rows: expected 0 for none, or an integer, 2 or more, got -1",
         ),
         (
-            "profiles.ablation_rows = 25",
-            f"profiles.ablation_rows: expected at most {BLOCKS} (ablation.blocks), got 25",
+            "profiles.ablation_rows = 101",
+            f"profiles.ablation_rows: expected at most {BLOCKS} (ablation.blocks), got 101",
         ),
         ("resampling.resamples = 10", "resampling.resamples: expected an integer, 100 or more, got 10"),
         ("resampling.level = 95", "resampling.level: expected a number in (0, 1), got 95"),

@@ -497,8 +497,8 @@ def test_a_payload_that_is_larger_than_any_of_its_kind_is_not_even_tried(
 
 
 def test_a_list_that_is_larger_than_any_is_not_read(own_export: Path, reader: Reader) -> None:
-    (own_export / LIST).write_bytes(b" " * ((1 << 23) + 1))
-    assert f"has more than the {1 << 23} bytes" in refusal(ExportDamaged, lambda: reader.pull(own_export))
+    (own_export / LIST).write_bytes(b" " * ((1 << 22) + 1))
+    assert f"has more than the {1 << 22} bytes" in refusal(ExportDamaged, lambda: reader.pull(own_export))
 
 
 def test_a_full_disk_is_one_line_and_the_import_can_be_resumed(

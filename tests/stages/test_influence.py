@@ -17,9 +17,8 @@ def test_without_a_candidate_the_tokens_are_not_read_again() -> None:
         pass
     spec = SimpleNamespace(floor=0.35, blocks=10)
     # Neither a stream of activations nor the moments that they are standardised by.
-    models = SimpleNamespace(device="cpu", work=SimpleNamespace(suite=SimpleNamespace(universality=spec)))
-    scores: Any = SimpleNamespace(models=models, shared=run.as_shared("moments of all pairs"))
+    models: Any = SimpleNamespace(device="cpu", work=SimpleNamespace(suite=SimpleNamespace(universality=spec)))
     tables = {Case(0, "a", partner): pd.DataFrame({"excess": [0.1, 0.35, float("nan")]}) for partner in "bc"}
-    chosen, influence, _ = block_influence(scores, tables)
+    chosen, influence, _ = block_influence(models, tables, {}, shared=(run.as_shared("moments of all pairs"),))
     assert chosen["a"].tolist() == []
     assert {pair: found.shape for pair, found in influence.items()} == dict.fromkeys(tables, (10, 0))

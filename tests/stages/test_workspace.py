@@ -102,7 +102,7 @@ def test_whatever_changes_what_is_ablated_changes_its_keys_and_no_other(
     spec = work.suite.ablation.model_copy(update={field: value})
     changed = dataclasses.replace(work, suite=work.suite.model_copy(update={"ablation": spec}), cache={})
     before, after = suite_keys(work), suite_keys(changed)
-    others = {"ablation", "ablation-blocks"} | ({"evaluation", "profiles"} if field == "tokens" else set())
+    others = {"ablation", "ablation-blocks"} | ({"evaluation"} if field == "tokens" else set())
     # Extensions have neither a dose curve nor blocks of their own choice.
     others |= {"extensions", "extensions-blocks"} if field in ("tokens", "draws", "seed", "batch_rows") else set()
     assert {a.stage for a, b in zip(before, after, strict=True) if a != b} == others
