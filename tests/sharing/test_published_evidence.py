@@ -18,7 +18,7 @@ from tests.published import TEXT, Published
 from tests.refusals import refusal
 from tests.tiny_models import WORDS, use
 from universal_neurons.artifacts.bundle import Bundle, ExportDamaged
-from universal_neurons.evidence.log import RECORDS, EvidenceLog
+from universal_neurons.evidence.log import PARTIAL, EvidenceLog
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockError
 from universal_neurons.inputs.lock_adoption import LockUnfit
 from universal_neurons.inputs.pinning import NotPinned
@@ -83,7 +83,7 @@ def test_a_reader_without_weights_and_text_judges_a_commit_of_a_data_set(
         shutil.copy(CHECKOUT / "fixtures" / "suites" / f"{name}.toml", fresh / "fixtures" / "suites")
     shutil.copytree(CHECKOUT / "fixtures" / "published", fresh / "fixtures" / "published")
     ended = judged(fresh, world.hub, "--remote", source)
-    log = EvidenceLog.read(fresh / ".universal-neurons" / "evidence" / "tiny" / RECORDS).records
+    log = EvidenceLog.read(fresh / ".universal-neurons" / "evidence" / "tiny" / PARTIAL).records
     assert {record.claim: str(record.verdict) for record in log if record.role == "claim"} == {"N1": "vacuous"}, ended
     assert "artifacts of suite tiny were imported, and no sample of them was computed again here" in ended
     # Nothing but the evidence was asked for: no weights, no tokenizer, no text.
@@ -94,7 +94,7 @@ def test_a_reader_without_weights_and_text_judges_a_commit_of_a_data_set(
     shutil.rmtree(fresh / ".universal-neurons" / "evidence")
     asked = len(world.hub.seen)
     ended = judged(fresh, world.hub, HF_HUB_OFFLINE="1")
-    assert len(EvidenceLog.read(fresh / ".universal-neurons" / "evidence" / "tiny" / RECORDS).records) == len(log), (
+    assert len(EvidenceLog.read(fresh / ".universal-neurons" / "evidence" / "tiny" / PARTIAL).records) == len(log), (
         ended
     )
     assert len(world.hub.seen) == asked

@@ -187,7 +187,7 @@ def _facts(
 
 
 def wanted(claims: Sequence[ClaimSummary], groups: Groups) -> dict[str, tuple[str, ...]]:
-    """What a reader must find, by page: the row of every claim, and the label of every figure and table that is drawn."""
+    """What a reader must find, by page: the row of every claim, and the label of whatever is drawn."""
     figures = {name: [one.label for one in group.figures if not one.absence] for name, group in groups.items()}
     methods = figures.pop("training")
     rows = (f"{claim.claim} {section_of(claim)} {claim.first.statement}" for claim in claims)
