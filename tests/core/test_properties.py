@@ -16,7 +16,8 @@ NEURONS = 7
 
 
 def batches(matrix: Tensor, size: int) -> Iterator[ActivationBatch]:
-    for part in matrix.split(size):
+    for first in range(0, len(matrix), size):
+        part = matrix[first : first + size]
         yield ActivationBatch(part, torch.zeros(len(part), dtype=torch.int64))
 
 
