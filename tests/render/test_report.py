@@ -129,7 +129,10 @@ def test_a_claims_page_says_what_was_measured_what_controls_showed_and_how_to_ru
 
 def test_the_page_of_readings_puts_every_reading_beside_the_default(report: Path) -> None:
     page = CheckedPage.read(report / "readings.html")
-    assert dict(page.parts) == {"reading N1/test_on_average": "refuted", "reading N2/test_n2_on_average": "inconclusive"}
+    assert dict(page.parts) == {
+        "reading N1/test_on_average": "refuted",
+        "reading N2/test_n2_on_average": "inconclusive",
+    }
     said = text_of(report / "readings.html")
     assert "Of 2 readings, 1 would change the verdict on the claim (N1)." in said
     assert "A1: Is a neuron universal against one partner, or on average?" in said
