@@ -15,11 +15,11 @@ import subprocess
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 # A job that is told to end has so many seconds.
@@ -105,7 +105,7 @@ class Cluster:
 
 def _job_of(pid: int) -> str:
     with suppress(OSError):
-        for word in open(f"/proc/{pid}/environ", "rb").read().split(b"\0"):  # noqa: SIM115, PTH123
+        for word in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
             if word.startswith(b"SLURM_JOB_ID="):
                 return word.partition(b"=")[2].decode()
     return ""
