@@ -9,6 +9,7 @@ import numpy as np
 import scipy
 
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.controls import dealt_within_layers, rescored
 from universal_neurons.measures.groups import Group
 from universal_neurons.measures.properties import Ranking, median_of, ranking_of
 from universal_neurons.measures.tables import Definition, ReferenceTables, UniversalityTable
@@ -122,15 +123,9 @@ def with_partners_shuffled(tables: ReferenceTables, *, seed: int) -> ReferenceTa
     dice = np.random.default_rng(seed)
 
     def shuffled(table: UniversalityTable) -> UniversalityTable:
-        layer, source = table.frame["layer"].to_numpy(), np.arange(len(table.frame))
-        for at in np.unique(layer):
-            rows = np.flatnonzero(layer == at)
-            source[rows] = dice.permutation(rows)
-        scores = {name: table.frame[name].to_numpy()[source] for name in ("excess", "correlation", "baseline")}
-        empty = np.empty(0, dtype=table.candidates.dtype)
-        nothing, draws = np.empty((len(table.influence), 0)), np.empty((len(table.draws), 0))
-        frame = table.frame.assign(**scores)
-        return replace(table, frame=frame, candidates=empty, influence=nothing, draws=draws)
+        source = dealt_within_layers(table.frame["layer"].to_numpy(), dice)
+        names = ("excess", "correlation", "baseline")
+        return rescored(table, **{name: table.frame[name].to_numpy()[source] for name in names})
 
     return tables.each(shuffled)
 

@@ -13,7 +13,7 @@ from universal_neurons.measurement import Measurement, Over
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from universal_neurons.measures.arrays import Integers
+    from universal_neurons.measures.arrays import Floats, Integers
     from universal_neurons.measures.tables import UniversalityTable
 
 
@@ -33,7 +33,7 @@ def shuffled_neurons(table: UniversalityTable, *, seed: int) -> UniversalityTabl
     One seed gives one dealing for all partners.  At one of two checkpoints it leaves each share as it is and makes
     persistence fall to chance: a control for every statement about persistence.
     """
-    source = _dealt_within_layers(table.frame["layer"].to_numpy(), seed)
+    source = dealt_within_layers(table.frame["layer"].to_numpy(), seed)
     names = {name: table.frame[name].to_numpy() for name in ("layer", "neuron")}
     frame = table.frame.iloc[source].reset_index(drop=True).assign(**names)
     return dataclasses.replace(table, frame=frame, candidates=np.argsort(source)[table.candidates])
@@ -41,7 +41,7 @@ def shuffled_neurons(table: UniversalityTable, *, seed: int) -> UniversalityTabl
 
 def with_second_half_shuffled(table: UniversalityTable, *, seed: int) -> UniversalityTable:
     """Deal the scores of half B out anew within each layer, so that the halves agree in nothing but the layer."""
-    source = _dealt_within_layers(table.frame["layer"].to_numpy(), seed)
+    source = dealt_within_layers(table.frame["layer"].to_numpy(), seed)
     scores = table.frame["excess_half_b"].to_numpy()[source]
     return dataclasses.replace(table, frame=table.frame.assign(excess_half_b=scores))
 
@@ -57,14 +57,19 @@ def with_second_half_of(table: UniversalityTable, other: UniversalityTable) -> U
     return dataclasses.replace(table, frame=table.frame.assign(excess_half_b=scores))
 
 
-def without_baseline(table: UniversalityTable) -> UniversalityTable:
-    """The same neurons scored by correlation alone: a control for whatever must not survive a wrong score."""
-    frame = table.frame.assign(excess=table.frame["correlation"].to_numpy())
+def rescored(table: UniversalityTable, **scores: Floats) -> UniversalityTable:
+    """The same neurons with other scores, and without candidates, whose influence was on the old scores."""
     empty = np.empty(0, dtype=table.candidates.dtype)
     blocks, draws = len(table.influence), len(table.draws)
+    frame = table.frame.assign(**scores)
     return dataclasses.replace(
         table, frame=frame, candidates=empty, influence=np.empty((blocks, 0)), draws=np.empty((draws, 0))
     )
+
+
+def without_baseline(table: UniversalityTable) -> UniversalityTable:
+    """The same neurons scored by correlation alone: a control for whatever must not survive a wrong score."""
+    return rescored(table, excess=table.frame["correlation"].to_numpy())
 
 
 def typical(dealt: Callable[[int], Measurement], *, dealings: int = 5) -> Measurement:
@@ -90,8 +95,8 @@ def rank_beyond_chance(draws: int, error: float, *, level: float) -> int:
     return int(scipy.stats.binom.isf((1 - level) / 2, draws, error)) + 1
 
 
-def _dealt_within_layers(layer: Integers, seed: int) -> Integers:
-    """For each neuron the row of the neuron of its layer whose place it takes (neuron,)."""
+def dealt_within_layers(layer: Integers, seed: int | np.random.Generator) -> Integers:
+    """(neuron,) for each neuron the row of the neuron of its layer whose place it takes; one dealing for one seed."""
     generator = np.random.default_rng(seed)
     source = np.arange(layer.size)
     for at in np.unique(layer):

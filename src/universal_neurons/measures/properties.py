@@ -24,6 +24,7 @@ import scipy
 
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.controls import dealt_within_layers
 from universal_neurons.measures.groups import Group, same_neurons
 from universal_neurons.measures.intervals import jackknife, wilson
 from universal_neurons.measures.joint import largest
@@ -85,10 +86,7 @@ class Ranking:
 
     def dealt(self, seed: int) -> Ranking:
         """The labels dealt out anew within each layer."""
-        dice, source = np.random.default_rng(seed), np.arange(len(self.layer))
-        for layer in np.unique(self.layer):
-            rows = np.flatnonzero(self.layer == layer)
-            source[rows] = dice.permutation(rows)
+        source = dealt_within_layers(self.layer, seed)
         moved = {name: flags[source] for name, flags in self.without.items()}
         return replace(self, universal=self.universal[source], without=moved)
 
@@ -409,9 +407,7 @@ def alignment_and_frequency(
     """
     layer, cosine, frequency = (table[name].to_numpy(np.float64) for name in ("layer", "cos_in_out", "frequency"))
     if seed is not None:
-        dice, cosine = np.random.default_rng(seed), cosine.copy()
-        for at in np.unique(layer):
-            cosine[layer == at] = dice.permutation(cosine[layer == at])
+        cosine = cosine[dealt_within_layers(layer, seed)]
     layers = [float(np.corrcoef(cosine[layer == at], frequency[layer == at])[0, 1]) for at in np.unique(layer)]
     if within:
         frame = pd.DataFrame({"layer": layer, "cosine": cosine, "frequency": frequency})
