@@ -30,6 +30,7 @@ import scipy
 from universal_neurons.errors import NotOnSuite, TooFewNeurons
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation_table import AblationTable, AnyKind, Quantity, SetKind, SetMissing, SetOf
+from universal_neurons.measures.arrays import quotient
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.controls import rank_beyond_chance
 from universal_neurons.measures.intervals import block_weights, percentile_interval, studentised_replicates
@@ -65,7 +66,12 @@ def effect(
     effects = _effects(table, rows, quantity)
     mean = _mean(effects)
     size, norm = _mean_of(table, rows, "size"), _mean_of(table, rows, "norm")
-    details = {"size": size, "norm": norm, "per_neuron": _over(mean.value, size), "per_norm": _over(mean.value, norm)}
+    details = {
+        "size": size,
+        "norm": norm,
+        "per_neuron": quotient(mean.value, size),
+        "per_norm": quotient(mean.value, norm),
+    }
     return _measured(table, mean, details=details | _draw_details(effects.values, kind))
 
 
@@ -489,7 +495,7 @@ def _standing(
         "percentile": mean + _PERCENTILE * sd,
         "draws": float(count),
         "rank": float(np.mean(draws.values < set_.value)),
-        "ratio": _over(set_.value, mean),
+        "ratio": quotient(set_.value, mean),
         "error_tokens": float((distances / sd).std()),
         "error_draws": float((value / pivots.scale - pivots.mean / np.sqrt(count)).std()),
     }
@@ -562,8 +568,3 @@ def _is_empty(table: AblationTable, rows: Integers, per: Per = "set") -> bool:
 
 def _mean_of(table: AblationTable, rows: Integers, column: str) -> float:
     return float(table.frame[column].to_numpy(dtype=np.float64)[rows].mean())
-
-
-def _over(numerator: float, denominator: float) -> float:
-    """numerator / denominator; NaN where the denominator is 0, because an effect per nothing is not a number."""
-    return numerator / denominator if denominator else float("nan")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+
+
+def quotient(numerator: float, denominator: float) -> float:
+    """:func:`ratio_or_nan` of two numbers."""
+    return float(numerator / denominator) if denominator else math.nan
 
 
 def ratio_or_nan(numerator: Floats, denominator: Floats) -> Floats:

@@ -16,6 +16,7 @@ import numpy as np
 
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import CEILING, Measurement, Over
+from universal_neurons.measures.arrays import quotient
 from universal_neurons.measures.depth import halves
 from universal_neurons.measures.groups import pair_group, same_neurons
 from universal_neurons.measures.intervals import jackknife
@@ -85,22 +86,22 @@ def altered(pairs: PairTables, change: Callable[[UniversalityTable], Universalit
 
 def pooled_share(pairs: PairTables, threshold: float) -> Measurement:
     """The universal share, #{excess > T} / #{defined}, mean over pairs of models with equally many neurons."""
-    return _pooled(pairs, lambda one: _counts(one, threshold), lambda c: _over(c[0], c[-1]))
+    return _pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[0], c[-1]))
 
 
 def pooled_growth(pairs: PairTables, threshold: float) -> Measurement:
     """The share at the second table minus the share at the first, among the neurons defined in both."""
-    return _pooled(pairs, lambda one: _counts(one, threshold), lambda c: _over(c[1] - c[0], c[-1]))
+    return _pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[1] - c[0], c[-1]))
 
 
 def pooled_acceleration(pairs: PairTables, threshold: float) -> Measurement:
     """The second step of growth minus the first, (s3 - s2) - (s2 - s1): negative where growth slows."""
-    return _pooled(pairs, lambda one: _counts(one, threshold), lambda c: _over(c[2] - 2 * c[1] + c[0], c[-1]))
+    return _pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[2] - 2 * c[1] + c[0], c[-1]))
 
 
 def pooled_ratio(pairs: PairTables, threshold: float) -> Measurement:
     """The share at the first table over the share at the second; missing where the latter is 0."""
-    return _pooled(pairs, lambda one: _counts(one, threshold), lambda c: _over(c[0], c[1]), unit="")
+    return _pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[0], c[1]), unit="")
 
 
 def pooled_depth_contrast(pairs: PairTables, threshold: float) -> Measurement:
@@ -116,7 +117,7 @@ def pooled_depth_contrast(pairs: PairTables, threshold: float) -> Measurement:
         return np.array([*per_layer, np.bincount(layer, minlength=layers)], dtype=np.float64)
 
     def contrast(c: Floats) -> float:
-        shallow, deep = (_over((c[1] - c[0])[part].sum(), c[2][part].sum()) for part in halves(c.shape[1]))
+        shallow, deep = (quotient((c[1] - c[0])[part].sum(), c[2][part].sum()) for part in halves(c.shape[1]))
         return deep - shallow
 
     return _pooled(pairs, counts, contrast)
@@ -132,8 +133,8 @@ def pooled_persistence(pairs: PairTables, threshold: float) -> Measurement:
     return _pooled(
         pairs,
         lambda one: _joint_counts(one, threshold),
-        lambda c: _over(c[0], c[1]),
-        details=lambda c: {"chance": _over(c[2], c[3]), CEILING: _over(c[4], c[5])},
+        lambda c: quotient(c[0], c[1]),
+        details=lambda c: {"chance": quotient(c[2], c[3]), CEILING: quotient(c[4], c[5])},
     )
 
 
@@ -149,8 +150,10 @@ def pooled_long_span(pairs: PairTables, threshold: float) -> Measurement:
 
     def rates(c: Floats) -> dict[str, float]:
         return {
-            "first_second": _over(c[0], c[3]), "second_third": _over(c[1], c[4]), "first_third": _over(c[2], c[3])
-        }  # fmt: skip
+            "first_second": quotient(c[0], c[3]),
+            "second_third": quotient(c[1], c[4]),
+            "first_third": quotient(c[2], c[3]),
+        }
 
     def excess(c: Floats) -> float:
         first, second, long = rates(c).values()
@@ -174,8 +177,8 @@ def pooled_agreement(pairs: PairTables, threshold: float) -> Measurement:
     return _pooled(
         pairs,
         counts,
-        lambda c: _over(c[0], c[1]),
-        details=lambda c: {"reverse": _over(c[0], c[2]), "expected": _over(c[2], c[3])},
+        lambda c: quotient(c[0], c[1]),
+        details=lambda c: {"reverse": quotient(c[0], c[2]), "expected": quotient(c[2], c[3])},
     )
 
 
@@ -218,11 +221,6 @@ def _pooled(
 
 def _summed(counts: Iterable[Floats]) -> Floats:
     return np.asarray(np.sum(list(counts), axis=0))
-
-
-def _over(numerator: float, denominator: float) -> float:
-    """numerator / denominator; NaN where the denominator is 0, because a share of nothing is no number."""
-    return float(numerator / denominator) if denominator else math.nan
 
 
 def _states(tables: tuple[UniversalityTable, ...], threshold: float) -> tuple[list[Flags], Integers]:
