@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from universal_neurons.stages.costs import Cost, Sizes
     from universal_neurons.stages.workspace import Workspace
 
-# Neurons per layer of made-up artifacts.
-EXAMPLE_WIDTH = 8
+# Neurons per layer of made-up artifacts.  A prime above 7, so that no axis of blocks, draws or tokens is as long as
+# the made-up neurons are many: in a schema such an axis would be one of neurons.
+EXAMPLE_WIDTH = 11
 _NAMING = ("reference", "partner", "model", "step")
 
 

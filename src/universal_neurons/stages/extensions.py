@@ -188,7 +188,7 @@ class FamiliesAndPatches(Stage):
         arrays["predictions"] = np.full(blocks, 100)
         members = [np.empty(0, dtype=np.int64)] * len(sets)
         frame = set_table(sets, members, np.zeros(count), labels_step=step_of(case), effects=arrays)
-        arrays["score"] = np.tile([0.9, 0.1], count // 2).astype(np.float32)
+        arrays["score"] = np.resize([0.9, 0.1], count).astype(np.float32)
         arrays["token"] = np.zeros(count, dtype=np.int32)
         return dict(zip(self.parts, (frame, arrays), strict=True))
 

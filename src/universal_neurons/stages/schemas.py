@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from universal_neurons.artifacts.schema import MalformedArtifact, Schema
 from universal_neurons.files import shown
 from universal_neurons.stages.base import EXAMPLE_WIDTH
@@ -46,12 +44,8 @@ def _schema(work: Workspace, part: str, example: Payload) -> Schema:
     ranges = _ranges(work, count)
     if part == "candidates":
         return Schema.of(example, {small: range(count + 1)}, ranges)
-    if not isinstance(example, pd.DataFrame):
-        # An axis of blocks or draws may happen to be as long as the made-up neurons are many.
-        return Schema.of(example, {small: frozenset({count, small})}, ranges)
-    if "neuron" in example:
-        return Schema.of(example, {small: frozenset({count})}, ranges, (shape.layers, shape.mlp))
-    return Schema.of(example, {}, ranges)
+    neurons = (shape.layers, shape.mlp) if "neuron" in example else None
+    return Schema.of(example, {small: frozenset({count})}, ranges, neurons)
 
 
 def _ranges(work: Workspace, neurons: int) -> dict[str, tuple[float, float]]:
