@@ -48,6 +48,7 @@ from universal_neurons.render.pages.paper import (
 )
 from universal_neurons.render.pages.provenance import ReportProvenance
 from universal_neurons.render.pages.scoreboard import in_sections, section_of
+from universal_neurons.render.pages.sentences import read_sentences
 from universal_neurons.render.pages.table_one import LABEL, PAIRS_CSV, TABLE_CSV, pairs_data, table_one_data
 from universal_neurons.render.pdf.document import LOOK, PDF, Imprint, Program, newest, typesetter, write_pdf
 from universal_neurons.render.results import Results, printed_numbers, results
@@ -74,6 +75,7 @@ SCRIPTS = ("theme.js", "scoreboard.js")
 CITATION = "CITATION.cff"
 UNTESTED = Path("claims") / "untested.toml"
 AMBIGUITIES = Path("claims") / "ambiguities.toml"
+SENTENCES = Path("fixtures") / "published" / "sentences.toml"
 Output = Literal["html", "pdf", "all"]
 DATA = "data"
 SOURCE = "source"
@@ -240,7 +242,7 @@ def page_texts(
 ) -> dict[str, str]:
     """The pages as Quarto Markdown, by name; raises TemplateWrong with file and line."""
     folder, claims = root / "report", judged.claims
-    ambiguities = read_ambiguities(root / AMBIGUITIES)
+    ambiguities, sentences = read_ambiguities(root / AMBIGUITIES), read_sentences(root / SENTENCES)
     check_prose(folder)
     # Of a narrowed suite nothing is accepted: it is another question.
     ledger = _ledger_path(root, found.suite.name)
@@ -248,7 +250,7 @@ def page_texts(
     values = {
         "index": index_page(found, claims, groups, claims_left_out(ledger.parent, claims)),
         "paper": paper_page(found, groups, judged.tests),
-        "claims": claims_page(claims, read_untested(root / UNTESTED)),
+        "claims": claims_page(claims, read_untested(root / UNTESTED), sentences),
         "readings": readings_page(claims, ambiguities),
         "methods": methods_page(
             found, groups, deviations(PACKAGE, root / "claims"), provenance, claims, ambiguities,
@@ -263,7 +265,7 @@ def page_texts(
     }
     past = read_history(path_of(ledger))
     stages = {digest: marked_stage(stage, digest, provenance.imported) for digest, stage in provenance.stages.items()}
-    background = Background(accepted, past, stages, judged.tests, judged.neurons)
+    background = Background(accepted, past, stages, judged.tests, judged.neurons, sentences)
     return texts | claim_texts(root, claims, background)
 
 

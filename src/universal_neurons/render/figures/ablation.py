@@ -192,6 +192,7 @@ def ablation_figures(found: AblationNumbers) -> dict[str, FigureGroup]:
         "paper_2": FigureGroup((outputs(found),)),
         "losses": FigureGroup(_figures(losses, "ablation_figures"), keys(losses[0])),
         "twins": FigureGroup((*(_twin(chart) for chart in twins), exceeding(found)), keys(twins[0])),
+        "impact": FigureGroup((_twin(twin_chart(found, found.threshold), wide=True),)),
         "sets": FigureGroup((readings(found),)),
         "dose": FigureGroup((dose(found),)),
         "layers_alone": FigureGroup(_figures(layers, "layer_charts", why), keys(layers[0])),
@@ -304,6 +305,12 @@ _BAND_MARKS = {
     SetKind.NORM_MATCHED: Mark(Colour.MUTED, "^", dashed=True, strength=0.7),
 }
 
+_BAND_NAMES = {
+    SetKind.UNIVERSAL: "universal on average",
+    SetKind.LAYER_MATCHED: "matched by layer",
+    SetKind.NORM_MATCHED: "matched by norm",
+}
+
 
 def twin_chart(found: AblationNumbers, threshold: float) -> LineChart:
     """The loss increase of the reference beside every draw of two random controls, at one threshold."""
@@ -311,8 +318,7 @@ def twin_chart(found: AblationNumbers, threshold: float) -> LineChart:
     for kind in (SetKind.UNIVERSAL, *BANDS):
         values = tuple(found.twin(kind, threshold, label) for label in found.checkpoints)
         band = tuple((m.details["draws_low"], m.details["draws_high"]) for m in values) if kind.is_random else ()
-        name = {SetKind.UNIVERSAL: "universal on average", SetKind.LAYER_MATCHED: "as many of every layer, all draws"}
-        curves.append(Series(name.get(kind, "the same, of like norm"), _BAND_MARKS[kind], values, band, _sizes(values)))
+        curves.append(Series(_BAND_NAMES[kind], _BAND_MARKS[kind], values, band, _sizes(values)))
     return LineChart(
         f"twin-{round(threshold * 10)}", "",
         f"Loss increase without the neurons universal on average, threshold {decimal(threshold, 1)}", _training(found),
@@ -320,7 +326,7 @@ def twin_chart(found: AblationNumbers, threshold: float) -> LineChart:
     )  # fmt: skip
 
 
-def _twin(chart: LineChart) -> Figure:
+def _twin(chart: LineChart, *, wide: bool = False) -> Figure:
     own, *random = [curve.values[-1] for curve in chart.curves]
     places = places_of([own])
     drawn = [
@@ -328,7 +334,7 @@ def _twin(chart: LineChart) -> Figure:
         for m, name in zip(random, ("as many others of every layer", "others of like norm"), strict=True)
     ]
     said = f"{chart.title}: {with_interval(own, places)} {chart.axis.said(-1)}, {listed(drawn)}."
-    return line_figure(chart, code=_CODE + "twin_chart", caption=markdown(said))
+    return line_figure(chart, code=_CODE + "twin_chart", caption=markdown(said), wide=wide)
 
 
 def exceeding(found: AblationNumbers) -> Figure:

@@ -46,6 +46,7 @@ from universal_neurons.render.pages.scoreboard import (
     section_of,
     words_of,
 )
+from universal_neurons.render.pages.sentences import in_the_papers_words, sentences_of
 from universal_neurons.render.tables import Cell, Column, DataTable, Room, measured, short_digest
 from universal_neurons.render.templates import known
 from universal_neurons.render.wording import verdict_sentence
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.ledger import Ledger
     from universal_neurons.evidence.record import ControlResult, EvidenceRecord
     from universal_neurons.evidence.summary import ClaimSummary, ReadingSummary
+    from universal_neurons.render.pages.sentences import Sentence
 
 ROWS_SHOWN = 24
 CORRECTIONS = {"holm": "Holm", "benjamini-hochberg": "Benjamini and Hochberg"}
@@ -77,7 +79,8 @@ class Background:
     """Context of a claim's page besides the record of the run.
 
     ``accepted`` is the ledger of the suite and ``past`` all verdicts that were accepted before, ``stages`` the stage of
-    every artifact by digest, ``tests`` where the tests of the claims stand, ``neurons`` what each claim is about.
+    every artifact by digest, ``tests`` where the tests of the claims stand, ``neurons`` what each claim is about,
+    ``sentences`` the papers' own.
     """
 
     accepted: Ledger
@@ -85,6 +88,7 @@ class Background:
     stages: Mapping[str, str]
     tests: Mapping[str, Listing]
     neurons: Mapping[str, ClaimNeurons | None]
+    sentences: Sequence[Sentence] = ()
 
 
 def claim_page(claim: ClaimSummary, beside: Neighbours, known_of: Background) -> dict[str, Any]:
@@ -95,6 +99,7 @@ def claim_page(claim: ClaimSummary, beside: Neighbours, known_of: Background) ->
             "title": lambda: Markdown(json.dumps(f"Claim {markdown(claim.claim)}", ensure_ascii=False)),
             "crumb": lambda: Markdown(json.dumps(str(markdown(section_of(claim).capitalize())), ensure_ascii=False)),
             "statement": lambda: claim.first.statement,
+            "printed": lambda: in_the_papers_words(sentences_of(claim.claim, known_of.sentences)),
             "outcome": lambda: outcome(claim),
             "facts": lambda: facts(claim, known_of.tests.get(claim.claim)),
             "rule": lambda: (known_of.tests.get(claim.claim) or Listing("")).reason,

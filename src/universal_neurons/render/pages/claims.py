@@ -22,6 +22,7 @@ from universal_neurons.render.pages.scoreboard import (
     measured_line,
 )
 from universal_neurons.render.pages.sections import PageSection
+from universal_neurons.render.pages.sentences import in_the_papers_words, sentences_of
 from universal_neurons.render.tables import Cell, Column, DataTable
 from universal_neurons.render.wording import NOUNS, WORDING, counted, summary_sentences, verdict_sentence
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.summary import ClaimSummary, ReadingSummary
     from universal_neurons.evidence.untested import Untested
     from universal_neurons.render.pages.ambiguities import Ambiguity
+    from universal_neurons.render.pages.sentences import Sentence
 
 KINDS = {"interpretive": "interpretive", "untestable": "untestable"}
 
@@ -39,11 +41,13 @@ class ReadingUnknown(UserError):
     """A reading names an ambiguity that the list of ambiguities does not have."""
 
 
-def claims_page(claims: Sequence[ClaimSummary], untested: Sequence[Untested]) -> dict[str, Any]:
-    """The values of the list of claims."""
+def claims_page(
+    claims: Sequence[ClaimSummary], untested: Sequence[Untested], sentences: Sequence[Sentence] = ()
+) -> dict[str, Any]:
+    """The values of the list of claims; ``sentences`` are the papers' own, for the statements that are not tested."""
     return {
         "sections": [_section(name, found) for name, found in in_sections(claims).items()],
-        "untested": untested_list(untested, {claim.claim for claim in claims}),
+        "untested": untested_list(untested, {claim.claim for claim in claims}, sentences),
         "kinds": _kinds(untested),
     }
 
@@ -64,12 +68,12 @@ def _section(name: str, claims: Sequence[ClaimSummary]) -> PageSection:
     )
 
 
-def untested_list(untested: Sequence[Untested], judged: Collection[str]) -> Html:
+def untested_list(untested: Sequence[Untested], judged: Collection[str], sentences: Sequence[Sentence] = ()) -> Html:
     """The statements that no test judges, with the reason and links to the claims that come nearest."""
-    return Html('<div class="entries">' + "\n".join(_untested(one, judged) for one in untested) + "</div>")
+    return Html('<div class="entries">' + "\n".join(_untested(one, judged, sentences) for one in untested) + "</div>")
 
 
-def _untested(one: Untested, judged: Collection[str]) -> str:
+def _untested(one: Untested, judged: Collection[str], sentences: Sequence[Sentence]) -> str:
     links = ", ".join(
         f'<a href="{page_of(name)}">{html_text(name)}</a>' if name in judged else html_text(name) for name in one.see
     )
@@ -77,6 +81,7 @@ def _untested(one: Untested, judged: Collection[str]) -> str:
     return (
         f'<article class="entry quoted" id="untested-{fragment(one.id)}"><h3>{html_text(one.id)}</h3>'
         f'<div><p>{html_text(one.statement)}</p><p class="origin">{html_text(one.source)}</p>'
+        f"{in_the_papers_words(sentences_of(one.id, sentences))}"
         f'<p class="reason">{html_text(one.reason)}</p>{see}</div>'
         f'<div class="found"><span class="kind">{html_text(KINDS[one.kind])}</span></div></article>'
     )

@@ -5,7 +5,7 @@ Its template holds no number and no verdict; both come from here as text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.measures.ablation import NATS
@@ -21,7 +21,6 @@ from universal_neurons.render.formatting import (
     with_interval,
 )
 from universal_neurons.render.links import page_of
-from universal_neurons.render.pages.paper import figures_of
 from universal_neurons.render.pages.scoreboard import badge, scoreboard
 from universal_neurons.render.templates import known
 from universal_neurons.render.wording import summary_sentences
@@ -40,13 +39,15 @@ PERCENT_PLACES = 2
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A result of the first page: its heading, ours in a sentence, what the papers print, its figure and claims."""
+    """A result of the first page: its heading, ours in a sentence, what the papers print, and claims.
+
+    ``group`` has its one figure.
+    """
 
     heading: str
     ours: str
     published: str
     group: str
-    figure: str
     claims: tuple[str, ...]
 
 
@@ -54,7 +55,6 @@ def index_page(found: Results, claims: Sequence[ClaimSummary], groups: Groups, u
     """The values of the front page; ``unseen`` are the claims of the project that were not run."""
     suite = found.suite
     judged = {claim.claim: claim for claim in claims}
-    figures = figures_of(groups)
     return known(
         {
             "about": lambda: about(found),
@@ -63,7 +63,7 @@ def index_page(found: Results, claims: Sequence[ClaimSummary], groups: Groups, u
                     "heading": one.heading,
                     "ours": one.ours,
                     "beside": _beside(one, judged),
-                    "figure": replace(groups[one.group], figures=(figures[one.figure],)).block(),
+                    "figure": groups[one.group].block(),
                 }
                 for one in findings(found)
             ],
@@ -94,16 +94,15 @@ def about(found: Results) -> str:
 
 def findings(found: Results) -> tuple[Finding, Finding, Finding]:
     """The three results of the papers: neurons become universal, stay so, and matter."""
-    lost = f"twin-{round(found.threshold * 10)}"
     more = "no number; the loss rises more than after random ablations"
     return (
         Finding(
-            "Emergence", _emergence(found), _printed_shares(found), "partners", "partners", ("N1", "N2", "N3", "N5")
+            "Emergence", _emergence(found), _printed_shares(found), "partners", ("N1", "N2", "N3", "N5")
         ),
         Finding(
-            "Persistence", _persistence(found), _printed_persistence(found), "paper_1", "paper-1", ("N7", "N10", "N22")
+            "Persistence", _persistence(found), _printed_persistence(found), "paper_1", ("N7", "N10", "N22")
         ),
-        Finding("Impact", _impact(found), more, "twins", lost, ("N14", "N15", "V4")),
+        Finding("Impact", _impact(found), more, "impact", ("N14", "N15", "V4")),
     )  # fmt: skip
 
 

@@ -94,8 +94,9 @@ def labelled(groups: Groups, tests: Mapping[str, Listing]) -> Groups:
     Figures of ours have letters in the order of the pages, so that a number always is one of the paper's.
     """
     places = {name: place for place, name in enumerate(CLAIMS)}
-    ours = [one.name for group in groups.values() for one in group.figures if not one.label]
-    ordered = sorted(ours, key=lambda name: places.get(name, len(places)))
+    # A figure may stand on two pages, at two sizes.
+    ours = {one.name for group in groups.values() for one in group.figures if not one.label}
+    ordered = sorted(ours, key=lambda name: (places.get(name, len(places)), name))
     letters = dict(zip(ordered, string.ascii_uppercase, strict=False))
 
     def label(one: Figure) -> Figure:

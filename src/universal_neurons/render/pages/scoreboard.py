@@ -41,9 +41,10 @@ if TYPE_CHECKING:
     from universal_neurons.measurement import Measurement
 
 NUMBERS_SPELLED = 2
-# The sections of the papers in the order of their argument; claims of another family come after these.
-SECTIONS = ("emergence", "persistence", "ablation", "robustness", "extensions")
+# The sections of the papers in the order of their argument; claims of another family come before the last ones.
+SECTIONS = ("emergence", "persistence", "ablation", "prevalence", "properties", "families")
 ELSEWHERE = "other"
+LAST_SECTIONS = ("robustness", "extensions", ELSEWHERE)
 _WORD = re.compile(r"[a-z][a-z-]*")
 COLOURS = {Verdict.REPRODUCED: Colour.GREEN, Verdict.REFUTED: Colour.VERMILION, Verdict.INCONCLUSIVE: Colour.ORANGE}
 
@@ -79,8 +80,9 @@ def in_sections(claims: Sequence[ClaimSummary]) -> dict[str, list[ClaimSummary]]
     found: dict[str, list[ClaimSummary]] = {}
     for claim in sorted(claims, key=lambda claim: natural_order(claim.claim)):
         found.setdefault(section_of(claim), []).append(claim)
-    places = {name: place for place, name in enumerate(SECTIONS)}
-    return {name: found[name] for name in sorted(found, key=lambda name: (places.get(name, len(places)), name))}
+    places = {name: place - len(SECTIONS) for place, name in enumerate(SECTIONS)}
+    places |= {name: place for place, name in enumerate(LAST_SECTIONS, start=1)}
+    return {name: found[name] for name in sorted(found, key=lambda name: (places.get(name, 0), name))}
 
 
 def criteria(records: Sequence[EvidenceRecord]) -> list[str]:
