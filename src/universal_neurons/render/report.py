@@ -26,7 +26,7 @@ from universal_neurons.render.html.checks import ReportBroken, check_pages, chec
 from universal_neurons.render.html.engines import HtmlEngine, RenderingFailed, available_engine, render
 from universal_neurons.render.links import page_of
 from universal_neurons.render.listings import PACKAGE, drawing, judging, write_listings
-from universal_neurons.render.pages import comparison, performance
+from universal_neurons.render.pages import comparison, mechanisms, performance
 from universal_neurons.render.pages.ambiguities import read_ambiguities
 from universal_neurons.render.pages.claim import Background, Neighbours, claim_page
 from universal_neurons.render.pages.claim_neurons import about
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from universal_neurons.render.tables import DataTable
     from universal_neurons.stages.study import StoredStudy
 
-PAGES = ("index", "paper", "claims", "readings", "methods", performance.PAGE)
+PAGES = ("index", "paper", mechanisms.PAGE, "claims", "readings", "methods", performance.PAGE)
 # The pages of the PDF; the others have tables of every case, which nobody reads on paper.
 PRINTED = ("index", "paper", "methods")
 COPIED = ("_quarto.yml", "page.html", "references.bib")
@@ -75,6 +75,7 @@ SCRIPTS = ("theme.js", "scoreboard.js")
 CITATION = "CITATION.cff"
 UNTESTED = Path("claims") / "untested.toml"
 AMBIGUITIES = Path("claims") / "ambiguities.toml"
+MECHANISMS = Path("claims") / "mechanisms.toml"
 SENTENCES = Path("fixtures") / "published" / "sentences.toml"
 Output = Literal["html", "pdf", "all"]
 DATA = "data"
@@ -250,6 +251,7 @@ def page_texts(
     values = {
         "index": index_page(found, claims, groups, claims_left_out(ledger.parent, claims)),
         "paper": paper_page(found, groups, judged.tests),
+        mechanisms.PAGE: mechanisms.mechanisms_page(mechanisms.read_mechanisms(root / MECHANISMS), claims),
         "claims": claims_page(claims, read_untested(root / UNTESTED), sentences),
         "readings": readings_page(claims, ambiguities),
         "methods": methods_page(

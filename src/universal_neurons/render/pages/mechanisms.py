@@ -1,0 +1,153 @@
+"""The page on the mechanisms and open questions of the parent paper, with the claims that bear on each.
+
+They are listed in ``claims/mechanisms.toml``; what the claims say is taken from the run.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from universal_neurons.errors import UserError
+from universal_neurons.evidence.entries import entries
+from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
+from universal_neurons.render.formatting import listed
+from universal_neurons.render.links import page_of
+from universal_neurons.render.pages.scoreboard import badge, ours, tallied
+from universal_neurons.render.pages.sentences import Sentence, in_the_papers_words
+from universal_neurons.render.tables import Cell, Column, DataTable
+from universal_neurons.render.wording import summary_sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from universal_neurons.evidence.summary import ClaimSummary
+
+PAGE = "mechanisms"
+MechanismKind = Literal["mechanism", "question"]
+HEADINGS: dict[MechanismKind, str] = {"mechanism": "Mechanisms", "question": "Open questions"}
+_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+class MechanismError(UserError):
+    """The list of mechanisms cannot be read; the message names it, the entry and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mechanism:
+    """A mechanism or an open question in the words of a summary, and the ``claims`` that bear on it.
+
+    ``bears`` says how they do, and what they cannot show.
+    """
+
+    kind: MechanismKind
+    title: str
+    text: str
+    where: str
+    bears: str
+    claims: tuple[str, ...]
+
+    def judged_by(self, claims: Sequence[ClaimSummary]) -> list[ClaimSummary]:
+        """Those of ``claims`` that bear on it, in its order: a claim it names, and the parts of one ("G50-sinks")."""
+        return [one for name in self.claims for one in claims if is_part(one.claim, name)]
+
+    def without(self, claims: Sequence[ClaimSummary]) -> list[str]:
+        """The claims it names of which this run has none."""
+        return [name for name in self.claims if not any(is_part(one.claim, name) for one in claims)]
+
+
+def is_part(claim: str, of: str) -> bool:
+    """Return whether ``claim`` is the claim ``of`` or a part of it.
+
+    >>> is_part("G5-range", "G5"), is_part("G50", "G5")
+    (True, False)
+    """
+    return claim == of or claim.startswith(f"{of}-")
+
+
+def read_mechanisms(path: Path) -> tuple[Mechanism, ...]:
+    """The entries of the file at ``path``, in its order.
+
+    Raises :class:`MechanismError` if the file is missing or no TOML, or if an entry lacks a field, has one too many, an
+    empty text, an unknown kind, or no claim.
+    """
+    return tuple(_mechanism(where, raw) for where, raw in entries(path, "mechanism", MechanismError))
+
+
+def _mechanism(where: str, raw: object) -> Mechanism:
+    names = tuple(field.name for field in fields(Mechanism))
+    if not isinstance(raw, dict) or raw.keys() != set(names):
+        got = ", ".join(raw) if isinstance(raw, dict) else repr(raw)
+        raise MechanismError(f"{where}: expected {', '.join(names)}; got {got}")
+    for name in names[:-1]:
+        if not isinstance(raw[name], str) or not raw[name].strip():
+            raise MechanismError(f"{where}: {name} must be a text, got {raw[name]!r}")
+    if raw["kind"] not in HEADINGS:
+        raise MechanismError(f"{where}: kind is {raw['kind']!r}, expected {' or '.join(get_args(MechanismKind))}")
+    ids = raw["claims"]
+    if not isinstance(ids, list) or not ids or not all(isinstance(i, str) and _ID.fullmatch(i) for i in ids):
+        raise MechanismError(f"{where}: claims must be ids of claims such as N7, got {ids!r}")
+    return Mechanism(**{**raw, "claims": tuple(ids)})
+
+
+def mechanisms_page(mechanisms: Sequence[Mechanism], claims: Sequence[ClaimSummary]) -> dict[str, Any]:
+    """The values of the page."""
+    return {
+        "groups": [
+            {
+                "heading": heading,
+                "id": kind,
+                "sections": [_section(one, claims) for one in mechanisms if one.kind == kind],
+            }
+            for kind, heading in HEADINGS.items()
+        ]
+    }
+
+
+def _section(one: Mechanism, claims: Sequence[ClaimSummary]) -> dict[str, Any]:
+    return {
+        "heading": Markdown(f"### {markdown(one.title)} {{.unnumbered}}"),
+        "quotation": in_the_papers_words([Sentence(one.claims, one.where, one.text)]),
+        "bears": one.bears,
+        "verdicts": verdicts_of(one, claims),
+        "table": _table(one.title, one.judged_by(claims)),
+        "missing": missing(one, claims),
+    }
+
+
+def verdicts_of(one: Mechanism, claims: Sequence[ClaimSummary]) -> str:
+    """The sentence that counts the verdicts on what bears on a mechanism; empty where nothing does."""
+    judged = one.judged_by(claims)
+    return summary_sentences(judged) if judged else ""
+
+
+def missing(one: Mechanism, claims: Sequence[ClaimSummary]) -> str:
+    """A sentence on the named claims that were not part of the run; empty if all were."""
+    absent = one.without(claims)
+    if not absent:
+        return ""
+    if len(absent) == len(one.claims):
+        return f"No test of this run bears on it; {listed(absent)} would."
+    return f"Not part of this run: {listed(absent)}."
+
+
+def _table(title: str, claims: Sequence[ClaimSummary]) -> Html:
+    if not claims:
+        return Html("")
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (
+            Html(f'<a href="{page_of(claim.claim)}">{html_text(claim.claim)}</a>'),
+            claim.first.statement,
+            ours(claim),
+            Html(f"{badge(claim.verdict, claim=claim.claim)}{_tally(claim)}"),
+        )
+        for claim in claims
+    )
+    columns = tuple(map(Column, ("claim", "statement", "ours", "verdict")))
+    return DataTable(f"Claims that bear on “{title}”", columns, rows).html(css="stack")
+
+
+def _tally(claim: ClaimSummary) -> str:
+    return f'<span class="tally">{html_text(tallied(claim))}</span>' if len(set(claim.corrected)) > 1 else ""
