@@ -11,6 +11,7 @@ from tests.render.neurons import local_text
 from universal_neurons.render import build_report
 from universal_neurons.render.html.engines import RenderingFailed, pandoc_command, render
 from universal_neurons.render.links import page_of
+from universal_neurons.render.report import PAGES as STEMS
 from universal_neurons.render.report import page_head
 
 PAGE = "---\ntitle: Title\n---\n\n"
@@ -94,7 +95,7 @@ def pandoc_as_quarto() -> str:
 
 
 CLAIMS = tuple(sorted({page_of(record.claim).removesuffix(".html") for record in fake_records()}))
-PAGES = ("index", "paper", "claims", "readings", "methods", *CLAIMS)
+PAGES = (*STEMS, *CLAIMS)
 
 
 @pytest.mark.usefixtures("measured_once")
@@ -103,12 +104,14 @@ def test_quarto_builds_the_pages_where_it_is_installed(
 ) -> None:
     fake_quarto(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/asked\n{pandoc_as_quarto()}')
     evidence = write_log(tmp_path / "log", fake_records())
-    page = build_report(FakeStudy(), root=root, text=local_text(), output=tmp_path / "built", verdicts=evidence)
+    said: list[str] = []
+    page = build_report(
+        FakeStudy(), root=root, text=local_text(), output=tmp_path / "built", verdicts=evidence, say=said.append
+    )
+    assert said == []
     assert (tmp_path / "asked").read_text(encoding="utf-8") == "render --to html --no-clean\n"
-    assert sorted(path.name for path in page.parent.iterdir()) == [
-        "claims", "claims.html", "data", "index.html", "methods.html", "neurons", "neurons.html", "paper.html",
-        "performance.html", "readings.html", "source",
-    ]  # fmt: skip
+    built = {"claims", "data", "neurons", "neurons.html", "source", *(f"{name}.html" for name in STEMS)}
+    assert {path.name for path in page.parent.iterdir()} == built
     assert [f"claims/{path.stem}" for path in sorted((page.parent / "claims").iterdir())] == list(CLAIMS)
     assert not (page.parent / "source" / "_pages").exists()
 
