@@ -53,6 +53,7 @@ DISTRIBUTIONS = {
     "harness": {"pytest"},
     "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "pypdf", "typst"},
     "compare": set(),
+    "matching": {"matplotlib", "numpy", "pandas", "tokenizers", "torch"},
     "reporting": set(),
     "listing": {"rich"},
     "command_options": {"typer"},
@@ -67,6 +68,7 @@ TORCH_ON_DEMAND = {
     "inputs.recipe",
     "inputs.weights",
     "inputs.zoo",
+    "matching.scoring",
     "stages",
 }
 PYTEST = {"harness.plugin"}

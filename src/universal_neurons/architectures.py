@@ -27,6 +27,9 @@ class ModelAdapter:
     ``mlp_norm`` the layer norm whose output the MLP reads.  ``parallel``: the MLP reads the input of its block, beside
     attention, instead of attention's output; the name of an option if the configuration decides.
 
+    ``gated``: the input matrix and its activation are one factor of a product, and a neuron is that product, which the
+    output matrix reads; otherwise a neuron is the activation itself.
+
     ``buffers``: ends of names of tensors that older checkpoints have beside the weights.  ``tied``: ends of the names
     of the embedding and of the output matrix, which repeats it where the configuration ties them.
     """
@@ -44,6 +47,7 @@ class ModelAdapter:
     parallel: bool | str
     buffers: tuple[str, ...]
     tied: tuple[str, str]
+    gated: bool = False
 
     def configuration(self, **sizes: int) -> dict[str, int]:
         """The options of a configuration with these sizes."""
@@ -52,6 +56,29 @@ class ModelAdapter:
     def is_buffer(self, name: str) -> bool:
         """True for a tensor of a checkpoint that is no weight, such as a causal mask."""
         return any(re.search(rf"(^|\.){re.escape(end)}$", name) for end in self.buffers)
+
+
+def _gated(class_name: str, model_type: str, *, mlp_norm: str = "post_attention_layernorm") -> ModelAdapter:
+    """A decoder in the shape of Llama: ``down_proj(act_fn(gate_proj(x)) * up_proj(x))`` after attention."""
+    return ModelAdapter(
+        class_name=class_name,
+        model_type=model_type,
+        options={
+            "layers": "num_hidden_layers", "width": "hidden_size", "heads": "num_attention_heads",
+            "mlp": "intermediate_size", "context": "max_position_embeddings", "vocabulary": "vocab_size",
+        },
+        blocks="model.layers",
+        final_norm="model.norm",
+        attention="self_attn",
+        mlp_norm=mlp_norm,
+        mlp_input="mlp.gate_proj",
+        mlp_activation="mlp.act_fn",
+        mlp_output="mlp.down_proj",
+        parallel=False,
+        buffers=("rotary_emb.inv_freq",),
+        tied=("embed_tokens.weight", "lm_head.weight"),
+        gated=True,
+    )  # fmt: skip
 
 
 ADAPTERS: dict[str, ModelAdapter] = {
@@ -93,6 +120,13 @@ ADAPTERS: dict[str, ModelAdapter] = {
             buffers=("attention.bias", "attention.masked_bias", "rotary_emb.inv_freq"),
             tied=("embed_in.weight", "embed_out.weight"),
         ),
+        _gated("LlamaForCausalLM", "llama"),
+        _gated("MistralForCausalLM", "mistral"),
+        _gated("Qwen2ForCausalLM", "qwen2"),
+        _gated("Qwen3ForCausalLM", "qwen3"),
+        _gated("GemmaForCausalLM", "gemma"),
+        _gated("Gemma2ForCausalLM", "gemma2", mlp_norm="pre_feedforward_layernorm"),
+        _gated("Gemma3ForCausalLM", "gemma3_text", mlp_norm="pre_feedforward_layernorm"),
     )
 }  # fmt: skip
 
@@ -102,3 +136,11 @@ def adapter_of(class_name: str) -> ModelAdapter:
     if class_name not in ADAPTERS:
         raise UnknownArchitecture(f"architecture: expected one of {', '.join(ADAPTERS)}, got {class_name!r}")
     return ADAPTERS[class_name]
+
+
+def adapter_of_type(model_type: str) -> ModelAdapter:
+    """The adapter of a ``model_type`` in ``config.json``; raises :class:`UnknownArchitecture`."""
+    known = {adapter.model_type: adapter for adapter in ADAPTERS.values()}
+    if model_type not in known:
+        raise UnknownArchitecture(f"model_type: expected one of {', '.join(known)}, got {model_type!r}")
+    return known[model_type]

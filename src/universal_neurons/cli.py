@@ -694,6 +694,42 @@ def new_claim(
 
 
 @app.command()
+def match(
+    model_a: Annotated[str, typer.Argument(help="A folder with a model, or OWNER/NAME[@REVISION] of a hub.")],
+    model_b: Annotated[str, typer.Argument(help="The other one.")],
+    text: Annotated[Path, typer.Option(help="A file or folder of text (.txt, .md, .rst, .jsonl with text).")],
+    tokens: Annotated[int | None, typer.Option(help="Spans of text to score; default: a million, or 50000.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Settings for a first look.")] = False,
+    tokenizer: Annotated[
+        str | None, typer.Option(metavar="PLACE", help="The tokenizer of models that bring none: a file or a model.")
+    ] = None,
+    pooling: Annotated[
+        Literal["last", "mean"], typer.Option(help="A neuron's value for a span: at its last token, or the mean.")
+    ] = "last",
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page to find neurons in.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write tables and settings.")] = None,
+    device: Device = None,
+    memory: Memory = None,
+) -> None:
+    """Match any two models, neuron by neuron.
+
+    Sizes, architectures and tokenizers may differ.  In Python: universal_neurons.match.
+    """
+    from universal_neurons.matching import match as matched
+
+    with Reporter.on_stderr() as reporter:
+        found = matched(
+            model_a, model_b, text=text, tokens=tokens, quick=quick, tokenizer=tokenizer, pooling=pooling,
+            device=device, memory=memory, progress=reporter,
+        )  # fmt: skip
+    typer.echo(str(found))
+    if html is not None:
+        typer.echo(f"page: {found.to_html(html)}")
+    if out is not None:
+        typer.echo(f"result: {found.save(out)}")
+
+
+@app.command()
 def train(
     model: Annotated[str | None, typer.Option(help="Only this seed (a letter); default: one after the other.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Folder of state, logs and checkpoints.")] = None,

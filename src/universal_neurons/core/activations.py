@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Float32, Int, Int64
-from torch import Tensor
+from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.exceptions import StopAtLayerException
@@ -108,7 +108,7 @@ def _captured(
 
 def _fastest(
     bridge: TransformerBridge, row: Int[Tensor, "1 position"], layers: Sequence[int], place: Place
-) -> Callable[[Int[Tensor, "row position"], Sequence[int]], list[Float[Tensor, "row position _"]]]:
+) -> "NeuronReader":
     """A reader of activations: the modules behind the bridge if they agree with it at ``row``, otherwise its hooks."""
     through_hooks = partial(_hooked, bridge, place=place)
     try:
@@ -116,9 +116,27 @@ def _fastest(
     except UnsuitableAttentionError:
         return through_hooks
     unwrapped = partial(_captured, model, place=place)
-    pairs = zip(unwrapped(row, layers), through_hooks(row, layers), strict=True)
-    agree = all(float((ours - theirs).abs().max()) <= AGREEMENT * float(theirs.abs().max()) for ours, theirs in pairs)
-    return unwrapped if agree else through_hooks
+    return unwrapped if _agree(unwrapped(row, layers), through_hooks(row, layers)) else through_hooks
+
+
+# Reads the activations of some layers, ascending, at all positions of some rows.
+NeuronReader = Callable[[Int[Tensor, "row position"], Sequence[int]], list[Float[Tensor, "row position _"]]]
+
+
+def neuron_reader(model: nn.Module, row: Int[Tensor, "1 position"]) -> NeuronReader:
+    """A reader of the neurons of a transformers model: of what the output matrices of its MLPs read.
+
+    The faster copy of its modules if they agree with the model itself at ``row``, otherwise the model.  Raises
+    ``UnknownArchitecture`` for a model without an adapter.
+    """
+    itself, copied = (partial(_captured, modules(model)) for modules in (UnwrappedModel.around, UnwrappedModel.copied))
+    layers = range(len(UnwrappedModel.around(model).mlp_outputs))
+    return copied if _agree(copied(row, layers), itself(row, layers)) else itself
+
+
+def _agree(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
+    pairs = zip(ours, theirs, strict=True)
+    return all(float((a - b).abs().max()) <= AGREEMENT * float(b.abs().max()) for a, b in pairs)
 
 
 def stream(

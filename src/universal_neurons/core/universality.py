@@ -22,8 +22,9 @@ WHOLE, HALF_A, HALF_B = range(3)
 
 @dataclass(frozen=True, eq=False)
 class HalfScores:
-    """The scores of one half of the tokens, with an argmax and a baseline of its own; NaN as in the whole."""
+    """The scores of one half of the tokens, with an argmax and a baseline of its own; NaN and -1 as in the whole."""
 
+    partner: Int64[Tensor, " neuron"]
     correlation: Float32[Tensor, " neuron"]
     baseline: Float32[Tensor, " neuron"]
 
@@ -190,8 +191,8 @@ class RunningScores:
             partner=whole.column,
             correlation=whole.value.float(),
             baseline_draws=self._draws[WHOLE],
-            half_a=HalfScores(a.value[:, 0].float(), _mean(self._draws[HALF_A])),
-            half_b=HalfScores(b.value[:, 0].float(), _mean(self._draws[HALF_B])),
+            half_a=HalfScores(a.column[:, 0], a.value[:, 0].float(), _mean(self._draws[HALF_A])),
+            half_b=HalfScores(b.column[:, 0], b.value[:, 0].float(), _mean(self._draws[HALF_B])),
             correlation_crossfit=((self._elsewhere[0] + self._elsewhere[1]) / 2).float(),
         )
 

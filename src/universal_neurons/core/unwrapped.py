@@ -48,7 +48,7 @@ class FusedAffine(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class UnwrappedModel:
-    """The transformers modules behind a bridge, without its wrappers and hooks; the weights are shared.
+    """The modules of a transformers model, without a bridge's wrappers and hooks; the weights are shared.
 
     Per block ``mlp_norms`` (the layer norm that the MLP reads), ``mlp_inputs`` and ``mlp_outputs`` (its affine maps).
     """
@@ -63,19 +63,32 @@ class UnwrappedModel:
 
     @classmethod
     def of(cls, bridge: TransformerBridge, *, fused: bool = True) -> "UnwrappedModel":
-        """Copy the modules behind a bridge; raises ``UnknownArchitecture`` for a model without an adapter.
+        """Copy the modules behind a bridge; see :meth:`copied`."""
+        source: Any = bridge.original_model
+        return cls.copied(source, fused=fused)
 
-        ``fused``: an MLP's input matrix and GELU are one kernel, which never makes the pre-activations.
+    @classmethod
+    def copied(cls, source: nn.Module, *, fused: bool = True) -> "UnwrappedModel":
+        """Copy a transformers model; raises ``UnknownArchitecture`` for one without an adapter.
+
+        ``fused``: an MLP's input matrix and GELU are one kernel, which never makes the pre-activations; a gated MLP
+        keeps its steps.
 
         GELU is one kernel instead of eight, whose rounding errors far below 0 differ from the model's own; the
         activations of a neuron that is never on are such errors.
         """
-        source: Any = bridge.original_model
         adapter = adapter_of(type(source).__name__)
-        model: Any = _unwrapped(source, {}).eval()
-        blocks = tuple(model.get_submodule(adapter.blocks).children())
-        for block in blocks if fused else ():
+        copied = cls.around(_unwrapped(source, {}).eval())
+        for block in copied.blocks if fused and not adapter.gated else ():
             _fuse_activation(block, adapter)
+        return copied
+
+    @classmethod
+    def around(cls, source: nn.Module) -> "UnwrappedModel":
+        """The parts of a transformers model itself; raises ``UnknownArchitecture`` for one without an adapter."""
+        model: Any = source
+        adapter = adapter_of(type(source).__name__)
+        blocks = tuple(model.get_submodule(adapter.blocks).children())
         return cls(
             model=model,
             blocks=blocks,
@@ -94,6 +107,11 @@ class UnwrappedModel:
         if attention != "sdpa":
             raise UnsuitableAttentionError(f"attention is {attention!r}; expected 'sdpa'")
         return cls.of(bridge, fused=fused)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """MLP neurons per layer."""
+        return tuple(len(affine_matrix(part)) for part in self.mlp_outputs)
 
     def output_weights(self, layer: int) -> Float[Tensor, "neuron width"]:
         """W_out of a layer, one row per neuron."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from universal_neurons.architectures import adapter_of
+from universal_neurons.architectures import UnknownArchitecture, adapter_of
 from universal_neurons.inputs.validation import Table, one_line, read_model, shown_value
 from universal_neurons.inputs.weights import WeightsUnfit
 from universal_neurons.inputs.zoo import UNTRAINED, ZooError
@@ -33,7 +33,7 @@ class CatalogueError(ZooError):
 class Architecture(Table):
     """The shape of a family's models: ``mlp`` neurons per layer, ``context`` positions, ``vocabulary`` token ids."""
 
-    name: Annotated[str, AfterValidator(lambda name: adapter_of(name).class_name)]
+    name: Annotated[str, AfterValidator(lambda name: _of_suites(name))]
     layers: int
     width: int
     heads: int
@@ -56,6 +56,14 @@ class Architecture(Table):
         if shape != expected:
             raise WeightsUnfit(f"{where}: expected {adapter.model_type} of shape {expected}, got shape {shape}")
         return dict(raw)
+
+
+def _of_suites(name: str) -> str:
+    """The name of an architecture that suites can measure; raises :class:`UnknownArchitecture`."""
+    # Weights, pre-activations and ablations of a neuron are defined for one input vector, and a gated one has two.
+    if adapter_of(name).gated:
+        raise UnknownArchitecture(f"architecture: expected one without gates, got {name!r}; compare it by match")
+    return name
 
 
 def _shape(raw: Mapping[str, Any], options: Mapping[str, str]) -> tuple[int, ...]:

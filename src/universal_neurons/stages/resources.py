@@ -35,10 +35,14 @@ class OutOfMemory(UserError):
 
 
 def device(work: Workspace) -> torch.device:
-    """The requested device, by default a GPU where there is one; raises UserError for one that is not here."""
+    """The device that a workspace asks for; see :func:`device_named`."""
+    return device_named(work.resources.device)
+
+
+def device_named(wanted: str | None) -> torch.device:
+    """The device of a name, by default a GPU where there is one; raises UserError for one that is not here."""
     import torch
 
-    wanted = work.resources.device
     if wanted is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,0 +1,209 @@
+"""Scores of any two models against hooks on the models themselves and dense float64."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.core.oracle import rotated_activations
+from tests.matching import oracle
+from tests.matching.tiny import BEGINNING, TEXT, letters, model, pieces, sentences
+from universal_neurons.architectures import ADAPTERS
+from universal_neurons.core.activations import neuron_reader
+from universal_neurons.core.spans import SpanRows, pooled_stream
+from universal_neurons.core.tiling import halved
+from universal_neurons.errors import UserError
+from universal_neurons.matching import scoring
+from universal_neurons.matching.alignment import AlignedText, TextTokenizer, aligned_text
+from universal_neurons.matching.models import OpenedModel, opened_model
+from universal_neurons.matching.scoring import NotFinite, ScoredModels, scored
+from universal_neurons.matching.settings import MatchSettings
+from universal_neurons.progress import NoProgress
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+SETTINGS = MatchSettings(tokens=400, context=48, blocks=10, draws=3, half_draws=2, top_k=3)
+GATED = [name for name, adapter in ADAPTERS.items() if adapter.gated]
+
+
+def subjects(*given: tuple[Any, Tokenizer]) -> list[OpenedModel]:
+    return [opened_model(one, tokenizer=None) for one in given]
+
+
+def run(found: list[OpenedModel], settings: MatchSettings = SETTINGS) -> ScoredModels:
+    return scored(found, TEXT, settings, device=torch.device("cpu"), progress=NoProgress())
+
+
+def text_of(found: list[OpenedModel], settings: MatchSettings = SETTINGS) -> AlignedText:
+    lengths = [min(settings.context, one.context) for one in found]
+    return aligned_text(TEXT, [one.tokenizer for one in found], spans=settings.tokens, lengths=lengths)
+
+
+def changed(**options: Any) -> MatchSettings:
+    return MatchSettings(**{**{name: getattr(SETTINGS, name) for name in SETTINGS.__dataclass_fields__}, **options})
+
+
+PAIRS = {
+    "one architecture, one tokenizer": (("GPT2LMHeadModel", letters, {}), ("GPT2LMHeadModel", letters, {})),
+    "depth, width and tokenizer": (
+        ("GPT2LMHeadModel", letters, {}),
+        ("GPTNeoXForCausalLM", pieces, {"layers": 3, "width": 8, "mlp": 20}),
+    ),
+    "gated, and bytes spelled otherwise": (
+        ("LlamaForCausalLM", sentences, {"layers": 1}),
+        ("Gemma2ForCausalLM", pieces, {"mlp": 12}),
+    ),
+}
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_partners_and_correlations_equal_the_dense_oracle(pair: str, pooling: Any) -> None:
+    both = subjects(*((model(name, place, **sizes), kind()) for place, (name, kind, sizes) in enumerate(PAIRS[pair])))
+    settings = changed(pooling=pooling)
+    found, text = run(both, settings), text_of(both, settings)
+    x, y = (oracle.span_values(one.model, text, place, pooling) for place, one in enumerate(both))
+    exact = oracle.correlation(x, y)
+    for direction, expected in (((0, 1), exact), ((1, 0), exact.T)):
+        frame, widths = found.directions[direction].frame, both[direction[1]].widths
+        best = -np.sort(-expected, axis=1)[:, :3]
+        ranks = ("", "_2", "_3")
+        np.testing.assert_allclose(frame[[f"correlation{rank}" for rank in ranks]].to_numpy(), best, atol=2e-5)
+        starts = np.cumsum([0, *widths])
+        for column, rank in enumerate(ranks):
+            flat = starts[frame[f"partner{rank}_layer"]] + frame[f"partner{rank}_neuron"]
+            np.testing.assert_allclose(expected[np.arange(len(frame)), flat], best[:, column], atol=2e-5)
+    assert found.spans == len(x)
+
+
+def test_baselines_equal_explicitly_rotated_activations() -> None:
+    both = subjects((model("GPT2LMHeadModel", 0), letters()), (model("LlamaForCausalLM", 1), pieces()))
+    found, text = run(both), text_of(both)
+    x, y = (torch.from_numpy(oracle.span_values(one.model, text, place)) for place, one in enumerate(both))
+    draws = []
+    for draw in range(3):
+        turned = rotated_activations(y, both[1].widths, kind="gaussian", seed=0, draw=draw, model=both[1].digest)
+        draws.append(oracle.correlation(x.numpy(), turned.numpy()).max(axis=1))
+    np.testing.assert_allclose(found.directions[0, 1].draws, draws, atol=2e-5)
+
+
+def test_the_influence_of_a_block_is_what_leaving_it_out_changes() -> None:
+    both = subjects((model("GPT2LMHeadModel", 0), letters()), (model("GPT2LMHeadModel", 1), pieces()))
+    found, text = run(both), text_of(both)
+    x, y = (oracle.span_values(one.model, text, place) for place, one in enumerate(both))
+    direction = found.directions[0, 1]
+    partner = np.cumsum([0, *both[1].widths])[direction.frame["partner_layer"]] + direction.frame["partner_neuron"]
+    block = text.row * found.blocks // text.rows
+    for gone in range(found.blocks):
+        left = block != gone
+        without = oracle.correlation(x[left], y[left])[np.arange(len(partner)), partner]
+        change = without - direction.frame["correlation"].to_numpy()
+        # First order: a weight of 0 instead of 1, whose mean over blocks is then below 1.
+        predicted = -direction.influence[gone, :, 0] * found.blocks / (found.blocks - 1)
+        assert np.corrcoef(change, predicted)[0, 1] > 0.9
+
+
+def test_with_one_tokenizer_last_and_mean_are_the_same_numbers_to_the_last_bit() -> None:
+    both = subjects((model("GPT2LMHeadModel", 0), pieces()), (model("GPTNeoXForCausalLM", 1), pieces()))
+    last, mean = (run(both, changed(pooling=pooling)) for pooling in ("last", "mean"))
+    for direction in last.directions:
+        assert last.directions[direction].frame.equals(mean.directions[direction].frame)
+    assert last.tokens == (last.spans, last.spans)
+
+
+def test_with_two_tokenizers_last_and_mean_differ() -> None:
+    both = subjects((model("GPT2LMHeadModel", 0), letters()), (model("GPT2LMHeadModel", 1), pieces()))
+    last, mean = (run(both, changed(pooling=pooling)) for pooling in ("last", "mean"))
+    assert not np.allclose(last.directions[0, 1].frame["correlation"], mean.directions[0, 1].frame["correlation"])
+
+
+def test_the_order_of_two_models_does_not_matter() -> None:
+    one, other = (model("GPT2LMHeadModel", 0), letters()), (model("LlamaForCausalLM", 1), pieces())
+    there, back = run(subjects(one, other)), run(subjects(other, one))
+    for direction, mirrored in (((0, 1), (1, 0)), ((1, 0), (0, 1))):
+        ours, theirs = there.directions[direction].frame, back.directions[mirrored].frame
+        np.testing.assert_allclose(ours["excess"], theirs["excess"], atol=1e-5)
+
+
+def test_a_model_is_its_own_partner() -> None:
+    one = (model("LlamaForCausalLM", 0), pieces())
+    frame = run(subjects(one, one)).directions[0, 1].frame
+    varied = frame["correlation"].notna()
+    np.testing.assert_allclose(frame["correlation"][varied], 1, atol=1e-6)
+    assert (frame["partner_neuron"] == frame["neuron"]).mean() > 0.9
+
+
+def test_three_models_at_once_are_three_pairs() -> None:
+    three = [
+        (model("GPT2LMHeadModel", 0), pieces()),
+        (model("LlamaForCausalLM", 1), pieces()),
+        (model("GPTNeoXForCausalLM", 2), pieces()),
+    ]
+    together = run(subjects(*three))
+    assert len(together.directions) == 6
+    alone = run(subjects(three[0], three[2]))
+    np.testing.assert_allclose(
+        together.directions[0, 2].frame["excess"], alone.directions[0, 1].frame["excess"], atol=1e-5
+    )
+
+
+def test_two_passes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = subjects(*((model("GPT2LMHeadModel", seed, layers=4), letters()) for seed in (0, 1)))
+    whole = run(both)
+    monkeypatch.setattr(scoring, "passes", lambda load, _: halved(load, load.whole()))
+    cut = run(both)
+    for direction in whole.directions:
+        np.testing.assert_allclose(
+            cut.directions[direction].frame["excess"], whole.directions[direction].frame["excess"], atol=1e-6
+        )
+
+
+def test_too_little_memory_is_one_line() -> None:
+    both = subjects(*((model("GPT2LMHeadModel", seed), letters()) for seed in (0, 1)))
+    with pytest.raises(UserError, match=r"memory: expected at least .* got .*; free some, or give more"):
+        scored(both, TEXT, SETTINGS, device=torch.device("cpu"), progress=NoProgress(), memory=2**20)
+
+
+def test_activations_that_are_not_finite_name_model_and_layer() -> None:
+    broken = model("GPT2LMHeadModel", 0)
+    with torch.no_grad():
+        broken.transformer.h[1].mlp.c_fc.bias[3] = torch.inf
+    with pytest.raises(NotFinite, match="layer 1: activations"):
+        run(subjects((broken, letters()), (model("GPT2LMHeadModel", 1), letters())))
+
+
+@pytest.mark.parametrize("architecture", GATED)
+def test_a_gated_neuron_is_the_product_that_the_output_matrix_reads(architecture: str) -> None:
+    gated = model(architecture, 0)
+    ids = [BEGINNING, *range(5, 40)]
+    read = torch.from_numpy(oracle.neurons(gated, ids))
+    seen: dict[str, torch.Tensor] = {}
+    mlp = gated.model.layers[1].mlp
+    hook = mlp.register_forward_pre_hook(lambda _, inputs: seen.update(given=inputs[0]))
+    with torch.no_grad():
+        gated(torch.tensor([ids]))
+        product = mlp.act_fn(mlp.gate_proj(seen["given"])) * mlp.up_proj(seen["given"])
+    hook.remove()
+    torch.testing.assert_close(read[:, 24:], product[0].double())
+    rows = torch.tensor([ids])
+    ours = torch.cat(neuron_reader(gated, rows)(rows, range(2)), dim=-1)[0].double()
+    torch.testing.assert_close(ours, read, rtol=0, atol=1e-4 * float(read.abs().max()))
+
+
+def test_an_added_row_of_padding_changes_nothing() -> None:
+    tokenizer = TextTokenizer(letters(), BEGINNING)
+    text = aligned_text(["ab", "abc" * 9], [tokenizer] * 2, spans=100, lengths=[32, 32])
+    assert text.lengths[0].tolist() == [3, 28]
+    both = subjects((model("GPT2LMHeadModel", 0), letters()), (model("LlamaForCausalLM", 1), letters()))
+    rows = [SpanRows(*map(torch.from_numpy, (t, n, text.row, f, e))) for t, n, f, e in zip(
+        text.tokens, text.lengths, text.first, text.last, strict=True)]  # fmt: skip
+    readers = [neuron_reader(one.model, own.rows[1:, :28]) for one, own in zip(both, rows, strict=True)]
+    layers = [range(2), range(2)]
+    ((values, row),) = pooled_stream(readers, rows, layers, pooling="last", batch_rows=8, device=torch.device("cpu"))
+    for place, one in enumerate(both):
+        np.testing.assert_allclose(values[place].numpy(), oracle.span_values(one.model, text, place), atol=1e-4)
+    assert row.tolist() == text.row.tolist()
