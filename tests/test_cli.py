@@ -793,7 +793,7 @@ def test_as_a_program_ctrl_c_is_status_130_and_the_same_command_ends_with_the_sa
     )
     assert (stopped.returncode, stopped.stdout) == (130, ""), stopped.stderr
     assert stopped.stderr.splitlines()[-1].startswith("interrupted; finished work is kept")
-    (state,) = (tmp_path / "store" / STATES).iterdir()
+    (state,) = (tmp_path / "store" / STATES / "brief").iterdir()
     assert (state / "current").is_dir()
     done = _script(computed, *command)
     assert done.returncode == 0, done.stderr

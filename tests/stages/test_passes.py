@@ -242,6 +242,18 @@ def test_a_state_is_forgotten_when_its_results_are_committed(workspace: Callable
     assert not work.store.verify()
 
 
+def test_a_state_that_a_kill_left_behind_is_forgotten_once_the_suite_is_whole(
+    workspace: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = workspace(state_seconds=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(passes.Streamed, "forget", lambda _: None)
+        compute(work, [(CANDIDATES, case) for case in CANDIDATES.cases(work) if case.step == STEP])
+    assert list((work.store.working / STATES).rglob("*.safetensors"))
+    compute(work)
+    assert not list((work.store.working / STATES).rglob("*"))
+
+
 def test_a_disk_that_is_full_costs_the_state_and_not_the_run(
     workspace: Callable[..., Workspace], undisturbed: StepScores, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,12 +128,13 @@ def test_what_the_system_refuses_leaves_the_state_of_before(
 
 def test_states_of_what_was_given_up_are_removed_and_said(tmp_path: Path, lines: list[str]) -> None:
     for name, days in (("old", KEPT_DAYS + 1), ("waiting", KEPT_DAYS - 1)):
-        write(StateFolder(tmp_path / name, lines.append), 1)
+        state = tmp_path / "suite" / name
+        write(StateFolder(state, lines.append), 1)
         written = time.time() - days * 86_400
-        for path in (tmp_path / name, *(tmp_path / name).rglob("*")):
+        for path in (state, *state.rglob("*")):
             os.utime(path, (written, written))
     sweep(tmp_path, lines.append)
-    assert [path.name for path in tmp_path.iterdir()] == ["waiting"]
+    assert [path.name for path in tmp_path.glob("*/*")] == ["waiting"]
     assert lines == [f"the state of a computation that was interrupted {KEPT_DAYS + 1} days ago is removed"]
     sweep(tmp_path / "nowhere", lines.append)
 

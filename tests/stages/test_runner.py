@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -292,6 +293,18 @@ def test_a_recomputation_that_was_finished_begins_anew_and_one_that_was_killed_g
     writes = Writes(monkeypatch)
     recompute(work())
     assert len(writes.stages) == 2
+
+
+def test_two_that_compute_at_once_share_the_work(miniature: Miniature, tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    def computed(_: int) -> int:
+        return compute(miniature.workspace("brief", store=tmp_path, local=True, warn=lines.append))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(pool.map(computed, range(2))) == BRIEF
+    assert lines
+    assert all("another process is at it; waiting" in line for line in lines)
 
 
 def test_a_finished_store_that_is_only_half_removed_is_not_taken_for_an_unfinished_one(

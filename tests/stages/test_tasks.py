@@ -139,10 +139,11 @@ def test_a_task_that_somebody_else_has_just_computed_is_not_computed_again(
 
     from universal_neurons.stages.runner import compute
 
-    listed = tasks(work)
+    listed, lock = tasks(work), Store.lock
 
     @contextmanager
     def while_another_computes(store: Store, key: Any, **_: Any) -> Iterator[bool]:
+        monkeypatch.setattr(Store, "lock", lock)
         compute(_reopened(work), listed[0].cases)
         yield True
 

@@ -254,7 +254,8 @@ class Store:
     def _locked(self, root: Path, name: str, what: str, patience: float) -> Iterator[bool]:
         with suppress(OSError):  # which taking the lock then says
             _prepare(root)
-        with locked(root / LOCKS / f"{name}.lock", what, warn=self._warn, patience=patience) as held:
+        lock, waiting = root / LOCKS / f"{name}.lock", f"{what}: another process is at it; waiting until it has ended"
+        with locked(lock, what, warn=self._warn, patience=patience, waiting=waiting) as held:
             yield held
 
     def entries(self) -> tuple[Entry, ...]:

@@ -174,7 +174,8 @@ def _folder(models: LoadedModels, work: Workload, reading: Reading, name: Mappin
         },
         inputs={"reading": reading.digest, **{f"model {place}": ref.digest for place, ref in enumerate(models.refs)}},
     )
-    return StateFolder(models.work.store.working / STATES / key.digest[:32], models.work.warn)
+    store, suite = models.work.store, models.work.suite.name
+    return StateFolder(store.working / STATES / suite / key.digest[:32], models.work.warn)
 
 
 @dataclass

@@ -93,8 +93,8 @@ class StateFolder:
 
 
 def sweep(folder: Path, warn: Callable[[str], None]) -> None:
-    """Remove the states in ``folder`` that no run has touched for ``KEPT_DAYS`` days."""
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    """Remove the states in ``folder``, in a folder per suite, that no run has touched for ``KEPT_DAYS`` days."""
+    for path in sorted(folder.glob("*/*")):
         age = (time.time() - _last_written(path)) / _DAY
         if age > KEPT_DAYS:
             shutil.rmtree(path, ignore_errors=True)

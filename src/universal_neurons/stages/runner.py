@@ -14,12 +14,12 @@ from universal_neurons.stages.fetching import pin
 from universal_neurons.stages.passes import STATES
 from universal_neurons.stages.registry import in_groups, with_needs
 from universal_neurons.stages.resources import enough_memory, give_back
-from universal_neurons.stages.resume import sweep
+from universal_neurons.stages.resume import StateFolder, sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from universal_neurons.stages.base import Need
+    from universal_neurons.stages.base import Case, Need, Stage, StageGroup
     from universal_neurons.stages.workspace import Workspace
 
 
@@ -33,16 +33,33 @@ def compute(work: Workspace, only: Iterable[Need] | None = None) -> int:
     sweep(work.store.working / STATES, work.warn)
     computed = 0
     for group, step, cases in in_groups(with_needs(work, only)):
-        lacking = {stage: missing for stage in group.stages if (missing := absent(work, stage, cases))}
-        if not lacking:
-            continue
-        keys = [key for stage, missing in lacking.items() for case in missing for key in stage.keys(work, case)]
-        computed += sum(not work.store.has(key) for key in keys)
-        at = "" if step is None else f"step {step}: "
-        with enough_memory(work, f"{at}{', '.join(stage.name for stage in lacking)}"):
-            group.compute_step(work, step, cases)
-        give_back()
+        if _lacking(work, group, cases):
+            # Another process may be at it: two would do everything twice, and each would destroy the other's state.
+            stage = next(stage for stage in group.stages if cases.get(stage.name))
+            with work.store.lock(stage.key(work, cases[stage.name][0])):
+                computed += _compute_step(work, group, step, cases)
+    if only is None:
+        # A run that was killed between its last commit and the end of its state leaves a state of no use.
+        StateFolder(work.store.working / STATES / work.suite.name, work.warn).remove()
     return computed
+
+
+def _lacking(work: Workspace, group: StageGroup, cases: Mapping[str, Sequence[Case]]) -> dict[Stage, list[Case]]:
+    return {stage: missing for stage in group.stages if (missing := absent(work, stage, cases))}
+
+
+def _compute_step(work: Workspace, group: StageGroup, step: int | None, cases: Mapping[str, Sequence[Case]]) -> int:
+    """Compute what a step of a group still lacks; returns how many artifacts."""
+    lacking = _lacking(work, group, cases)
+    if not lacking:
+        return 0
+    keys = [key for stage, missing in lacking.items() for case in missing for key in stage.keys(work, case)]
+    count = sum(not work.store.has(key) for key in keys)
+    at = "" if step is None else f"step {step}: "
+    with enough_memory(work, f"{at}{', '.join(stage.name for stage in lacking)}"):
+        group.compute_step(work, step, cases)
+    give_back()
+    return count
 
 
 def recompute(work: Workspace, only: Iterable[Need] | None = None) -> None:
