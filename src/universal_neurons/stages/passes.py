@@ -2,8 +2,9 @@
 
 A pass is a *shard* of the work.  Its sums are written to disk every few minutes (:class:`Resources`), and so are the
 scores of each finished pass.  A resumed run reads them back, verifies them, and skips the tokens that they cover.  On
-a CPU its result equals the result of an uninterrupted run to the last bit.  When memory runs out, the layers that are
-left are spread over more passes.  A :class:`Scorer` computes the scores of a finished pass.
+a CPU, with as many threads, its result equals the result of an uninterrupted run to the last bit; other numbers of
+threads sum in other orders, which changes last bits and stays within the tolerances of a recheck.  When memory runs
+out, the layers that are left are spread over more passes.  A :class:`Scorer` computes the scores of a finished pass.
 """
 
 from __future__ import annotations

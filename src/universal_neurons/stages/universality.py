@@ -331,8 +331,8 @@ class Scores(StageGroup):
     def compute_step(self, work: Workspace, step: int | None, cases: Mapping[str, Sequence[Case]]) -> None:
         """Score every case of ``cases`` and commit the absent ones.
 
-        Also what is there is scored again: what is missing is then, to the last bit, what an undisturbed run would have
-        written, and an unfinished computation is found by one name.
+        Also what is there is scored again: what is missing is then what an undisturbed run would have written (with as
+        many threads to the last bit), and an unfinished computation is found by one name.
         """
         requested = RequestedScores(*(tuple(cases.get(stage.name, ())) for stage in self.stages))
         scores = step_scores(_loaded(work, Case(step), requested.models), requested)
