@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,6 +42,16 @@ def program(project: Miniature, slurm: Cluster, *arguments: str, status: int = 0
     return run.stderr if status else run.stdout
 
 
+@contextmanager
+def drained(slurm: Cluster) -> Iterator[None]:
+    """Let no job start meanwhile."""
+    slurm.ask("scontrol", "update", "NodeName=localhost", "State=drain", "Reason=test")
+    try:
+        yield
+    finally:
+        slurm.ask("scontrol", "update", "NodeName=localhost", "State=resume")
+
+
 def opened(project: Miniature, store: Path, **options: Any) -> Workspace:
     return project.workspace("brief", store=store, local=True, **options)
 
@@ -52,19 +63,18 @@ def test_the_suite_under_slurm_has_the_bytes_of_one_process_and_needs_come_first
     store, alone = tmp_path / "store", tmp_path / "alone"
     words = ("--suite", "brief", "--store", str(store))
     count = len(tasks(opened(miniature, alone)))
-    # Nothing starts before everything is seen to be in the queue.
-    slurm.ask("scontrol", "update", "NodeName=localhost", "State=drain", "Reason=test")
     submit = ("compute", *words, "--engine", "slurm", "--time", "30")
-    said = program(miniature, slurm, *submit, "--detach")
-    assert said.startswith(f"suite brief: {count} tasks submitted as jobs un-brief-")
-    assert program(miniature, slurm, "status", *words) == f"tasks: {count} waiting\n"
-    queue = slurm.ask("squeue", "--noheader", "--array", "--format=%i %E").splitlines()
-    assert len(queue) == count
-    # All but the tokens wait for something.
-    assert sum("afterany" in line for line in queue) == count - 1
-    # The same command submits nothing twice.
-    assert program(miniature, slurm, *submit, "--detach").startswith("suite brief: 0 tasks submitted")
-    slurm.ask("scontrol", "update", "NodeName=localhost", "State=resume")
+    # Nothing starts before everything is seen to be in the queue.
+    with drained(slurm):
+        said = program(miniature, slurm, *submit, "--detach")
+        assert said.startswith(f"suite brief: {count} tasks submitted as jobs un-brief-")
+        assert program(miniature, slurm, "status", *words) == f"tasks: {count} waiting\n"
+        queue = slurm.ask("squeue", "--noheader", "--array", "--format=%i %E").splitlines()
+        assert len(queue) == count
+        # All but the tokens wait for something.
+        assert sum("afterany" in line for line in queue) == count - 1
+        # The same command submits nothing twice.
+        assert program(miniature, slurm, *submit, "--detach").startswith("suite brief: 0 tasks submitted")
     began = time.monotonic()
     assert program(miniature, slurm, *submit).startswith(f"suite brief: {count} tasks computed, everything is there")
     print(f"{count} tasks on {slurm.ask('sinfo', '--noheader', '--format=%c').strip()} processors: "
