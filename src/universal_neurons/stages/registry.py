@@ -8,6 +8,7 @@
     -> extensions (families and patches: the suite's reference only)
     -> profiles (of every single neuron at the last checkpoint)
     -> properties (of every single neuron: the suite's reference at every step, the others at the last)
+    -> predictions (what every neuron writes into the vocabulary, at the same steps)
 
 To add a table, write its stage in a module of its own and add it here.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from universal_neurons.stages.ablation import ABLATIONS
 from universal_neurons.stages.base import Case, Need, Stage, StageGroup
 from universal_neurons.stages.extensions import EXTENSIONS
+from universal_neurons.stages.predictions import PREDICTIONS
 from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.properties import PROPERTIES
 from universal_neurons.stages.tokens import EVALUATION, TOKENS
@@ -42,6 +44,7 @@ GROUPS: tuple[StageGroup, ...] = (
     StageGroup(EXTENSIONS),
     StageGroup(PROFILES),
     StageGroup(PROPERTIES),
+    StageGroup(PREDICTIONS),
 )
 
 

@@ -1,0 +1,171 @@
+"""The claims about prediction neurons on studies for which the truth is known; every control on what it must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.claims.declared import declared_in
+from tests.measures.written import LAYER, NEURON, Written
+from universal_neurons.errors import NotOnSuite
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.harness.declare import arguments_of
+from universal_neurons.inputs.suite import Checkpoint
+from universal_neurons.measurement import independent_difference
+from universal_neurons.measures import predictions
+from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
+
+if TYPE_CHECKING:
+    from universal_neurons.harness.declare import ClaimDeclaration
+    from universal_neurons.measures.predictions import PredictionTables
+
+FILES = sorted((Path(__file__).parents[2] / "claims" / "predictions").glob("test_*.py"))
+FINDINGS = ["G30a", "G30a-common", "G30a-published", "G30b", "G32", "G33", "G33-prediction"]
+METHODS = ["G30-planted", "G33-planted"]
+NAMES = [*FINDINGS, *METHODS]
+LAST = Checkpoint(400, 1.0, "100%")
+
+
+@dataclass(frozen=True)
+class SyntheticStudy:
+    """Three models in which one in fifty neurons is universal, and whose neurons write as ``written`` says."""
+
+    written: Written = field(default_factory=Written)
+    reference: str = "a"
+
+    def partners(self, reference: str | None = None) -> tuple[str, ...]:
+        return tuple(name for name in "abc" if name != (reference or self.reference))
+
+    def excess(self, model: str) -> Any:
+        dice = np.random.default_rng(ord(model) + 1)
+        return np.where(dice.random(len(LAYER)) < 0.02, 0.8, 0.1)
+
+    def reference_tables(self, *, checkpoint: Any, reference: str | None = None) -> ReferenceTables:
+        name, nothing = reference or self.reference, np.empty((1, 0))
+        frame = pd.DataFrame({"layer": LAYER, "neuron": NEURON, "excess": self.excess(name)})
+        resampling = Resampling(10, 0.95, 1)
+        return ReferenceTables.of(
+            [
+                UniversalityTable(
+                    name, partner, checkpoint.step, frame, np.empty(0, dtype=int), nothing, nothing, resampling
+                )
+                for partner in self.partners(name)
+            ]
+        )
+
+    def table(self, stage: str, *, model: str | None = None, checkpoint: Any = LAST) -> PredictionTables:
+        assert stage == "predictions"
+        name = model or self.reference
+        return self.written.tables(name, self.excess(name) > 0.5)
+
+
+TRUE = Written(matched=0.49)
+# Nothing rises, nothing suppresses, universal neurons are as others, tokens do not matter, nothing is found.
+NOTHING = Written(rise=0.0, suppression=0.2, universal=0.02, auc=0.5, found=0.5)
+OPPOSITE = Written(rise=-0.002, suppression=0.0, universal=0.0, auc=0.4, found=0.1)
+
+
+@cache
+def claims() -> dict[str, ClaimDeclaration]:
+    return declared_in(FILES)
+
+
+def verdict(name: str, function: Any, written: Written) -> Verdict:
+    values = {"study": SyntheticStudy(written), "reference": "a", "checkpoint": LAST, "threshold": 0.5}
+    measured = function(**{argument: values[argument] for argument in arguments_of(function)})
+    return claims()[name].claim.expect.judge(measured).verdict
+
+
+def test_the_claims_are_these_and_each_has_a_control() -> None:
+    assert sorted(claims()) == sorted(NAMES)
+    for name, claim in claims().items():
+        assert claim.controls
+        assert claim.claim.kind == ("method" if name in METHODS else "finding")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_planted_is_found_and_nothing_is_not(name: str) -> None:
+    function = claims()[name].function
+    assert verdict(name, function, TRUE) is Verdict.REPRODUCED
+    assert verdict(name, function, NOTHING) is not Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("name", "opposite"),
+    [
+        ("G30a", Written(base=0.9, rise=-0.1)),
+        ("G30a-common", Written(base=0.9, rise=-0.1)),
+        ("G30a-published", Written(base=0.9, rise=-0.1)),
+        ("G30b", Written(suppression=0.0)),
+        ("G32", Written(universal=0.0)),
+        ("G33", Written(auc=0.4)),
+        ("G33-prediction", Written(auc=0.4)),
+        ("G33-planted", Written(auc=0.4)),
+        ("G30-planted", Written(found=0.1)),
+    ],
+)
+def test_the_opposite_is_refuted(name: str, opposite: Written) -> None:
+    assert verdict(name, claims()[name].function, opposite) is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_control_satisfies_its_claim(name: str) -> None:
+    for control in claims()[name].controls:
+        assert verdict(name, control.function, TRUE) is not Verdict.REPRODUCED, control.function.__name__
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "written"),
+    [
+        ("G30a", "permuted", replace(TRUE, permuted_rise=0.08)),
+        ("G30a-common", "permuted", replace(TRUE, permuted_rise=0.08)),
+        ("G30a-published", "permuted", replace(TRUE, permuted_rise=0.08)),
+        ("G33", "frequency", replace(TRUE, matched=0.6)),
+        ("G33-prediction", "other_tokens", replace(TRUE, matched=0.6)),
+        ("G33-planted", "other_tokens", replace(TRUE, matched=0.6)),
+    ],
+)
+def test_a_control_notices_what_it_is_there_for(name: str, part: str, written: Written) -> None:
+    (control,) = (one.function for one in claims()[name].controls if part in one.function.__name__)
+    assert verdict(name, control, written) is Verdict.REPRODUCED
+
+
+def test_dealt_labels_notice_an_interval_that_is_too_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = independent_difference
+
+    def certain(*arguments: Any) -> Any:
+        found = honest(*arguments)
+        return replace(found, low=found.value, high=found.value)
+
+    monkeypatch.setattr(predictions, "independent_difference", certain)
+    (dealt,) = claims()["G32"].controls
+    assert verdict("G32", dealt.function, TRUE) is Verdict.REPRODUCED
+
+
+def test_signs_that_are_not_dealt_satisfy_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Undealt:
+        def permutation(self, values: Any) -> Any:
+            return values
+
+    study = SyntheticStudy(TRUE)
+    models = predictions.every_model(study, LAST)  # type: ignore[arg-type]
+    monkeypatch.setattr(np.random, "default_rng", lambda _: Undealt())
+    found = predictions.suppression_shift(models, seed=0)
+    assert claims()["G30b"].claim.expect.judge(found).verdict is Verdict.REPRODUCED
+
+
+def test_models_of_few_layers_have_no_quarters() -> None:
+    for name in ("G30a", "G33"):
+        with pytest.raises(NotOnSuite, match="at least 4 layers"):
+            verdict(name, claims()[name].function, replace(TRUE, layers=3))
+
+
+def test_a_single_layer_has_none_before_it() -> None:
+    with pytest.raises(NotOnSuite, match="layer before the last"):
+        verdict("G30b", claims()["G30b"].function, replace(TRUE, layers=1))
