@@ -37,3 +37,7 @@ def null_keys(work: Workspace, step: int) -> dict[tuple[Case, str], Key]:
 def corpus_key(work: Workspace) -> Key:
     """The key of the identity of the scored tokens."""
     return TOKENS.key(work, ONLY)
+
+
+# Artifacts of the miniature project's larger suite; the ones of each stage are counted in tests/stages/test_workspace.
+ARTIFACTS = 80

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from tests.cases import corpus_key, keys_at, pairs
+from tests.cases import ARTIFACTS, corpus_key, keys_at, pairs
 from tests.evidence.records import record
 from tests.stages.suites import speed
 from universal_neurons import cli
@@ -379,19 +379,20 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
         ("extensions", 30, 2, 0),
         ("profiles", 30, 3, 0),
         ("properties", 30, 3, 0),
+        ("predictions", 30, 9, 0),
     ]
     # The null models share the passes and the memory of universality.
     assert all(s["seconds"] >= 0 and s["host_bytes"] > 0 for s in before if not s["stage"].startswith("null-"))
     status, out, err = run(miniature, "compute", *arguments)
-    assert (status, out) == (0, "suite brief: 30 artifacts computed, everything is there\n")
+    assert (status, out) == (0, "suite brief: 39 artifacts computed, everything is there\n")
     assert ESCAPE not in err
     assert "step 30: moments" in err
     after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
-    assert [s["present"] for s in after["steps"]] == [1, 1, 6, 2, 2, 3, 1, 6, 2, 3, 3]
+    assert [s["present"] for s in after["steps"]] == [1, 1, 6, 2, 2, 3, 1, 6, 2, 3, 3, 9]
     assert {(s["operations"], s["seconds"], s["host_bytes"], s["disk_bytes"]) for s in after["steps"]} == {(0, 0, 0, 0)}
     assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
     scratch = json.loads(run(miniature, "plan", *arguments, "--json", "--from-scratch")[1])
-    assert [s["present"] for s in scratch["steps"]] == [0] * 12
+    assert [s["present"] for s in scratch["steps"]] == [0] * 13
 
 
 def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
@@ -414,6 +415,8 @@ def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
         ("profiles", 30, 2, 2),
         ("properties", 0, 1, 1),
         ("properties", 30, 2, 2),
+        ("predictions", 0, 3, 3),
+        ("predictions", 30, 6, 6),
     ]
 
 
@@ -478,9 +481,9 @@ def test_a_terminal_without_colour_gets_no_escape_codes(
 
 def test_status_says_where_everything_is(run: Run, own: Miniature) -> None:
     own.ship()
-    assert run(own, "status")[1].splitlines()[0].rstrip() == "suite mini: 65 artifacts, 65 shipped"
+    assert run(own, "status")[1].splitlines()[0].rstrip() == f"suite mini: {ARTIFACTS} artifacts, {ARTIFACTS} shipped"
     rows = json.loads(run(own, "status", "--json")[1])
-    assert len(rows) == len(suite_keys(own.workspace())) == 65
+    assert len(rows) == len(suite_keys(own.workspace())) == ARTIFACTS
     assert {row["where"] for row in rows} == {"shipped"}
     assert rows[0] == {
         "stage": "corpus",
@@ -536,6 +539,9 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
         "extensions-blocks",
         "profiles",
         "properties",
+        "predictions",
+        "predictions-directions",
+        "predictions-planted",
         "variants",
         "universality",
         "baseline-draws",
@@ -552,7 +558,9 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
     assert run(own, "store", "verify") == (0, "store: every digest fits\n", "")
     status, out, _ = run(own, "store", "export", str(tmp_path / "evidence"))
     assert status == 0
-    assert re.fullmatch(rf"exported 65 artifacts to {tmp_path / 'evidence'} \(evidence [0-9a-f]{{12}}\)\n", out)
+    assert re.fullmatch(
+        rf"exported {ARTIFACTS} artifacts to {tmp_path / 'evidence'} \(evidence [0-9a-f]{{12}}\)\n", out
+    )
     # The text itself is nobody's to publish.
     assert not [name for name in ("tokens", "evaluation-tokens") if (tmp_path / "evidence" / name).exists()]
 
@@ -573,7 +581,7 @@ def test_evidence_is_exported_imported_judged_from_and_checked(
     status, out, _ = run(own, "store", "import", str(archive))
     assert (status, out) == (
         0,
-        "suite mini: 65 artifacts imported from evidence.zip, 0 were here; to compute a sample of it again run: "
+        f"suite mini: {ARTIFACTS} artifacts imported from evidence.zip, 0 were here; to compute a sample of it again run: "
         "universal-neurons store verify --recompute-sample --suite mini\n",
     )
     assert {row["where"] for row in json.loads(run(own, "status", "--json")[1])} == {"imported"}
@@ -747,7 +755,7 @@ def test_as_a_program_a_plan_has_no_escape_codes(computed: Miniature) -> None:
     done = _script(computed, "plan", NO_COLOR="1", TERM="xterm-256color")
     assert (done.returncode, done.stderr) == (0, "")
     assert ESCAPE not in done.stdout
-    assert done.stdout == "suite mini: nothing to do, all 65 artifacts are there\n"
+    assert done.stdout == f"suite mini: nothing to do, all {ARTIFACTS} artifacts are there\n"
 
 
 def test_as_a_program_an_interruption_is_status_130(miniature: Miniature) -> None:
@@ -831,7 +839,7 @@ def test_the_tasks_of_a_suite_are_listed_with_what_they_take_and_need(computed: 
 def test_some_tasks_are_computed_by_share_or_by_name(miniature: Miniature, run: Run, tmp_path: Path) -> None:
     words = ("compute", "--suite", "brief", "--models", "a,b", "--store", str(tmp_path / "store"))
     first = "suite brief: 1 artifacts computed, every task that was asked for is there\n"
-    assert run(miniature, *words, "--task", "1/17")[:2] == (0, first)
+    assert run(miniature, *words, "--task", "1/20")[:2] == (0, first)
     assert "suite brief: every task" in run(miniature, *words, "--task", "corpus")[1]
     asked = tmp_path / "asked"
     asked.write_text("evaluation\n\ncorpus\n")
@@ -860,7 +868,7 @@ def test_a_mistake_in_the_options_of_tasks_is_one_line(
 def test_the_plan_says_how_long_the_tasks_take_on_several_devices(computed: Miniature, run: Run) -> None:
     out = run(computed, "plan", "--suite", "brief", "--engine", "slurm", "--gpus", "8", "--json")[1]
     found = json.loads(out)["simulated"]
-    assert (found["tasks"], found["workers"]) == (17, 8)
+    assert (found["tasks"], found["workers"]) == (20, 8)
     assert found["longest_chain_seconds"] <= found["makespan_seconds"] < found["work_seconds"]
     said = run(computed, "plan", "--suite", "brief", "--engine", "slurm", "--gpus", "8")[1]
-    assert "Simulated: 17 tasks on 8 such devices take" in said
+    assert "Simulated: 20 tasks on 8 such devices take" in said

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 import pytest
 
-from tests.cases import pairs
+from tests.cases import ARTIFACTS, pairs
 from tests.refusals import refusal
 from tests.sharing.conftest import FORMS, Reader
 from universal_neurons.artifacts.archive import write_archive
@@ -110,8 +110,8 @@ def test_two_suites_fit_into_one_folder(own_export: Path, reader: Reader, comput
         shutil.copy(suites / "mini.toml", suites / "other.toml")
     export_suite(source.workspace("other"), own_export)
     assert {path.name for path in own_export.glob("*.json")} == {LIST, "evidence-other.json"}
-    assert reader.pull(own_export, "other").new == 65
-    assert reader.pull(own_export).present == 65
+    assert reader.pull(own_export, "other").new == ARTIFACTS
+    assert reader.pull(own_export).present == ARTIFACTS
     assert [len(receipts_of(reader.imported, suite)) for suite in ("mini", "other")] == [1, 1]
     assert reader.said == []
 
@@ -157,7 +157,7 @@ def test_a_reader_who_computed_nothing_reads_the_same_numbers(
     exports: Path, reader: Reader, computed: Miniature, form: str
 ) -> None:
     pulled = reader.pull(exports / form)
-    assert (pulled.new, pulled.present, pulled.absent) == (65, 0, ())
+    assert (pulled.new, pulled.present, pulled.absent) == (ARTIFACTS, 0, ())
     work = reader.project.workspace()
     assert {where(work, key) for key in suite_keys(work)} == {"imported"}
     assert not reader.project.working.exists()
@@ -168,7 +168,7 @@ def test_a_reader_who_computed_nothing_reads_the_same_numbers(
     assert set(ours.provenance()["origin"]) == {"imported"}
     assert reader.said == []
     again = reader.pull(exports / form)
-    assert (again.new, again.present) == (0, 65)
+    assert (again.new, again.present) == (0, ARTIFACTS)
     assert {name for name in tree(reader.imported) if name.startswith((".staging", ".remote"))} == set()
 
 
@@ -181,12 +181,12 @@ def test_imported_artifacts_are_not_computed_again(exports: Path, reader: Reader
 
 def test_a_narrowed_suite_imports_only_its_part(exports: Path, reader: Reader) -> None:
     pulled = reader.pull(exports / "folder", checkpoints=["100 %"])
-    assert 0 < pulled.new < 65
+    assert 0 < pulled.new < ARTIFACTS
     assert pulled.absent == ()
     rest = reader.pull(exports / "folder")
-    assert (pulled.new + rest.new, rest.present) == (65, pulled.new)
+    assert (pulled.new + rest.new, rest.present) == (ARTIFACTS, pulled.new)
     (receipt,) = receipts_of(reader.imported, "mini")
-    assert len(receipt.artifacts) == 65
+    assert len(receipt.artifacts) == ARTIFACTS
 
 
 def test_artifacts_that_are_here_are_kept_and_not_imported(exports: Path, reader: Reader, computed: Miniature) -> None:
@@ -207,7 +207,7 @@ def test_the_study_says_that_evidence_was_imported(exports: Path, reader: Reader
     lines: list[str] = []
     open_study("mini", root=reader.project.root, remote=str(exports / "evidence.tar"), warn=lines.append)
     assert lines == [
-        "65 artifacts of suite mini were imported, and no sample of them was computed again here; run: "
+        f"{ARTIFACTS} artifacts of suite mini were imported, and no sample of them was computed again here; run: "
         "universal-neurons store verify --recompute-sample --suite mini"
     ]
 
@@ -221,10 +221,10 @@ def test_a_recomputation_imports_nothing(exports: Path, reader: Reader) -> None:
 def test_a_receipt_names_the_source_and_no_path(exports: Path, reader: Reader) -> None:
     reader.pull(exports / "evidence.zip")
     (receipt,) = receipts_of(reader.imported, "mini")
-    assert (receipt.source, receipt.sample, len(receipt.artifacts)) == ("evidence.zip", None, 65)
+    assert (receipt.source, receipt.sample, len(receipt.artifacts)) == ("evidence.zip", None, ARTIFACTS)
     assert receipt.bundle == Bundle.decode((exports / "folder" / LIST).read_bytes(), where="").sha256
     imported = imported_evidence(reader.project.workspace())
-    assert (imported.total, len(imported.unchecked), imported.sources) == (65, 65, (receipt,))
+    assert (imported.total, len(imported.unchecked), imported.sources) == (ARTIFACTS, ARTIFACTS, (receipt,))
     for data in tree(reader.imported).values():
         assert str(exports).encode() not in data
 
@@ -266,7 +266,7 @@ def test_a_damaged_export_is_one_line_and_verified_artifacts_stay(
     store = reader.project.workspace().store
     assert store.verify() == []
     taken = len(store.entries())
-    assert 0 < taken < 65
+    assert 0 < taken < ARTIFACTS
     assert not (reader.imported / "universality" / victim.parent.name).exists()
     # What was taken from it is known to be from there, and a sound export completes it.
     (receipt,) = receipts_of(reader.imported, "mini")
@@ -294,7 +294,7 @@ def test_an_archive_cut_short_is_one_line(exports: Path, reader: Reader, tmp_pat
         assert str(caught.value).isprintable()
         assert str(caught.value).startswith(f"{form}: ")
         assert reader.project.workspace().store.verify() == []
-    assert reader.pull(exports / form).new + len(list(reader.imported.glob("*/*/manifest.json"))) >= 65
+    assert reader.pull(exports / form).new + len(list(reader.imported.glob("*/*/manifest.json"))) >= ARTIFACTS
 
 
 def test_an_archive_that_reaches_out_of_its_folder_writes_nothing_there(
@@ -448,7 +448,7 @@ def test_a_later_format_is_another_version_and_no_damage(own_export: Path, reade
 def test_a_warning_names_the_missing_artifacts_and_the_rest_is_imported(own_export: Path, reader: Reader) -> None:
     resealed(own_export, lambda listed: [one for one in listed if one.stage != "profiles"])
     pulled = reader.pull(own_export)
-    assert (pulled.new, [key.stage for key in pulled.absent]) == (62, ["profiles"] * 3)
+    assert (pulled.new, [key.stage for key in pulled.absent]) == (ARTIFACTS - 3, ["profiles"] * 3)
     assert reader.said == ["folder own-export lacks 3 artifacts of suite mini (3 profiles); profiles: there is none"]
 
 
@@ -520,7 +520,7 @@ def test_a_full_disk_is_one_line_and_the_import_can_be_resumed(
     before = len(store.entries())
     assert store.verify() == []
     assert before > 0
-    assert reader.pull(exports / "evidence.zip").new == 65 - before
+    assert reader.pull(exports / "evidence.zip").new == ARTIFACTS - before
 
 
 def test_a_vanished_source_is_one_line_and_the_import_can_be_resumed(
@@ -609,25 +609,25 @@ def test_importers_killed_at_any_moment_leave_whole_artifacts_and_the_next_one_c
         assert store.verify() == []
         assert len(store.entries()) >= found
         found = len(store.entries())
-        assert wanted <= found < 65, "killed while it was importing"
+        assert wanted <= found < ARTIFACTS, "killed while it was importing"
     pulled = reader.pull(exports / "evidence.zip")
-    assert (pulled.new + pulled.present, pulled.present) == (65, found)
+    assert (pulled.new + pulled.present, pulled.present) == (ARTIFACTS, found)
     (receipt,) = receipts_of(reader.imported, "mini")
-    assert len(receipt.artifacts) == 65
+    assert len(receipt.artifacts) == ARTIFACTS
 
 
 def test_many_concurrent_imports_into_one_store_agree(exports: Path, reader: Reader, forge: Forge) -> None:
     for form in FORMS:
         forge.start(reader, exports / form)
     said = [forge.line() for _ in range(2 * len(FORMS))]
-    assert sum(int(line.removeprefix("took ")) for line in said if line.startswith("took ")) == 65
+    assert sum(int(line.removeprefix("took ")) for line in said if line.startswith("took ")) == ARTIFACTS
     store = reader.project.workspace().store
     assert store.verify() == []
-    assert len(store.entries()) == 65
+    assert len(store.entries()) == ARTIFACTS
     assert not list(reader.imported.rglob(".staging-*"))
     # One export is one receipt, whatever its form.
     (receipt,) = receipts_of(reader.imported, "mini")
-    assert len(receipt.artifacts) == 65
+    assert len(receipt.artifacts) == ARTIFACTS
 
 
 def test_many_concurrent_exports_to_one_target_write_one_export(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cases import pairs
+from tests.cases import ARTIFACTS, pairs
 from tests.stages.suites import shaped, speed, step_costs
 from universal_neurons.errors import UserError
 from universal_neurons.stages import tokens
@@ -64,18 +64,29 @@ def test_a_plan_has_every_stage_of_every_step_in_order(miniature: Miniature, tmp
         ("extensions", 15), ("extensions", 30),
         ("profiles", 30),
         ("properties", 0), ("properties", 15), ("properties", 30),
+        ("predictions", 0), ("predictions", 15), ("predictions", 30),
     ]  # fmt: skip
     assert all(row.present == 0 for row in planned.steps)
     # Untrained models have no candidates to weigh.
     timed = [row for row in planned.steps if row.stage not in UNTIMED and (row.stage, row.step) != ("candidates", 0)]
     assert all(row.seconds is not None and row.seconds > 0 for row in timed)
     assert all(row.host_bytes > 0 and row.device_bytes == 0 for row in timed)
-    assert (planned.whole.artifacts, planned.whole.present) == (65, 0)
+    assert (planned.whole.artifacts, planned.whole.present) == (ARTIFACTS, 0)
 
 
 def test_a_stage_is_the_sum_of_its_steps_and_holds_what_the_largest_holds(miniature: Miniature, tmp_path: Path) -> None:
     planned = plan(miniature.workspace(store=tmp_path), measure=unit_speed)
-    stages = ["corpus", "evaluation", *SCORES, "variants", "ablation", "extensions", "profiles", "properties"]
+    stages = [
+        "corpus",
+        "evaluation",
+        *SCORES,
+        "variants",
+        "ablation",
+        "extensions",
+        "profiles",
+        "properties",
+        "predictions",
+    ]
     assert [row.stage for row in planned.stages] == stages
     moments = [row for row in planned.steps if row.stage == "moments"]
     (together,) = (row for row in planned.stages if row.stage == "moments")
@@ -103,7 +114,7 @@ def test_of_what_is_there_nothing_is_measured(computed: Miniature) -> None:
     assert {(row.passes, row.operations, row.host_bytes, row.disk_bytes, row.seconds) for row in planned.steps} == {
         (0, 0.0, 0, 0, 0)
     }
-    assert (planned.whole.present, planned.whole.seconds, planned.device) == (65, 0, "")
+    assert (planned.whole.present, planned.whole.seconds, planned.device) == (ARTIFACTS, 0, "")
 
 
 def test_from_scratch_nothing_counts_as_present(computed: Miniature, miniature: Miniature, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.cases import corpus_key, keys_at, pairs
+from tests.cases import ARTIFACTS, corpus_key, keys_at, pairs
 from tests.miniature import NEVER_ON, with_a_neuron_that_is_never_on
 from universal_neurons.artifacts.receipt import receipts_of
 from universal_neurons.artifacts.store import Store
@@ -473,14 +473,14 @@ def imported(own: Miniature, tmp_path: Path) -> Miniature:
 def test_a_sample_of_an_import_that_agrees_takes_its_mark_away(imported: Miniature) -> None:
     work = imported.workspace()
     before = imported_evidence(work)
-    assert (len(before.unchecked), before.checked) == (65, frozenset())
+    assert (len(before.unchecked), before.checked) == (ARTIFACTS, frozenset())
     (receipt,) = before.sources
     found = recheck.imported_sample(work, receipt)
     assert found.agrees
     assert found.differences["correlation"].largest < 1e-6
     after = imported_evidence(imported.workspace())
     # The tokens were sampled again for it, so their identity is no longer imported.
-    assert (after.unchecked, len(after.checked)) == (frozenset(), 64)
+    assert (after.unchecked, len(after.checked)) == (frozenset(), ARTIFACTS - 1)
     (sampled,) = after.sources
     assert sampled.sample is not None
     assert sampled.sample.result == str(found)
@@ -533,7 +533,7 @@ def test_a_forged_import_is_found_and_keeps_its_mark(imported: Miniature, column
     ):
         recheck.imported_sample(work, receipt)
     # All but the identity of the tokens, which are this machine's own again.
-    assert len(imported_evidence(imported.workspace()).unchecked) == 64
+    assert len(imported_evidence(imported.workspace()).unchecked) == ARTIFACTS - 1
 
 
 def test_an_import_without_tables_cannot_be_sampled(imported: Miniature) -> None:
