@@ -581,8 +581,8 @@ def test_evidence_is_exported_imported_judged_from_and_checked(
     status, out, _ = run(own, "store", "import", str(archive))
     assert (status, out) == (
         0,
-        f"suite mini: {ARTIFACTS} artifacts imported from evidence.zip, 0 were here; to compute a sample of it again run: "
-        "universal-neurons store verify --recompute-sample --suite mini\n",
+        f"suite mini: {ARTIFACTS} artifacts imported from evidence.zip, 0 were here; to compute a sample of it again "
+        "run: universal-neurons store verify --recompute-sample --suite mini\n",
     )
     assert {row["where"] for row in json.loads(run(own, "status", "--json")[1])} == {"imported"}
     status, out, _ = run(own, "store", "verify", "--recompute-sample")

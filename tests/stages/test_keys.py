@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (603, "df215100c468525ae03f7049adb4112cce54a385ccd2dd28aa5bb3906d7e60a4"),
-    "gurnee_medium": (86, "acb39fb813265d17c9ff3050663288ee8c52bbc507298847f4643ee49fe19334"),
-    "gurnee_small": (86, "0a1581db046073fe225d5d95c5411a60d75d3485961f23fbdee74eb84b08a422"),
-    "mini": (227, "9848fc659523fc091c8397df601a3082b54a944211cb21455cea93ed29604708"),
-    "paper": (180, "c09c287e3280c6c80b66e81169552c9e22daa76ee49d5189f5ce7fa94a25adbb"),
-    "paper_published": (180, "e85cd157b5a905faf91d782ae1fbabdb5f1c3bd52932b7a688a9663e3745fdde"),
-    "paper_v2": (274, "c89b28b80d5d11c2c0c5b290b6479df0153492c68b6afa038a3f5fb89ff9aee9"),
-    "pythia_160m": (62, "7bf75195c3108c9e661cf0369f672c5697d2731bdf673d931e493167700b3eec"),
+    "emergence": (654, "7356296125c7d5ff07e5814ab144640f8b6a35cdbc0a2f838c9bab09dc4eb911"),
+    "gurnee_medium": (104, "cd2b7694c7a470f57b10d35da19aac47284574d9b2d96d95684c55b735c796e5"),
+    "gurnee_small": (104, "6e670186b52a6cc7dc4e9e1ed7d3e9172968df4d669e5eed4c417a91de75b0b8"),
+    "mini": (254, "8696c3a1d9545bd1741155c8b68a20fb37312024ac126f9a0c116d4f1551f4e4"),
+    "paper": (204, "de8e49420f137e361fbfa487358f99304ae86b14d5c6fbe707a407e69ba06a61"),
+    "paper_published": (204, "c3c1e415f483c21e17acc1dee536290a88e8b50cd630573839f1fe4ad80e6fd7"),
+    "paper_v2": (304, "1be34be4e1b5569c00b96445f99262d78dcd10b867bc1d1253f0d24a16884d41"),
+    "pythia_160m": (77, "41b84cfc7ac48028f3a36a55bfa612ab512cc0c185c3f27e1a55a89f4fe24b8c"),
 }
 
 

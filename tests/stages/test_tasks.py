@@ -61,7 +61,7 @@ def test_the_list_is_the_same_everywhere_and_holds_every_case_once(computed: Min
     cases = [case for task in listed for case in task.cases]
     assert sorted(map(repr, cases)) == sorted(map(repr, suite_cases(there)))
     assert len({task.name for task in listed}) == len(listed)
-    # Three pairs, candidates at three steps, two token sets, five of properties and of predictions, and single cases for the rest.
+    # Three pairs, candidates at three steps, two token sets, and single cases for the rest.
     assert [task.name for task in listed[:4]] == ["corpus", "evaluation", "universality@0:a+b", "universality@0:a+c"]
     assert len(listed) == 2 + 3 * 3 + 3 + 2 + 7 + 2 + 3 + 2 * 5
 
