@@ -82,3 +82,25 @@ def test_not_of_permuted_coordinates_by_the_published_threshold(
 ) -> Measurement:
     """The rows of the unembedding permuted; fails if that is enough for a kurtosis of 10."""
     return smallest_rise(written(study, checkpoint, reference, "permuted_", bound=PUBLISHED))
+
+
+@claim(
+    "G31",
+    "In models with an unembedding of its own, too, there are more and more sharp neurons after the middle.",
+    source="Gurnee et al. 2024, section 5.1 and figure 22",
+    expect=NotJudged("the models of this suite use their embeddings as unembeddings"),
+    on={"pythia_160m": GreaterThan(0.0)},
+    family="predictions",
+    correction="holm",
+    axes={"checkpoint": "last"},
+)
+def test_sharp_neurons_rise_with_untied_embeddings(study: Study, reference: str, checkpoint: Checkpoint) -> Measurement:
+    return smallest_rise(written(study, checkpoint, reference, bound=PUBLISHED))
+
+
+@control(of=test_sharp_neurons_rise_with_untied_embeddings)
+def test_not_of_permuted_coordinates_with_untied_embeddings(
+    study: Study, reference: str, checkpoint: Checkpoint
+) -> Measurement:
+    """The rows of the unembedding permuted; fails if that is enough for a kurtosis of 10."""
+    return smallest_rise(written(study, checkpoint, reference, "permuted_", bound=PUBLISHED))

@@ -29,6 +29,8 @@ FILES = sorted((Path(__file__).parents[2] / "claims" / "predictions").glob("test
 FINDINGS = ["G30a", "G30a-common", "G30a-published", "G30b", "G32", "G33", "G33-prediction"]
 METHODS = ["G30-planted", "G33-planted"]
 NAMES = [*FINDINGS, *METHODS]
+# Measured as G30a-published is, and judged where the unembedding is not the embedding.
+PUBLISHED_ONLY = ["G31"]
 LAST = Checkpoint(400, 1.0, "100%")
 
 
@@ -83,7 +85,7 @@ def verdict(name: str, function: Any, written: Written) -> Verdict:
 
 
 def test_the_claims_are_these_and_each_has_a_control() -> None:
-    assert sorted(claims()) == sorted(NAMES)
+    assert sorted(claims()) == sorted([*NAMES, *PUBLISHED_ONLY])
     for name, claim in claims().items():
         assert claim.controls
         assert claim.claim.kind == ("method" if name in METHODS else "finding")
