@@ -47,6 +47,7 @@ class ScoringRequest:
     names: tuple[str, ...]
     baseline: RotationSettings
     top_k: int
+    half_top_k: int = 1
     workers: int = 0
 
 
@@ -70,7 +71,8 @@ class TileScores:
 
     def _empty(self, direction: Direction) -> RunningScores:
         x, y = (self.workload.widths[model] for model in direction)
-        return RunningScores(x, y, baseline=self.request.baseline, top_k=self.request.top_k)
+        request = self.request
+        return RunningScores(x, y, baseline=request.baseline, top_k=request.top_k, half_top_k=request.half_top_k)
 
     def scores(self, x: int, y: int) -> RunningScores:
         """The scores of x against y."""

@@ -22,9 +22,9 @@ WHOLE, HALF_A, HALF_B = range(3)
 
 @dataclass(frozen=True, eq=False)
 class HalfScores:
-    """The scores of one half of the tokens, with an argmax and a baseline of its own; NaN and -1 as in the whole."""
+    """The scores of one half of the tokens, with partners and a baseline of its own; NaN and -1 as in the whole."""
 
-    partner: Int64[Tensor, " neuron"]
+    partner: Int64[Tensor, "neuron rank"]
     correlation: Float32[Tensor, " neuron"]
     baseline: Float32[Tensor, " neuron"]
 
@@ -135,18 +135,25 @@ class RunningScores:
     """The scores of the neurons of x against the neurons of y, updated block by block of their layers.
 
     ``x_widths``, ``y_widths``: neurons per layer.  A few numbers per neuron are kept, on the CPU: maxima of parts are
-    the maxima of the whole.  Raises ValueError if ``top_k`` is below 1.
+    the maxima of the whole.  ``top_k`` partners are kept, ``half_top_k`` of them for each half.  Raises ValueError if
+    one of these is below 1.
     """
 
     def __init__(
-        self, x_widths: Sequence[int], y_widths: Sequence[int], *, baseline: RotationSettings, top_k: int
+        self,
+        x_widths: Sequence[int],
+        y_widths: Sequence[int],
+        *,
+        baseline: RotationSettings,
+        top_k: int,
+        half_top_k: int = 1,
     ) -> None:
-        if top_k < 1:
-            raise ValueError(f"top_k {top_k} must be at least 1")
+        if min(top_k, half_top_k) < 1:
+            raise ValueError(f"top_k {top_k} and half_top_k {half_top_k} must be at least 1")
         self._x_widths, self._y_widths = tuple(x_widths), tuple(y_widths)
         neurons = sum(x_widths)
         self._tokens = torch.zeros(1, dtype=torch.int64)
-        self._best = tuple(_Best.none(neurons, ranks) for ranks in (top_k, 1, 1))
+        self._best = tuple(_Best.none(neurons, ranks) for ranks in (top_k, half_top_k, half_top_k))
         # The correlation on the other half with the partner chosen on each half.
         self._elsewhere = tuple(torch.full((neurons,), torch.nan, dtype=torch.float64) for _ in (HALF_A, HALF_B))
         self._draws = tuple(torch.full((count, neurons), torch.nan) for count in baseline.counts)
@@ -191,8 +198,8 @@ class RunningScores:
             partner=whole.column,
             correlation=whole.value.float(),
             baseline_draws=self._draws[WHOLE],
-            half_a=HalfScores(a.column[:, 0], a.value[:, 0].float(), _mean(self._draws[HALF_A])),
-            half_b=HalfScores(b.column[:, 0], b.value[:, 0].float(), _mean(self._draws[HALF_B])),
+            half_a=HalfScores(a.column, a.value[:, 0].float(), _mean(self._draws[HALF_A])),
+            half_b=HalfScores(b.column, b.value[:, 0].float(), _mean(self._draws[HALF_B])),
             correlation_crossfit=((self._elsewhere[0] + self._elsewhere[1]) / 2).float(),
         )
 

@@ -27,6 +27,7 @@ Two random models that read the same letters:
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import UserError
@@ -40,13 +41,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from universal_neurons.matching.models import ModelSource, OpenedModel, TokenizerSource
-    from universal_neurons.matching.scoring import ScoredModels
+    from universal_neurons.matching.rosetta_result import RosettaResult
     from universal_neurons.matching.text import TextSource
     from universal_neurons.progress import Progress
 
 COMMAND = "universal-neurons match"
 
-__all__ = ["MatchResult", "MatchSettings", "MatchedDirection", "MatchedModel", "match"]
+__all__ = ["MatchResult", "MatchSettings", "MatchedDirection", "MatchedModel", "match", "rosetta"]
 
 
 class ExtraMissing(UserError):
@@ -82,20 +83,35 @@ def match(
     direction of it (Gurnee et al. 2024, equation 3).  Raises UserError, one line, for what the caller can mend.
     """
     chosen, given = _chosen(quick=quick, tokens=tokens, settings=settings), documents(text)
-    subjects = _subjects((model_a, model_b), tokenizer)
-    found = _scored(subjects, given, chosen, device=device, memory=memory, progress=progress)
-    models = [
-        MatchedModel(name, one.digest, one.widths, count)
-        for name, one, count in zip(_names(subjects), subjects, found.tokens, strict=True)
-    ]
-    how = resampling(chosen)
-    return MatchResult(
-        forward=MatchedDirection.of(found.directions[0, 1], models[0], models[1], how),
-        backward=MatchedDirection.of(found.directions[1, 0], models[1], models[0], how),
-        settings=chosen,
-        spans=found.spans,
-        rows=found.rows,
-        blocks=found.blocks,
+    found = _matched(
+        (model_a, model_b), given, chosen, tokenizer=tokenizer, device=device, memory=memory, progress=progress
+    )
+    return found[0, 1]
+
+
+def rosetta(
+    *models: ModelSource,
+    text: TextSource,
+    tokens: int | None = None,
+    quick: bool = False,
+    tokenizer: TokenizerSource | None = None,
+    device: str | None = None,
+    memory: int | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> RosettaResult:
+    """Find the Rosetta neurons of two or more models: mutual best partners, and classes of them over all models.
+
+    Arguments as of :func:`match`; the models read the text once, and rotated models are matched too, because mutual
+    pairs exist in noise as well (:mod:`universal_neurons.measures.mutual`).  Raises UserError.
+    """
+    from universal_neurons.matching.rosetta_result import RosettaResult, check_rosetta
+
+    chosen = _chosen(quick=quick, tokens=tokens, settings={"null": True, **settings})
+    check_rosetta(len(models), chosen)
+    given = documents(text)
+    return RosettaResult(
+        _matched(models, given, chosen, tokenizer=tokenizer, device=device, memory=memory, progress=progress)
     )
 
 
@@ -107,7 +123,7 @@ def _chosen(*, quick: bool, tokens: int | None, settings: dict[str, Any]) -> Mat
     return replace(QUICK if quick else THOROUGH, **given)
 
 
-def _subjects(given: Sequence[ModelSource], tokenizer: TokenizerSource | None) -> list[OpenedModel]:
+def _opened(given: Sequence[ModelSource], tokenizer: TokenizerSource | None) -> list[OpenedModel]:
     try:
         from universal_neurons.matching.models import opened_model
 
@@ -120,23 +136,39 @@ def _subjects(given: Sequence[ModelSource], tokenizer: TokenizerSource | None) -
         ) from None
 
 
-def _names(subjects: Sequence[OpenedModel]) -> list[str]:
+def _names(opened: Sequence[OpenedModel]) -> list[str]:
     """Names that differ: a model that was given twice, or two loaded ones of a class, get numbers."""
-    names = [one.name for one in subjects]
+    names = [one.name for one in opened]
     return [f"{name} ({place + 1})" if names.count(name) > 1 else name for place, name in enumerate(names)]
 
 
-def _scored(
-    subjects: Sequence[OpenedModel],
+def _matched(
+    given: Sequence[ModelSource],
     text: Iterable[str],
     settings: MatchSettings,
     *,
+    tokenizer: TokenizerSource | None,
     device: str | None,
     memory: int | None,
     progress: Progress | None,
-) -> ScoredModels:
+) -> dict[tuple[int, int], MatchResult]:
+    """The results of all pairs of models, by position."""
+    opened = _opened(given, tokenizer)
     from universal_neurons.matching.scoring import scored
     from universal_neurons.stages.resources import device_named
 
     place = device_named(device)
-    return scored(subjects, text, settings, device=place, memory=memory, progress=progress or NoProgress())
+    found = scored(opened, text, settings, device=place, memory=memory, progress=progress or NoProgress())
+    models = [
+        MatchedModel(name, one.digest, one.widths, count)
+        for name, one, count in zip(_names(opened), opened, found.tokens, strict=True)
+    ]
+    how = resampling(settings)
+
+    def direction(x: int, y: int) -> MatchedDirection:
+        return MatchedDirection.of(found.directions[x, y], models[x], models[y], how)
+
+    return {
+        (x, y): MatchResult(direction(x, y), direction(y, x), settings, found.spans, found.rows, found.blocks)
+        for x, y in combinations(range(len(models)), 2)
+    }

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from universal_neurons.matching.settings import THRESHOLD, MatchSettings
 from universal_neurons.measures.influence import read_influence, stored_influence
+from universal_neurons.measures.mutual import KeptPartners
 from universal_neurons.measures.neurons import excess_reach
 from universal_neurons.measures.tables import Resampling, UniversalityTable
 from universal_neurons.measures.universality import universal_share
@@ -38,7 +39,8 @@ class MatchedDirection:
 
     ``frame`` has one row per neuron, layer by layer: columns layer, neuron, partner_layer, partner_neuron, correlation,
     baseline and excess, also of each further partner and of the halves.  ``influence`` (block, neuron, rank) is of
-    each block of text on the correlations, ``draws`` (draw, neuron) the baseline of each rotation.
+    each block of text on the correlations, ``draws`` (draw, neuron) the baseline of each rotation.  ``kept``: partners
+    by flat number, on the whole text, on each half, and of the rotated models.
     """
 
     model: MatchedModel
@@ -47,7 +49,7 @@ class MatchedDirection:
     influence: npt.NDArray[np.float64]
     draws: npt.NDArray[np.float32]
     resampling: Resampling
-    null: pd.DataFrame | None = None
+    kept: KeptPartners
 
     @classmethod
     def of(
@@ -55,7 +57,8 @@ class MatchedDirection:
     ) -> MatchedDirection:
         """The direction as it was scored; influences as precise as they are stored."""
         influence = read_influence(stored_influence(scored.influence))
-        return cls(model, partner, scored.frame, influence, scored.draws, resampling, scored.null)
+        kept = kept_partners(scored.frame, influence, scored.partner, scored.half_partner, scored.null_partner)
+        return cls(model, partner, scored.frame, influence, scored.draws, resampling, kept)
 
     @cached_property
     def universality(self) -> UniversalityTable:
@@ -136,6 +139,21 @@ class MatchedPair:
                 f"[{share.low:.1%}, {share.high:.1%}]"
             )
         return "\n".join(lines)
+
+
+def kept_partners(
+    frame: pd.DataFrame,
+    influence: npt.NDArray[np.float64],
+    partner: npt.NDArray[np.integer],
+    half_partner: npt.NDArray[np.integer],
+    null_partner: npt.NDArray[np.integer] | None,
+) -> KeptPartners:
+    """The partners that were kept, with the correlations of ``frame``."""
+    ranks = ("", *(f"_{rank}" for rank in range(2, partner.shape[1] + 1)))
+    correlation = frame[[f"correlation{rank}" for rank in ranks]].to_numpy(dtype=np.float64)
+    half_a, half_b = half_partner.astype(np.int64)
+    null = None if null_partner is None else null_partner.astype(np.int64)
+    return KeptPartners(partner.astype(np.int64), correlation, influence, half_a, half_b, null)
 
 
 def resampling(settings: MatchSettings) -> Resampling:

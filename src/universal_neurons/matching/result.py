@@ -7,10 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from universal_neurons.artifacts.codec import PayloadError, decode, encode, json_bytes
 from universal_neurons.errors import UserError
 from universal_neurons.files import replace_file, shown
-from universal_neurons.matching.directions import MatchedDirection, MatchedModel, MatchedPair, resampling
+from universal_neurons.matching.directions import MatchedDirection, MatchedModel, MatchedPair, kept_partners, resampling
 from universal_neurons.matching.settings import MatchSettings, SettingWrong
 from universal_neurons.measures.influence import read_influence, stored_influence
 
@@ -84,9 +86,11 @@ class MatchResult(MatchedPair):
 
 
 def _parts(direction: MatchedDirection) -> list[tuple[str, Any]]:
-    arrays = {"influence": stored_influence(direction.influence), "draws": direction.draws}
-    parts: list[tuple[str, Any]] = [("table", direction.frame), ("blocks", arrays)]
-    return parts if direction.null is None else [*parts, ("null", direction.null)]
+    kept = direction.kept
+    partners = {"partner": kept.partner, "half_a": kept.half_a, "half_b": kept.half_b, "null": kept.null}
+    numbers = {name: flat.astype(np.int32) for name, flat in partners.items() if flat is not None}
+    blocks = {"influence": stored_influence(direction.influence), "draws": direction.draws}
+    return [("table", direction.frame), ("blocks", blocks), ("partners", numbers)]
 
 
 def _loaded(folder: Path) -> MatchResult:
@@ -120,13 +124,15 @@ def _part(folder: Path, name: str, digest: str) -> Any:
 def _direction(
     parts: dict[str, Any], name: str, model: MatchedModel, partner: MatchedModel, settings: MatchSettings
 ) -> MatchedDirection:
-    arrays = parts[f"{name}-blocks.safetensors"]
+    arrays, partners = parts[f"{name}-blocks.safetensors"], parts[f"{name}-partners.safetensors"]
+    frame, influence = parts[f"{name}-table.parquet"], read_influence(arrays["influence"])
+    halves = np.stack([partners["half_a"], partners["half_b"]])
     return MatchedDirection(
         model=model,
         partner=partner,
-        frame=parts[f"{name}-table.parquet"],
-        influence=read_influence(arrays["influence"]),
+        frame=frame,
+        influence=influence,
         draws=arrays["draws"],
         resampling=resampling(settings),
-        null=parts.get(f"{name}-null.parquet"),
+        kept=kept_partners(frame, influence, partners["partner"], halves, partners.get("null")),
     )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from universal_neurons.core.tiling import BudgetTooSmall, Workload, passes
 from universal_neurons.errors import UserError
@@ -25,6 +24,7 @@ from universal_neurons.stages.scores import score_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    import pandas as pd
     import torch
     from torch import Tensor
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from universal_neurons.core.scoring import ScoringRequest, TileScores
     from universal_neurons.core.spans import SpanRows
     from universal_neurons.core.tiling import Pass
-    from universal_neurons.core.universality import SelectedPairs, UniversalityScores
+    from universal_neurons.core.universality import SelectedPairs
     from universal_neurons.matching.models import OpenedModel
     from universal_neurons.matching.settings import MatchSettings
     from universal_neurons.progress import Progress
@@ -51,17 +51,18 @@ class NotFinite(UserError):
 class ScoredDirection:
     """Every neuron of model ``x`` and its best partners among the neurons of model ``y``.
 
-    ``frame``: one row per neuron, as a suite's universality tables with their excess, and the best partner on each half
-    of the text (``half_a_partner``, ``half_b_partner``: flat numbers, -1 for none).  ``influence`` (block, neuron,
+    ``frame``: one row per neuron, as a suite's universality tables with their excess.  ``influence`` (block, neuron,
     rank) of each block of text on the correlations with the kept partners; ``draws`` (draw, neuron) of the baseline.
-    ``null``: best partners of the rotated models (``partner``, ``half_a_partner``, ``half_b_partner``) and their
-    ``correlation``; None unless asked for.
+    ``partner`` (neuron, rank), ``half_partner`` (half, neuron, rank) and ``null_partner`` (neuron, rank; of the rotated
+    models, None unless asked for) are flat numbers, -1 for none.
     """
 
     frame: pd.DataFrame
     influence: npt.NDArray[np.float64]
     draws: npt.NDArray[np.float32]
-    null: pd.DataFrame | None
+    partner: npt.NDArray[np.int32]
+    half_partner: npt.NDArray[np.int32]
+    null_partner: npt.NDArray[np.int32] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +210,7 @@ class _Run:
                 half_draws=min(settings.half_draws, settings.draws),
             ),
             top_k=settings.top_k,
+            half_top_k=settings.top_k,
             workers=ROTATION_WORKERS if self.device.type == "cuda" else 0,
         )  # fmt: skip
 
@@ -290,21 +292,16 @@ class _Run:
     ) -> ScoredDirection:
         """The results of one direction."""
         scores = running.scores(*pair).scores()
-        null = running.rotated_scores(*pair).scores() if self.settings.null else None
+        null = running.rotated_scores(*pair).scores().partner if self.settings.null else None
         return ScoredDirection(
-            frame=with_excess(score_table(scores)).assign(**_half_partners(scores)),
+            frame=with_excess(score_table(scores)),
             influence=influences[pair],
             draws=scores.baseline_draws.numpy(),
-            null=None if null is None else _null(null),
+            partner=_numbers(scores.partner),
+            half_partner=np.stack([_numbers(half.partner) for half in (scores.half_a, scores.half_b)]),
+            null_partner=None if null is None else _numbers(null),
         )
 
 
-def _half_partners(scores: UniversalityScores) -> dict[str, npt.NDArray[np.int32]]:
-    halves = (("half_a_partner", scores.half_a), ("half_b_partner", scores.half_b))
-    return {name: half.partner.numpy().astype(np.int32) for name, half in halves}
-
-
-def _null(scores: UniversalityScores) -> pd.DataFrame:
-    partner = scores.best_partner.numpy().astype(np.int32)
-    best = {"partner": partner, "correlation": scores.best_correlation.numpy()}
-    return pd.DataFrame({**best, **_half_partners(scores)})
+def _numbers(flat: Tensor) -> npt.NDArray[np.int32]:
+    return flat.numpy().astype(np.int32)
