@@ -15,7 +15,7 @@ from universal_neurons.matching.directions import resampling
 from universal_neurons.measurement import CEILING
 from universal_neurons.measures.mutual import (
     KeptPartners,
-    Pair,
+    ModelPair,
     class_share,
     mutual_pairs,
     mutual_share,
@@ -40,7 +40,7 @@ RANK = 2
 class RosettaResult:
     """Several models that were matched pair by pair on the same text; ``matches`` by position of the models."""
 
-    matches: Mapping[Pair, MatchResult]
+    matches: Mapping[ModelPair, MatchResult]
 
     @property
     def models(self) -> tuple[MatchedModel, ...]:
@@ -54,11 +54,11 @@ class RosettaResult:
         return next(iter(self.matches.values())).settings
 
     @cached_property
-    def kept(self) -> dict[Pair, KeptPartners]:
+    def kept(self) -> dict[ModelPair, KeptPartners]:
         """The partners of every direction."""
         return {pair: direction.kept for pair, direction in self.directions()}
 
-    def directions(self) -> Iterator[tuple[Pair, MatchedDirection]]:
+    def directions(self) -> Iterator[tuple[ModelPair, MatchedDirection]]:
         """Every direction by the positions of its models."""
         for (x, y), result in self.matches.items():
             yield (x, y), result.forward
@@ -69,7 +69,7 @@ class RosettaResult:
         """The mutual best pairs of all models: model, layer and neuron of both, correlation, and both excesses."""
         return pd.concat([self._pairs(pair) for pair in self.matches], ignore_index=True)
 
-    def _pairs(self, pair: Pair) -> pd.DataFrame:
+    def _pairs(self, pair: ModelPair) -> pd.DataFrame:
         result = self.matches[pair]
         x, y = mutual_pairs(self.kept[pair].partner, self.kept[pair[::-1]].partner).T
         forward, backward = result.forward.frame, result.backward.frame

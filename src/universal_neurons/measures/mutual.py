@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 # Replicates of one amount of noise: each chooses all partners again, and their spread is known to a few per cent.
 RESAMPLES = 200
 # Models (x, y) by position: the neurons of x and their partners in y.
-Pair = tuple[int, int]
+ModelPair = tuple[int, int]
 # The partners (neuron, rank) of every direction, best first, flat numbers, -1 where there is none.
-Partners = Mapping[Pair, "Integers"]
-Statistic = Callable[[Partners], float]
+Partners = Mapping[ModelPair, "Integers"]
+PartnerStatistic = Callable[[Partners], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def mutual_pairs(forward: Integers, backward: Integers, *, rank: int = 1) -> Int
 
 
 def mutual_share(
-    kept: Mapping[Pair, KeptPartners], pair: Pair, resampling: Resampling, *, rank: int = 1
+    kept: Mapping[ModelPair, KeptPartners], pair: ModelPair, resampling: Resampling, *, rank: int = 1
 ) -> Measurement:
     """The share of the neurons of x with a mutual partner in y, of rank ``rank``; ``pair`` is (x, y).
 
@@ -99,7 +99,7 @@ def mutual_share(
     return _measured(chosen, share, resampling, defined, lambda partners: _rows(pairs(partners)))
 
 
-def class_share(kept: Mapping[Pair, KeptPartners], models: int, resampling: Resampling) -> Measurement:
+def class_share(kept: Mapping[ModelPair, KeptPartners], models: int, resampling: Resampling) -> Measurement:
     """The classes that span all ``models`` per neuron of the smallest one: connected mutual pairs, one neuron of each.
 
     A connected set with two neurons of one model is no class: what is one neuron here would be two there.  Interval and
@@ -142,8 +142,8 @@ def _rows(members: Integers) -> set[tuple[int, ...]]:
 
 
 def _measured(
-    kept: Mapping[Pair, KeptPartners],
-    share: Statistic,
+    kept: Mapping[ModelPair, KeptPartners],
+    share: PartnerStatistic,
     resampling: Resampling,
     n: int,
     keys: Callable[[Partners], set[tuple[int, ...]]],
@@ -168,7 +168,7 @@ def _measured(
     return Measurement(value, ends.low, ends.high, n, Over.TOKEN_BLOCKS, resampling.level, "share", details)
 
 
-def _replicates(kept: Mapping[Pair, KeptPartners], share: Statistic, resampling: Resampling) -> Floats:
+def _replicates(kept: Mapping[ModelPair, KeptPartners], share: PartnerStatistic, resampling: Resampling) -> Floats:
     """The share in replicates (noise, resample) with more and more noise."""
     blocks = len(next(iter(kept.values())).influence)
     change = block_weights(blocks, resamples=resampling.resamples, seed=resampling.seed) - 1
