@@ -72,7 +72,10 @@ TORCH_ON_DEMAND = {
     "stages",
 }
 PYTEST = {"harness.plugin"}
-BACKEND = {"core.ablation", "core.activations", "core.unwrapped", "core.patching", "core.weights", "inputs.bridge"}
+BACKEND = {
+    "core.ablation", "core.activations", "core.attention", "core.patching", "core.unwrapped", "core.weights",
+    "inputs.bridge",
+}  # fmt: skip
 
 # What makes a file durable or keeps others out of it, and who may call that: a file that is appended to is no other's.
 DURABLE = {"fsync", "mkstemp", "NamedTemporaryFile", "FileLock", "SoftFileLock"}

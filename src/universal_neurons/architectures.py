@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,11 @@ class ModelAdapter:
     ``gated``: the input matrix and its activation are one factor of a product, and a neuron is that product, which the
     output matrix reads; otherwise a neuron is the activation itself.
 
+    Of attention: ``attention_norm``, the layer norm that it reads; ``attention_input``, the one matrix that makes
+    queries, keys and values; ``attention_output``; ``packing``: the matrix has all queries, then keys, then values, or
+    these three for each head; ``rotary``: the model's rotary embedding, where it has one.  An architecture without
+    these has neurons, but no heads that can be read.
+
     ``buffers``: ends of names of tensors that older checkpoints have beside the weights.  ``tied``: ends of the names
     of the embedding and of the output matrix, which repeats it where the configuration ties them.
     """
@@ -48,6 +53,11 @@ class ModelAdapter:
     buffers: tuple[str, ...]
     tied: tuple[str, str]
     gated: bool = False
+    attention_norm: str = ""
+    attention_input: str = ""
+    attention_output: str = ""
+    packing: Literal["parts", "heads"] = "parts"
+    rotary: str = ""
 
     def configuration(self, **sizes: int) -> dict[str, int]:
         """The options of a configuration with these sizes."""
@@ -101,6 +111,10 @@ ADAPTERS: dict[str, ModelAdapter] = {
             parallel=False,
             buffers=("attn.bias", "attn.masked_bias"),
             tied=("wte.weight", "lm_head.weight"),
+            attention_norm="ln_1",
+            attention_input="attn.c_attn",
+            attention_output="attn.c_proj",
+            packing="parts",
         ),
         ModelAdapter(
             class_name="GPTNeoXForCausalLM",
@@ -119,6 +133,11 @@ ADAPTERS: dict[str, ModelAdapter] = {
             parallel="use_parallel_residual",
             buffers=("attention.bias", "attention.masked_bias", "rotary_emb.inv_freq"),
             tied=("embed_in.weight", "embed_out.weight"),
+            attention_norm="input_layernorm",
+            attention_input="attention.query_key_value",
+            attention_output="attention.dense",
+            packing="heads",
+            rotary="gpt_neox.rotary_emb",
         ),
         _gated("LlamaForCausalLM", "llama"),
         _gated("MistralForCausalLM", "mistral"),

@@ -9,6 +9,7 @@
     -> profiles (of every single neuron at the last checkpoint)
     -> properties (of every single neuron: the suite's reference at every step, the others at the last)
     -> predictions (what every neuron writes into the vocabulary, at the same steps)
+    -> heads (attention heads of every model at the last checkpoint, and the neurons that act on them)
 
 To add a table, write its stage in a module of its own and add it here.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from universal_neurons.stages.ablation import ABLATIONS
+from universal_neurons.stages.attention import HEADS
 from universal_neurons.stages.base import Case, Need, Stage, StageGroup
 from universal_neurons.stages.extensions import EXTENSIONS
 from universal_neurons.stages.predictions import PREDICTIONS
@@ -45,6 +47,7 @@ GROUPS: tuple[StageGroup, ...] = (
     StageGroup(PROFILES),
     StageGroup(PROPERTIES),
     StageGroup(PREDICTIONS),
+    StageGroup(HEADS),
 )
 
 

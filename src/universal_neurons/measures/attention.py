@@ -1,0 +1,179 @@
+"""Attention heads that rest on the first position, and the neurons that turn them off and on.
+
+Three tables of one model (:class:`AttentionTables`):
+
+- ``heads``, one row per head: layer, head; to_first, mean attention to position 0 from the second half of a row;
+  first_norm, middle_norm, other_norm, mean of |W_O v| at the first, the middle and at all positions but the first;
+  raw_kurtosis, relative_kurtosis and random_kurtosis of the scores of the neurons below, raw and relative, and of the
+  relative scores of random directions;
+- ``paths``, one row per head above the first layer and neuron: role (top, bottom, matched, random, planted),
+  source_layer and source_neuron, active (tested tokens at which it is above 0), raw and relative score of its unit
+  output weights, three correlations over tested tokens, effect (change of attention per activation and unit of output
+  weights) and mean_attention (its mean change), all of taking the neuron out of the head's query;
+- ``points``, of each head's first top and bottom neuron: activation, change of attention, relative change of the norm.
+
+A *sink head* is above the first layer and attends to position 0 with at least a tenth on average.  A *deactivation*
+neuron raises that attention, which makes the head's output smaller: with v its activation, dA and dz what changes where
+it is taken out, r(v, dA) < 0, r(dA, dz) < 0 and r(v, dz) > 0.  For an *activation* neuron the first and the last sign
+are the other way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+import scipy
+
+from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.cache import cached
+from universal_neurons.measures.intervals import jackknife
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from universal_neurons.measures.arrays import Floats
+    from universal_neurons.measures.study import HasStep, Study
+
+SINK, ACTIVE = 0.1, 20
+_FEWEST_MODELS = 3
+# The signs of r(v, dA), r(dA, dz) and r(v, dz).
+SIGNS = {"deactivation": (-1, -1, 1), "activation": (1, -1, -1)}
+_CORRELATIONS = ("r_activation_attention", "r_attention_norm", "r_activation_norm")
+Action = Literal["deactivation", "activation"]
+Source = Literal["scored", "matched", "planted"]
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionTables:
+    """The tables of one model, and the level of intervals."""
+
+    heads: pd.DataFrame
+    paths: pd.DataFrame
+    points: pd.DataFrame
+    level: float
+
+    @property
+    def sinks(self) -> pd.DataFrame:
+        """The sink heads."""
+        return self.heads[(self.heads["layer"] > 0) & (self.heads["to_first"] >= SINK)]
+
+    def paths_of(self, layer: int, head: int, role: str) -> pd.DataFrame:
+        """The neurons of one role of one head."""
+        table = self.paths
+        return table[(table["layer"] == layer) & (table["head"] == head) & (table["role"] == role)]
+
+
+def every_model(study: Study, checkpoint: HasStep) -> tuple[AttentionTables, ...]:
+    """The tables of every model of the suite, the reference first."""
+    models = (study.reference, *study.partners())
+    return tuple(study.table("heads", model=model, checkpoint=checkpoint) for model in models)
+
+
+@cached
+def sink_norm_ratio(models: tuple[AttentionTables, ...], *, at: Literal["first", "middle"] = "first") -> Measurement:
+    """The median over heads of mean |W_O v| of all positions but the first over the same ``at`` one, mean over models.
+
+    Interval: over models (jackknife).  Details: the lowest and the highest of the models.
+    """
+    ratios = [float((one.heads["other_norm"] / one.heads[f"{at}_norm"]).median()) for one in models]
+    return mean_over_models(ratios, models[0].level)
+
+
+@cached
+def excess_kurtosis(models: tuple[AttentionTables, ...], score: Literal["raw", "relative", "random"]) -> Measurement:
+    """The kurtosis over neurons of a score minus the kurtosis of random directions, mean over models.
+
+    Median over heads above the first layer: of all heads for raw scores, of sink heads otherwise.  ``random``: the
+    kurtosis of random directions minus 3, a Gaussian's.  Interval: over models.
+    """
+
+    def typical(one: AttentionTables) -> float:
+        heads = one.heads[one.heads["layer"] > 0] if score == "raw" else one.sinks
+        base = 3.0 if score == "random" else heads["random_kurtosis"]
+        return float((heads[f"{score}_kurtosis"] - base).median())
+
+    return mean_over_models([typical(one) for one in models], models[0].level)
+
+
+@cached
+def weakest_sign(
+    models: tuple[AttentionTables, ...], action: Action, source: Source = "scored", *, reverse: bool = False
+) -> Measurement:
+    """The smallest of the three correlations, each with the sign that the action gives it, mean over sink heads.
+
+    Above 0 all three signs are right.  ``source``: the neuron with the largest (of activation: the smallest) relative
+    score among those active at twenty tested tokens or more; a random neuron of the same layer; or the planted one.
+    ``reverse``: by the signs of the other action.  Mean over models; interval over them.  Missing where a model has no
+    sink head, or fewer than three models.  Details: the lowest and highest of the models, and ``best``, of all heads.
+    """
+    signs = SIGNS["activation" if (action == "activation") != reverse else "deactivation"]
+    values = [_weakest_signs(one, action, source, signs) for one in models]
+    means = [float(one.mean()) if one.size else float("nan") for one in values]
+    best = max((float(one.max()) for one in values if one.size), default=float("nan"))
+    return mean_over_models(means, models[0].level, best=best)
+
+
+def _weakest_signs(one: AttentionTables, action: Action, source: Source, signs: tuple[int, ...]) -> Floats:
+    role = {"deactivation": "top", "activation": "bottom"}[action] if source == "scored" else source
+    found = []
+    for head in one.sinks.itertuples():
+        rows = one.paths_of(int(head.layer), int(head.head), role)  # type: ignore[arg-type]
+        # The matched neurons are one for each of the top and then one for each of the bottom ones.
+        row = rows.iloc[len(rows) // 2] if source == "matched" and action == "activation" else rows.iloc[0]
+        signed = [sign * float(row[name]) for sign, name in zip(signs, _CORRELATIONS, strict=True)]
+        if row["active"] >= ACTIVE and not np.isnan(signed).any():
+            found.append(min(signed))
+    return np.array(found, dtype=np.float64)
+
+
+@cached
+def score_and_effect(models: tuple[AttentionTables, ...], *, seed: int | None = None) -> Measurement:
+    """Spearman's correlation of the relative score with the measured effect, over random neurons below a sink head.
+
+    Mean over sink heads, then over models; interval over models.  With a ``seed`` scores are dealt out anew.
+    """
+    dice = None if seed is None else np.random.default_rng(seed)
+    means = []
+    for one in models:
+        values = []
+        for head in one.sinks.itertuples():
+            rows = one.paths_of(int(head.layer), int(head.head), "random").dropna(subset=["relative", "effect"])  # type: ignore[arg-type]
+            score = rows["relative"].to_numpy(np.float64)
+            score = score if dice is None else dice.permutation(score)
+            values.append(float(scipy.stats.spearmanr(score, rows["effect"].to_numpy(np.float64)).statistic))
+        means.append(float(np.mean(values)) if values else float("nan"))
+    return mean_over_models(means, models[0].level)
+
+
+def mean_over_models(values: Sequence[float], level: float, **details: float) -> Measurement:
+    """The mean over models with a jackknife; missing for fewer than three models or where a model has no value."""
+    if len(values) < _FEWEST_MODELS or not np.isfinite(values).all():
+        return Measurement.missing(n=len(values), over=Over.MODELS)
+    whole = float(np.mean(values))
+    rest = [float(np.mean([*values[:place], *values[place + 1 :]])) for place in range(len(values))]
+    low, high = jackknife(whole, rest, level=level)
+    known = {name: value for name, value in details.items() if np.isfinite(value)}
+    known |= {"lowest": min(values), "highest": max(values)}
+    return Measurement(whole, low, high, len(values), Over.MODELS, level, details=known)
+
+
+def sink_table(models: dict[str, AttentionTables]) -> pd.DataFrame:
+    """One row per model and sink head, for a report.
+
+    Columns: model, layer, head, to_first, ratio (of norms), relative_kurtosis, and for each of top and bottom the
+    neuron (source_layer, source_neuron), its relative score and its three correlations.
+    """
+    rows = []
+    for model, one in models.items():
+        for head in one.sinks.to_dict("records"):
+            row = {"model": model, "layer": int(head["layer"]), "head": int(head["head"]), "to_first": head["to_first"]}
+            row |= {"ratio": head["other_norm"] / head["first_norm"], "relative_kurtosis": head["relative_kurtosis"]}
+            for role in ("top", "bottom"):
+                first = one.paths_of(row["layer"], row["head"], role).iloc[0]
+                names = ("source_layer", "source_neuron", "relative", *_CORRELATIONS)
+                row |= {f"{role}_{name}": first[name] for name in names}
+            rows.append(row)
+    return pd.DataFrame(rows)
