@@ -380,19 +380,20 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
         ("profiles", 30, 3, 0),
         ("properties", 30, 3, 0),
         ("predictions", 30, 9, 0),
+        ("heads", 30, 9, 0),
     ]
     # The null models share the passes and the memory of universality.
     assert all(s["seconds"] >= 0 and s["host_bytes"] > 0 for s in before if not s["stage"].startswith("null-"))
     status, out, err = run(miniature, "compute", *arguments)
-    assert (status, out) == (0, "suite brief: 39 artifacts computed, everything is there\n")
+    assert (status, out) == (0, "suite brief: 48 artifacts computed, everything is there\n")
     assert ESCAPE not in err
     assert "step 30: moments" in err
     after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
-    assert [s["present"] for s in after["steps"]] == [1, 1, 6, 2, 2, 3, 1, 6, 2, 3, 3, 9]
+    assert [s["present"] for s in after["steps"]] == [1, 1, 6, 2, 2, 3, 1, 6, 2, 3, 3, 9, 9]
     assert {(s["operations"], s["seconds"], s["host_bytes"], s["disk_bytes"]) for s in after["steps"]} == {(0, 0, 0, 0)}
     assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
     scratch = json.loads(run(miniature, "plan", *arguments, "--json", "--from-scratch")[1])
-    assert [s["present"] for s in scratch["steps"]] == [0] * 13
+    assert [s["present"] for s in scratch["steps"]] == [0] * 14
 
 
 def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
@@ -417,6 +418,7 @@ def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
         ("properties", 30, 2, 2),
         ("predictions", 0, 3, 3),
         ("predictions", 30, 6, 6),
+        ("heads", 30, 6, 6),
     ]
 
 
@@ -542,6 +544,9 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
         "predictions",
         "predictions-directions",
         "predictions-planted",
+        "heads",
+        "paths",
+        "path-points",
         "variants",
         "universality",
         "baseline-draws",
@@ -839,7 +844,7 @@ def test_the_tasks_of_a_suite_are_listed_with_what_they_take_and_need(computed: 
 def test_some_tasks_are_computed_by_share_or_by_name(miniature: Miniature, run: Run, tmp_path: Path) -> None:
     words = ("compute", "--suite", "brief", "--models", "a,b", "--store", str(tmp_path / "store"))
     first = "suite brief: 1 artifacts computed, every task that was asked for is there\n"
-    assert run(miniature, *words, "--task", "1/20")[:2] == (0, first)
+    assert run(miniature, *words, "--task", "1/23")[:2] == (0, first)
     assert "suite brief: every task" in run(miniature, *words, "--task", "corpus")[1]
     asked = tmp_path / "asked"
     asked.write_text("evaluation\n\ncorpus\n")
@@ -868,7 +873,7 @@ def test_a_mistake_in_the_options_of_tasks_is_one_line(
 def test_the_plan_says_how_long_the_tasks_take_on_several_devices(computed: Miniature, run: Run) -> None:
     out = run(computed, "plan", "--suite", "brief", "--engine", "slurm", "--gpus", "8", "--json")[1]
     found = json.loads(out)["simulated"]
-    assert (found["tasks"], found["workers"]) == (20, 8)
+    assert (found["tasks"], found["workers"]) == (23, 8)
     assert found["longest_chain_seconds"] <= found["makespan_seconds"] < found["work_seconds"]
     said = run(computed, "plan", "--suite", "brief", "--engine", "slurm", "--gpus", "8")[1]
-    assert "Simulated: 20 tasks on 8 such devices take" in said
+    assert "Simulated: 23 tasks on 8 such devices take" in said

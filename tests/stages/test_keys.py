@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (654, "7356296125c7d5ff07e5814ab144640f8b6a35cdbc0a2f838c9bab09dc4eb911"),
-    "gurnee_medium": (104, "cd2b7694c7a470f57b10d35da19aac47284574d9b2d96d95684c55b735c796e5"),
-    "gurnee_small": (104, "6e670186b52a6cc7dc4e9e1ed7d3e9172968df4d669e5eed4c417a91de75b0b8"),
-    "mini": (254, "8696c3a1d9545bd1741155c8b68a20fb37312024ac126f9a0c116d4f1551f4e4"),
-    "paper": (204, "de8e49420f137e361fbfa487358f99304ae86b14d5c6fbe707a407e69ba06a61"),
-    "paper_published": (204, "c3c1e415f483c21e17acc1dee536290a88e8b50cd630573839f1fe4ad80e6fd7"),
-    "paper_v2": (304, "1be34be4e1b5569c00b96445f99262d78dcd10b867bc1d1253f0d24a16884d41"),
-    "pythia_160m": (77, "41b84cfc7ac48028f3a36a55bfa612ab512cc0c185c3f27e1a55a89f4fe24b8c"),
+    "emergence": (669, "1425e8346d30872a0d5f8e2c2bdcc69982a60be93b39cd88473c3a5a8a6b93e3"),
+    "gurnee_medium": (119, "a15c60bfc084961aac8ffddf488e8e5d998414d49973099b9b6c1f63154c15fb"),
+    "gurnee_small": (119, "503021642acbbf69fc964943ba2b4306dfb562beb6df0eef2415968727673f6f"),
+    "mini": (269, "70885186c4cc556d593733a9a343e626a525bb1f60c8e4185ed174b409654d21"),
+    "paper": (219, "92cb2268ec27cb2e6375ecc1cab124c0c47dac2b8fc3b1aef191916d74b96e5d"),
+    "paper_published": (219, "0d05a9c3b258126eed5c49d965bb7fd93a52db386c0e7c7c02291adbca1f33cd"),
+    "paper_v2": (319, "cc97e5b1f6f601e72a80b4a535aa9c3ebfaa417ade89fa84c85b16d9fa2aa1d9"),
+    "pythia_160m": (89, "5a84444d3c92891a28ecfdc90d33a387ea27970222936d730a55cff8223a8169"),
 }
 
 

@@ -1,0 +1,98 @@
+"""The claims about attention heads on studies for which the truth is known; every control on what it must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.claims.declared import declared_in
+from tests.measures.attended import Attended
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.inputs.suite import Checkpoint
+
+if TYPE_CHECKING:
+    from universal_neurons.harness.declare import ClaimDeclaration
+    from universal_neurons.measures.attention import AttentionTables
+
+FILES = sorted((Path(__file__).parents[2] / "claims" / "attention").glob("test_*.py"))
+FINDINGS = ["G50", "G51", "G51-relative", "G52", "G52-cause", "G53"]
+NAMES = [*FINDINGS, "G52-planted"]
+LAST = Checkpoint(400, 1.0, "100%")
+TRUE = Attended()
+NOTHING = Attended(ratio=1.0, tails=-0.1, strength=0.0, planted=0.0, cause=0.0)
+OPPOSITE = Attended(ratio=0.5, tails=-0.5, strength=-0.8, planted=-0.7, cause=-0.95)
+
+
+@dataclass(frozen=True)
+class SyntheticStudy:
+    """Four models whose heads are as ``attended`` says."""
+
+    attended: Attended = field(default_factory=Attended)
+    reference: str = "a"
+    others: tuple[str, ...] = ("b", "c", "d")
+
+    def partners(self) -> tuple[str, ...]:
+        return self.others
+
+    def table(self, stage: str, *, model: str, checkpoint: Any) -> AttentionTables:
+        assert (stage, checkpoint) == ("heads", LAST)
+        return self.attended.tables(model)
+
+
+@cache
+def claims() -> dict[str, ClaimDeclaration]:
+    return declared_in(FILES)
+
+
+def verdict(name: str, function: Any, attended: Attended, **options: Any) -> Verdict:
+    measured = function(study=SyntheticStudy(attended, **options), checkpoint=LAST)
+    return claims()[name].claim.expect.judge(measured).verdict
+
+
+def test_the_claims_are_these_and_each_has_a_control() -> None:
+    assert sorted(claims()) == sorted(NAMES)
+    for name, claim in claims().items():
+        assert claim.controls
+        assert claim.claim.kind == ("finding" if name in FINDINGS else "method")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_planted_is_found_and_nothing_is_not(name: str) -> None:
+    assert verdict(name, claims()[name].function, TRUE) is Verdict.REPRODUCED
+    assert verdict(name, claims()[name].function, NOTHING) is not Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_opposite_is_refuted(name: str) -> None:
+    assert verdict(name, claims()[name].function, OPPOSITE) is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_control_satisfies_its_claim(name: str) -> None:
+    for control in claims()[name].controls:
+        assert verdict(name, control.function, TRUE) is not Verdict.REPRODUCED, control.function.__name__
+
+
+@pytest.mark.parametrize(
+    ("name", "attended"),
+    [
+        ("G50", replace(TRUE, middle=3.0)),
+        ("G51", replace(TRUE, random=2.0)),
+        ("G51-relative", replace(TRUE, random=2.0)),
+        ("G52", replace(TRUE, matched=0.7)),
+        ("G53", replace(TRUE, matched=0.7)),
+    ],
+)
+def test_a_control_notices_what_it_is_there_for(name: str, attended: Attended) -> None:
+    (control,) = claims()[name].controls
+    assert verdict(name, control.function, attended) is Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"G50", "G51"}])
+def test_without_a_sink_head_or_with_two_models_there_is_nothing_to_judge(name: str) -> None:
+    assert verdict(name, claims()[name].function, replace(TRUE, sinks=0)) is Verdict.NOT_EVALUATED
+    assert verdict(name, claims()[name].function, TRUE, others=("b",)) is Verdict.NOT_EVALUATED
