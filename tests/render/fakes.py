@@ -101,7 +101,7 @@ def fake_tables(step: int, reference: str = "a") -> ReferenceTables:
                 {
                     "layer": layer.astype(np.int16), "neuron": np.tile(np.arange(WIDTH), LAYERS),
                     "partner_layer": layer.astype(np.int16), "partner_neuron": np.tile(np.arange(WIDTH), LAYERS),
-                    "correlation": excess + 0.2, "excess": excess,
+                    "correlation": excess + 0.2, "baseline": 0.2, "excess": excess,
                     "excess_half_a": excess + rng.normal(0, 0.02, neurons),
                     "excess_half_b": excess + rng.normal(0, 0.02, neurons),
                 }
@@ -113,6 +113,24 @@ def fake_tables(step: int, reference: str = "a") -> ReferenceTables:
         for partner, excess in excesses.items()
     }  # fmt: skip
     return ReferenceTables(reference=reference, step=step, tables=tables)
+
+
+def fake_properties(step: int, model: str) -> pd.DataFrame:
+    """Made-up properties of one model, with heavier tails where neurons are universal."""
+    tables = fake_tables(step, model).tables.values()
+    excess = np.mean([table.frame["excess"].to_numpy() for table in tables], axis=0)
+    dice = np.random.default_rng([step, MODELS.index(model), 9])
+    names = ("pre_mean", "pre_skewness", "input_bias", "w_in_norm", "w_out_norm", "vocabulary_kurtosis")
+    cosine = dice.normal(0, 0.3, excess.size)
+    return next(iter(tables)).frame[["layer", "neuron"]].assign(
+        **{name: dice.normal(0, 1, excess.size) for name in (*names, "vocabulary_skewness")},
+        pre_kurtosis=3 + dice.normal(0, 0.3, excess.size) + excess * 4,
+        cos_in_out=np.clip(cosine, -0.99, 0.99),
+        frequency=np.clip(0.3 - 0.3 * cosine + dice.normal(0, 0.1, excess.size), 0, 1),
+        published_frequency=dice.uniform(0, 1, excess.size),
+        twin_in=dice.uniform(0.2, 0.7, excess.size),
+        twin_out=dice.uniform(0.2, 0.7, excess.size),
+    )  # fmt: skip
 
 
 # What ablating a set of each kind does, in nats: universal neurons more than random ones, all others very much.
@@ -176,7 +194,19 @@ class FakeStudy(AnyStudy):  # type: ignore[misc]
     def null(
         self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
     ) -> UniversalityTable:
-        raise NotImplementedError
+        """Partners that read other tokens: correlations of a hundredth, partners anywhere."""
+        table = self.universality(partner=partner, checkpoint=checkpoint, reference=reference)
+        dice = np.random.default_rng(len(kind))
+        noise = np.abs(dice.normal(0, 0.01, len(table.frame)))
+        layers = dice.integers(0, LAYERS, len(table.frame))
+        return replace(table, frame=table.frame.assign(correlation=noise, partner_layer=layers))
+
+    def table(
+        self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None
+    ) -> pd.DataFrame:
+        self.reads.append(ARTIFACTS[0])
+        step = (checkpoint or self.checkpoints[-1]).step
+        return fake_properties(step, model or self.reference)
 
     def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
         self.reads.append(ARTIFACTS[0])

@@ -26,7 +26,7 @@ from universal_neurons.render.html.checks import ReportBroken, check_pages, chec
 from universal_neurons.render.html.engines import HtmlEngine, RenderingFailed, available_engine, render
 from universal_neurons.render.links import page_of
 from universal_neurons.render.listings import PACKAGE, drawing, judging, write_listings
-from universal_neurons.render.pages import comparison, mechanisms, performance
+from universal_neurons.render.pages import comparison, mechanisms, parent, performance
 from universal_neurons.render.pages.ambiguities import read_ambiguities
 from universal_neurons.render.pages.claim import Background, Neighbours, claim_page
 from universal_neurons.render.pages.claim_neurons import about
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from universal_neurons.render.tables import DataTable
     from universal_neurons.stages.study import StoredStudy
 
-PAGES = ("index", "paper", mechanisms.PAGE, "claims", "readings", "methods", performance.PAGE)
+PAGES = ("index", "paper", parent.PAGE, mechanisms.PAGE, "claims", "readings", "methods", performance.PAGE)
 # The pages of the PDF; the others have tables of every case, which nobody reads on paper.
 PRINTED = ("index", "paper", "methods")
 COPIED = ("_quarto.yml", "page.html", "references.bib")
@@ -193,10 +193,12 @@ def wanted(claims: Sequence[ClaimSummary], groups: Groups) -> dict[str, tuple[st
     """What a reader must find, by page: the row of every claim, and the label of whatever is drawn."""
     figures = {name: [one.label for one in group.figures if not one.absence] for name, group in groups.items()}
     methods = figures.pop("training")
+    of_parent = tuple(label for name in parent.GROUPS for label in figures.pop(name))
     rows = (f"{claim.claim} {section_of(claim)} {claim.first.statement}" for claim in claims)
     return {
         "index": tuple(rows),
         "paper": (LABEL, *(label for labels in figures.values() for label in labels)),
+        parent.PAGE: of_parent,
         "methods": tuple(methods),
     }
 
@@ -251,6 +253,7 @@ def page_texts(
     values = {
         "index": index_page(found, claims, groups, claims_left_out(ledger.parent, claims)),
         "paper": paper_page(found, groups, judged.tests),
+        parent.PAGE: parent.parent_page(found, groups),
         mechanisms.PAGE: mechanisms.mechanisms_page(mechanisms.read_mechanisms(root / MECHANISMS), claims),
         "claims": claims_page(claims, read_untested(root / UNTESTED), sentences),
         "readings": readings_page(claims, ambiguities),
@@ -386,9 +389,9 @@ def _render(
         if printing is not None:
             step("PDF")
             write_pdf(built, PRINTED, printing.look, printing.imprint, program=printing.program)
-            check_print(built / PDF, facts.listed)
+            check_print(built / PDF, {name: facts.listed[name] for name in PRINTED})
         step("checks")
-        check_pages(built, verdicts, {"paper.html": REQUIRED}, stated=facts)
+        check_pages(built, verdicts, {"paper.html": REQUIRED, f"{parent.PAGE}.html": parent.REQUIRED}, stated=facts)
 
     chosen = engine or available_engine()
     try:

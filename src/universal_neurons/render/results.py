@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.render.figures.ablation import AblationNumbers, ablations
 from universal_neurons.render.figures.emergence import Emergence, PublishedCell, emergence_of, published_table_one
+from universal_neurons.render.figures.parent import Parent, PrintedByParent, parent_of, printed_by_parent
 from universal_neurons.render.figures.persistence import (
     Persistence,
     PrintedPersistence,
@@ -44,6 +45,7 @@ class Results:
     persistence: Persistence
     ablation: AblationNumbers
     robustness: Robustness
+    parent: Parent
 
     @property
     def is_ours(self) -> bool:
@@ -58,15 +60,16 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """The printed numbers shown beside ours: the paper's table 1 and its statements on persistence."""
+    """The printed numbers shown beside ours: table 1, statements on persistence, and those of the parent paper."""
 
     table_one: tuple[PublishedCell, ...]
     persistence: PrintedPersistence
+    parent: PrintedByParent
 
 
 def printed_numbers(root: Path) -> Printed:
-    """Read the numbers of Nandan et al. 2025 v1; raises PublishedError if they are not in the project's files."""
-    return Printed(published_table_one(root), printed_persistence(root))
+    """Read the numbers of both papers; raises PublishedError if they are not in the project's files."""
+    return Printed(published_table_one(root), printed_persistence(root), printed_by_parent(root))
 
 
 def results(study: StoredStudy, printed: Printed) -> Results:
@@ -84,4 +87,5 @@ def results(study: StoredStudy, printed: Printed) -> Results:
         persistence=persistence_of(study, printed.persistence),
         ablation=ablations(study),
         robustness=robustness_results(study),
+        parent=parent_of(study, printed.parent),
     )

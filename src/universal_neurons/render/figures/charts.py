@@ -15,7 +15,7 @@ from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.drawing import Drawing, drawing, label_room, thinned
 from universal_neurons.render.figures.figure import HALVES, Figure, LegendEntry, MissingFigure, figure
 from universal_neurons.render.figures.style import NARROW, WIDE, Colour, Mark, Size
-from universal_neurons.render.formatting import decimal, places_of, scale, span, suffix, with_interval
+from universal_neurons.render.formatting import EN_DASH, decimal, places_of, scale, span, suffix, with_interval
 from universal_neurons.render.tables import Cell, Column, DataTable
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ PERCENT = 100.0
 BAR_ROOM = 0.74
 # Fewer neurons than this are few; an interval is lopsided when one side is so many times as long as the other.
 FEW, LOPSIDED = 10, 3
+HEAT_OPACITY = 0.5
 # The offset between series at one place, as a part of the axis: between neighbours, and in total.
 NUDGE, NUDGED = 0.012, 0.055
 
@@ -251,6 +252,23 @@ def _bars(canvas: Drawing, chart: LineChart, curve: Series, rank: int) -> _End |
         canvas.axes.bar(x, m.value * factor, width=wide * 0.82, color=mark.colour.value, linewidth=0)
         canvas.axes.plot([x, x], [m.low * factor, m.high * factor], color=Colour.INK.value, linewidth=1.3)
     return None
+
+
+def heat_cell(canvas: Drawing, x: int, y: int, share: Measurement, *, peak: float, places: int) -> None:
+    """A cell of a heat map at column ``x`` and row ``y``: its share as a number, and as a strength against ``peak``."""
+    from matplotlib.patches import Rectangle
+
+    strength = 0.0 if share.is_missing or peak == 0 else share.value / peak
+    canvas.axes.add_patch(
+        Rectangle((x - 0.485, y - 0.47), 0.97, 0.94, facecolor=Colour.RULE.value, alpha=0.35, linewidth=0)
+    )
+    canvas.axes.add_patch(
+        Rectangle(
+            (x - 0.485, y - 0.47), 0.97, 0.94, facecolor=Colour.BLUE.value, alpha=HEAT_OPACITY * strength, linewidth=0
+        )
+    )
+    text = EN_DASH if share.is_missing else decimal(share.value * PERCENT, places)
+    canvas.axes.text(x, y, text, ha="center", va="center")
 
 
 # --- words and data --------------------------------------------------------------------------------------------------

@@ -20,12 +20,11 @@ from universal_neurons.measures.universality import (
     universal_share,
 )
 from universal_neurons.render.escaping import Markdown, markdown
-from universal_neurons.render.figures.charts import ChartAxis, LineChart, Series, line_figure, shown
+from universal_neurons.render.figures.charts import ChartAxis, LineChart, Series, heat_cell, line_figure, shown
 from universal_neurons.render.figures.drawing import Drawing, drawing
 from universal_neurons.render.figures.figure import Figure, FigureGroup, figure
 from universal_neurons.render.figures.style import OWN, Colour, Mark, Size, model_marks, time_marks
 from universal_neurons.render.formatting import (
-    EN_DASH,
     decimal,
     listed,
     places_of,
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
 
 PERCENT = 100.0
-HEAT_OPACITY = 0.5
 PUBLISHED = "published"
 NO_SHARE = Measurement.missing(over=Over.TOKEN_BLOCKS, unit=SHARE)
 MEAN = "mean"
@@ -159,7 +157,7 @@ def layer_heat_map(found: Emergence) -> Figure:
         with drawing(size, row * len(layers) + 86, left=left, right=2, top=34, bottom=52) as canvas:
             for y, layer in enumerate(layers):
                 for x, checkpoint in enumerate(checkpoints):
-                    _heat_cell(canvas, x, y, shares[layer, checkpoint], peak=peak, places=places)
+                    heat_cell(canvas, x, y, shares[layer, checkpoint], peak=peak, places=places)
             axes = canvas.axes
             axes.set_xlim(-0.5, len(checkpoints) - 0.5)
             axes.set_ylim(-0.5, len(layers) - 0.5)
@@ -195,22 +193,6 @@ def layer_heat_map(found: Emergence) -> Figure:
         "layers", draw, caption=caption, alt=alt, code=_CODE + "layer_heat_map",
         data=DataTable("Share of universal neurons per layer and checkpoint, in per cent", titles, rows, row_headers=2),
     )  # fmt: skip
-
-
-def _heat_cell(canvas: Drawing, x: int, y: int, share: Measurement, *, peak: float, places: int) -> None:
-    from matplotlib.patches import Rectangle
-
-    strength = 0.0 if share.is_missing or peak == 0 else share.value / peak
-    canvas.axes.add_patch(
-        Rectangle((x - 0.485, y - 0.47), 0.97, 0.94, facecolor=Colour.RULE.value, alpha=0.35, linewidth=0)
-    )
-    canvas.axes.add_patch(
-        Rectangle(
-            (x - 0.485, y - 0.47), 0.97, 0.94, facecolor=Colour.BLUE.value, alpha=HEAT_OPACITY * strength, linewidth=0
-        )
-    )
-    text = EN_DASH if share.is_missing else decimal(share.value * PERCENT, places)
-    canvas.axes.text(x, y, text, ha="center", va="center")
 
 
 def _layer(layer: int, size: Size) -> str:

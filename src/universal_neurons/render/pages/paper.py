@@ -14,6 +14,7 @@ from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.ablation import COMPARED, ablation_figures
 from universal_neurons.render.figures.emergence import emergence_figures
 from universal_neurons.render.figures.figure import FigureGroup, Sources
+from universal_neurons.render.figures.parent import NAMES, parent_figures
 from universal_neurons.render.figures.persistence import in_words, persistence_figures
 from universal_neurons.render.figures.robustness import robustness_figures
 from universal_neurons.render.figures.training import training_figures
@@ -58,6 +59,18 @@ CLAIMS: Mapping[str, tuple[str, ...]] = {
     "variants": ("F2", "F2-rotation", "F7", "F7-padding"),
     "tokens": ("F8",),
     "training": ("N24",),
+    # The figures of the parent paper.
+    "prevalence": ("G1", "G2", "G3", "G4"),
+    "parent-2a": ("G7",),
+    "parent-2b": ("G5", "G5-range"),
+    "parent-2c": ("G6",),
+    "parent-3": tuple(f"G{number}" for number in range(10, 18)),
+    "properties-training": ("G10-training",),
+    "parent-9": ("G60", "G60-layers", "G61"),
+    "parent-10-input": ("G62",),
+    "parent-10-output": ("G62-output",),
+    **{f"parent-14-{name.replace('_', '-')}": ("G10-layers", claim) for name, (claim, _) in NAMES.items()},
+    "parent-14-vocabulary-skewness": ("G10-layers",),
 }
 TABLE_ONE = "tbl-paper-1"
 TABLE_ONE_CODE = "measures.universality.definition_share"
@@ -79,6 +92,7 @@ def drawn_figures(found: Results) -> Groups:
         (persistence_figures(found.persistence), found.persistence.artifacts),
         (ablation_figures(found.ablation), found.ablation.artifacts),
         (robustness_figures(found.robustness), found.robustness.artifacts),
+        (parent_figures(found.parent), found.parent.artifacts),
         (training_figures(found.training, found.checkpoint_tokens), (found.training_digest,)),
     )
     return {name: _resting_on(artifacts, group) for groups, artifacts in parts for name, group in groups.items()}

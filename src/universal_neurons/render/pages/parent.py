@@ -1,0 +1,65 @@
+"""The page "The parent paper": the figures of Gurnee et al. 2024 that a suite's tables fill, and why others are not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from universal_neurons.render.formatting import decimal, plural
+from universal_neurons.render.tables import Column, DataTable
+from universal_neurons.render.templates import known
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from universal_neurons.render.escaping import Html
+    from universal_neurons.render.figures.figure import Figure, FigureGroup
+    from universal_neurons.render.results import Results
+
+PAGE = "parent"
+GROUPS = (
+    "prevalence", "correlations", "ranges", "depths", "properties", "appearing", "properties_by_layer", "alignment",
+    "twins_in_model",
+)  # fmt: skip
+# The figures that the page must contain.
+REQUIRED = tuple(
+    f"fig-{name}"
+    for name in ("prevalence", "parent-2a", "parent-2b", "parent-2c", "parent-3", "properties-training", "parent-9",
+                 "parent-10-input", "parent-10-output", "parent-14-pre-kurtosis")
+)  # fmt: skip
+# What the figures of the paper show that are not among ours, and what they would need.
+_LABELS = "labels of tokens and the explanations of neurons by them"
+_ROLES = "interventions on single neurons"
+NOT_DRAWN: tuple[tuple[str, str, str], ...] = (
+    ("1", "examples of what the paper finds", "nothing of its own: every part is another figure"),
+    ("4, 15 to 21", "families of neurons: unigrams, letters, previous tokens, position, syntax, context", _LABELS),
+    ("5, 6, 22 to 24", "prediction, suppression and partition neurons", "effects on the vocabulary by layer and model"),
+    ("7, 25", "entropy neurons", _ROLES),
+    ("8, 26", "attention (de)activation neurons", _ROLES),
+    ("11 to 13", "figure 2 for other models", "the suites of these models"),
+)
+
+
+def parent_page(found: Results, groups: Mapping[str, FigureGroup]) -> dict[str, Any]:
+    """The values of the page."""
+    return known(
+        {
+            "figures": lambda: known({name: groups[name].block for name in GROUPS}),
+            "suite": lambda: {"title": found.suite.title, "name": found.suite.name},
+            "models": lambda: plural(len(found.parent.tables), "model"),
+            "threshold": lambda: decimal(found.threshold, 1),
+            "last": lambda: found.parent.last,
+            "reference": lambda: found.reference,
+            "not_drawn": not_drawn,
+        }
+    )
+
+
+def figures_of_the_parent(groups: Mapping[str, FigureGroup]) -> list[Figure]:
+    """The figures of the page, in its order."""
+    return [one for name in GROUPS for one in groups[name].figures]
+
+
+def not_drawn() -> Html:
+    """The figures of the paper that this page lacks, with what they would need."""
+    columns = tuple(map(Column, ("figures", "content", "needs")))
+    return DataTable("Figures of the parent paper that are not drawn here", columns, NOT_DRAWN).html(css="stack")
