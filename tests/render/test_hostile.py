@@ -21,7 +21,7 @@ from universal_neurons.render.html.checks import CheckedPage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PAGES = ("index", "paper", "mechanisms", "claims", "readings", "methods", "neurons")
+PAGES = ("index", "paper", "parent", "mechanisms", "claims", "readings", "methods", "neurons")
 WATCH = Path(__file__).with_name("watch.js").read_text(encoding="utf-8")
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from universal_neurons.render.pages.paper import Groups
     from universal_neurons.render.results import Results
 
-PAGES = ("index", "paper", "mechanisms", "claims", "readings", "methods")
+PAGES = ("index", "paper", "parent", "mechanisms", "claims", "readings", "methods")
 
 
 def build(root: Path, name: str, records: list[EvidenceRecord] | None = None, study: FakeStudy | None = None) -> Path:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from universal_neurons.measures.tables import ReferenceTables
     from universal_neurons.render.pages.paper import Groups
 
-PAGES = ("index", "paper", "methods")
+PAGES = ("index", "paper", "parent", "methods")
 FIGURE = re.compile(r'<figure id="(fig-[\w-]+)".*?</figure>', re.DOTALL)
 
 
