@@ -540,6 +540,21 @@
       h("p", { class: "small" }, `By divergence the effect is larger than that of ${percent(below / models[model].neurons)} of the model's neurons. Intervals over blocks of text that identified no neuron.`));
   };
 
+  const ranks = (model, one, neuron) => {
+    // Where it stands in its layer by each property; the side on which the parent paper finds universal neurons is shaded.
+    const rows = about.properties.map(({ name, side }, i) => {
+      const value = neuron.properties[i], rank = neuron.percentiles[i] === 255 ? NaN : neuron.percentiles[i] / 2;
+      return h("tr", null, h("th", { scope: "row", class: "words" }, name), h("td", { class: "number" }, decimal(value, Math.abs(value) < 0.1 ? 3 : 2)), h("td", { class: "number" }, decimal(rank, 0)),
+        h("td", { class: "reach" }, s("svg", { "aria-hidden": "true", class: "wide" }, s("rect", { class: "side", x: side < 0 ? "0%" : "50%", y: "15%", width: "50%", height: "70%" }),
+          s("line", { class: "axis", x1: "0%", x2: "100%", y1: "50%", y2: "50%" }), s("line", { class: "limit", x1: "50%", x2: "50%", y1: "10%", y2: "90%" }),
+          Number.isNaN(rank) ? null : s("g", { class: `c${model % 6}` }, s("circle", { class: "dot", cx: `${rank}%`, cy: "50%", r: 4.5 })))));
+    });
+    return section("Among the neurons of its layer",
+      h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Table of properties" }, h("table", { class: "ranks" },
+        h("thead", null, h("tr", null, h("th", { scope: "col" }, "property"), h("th", { scope: "col", class: "number" }, "value"), h("th", { scope: "col", class: "number" }, "percentile"), h("th", { scope: "col" }, "from 0 to 100"))), h("tbody", null, rows))),
+      h("p", { class: "small" }, `Percentile among the ${count(layerSize(model, place(model, one).layer))} neurons of its layer. Shaded: the side of the median on which the parent paper finds universal neurons.`));
+  };
+
   const fact = (name, value, ...more) => h("div", null, h("dt", null, name), h("dd", null, value, h("small", null, more)));
   const heading = (model, one, neuron) => {
     const p = place(model, one), universal = counted(models[model])[one], number = models[model].partners.length;
@@ -569,7 +584,7 @@
       const partners = await partnersOf(one.model, neuron);
       if (mine !== wantedPanel) { return; }
       panel.replaceChildren(...heading(one.model, one.neuron, neuron), partnersTable(one.model, neuron), life(one.model, neuron), activating(one.model, neuron, words.tokens), ...[sideBySide(one.model, one.neuron, neuron, partners, words.tokens)].filter(Boolean),
-        h("div", { class: "columns" }, histogram(neuron), ablation(one.model, one.neuron, neuron)), vocabulary(neuron, words.tokens));
+        h("div", { class: "columns" }, histogram(neuron), ablation(one.model, one.neuron, neuron)), ranks(one.model, one.neuron, neuron), vocabulary(neuron, words.tokens));
     } catch (wrong) {
       if (mine !== wantedPanel) { return; }
       panel.replaceChildren(h("h1", { class: "title" }, label(one.model, one.neuron)), h("p", null, `This neuron cannot be shown: ${wrong.message}.`));

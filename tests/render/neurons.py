@@ -13,6 +13,7 @@ import pandas as pd
 from universal_neurons.inputs.suite import Checkpoint, Suite, load_suite
 from universal_neurons.inputs.suite_file import ZooSpec
 from universal_neurons.measures.profiles import WINDOW, NeuronProfiles
+from universal_neurons.measures.properties import EIGHT
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.render.pages.explorer import STATISTICS, LocalText
 
@@ -121,6 +122,14 @@ class FakeNeurons(AnyStudy):  # type: ignore[misc]
                 resampling=Resampling(resamples=200, level=0.95, seed=1),
             )  # fmt: skip
         return ReferenceTables(reference=reference, step=step, tables=tables)
+
+    def table(self, stage: str, *, model: str) -> pd.DataFrame:
+        assert stage == "properties"
+        rng = np.random.default_rng([9, self.models.index(model)])
+        neurons = self.layers * self.width
+        names = (*EIGHT, "w_in_norm", "w_out_norm")
+        layer, neuron = np.divmod(np.arange(neurons), self.width)
+        return pd.DataFrame({"layer": layer, "neuron": neuron} | {name: rng.normal(0, 1, neurons) for name in names})
 
     def profiles(self, *, model: str | None = None) -> NeuronProfiles:
         name = model or self.models[0]

@@ -89,6 +89,13 @@ class Otherwise(FakeStudy):
     def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
         return super().ablation(checkpoint=_moved(checkpoint, self.suite), reference=reference)
 
+    def table(
+        self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None
+    ) -> pd.DataFrame:
+        table = super().table(stage, model=model, partner=partner, checkpoint=checkpoint)
+        names = [name for name in table if name not in ("layer", "neuron")]
+        return table.assign(**{name: table[name].to_numpy()[::-1] * 0.9 for name in names})
+
     def training_log(self) -> pd.DataFrame:
         log = super().training_log()
         return log.assign(loss=log["loss"] * 1.1, held_out_loss=log["held_out_loss"] * 1.1)

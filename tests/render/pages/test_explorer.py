@@ -13,6 +13,7 @@ from tests.render.browser import dataset, dom_of, driven, needs_chromium
 from tests.render.neurons import CHECKOUT, DIGEST, VOCABULARY, FakeNeurons, local_text
 from tests.render.payloads import PAYLOADS
 from tests.render.read import attributes, elements, read
+from universal_neurons.measures.properties import EIGHT, percentiles_in_layers
 from universal_neurons.render.html.checks import CheckedPage, check_pages
 from universal_neurons.render.pages.explorer import LocalText, explorer_page, explorer_shards, frame, write_explorer
 from universal_neurons.render.pages.explorer_data import PARTS
@@ -94,6 +95,16 @@ def test_the_index_has_the_excess_of_the_last_checkpoint(study: FakeNeurons) -> 
     assert (excess[:, 3] == -(2**15)).all()
 
 
+def test_the_percentiles_of_a_shard_are_those_in_the_layer(study: FakeNeurons) -> None:
+    table = study.table("properties", model="b")
+    start = 256
+    shard = values(dict(explorer_shards(study, local_text()))["1/1"])
+    rank = percentiles_in_layers(table["layer"].to_numpy(), table["pre_kurtosis"].to_numpy())
+    place = list(EIGHT).index("pre_kurtosis")
+    assert shard["percentiles"].reshape(-1, len(EIGHT))[5, place] == round(rank[start + 5] * 2)
+    assert shard["properties"].reshape(-1, len(EIGHT))[5, place] == np.float32(table["pre_kurtosis"][start + 5])
+
+
 def test_a_snippet_is_the_text_around_the_top_activation(study: FakeNeurons) -> None:
     text = local_text()
     assert text.rows is not None
@@ -170,7 +181,7 @@ def test_a_person_finds_opens_filters_and_goes_back(explorer: Path, tmp_path: Pa
     assert (seen["activeOption"], seen["opened"], seen["hash"]) == ("b:L2.17", "b:L2.17", "#b:L2.17")
     assert seen["sections"] == [
         "Partners in the other seeds", "Its life during training", "What activates it", "The same, beside its partners",
-        "How it is active", "What the model loses without it", "What it writes",
+        "How it is active", "What the model loses without it", "Among the neurons of its layer", "What it writes",
     ]  # fmt: skip
     assert [name[0] for name in seen["partners"]] == ["a", "c", "d", "e"]
     # Its own eight, and the four strongest of it and of each of its four partners.

@@ -280,7 +280,7 @@ def correlations(found: Parent) -> Figure:
             for name, (mark, values) in curves.items()
         ),
     )  # fmt: skip
-    medians = listed(f"{decimal(float(np.nanmedian(values)), 2)} ({name})" for name, (_, values) in curves.items())
+    medians = listed(f"{decimal(float(np.nanmedian(values)), 3)} ({name})" for name, (_, values) in curves.items())
     null = float(np.nanmax(_mean_over_partners(permuted, "correlation")))
     caption = Markdown(
         markdown(

@@ -22,14 +22,18 @@ import numpy.typing as npt
 from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.measures.neurons import excess_reach
 from universal_neurons.measures.profiles import WINDOW
+from universal_neurons.measures.properties import EIGHT, percentiles_in_layers, property_of
 from universal_neurons.render.escaping import Html, token_text
+from universal_neurons.render.figures.parent import NAMES
 from universal_neurons.render.html.checks import script_hash
-from universal_neurons.render.pages.explorer_data import PARTS, UNDEFINED, scores, shard, token_ids
+from universal_neurons.render.pages.explorer_data import PARTS, UNDEFINED, percentiles, scores, shard, token_ids
 from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled_html
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
+
+    import pandas as pd
 
     from universal_neurons.inputs.suite import Checkpoint
     from universal_neurons.measures.profiles import NeuronProfiles
@@ -176,6 +180,7 @@ def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, 
         rows = text.rows_of(profiles)
         layers = profiles.frame["layer"].to_numpy()
         partners = [models.index(partner) for partner in study.partners(model)]
+        ranks = _ranks(study.table("properties", model=model))
         entries.append(
             {
                 "name": model,
@@ -190,7 +195,14 @@ def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, 
         yield f"{place}/tokens", shard(f"{place}/tokens", _findable(profiles, rows, text))
         for number, start in enumerate(range(0, len(profiles), PER_SHARD)):
             chosen = slice(start, start + PER_SHARD)
-            yield f"{place}/{number}", shard(f"{place}/{number}", _details(profiles, neurons, rows, text, chosen))
+            yield (
+                f"{place}/{number}",
+                shard(
+                    f"{place}/{number}",
+                    _details(profiles, neurons, rows, text, chosen)
+                    | {name: array[chosen] for name, array in ranks.items()},
+                ),
+            )
     yield "vocabulary", shard("vocabulary", {"tokens": [token_text(token) for token in text.vocabulary]})
     yield "about", shard("about", {**_about(study, text), "models": entries})
 
@@ -248,6 +260,7 @@ def _about(study: StoredStudy, text: LocalText) -> dict[str, Any]:
         "vocabulary": len(text.vocabulary),
         "before": CONTEXT[0],
         "statistics": list(STATISTICS),
+        "properties": [{"name": NAMES[name][1], "side": side} for name, side in EIGHT.items()],
         "absence": "" if text.rows is not None else text.absence,
         "ablated": suite.profiles.ablation_rows > 0,
     }
@@ -256,6 +269,17 @@ def _about(study: StoredStudy, text: LocalText) -> dict[str, Any]:
 def _index(profiles: NeuronProfiles, neurons: NeuronScores) -> dict[str, _Array]:
     """The values by which neurons are listed, filtered and sorted."""
     return {"excess": scores(neurons.last), "effect": profiles.effect(Quantity.KL)["value"].to_numpy(dtype=np.float32)}
+
+
+def _ranks(table: pd.DataFrame) -> dict[str, _Array]:
+    """The eight properties of every neuron (neuron, property), and each as a percentile in its layer."""
+    layer = table["layer"].to_numpy().astype(np.int64)
+    values = [property_of(table, name) for name in EIGHT]
+    ranks = [percentiles_in_layers(layer, column) for column in values]
+    return {
+        "properties": np.stack(values, axis=1).astype(np.float32),
+        "percentiles": percentiles(np.stack(ranks, axis=1)),
+    }
 
 
 def _findable(profiles: NeuronProfiles, rows: _Array | None, text: LocalText) -> dict[str, _Array]:

@@ -61,6 +61,16 @@ def scores(values: npt.ArrayLike) -> npt.NDArray[np.int16]:
     return np.where(np.isnan(parts), UNDEFINED, np.clip(parts, UNDEFINED + 1, -UNDEFINED - 1)).astype(np.int16)
 
 
+def percentiles(values: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    """Percentiles in half steps, undefined ones as 255.
+
+    >>> percentiles([0.1, 50, 99.9, np.nan]).tolist()
+    [0, 100, 200, 255]
+    """
+    halves = np.rint(np.asarray(values, dtype=np.float64) * 2)
+    return np.where(np.isnan(halves), 255, np.clip(halves, 0, 200)).astype(np.uint8)
+
+
 def token_ids(ids: npt.ArrayLike, vocabulary: int) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
     """Token ids in the smallest type that also holds ``vocabulary`` itself, which stands for no token (negative ids).
 

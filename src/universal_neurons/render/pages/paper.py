@@ -66,11 +66,11 @@ CLAIMS: Mapping[str, tuple[str, ...]] = {
     "parent-2c": ("G6",),
     "parent-3": tuple(f"G{number}" for number in range(10, 18)),
     "properties-training": ("G10-training",),
+    **{f"parent-14-{name.replace('_', '-')}": ("G10-layers", claim) for name, (claim, _) in NAMES.items()},
+    "parent-14-vocabulary-skewness": ("G10-layers",),
     "parent-9": ("G60", "G60-layers", "G61"),
     "parent-10-input": ("G62",),
     "parent-10-output": ("G62-output",),
-    **{f"parent-14-{name.replace('_', '-')}": ("G10-layers", claim) for name, (claim, _) in NAMES.items()},
-    "parent-14-vocabulary-skewness": ("G10-layers",),
 }
 TABLE_ONE = "tbl-paper-1"
 TABLE_ONE_CODE = "measures.universality.definition_share"
@@ -92,8 +92,8 @@ def drawn_figures(found: Results) -> Groups:
         (persistence_figures(found.persistence), found.persistence.artifacts),
         (ablation_figures(found.ablation), found.ablation.artifacts),
         (robustness_figures(found.robustness), found.robustness.artifacts),
-        (parent_figures(found.parent), found.parent.artifacts),
         (training_figures(found.training, found.checkpoint_tokens), (found.training_digest,)),
+        (parent_figures(found.parent), found.parent.artifacts),
     )
     return {name: _resting_on(artifacts, group) for groups, artifacts in parts for name, group in groups.items()}
 
