@@ -101,7 +101,8 @@ def fake_tables(step: int, reference: str = "a") -> ReferenceTables:
             frame=pd.DataFrame(
                 {
                     "layer": layer.astype(np.int16), "neuron": np.tile(np.arange(WIDTH), LAYERS),
-                    "partner_layer": np.where(near, layer, layer[::-1]).astype(np.int16), "partner_neuron": np.tile(np.arange(WIDTH), LAYERS),
+                    "partner_layer": np.where(near, layer, layer[::-1]).astype(np.int16),
+                    "partner_neuron": np.tile(np.arange(WIDTH), LAYERS),
                     "correlation": excess + 0.2, "baseline": 0.2, "excess": excess,
                     "excess_half_a": excess + rng.normal(0, 0.02, neurons),
                     "excess_half_b": excess + rng.normal(0, 0.02, neurons),

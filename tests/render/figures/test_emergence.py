@@ -93,7 +93,7 @@ class Otherwise(FakeStudy):
         self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None
     ) -> pd.DataFrame:
         table = super().table(stage, model=model, partner=partner, checkpoint=checkpoint)
-        names = [name for name in table if name not in ("layer", "neuron")]
+        names = [str(name) for name in table if name not in ("layer", "neuron")]
         return table.assign(**{name: table[name].to_numpy()[::-1] * 0.9 for name in names})
 
     def training_log(self) -> pd.DataFrame:
