@@ -118,7 +118,7 @@ def test_two_series_are_apart_for_readers_of_any_colour_vision(
 
 
 def test_words_can_be_read_on_the_densest_cell_of_the_heat_map() -> None:
-    # render.figures.emergence.HEAT_OPACITY of blue over a third of the rule's colour.
+    # render.figures.charts.HEAT_OPACITY of blue over a third of the rule's colour.
     from universal_neurons.render.figures.charts import HEAT_OPACITY
 
     for theme in THEMES:
