@@ -105,6 +105,9 @@ bins = 6
 shown = 5
 ablation_rows = 3
 
+[labels]
+sources = ["vocabulary", "python", "position", "domain"]
+
 [resampling]
 resamples = 100
 level = 0.95

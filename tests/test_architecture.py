@@ -42,7 +42,7 @@ DISTRIBUTIONS = {
     "progress": {"rich"},
     "inputs": {
         "huggingface_hub", "numpy", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch",
-        "transformer_lens", "transformers", "zstandard",
+        "transformer_lens", "transformers", "tree_sitter", "tree_sitter_python", "zstandard",
     },
     "core": {"jaxtyping", "torch", "transformer_lens"},
     "artifacts": {"fsspec", "numpy", "pandas", "pyarrow", "pydantic", "safetensors"},

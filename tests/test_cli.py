@@ -381,19 +381,21 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
         ("properties", 30, 3, 0),
         ("predictions", 30, 9, 0),
         ("heads", 30, 9, 0),
+        ("labels", None, 2, 0),
+        ("explanations", 30, 9, 0),
     ]
     # The null models share the passes and the memory of universality.
     assert all(s["seconds"] >= 0 and s["host_bytes"] > 0 for s in before if not s["stage"].startswith("null-"))
     status, out, err = run(miniature, "compute", *arguments)
-    assert (status, out) == (0, "suite brief: 48 artifacts computed, everything is there\n")
+    assert (status, out) == (0, "suite brief: 59 artifacts computed, everything is there\n")
     assert ESCAPE not in err
     assert "step 30: moments" in err
     after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
-    assert [s["present"] for s in after["steps"]] == [1, 1, 6, 2, 2, 3, 1, 6, 2, 3, 3, 9, 9]
+    assert [s["present"] for s in after["steps"]] == [1, 1, 6, 2, 2, 3, 1, 6, 2, 3, 3, 9, 9, 2, 9]
     assert {(s["operations"], s["seconds"], s["host_bytes"], s["disk_bytes"]) for s in after["steps"]} == {(0, 0, 0, 0)}
     assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
     scratch = json.loads(run(miniature, "plan", *arguments, "--json", "--from-scratch")[1])
-    assert [s["present"] for s in scratch["steps"]] == [0] * 14
+    assert [s["present"] for s in scratch["steps"]] == [0] * 16
 
 
 def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
@@ -419,6 +421,9 @@ def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
         ("predictions", 0, 3, 3),
         ("predictions", 30, 6, 6),
         ("heads", 30, 6, 6),
+        ("labels", None, 2, 2),
+        ("explanations", 0, 3, 3),
+        ("explanations", 30, 6, 6),
     ]
 
 
@@ -547,6 +552,11 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
         "heads",
         "paths",
         "path-points",
+        "labels",
+        "labels-bits",
+        "explanations",
+        "explanations-directions",
+        "explanations-carried",
         "variants",
         "universality",
         "baseline-draws",

@@ -18,6 +18,7 @@ class Over(StrEnum):
     NEURONS = "neurons"
     MODELS = "models"
     ROTATION_DRAWS = "rotation draws"
+    LABELS = "labels"
     NOTHING = "nothing"
 
 

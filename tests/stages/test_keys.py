@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (669, "1425e8346d30872a0d5f8e2c2bdcc69982a60be93b39cd88473c3a5a8a6b93e3"),
-    "gurnee_medium": (119, "a15c60bfc084961aac8ffddf488e8e5d998414d49973099b9b6c1f63154c15fb"),
-    "gurnee_small": (119, "503021642acbbf69fc964943ba2b4306dfb562beb6df0eef2415968727673f6f"),
-    "mini": (269, "70885186c4cc556d593733a9a343e626a525bb1f60c8e4185ed174b409654d21"),
-    "paper": (219, "92cb2268ec27cb2e6375ecc1cab124c0c47dac2b8fc3b1aef191916d74b96e5d"),
-    "paper_published": (219, "0d05a9c3b258126eed5c49d965bb7fd93a52db386c0e7c7c02291adbca1f33cd"),
-    "paper_v2": (319, "cc97e5b1f6f601e72a80b4a535aa9c3ebfaa417ade89fa84c85b16d9fa2aa1d9"),
-    "pythia_160m": (89, "5a84444d3c92891a28ecfdc90d33a387ea27970222936d730a55cff8223a8169"),
+    "emergence": (689, "ca39f002abc82424bd5b0c789412ed64c320e89124d807278b47df60c83b2567"),
+    "gurnee_medium": (139, "0362dd2b658744ba84c8d74763d83defd760fadc6b35dce622ffd0ef3d724292"),
+    "gurnee_small": (139, "df1854f5c5f8e00a8ff58cc13bc5cee1f3d904462c15a1543ac826dffab6cf13"),
+    "mini": (289, "367d883147bec80286e92ca6384b6c0ecce6d76cef96fa9c55a640002e7b44c6"),
+    "paper": (239, "5987a8e8e11451775da8ebe2ae633fd6ee8d87f6f2da158d34f846c8f92a6fff"),
+    "paper_published": (239, "df00d0bfeac52db727b3cc08e8e722683149ce1be1b39d3d962cc208c10d0a9e"),
+    "paper_v2": (339, "1c5a58a2f5e96e09af221f48b95c04b9de883bacfcd94409cfecaebd6887fb3c"),
+    "pythia_160m": (106, "78457fbd3d30ade3510f23fb0a585ca7cfe2c48939157c2c62e9b8a1edf51c0a"),
 }
 
 

@@ -66,6 +66,7 @@ def test_a_plan_has_every_stage_of_every_step_in_order(miniature: Miniature, tmp
         ("properties", 0), ("properties", 15), ("properties", 30),
         ("predictions", 0), ("predictions", 15), ("predictions", 30),
         ("heads", 30),
+        ("labels", None), ("explanations", 0), ("explanations", 30),
     ]  # fmt: skip
     assert all(row.present == 0 for row in planned.steps)
     # Untrained models have no candidates to weigh.
@@ -78,6 +79,7 @@ def test_a_plan_has_every_stage_of_every_step_in_order(miniature: Miniature, tmp
 def test_a_stage_is_the_sum_of_its_steps_and_holds_what_the_largest_holds(miniature: Miniature, tmp_path: Path) -> None:
     planned = plan(miniature.workspace(store=tmp_path), measure=unit_speed)
     later = ["variants", "ablation", "extensions", "profiles", "properties", "predictions", "heads"]
+    later += ["labels", "explanations"]
     stages = ["corpus", "evaluation", *SCORES, *later]
     assert [row.stage for row in planned.stages] == stages
     moments = [row for row in planned.steps if row.stage == "moments"]
@@ -151,7 +153,7 @@ def test_time_is_the_work_at_the_speed(miniature: Miniature, tmp_path: Path) -> 
 def test_a_gpu_has_memory_of_its_own(miniature: Miniature, tmp_path: Path) -> None:
     gpu = plan(miniature.workspace(store=tmp_path), measure=gpu_speed)
     assert gpu.device == "a GPU"
-    beside = {"corpus", "evaluation", *UNTIMED}
+    beside = {"corpus", "evaluation", "labels", *UNTIMED}
     working = [row for row in gpu.steps if row.stage not in beside and (row.stage, row.step) != ("candidates", 0)]
     assert all(row.device_bytes > 0 for row in working)
     assert gpu.whole.device_bytes == max(row.device_bytes for row in gpu.steps) < gpu.budget < 2**30

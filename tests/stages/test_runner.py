@@ -16,6 +16,7 @@ from tests.refusals import refusal
 from universal_neurons.artifacts.store import Store
 from universal_neurons.measures.excess import with_excess
 from universal_neurons.stages.base import Case, read_artifact
+from universal_neurons.stages.explanations import EXPLANATIONS
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.resources import OutOfMemory
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 STEPS = (0, 15, 30)
 # What judging the brief suite reads: two token sets, tables and nulls, candidates, variants, ablations, extensions,
-# profiles.
-BRIEF = 2 + 10 + 3 + 1 + 6 + 2 + 3 + 3
+# profiles, properties, predictions, heads, labels, explanations.
+BRIEF = 2 + 10 + 3 + 1 + 6 + 2 + 3 + 3 + 9 + 9 + 2 + 9
 # And what is written for them: besides these the rows of both token sets, and the draws and spreads of six tables.
 WRITTEN = BRIEF + 2 + 6 * 2
 # Of a correlation of activations that two kernels compute in float32.
@@ -289,10 +290,10 @@ def test_a_recomputation_that_was_finished_begins_anew_and_one_that_was_killed_g
         writes = Writes(patch, kill_at=WRITTEN - 1)
         with pytest.raises(KeyboardInterrupt):
             recompute(work())
-    # Begun anew, or nothing would have been left to write; and now this one goes on.
+    # Begun anew, or nothing would have been left to write; and now this one goes on with the last case.
     writes = Writes(monkeypatch)
     recompute(work())
-    assert len(writes.stages) == 2
+    assert set(writes.stages) == set(EXPLANATIONS.parts)
 
 
 def test_two_that_compute_at_once_share_the_work(miniature: Miniature, tmp_path: Path) -> None:

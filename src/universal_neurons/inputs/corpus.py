@@ -498,8 +498,25 @@ def _shuffled_rows(stream: TokenStream, form: RowFormat, *, seed: int) -> tuple[
     rows = token_rows(stream.tokens, row_length=form.row_length, bos=form.bos)
     domain = token_rows(stream.domain.astype(np.uint16), row_length=form.row_length, bos=0).astype(np.uint8)
     domain[:, 0] = domain[:, 1]
-    order = np.random.default_rng(seed).permutation(len(rows))
+    order = _row_order(len(rows), seed)
     return rows[order], domain[order]
+
+
+def _row_order(count: int, seed: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng(seed).permutation(count)
+
+
+def token_places(tokens: int, *, row_length: int, rows: int, seed: int) -> npt.NDArray[np.int64]:
+    """The place of each of the ``tokens`` of a stream in the first ``rows`` rows of its sample: row * row_length +
+    position; -1 for a token that is in none of them.  ``seed`` must be the one given to :func:`token_set`.
+    """
+    width = row_length - 1
+    order = _row_order(tokens // width, seed)
+    row_of = np.full(len(order) + 1, -1)
+    row_of[order[:rows]] = np.arange(min(rows, len(order)))
+    row, position = np.divmod(np.arange(tokens), width)
+    found = row_of[row]
+    return np.where(found < 0, -1, found * row_length + 1 + position)
 
 
 def rows_digest(rows: TokenRows, mask: RowMask) -> str:

@@ -234,6 +234,16 @@ class ProfilesSpec(StrictTable):
         return rows
 
 
+class LabelsSpec(StrictTable):
+    """The labels by which single neurons are explained: the names of their sources (module inputs.labels)."""
+
+    sources: _Distinct[str] = _described("names of label sources, at least one", min_length=1)
+
+
+# What needs no grammar.
+_SOURCES = ("vocabulary", "position", "domain")
+
+
 class SuiteSettings(StrictTable):
     """The tables of a suite that are the same in its file and in the resolved suite, and what holds between them."""
 
@@ -246,6 +256,8 @@ class SuiteSettings(StrictTable):
     variants: VariantsSpec = _described("a table [variants]")
     profiles: ProfilesSpec = _described("a table [profiles]")
     resampling: ResamplingSpec = _described("a table [resampling]")
+    # A file need not state these: what every corpus has is the default.
+    labels: LabelsSpec = _described("a table [labels]", default=LabelsSpec(sources=_SOURCES))
 
     @model_validator(mode="after")
     def _fills_every_block(self) -> Self:

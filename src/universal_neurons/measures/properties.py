@@ -228,10 +228,19 @@ def extreme_dealing(
     ``direction`` if the interval is right, so a single one would satisfy a claim by chance now and then; this one does
     where they are more than four times as many.
     """
-    found = [measure({name: one.dealt(seed) for name, one in models.items()}) for seed in range(DEALINGS)]
-    if any(one.is_missing for one in found):
-        return found[0]
-    return sorted(found, key=lambda one: one.low if direction > 0 else -one.high)[round(EXTREME * DEALINGS) - 1]
+    return extreme_of(
+        [measure({name: one.dealt(seed) for name, one in models.items()}) for seed in range(DEALINGS)], direction
+    )
+
+
+def extreme_of(dealt: Sequence[Measurement], direction: int) -> Measurement:
+    """Of several dealings the one that only a tenth exceed, by the end of the interval away from ``direction``.
+
+    Missing where one of them is.
+    """
+    if missing := next((one for one in dealt if one.is_missing), None):
+        return missing
+    return sorted(dealt, key=lambda one: one.low if direction > 0 else -one.high)[round(EXTREME * len(dealt)) - 1]
 
 
 def by_labels_of_partners(models: Mapping[str, Ranking], model: str, direction: int) -> Measurement:

@@ -163,6 +163,13 @@ class Stage(ABC):
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Made-up artifacts of a case in a small shape, by part: what claims read in a dry run."""
 
+    def open_lengths(self, work: Workspace) -> Mapping[str, Mapping[int, range]]:
+        """The lengths of made-up axes that stand for any of a range, by part.
+
+        Of other parts an axis as long as the made-up neurons are many is one of all neurons.
+        """
+        return {}
+
     def compare(self, work: Workspace, case: Case, stored: Lookup, again: Lookup) -> Comparison | None:
         """The stored artifacts of a case against recomputed ones; None where one of them is not there."""
         if not self.is_compared:

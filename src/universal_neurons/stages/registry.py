@@ -10,6 +10,7 @@
     -> properties (of every single neuron: the suite's reference at every step, the others at the last)
     -> predictions (what every neuron writes into the vocabulary, at the same steps)
     -> heads (attention heads of every model at the last checkpoint, and the neurons that act on them)
+    -> labels of the tokens -> explanations of every single neuron by them
 
 To add a table, write its stage in a module of its own and add it here.
 """
@@ -22,7 +23,9 @@ from typing import TYPE_CHECKING
 from universal_neurons.stages.ablation import ABLATIONS
 from universal_neurons.stages.attention import HEADS
 from universal_neurons.stages.base import Case, Need, Stage, StageGroup
+from universal_neurons.stages.explanations import EXPLANATIONS
 from universal_neurons.stages.extensions import EXTENSIONS
+from universal_neurons.stages.labels import LABELS
 from universal_neurons.stages.predictions import PREDICTIONS
 from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.properties import PROPERTIES
@@ -48,6 +51,8 @@ GROUPS: tuple[StageGroup, ...] = (
     StageGroup(PROPERTIES),
     StageGroup(PREDICTIONS),
     StageGroup(HEADS),
+    StageGroup(LABELS),
+    StageGroup(EXPLANATIONS),
 )
 
 

@@ -9,7 +9,7 @@ from universal_neurons.files import shown
 from universal_neurons.stages.base import EXAMPLE_WIDTH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.store import Artifact
@@ -27,23 +27,24 @@ _CORRELATIONS = (
 def schemas(work: Workspace, stage: Stage, case: Case) -> dict[str, Schema]:
     """The form of each part of a case.
 
-    Where the made-up artifact has an entry for each of its neurons, an artifact has one for each neuron of the models;
-    of candidates there may be any number of them.
+    Where the made-up artifact has an entry for each of its neurons, an artifact has one for each neuron of the models,
+    unless its stage says that there may be any number of them.
     """
 
     def made() -> dict[str, Schema]:
         example = stage.example(work, case)
-        return {part: _schema(work, part, example[part]) for part in stage.parts}
+        opened = stage.open_lengths(work)
+        return {part: _schema(work, example[part], opened.get(part)) for part in stage.parts}
 
     return work.cached(("schemas", stage.name, case), made)
 
 
-def _schema(work: Workspace, part: str, example: Payload) -> Schema:
+def _schema(work: Workspace, example: Payload, opened: Mapping[int, range] | None) -> Schema:
     shape, small = work.zoo.recipe(), work.suite.layers * EXAMPLE_WIDTH
     count = shape.layers * shape.mlp
     ranges = _ranges(work, count)
-    if part == "candidates":
-        return Schema.of(example, {small: range(count + 1)}, ranges)
+    if opened is not None:
+        return Schema.of(example, opened, ranges)
     neurons = (shape.layers, shape.mlp) if "neuron" in example else None
     return Schema.of(example, {small: frozenset({count})}, ranges, neurons)
 

@@ -274,6 +274,11 @@ class Candidates(Stage):
         """Arrays neuron (candidate,), influence (partner, block, candidate) and draws (partner, draw, candidate)."""
         return reader(self, case)[0].arrays
 
+    def open_lengths(self, work: Workspace) -> Mapping[str, Mapping[int, range]]:
+        """Any number of candidates."""
+        shape = work.zoo.recipe()
+        return {self.name: {len(example_neurons(work)[0]): range(shape.layers * shape.mlp + 1)}}
+
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Every neuron as a candidate."""
         spec, dice, partners = work.suite.universality, example_dice(case), len(work.partners(case.model))
