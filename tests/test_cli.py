@@ -25,9 +25,9 @@ from universal_neurons.evidence.log import RECORDS, EvidenceLog
 from universal_neurons.inputs.selection import OPTIONS
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.stages.base import read_artifact
-from universal_neurons.stages.passes import STATES
 from universal_neurons.stages.plan import local_speed
 from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.resume import STATES
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.study import imported_evidence
 from universal_neurons.stages.universality import UNIVERSALITY

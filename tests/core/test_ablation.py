@@ -18,6 +18,7 @@ from universal_neurons.core.ablation import (
     Ablation,
     AblationEffects,
     AblationMode,
+    AblationSums,
     NonFiniteEffectError,
     ablation_effects,
     activation_norms,
@@ -111,6 +112,23 @@ def assert_equal_to(found: AblationEffects, expected: tuple[Tensor, ...], *, num
     for values, wanted in ((found.kl[number], kl), (found.loss_increase[number], loss_increase)):
         torch.testing.assert_close(values, wanted, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.clean_loss, clean_loss, rtol=0, atol=1e-5)
+
+
+def test_effects_go_on_from_every_place_at_which_sums_were_kept(
+    bridge: Any, rows: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_KEPT_EVERY", 2)
+    modes: tuple[AblationMode, ...] = ("zero", "mean", "resample", "zero", "mean")
+    sets = [ablation([number, number + 1], mode) for number, mode in enumerate(modes)]
+    kept: list[AblationSums] = []
+    whole = effects(bridge, rows, *sets, keep=lambda sums: kept.append(copy.deepcopy(sums)))
+    assert [one.done for one in kept[:4]] == [2, 4, 5, 7]
+    for sums in kept:
+        advanced: list[int] = []
+        again = effects(bridge, rows, *sets, sums=sums, progress=advanced.append)
+        for name in ("kl", "loss_increase", "clean_loss"):
+            torch.testing.assert_close(getattr(again, name), getattr(whole, name), rtol=0, atol=0)
+        assert sum(advanced) == len(sets) * len(rows)
 
 
 def zeros(values: Tensor) -> Tensor:

@@ -9,13 +9,19 @@ import torch
 from tests.cases import keys_at, pairs
 from tests.refusals import refusal
 from tests.stages.test_runner import Writes
+from universal_neurons.core import ablation as core
+from universal_neurons.core.ablation import row_sums
 from universal_neurons.errors import ArtifactMissing
+from universal_neurons.stages import resume
 from universal_neurons.stages.ablation import ABLATIONS, ablations, population, set_plan
-from universal_neurons.stages.base import Case, read_artifact
+from universal_neurons.stages.base import Case, Stage, read_artifact
+from universal_neurons.stages.extensions import EXTENSIONS
 from universal_neurons.stages.models import ModelNotFinite
+from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.tokens import EVALUATION, ONLY, corpus_ref_from, evaluation_tokens, token_set
 from universal_neurons.stages.universality import UNIVERSALITY, read_table
+from universal_neurons.stages.workspace import Resources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,8 +175,7 @@ def test_a_killed_ablation_loses_one_model_at_most(
     work = own.workspace(local=True)
     cases = list(keys_at(work, ABLATIONS, 30))
     whole = {case: [read_artifact(work, key) for key in ABLATIONS.keys(work, case)] for case in cases}
-    for stage in ("ablation", "ablation-blocks"):
-        _forget(own, stage)
+    _forget(own, *ABLATIONS.parts)
     with monkeypatch.context() as patch:
         # The first model is done, the blocks of the second are written: its table is not.
         Writes(patch, kill_at=4)
@@ -185,6 +190,53 @@ def test_a_killed_ablation_loses_one_model_at_most(
         assert table.table.equals(whole[case][0].table)
         for name, array in whole[case][1].arrays.items():
             np.testing.assert_array_equal(blocks.arrays[name], array)
+
+
+@pytest.mark.parametrize("stage", [ABLATIONS, EXTENSIONS, PROFILES], ids=lambda stage: stage.name)
+def test_a_killed_ablation_goes_on_where_it_was(own: Miniature, monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+    monkeypatch.setattr(core, "_KEPT_EVERY", 1)
+    monkeypatch.setattr(resume, "_SHARE", float("inf"))
+    often, calls, kill_at = Resources(state_seconds=0), list[int](), 0
+
+    def counted(*args: Any, **kwargs: Any) -> Tensor:
+        calls.append(len(args[2]))
+        if len(calls) == kill_at:
+            raise KeyboardInterrupt
+        return row_sums(*args, **kwargs)
+
+    monkeypatch.setattr(core, "row_sums", counted)
+
+    def computed() -> list[str]:
+        work = own.workspace(local=True, resources=often)
+        case = next(case for case in stage.cases(work) if case.step == 30)
+        compute(work, [(stage, case)])
+        assert not list(work.states.glob("*"))
+        return [read_artifact(work, key).sha256 for key in stage.keys(work, case)]
+
+    _forget(own, *stage.parts)
+    whole, every = computed(), len(calls)
+    _forget(own, *stage.parts)
+    calls.clear()
+    kill_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        computed()
+    calls.clear()
+    kill_at = 0
+    assert computed() == whole
+    assert len(calls) == every - 2
+
+
+def test_a_state_of_other_sets_is_not_used(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = own.workspace(local=True, resources=Resources(state_seconds=0))
+    case = Case(30, "a")
+    whole = [read_artifact(work, key).sha256 for key in ABLATIONS.keys(work, case)]
+    _forget(own, *ABLATIONS.parts)
+    state = ABLATIONS.state(work, case)
+    shape = (2, len(set_plan(work, case).sets()), len(evaluation_tokens(work).rows))
+    kept = [("effects", torch.ones(shape, dtype=torch.float64)), ("loss", torch.ones(shape[2], dtype=torch.float64))]
+    state.write({"name": "of other sets", "done": shape[1]}, kept)
+    compute(work, [(ABLATIONS, case)])
+    assert [read_artifact(work, key).sha256 for key in ABLATIONS.keys(work, case)] == whole
 
 
 def test_without_its_tables_an_ablation_says_what_to_run(computed: Miniature, tmp_path: Path) -> None:
@@ -213,10 +265,11 @@ def test_tables_that_decide_are_inputs_of_the_key(computed: Miniature) -> None:
     assert untrained.inputs["model"] == work.model("a", 0).digest
 
 
-def _forget(project: Miniature, stage: str) -> None:
+def _forget(project: Miniature, *stages: str) -> None:
     import shutil
 
-    shutil.rmtree(project.working / stage)
+    for stage in stages:
+        shutil.rmtree(project.working / stage)
 
 
 def _by_hooks(work: Workspace, ref: ModelRef, frame: pd.DataFrame) -> tuple[Any, Any, Any]:

@@ -18,10 +18,11 @@ from universal_neurons.core import tiling
 from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.tiling import Pass, memory_estimate
 from universal_neurons.errors import UserError
-from universal_neurons.stages import passes
+from universal_neurons.stages import passes, resume
 from universal_neurons.stages.models import LoadedModels, ModelNotFinite
-from universal_neurons.stages.passes import STATES, chosen_layers
+from universal_neurons.stages.passes import chosen_layers
 from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.resume import STATES, deferred_interruption
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.scores import RequestedScores, step_scores
 from universal_neurons.stages.tokens import token_set
@@ -175,7 +176,7 @@ def test_a_killed_run_goes_on_from_its_last_state_and_ends_with_the_same_bits(
 ) -> None:
     in_tiles(monkeypatch, most)
     # As often as it is asked for, however long writing takes.
-    monkeypatch.setattr(passes, "_STATE_SHARE", float("inf"))
+    monkeypatch.setattr(resume, "_SHARE", float("inf"))
     with monkeypatch.context() as patch:
         total = Batches(patch)
         expected = scores(workspace("expected"))
@@ -302,8 +303,6 @@ def test_ctrl_c_writes_the_state_of_the_last_batch_and_the_same_command_goes_on(
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_stays_ignored_where_it_is_ignored() -> None:
-    from universal_neurons.stages.resume import deferred_interruption
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with deferred_interruption() as asked_to_stop:
         os.kill(os.getpid(), signal.SIGINT)
@@ -312,8 +311,6 @@ def test_ctrl_c_stays_ignored_where_it_is_ignored() -> None:
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_is_not_waited_for() -> None:
-    from universal_neurons.stages.resume import deferred_interruption
-
     with pytest.raises(KeyboardInterrupt), deferred_interruption() as asked_to_stop:  # noqa: PT012
         os.kill(os.getpid(), signal.SIGINT)
         assert asked_to_stop.wanted

@@ -15,6 +15,7 @@ from universal_neurons.core.activations import mlp_activations
 from universal_neurons.core.weights import folded_weights
 from universal_neurons.errors import UserError
 from universal_neurons.measures.ablation_table import Quantity
+from universal_neurons.stages.base import Case
 from universal_neurons.stages.models import ModelNotFinite
 from universal_neurons.stages.profiles import PROFILES, compare_profiles, profiles
 from universal_neurons.stages.runner import compute
@@ -157,7 +158,7 @@ def test_a_model_whose_activations_are_not_finite_has_no_profile(
     with torch.no_grad():
         damaged.blocks[1].mlp.b_in[5] = torch.inf
     monkeypatch.setattr("universal_neurons.stages.profiles.loaded", lambda *_: damaged)
-    said = refusal(ModelNotFinite, lambda: profiles(work, ref))
+    said = refusal(ModelNotFinite, lambda: profiles(work, Case(30, "b")))
     assert said.startswith("model b at step 30, layer 1: activations are not finite")
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, assert_never
+from typing import Any, Literal, Self, assert_never
 
 import torch
 from jaxtyping import Float, Float64, Int, Int64
@@ -38,6 +38,8 @@ AblationMode = Literal["zero", "mean", "resample"]
 TILE_PREDICTIONS = 256
 # Accepted difference of log-probabilities between the bridge and the model that it wraps.
 AGREEMENT = 1e-3
+# Ablations between two chances to keep what is summed up: some minutes of a large model's.
+_KEPT_EVERY = 256
 _NOT_FINITE = "the logits of the clean or of an ablated model are infinite or not a number"
 
 
@@ -81,6 +83,24 @@ class AblationEffects:
     loss_increase: Float64[Tensor, "ablation block"]
     clean_loss: Float64[Tensor, " block"]
     predictions: Int64[Tensor, " block"]
+
+
+@dataclass(eq=False)
+class AblationSums:
+    """What is summed up so far, from which an interrupted computation of effects goes on.
+
+    ``effects``: the sums of KL and of the increase of the loss over the predictions of each row; ``loss``: of the clean
+    loss.  ``done``: the ablations that are finished, counted for each batch of rows.
+    """
+
+    effects: Float64[Tensor, "2 ablation row"]
+    loss: Float64[Tensor, " row"]
+    done: int = 0
+
+    @classmethod
+    def zeros(cls, ablations: int, rows: int) -> Self:
+        """The sums at the beginning."""
+        return cls(torch.zeros(2, ablations, rows, dtype=torch.float64), torch.zeros(rows, dtype=torch.float64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,6 +305,8 @@ def ablation_effects(
     seed: int,
     mode: PrecisionMode = "float32",
     progress: Callable[[int], None] | None = None,
+    sums: AblationSums | None = None,
+    keep: Callable[[AblationSums], None] | None = None,
 ) -> AblationEffects:
     """The effect of each ablation on the predictions of ``rows``, per block of rows; see :class:`AblationEffects`.
 
@@ -298,7 +320,8 @@ def ablation_effects(
     (row, position) of the batch for each of its tokens.  All ablated neurons, in all layers and all sets, take their
     values from there together: the token is lost and not the relations between neurons, and sets are compared on equal
     draws.  ``mode``: of the products of all runs, float32 or, on a GPU, TF32.  ``progress`` is called with the number
-    of rows finished, ``len(ablations) * len(rows)`` in all.
+    of rows finished, ``len(ablations) * len(rows)`` in all.  ``sums``: those of the same call that was interrupted,
+    whose ``keep`` got them every so many ablations; the result is the same.
 
     Raises :class:`UnsuitableAttentionError` unless the model's attention is sdpa, :class:`NonFiniteEffectError` if a
     logit is not finite, and ValueError if a neuron does not exist, if rows have fewer than two positions or cannot be
@@ -308,22 +331,34 @@ def ablation_effects(
     device = next(bridge.parameters()).device
     tokens = rows.to(device, torch.int64)
     block = row_blocks(torch.arange(len(rows)), rows=len(rows), blocks=blocks)
-    sums = torch.zeros(2, len(ablations), len(rows), dtype=torch.float64)
-    loss = torch.zeros(len(rows), dtype=torch.float64)
+    sums = AblationSums.zeros(len(ablations), len(rows)) if sums is None else sums
     with ablation_engines(bridge, tokens, mode=mode) as engines:
         if any(ablation.mode == "mean" for ablation in ablations):
             means = _mean_activations(bridge, tokens, batch_rows=batch_rows, absolute=False).to(device)
             for engine in engines:
                 engine.means = means
-        for start in range(0, len(rows), batch_rows):
+        for number, start in enumerate(range(0, len(rows), batch_rows)):
             part = slice(start, min(start + batch_rows, len(rows)))
+            before = number * len(ablations)
+            done = min(max(sums.done - before, 0), len(ablations))
+            if progress is not None and done:
+                progress(done * (part.stop - part.start))
+            if done == len(ablations):
+                continue
             clean = engines[0].clean(tokens[part], seed=seed + start)
-            loss[part] = clean.loss.double().sum(1).cpu()
-            found = row_sums(engines, partial(_sums, clean), ablations, rows=part.stop - part.start, progress=progress)
-            sums[:, :, part] = found.transpose(0, 1)
+            sums.loss[part] = clean.loss.double().sum(1).cpu()
+            for first in range(done, len(ablations), _KEPT_EVERY):
+                own = slice(first, first + _KEPT_EVERY)
+                found = row_sums(
+                    engines, partial(_sums, clean), ablations[own], rows=part.stop - part.start, progress=progress
+                )
+                sums.effects[:, own, part] = found.transpose(0, 1)
+                sums.done = before + first + len(found)
+                if keep is not None:
+                    keep(sums)
     predictions = torch.bincount(block, minlength=blocks) * (rows.shape[1] - 1)
-    kl, loss_increase = (block_means(of_rows, block, predictions) for of_rows in sums)
-    return AblationEffects(kl, loss_increase, block_means(loss, block, predictions), predictions)
+    kl, loss_increase = (block_means(of_rows, block, predictions) for of_rows in sums.effects)
+    return AblationEffects(kl, loss_increase, block_means(sums.loss, block, predictions), predictions)
 
 
 def _sums(

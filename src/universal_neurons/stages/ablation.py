@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from universal_neurons.measures.ablation_table import AblationTable, SetKind
+from universal_neurons.measures.cache import digest
 from universal_neurons.measures.tables import Resampling
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
@@ -27,6 +28,8 @@ from universal_neurons.stages.comparison import TOLERANCE, Choices, Comparison, 
 from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.models import finite_logits, loaded
 from universal_neurons.stages.neuron_sets import NeuronSet, Population, SetPlan, SetRole
+from universal_neurons.stages.resources import device
+from universal_neurons.stages.resume import Checkpoints
 from universal_neurons.stages.tokens import EVALUATION, ONLY, evaluation_digest, evaluation_tokens
 from universal_neurons.stages.universality import UNIVERSALITY, read_table, table_digests
 
@@ -34,9 +37,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
+    from torch import Tensor
+    from transformer_lens.model_bridge import TransformerBridge
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
+    from universal_neurons.core.ablation import Ablation, AblationEffects, AblationSums
     from universal_neurons.core.matmul import PrecisionMode
     from universal_neurons.inputs.suite_file import AblationSpec
     from universal_neurons.stages.costs import Sizes
@@ -253,33 +259,70 @@ def ablations(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt.
     """
     import torch
 
-    from universal_neurons.core.ablation import Ablation, ablation_effects, activation_norms
+    from universal_neurons.core.ablation import Ablation, activation_norms
 
-    spec, ref = work.suite.ablation, work.model(case.model, step_of(case))
-    bridge = loaded(work, ref)
+    spec = work.suite.ablation
+    bridge = loaded(work, work.model(case.model, step_of(case)))
     rows = torch.from_numpy(evaluation_tokens(work).rows.astype(np.int64))
     norm = activation_norms(bridge, rows, batch_rows=spec.batch_rows).numpy()
     sets = set_plan(work, case).sets()
     chosen = population(work, case, norm)
     neurons = [chosen.neurons(one) for one in sets]
-    work.progress.start(f"step {case.step}: ablations of {case.model}", len(sets) * len(rows))
     ablated = [Ablation(torch.from_numpy(members), one.mode) for members, one in zip(neurons, sets, strict=True)]
-    with finite_logits(ref):
-        effects = ablation_effects(
-            bridge,
-            rows,
-            ablated,
-            blocks=spec.blocks,
-            batch_rows=spec.batch_rows,
-            seed=spec.seed,
-            mode=ablation_mode(work),
-            progress=work.progress.advance,
-        )
-    work.progress.finish()
+    effects = resumed_effects(
+        (work, ABLATIONS, case),
+        bridge,
+        rows,
+        ablated,
+        title=f"step {case.step}: ablations of {case.model}",
+        blocks=spec.blocks,
+        batch_rows=spec.batch_rows,
+        seed=spec.seed,
+        mode=ablation_mode(work),
+    )
     names = ("kl", "loss_increase", "clean_loss", "predictions")
     arrays: dict[str, npt.NDArray[Any]] = {name: getattr(effects, name).numpy() for name in names}
     frame = set_table(sets, neurons, norm, labels_step=labels_step(work, case), effects=arrays)
     return frame, arrays | {name: arrays[name].astype(np.float32) for name in names[:2]}
+
+
+def resumed_effects(
+    of: tuple[Workspace, Stage, Case],
+    bridge: TransformerBridge,
+    rows: Tensor,
+    ablated: Sequence[Ablation],
+    *,
+    title: str,
+    **settings: Any,
+) -> AblationEffects:
+    """The effects of ablations on ``rows`` (row position), from where an interrupted computation of a case stands.
+
+    ``settings`` are those of :func:`~universal_neurons.core.ablation.ablation_effects`.  Raises ModelNotFinite.
+    """
+    from universal_neurons.core.ablation import AblationSums, ablation_effects
+
+    work, stage, case = of
+    ref = work.model(case.model, step_of(case))
+    checkpoints = Checkpoints(stage.state(work, case), title, work.resources.state_seconds)
+    # What the key of the case does not say: the kernels, and the sets, whose labels are computed and not set.
+    members = [(one.neurons.numpy(), one.mode) for one in ablated]
+    name = digest((ref.digest, rows.numpy(), members, device(work).type, settings))
+    state = checkpoints.folder.read()
+    sums = None
+    if state is not None and state.document["name"] == name:
+        sums = AblationSums(state.tensors["effects"], state.tensors["loss"], state.document["done"])
+
+    def keep(sums: AblationSums) -> None:
+        if checkpoints.is_due():
+            checkpoints.write({"name": name, "done": sums.done}, [("effects", sums.effects), ("loss", sums.loss)])
+
+    work.progress.start(title, len(ablated) * len(rows))
+    with finite_logits(ref):
+        effects = ablation_effects(
+            bridge, rows, ablated, progress=work.progress.advance, sums=sums, keep=keep, **settings
+        )
+    work.progress.finish()
+    return effects
 
 
 def set_plan(work: Workspace, case: Case) -> SetPlan:

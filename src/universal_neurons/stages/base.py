@@ -18,6 +18,7 @@ from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import ArtifactMissing, NotOnSuite, UserError
 from universal_neurons.stages.comparison import Comparison, column_differences
+from universal_neurons.stages.resume import StateFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -139,6 +140,11 @@ class Stage(ABC):
         with capture(device=str(device(work))) as run:
             payloads = self.compute(work, case)
         self.commit(work, case, payloads, run.provenance)
+        self.state(work, case).remove()
+
+    def state(self, work: Workspace, case: Case) -> StateFolder:
+        """The folder for the state of a case whose computation is under way."""
+        return StateFolder(work.states / self.key(work, case).digest[:32], work.warn)
 
     def commit(self, work: Workspace, case: Case, payloads: Mapping[str, Payload], made: Provenance) -> None:
         """Write the artifacts of a case to the working store, the table last: with it the case counts as present."""

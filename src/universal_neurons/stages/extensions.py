@@ -27,7 +27,14 @@ from universal_neurons.measures.ablation_table import (
 from universal_neurons.measures.extensions import Extensions
 from universal_neurons.measures.tables import Definition
 from universal_neurons.stages import costs
-from universal_neurons.stages.ablation import ablation_mode, ablation_table, compare_effects, population, set_table
+from universal_neurons.stages.ablation import (
+    ablation_mode,
+    ablation_table,
+    compare_effects,
+    population,
+    resumed_effects,
+    set_table,
+)
 from universal_neurons.stages.base import (
     Artifacts,
     Case,
@@ -216,7 +223,7 @@ def extensions(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt
     """
     import torch
 
-    from universal_neurons.core.ablation import Ablation, ablation_effects, activation_norms
+    from universal_neurons.core.ablation import Ablation, activation_norms
     from universal_neurons.core.patching import donors, patching_effects
 
     score, token = unigram_scores(work, case)
@@ -230,17 +237,22 @@ def extensions(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt
     # NaN compares as below the threshold: what no token explains is of no family.
     members = [set_members(one, neurons, score >= UNIGRAM_THRESHOLD) for one in sets]
     indices = [torch.from_numpy(own) for own in members]
-    work.progress.start(f"step {case.step}: extensions of {case.model}", len(sets) * len(rows))
-    options: Any = {
-        "blocks": blocks,
-        "batch_rows": work.suite.ablation.batch_rows,
-        "mode": ablation_mode(work),
-        "progress": work.progress.advance,
-    }
+    title = f"step {case.step}: extensions of {case.model}"
+    options: Any = {"blocks": blocks, "batch_rows": work.suite.ablation.batch_rows, "mode": ablation_mode(work)}
     zeroed = [Ablation(own) for own in indices[: len(ablated)]]
+    zero = resumed_effects(
+        (work, EXTENSIONS, case), bridge, rows, zeroed, title=title, seed=work.suite.ablation.seed, **options
+    )
+    work.progress.start(f"{title}, patched", len(patched) * len(rows))
     with finite_logits(ref):
-        zero = ablation_effects(bridge, rows, zeroed, seed=work.suite.ablation.seed, **options)
-        patch = patching_effects(bridge, rows, donors(len(rows), blocks=blocks), indices[len(ablated) :], **options)
+        patch = patching_effects(
+            bridge,
+            rows,
+            donors(len(rows), blocks=blocks),
+            indices[len(ablated) :],
+            progress=work.progress.advance,
+            **options,
+        )
     work.progress.finish()
     arrays = {
         "kl": torch.cat([zero.kl, patch.kl]).numpy().astype(np.float32),

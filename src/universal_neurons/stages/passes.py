@@ -32,7 +32,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.stages.batches import batch_rows, shape_workload
 from universal_neurons.stages.models import ModelNotFinite, batch_sizes
 from universal_neurons.stages.resources import OutOfMemory, check_precision, give_back, is_lack_of_memory
-from universal_neurons.stages.resume import Interruption, State, StateFolder, deferred_interruption
+from universal_neurons.stages.resume import Checkpoints, Interruption, State, StateFolder, deferred_interruption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,10 +48,6 @@ if TYPE_CHECKING:
     from universal_neurons.stages.models import LoadedModels
 
 STATE_VERSION = 1
-# A name that is no stage, so the store does not take it for one.
-STATES = ".unfinished"
-# Writing the state may take this share of the time.
-_STATE_SHARE = 0.1
 
 
 class PrecisionError(UserError):
@@ -175,8 +171,7 @@ def _folder(models: LoadedModels, work: Workload, reading: Reading, name: Mappin
         },
         inputs={"reading": reading.digest, **{f"model {place}": ref.digest for place, ref in enumerate(models.refs)}},
     )
-    store, suite = models.work.store, models.work.suite.name
-    return StateFolder(store.working / STATES / suite / key.digest[:32], models.work.warn)
+    return StateFolder(models.work.states / key.digest[:32], models.work.warn)
 
 
 @dataclass
@@ -198,7 +193,7 @@ class _Run:
         self.mode: PrecisionMode = self.models.work.suite.universality.precision
         self.folder = _folder(self.models, self.work, self.reading, self.name)
         self.step = batch_rows(self.reading.rows.shape[1])
-        self._written, self._writing = time.monotonic(), 0.0
+        self.checkpoints = Checkpoints(self.folder, self.reading.title, self.models.work.resources.state_seconds)
 
     def finished(self) -> Streamed:
         from universal_neurons.core.matmul import BOUNDS
@@ -239,7 +234,7 @@ class _Run:
             raise
         self.left.pop(0)
         self.done += 1
-        if self.left or asked.wanted or self._is_due():
+        if self.left or asked.wanted or self.checkpoints.is_due():
             self._write(batches=0, accumulator=None)
         if asked.wanted:
             raise KeyboardInterrupt
@@ -272,7 +267,7 @@ class _Run:
             batch += 1
             # The next batch is computed before the name is given to it.
             del values
-            if asked.wanted or self._is_due():
+            if asked.wanted or self.checkpoints.is_due():
                 self.seconds += time.monotonic() - began
                 self._write(batches=batch, accumulator=accumulator)
                 began = time.monotonic()
@@ -379,13 +374,7 @@ class _Run:
             f"{self.reading.title}: out of memory on {self.place}: tiles are halved, {len(self.left)} passes are left"
         )
 
-    def _is_due(self) -> bool:
-        """Whether it is time to write the state: not so often that writing it takes more than its share."""
-        since = time.monotonic() - self._written
-        return since >= max(self.models.work.resources.state_seconds, self._writing / _STATE_SHARE)
-
     def _write(self, *, batches: int, accumulator: PairwiseAccumulator | None) -> None:
-        began = time.monotonic()
         document = {
             "left": [[_raw(tile) for tile in one.tiles] for one in self.left],
             "done": self.done,
@@ -394,13 +383,8 @@ class _Run:
             "seconds": self.seconds,
             "scoring_seconds": dict(self.scorer.seconds),
         }
-        try:
-            sums = accumulator.state() if accumulator is not None else ()
-            self.folder.write(document, chain(self.scorer.state(), sums))
-        except OSError as error:
-            self.models.work.warn(f"{self.reading.title}: the state cannot be written ({error.strerror}); going on")
-        self._written = time.monotonic()
-        self._writing = self._written - began
+        sums = accumulator.state() if accumulator is not None else ()
+        self.checkpoints.write(document, chain(self.scorer.state(), sums))
 
 
 def chosen_layers(values: Tensor, widths: Sequence[int], layers: Sequence[int], wanted: Sequence[int]) -> Tensor:

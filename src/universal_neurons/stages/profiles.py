@@ -13,6 +13,7 @@ import pandas as pd
 
 from universal_neurons.measures.profiles import GELU_MINIMUM, WINDOW, NeuronProfiles, stored_profiles
 from universal_neurons.stages import costs
+from universal_neurons.stages.ablation import resumed_effects
 from universal_neurons.stages.base import (
     Artifacts,
     Case,
@@ -27,7 +28,7 @@ from universal_neurons.stages.base import (
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.comparison import Choices, Comparison, Difference, largest_relative_difference
 from universal_neurons.stages.costs import Cost
-from universal_neurons.stages.models import finite_activations, finite_logits, loaded
+from universal_neurons.stages.models import finite_activations, loaded
 from universal_neurons.stages.tokens import (
     EVALUATION,
     ONLY,
@@ -135,7 +136,7 @@ class Profiles(Stage):
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """The profiles of one model."""
-        return {self.name: profiles(work, work.model(case.model, step_of(case)))}
+        return {self.name: profiles(work, case)}
 
     def case(self, work: Workspace, asked: Case) -> Case:
         """The case of a model at the last checkpoint."""
@@ -208,7 +209,7 @@ def _read(artifacts: Artifacts) -> NeuronProfiles:
     return NeuronProfiles.from_table(artifacts[0].table, model="", step=0, tokens="", predictions=1, level=0.5)
 
 
-def profiles(work: Workspace, ref: ModelRef) -> pd.DataFrame:
+def profiles(work: Workspace, case: Case) -> pd.DataFrame:
     """The profiles of one model as they are stored; see :class:`~universal_neurons.measures.profiles.NeuronProfiles`.
 
     Raises ValueError for a value that does not fit into what it is stored as.
@@ -217,6 +218,7 @@ def profiles(work: Workspace, ref: ModelRef) -> pd.DataFrame:
     from universal_neurons.core.profiles import weight_profiles
     from universal_neurons.core.weights import folded_weights
 
+    ref = work.model(case.model, step_of(case))
     bridge = loaded(work, ref)
     activations = _activations(work, ref, bridge)
     weights = weight_profiles(folded_weights(bridge), shown=work.suite.profiles.shown)
@@ -224,7 +226,7 @@ def profiles(work: Workspace, ref: ModelRef) -> pd.DataFrame:
     columns = {"layer": layer.astype(np.int16), "neuron": neuron.astype(np.int32)}
     statistics = _distribution(activations) | _weights(weights)
     columns |= {name: tensor.cpu().numpy().astype(np.float32) for name, tensor in statistics.items()}
-    return stored_profiles(pd.DataFrame(columns), _tops(activations) | _tokens(weights) | _effects(work, ref, bridge))
+    return stored_profiles(pd.DataFrame(columns), _tops(activations) | _tokens(weights) | _effects(work, case, bridge))
 
 
 def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfiles:
@@ -258,11 +260,11 @@ def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfi
     return found
 
 
-def _effects(work: Workspace, ref: ModelRef, bridge: Any) -> Arrays:
+def _effects(work: Workspace, case: Case, bridge: Any) -> Arrays:
     """kl, loss_increase (neuron block) of zeroing every neuron alone; a block is a row of tokens, none of no rows."""
     import torch
 
-    from universal_neurons.core.ablation import Ablation, ablation_effects
+    from universal_neurons.core.ablation import Ablation
     from universal_neurons.core.activations import layer_widths
 
     count = work.suite.profiles.ablation_rows
@@ -271,13 +273,11 @@ def _effects(work: Workspace, ref: ModelRef, bridge: Any) -> Arrays:
         return {"kl": nothing, "loss_increase": nothing}
     rows = torch.from_numpy(evaluation_tokens(work).rows[:count].astype(np.int64))
     alone = [Ablation(neuron[None]) for neuron in torch.arange(sum(layer_widths(bridge)))]
-    work.progress.start(f"step {ref.step}: neurons of {ref.name}, each ablated", len(alone) * count)
+    title = f"step {case.step}: neurons of {case.model}, each ablated"
     # Nothing is resampled, so neither the seed nor the size of a batch changes a result.
-    with finite_logits(ref):
-        effects = ablation_effects(
-            bridge, rows, alone, blocks=count, batch_rows=count, seed=0, progress=work.progress.advance
-        )
-    work.progress.finish()
+    effects = resumed_effects(
+        (work, PROFILES, case), bridge, rows, alone, title=title, blocks=count, batch_rows=count, seed=0
+    )
     return {"kl": effects.kl.numpy(), "loss_increase": effects.loss_increase.numpy()}
 
 

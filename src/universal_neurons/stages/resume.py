@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.artifacts.codec import PayloadError, decode, encode
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     import torch
 
+# A name that is no stage, so the store does not take it for one.  Below it, a folder per suite and computation.
+STATES = ".unfinished"
 DOCUMENT = "state.json"
 # In this order: a state that was written whole and not yet renamed is the newest.
 NEXT, CURRENT, OLD = "next", "current", "old"
@@ -35,6 +37,8 @@ PIECE_BYTES = 2**26
 # How long an interrupted computation waits for somebody to go on with it; its state may be gigabytes.
 KEPT_DAYS = 30
 _DAY = 86_400
+# Writing states may take this share of the time.
+_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,34 @@ class StateFolder:
     def remove(self) -> None:
         """Forget the state; its content is in artifacts now, or of no use."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+@dataclass
+class Checkpoints:
+    """The states that a computation writes every ``seconds`` or so, less often where writing takes long.
+
+    ``title`` is what ``warn`` calls the computation where a state cannot be written; it goes on without.
+    """
+
+    folder: StateFolder
+    title: str
+    seconds: float
+    _written: float = field(default_factory=time.monotonic)
+    _writing: float = 0.0
+
+    def is_due(self) -> bool:
+        """Whether it is time to write the state."""
+        return time.monotonic() - self._written >= max(self.seconds, self._writing / _SHARE)
+
+    def write(self, document: Mapping[str, Any], tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Replace the state, if the disk takes it."""
+        began = time.monotonic()
+        try:
+            self.folder.write(document, tensors)
+        except OSError as error:
+            self.folder.warn(f"{self.title}: the state cannot be written ({error.strerror}); going on")
+        self._written = time.monotonic()
+        self._writing = self._written - began
 
 
 def sweep(folder: Path, warn: Callable[[str], None]) -> None:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.stages.base import absent
 from universal_neurons.stages.fetching import pin
-from universal_neurons.stages.passes import STATES
 from universal_neurons.stages.registry import in_groups, with_needs
 from universal_neurons.stages.resources import enough_memory, give_back
-from universal_neurons.stages.resume import StateFolder, sweep
+from universal_neurons.stages.resume import STATES, StateFolder, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +39,7 @@ def compute(work: Workspace, only: Iterable[Need] | None = None) -> int:
                 computed += _compute_step(work, group, step, cases)
     if only is None:
         # A run that was killed between its last commit and the end of its state leaves a state of no use.
-        StateFolder(work.store.working / STATES / work.suite.name, work.warn).remove()
+        StateFolder(work.states, work.warn).remove()
     return computed
 
 

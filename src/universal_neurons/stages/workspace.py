@@ -17,6 +17,7 @@ from universal_neurons.inputs.hub_corpus import HubCorpus, is_on_hub
 from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.suite import CORPORA, AnyZoo, Suite, load_suite, project_root
 from universal_neurons.progress import NoProgress
+from universal_neurons.stages.resume import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -67,6 +68,11 @@ class Workspace:
         if name not in self.cache:
             self.cache[name] = make()
         return cast("_Value", self.cache[name])
+
+    @property
+    def states(self) -> Path:
+        """The folder of the states of the suite's unfinished computations."""
+        return self.store.working / STATES / self.suite.name
 
     def model(self, name: str, step: int) -> ModelRef:
         """The reference to model ``name`` of the suite's zoo at ``step``."""
