@@ -295,6 +295,15 @@ def test_an_interruption_says_what_is_true_for_the_command(
     assert run(computed, *command.split()) == (130, "", f"interrupted; {left}\n")
 
 
+def test_what_computes_says_what_to_install(run: Run, miniature: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("universal_neurons.cli.Reporter.on_stderr", _raises(ModuleNotFoundError(name="torch")))
+    line = "error: this command needs torch, which is not installed; run: pip install universal-neurons[compute]\n"
+    assert run(miniature, "compute") == (4, "", line)
+    monkeypatch.setattr("universal_neurons.cli.Reporter.on_stderr", _raises(ModuleNotFoundError(name="ours")))
+    with pytest.raises(ModuleNotFoundError):
+        run(miniature, "compute")
+
+
 def test_the_version_is_one_line(run: Run, miniature: Miniature) -> None:
     assert run(miniature, "--version") == (0, f"universal-neurons {version('universal-neurons')}\n", "")
 

@@ -14,7 +14,7 @@ import re
 import sys
 from collections import Counter
 from contextlib import contextmanager
-from pathlib import Path  # noqa: TC003 - typer evaluates annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
@@ -41,7 +41,7 @@ from universal_neurons.command_options import (
     TimeLimit,
     selecting,
 )
-from universal_neurons.errors import UserError
+from universal_neurons.errors import COMPUTING, ExtraMissing, UserError
 from universal_neurons.inputs.selection import WHOLE, Selection, names
 from universal_neurons.progress import Reporter
 
@@ -105,6 +105,10 @@ def main() -> NoReturn:
         _fail(f"error: {error.format_message()} (see --help)", USAGE_ERROR)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
+    except ModuleNotFoundError as error:
+        if error.name not in COMPUTING:
+            raise
+        _fail(f"error: {ExtraMissing('this command', error.name)}", USER_ERROR)
     except OSError as error:
         if error.errno in _BAD_NAME:
             _fail(f"error: {error.filename}: {error.strerror}; expected another name", USER_ERROR)
@@ -691,6 +695,19 @@ def new_claim(
     typer.echo(
         f"{path.relative_to(root)}: fill in measure and criterion, then run: nox -s claims -- --claims {claim_id}"
     )
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")] = Path("universal-neurons-study"),
+) -> None:
+    """Write suites, claims and templates into a folder, to work in without a clone.
+
+    Evidence is not among them: import an export of it there (--remote, store import).
+    """
+    from universal_neurons.inputs.packaged_study import unpack_study
+
+    typer.echo(f"study: {unpack_study(folder)}; cd there and run: universal-neurons verify --remote PLACE")
 
 
 @app.command()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+# The modules that only the extra "compute" installs.
+COMPUTING = ("torch", "transformers", "transformer_lens", "jaxtyping", "zstandard")
+
 
 class UserError(Exception):
     """A mistake in the user's input: one line that says what, where, expected, got, and what to run.
@@ -38,3 +43,17 @@ class TooFewNeurons(NotOnSuite):
             f"{where}: {neurons} universal neurons; expected at least {fewest}{more} from a wider, deeper or "
             "longer trained model"
         )
+
+
+class ExtraMissing(UserError):
+    """Something that needs packages which the base installation does not have."""
+
+    def __init__(self, what: str, module: str) -> None:
+        super().__init__(f"{what} needs {module}, which is not installed; run: pip install universal-neurons[compute]")
+
+
+def check_extra(what: str) -> None:
+    """Raise :class:`ExtraMissing` unless everything is here that computing takes."""
+    for module in COMPUTING:
+        if find_spec(module) is None:
+            raise ExtraMissing(what, module)

@@ -419,6 +419,7 @@ def test_without_any_checkout_a_line_says_what_to_do(tmp_path: Path, monkeypatch
     monkeypatch.setattr("universal_neurons.inputs.suite.__file__", str(tmp_path / "a/b/c/d/suite.py"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        UserError, match=r"^no fixtures/suites at or above .*; change into a checkout or set UNIVERSAL_"
+        UserError,
+        match=r"^no fixtures/suites at or above .*; change into a checkout, make a study .* or set UNIVERSAL_",
     ):
         project_root()

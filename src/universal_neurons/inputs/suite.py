@@ -418,4 +418,7 @@ def project_root() -> Path:
     for folder in (here, *here.parents, Path(__file__).resolve().parents[3]):
         if (folder / SUITES).is_dir():
             return folder
-    raise UserError(f"no fixtures/suites at or above {here}; change into a checkout or set {ROOT_VARIABLE}")
+    raise UserError(
+        f"no fixtures/suites at or above {here}; change into a checkout, make a study (universal-neurons init FOLDER) "
+        f"or set {ROOT_VARIABLE}"
+    )

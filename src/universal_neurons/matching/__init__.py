@@ -30,7 +30,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from universal_neurons.errors import UserError
+from universal_neurons.errors import UserError, check_extra
 from universal_neurons.matching.directions import MatchedDirection, MatchedModel, resampling
 from universal_neurons.matching.result import MatchResult
 from universal_neurons.matching.settings import QUICK, THOROUGH, MatchSettings
@@ -48,10 +48,6 @@ if TYPE_CHECKING:
 COMMAND = "universal-neurons match"
 
 __all__ = ["MatchResult", "MatchSettings", "MatchedDirection", "MatchedModel", "match", "rosetta"]
-
-
-class ExtraMissing(UserError):
-    """Something needs packages that the base installation does not have."""
 
 
 def match(
@@ -124,16 +120,10 @@ def _chosen(*, quick: bool, tokens: int | None, settings: dict[str, Any]) -> Mat
 
 
 def _opened(given: Sequence[ModelSource], tokenizer: TokenizerSource | None) -> list[OpenedModel]:
-    try:
-        from universal_neurons.matching.models import opened_model
+    check_extra("match")
+    from universal_neurons.matching.models import opened_model
 
-        return [opened_model(one, tokenizer=tokenizer, command=COMMAND) for one in given]
-    except ModuleNotFoundError as error:
-        if error.name not in {"torch", "transformers", "transformer_lens"}:
-            raise
-        raise ExtraMissing(
-            f"match needs {error.name}, which is not installed; run: pip install universal-neurons[compute]"
-        ) from None
+    return [opened_model(one, tokenizer=tokenizer, command=COMMAND) for one in given]
 
 
 def _names(opened: Sequence[OpenedModel]) -> list[str]:
