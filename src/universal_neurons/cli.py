@@ -701,9 +701,10 @@ def new_claim(
 def init(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")] = Path("universal-neurons-study"),
 ) -> None:
-    """Write suites, claims and templates into a folder, to work in without a clone.
+    """Write a study into a folder, to work without a clone.
 
-    Evidence is not among them: import an export of it there (--remote, store import).
+    These are suites, claims, published numbers and templates.  Evidence is not among them: import an export of it there
+    (--remote, store import).
     """
     from universal_neurons.inputs.packaged_study import unpack_study
 
