@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import safetensors.torch
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from tests.hub import Busy, Corrupted, Fault, LoopbackHub, Moving, Truncated, Vanished
@@ -152,7 +153,8 @@ def test_the_catalogue_has_the_steps_and_the_repositories_that_transformer_lens_
     from transformer_lens.tools.model_registry.registry_io import resolve_model_alias
 
     families = Catalogue.read(CHECKOUT / CATALOGUE).families
-    assert list(families) == ["stanford-gpt2-small", "stanford-gpt2-medium", "pythia-160m"]
+    poly = [f"polypythias-{size}" for size in ("14m", "31m", "70m", "160m", "410m")]
+    assert list(families) == ["stanford-gpt2-small", "stanford-gpt2-medium", "pythia-160m", *poly]
     for family in families.values():
         for model in family.models.values():
             assert list(family.every_step) == get_checkpoint_labels(model.repository)[0]
@@ -163,6 +165,30 @@ def test_the_catalogue_has_the_steps_and_the_repositories_that_transformer_lens_
     assert families["stanford-gpt2-small"].branch(100_000) == "checkpoint-100000"
     assert families["stanford-gpt2-small"].shares[100_000] == 0.25
     assert families["pythia-160m"].branch(143_000) == "step143000"
+
+
+def test_ten_seeds_of_polypythias_are_pinned_by_the_names_and_branches_of_their_model_cards(world: World) -> None:
+    catalogue = CHECKOUT / CATALOGUE
+    (world.root / CATALOGUE).write_bytes(catalogue.read_bytes())
+    shape = transformers.GPTNeoXConfig(
+        num_hidden_layers=6, hidden_size=128, num_attention_heads=4, intermediate_size=512,
+        max_position_embeddings=2048, vocab_size=50304,
+    )  # fmt: skip
+    names = ["pythia-14m", *(f"pythia-14m-seed{seed}" for seed in range(1, 10))]
+    for name in names:
+        for step in (512, 143_000):
+            files = {"config.json": shape.to_json_string(use_diff=False).encode(), SAFE: f"{name} {step}".encode()}
+            branch = f"step{step}"
+            if (name, step) == ("pythia-14m", 143_000):
+                files["tokenizer.json"] = b"{}"
+            world.hub.commit(f"EleutherAI/{name}", branch, files)
+    zoo = world.zoo("polypythias-14m")
+    zoo.pin(zoo.names, (512, 143_000))
+    refs = [zoo.ref(name, 143_000) for name in zoo.names]
+    assert [ref.source.partition("@")[0] for ref in refs] == [f"EleutherAI/{name}" for name in names]
+    assert len({ref.digest for ref in refs}) == 10
+    assert zoo.has_untrained
+    assert world.hub.asked("cdn") == []
 
 
 def test_pinning_resolves_branches_to_commits_and_downloads_no_weights(world: World) -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from tests.inputs.suites import CHECKOUT, MINI, TOKENS, with_line
 from universal_neurons.errors import UserError
+from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue
 from universal_neurons.inputs.corpus import MaskPolicy
 from universal_neurons.inputs.hub_corpus import HubCorpusRecipe
 from universal_neurons.inputs.hub_zoo import HubZoo
@@ -185,6 +186,20 @@ def test_the_suite_of_the_published_code_differs_from_the_papers_in_how_text_is_
 def test_the_suite_of_emergence_is_spaced_by_the_logarithm_of_the_step() -> None:
     steps = [checkpoint.step for checkpoint in load_suite("emergence", CHECKOUT).checkpoints]
     assert steps == [m * 10**e for e in (2, 3, 4) for m in (1, 2, 5)] + [100_000, 200_000, 400_000]
+
+
+@pytest.mark.parametrize(("size", "neurons"), [("14m", (6, 512)), ("410m", (24, 4096))])
+def test_the_suites_of_polypythias_have_ten_seeds_and_the_shape_of_the_model_card(
+    size: str, neurons: tuple[int, int]
+) -> None:
+    suite = load_suite(f"polypythias_{size}", CHECKOUT)
+    family = Catalogue.read(CHECKOUT / CATALOGUE).families[suite.zoo.path]
+    repositories = [family.models[name].repository for name in suite.zoo.models]
+    assert repositories == [f"EleutherAI/pythia-{size}{seed}" for seed in ("", *(f"-seed{i}" for i in range(1, 10)))]
+    assert len(family.every_step) == 154
+    assert all(checkpoint.step in family.every_step for checkpoint in suite.checkpoints)
+    assert (family.architecture.layers, family.architecture.mlp) == neurons
+    assert suite.narrowed(tokens=60_000, models="abc", references="a").zoo.models == ("a", "b", "c")
 
 
 # --- narrowing -------------------------------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ SUITES = {
     "paper_published": (239, "df00d0bfeac52db727b3cc08e8e722683149ce1be1b39d3d962cc208c10d0a9e"),
     "paper_v2": (339, "1c5a58a2f5e96e09af221f48b95c04b9de883bacfcd94409cfecaebd6887fb3c"),
     "pythia_160m": (106, "78457fbd3d30ade3510f23fb0a585ca7cfe2c48939157c2c62e9b8a1edf51c0a"),
+    "polypythias_14m": (1077, "8583c357b9beecb64268ace6c4b2322e225579c2ef8a2cbd4062e94120c265c7"),
+    "polypythias_410m": (1089, "3eb08b50b8ab7de305e8b78d640984a93c30cdb706917fc75d629fe967095636"),
 }
 
 
