@@ -544,7 +544,7 @@
     // Where it stands in its layer by each property; the side on which the parent paper finds universal neurons is shaded.
     const rows = about.properties.map(({ name, side }, i) => {
       const value = neuron.properties[i], rank = neuron.percentiles[i] === 255 ? NaN : neuron.percentiles[i] / 2;
-      return h("tr", null, h("th", { scope: "row", class: "words" }, name), h("td", { class: "number" }, decimal(value, Math.abs(value) < 0.1 ? 3 : 2)), h("td", { class: "number" }, decimal(rank, 0)),
+      return h("tr", null, h("th", { scope: "row", class: "words" }, name), h("td", { class: "number" }, decimal(value, 3)), h("td", { class: "number" }, decimal(rank, 0)),
         h("td", { class: "reach" }, s("svg", { "aria-hidden": "true", class: "wide" }, s("rect", { class: "side", x: side < 0 ? "0%" : "50%", y: "15%", width: "50%", height: "70%" }),
           s("line", { class: "axis", x1: "0%", x2: "100%", y1: "50%", y2: "50%" }), s("line", { class: "limit", x1: "50%", x2: "50%", y1: "10%", y2: "90%" }),
           Number.isNaN(rank) ? null : s("g", { class: `c${model % 6}` }, s("circle", { class: "dot", cx: `${rank}%`, cy: "50%", r: 4.5 })))));

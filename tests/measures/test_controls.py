@@ -8,6 +8,7 @@ from scipy.stats import binom
 from tests.measures.tables import table
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.controls import (
+    dealt_within_layers,
     rank_beyond_chance,
     shuffled_layers,
     shuffled_neurons,
@@ -101,3 +102,14 @@ def test_a_control_dealt_several_times_is_the_median_one() -> None:
     assert typical(lambda seed: measured(0.5) if seed else Measurement.missing()).is_missing
     with pytest.raises(ValueError, match="odd number"):
         typical(lambda _: measured(0.5), dealings=4)
+
+
+def test_dealings_of_one_seed_are_one_array_that_nobody_can_change() -> None:
+    layer = np.repeat(np.arange(3), 20)
+    dealt = dealt_within_layers(layer, 7)
+    assert dealt_within_layers(layer.copy(), 7) is dealt
+    assert (dealt == dealt_within_layers(layer, np.random.default_rng(7))).all()
+    assert (layer[dealt] == layer).all()
+    assert (dealt != dealt_within_layers(layer, 8)).any()
+    with pytest.raises(ValueError, match="read-only"):
+        dealt[0] = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,7 +98,21 @@ def rank_beyond_chance(draws: int, error: float, *, level: float) -> int:
 
 def dealt_within_layers(layer: Integers, seed: int | np.random.Generator) -> Integers:
     """(neuron,) for each neuron the row of the neuron of its layer whose place it takes; one dealing for one seed."""
-    generator = np.random.default_rng(seed)
+    if isinstance(seed, int):
+        # Hundreds of dealings of one model are the same for every property of its neurons.
+        return _dealt(np.ascontiguousarray(layer, dtype=np.int64).tobytes(), seed)
+    return _permuted(layer, np.random.default_rng(seed))
+
+
+@lru_cache(maxsize=2048)
+def _dealt(layer: bytes, seed: int) -> Integers:
+    source = _permuted(np.frombuffer(layer, dtype=np.int64), np.random.default_rng(seed))
+    # One array for all who ask: nobody may change it.
+    source.flags.writeable = False
+    return source
+
+
+def _permuted(layer: Integers, generator: np.random.Generator) -> Integers:
     source = np.arange(layer.size)
     for at in np.unique(layer):
         rows = np.flatnonzero(layer == at)

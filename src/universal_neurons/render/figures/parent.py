@@ -512,7 +512,7 @@ def alignment(found: Parent) -> Figure:
     )
     chart = LineChart(
         "parent-9", "Figure 9 of the parent paper.", "Activation frequency by the cosine of input and output weights",
-        ChartAxis("cosine of input and output weights", axis.places, axis.labels), "median share of active tokens",
+        ChartAxis("input-output cosine", axis.places, axis.labels), "median share of active tokens",
         "set", curves,
     )  # fmt: skip
     values = list(every.values())
