@@ -73,8 +73,8 @@ TORCH_ON_DEMAND = {
 }
 PYTEST = {"harness.plugin"}
 BACKEND = {
-    "core.ablation", "core.activations", "core.attention", "core.patching", "core.unwrapped", "core.weights",
-    "inputs.bridge",
+    "core.ablation", "core.activations", "core.attention", "core.entropy", "core.patching", "core.unwrapped",
+    "core.weights", "inputs.bridge",
 }  # fmt: skip
 
 # What makes a file durable or keeps others out of it, and who may call that: a file that is appended to is no other's.

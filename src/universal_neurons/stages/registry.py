@@ -11,6 +11,7 @@
     -> predictions (what every neuron writes into the vocabulary, at the same steps)
     -> heads (attention heads of every model at the last checkpoint, and the neurons that act on them)
     -> labels of the tokens -> explanations of every single neuron by them
+    -> entropy (neurons of the last layer of every model at the last checkpoint)
 
 To add a table, write its stage in a module of its own and add it here.
 """
@@ -24,6 +25,7 @@ from universal_neurons.stages.ablation import ABLATIONS
 from universal_neurons.stages.attention import HEADS
 from universal_neurons.stages.base import Case, Need, Stage, StageGroup
 from universal_neurons.stages.explanations import EXPLANATIONS
+from universal_neurons.stages.entropy import ENTROPY
 from universal_neurons.stages.extensions import EXTENSIONS
 from universal_neurons.stages.labels import LABELS
 from universal_neurons.stages.predictions import PREDICTIONS
@@ -53,6 +55,7 @@ GROUPS: tuple[StageGroup, ...] = (
     StageGroup(HEADS),
     StageGroup(LABELS),
     StageGroup(EXPLANATIONS),
+    StageGroup(ENTROPY),
 )
 
 

@@ -1,0 +1,152 @@
+"""Entropy neurons: neurons of the last layer that move the scale of the final layer norm and with it all logits.
+
+Two tables of one model (:class:`EntropyTables`):
+
+- ``neurons``, one row per neuron of the last layer (kind ``neuron``), random and planted direction, the latter two with
+  the activations of the neuron ``source`` and a median norm, and further random directions (``direction``) that are not
+  ablated: norm of output weights; of their unit vector logit_variance (over the vocabulary), null_share (length of the
+  projection on the hundredth of the unembedding's singular directions with the smallest values, at least one) and
+  frequency_cosine (of its logits with the logarithm of the tokens' frequencies); and of setting the activation to its
+  mean: total and direct, the mean size of the change of entropy at a position, in total and with the scale frozen;
+  entropy_change and loss_change, mean changes in nats; scale_change, relative; first_kept, the share of positions that
+  keep their most probable token;
+- ``clamps``, of candidates (of the tenth with the largest norms those with the least logit variance), others of the
+  same tenth and a planted direction: mean entropy, loss, relative scale, reciprocal rank of the true token and
+  first_kept, where the activation is set to a value.
+
+The *mediated* share of an effect is 1 - direct / total: what freezing the scale takes away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+import scipy
+
+from universal_neurons.measures.attention import mean_over_models
+from universal_neurons.measures.cache import cached
+
+if TYPE_CHECKING:
+    from universal_neurons.measurement import Measurement
+    from universal_neurons.measures.study import HasStep, Study
+
+# The values of Gurnee et al.: the minimum of GELU, and up to far above what neurons reach.
+CLAMPS = (-0.17, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+HIGHEST = CLAMPS[-1]
+# The share of random directions below a threshold.
+CHANCES = {"null_share": 0.99, "frequency_cosine": 0.95}
+Kind = Literal["neuron", "random", "planted"]
+Role = Literal["candidate", "other", "planted"]
+
+
+@dataclass(frozen=True, eq=False)
+class EntropyTables:
+    """The tables of one model, and the level of intervals."""
+
+    neurons: pd.DataFrame
+    clamps: pd.DataFrame
+    level: float
+
+    def of(self, kind: Kind) -> pd.DataFrame:
+        """The rows of one kind, with the ``mediated`` share; NaN where there is no effect."""
+        rows = self.neurons[self.neurons["kind"] == kind]
+        total = rows["total"].to_numpy(np.float64)
+        mediated = np.full(len(rows), np.nan)
+        np.divide(rows["direct"].to_numpy(np.float64), total, out=mediated, where=total > 0)
+        return rows.assign(mediated=1 - mediated)
+
+    @property
+    def candidate(self) -> int:
+        """The neuron that is most likely an entropy neuron: of the largest norms the one with the least variance."""
+        return int(self.clamps[self.clamps["role"] == "candidate"]["source"].iloc[0])
+
+
+def every_model(study: Study, checkpoint: HasStep) -> tuple[EntropyTables, ...]:
+    """The tables of every model of the suite, the reference first."""
+    models = (study.reference, *study.partners())
+    return tuple(study.table("entropy", model=model, checkpoint=checkpoint) for model in models)
+
+
+@cached
+def candidate_mediation(models: tuple[EntropyTables, ...]) -> Measurement:
+    """The mediated share of each model's candidate, mean over models; interval over models."""
+    found = [float(one.of("neuron").set_index("source")["mediated"].loc[one.candidate]) for one in models]
+    return mean_over_models(found, models[0].level)
+
+
+@cached
+def typical_mediation(models: tuple[EntropyTables, ...], kind: Kind) -> Measurement:
+    """The median mediated share of the directions of one kind, mean over models; interval over models."""
+    return mean_over_models([float(one.of(kind)["mediated"].median()) for one in models], models[0].level)
+
+
+@cached
+def clamped_share_kept(models: tuple[EntropyTables, ...], role: Role) -> Measurement:
+    """The share of positions that keep their most probable token where one neuron is set to 6, mean over models.
+
+    Of candidates the first, of others the median.  Details: the relative change of the scale, and of entropy in nats
+    against the activation 0, for the first of the role.
+    """
+    kept, scale, entropy = [], [], []
+    for one in models:
+        rows = one.clamps[one.clamps["role"] == role]
+        highest = rows[np.isclose(rows["value"], HIGHEST)]
+        nothing = rows[np.isclose(rows["value"], 0.0)]
+        first = highest["first_kept"].median() if role == "other" else highest["first_kept"].iloc[0]
+        kept.append(float(first))
+        scale.append(float(highest["scale"].iloc[0]) - 1)
+        entropy.append(float(highest["entropy"].iloc[0] - nothing["entropy"].iloc[0]))
+    details = {"scale": float(np.mean(scale)), "entropy": float(np.mean(entropy))}
+    return mean_over_models(kept, models[0].level, **details)
+
+
+@cached
+def tail_excess(
+    models: tuple[EntropyTables, ...], column: Literal["null_share", "frequency_cosine"], *, half: bool = False
+) -> Measurement:
+    """The share of last-layer neurons whose |column| is above a percentile of random directions, minus its tail.
+
+    The 99th percentile for the null space, which few neurons write to, the 95th for frequencies; mean over models.
+    ``half``: of one half of the random directions against the other.  Details: ``largest`` of the neurons and
+    ``largest_random``, mean over models.
+    """
+    chance = CHANCES[column]
+    found, largest, largest_random = [], [], []
+    for one in models:
+        chosen = one.neurons["kind"].isin(["random", "direction"])
+        drawn, own = (one.neurons[column][flags].abs().to_numpy(np.float64) for flags in (
+            chosen, one.neurons["kind"] == "neuron",
+        ))  # fmt: skip
+        own, drawn = (drawn[::2], drawn[1::2]) if half else (own, drawn)
+        found.append(float((own > np.quantile(drawn, chance)).mean()) - (1 - chance))
+        largest.append(float(own.max()))
+        largest_random.append(float(drawn.max()))
+    details = {"largest": float(np.mean(largest)), "largest_random": float(np.mean(largest_random))}
+    return mean_over_models(found, models[0].level, **details)
+
+
+@cached
+def null_space_and_mediation(models: tuple[EntropyTables, ...], *, seed: int | None = None) -> Measurement:
+    """Spearman's correlation over last-layer neurons of the null-space share with the mediated share, mean over models.
+
+    With a ``seed`` the shares are dealt out anew.
+    """
+    dice = None if seed is None else np.random.default_rng(seed)
+    found = []
+    for one in models:
+        rows = one.of("neuron").dropna(subset=["mediated"])
+        share = rows["null_share"].to_numpy(np.float64)
+        share = share if dice is None else dice.permutation(share)
+        found.append(float(scipy.stats.spearmanr(share, rows["mediated"].to_numpy(np.float64)).statistic))
+    return mean_over_models(found, models[0].level)
+
+
+def entropy_table(models: dict[str, EntropyTables]) -> pd.DataFrame:
+    """One row per last-layer neuron, random and planted direction of every model, with its mediated share."""
+    kinds: tuple[Kind, ...] = ("neuron", "random", "planted")
+    return pd.concat(
+        [one.of(kind).assign(model=model) for model, one in models.items() for kind in kinds], ignore_index=True
+    )
