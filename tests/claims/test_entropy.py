@@ -1,0 +1,97 @@
+"""The claims about entropy neurons on studies for which the truth is known; every control on what it must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.claims.declared import declared_in
+from tests.measures.entropic import Entropic
+from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.inputs.suite import Checkpoint
+
+if TYPE_CHECKING:
+    from universal_neurons.harness.declare import ClaimDeclaration
+    from universal_neurons.measures.entropy import EntropyTables
+
+FILES = sorted((Path(__file__).parents[2] / "claims" / "entropy").glob("test_*.py"))
+FINDINGS = ["G40", "G40-frequency", "G40-null", "G40-rho", "G42"]
+NAMES = [*FINDINGS, "G40-planted"]
+LAST = Checkpoint(400, 1.0, "100%")
+TRUE = Entropic()
+NOTHING = Entropic(mediated=0.5, planted=0.5, kept=0.94, null=0.0, frequency=0.0, rho=0.0)
+OPPOSITE = Entropic(mediated=0.1, planted=0.1, kept=0.5, null=0.0, frequency=0.0, rho=-0.3)
+
+
+@dataclass(frozen=True)
+class SyntheticStudy:
+    """Four models whose last layers are as ``entropic`` says."""
+
+    entropic: Entropic = field(default_factory=Entropic)
+    reference: str = "a"
+    others: tuple[str, ...] = ("b", "c", "d")
+
+    def partners(self) -> tuple[str, ...]:
+        return self.others
+
+    def table(self, stage: str, *, model: str, checkpoint: Any) -> EntropyTables:
+        assert (stage, checkpoint) == ("entropy", LAST)
+        return self.entropic.tables(model)
+
+
+@cache
+def claims() -> dict[str, ClaimDeclaration]:
+    return declared_in(FILES)
+
+
+def verdict(name: str, function: Any, entropic: Entropic, **options: Any) -> Verdict:
+    measured = function(study=SyntheticStudy(entropic, **options), checkpoint=LAST)
+    return claims()[name].claim.expect.judge(measured).verdict
+
+
+def test_the_claims_are_these_and_each_has_a_control() -> None:
+    assert sorted(claims()) == sorted(NAMES)
+    for name, claim in claims().items():
+        assert claim.controls
+        assert claim.claim.kind == ("finding" if name in FINDINGS else "method")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_planted_is_found_and_nothing_is_not(name: str) -> None:
+    assert verdict(name, claims()[name].function, TRUE) is Verdict.REPRODUCED
+    assert verdict(name, claims()[name].function, NOTHING) is not Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize("name", ["G40", "G40-planted", "G40-rho", "G42"])
+def test_the_opposite_is_refuted(name: str) -> None:
+    assert verdict(name, claims()[name].function, OPPOSITE) is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_control_satisfies_its_claim(name: str) -> None:
+    for control in claims()[name].controls:
+        assert verdict(name, control.function, TRUE) is not Verdict.REPRODUCED, control.function.__name__
+
+
+@pytest.mark.parametrize(
+    ("name", "entropic"),
+    [
+        ("G40", replace(TRUE, others=0.7)),
+        ("G40-planted", replace(TRUE, others=0.7)),
+        ("G42", replace(TRUE, others_kept=0.99)),
+        ("G40-null", replace(TRUE, shifted=0.2)),
+        ("G40-frequency", replace(TRUE, shifted=0.2)),
+    ],
+)
+def test_a_control_notices_what_it_is_there_for(name: str, entropic: Entropic) -> None:
+    (control,) = claims()[name].controls
+    assert verdict(name, control.function, entropic) is Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_models_are_too_few(name: str) -> None:
+    assert verdict(name, claims()[name].function, TRUE, others=("b",)) is Verdict.NOT_EVALUATED
