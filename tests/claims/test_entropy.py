@@ -23,8 +23,8 @@ FINDINGS = ["G40", "G40-frequency", "G40-null", "G40-rho", "G42"]
 NAMES = [*FINDINGS, "G40-planted"]
 LAST = Checkpoint(400, 1.0, "100%")
 TRUE = Entropic()
-NOTHING = Entropic(mediated=0.5, planted=0.5, kept=0.94, null=0.0, frequency=0.0, rho=0.0)
-OPPOSITE = Entropic(mediated=0.1, planted=0.1, kept=0.5, null=0.0, frequency=0.0, rho=-0.3)
+NOTHING = Entropic(mediated=0.4, planted=0.51, kept=0.94, null=0.0, frequency=0.0, rho=0.0)
+OPPOSITE = Entropic(mediated=0.1, planted=0.6, kept=0.5, null=0.0, frequency=0.0, rho=-0.3)
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,19 @@ def test_the_claims_are_these_and_each_has_a_control() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_planted_is_found_and_nothing_is_not(name: str) -> None:
     assert verdict(name, claims()[name].function, TRUE) is Verdict.REPRODUCED
-    assert verdict(name, claims()[name].function, NOTHING) is not Verdict.REPRODUCED
+    nothing = replace(NOTHING, planted=0.4) if name == "G40-planted" else NOTHING
+    assert verdict(name, claims()[name].function, nothing) is not Verdict.REPRODUCED
 
 
 @pytest.mark.parametrize("name", ["G40", "G40-planted", "G40-rho", "G42"])
 def test_the_opposite_is_refuted(name: str) -> None:
-    assert verdict(name, claims()[name].function, OPPOSITE) is Verdict.REFUTED
+    opposite = replace(OPPOSITE, planted=0.1) if name == "G40-planted" else OPPOSITE
+    assert verdict(name, claims()[name].function, opposite) is Verdict.REFUTED
+
+
+def test_without_a_positive_control_there_is_no_refutation() -> None:
+    for name, unable in (("G40", replace(OPPOSITE, planted=0.4)), ("G42", replace(OPPOSITE, planted_kept=0.9))):
+        assert verdict(name, claims()[name].function, unable) is Verdict.NOT_EVALUATED
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -18,8 +18,9 @@ class Entropic:
 
     ``mediated``: the mediated share of the candidate, ``others`` of all other neurons and of random directions,
     ``planted`` of planted ones.  ``kept``: positions of which the candidate, set to 6, keeps the most probable token,
-    ``others_kept`` of other neurons.  ``null``, ``frequency``: the share of neurons in the tail beyond random ones,
-    ``shifted``: of every second random direction.  ``rho``: how the mediated share follows the null-space share.
+    ``others_kept`` of other neurons, ``planted_kept`` of a planted direction.  ``null``, ``frequency``: the share of
+    neurons in the tail beyond random ones, ``shifted``: of every second random direction.  ``rho``: how the mediated
+    share follows the null-space share.
     """
 
     mediated: float = 0.8
@@ -27,6 +28,7 @@ class Entropic:
     planted: float = 0.85
     kept: float = 0.98
     others_kept: float = 0.6
+    planted_kept: float = 0.99
     null: float = 0.05
     frequency: float = 0.15
     shifted: float = 0.0
@@ -54,7 +56,7 @@ class Entropic:
         rows = []
         for role, source, kept in (
             ("candidate", 7, self.kept), ("candidate", 9, 0.5), ("other", 20, self.others_kept),
-            ("other", 21, self.others_kept), ("other", 22, self.others_kept), ("planted", 3, 0.99),
+            ("other", 21, self.others_kept), ("other", 22, self.others_kept), ("planted", 3, self.planted_kept),
         ):  # fmt: skip
             noise = float(dice.normal(0, 0.003))
             for value in CLAMPS:

@@ -31,7 +31,7 @@ def mean(values: Sequence[float]) -> float:
 
 def test_mediated_is_what_freezing_the_scale_takes_away() -> None:
     one = TABLES[0].neurons
-    assert candidate_mediation(TABLES).value == pytest.approx(
+    assert candidate_mediation(TABLES, possible=0.5).value == pytest.approx(
         mean([1 - two.neurons["direct"][7] / two.neurons["total"][7] for two in TABLES])
     )
     chosen = one["kind"] == "random"
@@ -51,7 +51,7 @@ def test_the_share_kept_is_of_the_first_candidate_and_of_the_median_other_at_the
         for one in TABLES:
             kept = one.clamps[(one.clamps["role"] == role) & (one.clamps["value"] == 6)]["first_kept"]
             expected.append(float(kept.median() if role == "other" else kept.iloc[0]))
-        found = clamped_share_kept(TABLES, role)  # type: ignore[arg-type]
+        found = clamped_share_kept(TABLES, role, possible=0.95)
         assert found.value == pytest.approx(mean(expected))
         assert found.details["scale"] == pytest.approx(0.1)
         assert found.details["entropy"] == pytest.approx(0.6)
@@ -83,3 +83,13 @@ def test_the_table_for_a_report_has_the_neurons_and_the_ablated_directions_of_ev
     assert table.groupby("model").size().tolist() == [NEURONS + RANDOM + PLANTED] * 4
     assert DIRECTIONS > 0
     assert not table["mediated"].isna().any()
+
+
+def test_models_in_which_not_even_a_planted_direction_could_are_left_out() -> None:
+    unable = (Entropic(planted=0.4).tables("e"), *TABLES[:3])
+    assert candidate_mediation(unable, possible=0.5) == candidate_mediation(TABLES[:3], possible=0.5)
+    assert candidate_mediation(unable[:3], possible=0.5).is_missing
+    kept = [one.kept_by_planted for one in TABLES]
+    assert clamped_share_kept(TABLES, "candidate", possible=min(kept)).n == 4
+    assert clamped_share_kept(TABLES, "candidate", possible=min(kept) + 1e-9).n == 3
+    assert clamped_share_kept(TABLES, "candidate", possible=1.1).is_missing

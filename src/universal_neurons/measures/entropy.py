@@ -63,6 +63,12 @@ class EntropyTables:
         """The neuron that is most likely an entropy neuron: of the largest norms the one with the least variance."""
         return int(self.clamps[self.clamps["role"] == "candidate"]["source"].iloc[0])
 
+    @property
+    def kept_by_planted(self) -> float:
+        """The share of positions that keep their most probable token where the planted direction is set to 6."""
+        rows = self.clamps[self.clamps["role"] == "planted"]
+        return float(rows[np.isclose(rows["value"], HIGHEST)]["first_kept"].iloc[0])
+
 
 def every_model(study: Study, checkpoint: HasStep) -> tuple[EntropyTables, ...]:
     """The tables of every model of the suite, the reference first."""
@@ -71,9 +77,14 @@ def every_model(study: Study, checkpoint: HasStep) -> tuple[EntropyTables, ...]:
 
 
 @cached
-def candidate_mediation(models: tuple[EntropyTables, ...]) -> Measurement:
-    """The mediated share of each model's candidate, mean over models; interval over models."""
-    found = [float(one.of("neuron").set_index("source")["mediated"].loc[one.candidate]) for one in models]
+def candidate_mediation(models: tuple[EntropyTables, ...], *, possible: float) -> Measurement:
+    """The mediated share of each model's candidate, mean over models; interval over models.
+
+    Only models in which the planted directions have a median mediated share above ``possible``: elsewhere no neuron
+    could have one.  Missing for fewer than three of them.
+    """
+    able = [one for one in models if one.of("planted")["mediated"].median() > possible]
+    found = [float(one.of("neuron").set_index("source")["mediated"].loc[one.candidate]) for one in able]
     return mean_over_models(found, models[0].level)
 
 
@@ -84,14 +95,17 @@ def typical_mediation(models: tuple[EntropyTables, ...], kind: Kind) -> Measurem
 
 
 @cached
-def clamped_share_kept(models: tuple[EntropyTables, ...], role: Role) -> Measurement:
+def clamped_share_kept(models: tuple[EntropyTables, ...], role: Role, *, possible: float) -> Measurement:
     """The share of positions that keep their most probable token where one neuron is set to 6, mean over models.
 
-    Of candidates the first, of others the median.  Details: the relative change of the scale, and of entropy in nats
-    against the activation 0, for the first of the role.
+    Of candidates the first, of others the median.  Only models in which a planted direction keeps at least
+    ``possible``: elsewhere no neuron could.  Missing for fewer than three of them.  Details: the relative change of the
+    scale, and of entropy in nats against the activation 0, for the first of the role.
     """
     kept, scale, entropy = [], [], []
     for one in models:
+        if one.kept_by_planted < possible:
+            continue
         rows = one.clamps[one.clamps["role"] == role]
         highest = rows[np.isclose(rows["value"], HIGHEST)]
         nothing = rows[np.isclose(rows["value"], 0.0)]
@@ -99,8 +113,9 @@ def clamped_share_kept(models: tuple[EntropyTables, ...], role: Role) -> Measure
         kept.append(float(first))
         scale.append(float(highest["scale"].iloc[0]) - 1)
         entropy.append(float(highest["entropy"].iloc[0] - nothing["entropy"].iloc[0]))
-    details = {"scale": float(np.mean(scale)), "entropy": float(np.mean(entropy))}
-    return mean_over_models(kept, models[0].level, **details)
+    if not kept:
+        return mean_over_models(kept, models[0].level)
+    return mean_over_models(kept, models[0].level, scale=float(np.mean(scale)), entropy=float(np.mean(entropy)))
 
 
 @cached
