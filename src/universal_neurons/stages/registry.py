@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 from universal_neurons.stages.ablation import ABLATIONS
 from universal_neurons.stages.attention import HEADS
 from universal_neurons.stages.base import Case, Need, Stage, StageGroup
-from universal_neurons.stages.explanations import EXPLANATIONS
 from universal_neurons.stages.entropy import ENTROPY
+from universal_neurons.stages.explanations import EXPLANATIONS
 from universal_neurons.stages.extensions import EXTENSIONS
 from universal_neurons.stages.labels import LABELS
 from universal_neurons.stages.predictions import PREDICTIONS
