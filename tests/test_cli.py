@@ -867,7 +867,7 @@ def test_the_tasks_of_a_suite_are_listed_with_what_they_take_and_need(computed: 
 def test_some_tasks_are_computed_by_share_or_by_name(miniature: Miniature, run: Run, tmp_path: Path) -> None:
     words = ("compute", "--suite", "brief", "--models", "a,b", "--store", str(tmp_path / "store"))
     first = "suite brief: 1 artifacts computed, every task that was asked for is there\n"
-    assert run(miniature, *words, "--task", "1/23")[:2] == (0, first)
+    assert run(miniature, *words, "--task", "1/30")[:2] == (0, first)
     assert "suite brief: every task" in run(miniature, *words, "--task", "corpus")[1]
     asked = tmp_path / "asked"
     asked.write_text("evaluation\n\ncorpus\n")
@@ -896,7 +896,7 @@ def test_a_mistake_in_the_options_of_tasks_is_one_line(
 def test_the_plan_says_how_long_the_tasks_take_on_several_devices(computed: Miniature, run: Run) -> None:
     out = run(computed, "plan", "--suite", "brief", "--engine", "slurm", "--gpus", "8", "--json")[1]
     found = json.loads(out)["simulated"]
-    assert (found["tasks"], found["workers"]) == (23, 8)
+    assert (found["tasks"], found["workers"]) == (30, 8)
     assert found["longest_chain_seconds"] <= found["makespan_seconds"] < found["work_seconds"]
     said = run(computed, "plan", "--suite", "brief", "--engine", "slurm", "--gpus", "8")[1]
-    assert "Simulated: 23 tasks on 8 such devices take" in said
+    assert "Simulated: 30 tasks on 8 such devices take" in said

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (689, "ca39f002abc82424bd5b0c789412ed64c320e89124d807278b47df60c83b2567"),
-    "gurnee_medium": (139, "0362dd2b658744ba84c8d74763d83defd760fadc6b35dce622ffd0ef3d724292"),
-    "gurnee_small": (139, "df1854f5c5f8e00a8ff58cc13bc5cee1f3d904462c15a1543ac826dffab6cf13"),
-    "mini": (289, "367d883147bec80286e92ca6384b6c0ecce6d76cef96fa9c55a640002e7b44c6"),
-    "paper": (239, "5987a8e8e11451775da8ebe2ae633fd6ee8d87f6f2da158d34f846c8f92a6fff"),
-    "paper_published": (239, "df00d0bfeac52db727b3cc08e8e722683149ce1be1b39d3d962cc208c10d0a9e"),
-    "paper_v2": (339, "1c5a58a2f5e96e09af221f48b95c04b9de883bacfcd94409cfecaebd6887fb3c"),
-    "pythia_160m": (106, "78457fbd3d30ade3510f23fb0a585ca7cfe2c48939157c2c62e9b8a1edf51c0a"),
-    "polypythias_14m": (1077, "8583c357b9beecb64268ace6c4b2322e225579c2ef8a2cbd4062e94120c265c7"),
-    "polypythias_410m": (1089, "3eb08b50b8ab7de305e8b78d640984a93c30cdb706917fc75d629fe967095636"),
+    "emergence": (699, "73edeb4f13a2854c0225d61cec830904f2e7cd4a28bbc12d86dba8a8d7a04387"),
+    "gurnee_medium": (149, "dcdbab5163b3e5e911553039c817d7eae4990457ce2d173f833290456a5f07f0"),
+    "gurnee_small": (149, "b4f4b7355b2355afdfb109bf42f0aa3a9b53e9d94397d3b990a14d5cdb5adffb"),
+    "mini": (299, "a1b9875292dd7806f2220d96822d086493096005c8425ee43c351cfba32de2ad"),
+    "paper": (249, "d0da89d384d4513da45e469acd4a23ad3c48e7070d8949f969da8dbb04ea7177"),
+    "paper_published": (249, "7f1d399db45be6329c6ae732a97012bb10eacd6a499c89622db6ecb0671f7e20"),
+    "paper_v2": (349, "bd00301acf0050dedfa5c574d013fc1b93939d07ccd44954c3afccf771d43ded"),
+    "pythia_160m": (114, "bb95da36407c811287f53db19803cc1a3c2f3f8525c3ba6e3583177a9378df13"),
+    "polypythias_14m": (1097, "662f71db496b2c3e4d9fdbcde5247a840f7125e034cdb2e20b2a69eac1a73216"),
+    "polypythias_410m": (1109, "786b5206c3bfcad2902fd6e8e6b11ec1697c1c6b96075fe2d1895b94e8fcf49a"),
 }
 
 
