@@ -88,6 +88,6 @@ def copied_checkout(target: Path) -> Path:
     shutil.copy(CHECKOUT / "CITATION.cff", target)
     (target / "claims" / "emergence").mkdir(parents=True)
     (target / "claims" / "emergence" / "test_share.py").write_text('"""A claim."""\n', encoding="utf-8")
-    for name in ("untested.toml", "ambiguities.toml", "mechanisms.toml"):
+    for name in ("untested.toml", "ambiguities.toml", "mechanisms.toml", "published.toml"):
         shutil.copy(CHECKOUT / "claims" / name, target / "claims")
     return target

@@ -28,6 +28,7 @@ from universal_neurons.render.links import page_of
 from universal_neurons.render.listings import PACKAGE, drawing, judging, write_listings
 from universal_neurons.render.pages import comparison, mechanisms, parent, performance
 from universal_neurons.render.pages.ambiguities import read_ambiguities
+from universal_neurons.render.pages.beside import numbers_beside
 from universal_neurons.render.pages.claim import Background, Neighbours, claim_page
 from universal_neurons.render.pages.claim_neurons import about
 from universal_neurons.render.pages.claims import claims_page, readings_page, stated
@@ -246,12 +247,13 @@ def page_texts(
     """The pages as Quarto Markdown, by name; raises TemplateWrong with file and line."""
     folder, claims = root / "report", judged.claims
     ambiguities, sentences = read_ambiguities(root / AMBIGUITIES), read_sentences(root / SENTENCES)
+    printed = numbers_beside(root)
     check_prose(folder)
     # Of a narrowed suite nothing is accepted: it is another question.
     ledger = _ledger_path(root, found.suite.name)
     accepted = Ledger() if found.suite.narrowing else Ledger.read(ledger)
     values = {
-        "index": index_page(found, claims, groups, claims_left_out(ledger.parent, claims)),
+        "index": index_page(found, claims, groups, claims_left_out(ledger.parent, claims), printed),
         "paper": paper_page(found, groups, judged.tests),
         parent.PAGE: parent.parent_page(found, groups),
         mechanisms.PAGE: mechanisms.mechanisms_page(mechanisms.read_mechanisms(root / MECHANISMS), claims),
@@ -270,7 +272,7 @@ def page_texts(
     }
     past = read_history(path_of(ledger))
     stages = {digest: marked_stage(stage, digest, provenance.imported) for digest, stage in provenance.stages.items()}
-    background = Background(accepted, past, stages, judged.tests, judged.neurons, sentences)
+    background = Background(accepted, past, stages, judged.tests, judged.neurons, sentences, printed)
     return texts | claim_texts(root, claims, background)
 
 

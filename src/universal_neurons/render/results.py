@@ -60,7 +60,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """The printed numbers shown beside ours: table 1, statements on persistence, and those of the parent paper."""
+    """The printed numbers shown beside ours: table 1, statements on persistence, and numbers of the parent paper."""
 
     table_one: tuple[PublishedCell, ...]
     persistence: PrintedPersistence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class Background:
 
     ``accepted`` is the ledger of the suite and ``past`` all verdicts that were accepted before, ``stages`` the stage of
     every artifact by digest, ``tests`` where the tests of the claims stand, ``neurons`` what each claim is about,
-    ``sentences`` the papers' own.
+    ``sentences`` the papers' own, ``beside`` the numbers that they print for a claim.
     """
 
     accepted: Ledger
@@ -89,6 +89,7 @@ class Background:
     tests: Mapping[str, Listing]
     neurons: Mapping[str, ClaimNeurons | None]
     sentences: Sequence[Sentence] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 def claim_page(claim: ClaimSummary, beside: Neighbours, known_of: Background) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def claim_page(claim: ClaimSummary, beside: Neighbours, known_of: Background) ->
             "statement": lambda: claim.first.statement,
             "printed": lambda: in_the_papers_words(sentences_of(claim.claim, known_of.sentences)),
             "outcome": lambda: outcome(claim),
-            "facts": lambda: facts(claim, known_of.tests.get(claim.claim)),
+            "facts": lambda: facts(claim, known_of.tests.get(claim.claim), known_of.beside.get(claim.claim, "")),
             "rule": lambda: (known_of.tests.get(claim.claim) or Listing("")).reason,
             "measurements": lambda: measurements(claim),
             "unmeasured": lambda: unmeasured(claim),
@@ -130,15 +131,15 @@ def outcome(claim: ClaimSummary) -> Html:
     )
 
 
-def facts(claim: ClaimSummary, test: Listing | None = None) -> Html:
-    """The facts fixed before the measurement: source, section, criterion, suite, promise, test."""
+def facts(claim: ClaimSummary, test: Listing | None = None, beside: str = "") -> Html:
+    """The facts fixed before the measurement: source, section, criterion, published number, suite, promise, test."""
     first = claim.first
     corrected = f"{CORRECTIONS[first.correction]}, within {first.family}" if first.correction else "none"
     rows = {
         "Source": html_text(first.source),
         "Section": html_text(section_of(claim)),
         "Criterion": html_text("; ".join(criteria(claim.items))),
-        "Published": html_text(published_numbers(claim.items)),
+        "Published": html_text(published_numbers(claim.items, beside)),
         "Suite": html_text(first.suite),
         "Correction": html_text(corrected),
         "Promise": html_text(first.promise),

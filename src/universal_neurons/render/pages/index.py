@@ -51,8 +51,17 @@ class Finding:
     claims: tuple[str, ...]
 
 
-def index_page(found: Results, claims: Sequence[ClaimSummary], groups: Groups, unseen: Sequence[str]) -> dict[str, Any]:
-    """The values of the front page; ``unseen`` are the claims of the project that were not run."""
+def index_page(
+    found: Results,
+    claims: Sequence[ClaimSummary],
+    groups: Groups,
+    unseen: Sequence[str],
+    beside: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The values of the front page.
+
+    ``unseen`` are the claims of the project that were not run, ``beside`` what the papers print for a claim.
+    """
     suite = found.suite
     judged = {claim.claim: claim for claim in claims}
     return known(
@@ -70,7 +79,7 @@ def index_page(found: Results, claims: Sequence[ClaimSummary], groups: Groups, u
             "summary": lambda: summary_sentences(claims),
             "threshold": lambda: decimal(found.threshold, 1),
             "narrowing": lambda: suite.narrowing,
-            "scoreboard": lambda: scoreboard(claims),
+            "scoreboard": lambda: scoreboard(claims, beside),
             "unseen": lambda: _not_run(unseen, len(claims) + len(unseen)),
         }
     )

@@ -50,7 +50,7 @@ class Mechanism:
     claims: tuple[str, ...]
 
     def judged_by(self, claims: Sequence[ClaimSummary]) -> list[ClaimSummary]:
-        """Those of ``claims`` that bear on it, in its order: a claim it names, and the parts of one ("G50-sinks")."""
+        """The ``claims`` that bear on it, in its order: a claim it names, and the parts of one ("G50-sinks")."""
         return [one for name in self.claims for one in claims if is_part(one.claim, name)]
 
     def without(self, claims: Sequence[ClaimSummary]) -> list[str]:

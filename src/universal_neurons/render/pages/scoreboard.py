@@ -34,7 +34,7 @@ from universal_neurons.render.tables import Column, DataTable
 from universal_neurons.render.wording import WORDING, counted, criterion_phrase, quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from universal_neurons.evidence.record import EvidenceRecord
     from universal_neurons.evidence.summary import ClaimSummary
@@ -97,13 +97,13 @@ def unit_of(records: Iterable[EvidenceRecord]) -> str:
     return next((m.unit for record in records if (m := record.measured()) is not None), "")
 
 
-def published_numbers(records: Sequence[EvidenceRecord]) -> str:
-    """The numbers of the papers that the criteria of a claim name; a dash where they name none."""
+def published_numbers(records: Sequence[EvidenceRecord], beside: str = "") -> str:
+    """The numbers of the papers that the criteria of a claim name; where they name none, ``beside`` or a dash."""
     found = [
         p.value for record in records for p in Criterion.from_dict(record.criterion).published if p.value is not None
     ]
     if not found:
-        return EN_DASH
+        return beside or EN_DASH
     spelled = list(dict.fromkeys(quantity(value, unit_of(records)) for value in found))
     return listed(spelled) if len(spelled) <= NUMBERS_SPELLED else f"{plural(len(spelled), 'number')}, by case"
 
@@ -131,15 +131,18 @@ def filters(claims: Sequence[ClaimSummary]) -> Html:
     )
 
 
-def scoreboard(claims: Sequence[ClaimSummary]) -> Html:
-    """All claims in one table: statement, what would reproduce it, every measurement drawn, the verdict."""
+def scoreboard(claims: Sequence[ClaimSummary], beside: Mapping[str, str] | None = None) -> Html:
+    """All claims in one table: statement, what would reproduce it, every measurement drawn, the verdict.
+
+    ``beside`` has what the papers print for a claim whose criterion names no number.
+    """
     titles = ("Claim", "Statement", "Published", "Criterion", "Ours", "Verdict")
     sorting = {"Claim": ' data-order="claim"', "Verdict": ' data-order="verdict"'}
     head = "".join(f'<th scope="col"{sorting.get(title, "")}>{title}</th>' for title in titles)
     ordered = [claim for section in in_sections(claims).values() for claim in section]
     names = sorted(claims, key=lambda claim: natural_order(claim.claim))
     places = {claim.claim: place for place, claim in enumerate(names)}
-    rows = "\n".join(_score(claim, places[claim.claim]) for claim in ordered)
+    rows = "\n".join(_score(claim, places[claim.claim], (beside or {}).get(claim.claim, "")) for claim in ordered)
     return Html(
         f'<div class="wide">{filters(claims)}'
         '<div class="scroll" role="region" tabindex="0" aria-label="The claims and their verdicts">'
@@ -148,7 +151,7 @@ def scoreboard(claims: Sequence[ClaimSummary]) -> Html:
     )
 
 
-def _score(claim: ClaimSummary, place: int) -> str:
+def _score(claim: ClaimSummary, place: int, beside: str) -> str:
     first, verdict = claim.first, claim.verdict
     tally = f'<span class="tally">{html_text(tallied(claim))}</span>' if len(set(claim.corrected)) > 1 else ""
     name = f'<a href="{page_of(claim.claim)}">{html_text(claim.claim)}</a>'
@@ -160,7 +163,7 @@ def _score(claim: ClaimSummary, place: int) -> str:
         f'<tr {keys}><th scope="row">{name}<span class="origin">{html_text(section_of(claim))}</span></th>'
         f'<td><span class="statement">{html_text(first.statement)}</span>'
         f'<span class="origin">{html_text(first.source)}</span></td>'
-        f'<td data-label="Published:">{html_text(published_numbers(claim.items))}</td>'
+        f'<td data-label="Published:">{html_text(published_numbers(claim.items, beside))}</td>'
         f'<td data-label="Criterion:">{html_text(criteria_line(claim.items))}</td>'
         f'<td data-label="Ours:">{drawn(claim)}{html_text(ours(claim))}</td>'
         f"<td>{badge(verdict, claim=claim.claim)}{tally}</td></tr>"

@@ -56,7 +56,7 @@ def _sentence(where: str, raw: object) -> Sentence:
 
 
 def sentences_of(claim: str, sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
-    """The sentences that name ``claim``; where none does, those of the claim that it is a part of.
+    """The sentences that name ``claim``; where none does, the ones that name the claim it is a part of.
 
     >>> found = (Sentence(("N18",), "section 4", "The first layer."),)
     >>> sentences_of("N18-neuron", found) == found
