@@ -46,7 +46,7 @@ DISTRIBUTIONS = {
     },
     "core": {"jaxtyping", "torch", "transformer_lens"},
     "artifacts": {"fsspec", "numpy", "pandas", "pyarrow", "pydantic", "safetensors"},
-    "measures": {"numpy", "pandas", "scipy"},
+    "measures": {"numpy", "pandas", "scipy", "sklearn"},
     "files": {"filelock"},
     "stages": {"numpy", "pandas", "psutil", "submitit", "torch"},
     "zoo_training": {"numpy", "tokenizers"},

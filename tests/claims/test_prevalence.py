@@ -29,7 +29,7 @@ LAYER, NEURON = np.repeat(np.arange(LAYERS), WIDTH), np.tile(np.arange(WIDTH), L
 LAST = Checkpoint(400, 1.0, "100%")
 SUITES = {"G1": "gurnee_small", "G2": "gurnee_medium", "G3": "pythia_160m", "G5-range": "gurnee_small"}
 SHARES = {"G1": 0.0416, "G2": 0.0123, "G3": 0.0126}
-NAMES = ["G1", "G2", "G3", "G4", "G5", "G5-range", "G6-mutual", "G7"]
+NAMES = ["G1", "G2", "G3", "G4", "G5", "G5-range", "G6-mutual", "G7", "G9", "G9-half"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class SyntheticStudy:
 
     ``mutual``: the share of best matches of universal neurons that lead back, beside 0.3 of the others.  ``nulls``:
     the share and the excess of the null models.  ``layered``: the excess rises with the layer.
-    ``spread``: of the scores over neurons.
+    ``spread``: of the scores over neurons.  ``duplicated``: the shares of universal neurons and of others that
+    have a near duplicate in their model.
     """
 
     share: float = 0.03
@@ -48,6 +49,7 @@ class SyntheticStudy:
     nulls: tuple[float, float] = (0.0, 0.0)
     layered: float = 0.0
     spread: float = 0.06
+    duplicated: tuple[float, float] = (0.5, 0.05)
     reference: str = "a"
 
     def partners(self, reference: str | None = None) -> tuple[str, ...]:
@@ -67,6 +69,18 @@ class SyntheticStudy:
         mutual = paired < np.where(universal, self.mutual, 0.3)
         best = np.where(mutual, np.arange(len(LAYER)), (np.arange(len(LAYER)) + 1 + (name < partner)) % len(LAYER))
         return self._table(name, partner, self.share, self.excess, best)
+
+    def table(self, stage: str, *, model: str | None = None, checkpoint: Any = LAST) -> pd.DataFrame:
+        assert stage == "duplicates"
+        chances = np.random.default_rng(ord(model or self.reference)).random(len(LAYER))
+        is_duplicated = chances < np.where(self.share * WIDTH > NEURON, *self.duplicated)
+        return pd.DataFrame(
+            {
+                "layer": LAYER,
+                "neuron": NEURON,
+                "correlation": np.where(is_duplicated, 0.9, np.where(NEURON, 0.3, np.nan)),
+            }
+        )
 
     def null(self, *, partner: str, checkpoint: Any, kind: str, reference: str | None = None) -> UniversalityTable:
         return self._table(reference or self.reference, partner, *self.nulls, np.arange(len(LAYER)))
@@ -153,6 +167,8 @@ def test_what_is_printed_about_other_models_is_not_judged_on_mini(name: str) -> 
         ("G5-range", SyntheticStudy(noise=0.2)),
         ("G6-mutual", SyntheticStudy(mutual=0.1)),
         ("G7", SyntheticStudy(excess=0.0)),
+        ("G9", SyntheticStudy(duplicated=(0.0, 0.5))),
+        ("G9-half", SyntheticStudy(duplicated=(0.0, 0.5))),
     ],
 )
 def test_the_opposite_is_refuted(name: str, study: SyntheticStudy) -> None:
@@ -176,6 +192,23 @@ def test_a_range_that_any_scores_have_is_noticed() -> None:
     # Scores whose spread over neurons is what the paper finds over partners.
     study = SyntheticStudy(share=0.0, noise=0.0, spread=0.055)
     assert verdict("G5-range", shuffled, study) is Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize("name", ["G9", "G9-half"])
+def test_dealt_labels_notice_an_interval_of_shares_that_is_too_narrow(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from universal_neurons.measures import families
+
+    honest = families.share_difference
+
+    def certain(models: Any) -> Any:
+        found = honest(models)
+        return replace(found, low=found.value, high=found.value)
+
+    monkeypatch.setattr(families, "share_difference", certain)
+    (dealt,) = controls(name)
+    assert verdict(name, dealt, truth(name)) is Verdict.REPRODUCED
 
 
 def test_dealt_labels_notice_an_interval_that_is_too_narrow(monkeypatch: pytest.MonkeyPatch) -> None:

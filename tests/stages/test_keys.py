@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (699, "73edeb4f13a2854c0225d61cec830904f2e7cd4a28bbc12d86dba8a8d7a04387"),
-    "gurnee_medium": (149, "dcdbab5163b3e5e911553039c817d7eae4990457ce2d173f833290456a5f07f0"),
-    "gurnee_small": (149, "b4f4b7355b2355afdfb109bf42f0aa3a9b53e9d94397d3b990a14d5cdb5adffb"),
-    "mini": (299, "a1b9875292dd7806f2220d96822d086493096005c8425ee43c351cfba32de2ad"),
-    "paper": (249, "d0da89d384d4513da45e469acd4a23ad3c48e7070d8949f969da8dbb04ea7177"),
-    "paper_published": (249, "7f1d399db45be6329c6ae732a97012bb10eacd6a499c89622db6ecb0671f7e20"),
-    "paper_v2": (349, "bd00301acf0050dedfa5c574d013fc1b93939d07ccd44954c3afccf771d43ded"),
-    "pythia_160m": (114, "bb95da36407c811287f53db19803cc1a3c2f3f8525c3ba6e3583177a9378df13"),
-    "polypythias_14m": (1097, "662f71db496b2c3e4d9fdbcde5247a840f7125e034cdb2e20b2a69eac1a73216"),
-    "polypythias_410m": (1109, "786b5206c3bfcad2902fd6e8e6b11ec1697c1c6b96075fe2d1895b94e8fcf49a"),
+    "emergence": (704, "869f8e4e9009cf8fda425eadd266cf5636ed242c06977766329b33c4f3da8e5a"),
+    "gurnee_medium": (154, "f9e9ef4920571a8d1b55f75eab063f9f563260e8d9aea3801a053346aa3e0ccf"),
+    "gurnee_small": (154, "c54eb10a2a79e24b18cd31c8112338a2923af9ff6e1aa3b7b56371f7384733fd"),
+    "mini": (304, "4e5f12aa33480790a605397c9eefa63068a8974beba2050f7825cdb28885d897"),
+    "paper": (254, "caa1a11d8a08e93e9c600825676f82a30db3f8eb61945bb69ae8d3dcdc39bea4"),
+    "paper_published": (254, "c002f3f3d8a368222ebdec3340fe8b1e5a439a974fe5fe5dc00fc3d4dfb0245d"),
+    "paper_v2": (354, "8e6244688d174436d366e937bcdd66f2a132e99f901fcf8aeadb24eecb63d0e2"),
+    "pythia_160m": (118, "903cc77db5105bd6a9f1474008d37958064e3d36efcf844d2b2a2047befc2327"),
+    "polypythias_14m": (1107, "f46d85e8d7541de84568903513bfc6c2c2cf20e2464647ee0b6d37200e844f91"),
+    "polypythias_410m": (1119, "fea291c8c4d39d6db50adb0eaffddb26aa25b18ed0ee4fde88ef9dd941763bd9"),
 }
 
 

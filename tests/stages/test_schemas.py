@@ -149,6 +149,8 @@ MALFORMED: list[tuple[str, Change, str]] = [
     ("explanations", lambda frame: frame.iloc[:9], "expected 2048 values, got 9"),
     ("explanations", with_("layer", one(1)), "'layer': expected 0 in row 3, got 1"),
     ("explanations-directions", lambda frame: frame.iloc[:9], "expected 200 values, got 9"),
+    ("duplicates", with_("correlation", one(1.5)), "'correlation': expected -1.001 to 1.001, got 1.5"),
+    ("duplicates", with_("layer", one(1)), "'layer': expected 0 in row 3, got 1"),
     ("explanations-carried", with_("score", one(np.inf)), "'score': expected finite numbers, got infinity"),
     ("corpus", lambda _: {}, "'ref': expected a value, got none"),
     ("corpus", lambda _: {"a": np.zeros(1)}, "expected a record, got columns or arrays"),

@@ -12,6 +12,7 @@
     -> heads (attention heads of every model at the last checkpoint, and the neurons that act on them)
     -> labels of the tokens -> explanations of every single neuron by them
     -> entropy (neurons of the last layer of every model at the last checkpoint)
+    -> duplicates (the nearest other neuron of the same model)
 
 To add a table, write its stage in a module of its own and add it here.
 """
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING
 from universal_neurons.stages.ablation import ABLATIONS
 from universal_neurons.stages.attention import HEADS
 from universal_neurons.stages.base import Case, Need, Stage, StageGroup
+from universal_neurons.stages.duplicates import DUPLICATES
 from universal_neurons.stages.entropy import ENTROPY
 from universal_neurons.stages.explanations import EXPLANATIONS
 from universal_neurons.stages.extensions import EXTENSIONS
@@ -56,6 +58,7 @@ GROUPS: tuple[StageGroup, ...] = (
     StageGroup(LABELS),
     StageGroup(EXPLANATIONS),
     StageGroup(ENTROPY),
+    StageGroup(DUPLICATES),
 )
 
 

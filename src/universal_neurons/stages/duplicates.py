@@ -1,0 +1,159 @@
+"""Duplicates: the neuron of the same model whose activations are most like a neuron's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from universal_neurons.core.tiling import layer_blocks
+from universal_neurons.measures.profiles import rounded
+from universal_neurons.stages import costs
+from universal_neurons.stages.base import Artifacts, Case, Need, Reader, Stage, example_dice, example_neurons, step_of
+from universal_neurons.stages.batches import batch_rows
+from universal_neurons.stages.comparison import Choices, Comparison, Difference
+from universal_neurons.stages.costs import Cost
+from universal_neurons.stages.models import LoadedModels, finite_activations
+from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from universal_neurons.artifacts.codec import Payload
+    from universal_neurons.artifacts.key import JSON
+    from universal_neurons.core.activations import ActivationBatch
+    from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.workspace import Workspace
+
+# Significant bits of a correlation, by how much a recomputed one may differ, and the share of neurons with two others
+# that are equal to within that.
+BITS, TOLERANCE, TIES = 16, 1e-4, 0.01
+
+
+class Duplicates(Stage):
+    """The nearest other neuron of every neuron of a model at the last checkpoint."""
+
+    name: ClassVar[str] = "duplicates"
+
+    def cases(self, work: Workspace) -> tuple[Case, ...]:
+        """Every model at the last step."""
+        return tuple(Case(work.last_step, name) for name in work.suite.zoo.models)
+
+    def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
+        """The model and its step."""
+        return {"model": case.model, "step": case.step, "dtype": "float32"}
+
+    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
+        """The weights and the tokens."""
+        return {"model": work.model(case.model, step_of(case)).digest, "tokens": corpus_ref(work).sha256}
+
+    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
+        """The tokens."""
+        return ((TOKENS, ONLY),)
+
+    def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
+        """The cost of a pass per block of layers, against all neurons."""
+        shape = sizes.shape
+        within = sizes.budget - shape.loaded_bytes * sizes.models
+        blocks = layer_blocks(
+            (shape.mlp,) * shape.layers, bytes_per_neuron=nearest_bytes(shape.neurons, shape.row), budget=within
+        )
+        products = 2.0 * sizes.tokens * shape.neurons**2
+        one = costs.summed(
+            costs.loading(sizes, 1),
+            costs.forward(sizes, sizes.positions * len(blocks)),
+            {costs.WorkKind.BASELINE: products, costs.WorkKind.MEMORY: float(32 * shape.neurons**2)},
+        )
+        largest = max(len(layers) for layers in blocks) * shape.mlp * nearest_bytes(shape.neurons, shape.row)
+        return Cost(
+            costs.summed(one, times=len(cases)),
+            passes=len(blocks),
+            device_bytes=shape.loaded_bytes + largest + costs.batch_bytes(sizes, 1),
+            host_bytes=sizes.token_bytes + shape.neurons * 16,
+            disk_bytes=len(cases) * shape.neurons * 16,
+        )
+
+    def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """The nearest neurons of one model."""
+        return {self.name: duplicates(work, case)}
+
+    def read(self, reader: Reader, work: Workspace, case: Case) -> pd.DataFrame:
+        """One row per neuron: layer, neuron, correlation (the largest with another one), other_layer, other_neuron.
+
+        NaN and -1 for a neuron that never varies.
+        """
+        return reader(self, case)[0].table
+
+    def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """Made-up duplicates."""
+        layer, neuron = example_neurons(work)
+        found = example_dice(case).uniform(0, 1, len(layer))
+        return {self.name: _frame(layer, neuron, found, np.zeros(len(layer), dtype=np.int64), 1)}
+
+    def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
+        """The stored correlations against recomputed ones."""
+        mine, theirs = stored[0].table, again[0].table
+        moved = np.abs(mine["correlation"].to_numpy() - theirs["correlation"].to_numpy())
+        names = ["other_layer", "other_neuron"]
+        changed = int((mine[names].to_numpy() != theirs[names].to_numpy()).any(axis=1).sum())
+        return Comparison(
+            self.name,
+            "neurons",
+            len(mine),
+            {"correlations": Difference(float(np.nanmax(moved, initial=0.0)), TOLERANCE)},
+            Choices("nearest neurons changed", changed, len(mine), TIES),
+        )
+
+
+DUPLICATES = Duplicates()
+
+
+def nearest_bytes(neurons: int, row_length: int) -> int:
+    """Bytes per neuron of its sums with all neurons, of what is scored of them, and of a batch of activations."""
+    return 8 * 2 * neurons + 4 * 3 * batch_rows(row_length) * row_length
+
+
+def _frame(
+    layer: np.ndarray, neuron: np.ndarray, correlation: np.ndarray, other: np.ndarray, width: int
+) -> pd.DataFrame:
+    alone = other < 0
+    return pd.DataFrame(
+        {
+            "layer": layer.astype(np.int16),
+            "neuron": neuron.astype(np.int32),
+            "correlation": rounded(correlation, bits=BITS).astype(np.float32),
+            "other_layer": np.where(alone, -1, other // width).astype(np.int16),
+            "other_neuron": np.where(alone, -1, other % width).astype(np.int32),
+        }
+    )
+
+
+def duplicates(work: Workspace, case: Case) -> pd.DataFrame:
+    """The table of one model, as many layers at a time as the memory allows."""
+    import torch
+
+    from universal_neurons.core.activations import stream
+    from universal_neurons.core.duplicates import nearest_neurons
+
+    models = LoadedModels.of(work, step_of(case), (case.model,))
+    (widths,), tokens = models.widths, models.tokens
+    rows, mask = tokens.rows.astype(np.int64), torch.from_numpy(tokens.mask)
+
+    def batches() -> Iterator[ActivationBatch]:
+        for batch in stream(models.bridges[0], rows, mask, batch_rows=batch_rows(rows.shape[1])):
+            yield batch
+            work.progress.advance(len(batch))
+            del batch
+
+    per_neuron = nearest_bytes(sum(widths), rows.shape[1])
+    blocks = layer_blocks(widths, bytes_per_neuron=per_neuron, budget=models.budget - models.weight_bytes)
+    work.progress.start(f"step {case.step}: duplicates in {case.model}", len(blocks) * tokens.scored)
+    with finite_activations(models.refs[0], widths):
+        found = [nearest_neurons(batches(), widths, layers, device=models.device) for layers in blocks]
+    work.progress.finish()
+    correlation, other = (
+        torch.cat([getattr(one, name) for one in found]).cpu().numpy() for name in ("correlation", "other")
+    )
+    layer, neuron = np.divmod(np.arange(sum(widths)), widths[0])
+    return _frame(layer, neuron, correlation, other, widths[0])
