@@ -43,7 +43,7 @@ _FEWEST_MODELS = 3
 SIGNS = {"deactivation": (-1, -1, 1), "activation": (1, -1, -1)}
 _CORRELATIONS = ("r_activation_attention", "r_attention_norm", "r_activation_norm")
 Action = Literal["deactivation", "activation"]
-Source = Literal["scored", "matched", "planted"]
+PathSource = Literal["scored", "matched", "planted"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ def excess_kurtosis(models: tuple[AttentionTables, ...], score: Literal["raw", "
 
 @cached
 def weakest_sign(
-    models: tuple[AttentionTables, ...], action: Action, source: Source = "scored", *, reverse: bool = False
+    models: tuple[AttentionTables, ...], action: Action, source: PathSource = "scored", *, reverse: bool = False
 ) -> Measurement:
     """The smallest of the three correlations, each with the sign that the action gives it, mean over sink heads.
 
@@ -116,7 +116,7 @@ def weakest_sign(
     return mean_over_models(means, models[0].level, best=best)
 
 
-def _weakest_signs(one: AttentionTables, action: Action, source: Source, signs: tuple[int, ...]) -> Floats:
+def _weakest_signs(one: AttentionTables, action: Action, source: PathSource, signs: tuple[int, ...]) -> Floats:
     role = {"deactivation": "top", "activation": "bottom"}[action] if source == "scored" else source
     found = []
     for head in one.sinks.itertuples():

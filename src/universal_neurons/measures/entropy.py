@@ -38,8 +38,8 @@ CLAMPS = (-0.17, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
 HIGHEST = CLAMPS[-1]
 # The share of random directions below a threshold.
 CHANCES = {"null_share": 0.99, "frequency_cosine": 0.95}
-Kind = Literal["neuron", "random", "planted"]
-Role = Literal["candidate", "other", "planted"]
+DirectionKind = Literal["neuron", "random", "planted"]
+ClampedRole = Literal["candidate", "other", "planted"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class EntropyTables:
     clamps: pd.DataFrame
     level: float
 
-    def of(self, kind: Kind) -> pd.DataFrame:
+    def of(self, kind: DirectionKind) -> pd.DataFrame:
         """The rows of one kind, with the ``mediated`` share; NaN where there is no effect."""
         rows = self.neurons[self.neurons["kind"] == kind]
         total = rows["total"].to_numpy(np.float64)
@@ -89,13 +89,13 @@ def candidate_mediation(models: tuple[EntropyTables, ...], *, possible: float) -
 
 
 @cached
-def typical_mediation(models: tuple[EntropyTables, ...], kind: Kind) -> Measurement:
+def typical_mediation(models: tuple[EntropyTables, ...], kind: DirectionKind) -> Measurement:
     """The median mediated share of the directions of one kind, mean over models; interval over models."""
     return mean_over_models([float(one.of(kind)["mediated"].median()) for one in models], models[0].level)
 
 
 @cached
-def clamped_share_kept(models: tuple[EntropyTables, ...], role: Role, *, possible: float) -> Measurement:
+def clamped_share_kept(models: tuple[EntropyTables, ...], role: ClampedRole, *, possible: float) -> Measurement:
     """The share of positions that keep their most probable token where one neuron is set to 6, mean over models.
 
     Of candidates the first, of others the median.  Only models in which a planted direction keeps at least
@@ -161,7 +161,7 @@ def null_space_and_mediation(models: tuple[EntropyTables, ...], *, seed: int | N
 
 def entropy_table(models: dict[str, EntropyTables]) -> pd.DataFrame:
     """One row per last-layer neuron, random and planted direction of every model, with its mediated share."""
-    kinds: tuple[Kind, ...] = ("neuron", "random", "planted")
+    kinds: tuple[DirectionKind, ...] = ("neuron", "random", "planted")
     return pd.concat(
         [one.of(kind).assign(model=model) for model, one in models.items() for kind in kinds], ignore_index=True
     )

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from universal_neurons.measures.arrays import Flags, Floats, Integers
     from universal_neurons.measures.study import HasStep, Study
 
-Kind = Literal["", "common_", "permuted_"]
-Role = Literal["prediction", "suppression"]
+Vocabulary = Literal["", "common_", "permuted_"]
+SharpRole = Literal["prediction", "suppression"]
 # The share of random directions below a threshold.
 CALIBRATION = 0.999
 QUARTERS = 4
@@ -61,7 +61,7 @@ class PredictionTables:
         """The 99.9th percentile of a moment of the random directions."""
         return float(np.quantile(self.directions[name], CALIBRATION))
 
-    def writing(self, kind: Kind = "", *, bound: float | None = None) -> Writing:
+    def writing(self, kind: Vocabulary = "", *, bound: float | None = None) -> Writing:
         """The neurons by their own moments or other ones; ``bound``: a threshold of kurtosis instead of the percentile.
 
         With permuted coordinates the threshold stays the neurons' own.
@@ -116,7 +116,7 @@ class Writing:
         """Prediction and suppression neurons."""
         return self.kurtosis > self.threshold
 
-    def role(self, name: Role) -> Flags:
+    def role(self, name: SharpRole) -> Flags:
         """The neurons of one role."""
         return self.is_sharp & ((self.skewness > 0) if name == "prediction" else (self.skewness < 0))
 
@@ -134,14 +134,16 @@ class Writing:
         return np.asarray(self.layer == self.layer.max())
 
 
-def written(study: Study, checkpoint: HasStep, model: str, kind: Kind = "", *, bound: float | None = None) -> Writing:
+def written(
+    study: Study, checkpoint: HasStep, model: str, kind: Vocabulary = "", *, bound: float | None = None
+) -> Writing:
     """The writing of one model's neurons."""
     tables: PredictionTables = study.table("predictions", model=model, checkpoint=checkpoint)
     return tables.writing(kind, bound=bound)
 
 
 def every_model(
-    study: Study, checkpoint: HasStep, kind: Kind = "", *, bound: float | None = None
+    study: Study, checkpoint: HasStep, kind: Vocabulary = "", *, bound: float | None = None
 ) -> tuple[Writing, ...]:
     """The writing of every model of the suite, the reference first."""
     return tuple(written(study, checkpoint, model, kind, bound=bound) for model in (study.reference, *study.partners()))
@@ -220,7 +222,7 @@ def dealt_last_layer_contrast(models: tuple[Writing, ...], universal: tuple[Flag
 
 
 @cached
-def median_auc(models: tuple[Writing, ...], role: Role, *, matched: bool = False) -> Measurement:
+def median_auc(models: tuple[Writing, ...], role: SharpRole, *, matched: bool = False) -> Measurement:
     """The median over neurons of P(more active before a token of its set), of one role in the last quarter of layers.
 
     All models together; ``matched``: of other tokens of the same frequencies.  Interval: order statistics.  Details:
@@ -231,7 +233,7 @@ def median_auc(models: tuple[Writing, ...], role: Role, *, matched: bool = False
 
 
 @cached
-def planted_auc(planted: Writing, role: Role, *, matched: bool = False) -> Measurement:
+def planted_auc(planted: Writing, role: SharpRole, *, matched: bool = False) -> Measurement:
     """The same of the planted neurons of one role that are found."""
     return _median_auc((planted,), [planted.role(role)], matched=matched)
 
