@@ -63,5 +63,5 @@ class MatchSettings:
 
 
 # Enough for a first look on a laptop: a neuron's own interval tells what the rest is worth.
-QUICK = MatchSettings(tokens=50_000, draws=5, half_draws=2, top_k=4, null=False)
+QUICK = MatchSettings(tokens=50_000, draws=3, half_draws=1, top_k=4, null=False)
 THOROUGH = MatchSettings()
