@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # How a value of a parameter is said after a verdict; those of the second list have an order.
 _AT = {
     "checkpoint": "at", "interval": "from", "threshold": "at threshold", "layer": "in layer", "partner": "with",
-    "reference": "of model",
+    "reference": "for model",
 }  # fmt: skip
 _ORDERED = {"checkpoint": "from", "threshold": "from threshold", "layer": "from layer"}
 
@@ -37,15 +37,19 @@ def where_it_breaks(records: Sequence[EvidenceRecord], verdicts: Sequence[Verdic
 
     A parameter explains them if all cases with the same value of it have the same verdict:
     "refuted at 25 %, inconclusive at 50 %, reproduced from 75 %".  ``verdicts`` are in the order of ``records``.
+    One that has another value in every case explains them where it has an order, or where no other one varies.
     """
     if len(set(verdicts)) < 2:
         return ""
-    for name in dict.fromkeys(name for record in records for name in record.parameters):
+    names = list(dict.fromkeys(name for record in records for name in record.parameters))
+    varying = [name for name in names if len({spelled(record.parameters.get(name, "")) for record in records}) > 1]
+    for name in varying:
         found: dict[str, set[Verdict]] = {}
         for record, verdict in zip(records, verdicts, strict=True):
             found.setdefault(spelled(record.parameters.get(name, "")), set()).add(verdict)
-        # One case per value would always "explain" everything.
-        if all(len(part) == 1 for part in found.values()) and (len(found) < len(records) or name in _ORDERED):
+        # Beside another that varies, one case per value would always "explain" everything.
+        tells = len(found) < len(records) or name in _ORDERED or len(varying) == 1
+        if tells and all(len(part) == 1 for part in found.values()):
             return _said(name, [(value, next(iter(part))) for value, part in found.items()])
     return ""
 

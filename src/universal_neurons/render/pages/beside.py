@@ -10,7 +10,7 @@ from universal_neurons.inputs.published import published_table
 from universal_neurons.render.formatting import MINUS, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from universal_neurons.inputs.published import PublishedValue
@@ -36,12 +36,17 @@ def numbers_beside(root: Path) -> dict[str, str]:
         if not isinstance(raw, dict) or raw.keys() != set(FIELDS):
             raise BesideError(f"{where}: expected {', '.join(FIELDS)}; got {raw!r}")
         table = published_table(str(raw["table"]), root=root)
-        rows = [row for row in table.rows if raw["where"].items() <= row.keys.items()]
+        rows = [row for row in table.rows if _is_meant(row, raw["where"])]
         if not rows:
             raise BesideError(f"{where}: no row of {raw['table']} has {raw['where']}")
         for claim in raw["claims"]:
             found.setdefault(claim, []).append(f"{_spelled(rows)} ({raw['of']})")
     return {claim: "; ".join(parts) for claim, parts in found.items()}
+
+
+def _is_meant(row: PublishedValue, where: Mapping[str, object]) -> bool:
+    """Return whether a row has every label of ``where``, or one of them where it lists several."""
+    return all(row.keys.get(key) in (label if isinstance(label, list) else [label]) for key, label in where.items())
 
 
 def _spelled(rows: Sequence[PublishedValue]) -> str:
