@@ -149,6 +149,7 @@ def test_changes_are_counted_by_item() -> None:
     ("text", "message"),
     [
         ("[N1", "not a TOML file"),
+        ("a = " + "[" * 5000, "not a TOML file"),
         ("N1 = 3", r"\[N1\] must hold verdict"),
         ("[N1]\n", r"\[N1\] must hold verdict"),
         ('[N1]\nverdict = "fine"', r"\[N1\] has verdict 'fine', expected one of reproduced, refuted"),

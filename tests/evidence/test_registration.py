@@ -58,7 +58,7 @@ def test_only_what_differs_is_added_and_the_latest_counts(tmp_path: Path) -> Non
         ("other = 1", "expected tables"),
         ("[[registered]]\nsuite = 'mini'", "entry 1: expected claim, commit"),
         ("[[registered]]\nsuite = 1\nclaim = 'N1'\ndate = 2026-01-01\ncommit = ''\nparts = {}", "expected texts"),
-        ("=", "cannot be read"),
+        ("=", "not a TOML file"),
     ],
 )
 def test_a_damaged_register_is_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.entries import table
 from universal_neurons.evidence.record import replace_text
 from universal_neurons.evidence.verdict import Verdict
 
@@ -77,14 +77,7 @@ def read_history(path: Path) -> tuple[Accepted, ...]:
 
     Raises :class:`HistoryError` for a file that is damaged or not in order of time.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return ()
-    except OSError as wrong:
-        raise HistoryError(f"{path}: cannot be read ({wrong.strerror or wrong})") from wrong
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
-        raise HistoryError(f"{path}: not a TOML file ({wrong}); restore it from version control") from wrong
+    raw = table(path, HistoryError) or {}
     entries = raw.get(_TABLE, [])
     if raw.keys() - {_TABLE} or not isinstance(entries, list):
         raise HistoryError(f"{path}: expected tables [[{_TABLE}]] and nothing else, got {', '.join(raw)}")

@@ -7,13 +7,13 @@ verdict is a readable line of a diff.  ``harness.outcome`` compares a run with i
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.entries import table
 from universal_neurons.evidence.multiplicity import Correction
 from universal_neurons.evidence.record import EvidenceRecord, natural_order, replace_text
 from universal_neurons.evidence.summary import summaries
@@ -152,14 +152,7 @@ class Ledger:
         Raises :class:`LedgerError` if it is no TOML, has an unknown verdict, or a claim's verdict cannot follow from
         its items (somebody edited one and not the other).
         """
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return cls()
-        except OSError as error:
-            raise LedgerError(f"{path}: cannot be read ({error.strerror or error})") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise LedgerError(f"{path}: not a TOML file ({error}); restore it from version control") from error
+        raw = table(path, LedgerError) or {}
         entries = {claim: _Entry.read(path, claim, entry) for claim, entry in raw.items()}
         return cls(
             {claim: entry.items for claim, entry in entries.items()},

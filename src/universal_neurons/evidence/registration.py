@@ -7,12 +7,12 @@ first.  It holds digests, so that a rule that was changed afterwards differs fro
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import UserError
+from universal_neurons.evidence.entries import table
 from universal_neurons.evidence.record import replace_text
 
 if TYPE_CHECKING:
@@ -103,12 +103,7 @@ class Register:
     @classmethod
     def read(cls, path: Path) -> Register:
         """The register at ``path``, empty where there is no file; raises :class:`RegistrationError` if damaged."""
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return cls()
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
-            raise RegistrationError(f"{path}: cannot be read ({wrong}); restore it from version control") from wrong
+        raw = table(path, RegistrationError) or {}
         entries = raw.get(_TABLE, [])
         if raw.keys() - {_TABLE} or not isinstance(entries, list):
             raise RegistrationError(f"{path}: expected tables [[{_TABLE}]] and nothing else, got {', '.join(raw)}")

@@ -79,7 +79,7 @@ def is_on_hub(path: Path) -> bool:
     """Tell whether the corpus recipe in ``path`` is of text on a hub; an unreadable file is not."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")).get("kind") == "hub"
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
 
 
