@@ -320,40 +320,36 @@ def ablation_effects(
     (row, position) of the batch for each of its tokens.  All ablated neurons, in all layers and all sets, take their
     values from there together: the token is lost and not the relations between neurons, and sets are compared on equal
     draws.  ``mode``: of the products of all runs, float32 or, on a GPU, TF32.  ``progress`` is called with the number
-    of rows finished, ``len(ablations) * len(rows)`` in all.  ``sums``: those of the same call that was interrupted,
-    whose ``keep`` got them every so many ablations; the result is the same.
+    of rows finished, ``len(ablations) * len(rows)`` in all.  ``sums``: what ``keep``, called every so many ablations,
+    got from the same call that was interrupted; the result is the same.
 
     Raises :class:`UnsuitableAttentionError` unless the model's attention is sdpa, :class:`NonFiniteEffectError` if a
     logit is not finite, and ValueError if a neuron does not exist, if rows have fewer than two positions or cannot be
     cut into ``blocks``, if a batch has no rows, or if the bridge and the model that it wraps predict differently.
     """
     _check(rows, ablations, neurons=sum(layer_widths(bridge)), batch_rows=batch_rows)
-    device = next(bridge.parameters()).device
-    tokens = rows.to(device, torch.int64)
+    tokens = rows.to(next(bridge.parameters()).device, torch.int64)
     block = row_blocks(torch.arange(len(rows)), rows=len(rows), blocks=blocks)
-    sums = AblationSums.zeros(len(ablations), len(rows)) if sums is None else sums
+    sums = sums or AblationSums.zeros(len(ablations), len(rows))
     with ablation_engines(bridge, tokens, mode=mode) as engines:
         if any(ablation.mode == "mean" for ablation in ablations):
-            means = _mean_activations(bridge, tokens, batch_rows=batch_rows, absolute=False).to(device)
+            means = _mean_activations(bridge, tokens, batch_rows=batch_rows, absolute=False).to(tokens.device)
             for engine in engines:
                 engine.means = means
         for number, start in enumerate(range(0, len(rows), batch_rows)):
             part = slice(start, min(start + batch_rows, len(rows)))
-            before = number * len(ablations)
-            done = min(max(sums.done - before, 0), len(ablations))
-            if progress is not None and done:
-                progress(done * (part.stop - part.start))
-            if done == len(ablations):
+            done = sums.done - number * len(ablations)
+            if progress is not None and done > 0:
+                progress(min(done, len(ablations)) * (part.stop - part.start))
+            if done >= len(ablations):
                 continue
             clean = engines[0].clean(tokens[part], seed=seed + start)
             sums.loss[part] = clean.loss.double().sum(1).cpu()
-            for first in range(done, len(ablations), _KEPT_EVERY):
-                own = slice(first, first + _KEPT_EVERY)
-                found = row_sums(
-                    engines, partial(_sums, clean), ablations[own], rows=part.stop - part.start, progress=progress
-                )
-                sums.effects[:, own, part] = found.transpose(0, 1)
-                sums.done = before + first + len(found)
+            for first in range(max(done, 0), len(ablations), _KEPT_EVERY):
+                own = ablations[first : first + _KEPT_EVERY]
+                found = row_sums(engines, partial(_sums, clean), own, rows=part.stop - part.start, progress=progress)
+                sums.effects[:, first : first + len(own), part] = found.transpose(0, 1)
+                sums.done = number * len(ablations) + first + len(own)
                 if keep is not None:
                     keep(sums)
     predictions = torch.bincount(block, minlength=blocks) * (rows.shape[1] - 1)

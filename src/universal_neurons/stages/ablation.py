@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
     from torch import Tensor
-    from transformer_lens.model_bridge import TransformerBridge
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
@@ -288,7 +287,7 @@ def ablations(work: Workspace, case: Case) -> tuple[pd.DataFrame, dict[str, npt.
 
 def resumed_effects(
     of: tuple[Workspace, Stage, Case],
-    bridge: TransformerBridge,
+    bridge: Any,
     rows: Tensor,
     ablated: Sequence[Ablation],
     *,
@@ -297,7 +296,7 @@ def resumed_effects(
 ) -> AblationEffects:
     """The effects of ablations on ``rows`` (row position), from where an interrupted computation of a case stands.
 
-    ``settings`` are those of :func:`~universal_neurons.core.ablation.ablation_effects`.  Raises ModelNotFinite.
+    ``settings``: as :func:`~universal_neurons.core.ablation.ablation_effects` has them.  Raises ModelNotFinite.
     """
     from universal_neurons.core.ablation import AblationSums, ablation_effects
 
