@@ -41,3 +41,5 @@ def corpus_key(work: Workspace) -> Key:
 
 # Artifacts of the miniature project's larger suite; the ones of each stage are counted in tests/stages/test_workspace.
 ARTIFACTS = 112
+# Tasks of its smaller suite.
+TASKS = 33

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from tests.cases import ARTIFACTS, corpus_key, keys_at, pairs
+from tests.cases import ARTIFACTS, TASKS, corpus_key, keys_at, pairs
 from tests.evidence.records import record
 from tests.stages.suites import speed
 from universal_neurons import cli
@@ -899,7 +899,7 @@ def test_a_mistake_in_the_options_of_tasks_is_one_line(
 def test_the_plan_says_how_long_the_tasks_take_on_several_devices(computed: Miniature, run: Run) -> None:
     out = run(computed, "plan", "--suite", "brief", "--engine", "slurm", "--gpus", "8", "--json")[1]
     found = json.loads(out)["simulated"]
-    assert (found["tasks"], found["workers"]) == (30, 8)
+    assert (found["tasks"], found["workers"]) == (TASKS, 8)
     assert found["longest_chain_seconds"] <= found["makespan_seconds"] < found["work_seconds"]
     said = run(computed, "plan", "--suite", "brief", "--engine", "slurm", "--gpus", "8")[1]
-    assert "Simulated: 30 tasks on 8 such devices take" in said
+    assert f"Simulated: {TASKS} tasks on 8 such devices take" in said

@@ -722,7 +722,11 @@ LACKING = {
     # Of four quarters of the depth three layers lack one.
     "G30a", "G30a-common", "G30a-published", "G31", "G33", "G33-prediction",
 }  # fmt: skip
-ALONE = LACKING | {"G6-mutual", "G10-layers", "G32", "N8", "N9"} | {f"G{number}-pooled" for number in range(10, 18)}
+ALONE = (
+    LACKING
+    | {"G6-mutual", "G10-layers", "G25", "G32", "N8", "N9", "R7", "R7-eight"}
+    | {f"G{number}-pooled" for number in range(10, 18)}
+)
 
 
 def test_a_published_suite_goes_from_the_hub_to_its_report_and_a_narrowed_one_too(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cases import TASKS
 from tests.stages.suites import speed
 from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import UserError
@@ -118,7 +119,7 @@ def test_a_task_without_what_it_needs_is_one_line(work: Workspace) -> None:
     [
         ("0/3", "expected I/N with I from 1 to N, got 0/3"),
         ("4/3", "expected I/N"),
-        ("nonsense", "expected one of the 30 that universal-neurons tasks lists, got nonsense"),
+        ("nonsense", f"expected one of the {TASKS} that universal-neurons tasks lists, got nonsense"),
     ],
 )
 def test_an_unknown_share_or_task_is_one_line(work: Workspace, which: str, message: str) -> None:
@@ -226,6 +227,6 @@ def test_nothing_left_takes_no_time(single: Workspace) -> None:
 
 def test_what_is_done_is_not_simulated(work: Workspace, single: Workspace) -> None:
     whole = simulated(work, tasks(work), speed(), workers=1)
-    assert whole.tasks == 30
+    assert whole.tasks == TASKS
     assert whole.makespan == pytest.approx(whole.work)
     assert whole.work > 30 * TASK_SECONDS
