@@ -28,7 +28,14 @@ DOCUMENTS = ("README.md", ".github/CONTRIBUTING.md", "claims/README.md", "CHANGE
 VERIFY = "python3 -m venv .venv && .venv/bin/pip install -q nox && .venv/bin/nox"
 MEGABYTE = 1 << 20
 # The catalogue's claims of Nandan et al., version 1 and what is known of version 2.
-CATALOGUE = [*(f"N{number}" for number in range(1, 27)), *(f"V{number}" for number in range(1, 9))]
+# The claims of the parent paper, by its sections.
+PARENT = (*range(1, 19), *range(20, 27), *range(31, 36), *range(40, 44), *range(50, 54), *range(60, 63))
+CATALOGUE = [
+    *(f"N{number}" for number in range(1, 27)),
+    *(f"V{number}" for number in range(1, 9)),
+    *(f"G{number}" for number in PARENT),
+    *("G9b", "G30a", "G30b"),
+]
 # Made-up paths that tests need, and the loopback address, which every machine has.
 INVENTED = ("/home/a", "/home/somebody", "/root/zoo", "http://127.0.0.1:")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|opt|home)\b(?:/[\w.-]+)?")

@@ -12,7 +12,7 @@ from universal_neurons.evidence.entries import entries
 if TYPE_CHECKING:
     from pathlib import Path
 
-UntestedKind = Literal["interpretive", "untestable"]
+UntestedKind = Literal["interpretive", "untestable", "open"]
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -25,7 +25,7 @@ class Untested:
     """A statement of a paper in our words, with its source, why no test judges it, and the claims nearest to it.
 
     ``interpretive`` statements say what results mean, so claims bear on them without deciding them; of ``untestable``
-    ones no measurement of a model would decide anything.
+    ones no measurement of a model would decide anything; of ``open`` ones somebody could write the test.
     """
 
     id: str

@@ -36,7 +36,7 @@ def test_every_claim_of_the_paper_and_every_untested_statement_has_its_sentence(
     ledger = Ledger.read(CHECKOUT / "fixtures" / "verdicts" / "mini.toml")
     claims = {claim for claim in ledger.claims if claim[0] in "NV"}
     assert len(claims) > 20
-    statements = {one.id for one in read_untested(CHECKOUT / "claims" / "untested.toml")}
+    statements = {one.id for one in read_untested(CHECKOUT / "claims" / "untested.toml") if one.id[0] in "NV"}
     assert {name for name in claims | statements if not sentences_of(name, sentences)} == WITHOUT
 
 

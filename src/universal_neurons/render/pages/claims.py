@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from universal_neurons.render.pages.ambiguities import Ambiguity
     from universal_neurons.render.pages.sentences import Sentence
 
-KINDS = {"interpretive": "interpretive", "untestable": "untestable"}
+KINDS = {"interpretive": "interpretive", "untestable": "untestable", "open": "not tested yet"}
 
 
 class ReadingUnknown(UserError):
