@@ -6,6 +6,7 @@ The real code trains and computes it.  A test that changes anything takes a copy
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,15 @@ def pytest_configure(config: pytest.Config) -> None:
         "ignore::DeprecationWarning:importlib._bootstrap",
     ):
         config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The tests of the report keep results of measures for as long as their process lives.  Another test that patches
+    # what a measure calls would get the result of before.
+    cache = sys.modules.get("universal_neurons.measures.cache")
+    if cache is not None and not request.node.nodeid.startswith("tests/render/"):
+        monkeypatch.setattr(cache, "_active", [])
 
 
 @pytest.fixture(scope="session")

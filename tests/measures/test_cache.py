@@ -20,9 +20,7 @@ TABLE = noisy(np.linspace(0.1, 0.9, 60), 5)
 
 
 @pytest.fixture(autouse=True)
-def _no_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # The tests of the report keep one open for as long as their process lives.
-    monkeypatch.setattr(cache, "_active", [])
+def _no_calls() -> Iterator[None]:
     CALLS.clear()
     yield
     CALLS.clear()

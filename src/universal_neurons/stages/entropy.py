@@ -7,6 +7,7 @@ activations of neurons of the layer.  Some neurons are set to fixed values.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -106,7 +107,8 @@ class Entropy(Stage):
         passes = 2 * (shape.mlp + RANDOM + PLANTED) + (CANDIDATES + OTHERS + 1) * len(CLAMPS)
         one = costs.summed(
             costs.loading(sizes, 1),
-            costs.clean(sizes, positions),
+            # In float32 on every device.
+            costs.clean(replace(sizes, tf32=False), positions),
             {
                 costs.WorkKind.MEMORY: 40 * passes * logits,
                 costs.WorkKind.DOUBLE: 20.0 * shape.vocabulary * shape.width**2,
