@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,37 +10,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.claims.declared import declared_in
+from tests.claims.planted import LAST, PlantedStudy
 from tests.measures.attended import Attended
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.inputs.suite import Checkpoint
 
 if TYPE_CHECKING:
     from universal_neurons.harness.declare import ClaimDeclaration
-    from universal_neurons.measures.attention import AttentionTables
 
 FILES = sorted((Path(__file__).parents[2] / "claims" / "attention").glob("test_*.py"))
 FINDINGS = ["G50", "G51", "G51-relative", "G52", "G52-cause", "G53"]
 NAMES = [*FINDINGS, "G52-planted"]
-LAST = Checkpoint(400, 1.0, "100%")
 TRUE = Attended()
 NOTHING = Attended(ratio=1.0, tails=-0.1, strength=0.0, planted=0.0, cause=0.0)
 OPPOSITE = Attended(ratio=0.5, tails=-0.5, strength=-0.8, planted=-0.7, cause=-0.95)
-
-
-@dataclass(frozen=True)
-class SyntheticStudy:
-    """Four models whose heads are as ``attended`` says."""
-
-    attended: Attended = field(default_factory=Attended)
-    reference: str = "a"
-    others: tuple[str, ...] = ("b", "c", "d")
-
-    def partners(self) -> tuple[str, ...]:
-        return self.others
-
-    def table(self, stage: str, *, model: str, checkpoint: Any) -> AttentionTables:
-        assert (stage, checkpoint) == ("heads", LAST)
-        return self.attended.tables(model)
 
 
 @cache
@@ -49,7 +31,7 @@ def claims() -> dict[str, ClaimDeclaration]:
 
 
 def verdict(name: str, function: Any, attended: Attended, **options: Any) -> Verdict:
-    measured = function(study=SyntheticStudy(attended, **options), checkpoint=LAST)
+    measured = function(study=PlantedStudy("heads", attended, **options), checkpoint=LAST)
     return claims()[name].claim.expect.judge(measured).verdict
 
 

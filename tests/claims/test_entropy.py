@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,37 +10,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.claims.declared import declared_in
+from tests.claims.planted import LAST, PlantedStudy
 from tests.measures.entropic import Entropic
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.inputs.suite import Checkpoint
 
 if TYPE_CHECKING:
     from universal_neurons.harness.declare import ClaimDeclaration
-    from universal_neurons.measures.entropy import EntropyTables
 
 FILES = sorted((Path(__file__).parents[2] / "claims" / "entropy").glob("test_*.py"))
 FINDINGS = ["G40", "G40-frequency", "G40-null", "G40-rho", "G42"]
 NAMES = [*FINDINGS, "G40-planted"]
-LAST = Checkpoint(400, 1.0, "100%")
 TRUE = Entropic()
 NOTHING = Entropic(mediated=0.4, planted=0.51, kept=0.94, null=0.0, frequency=0.0, rho=0.0)
 OPPOSITE = Entropic(mediated=0.1, planted=0.6, kept=0.5, null=0.0, frequency=0.0, rho=-0.3)
-
-
-@dataclass(frozen=True)
-class SyntheticStudy:
-    """Four models whose last layers are as ``entropic`` says."""
-
-    entropic: Entropic = field(default_factory=Entropic)
-    reference: str = "a"
-    others: tuple[str, ...] = ("b", "c", "d")
-
-    def partners(self) -> tuple[str, ...]:
-        return self.others
-
-    def table(self, stage: str, *, model: str, checkpoint: Any) -> EntropyTables:
-        assert (stage, checkpoint) == ("entropy", LAST)
-        return self.entropic.tables(model)
 
 
 @cache
@@ -49,7 +31,7 @@ def claims() -> dict[str, ClaimDeclaration]:
 
 
 def verdict(name: str, function: Any, entropic: Entropic, **options: Any) -> Verdict:
-    measured = function(study=SyntheticStudy(entropic, **options), checkpoint=LAST)
+    measured = function(study=PlantedStudy("entropy", entropic, **options), checkpoint=LAST)
     return claims()[name].claim.expect.judge(measured).verdict
 
 

@@ -139,6 +139,11 @@ def rounded(values: Floats, *, bits: int) -> Floats:
     return result
 
 
+def rounded_columns(columns: Mapping[str, Floats], *, bits: int) -> dict[str, Any]:
+    """Columns of a table to ``bits`` significant bits, as float32."""
+    return {name: rounded(values, bits=bits).astype(np.float32) for name, values in columns.items()}
+
+
 def share_codes(shares: Floats) -> Floats:
     """Shares as whole numbers from 0 (nothing) to 255 (all), in steps of a factor 2^(1/8); see :func:`coded_shares`."""
     with np.errstate(divide="ignore"):

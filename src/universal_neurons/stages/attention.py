@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from universal_neurons.measures.attention import AttentionTables
-from universal_neurons.measures.profiles import rounded
+from universal_neurons.measures.profiles import rounded_columns
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import Artifacts, Case, Need, Reader, Stage, example_dice, step_of
 from universal_neurons.stages.comparison import Comparison, Difference, largest_relative_difference
@@ -163,7 +163,7 @@ class Attention(Stage):
         )
 
         def made(place: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
-            return _stored({name: dice.uniform(0.1, 1.0, len(place["layer"])) for name in columns})
+            return rounded_columns({name: dice.uniform(0.1, 1.0, len(place["layer"])) for name in columns}, bits=BITS)
 
         return {
             self.parts[0]: pd.DataFrame({**of_heads, **made(of_heads, HEAD_COLUMNS)}),
@@ -267,7 +267,7 @@ def _heads(layer: int, statistics: HeadStatistics, below: _Population, generator
         ("raw_kurtosis", "relative_kurtosis", "random_kurtosis"), (*scores, drawn @ relative.T), strict=True
     ):
         columns[name] = _kurtosis(values)
-    return pd.DataFrame({**_numbered([layer], len(relative), 1), **_stored(columns)})
+    return pd.DataFrame({**_numbered([layer], len(relative), 1), **rounded_columns(columns, bits=BITS)})
 
 
 def _kurtosis(values: Any) -> Any:
@@ -320,7 +320,7 @@ def _paths(
             "source_layer": below.layer[every].astype(np.int16),
             "source_neuron": below.neuron[every].astype(np.int32),
             "active": below.active[every].astype(np.int32),
-            **_stored(columns),
+            **rounded_columns(columns, bits=BITS),
         }
     )
     return table, _scatter(chosen, activation, attention, changed)
@@ -336,7 +336,7 @@ def _scatter(chosen: _Chosen, *values: Tensor) -> pd.DataFrame:
     }
     sides = np.repeat(np.array(["top", "bottom"], dtype=object), POINTS)
     place = _numbered([chosen.layer], 1, 2 * POINTS, head=chosen.head)
-    return pd.DataFrame({**place, "role": sides, **_stored(columns, bits=10)})
+    return pd.DataFrame({**place, "role": sides, **rounded_columns(columns, bits=10)})
 
 
 def _correlation(x: Tensor, y: Tensor) -> Any:
@@ -353,7 +353,3 @@ def _numbered(layers: Sequence[int] | range, heads: int, each: int, *, head: int
         "layer": np.repeat(np.array(layers, dtype=np.int16), len(own) * each),
         "head": np.tile(np.repeat(own.astype(np.int16), each), len(layers)),
     }
-
-
-def _stored(columns: Mapping[str, Any], *, bits: int = BITS) -> dict[str, Any]:
-    return {name: rounded(values, bits=bits).astype(np.float32) for name, values in columns.items()}

@@ -8,13 +8,13 @@ activations of neurons of the layer.  Some neurons are set to fixed values.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from universal_neurons.measures.entropy import CLAMPS, EntropyTables
-from universal_neurons.measures.profiles import rounded
+from universal_neurons.measures.profiles import rounded_columns
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import Artifacts, Case, Need, Reader, Stage, example_dice, step_of
 from universal_neurons.stages.comparison import Comparison, Difference, largest_relative_difference
@@ -164,11 +164,11 @@ class Entropy(Stage):
                 {
                     "kind": np.array(kinds, dtype=object),
                     "source": np.zeros(len(kinds), dtype=np.int32),
-                    **_stored({name: dice.uniform(0.1, 1.0, len(kinds)) for name in COLUMNS}),
+                    **rounded_columns({name: dice.uniform(0.1, 1.0, len(kinds)) for name in COLUMNS}, bits=BITS),
                 }
             ),
             self.parts[1]: pd.DataFrame(
-                {**place, **_stored({name: dice.uniform(0.1, 1.0, len(roles)) for name in CLAMPED})}
+                {**place, **rounded_columns({name: dice.uniform(0.1, 1.0, len(roles)) for name in CLAMPED}, bits=BITS)}
             ),
         }
 
@@ -245,7 +245,7 @@ class _Layer:
         effects = {name: np.array([row[name] for row in rows]) for name in COLUMNS[len(self.weights) :]}
         weights = {name: column.cpu().numpy() for name, column in self.weights.items()}
         kinds = {"kind": np.array(self.kind, dtype=object), "source": self.source.astype(np.int32)}
-        return pd.DataFrame({**kinds, **_stored(weights | effects)})
+        return pd.DataFrame({**kinds, **rounded_columns(weights | effects, bits=BITS)})
 
     def clamps(self, table: pd.DataFrame) -> pd.DataFrame:
         """One row per chosen neuron and value: candidates, others of large norm, and the first planted direction."""
@@ -266,7 +266,7 @@ class _Layer:
                 found = self._predicted(int(number), value - own + 0.0 * self.state.scale)
                 rows.append({"source": source, "role": role, "value": value, **_means(clean, found)})
         frame = pd.DataFrame(rows)
-        columns = _stored({name: frame[name].to_numpy(np.float64) for name in CLAMPED})
+        columns = rounded_columns({name: frame[name].to_numpy(np.float64) for name in CLAMPED}, bits=BITS)
         return frame.assign(source=frame["source"].astype(np.int32), value=frame["value"].astype(np.float32), **columns)
 
     def _predicted(self, number: int, change: Tensor) -> Prediction:
@@ -295,7 +295,3 @@ def _means(clean: Prediction, found: Prediction) -> dict[str, float]:
         "reciprocal_rank": float(found.reciprocal_rank.double().mean()),
         "first_kept": float((found.first == clean.first).double().mean()),
     }
-
-
-def _stored(columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: rounded(values, bits=BITS).astype(np.float32) for name, values in columns.items()}
