@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -181,6 +182,18 @@ def test_every_file_that_a_document_names_or_links_to_exists(document: str) -> N
     named = {ROOT / path for path in re.findall(r"\b(?:claims|src|tests)/[\w/]+\.(?:md|py|toml)\b", text(document))}
     linked = {folder / path for path in re.findall(r"\]\((?!https?:|#)([^)#]+)", text(document))}
     assert [str(path) for path in named | linked if not path.exists()] == []
+
+
+def repeated(document: str) -> list[str]:
+    """The headings and long paragraphs that stand more than once in a document, as after a wrong merge."""
+    counts = Counter(part for part in document.split("\n\n") if part.startswith("## ") or len(part) > 80)
+    return [part for part, count in counts.items() if count > 1]
+
+
+@pytest.mark.parametrize("document", ["README.md", ".github/CONTRIBUTING.md", "claims/README.md"])
+def test_a_document_says_nothing_twice(document: str) -> None:
+    assert repeated(text(document)) == []
+    assert repeated(f"{text(document)}\n\n{text(document)}") != []
 
 
 @pytest.mark.parametrize(
