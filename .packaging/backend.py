@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = "universal_neurons/_study"
 # Not the files that tools leave behind.
-_LEFT_OUT = ("__pycache__", "_build", "_build.broken")
+_LEFT_OUT = ("__pycache__", "_build", "_build.broken", "_build.old")
 
 
 def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:

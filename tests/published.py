@@ -188,5 +188,6 @@ class Published:
 
     @property
     def downloads(self) -> list[Path]:
-        """What was read of the text so far."""
-        return sorted((self.root / ".universal-neurons" / "downloads").glob("*"))
+        """The pieces of the text that were read so far, in their order."""
+        found = (self.root / ".universal-neurons" / "downloads").glob("*/*")
+        return sorted(found, key=lambda path: int(path.name.partition("-")[0]))

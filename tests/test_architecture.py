@@ -77,9 +77,9 @@ BACKEND = {
     "core.weights", "inputs.bridge",
 }  # fmt: skip
 
-# What makes a file durable or keeps others out of it, and who may call that: a file that is appended to is no other's.
+# What makes a file durable or keeps others out of it, and who may call that.
 DURABLE = {"fsync", "mkstemp", "NamedTemporaryFile", "FileLock", "SoftFileLock"}
-DURABLE_MODULES = {"files", "inputs.hub_corpus"}
+DURABLE_MODULES = {"files"}
 
 CLAIMS_MAY = {f"{PACKAGE}.harness", f"{PACKAGE}.measures"}
 CLAIMS_MAY_NOT = {f"{PACKAGE}.harness.plugin", f"{PACKAGE}.harness.scaffold"}

@@ -4,18 +4,23 @@ import doctest
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import filelock
 import pytest
 
+from tests.kills import Killed, at_call, kills
 from universal_neurons import files
 from universal_neurons.files import (
     STALE_SECONDS,
+    aside,
     locked,
     replace_file,
+    replace_folder,
     replacing,
+    restore_folder,
     shown,
     shown_url,
     sweep,
@@ -155,6 +160,97 @@ def test_only_leftovers_older_than_a_day_are_swept(tmp_path: Path) -> None:
         ".other", ".other-file", ".part-young", ".part-young-file",
     }  # fmt: skip
     sweep(tmp_path / "nowhere", "*", now=now)
+
+
+# --- folders ---------------------------------------------------------------------------------------------------------
+
+
+def folder(path: Path, content: str) -> Path:
+    path.mkdir(parents=True)
+    for name in ("index.html", "index.css"):
+        (path / name).write_text(content)
+    return path
+
+
+def content_of(path: Path) -> set[str]:
+    """What a folder says; a half of one is another set."""
+    return {(path / name).read_text() if (path / name).exists() else "nothing" for name in ("index.html", "index.css")}
+
+
+def test_whenever_a_replacement_is_killed_the_next_start_finds_one_whole_folder(tmp_path: Path) -> None:
+    project = tmp_path
+    seen: set[str] = set()
+
+    def replace() -> None:
+        replace_folder(project / "report", folder(project / "scratch" / "report", "new"))
+
+    def prepare(moment: int) -> None:
+        nonlocal project
+        project = tmp_path / str(moment)
+        folder(project / "report", "old")
+
+    prepare(0)
+    for moment in kills(replace):
+        assert content_of(project / "report") in ({"old"}, {"new"}) or content_of(project / "report.old") == {"old"}
+        restore_folder(project / "report")
+        assert len(content_of(project / "report")) == 1
+        seen |= content_of(project / "report")
+        replace_folder(project / "report", folder(project / "again" / "report", "newer"))
+        assert content_of(project / "report") == {"newer"}
+        assert not aside(project / "report").exists()
+        prepare(moment + 1)
+    assert seen == {"old", "new"}
+    assert content_of(project / "report") == {"new"}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_second_builder_at_any_call_of_the_first_loses_nothing(tmp_path: Path, *, killed: bool) -> None:
+    for moment in range(20):
+        report = tmp_path / str(moment) / "report"
+        folder(report, "old")
+        first = folder(report.with_name("first") / "report", "first")
+        second = folder(report.with_name("second") / "report", "second")
+
+        def build(report: Path = report, second: Path = second) -> None:
+            restore_folder(report)
+            replace_folder(report, second)
+            if killed:
+                raise Killed
+
+        with suppress(Killed), at_call(moment, build):
+            replace_folder(report, first)
+        assert content_of(report) == {"second" if killed and second.parent.exists() and not second.exists() else "first"}
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()], ids=["full", "interrupt"])
+def test_a_replacement_that_fails_leaves_the_old_folder_in_its_place(tmp_path: Path, error: BaseException) -> None:
+    for moment in range(20):
+        report = folder(tmp_path / str(moment) / "report", "old")
+        new = folder(report.with_name("scratch") / "report", "new")
+
+        def fail() -> None:
+            raise error
+
+        with suppress(type(error)), at_call(moment, fail):
+            replace_folder(report, new)
+            break
+        assert content_of(report) in ({"old"}, {"new"})
+    assert moment >= 3
+    assert content_of(report) == {"new"}
+
+
+def test_the_temporary_file_of_a_killed_writer_is_swept_by_the_next_a_day_later(tmp_path: Path) -> None:
+    path = tmp_path / "mini[1].toml"
+    leftovers = set()
+    for _ in kills(lambda: replace_file(path, b"text")):
+        leftovers |= {found for found in tmp_path.iterdir() if found != path}
+    assert leftovers
+    (tmp_path / ".0123-mini[1].toml").touch()
+    young = min(leftovers)
+    for leftover in leftovers - {young}:
+        os.utime(leftover, (0, 0))
+    replace_file(path, b"text")
+    assert {found.name for found in tmp_path.iterdir()} == {path.name, ".0123-mini[1].toml", young.name}
 
 
 def test_a_lock_keeps_others_out_until_their_patience_ends(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ here raises OSError as the system does; callers say in their own words what coul
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import re
 import secrets
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STALE_SECONDS = 24 * 3600
+_TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 _URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"]+")
 
 
@@ -43,7 +45,7 @@ def replace_file(path: Path, data: bytes) -> None:
     with _beside(path) as temporary:
         write_file(temporary, data)
         temporary.replace(path)
-    sync_folder(path.parent)
+    _finish(path)
 
 
 @contextmanager
@@ -61,7 +63,14 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         temporary.replace(path)
+    _finish(path)
+
+
+def _finish(path: Path) -> None:
+    """Wait until the disk knows the new file, and remove what killed writers of the same file left beside it."""
     sync_folder(path.parent)
+    with suppress(OSError):
+        sweep(path.parent, f".{'[0-9a-f]' * 8}-{glob.escape(path.name)}", now=path.stat().st_mtime)
 
 
 @contextmanager
@@ -88,6 +97,53 @@ def sync_folder(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def replace_folder(path: Path, new: Path) -> None:
+    """Put the folder ``new`` in the place of the folder ``path``, which need not exist; both lie in one file system.
+
+    Whatever is killed or fails on the way, ``path`` or :func:`aside` is whole, and :func:`restore_folder` puts the old
+    one back.  The old one ends up beside ``new``, in a folder that the caller removes.  Of two callers the later one
+    wins.  Raises OSError; the old folder is then in its place.
+    """
+    old = aside(path)
+    try:
+        while not renamed(new, path):
+            # One is in place, so what a killed process put aside is of no use.
+            _move(old, new.with_name(secrets.token_hex(4)))
+            _move(path, old)
+        _move(old, new.with_name(secrets.token_hex(4)))
+    except BaseException:
+        restore_folder(path)
+        raise
+
+
+def restore_folder(path: Path) -> None:
+    """Put back what a killed :func:`replace_folder` put aside, if nothing is in its place; raises OSError."""
+    if not path.exists():
+        _move(aside(path), path)
+
+
+def aside(path: Path) -> Path:
+    """The name of the old folder while a new one takes its place: one that a person who misses it finds."""
+    return path.with_name(f"{path.name}.old")
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename a folder, unless another process was faster: it is gone, or the name is taken."""
+    with suppress(FileNotFoundError):
+        renamed(source, target)
+
+
+def renamed(source: Path, target: Path) -> bool:
+    """Rename a folder; False, and nothing changed, if something that is not an empty folder has the name."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            return False
+        raise
+    return True
 
 
 def sweep(folder: Path, pattern: str, *, now: float) -> None:

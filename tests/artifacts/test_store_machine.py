@@ -6,13 +6,11 @@ knows which values may be there, and the store must have one of them, sound, or 
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
@@ -20,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tests.kills import Killed, at_call, kill
 from universal_neurons.artifacts.codec import encode
 from universal_neurons.artifacts.folder import MANIFEST, Contents
 from universal_neurons.artifacts.key import Key
@@ -27,21 +26,13 @@ from universal_neurons.artifacts.manifest import Manifest
 from universal_neurons.artifacts.provenance import Provenance
 from universal_neurons.artifacts.store import Artifact, Store, StoreError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 PROVENANCE = Provenance("2026-01-02T03:04:05Z", "ab" * 20, "cpu", {"python": "3.11.7"}, 1.25, 2**30)
-CALLS = ("open", "write", "rename", "mkdir", "unlink", "rmdir", "scandir")
 NUMBERS, VARIANTS = st.integers(0, 1), st.integers(0, 1)
 # No operation makes more of these calls than this; at one that never comes nothing happens.
 MOST = 30
 MOMENTS = st.just(MOST) | st.integers(0, MOST)
 ROOTS = ("working", "shipped", "imported")
 FILES, HOWS = st.sampled_from(("payload.safetensors", MANIFEST)), st.sampled_from(("change", "cut", "remove"))
-
-
-class Killed(BaseException):
-    """No more system calls of this process."""
 
 
 def key(number: int) -> Key:
@@ -54,42 +45,6 @@ def value(variant: int) -> dict[str, Any]:
 
 def variant_of(artifact: Artifact | None) -> int | None:
     return None if artifact is None else int(artifact.arrays["values"][0])
-
-
-@contextmanager
-def at_call(moment: int, happens: Callable[[], object]) -> Iterator[None]:
-    """Let something happen before system call ``moment`` of the body; where it is a kill, no call follows."""
-    left, is_dead = moment, False
-
-    def patched(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal left, is_dead
-            if is_dead:
-                raise Killed
-            left -= 1
-            if left == -1:
-                try:
-                    happens()
-                except Killed:
-                    is_dead = True
-                    if real is write:  # half of the bytes are on the disk
-                        write(args[0], bytes(args[1])[: len(args[1]) // 2])
-                    raise
-            return real(*args, **kwargs)
-
-        return call
-
-    write = os.write
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)  # no loss of power here
-        patch.setattr(io, "open", patched(io.open))
-        for name in CALLS:
-            patch.setattr(os, name, patched(getattr(os, name)))
-        yield
-
-
-def kill() -> None:
-    raise Killed
 
 
 class StoreMachine(RuleBasedStateMachine):

@@ -49,27 +49,28 @@ def test_a_history_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_what_is_accepted_for_the_first_time_or_anew_is_added_with_its_criterion_and_evidence() -> None:
-    (entry,) = accepted_now(claims(), Ledger(), accepting(N1=Verdict.REPRODUCED), today=TUESDAY)
+    (entry,) = accepted_now(claims(), accepting(N1=Verdict.REPRODUCED), today=TUESDAY)
     assert (entry.claim, entry.date, entry.verdict) == ("N1", TUESDAY, Verdict.REPRODUCED)
     assert entry.criterion == "at most 0.05"
     assert entry.evidence == evidence_digest(claims()[0]) != ""
-    before, now = accepting(N1=Verdict.REFUTED), accepting(N1=Verdict.REPRODUCED)
-    assert len(accepted_now(claims(), before, now, today=TUESDAY, after=(entry,))) == 1
-    assert accepted_now(claims(), now, now, today=TUESDAY, after=(entry,)) == ()
-    assert accepted_now(claims(), now, Ledger(), today=TUESDAY) == ()
+    now = accepting(N1=Verdict.REPRODUCED)
+    assert len(accepted_now(claims(), accepting(N1=Verdict.REFUTED), today=TUESDAY, after=(entry,))) == 1
+    assert accepted_now(claims(), now, today=TUESDAY, after=(entry,)) == ()
+    assert accepted_now(claims(), Ledger(), today=TUESDAY) == ()
 
 
 def test_another_criterion_is_added_though_the_verdict_stayed() -> None:
     same = accepting(N1=Verdict.REPRODUCED)
     past = (Accepted("N1", MONDAY, Verdict.REPRODUCED, "at most 0.5", "3f2a"),)
-    (entry,) = accepted_now(claims(), same, same, today=TUESDAY, after=past)
+    (entry,) = accepted_now(claims(), same, today=TUESDAY, after=past)
     assert entry.because(past[0]) == "another criterion and other evidence"
     # One that was not recorded is not known to have been another.
-    assert accepted_now(claims(), same, same, today=TUESDAY, after=ENTRIES[:1]) == ()
+    unknown = Accepted("N1", MONDAY, Verdict.REPRODUCED)
+    assert accepted_now(claims(), same, today=TUESDAY, after=(unknown,)) == ()
 
 
 def test_a_clock_that_was_set_back_does_not_put_entries_out_of_order(tmp_path: Path) -> None:
-    added = accepted_now(claims(), Ledger(), accepting(N1=Verdict.REPRODUCED), today=MONDAY, after=ENTRIES)
+    added = accepted_now(claims(), accepting(N1=Verdict.REPRODUCED), today=MONDAY, after=ENTRIES)
     assert added[0].date == TUESDAY
     write_history(tmp_path / "mini.toml", (*ENTRIES, *added), "mini")
     assert len(read_history(tmp_path / "mini.toml")) == 3
@@ -121,5 +122,5 @@ def test_a_history_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_the_criterion_of_the_record_is_the_one_that_is_kept() -> None:
     other = AtMost(0.1)
     found = claims(criterion=other.as_dict(), criterion_text=other.text())
-    (entry,) = accepted_now(found, Ledger(), accepting(N1=Verdict.REPRODUCED), today=MONDAY)
+    (entry,) = accepted_now(found, accepting(N1=Verdict.REPRODUCED), today=MONDAY)
     assert entry.criterion == "at most 0.1"

@@ -274,9 +274,25 @@ def test_what_is_accepted_is_remembered_with_its_criterion_and_evidence(project:
     assert (first.claim, first.verdict, first.criterion) == ("N1", Verdict.REPRODUCED, "at most 0.05")
     project.run("claims", "--update-verdicts")
     assert read_history(history) == (first,)
-    project.accept(N1="refuted")
+    project.write(claim_file("around(0.5)"))
     project.run("claims", "--update-verdicts")
-    assert [entry.verdict for entry in read_history(history)] == [Verdict.REPRODUCED, Verdict.REPRODUCED]
+    assert [entry.verdict for entry in read_history(history)] == [Verdict.REPRODUCED, Verdict.REFUTED]
+
+
+@pytest.mark.parametrize("lost", ["ledger", "history"])
+def test_an_acceptance_of_which_one_file_was_lost_is_repaired_by_the_next(project: Project, lost: str) -> None:
+    """As after a kill between the two, or after one of them was put back."""
+    project.write(claim_file("around(0.02)"))
+    history = path_of(project.ledger)
+    path = {"ledger": project.ledger, "history": history}[lost]
+    project.run("claims", "--update-verdicts")
+    before = path.read_bytes()
+    project.write(claim_file("around(0.5)"))
+    project.run("claims", "--update-verdicts")
+    both = project.ledger.read_bytes(), history.read_bytes()
+    path.write_bytes(before)
+    project.run("claims", "--update-verdicts")
+    assert (project.ledger.read_bytes(), history.read_bytes()) == both
 
 
 def test_a_damaged_history_stops_the_run_before_the_ledger_is_rewritten(project: Project) -> None:

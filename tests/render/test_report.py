@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
+import os
 import re
 import shutil
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.registration import FILE as REGISTRATIONS
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.files import aside
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render import build_report
 from universal_neurons.render.evidence_log import EvidenceUnusable
@@ -255,8 +257,11 @@ def test_a_fault_in_a_template_stops_the_build_and_leaves_the_last_report(
     root: Path, new: str, error: type[Exception], fault: str
 ) -> None:
     output = root.parent / "built"
-    (output / "source").mkdir(parents=True)
-    (output / "source" / "_quarto.yml").touch()
+    # As a killed build leaves it: the old report aside, its own unfinished.
+    (aside(output) / "source").mkdir(parents=True)
+    (aside(output) / "source" / "_quarto.yml").touch()
+    (root.parent / ".report-1" / "report").mkdir(parents=True)
+    os.utime(root.parent / ".report-1", (0, 0))
     change(root, "paper.qmd.j2", "The threshold is a convention.", new)
     line = line_with("paper.qmd.j2", "The threshold is a convention.")
     with pytest.raises(error, match=fault.replace("LINE", line)):

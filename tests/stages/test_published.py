@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -314,12 +315,28 @@ def test_a_killed_reading_goes_on_where_it_stopped_with_the_same_rows(world: Pub
     whole = token_set(work)
     needed = len(world.hub.asked("cdn", path="00.jsonl.zst"))
     assert needed > 3
-    for path in world.downloads:
-        path.write_bytes(path.read_bytes()[:1000])
+    for path in world.downloads[1:]:
+        path.unlink()
     again = token_set(world.workspace(local=True, store=world.root / "other"))
     spans = [one.range for one in world.hub.asked("cdn", path="00.jsonl.zst")[needed:]]
-    assert spans[0] == "bytes=1000-1699"
+    assert spans[0] == "bytes=700-1399"
     np.testing.assert_array_equal(again.rows, whole.rows)
+
+
+@pytest.mark.parametrize("harm", [lambda data: data[:-1] + bytes([data[-1] ^ 1]), lambda data: data[:-1]])
+def test_a_piece_that_changed_on_the_disk_is_said_and_fetched_again(
+    world: Published, harm: Callable[[bytes], bytes]
+) -> None:
+    said: list[str] = []
+    whole = texts(world)
+    needed = len(world.hub.asked("cdn", path=FILE))
+    path = world.downloads[1]
+    path.write_bytes(harm(path.read_bytes()))
+    corpus = world.corpus()
+    corpus.pins.warn = said.append
+    assert [document.text for document in corpus.documents("identification", seed=3)] == whole
+    assert said == [f"{path}: changed on the disk since it was fetched; it is fetched again"]
+    assert [one.range for one in world.hub.asked("cdn", path=FILE)[needed:]] == ["bytes=700-1399"]
 
 
 @pytest.mark.parametrize(
@@ -390,10 +407,12 @@ def test_wrong_bytes_at_the_end_are_found_when_the_end_is_read_and_fetched_again
     recipe = world.root / "fixtures" / "corpora" / "text.toml"
     recipe.write_text(recipe.read_text().replace(FILE, "00.jsonl"))
     world.hub.commit(TEXT, "main", {"00.jsonl": lines, FILE: content}, kind="datasets")
-    # Every transfer of the first piece flips its first byte, which JSON would notice: so flip what is here already.
     texts(world)
-    (kept,) = world.downloads
-    kept.write_bytes(lines[:30] + b"1" + lines[31:])
+    # A piece of other bytes under a name that fits them.
+    kept = world.downloads[0]
+    wrong = kept.read_bytes()[:30] + b"1" + kept.read_bytes()[31:]
+    kept.with_name(f"0-700-{sha256(wrong).hexdigest()}").write_bytes(wrong)
+    kept.unlink()
     assert "sha256" in refusal(DigestMismatch, lambda: texts(world))
     assert world.downloads == []
     assert len(everything(world)) == 60
@@ -556,7 +575,7 @@ def test_two_that_read_one_text_at_once_fetch_every_piece_once(world: Published)
     ranges = [one.range for one in world.hub.asked("cdn", path="00.jsonl.zst")]
     assert len(ranges) > 3
     assert len(ranges) == len(set(ranges))
-    assert [path.read_bytes() for path in world.downloads] == [packed(words())]
+    assert b"".join(path.read_bytes() for path in world.downloads) == packed(words())
 
 
 def test_a_turn_that_cannot_be_taken_is_one_line(world: Published) -> None:

@@ -10,7 +10,6 @@ other's manifest.
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import shutil
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from universal_neurons.artifacts.codec import LARGEST, PayloadError, decode
 from universal_neurons.artifacts.manifest import DamageError, Manifest
-from universal_neurons.files import sweep, sync_folder, write_file
+from universal_neurons.files import renamed, sweep, sync_folder, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +32,6 @@ T = TypeVar("T")
 
 MANIFEST = "manifest.json"
 STAGING = ".staging-"
-_TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +120,7 @@ class Folder:
             sync_folder(staging.path)
             if staging.contents() is None:
                 raise DamageError("it vanished while it was written")
-            if not _renamed(staging.path, self.path):
+            if not renamed(staging.path, self.path):
                 return False
         finally:
             shutil.rmtree(staging.path, ignore_errors=True)
@@ -157,16 +155,6 @@ def _twice(look: Callable[[], T]) -> T:
         return look()
     except DamageError:
         return look()
-
-
-def _renamed(source: Path, target: Path) -> bool:
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno in _TAKEN:
-            return False
-        raise
-    return True
 
 
 def _bytes(path: Path) -> bytes | None:

@@ -108,23 +108,25 @@ def evidence_digest(claim: ClaimSummary) -> str:
 
 
 def accepted_now(
-    claims: Iterable[ClaimSummary], before: Ledger, now: Ledger, *, today: date, after: Sequence[Accepted] = ()
+    claims: Iterable[ClaimSummary], now: Ledger, *, today: date, after: Sequence[Accepted] = ()
 ) -> tuple[Accepted, ...]:
-    """The entries that follow from rewriting the ledger ``before`` as ``now``.
+    """The entries that follow from writing the ledger ``now``.
 
-    There is one for each claim whose verdict changed, or whose criterion is not the one recorded last.  They come
-    ``after`` those that are there, also where a clock was set back since.
+    There is one for each claim whose verdict or criterion is not the one recorded last: what the history lacks, because
+    a process was killed or a file was put back, is thus added at the next occasion.  They come ``after`` those that are
+    there, also where a clock was set back since.
     """
     day = max([today, *(entry.date for entry in after)])
-    criteria = {entry.claim: entry.criterion for entry in after}
-    return tuple(
+    last = {entry.claim: (entry.verdict, entry.criterion) for entry in after}
+    entries = [
         Accepted(claim.claim, day, verdict, claim.first.criterion_text, evidence_digest(claim))
         for claim in claims
         if (verdict := now.accepted_claim(claim.claim)) is not None
-        and (
-            verdict is not before.accepted_claim(claim.claim)
-            or (criteria.get(claim.claim) or claim.first.criterion_text) != claim.first.criterion_text
-        )
+    ]
+    return tuple(
+        entry
+        for entry in entries
+        if last.get(entry.claim) not in ((entry.verdict, entry.criterion), (entry.verdict, ""))
     )
 
 

@@ -202,13 +202,13 @@ class Run:
         complete = self._whole_claims(scope)
         updated = self.ledger.updated(self.records.values(), complete=complete, uncorrectable=uncorrected)
         new = updated.without(set(orphans))
-        # Read first: a damaged history must stop the run before the ledger is another one.
+        # First: no verdict is ever accepted without its entry, and a damaged history leaves the ledger as it is.
         history = path_of(self.ledger_path)
         past = read_history(history)
-        new.write(self.ledger_path, self.suite)
-        added = accepted_now(self.claims, self.ledger, new, today=datetime.now(UTC).date(), after=past)
+        added = accepted_now(self.claims, new, today=datetime.now(UTC).date(), after=past)
         if added:
             write_history(history, (*past, *added), self.suite)
+        new.write(self.ledger_path, self.suite)
         changes = new.changes_from(self.ledger)
         self._note(f"accepted verdicts rewritten ({changes} changed): {self.ledger_path}; read them and run again")
 

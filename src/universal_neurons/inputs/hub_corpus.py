@@ -1,9 +1,10 @@
 """Text from a hub: documents of a data set by commit, in a seeded order, and rows of tokens made of them.
 
 A data set is large and a suite needs its beginning, so files are read in pieces from the first byte on and until enough
-tokens are kept.  The pieces stay (``.universal-neurons/downloads``): a killed run resumes, with the same result.  The
-lock pins the text: the commit, and for each file its size and its sha256.  A file that was read to its end is compared
-with the sha256; where one was not, others can compare the sha256 of the rows.
+tokens are kept.  The pieces stay (``.universal-neurons/downloads``), each under its sha256: a killed run resumes, with
+the same result, and what changed on the disk is fetched again.  The lock pins the text: the commit, and for each file
+its size and its sha256.  A file that was read to its end is compared with the sha256; where one was not, others can
+compare the sha256 of the rows.
 
 Deviation: the newer paper's code takes documents in the order of the data set; here they pass a seeded shuffle buffer,
 so that a smaller number of tokens is not another mixture of subsets.
@@ -13,9 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import re
+import shutil
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
+from universal_neurons.files import replace_file, shown
 from universal_neurons.inputs.corpus import CorpusError, Cutting, Document, is_held_out
 from universal_neurons.inputs.hub import DigestMismatch, FileMissing
 from universal_neurons.inputs.lock import Lock, LockedCorpus, turn
@@ -33,7 +35,6 @@ from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import BinaryIO
 
     from universal_neurons.inputs.hub import Revision, Snapshot, Source
     from universal_neurons.progress import Warn
@@ -243,7 +244,7 @@ class HubCorpus:
         try:
             yield from unpacked(name, self._pieces(name))
         except UnpackingError as error:
-            self._downloaded(name).unlink(missing_ok=True)
+            shutil.rmtree(self._downloaded(name), ignore_errors=True)
             raise DigestMismatch(
                 f"{revision_of(self.locked, 'dataset')}/{name}: damaged ({error}); nothing was used; "
                 f"run again: {self.pins.command}"
@@ -252,52 +253,51 @@ class HubCorpus:
     def _pieces(self, name: str) -> Iterator[bytes]:
         """The bytes of a file from its beginning; the ones that are not here yet are fetched and kept."""
         locked = self.locked
-        revision, size, path = revision_of(locked, "dataset"), locked.bytes[name], self._downloaded(name)
-        digest, start = hashlib.sha256(), 0
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as file:
-            while start < size:
-                piece = self._piece(file, revision, name, start, min(start + PIECE, size))
-                start += len(piece)
-                digest.update(piece)
-                self.read[name] = start
-                if start == size and digest.hexdigest() != locked.files[name]:
-                    path.unlink(missing_ok=True)
-                    raise DigestMismatch(
-                        f"{revision}/{name}: sha256 {locked.files[name][:12]} expected, got {digest.hexdigest()[:12]}; "
-                        f"nothing was used; run again: {self.pins.command}"
-                    )
-                yield piece
+        revision, size, folder = revision_of(locked, "dataset"), locked.bytes[name], self._downloaded(name)
+        digest = hashlib.sha256()
+        folder.mkdir(parents=True, exist_ok=True)
+        for start, stop in _spans(size):
+            piece = self._piece(folder, revision, name, start, stop)
+            digest.update(piece)
+            self.read[name] = stop
+            if stop == size and digest.hexdigest() != locked.files[name]:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise DigestMismatch(
+                    f"{revision}/{name}: sha256 {locked.files[name][:12]} expected, got {digest.hexdigest()[:12]}; "
+                    f"nothing was used; run again: {self.pins.command}"
+                )
+            yield piece
 
-    def _piece(self, file: BinaryIO, revision: Revision, name: str, start: int, stop: int) -> bytes:
-        """The bytes from ``start`` to ``stop`` of a file, or as many of them as are here; none here are fetched.
-
-        One process at a time fetches: bytes that another one appended meanwhile must not come twice.
-        """
-        if _end(file) <= start:
+    def _piece(self, folder: Path, revision: Revision, name: str, start: int, stop: int) -> bytes:
+        """The bytes from ``start`` to ``stop`` of a file; what is not here is fetched, by one process at a time."""
+        span = f"{start}-{stop}-"
+        piece = self._kept(folder, span)
+        if piece is None:
             # The wait is for one piece at most, so no line is worth it.
-            with turn(self.pins.root, Path(file.name).name, warn=discard):
-                if _end(file) <= start:
+            with turn(self.pins.root, folder.name, warn=discard):
+                piece = self._kept(folder, span)
+                if piece is None:
                     piece = self.pins.source.part(revision, name, start, stop)
-                    file.write(piece)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    return piece
-        here = min(_end(file), stop)
-        file.seek(start)
-        return file.read(here - start)
+                    replace_file(folder / f"{span}{hashlib.sha256(piece).hexdigest()}", piece)
+        return piece
+
+    def _kept(self, folder: Path, span: str) -> bytes | None:
+        """A piece that is here, None if there is none; the sha256 in its name finds what changed on the disk."""
+        for path in folder.glob(f"{span}*"):
+            piece = path.read_bytes()
+            if path.name == f"{span}{hashlib.sha256(piece).hexdigest()}":
+                return piece
+            self.pins.warn(f"{shown(path)}: changed on the disk since it was fetched; it is fetched again")
+            path.unlink(missing_ok=True)
+        return None
 
     def _downloaded(self, name: str) -> Path:
         # By its digest: pieces of two commits of one branch must never come together.
-        return self.pins.root / DOWNLOADS / f"{self.locked.files[name]}.part"
+        return self.pins.root / DOWNLOADS / self.locked.files[name]
 
 
 def _spans(size: int) -> Iterator[tuple[int, int]]:
     return ((start, min(start + PIECE, size)) for start in range(0, size, PIECE))
-
-
-def _end(file: BinaryIO) -> int:
-    return file.seek(0, os.SEEK_END)
 
 
 def _size(snapshot: Snapshot, name: str) -> int:

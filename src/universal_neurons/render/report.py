@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,7 @@ from universal_neurons.evidence.log import RECORDS
 from universal_neurons.evidence.record import natural_order
 from universal_neurons.evidence.registration import FILE as REGISTRATIONS
 from universal_neurons.evidence.untested import read_untested
+from universal_neurons.files import replace_folder, restore_folder, sweep
 from universal_neurons.inputs.benchmarks import read_benchmarks
 from universal_neurons.render.citation import Citation
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
@@ -84,6 +86,7 @@ SOURCE = "source"
 # The condition of page.html under which every page links to the comparison.
 COMPARED = "compared"
 BROKEN = ".broken"
+SCRATCH = ".report-"
 
 
 class ReportMisplaced(UserError):
@@ -141,6 +144,7 @@ def build_report(
     Raises the study's ArtifactMissing, EvidenceUnusable, TemplateWrong, RenderingFailed, ReportBroken,
     ReportMisplaced: each a UserError, and ``output`` is left as it was; pages that fail a check are put beside it.
     """
+    restore_folder(output)
     _check_places(root, output, to)
     folder = verdicts or default_evidence(root, study.suite.folder)
     claims = read_claims(folder, suite=study.suite.name, narrowed_by=study.suite.narrowed_by)
@@ -153,7 +157,8 @@ def build_report(
     step("numbers and figures")
     groups = labelled(drawn_figures(found), judged.tests)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=output.parent) as scratch:
+    sweep(output.parent, f"{SCRATCH}*", now=time.time())
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=output.parent) as scratch:
         built = Path(scratch) / "report"
         texts = page_texts(root, found, judged, groups, provenance) | beside(root / "report", costs, both)
         data = data_files(found, groups, provenance) | data_beside(costs, both)
@@ -440,12 +445,10 @@ def _check_places(root: Path, output: Path, to: Output) -> None:
 
 
 def _put_in_place(built: Path, output: Path) -> None:
-    """Replace ``output`` by ``built``; both lie in one folder, so each step is a rename."""
+    """Replace ``output`` by ``built``."""
     shutil.rmtree(built / SOURCE / "_pages", ignore_errors=True)
     shutil.rmtree(built / SOURCE / ".quarto", ignore_errors=True)
-    if output.exists():
-        output.rename(built.parent / "replaced")
-    built.rename(output)
+    replace_folder(output, built)
     broken = output.with_name(f"{output.name}{BROKEN}")
     if (broken / SOURCE / "_quarto.yml").is_file():
         shutil.rmtree(broken)
