@@ -31,3 +31,6 @@ class PlantedStudy:
     def table(self, stage: str, *, model: str, checkpoint: Any) -> Any:
         assert (stage, checkpoint) == (self.stage, LAST)
         return self.planted.tables(model)
+
+    def profiles(self, *, model: str) -> Any:
+        return self.planted.profiles(model)  # type: ignore[attr-defined]

@@ -5,24 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from tests.claims.declared import declared_in
 from tests.claims.planted import LAST, PlantedStudy
 from tests.measures.attended import Attended
+from universal_neurons.errors import NotOnSuite
 from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.measures.attention import lone_losses
 
 if TYPE_CHECKING:
     from universal_neurons.harness.declare import ClaimDeclaration
 
 FILES = sorted((Path(__file__).parents[2] / "claims" / "attention").glob("test_*.py"))
-FINDINGS = ["G50", "G51", "G51-relative", "G52", "G52-cause", "G53"]
+FINDINGS = ["G50", "G51", "G51-relative", "G52", "G52-cause", "G52-loss", "G53"]
 NAMES = [*FINDINGS, "G52-planted"]
 TRUE = Attended()
-NOTHING = Attended(ratio=1.0, tails=-0.1, strength=0.0, planted=0.0, cause=0.0)
-OPPOSITE = Attended(ratio=0.5, tails=-0.5, strength=-0.8, planted=-0.7, cause=-0.95)
+NOTHING = Attended(ratio=1.0, tails=-0.1, strength=0.0, planted=0.0, cause=0.0, worth=0.0)
+OPPOSITE = Attended(ratio=0.5, tails=-0.5, strength=-0.8, planted=-0.7, cause=-0.95, worth=-2.0)
 
 
 @cache
@@ -67,6 +71,7 @@ def test_no_control_satisfies_its_claim(name: str) -> None:
         ("G51-relative", replace(TRUE, random=2.0)),
         ("G52", replace(TRUE, matched=0.7)),
         ("G53", replace(TRUE, matched=0.7)),
+        ("G52-loss", replace(TRUE, matched_worth=2.0)),
     ],
 )
 def test_a_control_notices_what_it_is_there_for(name: str, attended: Attended) -> None:
@@ -78,3 +83,11 @@ def test_a_control_notices_what_it_is_there_for(name: str, attended: Attended) -
 def test_without_a_sink_head_or_with_two_models_there_is_nothing_to_judge(name: str) -> None:
     assert verdict(name, claims()[name].function, replace(TRUE, sinks=0)) is Verdict.NOT_EVALUATED
     assert verdict(name, claims()[name].function, TRUE, others=("b",)) is Verdict.NOT_EVALUATED
+
+
+def test_profiles_without_ablations_say_nothing_of_losses() -> None:
+    study: Any = SimpleNamespace(
+        reference="a", partners=tuple, profiles=lambda **_: SimpleNamespace(loss_increase=np.zeros((4, 0)))
+    )
+    with pytest.raises(NotOnSuite, match="ablation of every neuron alone"):
+        lone_losses(study)

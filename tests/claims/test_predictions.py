@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.declare import arguments_of
 from universal_neurons.inputs.suite import Checkpoint
 from universal_neurons.measurement import independent_difference
-from universal_neurons.measures import predictions
+from universal_neurons.measures import ensembles, predictions
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from universal_neurons.measures.predictions import PredictionTables
 
 FILES = sorted((Path(__file__).parents[2] / "claims" / "predictions").glob("test_*.py"))
-FINDINGS = ["G30a", "G30a-common", "G30a-published", "G30b", "G32", "G33", "G33-prediction"]
+FINDINGS = ["G30a", "G30a-common", "G30a-published", "G30b", "G32", "G33", "G33-prediction", "G34"]
 METHODS = ["G30-planted", "G33-planted"]
 NAMES = [*FINDINGS, *METHODS]
-# Measured as G30a-published is, and judged where the unembedding is not the embedding.
-PUBLISHED_ONLY = ["G31"]
+# G31 is measured as G30a-published is, and judged where the unembedding is not the embedding; G35 is of GPT-2 Medium.
+PUBLISHED_ONLY = ["G31", "G35"]
 LAST = Checkpoint(400, 1.0, "100%")
 
 
@@ -61,16 +62,31 @@ class SyntheticStudy:
             ]
         )
 
-    def table(self, stage: str, *, model: str | None = None, checkpoint: Any = LAST) -> PredictionTables:
-        assert stage == "predictions"
+    def profiles(self, *, model: str) -> Any:
+        tokens = self.written.tokens(model)
+        return SimpleNamespace(promoted_token=tokens, suppressed_token=tokens)
+
+    def table(self, stage: str, *, model: str | None = None, checkpoint: Any = LAST) -> PredictionTables | pd.DataFrame:
         name = model or self.reference
+        if stage == "duplicates":
+            return self.written.duplicates()
+        assert stage == "predictions"
         return self.written.tables(name, self.excess(name) > 0.5)
 
 
 TRUE = Written(matched=0.49)
 # Nothing rises, nothing suppresses, universal neurons are as others, tokens do not matter, nothing is found.
-NOTHING = Written(rise=0.0, suppression=0.2, universal=0.02, auc=0.5, found=0.5)
+NOTHING = Written(rise=0.0, suppression=0.2, universal=0.02, auc=0.5, found=0.5, alike=0.0)
 OPPOSITE = Written(rise=-0.002, suppression=0.0, universal=0.0, auc=0.4, found=0.1)
+
+
+class Opposed(Written):
+    """Of a pair only one writes as the others of the layer do."""
+
+    def tokens(self, model: str) -> Any:
+        found = super().tokens(model)
+        found[::2], found[1::2] = np.arange(10), np.arange(10, 20)
+        return found
 
 
 @cache
@@ -110,6 +126,7 @@ def test_what_was_planted_is_found_and_nothing_is_not(name: str) -> None:
         ("G33-prediction", Written(auc=0.4)),
         ("G33-planted", Written(auc=0.4)),
         ("G30-planted", Written(found=0.1)),
+        ("G34", Opposed()),
     ],
 )
 def test_the_opposite_is_refuted(name: str, opposite: Written) -> None:
@@ -148,6 +165,50 @@ def test_dealt_labels_notice_an_interval_that_is_too_narrow(monkeypatch: pytest.
     monkeypatch.setattr(predictions, "independent_difference", certain)
     (dealt,) = claims()["G32"].controls
     assert verdict("G32", dealt.function, TRUE) is Verdict.REPRODUCED
+
+
+def test_pairs_that_are_not_dealt_satisfy_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ensembles.WritingPairs, "dealt", lambda pairs, _: pairs.pairs)
+    (dealt,) = claims()["G34"].controls
+    assert verdict("G34", dealt.function, TRUE) is Verdict.REPRODUCED
+
+
+def test_what_all_neurons_of_a_layer_write_does_not_count() -> None:
+    written = replace(TRUE, alike=0.0, common=0.8)
+    assert verdict("G34", claims()["G34"].function, written) is not Verdict.REPRODUCED
+
+
+def test_named_neurons_are_those_of_a_model_with_as_many_layers() -> None:
+    with pytest.raises(NotOnSuite, match="neuron 1169 in layer 19"):
+        verdict("G35", claims()["G35"].function, TRUE)
+
+
+def named_study(*, everyone: bool) -> Any:
+    """A model of GPT-2 Medium's size whose named neurons have their roles, or all neurons of their layers."""
+    layer, neuron = np.repeat(np.arange(24), 4096), np.tile(np.arange(4096), 24)
+    frame = pd.DataFrame({"layer": layer, "neuron": neuron, "auc": 0.5, "matched_auc": 0.5})
+    frame = frame.assign(kurtosis=3.0, skewness=1.0, variance=0.0)
+    for at, number, role in claims()["G35"].function.__globals__["NAMED"]:
+        rows = (layer == at) & (everyone | (neuron == number))
+        frame.loc[rows, "kurtosis"] = 3.0 if role == "partition" else 12.0
+        frame.loc[rows, "skewness"] = -1.0 if role == "suppression" else 1.0
+        frame.loc[rows, "variance"] = 0.5
+    drawn = pd.DataFrame({"kurtosis": np.full(9, 3.0), "variance": 0.1})
+    tables = predictions.PredictionTables(frame, drawn, frame.head(), 0.95)
+    return SimpleNamespace(reference="a", table=lambda *_, **__: tables)
+
+
+@pytest.mark.parametrize("everyone", [False, True])
+def test_named_neurons_have_their_roles_and_others_of_their_layers_only_if_all_do(everyone: bool) -> None:
+    claim, study = claims()["G35"], named_study(everyone=everyone)
+    criterion = claim.claim.criterion_for("gurnee_medium")
+    (control,) = claim.controls
+    own, others = (
+        criterion.judge(function(study=study, checkpoint=LAST)).verdict
+        for function in (claim.function, control.function)
+    )
+    assert own is Verdict.REPRODUCED
+    assert (others is Verdict.REPRODUCED) is everyone
 
 
 def test_signs_that_are_not_dealt_satisfy_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from universal_neurons.measures.attention import AttentionTables
 
-LAYERS, HEADS = 4, 6
+LAYERS, HEADS, NEURONS = 4, 6, 200
 SIGNS = {"top": (-1, -1, 1), "bottom": (1, -1, -1), "planted": (-1, -1, 1)}
 
 
@@ -20,8 +22,9 @@ class Attended:
     ``ratio``: of norms at later positions over the first one, ``middle`` over the middle one.  ``tails``: what the
     kurtosis of scores has beyond 3; ``random``: what the kurtosis of random directions has beyond 2.9.  ``strength``:
     of the three correlations of top and bottom neurons, ``matched`` of their controls, ``planted`` of planted ones.
-    ``cause``: how much of a random neuron's effect is its score, with the sign of the paper.  ``sinks``: heads per
-    layer that rest on the first position.
+    ``worth``: how much more than others, in sd, the model loses without a top neuron, ``matched_worth`` without a
+    matched one.  ``cause``: how much of a random neuron's effect is its score, with the sign of the paper.  ``sinks``:
+    heads per layer that rest on the first position.
     """
 
     ratio: float = 3.0
@@ -33,6 +36,23 @@ class Attended:
     planted: float = 0.7
     cause: float = 0.95
     sinks: int = 2
+    worth: float = 2.0
+    matched_worth: float = 0.0
+
+    def losses(self, model: str) -> pd.DataFrame:
+        """What the ablation of each neuron costs: tops are 0 and 1, matched ones 4 to 7 of the first layer."""
+        dice = np.random.default_rng(ord(model) + 30)
+        loss = dice.normal(0, 1, LAYERS * NEURONS)
+        loss[:2] += self.worth
+        loss[[4, 5, 6, 7]] += self.matched_worth
+        layer, neuron = np.repeat(np.arange(LAYERS), NEURONS), np.tile(np.arange(NEURONS), LAYERS)
+        return pd.DataFrame({"layer": layer, "neuron": neuron, "loss": loss})
+
+    def profiles(self, model: str) -> Any:
+        """The part of profiles that has these losses."""
+        losses = self.losses(model)
+        effect = pd.DataFrame({"value": losses["loss"]})
+        return SimpleNamespace(frame=losses, loss_increase=np.zeros((len(losses), 8)), effect=lambda _: effect)
 
     def tables(self, model: str) -> AttentionTables:
         dice = np.random.default_rng(ord(model))
@@ -69,7 +89,8 @@ class Attended:
                 effect = -self.cause * score + np.sqrt(1 - self.cause**2) * float(dice.normal())
                 rows.append(
                     {
-                        "layer": layer, "head": head, "role": role, "source_layer": 0, "source_neuron": place,
+                        "layer": layer, "head": head, "role": role, "source_layer": 0,
+                        "source_neuron": place + 4 if role == "matched" else place,
                         "active": 100, "relative": score, "effect": effect, "r_activation_attention": values[0],
                         "r_attention_norm": values[1], "r_activation_norm": values[2],
                     }

@@ -9,6 +9,8 @@ from scipy import stats
 from tests.measures.attended import HEADS, LAYERS, Attended
 from universal_neurons.measures.attention import (
     excess_kurtosis,
+    kurtosis_ratio,
+    loss_percentile,
     mean_over_models,
     score_and_effect,
     sink_norm_ratio,
@@ -35,14 +37,15 @@ def test_ratios_are_medians_over_all_heads() -> None:
     assert sink_norm_ratio(TABLES).value == pytest.approx(np.mean(expected))
 
 
-def test_tails_of_relative_scores_are_of_sink_heads_only() -> None:
-    for score, count in (("raw", (LAYERS - 1) * HEADS), ("relative", (LAYERS - 1) * 2)):
-        expected = []
-        for one in TABLES:
-            heads = one.heads[one.heads["layer"] > 0] if score == "raw" else one.sinks
-            assert len(heads) == count
-            expected.append((heads[f"{score}_kurtosis"] - heads["random_kurtosis"]).median())
-        assert excess_kurtosis(TABLES, score).value == pytest.approx(np.mean(expected))  # type: ignore[arg-type]
+def test_tails_are_of_all_heads_above_the_first_layer_and_of_sink_heads_where_scores_are_relative() -> None:
+    raw, relative = [], []
+    for one in TABLES:
+        heads = one.heads[one.heads["layer"] > 0]
+        assert (len(heads), len(one.sinks)) == ((LAYERS - 1) * HEADS, (LAYERS - 1) * 2)
+        raw.append((heads["raw_kurtosis"] - heads["random_kurtosis"]).median())
+        relative.append(np.log(np.median(one.sinks["relative_kurtosis"] / one.sinks["random_kurtosis"])))
+    assert excess_kurtosis(TABLES, "raw").value == pytest.approx(np.mean(raw))
+    assert kurtosis_ratio(TABLES, "relative").value == pytest.approx(np.mean(relative))
 
 
 def test_the_weakest_sign_is_the_smallest_of_three_of_the_first_neuron() -> None:
@@ -85,3 +88,14 @@ def test_the_table_for_a_report_has_a_row_per_sink_head() -> None:
     assert table.groupby("model").size().tolist() == [2 * (LAYERS - 1)] * 4
     assert (table["top_r_activation_attention"] < 0).all()
     assert (table["bottom_r_activation_attention"] > 0).all()
+
+
+def test_losses_are_percentiles_in_layers_of_each_source_of_a_sink_head_once() -> None:
+    losses = tuple(Attended().losses(name) for name in MODELS)
+    means = []
+    for table in losses:
+        layer = table["loss"].to_numpy()[table["layer"] == 0]
+        means.append(np.mean([100 * (np.mean(layer < own) + 0.5 / len(layer)) for own in layer[:2]]))
+    assert loss_percentile(TABLES, losses, "top").value == pytest.approx(np.mean(means))
+    none = tuple(Attended(sinks=0).tables(name) for name in MODELS)
+    assert loss_percentile(none, losses, "top").is_missing

@@ -22,7 +22,8 @@ class Written:
     ``rise``: by how much the share of sharp neurons grows with every layer, from ``base`` on.  ``suppression``: the
     share of them that suppress in the last layer, beside 0.2 in all others.  ``universal``: the share of universal
     neurons that are sharp in the last layer.  ``auc``: of each role's next tokens, ``matched`` of other tokens.
-    ``found``: the share of planted neurons that are sharp.
+    ``found``: the share of planted neurons that are sharp.  ``alike``: the share of their tokens that neurons of a pair
+    have in common, neurons of one layer that fire alike; ``common``: that all neurons have in common.
     """
 
     base: float = 0.02
@@ -34,6 +35,8 @@ class Written:
     permuted_rise: float = 0.0
     found: float = 0.9
     layers: int = LAYERS
+    alike: float = 0.6
+    common: float = 0.0
 
     def tables(self, model: str, universal: Any) -> PredictionTables:
         dice = np.random.default_rng(ord(model))
@@ -59,6 +62,20 @@ class Written:
             {f"{prefix}{name}": drawn for prefix in ("", "common_") for name in ("kurtosis", "variance")}
         ).assign(skewness=1.0, common_skewness=1.0)
         return PredictionTables(neurons, directions, self._planted(dice), 0.95)
+
+    def duplicates(self) -> pd.DataFrame:
+        """Every neuron with an even number fires like the next one."""
+        other = {"other_layer": LAYER * self.layers // LAYERS, "other_neuron": NEURON ^ 1}
+        return pd.DataFrame({"layer": other["other_layer"], "neuron": NEURON, "correlation": 0.7, **other})
+
+    def tokens(self, model: str) -> Any:
+        """The tokens that each neuron promotes, which are also those that it suppresses (neuron, 10)."""
+        dice = np.random.default_rng(ord(model) + 20)
+        found = dice.permuted(np.tile(np.arange(1000), (len(LAYER), 1)), axis=1)[:, :10]
+        shared, everyone = round(10 * self.alike), round(10 * self.common)
+        found[1::2, :shared] = found[::2, :shared]
+        found[:, :everyone] = 1000 + np.arange(everyone)
+        return found
 
     def _planted(self, dice: np.random.Generator) -> pd.DataFrame:
         sign = np.where(np.arange(PLANTED) % 2, -1.0, 1.0)

@@ -27,9 +27,12 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.intervals import jackknife
+from universal_neurons.measures.properties import percentiles_in_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,17 +86,33 @@ def sink_norm_ratio(models: tuple[AttentionTables, ...], *, at: Literal["first",
 
 
 @cached
-def excess_kurtosis(models: tuple[AttentionTables, ...], score: Literal["raw", "relative", "random"]) -> Measurement:
-    """The kurtosis over neurons of a score minus the kurtosis of random directions, mean over models.
+def excess_kurtosis(models: tuple[AttentionTables, ...], score: Literal["raw", "random"]) -> Measurement:
+    """The kurtosis over neurons of raw scores minus the kurtosis of random directions, mean over models.
 
-    Median over heads above the first layer: of all heads for raw scores, of sink heads otherwise.  ``random``: the
-    kurtosis of random directions minus 3, a Gaussian's.  Interval: over models.
+    Median over heads above the first layer.  ``random``: the kurtosis of random directions minus 3, a Gaussian's, of
+    sink heads.  Interval: over models.
     """
 
     def typical(one: AttentionTables) -> float:
         heads = one.heads[one.heads["layer"] > 0] if score == "raw" else one.sinks
         base = 3.0 if score == "random" else heads["random_kurtosis"]
         return float((heads[f"{score}_kurtosis"] - base).median())
+
+    return mean_over_models([typical(one) for one in models], models[0].level)
+
+
+@cached
+def kurtosis_ratio(models: tuple[AttentionTables, ...], score: Literal["relative", "random"]) -> Measurement:
+    """The logarithm of the kurtosis of relative scores over that of random directions, mean over models.
+
+    Of the median ratio of sink heads; ``random``: of random directions over 3, a Gaussian's.  Interval: over models.
+    Details: the lowest and the highest of the models.
+    """
+
+    def typical(one: AttentionTables) -> float:
+        base = 3.0 if score == "random" else one.sinks["random_kurtosis"]
+        ratio = (one.sinks[f"{score}_kurtosis"] / base).median()
+        return float(np.log(ratio))
 
     return mean_over_models([typical(one) for one in models], models[0].level)
 
@@ -146,6 +165,42 @@ def score_and_effect(models: tuple[AttentionTables, ...], *, seed: int | None = 
             values.append(float(scipy.stats.spearmanr(score, rows["effect"].to_numpy(np.float64)).statistic))
         means.append(float(np.mean(values)) if values else float("nan"))
     return mean_over_models(means, models[0].level)
+
+
+def lone_losses(study: Study) -> tuple[pd.DataFrame, ...]:
+    """What each neuron's ablation alone costs every model, the reference first: layer, neuron, loss (nats).
+
+    Raises NotOnSuite where the suite ablates no single neurons.
+    """
+    tables = []
+    for model in (study.reference, *study.partners()):
+        profiles = study.profiles(model=model)
+        if not profiles.loss_increase.shape[1]:
+            raise NotOnSuite("expected profiles with the ablation of every neuron alone, got none")
+        loss = profiles.effect(Quantity.LOSS)["value"].to_numpy()
+        tables.append(profiles.frame[["layer", "neuron"]].assign(loss=loss))
+    return tuple(tables)
+
+
+@cached
+def loss_percentile(
+    models: tuple[AttentionTables, ...], losses: tuple[pd.DataFrame, ...], role: Literal["top", "matched"]
+) -> Measurement:
+    """The percentile in its layer of what a neuron's ablation costs, of the neurons of one role of sink heads.
+
+    Median over neurons, each counted once; mean over models, interval over models.  Missing where a model has no sink
+    head.
+    """
+    medians = []
+    for one, table in zip(models, losses, strict=True):
+        percentile = percentiles_in_layers(table["layer"].to_numpy().astype(np.int64), table["loss"].to_numpy())
+        paths = one.paths[one.paths["role"] == role].merge(one.sinks[["layer", "head"]])
+        chosen = paths[["source_layer", "source_neuron"]].drop_duplicates()
+        own = table.assign(percentile=percentile).merge(
+            chosen, left_on=["layer", "neuron"], right_on=["source_layer", "source_neuron"]
+        )
+        medians.append(float(own["percentile"].median()))
+    return mean_over_models(medians, models[0].level)
 
 
 def mean_over_models(values: Sequence[float], level: float, **details: float) -> Measurement:

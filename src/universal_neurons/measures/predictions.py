@@ -20,7 +20,7 @@ models with other vocabularies.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 Vocabulary = Literal["", "common_", "permuted_"]
 SharpRole = Literal["prediction", "suppression"]
+WritingRole = Literal["prediction", "suppression", "partition"]
 # The share of random directions below a threshold.
 CALIBRATION = 0.999
 QUARTERS = 4
@@ -116,8 +117,10 @@ class Writing:
         """Prediction and suppression neurons."""
         return self.kurtosis > self.threshold
 
-    def role(self, name: SharpRole) -> Flags:
+    def role(self, name: WritingRole) -> Flags:
         """The neurons of one role."""
+        if name == "partition":
+            return ~self.is_sharp & (self.variance > self.variance_threshold)
         return self.is_sharp & ((self.skewness > 0) if name == "prediction" else (self.skewness < 0))
 
     @property
@@ -245,17 +248,34 @@ def planted_share(planted: Writing) -> Measurement:
     return _share(right.astype(bool), planted.level)
 
 
+@cached
+def named_share(neurons: Writing, named: Sequence[tuple[int, int, WritingRole]]) -> Measurement:
+    """The share of ``named`` neurons (layer, number in it, role) that have the role, over these neurons.
+
+    Interval: Wilson.  Raises NotOnSuite for a neuron that the model does not have.
+    """
+    found = [bool(neurons.role(role)[_row(neurons, layer, number)]) for layer, number, role in named]
+    return _share(np.array(found), neurons.level)
+
+
+@cached
+def unnamed_share(neurons: Writing, named: Sequence[tuple[int, int, WritingRole]]) -> Measurement:
+    """The share of all other neurons of the layers of ``named`` ones that have their roles, over neurons."""
+    flags = []
+    for layer, number, role in named:
+        others = neurons.layer == layer
+        others[_row(neurons, layer, number)] = False
+        flags.append(neurons.role(role)[others])
+    return _share(np.concatenate(flags), neurons.level)
+
+
 def roles_by_layer(models: dict[str, Writing]) -> pd.DataFrame:
     """One row per model and layer: model, layer, neurons, and how many are prediction, suppression and partition."""
     rows = []
     for model, one in models.items():
-        partition = ~one.is_sharp & (one.variance > one.variance_threshold)
         for layer in np.unique(one.layer):
             here = one.layer == layer
-            counts = {name: int((flags & here).sum()) for name, flags in (
-                ("prediction", one.role("prediction")), ("suppression", one.role("suppression")),
-                ("partition", partition),
-            )}  # fmt: skip
+            counts = {name: int((one.role(name) & here).sum()) for name in get_args(WritingRole)}
             rows.append({"model": model, "layer": int(layer), "neurons": int(here.sum()), **counts})
     return pd.DataFrame(rows)
 
@@ -263,13 +283,19 @@ def roles_by_layer(models: dict[str, Writing]) -> pd.DataFrame:
 def neuron_roles(tables: PredictionTables) -> pd.DataFrame:
     """One row per neuron: layer, neuron, role (empty for none), auc, matched_auc, positives and members."""
     one = tables.writing()
-    role = np.where(~one.is_sharp & (one.variance > one.variance_threshold), "partition", "")
-    role = np.where(one.role("prediction"), "prediction", np.where(one.role("suppression"), "suppression", role))
+    role = np.select([one.role(name) for name in get_args(WritingRole)], get_args(WritingRole), "")
     return tables.neurons[["layer", "neuron", "auc", "matched_auc", "positives", "members"]].assign(role=role)
 
 
 def _column(table: pd.DataFrame, name: str) -> Floats:
     return table[name].to_numpy(dtype=np.float64)
+
+
+def _row(neurons: Writing, layer: int, number: int) -> int:
+    rows = np.flatnonzero(neurons.layer == layer)
+    if number >= len(rows):
+        raise NotOnSuite(f"expected a neuron {number} in layer {layer}, got {len(rows)} neurons there")
+    return int(rows[number])
 
 
 def _median_auc(models: Sequence[Writing], chosen: Sequence[Flags], *, matched: bool) -> Measurement:
