@@ -88,7 +88,7 @@ def test_a_part_takes_the_place_of_its_tests_and_of_whole_claims(tmp_path: Path)
         (replace(WHOLE, evidence={"another": "1"}), ""),
         (replace(WHOLE, evidence={"k": "2"}), "other evidence"),
         (replace(WHOLE, code={**CODE, "numpy": "2.4"}), "another numpy"),
-        (replace(WHOLE, code={**CODE, "measures": "abc"}), "another measures"),
+        (replace(WHOLE, code={**CODE, "measures": "abc"}), "other measures"),
         (replace(WHOLE, records=(replace(record("a-b"), narrowed_by="--tokens 50k"),)), "another suite"),
     ],
 )

@@ -58,6 +58,17 @@ def test_a_p_value_stands_beside_a_corrected_claim_only() -> None:
     assert text_of([far], 80)[0].endswith("  p <0.001")
 
 
+def test_it_is_said_where_a_verdict_changes_and_a_number_keeps_its_per_cent_sign() -> None:
+    def at(label: str, verdict: Verdict) -> EvidenceRecord:
+        return record(
+            label, statement=f"{'x' * 32} under 1 % of all.", verdict=verdict, parameters={"checkpoint": label}
+        )
+
+    cases = [at("25 %", Verdict.INCONCLUSIVE), at("50 %", Verdict.REPRODUCED), at("75 %", Verdict.REPRODUCED)]
+    lines = text_of(cases, 45)
+    assert lines[1:] == ["    open at 25 %, reproduced from 50 %", f"    {'x' * 32} under", "    1 % of all."]
+
+
 def test_verdicts_are_counted_in_words() -> None:
     records = [
         *RECORDS,

@@ -88,7 +88,7 @@ class EvidenceLog:
             return "another suite"
         for name in sorted((self.code.keys() | other.code.keys()) - {"commit"}):
             if self.code.get(name) != other.code.get(name):
-                return f"another {name}"
+                return "other measures" if name == "measures" else f"another {name}"
         both = self.evidence.keys() & other.evidence.keys()
         return "other evidence" if any(self.evidence[key] != other.evidence[key] for key in both) else ""
 

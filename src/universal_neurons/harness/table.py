@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.characters import visible
 from universal_neurons.evidence.criteria import Criterion
+from universal_neurons.evidence.split import where_it_breaks
 from universal_neurons.evidence.verdict import Verdict, tally
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _MIN_STATEMENT = 24
 _MAX_STATEMENT = 100
 _GAP = 2
 _SMALLEST_P = 0.001
-_WORDS = {Verdict.INCONCLUSIVE: "open"}
+_OPEN = "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,10 @@ def verdict_lines(claims: Iterable[ClaimSummary], *, width: int) -> list[Verdict
     names, verdicts, *rest = ([text.ljust(max(map(len, column))) for text in column] for column in cells if any(column))
     indent = " " * (len(names[0]) + _GAP)
     statements = [visible(summary.first.statement) for summary in summaries]
+    breaks = [
+        where_it_breaks(summary.items, summary.corrected).replace(Verdict.INCONCLUSIVE.value, _OPEN)
+        for summary in summaries
+    ]
     beside = statements if width >= WIDE else [""] * len(summaries)
     if width >= WIDE:
         rest.append(_criteria(summaries))
@@ -59,7 +64,8 @@ def verdict_lines(claims: Iterable[ClaimSummary], *, width: int) -> list[Verdict
             for text in statements
         ]
     wrapped = [
-        () if width >= WIDE else textwrap.wrap(text, max(_NARROWEST, width - len(indent))) for text in statements
+        [*_wrapped(where, width - len(indent)), *([] if width >= WIDE else _wrapped(text, width - len(indent)))]
+        for where, text in zip(breaks, statements, strict=True)
     ]
     return [
         VerdictLines(
@@ -83,8 +89,8 @@ def counted(claims: Iterable[ClaimSummary]) -> str:
 
 
 def word(verdict: Verdict) -> str:
-    """A verdict as it is said: open where intervals reach across the bound."""
-    return _WORDS.get(verdict, verdict.value.replace("_", " "))
+    """A verdict as a terminal says it: open where intervals reach across the bound."""
+    return _OPEN if verdict is Verdict.INCONCLUSIVE else verdict.value.replace("_", " ")
 
 
 def measured_of(claim: ClaimSummary) -> list[Measurement]:
@@ -111,6 +117,12 @@ def measured_cell(measurements: Sequence[Measurement]) -> str:
     between = smallest if smallest == largest else f"{smallest} to {largest}"
     suffix = {"share": " %", "nats": " nats", "sd of draws": " sd"}.get(unit, "")
     return f"{between}{suffix} [{low}, {high}]"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most ``width`` characters; a number and its per cent sign stay on one line."""
+    glued = text.replace(" %", "\u00a0%")
+    return [line.replace("\u00a0", " ") for line in textwrap.wrap(glued, max(_NARROWEST, width))]
 
 
 def _decimal(value: float, decimals: int) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from typing import TYPE_CHECKING, Protocol
 
 from universal_neurons.characters import visible
 from universal_neurons.evidence.summary import by_kind
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.harness.table import counted, verdict_lines
+from universal_neurons.harness.table import WIDE, counted, verdict_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -54,12 +55,18 @@ def print_verdicts(terminal: Terminal, run: Run, *, width: int, encoding: str | 
         for line in (f"  {lines.rest}".rstrip(), *lines.below):
             terminal.write_line(_encodable(line, encoding))
     for line in (*registrations(run.claims), *other_readings(run.claims), *run.collection.warnings, *run.notes):
-        terminal.write_line(_printable(line, encoding), yellow=True)
+        for part in _parts(_printable(line, encoding), width):
+            terminal.write_line(part, yellow=True)
     counts = (
         counted(claims) if kind == "finding" else f"checks of method: {counted(claims)}"
         for kind, claims in by_kind(run.claims).items()
     )
     terminal.write_line(_encodable(" · ".join([*counts, run.acceptance]), encoding), bold=True)
+
+
+def _parts(line: str, width: int) -> list[str]:
+    """A note in lines that fit a narrow terminal; one line on a wide one and in a file, which people search."""
+    return [line] if width >= WIDE else textwrap.wrap(line, width, subsequent_indent="  ", break_long_words=False)
 
 
 def registrations(claims: Iterable[ClaimSummary]) -> Iterator[str]:

@@ -33,7 +33,12 @@ from universal_neurons.measures.ablation_table import AblationTable, AnyKind, Qu
 from universal_neurons.measures.arrays import quotient
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.controls import rank_beyond_chance
-from universal_neurons.measures.intervals import block_weights, percentile_interval, studentised_replicates
+from universal_neurons.measures.intervals import (
+    block_weights,
+    percentile_interval,
+    student_quantile,
+    studentised_replicates,
+)
 from universal_neurons.measures.joint import weakest, with_details
 
 if TYPE_CHECKING:
@@ -346,7 +351,7 @@ def _over_references(
     logarithms, level = np.log(values), next(iter(tables.values())).resampling.level
     centre = float(logarithms.mean())
     error = float(logarithms.std(ddof=1)) / math.sqrt(values.size)
-    reach = float(scipy.stats.t.ppf((1 + level) / 2, values.size - 1)) * error
+    reach = student_quantile(level, values.size) * error
     value, low, high = (math.exp(centre + part) for part in (0.0, -reach, reach))
     details = {"neurons": float(neurons), "lowest": float(values.min()), "highest": float(values.max())}
     return Measurement(value, low, high, values.size, Over.MODELS, level, RATIO, details)

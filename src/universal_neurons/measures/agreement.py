@@ -11,6 +11,7 @@ import scipy
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.controls import dealt_within_layers, rescored
 from universal_neurons.measures.groups import Group
+from universal_neurons.measures.intervals import normal_quantile
 from universal_neurons.measures.properties import Ranking, median_of, ranking_of
 from universal_neurons.measures.tables import Definition, ReferenceTables, UniversalityTable
 
@@ -149,5 +150,5 @@ def _level(tables: ReferenceTables) -> float:
 
 
 def _normal(value: float, error: float, n: int, level: float) -> Measurement:
-    reach = float(scipy.stats.norm.ppf((1 + level) / 2)) * error
+    reach = normal_quantile(level) * error
     return Measurement(value, value - reach, value + reach, n, Over.NEURONS, level)

@@ -14,15 +14,15 @@ one before and by the position, cross-fitted), and the same with _elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.agreement import rate_difference
-from universal_neurons.measures.intervals import wilson
+from universal_neurons.measures.intervals import student_quantile, wilson
 from universal_neurons.measures.labels import PREVIOUS
 from universal_neurons.measures.properties import Ranking, extreme_dealing, extreme_of, median_of, ranking_of
 
@@ -68,17 +68,17 @@ class Explanations:
     families: tuple[str, ...]
     level: float
 
-    @property
+    @cached_property
     def layer(self) -> Integers:
         """The layer of each neuron (neuron,)."""
         return self.frame["layer"].to_numpy().astype(np.int64)
 
-    @property
+    @cached_property
     def layers(self) -> int:
         """The number of layers."""
         return int(self.layer.max()) + 1
 
-    @property
+    @cached_property
     def depth(self) -> Floats:
         """The depth of each neuron: the middle of its layer, as a share of all layers (neuron,)."""
         return (self.layer + 0.5) / self.layers
@@ -86,6 +86,11 @@ class Explanations:
     def score(self, family: str = ANY) -> Floats:
         """The score of each neuron's best label of a family (neuron,); NaN for one that never varies."""
         return _score(self.frame, family)
+
+    @cached_property
+    def unigrams(self) -> Flags:
+        """The neurons that their best label explains, a unigram (neuron,)."""
+        return np.asarray((self.score() > EXPLAINED) & (self.family() == UNIGRAM))
 
     def elsewhere(self, family: str = ANY) -> Floats:
         """The same with the labels of other rows (neuron,)."""
@@ -257,7 +262,7 @@ def depth_of_unigrams(table: Explanations, *, seed: int | None = None) -> Measur
 
     Interval: Student's t.  Details: their number in every layer.  Missing for fewer than two.
     """
-    chosen = (table.score() > EXPLAINED) & (table.family() == UNIGRAM)
+    chosen = table.unigrams
     depth = table.depth if seed is None else np.random.default_rng(seed).permutation(table.depth)
     found = mean_depth(depth[chosen], table.level)
     return replace(found, details=_by_layer(chosen, table))
@@ -268,7 +273,7 @@ def mean_depth(depth: Floats, level: float) -> Measurement:
     if depth.size < 2:
         return Measurement.missing(n=depth.size, over=Over.NEURONS, unit="depth")
     error = float(depth.std(ddof=1) / np.sqrt(depth.size))
-    reach, mean = float(scipy.stats.t.ppf((1 + level) / 2, depth.size - 1)) * error, float(depth.mean())
+    reach, mean = student_quantile(level, depth.size) * error, float(depth.mean())
     return Measurement(mean, mean - reach, mean + reach, depth.size, Over.NEURONS, level, "depth")
 
 

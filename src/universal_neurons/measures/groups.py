@@ -70,7 +70,7 @@ class Group:
 
     def scores(self, column: str = "excess") -> Floats:
         """Combined scores in float64 (neuron,); NaN where undefined."""
-        return self.combined(np.stack([table.frame[column].to_numpy(dtype=np.float64) for table in self.tables]))
+        return self.combined(np.stack([table.column(column) for table in self.tables]))
 
     def cut(self, threshold: float) -> float:
         """``threshold`` in the precision of the stored scores: an excess stored as 0.6 is not above 0.6."""
@@ -104,14 +104,15 @@ class Group:
         """The same with ``noise`` times the variance of the token blocks (noise, resample, candidate)."""
         candidates = self.tables[0].candidates
         moves = [_moves(table.influence, self.resampling) for table in self.tables]
-        excess = np.stack([table.frame["excess"].to_numpy(dtype=np.float64) for table in self.tables])
+        excess = np.stack([table.column("excess") for table in self.tables])
         states = np.empty((len(noise), self.resampling.resamples, candidates.size), dtype=np.bool_)
         for start in range(0, candidates.size, _CHUNK):
             chunk = slice(start, start + _CHUNK)
             scores = excess[:, None, candidates[chunk]]
             moved_by = np.stack([move[:, chunk] for move in moves])
             for row, amount in enumerate(noise):
-                moved = scores + math.sqrt(amount) * moved_by
+                scale = math.sqrt(amount)
+                moved = scores + (moved_by if scale == 1 else scale * moved_by)
                 states[row, :, chunk] = self.combined(moved) > self.cut(threshold)
         return states
 
@@ -119,9 +120,7 @@ class Group:
         """The same with a single rotation draw as the whole baseline (draw, candidate)."""
         draws = min(table.draws.shape[0] for table in self.tables)
         excess = [
-            excess_correlation(
-                table.frame["correlation"].to_numpy(dtype=np.float64)[table.candidates], table.draws[:draws]
-            )
+            excess_correlation(table.column("correlation")[table.candidates], table.draws[:draws])
             for table in self.tables
         ]
         return np.asarray(self.combined(np.stack(excess)) > self.cut(threshold))

@@ -18,11 +18,10 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy
 
 from universal_neurons.measures.arrays import Flags, Floats, Integers, ratio_or_nan
 from universal_neurons.measures.groups import Group, series_of
-from universal_neurons.measures.intervals import ConfidenceInterval
+from universal_neurons.measures.intervals import ConfidenceInterval, normal_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +66,7 @@ class Rate:
         For clustered units: Korn & Graubard 1998, Survey Methodology 24, 193-201; Dean & Pagano 2015, Journal of Survey
         Statistics and Methodology 3, 484-503.  With one group and one span it is :func:`intervals.wilson` itself.
         """
-        z = float(scipy.stats.norm.ppf((1 + level) / 2))
+        z = normal_quantile(level)
         centre = self.value + z**2 / (2 * self.effective)
         reach = z * math.sqrt(self.value * (1 - self.value) / self.effective + (z / (2 * self.effective)) ** 2)
         low, high = ((centre + sign * reach) / (1 + z**2 / self.effective) for sign in (-1, 1))

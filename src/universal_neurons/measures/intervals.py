@@ -140,7 +140,7 @@ def extrapolated_interval(
     sample = _replicates(replicates, level)
     if not (np.isfinite(sample).all() and math.isfinite(centre)):
         return ConfidenceInterval(-math.inf, math.inf)
-    reach = _normal_quantile(level) * _spread_factor() * float((sample - sample[0]).std())
+    reach = normal_quantile(level) * _spread_factor() * float((sample - sample[0]).std())
     low, high = (min(max(end, within[0]), within[1]) for end in (centre - reach, centre + reach))
     return _containing(value, low, high)
 
@@ -178,7 +178,7 @@ def wilson(successes: int, n: int, *, level: float) -> ConfidenceInterval:
     """
     if not 0 <= successes <= n or n < 1:
         raise ValueError(f"a proportion needs 0 <= successes <= n and n >= 1; got {successes} of {n}")
-    z = _normal_quantile(level)
+    z = normal_quantile(level)
     share = successes / n
     centre = share + z**2 / (2 * n)
     reach = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
@@ -242,7 +242,7 @@ def jackknife(value: float, leave_one_out: Sequence[float], *, level: float) -> 
         raise ValueError(f"a jackknife needs at least two defined values; got {values.tolist()}")
     units = values.size
     error = math.sqrt((units - 1) / units * float(np.sum((values - values.mean()) ** 2)))
-    reach = float(scipy.stats.t.ppf(_tails(level)[1], units - 1)) * error
+    reach = student_quantile(level, units) * error
     return ConfidenceInterval(value - reach, value + reach)
 
 
@@ -270,8 +270,16 @@ def _tails(level: float) -> tuple[float, float]:
     return (1 - level) / 2, (1 + level) / 2
 
 
-def _normal_quantile(level: float) -> float:
+@lru_cache(maxsize=64)
+def normal_quantile(level: float) -> float:
+    """How many standard errors a normal interval at ``level`` reaches to each side: 1.96 at 0.95."""
     return float(scipy.stats.norm.ppf(_tails(level)[1]))
+
+
+@lru_cache(maxsize=4096)
+def student_quantile(level: float, units: int) -> float:
+    """The same of Student's interval for a mean of ``units``, with units - 1 degrees of freedom."""
+    return float(scipy.stats.t.ppf(_tails(level)[1], units - 1))
 
 
 def _containing(value: float, low: float, high: float) -> ConfidenceInterval:

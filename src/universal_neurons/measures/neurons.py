@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy
+
+from universal_neurons.measures.intervals import normal_quantile
 
 if TYPE_CHECKING:
     from universal_neurons.measures.arrays import Floats
@@ -36,7 +37,7 @@ def excess_reach(table: UniversalityTable) -> ExcessReach:
     The baseline counts as known; its own spread over rotations is not part of the interval.  NaN where the excess is
     undefined, or where no neuron without influence has both halves.
     """
-    z = float(scipy.stats.norm.ppf((1 + table.resampling.level) / 2))
+    z = normal_quantile(table.resampling.level)
     frame = table.frame
     is_own = np.zeros(len(frame), dtype=np.bool_)
     is_own[table.candidates] = True

@@ -11,6 +11,7 @@ from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.controls import dealt_within_layers
+from universal_neurons.measures.intervals import student_quantile
 from universal_neurons.measures.properties import percentiles_in_layers, property_of, ranking_of
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _mean_auc(
         score = np.asarray(model.decision_function(_with_squares(features[left_out])))
         found.append(auc_in_layers(score, layers[left_out], judged[left_out]))
     mean, error = float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(count))
-    reach = float(scipy.stats.t.ppf((1 + level) / 2, count - 1)) * error
+    reach = student_quantile(level, count) * error
     details = {"lowest": min(found), "highest": max(found)}
     return Measurement(mean, mean - reach, mean + reach, count, Over.MODELS, level, "", details)
 

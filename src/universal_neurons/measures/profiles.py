@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import scipy
 
 from universal_neurons.measures.ablation_table import Quantity
+from universal_neurons.measures.intervals import student_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -119,7 +119,7 @@ class NeuronProfiles:
         mean = blocks.mean(axis=1) if count else np.full(len(blocks), np.nan)
         half = np.full(len(blocks), np.nan)
         if count > 1:
-            half = scipy.stats.t.ppf((1 + self.level) / 2, count - 1) * blocks.std(axis=1, ddof=1) / np.sqrt(count)
+            half = student_quantile(self.level, count) * blocks.std(axis=1, ddof=1) / np.sqrt(count)
         return pd.DataFrame({"value": mean, "low": mean - half, "high": mean + half})
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import scipy
 
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
@@ -28,6 +27,7 @@ from universal_neurons.measures.intervals import (
     mcnemar_p,
     newcombe_paired,
     percentile_interval,
+    student_quantile,
     wilson,
 )
 from universal_neurons.measures.universality import SHARE
@@ -161,7 +161,7 @@ def mean_excess(table: UniversalityTable) -> Measurement:
     if defined.size < 2:
         return Measurement.missing(n=int(defined.size), over=Over.NEURONS)
     value, sd, level = float(defined.mean()), float(defined.std(ddof=1)), table.resampling.level
-    reach = float(scipy.stats.t.ppf((1 + level) / 2, defined.size - 1)) * sd / np.sqrt(defined.size)
+    reach = student_quantile(level, defined.size) * sd / np.sqrt(defined.size)
     details = {"sd": sd, "median": float(np.median(defined)), "q99": float(np.quantile(defined, 0.99))}
     details |= {"largest": float(defined.max()), "undefined": float(excess.size - defined.size)}
     return Measurement(value, value - reach, value + reach, int(defined.size), Over.NEURONS, level, "", details)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
+
+    from universal_neurons.measures.arrays import Floats
 
 
 class InfluenceMissing(UserError):
@@ -92,6 +95,18 @@ class UniversalityTable:
         defined = self.frame["excess"].notna().to_numpy()[rows]
         if np.isnan(self.influence[:, defined]).any() or np.isnan(self.draws[:, defined]).any():
             raise ValueError(f"{self}: a candidate with a defined excess has NaN influence or draws")
+
+    def column(self, name: str) -> Floats:
+        """A column of the frame in float64 (neuron,); read once, because claims ask for a column thousands of times."""
+        if name not in self._columns:
+            values = self.frame[name].to_numpy(dtype=np.float64)
+            values.flags.writeable = False
+            self._columns[name] = values
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, Floats]:
+        return {}
 
     def _are_rows(self, rows: npt.NDArray[np.integer]) -> bool:
         return int(rows.min()) >= 0 and int(rows.max()) < len(self.frame)

@@ -87,14 +87,14 @@ def scale(unit: str) -> float:
 
 
 def suffix(unit: str) -> str:
-    """The suffix of a number of ``unit``, with its space; a ratio is a plain number.
+    """The suffix of a number of ``unit``, with its space; a ratio or a percentile is a plain number.
 
     >>> suffix("share"), suffix("nats"), suffix("ratio")
     (' %', ' nats', '')
     """
     if is_share(unit):
         return " %"
-    return f" {unit}" if unit not in ("", "ratio") else ""
+    return f" {unit}" if unit not in ("", "ratio", "percentile") else ""
 
 
 def places_for(widths: Iterable[float], *, fallback: int = 2, most: int = 4) -> int:

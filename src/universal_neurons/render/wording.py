@@ -128,6 +128,8 @@ def criterion_phrase(criterion: Criterion, unit: str) -> str:
 
     >>> criterion_phrase(AtMost(0.05), "share"), criterion_phrase(AtLeast(2.5), "")
     ('at most 5 %', 'at least 2.5')
+    >>> criterion_phrase(LessThan(50), "percentile")
+    'below the 50th percentile'
     """
     match criterion:
         case AtMost(bound):
@@ -155,4 +157,6 @@ def quantity(value: float, unit: str) -> str:
     """A number of a paper or a criterion with all of its digits; shares in per cent."""
     if is_share(unit):
         return f"{value * 100:.6g} %".replace("-", MINUS)
+    if unit == "percentile":
+        return f"the {value:.6g}th percentile"
     return f"{value:.6g}{suffix(unit)}".replace("-", MINUS)
