@@ -219,7 +219,8 @@ def test_a_second_builder_at_any_call_of_the_first_loses_nothing(tmp_path: Path,
 
         with suppress(Killed), at_call(moment, build):
             replace_folder(report, first)
-        assert content_of(report) == {"second" if killed and second.parent.exists() and not second.exists() else "first"}
+        assert content_of(report) in ({"first"}, {"second"})
+        assert killed or not first.exists()
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()], ids=["full", "interrupt"])
