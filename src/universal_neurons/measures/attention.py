@@ -103,7 +103,7 @@ def excess_kurtosis(models: tuple[AttentionTables, ...], score: Literal["raw", "
 
 @cached
 def kurtosis_ratio(models: tuple[AttentionTables, ...], score: Literal["relative", "random"]) -> Measurement:
-    """The logarithm of the kurtosis of relative scores over that of random directions, mean over models.
+    """The logarithm of the kurtosis of relative scores over the kurtosis of random ones, mean over models.
 
     Of the median ratio of sink heads; ``random``: of random directions over 3, a Gaussian's.  Interval: over models.
     Details: the lowest and the highest of the models.
