@@ -41,7 +41,7 @@ DISTRIBUTIONS = {
     "evidence": set(),
     "progress": {"rich"},
     "inputs": {
-        "huggingface_hub", "numpy", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch",
+        "huggingface_hub", "numpy", "pydantic", "pydantic_core", "safetensors", "spacy", "tokenizers", "torch",
         "transformer_lens", "transformers", "tree_sitter", "tree_sitter_python", "zstandard",
     },
     "core": {"jaxtyping", "torch", "transformer_lens"},

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CATALOGUE = ROOT / "claims" / "README.md"
 CITED = re.compile(r'claims/README\.md(#[\w-]+)?((?:[^.;)`"\]]|\.\d)*)')
-AN_ID = re.compile(r"\b[AFGNV]\d+[a-z]?(?:-[a-z]+)?\b")
+AN_ID = re.compile(r"\b[AFGNRV]\d+[a-z]?(?:-[a-z]+)?\b")
 ABSENT_DOCUMENT = re.compile(r"\bdesign/[\w-]+\.md|(?<!\w)claims\.md\b")
 
 

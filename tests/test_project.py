@@ -35,7 +35,8 @@ CATALOGUE = [
     *(f"N{number}" for number in range(1, 27)),
     *(f"V{number}" for number in range(1, 9)),
     *(f"G{number}" for number in PARENT),
-    *("G9b", "G30a", "G30b"),
+    *("G7b", "G9b", "G30a", "G30b"),
+    *(f"R{number}" for number in (*range(1, 6), 7)),
 ]
 # Made-up paths that tests need, and the loopback address, which every machine has.
 INVENTED = ("/home/a", "/home/somebody", "/root/zoo", "http://127.0.0.1:")

@@ -29,7 +29,7 @@ LAYER, NEURON = np.repeat(np.arange(LAYERS), WIDTH), np.tile(np.arange(WIDTH), L
 LAST = Checkpoint(400, 1.0, "100%")
 SUITES = {"G1": "gurnee_small", "G2": "gurnee_medium", "G3": "pythia_160m", "G5-range": "gurnee_small"}
 SHARES = {"G1": 0.0416, "G2": 0.0123, "G3": 0.0126}
-NAMES = ["G1", "G2", "G3", "G4", "G5", "G5-range", "G6-mutual", "G7", "G9", "G9-half"]
+NAMES = ["G1", "G1-ids", "G1-slope", "G2", "G3", "G4", "G5", "G5-range", "G6-mutual", "G7", "G9", "G9-half"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class SyntheticStudy:
     ``mutual``: the share of best matches of universal neurons that lead back, beside 0.3 of the others.  ``nulls``:
     the share and the excess of the null models.  ``layered``: the excess rises with the layer.
     ``spread``: of the scores over neurons.  ``duplicated``: the shares of universal neurons and of others that
-    have a near duplicate in their model.
+    have a near duplicate in their model.  ``off``: the published neurons are as many others of each layer, and their
+    excess has nothing to do with ours.
     """
 
     share: float = 0.03
@@ -50,6 +51,7 @@ class SyntheticStudy:
     layered: float = 0.0
     spread: float = 0.06
     duplicated: tuple[float, float] = (0.5, 0.05)
+    off: bool = False
     reference: str = "a"
 
     def partners(self, reference: str | None = None) -> tuple[str, ...]:
@@ -81,6 +83,13 @@ class SyntheticStudy:
                 "correlation": np.where(is_duplicated, 0.9, np.where(NEURON, 0.3, np.nan)),
             }
         )
+
+    def published_neurons(self, *, checkpoint: Any) -> dict[str, Any]:
+        tables = self.reference_tables(checkpoint=checkpoint)
+        excess = np.mean([table.frame["excess"] for table in tables.tables.values()], axis=0)
+        chosen = np.flatnonzero(np.roll(excess, 50 * self.off) > 0.5)
+        scores = np.random.default_rng(3).permutation(excess[chosen]) if self.off else excess[chosen]
+        return {"layer": LAYER[chosen].astype(float), "neuron": NEURON[chosen].astype(float), "excess_corr": scores}
 
     def null(self, *, partner: str, checkpoint: Any, kind: str, reference: str | None = None) -> UniversalityTable:
         return self._table(reference or self.reference, partner, *self.nulls, np.arange(len(LAYER)))
@@ -160,6 +169,8 @@ def test_what_is_printed_about_other_models_is_not_judged_on_mini(name: str) -> 
     ("name", "study"),
     [
         ("G1", SyntheticStudy(share=0.08)),
+        ("G1-ids", SyntheticStudy(off=True)),
+        ("G1-slope", SyntheticStudy(off=True)),
         ("G2", SyntheticStudy(share=0.08)),
         ("G3", SyntheticStudy(share=0.08)),
         ("G4", SyntheticStudy(share=0.08)),
@@ -192,6 +203,19 @@ def test_a_range_that_any_scores_have_is_noticed() -> None:
     # Scores whose spread over neurons is what the paper finds over partners.
     study = SyntheticStudy(share=0.0, noise=0.0, spread=0.055)
     assert verdict("G5-range", shuffled, study) is Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("name", "study"),
+    [
+        # Whole layers are universal, and scores differ between layers alone.
+        ("G1-ids", SyntheticStudy(share=1.0)),
+        ("G1-slope", SyntheticStudy(share=1.0, layered=1.0, spread=0.0, noise=0.001)),
+    ],
+)
+def test_published_neurons_that_their_layer_makes_universal_are_noticed(name: str, study: SyntheticStudy) -> None:
+    (dealt,) = controls(name)
+    assert verdict(name, dealt, study) is Verdict.REPRODUCED
 
 
 @pytest.mark.parametrize("name", ["G9", "G9-half"])

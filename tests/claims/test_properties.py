@@ -18,7 +18,8 @@ from universal_neurons.harness.declare import arguments_of
 from universal_neurons.inputs.published import published
 from universal_neurons.inputs.suite import Checkpoint
 from universal_neurons.measures import properties
-from universal_neurons.measures.properties import EIGHT
+from universal_neurons.measures.properties import EIGHT, property_of
+from universal_neurons.measures.published_neurons import STATISTICS
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ PER_PROPERTY = [f"G{number}" for number in range(10, 18)]
 CONTRASTS = [*PER_PROPERTY, "G62", "G62-output"]
 POOLED = [f"{name}-pooled" for name in PER_PROPERTY]
 COMPOSITE = ["G10-training", "G10-layers"]
-OTHERS = ["G13-tail", "G18", "G60", "G60-layers", "G61"]
+OTHERS = ["G-weights", "G13-tail", "G18", "G60", "G60-layers", "G61"]
 NAMES = [*CONTRASTS, *POOLED, *COMPOSITE, *OTHERS]
 
 
@@ -45,7 +46,8 @@ class SyntheticStudy:
     ``gradient``: how kurtosis and skewness follow the excess of all neurons.  ``gaussian``: the kurtosis of universal
     neurons is a Gaussian's.  ``opposed``: how the cosine of weights follows the frequency, within layers and
     ``confounded``, between them.  ``late``: frequent neurons are in the last layers; ``crowded``: all layers but one
-    are of the first quarter.
+    are of the first quarter.  The published weight statistics of neurons are theirs, give or take ``error``;
+    ``unfolded``: the weights as stored have the same; ``alike``: all neurons do.
     """
 
     shift: float = 1.5
@@ -57,6 +59,9 @@ class SyntheticStudy:
     confounded: float = 0.0
     late: bool = False
     crowded: bool = False
+    error: float = 0.0
+    unfolded: bool = False
+    alike: bool = False
     reference: str = "a"
     untrained: Any = UNTRAINED
 
@@ -98,10 +103,20 @@ class SyntheticStudy:
         frequent = (LAYER >= 6 if self.late else LAYER < 2) & (NEURON < 6)
         columns["frequency"] = np.where(frequent, 0.8, np.clip(0.2 + 0.05 * follows, 0, 0.45))
         layer = np.where(LAYER < 7, LAYER % 2, 7) if self.crowded else LAYER
+        for number, column in enumerate(sorted({*STATISTICS} - {"weight_norm"})):
+            folded = columns.setdefault(column, np.random.default_rng(number).normal(size=len(LAYER)))
+            columns[column] = np.ones(len(LAYER)) if self.alike else folded
+            columns[f"raw_{column}"] = columns[column] + (not self.unfolded)
         return pd.DataFrame({"layer": layer, "neuron": NEURON, **columns})
 
+    def published_neurons(self, *, checkpoint: Any) -> dict[str, Any]:
+        table = self.table("properties", checkpoint=checkpoint)
+        statistics = {theirs: (1 + self.error) * property_of(table, ours) for ours, theirs in STATISTICS.items()}
+        return {"layer": LAYER.astype(float), "neuron": NEURON.astype(float), **statistics}
 
-TRUE, NOTHING = SyntheticStudy(), SyntheticStudy(shift=0.0, gradient=0.0, gaussian=True, opposed=0.0, late=True)
+
+TRUE = SyntheticStudy()
+NOTHING = SyntheticStudy(shift=0.0, gradient=0.0, gaussian=True, opposed=0.0, late=True, error=0.01)
 
 
 @cache
@@ -188,6 +203,8 @@ def test_labels_of_other_models_notice_numbers_that_mean_something(name: str) ->
         ("G18", "universal_neurons_are_not", replace(TRUE, gaussian=True)),
         ("G60", "output_weights_of_others", replace(TRUE, confounded=1.0)),
         ("G61", "layers_dealt", replace(TRUE, crowded=True)),
+        ("G-weights", "without_folding", replace(TRUE, unfolded=True)),
+        ("G-weights", "next_neurons", replace(TRUE, alike=True)),
     ],
 )
 def test_the_other_controls_notice_what_they_are_there_for(name: str, part: str, study: SyntheticStudy) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from universal_neurons.harness.declare import ClaimDeclaration
 
 STUDY: Any = SyntheticStudy()
-CLAIMS = declared_in(sorted((ROOT / "claims" / "replication").glob("test_*.py")))
+CLAIMS = declared_in([ROOT / "claims" / "replication" / "test_r7_weights_predict.py"])
 
 
 def verdict(claim: ClaimDeclaration, function: Any, study: SyntheticStudy) -> Verdict:

@@ -27,7 +27,7 @@ from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.controls import dealt_within_layers
 from universal_neurons.measures.groups import Group, same_neurons
 from universal_neurons.measures.intervals import jackknife, normal_quantile, wilson
-from universal_neurons.measures.joint import largest
+from universal_neurons.measures.joint import largest, weakest
 from universal_neurons.measures.tables import Definition
 
 if TYPE_CHECKING:
@@ -341,6 +341,36 @@ def dealt_pooled_contrast(study: Study, name: str, checkpoint: HasStep, threshol
     """The same of labels dealt out within layers, see :func:`extreme_dealing`."""
     models = ranked_models(study, name, checkpoint, threshold)
     return extreme_dealing(models, mean_median_percentile, EIGHT.get(name, 1))
+
+
+def weakest_contrast(study: Study, checkpoint: HasStep, threshold: float, *, borrowed: bool = False) -> Measurement:
+    """How far universal neurons are on the published side of their layers' median, by the weakest of the eight.
+
+    Each is the mean over models of the median percentile minus 50, times the published side; interval of the joint
+    module.  Details: every property.  ``borrowed``: the neurons that have the numbers of the next model's universal
+    neurons in the place of a model's own.  Missing where one of the eight is.
+    """
+    parts: dict[str, Measurement] = {}
+    for name, side in EIGHT.items():
+        models = ranked_models(study, name, checkpoint, threshold)
+        if borrowed:
+            models = _labelled_by_the_next(models)
+        found = mean_median_percentile(models)
+        if found.is_missing:
+            return found
+        low, high = sorted(side * (end - 50) for end in (found.low, found.high))
+        parts[name] = replace(found, value=side * (found.value - 50), low=low, high=high, details={})
+    return weakest(parts)
+
+
+def _labelled_by_the_next(models: Mapping[str, Ranking]) -> dict[str, Ranking]:
+    """Each model with the labels of the next one, which stay as they are where that one itself is left out."""
+    names = list(models)
+    found: dict[str, Ranking] = {}
+    for name, other in zip(names, [*names[1:], names[0]], strict=True):
+        labelled = models[name].labelled_by(models[other])
+        found[name] = replace(labelled, without={**dict.fromkeys(names, labelled.universal), **labelled.without})
+    return found
 
 
 def in_layer(models: Mapping[str, Ranking], layer: int) -> dict[str, Ranking]:

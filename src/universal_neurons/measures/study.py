@@ -12,11 +12,12 @@ from universal_neurons.errors import NotOnSuite
 from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
     from universal_neurons.measures.ablation_table import AblationTable
+    from universal_neurons.measures.arrays import Floats
     from universal_neurons.measures.extensions import Extensions
     from universal_neurons.measures.profiles import NeuronProfiles
 
@@ -90,6 +91,12 @@ class Study(Protocol):
 
     def profiles(self, *, model: str | None = None) -> NeuronProfiles:
         """Profiles of all neurons of one model, by default the reference, at the last checkpoint."""
+
+    def published_neurons(self, *, checkpoint: HasStep) -> Mapping[str, Floats]:
+        """The columns (neuron,) that the paper's authors published of the reference's neurons at a checkpoint.
+
+        Raises NotOnSuite where they published none, or where their file is not here.
+        """
 
     def table(
         self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None

@@ -15,6 +15,7 @@ import pandas as pd
 from universal_neurons.artifacts.receipt import Imported, receipts_of
 from universal_neurons.artifacts.store import Artifact, Entry, Origin, Store
 from universal_neurons.errors import ArtifactMissing, NotOnSuite, UserError
+from universal_neurons.inputs.published_neurons import published_neurons
 from universal_neurons.measures.cache import caching
 from universal_neurons.measures.tables import ReferenceTables
 from universal_neurons.stages.base import (
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
 
     from universal_neurons.artifacts.key import Key
     from universal_neurons.ids import CorpusRef, ModelRef
@@ -218,6 +222,15 @@ class StoredStudy:
     def profiles(self, *, model: str | None = None) -> NeuronProfiles:
         """The profile of every neuron of one model, the reference by default, at the last checkpoint."""
         return cast("NeuronProfiles", self.table("profiles", model=model))
+
+    def published_neurons(self, *, checkpoint: HasStep) -> Mapping[str, npt.NDArray[np.float64]]:
+        """The columns (neuron,) that were published of the reference's neurons at ``checkpoint``.
+
+        No artifact, and so not among ``reads``: the file is pinned in ``fixtures/published``.  Raises NotOnSuite where
+        none was published or its folder is not named, and PublishedNeuronsError for another file.
+        """
+        zoo = self.suite.zoo
+        return published_neurons(self.root, family=zoo.path, model=zoo.reference, step=checkpoint.step)
 
     def training_log(self) -> pd.DataFrame:
         """One row per logged training step of each model: model, step, tokens, loss, held_out_loss, seconds, device."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from universal_neurons.errors import UserError
+from universal_neurons.inputs.labels.english import ENGLISH, ENGLISH_SMALL
 from universal_neurons.inputs.labels.positions import DOMAIN, POSITION
 from universal_neurons.inputs.labels.python_source import PYTHON
 from universal_neurons.inputs.labels.vocabulary import VOCABULARY
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from universal_neurons.inputs.labels.source import LabelSource
 
-SOURCES: tuple[LabelSource, ...] = (VOCABULARY, PYTHON, POSITION, DOMAIN)
+SOURCES: tuple[LabelSource, ...] = (VOCABULARY, PYTHON, ENGLISH, ENGLISH_SMALL, POSITION, DOMAIN)
 
 
 def label_sources(names: Sequence[str]) -> tuple[LabelSource, ...]:
