@@ -263,6 +263,15 @@ def test_the_status_of_the_claims_is_the_status_of_verify(
     assert commands[1][4:] == ["--suite", "mini", *selection]
 
 
+def test_claims_that_were_killed_are_one_line_and_no_strange_status(
+    run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, -9))
+    assert run.mistake(computed, "verify") == (
+        "error: the judging process was killed (Killed); nothing was recorded; run again"
+    )
+
+
 def test_every_command_of_a_suite_has_the_same_options_as_pytest(run: Run, miniature: Miniature) -> None:
     commands = ["plan", "compute", "fetch", "verify", "report", "status"]
     commands += ["store verify", "store export", "store import"]
@@ -345,7 +354,9 @@ def test_unreadable_input_is_one_line_for_every_command(
     run: Run, own: Miniature, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(own.root)
-    for options in (("--suite", TOO_LONG), ("--suite", "deep"), ("--suite", "\ud800"), ("--store", TOO_LONG)):
+    (own.root / "loop").symlink_to("loop")
+    stores = (("--store", TOO_LONG), ("--store", "loop"))
+    for options in (("--suite", TOO_LONG), ("--suite", "deep"), ("--suite", "\ud800"), *stores):
         (own.root / "fixtures" / "suites" / "deep.toml").write_text(DEEP)
         found, out, err = run(own, *command, *options)
         (own.root / "fixtures" / "suites" / "deep.toml").unlink()

@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import re
+import signal
 import sys
 from collections import Counter
 from contextlib import contextmanager
@@ -421,6 +422,9 @@ def verify(
     arguments = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
     arguments += [*selection.words, *(["--recompute"] if recompute else [])]
     status = subprocess.run([sys.executable, "-m", "pytest", "claims", *arguments], cwd=root, check=False).returncode
+    if status < 0:
+        cause = signal.strsignal(-status) or f"signal {-status}"
+        _fail(f"error: the judging process was killed ({cause}); nothing was recorded; run again", USER_ERROR)
     raise typer.Exit(status)
 
 

@@ -200,6 +200,11 @@ def locked(
         lock.release()
 
 
+def resolved(path: Path) -> Path:
+    """Return ``path`` without links, where they lead anywhere; ``Path.resolve`` raises RuntimeError for a loop."""
+    return Path(os.path.realpath(path))
+
+
 def shown(path: Path) -> str:
     """Show ``path`` as one would type it here, on one line: from the working directory, if it lies below that."""
     with suppress(ValueError, OSError):

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).parents[2]
 FETCH = "universal-neurons fetch --suite tiny"
+SHARD = "model-00001-of-00002.safetensors"
 TOKENS = torch.arange(48).reshape(3, 16) * 6 % 300
 
 
@@ -581,6 +582,37 @@ def test_settings_that_no_connection_can_be_made_with_are_named_at_once(
     assert world.hub.seen == []
 
 
+_ASKING = """
+from universal_neurons.inputs.hub import Announced, Hub, HubError, Revision
+hub, revision = Hub("fetch", attempts=1), Revision("some/body", "main", "0" * 40)
+try:
+    {action}
+except HubError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "action"),
+    [
+        ("HF_HUB_DOWNLOAD_TIMEOUT", "soon", 'hub.snapshot("some/body", "main")'),
+        ("HF_ENDPOINT", "http://[::1", 'hub.part(revision, "x", 0, 1)'),
+        ("HF_ENDPOINT", "http://host:99999", 'hub.content(revision, "x", Announced())'),
+        ("HF_ENDPOINT", "http://host:99999", 'hub.part(revision, "x", 0, 1)'),
+    ],
+)
+def test_settings_that_the_client_reads_when_it_is_imported_are_one_line(
+    variable: str, value: str, action: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _ASKING.format(action=action)], capture_output=True, text=True, check=True,
+        env={**os.environ, variable: value, "HF_HUB_OFFLINE": "0"},
+    )  # fmt: skip
+    line = done.stdout.splitlines()[-1]
+    assert "a setting cannot be read" in line
+    assert "mend the variables that begin with HF_" in line
+
+
 def test_a_proxy_that_cannot_be_reached_is_said_to_be_in_the_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
@@ -1012,6 +1044,31 @@ def test_a_damaged_lock_is_named(world: World, old: str, new: str, said: str) ->
     text = head + mark + tail.replace(old, new) if old in tail else (head.replace(old, new) + mark + tail)
     world.lock.write_text(text)
     assert said in refusal(LockError, world.zoo)
+
+
+@pytest.mark.parametrize(
+    ("section", "old", "new", "said"),
+    [
+        ("[checkpoints.", 'repository = "', 'repository = "other-', "a@10: expected config.json of"),
+        ("[checkpoints.", 'revision = "', 'revision = "other-', "a@10: expected config.json of"),
+        ("[checkpoints.", '"config.json"', f'"{SHARD}"', f"({SHARD}, pytorch_model.bin); to accept it run: "),
+        ("[tokenizer]", 'repository = "', 'repository = "other-', "tokenizer: expected tokenizer.json of"),
+        (
+            "[tokenizer]",
+            '"tokenizer.json"',
+            '"other.json"',
+            "(other.json); to accept it run: universal-neurons f",
+        ),
+    ],
+)
+def test_a_lock_of_something_else_than_the_catalogue_means_is_refused(
+    world: World, section: str, old: str, new: str, said: str
+) -> None:
+    world.pinned()
+    head, mark, tail = world.lock.read_text().partition(section)
+    world.lock.write_text(head + mark + tail.replace(old, new, 1))
+    zoo = world.zoo()
+    assert said in refusal(LockError, lambda: (zoo.ref("a", 10), zoo.tokenizer()))
 
 
 def test_a_lock_with_the_same_weights_twice_is_refused_when_it_is_read(world: World) -> None:

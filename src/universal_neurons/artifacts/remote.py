@@ -40,7 +40,7 @@ from universal_neurons.artifacts.bundle import (
 )
 from universal_neurons.artifacts.manifest import DamageError
 from universal_neurons.artifacts.schema import MalformedArtifact
-from universal_neurons.files import shown_url, sweep, without_secrets
+from universal_neurons.files import resolved, shown_url, sweep, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -244,7 +244,7 @@ class _Folder:
     @property
     def shown(self) -> str:
         """The folder's own name: its path means nothing elsewhere."""
-        return f"folder {self.path.resolve().name}"
+        return f"folder {resolved(self.path).name}"
 
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of a file; a pipe or a device is none, and reading one might never end."""

@@ -23,7 +23,7 @@ from universal_neurons.artifacts.codec import encode
 from universal_neurons.artifacts.folder import Contents, Folder, folders
 from universal_neurons.artifacts.manifest import DamageError, Manifest
 from universal_neurons.errors import UserError
-from universal_neurons.files import locked, replace_file, shown
+from universal_neurons.files import locked, replace_file, resolved, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -157,13 +157,13 @@ class Store:
         self.shipped = tuple(root.absolute() for root in shipped)
         self.imported = None if imported is None else imported.absolute()
         self._warn = warn
-        if self.working.exists() and not self.working.is_dir():
-            raise StoreError(f"working store {shown(self.working)} is a file; expected a folder or a free name")
-        if self.working.resolve() in {root.resolve() for root in self.shipped}:
+        if (self.working.is_symlink() or self.working.exists()) and not self.working.is_dir():
+            raise StoreError(f"working store {shown(self.working)} is no folder; expected a folder or a free name")
+        if resolved(self.working) in map(resolved, self.shipped):
             raise StoreError(
                 f"working store {shown(self.working)} is a shipped store, which is read-only; name another"
             )
-        if self.imported is not None and self.working.resolve() == self.imported.resolve():
+        if self.imported is not None and resolved(self.working) == resolved(self.imported):
             raise StoreError(
                 f"working store {shown(self.working)} holds imported evidence, which must stay apart from what is "
                 "computed here; name another"

@@ -167,13 +167,14 @@ class Hub:
 
         Raises :class:`DigestMismatch` if the hub, asked twice, gives other bytes than ``expected``.
         """
+        offline = self._offline
         cached = self._cached(revision, name)
         defect = None
         if cached is not None:
             content = cached.read_bytes()
             if (defect := expected.defect(content)) is None:
                 return content
-        if self._offline:
+        if offline:
             if cached is None:
                 raise self._not_in_cache(revision, name)
             raise DigestMismatch(
@@ -189,11 +190,11 @@ class Hub:
 
     def part(self, revision: Revision, name: str, start: int, stop: int) -> bytes:
         """Some bytes of ``name`` at ``revision.commit``, past the cache, which keeps whole files only."""
+        if self._offline:
+            raise self._not_in_cache(revision, name)
         from huggingface_hub import get_session, hf_raise_for_status
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-        if self._offline:
-            raise self._not_in_cache(revision, name)
         url = self._url(revision, name)
         headers = {**build_hf_headers(token=self.token), "Range": f"bytes={start}-{stop - 1}"}
 
@@ -211,6 +212,7 @@ class Hub:
     @property
     def _offline(self) -> bool:
         try:
+            # The rest of it is imported when it is first asked for, and then reads addresses.
             from huggingface_hub import constants
         except ValueError as error:  # it reads numbers from the environment when it is imported
             raise HubError(

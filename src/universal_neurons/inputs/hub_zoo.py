@@ -20,7 +20,7 @@ from universal_neurons.files import shown
 from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue
 from universal_neurons.inputs.hub import Announced, FileMissing, HubError, RevisionMissing
-from universal_neurons.inputs.lock import EqualWeights, Lock, LockedCheckpoint, LockedFiles
+from universal_neurons.inputs.lock import EqualWeights, Lock, LockedCheckpoint, LockedFiles, LockError
 from universal_neurons.inputs.pinning import Pins, RepositoryChanged, accept_command, fields_of, revision_of
 from universal_neurons.inputs.weights import INDEX, WEIGHTS, WeightsUnfit, published_model, sharded, shards
 from universal_neurons.inputs.zoo import CONFIG, UNTRAINED, Tokenized, ZooError, untrained_digest
@@ -274,12 +274,25 @@ class HubZoo(Tokenized):
         entry = self.lock.find(name, step)
         if entry is None:
             raise self.pins.not_pinned(f"{name}@{step}")
+        model = self.family.models[name]
+        self._check_meant(f"{name}@{step}", entry, f"{model.repository}@{self.family.branch(step)}", CONFIG)
         return entry
 
     def _locked_tokenizer(self) -> LockedFiles:
         if self.lock.tokenizer is None:
             raise self.pins.not_pinned("tokenizer")
+        meant = self.family.tokenizer
+        self._check_meant("tokenizer", self.lock.tokenizer, f"{meant.repository}@{meant.revision}", meant.file)
         return self.lock.tokenizer
+
+    def _check_meant(self, what: str, entry: LockedFiles, meant: str, file: str) -> None:
+        """Raise LockError for an entry of another repository or branch than the catalogue has now, or without file."""
+        locked = f"{entry.repository}@{entry.revision}"
+        if locked != meant or file not in entry.files:
+            raise LockError(
+                f"{shown(self.pins.path)}: {what}: expected {file} of {meant}, as the catalogue has it, got {locked} "
+                f"({', '.join(sorted(entry.files))}); to accept it run: {accept_command(self.pins.command)}"
+            )
 
     def _content(self, entry: LockedFiles, file: str) -> bytes:
         try:

@@ -35,7 +35,7 @@ from universal_neurons.render.figures.charts import (
 )
 from universal_neurons.render.figures.figure import FigureGroup, LegendEntry
 from universal_neurons.render.figures.style import OWN, Colour, Mark, model_marks, time_marks
-from universal_neurons.render.formatting import decimal, listed, places_of, span, with_interval
+from universal_neurons.render.formatting import listed, places_of, span, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -229,7 +229,7 @@ def _pair_chart(
         for partner, mark in zip(found.partners, model_marks(len(found.partners), bars=bars), strict=True)
         if (values := found.of_pair(kind, threshold, quantity, partner))
     )
-    title = f"{_WORDS[quantity]} without {_NEURONS[kind]}, threshold {decimal(threshold, 1)}"
+    title = f"{_WORDS[quantity]} without {_NEURONS[kind]}, threshold {threshold:g}"
     return LineChart(
         f"paper-{number}", f"Figure {number} of the paper.", title, _training(found), _QUANTITIES[quantity], "partner",
         curves, bars=bars,
@@ -269,7 +269,7 @@ def outputs(found: AblationNumbers) -> Figure:
         f"KL divergence of the output of model {markdown(found.reference)} after ablating the neurons that are "
         "universal with each partner (solid), and as many others of the same layers (dashed, mean of the draws); "
         "excess correlation above "
-        f"{markdown(decimal(found.threshold, 1))}. At {markdown(found.last)} of the training: "
+        f"{found.threshold:g}. At {markdown(found.last)} of the training: "
         f"{markdown(span(last[:number], NATS, places))} against {markdown(span(last[number:], NATS, places))}."
     )
     return line_figure(chart, code=_CODE + "outputs", caption=caption, wide=True, height=380)
@@ -312,6 +312,15 @@ _BAND_NAMES = {
 }
 
 
+def twin_name(threshold: float) -> str:
+    """The name of the figure of one threshold, which no other has.
+
+    >>> twin_name(0.4), twin_name(0.05)
+    ('twin-4', 'twin-05')
+    """
+    return f"twin-{threshold:g}".replace("-0.", "-")
+
+
 def twin_chart(found: AblationNumbers, threshold: float) -> LineChart:
     """The loss increase of the reference beside every draw of two random controls, at one threshold."""
     curves = []
@@ -320,8 +329,8 @@ def twin_chart(found: AblationNumbers, threshold: float) -> LineChart:
         band = tuple((m.details["draws_low"], m.details["draws_high"]) for m in values) if kind.is_random else ()
         curves.append(Series(_BAND_NAMES[kind], _BAND_MARKS[kind], values, band, _sizes(values)))
     return LineChart(
-        f"twin-{round(threshold * 10)}", "",
-        f"Loss increase without the neurons universal on average, threshold {decimal(threshold, 1)}", _training(found),
+        twin_name(threshold), "",
+        f"Loss increase without the neurons universal on average, threshold {threshold:g}", _training(found),
         _QUANTITIES[Quantity.LOSS], "set", tuple(curves),
     )  # fmt: skip
 
