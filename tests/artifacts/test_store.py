@@ -169,7 +169,7 @@ def test_reading_changes_nothing_on_the_disk(tmp_path: Path, said: Lines) -> Non
 
 def test_a_working_store_that_is_a_file_or_shipped_is_refused(tmp_path: Path, said: Lines) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match="is a file"):
+    with pytest.raises(StoreError, match="is no folder"):
         Store(tmp_path / "file", warn=said)
     (tmp_path / "evidence").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "evidence")

@@ -318,8 +318,23 @@ def test_a_mistake_is_found_before_selection_hides_it(project: Project) -> None:
 
 def test_a_claim_collected_from_two_files_is_declared_twice(project: Project) -> None:
     project.write(claim_file(), file="test_one.py")
-    (project.root / "claims" / "test_two.py").write_text("from test_one import test_few\n")
+    project.write(claim_file(), file="test_two.py")
     assert_refused(project.run(), "claim N1: declared twice", "test_one.py", "test_two.py")
+
+
+def test_a_copy_of_a_claim_file_in_another_folder_is_declared_twice_and_droppings_of_editors_are_no_claims(
+    project: Project,
+) -> None:
+    project.write(claim_file())
+    copy = project.root / "claims" / "copy"
+    copy.mkdir()
+    (copy / "test_claims.py").write_bytes((project.root / "claims" / "test_claims.py").read_bytes())
+    (copy / "._test_claims.py").write_bytes(b"\0\5\x16\7")
+    (copy / ".#test_claims.py").symlink_to("somebody@host")
+    assert_refused(project.run(), "claim N1: declared twice", "test_claims.py", "copy")
+    (copy / "test_claims.py").unlink()
+    project.accept(N1="reproduced")
+    assert project.run().ret == 0
 
 
 def test_an_argument_that_is_nothing_is_one_line_and_an_error(project: Project) -> None:

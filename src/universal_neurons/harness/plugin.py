@@ -116,7 +116,15 @@ def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """Turn a user's mistake in a claim file into one line and exit status 4."""
-    report = yield
+    option = collector.config.option
+    before = option.importmode
+    if isinstance(collector, pytest.Module) and collector.path.is_relative_to(collector.config.rootpath / "claims"):
+        # Two claim files of one name, as a copy is, would else be one module, and the second stop the run.
+        option.importmode = "importlib"
+    try:
+        report = yield
+    finally:
+        option.importmode = before
     excinfo = report.call.excinfo if hasattr(report, "call") else None
     if excinfo is not None and isinstance(excinfo.value, UserError):
         harness_of(collector.config).refuse(excinfo.value)

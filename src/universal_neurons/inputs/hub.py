@@ -213,7 +213,7 @@ class Hub:
     def _offline(self) -> bool:
         try:
             # The rest of it is imported when it is first asked for, and then reads addresses.
-            from huggingface_hub import constants
+            from huggingface_hub import HfApi, constants  # noqa: F401
         except ValueError as error:  # it reads numbers from the environment when it is imported
             raise HubError(
                 f"huggingface_hub: a setting cannot be read ({first_line(error)}); mend the variables that begin with "
