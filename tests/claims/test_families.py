@@ -253,3 +253,16 @@ def test_dealt_labels_notice_an_interval_that_is_too_narrow(
 
     monkeypatch.setattr(families, measure, certain)
     assert verdict(claims()[name], control(name, "dealt"), TRUE) is Verdict.REPRODUCED
+
+
+def test_members_of_a_family_are_counted_as_the_claims_count_them() -> None:
+    table = SyntheticStudy().table("explanations")
+    quarters = families.quarters_beyond_tokens(table).details
+    assert families.is_member(table, "syntax").sum() == sum(quarters.values())
+    flags = SyntheticStudy().flags("a")
+    about = families.about_their_domain([table], [flags])
+    assert families.is_member(table, "domain")[flags].mean() == about.value
+    letters = families.letters_carried(table, flags)
+    assert letters.sum() == families.carried_letters(table, flags).value
+    with pytest.raises(ValueError, match="expected one of unigram"):
+        families.is_member(table, "topics")

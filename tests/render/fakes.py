@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tests.measures.ablations import Ablated, table_of
+from tests.render.explained import made_explanations
 from tests.render.neurons import VOCABULARY, AnyStudy, made_profiles
 from universal_neurons.artifacts.receipt import Imported
 from universal_neurons.evidence.criteria import AtMost, Criterion, GreaterThan, Near, NotJudged, Published
@@ -205,10 +206,19 @@ class FakeStudy(AnyStudy):  # type: ignore[misc]
 
     def table(
         self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None
-    ) -> pd.DataFrame:
+    ) -> Any:
         self.reads.append(ARTIFACTS[0])
-        step = (checkpoint or self.checkpoints[-1]).step
-        return fake_properties(step, model or self.reference)
+        step, name = (checkpoint or self.checkpoints[-1]).step, model or self.reference
+        properties = fake_properties(step, name)
+        if stage == "properties":
+            return properties
+        layer, neuron = (properties[column].to_numpy() for column in ("layer", "neuron"))
+        if stage == "duplicates":
+            nearest = np.random.default_rng([step, MODELS.index(name), 10]).uniform(0, 1, len(layer))
+            return pd.DataFrame({"layer": layer, "neuron": neuron, "correlation": nearest})
+        assert stage == "explanations"
+        explained = properties["pre_kurtosis"].to_numpy() > 5
+        return made_explanations(name, layer, neuron, explained, seed=[step, MODELS.index(name), 11])
 
     def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
         self.reads.append(ARTIFACTS[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from universal_neurons.measures.properties import median_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from universal_neurons.measures.arrays import Flags, Floats
+    from universal_neurons.measures.arrays import Flags, Floats, Integers
     from universal_neurons.measures.properties import Ranking
     from universal_neurons.measures.tables import ReferenceTables
 
@@ -29,6 +30,20 @@ def shares_by_bin(values: Floats, edges: Floats, *, level: float) -> tuple[Measu
     known = values[~np.isnan(values)]
     counts, _ = np.histogram(known, edges)
     return tuple(_share(int(count), len(known), level) for count in counts)
+
+
+def share_among(chosen: Flags, among: Flags, *, level: float, over: Over = Over.NEURONS) -> Measurement:
+    """The share of ``chosen`` ``among`` some (Wilson's interval); missing of none."""
+    found = _share(int((chosen & among).sum()), int(among.sum()), level)
+    return replace(found, over=over)
+
+
+def shares_by_layer(
+    models: Sequence[tuple[Integers, Flags, Flags]], *, depth: int, level: float
+) -> tuple[Measurement, ...]:
+    """The share of neurons chosen in each layer of all ``models``, each its layers, chosen neurons and among which."""
+    layer, chosen, among = (np.concatenate(parts) for parts in zip(*models, strict=True))
+    return tuple(share_among(chosen, among & (layer == at), level=level) for at in range(depth))
 
 
 def _share(successes: int, n: int, level: float) -> Measurement:

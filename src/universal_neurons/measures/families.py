@@ -340,6 +340,38 @@ def early_share(
     return Measurement(sum(found) / len(found), low, high, len(found), Over.NEURONS, tables[0].level, "share")
 
 
+def is_member(table: Explanations, family: str, *, elsewhere: bool = False) -> Flags:
+    """Who of a model's neurons (neuron,) is of a family, as the claim about it counts: G20, G22, G23, G24 and G25.
+
+    Unigrams: the best of them explains more than half.  Previous token and position: what they explain in all is more
+    than half.  Syntax: its score exceeds the scores of unigrams and predicates by more than 0.1.  Domain: its score is
+    above 0.25.  Raises ValueError for a family that the labels do not have.
+    """
+    if family not in table.families:
+        raise ValueError(f"families: expected one of {', '.join(table.families)}, got {family!r}")
+    score = table.elsewhere if elsewhere else table.score
+    match family:
+        case "previous" | "position":
+            return np.asarray(table.share(family, elsewhere=elsewhere) > EXPLAINED)
+        case "syntax":
+            return np.asarray(score(SYNTAX) - np.fmax(score(UNIGRAM), score(PREDICATE)) > BEYOND)
+        case "domain":
+            return np.asarray(score(family) > DOMAIN)
+        case _:
+            return np.asarray(score(family) > EXPLAINED)
+
+
+def letters_carried(table: Explanations, chosen: Flags) -> Flags:
+    """Which of the 26 letters (letter,) one of the ``chosen`` neurons carries: its unigram's score is above 0.37."""
+    width = np.bincount(table.layer).max()
+    carried = table.carried
+    neuron = carried["layer"].to_numpy() * width + carried["number"].to_numpy()
+    above = carried["label"].to_numpy()[(carried["score"].to_numpy() > CARRIED) & chosen[neuron]]
+    named = table.labels.iloc[above]
+    found = set(named["name"][(named["family"] == UNIGRAM).to_numpy()])
+    return np.array([letter in found for letter in LETTERS])
+
+
 def quarters_beyond_tokens(table: Explanations, *, elsewhere: bool = False) -> Measurement:
     """The share of neurons that syntax explains better than the token does, in the third best quarter of the layers.
 
@@ -349,8 +381,7 @@ def quarters_beyond_tokens(table: Explanations, *, elsewhere: bool = False) -> M
     """
     if table.layers < _QUARTERS or SYNTAX not in table.families:
         return Measurement.missing(over=Over.NEURONS, unit="share")
-    scores = {name: table.elsewhere(name) if elsewhere else table.score(name) for name in (UNIGRAM, PREDICATE, SYNTAX)}
-    beyond = scores[SYNTAX] - np.fmax(scores[UNIGRAM], scores[PREDICATE]) > BEYOND
+    beyond = is_member(table, SYNTAX, elsewhere=elsewhere)
     quarter = np.minimum((table.depth * _QUARTERS).astype(np.int64), _QUARTERS - 1)
     counts = [(int(beyond[quarter == at].sum()), int((quarter == at).sum())) for at in range(_QUARTERS)]
     found, total = sorted(counts, key=lambda one: one[0] / one[1], reverse=True)[2]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.render.figures.ablation import AblationNumbers, ablations
 from universal_neurons.render.figures.emergence import Emergence, PublishedCell, emergence_of, published_table_one
+from universal_neurons.render.figures.families import FamilyNumbers, families_of
 from universal_neurons.render.figures.parent import Parent, PrintedByParent, parent_of, printed_by_parent
 from universal_neurons.render.figures.persistence import (
     Persistence,
@@ -46,6 +47,7 @@ class Results:
     ablation: AblationNumbers
     robustness: Robustness
     parent: Parent
+    families: FamilyNumbers
 
     @property
     def is_ours(self) -> bool:
@@ -88,4 +90,5 @@ def results(study: StoredStudy, printed: Printed) -> Results:
         ablation=ablations(study),
         robustness=robustness_results(study),
         parent=parent_of(study, printed.parent),
+        families=families_of(study),
     )

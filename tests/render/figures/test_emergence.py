@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
@@ -91,8 +91,10 @@ class Otherwise(FakeStudy):
 
     def table(
         self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None
-    ) -> pd.DataFrame:
+    ) -> Any:
         table = super().table(stage, model=model, partner=partner, checkpoint=checkpoint)
+        if not isinstance(table, pd.DataFrame):
+            return table
         names = [str(name) for name in table if name not in ("layer", "neuron")]
         return table.assign(**{name: table[name].to_numpy()[::-1] * 0.9 for name in names})
 

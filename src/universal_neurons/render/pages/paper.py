@@ -13,6 +13,7 @@ from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.ablation import COMPARED, ablation_figures
 from universal_neurons.render.figures.emergence import emergence_figures
+from universal_neurons.render.figures.families import families_figures
 from universal_neurons.render.figures.figure import FigureGroup, Sources
 from universal_neurons.render.figures.parent import NAMES, parent_figures
 from universal_neurons.render.figures.persistence import in_words, persistence_figures
@@ -68,6 +69,14 @@ CLAIMS: Mapping[str, tuple[str, ...]] = {
     "properties-training": ("G10-training",),
     **{f"parent-14-{name.replace('_', '-')}": ("G10-layers", claim) for name, (claim, _) in NAMES.items()},
     "parent-14-vocabulary-skewness": ("G10-layers",),
+    "parent-4": ("G20", "G26"),
+    "parent-15": ("G9", "G9-half"),
+    "parent-16": ("G20-early",),
+    "parent-17": ("G21",),
+    "parent-18": ("G22",),
+    "parent-19": ("G23",),
+    "parent-20": ("G24",),
+    "parent-21": ("G25",),
     "parent-9": ("G60", "G60-layers", "G61"),
     "parent-10-input": ("G62",),
     "parent-10-output": ("G62-output",),
@@ -94,6 +103,7 @@ def drawn_figures(found: Results) -> Groups:
         (robustness_figures(found.robustness), found.robustness.artifacts),
         (training_figures(found.training, found.checkpoint_tokens), (found.training_digest,)),
         (parent_figures(found.parent), found.parent.artifacts),
+        (families_figures(found.families), found.families.artifacts),
     )
     return {name: _resting_on(artifacts, group) for groups, artifacts in parts for name, group in groups.items()}
 

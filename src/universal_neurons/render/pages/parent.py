@@ -18,20 +18,19 @@ if TYPE_CHECKING:
 PAGE = "parent"
 GROUPS = (
     "prevalence", "correlations", "ranges", "depths", "properties", "appearing", "properties_by_layer", "alignment",
-    "twins_in_model",
+    "twins_in_model", "families", "families_by_layer", "alphabet", "duplicated",
 )  # fmt: skip
 # The figures that the page must contain.
 REQUIRED = tuple(
     f"fig-{name}"
     for name in ("prevalence", "parent-2a", "parent-2b", "parent-2c", "parent-3", "properties-training", "parent-9",
-                 "parent-10-input", "parent-10-output", "parent-14-pre-kurtosis")
+                 "parent-10-input", "parent-10-output", "parent-14-pre-kurtosis", "parent-4",
+                 *(f"parent-{number}" for number in range(15, 22)))
 )  # fmt: skip
 # What the figures of the paper show that are not among ours, and what they would need.
-_LABELS = "labels of tokens and the explanations of neurons by them"
 _ROLES = "interventions on single neurons"
 NOT_DRAWN: tuple[tuple[str, str, str], ...] = (
     ("1", "examples of what the paper finds", "nothing of its own: every part is another figure"),
-    ("4, 15 to 21", "families of neurons: unigrams, letters, previous tokens, position, syntax, context", _LABELS),
     ("5, 6, 22 to 24", "prediction, suppression and partition neurons", "effects on the vocabulary by layer and model"),
     ("7, 25", "entropy neurons", _ROLES),
     ("8, 26", "attention (de)activation neurons", _ROLES),

@@ -1,0 +1,256 @@
+"""Figures 4 and 15 to 21 of Gurnee et al. 2024: families of neurons, at the last checkpoint of a suite.
+
+The paper shows examples of neurons; these are the numbers of all of them, beside other neurons and beside labels of
+other rows.  Who is of a family is what the claim about it says (measures.families.is_member).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from universal_neurons.measurement import Over
+from universal_neurons.measures.distributions import share_among, shares_by_bin, shares_by_layer
+from universal_neurons.measures.families import (
+    ANY,
+    CARRIED,
+    EXPLAINED,
+    LETTERS,
+    Explanations,
+    explanations,
+    is_member,
+    letters_carried,
+    universal_neurons,
+)
+from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.figures.charts import (
+    ChartAxis,
+    ChartRow,
+    LineChart,
+    RowChart,
+    Series,
+    Tick,
+    keys,
+    line_figure,
+    line_figure_or_sentence,
+    percent,
+    row_figure,
+)
+from universal_neurons.render.figures.figure import Figure, FigureGroup
+from universal_neurons.render.figures.style import OWN, Colour, Mark
+from universal_neurons.render.formatting import decimal, listed, plural, with_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from universal_neurons.measures.arrays import Flags, Floats, Integers
+    from universal_neurons.stages.study import StoredStudy
+
+_CODE = "render.figures.families."
+OTHERS = Mark(Colour.MUTED, "s", dashed=True)
+ELSEWHERE = Mark(Colour.BLUE, "^", dashed=True)
+# Edges of the bins of correlations within a model.
+CORRELATIONS = np.linspace(0.0, 1.0, 11)
+NEAR = 0.8
+# The figures of neurons by layer: the family, and which of its neurons are meant.
+BY_LAYER: dict[str, tuple[str, str]] = {
+    "parent-16": ("unigram", "neurons of one token"),
+    "parent-18": ("previous", "neurons of the token before"),
+    "parent-19": ("position", "neurons of the position"),
+    "parent-20": ("syntax", "neurons of syntax beyond the token"),
+    "parent-21": ("domain", "neurons of the domain"),
+}
+NONE = "no neuron is universal on average in any of the models."
+
+
+@dataclass(frozen=True)
+class FamilyNumbers:
+    """The explanations of all neurons of every model at the last checkpoint, and who of them is universal.
+
+    ``nearest`` is the largest correlation of a neuron (neuron,) with another one of its model.
+    """
+
+    last: str
+    threshold: float
+    level: float
+    tables: Mapping[str, Explanations]
+    universal: Mapping[str, Flags]
+    nearest: Mapping[str, Floats]
+    artifacts: tuple[str, ...]
+
+    @property
+    def models(self) -> str:
+        """The models in words."""
+        return f"{plural(len(self.tables), 'model')} {listed(self.tables)}"
+
+    @property
+    def depth(self) -> int:
+        """The number of layers."""
+        return next(iter(self.tables.values())).layers
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families of the suite's labels."""
+        return next(iter(self.tables.values())).families
+
+
+def families_of(study: StoredStudy) -> FamilyNumbers:
+    """The numbers behind the figures; raises the study's own errors where an artifact is missing."""
+    before = len(study.reads)
+    last, threshold = study.checkpoints[-1], study.suite.universality.threshold
+    models = (study.reference, *(name for name in study.suite.references if name != study.reference))
+    nearest = {name: study.table("duplicates", model=name, checkpoint=last)["correlation"] for name in models}
+    return FamilyNumbers(
+        last=last.label,
+        threshold=threshold,
+        level=study.suite.resampling.level,
+        tables={name: explanations(study, last, name) for name in models},
+        universal={name: universal_neurons(study, last, threshold, name) for name in models},
+        nearest={name: column.to_numpy(dtype=np.float64) for name, column in nearest.items()},
+        artifacts=tuple(dict.fromkeys(study.reads[before:])),
+    )
+
+
+def families_figures(found: FamilyNumbers) -> dict[str, FigureGroup]:
+    """All figures of families."""
+    charts = [by_layer(found, name) for name in BY_LAYER if BY_LAYER[name][0] in found.families]
+    absent = [
+        Figure.left_out(name, f"the labels of the suite have no {family}.", label=_label(name))
+        for name, (family, _) in BY_LAYER.items()
+        if family not in found.families
+    ]
+    drawn = [line_figure_or_sentence(one, NONE, partial(line_figure, one, code=_CODE + "by_layer")) for one in charts]
+    return {
+        "families": FigureGroup((explained(found),)),
+        "duplicated": FigureGroup((duplicated(found),)),
+        "families_by_layer": FigureGroup((*drawn, *absent), keys(charts[0]) if charts else ()),
+        "alphabet": FigureGroup((alphabet(found),)),
+    }
+
+
+def _label(name: str) -> str:
+    return f"Figure {name.removeprefix('parent-')} of the parent paper."
+
+
+def _pooled(found: FamilyNumbers, chosen: Mapping[str, Flags]) -> tuple[Flags, Flags]:
+    """The chosen neurons of all models, and who of them is universal."""
+    return np.concatenate([*chosen.values()]), np.concatenate([found.universal[name] for name in chosen])
+
+
+def explained(found: FamilyNumbers) -> Figure:
+    """Figure 4 as numbers: the share of universal neurons that the best label of each family explains."""
+    rows = []
+    for family in (ANY, *found.families):
+        chosen, universal = _pooled(found, {name: one.score(family) > EXPLAINED for name, one in found.tables.items()})
+        again, _ = _pooled(found, {name: one.elsewhere(family) > EXPLAINED for name, one in found.tables.items()})
+        others = share_among(chosen, ~universal, level=found.level)
+        control = share_among(again, universal, level=found.level)
+        rows.append(
+            ChartRow(
+                "any family" if family == ANY else family, share_among(chosen, universal, level=found.level), OWN,
+                ticks=(Tick(others.value, OTHERS), Tick(control.value, ELSEWHERE)),
+                columns=(("others", 100 * others.value), ("labels of other rows", 100 * control.value)),
+            )
+        )  # fmt: skip
+    if rows[0].value.is_missing:
+        return Figure.left_out("parent-4", NONE, label=_label("parent-4"))
+    caption = Markdown(
+        markdown(
+            f"Share of the neurons universal on average (mean excess above {decimal(found.threshold, 1)}) of which the "
+            f"best label of a family explains more than half of the variance, on tokens that did not choose it; "
+            f"{found.models} at {found.last} of the training. Any label explains {with_interval(rows[0].value)}. Grey "
+            "squares: all other neurons. Blue triangles: universal neurons with the labels of other rows, as a "
+            "control. Bars are intervals over neurons."
+        )
+    )
+    return row_figure(
+        RowChart("parent-4", _label("parent-4"), "Universal neurons explained by each family of labels",
+                 "explained, % of universal neurons", tuple(rows)),
+        code=_CODE + "explained", caption=caption,
+    )  # fmt: skip
+
+
+def duplicated(found: FamilyNumbers) -> Figure:
+    """Figure 15 as numbers: neurons by their largest correlation with another neuron of their model."""
+    values, universal = np.concatenate([*found.nearest.values()]), np.concatenate([*found.universal.values()])
+    curves = tuple(
+        Series(name, mark, shares_by_bin(values[chosen], CORRELATIONS, level=found.level))
+        for name, mark, chosen in (("universal on average", OWN, universal), ("all others", OTHERS, ~universal))
+    )
+    places = tuple(float(place) for place in (CORRELATIONS[1:] + CORRELATIONS[:-1]) / 2)
+    axis = ChartAxis("largest correlation", places, tuple(decimal(place, 2) for place in places))
+    chart = LineChart(
+        "parent-15", _label("parent-15"), "Neurons by their correlation with another neuron of their model", axis,
+        "neurons of the set, %", "set", curves,
+    )  # fmt: skip
+    near = [
+        shares_by_bin(values[chosen], np.array([NEAR, 1.0]), level=found.level)[0] for chosen in (universal, ~universal)
+    ]
+    caption = Markdown(
+        markdown(
+            f"{chart.title}, {found.models} at {found.last}. Above {decimal(NEAR, 1)} are {with_interval(near[0])} of "
+            f"the neurons universal on average, and {with_interval(near[1])} of all others. Bars are intervals over "
+            "neurons."
+        )
+    )
+    return line_figure_or_sentence(
+        chart, NONE, partial(line_figure, chart, code=_CODE + "duplicated", caption=caption, wide=True, height=280)
+    )
+
+
+def by_layer(found: FamilyNumbers, name: str) -> LineChart:
+    """The share of each layer's neurons that are of a family: universal ones, all others, and by other rows' labels."""
+    family, what = BY_LAYER[name]
+
+    def curve(*, universal: bool | None, elsewhere: bool = False) -> list[tuple[Integers, Flags, Flags]]:
+        among = {
+            model: np.ones(len(flags), dtype=np.bool_) if universal is None else flags == universal
+            for model, flags in found.universal.items()
+        }
+        return [
+            (one.layer, is_member(one, family, elsewhere=elsewhere), among[model])
+            for model, one in found.tables.items()
+        ]
+
+    curves = tuple(
+        Series(title, mark, shares_by_layer(models, depth=found.depth, level=found.level))
+        for title, mark, models in (
+            ("universal on average", OWN, curve(universal=True)),
+            ("all others", OTHERS, curve(universal=False)),
+            ("all neurons, labels of other rows", ELSEWHERE, curve(universal=None, elsewhere=True)),
+        )
+    )
+    layers = ChartAxis("layer", tuple(map(float, range(found.depth))), tuple(map(str, range(found.depth))), "in layer")
+    title = f"{what[0].upper()}{what[1:]}, {found.models} at {found.last}"
+    return LineChart(name, _label(name), title, layers, "neurons of the layer, %", "set", curves)
+
+
+def alphabet(found: FamilyNumbers) -> Figure:
+    """Figure 17 as numbers: in how many of the models a universal neuron carries each letter."""
+    every = np.stack([letters_carried(one, found.universal[name]) for name, one in found.tables.items()])
+    others = np.stack([letters_carried(one, ~found.universal[name]) for name, one in found.tables.items()])
+    models = np.ones(len(every), dtype=np.bool_)
+    rows = tuple(
+        ChartRow(
+            letter, share_among(every[:, at], models, level=found.level, over=Over.MODELS), OWN,
+            ticks=(Tick(float(others[:, at].mean()), OTHERS),),
+            columns=(("another neuron", 100 * float(others[:, at].mean())),),
+        )
+        for at, letter in enumerate(LETTERS)
+    )  # fmt: skip
+    counts = listed(f"{one.sum()} ({name})" for name, one in zip(found.tables, every, strict=True))
+    caption = Markdown(
+        markdown(
+            f"Share of the models in which a neuron that is universal on average carries a letter (its unigram "
+            f"explains more than {percent(CARRIED, 0)} of its variance); {found.models} at {found.last}. Letters "
+            f"by model: {counts} of {len(LETTERS)}. Grey squares: a neuron that is not universal does. Bars "
+            "are intervals over models."
+        )
+    )
+    return row_figure(
+        RowChart("parent-17", _label("parent-17"), "Letters that a universal neuron carries", "models, %", rows),
+        code=_CODE + "alphabet", caption=caption,
+    )  # fmt: skip
