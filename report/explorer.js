@@ -443,9 +443,10 @@
         h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "checkpoint"), partners.map((other) => h("th", { scope: "colgroup", colspan: 2 }, `against ${models[other].name}`)))), h("tbody", null, rows)))));
   };
 
-  const snippets = (model, neuron, words) => {
-    const tops = neuron.row.length, size = neuron.snippet ? neuron.snippet.length / tops : 0, items = [];
-    for (let t = 0; t < tops; t += 1) {
+  // Items of the texts of the largest activations, or with samples of those nearest to the levels below the maximum.
+  const snippets = (neuron, words, samples = false) => {
+    const entries = neuron.row.length, tops = entries - about.levels.length, size = neuron.snippet ? neuron.snippet.length / entries : 0, items = [];
+    for (let t = samples ? tops : 0; t < (samples ? entries : tops); t += 1) {
       if (neuron.row[t] < 0) { continue; }
       const said = h("span", { class: "said" });
       for (let k = 0; k < size; k += 1) {
@@ -453,10 +454,10 @@
         if (id === about.vocabulary) { continue; }
         const peak = k === about.before;
         const token = h("span", { class: peak ? "peak" : null }, words[id]);
-        const heat = peak ? 1 : neuron.shade[t * size + k] / 255;
+        const heat = peak && !samples ? 1 : neuron.shade[t * size + k] / 255;
         if (heat > 0.01) {
           token.style.setProperty("--heat", heat.toFixed(3));
-          token.setAttribute("title", peak ? decimal(neuron.value[t], 2) : `about ${decimal(heat * neuron.value[t], 1)}`);
+          token.setAttribute("title", peak ? decimal(neuron.value[t], 2) : `about ${decimal(heat * neuron.value[samples ? 0 : t], 1)}`);
         }
         said.append(token);
       }
@@ -465,17 +466,19 @@
     }
     return { items, size };
   };
-  const activating = (model, neuron, words) => {
-    const { items, size } = snippets(model, neuron, words);
+  const activating = (neuron, words) => {
+    const { items, size } = snippets(neuron, words), below = snippets(neuron, words, true).items;
     return section("What activates it", h("ol", { class: "snippets" }, items),
       size ? h("p", { class: "small" }, "The largest activations, one per row of the scored text. Underlined: the token of the peak. Shade: from zero", h("span", { class: "scale", "aria-hidden": "true" }), "to that peak, near it.")
-        : h("p", { class: "small" }, about.absence || "The text of this model's tokens is another one than on the machine that built this report; its positions are shown."));
+        : h("p", { class: "small" }, about.absence || "The text of this model's tokens is another one than on the machine that built this report; its positions are shown."),
+      below.length ? [h("h3", null, "Below its maximum"), h("ol", { class: "snippets" }, below),
+        h("p", { class: "small" }, `The activations nearest to ${about.levels.map((level) => percent(level)).join(", ")} of the maximum. Shade: up to the maximum.`)] : null);
   };
 
   // The strongest texts of this neuron and of its partner in every other model, next to each other.
   const TEXTS = 4;
   const sideBySide = (model, one, neuron, partners, words) => {
-    const column = (m, i, values) => h("div", null, h("h3", null, link(m, i)), h("ol", { class: "snippets narrow" }, snippets(m, values, words).items.slice(0, TEXTS)));
+    const column = (m, i, values) => h("div", null, h("h3", null, link(m, i)), h("ol", { class: "snippets narrow" }, snippets(values, words).items.slice(0, TEXTS)));
     const others = partners.filter((other) => other !== null && other.values.snippet);
     if (!neuron.snippet || !others.length) { return null; }
     return section("The same, beside its partners", h("div", { class: "beside" }, column(model, one, neuron), others.map((other) => column(other.model, other.neuron, other.values))),
@@ -583,7 +586,7 @@
       const [neuron, words] = await Promise.all([detailsOf(one.model, one.neuron), load("vocabulary"), ready[one.model], ...models[one.model].partners.map((other) => ready[other])]);
       const partners = await partnersOf(one.model, neuron);
       if (mine !== wantedPanel) { return; }
-      panel.replaceChildren(...heading(one.model, one.neuron, neuron), partnersTable(one.model, neuron), life(one.model, neuron), activating(one.model, neuron, words.tokens), ...[sideBySide(one.model, one.neuron, neuron, partners, words.tokens)].filter(Boolean),
+      panel.replaceChildren(...heading(one.model, one.neuron, neuron), partnersTable(one.model, neuron), life(one.model, neuron), activating(neuron, words.tokens), ...[sideBySide(one.model, one.neuron, neuron, partners, words.tokens)].filter(Boolean),
         h("div", { class: "columns" }, histogram(neuron), ablation(one.model, one.neuron, neuron)), ranks(one.model, one.neuron, neuron), vocabulary(neuron, words.tokens));
     } catch (wrong) {
       if (mine !== wantedPanel) { return; }

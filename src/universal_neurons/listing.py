@@ -27,13 +27,16 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, as_js
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2, default=str) + "\n")
         return
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for name, heading in columns.items():
         numeric = all(isinstance(row[name], int | float) for row in rows) if rows else False
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric or not sys.stdout.isatty())
     for row in rows:
         table.add_row(*(visible(str(row[name])) for name in columns))
-    _console().print(table)
+    console = _console()
+    # As the table's own title it would be wrapped to the table's width.
+    console.print(visible(title))
+    console.print(table)
 
 
 def _console() -> Console:

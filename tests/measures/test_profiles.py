@@ -13,6 +13,7 @@ from universal_neurons.artifacts.codec import decode, encode
 from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.measures.profiles import (
     GELU_MINIMUM,
+    LEVELS,
     WINDOW,
     NeuronProfiles,
     coded_shares,
@@ -36,6 +37,10 @@ def arrays() -> dict[str, npt.NDArray[Any]]:
         "top_position": rng.integers(0, 1024, (NEURONS, TOP)),
         "top_value": -np.sort(-rng.gamma(2, 3, (NEURONS, TOP)), axis=1),
         "top_window": rng.random((NEURONS, TOP * (sum(WINDOW) + 1))),
+        "below_row": rng.integers(0, 200_000, (NEURONS, len(LEVELS))),
+        "below_position": rng.integers(0, 1024, (NEURONS, len(LEVELS))),
+        "below_value": rng.gamma(2, 3, (NEURONS, len(LEVELS))),
+        "below_window": rng.random((NEURONS, len(LEVELS) * (sum(WINDOW) + 1))),
         "histogram": counts / counts.sum(axis=1, keepdims=True),
         "promoted_token": rng.integers(0, 50_257, (NEURONS, SHOWN)),
         "promoted_cosine": cosines[:, : -SHOWN - 1 : -1],
@@ -64,11 +69,12 @@ def test_what_is_stored_comes_back_to_the_stated_precision() -> None:
     table = decode(suffix, content)
     assert isinstance(table, pd.DataFrame)
     found, expected = profiles(table), arrays()
-    for name in ("top_row", "top_position", "promoted_token", "suppressed_token"):
+    for name in ("top_row", "top_position", "below_row", "below_position", "promoted_token", "suppressed_token"):
         np.testing.assert_array_equal(getattr(found, name), expected[name])
-    window = expected["top_window"].reshape(NEURONS, TOP, sum(WINDOW) + 1)
-    np.testing.assert_allclose(found.top_window, window, rtol=0, atol=1 / 30 + 1e-9)
-    np.testing.assert_allclose(found.top_value, expected["top_value"], rtol=1 / 512, atol=0)
+    for of in ("top", "below"):
+        window = expected[f"{of}_window"].reshape(NEURONS, -1, sum(WINDOW) + 1)
+        np.testing.assert_allclose(getattr(found, f"{of}_window"), window, rtol=0, atol=1 / 30 + 1e-9)
+        np.testing.assert_allclose(getattr(found, f"{of}_value"), expected[f"{of}_value"], rtol=1 / 512, atol=0)
     for name in ("promoted_cosine", "suppressed_cosine"):
         np.testing.assert_allclose(getattr(found, name), expected[name], rtol=0, atol=1 / 1024)
     np.testing.assert_allclose(found.histogram, expected["histogram"], rtol=0.0443, atol=0)

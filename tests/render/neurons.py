@@ -12,7 +12,7 @@ import pandas as pd
 
 from universal_neurons.inputs.suite import Checkpoint, Suite, load_suite
 from universal_neurons.inputs.suite_file import ZooSpec
-from universal_neurons.measures.profiles import WINDOW, NeuronProfiles
+from universal_neurons.measures.profiles import LEVELS, WINDOW, NeuronProfiles
 from universal_neurons.measures.properties import EIGHT
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.render.pages.explorer import STATISTICS, LocalText
@@ -149,6 +149,8 @@ def made_profiles(model: str, seed: int, *, step: int, layers: int, width: int, 
     tops = np.sort(rng.beta(6, 1.5, (neurons, TOPS)), axis=1)[:, ::-1] * frame["maximum"].to_numpy()[:, None]
     window = rng.beta(0.25, 2, (neurons, TOPS, sum(WINDOW) + 1))
     window[..., WINDOW[0]] = 1
+    levels = np.array(LEVELS)
+    below = window[:, : len(levels)] * levels[:, None]
     effect = 10 ** rng.normal(-5.2, 0.6, neurons)
     bins = np.exp(-np.arange(BINS) / rng.uniform(1.5, 6, (neurons, 1)))
     return NeuronProfiles(
@@ -157,6 +159,9 @@ def made_profiles(model: str, seed: int, *, step: int, layers: int, width: int, 
             layer=np.repeat(np.arange(layers), width), neuron=np.tile(np.arange(width), layers)
         ),
         top_row=rng.integers(0, 400, (neurons, TOPS)), top_position=rng.integers(0, ROW, (neurons, TOPS)),
+        below_row=rng.integers(0, 400, (neurons, len(levels))),
+        below_position=rng.integers(0, ROW, (neurons, len(levels))),
+        below_value=frame["maximum"].to_numpy()[:, None] * levels, below_window=below,
         top_value=tops, histogram=bins / bins.sum(axis=1, keepdims=True),
         promoted_token=rng.integers(0, vocabulary, (neurons, SHOWN)),
         promoted_cosine=-np.sort(-rng.beta(4, 20, (neurons, SHOWN)), axis=1),

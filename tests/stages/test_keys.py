@@ -16,8 +16,10 @@ import pytest
 from tests.cases import corpus_key
 from tests.sources import ROOT
 from universal_neurons.artifacts.provenance import capture
+from universal_neurons.inputs.catalogue import CATALOGUE, Catalogue
 from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedCheckpoint, LockedCorpus, LockedFiles
 from universal_neurons.inputs.suite import available_suites, load_suite
+from universal_neurons.inputs.zoo import CONFIG
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.workspace import open_workspace
 
@@ -27,16 +29,16 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (704, "869f8e4e9009cf8fda425eadd266cf5636ed242c06977766329b33c4f3da8e5a"),
-    "gurnee_medium": (154, "f9e9ef4920571a8d1b55f75eab063f9f563260e8d9aea3801a053346aa3e0ccf"),
-    "gurnee_small": (154, "c54eb10a2a79e24b18cd31c8112338a2923af9ff6e1aa3b7b56371f7384733fd"),
-    "mini": (304, "4e5f12aa33480790a605397c9eefa63068a8974beba2050f7825cdb28885d897"),
-    "paper": (254, "caa1a11d8a08e93e9c600825676f82a30db3f8eb61945bb69ae8d3dcdc39bea4"),
-    "paper_published": (254, "c002f3f3d8a368222ebdec3340fe8b1e5a439a974fe5fe5dc00fc3d4dfb0245d"),
-    "paper_v2": (354, "8e6244688d174436d366e937bcdd66f2a132e99f901fcf8aeadb24eecb63d0e2"),
-    "pythia_160m": (118, "903cc77db5105bd6a9f1474008d37958064e3d36efcf844d2b2a2047befc2327"),
-    "polypythias_14m": (1107, "f46d85e8d7541de84568903513bfc6c2c2cf20e2464647ee0b6d37200e844f91"),
-    "polypythias_410m": (1119, "fea291c8c4d39d6db50adb0eaffddb26aa25b18ed0ee4fde88ef9dd941763bd9"),
+    "emergence": (704, "3ee45afc0236113c8737c9c9af50daf3422e7247ca2e53c0284c3a733e48c019"),
+    "gurnee_medium": (154, "08e05b2266ac20982a42ea52f61f84a4794e9603487248468e1fccffaa60b66a"),
+    "gurnee_small": (154, "7a74aa3a1780634b9d49719e77c607f66124f515530b5d0b0f0063a10a0f8491"),
+    "mini": (304, "da2961642b110fb4dbbd0edf9a288e35fa8c1b99efbfb2826f86305fec96da0f"),
+    "paper": (254, "c60bdf98aa51b8e1e5b2a9e80e1a413ea8f90e24d852e5d507441f841de07302"),
+    "paper_published": (254, "fe3b88f58e8afd5511a749beec8bde02d6d75969a01ded9cd9f4139865215c9a"),
+    "paper_v2": (354, "9b89fa73790a3d966bd1f8f7aa78c6e110fdbc4fc81a55e373021b374c9bf2ff"),
+    "pythia_160m": (118, "f6a8c23fbd5c07746bc9840108ce0d8a50069517183b01211d1b2957c30eb093"),
+    "polypythias_14m": (1107, "53699fa09f56890507629730747889d64cf9836d79245b62b3b593ee62e1b73d"),
+    "polypythias_410m": (1119, "11502c1001b37a8778337f5e7400abc0d5a0f8082f701df441a6a16d84428dba"),
 }
 
 
@@ -67,9 +69,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made_up_lock(suite: Suite, root: Path) -> Lock:
     """A lock that pins every checkpoint of ``suite``, its tokenizer and its text to made-up bytes."""
 
-    def files(name: str) -> dict[str, Any]:
-        content = {name: digest(suite.name + name)}
-        return {"repository": "made/up", "revision": "main", "commit": "0" * 40, "files": content}
+    family = Catalogue.read(root / CATALOGUE).family(suite.zoo.path)
+
+    def files(name: str, repository: str, revision: str, *others: str) -> dict[str, Any]:
+        content = dict.fromkeys((name, *others), digest(suite.name + name))
+        return {"repository": repository, "revision": revision, "commit": "0" * 40, "files": content}
 
     recipe = tomllib.loads((root / "fixtures" / "corpora" / f"{suite.corpus.recipe}.toml").read_text("utf-8"))
     text = LockedCorpus(
@@ -79,11 +83,13 @@ def made_up_lock(suite: Suite, root: Path) -> Lock:
         files={name: digest(name) for name in recipe["files"]},
         bytes=dict.fromkeys(recipe["files"], 10**9),
     )
-    lock = Lock(tokenizer=LockedFiles(**files("tokenizer.json")), corpus=text)
+    meant = family.tokenizer
+    lock = Lock(tokenizer=LockedFiles(**files(meant.file, meant.repository, meant.revision)), corpus=text)
     for model in suite.zoo.models:
         for checkpoint in (*([] if suite.untrained is None else [suite.untrained]), *suite.checkpoints):
             weights = f"{model}{checkpoint.step}.safetensors"
-            lock = lock.with_checkpoint(model, checkpoint.step, LockedCheckpoint(**files(weights), weights=weights))
+            of = files(weights, family.models[model].repository, family.branch(checkpoint.step), CONFIG)
+            lock = lock.with_checkpoint(model, checkpoint.step, LockedCheckpoint(**of, weights=weights))
     return lock
 
 

@@ -15,6 +15,7 @@ from universal_neurons.core.activations import mlp_activations
 from universal_neurons.core.weights import folded_weights
 from universal_neurons.errors import UserError
 from universal_neurons.measures.ablation_table import Quantity
+from universal_neurons.measures.profiles import LEVELS, WINDOW
 from universal_neurons.stages.base import Case
 from universal_neurons.stages.models import ModelNotFinite
 from universal_neurons.stages.profiles import PROFILES, compare_profiles, profiles
@@ -90,6 +91,19 @@ def test_top_activations_are_found_again_at_their_places(
     np.testing.assert_allclose(everywhere[found.top_row, found.top_position, neurons], best, rtol=1e-5)
     np.testing.assert_allclose(found.top_value, best, rtol=2e-3)
     assert all(len(set(rows)) == 4 for rows in found.top_row.tolist())
+
+
+def test_samples_are_near_their_share_of_the_maximum(
+    found: NeuronProfiles, everywhere: npt.NDArray[np.float64]
+) -> None:
+    values = everywhere.reshape(-1, 48)
+    for level, share in enumerate(LEVELS):
+        nearest = np.nanmin(abs(values - share * np.nanmax(values, axis=0)), axis=0)
+        there = everywhere[found.below_row[:, level], found.below_position[:, level], np.arange(48)]
+        np.testing.assert_allclose(abs(there - share * np.nanmax(values, axis=0)), nearest, atol=1e-6)
+        np.testing.assert_allclose(found.below_value[:, level], there, rtol=2e-3, atol=1e-6)
+        shade = np.clip(there / np.nanmax(values, axis=0), 0, 1)
+        np.testing.assert_allclose(found.below_window[:, level, WINDOW[0]], shade, atol=0.04)
 
 
 def test_tokens_are_those_of_the_largest_cosines(found: NeuronProfiles, bridge: Any) -> None:

@@ -1,7 +1,9 @@
 # ruff: noqa: F722  (jaxtyping's shapes are strings that are not Python)
 """Profiles of single neurons: the distribution of activations, the largest ones, and input and output weights.
 
-A top activation is given by its row and its position in the row; the text is unknown here.
+A top activation is given by its row and its position in the row; the text is unknown here.  So are samples below the
+maximum: the largest activations alone make a neuron look as if it were about one thing (Bolukbasi et al. 2021, An
+interpretability illusion for BERT, arXiv 2104.07143).
 
 Activations are streamed twice: the bins of a histogram end at the neuron's maximum, which is known after the first pass
 only.  Moments of two sets of tokens a and b merge exactly; with delta = mean_b - mean_a and n = n_a + n_b,
@@ -17,11 +19,11 @@ Deviation: the published code takes moments from the bins of a histogram of pre-
 active from the bin below 0 on.  Here moments are exact, of post-GELU activations, and active is above 0.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor
 
 from universal_neurons.core.activations import ActivationBatch
@@ -145,34 +147,66 @@ class TopActivations:
 
 
 @dataclass(frozen=True, eq=False)
+class NearestActivations:
+    """The activations of every neuron that are nearest to its ``aims``, with row and position; of equal ones the first.
+
+    Before any token the value is infinite, and row and position are -1.
+    """
+
+    aim: Float32[Tensor, "level neuron"]
+    value: Float32[Tensor, "level neuron"]
+    row: Int64[Tensor, "level neuron"]
+    position: Int64[Tensor, "level neuron"]
+
+    @classmethod
+    def unknown(cls, aim: Float32[Tensor, "level neuron"]) -> "NearestActivations":
+        """The nearest activations among no tokens."""
+        nowhere = torch.full(aim.shape, -1, device=aim.device)
+        return cls(aim, torch.full_like(aim, torch.inf), nowhere, nowhere.clone())
+
+    def read(self, batch: ActivationBatch, position: Int64[Tensor, " token"]) -> Bool[Tensor, "level neuron"]:
+        """Take in, in place, the tokens of ``batch``; ``position``: of each in its row.  Returns which have changed."""
+        closer = torch.zeros_like(self.row, dtype=torch.bool)
+        for level, aim in enumerate(self.aim):
+            token = (batch.values - aim).abs_().min(0).indices
+            value = batch.values.gather(0, token[None])[0]
+            closer[level] = (value - aim).abs() < (self.value[level] - aim).abs()
+            for mine, theirs in ((self.value, value), (self.row, batch.row[token]), (self.position, position[token])):
+                mine[level] = torch.where(closer[level], theirs, mine[level])
+        return closer
+
+
+@dataclass(frozen=True, eq=False)
 class Surroundings:
-    """The activations of each neuron around each of its top activations, from ``before`` tokens ahead of it.
+    """The activations of each neuron around each of some activations, from ``before`` tokens ahead of it.
 
     ``value``: NaN at positions that are not a scored token of the same row.
     """
 
-    value: Float32[Tensor, "top neuron window"]
+    value: Float32[Tensor, "entry neuron window"]
     before: int
 
     @classmethod
-    def unknown(cls, top: TopActivations, *, before: int, after: int) -> "Surroundings":
-        """Empty surroundings of ``top``, up to ``after`` tokens behind it."""
-        shape = (*top.value.shape, before + 1 + after)
-        return cls(torch.full(shape, torch.nan, device=top.value.device), before)
+    def unknown(cls, of: TopActivations | NearestActivations, *, before: int, after: int) -> "Surroundings":
+        """Empty surroundings, up to ``after`` tokens behind each."""
+        shape = (*of.value.shape, before + 1 + after)
+        return cls(torch.full(shape, torch.nan, device=of.value.device), before)
 
-    def read(self, top: TopActivations, batch: ActivationBatch, position: Int64[Tensor, " token"]) -> None:
+    def read(
+        self, of: TopActivations | NearestActivations, batch: ActivationBatch, position: Int64[Tensor, " token"]
+    ) -> None:
         """Fill in, in place, the values of the whole rows of ``batch``; ``position``: of its tokens in their rows."""
         first, rows = batch.row[0], int(batch.row[-1] - batch.row[0]) + 1
-        inside = (top.row >= first) & (top.row < first + rows)
+        inside = (of.row >= first) & (of.row < first + rows)
         width = self.value.shape[2]
         # Index in the batch of each (row, position), with a margin of -1.
         token = torch.full((rows, int(position.max()) + 1 + width), -1, device=position.device)
         token[batch.row - first, position + self.before] = torch.arange(len(batch), device=position.device)
-        row = torch.where(inside, top.row - first, 0)
+        row = torch.where(inside, of.row - first, 0)
         last = token.shape[1] - 1
         for offset in range(width):
-            # The position of a top activation in another row may lie beyond these rows.
-            index = token[row, (top.position + offset).clamp(0, last)]
+            # The position of an activation in another row may lie beyond these rows.
+            index = token[row, (of.position + offset).clamp(0, last)]
             values = batch.values.gather(0, index.clamp(min=0))
             self.value[..., offset] = torch.where(inside & (index >= 0), values, self.value[..., offset])
 
@@ -182,13 +216,16 @@ class ActivationProfiles:
     """The distribution of every neuron's activations over the scored tokens.
 
     ``positive``: number of tokens at which it is above 0; ``histogram``: number of tokens in bins of equal width from
-    ``floor`` to its maximum, with values below the floor in the first bin.
+    ``floor`` to its maximum, with values below the floor in the first bin.  ``below``: one activation near each of some
+    shares of the maximum.
     """
 
     moments: CentralMoments
     positive: Int64[Tensor, " neuron"]
     top: TopActivations
     around: Surroundings
+    below: NearestActivations
+    around_below: Surroundings
     histogram: Int64[Tensor, "neuron bin"]
 
     @property
@@ -207,13 +244,14 @@ def activation_profiles(
     bins: int,
     floor: float,
     window: tuple[int, int] = (0, 0),
+    levels: Sequence[float] = (),
 ) -> ActivationProfiles:
     """The profiles of ``neurons`` neurons in two passes over their activations.
 
     ``stream`` begins a pass over batches of whole rows, the same in both passes.  ``position``: of every token in its
-    row, on the device of the activations.  ``window``: number of tokens before and after a top activation in its
-    surroundings.  Raises :class:`NonFiniteActivationError`, and ValueError if the stream has another number of tokens
-    than ``position``.
+    row, on the device of the activations.  ``window``: number of tokens before and after an activation in its
+    surroundings.  ``levels``: shares of the maximum near which an activation is wanted.  Raises
+    :class:`NonFiniteActivationError`, and ValueError if the stream has another number of tokens than ``position``.
     """
     moments = CentralMoments.empty(neurons, device=position.device)
     largest = TopActivations.empty(top, neurons, device=position.device)
@@ -228,14 +266,19 @@ def activation_profiles(
     if not 0 < moments.count == len(position):
         raise ValueError(f"a stream of {moments.count} tokens with {len(position)} positions")
     histogram = torch.zeros(neurons, bins, dtype=torch.int64, device=position.device)
-    around = Surroundings.unknown(largest, before=window[0], after=window[1])
+    below = NearestActivations.unknown(torch.outer(torch.tensor(levels, device=position.device), largest.value[0]))
+    around, around_below = (Surroundings.unknown(of, before=window[0], after=window[1]) for of in (largest, below))
     start = 0
     for batch in stream():
+        places = position[start : start + len(batch)]
         histogram += bin_counts(batch.values, largest.value[0], bins=bins, floor=floor)
-        around.read(largest, batch, position[start : start + len(batch)])
+        around.read(largest, batch, places)
+        # What was around the activation of before is not around this one.
+        around_below.value[below.read(batch, places)] = torch.nan
+        around_below.read(below, batch, places)
         start += len(batch)
         del batch
-    return ActivationProfiles(moments, positive, largest, around, histogram)
+    return ActivationProfiles(moments, positive, largest, around, below, around_below, histogram)
 
 
 def bin_counts(

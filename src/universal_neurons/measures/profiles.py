@@ -32,6 +32,8 @@ _EFFECT_SCALE = 4096
 _COSINE_STEPS = 1024
 # How many tokens before and after a top activation are its window, and in how many steps its shades are stored.
 WINDOW = (12, 4)
+# The shares of a neuron's maximum near which a sample is kept, one each.
+LEVELS = (0.75, 0.5, 0.25)
 _SHADES = 15
 # Of the share of a bin an eighth of its logarithm to base 2 is stored, and nothing below 2^-31.
 _STEPS_PER_OCTAVE = 8
@@ -54,6 +56,8 @@ class NeuronProfiles:
     ``tokens``.  Row -1, position -1 and a value of NaN where there are fewer rows.
     ``top_window`` (neuron top window): the activations around them, from :data:`WINDOW`'s first tokens before to its
     second after, as shares of the top one, from 0 (not positive, not scored, or no such token) to 1.
+    ``below_row``, ``below_position``, ``below_value``, ``below_window`` (neuron level ...): the same of the activations
+    that are nearest to :data:`LEVELS` of the neuron's maximum; their windows are shares of that maximum.
     ``histogram`` (neuron bin): share of the scored tokens; the bins are equally wide, see :meth:`edges`.
     ``promoted_token`` and ``suppressed_token`` (neuron shown): the tokens with the largest and the smallest cosine,
     the most extreme first; ``promoted_cosine`` and ``suppressed_cosine`` are these cosines.
@@ -69,6 +73,10 @@ class NeuronProfiles:
     top_position: Integers
     top_value: Floats
     top_window: Floats
+    below_row: Integers
+    below_position: Integers
+    below_value: Floats
+    below_window: Floats
     histogram: Floats
     promoted_token: Integers
     promoted_cosine: Floats
@@ -89,8 +97,7 @@ class NeuronProfiles:
             step=step,
             tokens=tokens,
             frame=table[[name for name in table.columns if _ENUMERATED.search(name) is None]],
-            **{name: _unpacked(table, name) for name in _FORMS if name != "top_window"},
-            top_window=_unpacked(table, "top_window").reshape(len(table), -1, sum(WINDOW) + 1),
+            **{name: _unpacked(table, name) for name in _FORMS},
             predictions=predictions,
             level=level,
         )
@@ -170,6 +177,10 @@ _FORMS = {
     "top_position": _WHOLE,
     "top_value": _ACTIVATION,
     "top_window": _SHADE,
+    "below_row": _WHOLE,
+    "below_position": _WHOLE,
+    "below_value": _ACTIVATION,
+    "below_window": _SHADE,
     "histogram": _Form(np.uint8, share_codes, coded_shares),
     "promoted_token": _WHOLE,
     "promoted_cosine": _COSINE,
@@ -208,8 +219,9 @@ def _compact(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _unpacked(table: pd.DataFrame, name: str) -> npt.NDArray[Any]:
-    # (neuron entry) in the order of the entries, in full precision.
+    # (neuron entry) in the order of the entries, in full precision; of windows (neuron entry token).
     form = _FORMS[name]
     entries = sum(re.fullmatch(rf"{name}_\d+", column) is not None for column in table.columns)
     stored = table[[f"{name}_{entry}" for entry in range(entries)]].to_numpy()
-    return form.read(stored.astype(np.int64 if form is _WHOLE else np.float64))
+    values = form.read(stored.astype(np.int64 if form is _WHOLE else np.float64))
+    return values.reshape(len(table), -1, sum(WINDOW) + 1) if form is _SHADE else values

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from universal_neurons.measures.profiles import GELU_MINIMUM, WINDOW, NeuronProfiles, stored_profiles
+from universal_neurons.measures.profiles import GELU_MINIMUM, LEVELS, WINDOW, NeuronProfiles, stored_profiles
 from universal_neurons.stages import costs
 from universal_neurons.stages.ablation import resumed_effects
 from universal_neurons.stages.base import (
@@ -48,7 +48,13 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.core.activations import ActivationBatch
-    from universal_neurons.core.profiles import ActivationProfiles, WeightProfiles
+    from universal_neurons.core.profiles import (
+        ActivationProfiles,
+        NearestActivations,
+        Surroundings,
+        TopActivations,
+        WeightProfiles,
+    )
     from universal_neurons.ids import ModelRef
     from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.workspace import Workspace
@@ -62,13 +68,13 @@ STATISTICS, EFFECTS, SMALLEST_EFFECT, HISTOGRAM = 1e-3, 0.02, 1e-4, 0.05
 TIES = 0.002
 # Bytes moved in the time of an activation in both passes (histogram, largest values, windows), and of a cosine of a
 # neuron with a token (moments, both ends).
-PROFILED_BYTES, COSINE_BYTES = 220, 240
+PROFILED_BYTES, COSINE_BYTES = 270, 240
 _STATISTICS = (
     "share_positive", "mean", "sd", "skewness", "kurtosis", "maximum",
     "input_bias", "w_in_norm", "w_out_norm", "cos_in_out",
     "vocabulary_variance", "vocabulary_skewness", "vocabulary_kurtosis",
 )  # fmt: skip
-_POSITIONS = ("top_row", "top_position", "promoted_token", "suppressed_token")
+_POSITIONS = ("top_row", "top_position", "below_row", "below_position", "promoted_token", "suppressed_token")
 
 
 class Profiles(Stage):
@@ -88,6 +94,7 @@ class Profiles(Stage):
             "step": case.step,
             "top": spec.top,
             "window": list(WINDOW),
+            "levels": list(LEVELS),
             "bins": spec.bins,
             "shown": spec.shown,
             "ablation_rows": spec.ablation_rows,
@@ -121,10 +128,11 @@ class Profiles(Stage):
             costs.clean(sizes, positions),
             costs.reruns(sizes, alone, positions),
         )
-        row = 80 + spec.top * (10 + sum(WINDOW)) + 2 * spec.bins + 16 * spec.shown + 4 * spec.ablation_rows
+        places = spec.top + len(LEVELS)
+        row = 80 + places * (10 + sum(WINDOW)) + 2 * spec.bins + 16 * spec.shown + 4 * spec.ablation_rows
         # Weights of neurons and tokens in float64, as they are and as unit vectors.
         vectors = 2 * costs.DOUBLE * shape.width * (shape.vocabulary + 2 * shape.neurons)
-        seen = shape.neurons * (spec.bins * costs.INDEX + spec.top * (sum(WINDOW) + 6) * costs.SINGLE)
+        seen = shape.neurons * (spec.bins * costs.INDEX + places * (sum(WINDOW) + 6) * costs.SINGLE)
         ablated = costs.clean_bytes(sizes, spec.ablation_rows)
         return Cost(
             costs.summed(one, times=len(cases)),
@@ -160,7 +168,9 @@ class Profiles(Stage):
         spec, dice, count = work.suite.profiles, example_dice(case), len(layer)
         statistics = {name: dice.uniform(0.1, 1.0, count).astype(np.float32) for name in _STATISTICS}
         widths = dict.fromkeys(("top_row", "top_position", "top_value"), spec.top)
-        widths |= {"top_window": spec.top * (sum(WINDOW) + 1), "histogram": spec.bins}
+        widths |= dict.fromkeys(("below_row", "below_position", "below_value"), len(LEVELS))
+        widths |= {f"{of}_window": widths[f"{of}_row"] * (sum(WINDOW) + 1) for of in ("top", "below")}
+        widths |= {"histogram": spec.bins}
         widths |= {f"{side}_{what}": spec.shown for side in ("promoted", "suppressed") for what in ("token", "cosine")}
         widths |= dict.fromkeys(("kl", "loss_increase"), spec.ablation_rows)
         arrays = {name: dice.uniform(0, 1, (count, width)) for name, width in widths.items()}
@@ -255,6 +265,7 @@ def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfi
             bins=spec.bins,
             floor=GELU_MINIMUM,
             window=WINDOW,
+            levels=LEVELS,
         )
     work.progress.finish()
     return found
@@ -306,15 +317,21 @@ def _weights(found: WeightProfiles) -> dict[str, Tensor]:
 
 
 def _tops(found: ActivationProfiles) -> Arrays:
-    nowhere = found.top.row < 0
-    # Shares of the top activation, the tokens of one window after the other.
-    shares = (found.around.value / found.top.value[..., None]).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(0, 1)
     return {
-        "top_row": found.top.row.T.cpu().numpy(),
-        "top_position": found.top.position.T.cpu().numpy(),
-        "top_value": found.top.value.masked_fill(nowhere, np.nan).T.cpu().numpy(),
-        "top_window": np.ascontiguousarray(shares.transpose(0, 1).flatten(1).cpu().numpy()),
+        **_places("top", found.top, found.around, found.top.value),
+        **_places("below", found.below, found.around_below, found.maximum),
         "histogram": (found.histogram / found.moments.count).cpu().numpy(),
+    }
+
+
+def _places(name: str, of: TopActivations | NearestActivations, around: Surroundings, whole: Tensor) -> Arrays:
+    """Where some activations are, and their windows as shares of ``whole``, the tokens of one after the other."""
+    shares = (around.value / whole[..., None]).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(0, 1)
+    return {
+        f"{name}_row": of.row.T.cpu().numpy(),
+        f"{name}_position": of.position.T.cpu().numpy(),
+        f"{name}_value": of.value.masked_fill(of.row < 0, np.nan).T.cpu().numpy(),
+        f"{name}_window": np.ascontiguousarray(shares.transpose(0, 1).flatten(1).cpu().numpy()),
     }
 
 

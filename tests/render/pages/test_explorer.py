@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from tests.render.browser import dataset, dom_of, driven, needs_chromium
-from tests.render.neurons import CHECKOUT, DIGEST, VOCABULARY, FakeNeurons, local_text
+from tests.render.neurons import CHECKOUT, DIGEST, TOPS, VOCABULARY, FakeNeurons, local_text
 from tests.render.payloads import PAYLOADS
 from tests.render.read import attributes, elements, read
+from universal_neurons.measures.profiles import LEVELS
 from universal_neurons.measures.properties import EIGHT, percentiles_in_layers
 from universal_neurons.render.html.checks import CheckedPage, check_pages
 from universal_neurons.render.pages.explorer import LocalText, explorer_page, explorer_shards, frame, write_explorer
@@ -20,6 +21,7 @@ from universal_neurons.render.pages.explorer_data import PARTS
 from universal_neurons.render.templates import TemplateWrong
 
 TEMPLATES = CHECKOUT / "report"
+ENTRIES = TOPS + len(LEVELS)
 DRIVER = Path(__file__).with_name("explorer_driver.js")
 HOSTILE = (
     *PAYLOADS,
@@ -82,7 +84,7 @@ def test_no_text_becomes_markup() -> None:
 def test_every_neuron_is_in_exactly_one_shard(study: FakeNeurons) -> None:
     shards = dict(explorer_shards(study, local_text()))
     assert sorted(name for name in shards if name.startswith("1/")) == ["1/0", "1/1", "1/index", "1/tokens"]
-    assert [len(values(shards[f"1/{number}"])["row"]) // 8 for number in range(2)] == [256, 104]
+    assert [len(values(shards[f"1/{number}"])["row"]) // ENTRIES for number in range(2)] == [256, 104]
 
 
 def test_the_index_has_the_excess_of_the_last_checkpoint(study: FakeNeurons) -> None:
@@ -110,12 +112,15 @@ def test_a_snippet_is_the_text_around_the_top_activation(study: FakeNeurons) -> 
     assert text.rows is not None
     first = values(dict(explorer_shards(study, text))["2/0"])
     profiles = study.profiles(model="c")
-    snippet = first["snippet"].reshape(256, 8, 33)[9, 2]
+    snippet = first["snippet"].reshape(256, ENTRIES, 33)[9, 2]
     row, position = int(profiles.top_row[9, 2]), int(profiles.top_position[9, 2])
     for entry, there in enumerate(range(position - 20, position + 13)):
         expected = text.rows[row, there] if 0 <= there < text.rows.shape[1] else len(VOCABULARY)
         assert snippet[entry] == expected
-    assert first["shade"].reshape(256, 8, 33)[9, 2, 20] == 255
+    shade = first["shade"].reshape(256, ENTRIES, 33)[9]
+    assert shade[2, 20] == 255
+    # The samples come after the largest activations, and their shade is a share of the maximum.
+    assert (shade[TOPS:, 20] / 255).round(2).tolist() == list(LEVELS)
 
 
 def test_a_partner_is_a_number_over_all_layers(study: FakeNeurons) -> None:
@@ -131,7 +136,7 @@ def test_without_its_text_a_neuron_has_positions_only(study: FakeNeurons, text: 
     shards = dict(explorer_shards(study, text))
     assert "snippet" not in values(shards["0/0"])
     assert "peaks" not in values(shards["0/tokens"])
-    assert values(shards["0/0"])["position"].size == 256 * 8
+    assert values(shards["0/0"])["position"].size == 256 * ENTRIES
 
 
 def test_two_builds_are_the_same_bytes(study: FakeNeurons) -> None:
@@ -185,7 +190,7 @@ def test_a_person_finds_opens_filters_and_goes_back(explorer: Path, tmp_path: Pa
     ]  # fmt: skip
     assert [name[0] for name in seen["partners"]] == ["a", "c", "d", "e"]
     # Its own eight, and the four strongest of it and of each of its four partners.
-    assert seen["peaks"] == 8 + 4 * 5
+    assert seen["peaks"] == ENTRIES + 4 * 5
     assert seen["back"] == "b:L2.17"
     assert seen["escapeFocuses"] == "list"
     assert seen["byToken"].endswith(" of 1800 neurons")

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.measures.neurons import excess_reach
-from universal_neurons.measures.profiles import WINDOW
+from universal_neurons.measures.profiles import LEVELS, WINDOW
 from universal_neurons.measures.properties import EIGHT, percentiles_in_layers, property_of
 from universal_neurons.render.escaping import Html, token_text
 from universal_neurons.render.figures.parent import NAMES
@@ -259,6 +259,7 @@ def _about(study: StoredStudy, text: LocalText) -> dict[str, Any]:
         "undefined": UNDEFINED,
         "vocabulary": len(text.vocabulary),
         "before": CONTEXT[0],
+        "levels": list(LEVELS),
         "statistics": list(STATISTICS),
         "properties": [{"name": NAMES[name][1], "side": side} for name, side in EIGHT.items()],
         "absence": "" if text.rows is not None else text.absence,
@@ -316,22 +317,28 @@ def _details(
         "promotedBy": scores(profiles.promoted_cosine[chosen]),
         "suppressed": token_ids(profiles.suppressed_token[chosen], size),
         "suppressedBy": scores(profiles.suppressed_cosine[chosen]),
-        "row": profiles.top_row[chosen].astype(np.int32),
-        "position": profiles.top_position[chosen].astype(np.int32),
-        "value": profiles.top_value[chosen].astype(np.float32),
+        "row": _with_samples(profiles, "row", chosen).astype(np.int32),
+        "position": _with_samples(profiles, "position", chosen).astype(np.int32),
+        "value": _with_samples(profiles, "value", chosen).astype(np.float32),
         **_snippets(profiles, rows, size, chosen),
     }
 
 
+def _with_samples(profiles: NeuronProfiles, what: str, chosen: slice) -> _Array:
+    """Something of the largest activations, and after them of the samples below the maximum (neuron, entry ...)."""
+    parts = [getattr(profiles, f"{of}_{what}")[chosen] for of in ("top", "below")]
+    return np.concatenate(parts, axis=1)
+
+
 def _snippets(profiles: NeuronProfiles, rows: _Array | None, size: int, chosen: slice) -> dict[str, _Array]:
-    """The tokens around the largest activations, and how active the neuron is at each, in parts of its peak."""
+    """The tokens around each activation, and how active the neuron is there, in parts of the peak or the maximum."""
     if rows is None:
         return {}
     around = np.arange(-CONTEXT[0], CONTEXT[1] + 1)
     beyond = [(0, 0), (0, 0), (CONTEXT[0] - WINDOW[0], CONTEXT[1] - WINDOW[1])]
-    row, position = profiles.top_row[chosen][..., None], profiles.top_position[chosen][..., None]
+    row, position = (_with_samples(profiles, what, chosen)[..., None] for what in ("row", "position"))
     tokens = _tokens_at(rows, np.broadcast_to(row, (*row.shape[:-1], around.size)), position + around)
     return {
         "snippet": token_ids(tokens, size),
-        "shade": np.pad(np.rint(profiles.top_window[chosen] * 255).astype(np.uint8), beyond),
+        "shade": np.pad(np.rint(_with_samples(profiles, "window", chosen) * 255).astype(np.uint8), beyond),
     }
