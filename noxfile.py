@@ -201,6 +201,12 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Make faults at random for a quarter of an hour and count them; -- --minutes 60, -- --publish for the report."""
+    run(session, "python", "-m", "tests.bench.soak", *session.posargs)
+
+
+@nox.session
 def shape(session: nox.Session) -> None:
     """Measure the engine at the shape of GPT-2 Small on a GPU, at a smaller one on a CPU; -- --out FILE."""
     run(session, "python", "tests/bench/bench_shape.py", *session.posargs)

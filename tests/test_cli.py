@@ -263,6 +263,24 @@ def test_the_status_of_the_claims_is_the_status_of_verify(
     assert commands[1][4:] == ["--suite", "mini", *selection]
 
 
+def test_a_report_may_be_of_a_run_recorded_elsewhere_and_be_written_elsewhere(
+    run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def built(_: Any, **options: Any) -> Path:
+        asked.append(options)
+        return Path(options["output"]) / "index.html"
+
+    monkeypatch.setattr("universal_neurons.reporting.build_report", built)
+    monkeypatch.chdir(tmp_path)
+    words = ("report", "--to", "html", "--evidence", "run", "--out", "mine")
+    assert run(computed, *words)[:2] == (0, f"report: {tmp_path / 'mine' / 'index.html'}\n")
+    assert (asked[0]["verdicts"], asked[0]["output"]) == (Path("run"), tmp_path / "mine")
+    assert run(computed, "report", "--to", "html")[:2] == (0, f"report: {Path('report/_build/index.html')}\n")
+    assert asked[1]["verdicts"] == computed.root / ".universal-neurons" / "evidence" / "mini"
+
+
 def test_claims_that_were_killed_are_one_line_and_no_strange_status(
     run: Run, computed: Miniature, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,13 @@ CONTENTS = {
 COMMANDS = (("status",), ("plan", "--on", "laptop"), ("why", "abcdef"), ("compare", "mini", "brief"))
 
 
+def fault_of(status: int, err: str) -> str:
+    """What is wrong with how a command ended; empty if it said its one line, or had nothing to say."""
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    is_right = status in (0, 1, 4) and (status == 4) == (len(lines) == 1)
+    return "" if is_right else f"status {status}: {err:.300}"
+
+
 @pytest.mark.parametrize("content", CONTENTS)
 def test_whatever_a_file_says_every_command_ends_in_one_line(run: Run, own: Miniature, content: str) -> None:
     files = {path.name: path for path in (own.root / "fixtures").rglob("*") if path.suffix in (".toml", ".json")}
@@ -42,8 +49,7 @@ def test_whatever_a_file_says_every_command_ends_in_one_line(run: Run, own: Mini
             except BaseException as error:  # noqa: BLE001  (any of them would be a traceback on a terminal)
                 wrong.append(f"{name}: {' '.join(command)}: {error!r:.200}")
                 continue
-            lines = [line for line in err.splitlines() if line.startswith("error: ")]
-            if status not in (0, 1, 4) or (status == 4) != (len(lines) == 1):
-                wrong.append(f"{name}: {' '.join(command)}: status {status}: {err:.300}")
+            if fault := fault_of(status, err):
+                wrong.append(f"{name}: {' '.join(command)}: {fault}")
         path.write_bytes(before)
     assert not wrong, "\n".join(wrong)

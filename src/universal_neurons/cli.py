@@ -443,6 +443,10 @@ def report(
     partial: Annotated[
         bool, typer.Option("--partial", help="Of the latest run, also where it judged a part of the claims only.")
     ] = False,
+    evidence: Annotated[
+        Path | None, typer.Option("--evidence", help="Folder of the run's record (as pytest's --evidence-dir).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the report instead of report/_build.")] = None,
 ) -> None:
     """Build the report of the last whole run.
 
@@ -459,6 +463,8 @@ def report(
             say=_say,
             step=lambda name: _say(f"report: {name} ..."),
             partial=partial,
+            evidence=evidence,
+            out=out,
         )
     typer.echo(f"report: {documents}")
 

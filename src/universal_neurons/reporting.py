@@ -37,14 +37,18 @@ def report_of(
     say: Callable[[str], None],
     step: Callable[[str], None] = lambda _: None,
     partial: bool = False,
+    evidence: Path | None = None,
+    out: Path | None = None,
 ) -> str:
     """Build the report of ``work``, with the run called ``beside`` next to it, and return the paths of its documents.
 
-    The paths are relative to the checkout and separated by commas.  With ``partial`` it is about the latest run, also
-    where that was one of a part of the claims.
+    The paths are separated by commas, and relative to the checkout where they are in it.  With ``partial`` it is about
+    the latest run, also where that was one of a part of the claims.  ``evidence`` is the folder with the record of the
+    run, ``out`` the folder of the report, both for a checkout that cannot be written.
     """
     check_pinned(work)
-    part = default_evidence(work.root, work.suite.folder) / PARTIAL
+    record = evidence or default_evidence(work.root, work.suite.folder)
+    part = record / PARTIAL
     if partial and part.is_file():
         judged = {record.claim for record in EvidenceLog.read(part).records}
         say(f"partial report, of the latest run only: claims {', '.join(sorted(judged, key=natural_order))}")
@@ -53,21 +57,21 @@ def report_of(
         page = build_report(
             StoredStudy(work),
             root=work.root,
-            output=work.root / "report" / "_build",
+            output=(out or work.root / "report" / "_build").absolute(),
             text=local_text(work),
-            verdicts=part if partial and part.is_file() else None,
-            both=None if beside is None else _beside(work, beside, store=store),
+            verdicts=part if partial and part.is_file() else record,
+            both=None if beside is None else _beside(work, beside, own=record, store=store),
             to=to,
             say=say,
             step=step,
         )
     documents = [] if to == "pdf" else sorted(page.parent.glob("*.pdf"))
-    return ", ".join(str(document.relative_to(work.root)) for document in (page, *documents))
+    shown = (document.relative_to(work.root) if out is None else document for document in (page, *documents))
+    return ", ".join(map(str, shown))
 
 
-def _beside(work: Workspace, beside: str, *, store: Path | None) -> SideBySide:
-    own = str(default_evidence(work.root, work.suite.folder))
-    return compare_runs(*(open_run(name, root=work.root, store=store, warn=work.warn) for name in (own, beside)))
+def _beside(work: Workspace, beside: str, *, own: Path, store: Path | None) -> SideBySide:
+    return compare_runs(*(open_run(name, root=work.root, store=store, warn=work.warn) for name in (str(own), beside)))
 
 
 def local_text(work: Workspace) -> LocalText:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 KINDS = ("kill -9", "scancel", "time limit", "node")
 # Kills of one run: a task that is killed three times is given up, which is right and not what is tested here.
 KILLS = 3
-_SELECTION = ("--suite", "brief", "--models", "a,b")
+SELECTION = ("--suite", "brief", "--models", "a,b")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def run(
     """Compute the suite under Slurm into an empty ``store``, and kill some of its tasks meanwhile."""
     dice, began = random.Random(seed), time.monotonic()
     done: list[str] = []
-    words = command("compute", *_SELECTION, "--store", str(store), "--engine", "slurm", "--time", "30")
+    words = command("compute", *SELECTION, "--store", str(store), "--engine", "slurm", "--time", "30")
     with (store.parent / f"{store.name}.log").open("w+") as log:
         process = subprocess.Popen(words, env=environment(project, slurm), stdout=log, stderr=log)
         pause = dice.uniform(0, 10)
@@ -124,7 +124,7 @@ def _struck(slurm: Cluster, kind: str, dice: random.Random) -> bool:
 
 def single(project: Miniature, store: Path) -> dict[str, str]:
     """What one process writes, in a process of its own as the tasks are."""
-    words = command("compute", *_SELECTION, "--store", str(store))
+    words = command("compute", *SELECTION, "--store", str(store))
     variables = {"OMP_NUM_THREADS": "1", "UNIVERSAL_NEURONS_ROOT": str(project.root), "TOKENIZERS_PARALLELISM": "false"}
     subprocess.run(words, check=True, env={**os.environ, **variables}, capture_output=True)
     return payloads(project.workspace("brief", store=store, local=True, narrowing={"models": ("a", "b")}))

@@ -95,9 +95,16 @@ def test_a_place_that_is_none_comes_back_as_none() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("top_value", 7e4), ("kl", 17.0), ("loss_increase", -17.0)])
-def test_what_does_not_fit_is_refused(name: str, value: float) -> None:
+def test_what_half_precision_does_not_hold_is_kept_in_a_wider_type(name: str, value: float) -> None:
     given = arrays()
     given[name][3, 1] = value
+    found = profiles(stored_profiles(frame(), given))
+    assert getattr(found, name)[3, 1] == pytest.approx(value, rel=0.005)
+
+
+def test_what_single_precision_does_not_hold_is_refused() -> None:
+    given, name = arrays(), "top_value"
+    given[name][3, 1] = 1e39
     with pytest.raises(ValueError, match=f"profiles: {name} of"):
         stored_profiles(frame(), given)
 

@@ -196,20 +196,29 @@ def stored_profiles(frame: pd.DataFrame, arrays: Mapping[str, npt.NDArray[Any]])
 
     Statistics are rounded to 12 significant bits, activations to 9, effects to 8, cosines to 1/1024, windows to 1/15 of
     the top activation, and shares of a histogram to a factor 2^(1/16); whole numbers stay what they are.
-    :meth:`NeuronProfiles.from_table` is the inverse.  Raises ValueError for a value that is too large for half
-    precision: an activation above 65504, an effect of 16 nats.
+    :meth:`NeuronProfiles.from_table` is the inverse.  Columns with a value that is too large for half precision (an
+    activation above 65504, an effect of 16 nats) are kept in single precision.  Raises ValueError for one that is too
+    large for that too.
     """
     columns = {name: _compact(frame[name].to_numpy()) for name in frame.columns}
     for name, form in _FORMS.items():
         written = form.write(np.asarray(arrays[name]))
-        with np.errstate(over="ignore"):
-            stored = written.astype(form.dtype)
-        if not np.array_equal(np.isfinite(stored), np.isfinite(written)):
+        stored = _held(written, form.dtype)
+        if stored is None:
+            stored = _held(written, np.float32)
+        if stored is None:
             raise ValueError(
                 f"profiles: {name} of {np.nanmax(np.abs(arrays[name])):.3g} does not fit what it is kept as"
             )
         columns |= {f"{name}_{entry}": stored[:, entry] for entry in range(stored.shape[1])}
     return pd.DataFrame(columns)
+
+
+def _held(values: Floats, dtype: type[np.generic]) -> npt.NDArray[Any] | None:
+    """``values`` in a smaller type; None if one of them is too large for it."""
+    with np.errstate(over="ignore"):
+        stored: npt.NDArray[Any] = values.astype(dtype)
+    return stored if np.array_equal(np.isfinite(stored), np.isfinite(values)) else None
 
 
 def _compact(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
