@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.bench import soak
-from tests.bench.soak import KINDS, Ground, campaign, harmed, payloads, publish
+from tests.bench.soak import KINDS, Ground, campaign, harmed, publish
+from tests.cluster.campaign import payloads
+from universal_neurons import cli
 from universal_neurons.artifacts.folder import Folder
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.log import EvidenceLog
@@ -44,7 +46,7 @@ BLIND: dict[str, tuple[Any, str, Any]] = {
     "states": (StateFolder, "read", lambda *_: object()),
     "records": (EvidenceLog, "read", lambda *_: None),
     "weights": (Zoo, "load", lambda *_: None),
-    "hostile": (soak.cli, "main", lambda: 1 / 0),
+    "hostile": (cli, "main", lambda: 1 / 0),
     "ledgers": (Ledger, "read", lambda path: path.read_bytes().decode("latin-1") == 0),
 }
 

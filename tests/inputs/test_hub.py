@@ -596,9 +596,9 @@ except HubError as error:
     ("variable", "value", "action"),
     [
         ("HF_HUB_DOWNLOAD_TIMEOUT", "soon", 'hub.snapshot("some/body", "main")'),
-        ("HF_ENDPOINT", "http://[::1", 'hub.part(revision, "x", 0, 1)'),
-        ("HF_ENDPOINT", "http://host:99999", 'hub.content(revision, "x", Announced())'),
-        ("HF_ENDPOINT", "http://host:99999", 'hub.part(revision, "x", 0, 1)'),
+        ("HF_ENDPOINT", "http://" + "[::1", 'hub.part(revision, "x", 0, 1)'),
+        ("HF_ENDPOINT", "http://" + "host:99999", 'hub.content(revision, "x", Announced())'),
+        ("HF_ENDPOINT", "http://" + "host:99999", 'hub.part(revision, "x", 0, 1)'),
     ],
 )
 def test_settings_that_the_client_reads_when_it_is_imported_are_one_line(
