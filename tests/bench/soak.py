@@ -287,7 +287,7 @@ def publish(counts: Mapping[str, tuple[int, int]], *, minutes: float, seed: int,
     """Write the counts for the report."""
     publication = Publication(wanted=True, root=root)
     figures = {
-        f"{kind}_{what}": (f"{KINDS[kind][0]}: {said}", number, "")
+        f"{kind}_{what}": (f"{KINDS[kind][0]}: {said}", number, "faults")
         for kind, numbers in counts.items()
         for what, said, number in zip(("made", "wrong"), ("made", "with a wrong outcome"), numbers, strict=True)
     }

@@ -14,6 +14,7 @@ from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.log import EvidenceLog
 from universal_neurons.inputs.benchmarks import read_benchmarks
 from universal_neurons.inputs.zoo import Zoo
+from universal_neurons.render.pages import performance
 from universal_neurons.stages.resume import StateFolder
 
 if TYPE_CHECKING:
@@ -69,3 +70,7 @@ def test_counts_are_published_for_the_report(tmp_path: Path) -> None:
     publish(dict.fromkeys(KINDS, (20, 1)), minutes=15, seed=1, root=tmp_path)
     (bench,) = read_benchmarks(tmp_path)
     assert (bench.value("kills_made"), bench.value("kills_wrong")) == (20, 1)
+    # Counts, unlike measured numbers, are whole.
+    body = performance._bench(bench).body
+    assert "20 faults" in body
+    assert "1 faults" in body

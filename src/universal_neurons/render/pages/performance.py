@@ -42,6 +42,8 @@ LIMITS_CSV = "data/undecided.csv"
 # The suite whose size says what more neurons and tokens would decide: that of the papers' own models.
 LARGER = "paper"
 _SIGNIFICANT = 3
+# Units of which there are whole ones, shown to the last.
+_COUNTED = frozenset({"faults"})
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -242,6 +244,8 @@ def _number(value: float, unit: str) -> Html:
     """A measured number with three significant digits: what a second run would give differs in the third."""
     if unit == "s":
         return html_text(duration(value))
+    if unit in _COUNTED:
+        return html_text(f"{count(round(value))} {unit}")
     if value and abs(value) < 1e-3:
         mantissa, exponent = f"{value:.1e}".split("e")
         return html_text(f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)} {unit}".strip())
