@@ -88,7 +88,7 @@
   let found = { model: new Uint8Array(0), neuron: new Uint32Array(0) };
   let active = -1;                       // place in what was found
   let shown = null;                      // {model, neuron} in the panel
-  const chosen = { query: "", model: -1, layer: -1, least: 0, exactly: -1, threshold: 0.5, effect: "", sort: "mean", up: false };
+  const chosen = { query: "", model: -1, layer: -1, least: 0, exactly: -1, threshold: 0.5, effect: "", family: -1, sort: "mean", up: false };
   const undefinedScore = (value) => value === about.undefined;
   const score = (value) => (undefinedScore(value) ? NaN : value / about.parts);
 
@@ -131,7 +131,7 @@
     };
     const above = Number(words.get("above") || about.threshold);
     return {
-      query: "", effect: "", exactly: -1, sort: "mean", up: false,
+      query: "", effect: "", family: -1, exactly: -1, sort: "mean", up: false,
       model: models.findIndex((one) => one.name === words.get("model")),
       layer: whole("layer", Math.max(...models.map((one) => one.starts.length)), -1),
       least: whole("least", 1 + Math.max(...models.map((one) => one.partners.length)), 0),
@@ -233,6 +233,7 @@
       for (let i = from; i < to; i += 1) {
         if (universal[i] < chosen.least || (chosen.exactly >= 0 && universal[i] !== chosen.exactly)) { continue; }
         if (chosen.effect && !(model.index.effect[i] >= least && model.index.effect[i] <= most)) { continue; }
+        if (chosen.family >= 0 && model.index.family[i] !== chosen.family) { continue; }
         if (matching && !matching[i]) { continue; }
         if (number !== null && !String(i - from).startsWith(number)) { continue; }
         ofModel[size] = m; ofNeuron[size] = i;
@@ -558,6 +559,23 @@
       h("p", { class: "small" }, `Percentile among the ${count(layerSize(model, place(model, one).layer))} neurons of its layer. Shaded: the side of the median on which the parent paper finds universal neurons.`));
   };
 
+  const explanation = (model, neuron, words, labels) => {
+    // The best label of every family, the best family first, with the score in both halves and the tokens that have it.
+    const each = labels.having.length / labels.names.length;
+    const rows = about.families.map((family, k) => {
+      const label = neuron.label[k], halves = [score(neuron.explained[2 * k]), score(neuron.explained[2 * k + 1])];
+      const ids = label < labels.names.length ? Array.from(labels.having.subarray(label * each, (label + 1) * each)).filter((id) => id !== about.vocabulary) : [];
+      return { family, name: labels.names[label], halves, mean: (halves[0] + halves[1]) / 2, ids };
+    }).filter((one) => one.name !== undefined).sort((x, y) => (y.mean || 0) - (x.mean || 0));
+    const cells = rows.map((one) => h("tr", null, h("th", { scope: "row", class: "words" }, one.family), h("td", { class: "words" }, h("span", { class: "token", title: one.name }, one.name)),
+      h("td", { class: "number" }, decimal(one.mean, 2), " ", h("span", { class: "interval" }, `(${decimal(one.halves[0], 2)},\u00a0${decimal(one.halves[1], 2)})`)),
+      h("td", { class: "words" }, one.ids.map((id) => h("span", { class: "token", title: words[id] }, words[id])))));
+    const twin = neuron.twin[0] < 0 ? null : h("p", null, "Its nearest neuron in the same model is ", link(model, neuron.twin[0]), `, with a correlation of ${decimal(score(neuron.twinBy[0]), 2)}.`);
+    return section("What explains it", h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Table of labels" }, h("table", { class: "labels" },
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, "family"), h("th", { scope: "col" }, "best label"), h("th", { scope: "col", class: "number" }, "score (halves)"), h("th", { scope: "col" }, "tokens that have it"))), h("tbody", null, cells))),
+    h("p", { class: "small" }, "Share of its variance that the best label of each family explains, on tokens that did not choose it; in brackets, in both halves of the text. Above 0.5 it counts as explained."), twin);
+  };
+
   const fact = (name, value, ...more) => h("div", null, h("dt", null, name), h("dd", null, value, h("small", null, more)));
   const heading = (model, one, neuron) => {
     const p = place(model, one), universal = counted(models[model])[one], number = models[model].partners.length;
@@ -583,11 +601,11 @@
     const panel = at("panel");
     panel.setAttribute("aria-busy", "true");
     try {
-      const [neuron, words] = await Promise.all([detailsOf(one.model, one.neuron), load("vocabulary"), ready[one.model], ...models[one.model].partners.map((other) => ready[other])]);
+      const [neuron, words, labels] = await Promise.all([detailsOf(one.model, one.neuron), load("vocabulary"), load("labels"), ready[one.model], ...models[one.model].partners.map((other) => ready[other])]);
       const partners = await partnersOf(one.model, neuron);
       if (mine !== wantedPanel) { return; }
       panel.replaceChildren(...heading(one.model, one.neuron, neuron), partnersTable(one.model, neuron), life(one.model, neuron), activating(neuron, words.tokens), ...[sideBySide(one.model, one.neuron, neuron, partners, words.tokens)].filter(Boolean),
-        h("div", { class: "columns" }, histogram(neuron), ablation(one.model, one.neuron, neuron)), ranks(one.model, one.neuron, neuron), vocabulary(neuron, words.tokens));
+        h("div", { class: "columns" }, histogram(neuron), ablation(one.model, one.neuron, neuron)), explanation(one.model, neuron, words.tokens, labels), ranks(one.model, one.neuron, neuron), vocabulary(neuron, words.tokens));
     } catch (wrong) {
       if (mine !== wantedPanel) { return; }
       panel.replaceChildren(h("h1", { class: "title" }, label(one.model, one.neuron)), h("p", null, `This neuron cannot be shown: ${wrong.message}.`));
@@ -621,7 +639,7 @@
     chart.setAttribute("aria-label", `Mean excess of the ${plural(found.order.length, "neuron")} of the list; ${count(above)} lie above ${decimal(chosen.threshold, 2)}.`);
     return chart;
   };
-  const start = (title, values) => h("li", null, h("button", { class: "push", type: "button", on: { click: () => { adopt({ query: "", model: -1, layer: -1, least: 0, exactly: -1, effect: "", up: false, ...values }); find(); at("list").focus(); } } }, title));
+  const start = (title, values) => h("li", null, h("button", { class: "push", type: "button", on: { click: () => { adopt({ query: "", model: -1, layer: -1, least: 0, exactly: -1, effect: "", family: -1, up: false, ...values }); find(); at("list").focus(); } } }, title));
   const SLIDER = [0.3, 0.7];
   const shareText = () => {
     // The mean over partners of the share of the reference's neurons above the threshold, as in table 1.
@@ -680,12 +698,13 @@
     options("layer", [[-1, "all"], ...Array.from({ length: layers }, (_, l) => [l, `${l}`])], chosen.layer);
     options("partners", [["0", "any number"], ["none", "none"], ...counts, [`${number}`, `all ${number}`]], chosen.exactly === 0 ? "none" : chosen.least);
     options("threshold", Array.from({ length: 17 }, (_, i) => (i + 2) / 20).concat([about.threshold]).filter((one, i, all) => all.indexOf(one) === i).sort().map((one) => [one, decimal(one, 2)]), chosen.threshold);
+    options("family", [[-1, "anything"], ...about.families.map((one, k) => [k + 1, one]), [0, "nothing"]], chosen.family);
     options("effect", [["", "any"], ["top10", "largest 10 %"], ["top1", "largest 1 %"], ["bottom", "smaller half"]], chosen.effect);
   };
   const listen = () => {
     let timer = 0;
     at("search").addEventListener("input", (event) => { chosen.query = event.target.value; clearTimeout(timer); timer = setTimeout(find, 80); });
-    const take = { model: (v) => { chosen.model = Number(v); }, layer: (v) => { chosen.layer = Number(v); }, effect: (v) => { chosen.effect = v; },
+    const take = { model: (v) => { chosen.model = Number(v); }, layer: (v) => { chosen.layer = Number(v); }, effect: (v) => { chosen.effect = v; }, family: (v) => { chosen.family = Number(v); },
       threshold: (v) => { chosen.threshold = Number(v); }, partners: (v) => { chosen.exactly = v === "none" ? 0 : -1; chosen.least = v === "none" ? 0 : Number(v); } };
     for (const [id, act] of Object.entries(take)) { at(id).addEventListener("change", (event) => { act(event.target.value); find(); if (shown) { paintNeuron(shown); } }); }
     let waiting = false;

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from universal_neurons.measures.families import ANY, ELSEWHERE, EXPLAINED_BY, LETTERS, Explanations
+from universal_neurons.measures.labels import Labels, packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,3 +61,19 @@ def made_explanations(
         "score": scores["unigram"][above],
     }
     return Explanations(model, 1, pd.DataFrame(columns), pd.DataFrame(), pd.DataFrame(carried), labels, FAMILIES, 0.95)
+
+
+def made_labels(table: Explanations, vocabulary: int) -> Labels:
+    """Labels with the names of ``table``: the n-th one of tokens is true of every n-th token."""
+    frame = table.labels.assign(row=np.arange(len(table.labels)))
+    step = np.arange(vocabulary) % np.arange(1, len(frame) + 1)[:, None] == 0
+    return Labels(frame, {"token": packed(step)}, {"token": vocabulary})
+
+
+def made_duplicates(layer: Any, neuron: Any) -> pd.DataFrame:
+    """The next neuron of the layer is the nearest; the very first neuron has none."""
+    width = int(np.max(neuron)) + 1
+    found = {"correlation": 0.25 + 0.5 * np.asarray(neuron) / width, "other_layer": layer}
+    frame = pd.DataFrame({"layer": layer, "neuron": neuron, **found, "other_neuron": (np.asarray(neuron) + 1) % width})
+    frame.loc[0, ["correlation", "other_layer", "other_neuron"]] = [np.nan, -1, -1]
+    return frame

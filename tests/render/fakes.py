@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tests.measures.ablations import Ablated, table_of
-from tests.render.explained import made_explanations
+from tests.render.explained import made_duplicates, made_explanations
 from tests.render.neurons import VOCABULARY, AnyStudy, made_profiles
 from universal_neurons.artifacts.receipt import Imported
 from universal_neurons.evidence.criteria import AtMost, Criterion, GreaterThan, Near, NotJudged, Published
@@ -214,8 +214,7 @@ class FakeStudy(AnyStudy):  # type: ignore[misc]
             return properties
         layer, neuron = (properties[column].to_numpy() for column in ("layer", "neuron"))
         if stage == "duplicates":
-            nearest = np.random.default_rng([step, MODELS.index(name), 10]).uniform(0, 1, len(layer))
-            return pd.DataFrame({"layer": layer, "neuron": neuron, "correlation": nearest})
+            return made_duplicates(layer, neuron)
         assert stage == "explanations"
         explained = properties["pre_kurtosis"].to_numpy() > 5
         return made_explanations(name, layer, neuron, explained, seed=[step, MODELS.index(name), 11])

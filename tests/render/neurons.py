@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tests.render.explained import made_duplicates, made_explanations, made_labels
 from universal_neurons.inputs.suite import Checkpoint, Suite, load_suite
 from universal_neurons.inputs.suite_file import ZooSpec
 from universal_neurons.measures.profiles import LEVELS, WINDOW, NeuronProfiles
@@ -61,13 +62,14 @@ def local_text(vocabulary: Sequence[str] = VOCABULARY, rows: int = 400) -> Local
 
 @dataclass
 class FakeNeurons(AnyStudy):  # type: ignore[misc]
-    """What the explorer asks of a study; ``width`` neurons in each layer of each model."""
+    """What the explorer asks of a study; ``width`` neurons in each layer; ``prefix`` begins the names of labels."""
 
     models: tuple[str, ...] = ("a", "b", "c", "d", "e")
     layers: int = 4
     width: int = 160
     vocabulary: int = len(VOCABULARY)
     title: str = "Made up: models of random numbers"
+    prefix: str = ""
     suite: Suite = field(init=False)
 
     def __post_init__(self) -> None:
@@ -123,12 +125,18 @@ class FakeNeurons(AnyStudy):  # type: ignore[misc]
             )  # fmt: skip
         return ReferenceTables(reference=reference, step=step, tables=tables)
 
-    def table(self, stage: str, *, model: str) -> pd.DataFrame:
-        assert stage == "properties"
+    def table(self, stage: str, *, model: str = "a") -> Any:
         rng = np.random.default_rng([9, self.models.index(model)])
         neurons = self.layers * self.width
         names = (*EIGHT, "w_in_norm", "w_out_norm")
         layer, neuron = np.divmod(np.arange(neurons), self.width)
+        if stage == "duplicates":
+            return made_duplicates(layer, neuron)
+        if stage in ("explanations", "labels"):
+            seed = [self.models.index(model), 11]
+            table = made_explanations(model, layer, neuron, neuron % 7 == 0, seed=seed, prefix=self.prefix)
+            return table if stage == "explanations" else made_labels(table, self.vocabulary)
+        assert stage == "properties"
         return pd.DataFrame({"layer": layer, "neuron": neuron} | {name: rng.normal(0, 1, neurons) for name in names})
 
     def profiles(self, *, model: str | None = None) -> NeuronProfiles:

@@ -100,6 +100,10 @@ class LabelsOfTokens(Stage):
         made = stored_labels(columns, text.tokens, vocabulary=work.zoo.recipe().vocabulary)
         return dict(zip(self.parts, made, strict=True))
 
+    def case(self, work: Workspace, asked: Case) -> Case:
+        """The labels of the one token set of the suite."""
+        return ONLY
+
     def read(self, reader: Reader, work: Workspace, case: Case) -> Labels:
         """The labels and their bits."""
         return labels_of(work, reader(self, case))

@@ -59,6 +59,11 @@ addEventListener("DOMContentLoaded", async () => {
     at("search").focus();
     press("Escape");
     await until("all", () => counted() === seen.all);
+    choose("family", "1");
+    await until("a family", () => / of /.test(counted()) && !counted().startsWith("0 "));
+    seen.byFamily = counted();
+    choose("family", "-1");
+    await until("all families", () => counted() === seen.all);
     choose("partners", "4");
     await until("a filter", () => counted() !== seen.all);
     seen.byPartners = counted();

@@ -18,6 +18,7 @@ from universal_neurons.measures.properties import EIGHT, percentiles_in_layers
 from universal_neurons.render.html.checks import CheckedPage, check_pages
 from universal_neurons.render.pages.explorer import LocalText, explorer_page, explorer_shards, frame, write_explorer
 from universal_neurons.render.pages.explorer_data import PARTS
+from universal_neurons.render.pages.explorer_families import NAMED
 from universal_neurons.render.templates import TemplateWrong
 
 TEMPLATES = CHECKOUT / "report"
@@ -107,6 +108,31 @@ def test_the_percentiles_of_a_shard_are_those_in_the_layer(study: FakeNeurons) -
     assert shard["properties"].reshape(-1, len(EIGHT))[5, place] == np.float32(table["pre_kurtosis"][start + 5])
 
 
+def test_a_neuron_has_the_best_label_of_every_family_its_tokens_and_its_twin(study: FakeNeurons) -> None:
+    shards = {name: values(script) for name, script in explorer_shards(study, local_text())}
+    table, families = study.table("explanations", model="b"), shards["about"]["families"]
+    shard, row = shards["1/1"], 256 + 5
+    best = dict(zip(families, shard["label"].reshape(-1, len(families))[5], strict=True))
+    assert best["syntax"] == table.frame["syntax_label"][row]
+    halves = shard["explained"].reshape(-1, len(families), 2)[5, families.index("unigram")] / PARTS
+    np.testing.assert_allclose(halves, table.frame.loc[row, ["unigram_first", "unigram_second"]].tolist(), atol=1e-4)
+    assert (shard["twin"][5], shards["1/0"]["twin"][0]) == (240 + (row + 1) % 120, -1)
+    assert shards["1/0"]["twinBy"][0] == -(2**15)
+    names, having = shards["labels"]["names"], shards["labels"]["having"].reshape(-1, NAMED)
+    assert names[best["previous"]] == "prev_previous"
+    assert having[names.index("c")][:3].tolist() == [0, 3, 6]
+    assert set(having[names.index("syntax")]) == {len(VOCABULARY)}
+
+
+def test_the_index_has_the_family_that_explains_more_than_half(study: FakeNeurons) -> None:
+    shards = {name: values(script) for name, script in explorer_shards(study, local_text())}
+    table, families = study.table("explanations", model="a"), ["", *shards["about"]["families"]]
+    named = [families[number] for number in shards["0/index"]["family"]]
+    expected = np.where(table.score() > 0.5, table.family(), "")
+    assert named == expected.tolist()
+    assert {"", "unigram", "position"} <= set(named)
+
+
 def test_a_snippet_is_the_text_around_the_top_activation(study: FakeNeurons) -> None:
     text = local_text()
     assert text.rows is not None
@@ -186,7 +212,8 @@ def test_a_person_finds_opens_filters_and_goes_back(explorer: Path, tmp_path: Pa
     assert (seen["activeOption"], seen["opened"], seen["hash"]) == ("b:L2.17", "b:L2.17", "#b:L2.17")
     assert seen["sections"] == [
         "Partners in the other seeds", "Its life during training", "What activates it", "The same, beside its partners",
-        "How it is active", "What the model loses without it", "Among the neurons of its layer", "What it writes",
+        "How it is active", "What the model loses without it", "What explains it",
+        "Among the neurons of its layer", "What it writes",
     ]  # fmt: skip
     assert [name[0] for name in seen["partners"]] == ["a", "c", "d", "e"]
     # Its own eight, and the four strongest of it and of each of its four partners.
@@ -229,12 +256,18 @@ def test_the_list_holds_what_the_tables_say(explorer: Path, study: FakeNeurons, 
         tables = study.reference_tables(checkpoint=study.checkpoints[-1], reference=model).tables.values()
         shared += int(np.all([np.rint(table.frame["excess"] * PARTS) > 5000 for table in tables], axis=0).sum())
     assert seen["byPartners"] == f"{shared} of 1800 neurons"
+    explained = sum(
+        int(((table.score() > 0.5) & (table.family() == "unigram")).sum())
+        for table in (study.table("explanations", model=model) for model in study.models)
+    )
+    assert seen["byFamily"] == f"{explained} of 1800 neurons"
 
 
 @needs_chromium
 def test_hostile_texts_are_text_and_nothing_runs(tmp_path: Path) -> None:
     vocabulary = [*HOSTILE, *VOCABULARY[len(HOSTILE) :]]
-    wild = FakeNeurons(layers=3, width=120, models=("a", "b", "<img src=x onerror=ran=1>", '"x:L1.2', "\u202ee"))
+    models = ("a", "b", "<img src=x onerror=ran=1>", '"x:L1.2', "\u202ee")
+    wild = FakeNeurons(layers=3, width=120, models=models, prefix=HOSTILE[-3])
     built = tmp_path / "built"
     built.mkdir()
     page = write_explorer(built, TEMPLATES, wild, local_text(vocabulary))

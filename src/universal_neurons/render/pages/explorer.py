@@ -27,6 +27,7 @@ from universal_neurons.render.escaping import Html, token_text
 from universal_neurons.render.figures.parent import NAMES
 from universal_neurons.render.html.checks import script_hash
 from universal_neurons.render.pages.explorer_data import PARTS, UNDEFINED, percentiles, scores, shard, token_ids
+from universal_neurons.render.pages.explorer_families import explained_neurons, family_numbers, named_labels
 from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled_html
 
 if TYPE_CHECKING:
@@ -180,18 +181,24 @@ def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, 
         rows = text.rows_of(profiles)
         layers = profiles.frame["layer"].to_numpy()
         partners = [models.index(partner) for partner in study.partners(model)]
-        ranks = _ranks(study.table("properties", model=model))
+        starts = _starts(layers)
+        explanations = study.table("explanations", model=model)
+        whole = _ranks(study.table("properties", model=model))
+        whole |= explained_neurons(explanations, study.table("duplicates", model=model), starts)
         entries.append(
             {
                 "name": model,
                 "neurons": len(profiles),
-                "starts": [int(np.searchsorted(layers, layer)) for layer in range(int(layers[-1]) + 1)],
+                "starts": starts.tolist(),
                 "partners": partners,
                 "text": rows is not None,
                 "compared": model in study.suite.references,
             }
         )
-        yield f"{place}/index", shard(f"{place}/index", _index(profiles, neurons))
+        yield (
+            f"{place}/index",
+            shard(f"{place}/index", _index(profiles, neurons) | {"family": family_numbers(explanations)}),
+        )
         yield f"{place}/tokens", shard(f"{place}/tokens", _findable(profiles, rows, text))
         for number, start in enumerate(range(0, len(profiles), PER_SHARD)):
             chosen = slice(start, start + PER_SHARD)
@@ -200,11 +207,12 @@ def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, 
                 shard(
                     f"{place}/{number}",
                     _details(profiles, neurons, rows, text, chosen)
-                    | {name: array[chosen] for name, array in ranks.items()},
+                    | {name: array[chosen] for name, array in whole.items()},
                 ),
             )
     yield "vocabulary", shard("vocabulary", {"tokens": [token_text(token) for token in text.vocabulary]})
-    yield "about", shard("about", {**_about(study, text), "models": entries})
+    yield "labels", shard("labels", named_labels(study.table("labels"), len(text.vocabulary)))
+    yield "about", shard("about", {**_about(study, text), "families": list(explanations.families), "models": entries})
 
 
 def scores_of(study: StoredStudy, model: str) -> NeuronScores:
