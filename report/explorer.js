@@ -473,7 +473,7 @@
       size ? h("p", { class: "small" }, "The largest activations, one per row of the scored text. Underlined: the token of the peak. Shade: from zero", h("span", { class: "scale", "aria-hidden": "true" }), "to that peak, near it.")
         : h("p", { class: "small" }, about.absence || "The text of this model's tokens is another one than on the machine that built this report; its positions are shown."),
       below.length ? [h("h3", null, "Below its maximum"), h("ol", { class: "snippets" }, below),
-        h("p", { class: "small" }, `The activations nearest to ${about.levels.map((level) => percent(level)).join(", ")} of the maximum. Shade: up to the maximum.`)] : null);
+        h("p", { class: "small" }, `The activations nearest to ${about.levels.map((level) => `${100 * level}\u00a0%`).join(", ")} of the maximum. Shade: up to the maximum.`)] : null);
   };
 
   // The strongest texts of this neuron and of its partner in every other model, next to each other.
