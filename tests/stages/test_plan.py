@@ -69,6 +69,7 @@ def test_a_plan_has_every_stage_of_every_step_in_order(miniature: Miniature, tmp
         ("labels", None), ("explanations", 0), ("explanations", 30),
         ("entropy", 30),
         ("duplicates", 30),
+        ("precisions", 30),
     ]  # fmt: skip
     assert all(row.present == 0 for row in planned.steps)
     # Untrained models have no candidates to weigh.
@@ -81,7 +82,7 @@ def test_a_plan_has_every_stage_of_every_step_in_order(miniature: Miniature, tmp
 def test_a_stage_is_the_sum_of_its_steps_and_holds_what_the_largest_holds(miniature: Miniature, tmp_path: Path) -> None:
     planned = plan(miniature.workspace(store=tmp_path), measure=unit_speed)
     later = ["variants", "ablation", "extensions", "profiles", "properties", "predictions", "heads"]
-    later += ["labels", "explanations", "entropy", "duplicates"]
+    later += ["labels", "explanations", "entropy", "duplicates", "precisions"]
     stages = ["corpus", "evaluation", *SCORES, *later]
     assert [row.stage for row in planned.stages] == stages
     moments = [row for row in planned.steps if row.stage == "moments"]

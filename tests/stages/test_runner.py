@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 STEPS = (0, 15, 30)
 # What judging the brief suite reads: two token sets, tables and nulls, candidates, variants, ablations, extensions,
 # profiles, properties, predictions, heads, labels, explanations,
-# entropy, duplicates.
-BRIEF = 2 + 10 + 3 + 1 + 6 + 2 + 3 + 3 + 9 + 9 + 2 + 9 + 6 + 3
+# entropy, duplicates, precisions.
+BRIEF = 2 + 10 + 3 + 1 + 6 + 2 + 3 + 3 + 9 + 9 + 2 + 9 + 6 + 3 + 3
 # And what is written for them: besides these the rows of both token sets, and the draws and spreads of six tables.
 WRITTEN = BRIEF + 2 + 6 * 2
 # Of a correlation of activations that two kernels compute in float32.
@@ -293,7 +293,7 @@ def test_a_recomputation_that_was_finished_begins_anew_and_one_that_was_killed_g
     # Begun anew, or nothing would have been left to write; and now this one goes on with the last case.
     writes = Writes(monkeypatch)
     recompute(work())
-    assert writes.stages == ["duplicates"] * 2
+    assert writes.stages == ["precisions"] * 2
 
 
 def test_two_that_compute_at_once_share_the_work(miniature: Miniature, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from universal_neurons.measures.robustness import comparable
 from universal_neurons.measures.universality import SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from universal_neurons.measures.arrays import Flags, Floats, Integers
     from universal_neurons.measures.study import HasStep, NullKind, Study
@@ -195,20 +195,33 @@ def _pooled(
     unit: str = SHARE,
     details: Callable[[Floats], dict[str, float]] | None = None,
 ) -> Measurement:
-    """``statistic`` of the summed ``counts`` with its interval over models.
+    """``statistic`` of the summed ``counts`` of each pair; see :func:`pooled_counts`."""
+    counted = {pair: counts(tables) for pair, tables in pairs.items()}
+    level = next(iter(pairs.values()))[0].resampling.level
+    return pooled_counts(counted, statistic, level=level, unit=unit, details=details)
+
+
+def pooled_counts(
+    counted: Mapping[Pair, Floats],
+    statistic: Callable[[Floats], float],
+    *,
+    level: float,
+    unit: str = SHARE,
+    details: Callable[[Floats], dict[str, float]] | None = None,
+) -> Measurement:
+    """``statistic`` of the sums of what was ``counted`` of each directed pair, with its interval over models.
 
     n is the number of models that are left out once; details: ``pairs``, and ``lowest`` and ``highest``, the statistic
     of the pairs of one reference.  Missing where the statistic is, without end where it is so with a model left out.
     Raises NotOnSuite with fewer than three models to leave out.
     """
-    counted = {pair: counts(tables) for pair, tables in pairs.items()}
     models = tuple(dict.fromkeys(model for pair in counted for model in pair))
     rest = {model: [c for pair, c in counted.items() if model not in pair] for model in models}
     left_out = [statistic(_summed(others)) for others in rest.values() if others]
     if len(left_out) < _FEWEST_MODELS:
         raise NotOnSuite(f"expected at least {_FEWEST_MODELS} models to leave out in turn, got {len(left_out)}")
     total = _summed(counted.values())
-    value, level = statistic(total), next(iter(pairs.values()))[0].resampling.level
+    value = statistic(total)
     if math.isnan(value):
         return Measurement.missing(n=len(left_out), over=Over.MODELS, unit=unit)
     references = dict.fromkeys(reference for reference, _ in counted)

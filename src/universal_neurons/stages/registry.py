@@ -13,6 +13,7 @@
     -> labels of the tokens -> explanations of every single neuron by them
     -> entropy (neurons of the last layer of every model at the last checkpoint)
     -> duplicates (the nearest other neuron of the same model)
+    -> precisions (mutual best pairs of every two models at the last checkpoint, from sums in fewer bits)
 
 To add a table, write its stage in a module of its own and add it here.
 """
@@ -30,6 +31,7 @@ from universal_neurons.stages.entropy import ENTROPY
 from universal_neurons.stages.explanations import EXPLANATIONS
 from universal_neurons.stages.extensions import EXTENSIONS
 from universal_neurons.stages.labels import LABELS
+from universal_neurons.stages.precisions import PRECISIONS
 from universal_neurons.stages.predictions import PREDICTIONS
 from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.properties import PROPERTIES
@@ -59,6 +61,7 @@ GROUPS: tuple[StageGroup, ...] = (
     StageGroup(EXPLANATIONS),
     StageGroup(ENTROPY),
     StageGroup(DUPLICATES),
+    StageGroup(PRECISIONS),
 )
 
 

@@ -1,0 +1,168 @@
+"""Precisions: the mutual best pairs of two models where sums of products are kept in fewer bits."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from universal_neurons.core.tiling import layer_blocks
+from universal_neurons.measures.precisions import PairsBySums
+from universal_neurons.measures.profiles import rounded_columns
+from universal_neurons.stages import costs
+from universal_neurons.stages.base import Case, Need, Reader, Stage, example_dice, step_of
+from universal_neurons.stages.comparison import Comparison, column_differences
+from universal_neurons.stages.costs import Cost
+from universal_neurons.stages.models import LoadedModels, ModelNotFinite
+from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+    from universal_neurons.artifacts.codec import Payload
+    from universal_neurons.artifacts.key import JSON
+    from universal_neurons.stages.base import Artifacts
+    from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.workspace import Workspace
+
+# Positions of a batch, after which sums are rounded: four rows of 256, as avdravid/rosetta-neuron-scaling reads them.
+BATCH_POSITIONS = 1024
+# Bytes per pair of neurons: the sums of every kind, two products, and the correlations of two kinds while they are
+# compared.
+PAIR_BYTES = (8 + 8 + 4 + 4 + 2) + 2 * 4 + 2 * 8
+KINDS = ("exact", "float32", "operands", "bfloat16", "half")
+COUNTS, CORRELATIONS = ("pairs", "found", "kept"), ("correlation", "error")
+# Significant bits of a correlation.  Between two processors products differ in their last bits, and a sum near the
+# middle of two numbers of bfloat16 goes the other way: by how much a recomputed correlation, and by which share of all
+# pairs a recomputed count may differ.
+BITS, TOLERANCE, MOVED = 16, 5e-3, 0.01
+
+
+class Precisions(Stage):
+    """The pairs of every two models at the last checkpoint."""
+
+    name: ClassVar[str] = "precisions"
+    subject: ClassVar[str] = "{case.model} and {case.partner}"
+
+    def cases(self, work: Workspace) -> tuple[Case, ...]:
+        """Every two models, in the order of the suite, at the last step."""
+        return tuple(Case(work.last_step, x, y) for x, y in combinations(work.suite.zoo.models, 2))
+
+    def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
+        """The models, their step, and after how many positions sums are rounded."""
+        return {
+            "model": case.model,
+            "partner": case.partner,
+            "step": case.step,
+            "sums": list(KINDS),
+            "batch_positions": BATCH_POSITIONS,
+            "dtype": "float32",
+        }
+
+    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
+        """The weights of both models and the tokens."""
+        return {
+            "model": work.model(case.model, step_of(case)).digest,
+            "partner": work.model(case.partner, step_of(case)).digest,
+            "tokens": corpus_ref(work).sha256,
+        }
+
+    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
+        """The tokens."""
+        return ((TOKENS, ONLY),)
+
+    def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
+        """The cost of a pass for means and spreads, and of one with two products per block of layers."""
+        shape = sizes.shape
+        per_neuron = shape.neurons * PAIR_BYTES
+        within = sizes.budget - shape.loaded_bytes * sizes.models
+        blocks = layer_blocks((shape.mlp,) * shape.layers, bytes_per_neuron=per_neuron, budget=within)
+        batches = -(-sizes.positions // BATCH_POSITIONS)
+        one = costs.summed(
+            costs.loading(sizes, 2),
+            costs.forward(sizes, sizes.positions * (1 + len(blocks)), models=2),
+            {
+                costs.WorkKind.BASELINE: 2 * 2.0 * sizes.tokens * shape.neurons**2,
+                costs.WorkKind.MEMORY: float(2 * PAIR_BYTES * batches * shape.neurons**2),
+            },
+        )
+        largest = max(len(layers) for layers in blocks) * shape.mlp * per_neuron
+        stored = len(KINDS) * 8 * (1 + len(COUNTS) + len(CORRELATIONS))
+        return Cost(
+            costs.summed(one, times=len(cases)),
+            passes=1 + len(blocks),
+            device_bytes=2 * shape.loaded_bytes + largest + costs.batch_bytes(sizes, 2),
+            host_bytes=sizes.token_bytes + stored,
+            disk_bytes=len(cases) * stored,
+        )
+
+    def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """The pairs of two models."""
+        return {self.name: _pairs(work, case)}
+
+    def case(self, work: Workspace, asked: Case) -> Case:
+        """The case of two models in either order: mutual pairs have none."""
+        turned = Case(asked.step, asked.partner, asked.model)
+        return super().case(work, turned if turned in self.cases(work) else asked)
+
+    def read(self, reader: Reader, work: Workspace, case: Case) -> PairsBySums:
+        """One row per kind of sums."""
+        return PairsBySums(reader(self, case)[0].table, level=work.suite.resampling.level)
+
+    def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
+        """Made-up pairs."""
+        dice, count = example_dice(case), len(KINDS)
+        found = {"pairs": np.full(count, 20), "found": dice.integers(10, 20, count), "kept": np.full(count, 10)}
+        return {self.name: _frame(found | {name: dice.uniform(0, 1, count) for name in CORRELATIONS})}
+
+    def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
+        """The stored counts and correlations against recomputed ones; the ones of exact sums as closely as others."""
+        mine, theirs = stored[0].table, again[0].table
+        allowed = MOVED * float(mine["pairs"].max())
+        found = column_differences(
+            mine, theirs, dict.fromkeys(COUNTS, allowed) | dict.fromkeys(CORRELATIONS, TOLERANCE)
+        )
+        return Comparison(self.name, "kinds of sums", len(mine), found)
+
+
+PRECISIONS = Precisions()
+
+
+def _frame(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    counts = {name: np.asarray(columns[name], dtype=np.int32) for name in COUNTS}
+    correlations = rounded_columns({name: columns[name] for name in CORRELATIONS}, bits=BITS)
+    return pd.DataFrame({"sums": np.array(KINDS, dtype=object), **counts, **correlations})
+
+
+def _pairs(work: Workspace, case: Case) -> pd.DataFrame:
+    """The table of two models, as many layers of the first at a time as the memory allows."""
+    from universal_neurons.core.matmul import mode_of_products
+    from universal_neurons.core.moments import NonFiniteActivationError
+    from universal_neurons.core.precisions import pairs_by_sums
+
+    models = LoadedModels.of(work, step_of(case), (case.model, case.partner))
+    widths, rows_at_once = models.widths, max(1, BATCH_POSITIONS // models.tokens.rows.shape[1])
+    blocks = layer_blocks(
+        widths[0], bytes_per_neuron=sum(widths[1]) * PAIR_BYTES, budget=models.budget - models.weight_bytes
+    )
+
+    def passes() -> Iterator[tuple[Tensor, Tensor]]:
+        title = f"step {case.step}: precisions of {case.model} and {case.partner}"
+        for (x, y), _ in models.stream(title, rows_at_once=rows_at_once):
+            yield x, y
+            del x, y
+
+    try:
+        with mode_of_products("float32", device=models.device):
+            found = pairs_by_sums(passes, widths, blocks)
+    except NonFiniteActivationError as error:
+        if error.layer is None:
+            raise
+        model, layer = error.layer
+        raise ModelNotFinite.of(models.refs[model], f"layer {layer}: activations") from None
+    names = (*COUNTS, *CORRELATIONS)
+    return _frame({name: np.array([getattr(found[kind], name) for kind in KINDS]) for name in names})

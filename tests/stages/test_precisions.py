@@ -1,0 +1,104 @@
+"""Pairs of the miniature models by their sums are what all activations at once give."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from universal_neurons.core import precisions as core
+from universal_neurons.errors import UserError
+from universal_neurons.stages import precisions as stage
+from universal_neurons.stages.base import Case, read_artifact
+from universal_neurons.stages.models import ModelNotFinite
+from universal_neurons.stages.precisions import KINDS, PRECISIONS
+from universal_neurons.stages.tokens import token_set
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tests.miniature import Miniature
+    from universal_neurons.stages.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def work(computed: Miniature) -> Workspace:
+    return computed.workspace()
+
+
+@pytest.fixture(scope="module")
+def table(computed: Miniature) -> pd.DataFrame:
+    found: pd.DataFrame = computed.study().table("precisions", model="a", partner="c").frame
+    return found.set_index("sums")
+
+
+def activations(work: Workspace, model: str) -> np.ndarray:
+    tokens, bridge = token_set(work), work.zoo.load(work.model(model, work.last_step))
+    names = [f"blocks.{layer}.mlp.hook_post" for layer in range(work.suite.layers)]
+    with torch.no_grad():
+        _, cache = bridge.run_with_cache(torch.from_numpy(tokens.rows.astype(np.int64)), names_filter=names)
+    return np.concatenate([cache[name].double().numpy()[tokens.mask] for name in names], axis=1)
+
+
+def test_the_exact_pairs_are_the_ones_of_all_activations(work: Workspace, table: pd.DataFrame) -> None:
+    x, y = activations(work, "a"), activations(work, "c")
+    correlation = np.corrcoef(x.T, y.T)[: x.shape[1], x.shape[1] :]
+    there, back = correlation.argmax(1), correlation.argmax(0)
+    own = np.arange(len(there))
+    mutual = back[there] == own
+    exact = table.loc["exact"]
+    assert 0 < exact["pairs"] == exact["found"] == exact["kept"] == mutual.sum()
+    assert exact["correlation"] == pytest.approx(correlation[own, there][mutual].mean(), abs=1e-4)
+    assert (table["pairs"] == exact["pairs"]).all()
+    assert table.loc["float32", "error"] < table.loc["operands", "error"] < table.loc["bfloat16", "error"]
+
+
+def test_the_kinds_are_those_of_the_kernel() -> None:
+    assert (core.EXACT, *core.SUMS) == KINDS
+
+
+def test_either_order_of_two_models_is_the_same_table(computed: Miniature) -> None:
+    study = computed.study()
+    assert study.table("precisions", model="c", partner="a") is study.table("precisions", model="a", partner="c")
+
+
+def test_layers_one_by_one_give_what_all_together_give(
+    work: Workspace, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "layer_blocks", lambda widths, **_: [range(n, n + 1) for n in range(len(widths))])
+    again = stage.PRECISIONS.compute(work, Case(work.last_step, "a", "c"))["precisions"].set_index("sums")
+    assert again[["pairs", "found", "kept"]].equals(table[["pairs", "found", "kept"]])
+    np.testing.assert_allclose(again[["correlation", "error"]], table[["correlation", "error"]], atol=1e-6)
+
+
+def test_an_altered_number_is_found(work: Workspace) -> None:
+    case = Case(work.last_step, "a", "b")
+    artifacts = tuple(read_artifact(work, key) for key in PRECISIONS.keys(work, case))
+    assert PRECISIONS.comparison(work, case, artifacts, artifacts).agrees
+    frame = artifacts[0].table
+    for altered in (
+        frame.assign(kept=frame["kept"] + 2),
+        frame.assign(correlation=frame["correlation"] - 0.01),
+        frame.assign(sums=frame["sums"].iloc[::-1].to_numpy()),
+    ):
+        again: Any = (SimpleNamespace(table=altered),)
+        assert not PRECISIONS.comparison(work, case, artifacts, again).agrees
+
+
+def test_a_model_that_is_not_finite_is_named(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoiled(self: Any, title: str, *, rows_at_once: int) -> Any:
+        x, y = (torch.zeros(4, sum(widths)) for widths in self.widths)
+        y[1, 30] = torch.inf
+        yield [x, y], torch.zeros(4)
+
+    monkeypatch.setattr(stage.LoadedModels, "stream", spoiled)
+    with pytest.raises(ModelNotFinite, match=r"model c at step 30, layer 1: activations are not finite"):
+        PRECISIONS.compute(work, Case(work.last_step, "a", "c"))
+
+
+def test_two_models_that_the_suite_does_not_have_are_one_line(computed: Miniature) -> None:
+    with pytest.raises(UserError, match=r"^suite mini: precisions: expected one of a@30 against b@30, .*, got a@30$"):
+        computed.study().table("precisions", model="a")
