@@ -48,8 +48,8 @@ class TooFewNeurons(NotOnSuite):
 class ExtraMissing(UserError):
     """Something that needs packages which the base installation does not have."""
 
-    def __init__(self, what: str, module: str) -> None:
-        super().__init__(f"{what} needs {module}, which is not installed; run: pip install universal-neurons[compute]")
+    def __init__(self, what: str, module: str, *, extra: str = "compute") -> None:
+        super().__init__(f"{what} needs {module}, which is not installed; run: pip install universal-neurons[{extra}]")
 
 
 def check_extra(what: str) -> None:

@@ -61,7 +61,7 @@ def bytes_per_activation(mode: PrecisionMode) -> dict[str, float]:
         place: size / 2 for place, size in noted.bytes.items() if not place.startswith((SAMPLED, "core/matmul.py a"))
     }
     # Products in blocks that are added to float64 sums, once per chunk: of the layers with themselves.
-    added.pop("core/comoments.py _add_to", None)
+    added.pop("core/comoments.py add_to", None)
     return {place: size / activations for place, size in (joined | added).items()}
 
 

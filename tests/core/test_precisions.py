@@ -41,7 +41,7 @@ def counted(x: Tensor, y: Tensor, *, batch: int = 50, blocks: tuple[range, ...] 
 
 def correlations(x: Tensor, y: Tensor) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.corrcoef(x.double().numpy().T, y.double().numpy().T)[: x.shape[1], x.shape[1] :]
+        return np.asarray(np.corrcoef(x.double().numpy().T, y.double().numpy().T)[: x.shape[1], x.shape[1] :])
 
 
 def mutual(correlation: np.ndarray) -> set[tuple[int, int]]:

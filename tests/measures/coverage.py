@@ -19,10 +19,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from tests.measures.ablations import Ablated, draws, table_of
+from tests.measures.related import NEURONS, all_kept, population, sampled, true_partners
 from universal_neurons.measures.ablation import contrast, effect, effect_ratio, first_layer_ratio, standing
 from universal_neurons.measures.ablation_table import SetKind, SetOf
 from universal_neurons.measures.histories import combined, rate_of
 from universal_neurons.measures.intervals import ConfidenceInterval, jackknife, newcombe_paired
+from universal_neurons.measures.mutual import mutual_pairs, mutual_share
 from universal_neurons.measures.tables import Definition, ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.measures.universality import definition_share, share_difference
 
@@ -299,6 +301,15 @@ class IntervalKind:
     simulate: Simulation
 
 
+def mutual_pairs_of_two(generator: np.random.Generator) -> tuple[ConfidenceInterval, float]:
+    """The share of neurons with a mutual best partner, of two models of 60 neurons that read 1,600 tokens."""
+    reads = population(2, seed=int(generator.integers(2**32)))
+    truth = true_partners(reads)
+    kept = all_kept(sampled(reads, tokens=1600, seed=int(generator.integers(2**32))))
+    found = mutual_share(kept, (0, 1), dataclasses.replace(RESAMPLING, resamples=60))
+    return ends(found), len(mutual_pairs(truth[0, 1], truth[1, 0])) / NEURONS
+
+
 def _share(population: Population, number: Any) -> Simulation:
     return share_of_population(population, number)
 
@@ -314,6 +325,7 @@ KINDS: dict[str, IntervalKind] = {
     "difference": IntervalKind(
         "difference of shares", "token blocks", _share(Population(512, 0.5, (0.20, 0.22)), difference)
     ),
+    "mutual": IntervalKind("share of neurons with a mutual partner", "token blocks", mutual_pairs_of_two),
     "persistence": IntervalKind("persistence", "neurons", Persisting().rate),
     "persistence_gain": IntervalKind("difference of persistence", "neurons", Persisting().gain),
     "paired_change": IntervalKind("paired change of a share", "neurons", paired_change),

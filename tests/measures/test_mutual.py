@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import networkx as nx
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from tests.measures.related import (
+    BLOCKS,
+    NEURONS,
+    Values,
+    all_kept,
+    correlations,
+    kept,
+    population,
+    sampled,
+    true_partners,
+)
 from universal_neurons.measurement import CEILING
 from universal_neurons.measures.mutual import (
     KeptPartners,
@@ -20,27 +28,6 @@ from universal_neurons.measures.mutual import (
 from universal_neurons.measures.tables import Resampling
 
 RESAMPLING = Resampling(resamples=60, level=0.95, seed=1)
-BLOCKS = 40
-Values = npt.NDArray[np.float64]
-
-
-def correlations(x: Values, y: Values) -> Values:
-    x, y = (v - v.mean(axis=0) for v in (x, y))
-    return np.asarray((x.T @ y) / np.sqrt((x**2).sum(axis=0)[:, None] * (y**2).sum(axis=0)))
-
-
-def kept(x: Values, y: Values, *, ranks: int = 4, null: npt.NDArray[np.int64] | None = None) -> KeptPartners:
-    """The partners of x in y from values (token, neuron), with influences by their definition."""
-    rho = correlations(x, y)
-    partner = np.argsort(-rho, axis=1)[:, :ranks]
-    u, v = ((one - one.mean(axis=0)) / one.std(axis=0) for one in (x, y))
-    v = v[:, partner]
-    chosen = np.take_along_axis(rho, partner, axis=1)
-    each = u[:, :, None] * v - chosen * (u[:, :, None] ** 2 + v**2) / 2
-    influence = each.reshape(BLOCKS, -1, *partner.shape).sum(axis=1) / len(x)
-    half = np.repeat(np.arange(BLOCKS) % 2 == 0, len(x) // BLOCKS)
-    half_a, half_b = (np.argsort(-correlations(x[of], y[of]), axis=1)[:, :ranks] for of in (half, ~half))
-    return KeptPartners(partner, chosen, influence, half_a, half_b, null)
 
 
 def models(count: int, tokens: int, *, neurons: int = 30, seed: int = 0, noise: float = 1.0) -> list[Values]:
@@ -50,10 +37,6 @@ def models(count: int, tokens: int, *, neurons: int = 30, seed: int = 0, noise: 
     strength = np.linspace(0.0, 1.0, neurons)
     values = [source * strength + noise * dice.normal(size=source.shape) for _ in range(count)]
     return [one[:, np.random.default_rng(place).permutation(neurons)] for place, one in enumerate(values)]
-
-
-def all_kept(values: list[Values]) -> dict[tuple[int, int], KeptPartners]:
-    return {(x, y): kept(values[x], values[y]) for x, y in permutations(range(len(values)), 2)}
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
@@ -140,32 +123,6 @@ def test_nobody_has_a_partner() -> None:
     assert mutual_share({(0, 1): none, (1, 0): none}, (0, 1), RESAMPLING).n == 0
 
 
-LATENTS, NEURONS, OWN_NOISE = 12, 60, 0.7
-
-
-def population(count: int, *, seed: int, spread: float = 0.6) -> list[Values]:
-    """What the neurons (neuron, latent) of related models read of latent sources."""
-    dice = np.random.default_rng(seed)
-    base = dice.normal(size=(NEURONS, LATENTS))
-    return [(base + spread * dice.normal(size=base.shape)) / np.sqrt(LATENTS) for _ in range(count)]
-
-
-def true_partners(reads: list[Values]) -> dict[tuple[int, int], npt.NDArray[np.int64]]:
-    """The partners by correlations that are known without any token."""
-
-    def rho(x: Values, y: Values) -> Values:
-        scale = (np.sqrt((one**2).sum(axis=1) + OWN_NOISE**2) for one in (x, y))
-        return np.asarray((x @ y.T) / np.outer(*scale))
-
-    return {(x, y): np.argsort(-rho(reads[x], reads[y]), axis=1) for x, y in permutations(range(len(reads)), 2)}
-
-
-def sampled(reads: list[Values], *, tokens: int, seed: int) -> list[Values]:
-    dice = np.random.default_rng(seed)
-    sources = dice.normal(size=(tokens, LATENTS))
-    return [sources @ one.T + OWN_NOISE * dice.normal(size=(tokens, NEURONS)) for one in reads]
-
-
 @pytest.mark.parametrize("count", [2, 3])
 def test_intervals_contain_what_infinitely_many_tokens_would_give(count: int) -> None:
     covered = []
@@ -178,5 +135,5 @@ def test_intervals_contain_what_infinitely_many_tokens_would_give(count: int) ->
         else:
             true, share = len(spanning_classes(truth, [NEURONS] * 3)), class_share(partners, 3, RESAMPLING)
         covered.append(share.low <= true / NEURONS <= share.high)
-    # Nominal are 95 per cent; with these 30 seeds 28 and 27.
-    assert sum(covered) >= 25
+    # Nominal are 95 per cent of 30.
+    assert sum(covered) >= 27

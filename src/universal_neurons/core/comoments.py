@@ -100,7 +100,7 @@ class ComomentSums:
             part = total[start : start + rows]
             product = self._scratch[: part.numel()].view(part.shape)
             put_product(product, x[:, start : start + rows], y)
-            _add_to(part, product)
+            add_to(part, product)
 
     def fold(self) -> None:
         """Merge the pending chunks: the differences of their means and the rounding of their centres, as one product.
@@ -175,7 +175,8 @@ def product_shape(rows: slice, columns: slice) -> tuple[int, int]:
     return rows.stop - rows.start, columns.stop - columns.start
 
 
-def _add_to(total: Float[Tensor, "x y"], product: Float[Tensor, "x y"]) -> None:
+def add_to(total: Float[Tensor, "x y"], product: Float[Tensor, "x y"]) -> None:
+    """Add a product to sums of a longer type."""
     if total.device.type != "cpu":
         total.add_(product)
         return

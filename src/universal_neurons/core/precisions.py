@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from universal_neurons.core.comoments import add_to
 from universal_neurons.core.moments import NeuronSpread, NonFiniteActivationError, column_means, layer_slices
 
 EXACT = "exact"
@@ -90,10 +91,10 @@ class RoundedSums:
         """Add a batch of activations."""
         u, v = (_standardised(values, side) for values, side in zip((x, y), self._sides, strict=True))
         product = u.T @ v
-        self._sums[EXACT].add_(product)
+        add_to(self._sums[EXACT], product)
         self._sums["float32"].add_(product)
         if self._batches % 2 == 0:
-            self._sums["half"].add_(product)
+            add_to(self._sums["half"], product)
             spreads = (_spread(u), _spread(v))
             old = self._half
             self._half = spreads if old is None else (old[0] + spreads[0], old[1] + spreads[1])
@@ -194,4 +195,5 @@ def _spread(values: Float[Tensor, "token neuron"]) -> NeuronSpread:
 
 def _standardised(values: Float[Tensor, "token neuron"], spread: NeuronSpread) -> Float[Tensor, "token neuron"]:
     """Activations with mean 0 and variance 1 over all tokens, in float32; NaN of a neuron that never varied."""
-    return ((values - spread.mean) * (spread.inverse_norm * spread.count**0.5)).float()
+    inverse_sd = spread.inverse_norm * spread.count**0.5
+    return (values - spread.mean).mul_(inverse_sd).float()

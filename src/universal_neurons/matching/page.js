@@ -70,7 +70,20 @@ function draw() {
   byId("count").textContent = rows.length > SHOWN ? `${rows.length} neurons, the first ${SHOWN} shown` : `${rows.length} neurons`;
 }
 
+function tell() {
+  if (window.parent === window) return;
+  const search = byId("search").value;
+  window.parent.postMessage({ search, found: matching(DATA.directions[+byId("direction").value], search).length }, "*");
+}
+
 byId("choice").addEventListener("submit", (event) => event.preventDefault());
-byId("direction").addEventListener("change", draw);
-byId("search").addEventListener("input", draw);
+byId("direction").addEventListener("change", () => { draw(); tell(); });
+byId("search").addEventListener("input", () => { draw(); tell(); });
+// In a notebook's frame the search is the widget's too.
+window.addEventListener("message", (event) => {
+  if (event.source !== window.parent || window.parent === window || typeof event.data?.search !== "string") return;
+  if (byId("search").value !== event.data.search) byId("search").value = event.data.search;
+  draw();
+  tell();
+});
 draw();

@@ -48,6 +48,16 @@ class MatchResult(MatchedPair):
         replace_file(target, page(self).encode())
         return target
 
+    def widget(self, *, height: int = 600) -> Any:
+        """The page as a widget of a notebook, ``height`` pixels high.
+
+        Its ``search`` is what the page searches for, such as ``L3``, and ``found`` how many neurons that finds.  Raises
+        ExtraMissing without anywidget.
+        """
+        from universal_neurons.matching.widget import explorer
+
+        return explorer(self, height=height)
+
     def _repr_html_(self) -> str:
         from universal_neurons.matching.page import summary
 

@@ -8,8 +8,9 @@ neurons have one; so every share stands beside the same share of the rotated mod
 A replicate with block weights w moves the correlation with each of a neuron's kept partners by sum_b (w_b - 1)
 influence[b], and the best partner is chosen again among them.  Noise breaks mutual pairs, so the interval is made as
 for counts of noisy scores (intervals.extrapolated_interval): it is about the share that infinitely many tokens would
-give.  A partner beyond the kept ones is never chosen.  In simulated models of 60 neurons, with truth known and two or
-three models, such intervals of a nominal 95 % contain the truth in 80 to 97 % of 30 draws a setting, 89 % on average.
+give.  A partner beyond the kept ones is never chosen.  Shares are of whole pairs, of which noise decides few, and the
+normal distribution is not: half a pair is added at both ends.  Without it, intervals of a nominal 95 % contained the
+truth in 91 to 95 % of simulated pairs of models of 60 neurons, with it in 94 to 97 % (``nox -s coverage``).
 """
 
 from __future__ import annotations
@@ -79,10 +80,10 @@ def mutual_share(
 ) -> Measurement:
     """The share of the neurons of x with a mutual partner in y, of rank ``rank``; ``pair`` is (x, y).
 
-    Interval: block bootstrap over tokens, extrapolated to no noise.  n: neurons of x with a partner.  Details:
-    ``null``, the share of the rotated models; ``ceiling``, the part of the pairs found on one half of the tokens that
-    the other half finds too, mean of both ways; ``half_a``, ``half_b``.  Missing where no neuron has a partner.  Raises
-    ValueError unless more than ``rank`` partners were kept, among which replicates can choose.
+    Interval: block bootstrap over tokens, extrapolated to no noise, and half a pair.  n: neurons of x with a partner.
+    Details: ``null``, the share of the rotated models; ``ceiling``, the part of the pairs found on one half of the
+    tokens that the other half finds too, mean of both ways; ``half_a``, ``half_b``.  Missing where no neuron has a
+    partner.  Raises ValueError unless more than ``rank`` partners were kept, among which replicates can choose.
     """
     x, y = pair
     chosen = {(x, y): kept[x, y], (y, x): kept[y, x]}
@@ -155,7 +156,8 @@ def _measured(
     noisy = _replicates(kept, share, replace(resampling, resamples=min(RESAMPLES, resampling.resamples)))
     centre = float(np.clip(extrapolated(noisy.mean(axis=1)), 0.0, 1.0))
     replicates = noisy[NOISE.index(1.0)]
-    ends = extrapolated_interval(value, replicates, centre, level=resampling.level, within=(0.0, 1.0))
+    ends = extrapolated_interval(value, replicates, centre, level=resampling.level)
+    low, high = max(0.0, ends.low - 0.5 / n), min(1.0, ends.high + 0.5 / n)
     halves = [{pair: getattr(one, name) for pair, one in kept.items()} for name in ("half_a", "half_b")]
     nulls = {pair: one.null for pair, one in kept.items() if one.null is not None}
     details = {
@@ -165,7 +167,7 @@ def _measured(
         CEILING: _agreement(*map(keys, halves)),
         "extrapolated": centre,
     }
-    return Measurement(value, ends.low, ends.high, n, Over.TOKEN_BLOCKS, resampling.level, "share", details)
+    return Measurement(value, low, high, n, Over.TOKEN_BLOCKS, resampling.level, "share", details)
 
 
 def _replicates(kept: Mapping[ModelPair, KeptPartners], share: PartnerStatistic, resampling: Resampling) -> Floats:
