@@ -27,7 +27,7 @@ def _widget_class() -> Any:
     import anywidget
     import traitlets
 
-    class PairExplorer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget brings no types here
+    class PairExplorer(anywidget.AnyWidget):
         _esm = Path(__file__).with_name("widget.js").read_text(encoding="utf-8")
         page = traitlets.Unicode("").tag(sync=True)
         height = traitlets.Int(600).tag(sync=True)
