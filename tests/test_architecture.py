@@ -53,7 +53,7 @@ DISTRIBUTIONS = {
     "harness": {"pytest"},
     "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "pypdf", "typst"},
     "compare": set(),
-    "matching": {"matplotlib", "numpy", "pandas", "tokenizers", "torch"},
+    "matching": {"anywidget", "matplotlib", "numpy", "pandas", "tokenizers", "torch", "traitlets"},
     "reporting": set(),
     "listing": {"rich"},
     "command_options": {"typer"},
