@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (704, "3ee45afc0236113c8737c9c9af50daf3422e7247ca2e53c0284c3a733e48c019"),
-    "gurnee_medium": (154, "08e05b2266ac20982a42ea52f61f84a4794e9603487248468e1fccffaa60b66a"),
-    "gurnee_small": (154, "7a74aa3a1780634b9d49719e77c607f66124f515530b5d0b0f0063a10a0f8491"),
-    "mini": (304, "da2961642b110fb4dbbd0edf9a288e35fa8c1b99efbfb2826f86305fec96da0f"),
-    "paper": (254, "c60bdf98aa51b8e1e5b2a9e80e1a413ea8f90e24d852e5d507441f841de07302"),
-    "paper_published": (254, "fe3b88f58e8afd5511a749beec8bde02d6d75969a01ded9cd9f4139865215c9a"),
-    "paper_v2": (354, "9b89fa73790a3d966bd1f8f7aa78c6e110fdbc4fc81a55e373021b374c9bf2ff"),
-    "pythia_160m": (118, "f6a8c23fbd5c07746bc9840108ce0d8a50069517183b01211d1b2957c30eb093"),
-    "polypythias_14m": (1107, "53699fa09f56890507629730747889d64cf9836d79245b62b3b593ee62e1b73d"),
-    "polypythias_410m": (1119, "11502c1001b37a8778337f5e7400abc0d5a0f8082f701df441a6a16d84428dba"),
+    "emergence": (714, "5b1e5fa450fc58efa8896e418932d53a3751f2771bbb84731ea2d5dc5ddcde28"),
+    "gurnee_medium": (164, "0100dfee34b0a13391c5ebaed0794dc267e1b041312f575c2a41863de8e7ca5c"),
+    "gurnee_small": (164, "88461100dcf1f48009a84d429848f01e9c46ee4ffa4e3bc9ade13105a9e82f20"),
+    "mini": (314, "c007d4633915fe294a0594a23db27a3046e402082431f46f17be7aa072b7def2"),
+    "paper": (264, "7727ea4372f1c073fa0d0df974971a13cf617df3cd4d7632bcbd64d8a3e7ba44"),
+    "paper_published": (264, "ffacff22d8713a59863f76ca319325c14789ce160043440f36589f550c377722"),
+    "paper_v2": (364, "b820100ed41fdbd6b130f5e1362b4edb29d37a820954b34ede92219c72fea3b2"),
+    "pythia_160m": (124, "2b1c1daebd61597c43a6d0fdfc8274940c48f1c511545207b18bd1e958c6530b"),
+    "polypythias_14m": (1152, "ad97e42204ba615e9ca50245a3138823057308890a1aaad4444cf5a66241d1e4"),
+    "polypythias_410m": (1164, "f49288bc3143cc84d744a1be7edd5f01f7a9bf79f61e7c34879501471ef86726"),
 }
 
 
