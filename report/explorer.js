@@ -575,6 +575,38 @@
       h("thead", null, h("tr", null, h("th", { scope: "col" }, "family"), h("th", { scope: "col" }, "best label"), h("th", { scope: "col", class: "number" }, "score (halves)"), h("th", { scope: "col" }, "tokens that have it"))), h("tbody", null, cells))),
     h("p", { class: "small" }, "Share of its variance that the best label of each family explains, on tokens that did not choose it; in brackets, in both halves of the text. Above 0.5 it counts as explained."), twin);
   };
+  // --- what it does: to the next token, to entropy, and to attention --------------------------------------------------
+
+  const next = (neuron) => {
+    const role = about.roles[neuron.role[0]], auc = score(neuron.auc[0]), other = score(neuron.matchedAuc[0]);
+    const kinds = { prediction: "A prediction neuron: it promotes few tokens much.", suppression: "A suppression neuron: it suppresses few tokens much.", partition: "A partition neuron: it parts the tokens in two." };
+    return h("p", null, role ? kinds[role] : "By its weights neither a prediction nor a suppression nor a partition neuron.",
+      Number.isNaN(auc) ? "" : ` Before one of its own tokens (${count(neuron.positives[0])} times in the text) it is more active with a probability of ${decimal(auc, 2)}; before other tokens of the same frequency, ${decimal(other, 2)}.`);
+  };
+  const clamped = (one, found) => found.clamps.filter((row) => row.neuron === one).map((row) => h("div", null,
+    h("h3", null, "Set to a value"),
+    h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Table of values" }, h("table", null,
+      h("thead", null, h("tr", null, ["activation", "entropy, nats", "scale of the last layer norm", "most probable token kept"].map((title) => h("th", { scope: "col", class: "number wordy" }, title)))),
+      h("tbody", null, found.values.map((value, i) => h("tr", null, h("th", { scope: "row", class: "number" }, decimal(value, 2)), h("td", { class: "number" }, decimal(row.entropy[i], 3)), h("td", { class: "number" }, decimal(row.scale[i], 3)), h("td", { class: "number" }, percent(row.first_kept[i]))))))),
+    h("p", { class: "small" }, row.candidate ? "By its weights it may be an entropy neuron: of large norm, with little variance of logits." : "It was set to values as a control: of large norm, with more variance of logits.")));
+  const scatter = (model, found, at) => {
+    const W = width(420, beside()), H = 190, left = 56, right = 12, top = 10, bottom = 40;
+    const xs = found.activation.subarray(at * found.points, (at + 1) * found.points), ys = found.attention.subarray(at * found.points, (at + 1) * found.points);
+    const span = (values) => { const low = Math.min(...values, 0), high = Math.max(...values, 0); return [low, high > low ? high : low + 1e-6]; };
+    const [x0, x1] = span(xs), [y0, y1] = span(ys);
+    const x = (value) => left + ((value - x0) / (x1 - x0)) * (W - left - right), y = (value) => H - bottom - ((value - y0) / (y1 - y0)) * (H - top - bottom);
+    const chart = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `Change of attention to the first position by activation, ${count(found.points)} tokens: from ${decimal(y0, 3)} to ${decimal(y1, 3)} for activations from ${decimal(x0, 2)} to ${decimal(x1, 2)}.` });
+    chart.append(s("line", { class: "axis", x1: left, x2: W - right, y1: y(0), y2: y(0) }), s("line", { class: "limit", x1: x(0), x2: x(0), y1: top, y2: H - bottom }));
+    for (const value of [y0, y1]) { chart.append(s("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, decimal(value, 2))); }
+    for (const value of [x0, x1]) { chart.append(s("text", { x: x(value), y: H - bottom + 16, "text-anchor": value === x1 ? "end" : "start" }, decimal(value, 1))); }
+    chart.append(s("text", { x: (left + W - right) / 2, y: H - 6, "text-anchor": "middle" }, "activation"), s("g", { class: `c${model % 6}` }, Array.from(xs, (value, i) => s("circle", { class: "dot", cx: x(value), cy: y(ys[i]), r: 2 }))));
+    return chart;
+  };
+  const attended = (model, one, found) => found.heads.map((row, at) => [row, at]).filter(([row]) => row.neuron === one).map(([row, at]) => h("div", null,
+    h("h3", null, `Head ${row.head} of layer ${row.layer}`),
+    h("div", { class: "chart" }, scatter(model, found, at)),
+    h("p", { class: "small" }, `Change of the head's attention to the first position where the neuron is taken out of its query. By its weights the neuron turns this head ${row.action === "deactivation" ? "off" : "on"} more than any other. Correlations over tokens: activation and attention ${decimal(row.correlations[0], 2)}, attention and norm of what the head writes ${decimal(row.correlations[1], 2)}, activation and norm ${decimal(row.correlations[2], 2)}.`)));
+  const doing = (model, one, neuron, found) => section("What it does", next(neuron), clamped(one, found), attended(model, one, found));
 
   const fact = (name, value, ...more) => h("div", null, h("dt", null, name), h("dd", null, value, h("small", null, more)));
   const heading = (model, one, neuron) => {
@@ -601,11 +633,11 @@
     const panel = at("panel");
     panel.setAttribute("aria-busy", "true");
     try {
-      const [neuron, words, labels] = await Promise.all([detailsOf(one.model, one.neuron), load("vocabulary"), load("labels"), ready[one.model], ...models[one.model].partners.map((other) => ready[other])]);
+      const [neuron, words, labels, found] = await Promise.all([detailsOf(one.model, one.neuron), load("vocabulary"), load("labels"), load(`${one.model}/acts`), ready[one.model], ...models[one.model].partners.map((other) => ready[other])]);
       const partners = await partnersOf(one.model, neuron);
       if (mine !== wantedPanel) { return; }
       panel.replaceChildren(...heading(one.model, one.neuron, neuron), partnersTable(one.model, neuron), life(one.model, neuron), activating(neuron, words.tokens), ...[sideBySide(one.model, one.neuron, neuron, partners, words.tokens)].filter(Boolean),
-        h("div", { class: "columns" }, histogram(neuron), ablation(one.model, one.neuron, neuron)), explanation(one.model, neuron, words.tokens, labels), ranks(one.model, one.neuron, neuron), vocabulary(neuron, words.tokens));
+        h("div", { class: "columns" }, histogram(neuron), ablation(one.model, one.neuron, neuron)), explanation(one.model, neuron, words.tokens, labels), ranks(one.model, one.neuron, neuron), vocabulary(neuron, words.tokens), doing(one.model, one.neuron, neuron, found));
     } catch (wrong) {
       if (mine !== wantedPanel) { return; }
       panel.replaceChildren(h("h1", { class: "title" }, label(one.model, one.neuron)), h("p", null, `This neuron cannot be shown: ${wrong.message}.`));

@@ -600,6 +600,7 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
         "labels-bits",
         "entropy",
         "entropy-clamps",
+        "entropy-below",
         "explanations",
         "explanations-directions",
         "explanations-carried",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 FILES = sorted((Path(__file__).parents[2] / "claims" / "entropy").glob("test_*.py"))
 FINDINGS = ["G40", "G40-frequency", "G40-null", "G40-rho", "G42"]
 NAMES = [*FINDINGS, "G40-planted"]
-# Measured as G40 is, and judged where the models are not GPT-2s.
-PUBLISHED_ONLY = ["G43"]
+# G43 is measured as G40 is, and judged where the models are not GPT-2s; G41 is of GPT-2 Medium.
+PUBLISHED_ONLY = ["G41", "G43"]
 TRUE = Entropic()
 NOTHING = Entropic(mediated=0.4, planted=0.51, kept=0.94, null=0.0, frequency=0.0, rho=0.0)
 OPPOSITE = Entropic(mediated=0.1, planted=0.6, kept=0.5, null=0.0, frequency=0.0, rho=-0.3)
@@ -57,6 +57,39 @@ def test_other_architectures_are_judged_as_gpt2s_are() -> None:
         study = PlantedStudy("entropy", entropic)
         assert criterion.judge(claim.function(study=study, checkpoint=LAST)).verdict is own
         assert criterion.judge(control.function(study=study, checkpoint=LAST)).verdict is random
+
+
+@dataclass(frozen=True)
+class Below:
+    """The neurons of the layer before the last as the tables of a planted study."""
+
+    entropic: Entropic
+
+    def tables(self, model: str) -> Any:
+        return self.entropic.below(model)
+
+
+@pytest.mark.parametrize(
+    ("entropic", "own", "others"),
+    [
+        (TRUE, Verdict.REPRODUCED, Verdict.REFUTED),
+        (replace(TRUE, opposed=0.3), Verdict.REFUTED, Verdict.REFUTED),
+        (replace(TRUE, others_below=-0.4), Verdict.REPRODUCED, Verdict.REPRODUCED),
+    ],
+)
+def test_an_opposed_neuron_is_judged_where_the_paper_names_one(
+    entropic: Entropic, own: Verdict, others: Verdict
+) -> None:
+    claim, study = claims()["G41"], PlantedStudy("entropy-below", Below(entropic))
+    (control,) = claim.controls
+    measured = claim.function(study=study, checkpoint=LAST)
+    assert claim.claim.criterion_for("gurnee_medium").judge(measured).verdict is own
+    assert (
+        claim.claim.criterion_for("gurnee_medium").judge(control.function(study=study, checkpoint=LAST)).verdict
+        is others
+    )
+    assert claim.claim.criterion_for("mini").judge(measured).verdict is Verdict.NOT_EVALUATED
+    assert measured.details["cosine"] == pytest.approx(-0.8)
 
 
 @pytest.mark.parametrize("name", NAMES)

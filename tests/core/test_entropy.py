@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 
 from tests.core.test_attention import MLP, ROWS, WIDTH, blocks, made
-from universal_neurons.architectures import adapter_of
+from universal_neurons.architectures import UnknownArchitecture, adapter_of
+from universal_neurons.core.ablation import AblationEngine
 from universal_neurons.core.entropy import (
     NonFiniteLogitsError,
     NullSpace,
     changed_predictions,
     final_state,
     frequency_cosine,
+    rerun_predictions,
+    set_deviation,
 )
 from universal_neurons.core.unwrapped import affine_matrix
 from universal_neurons.inputs.bridge import frozen_bridge
@@ -29,8 +32,8 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def hooked(name: str, neuron: int, value: float, *, frozen: bool) -> tuple[Tensor, Tensor]:
-    """Log-probabilities (token vocab) and final scales with one activation of the last layer fixed, in float64.
+def hooked(name: str, neuron: int, value: float, *, frozen: bool, layer: int = -1) -> tuple[Tensor, Tensor]:
+    """Log-probabilities (token vocab) and final scales with one activation of a layer fixed, in float64.
 
     ``frozen``: with the scale of the clean run.
     """
@@ -55,7 +58,7 @@ def hooked(name: str, neuron: int, value: float, *, frozen: bool) -> tuple[Tenso
     norm.register_forward_hook(normed)
     with torch.no_grad():
         model(ROWS)
-        blocks(model)[-1].get_submodule(adapter.mlp_output).register_forward_pre_hook(fixed)
+        blocks(model)[layer].get_submodule(adapter.mlp_output).register_forward_pre_hook(fixed)
         logits = model(ROWS).logits[:, :-1].flatten(0, 1)
     log_probabilities: Tensor = logits.log_softmax(-1)
     return log_probabilities, scales[0 if frozen else 1][:, :-1].flatten()
@@ -80,6 +83,41 @@ def test_a_change_of_the_last_layer_is_that_of_a_hooked_forward_pass(
     torch.testing.assert_close(found.scale.double(), scale, rtol=0, atol=EXACT)
     assert (found.first == expected.argmax(1)).all()
     assert (found.reciprocal_rank == 1 / ((expected > own).sum(1) + 1)).double().mean() > 0.99
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize(("layer", "neuron", "value"), [(0, 3, 6.0), (1, 11, -0.17), (2, 20, 0.0)])
+def test_a_neuron_of_any_layer_is_set_as_in_a_hooked_forward_pass(
+    name: str, layer: int, neuron: int, value: float, *, frozen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("universal_neurons.core.entropy.LOGITS_AT_ONCE", 31 * 50)
+    expected, scale = hooked(name, neuron, value, frozen=frozen, layer=layer)
+    bridge = frozen_bridge(made(name), name="tiny")
+    state, engine = final_state(bridge, ROWS), AblationEngine(bridge)
+    with torch.no_grad():
+        clean = engine.clean(ROWS, seed=0)
+    deviation = set_deviation(engine, clean, layer, neuron, value)
+    found, divergence = rerun_predictions(state, deviation, frozen=frozen)
+    before, nothing = rerun_predictions(state, state.deviation)
+    own = expected.gather(1, ROWS[:, 1:].flatten()[:, None])
+    before_log = (state.logits + state.constant).double().log_softmax(-1)
+    kl = (before_log.exp() * (before_log - expected)).sum(1)
+    torch.testing.assert_close(found.entropy.double(), -(expected.exp() * expected).sum(1), rtol=0, atol=EXACT)
+    torch.testing.assert_close(found.loss.double(), -own[:, 0], rtol=0, atol=EXACT)
+    torch.testing.assert_close(found.scale.double(), scale, rtol=0, atol=EXACT)
+    torch.testing.assert_close(divergence.double(), kl, rtol=1e-4, atol=EXACT)
+    assert (found.first == expected.argmax(1)).all()
+    torch.testing.assert_close(before.scale, state.scale)
+    assert float(nothing.abs().max()) < EXACT
+
+
+def test_the_mean_of_a_neuron_is_over_all_positions(name: str) -> None:
+    bridge = frozen_bridge(made(name), name="tiny")
+    engine = AblationEngine(bridge)
+    with torch.no_grad():
+        clean = engine.clean(ROWS, seed=0)
+    mean = float(clean.activations[1][4].mean())
+    torch.testing.assert_close(set_deviation(engine, clean, 1, 4, None), set_deviation(engine, clean, 1, 4, mean))
 
 
 def test_no_change_is_the_clean_run(name: str) -> None:
@@ -138,3 +176,9 @@ def test_the_frequency_cosine_is_over_the_tokens_that_occur() -> None:
         for vector in vectors
     ]
     torch.testing.assert_close(frequency_cosine(vectors, unembedding, counts), torch.stack(expected))
+
+
+def test_a_model_with_other_norms_is_refused_in_one_line() -> None:
+    bridge = frozen_bridge(made("LlamaForCausalLM grouped"), name="tiny")
+    with pytest.raises(UnknownArchitecture, match=r"^entropy of LlamaForCausalLM: expected a final layer norm[^\n]*$"):
+        final_state(bridge, ROWS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from universal_neurons.measures.entropy import CLAMPS, EntropyTables
+from universal_neurons.measures.entropy import CLAMPS, EntropyTables, NeuronsBelow
 
 NEURONS, RANDOM, PLANTED, DIRECTIONS = 400, 60, 8, 440
 
@@ -20,7 +20,9 @@ class Entropic:
     ``planted`` of planted ones.  ``kept``: positions of which the candidate, set to 6, keeps the most probable token,
     ``others_kept`` of other neurons, ``planted_kept`` of a planted direction.  ``null``, ``frequency``: the share of
     neurons in the tail beyond random ones, ``shifted``: of every second random direction.  ``rho``: how the mediated
-    share follows the null-space share.
+    share follows the null-space share.  ``raised``, ``scaled``: by how much entropy and the scale rise where any neuron
+    is set to 6; ``opposed``, ``others_below``: by how much entropy rises where an opposed or another neuron of the
+    layer before the last is set to 6.
     """
 
     mediated: float = 0.8
@@ -33,6 +35,27 @@ class Entropic:
     frequency: float = 0.15
     shifted: float = 0.0
     rho: float = 0.3
+    raised: float = 0.6
+    scaled: float = 0.1
+    opposed: float = -0.5
+    others_below: float = 0.4
+
+    def below(self, model: str) -> NeuronsBelow:
+        dice = np.random.default_rng(ord(model) + 40)
+        rows = []
+        for number, role in enumerate(["candidate", "opposed", "opposed", "other", "other", "other"]):
+            # Only the most opposed one counts.
+            rise = {"candidate": 0.1, "opposed": self.opposed, "other": self.others_below}[role] * (-1) ** (number == 2)
+            noise = float(dice.normal(0, 0.01))
+            for value in (np.nan, *CLAMPS):
+                change = 0.2 + (rise + noise) * max(np.nan_to_num(value), 0) / 6
+                rows.append(
+                    {
+                        "source_layer": 2, "source_neuron": number, "role": role, "value": np.float32(value),
+                        "cosine": -0.8 if number == 1 else -0.1, "entropy_change": change, "scale_change": change / 4,
+                    }
+                )  # fmt: skip
+        return NeuronsBelow(pd.DataFrame(rows), 0.95)
 
     def tables(self, model: str) -> EntropyTables:
         dice = np.random.default_rng(ord(model) + 10)
@@ -64,7 +87,8 @@ class Entropic:
                 rows.append(
                     {
                         "role": role, "source": source, "value": np.float32(value),
-                        "first_kept": min(share + noise, 1.0), "scale": 1 + value / 60, "entropy": 2 + value / 10,
+                        "first_kept": min(share + noise, 1.0), "scale": 1 + self.scaled * value / 6,
+                        "entropy": 2 + self.raised * value / 6,
                     }
                 )  # fmt: skip
         return pd.DataFrame(rows)

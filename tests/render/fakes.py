@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 
 from tests.measures.ablations import Ablated, table_of
+from tests.measures.attended import Attended
+from tests.measures.entropic import Entropic
+from tests.measures.written import LAYER, Written
 from tests.render.explained import made_duplicates, made_explanations
 from tests.render.neurons import VOCABULARY, AnyStudy, made_profiles
 from universal_neurons.artifacts.receipt import Imported
@@ -136,6 +139,25 @@ def fake_properties(step: int, model: str) -> pd.DataFrame:
     )  # fmt: skip
 
 
+# What neurons write, what they do to entropy, and to attention.
+MadeUp = tuple[Written, Entropic, Attended]
+ROLES: MadeUp = (Written(layers=LAYERS), Entropic(), Attended())
+
+
+def fake_roles(stage: str, model: str, made: MadeUp = ROLES) -> Any:
+    """Made-up tables of what the neurons of a model do; None for another stage."""
+    written, entropic, attended = made
+    match stage:
+        case "predictions":
+            return written.tables(model, np.zeros(len(LAYER), dtype=np.bool_))
+        case "entropy":
+            return entropic.tables(model)
+        case "heads":
+            return attended.tables(model)
+        case _:
+            return None
+
+
 # What ablating a set of each kind does, in nats: universal neurons more than random ones, all others very much.
 _EFFECTS = {
     SetKind.UNIVERSAL: 0.03, SetKind.OTHERS: 2.4, SetKind.TOP_NORM: 0.06, SetKind.RANDOM_OTHERS: 0.007,
@@ -209,6 +231,9 @@ class FakeStudy(AnyStudy):  # type: ignore[misc]
     ) -> Any:
         self.reads.append(ARTIFACTS[0])
         step, name = (checkpoint or self.checkpoints[-1]).step, model or self.reference
+        roles = fake_roles(stage, name)
+        if roles is not None:
+            return roles
         properties = fake_properties(step, name)
         if stage == "properties":
             return properties

@@ -13,6 +13,9 @@ import pandas as pd
 from tests.render.explained import made_duplicates, made_explanations, made_labels
 from universal_neurons.inputs.suite import Checkpoint, Suite, load_suite
 from universal_neurons.inputs.suite_file import ZooSpec
+from universal_neurons.measures.attention import AttentionTables
+from universal_neurons.measures.entropy import CLAMPS, EntropyTables
+from universal_neurons.measures.predictions import PredictionTables
 from universal_neurons.measures.profiles import LEVELS, WINDOW, NeuronProfiles
 from universal_neurons.measures.properties import EIGHT
 from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
@@ -126,6 +129,9 @@ class FakeNeurons(AnyStudy):  # type: ignore[misc]
         return ReferenceTables(reference=reference, step=step, tables=tables)
 
     def table(self, stage: str, *, model: str = "a") -> Any:
+        made = self._made_roles()
+        if stage in made:
+            return made[stage]
         rng = np.random.default_rng([9, self.models.index(model)])
         neurons = self.layers * self.width
         names = (*EIGHT, "w_in_norm", "w_out_norm")
@@ -138,6 +144,36 @@ class FakeNeurons(AnyStudy):  # type: ignore[misc]
             return table if stage == "explanations" else made_labels(table, self.vocabulary)
         assert stage == "properties"
         return pd.DataFrame({"layer": layer, "neuron": neuron} | {name: rng.normal(0, 1, neurons) for name in names})
+
+    def _made_roles(self) -> dict[str, Any]:
+        """Roles by turns; two neurons that were set to values, and one that turns a head off."""
+        neurons = self.layers * self.width
+        turn = np.arange(neurons) % 3
+        layer, neuron = np.divmod(np.arange(neurons), self.width)
+        moments = {
+            "kurtosis": np.where(turn > 0, 9.0, 3.0),
+            "skewness": np.where(turn == 1, 1.0, -1.0),
+            "variance": 0.1,
+        }
+        tests = {"auc": 0.61, "matched_auc": np.where(turn > 0, 0.5, np.nan), "positives": 7, "members": 5}
+        drawn = pd.DataFrame({"kurtosis": np.full(9, 4.0), "variance": 0.2})
+        own = pd.DataFrame({"layer": layer, "neuron": neuron} | moments | tests)
+        clamps = [
+            {"role": role, "source": source, "value": value, "entropy": 2 + value / 10, "scale": 1.0, "first_kept": 0.9}
+            for role, source in (("candidate", 3), ("other", 4), ("planted", 5))
+            for value in CLAMPS
+        ]
+        path = {"layer": 1, "head": 0, "source_layer": 0, "r_attention_norm": -0.8}
+        path |= {"r_activation_attention": -0.9, "r_activation_norm": 0.7}
+        paths = [path | {"role": "top", "source_neuron": 2}, path | {"role": "bottom", "source_neuron": 1}]
+        heads = pd.DataFrame([{"layer": 1, "head": 0, "to_first": 0.4}, {"layer": 1, "head": 1, "to_first": 0.0}])
+        points = pd.DataFrame({"layer": 1, "head": 0, "role": ["top"] * 6 + ["bottom"] * 6})
+        points = points.assign(activation=np.linspace(-0.1, 2, 12), attention=np.linspace(0, -0.5, 12))
+        return {
+            "predictions": PredictionTables(own, drawn, own.head(), 0.95),
+            "entropy": EntropyTables(pd.DataFrame(), pd.DataFrame(clamps), 0.95),
+            "heads": AttentionTables(heads, pd.DataFrame(paths), points, 0.95),
+        }
 
     def profiles(self, *, model: str | None = None) -> NeuronProfiles:
         name = model or self.models[0]

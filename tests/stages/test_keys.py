@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (714, "5b1e5fa450fc58efa8896e418932d53a3751f2771bbb84731ea2d5dc5ddcde28"),
-    "gurnee_medium": (164, "0100dfee34b0a13391c5ebaed0794dc267e1b041312f575c2a41863de8e7ca5c"),
-    "gurnee_small": (164, "88461100dcf1f48009a84d429848f01e9c46ee4ffa4e3bc9ade13105a9e82f20"),
-    "mini": (314, "c007d4633915fe294a0594a23db27a3046e402082431f46f17be7aa072b7def2"),
-    "paper": (264, "7727ea4372f1c073fa0d0df974971a13cf617df3cd4d7632bcbd64d8a3e7ba44"),
-    "paper_published": (264, "ffacff22d8713a59863f76ca319325c14789ce160043440f36589f550c377722"),
-    "paper_v2": (364, "b820100ed41fdbd6b130f5e1362b4edb29d37a820954b34ede92219c72fea3b2"),
-    "pythia_160m": (124, "2b1c1daebd61597c43a6d0fdfc8274940c48f1c511545207b18bd1e958c6530b"),
-    "polypythias_14m": (1152, "ad97e42204ba615e9ca50245a3138823057308890a1aaad4444cf5a66241d1e4"),
-    "polypythias_410m": (1164, "f49288bc3143cc84d744a1be7edd5f01f7a9bf79f61e7c34879501471ef86726"),
+    "emergence": (719, "25ec19f7158b6c1761a703cc55cf372c588340bb5532fccb76636c6b16dad5a3"),
+    "gurnee_medium": (169, "7969640b6986408488172f40fe5696ac27e165b27284e8ee20671534bd13da02"),
+    "gurnee_small": (169, "37a95d94a998bf59372ba7883f498a9e60874b1e704b068bb7b079ae6f395ae0"),
+    "mini": (319, "66c71b830396d5b82125a7e52c02364e2425e8a23eb4d66155a19fa57c5e39ea"),
+    "paper": (269, "a7560b36fbf003b0a72c17f26075dcaca87f6b83821fb296fd3b08b63f00f3b4"),
+    "paper_published": (269, "a74e64461ce8ee6b29c4be19fea7d2e5ef29fa1498a922801f42f836e0b146de"),
+    "paper_v2": (369, "a36cb595950d4427c126e42b4e538c43176e5920f7ccafb52ceddb4d85cc9751"),
+    "pythia_160m": (128, "8e5733ed944f63aaab210e974d0997258adf3b39b3dc1ff25c0b21de38b9942e"),
+    "polypythias_14m": (1162, "a380137be3c1be3c44acae33f413bf92c9ec5ee8b8800b567770f254a822cea6"),
+    "polypythias_410m": (1174, "6be86112bf2afa8407236596eef38d8f99a90984bc4540b9bd5412d7be5028f0"),
 }
 
 

@@ -36,7 +36,7 @@ STEPS = (0, 15, 30)
 # What judging the brief suite reads: two token sets, tables and nulls, candidates, variants, ablations, extensions,
 # profiles, properties, predictions, heads, labels, explanations,
 # entropy, duplicates, precisions.
-BRIEF = 2 + 10 + 3 + 1 + 6 + 2 + 3 + 3 + 9 + 9 + 2 + 9 + 6 + 3 + 3
+BRIEF = 2 + 10 + 3 + 1 + 6 + 2 + 3 + 3 + 9 + 9 + 2 + 9 + 6 + 3 + 3 + 3
 # And what is written for them: besides these the rows of both token sets, and the draws and spreads of six tables.
 WRITTEN = BRIEF + 2 + 6 * 2
 # Of a correlation of activations that two kernels compute in float32.

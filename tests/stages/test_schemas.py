@@ -142,6 +142,7 @@ MALFORMED: list[tuple[str, Change, str]] = [
     ("path-points", without("norm"), "'norm': expected numbers or text, got no such column"),
     ("entropy", lambda frame: frame.iloc[:9], "values, got 9"),
     ("entropy-clamps", without("first_kept"), "'first_kept': expected numbers or text, got no such column"),
+    ("entropy-below", lambda frame: frame.iloc[:9], "expected 144 values, got 9"),
     ("labels", without("family"), "'family': expected numbers or text, got no such column"),
     ("labels", with_("count", lambda one: one * 1.0), "'count': expected integers, got numbers"),
     ("labels-bits", without("place"), "'place': expected numbers or text, got no such column"),

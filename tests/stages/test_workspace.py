@@ -35,7 +35,7 @@ def test_the_keys_of_a_suite_are_all_different_and_name_every_step(computed: Min
         "properties": 5, "predictions": 5, "predictions-directions": 5, "predictions-planted": 5,
         "heads": 3, "paths": 3, "path-points": 3,
         "labels": 1, "labels-bits": 1, "explanations": 4, "explanations-directions": 4, "explanations-carried": 4,
-        "entropy": 3, "entropy-clamps": 3,
+        "entropy": 3, "entropy-clamps": 3, "entropy-below": 3,
         "duplicates": 3, "precisions": 3,
     }  # fmt: skip
 
@@ -55,7 +55,7 @@ def test_a_quick_suite_has_neither_variants_nor_extensions_nor_permuted_tokens(c
         "ablation-blocks": 2, "profiles": 3, "properties": 4, "predictions": 4,
         "predictions-directions": 4, "predictions-planted": 4, "heads": 3, "paths": 3, "path-points": 3,
         "labels": 1, "labels-bits": 1, "explanations": 3, "explanations-directions": 3, "explanations-carried": 3,
-        "entropy": 3, "entropy-clamps": 3,
+        "entropy": 3, "entropy-clamps": 3, "entropy-below": 3,
         "duplicates": 3, "precisions": 3,
     }  # fmt: skip
     assert ABLATIONS.key(work, Case(30, "a")) != ABLATIONS.key(computed.workspace(), Case(30, "a"))

@@ -211,11 +211,18 @@ class AblationEngine:
             for layer in chosen.keys() - {first}:
                 edit = self._edit(clean, ablation.mode, layer, chosen[layer])
                 hooks.callback(self.model.mlp_outputs[layer].register_forward_pre_hook(edit).remove)
-            for layer in range(first + 1, len(self.layers)):
-                args, kwargs = clean.arguments[layer]
-                hidden = hidden_of(self.model.blocks[layer](hidden, *args, **kwargs))
+            hidden = self.rerun(clean, first, hidden)
         final: Tensor = self.model.final_norm(hidden)[:, :-1].flatten(0, 1)
         return final - clean.final
+
+    def rerun(
+        self, clean: CleanPass, layer: int, hidden: Float[Tensor, "row position width"]
+    ) -> Float[Tensor, "row position width"]:
+        """The end of the residual stream where it is ``hidden`` behind ``layer``: only the blocks above run again."""
+        for above in range(layer + 1, len(self.layers)):
+            args, kwargs = clean.arguments[above]
+            hidden = hidden_of(self.model.blocks[above](hidden, *args, **kwargs))
+        return hidden
 
     def _by_layer(self, ablation: Ablation) -> dict[int, Int64[Tensor, " neuron"]]:
         # The ablated neurons of every layer that has some, by index within the layer.  They are picked out on the host,

@@ -11,18 +11,23 @@ logits = W_U (gamma x~ / s + beta) + b,
 so a change costs a pass over the logits and no forward pass.  The direct effect has s' = s: what is left of the total
 effect is mediated by the scale.  Source: Gurnee et al. (2024), section 5.2; Stolfo et al. (2024, arXiv 2406.16254).
 
+Neurons of lower layers act through the blocks above, which are run again; the rest is the same.
+
 Deviation: the published code runs the model once per neuron and value, with results in float16.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
-from torch import Tensor
+from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 
+from universal_neurons.architectures import UnknownArchitecture
+from universal_neurons.core.ablation import AblationEngine, CleanPass
 from universal_neurons.core.unwrapped import UnwrappedModel, affine_matrix
 
 # Accepted difference between log-probabilities here and of the model.
@@ -49,6 +54,7 @@ class FinalState:
     written: Float[Tensor, "vocab width"]
     activations: Float[Tensor, "token neuron"]
     target: Int64[Tensor, " token"]
+    eps: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +75,14 @@ class Prediction:
 def final_state(bridge: TransformerBridge, rows: Int64[Tensor, "row position"]) -> FinalState:
     """The end of a clean run over ``rows``; position t predicts the token at t + 1.
 
-    Raises :class:`NonFiniteLogitsError`, and ValueError if the logits of the model are others.
+    Raises :class:`NonFiniteLogitsError`, ValueError if the logits of the model are others, and ``UnknownArchitecture``
+    for one whose final norm takes no mean away.
     """
     model = UnwrappedModel.runnable(bridge)
     norm, head = model.final_norm, model.unembedding
+    if not isinstance(norm, nn.LayerNorm):
+        kind = type(bridge.original_model).__name__
+        raise UnknownArchitecture(f"entropy of {kind}: expected a final layer norm, got {type(norm).__name__}")
     residual: list[Tensor] = []
     activations: list[Tensor] = []
     with ExitStack() as hooks:
@@ -97,6 +107,7 @@ def final_state(bridge: TransformerBridge, rows: Int64[Tensor, "row position"]) 
         written=written,
         activations=activations[0][:, :-1].flatten(0, 1).float(),
         target=rows[:, 1:].flatten(),
+        eps=norm.eps,
     )
     difference = (state.logits + constant).log_softmax(-1) - expected.log_softmax(-1)
     if not float(difference.abs().max()) <= AGREEMENT:
@@ -137,6 +148,39 @@ def changed_predictions(
         )
         for part in (slice(start, start + step) for start in range(0, len(change), step))
     ]
+    return _joined(parts)
+
+
+@torch.no_grad()
+def set_deviation(
+    engine: AblationEngine, clean: CleanPass, layer: int, neuron: int, value: float | None
+) -> Float[Tensor, "token width"]:
+    """x~ at the predicting positions where a neuron of any layer is set to ``value``, or to its mean for None."""
+    own = clean.activations[layer][neuron]
+    change = (own.mean() if value is None else value) - own
+    residual = clean.residual[layer]
+    moved = residual + change.view(residual.shape[:2])[..., None] * engine.model.output_weights(layer)[neuron]
+    stream = engine.rerun(clean, layer, moved)[:, :-1].flatten(0, 1).float()
+    return stream - stream.mean(1, keepdim=True)
+
+
+@torch.no_grad()
+def rerun_predictions(
+    state: FinalState, deviation: Float[Tensor, "token width"], *, frozen: bool = False
+) -> tuple[Prediction, Float[Tensor, " token"]]:
+    """The predictions of another x~, and KL(clean || these) in nats; ``frozen``: with the scale of the clean run."""
+    scale = state.scale if frozen else ((deviation * deviation).mean(1) + state.eps).sqrt()
+    step = max(1, LOGITS_AT_ONCE // len(state.constant))
+    parts, divergence = [], []
+    for part in (slice(start, start + step) for start in range(0, len(scale), step)):
+        logits = (deviation[part] / scale[part, None]) @ state.written.T + state.constant
+        parts.append(_prediction(logits, state.target[part], scale[part]))
+        clean = (state.logits[part] + state.constant).log_softmax(-1)
+        divergence.append((clean.exp() * (clean - logits.log_softmax(-1))).sum(1))
+    return _joined(parts), torch.cat(divergence)
+
+
+def _joined(parts: Sequence[Prediction]) -> Prediction:
     return Prediction(*(torch.cat([getattr(one, name) for one in parts]) for name in vars(parts[0])))
 
 

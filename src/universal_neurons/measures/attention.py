@@ -21,7 +21,7 @@ are the other way.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,8 @@ SINK, ACTIVE = 0.1, 20
 _FEWEST_MODELS = 3
 # The signs of r(v, dA), r(dA, dz) and r(v, dz).
 SIGNS = {"deactivation": (-1, -1, 1), "activation": (1, -1, -1)}
-_CORRELATIONS = ("r_activation_attention", "r_attention_norm", "r_activation_norm")
+PathCorrelation = Literal["r_activation_attention", "r_attention_norm", "r_activation_norm"]
+PATH_CORRELATIONS: tuple[PathCorrelation, ...] = get_args(PathCorrelation)
 Action = Literal["deactivation", "activation"]
 PathSource = Literal["scored", "matched", "planted"]
 
@@ -136,16 +137,35 @@ def weakest_sign(
 
 
 def _weakest_signs(one: AttentionTables, action: Action, source: PathSource, signs: tuple[int, ...]) -> Floats:
+    return np.asarray((_path_correlations(one, action, source) * np.array(signs)).min(axis=1))
+
+
+def _path_correlations(one: AttentionTables, action: Action, source: PathSource) -> Floats:
+    """The three correlations of one neuron of each sink head (head, 3), where it is active often enough."""
     role = {"deactivation": "top", "activation": "bottom"}[action] if source == "scored" else source
     found = []
     for head in one.sinks.itertuples():
         rows = one.paths_of(int(head.layer), int(head.head), role)  # type: ignore[arg-type]
         # The matched neurons are one for each of the top and then one for each of the bottom ones.
         row = rows.iloc[len(rows) // 2] if source == "matched" and action == "activation" else rows.iloc[0]
-        signed = [sign * float(row[name]) for sign, name in zip(signs, _CORRELATIONS, strict=True)]
-        if row["active"] >= ACTIVE and not np.isnan(signed).any():
-            found.append(min(signed))
-    return np.array(found, dtype=np.float64)
+        values = [float(row[name]) for name in PATH_CORRELATIONS]
+        if row["active"] >= ACTIVE and not np.isnan(values).any():
+            found.append(values)
+    return np.array(found, dtype=np.float64).reshape(-1, len(PATH_CORRELATIONS))
+
+
+@cached
+def path_correlation(
+    models: tuple[AttentionTables, ...], action: Action, source: PathSource, pair: PathCorrelation
+) -> Measurement:
+    """One of the three correlations over tested tokens, mean over sink heads and models; interval over models.
+
+    Of the neurons as in :func:`weakest_sign`.
+    """
+    at = PATH_CORRELATIONS.index(pair)
+    found = [_path_correlations(one, action, source)[:, at] for one in models]
+    means = [float(one.mean()) if one.size else float("nan") for one in found]
+    return mean_over_models(means, models[0].level)
 
 
 @cached
@@ -228,7 +248,7 @@ def sink_table(models: dict[str, AttentionTables]) -> pd.DataFrame:
             row |= {"ratio": head["other_norm"] / head["first_norm"], "relative_kurtosis": head["relative_kurtosis"]}
             for role in ("top", "bottom"):
                 first = one.paths_of(row["layer"], row["head"], role).iloc[0]
-                names = ("source_layer", "source_neuron", "relative", *_CORRELATIONS)
+                names = ("source_layer", "source_neuron", "relative", *PATH_CORRELATIONS)
                 row |= {f"{role}_{name}": first[name] for name in names}
             rows.append(row)
     return pd.DataFrame(rows)

@@ -14,6 +14,10 @@ Two tables of one model (:class:`EntropyTables`):
   same tenth and a planted direction: mean entropy, loss, relative scale, reciprocal rank of the true token and
   first_kept, where the activation is set to a value.
 
+A third, ``entropy-below`` (:class:`NeuronsBelow`), has neurons of the layer before the last: role ``candidate`` and
+``other`` as above, ``opposed`` the ones whose output weights have the smallest cosine with the last layer's first
+candidate's (``cosine``); for each the value it is set to, NaN for its mean, and what this changes.
+
 The *mediated* share of an effect is 1 - direct / total: what freezing the scale takes away.
 """
 
@@ -40,6 +44,7 @@ HIGHEST = CLAMPS[-1]
 CHANCES = {"null_share": 0.99, "frequency_cosine": 0.95}
 DirectionKind = Literal["neuron", "random", "planted"]
 ClampedRole = Literal["candidate", "other", "planted"]
+RoleBelow = Literal["candidate", "opposed", "other"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +73,39 @@ class EntropyTables:
         """The share of positions that keep their most probable token where the planted direction is set to 6."""
         rows = self.clamps[self.clamps["role"] == "planted"]
         return float(rows[np.isclose(rows["value"], HIGHEST)]["first_kept"].iloc[0])
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronsBelow:
+    """Neurons of one model's layer before the last, set to values, and the level of intervals.
+
+    ``table``: source_layer, source_neuron, role, value, cosine; against the clean run entropy_change, loss_change and
+    divergence (KL) in nats, scale_change (relative), reciprocal_rank_change and first_kept; total and direct, the mean
+    size of the change of entropy at a position, in total and with the scale frozen.
+    """
+
+    table: pd.DataFrame
+    level: float
+
+    def rise(self, role: RoleBelow, column: str) -> float:
+        """``column`` where a neuron is set to 6 minus where it is set to 0: of the first one, of others the median."""
+        rows = self.table[self.table["role"] == role]
+        highest, nothing = (
+            rows[np.isclose(rows["value"], value)][column].to_numpy(np.float64) for value in (HIGHEST, 0.0)
+        )
+        changes = highest - nothing
+        return float(np.median(changes) if role == "other" else changes[0])
+
+    @property
+    def opposition(self) -> float:
+        """The cosine of the most opposed neuron with the candidate of the last layer."""
+        return float(self.table[self.table["role"] == "opposed"]["cosine"].iloc[0])
+
+
+def every_layer_below(study: Study, checkpoint: HasStep) -> tuple[NeuronsBelow, ...]:
+    """The neurons of the layer before the last of every model of the suite, the reference first."""
+    models = (study.reference, *study.partners())
+    return tuple(study.table("entropy-below", model=model, checkpoint=checkpoint) for model in models)
 
 
 def every_model(study: Study, checkpoint: HasStep) -> tuple[EntropyTables, ...]:
@@ -116,6 +154,39 @@ def clamped_share_kept(models: tuple[EntropyTables, ...], role: ClampedRole, *, 
     if not kept:
         return mean_over_models(kept, models[0].level)
     return mean_over_models(kept, models[0].level, scale=float(np.mean(scale)), entropy=float(np.mean(entropy)))
+
+
+@cached
+def clamp_curve(
+    models: tuple[EntropyTables, ...], role: ClampedRole, column: Literal["entropy", "scale", "first_kept"]
+) -> tuple[Measurement, ...]:
+    """``column`` at each of :data:`CLAMPS`, of the first neuron of a role, of others the median; over models.
+
+    Entropy in nats above what it is at the value 0.
+    """
+
+    def curve(one: EntropyTables) -> list[float]:
+        rows = one.clamps[one.clamps["role"] == role]
+        groups = [rows[np.isclose(rows["value"], value)][column].to_numpy(np.float64) for value in CLAMPS]
+        found = [float(np.median(group) if role == "other" else group[0]) for group in groups]
+        return [value - found[CLAMPS.index(0.0)] for value in found] if column == "entropy" else found
+
+    curves = [curve(one) for one in models]
+    return tuple(mean_over_models(values, models[0].level) for values in zip(*curves, strict=True))
+
+
+@cached
+def entropy_raised(models: tuple[NeuronsBelow, ...], role: RoleBelow) -> Measurement:
+    """By how much entropy (nats) rises where a neuron of the layer before the last is set from 0 to 6.
+
+    Of the first neuron of the role, of others the median; mean over models, interval over models.  Details: the change
+    of the ``scale`` and, of the opposed neuron, its ``cosine`` with the candidate of the last layer, mean over models.
+    """
+    found = [one.rise(role, "entropy_change") for one in models]
+    details = {"scale": float(np.mean([one.rise(role, "scale_change") for one in models]))}
+    if role == "opposed":
+        details["cosine"] = float(np.mean([one.opposition for one in models]))
+    return mean_over_models(found, models[0].level, **details)
 
 
 @cached

@@ -168,6 +168,12 @@ def smallest_rise(neurons: Writing) -> Measurement:
 
 
 @cached
+def role_share(models: tuple[Writing, ...], role: WritingRole, layer: int) -> Measurement:
+    """The share of the neurons of a layer that have a role, all models together, over neurons (Wilson's interval)."""
+    return _share(np.concatenate([one.role(role)[one.layer == layer] for one in models]), models[0].level)
+
+
+@cached
 def suppression_shift(models: tuple[Writing, ...], *, seed: int | None = None) -> Measurement:
     """P(skewness < 0 | kurtosis above) in the last layer minus in the layer before, all models together, over neurons.
 

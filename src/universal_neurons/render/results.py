@@ -19,9 +19,11 @@ from universal_neurons.render.figures.persistence import (
     printed_persistence,
 )
 from universal_neurons.render.figures.robustness import Robustness, robustness_results
+from universal_neurons.render.figures.roles import Roles, printed_paths, roles_of
 from universal_neurons.render.figures.training import TrainingCurve, checkpoint_tokens, training
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from universal_neurons.inputs.suite import Checkpoint, Suite
@@ -48,6 +50,7 @@ class Results:
     robustness: Robustness
     parent: Parent
     families: FamilyNumbers
+    roles: Roles
 
     @property
     def is_ours(self) -> bool:
@@ -67,11 +70,12 @@ class Printed:
     table_one: tuple[PublishedCell, ...]
     persistence: PrintedPersistence
     parent: PrintedByParent
+    paths: Mapping[tuple[str, str], float]
 
 
 def printed_numbers(root: Path) -> Printed:
     """Read the numbers of both papers; raises PublishedError if they are not in the project's files."""
-    return Printed(published_table_one(root), printed_persistence(root), printed_by_parent(root))
+    return Printed(published_table_one(root), printed_persistence(root), printed_by_parent(root), printed_paths(root))
 
 
 def results(study: StoredStudy, printed: Printed) -> Results:
@@ -91,4 +95,5 @@ def results(study: StoredStudy, printed: Printed) -> Results:
         robustness=robustness_results(study),
         parent=parent_of(study, printed.parent),
         families=families_of(study),
+        roles=roles_of(study, printed.paths),
     )

@@ -8,7 +8,7 @@ activations of neurons of the layer.  Some neurons are set to fixed values.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.core.entropy import FinalState, Prediction
     from universal_neurons.core.weights import NeuronWeights
+    from universal_neurons.ids import ModelRef
+    from universal_neurons.measures.arrays import Integers
     from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.workspace import Workspace
 
@@ -129,17 +131,13 @@ class Entropy(Stage):
         """The effects of one model's last layer."""
         import torch
 
-        from universal_neurons.core.entropy import NonFiniteLogitsError, final_state
         from universal_neurons.core.weights import folded_weights, raw_weights
 
         ref = work.model(case.model, step_of(case))
         bridge = loaded(work, ref)
         device = next(bridge.parameters()).device
         rows = torch.from_numpy(evaluation_tokens(work).rows[:ROWS].astype(np.int64)).to(device)
-        try:
-            state = final_state(bridge, rows)
-        except NonFiniteLogitsError:
-            raise ModelNotFinite.of(ref, "logits") from None
+        state = clean_end(ref, bridge, rows)
         count = state.activations.shape[1]
         layer = _Layer(work, case, folded_weights(bridge), raw_weights(bridge).w_out[-count:], state)
         work.progress.start(f"step {ref.step}: entropy neurons of {ref.name}", layer.kind.index("direction"))
@@ -192,6 +190,27 @@ def _kinds(neurons: int) -> list[str]:
 
 def _clamped() -> list[str]:
     return ["candidate"] * CANDIDATES + ["other"] * OTHERS + ["planted"]
+
+
+def clean_end(ref: ModelRef, bridge: Any, rows: Tensor) -> FinalState:
+    """The end of a clean run of one model; raises :class:`ModelNotFinite`."""
+    from universal_neurons.core.entropy import NonFiniteLogitsError, final_state
+
+    try:
+        return final_state(bridge, rows)
+    except NonFiniteLogitsError:
+        raise ModelNotFinite.of(ref, "logits") from None
+
+
+def candidates_and_others(neurons: pd.DataFrame) -> tuple[Integers, Integers]:
+    """Of the tenth with the largest ``norm`` the indices with the least ``logit_variance``, and some of the rest.
+
+    The others are spread over the rest in the order of the variance.
+    """
+    large = neurons.nlargest(max(CANDIDATES + OTHERS, int(LARGEST * len(neurons))), "norm")
+    ordered = large.sort_values("logit_variance", kind="stable").index.to_numpy(np.int64)
+    rest = ordered[CANDIDATES:]
+    return ordered[:CANDIDATES], rest[np.linspace(0, len(rest) - 1, OTHERS).astype(np.int64)]
 
 
 class _Layer:
@@ -249,16 +268,11 @@ class _Layer:
 
     def clamps(self, table: pd.DataFrame) -> pd.DataFrame:
         """One row per chosen neuron and value: candidates, others of large norm, and the first planted direction."""
-        neurons = table[table["kind"] == "neuron"]
-        large = neurons.nlargest(max(CANDIDATES + OTHERS, int(LARGEST * len(neurons))), "norm")
-        ordered = large.sort_values("logit_variance", kind="stable").index.to_numpy()
-        # The others are spread over the rest.
-        rest = ordered[CANDIDATES:]
-        others = rest[np.linspace(0, len(rest) - 1, OTHERS).astype(np.int64)]
+        candidates, others = candidates_and_others(table[table["kind"] == "neuron"])
         planted = self.kind.index("planted")
         clean = self._predicted(0, 0.0 * self.state.scale)
         rows = []
-        for role, number in zip(_clamped(), [*ordered[:CANDIDATES], *others, planted], strict=True):
+        for role, number in zip(_clamped(), [*candidates, *others, planted], strict=True):
             source = int(self.source[number])
             # A planted direction is not in the model: what is set is all that it writes.
             own = 0.0 if role == "planted" else self.state.activations[:, source]

@@ -11,7 +11,7 @@
     -> predictions (what every neuron writes into the vocabulary, at the same steps)
     -> heads (attention heads of every model at the last checkpoint, and the neurons that act on them)
     -> labels of the tokens -> explanations of every single neuron by them
-    -> entropy (neurons of the last layer of every model at the last checkpoint)
+    -> entropy (neurons of the last layer of every model at the last checkpoint) -> the same of some neurons below it
     -> duplicates (the nearest other neuron of the same model)
     -> precisions (mutual best pairs of every two models at the last checkpoint, from sums in fewer bits)
 
@@ -28,6 +28,7 @@ from universal_neurons.stages.attention import HEADS
 from universal_neurons.stages.base import Case, Need, Stage, StageGroup
 from universal_neurons.stages.duplicates import DUPLICATES
 from universal_neurons.stages.entropy import ENTROPY
+from universal_neurons.stages.entropy_below import ENTROPY_BELOW
 from universal_neurons.stages.explanations import EXPLANATIONS
 from universal_neurons.stages.extensions import EXTENSIONS
 from universal_neurons.stages.labels import LABELS
@@ -60,6 +61,7 @@ GROUPS: tuple[StageGroup, ...] = (
     StageGroup(LABELS),
     StageGroup(EXPLANATIONS),
     StageGroup(ENTROPY),
+    StageGroup(ENTROPY_BELOW),
     StageGroup(DUPLICATES),
     StageGroup(PRECISIONS),
 )

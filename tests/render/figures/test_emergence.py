@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from tests.render.fakes import CHECKOUT, FakeStudy, fake_records
+from tests.measures.attended import Attended
+from tests.measures.entropic import Entropic
+from tests.measures.written import Written
+from tests.render.fakes import CHECKOUT, LAYERS, FakeStudy, fake_records, fake_roles
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.render.listings import Listing, ListingMissing, drawing, judging
 from universal_neurons.render.pages.paper import REQUIRED, drawn_figures, figures_of
@@ -80,6 +83,13 @@ def test_the_code_that_a_figure_names_is_the_code_that_drew_it(
         assert line.startswith(f"def {found[2].rpartition('.')[2]}(")
 
 
+OTHERWISE = (
+    Written(layers=LAYERS, rise=0.05, suppression=0.4, auc=0.7, matched=0.45),
+    Entropic(raised=0.8, scaled=0.2, kept=0.7, others_kept=0.5, planted_kept=0.8),
+    Attended(strength=0.5, matched=0.1),
+)
+
+
 class Otherwise(FakeStudy):
     """The same study with other numbers: its first checkpoints and models change places."""
 
@@ -92,6 +102,9 @@ class Otherwise(FakeStudy):
     def table(
         self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None
     ) -> Any:
+        roles = fake_roles(stage, model or self.reference, OTHERWISE)
+        if roles is not None:
+            return roles
         table = super().table(stage, model=model, partner=partner, checkpoint=checkpoint)
         if not isinstance(table, pd.DataFrame):
             return table

@@ -11,8 +11,9 @@ import pytest
 from tests.render.fakes import MODELS
 from tests.render.test_report import text_of
 from universal_neurons.measures.properties import mean_median_percentile
-from universal_neurons.render.figures.parent import NAMES, alignment, parent_figures, properties
+from universal_neurons.render.figures.parent import NAMES
 from universal_neurons.render.figures.parent import correlations as correlations_figure
+from universal_neurons.render.figures.properties import alignment, properties, property_figures
 from universal_neurons.render.pages.paper import figures_of
 from universal_neurons.render.pages.parent import GROUPS, REQUIRED
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from universal_neurons.render.pages.paper import Groups
     from universal_neurons.render.results import Results
 
+# Figures of what neurons do are about no universal ones.
+ROLES = {"parent-6", "parent-24", "parent-7-entropy", "parent-7-scale", "parent-7-first-kept", "parent-8"}
 # The caption of a figure of all neurons names these, every other one the neurons it calls universal.
 ALL_NEURONS = {"parent-2a", "parent-2c"}
 
@@ -38,7 +41,7 @@ def figures(drawn: Groups) -> dict[str, str]:
 def test_every_caption_says_which_neurons_it_is_about(figures: dict[str, str]) -> None:
     assert len(figures) > 15
     unnamed = {name for name, caption in figures.items() if "universal on average" not in plain(caption)}
-    assert unnamed - ALL_NEURONS == {"parent-9"}
+    assert unnamed - ALL_NEURONS == {"parent-9", *ROLES}
     assert {"all neurons" in figures[name].casefold() for name in (*ALL_NEURONS, "parent-9")} == {True}
 
 
@@ -87,7 +90,7 @@ def test_of_no_universal_neuron_the_page_says_so_instead_of_drawing(found: Resul
         rankings=none,
         training={c: replace(one, universal=one.universal & False) for c, one in found.parent.training.items()},
     )
-    absent = {one.name for one in figures_of(parent_figures(empty)).values() if one.absence}
+    absent = {one.name for one in figures_of(property_figures(empty)).values() if one.absence}
     assert absent == {"properties-training", "parent-3"}
 
 

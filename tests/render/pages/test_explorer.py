@@ -84,7 +84,7 @@ def test_no_text_becomes_markup() -> None:
 
 def test_every_neuron_is_in_exactly_one_shard(study: FakeNeurons) -> None:
     shards = dict(explorer_shards(study, local_text()))
-    assert sorted(name for name in shards if name.startswith("1/")) == ["1/0", "1/1", "1/index", "1/tokens"]
+    assert sorted(name for name in shards if name.startswith("1/")) == ["1/0", "1/1", "1/acts", "1/index", "1/tokens"]
     assert [len(values(shards[f"1/{number}"])["row"]) // ENTRIES for number in range(2)] == [256, 104]
 
 
@@ -131,6 +131,34 @@ def test_the_index_has_the_family_that_explains_more_than_half(study: FakeNeuron
     expected = np.where(table.score() > 0.5, table.family(), "")
     assert named == expected.tolist()
     assert {"", "unigram", "position"} <= set(named)
+
+
+def test_roles_and_what_was_done_to_neurons_are_those_of_the_tables(study: FakeNeurons) -> None:
+    shards = dict(explorer_shards(study, local_text()))
+    second, found = values(shards["1/1"]), values(shards["1/acts"])
+    # Roles go by turns, and no neuron of the shard is a partition neuron.
+    assert second["role"][:4].tolist() == [(256 + at) % 3 for at in range(4)]
+    assert second["auc"][0] == 6100
+    assert [one["neuron"] for one in found["clamps"]] == [243, 244]
+    assert found["clamps"][0]["entropy"][-1] == 2.6
+    assert [(one["neuron"], one["head"], one["action"]) for one in found["heads"]] == [
+        (2, 0, "deactivation"), (1, 0, "activation"),
+    ]  # fmt: skip
+    assert found["activation"].reshape(2, found["points"])[1, -1] == np.float32(2)
+
+
+@needs_chromium
+def test_a_neuron_that_turns_a_head_off_has_its_scatter_and_an_entropy_candidate_its_values(
+    explorer: Path, tmp_path: Path
+) -> None:
+    dom = dom_of(explorer, tmp_path / "head", place="#a:L0.2")
+    assert "A suppression neuron: it suppresses few tokens much." in dom
+    assert "Head 0 of layer 1" in dom
+    assert "turns this head off more than any other" in dom
+    assert dom.count('<circle class="dot" cx=') >= 6
+    dom = dom_of(explorer, tmp_path / "entropy", place="#a:L2.3")
+    assert "it may be an entropy neuron" in dom
+    assert "2.600" in dom
 
 
 def test_a_snippet_is_the_text_around_the_top_activation(study: FakeNeurons) -> None:
@@ -214,6 +242,7 @@ def test_a_person_finds_opens_filters_and_goes_back(explorer: Path, tmp_path: Pa
         "Partners in the other seeds", "Its life during training", "What activates it", "The same, beside its partners",
         "How it is active", "What the model loses without it", "What explains it",
         "Among the neurons of its layer", "What it writes",
+        "What it does",
     ]  # fmt: skip
     assert [name[0] for name in seen["partners"]] == ["a", "c", "d", "e"]
     # Its own eight, and the four strongest of it and of each of its four partners.

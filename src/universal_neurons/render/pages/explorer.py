@@ -1,8 +1,8 @@
 """The neuron explorer: one page, and data files for every neuron that it loads on demand.
 
 The data are ``neurons/about.js``; for each model (by its index in the suite, because a model may have any name) an
-index of all neurons, the tokens they can be found by, and shards of :data:`PER_SHARD` neurons; and the vocabulary.  The
-page itself holds no neuron, so it opens equally fast for any number of them.
+index of all neurons, the tokens they can be found by, what some of them do, and shards of :data:`PER_SHARD` neurons;
+and the vocabulary.  The page itself holds no neuron, so it opens equally fast for any number of them.
 
 Evidence holds positions of tokens and no text.  The text comes from the caller, who has the corpus
 (:class:`LocalText`); without it the page shows positions and says so.
@@ -28,6 +28,7 @@ from universal_neurons.render.figures.parent import NAMES
 from universal_neurons.render.html.checks import script_hash
 from universal_neurons.render.pages.explorer_data import PARTS, UNDEFINED, percentiles, scores, shard, token_ids
 from universal_neurons.render.pages.explorer_families import explained_neurons, family_numbers, named_labels
+from universal_neurons.render.pages.explorer_roles import ROLES, acts, role_arrays
 from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled_html
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, 
         partners = [models.index(partner) for partner in study.partners(model)]
         starts = _starts(layers)
         explanations = study.table("explanations", model=model)
-        whole = _ranks(study.table("properties", model=model))
+        whole = role_arrays(study.table("predictions", model=model)) | _ranks(study.table("properties", model=model))
         whole |= explained_neurons(explanations, study.table("duplicates", model=model), starts)
         entries.append(
             {
@@ -199,6 +200,8 @@ def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, 
             f"{place}/index",
             shard(f"{place}/index", _index(profiles, neurons) | {"family": family_numbers(explanations)}),
         )
+        acting = acts(study.table("entropy", model=model), study.table("heads", model=model), starts.tolist())
+        yield f"{place}/acts", shard(f"{place}/acts", acting)
         yield f"{place}/tokens", shard(f"{place}/tokens", _findable(profiles, rows, text))
         for number, start in enumerate(range(0, len(profiles), PER_SHARD)):
             chosen = slice(start, start + PER_SHARD)
@@ -269,6 +272,7 @@ def _about(study: StoredStudy, text: LocalText) -> dict[str, Any]:
         "before": CONTEXT[0],
         "levels": list(LEVELS),
         "statistics": list(STATISTICS),
+        "roles": list(ROLES),
         "properties": [{"name": NAMES[name][1], "side": side} for name, side in EIGHT.items()],
         "absence": "" if text.rows is not None else text.absence,
         "ablated": suite.profiles.ablation_rows > 0,

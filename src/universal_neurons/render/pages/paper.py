@@ -17,7 +17,9 @@ from universal_neurons.render.figures.families import families_figures
 from universal_neurons.render.figures.figure import FigureGroup, Sources
 from universal_neurons.render.figures.parent import NAMES, parent_figures
 from universal_neurons.render.figures.persistence import in_words, persistence_figures
+from universal_neurons.render.figures.properties import property_figures
 from universal_neurons.render.figures.robustness import robustness_figures
+from universal_neurons.render.figures.roles import role_figures
 from universal_neurons.render.figures.training import training_figures
 from universal_neurons.render.formatting import count, decimal, listed, plural, with_interval
 from universal_neurons.render.pages.table_one import table_one
@@ -80,6 +82,10 @@ CLAIMS: Mapping[str, tuple[str, ...]] = {
     "parent-9": ("G60", "G60-layers", "G61"),
     "parent-10-input": ("G62",),
     "parent-10-output": ("G62-output",),
+    "parent-6": ("G30a", "G30b", "G31", "G35"),
+    "parent-24": ("G33", "G33-prediction"),
+    **{f"parent-7-{name}": ("G40", "G42", "G43") for name in ("entropy", "scale", "first-kept")},
+    "parent-8": ("G52", "G53"),
 }
 TABLE_ONE = "tbl-paper-1"
 TABLE_ONE_CODE = "measures.universality.definition_share"
@@ -104,6 +110,8 @@ def drawn_figures(found: Results) -> Groups:
         (training_figures(found.training, found.checkpoint_tokens), (found.training_digest,)),
         (parent_figures(found.parent), found.parent.artifacts),
         (families_figures(found.families), found.families.artifacts),
+        (property_figures(found.parent), found.parent.artifacts),
+        (role_figures(found.roles), found.roles.artifacts),
     )
     return {name: _resting_on(artifacts, group) for groups, artifacts in parts for name, group in groups.items()}
 

@@ -19,22 +19,21 @@ PAGE = "parent"
 GROUPS = (
     "prevalence", "correlations", "ranges", "depths", "properties", "appearing", "properties_by_layer", "alignment",
     "twins_in_model", "families", "families_by_layer", "alphabet", "duplicated",
+    "roles_by_layer", "next_tokens", "clamps", "paths",
 )  # fmt: skip
 # The figures that the page must contain.
 REQUIRED = tuple(
     f"fig-{name}"
     for name in ("prevalence", "parent-2a", "parent-2b", "parent-2c", "parent-3", "properties-training", "parent-9",
-                 "parent-10-input", "parent-10-output", "parent-14-pre-kurtosis", "parent-4",
-                 *(f"parent-{number}" for number in range(15, 22)))
+                 "parent-10-input", "parent-10-output", "parent-14-pre-kurtosis", "parent-4", "parent-6", "parent-24",
+                 "parent-7-entropy", "parent-8", *(f"parent-{number}" for number in range(15, 22)))
 )  # fmt: skip
 # What the figures of the paper show that are not among ours, and what they would need.
-_ROLES = "interventions on single neurons"
+_VOCABULARY = "a figure of one neuron’s logits over all tokens; the explorer has the tokens at both ends"
 NOT_DRAWN: tuple[tuple[str, str, str], ...] = (
     ("1", "examples of what the paper finds", "nothing of its own: every part is another figure"),
-    ("5, 6, 22 to 24", "prediction, suppression and partition neurons", "effects on the vocabulary by layer and model"),
-    ("7, 25", "entropy neurons", _ROLES),
-    ("8, 26", "attention (de)activation neurons", _ROLES),
-    ("11 to 13", "figure 2 for other models", "the suites of these models"),
+    ("5, 23", "single neurons by what they write to every token", _VOCABULARY),
+    ("11 to 13, 22", "figures 2 and 6 for other models", "the suites of these models"),
 )
 
 

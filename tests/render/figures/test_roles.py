@@ -1,0 +1,86 @@
+"""The figures of what neurons do: numbers of the claims, controls beside them, a sentence where nothing is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from tests.measures.attended import Attended
+from tests.measures.entropic import Entropic
+from tests.measures.written import LAYER, Written
+from universal_neurons.measures.attention import path_correlation
+from universal_neurons.measures.entropy import clamp_curve
+from universal_neurons.measures.predictions import median_auc, role_share
+from universal_neurons.render.figures.roles import next_tokens, paths, role_figures
+from universal_neurons.render.pages.paper import figures_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from universal_neurons.render.results import Results
+
+
+def data_of(report: Path, name: str) -> list[dict[Any, Any]]:
+    return pd.read_csv(report / "data" / f"{name}.csv").to_dict("records")
+
+
+def test_roles_by_layer_are_shares_of_all_models_together(found: Results, report: Path) -> None:
+    text = (report / "data" / "parent-6.csv").read_text(encoding="utf-8")
+    last = role_share(found.roles.writing, "suppression", found.roles.depth - 1)
+    flags = [one.role("suppression")[one.layer == one.layer.max()] for one in found.roles.writing]
+    assert last.value == pytest.approx(sum(int(one.sum()) for one in flags) / sum(map(len, flags)))
+    assert f"{100 * last.value:.2f}"[:4] in text
+    assert "random directions" in role_figures(found.roles)["roles_by_layer"].figures[0].caption
+
+
+def test_next_tokens_stand_beside_others_of_their_frequency(found: Results, report: Path) -> None:
+    rows = {row["what"]: row for row in data_of(report, "parent-24")}
+    for role in ("prediction", "suppression"):
+        row = rows[f"{role} neurons"]
+        assert row["value"] == pytest.approx(median_auc(found.roles.writing, role).value, abs=1e-4)  # type: ignore[arg-type]
+        assert row["other tokens of the same frequency"] == pytest.approx(
+            median_auc(found.roles.writing, role, matched=True).value,
+            abs=1e-4,  # type: ignore[arg-type]
+        )
+
+
+def test_clamps_are_curves_of_the_candidate_and_of_what_it_is_compared_with(found: Results) -> None:
+    entropy, _, kept = (
+        clamp_curve(found.roles.entropy, "candidate", name) for name in ("entropy", "scale", "first_kept")
+    )  # type: ignore[arg-type]
+    assert entropy[1].value == 0
+    assert entropy[-1].value == pytest.approx(0.6)
+    assert kept[-1].value == pytest.approx(0.98, abs=0.01)
+    other = clamp_curve(found.roles.entropy, "other", "first_kept")
+    assert other[-1].value == pytest.approx(0.6, abs=0.01)
+
+
+def test_paths_stand_beside_a_random_neuron_and_the_examples_of_the_paper(found: Results, report: Path) -> None:
+    row = {one["what"]: one for one in data_of(report, "parent-8")}["deactivation: activation and attention"]
+    own = path_correlation(found.roles.attention, "deactivation", "scored", "r_activation_attention")
+    assert row["value"] == pytest.approx(own.value, abs=1e-4)
+    assert row["printed example"] == -0.93
+    assert abs(row["random neuron of the layer"]) < 0.3
+
+
+def test_of_what_the_models_do_not_have_the_page_says_so(found: Results) -> None:
+    roles = replace(
+        found.roles,
+        writing=tuple(Written(layers=3).tables("a", LAYER < 0).writing() for _ in range(2)),
+        entropy=(Entropic().tables("a"), Entropic().tables("b")),
+        attention=tuple(Attended(sinks=0).tables(name) for name in "abc"),
+    )
+    assert "four layers" in next_tokens(roles).absence
+    assert "rest on the first position" in paths(roles).absence
+    absent = {one.name for one in figures_of(role_figures(roles)).values() if one.absence}
+    assert absent == {"parent-24", "parent-8", "parent-7-entropy", "parent-7-scale", "parent-7-first-kept"}
+
+
+def test_a_layer_without_prediction_neurons_has_a_share_of_nothing(found: Results) -> None:
+    none = tuple(Written(base=0.0, rise=0.0, universal=0.0, layers=4).tables("a", LAYER < 0).writing() for _ in "ab")
+    assert role_share(none, "prediction", 0).value == 0
+    assert role_share(none, "prediction", 0).high > 0
+    assert next_tokens(replace(found.roles, writing=none)).absence
