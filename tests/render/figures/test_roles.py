@@ -40,17 +40,17 @@ def test_next_tokens_stand_beside_others_of_their_frequency(found: Results, repo
     rows = {row["what"]: row for row in data_of(report, "parent-24")}
     for role in ("prediction", "suppression"):
         row = rows[f"{role} neurons"]
-        assert row["value"] == pytest.approx(median_auc(found.roles.writing, role).value, abs=1e-4)  # type: ignore[arg-type]
+        assert row["value"] == pytest.approx(median_auc(found.roles.writing, role).value, abs=1e-4)
         assert row["other tokens of the same frequency"] == pytest.approx(
             median_auc(found.roles.writing, role, matched=True).value,
-            abs=1e-4,  # type: ignore[arg-type]
+            abs=1e-4,
         )
 
 
 def test_clamps_are_curves_of_the_candidate_and_of_what_it_is_compared_with(found: Results) -> None:
     entropy, _, kept = (
         clamp_curve(found.roles.entropy, "candidate", name) for name in ("entropy", "scale", "first_kept")
-    )  # type: ignore[arg-type]
+    )
     assert entropy[1].value == 0
     assert entropy[-1].value == pytest.approx(0.6)
     assert kept[-1].value == pytest.approx(0.98, abs=0.01)
