@@ -59,7 +59,7 @@ def test_clamps_are_curves_of_the_candidate_and_of_what_it_is_compared_with(foun
 
 
 def test_paths_stand_beside_a_random_neuron_and_the_examples_of_the_paper(found: Results, report: Path) -> None:
-    row = {one["what"]: one for one in data_of(report, "parent-8")}["deactivation: activation and attention"]
+    row = {one["what"]: one for one in data_of(report, "parent-8")}["off: activation and attention"]
     own = path_correlation(found.roles.attention, "deactivation", "scored", "r_activation_attention")
     assert row["value"] == pytest.approx(own.value, abs=1e-4)
     assert row["printed example"] == -0.93

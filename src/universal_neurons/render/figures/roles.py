@@ -184,7 +184,9 @@ def next_tokens(found: Roles) -> Figure:
 def _clamped(found: Roles, column: ClampedColumn) -> LineChart:
     """One panel of figures 7 and 25."""
     title, quantity = CLAMPED[column]
-    axis = ChartAxis("activation that is set", CLAMPS, tuple(decimal(v, 2 if v < 0 else 0) for v in CLAMPS))
+    # Evenly spaced: two of the values lie so close that their marks would be cut.
+    places = tuple(map(float, range(len(CLAMPS))))
+    axis = ChartAxis("activation that is set", places, tuple(decimal(v, 2 if v < 0 else 0) for v in CLAMPS))
     curves = tuple(
         Series(called, mark, clamp_curve(found.entropy, role, column)) for role, (called, mark) in CLAMP_MARKS.items()
     )
@@ -220,8 +222,8 @@ def paths(found: Roles) -> Figure:
         markdown(
             f"A neuron is taken out of a head’s query alone: correlations over tokens of its activation, the change of "
             f"the head’s attention to the first position, and the change of the norm of what the head writes. Of the "
-            f"neuron with the largest score for each head that rests on the first position (deactivation), and with "
-            f"the smallest (activation); mean over heads and over the {found.said} at {found.last} of the training: "
+            f"neuron with the largest score for each head that rests on the first position (off), and with "
+            f"the smallest (on); mean over heads and over the {found.said} at {found.last} of the training: "
             f"activation and attention {listed(with_interval(row.value) for row in rows[:: len(PAIRS)])}. "
             f"Intervals over models; grey squares: a random neuron of the same layer, the control; diamonds: the "
             f"examples of the paper, in GPT-2 Medium."
@@ -238,6 +240,7 @@ def _path_row(found: Roles, action: Action, pair: PathCorrelation) -> ChartRow:
     other = path_correlation(found.attention, action, "matched", pair)
     printed = found.printed[action, PAIRS[pair]]
     return ChartRow(
-        f"{action}: {PAIRS[pair]}", m, OWN, ticks=(Tick(other.value, CONTROL), Tick(printed, PRINTED)),
+        f"{'off' if action == 'deactivation' else 'on'}: {PAIRS[pair]}", m, OWN,
+        ticks=(Tick(other.value, CONTROL), Tick(printed, PRINTED)),
         columns=(("random neuron of the layer", other.value), ("printed example", printed)),
     )  # fmt: skip
