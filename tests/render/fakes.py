@@ -14,7 +14,7 @@ from tests.measures.ablations import Ablated, table_of
 from tests.measures.attended import Attended
 from tests.measures.entropic import Entropic
 from tests.measures.written import LAYER, Written
-from tests.render.explained import made_duplicates, made_explanations
+from tests.render.explained import made_duplicates, made_explanations, made_labels
 from tests.render.neurons import VOCABULARY, AnyStudy, made_profiles
 from universal_neurons.artifacts.receipt import Imported
 from universal_neurons.evidence.criteria import AtMost, Criterion, GreaterThan, Near, NotJudged, Published
@@ -240,9 +240,12 @@ class FakeStudy(AnyStudy):  # type: ignore[misc]
         layer, neuron = (properties[column].to_numpy() for column in ("layer", "neuron"))
         if stage == "duplicates":
             return made_duplicates(layer, neuron)
-        assert stage == "explanations"
         explained = properties["pre_kurtosis"].to_numpy() > 5
-        return made_explanations(name, layer, neuron, explained, seed=[step, MODELS.index(name), 11])
+        table = made_explanations(name, layer, neuron, explained, seed=[step, MODELS.index(name), 11])
+        if stage == "labels":
+            return made_labels(table, len(VOCABULARY))
+        assert stage == "explanations"
+        return table
 
     def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
         self.reads.append(ARTIFACTS[0])
