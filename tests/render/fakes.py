@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,6 +148,8 @@ ROLES: MadeUp = (Written(layers=LAYERS), Entropic(), Attended())
 def fake_roles(stage: str, model: str, made: MadeUp = ROLES) -> Any:
     """Made-up tables of what the neurons of a model do; None for another stage."""
     written, entropic, attended = made
+    # Made-up numbers are drawn for a letter, whatever a model is called.
+    model = ascii_lowercase[MODELS.index(model)]
     match stage:
         case "predictions":
             return written.tables(model, np.zeros(len(LAYER), dtype=np.bool_))
