@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (719, "25ec19f7158b6c1761a703cc55cf372c588340bb5532fccb76636c6b16dad5a3"),
-    "gurnee_medium": (169, "7969640b6986408488172f40fe5696ac27e165b27284e8ee20671534bd13da02"),
-    "gurnee_small": (169, "37a95d94a998bf59372ba7883f498a9e60874b1e704b068bb7b079ae6f395ae0"),
+    "emergence": (719, "64cfd1a89d95a3aa2d24c59aa826616bef5e8f841b55d19ca196a9828654bab6"),
+    "gurnee_medium": (169, "e6a6200b5e80d955d4f2bb5992435ea57a06c5cb7bfcf703e3160bd7f5670213"),
+    "gurnee_small": (169, "5c67aa467c068256afd5e4cf1e9f387adf2eac9316348f9af59e8b1aec9f6325"),
     "mini": (319, "66c71b830396d5b82125a7e52c02364e2425e8a23eb4d66155a19fa57c5e39ea"),
-    "paper": (269, "a7560b36fbf003b0a72c17f26075dcaca87f6b83821fb296fd3b08b63f00f3b4"),
-    "paper_published": (269, "a74e64461ce8ee6b29c4be19fea7d2e5ef29fa1498a922801f42f836e0b146de"),
-    "paper_v2": (369, "a36cb595950d4427c126e42b4e538c43176e5920f7ccafb52ceddb4d85cc9751"),
-    "pythia_160m": (128, "8e5733ed944f63aaab210e974d0997258adf3b39b3dc1ff25c0b21de38b9942e"),
-    "polypythias_14m": (1162, "a380137be3c1be3c44acae33f413bf92c9ec5ee8b8800b567770f254a822cea6"),
-    "polypythias_410m": (1174, "6be86112bf2afa8407236596eef38d8f99a90984bc4540b9bd5412d7be5028f0"),
+    "paper": (269, "201dbeff87ee6a16f6b454124a2decede18d44a013be1bf4d6d84d9bc6692460"),
+    "paper_published": (269, "3528e5bbb90dd0a2af9cdf77c99174d70d0c800d314f4dff469009c712cd06cc"),
+    "paper_v2": (369, "d7eee9240acb9ec89ee9326b64abf056693ea52d3d19e09dedbdc03186026484"),
+    "pythia_160m": (128, "5ce8b6fc88f075c1e1919f84c3602cd7644d1ead5c09c604b74ebf9377ec902d"),
+    "polypythias_14m": (1162, "6aafbffef84704386a945f13887cf6be8dd0965fca84d1b7805d2353222ef8a9"),
+    "polypythias_410m": (1174, "07b5ab4761c50a62336e0c5d11fe6423099440d1aca48f76fcb6ba6637706f0c"),
 }
 
 

@@ -70,6 +70,19 @@ def test_either_order_of_two_models_is_the_same_table(computed: Miniature) -> No
     assert study.table("precisions", model="c", partner="a") is study.table("precisions", model="a", partner="c")
 
 
+def test_of_a_large_suite_the_first_tokens_are_read(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = PRECISIONS.parameters(work, Case(work.last_step, "a", "c"))
+    monkeypatch.setattr(stage, "MOST_TOKENS", 300)
+    assert PRECISIONS.parameters(work, Case(work.last_step, "a", "c")) == {**whole, "tokens": 300}
+    payload: Any = PRECISIONS.compute(work, Case(work.last_step, "a", "c"))["precisions"]
+    read = token_set(work).first(300)
+    assert read.scored >= 300 > read.scored - int(read.mask[-1].sum())
+    x, y = (activations(work, name)[: read.scored] for name in ("a", "c"))
+    correlation = np.corrcoef(x.T, y.T)[: x.shape[1], x.shape[1] :]
+    there, back = correlation.argmax(1), correlation.argmax(0)
+    assert by_sums(payload)["pairs"].iloc[0] == (back[there] == np.arange(len(there))).sum()
+
+
 def test_layers_one_by_one_give_what_all_together_give(
     work: Workspace, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:

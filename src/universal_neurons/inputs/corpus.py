@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
@@ -412,6 +412,11 @@ class TokenSet:
     def scored(self) -> int:
         """Number of scored tokens."""
         return int(self.mask.sum())
+
+    def first(self, tokens: int) -> TokenSet:
+        """The first rows, as few as have this many scored tokens; all where there are not so many."""
+        rows = int(np.searchsorted(np.cumsum(self.mask.sum(axis=1)), tokens)) + 1
+        return replace(self, rows=self.rows[:rows], mask=self.mask[:rows], domain=self.domain[:rows])
 
 
 @dataclass(frozen=True, slots=True)

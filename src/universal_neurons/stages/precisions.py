@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
+from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 # Positions of a batch, after which sums are rounded: four rows of 256, as avdravid/rosetta-neuron-scaling reads them.
 BATCH_POSITIONS = 1024
+# Of a larger suite the first tokens alone are read: on all of GPT-2 Medium's the pairs would take two weeks of an H200,
+# and sums in bfloat16 only become worse with more.
+MOST_TOKENS = 200_000
 # Bytes per pair of neurons: the sums of every kind, two products, and the correlations of two kinds while they are
 # compared.
 PAIR_BYTES = (8 + 8 + 4 + 4 + 2) + 2 * 4 + 2 * 8
@@ -53,7 +58,7 @@ class Precisions(Stage):
         return tuple(Case(work.last_step, x, y) for x, y in combinations(work.suite.zoo.models, 2))
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
-        """The models, their step, and after how many positions sums are rounded."""
+        """The models, their step, after how many positions sums are rounded, and how many tokens if not all."""
         return {
             "model": case.model,
             "partner": case.partner,
@@ -61,6 +66,7 @@ class Precisions(Stage):
             "sums": list(KINDS),
             "batch_positions": BATCH_POSITIONS,
             "dtype": "float32",
+            **({"tokens": MOST_TOKENS} if work.suite.corpus.tokens > MOST_TOKENS else {}),
         }
 
     def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
@@ -77,6 +83,8 @@ class Precisions(Stage):
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of a pass for means and spreads, and of one with two products per block of layers."""
+        tokens = min(sizes.tokens, MOST_TOKENS)
+        sizes = replace(sizes, tokens=tokens, positions=ceil(sizes.positions * tokens / sizes.tokens))
         shape = sizes.shape
         per_neuron = shape.neurons * PAIR_BYTES
         within = sizes.budget - shape.loaded_bytes * sizes.models
@@ -145,6 +153,7 @@ def _pairs(work: Workspace, case: Case) -> pd.DataFrame:
     from universal_neurons.core.precisions import pairs_by_sums
 
     models = LoadedModels.of(work, step_of(case), (case.model, case.partner))
+    models = replace(models, tokens=models.tokens.first(MOST_TOKENS))
     widths, rows_at_once = models.widths, max(1, BATCH_POSITIONS // models.tokens.rows.shape[1])
     blocks = layer_blocks(
         widths[0], bytes_per_neuron=sum(widths[1]) * PAIR_BYTES, budget=models.budget - models.weight_bytes
