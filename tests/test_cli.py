@@ -422,6 +422,7 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
         ("labels", None, 2, 0),
         ("explanations", 30, 9, 0),
         ("entropy", 30, 6, 0),
+        ("entropy-below", 30, 3, 0),
         ("duplicates", 30, 3, 0),
         ("precisions", 30, 3, 0),
     ]
@@ -466,6 +467,7 @@ def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
         ("explanations", 0, 3, 3),
         ("explanations", 30, 6, 6),
         ("entropy", 30, 4, 4),
+        ("entropy-below", 30, 2, 2),
         ("duplicates", 30, 2, 2),
         ("precisions", 30, 1, 1),
     ]

@@ -218,9 +218,10 @@ def test_effects_agree_with_a_dense_model_in_float64(bridge: Any, rows: Tensor) 
                 damaged.transformer.h[neuron // WIDTH].mlp.c_proj.weight[neuron % WIDTH] = 0
             kl, gain, loss = means_by_hand(exact(rows).logits, damaged(rows).logits, rows)
         found = effects(bridge, rows, ablation(SETS[name]))
-        torch.testing.assert_close(found.kl[0], kl, rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(found.loss_increase[0], gain, rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(found.clean_loss, loss, rtol=1e-5, atol=1e-6)
+        # The models compute in float32: on one processor an effect is off by 1.4e-6 nats, on others by less than 1e-6.
+        torch.testing.assert_close(found.kl[0], kl, rtol=1e-5, atol=3e-6)
+        torch.testing.assert_close(found.loss_increase[0], gain, rtol=1e-5, atol=3e-6)
+        torch.testing.assert_close(found.clean_loss, loss, rtol=1e-5, atol=3e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e-6, 1e-3, 1.0, 30.0])

@@ -189,8 +189,9 @@ def dense_whitened(y: Tensor) -> Tensor:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_whitened_baseline_equals_rotated_whitened_activations(kind: Rotation) -> None:
     x, y = data(10.0)
-    # A neuron that never varied, and one that repeats another: directions that cannot be whitened.
-    y[:, 2], y[:, 6] = 3.0, y[:, 5]
+    # A neuron that never varied: a direction that cannot be whitened.  Not one that repeats another: sums of float32
+    # products leave a direction of rounding, or nothing, as the processor rounds.
+    y[:, 2] = 3.0
     found = maxima(whitened(moments(x, y)), draws=2, kind=kind, seed=5, model="b")
     expected = explicit_maxima(x, dense_whitened(y), draws=2, kind=kind, model="b")
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)

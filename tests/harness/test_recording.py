@@ -140,7 +140,7 @@ def test_a_part_of_other_evidence_leaves_the_whole_run_as_it_was(project: Projec
     replace(EvidenceLog.read(path), code={"numpy": "1.0"}).write(path)
     before = path.read_bytes()
     result = project.run("claims", "--claims", "N2")
-    result.stdout.fnmatch_lines(["a part of the claims ran, and the last whole run stays as it was: it has another *"])
+    result.stdout.fnmatch_lines(["a part of the claims ran, and the last whole run stays as it was: it has other *"])
     assert path.read_bytes() == before
     path.write_bytes(before[:-9])
     result = project.run("claims", "--claims", "N2")

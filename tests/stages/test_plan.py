@@ -68,6 +68,7 @@ def test_a_plan_has_every_stage_of_every_step_in_order(miniature: Miniature, tmp
         ("heads", 30),
         ("labels", None), ("explanations", 0), ("explanations", 30),
         ("entropy", 30),
+        ("entropy-below", 30),
         ("duplicates", 30),
         ("precisions", 30),
     ]  # fmt: skip
@@ -82,7 +83,7 @@ def test_a_plan_has_every_stage_of_every_step_in_order(miniature: Miniature, tmp
 def test_a_stage_is_the_sum_of_its_steps_and_holds_what_the_largest_holds(miniature: Miniature, tmp_path: Path) -> None:
     planned = plan(miniature.workspace(store=tmp_path), measure=unit_speed)
     later = ["variants", "ablation", "extensions", "profiles", "properties", "predictions", "heads"]
-    later += ["labels", "explanations", "entropy", "duplicates", "precisions"]
+    later += ["labels", "explanations", "entropy", "entropy-below", "duplicates", "precisions"]
     stages = ["corpus", "evaluation", *SCORES, *later]
     assert [row.stage for row in planned.stages] == stages
     moments = [row for row in planned.steps if row.stage == "moments"]

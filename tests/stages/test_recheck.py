@@ -162,7 +162,7 @@ def test_sound_profiles_agree_and_a_single_other_place_is_a_tie(own: Miniature) 
     alter_profile(own, "top_row_0", 1, 1)
     found = checked(own.workspace(), "profiles")
     assert found.choices is not None
-    assert (found.count, found.choices.total, found.choices.changed) == (144, 144 * (4 + 4 + 5 + 5), 1)
+    assert (found.count, found.choices.total, found.choices.changed) == (144, 144 * (4 + 4 + 3 + 3 + 5 + 5), 1)
     assert [one.largest for one in found.differences.values()] == [0, 0, 0]
 
 
