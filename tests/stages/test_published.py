@@ -746,7 +746,7 @@ LACKING = {
 }  # fmt: skip
 ALONE = (
     LACKING
-    | {"G6-mutual", "G10-layers", "G25", "G32", "N8", "N9", "R7", "R7-eight"}
+    | {"G6-mutual", "G10-layers", "G25", "G32", "N8", "N9", "R2", "R7", "R7-eight"}
     | {f"G{number}-pooled" for number in range(10, 18)}
 )
 
