@@ -47,8 +47,8 @@ def report_of(
     run, ``out`` the folder of the report, both for a checkout that cannot be written.
     """
     check_pinned(work)
-    record = evidence or default_evidence(work.root, work.suite.folder)
-    part = record / PARTIAL
+    folder = evidence or default_evidence(work.root, work.suite.folder)
+    part = folder / PARTIAL
     if partial and part.is_file():
         judged = {record.claim for record in EvidenceLog.read(part).records}
         say(f"partial report, of the latest run only: claims {', '.join(sorted(judged, key=natural_order))}")
@@ -59,8 +59,8 @@ def report_of(
             root=work.root,
             output=(out or work.root / "report" / "_build").absolute(),
             text=local_text(work),
-            verdicts=part if partial and part.is_file() else record,
-            both=None if beside is None else _beside(work, beside, own=record, store=store),
+            verdicts=part if partial and part.is_file() else folder,
+            both=None if beside is None else _beside(work, beside, own=folder, store=store),
             to=to,
             say=say,
             step=step,

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from universal_neurons.evidence.record import EvidenceRecord
     from universal_neurons.evidence.verdict import Verdict
@@ -32,12 +32,20 @@ def spelled(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def where_it_breaks(records: Sequence[EvidenceRecord], verdicts: Sequence[Verdict]) -> str:
+def in_full(verdict: Verdict) -> str:
+    """A verdict in its own words."""
+    return verdict.value.replace("_", " ")
+
+
+def where_it_breaks(
+    records: Sequence[EvidenceRecord], verdicts: Sequence[Verdict], *, word: Callable[[Verdict], str] = in_full
+) -> str:
     """The verdicts by the one parameter that explains their differences; empty where none does, or none differs.
 
     A parameter explains them if all cases with the same value of it have the same verdict:
-    "refuted at 25 %, inconclusive at 50 %, reproduced from 75 %".  ``verdicts`` are in the order of ``records``.
-    One that has another value in every case explains them where it has an order, or where no other one varies.
+    "refuted at 25 %, inconclusive at 50 %, reproduced from 75 %".  ``verdicts`` are in the order of ``records``;
+    ``word`` says each.  One that has another value in every case explains them where it has an order, or where no
+    other one varies.
     """
     if len(set(verdicts)) < 2:
         return ""
@@ -50,24 +58,24 @@ def where_it_breaks(records: Sequence[EvidenceRecord], verdicts: Sequence[Verdic
         # Beside another that varies, one case per value would always "explain" everything.
         tells = len(found) < len(records) or name in _ORDERED or len(varying) == 1
         if tells and all(len(part) == 1 for part in found.values()):
-            return _said(name, [(value, next(iter(part))) for value, part in found.items()])
+            return _said(name, [(value, word(next(iter(part)))) for value, part in found.items()])
     return ""
 
 
-def _said(name: str, verdicts: Sequence[tuple[str, Verdict]]) -> str:
+def _said(name: str, verdicts: Sequence[tuple[str, str]]) -> str:
     runs = [(verdict, [value for value, _ in run]) for verdict, run in groupby(verdicts, key=lambda one: one[1])]
     if name not in _ORDERED:
-        merged: dict[Verdict, list[str]] = {}
+        merged: dict[str, list[str]] = {}
         for verdict, values in runs:
             merged.setdefault(verdict, []).extend(values)
         runs = list(merged.items())
     parts = []
     for place, (verdict, values) in enumerate(runs):
-        label, at = verdict.value.replace("_", " "), _AT.get(name, f"at {name}")
+        at = _AT.get(name, f"at {name}")
         if name in _ORDERED and place == len(runs) - 1 and len(values) > 1:
-            parts.append(f"{label} {_ORDERED[name]} {values[0]}")
+            parts.append(f"{verdict} {_ORDERED[name]} {values[0]}")
         else:
-            parts.append(f"{label} {at} {_listed(values)}")
+            parts.append(f"{verdict} {at} {_listed(values)}")
     return ", ".join(parts)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.characters import visible
 from universal_neurons.evidence.criteria import Criterion
-from universal_neurons.evidence.split import where_it_breaks
+from universal_neurons.evidence.split import in_full, where_it_breaks
 from universal_neurons.evidence.verdict import Verdict, tally
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _MIN_STATEMENT = 24
 _MAX_STATEMENT = 100
 _GAP = 2
 _SMALLEST_P = 0.001
-_OPEN = "open"
+_WORDS = {Verdict.INCONCLUSIVE: "open"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,7 @@ def verdict_lines(claims: Iterable[ClaimSummary], *, width: int) -> list[Verdict
     names, verdicts, *rest = ([text.ljust(max(map(len, column))) for text in column] for column in cells if any(column))
     indent = " " * (len(names[0]) + _GAP)
     statements = [visible(summary.first.statement) for summary in summaries]
-    breaks = [
-        where_it_breaks(summary.items, summary.corrected).replace(Verdict.INCONCLUSIVE.value, _OPEN)
-        for summary in summaries
-    ]
+    breaks = [where_it_breaks(summary.items, summary.corrected, word=word) for summary in summaries]
     beside = statements if width >= WIDE else [""] * len(summaries)
     if width >= WIDE:
         rest.append(_criteria(summaries))
@@ -90,7 +87,7 @@ def counted(claims: Iterable[ClaimSummary]) -> str:
 
 def word(verdict: Verdict) -> str:
     """A verdict as a terminal says it: open where intervals reach across the bound."""
-    return _OPEN if verdict is Verdict.INCONCLUSIVE else verdict.value.replace("_", " ")
+    return _WORDS.get(verdict, in_full(verdict))
 
 
 def measured_of(claim: ClaimSummary) -> list[Measurement]:

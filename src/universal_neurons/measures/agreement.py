@@ -10,16 +10,16 @@ import scipy
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.controls import dealt_within_layers, rescored
-from universal_neurons.measures.groups import Group
+from universal_neurons.measures.groups import average_group
 from universal_neurons.measures.intervals import normal_quantile
 from universal_neurons.measures.properties import Ranking, median_of, ranking_of
-from universal_neurons.measures.tables import Definition, ReferenceTables, UniversalityTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from universal_neurons.measures.arrays import Flags, Floats, Integers
     from universal_neurons.measures.study import HasStep, Study
+    from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
 
 
 def excess_agreement(tables: ReferenceTables) -> Measurement:
@@ -139,7 +139,7 @@ def _best_rows(table: UniversalityTable, partner: UniversalityTable) -> Integers
 
 def _columns(tables: ReferenceTables, name: str) -> Floats:
     """A column against every partner (partner, neuron), without neurons that have no excess against one of them."""
-    group = Group(tuple(tables.tables.values()), Definition.AVERAGED)
+    group = average_group(tables)
     stack = np.stack([table.frame[name].to_numpy(dtype=np.float64) for table in group.tables])
     return np.asarray(stack[:, ~np.isnan(group.scores())])
 

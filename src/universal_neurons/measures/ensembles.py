@@ -15,7 +15,7 @@ import numpy as np
 from universal_neurons.measures.attention import mean_over_models
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.predictions import written
-from universal_neurons.measures.properties import DEALINGS, EXTREME
+from universal_neurons.measures.properties import DEALINGS, extreme_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -122,9 +122,7 @@ def dealt_common_writing(models: tuple[WritingPairs, ...]) -> Measurement:
     for seed in range(DEALINGS):
         dice = np.random.default_rng(seed)
         found.append(_common(models, [one.dealt(dice) for one in models]))
-    if any(one.is_missing for one in found):
-        return found[0]
-    return sorted(found, key=lambda one: one.low)[round(EXTREME * DEALINGS) - 1]
+    return extreme_of(found, 1)
 
 
 def _common(models: tuple[WritingPairs, ...], pairs: list[Integers]) -> Measurement:

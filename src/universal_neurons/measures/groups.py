@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from universal_neurons.measures.arrays import Flags, Floats
+    from universal_neurons.measures.tables import ReferenceTables
 
 # Candidates per product: 4 partners x 2,000 resamples x 512 candidates in float64 are 33 MB, moved and unmoved 66 MB.
 _CHUNK = 512
@@ -111,8 +112,7 @@ class Group:
             scores = excess[:, None, candidates[chunk]]
             moved_by = np.stack([move[:, chunk] for move in moves])
             for row, amount in enumerate(noise):
-                scale = math.sqrt(amount)
-                moved = scores + (moved_by if scale == 1 else scale * moved_by)
+                moved = scores + math.sqrt(amount) * moved_by
                 states[row, :, chunk] = self.combined(moved) > self.cut(threshold)
         return states
 
@@ -146,6 +146,11 @@ def groups_of(tables: StepTables, definition: Definition) -> list[Group]:
     if any(not np.array_equal(table.candidates, pairs[0].candidates) for table in pairs):
         raise ValueError(f"{pairs[0]}: the definition {definition} needs the same candidates against every partner")
     return [Group(pairs, definition)]
+
+
+def average_group(tables: ReferenceTables) -> Group:
+    """The group of a reference's tables against all its partners, whose mean excess is the score."""
+    return Group(tuple(tables.tables.values()), Definition.AVERAGED)
 
 
 def pair_group(table: UniversalityTable) -> Group:

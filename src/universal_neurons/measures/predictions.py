@@ -29,11 +29,10 @@ from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over, independent_difference
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.controls import dealt_within_layers
-from universal_neurons.measures.groups import Group
+from universal_neurons.measures.groups import average_group
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.joint import smallest, with_details
 from universal_neurons.measures.properties import DEALINGS, EXTREME, median_of
-from universal_neurons.measures.tables import Definition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,7 +199,7 @@ def universal_flags(study: Study, checkpoint: HasStep, threshold: float) -> tupl
     """Which neurons of every model are universal by the mean excess over its partners, the reference first."""
     models = (study.reference, *study.partners())
     tables = (study.reference_tables(checkpoint=checkpoint, reference=model) for model in models)
-    return tuple(Group(tuple(one.tables.values()), Definition.AVERAGED).universal(threshold) for one in tables)
+    return tuple(average_group(one).universal(threshold) for one in tables)
 
 
 @cached

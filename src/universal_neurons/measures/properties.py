@@ -25,10 +25,9 @@ import scipy
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.controls import dealt_within_layers
-from universal_neurons.measures.groups import Group, same_neurons
+from universal_neurons.measures.groups import average_group, same_neurons
 from universal_neurons.measures.intervals import jackknife, normal_quantile, wilson
 from universal_neurons.measures.joint import largest, weakest
-from universal_neurons.measures.tables import Definition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -264,7 +263,7 @@ def by_labels_of_partners(models: Mapping[str, Ranking], model: str, direction: 
 
 
 def _universal(tables: ReferenceTables, threshold: float) -> Flags:
-    return Group(tuple(tables.tables.values()), Definition.AVERAGED).universal(threshold)
+    return average_group(tables).universal(threshold)
 
 
 def _auc(models: Sequence[Ranking]) -> float:
@@ -410,7 +409,7 @@ def spearman_in_layers(table: pd.DataFrame, tables: ReferenceTables, name: str) 
     Pearson's of the percentiles in the layers.  Interval: Fisher's z with the variance (1 + r^2 / 2) / (n - 3) of
     Bonett & Wright 2000 (Psychometrika 65, 23-28).
     """
-    group = Group(tuple(tables.tables.values()), Definition.AVERAGED)
+    group = average_group(tables)
     layer, excess, values = table["layer"].to_numpy(), group.scores(), property_of(table, name)
     defined = ~(np.isnan(excess) | np.isnan(values))
     ranks = [percentiles_in_layers(layer[defined], column[defined]) for column in (excess, values)]

@@ -10,11 +10,10 @@ import scipy
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.controls import dealt_within_layers
-from universal_neurons.measures.groups import Group
-from universal_neurons.measures.intervals import wilson
+from universal_neurons.measures.groups import average_group
+from universal_neurons.measures.intervals import student_quantile, wilson
 from universal_neurons.measures.joint import smallest, with_details
 from universal_neurons.measures.properties import property_of
-from universal_neurons.measures.tables import Definition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +70,7 @@ def same_universal_neurons(
 
     Details: both.  With a ``seed`` ours are dealt out within layers.  Missing where we have none.
     """
-    group = Group(tuple(tables.tables.values()), Definition.AVERAGED)
+    group = average_group(tables)
     layer = group.tables[0].frame["layer"].to_numpy().astype(np.int64)
     ours, theirs = group.universal(threshold), np.zeros(len(layer), dtype=np.bool_)
     theirs[_rows(layer, published)] = True
@@ -97,7 +96,7 @@ def slope_on_published_excess(
     the correlation.  The published neurons were chosen by their excess, which leaves the slope of ours on theirs as it
     is.  With a ``seed`` the published numbers are dealt out within layers.  Missing for fewer than three neurons.
     """
-    group = Group(tuple(tables.tables.values()), Definition.AVERAGED)
+    group = average_group(tables)
     layer = group.tables[0].frame["layer"].to_numpy().astype(np.int64)
     rows, theirs = _rows(layer, published), published["excess_corr"]
     if seed is not None:
@@ -108,7 +107,7 @@ def slope_on_published_excess(
     if len(ours) < 3:
         return Measurement.missing(n=len(ours), over=Over.NEURONS)
     fitted = scipy.stats.linregress(theirs, ours)
-    reach = float(scipy.stats.t.ppf((1 + level) / 2, len(ours) - 2)) * float(fitted.stderr)
+    reach = student_quantile(level, len(ours) - 1) * float(fitted.stderr)
     slope = float(fitted.slope)
     found = Measurement(slope, slope - reach, slope + reach, len(ours), Over.NEURONS, level)
     details = {

@@ -11,10 +11,9 @@ import numpy as np
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.excess import excess_correlation
-from universal_neurons.measures.groups import Group
+from universal_neurons.measures.groups import average_group
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.properties import median_of
-from universal_neurons.measures.tables import Definition
 
 if TYPE_CHECKING:
     from universal_neurons.measures.tables import ReferenceTables
@@ -28,7 +27,7 @@ def universal_against_a_noisy_copy(tables: ReferenceTables, threshold: float, *,
     against the partners: the copy has no partner of its own.  Wilson's interval.  Details: that correlation, and the
     median baseline.  Missing where no baseline is defined.
     """
-    group = Group(tuple(tables.tables.values()), Definition.AVERAGED)
+    group = average_group(tables)
     baseline = group.scores("baseline")
     baseline, level = baseline[~np.isnan(baseline)], group.resampling.level
     if not baseline.size:
@@ -45,6 +44,6 @@ def typical_correlation(tables: ReferenceTables, *, of_directions: bool = False)
 
     ``of_directions``: with any rotated direction instead of any neuron.  Missing where none is defined.
     """
-    group = Group(tuple(tables.tables.values()), Definition.AVERAGED)
+    group = average_group(tables)
     scores = group.scores("baseline" if of_directions else "correlation")
     return median_of(scores[~np.isnan(scores)], group.resampling.level)

@@ -109,6 +109,7 @@ class EntropyBelow(Stage):
         import torch
 
         from universal_neurons.core.ablation import AblationEngine
+        from universal_neurons.core.entropy import rerun_predictions
 
         ref = work.model(case.model, step_of(case))
         bridge = loaded(work, ref)
@@ -118,10 +119,11 @@ class EntropyBelow(Stage):
         state, engine = clean_end(ref, bridge, rows), AblationEngine(bridge)
         with torch.no_grad():
             clean = engine.clean(rows, seed=0)
+        before, _ = rerun_predictions(state, state.deviation)
         layer, found = work.zoo.recipe().layers - 2, []
         work.progress.start(f"step {ref.step}: entropy neurons below the last layer of {ref.name}", len(chosen))
         for neuron in chosen["source_neuron"]:
-            found.extend(_effects(engine, clean, state, layer, int(neuron)))
+            found.extend(_effects(engine, clean, state, before, layer, int(neuron)))
             work.progress.advance(1)
         work.progress.finish()
         table = chosen.loc[chosen.index.repeat(len(VALUES))].reset_index(drop=True)
@@ -193,11 +195,10 @@ def _chosen(bridge: Any, layers: int) -> pd.DataFrame:
 
 
 def _effects(
-    engine: AblationEngine, clean: CleanPass, state: FinalState, layer: int, neuron: int
+    engine: AblationEngine, clean: CleanPass, state: FinalState, before: Prediction, layer: int, neuron: int
 ) -> list[dict[str, float]]:
     from universal_neurons.core.entropy import rerun_predictions, set_deviation
 
-    before, _ = rerun_predictions(state, state.deviation)
     rows = []
     for value in VALUES:
         deviation = set_deviation(engine, clean, layer, neuron, None if np.isnan(value) else value)

@@ -277,7 +277,7 @@ def outputs(found: AblationNumbers) -> Figure:
 
 def layer_charts(found: AblationNumbers) -> tuple[LineChart, ...]:
     """Figures 9 to 12: KL then loss, each for universal neurons and for as many others of the layer, on one scale."""
-    axis = ChartAxis("layer", tuple(map(float, range(found.depth))), tuple(map(str, range(found.depth))), "in layer")
+    axis = ChartAxis.of_layers(found.depth)
     charts: list[LineChart] = []
     for at, quantity in enumerate(Quantity):
         pair = []

@@ -46,6 +46,11 @@ class ChartAxis:
     labels: tuple[str, ...]
     at: str = "at"
 
+    @classmethod
+    def of_layers(cls, depth: int) -> ChartAxis:
+        """The axis of ``depth`` layers."""
+        return cls("layer", tuple(map(float, range(depth))), tuple(map(str, range(depth))), "in layer")
+
     def said(self, place: int) -> str:
         """A place of the axis in words."""
         return f"{self.at} {self.labels[place]}"

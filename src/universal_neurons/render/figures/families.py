@@ -40,7 +40,8 @@ from universal_neurons.render.figures.charts import (
     row_figure,
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup
-from universal_neurons.render.figures.style import OWN, Colour, Mark
+from universal_neurons.render.figures.properties import NEAR, NONE
+from universal_neurons.render.figures.style import OTHERS, OWN, Colour, Mark
 from universal_neurons.render.formatting import decimal, listed, plural, with_interval
 
 if TYPE_CHECKING:
@@ -50,11 +51,9 @@ if TYPE_CHECKING:
     from universal_neurons.stages.study import StoredStudy
 
 _CODE = "render.figures.families."
-OTHERS = Mark(Colour.MUTED, "s", dashed=True)
 ELSEWHERE = Mark(Colour.BLUE, "^", dashed=True)
 # Edges of the bins of correlations within a model.
 CORRELATIONS = np.linspace(0.0, 1.0, 11)
-NEAR = 0.8
 # The figures of neurons by layer: the family, and which of its neurons are meant.
 BY_LAYER: dict[str, tuple[str, str]] = {
     "parent-16": ("unigram", "neurons of one token"),
@@ -63,7 +62,6 @@ BY_LAYER: dict[str, tuple[str, str]] = {
     "parent-20": ("syntax", "neurons of syntax beyond the token"),
     "parent-21": ("domain", "neurons of the domain"),
 }
-NONE = "no neuron is universal on average in any of the models."
 
 
 @dataclass(frozen=True)
@@ -223,7 +221,7 @@ def by_layer(found: FamilyNumbers, name: str) -> LineChart:
             ("all neurons, labels of other rows", ELSEWHERE, curve(universal=None, elsewhere=True)),
         )
     )
-    layers = ChartAxis("layer", tuple(map(float, range(found.depth))), tuple(map(str, range(found.depth))), "in layer")
+    layers = ChartAxis.of_layers(found.depth)
     title = f"{what[0].upper()}{what[1:]}, {found.models} at {found.last}"
     return LineChart(name, _label(name), title, layers, "neurons of the layer, %", "set", curves)
 

@@ -43,7 +43,7 @@ from universal_neurons.render.figures.charts import (
 )
 from universal_neurons.render.figures.drawing import Drawing, drawing
 from universal_neurons.render.figures.figure import Figure, FigureGroup, figure
-from universal_neurons.render.figures.style import OWN, Colour, Mark, Size
+from universal_neurons.render.figures.style import OTHERS, OWN, PRINTED, Colour, Mark, Size
 from universal_neurons.render.formatting import decimal, listed, places_of, plural, span, with_interval
 from universal_neurons.render.tables import Column, DataTable
 
@@ -63,8 +63,6 @@ SMALL = "gpt2-small-a"
 PAPER_MODELS = {SMALL: "GPT-2 Small", "gpt2-medium-a": "GPT-2 Medium", "pythia-160m": "Pythia 160M"}
 # Edges of the bins of correlations.
 CORRELATIONS = np.linspace(-0.1, 1.0, 23)
-OTHERS = Mark(Colour.MUTED, "s", dashed=True)
-PRINTED = Mark(Colour.MUTED, "D")
 # The properties of figure 3 in the paper's order, and the two that figure 14 has besides.
 NAMES: dict[str, tuple[str, str]] = {
     "published_frequency": ("G10", "activation frequency"),

@@ -216,10 +216,6 @@ def in_words(one: TrainingSpan) -> str:
     return " to ".join(one)
 
 
-def _layer_axis(found: Persistence) -> ChartAxis:
-    return ChartAxis("layer", tuple(map(float, range(found.depth))), tuple(map(str, range(found.depth))), "in layer")
-
-
 def _counted(values: tuple[Measurement, ...]) -> tuple[tuple[str, tuple[float, ...]], ...]:
     """Further columns of the data: chance and ceiling, in per cent."""
     return tuple(
@@ -240,8 +236,8 @@ def _aggregated_chart(found: Persistence) -> LineChart:
     if between is not None:
         rules.append(Rule(found.printed.deepest, f"printed: over {percent(found.printed.deepest, 0)}", between))
     return LineChart(
-        "paper-1", "Figure 1 of the paper.", "Persistence by layer", _layer_axis(found), _QUANTITY, "interval", curves,
-        tuple(rules), (0.0, 105.0),
+        "paper-1", "Figure 1 of the paper.", "Persistence by layer", ChartAxis.of_layers(found.depth), _QUANTITY,
+        "interval", curves, tuple(rules), (0.0, 105.0),
     )  # fmt: skip
 
 
@@ -301,7 +297,7 @@ def layer_chart(found: Persistence, number: int, one: TrainingSpan) -> LineChart
     )
     return LineChart(
         f"paper-{number}", f"Figure {number} of the paper.", f"{_STILL}, by layer, from {in_words(one)}",
-        _layer_axis(found), _QUANTITY, "partner", curves, limits=(0.0, 105.0),
+        ChartAxis.of_layers(found.depth), _QUANTITY, "partner", curves, limits=(0.0, 105.0),
     )  # fmt: skip
 
 

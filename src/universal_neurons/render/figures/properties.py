@@ -38,8 +38,8 @@ from universal_neurons.render.figures.charts import (
     row_figure,
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup
-from universal_neurons.render.figures.parent import ALSO_BY_LAYER, NAMES, OTHERS, PRINTED, TWINS, middles
-from universal_neurons.render.figures.style import OWN
+from universal_neurons.render.figures.parent import ALSO_BY_LAYER, NAMES, TWINS, middles
+from universal_neurons.render.figures.style import OTHERS, OWN, PRINTED
 from universal_neurons.render.formatting import count, decimal, listed, span, with_interval
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _by_layer(found: Parent, name: str) -> LineChart:
     """One panel of figure 14: the median of a property by layer, of universal neurons and of all others."""
     models = list(found.rankings[name].values())
     called = NAMES[name][1] if name in NAMES else ALSO_BY_LAYER[name]
-    layers = ChartAxis("layer", tuple(map(float, range(found.depth))), tuple(map(str, range(found.depth))), "in layer")
+    layers = ChartAxis.of_layers(found.depth)
     curves = tuple(
         Series(title, mark, medians_by_layer(models, universal=universal, depth=found.depth))
         for title, mark, universal in (("universal on average", OWN, True), ("all others", OTHERS, False))

@@ -39,7 +39,7 @@ from universal_neurons.render.figures.charts import (
     row_figure,
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup
-from universal_neurons.render.figures.style import OWN, Colour, Mark
+from universal_neurons.render.figures.style import OTHERS, OWN, PRINTED, Colour, Mark
 from universal_neurons.render.formatting import count, decimal, listed, plural, with_interval
 
 if TYPE_CHECKING:
@@ -52,12 +52,11 @@ if TYPE_CHECKING:
     from universal_neurons.stages.study import StoredStudy
 
 _CODE = "render.figures.roles."
-CONTROL, PRINTED = Mark(Colour.MUTED, "s", dashed=True), Mark(Colour.MUTED, "D")
 ROLE_MARKS: dict[WritingRole, Mark] = {
     "prediction": OWN, "suppression": Mark(Colour.VERMILION, "s"), "partition": Mark(Colour.GREEN, "^"),
 }  # fmt: skip
 CLAMP_MARKS: dict[ClampedRole, tuple[str, Mark]] = {
-    "candidate": ("candidate", OWN), "other": ("others of large norm", CONTROL),
+    "candidate": ("candidate", OWN), "other": ("others of large norm", OTHERS),
     "planted": ("planted direction", Mark(Colour.BLUE, "D")),
 }  # fmt: skip
 ClampedColumn = Literal["entropy", "scale", "first_kept"]
@@ -126,7 +125,7 @@ def role_figures(found: Roles) -> dict[str, FigureGroup]:
 def roles_by_layer(found: Roles) -> Figure:
     """Figure 6: which share of each layer's neurons predict, suppress or part tokens."""
     layers = range(found.depth)
-    axis = ChartAxis("layer", tuple(map(float, layers)), tuple(map(str, layers)), "in layer")
+    axis = ChartAxis.of_layers(found.depth)
     curves = tuple(
         Series(f"{role} neurons", mark, tuple(role_share(found.writing, role, layer) for layer in layers))
         for role, mark in ROLE_MARKS.items()
@@ -158,7 +157,7 @@ def next_tokens(found: Roles) -> Figure:
         return Figure.left_out("parent-24", "it needs four layers, a quarter of the depth each.", label=label)
     rows = tuple(
         ChartRow(
-            f"{role} neurons", measured[role], ROLE_MARKS[role], ticks=(Tick(others[role].value, CONTROL),),
+            f"{role} neurons", measured[role], ROLE_MARKS[role], ticks=(Tick(others[role].value, OTHERS),),
             columns=(("other tokens of the same frequency", others[role].value), ("above 0.5", m.details["share"])),
         )
         for role, m in measured.items()
@@ -241,6 +240,6 @@ def _path_row(found: Roles, action: Action, pair: PathCorrelation) -> ChartRow:
     printed = found.printed[action, PAIRS[pair]]
     return ChartRow(
         f"{'off' if action == 'deactivation' else 'on'}: {PAIRS[pair]}", m, OWN,
-        ticks=(Tick(other.value, CONTROL), Tick(printed, PRINTED)),
+        ticks=(Tick(other.value, OTHERS), Tick(printed, PRINTED)),
         columns=(("random neuron of the layer", other.value), ("printed example", printed)),
     )  # fmt: skip

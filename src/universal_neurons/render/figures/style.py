@@ -84,6 +84,8 @@ class Mark:
 
 
 OWN = Mark(Colour.INK)
+# What is compared with it, such as a control, and what a paper printed.
+OTHERS, PRINTED = Mark(Colour.MUTED, "s", dashed=True), Mark(Colour.MUTED, "D")
 
 
 def model_marks(number: int, *, bars: bool = False) -> tuple[Mark, ...]:
