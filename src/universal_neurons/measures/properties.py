@@ -420,7 +420,9 @@ def correlation(x: Floats, y: Floats, *, level: float, rank: bool = False) -> Me
     """Pearson's correlation over neurons with Fisher's interval; ``rank``: of ranks, whose variance is larger."""
     r, n = float(np.corrcoef(x, y)[0, 1]), len(x)
     reach = normal_quantile(level) * np.sqrt((1 + rank * r**2 / 2) / (n - 3))
-    low, high = (float(np.tanh(np.arctanh(r) + side * reach)) for side in (-1, 1))
+    # Of a correlation of exactly 1, as rounding allows, both ends are 1; numpy would warn of the division by 0.
+    with np.errstate(divide="ignore"):
+        low, high = (float(np.tanh(np.arctanh(r) + side * reach)) for side in (-1, 1))
     return Measurement(r, low, high, n, Over.NEURONS, level)
 
 
