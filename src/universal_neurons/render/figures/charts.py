@@ -460,7 +460,7 @@ def row_figure(shown_rows: RowChart, *, code: str, caption: Markdown, alt: str =
 def _drawn_rows(found: RowChart) -> Callable[[Size], Drawing]:
     def draw(size: Size) -> Drawing:
         row = 42 if size.is_narrow else 30
-        left = 8 if size.is_narrow else 236
+        left = 16 if size.is_narrow else 236  # half the widest number under the axis, "−1.0"
         with drawing(size, row * len(found.rows) + 80, left=left, right=16, top=14, bottom=48) as canvas:
             for rank, one in enumerate(found.rows):
                 _row(canvas, found, one, -rank)
