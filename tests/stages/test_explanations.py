@@ -20,7 +20,8 @@ from universal_neurons.inputs.labels.text import document_passages, row_passages
 from universal_neurons.measures.labels import KINDS, PREVIOUS, Labels
 from universal_neurons.stages import explanations as stage
 from universal_neurons.stages.base import Case, read_artifact
-from universal_neurons.stages.explanations import EXPLANATIONS, groups_of_other_rows, token_groups
+from universal_neurons.stages.explanations import EXPLANATIONS
+from universal_neurons.stages.label_scores import groups_of_other_rows, token_groups
 from universal_neurons.stages.labels import LABELS, MOST_OF_PLACES, families_of, labels_of, stored_labels
 from universal_neurons.stages.tokens import ONLY, token_set
 from universal_neurons.stages.workspace import corpus_recipe

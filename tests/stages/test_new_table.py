@@ -19,16 +19,24 @@ from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.stages import costs, recheck, registry
-from universal_neurons.stages.base import Case, Need, Reader, Stage, StageGroup, example_dice, example_neurons, step_of
+from universal_neurons.stages.base import (
+    Case,
+    StageGroup,
+    example_count,
+    example_dice,
+    example_neurons,
+    neuron_columns,
+    step_of,
+)
 from universal_neurons.stages.comparison import EvidenceDiffers
 from universal_neurons.stages.dry_run import needs_of
+from universal_neurons.stages.model_table import ModelTable
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.plan import plan
 from universal_neurons.stages.registry import suite_artifacts, where
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.sharing import export_suite, pull
 from universal_neurons.stages.study import StoredStudy
-from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +62,7 @@ def share_of_active_neurons(table: pd.DataFrame, least: float) -> Measurement:
     return Measurement(active / total, *wilson(active, total, level=0.95), total, Over.NEURONS, 0.95, "share")
 
 
-class Activity(Stage):
+class Activity(ModelTable):
     """The share of tokens at which each neuron of a model is positive, at every trained checkpoint."""
 
     name: ClassVar[str] = "activity"
@@ -65,12 +73,6 @@ class Activity(Stage):
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         return {"model": case.model, "step": case.step, "dtype": "float32"}
-
-    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
-        return {"model": work.model(case.model, step_of(case)).digest, "tokens": corpus_ref(work).sha256}
-
-    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
-        return ((TOKENS, ONLY),)
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         one = costs.summed(costs.loading(sizes, 1), costs.forward(sizes, sizes.positions))
@@ -86,19 +88,11 @@ class Activity(Stage):
         title = f"step {case.step}: activity of {case.model}"
         counts = sum(positive_counts(values[0]) for values, _ in models.stream(title))
         share = np.asarray(counts) / models.tokens.scored
-        width = len(share) // work.suite.layers
-        neurons = np.arange(len(share), dtype=np.int32)
-        return {
-            self.name: pd.DataFrame({"layer": neurons // width, "neuron": neurons % width, "share_positive": share})
-        }
-
-    def read(self, reader: Reader, work: Workspace, case: Case) -> pd.DataFrame:
-        return reader(self, case)[0].table
+        return {self.name: pd.DataFrame(neuron_columns(work) | {"share_positive": share})}
 
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
-        layer, neuron = example_neurons(work)
-        shares = example_dice(case).uniform(0, 1, len(layer))
-        return {self.name: pd.DataFrame({"layer": layer, "neuron": neuron, "share_positive": shares})}
+        share = example_dice(case).uniform(0, 1, example_count(work))
+        return {self.name: pd.DataFrame(example_neurons(work) | {"share_positive": share})}
 
 
 ACTIVITY = Activity()

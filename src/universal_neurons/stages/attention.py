@@ -16,12 +16,13 @@ import pandas as pd
 from universal_neurons.measures.attention import AttentionTables
 from universal_neurons.measures.profiles import rounded_columns
 from universal_neurons.stages import costs
-from universal_neurons.stages.base import Artifacts, Case, Need, Reader, Stage, example_dice, step_of
-from universal_neurons.stages.comparison import Comparison, Difference, largest_relative_difference
+from universal_neurons.stages.base import Artifacts, Case, Reader, example_dice, step_of
+from universal_neurons.stages.comparison import Comparison, Difference, relative_difference
 from universal_neurons.stages.costs import Cost
+from universal_neurons.stages.model_table import ModelTable
 from universal_neurons.stages.models import finite_activations, loaded
 from universal_neurons.stages.neuron_sets import named_generator
-from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref, token_set
+from universal_neurons.stages.tokens import token_set
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,16 +53,12 @@ SCATTERED = ("activation", "attention", "norm")
 BITS, TOLERANCE = 16, 1e-2
 
 
-class Attention(Stage):
+class Attention(ModelTable):
     """The heads of one model, and path ablations of neurons from their queries."""
 
     name: ClassVar[str] = "heads"
     parts: ClassVar[tuple[str, ...]] = ("heads", "paths", "path-points")
     subject: ClassVar[str] = "heads of {case.model}"
-
-    def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """Every model at the last checkpoint."""
-        return tuple(Case(work.last_step, name) for name in work.suite.zoo.models)
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The model, the rows, and the neurons of each head."""
@@ -76,14 +73,6 @@ class Attention(Stage):
             "seed": work.suite.universality.seed,
             "dtype": "float32",
         }
-
-    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
-        """The weights and the tokens."""
-        return {"model": work.model(case.model, step_of(case)).digest, "tokens": corpus_ref(work).sha256}
-
-    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
-        """The tokens."""
-        return ((TOKENS, ONLY),)
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of a pass over some rows, and of the attention of every head for each of its neurons."""
@@ -174,20 +163,17 @@ class Attention(Stage):
     def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
         """The stored heads against recomputed ones; choices of neurons may be ties, so their paths are left out."""
         old, new = (one[0].table[list(HEAD_COLUMNS)] for one in (stored, again))
-        largest = largest_relative_difference(old.to_numpy(), new.to_numpy(), old.abs().median().to_numpy())
         mine, theirs = (one[1].table for one in (stored, again))
         names = ["layer", "head", "source_layer", "source_neuron"]
         both = mine[mine["role"] == "random"].merge(
             theirs[theirs["role"] == "random"], on=names, suffixes=("", "_again")
         )
-        columns = ("raw", "relative", "effect")
-        before = both[list(columns)].to_numpy()
-        after = both[[f"{name}_again" for name in columns]].to_numpy()
-        paths = (
-            largest_relative_difference(before, after, np.nanmedian(np.abs(before), axis=0)) if len(both) else np.inf
+        columns = ["raw", "relative", "effect"]
+        after = both[[f"{name}_again" for name in columns]]
+        paths = relative_difference(both[columns], after, TOLERANCE) if len(both) else Difference(np.inf, TOLERANCE)
+        return Comparison(
+            self.name, "heads", len(old), {"heads": relative_difference(old, new, TOLERANCE), "paths": paths}
         )
-        differences = {"heads": Difference(largest, TOLERANCE), "paths": Difference(float(paths), TOLERANCE)}
-        return Comparison(self.name, "heads", len(old), differences)
 
 
 HEADS = Attention()

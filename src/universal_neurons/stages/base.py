@@ -267,10 +267,24 @@ def check_one_of(work: Workspace, name: str, known: Sequence[str], *, what: str 
         raise UserError(f"suite {work.suite.name}: {about}expected one of {', '.join(known)}, got {name!r}")
 
 
-def example_neurons(work: Workspace) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int32]]:
-    """Layer and number of every neuron in the small shape of made-up artifacts: all layers, few neurons in each."""
-    layers = np.repeat(np.arange(work.suite.layers, dtype=np.int16), EXAMPLE_WIDTH)
-    return layers, np.tile(np.arange(EXAMPLE_WIDTH, dtype=np.int32), work.suite.layers)
+def neuron_columns(work: Workspace) -> dict[str, npt.NDArray[Any]]:
+    """Layer and number of every neuron of a model of the suite: the columns that a table with a row per neuron has."""
+    return _neuron_columns(work.suite.layers, work.zoo.recipe().mlp)
+
+
+def example_neurons(work: Workspace) -> dict[str, npt.NDArray[Any]]:
+    """The same columns in the small shape of made-up artifacts: all layers, few neurons in each."""
+    return _neuron_columns(work.suite.layers, EXAMPLE_WIDTH)
+
+
+def example_count(work: Workspace) -> int:
+    """The number of neurons in the small shape of made-up artifacts."""
+    return work.suite.layers * EXAMPLE_WIDTH
+
+
+def _neuron_columns(layers: int, width: int) -> dict[str, npt.NDArray[Any]]:
+    layer, neuron = np.divmod(np.arange(layers * width), width)
+    return {"layer": layer.astype(np.int16), "neuron": neuron.astype(np.int32)}
 
 
 def example_dice(case: Case) -> np.random.Generator:

@@ -168,6 +168,12 @@ def absolute_differences(stored: npt.NDArray[Any], again: npt.NDArray[Any]) -> F
     return np.where(np.isnan(difference), unlike, difference)
 
 
+def relative_difference(stored: pd.DataFrame, again: pd.DataFrame, tolerance: float) -> Difference:
+    """The largest difference of any number, relative to the number or to the median of its column."""
+    smallest = stored.abs().median().to_numpy()
+    return Difference(largest_relative_difference(stored.to_numpy(), again.to_numpy(), smallest), tolerance)
+
+
 def largest_relative_difference(stored: Floats, again: Floats, smallest: Floats) -> float:
     """The largest difference relative to the larger of both values and of ``smallest``.
 

@@ -10,12 +10,20 @@ import pandas as pd
 from universal_neurons.core.tiling import layer_blocks
 from universal_neurons.measures.profiles import rounded
 from universal_neurons.stages import costs
-from universal_neurons.stages.base import Artifacts, Case, Need, Reader, Stage, example_dice, example_neurons, step_of
+from universal_neurons.stages.base import (
+    Artifacts,
+    Case,
+    example_count,
+    example_dice,
+    example_neurons,
+    neuron_columns,
+    step_of,
+)
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.comparison import Choices, Comparison, Difference
 from universal_neurons.stages.costs import Cost
+from universal_neurons.stages.model_table import ModelTable
 from universal_neurons.stages.models import LoadedModels, finite_activations
-from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,26 +39,18 @@ if TYPE_CHECKING:
 BITS, TOLERANCE, TIES = 16, 1e-4, 0.01
 
 
-class Duplicates(Stage):
-    """The nearest other neuron of every neuron of a model at the last checkpoint."""
+class Duplicates(ModelTable):
+    """The nearest other neuron of every neuron of a model at the last checkpoint.
+
+    One row per neuron: layer, neuron, correlation (the largest with another one), other_layer, other_neuron.  NaN and
+    -1 for a neuron that never varies.
+    """
 
     name: ClassVar[str] = "duplicates"
-
-    def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """Every model at the last step."""
-        return tuple(Case(work.last_step, name) for name in work.suite.zoo.models)
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The model and its step."""
         return {"model": case.model, "step": case.step, "dtype": "float32"}
-
-    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
-        """The weights and the tokens."""
-        return {"model": work.model(case.model, step_of(case)).digest, "tokens": corpus_ref(work).sha256}
-
-    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
-        """The tokens."""
-        return ((TOKENS, ONLY),)
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of a pass per block of layers, against all neurons."""
@@ -78,18 +78,11 @@ class Duplicates(Stage):
         """The nearest neurons of one model."""
         return {self.name: duplicates(work, case)}
 
-    def read(self, reader: Reader, work: Workspace, case: Case) -> pd.DataFrame:
-        """One row per neuron: layer, neuron, correlation (the largest with another one), other_layer, other_neuron.
-
-        NaN and -1 for a neuron that never varies.
-        """
-        return reader(self, case)[0].table
-
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Made-up duplicates."""
-        layer, neuron = example_neurons(work)
-        found = example_dice(case).uniform(0, 1, len(layer))
-        return {self.name: _frame(layer, neuron, found, np.zeros(len(layer), dtype=np.int64), 1)}
+        count = example_count(work)
+        correlation, other = example_dice(case).uniform(0, 1, count), np.zeros(count, dtype=np.int64)
+        return {self.name: _frame(example_neurons(work), correlation, other, 1)}
 
     def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
         """The stored correlations against recomputed ones."""
@@ -114,14 +107,11 @@ def nearest_bytes(neurons: int, row_length: int) -> int:
     return 8 * 2 * neurons + 4 * 3 * batch_rows(row_length) * row_length
 
 
-def _frame(
-    layer: np.ndarray, neuron: np.ndarray, correlation: np.ndarray, other: np.ndarray, width: int
-) -> pd.DataFrame:
+def _frame(neurons: Mapping[str, np.ndarray], correlation: np.ndarray, other: np.ndarray, width: int) -> pd.DataFrame:
     alone = other < 0
     return pd.DataFrame(
         {
-            "layer": layer.astype(np.int16),
-            "neuron": neuron.astype(np.int32),
+            **neurons,
             "correlation": rounded(correlation, bits=BITS).astype(np.float32),
             "other_layer": np.where(alone, -1, other // width).astype(np.int16),
             "other_neuron": np.where(alone, -1, other % width).astype(np.int32),
@@ -155,5 +145,4 @@ def duplicates(work: Workspace, case: Case) -> pd.DataFrame:
     correlation, other = (
         torch.cat([getattr(one, name) for one in found]).cpu().numpy() for name in ("correlation", "other")
     )
-    layer, neuron = np.divmod(np.arange(sum(widths)), widths[0])
-    return _frame(layer, neuron, correlation, other, widths[0])
+    return _frame(neuron_columns(work), correlation, other, widths[0])

@@ -16,20 +16,13 @@ import pandas as pd
 from universal_neurons.measures.entropy import CLAMPS, EntropyTables
 from universal_neurons.measures.profiles import rounded_columns
 from universal_neurons.stages import costs
-from universal_neurons.stages.base import Artifacts, Case, Need, Reader, Stage, example_dice, step_of
-from universal_neurons.stages.comparison import Comparison, Difference, largest_relative_difference
+from universal_neurons.stages.base import Artifacts, Case, Need, Reader, example_dice, step_of
+from universal_neurons.stages.comparison import Comparison, relative_difference
 from universal_neurons.stages.costs import Cost
+from universal_neurons.stages.model_table import ModelTable
 from universal_neurons.stages.models import ModelNotFinite, loaded
 from universal_neurons.stages.neuron_sets import named_generator
-from universal_neurons.stages.tokens import (
-    EVALUATION,
-    ONLY,
-    TOKENS,
-    corpus_ref,
-    evaluation_digest,
-    evaluation_tokens,
-    token_set,
-)
+from universal_neurons.stages.tokens import EVALUATION, ONLY, evaluation_digest, evaluation_tokens, token_set
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,16 +53,12 @@ CLAMPED = ("entropy", "loss", "scale", "reciprocal_rank", "first_kept")
 BITS, TOLERANCE = 16, 2e-2
 
 
-class Entropy(Stage):
+class Entropy(ModelTable):
     """The neurons of one model's last layer, directions beside them, and some neurons at fixed values."""
 
     name: ClassVar[str] = "entropy"
     parts: ClassVar[tuple[str, ...]] = ("entropy", "entropy-clamps")
     subject: ClassVar[str] = "last-layer neurons of {case.model}"
-
-    def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """Every model at the last checkpoint."""
-        return tuple(Case(work.last_step, name) for name in work.suite.zoo.models)
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The model, the rows, and what is drawn and set."""
@@ -91,15 +80,11 @@ class Entropy(Stage):
 
     def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
         """The weights, the rows, and the tokens whose frequencies count."""
-        return {
-            "model": work.model(case.model, step_of(case)).digest,
-            "rows": evaluation_digest(work, rows=ROWS),
-            "tokens": corpus_ref(work).sha256,
-        }
+        return super().inputs(work, case) | {"rows": evaluation_digest(work, rows=ROWS)}
 
     def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
         """The tokens and the rows for ablations."""
-        return ((TOKENS, ONLY), (EVALUATION, ONLY))
+        return (*super().needs(work, case), (EVALUATION, ONLY))
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of a forward pass and of two passes over the logits per neuron."""
@@ -175,9 +160,7 @@ class Entropy(Stage):
         names = [list(COLUMNS), list(CLAMPED)]
         differences = {}
         for part, columns, mine, theirs in zip(self.parts, names, stored, again, strict=True):
-            old, new = mine.table[columns], theirs.table[columns]
-            largest = largest_relative_difference(old.to_numpy(), new.to_numpy(), old.abs().median().to_numpy())
-            differences[part] = Difference(largest, TOLERANCE)
+            differences[part] = relative_difference(mine.table[columns], theirs.table[columns], TOLERANCE)
         return Comparison(self.name, "neurons", len(stored[0].table), differences)
 
 

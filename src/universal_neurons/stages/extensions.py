@@ -42,8 +42,8 @@ from universal_neurons.stages.base import (
     Reader,
     Stage,
     check_trained,
+    example_count,
     example_dice,
-    example_neurons,
     own_pairs,
     step_of,
 )
@@ -185,7 +185,7 @@ class FamiliesAndPatches(Stage):
         """Made-up effects, larger for universal neurons than for others; every other neuron is a unigram neuron."""
         sets = list(chain(*extension_sets(work)))
         rows = -(-work.suite.ablation.tokens // (work.suite.corpus.row_length - 1))
-        dice, blocks, count = example_dice(case), rows // 2, len(example_neurons(work)[0])
+        dice, blocks, count = example_dice(case), rows // 2, example_count(work)
         larger = np.array([[1.0 if one.neurons.is_random else 3.0] for one in sets])
         arrays: dict[str, npt.NDArray[Any]] = {
             name: (larger * dice.uniform(0.01, 0.02, (len(sets), blocks))).astype(np.float32)

@@ -15,13 +15,23 @@ import pandas as pd
 from universal_neurons.measures.predictions import PredictionTables
 from universal_neurons.measures.profiles import rounded
 from universal_neurons.stages import costs
-from universal_neurons.stages.base import Artifacts, Case, Need, Reader, Stage, example_dice, example_neurons, step_of
+from universal_neurons.stages.base import (
+    Artifacts,
+    Case,
+    Reader,
+    example_count,
+    example_dice,
+    example_neurons,
+    neuron_columns,
+    step_of,
+)
 from universal_neurons.stages.batches import batch_rows
-from universal_neurons.stages.comparison import Comparison, Difference, largest_relative_difference
+from universal_neurons.stages.comparison import Comparison, relative_difference
 from universal_neurons.stages.costs import Cost
+from universal_neurons.stages.model_table import ModelTable, reference_at_every_step
 from universal_neurons.stages.models import finite_activations, loaded
 from universal_neurons.stages.neuron_sets import named_generator
-from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref, token_set
+from universal_neurons.stages.tokens import token_set
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +66,7 @@ TOLERANCE = 1e-3
 RANKED_BYTES, COSINE_BYTES = 400, 240
 
 
-class Predictions(Stage):
+class Predictions(ModelTable):
     """The writing of all neurons of a model: the reference's at every step, every other model's at the last."""
 
     name: ClassVar[str] = "predictions"
@@ -64,8 +74,7 @@ class Predictions(Stage):
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """The reference at every step, untrained too; every model at the last."""
-        last = (Case(work.last_step, name) for name in work.suite.zoo.models)
-        return tuple(dict.fromkeys((*(Case(step, work.reference) for step in work.steps), *last)))
+        return reference_at_every_step(work)
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The model, and what is drawn."""
@@ -83,14 +92,6 @@ class Predictions(Stage):
             "seed": work.suite.universality.seed,
             "dtype": "float32",
         }
-
-    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
-        """The weights and the tokens."""
-        return {"model": work.model(case.model, step_of(case)).digest, "tokens": corpus_ref(work).sha256}
-
-    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
-        """The tokens."""
-        return ((TOKENS, ONLY),)
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of one pass with ranks, and of cosines of neurons, thrice, and directions with the vocabulary."""
@@ -125,14 +126,13 @@ class Predictions(Stage):
         own = _written(weights.w_out, weights.unembedding)
         planted = _written(drawn.planted.directions, weights.unembedding)
         tests = _tested(work, ref, bridge, text, drawn, (own, planted))
-        moments = _moments("", own) | _moments("common_", _written(weights.w_out, text.common(weights.unembedding)))
+        columns = _moments("", own) | _moments("common_", _written(weights.w_out, text.common(weights.unembedding)))
         permuted = vocabulary_writing(weights.w_out[:, drawn.order], weights.unembedding, shown=1, bound=BOUND)
-        layer, neuron = np.divmod(np.arange(len(weights.w_out)), work.zoo.recipe().mlp)
-        numbers = {"layer": layer.astype(np.int16), "neuron": neuron.astype(np.int32)}
+        columns |= _moments("permuted_", permuted) | tests[0]
         directions = _moments("", _written(drawn.directions, weights.unembedding))
         directions |= _moments("common_", _written(drawn.directions, text.common(weights.unembedding)))
         return {
-            self.parts[0]: pd.DataFrame(numbers | _stored(moments | _moments("permuted_", permuted) | tests[0])),
+            self.parts[0]: pd.DataFrame(neuron_columns(work) | _stored(columns)),
             self.parts[1]: pd.DataFrame(_stored(directions)),
             self.parts[2]: pd.DataFrame(_stored(_moments("", planted) | tests[1])),
         }
@@ -144,14 +144,13 @@ class Predictions(Stage):
 
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Made-up writing."""
-        layer, neuron = example_neurons(work)
         dice = example_dice(case)
 
         def columns(names: Sequence[str], count: int) -> dict[str, Any]:
             return _stored({name: dice.uniform(0.1, 1.0, count) for name in names})
 
         return {
-            self.parts[0]: pd.DataFrame({"layer": layer, "neuron": neuron, **columns(COLUMNS, len(layer))}),
+            self.parts[0]: pd.DataFrame({**example_neurons(work), **columns(COLUMNS, example_count(work))}),
             self.parts[1]: pd.DataFrame(columns((*MOMENTS, *COMMON), DIRECTIONS)),
             self.parts[2]: pd.DataFrame(columns((*MOMENTS, *TESTED), PLANTED)),
         }
@@ -161,9 +160,7 @@ class Predictions(Stage):
         differences = {}
         for part, mine, theirs in zip(self.parts, stored, again, strict=True):
             names = [name for name in mine.table if name not in ("layer", "neuron")]
-            old, new = mine.table[names], theirs.table[names]
-            largest = largest_relative_difference(old.to_numpy(), new.to_numpy(), old.abs().median().to_numpy())
-            differences[part] = Difference(largest, TOLERANCE)
+            differences[part] = relative_difference(mine.table[names], theirs.table[names], TOLERANCE)
         return Comparison(self.name, "neurons", len(stored[0].table), differences)
 
 

@@ -19,20 +19,27 @@ from universal_neurons.stages.base import (
     Case,
     Need,
     Reader,
-    Stage,
     check_one_of,
+    example_count,
     example_dice,
     example_neurons,
+    neuron_columns,
     step_of,
 )
 from universal_neurons.stages.batches import batch_rows
-from universal_neurons.stages.comparison import Choices, Comparison, Difference, largest_relative_difference
+from universal_neurons.stages.comparison import (
+    Choices,
+    Comparison,
+    Difference,
+    largest_relative_difference,
+    relative_difference,
+)
 from universal_neurons.stages.costs import Cost
+from universal_neurons.stages.model_table import ModelTable
 from universal_neurons.stages.models import finite_activations, loaded
 from universal_neurons.stages.tokens import (
     EVALUATION,
     ONLY,
-    TOKENS,
     corpus_ref,
     evaluation_digest,
     evaluation_tokens,
@@ -77,14 +84,10 @@ _STATISTICS = (
 _POSITIONS = ("top_row", "top_position", "below_row", "below_position", "promoted_token", "suppressed_token")
 
 
-class Profiles(Stage):
+class Profiles(ModelTable):
     """The profiles of all neurons of one model at the last checkpoint."""
 
     name: ClassVar[str] = "profiles"
-
-    def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """Every model at the last checkpoint."""
-        return tuple(Case(work.last_step, name) for name in work.suite.zoo.models)
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The numbers of entries per neuron, and of the rows for its ablation."""
@@ -103,15 +106,11 @@ class Profiles(Stage):
 
     def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
         """The weights, the tokens, and the rows for ablations."""
-        return {
-            "model": work.model(case.model, step_of(case)).digest,
-            "tokens": corpus_ref(work).sha256,
-            "rows": evaluation_digest(work, rows=work.suite.profiles.ablation_rows),
-        }
+        return super().inputs(work, case) | {"rows": evaluation_digest(work, rows=work.suite.profiles.ablation_rows)}
 
     def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
         """The tokens and the rows for ablations."""
-        return ((TOKENS, ONLY), (EVALUATION, ONLY))
+        return (*super().needs(work, case), (EVALUATION, ONLY))
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of two passes, of the weights, and of ablating every neuron alone, of every model."""
@@ -164,8 +163,7 @@ class Profiles(Stage):
 
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Made-up profiles."""
-        layer, neuron = example_neurons(work)
-        spec, dice, count = work.suite.profiles, example_dice(case), len(layer)
+        spec, dice, count = work.suite.profiles, example_dice(case), example_count(work)
         statistics = {name: dice.uniform(0.1, 1.0, count).astype(np.float32) for name in _STATISTICS}
         widths = dict.fromkeys(("top_row", "top_position", "top_value"), spec.top)
         widths |= dict.fromkeys(("below_row", "below_position", "below_value"), len(LEVELS))
@@ -175,7 +173,7 @@ class Profiles(Stage):
         widths |= dict.fromkeys(("kl", "loss_increase"), spec.ablation_rows)
         arrays = {name: dice.uniform(0, 1, (count, width)) for name, width in widths.items()}
         arrays |= {name: np.zeros((count, widths[name]), dtype=np.int32) for name in _POSITIONS}
-        frame = pd.DataFrame({"layer": layer, "neuron": neuron, **statistics})
+        frame = pd.DataFrame({**example_neurons(work), **statistics})
         return {self.name: stored_profiles(frame, arrays)}
 
     def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
@@ -196,7 +194,6 @@ def compare_profiles(stored: NeuronProfiles, again: NeuronProfiles) -> Compariso
     mine, theirs = stored.frame[numbers], again.frame[numbers]
     effects = [np.hstack([one.kl, one.loss_increase]) for one in (stored, again)]
     positions = [np.hstack([getattr(one, name) for name in _POSITIONS]) for one in (stored, again)]
-    statistic = largest_relative_difference(mine.to_numpy(), theirs.to_numpy(), mine.abs().median().to_numpy())
     effect = largest_relative_difference(effects[0], effects[1], np.array(SMALLEST_EFFECT))
     variation = float(np.abs(stored.histogram - again.histogram).sum(axis=1).max() / 2)
     return Comparison(
@@ -204,7 +201,7 @@ def compare_profiles(stored: NeuronProfiles, again: NeuronProfiles) -> Compariso
         unit="neurons",
         count=len(stored),
         differences={
-            "statistics": Difference(statistic, STATISTICS),
+            "statistics": relative_difference(mine, theirs, STATISTICS),
             "effects": Difference(effect, EFFECTS),
             "histograms": Difference(variation, HISTOGRAM),
         },
@@ -224,7 +221,6 @@ def profiles(work: Workspace, case: Case) -> pd.DataFrame:
 
     Raises ValueError for a value that does not fit into what it is stored as.
     """
-    from universal_neurons.core.activations import layer_widths
     from universal_neurons.core.profiles import weight_profiles
     from universal_neurons.core.weights import folded_weights
 
@@ -232,11 +228,10 @@ def profiles(work: Workspace, case: Case) -> pd.DataFrame:
     bridge = loaded(work, ref)
     activations = _activations(work, ref, bridge)
     weights = weight_profiles(folded_weights(bridge), shown=work.suite.profiles.shown)
-    layer, neuron = np.divmod(np.arange(sum(layer_widths(bridge))), work.zoo.recipe().mlp)
-    columns = {"layer": layer.astype(np.int16), "neuron": neuron.astype(np.int32)}
     statistics = _distribution(activations) | _weights(weights)
-    columns |= {name: tensor.cpu().numpy().astype(np.float32) for name, tensor in statistics.items()}
-    return stored_profiles(pd.DataFrame(columns), _tops(activations) | _tokens(weights) | _effects(work, case, bridge))
+    numbers = {name: tensor.cpu().numpy().astype(np.float32) for name, tensor in statistics.items()}
+    frame = pd.DataFrame(neuron_columns(work) | numbers)
+    return stored_profiles(frame, _tops(activations) | _tokens(weights) | _effects(work, case, bridge))
 
 
 def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfiles:

@@ -12,12 +12,21 @@ import pandas as pd
 
 from universal_neurons.measures.profiles import rounded
 from universal_neurons.stages import costs
-from universal_neurons.stages.base import Artifacts, Case, Need, Reader, Stage, example_dice, example_neurons, step_of
+from universal_neurons.stages.base import (
+    Artifacts,
+    Case,
+    example_count,
+    example_dice,
+    example_neurons,
+    neuron_columns,
+    step_of,
+)
 from universal_neurons.stages.batches import batch_rows
-from universal_neurons.stages.comparison import Comparison, Difference, largest_relative_difference
+from universal_neurons.stages.comparison import Comparison, relative_difference
 from universal_neurons.stages.costs import Cost
+from universal_neurons.stages.model_table import ModelTable, reference_at_every_step
 from universal_neurons.stages.models import finite_activations, loaded
-from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref, token_set
+from universal_neurons.stages.tokens import token_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,27 +60,18 @@ TOLERANCE = 1e-3
 STREAMED_BYTES, COSINE_BYTES = 100, 240
 
 
-class Properties(Stage):
+class Properties(ModelTable):
     """The properties of all neurons of a model: the reference's at every step, every other model's at the last."""
 
     name: ClassVar[str] = "properties"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """The reference at every step, untrained too; every model at the last."""
-        last = (Case(work.last_step, name) for name in work.suite.zoo.models)
-        return tuple(dict.fromkeys((*(Case(step, work.reference) for step in work.steps), *last)))
+        return reference_at_every_step(work)
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The model and the bound of the published frequency."""
         return {"model": case.model, "step": case.step, "bound": PUBLISHED_BOUND, "dtype": "float32"}
-
-    def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
-        """The weights and the tokens."""
-        return {"model": work.model(case.model, step_of(case)).digest, "tokens": corpus_ref(work).sha256}
-
-    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
-        """The tokens."""
-        return ((TOKENS, ONLY),)
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of one pass, of cosines of all neurons with the vocabulary, and with each other."""
@@ -107,33 +107,27 @@ class Properties(Stage):
         columns |= {"twin_in": nearest_cosine(folded.w_in), "twin_out": nearest_cosine(folded.w_out)}
         del folded
         columns |= {f"raw_{name}": values for name, values in _weights(raw_weights(bridge)).items()}
-        layer, neuron = np.divmod(np.arange(len(columns["input_bias"])), work.zoo.recipe().mlp)
         stored = {name: rounded(columns[name].double().cpu().numpy(), bits=BITS) for name in COLUMNS}
-        return {self.name: _frame(layer, neuron, stored)}
-
-    def read(self, reader: Reader, work: Workspace, case: Case) -> pd.DataFrame:
-        """One row per neuron, layer by layer; see :mod:`universal_neurons.measures.properties`."""
-        return reader(self, case)[0].table
+        return {self.name: _frame(neuron_columns(work), stored)}
 
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Made-up properties."""
-        layer, neuron = example_neurons(work)
-        dice = example_dice(case)
-        return {self.name: _frame(layer, neuron, {name: dice.uniform(0.1, 1.0, len(layer)) for name in COLUMNS})}
+        dice, count = example_dice(case), example_count(work)
+        made = {name: dice.uniform(0.1, 1.0, count) for name in COLUMNS}
+        return {self.name: _frame(example_neurons(work), made)}
 
     def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
         """The stored properties against recomputed ones, relative to each or to the median of its column."""
         mine, theirs = (one[0].table[list(COLUMNS)] for one in (stored, again))
-        largest = largest_relative_difference(mine.to_numpy(), theirs.to_numpy(), mine.abs().median().to_numpy())
-        return Comparison(self.name, "neurons", len(mine), {"properties": Difference(largest, TOLERANCE)})
+        difference = relative_difference(mine, theirs, TOLERANCE)
+        return Comparison(self.name, "neurons", len(mine), {"properties": difference})
 
 
 PROPERTIES = Properties()
 
 
-def _frame(layer: Any, neuron: Any, columns: Mapping[str, Any]) -> pd.DataFrame:
-    numbers = {name: values.astype(np.float32) for name, values in columns.items()}
-    return pd.DataFrame({"layer": layer.astype(np.int16), "neuron": neuron.astype(np.int32), **numbers})
+def _frame(neurons: Mapping[str, Any], columns: Mapping[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame({**neurons, **{name: values.astype(np.float32) for name, values in columns.items()}})
 
 
 def _streamed(work: Workspace, ref: ModelRef, bridge: Any) -> PreActivations:

@@ -24,6 +24,7 @@ from universal_neurons.stages.base import (
     absent,
     check_one_of,
     check_reference,
+    example_count,
     example_dice,
     example_neurons,
     own_pairs,
@@ -128,17 +129,16 @@ class Universality(Stage):
 
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """A table in which about half of the neurons are universal."""
-        layer, neuron = example_neurons(work)
-        dice, count = example_dice(case), len(layer)
+        dice, count, neurons = example_dice(case), example_count(work), example_neurons(work)
 
         def shares() -> npt.NDArray[np.float32]:
             return dice.uniform(0.3, 1.0, count).astype(np.float32)
 
-        columns: dict[str, Any] = {"layer": layer, "neuron": neuron}
+        columns: dict[str, Any] = {**neurons}
         for rank in range(1, work.suite.universality.top_k + 1):
             prefix = "partner" if rank == 1 else f"partner_{rank}"
-            columns[f"{prefix}_layer"] = dice.permutation(layer)
-            columns[f"{prefix}_neuron"] = dice.permutation(neuron)
+            for name, numbers in neurons.items():
+                columns[f"{prefix}_{name}"] = dice.permutation(numbers)
             columns["correlation" if rank == 1 else f"correlation_{rank}"] = shares()
         for name in ("correlation_crossfit", "correlation_half_a", "correlation_half_b"):
             columns[name] = shares()
@@ -277,12 +277,12 @@ class Candidates(Stage):
     def open_lengths(self, work: Workspace) -> Mapping[str, Mapping[int, range]]:
         """Any number of candidates."""
         shape = work.zoo.recipe()
-        return {self.name: {len(example_neurons(work)[0]): range(shape.layers * shape.mlp + 1)}}
+        return {self.name: {example_count(work): range(shape.layers * shape.mlp + 1)}}
 
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Every neuron as a candidate."""
         spec, dice, partners = work.suite.universality, example_dice(case), len(work.partners(case.model))
-        count = len(example_neurons(work)[0])
+        count = example_count(work)
         return {
             self.name: {
                 "neuron": np.arange(count, dtype=np.int32),

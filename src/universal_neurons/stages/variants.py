@@ -24,8 +24,8 @@ from universal_neurons.stages.base import (
     Reader,
     Stage,
     check_trained,
+    example_count,
     example_dice,
-    example_neurons,
     step_of,
 )
 from universal_neurons.stages.costs import Cost
@@ -184,7 +184,7 @@ class Variants(Stage):
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Scores of which about half are universal."""
         dice, names = example_dice(case), work.suite.variants.names
-        shape = (len(names), len(work.partners(case.model)), len(example_neurons(work)[0]))
+        shape = (len(names), len(work.partners(case.model)), example_count(work))
         correlation = dice.uniform(0.3, 1.0, shape).astype(np.float32)
         arrays = {
             "correlation": correlation,
