@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from typing import TYPE_CHECKING
 
+from tests.sources import ROOT
 from universal_neurons.harness.declare import ClaimDeclaration, declaration_of
 
 if TYPE_CHECKING:
@@ -24,3 +26,14 @@ def declared_in(files: Iterable[Path]) -> dict[str, ClaimDeclaration]:
         declared = [declaration_of(value) for value in vars(module).values()]
         found |= {one.claim.id: one for one in declared if isinstance(one, ClaimDeclaration)}
     return found
+
+
+@cache
+def claims_of(section: str) -> dict[str, ClaimDeclaration]:
+    """The claims of a folder of ``claims/``, by id."""
+    return declared_in(sorted((ROOT / "claims" / section).glob("test_*.py")))
+
+
+def number_of_files(section: str) -> int:
+    """How many claim files a folder of ``claims/`` has."""
+    return len(list((ROOT / "claims" / section).glob("test_*.py")))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.claims.declared import declared_in
+from tests.claims.declared import claims_of, number_of_files
 from tests.measures.ablations import Ablated, table_of
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.criteria import NotJudged
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from universal_neurons.measures.study import HasStep
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / "claims" / "ablation").glob("test_n*.py")) + sorted(
-    (ROOT / "claims" / "ablation").glob("test_v*.py")
-)
+CLAIMS = claims_of("ablation")
 NAMES = ["N14", "N15", "N16", "N17", "N18", "N18-neuron", "N18-random", "N19", "N20", "V2", "V4"]
 # The paper's literal sentence, which no study like it can satisfy, and a number that is reported only.
 LITERAL, REPORTED = "N14-others", "V7"
@@ -150,12 +148,6 @@ def study_of(trained: Planted, before: Planted = LIKE_ANY) -> SyntheticStudy:
     return SyntheticStudy(trained, before)
 
 
-@cache
-def claims() -> dict[str, ClaimDeclaration]:
-    """The declared claims by id."""
-    return declared_in(FILES)
-
-
 def measured(
     function: Any, study: SyntheticStudy, *, layer: int = 1, stage: Checkpoint = CHECKPOINTS[0]
 ) -> Measurement:
@@ -170,12 +162,12 @@ def measured(
 
 
 def verdict(name: str, measurement: Measurement) -> Verdict:
-    return claims()[name].claim.expect.judge(measurement).verdict
+    return CLAIMS[name].claim.expect.judge(measurement).verdict
 
 
 def item_verdict(name: str, study: SyntheticStudy, **place: Any) -> Verdict:
     """The verdict of one item after its controls."""
-    declared = claims()[name]
+    declared = CLAIMS[name]
     own = measured(declared.function, study, **place)
     controls = {one.function.__name__: measured(one.function, study, **place) for one in declared.controls}
     is_void = voided_by(declared.claim.expect, own, controls) is not None
@@ -183,15 +175,15 @@ def item_verdict(name: str, study: SyntheticStudy, **place: Any) -> Verdict:
 
 
 def test_every_claim_of_the_folder_has_one_file() -> None:
-    assert sorted(claims()) == sorted([*NAMES, LITERAL, REPORTED])
-    assert len(FILES) == len(claims())
-    assert all(len(claims()[name].controls) == 2 for name in ("N14", "N15", "V4"))
+    assert sorted(CLAIMS) == sorted([*NAMES, LITERAL, REPORTED])
+    assert number_of_files("ablation") == len(CLAIMS)
+    assert all(len(CLAIMS[name].controls) == 2 for name in ("N14", "N15", "V4"))
 
 
 def test_all_claims_are_corrected_together() -> None:
-    judged = [claims()[name].claim for name in (*NAMES, LITERAL)]
+    judged = [CLAIMS[name].claim for name in (*NAMES, LITERAL)]
     assert {(claim.family, claim.correction) for claim in judged} == {("ablation", "holm")}
-    assert isinstance(claims()[REPORTED].claim.expect, NotJudged)
+    assert isinstance(CLAIMS[REPORTED].claim.expect, NotJudged)
 
 
 def test_all_others_do_more_than_the_universal_ones() -> None:
@@ -222,7 +214,7 @@ def test_a_study_in_which_universal_neurons_are_like_any_does_not_reproduce_the_
 @pytest.mark.parametrize("planted", [LIKE_THE_PAPER, LIKE_ANY, LESS_THAN_ANY])
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "V2"])
 def test_the_controls_do_not_satisfy_the_criterion(name: str, planted: Planted) -> None:
-    for control in claims()[name].controls:
+    for control in CLAIMS[name].controls:
         for layer in range(LAYERS):
             found = measured(control.function, study_of(planted), layer=layer, stage=CHECKPOINTS[-1])
             assert verdict(name, found) is not Verdict.REPRODUCED, control.function.__name__
@@ -231,7 +223,7 @@ def test_the_controls_do_not_satisfy_the_criterion(name: str, planted: Planted) 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("N16", *OVER_MODELS)])
 def test_an_effect_that_was_there_before_training_is_seen_by_a_control(name: str) -> None:
     study = study_of(LIKE_THE_PAPER, LIKE_THE_PAPER)
-    found = [verdict(name, measured(control.function, study)) for control in claims()[name].controls]
+    found = [verdict(name, measured(control.function, study)) for control in CLAIMS[name].controls]
     assert Verdict.REPRODUCED in found
 
 
@@ -264,7 +256,7 @@ TRIPS: dict[str, tuple[Planted, Planted]] = {
 
 @pytest.mark.parametrize("name", [*NAMES, LITERAL])
 def test_every_control_trips_on_the_flaw_that_it_is_there_to_see(name: str) -> None:
-    for control in claims()[name].controls:
+    for control in CLAIMS[name].controls:
         study = study_of(*TRIPS[control.function.__name__])
         found = measured(control.function, study)
         assert verdict(name, found) is Verdict.REPRODUCED, (control.function.__name__, found)
@@ -273,7 +265,7 @@ def test_every_control_trips_on_the_flaw_that_it_is_there_to_see(name: str) -> N
 @pytest.mark.parametrize("name", [*NAMES, LITERAL, REPORTED])
 def test_every_reading_asks_for_sets_that_the_pipeline_computes(name: str) -> None:
     study = study_of(LIKE_THE_PAPER)
-    for reading in claims()[name].readings:
+    for reading in CLAIMS[name].readings:
         for layer in range(LAYERS):
             for stage in CHECKPOINTS:
                 assert not measured(reading.function, study, layer=layer, stage=stage).is_missing
@@ -281,13 +273,13 @@ def test_every_reading_asks_for_sets_that_the_pipeline_computes(name: str) -> No
 
 @pytest.mark.parametrize("name", ["N17", "N19"])
 def test_read_as_literally_all_others_the_claim_is_refuted_where_most_of_the_network_matters_more(name: str) -> None:
-    (literal,) = [one for one in claims()[name].readings if one.ambiguity == "A4" and one.says.startswith("(i) ")]
+    (literal,) = [one for one in CLAIMS[name].readings if one.ambiguity == "A4" and one.says.startswith("(i) ")]
     assert verdict(name, measured(literal.function, study_of(LIKE_THE_PAPER))) is Verdict.REFUTED
 
 
 def test_other_readings_agree_where_all_of_them_are_planted_alike() -> None:
     for name in NAMES:
-        for reading in claims()[name].readings:
+        for reading in CLAIMS[name].readings:
             literal = reading.ambiguity == "A4" and reading.says.startswith("(i) ")
             expected = Verdict.REFUTED if literal else Verdict.REPRODUCED
             found = verdict(name, measured(reading.function, study_of(LIKE_THE_PAPER), layer=0))
@@ -300,7 +292,7 @@ def test_one_model_without_the_effect_is_enough_against_every_model() -> None:
         checkpoint=CHECKPOINTS[0], reference="c"
     )
     for name in ("N14", "N15", "V4"):
-        (every,) = [one for one in claims()[name].readings if one.ambiguity == "A3"]
+        (every,) = [one for one in CLAIMS[name].readings if one.ambiguity == "A3"]
         assert verdict(name, measured(every.function, study)) is Verdict.REFUTED
 
 

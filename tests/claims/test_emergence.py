@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.claims.declared import declared_in
+from tests.claims.declared import claims_of, number_of_files
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
 from universal_neurons.harness.declare import arguments_of
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from universal_neurons.measures.study import HasStep, NullKind
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / "claims" / "emergence").glob("test_*.py"))
+CLAIMS = claims_of("emergence")
 LAYERS, WIDTH, BLOCKS = 4, 500, 40
 GROWING = {100: (0.02, 0.02, 0.02, 0.03), 200: (0.03, 0.03, 0.06, 0.08), 300: (0.03, 0.035, 0.065, 0.085)}
 CONSTANT = dict.fromkeys(GROWING, (0.03, 0.03, 0.03, 0.03))
@@ -92,12 +91,6 @@ class SyntheticStudy:
         return UniversalityTable(reference or "a", partner, step, frame, candidates, influence, draws, resampling)
 
 
-@cache
-def claims() -> dict[str, ClaimDeclaration]:
-    """The declared claims by id."""
-    return declared_in(FILES)
-
-
 def arguments(claim: ClaimDeclaration, study: SyntheticStudy) -> dict[str, Any]:
     """One item: the first partner and interval, the checkpoint that the claim selects."""
     last = claim.axes.get("checkpoint") == "last"
@@ -125,20 +118,20 @@ def lookup(number: Published) -> float:
 
 
 def test_every_claim_of_the_folder_has_one_file_and_a_control() -> None:
-    assert sorted(claims()) == ["G6", "N1", "N2", "N3", "N4", "N5", "N6", "V5"]
-    assert len(FILES) == len(claims())
-    assert all(claim.controls for claim in claims().values())
+    assert sorted(CLAIMS) == ["G6", "N1", "N2", "N3", "N4", "N5", "N6", "V5"]
+    assert number_of_files("emergence") == len(CLAIMS)
+    assert all(claim.controls for claim in CLAIMS.values())
 
 
 @pytest.mark.parametrize("name", ["N1", "N2", "N4", "N5", "N6", "G6"])
 def test_a_study_that_does_what_the_paper_says_reproduces_the_claim(name: str) -> None:
-    claim, study = claims()[name], SyntheticStudy(GROWING)
+    claim, study = CLAIMS[name], SyntheticStudy(GROWING)
     assert verdict(claim, claim.function(**arguments(claim, study))) is Verdict.REPRODUCED
 
 
 @pytest.mark.parametrize("name", ["N1", "N2", "N3", "N4", "N5", "N6", "V5", "G6"])
 def test_the_controls_do_not_satisfy_the_criterion(name: str) -> None:
-    claim, study = claims()[name], SyntheticStudy(GROWING)
+    claim, study = CLAIMS[name], SyntheticStudy(GROWING)
     for control in claim.controls:
         named = arguments(claim, study)
         given = {argument: named[argument] for argument in arguments_of(control.function)}
@@ -147,7 +140,7 @@ def test_the_controls_do_not_satisfy_the_criterion(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["N2", "N4", "N5", "N6"])
 def test_a_study_in_which_nothing_grows_does_not_reproduce_growth(name: str) -> None:
-    claim, study = claims()[name], SyntheticStudy(CONSTANT)
+    claim, study = CLAIMS[name], SyntheticStudy(CONSTANT)
     assert verdict(claim, claim.function(**arguments(claim, study))) is not Verdict.REPRODUCED
 
 
@@ -161,13 +154,13 @@ def test_a_control_that_satisfies_its_claim_is_seen() -> None:
 
     study = Unchanging(CONSTANT)
     for name in ("N1", "V5"):
-        claim = claims()[name]
+        claim = CLAIMS[name]
         control = claim.controls[0].function
         assert verdict(claim, control(**arguments(claim, study))) is Verdict.REPRODUCED
 
 
 def test_most_of_a_share_that_was_there_at_once_appeared_early_and_most_of_a_late_one_did_not() -> None:
-    claim = claims()["V5"]
+    claim = CLAIMS["V5"]
     early, late = SyntheticStudy(CONSTANT), SyntheticStudy({**GROWING, 100: (0.0, 0.0, 0.0, 0.01)})
     assert verdict(claim, claim.function(**arguments(claim, early))) is Verdict.REPRODUCED
     assert verdict(claim, claim.function(**arguments(claim, late))) is Verdict.REFUTED

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.claims.declared import declared_in
+from tests.claims.declared import claims_of
 from tests.claims.planted import LAST, PlantedStudy
 from tests.measures.entropic import Entropic
 from universal_neurons.evidence.verdict import Verdict
 
-if TYPE_CHECKING:
-    from universal_neurons.harness.declare import ClaimDeclaration
-
-FILES = sorted((Path(__file__).parents[2] / "claims" / "entropy").glob("test_*.py"))
+CLAIMS = claims_of("entropy")
 FINDINGS = ["G40", "G40-frequency", "G40-null", "G40-rho", "G42"]
 NAMES = [*FINDINGS, "G40-planted"]
 # G43 is measured as G40 is, and judged where the models are not GPT-2s; G41 is of GPT-2 Medium.
@@ -27,27 +22,22 @@ NOTHING = Entropic(mediated=0.4, planted=0.51, kept=0.94, null=0.0, frequency=0.
 OPPOSITE = Entropic(mediated=0.1, planted=0.6, kept=0.5, null=0.0, frequency=0.0, rho=-0.3)
 
 
-@cache
-def claims() -> dict[str, ClaimDeclaration]:
-    return declared_in(FILES)
-
-
 def verdict(name: str, function: Any, entropic: Entropic, **options: Any) -> Verdict:
     measured = function(study=PlantedStudy("entropy", entropic, **options), checkpoint=LAST)
-    return claims()[name].claim.expect.judge(measured).verdict
+    return CLAIMS[name].claim.expect.judge(measured).verdict
 
 
 def test_the_claims_are_these_and_each_has_a_control() -> None:
-    assert sorted(claims()) == sorted([*NAMES, *PUBLISHED_ONLY])
-    for name, claim in claims().items():
+    assert sorted(CLAIMS) == sorted([*NAMES, *PUBLISHED_ONLY])
+    for name, claim in CLAIMS.items():
         assert claim.controls
         assert claim.claim.kind == ("method" if name == "G40-planted" else "finding")
 
 
 def test_other_architectures_are_judged_as_gpt2s_are() -> None:
-    claim = claims()["G43"]
+    claim = CLAIMS["G43"]
     criterion = claim.claim.criterion_for("pythia_160m")
-    assert criterion == claims()["G40"].claim.expect
+    assert criterion == CLAIMS["G40"].claim.expect
     (control,) = claim.controls
     for entropic, own, random in (
         (TRUE, Verdict.REPRODUCED, Verdict.REFUTED),
@@ -80,7 +70,7 @@ class Below:
 def test_an_opposed_neuron_is_judged_where_the_paper_names_one(
     entropic: Entropic, own: Verdict, others: Verdict
 ) -> None:
-    claim, study = claims()["G41"], PlantedStudy("entropy-below", Below(entropic))
+    claim, study = CLAIMS["G41"], PlantedStudy("entropy-below", Below(entropic))
     (control,) = claim.controls
     measured = claim.function(study=study, checkpoint=LAST)
     assert claim.claim.criterion_for("gurnee_medium").judge(measured).verdict is own
@@ -94,25 +84,25 @@ def test_an_opposed_neuron_is_judged_where_the_paper_names_one(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_planted_is_found_and_nothing_is_not(name: str) -> None:
-    assert verdict(name, claims()[name].function, TRUE) is Verdict.REPRODUCED
+    assert verdict(name, CLAIMS[name].function, TRUE) is Verdict.REPRODUCED
     nothing = replace(NOTHING, planted=0.4) if name == "G40-planted" else NOTHING
-    assert verdict(name, claims()[name].function, nothing) is not Verdict.REPRODUCED
+    assert verdict(name, CLAIMS[name].function, nothing) is not Verdict.REPRODUCED
 
 
 @pytest.mark.parametrize("name", ["G40", "G40-planted", "G40-rho", "G42"])
 def test_the_opposite_is_refuted(name: str) -> None:
     opposite = replace(OPPOSITE, planted=0.1) if name == "G40-planted" else OPPOSITE
-    assert verdict(name, claims()[name].function, opposite) is Verdict.REFUTED
+    assert verdict(name, CLAIMS[name].function, opposite) is Verdict.REFUTED
 
 
 def test_without_a_positive_control_there_is_no_refutation() -> None:
     for name, unable in (("G40", replace(OPPOSITE, planted=0.4)), ("G42", replace(OPPOSITE, planted_kept=0.9))):
-        assert verdict(name, claims()[name].function, unable) is Verdict.NOT_EVALUATED
+        assert verdict(name, CLAIMS[name].function, unable) is Verdict.NOT_EVALUATED
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_control_satisfies_its_claim(name: str) -> None:
-    for control in claims()[name].controls:
+    for control in CLAIMS[name].controls:
         assert verdict(name, control.function, TRUE) is not Verdict.REPRODUCED, control.function.__name__
 
 
@@ -127,10 +117,10 @@ def test_no_control_satisfies_its_claim(name: str) -> None:
     ],
 )
 def test_a_control_notices_what_it_is_there_for(name: str, entropic: Entropic) -> None:
-    (control,) = claims()[name].controls
+    (control,) = CLAIMS[name].controls
     assert verdict(name, control.function, entropic) is Verdict.REPRODUCED
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_models_are_too_few(name: str) -> None:
-    assert verdict(name, claims()[name].function, TRUE, others=("b",)) is Verdict.NOT_EVALUATED
+    assert verdict(name, CLAIMS[name].function, TRUE, others=("b",)) is Verdict.NOT_EVALUATED

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.claims.declared import declared_in
-from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, table_of
+from tests.claims.declared import claims_of
+from tests.measures.ablations import BLOCKS, Ablated, table_of
+from tests.measures.labels import plain_table
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measures.ablation_table import FamilyKind, SetKind
 from universal_neurons.measures.extensions import Extensions
-from universal_neurons.measures.tables import Definition, ReferenceTables, UniversalityTable
+from universal_neurons.measures.tables import Definition, ReferenceTables
 
 if TYPE_CHECKING:
-    from universal_neurons.harness.declare import ClaimDeclaration
     from universal_neurons.measurement import Measurement
 
-FILES = sorted((Path(__file__).parents[2] / "claims" / "extensions").glob("test_*.py"))
+CLAIMS = claims_of("extensions")
 NAMES = ["F14", "F14-share", "N26"]
 NEURONS = 400
 LAYER = np.repeat([0, 1], NEURONS // 2)
@@ -51,11 +49,8 @@ class SyntheticStudy:
     def reference_tables(self, *, checkpoint: Any, reference: str = "a") -> ReferenceTables:
         del checkpoint
         frame = pd.DataFrame({"layer": LAYER, "excess": np.where(self._universal(reference), 0.9, 0.0)})
-        empty, nothing = np.empty(0, dtype=int), np.empty((1, 0))
         partners = [name for name in "abc" if name != reference]
-        return ReferenceTables.of(
-            [UniversalityTable(reference, p, 400, frame, empty, nothing, nothing, RESAMPLING) for p in partners]
-        )
+        return ReferenceTables.of([plain_table(frame, reference=reference, partner=name) for name in partners])
 
     def _universal(self, model: str) -> Any:
         return np.random.default_rng(ord(model)).random(NEURONS) < 0.25
@@ -79,26 +74,21 @@ class SyntheticStudy:
 TRUE, FALSE, ALIKE = SyntheticStudy(0.3, 0.3, 0.8), SyntheticStudy(0.03, 0.02, 0.0), SyntheticStudy(0.1, 0.1, 0.2)
 
 
-@cache
-def claims() -> dict[str, ClaimDeclaration]:
-    return declared_in(FILES)
-
-
 def verdict(name: str, function: Any, study: SyntheticStudy) -> Verdict:
     measured: Measurement = function(study, None, 0.5)
-    return claims()[name].claim.expect.judge(measured).verdict
+    return CLAIMS[name].claim.expect.judge(measured).verdict
 
 
 def test_there_are_three_claims_with_controls_corrected_together() -> None:
-    assert sorted(claims()) == NAMES
-    for one in claims().values():
+    assert sorted(CLAIMS) == NAMES
+    for one in CLAIMS.values():
         assert (one.claim.family, one.claim.correction) == ("extensions", "holm")
         assert one.controls
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_planted_is_found(name: str) -> None:
-    function = claims()[name].function
+    function = CLAIMS[name].function
     assert verdict(name, function, TRUE) is Verdict.REPRODUCED
     assert verdict(name, function, FALSE) is Verdict.REFUTED
     assert verdict(name, function, ALIKE) is not Verdict.REPRODUCED
@@ -107,11 +97,11 @@ def test_what_was_planted_is_found(name: str) -> None:
 @pytest.mark.parametrize("study", [TRUE, FALSE, ALIKE])
 @pytest.mark.parametrize("name", NAMES)
 def test_no_control_satisfies_the_criterion(name: str, study: SyntheticStudy) -> None:
-    for control in claims()[name].controls:
+    for control in CLAIMS[name].controls:
         assert verdict(name, control.function, study) is not Verdict.REPRODUCED, control.function.__name__
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_reading_can_be_measured_and_agrees_where_all_are_planted_alike(name: str) -> None:
-    for reading in claims()[name].readings:
+    for reading in CLAIMS[name].readings:
         assert verdict(name, reading.function, TRUE) is Verdict.REPRODUCED, reading.function.__name__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,23 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.claims.declared import declared_in
+from tests.claims.declared import claims_of
+from tests.claims.planted import LAST, ScoredModels
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.declare import arguments_of
-from universal_neurons.inputs.suite import Checkpoint
 from universal_neurons.measures import families
 from universal_neurons.measures.families import ANY, ELSEWHERE, EXPLAINED_BY, LETTERS, Explanations
-from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 
 if TYPE_CHECKING:
     from universal_neurons.harness.declare import ClaimDeclaration
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / "claims" / "families").glob("test_*.py"))
+CLAIMS = claims_of("families")
 LAYERS, WIDTH, DIRECTIONS = 8, 300, 50
 LAYER, NEURON = np.repeat(np.arange(LAYERS), WIDTH), np.tile(np.arange(WIDTH), LAYERS)
 NEURONS = len(LAYER)
-LAST = Checkpoint(400, 1.0, "100%")
 NAMES = ["G20", "G20-early", "G21", "G22", "G23", "G24", "G25", "G26", "G26-one-token"]
 FAMILIES = ("unigram", "predicate", "syntax", "position", "domain", "previous")
 LABELS = pd.DataFrame(
@@ -43,7 +40,7 @@ THE, FIRST_OF = 38, dict(zip(FAMILIES[1:], range(39, 44), strict=True))
 
 
 @dataclass(frozen=True)
-class SyntheticStudy:
+class SyntheticStudy(ScoredModels):
     """Three models in which one in twenty neurons is universal.
 
     ``universal`` and ``others``: the shares that are explained, by unigrams in the first half of the layers and by two
@@ -70,10 +67,6 @@ class SyntheticStudy:
     foreign: bool = False
     directions: bool = False
     early: bool = False
-    reference: str = "a"
-
-    def partners(self, reference: str | None = None) -> tuple[str, ...]:
-        return tuple(name for name in "abc" if name != (reference or self.reference))
 
     def flags(self, model: str) -> Any:
         return np.random.default_rng(ord(model)).random(NEURONS) < 0.05
@@ -81,18 +74,9 @@ class SyntheticStudy:
     def layer(self) -> Any:
         return np.where(LAYER < 7, LAYER % 2, 7) if self.early else LAYER
 
-    def reference_tables(self, *, checkpoint: Any, reference: str | None = None) -> ReferenceTables:
-        name, nothing = reference or self.reference, np.empty((1, 0))
-        frame = pd.DataFrame({"layer": self.layer(), "neuron": NEURON, "excess": np.where(self.flags(name), 0.8, 0.1)})
-        return ReferenceTables.of(
-            [
-                UniversalityTable(
-                    name, partner, checkpoint.step, frame, np.empty(0, dtype=int), nothing, nothing,
-                    Resampling(10, 0.95, 1),
-                )
-                for partner in self.partners(name)
-            ]
-        )  # fmt: skip
+    def scores(self, model: str) -> pd.DataFrame:
+        excess = np.where(self.flags(model), 0.8, 0.1)
+        return pd.DataFrame({"layer": self.layer(), "neuron": NEURON, "excess": excess})
 
     def table(self, stage: str, *, model: str | None = None, checkpoint: Any = LAST) -> Explanations:
         assert stage == "explanations"
@@ -155,11 +139,6 @@ NOTHING = SyntheticStudy(
 )
 
 
-@cache
-def claims() -> dict[str, ClaimDeclaration]:
-    return declared_in(FILES)
-
-
 def verdict(claim: ClaimDeclaration, function: Any, study: SyntheticStudy) -> Verdict:
     values = {"study": study, "reference": "a", "checkpoint": LAST, "threshold": 0.5}
     measured = function(**{name: values[name] for name in arguments_of(function)})
@@ -167,20 +146,20 @@ def verdict(claim: ClaimDeclaration, function: Any, study: SyntheticStudy) -> Ve
 
 
 def control(name: str, part: str) -> Any:
-    (found,) = [one.function for one in claims()[name].controls if part in one.function.__name__]
+    (found,) = [one.function for one in CLAIMS[name].controls if part in one.function.__name__]
     return found
 
 
 def test_the_claims_are_these_and_each_has_a_control_and_is_corrected() -> None:
-    assert sorted(claims()) == sorted(NAMES)
-    for claim in claims().values():
+    assert sorted(CLAIMS) == sorted(NAMES)
+    for claim in CLAIMS.values():
         assert claim.controls
         assert (claim.claim.family, claim.claim.correction) == ("families", "holm")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_planted_is_found_and_nothing_is_not(name: str) -> None:
-    claim = claims()[name]
+    claim = CLAIMS[name]
     assert verdict(claim, claim.function, TRUE) is Verdict.REPRODUCED
     # Unigrams may be common and late.
     nothing = replace(NOTHING, universal=0.0, others=0.0) if name == "G20" else NOTHING
@@ -199,13 +178,13 @@ def test_what_was_planted_is_found_and_nothing_is_not(name: str) -> None:
     ],
 )
 def test_the_opposite_is_refuted_or_open(name: str, study: SyntheticStudy) -> None:
-    claim = claims()[name]
+    claim = CLAIMS[name]
     wanted = Verdict.INCONCLUSIVE if name == "G24" else Verdict.REFUTED
     assert verdict(claim, claim.function, study) is wanted
 
 
 def test_another_family_that_is_more_common_refutes_g20() -> None:
-    claim, study = claims()["G20"], replace(TRUE, universal=0.0, others=0.0, syntax=0)
+    claim, study = CLAIMS["G20"], replace(TRUE, universal=0.0, others=0.0, syntax=0)
     table = study.table("explanations")
     frame = table.frame.assign(any_first=0.9, any_second=0.9, any_label=FIRST_OF["predicate"])
     measured = families.lead_of_unigrams(replace(table, frame=frame))
@@ -215,8 +194,8 @@ def test_another_family_that_is_more_common_refutes_g20() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_control_satisfies_its_claim(name: str) -> None:
-    for one in claims()[name].controls:
-        assert verdict(claims()[name], one.function, TRUE) is not Verdict.REPRODUCED, one.function.__name__
+    for one in CLAIMS[name].controls:
+        assert verdict(CLAIMS[name], one.function, TRUE) is not Verdict.REPRODUCED, one.function.__name__
 
 
 @pytest.mark.parametrize(
@@ -238,7 +217,7 @@ def test_no_control_satisfies_its_claim(name: str) -> None:
     ],
 )
 def test_a_control_notices_what_it_is_there_for(name: str, part: str, study: SyntheticStudy) -> None:
-    assert verdict(claims()[name], control(name, part), study) is Verdict.REPRODUCED
+    assert verdict(CLAIMS[name], control(name, part), study) is Verdict.REPRODUCED
 
 
 @pytest.mark.parametrize(("name", "measure"), [("G26", "share_difference"), ("G26-one-token", "rate_difference")])
@@ -252,7 +231,7 @@ def test_dealt_labels_notice_an_interval_that_is_too_narrow(
         return replace(found, low=found.value, high=found.value)
 
     monkeypatch.setattr(families, measure, certain)
-    assert verdict(claims()[name], control(name, "dealt"), TRUE) is Verdict.REPRODUCED
+    assert verdict(CLAIMS[name], control(name, "dealt"), TRUE) is Verdict.REPRODUCED
 
 
 def test_members_of_a_family_are_counted_as_the_claims_count_them() -> None:

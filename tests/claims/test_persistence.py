@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from tests.claims.declared import declared_in
+from tests.claims.declared import claims_of, number_of_files
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
 from universal_neurons.harness.declare import arguments_of
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from universal_neurons.measures.study import HasStep, NullKind
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / "claims" / "persistence").glob("test_*.py"))
+CLAIMS = claims_of("persistence")
 LAYERS, WIDTH, SHARE, BLOCKS = 4, 3000, 0.1, 10
 NAMES = ["N10", "N11", "N12", "N22", "N24", "N7", "N8", "N9", "V3", "V6"]
 
@@ -135,12 +134,6 @@ def _recruits(lost: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return np.asarray(np.arange(lost.size) < np.count_nonzero(lost))
 
 
-@cache
-def claims() -> dict[str, ClaimDeclaration]:
-    """The declared claims by id."""
-    return declared_in(FILES)
-
-
 def measured(function: Measuring, study: SyntheticStudy) -> Measurement:
     """One item: the first partner, interval, checkpoint."""
     values = {
@@ -162,13 +155,13 @@ def lookup(number: Published) -> float:
 
 
 def test_every_claim_of_the_folder_has_one_file_and_a_control() -> None:
-    assert sorted(claims()) == NAMES
-    assert len(FILES) == len(NAMES)
-    assert all(claim.controls for claim in claims().values())
+    assert sorted(CLAIMS) == NAMES
+    assert number_of_files("persistence") == len(NAMES)
+    assert all(claim.controls for claim in CLAIMS.values())
 
 
 def test_every_claim_with_a_sample_is_corrected_within_its_family() -> None:
-    declared = {name: claim.claim for name, claim in claims().items()}
+    declared = {name: claim.claim for name, claim in CLAIMS.items()}
     assert {claim.family for claim in declared.values()} == {"persistence"}
     assert {name for name, claim in declared.items() if claim.correction != "holm"} == {"N24"}
     assert {name for name, claim in declared.items() if claim.kind == "method"} == {"N24"}
@@ -176,34 +169,34 @@ def test_every_claim_with_a_sample_is_corrected_within_its_family() -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "N22"])
 def test_a_study_that_does_what_the_paper_says_reproduces_the_claim(name: str) -> None:
-    claim = claims()[name]
+    claim = CLAIMS[name]
     assert verdict(claim, claim.function, SyntheticStudy(AS_PUBLISHED)) is Verdict.REPRODUCED
 
 
 def test_a_u_shape_leaves_the_trend_over_depth_open_and_a_rise_reproduces_it() -> None:
-    claim = claims()["N22"]
+    claim = CLAIMS["N22"]
     rising = Training(((0.6, 0.75, 0.87, 0.97),) * 3)
     assert verdict(claim, claim.function, SyntheticStudy(rising)) is Verdict.REPRODUCED
     assert verdict(claim, claim.function, SyntheticStudy(rising)) is not verdict(
-        claims()["N12"], claims()["N12"].function, SyntheticStudy(rising)
+        CLAIMS["N12"], CLAIMS["N12"].function, SyntheticStudy(rising)
     )
 
 
 @pytest.mark.parametrize("name", ["N7", "N8", "N9", "N11", "N12", "N22", "V3", "V6"])
 def test_a_study_that_does_the_opposite_refutes_the_claim(name: str) -> None:
-    claim = claims()[name]
+    claim = CLAIMS[name]
     assert verdict(claim, claim.function, SyntheticStudy(OPPOSITE)) is Verdict.REFUTED
 
 
 def test_neurons_that_flicker_around_the_threshold_do_not_drift() -> None:
-    claim = claims()["N10"]
+    claim = CLAIMS["N10"]
     assert verdict(claim, claim.function, SyntheticStudy(FLICKERING)) is Verdict.REFUTED
 
 
 @pytest.mark.parametrize("training", [AS_PUBLISHED, OPPOSITE, FLICKERING], ids=["published", "opposite", "flickering"])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_controls_do_not_satisfy_the_criterion(name: str, training: Training) -> None:
-    claim, study = claims()[name], SyntheticStudy(training)
+    claim, study = CLAIMS[name], SyntheticStudy(training)
     for control in claim.controls:
         assert verdict(claim, control.function, study) is not Verdict.REPRODUCED, control.function.__name__
 
@@ -217,7 +210,7 @@ def test_the_controls_do_not_satisfy_the_criterion(name: str, training: Training
     ],
 )
 def test_a_control_that_satisfies_its_claim_is_seen(name: str, control: str) -> None:
-    claim = claims()[name]
+    claim = CLAIMS[name]
     (function,) = (one.function for one in claim.controls if one.function.__name__ == control)
     assert verdict(claim, function, Unchanging(AS_PUBLISHED)) is Verdict.REPRODUCED
 
@@ -225,7 +218,7 @@ def test_a_control_that_satisfies_its_claim_is_seen(name: str, control: str) -> 
 def test_labels_dealt_anew_persist_at_the_base_rate() -> None:
     (function,) = (
         one.function
-        for one in claims()["N7"].controls
+        for one in CLAIMS["N7"].controls
         if one.function.__name__ == "test_labels_dealt_anew_persist_at_chance"
     )
     found = measured(function, SyntheticStudy(AS_PUBLISHED))
@@ -234,7 +227,7 @@ def test_labels_dealt_anew_persist_at_the_base_rate() -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "N24"])
 def test_every_reading_can_be_measured_and_judged(name: str) -> None:
-    claim, study = claims()[name], SyntheticStudy(AS_PUBLISHED)
+    claim, study = CLAIMS[name], SyntheticStudy(AS_PUBLISHED)
     assert claim.readings
     for read in claim.readings:
         assert not measured(read.function, study).is_missing, read.function.__name__

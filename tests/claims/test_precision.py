@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from tests.claims.declared import declared_in
+from tests.claims.declared import claims_of
 from tests.claims.planted import LAST
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measures.precisions import PairsBySums, kept_pairs
 from universal_neurons.stages.precisions import KINDS
 
-CLAIMS = declared_in((Path(__file__).parents[2] / "claims" / "precision").glob("test_*.py"))
+CLAIMS = claims_of("precision")
 OF = {"F13-bfloat16": "bfloat16", "F13-operands": "operands", "F13-float32": "float32"}
 
 

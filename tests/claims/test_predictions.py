@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,55 +10,38 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.claims.declared import declared_in
+from tests.claims.declared import claims_of
+from tests.claims.planted import LAST, ScoredModels
 from tests.measures.written import LAYER, NEURON, Written
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.declare import arguments_of
-from universal_neurons.inputs.suite import Checkpoint
 from universal_neurons.measurement import independent_difference
 from universal_neurons.measures import ensembles, predictions
-from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 
 if TYPE_CHECKING:
-    from universal_neurons.harness.declare import ClaimDeclaration
     from universal_neurons.measures.predictions import PredictionTables
 
-FILES = sorted((Path(__file__).parents[2] / "claims" / "predictions").glob("test_*.py"))
+CLAIMS = claims_of("predictions")
 FINDINGS = ["G30a", "G30a-common", "G30a-published", "G30b", "G32", "G33", "G33-prediction", "G34"]
 METHODS = ["G30-planted", "G33-planted"]
 NAMES = [*FINDINGS, *METHODS]
 # G31 is measured as G30a-published is, and judged where the unembedding is not the embedding; G35 is of GPT-2 Medium.
 PUBLISHED_ONLY = ["G31", "G35"]
-LAST = Checkpoint(400, 1.0, "100%")
 
 
 @dataclass(frozen=True)
-class SyntheticStudy:
+class SyntheticStudy(ScoredModels):
     """Three models in which one in fifty neurons is universal, and whose neurons write as ``written`` says."""
 
     written: Written = field(default_factory=Written)
-    reference: str = "a"
-
-    def partners(self, reference: str | None = None) -> tuple[str, ...]:
-        return tuple(name for name in "abc" if name != (reference or self.reference))
 
     def excess(self, model: str) -> Any:
         dice = np.random.default_rng(ord(model) + 1)
         return np.where(dice.random(len(LAYER)) < 0.02, 0.8, 0.1)
 
-    def reference_tables(self, *, checkpoint: Any, reference: str | None = None) -> ReferenceTables:
-        name, nothing = reference or self.reference, np.empty((1, 0))
-        frame = pd.DataFrame({"layer": LAYER, "neuron": NEURON, "excess": self.excess(name)})
-        resampling = Resampling(10, 0.95, 1)
-        return ReferenceTables.of(
-            [
-                UniversalityTable(
-                    name, partner, checkpoint.step, frame, np.empty(0, dtype=int), nothing, nothing, resampling
-                )
-                for partner in self.partners(name)
-            ]
-        )
+    def scores(self, model: str) -> pd.DataFrame:
+        return pd.DataFrame({"layer": LAYER, "neuron": NEURON, "excess": self.excess(model)})
 
     def profiles(self, *, model: str) -> Any:
         tokens = self.written.tokens(model)
@@ -89,27 +70,22 @@ class Opposed(Written):
         return found
 
 
-@cache
-def claims() -> dict[str, ClaimDeclaration]:
-    return declared_in(FILES)
-
-
 def verdict(name: str, function: Any, written: Written) -> Verdict:
     values = {"study": SyntheticStudy(written), "reference": "a", "checkpoint": LAST, "threshold": 0.5}
     measured = function(**{argument: values[argument] for argument in arguments_of(function)})
-    return claims()[name].claim.expect.judge(measured).verdict
+    return CLAIMS[name].claim.expect.judge(measured).verdict
 
 
 def test_the_claims_are_these_and_each_has_a_control() -> None:
-    assert sorted(claims()) == sorted([*NAMES, *PUBLISHED_ONLY])
-    for name, claim in claims().items():
+    assert sorted(CLAIMS) == sorted([*NAMES, *PUBLISHED_ONLY])
+    for name, claim in CLAIMS.items():
         assert claim.controls
         assert claim.claim.kind == ("method" if name in METHODS else "finding")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_planted_is_found_and_nothing_is_not(name: str) -> None:
-    function = claims()[name].function
+    function = CLAIMS[name].function
     assert verdict(name, function, TRUE) is Verdict.REPRODUCED
     assert verdict(name, function, NOTHING) is not Verdict.REPRODUCED
 
@@ -130,12 +106,12 @@ def test_what_was_planted_is_found_and_nothing_is_not(name: str) -> None:
     ],
 )
 def test_the_opposite_is_refuted(name: str, opposite: Written) -> None:
-    assert verdict(name, claims()[name].function, opposite) is Verdict.REFUTED
+    assert verdict(name, CLAIMS[name].function, opposite) is Verdict.REFUTED
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_control_satisfies_its_claim(name: str) -> None:
-    for control in claims()[name].controls:
+    for control in CLAIMS[name].controls:
         assert verdict(name, control.function, TRUE) is not Verdict.REPRODUCED, control.function.__name__
 
 
@@ -151,7 +127,7 @@ def test_no_control_satisfies_its_claim(name: str) -> None:
     ],
 )
 def test_a_control_notices_what_it_is_there_for(name: str, part: str, written: Written) -> None:
-    (control,) = (one.function for one in claims()[name].controls if part in one.function.__name__)
+    (control,) = (one.function for one in CLAIMS[name].controls if part in one.function.__name__)
     assert verdict(name, control, written) is Verdict.REPRODUCED
 
 
@@ -163,24 +139,24 @@ def test_dealt_labels_notice_an_interval_that_is_too_narrow(monkeypatch: pytest.
         return replace(found, low=found.value, high=found.value)
 
     monkeypatch.setattr(predictions, "independent_difference", certain)
-    (dealt,) = claims()["G32"].controls
+    (dealt,) = CLAIMS["G32"].controls
     assert verdict("G32", dealt.function, TRUE) is Verdict.REPRODUCED
 
 
 def test_pairs_that_are_not_dealt_satisfy_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ensembles.WritingPairs, "dealt", lambda pairs, _: pairs.pairs)
-    (dealt,) = claims()["G34"].controls
+    (dealt,) = CLAIMS["G34"].controls
     assert verdict("G34", dealt.function, TRUE) is Verdict.REPRODUCED
 
 
 def test_what_all_neurons_of_a_layer_write_does_not_count() -> None:
     written = replace(TRUE, alike=0.0, common=0.8)
-    assert verdict("G34", claims()["G34"].function, written) is not Verdict.REPRODUCED
+    assert verdict("G34", CLAIMS["G34"].function, written) is not Verdict.REPRODUCED
 
 
 def test_named_neurons_are_those_of_a_model_with_as_many_layers() -> None:
     with pytest.raises(NotOnSuite, match="neuron 1169 in layer 19"):
-        verdict("G35", claims()["G35"].function, TRUE)
+        verdict("G35", CLAIMS["G35"].function, TRUE)
 
 
 def named_study(*, everyone: bool) -> Any:
@@ -188,7 +164,7 @@ def named_study(*, everyone: bool) -> Any:
     layer, neuron = np.repeat(np.arange(24), 4096), np.tile(np.arange(4096), 24)
     frame = pd.DataFrame({"layer": layer, "neuron": neuron, "auc": 0.5, "matched_auc": 0.5})
     frame = frame.assign(kurtosis=3.0, skewness=1.0, variance=0.0)
-    for at, number, role in claims()["G35"].function.__globals__["NAMED"]:
+    for at, number, role in CLAIMS["G35"].function.__globals__["NAMED"]:
         rows = (layer == at) & (everyone | (neuron == number))
         frame.loc[rows, "kurtosis"] = 3.0 if role == "partition" else 12.0
         frame.loc[rows, "skewness"] = -1.0 if role == "suppression" else 1.0
@@ -200,7 +176,7 @@ def named_study(*, everyone: bool) -> Any:
 
 @pytest.mark.parametrize("everyone", [False, True])
 def test_named_neurons_have_their_roles_and_others_of_their_layers_only_if_all_do(everyone: bool) -> None:
-    claim, study = claims()["G35"], named_study(everyone=everyone)
+    claim, study = CLAIMS["G35"], named_study(everyone=everyone)
     criterion = claim.claim.criterion_for("gurnee_medium")
     (control,) = claim.controls
     own, others = (
@@ -220,15 +196,15 @@ def test_signs_that_are_not_dealt_satisfy_the_claim(monkeypatch: pytest.MonkeyPa
     models = predictions.every_model(study, LAST)  # type: ignore[arg-type]
     monkeypatch.setattr(np.random, "default_rng", lambda _: Undealt())
     found = predictions.suppression_shift(models, seed=0)
-    assert claims()["G30b"].claim.expect.judge(found).verdict is Verdict.REPRODUCED
+    assert CLAIMS["G30b"].claim.expect.judge(found).verdict is Verdict.REPRODUCED
 
 
 def test_models_of_few_layers_have_no_quarters() -> None:
     for name in ("G30a", "G33"):
         with pytest.raises(NotOnSuite, match="at least 4 layers"):
-            verdict(name, claims()[name].function, replace(TRUE, layers=3))
+            verdict(name, CLAIMS[name].function, replace(TRUE, layers=3))
 
 
 def test_a_single_layer_has_none_before_it() -> None:
     with pytest.raises(NotOnSuite, match="layer before the last"):
-        verdict("G30b", claims()["G30b"].function, replace(TRUE, layers=1))
+        verdict("G30b", CLAIMS["G30b"].function, replace(TRUE, layers=1))

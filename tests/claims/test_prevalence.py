@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.claims.declared import declared_in
+from tests.claims.declared import claims_of
+from tests.claims.planted import LAST
+from tests.measures.labels import plain_table
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.declare import arguments_of
 from universal_neurons.inputs.published import published
-from universal_neurons.inputs.suite import Checkpoint
-from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
 
 if TYPE_CHECKING:
     from universal_neurons.evidence.criteria import Criterion
-    from universal_neurons.harness.declare import ClaimDeclaration
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / "claims" / "prevalence").glob("test_*.py"))
+CLAIMS = claims_of("prevalence")
 LAYERS, WIDTH = 4, 500
 LAYER, NEURON = np.repeat(np.arange(LAYERS), WIDTH), np.tile(np.arange(WIDTH), LAYERS)
-LAST = Checkpoint(400, 1.0, "100%")
 SUITES = {"G1": "gurnee_small", "G2": "gurnee_medium", "G3": "pythia_160m", "G5-range": "gurnee_small"}
 SHARES = {"G1": 0.0416, "G2": 0.0123, "G3": 0.0126}
 NAMES = ["G1", "G1-ids", "G1-slope", "G2", "G3", "G4", "G5", "G5-range", "G6-mutual", "G7", "G9", "G9-half"]
@@ -109,15 +107,7 @@ class SyntheticStudy:
                 **dict.fromkeys(("excess", "excess_half_a", "excess_half_b"), excess),
             }
         )
-        nothing = np.empty((1, 0))
-        return UniversalityTable(
-            name, partner, 400, frame, np.empty(0, dtype=int), nothing, nothing, Resampling(100, 0.95, 1)
-        )
-
-
-@cache
-def claims() -> dict[str, ClaimDeclaration]:
-    return declared_in(FILES)
+        return plain_table(frame, reference=name, partner=partner)
 
 
 def verdict(name: str, function: Any, study: SyntheticStudy) -> Verdict:
@@ -128,7 +118,7 @@ def verdict(name: str, function: Any, study: SyntheticStudy) -> Verdict:
 
 def criterion(name: str) -> Criterion:
     """The criterion on the suite that the claim is about, looked up."""
-    claim = claims()[name].claim
+    claim = CLAIMS[name].claim
     chosen = claim.on[SUITES[name]] if name in SUITES else claim.expect
     return chosen.resolved(lambda number: published(number.table, root=ROOT, **dict(number.where)))
 
@@ -139,26 +129,26 @@ def truth(name: str) -> SyntheticStudy:
 
 
 def controls(name: str) -> list[Any]:
-    return [one.function for one in claims()[name].controls]
+    return [one.function for one in CLAIMS[name].controls]
 
 
 def test_the_claims_are_these_and_each_has_a_control_and_is_corrected() -> None:
-    assert sorted(claims()) == NAMES
-    for claim in claims().values():
+    assert sorted(CLAIMS) == NAMES
+    for claim in CLAIMS.values():
         assert claim.controls
         assert (claim.claim.family, claim.claim.correction) == ("prevalence", "holm")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_planted_is_found_and_no_control_satisfies_the_claim(name: str) -> None:
-    assert verdict(name, claims()[name].function, truth(name)) is Verdict.REPRODUCED
+    assert verdict(name, CLAIMS[name].function, truth(name)) is Verdict.REPRODUCED
     for control in controls(name):
         assert verdict(name, control, truth(name)) is not Verdict.REPRODUCED, control.__name__
 
 
 @pytest.mark.parametrize("name", SUITES)
 def test_what_is_printed_about_other_models_is_not_judged_on_mini(name: str) -> None:
-    claim = claims()[name]
+    claim = CLAIMS[name]
     measured = claim.function(truth(name), checkpoint=LAST, threshold=0.5)
     judged = claim.claim.expect.judge(measured)
     assert judged.verdict is Verdict.NOT_EVALUATED
@@ -183,7 +173,7 @@ def test_what_is_printed_about_other_models_is_not_judged_on_mini(name: str) -> 
     ],
 )
 def test_the_opposite_is_refuted(name: str, study: SyntheticStudy) -> None:
-    assert verdict(name, claims()[name].function, study) is Verdict.REFUTED
+    assert verdict(name, CLAIMS[name].function, study) is Verdict.REFUTED
 
 
 @pytest.mark.parametrize("name", ["G1", "G2", "G3", "G4", "G7"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.claims.declared import declared_in
+from tests.claims.declared import claims_of
+from tests.claims.planted import ScoredModels
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.declare import arguments_of
@@ -20,13 +20,12 @@ from universal_neurons.inputs.suite import Checkpoint
 from universal_neurons.measures import properties
 from universal_neurons.measures.properties import EIGHT, property_of
 from universal_neurons.measures.published_neurons import STATISTICS
-from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
 
 if TYPE_CHECKING:
     from universal_neurons.harness.declare import ClaimDeclaration
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / "claims" / "properties").glob("test_*.py"))
+CLAIMS = claims_of("properties")
 LAYERS, WIDTH = 8, 500
 LAYER, NEURON = np.repeat(np.arange(LAYERS), WIDTH), np.tile(np.arange(WIDTH), LAYERS)
 LAST, UNTRAINED = Checkpoint(400, 1.0, "100%"), Checkpoint(0, 0.0, "untrained")
@@ -39,7 +38,7 @@ NAMES = [*CONTRASTS, *POOLED, *COMPOSITE, *OTHERS]
 
 
 @dataclass(frozen=True)
-class SyntheticStudy:
+class SyntheticStudy(ScoredModels):
     """Three models in which one in fifty neurons is universal and its properties are shifted by ``shift`` deviations.
 
     ``same``: the universal neurons of all models have the same numbers.  ``before``: the shift before training.
@@ -62,28 +61,14 @@ class SyntheticStudy:
     error: float = 0.0
     unfolded: bool = False
     alike: bool = False
-    reference: str = "a"
     untrained: Any = UNTRAINED
-
-    def partners(self, reference: str | None = None) -> tuple[str, ...]:
-        return tuple(name for name in "abc" if name != (reference or self.reference))
 
     def excess(self, model: str) -> Any:
         dice = np.random.default_rng(0 if self.same else ord(model))
         return np.where(dice.random(len(LAYER)) < 0.02, 0.8, dice.uniform(0, 0.3, len(LAYER)))
 
-    def reference_tables(self, *, checkpoint: Any, reference: str | None = None) -> ReferenceTables:
-        name, nothing = reference or self.reference, np.empty((1, 0))
-        frame = pd.DataFrame({"layer": LAYER, "neuron": NEURON, "excess": self.excess(name)})
-        return ReferenceTables.of(
-            [
-                UniversalityTable(
-                    name, partner, checkpoint.step, frame, np.empty(0, dtype=int), nothing, nothing,
-                    Resampling(10, 0.95, 1),
-                )
-                for partner in self.partners(name)
-            ]
-        )  # fmt: skip
+    def scores(self, model: str) -> pd.DataFrame:
+        return pd.DataFrame({"layer": LAYER, "neuron": NEURON, "excess": self.excess(model)})
 
     def table(self, stage: str, *, model: str | None = None, checkpoint: Any = LAST) -> pd.DataFrame:
         assert stage == "properties"
@@ -119,11 +104,6 @@ TRUE = SyntheticStudy()
 NOTHING = SyntheticStudy(shift=0.0, gradient=0.0, gaussian=True, opposed=0.0, late=True, error=0.01)
 
 
-@cache
-def claims() -> dict[str, ClaimDeclaration]:
-    return declared_in(FILES)
-
-
 def verdict(claim: ClaimDeclaration, function: Any, study: SyntheticStudy) -> Verdict:
     values = {"study": study, "reference": "a", "checkpoint": LAST, "threshold": 0.5, "layer": 0}
     measured = function(**{name: values[name] for name in arguments_of(function)})
@@ -132,19 +112,19 @@ def verdict(claim: ClaimDeclaration, function: Any, study: SyntheticStudy) -> Ve
 
 def controls(name: str, part: str) -> Any:
     """The controls of a claim whose names contain ``part``."""
-    return [one.function for one in claims()[name].controls if part in one.function.__name__]
+    return [one.function for one in CLAIMS[name].controls if part in one.function.__name__]
 
 
 def test_the_claims_are_these_and_each_has_a_control_and_is_corrected() -> None:
-    assert sorted(claims()) == sorted(NAMES)
-    for claim in claims().values():
+    assert sorted(CLAIMS) == sorted(NAMES)
+    for claim in CLAIMS.values():
         assert claim.controls
         assert (claim.claim.family, claim.claim.correction) == ("properties", "holm")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_planted_is_found_and_nothing_is_not(name: str) -> None:
-    claim = claims()[name]
+    claim = CLAIMS[name]
     assert verdict(claim, claim.function, TRUE) is Verdict.REPRODUCED
     # Where nothing is planted there is still no gradient, and others are still Gaussian.
     kept = name in {"G13-tail", "G18"}
@@ -153,21 +133,21 @@ def test_what_was_planted_is_found_and_nothing_is_not(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*PER_PROPERTY, *POOLED, "G62", "G62-output", "G10-layers", "G10-training"])
 def test_the_opposite_is_refuted(name: str) -> None:
-    claim, opposite = claims()[name], replace(TRUE, shift=-2.0, gaussian=True, gradient=0.0)
+    claim, opposite = CLAIMS[name], replace(TRUE, shift=-2.0, gaussian=True, gradient=0.0)
     study = replace(opposite, shift=-20.0) if name[:3] in {"G12", "G13"} else opposite
     assert verdict(claim, claim.function, study) is Verdict.REFUTED
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_control_satisfies_its_claim(name: str) -> None:
-    for control in claims()[name].controls:
-        assert verdict(claims()[name], control.function, TRUE) is not Verdict.REPRODUCED, control.function.__name__
+    for control in CLAIMS[name].controls:
+        assert verdict(CLAIMS[name], control.function, TRUE) is not Verdict.REPRODUCED, control.function.__name__
 
 
 @pytest.mark.parametrize("name", PER_PROPERTY)
 def test_every_reading_is_measured(name: str) -> None:
-    for reading in claims()[name].readings:
-        assert verdict(claims()[name], reading.function, TRUE) is not Verdict.NOT_EVALUATED
+    for reading in CLAIMS[name].readings:
+        assert verdict(CLAIMS[name], reading.function, TRUE) is not Verdict.NOT_EVALUATED
 
 
 @pytest.mark.parametrize("name", [*CONTRASTS, *COMPOSITE])
@@ -180,20 +160,20 @@ def test_dealt_labels_notice_an_interval_that_is_too_narrow(name: str, monkeypat
 
     monkeypatch.setattr(properties, "median_of", certain)
     (dealt,) = controls(name, "dealt")
-    assert verdict(claims()[name], dealt, TRUE) is Verdict.REPRODUCED
+    assert verdict(CLAIMS[name], dealt, TRUE) is Verdict.REPRODUCED
 
 
 @pytest.mark.parametrize("name", POOLED)
 def test_dealt_labels_notice_a_jackknife_that_is_too_narrow(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(properties, "jackknife", lambda value, *_, **__: (value, value))
     (dealt,) = controls(name, "dealt")
-    assert verdict(claims()[name], dealt, TRUE) is Verdict.REPRODUCED
+    assert verdict(CLAIMS[name], dealt, TRUE) is Verdict.REPRODUCED
 
 
 @pytest.mark.parametrize("name", CONTRASTS)
 def test_labels_of_other_models_notice_numbers_that_mean_something(name: str) -> None:
     (borrowed,) = controls(name, "labels_of_other_models")
-    assert verdict(claims()[name], borrowed, replace(TRUE, same=True)) is Verdict.REPRODUCED
+    assert verdict(CLAIMS[name], borrowed, replace(TRUE, same=True)) is Verdict.REPRODUCED
 
 
 @pytest.mark.parametrize(
@@ -209,12 +189,12 @@ def test_labels_of_other_models_notice_numbers_that_mean_something(name: str) ->
 )
 def test_the_other_controls_notice_what_they_are_there_for(name: str, part: str, study: SyntheticStudy) -> None:
     (control,) = controls(name, part)
-    assert verdict(claims()[name], control, TRUE) is not Verdict.REPRODUCED
-    assert verdict(claims()[name], control, study) is Verdict.REPRODUCED
+    assert verdict(CLAIMS[name], control, TRUE) is not Verdict.REPRODUCED
+    assert verdict(CLAIMS[name], control, study) is Verdict.REPRODUCED
 
 
 def test_properties_that_were_there_before_training_do_not_come_with_it() -> None:
-    claim = claims()["G10-training"]
+    claim = CLAIMS["G10-training"]
     assert verdict(claim, claim.function, replace(TRUE, before=1.5)) is not Verdict.REPRODUCED
     assert verdict(claim, claim.function, replace(TRUE, before=1.5, shift=0.0, gaussian=True)) is Verdict.REFUTED
     with pytest.raises(NotOnSuite, match="no untrained checkpoint"):
@@ -222,12 +202,12 @@ def test_properties_that_were_there_before_training_do_not_come_with_it() -> Non
 
 
 def test_a_correlation_between_layers_is_none_within() -> None:
-    claim = claims()["G60-layers"]
+    claim = CLAIMS["G60-layers"]
     assert verdict(claim, claim.function, replace(TRUE, confounded=0.3, opposed=0.0)) is Verdict.REFUTED
 
 
 def test_every_published_number_of_a_criterion_is_there() -> None:
-    for claim in claims().values():
+    for claim in CLAIMS.values():
         for criterion in claim.claim.on.values():
             for number in criterion.published:
                 published(number.table, root=ROOT, **dict(number.where))

@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.claims.declared import declared_in
+from tests.claims.declared import claims_of
 from tests.claims.test_properties import LAST
 from tests.claims.test_properties import SyntheticStudy as PropertiesStudy
-from tests.sources import ROOT
+from tests.measures.labels import plain_table
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.declare import arguments_of
-from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
 
 if TYPE_CHECKING:
     from universal_neurons.harness.declare import ClaimDeclaration
 
-CLAIMS = declared_in(sorted((ROOT / "claims" / "replication").glob("test_*.py")))
+CLAIMS = claims_of("replication")
 NEURONS = 400
 
 
@@ -51,10 +51,7 @@ class CopiesStudy:
         frame = frame.assign(baseline=baseline + noise[1]).assign(
             excess=lambda one: one["correlation"] - one["baseline"]
         )
-        nothing = np.empty((1, 0))
-        return UniversalityTable(
-            "a", partner, 400, frame, np.empty(0, dtype=int), nothing, nothing, Resampling(10, 0.95, 1)
-        )
+        return plain_table(frame, partner=partner)
 
 
 TRUE: dict[str, Any] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.claims.declared import declared_in
+from tests.claims.declared import claims_of
 from tests.claims.test_emergence import CHECKPOINTS, CONSTANT, GROWING, LAYERS, SyntheticStudy, lookup
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
@@ -89,12 +88,6 @@ class VariedStudy(SyntheticStudy):
         return dataclasses.replace(table, frame=table.frame.assign(correlation=correlation))
 
 
-@cache
-def claims(folder: str) -> dict[str, ClaimDeclaration]:
-    """The declared claims by id."""
-    return declared_in(sorted((CLAIMS / folder).glob("test_*.py")))
-
-
 def verdict(claim: ClaimDeclaration, function: Callable[..., Any], study: VariedStudy) -> Verdict:
     """How the claim's criterion judges ``function`` at one item of the suite."""
     last = claim.axes.get("checkpoint") == "last"
@@ -110,9 +103,9 @@ def verdict(claim: ClaimDeclaration, function: Callable[..., Any], study: Varied
 
 
 def test_every_claim_of_the_folder_has_one_file_and_its_controls() -> None:
-    assert sorted(claims("robustness")) == sorted(ROBUSTNESS)
+    assert sorted(claims_of("robustness")) == sorted(ROBUSTNESS)
     assert len(list((CLAIMS / "robustness").glob("test_*.py"))) == len(ROBUSTNESS)
-    for claim in claims("robustness").values():
+    for claim in claims_of("robustness").values():
         # What a null would be without its baseline is no control of F2: the thresholds alone may keep it out.
         controls = 1 if claim.claim.id == "F2" else 2
         assert (len(claim.controls), claim.claim.family, claim.claim.correction) == (controls, "robustness", "holm")
@@ -120,25 +113,25 @@ def test_every_claim_of_the_folder_has_one_file_and_its_controls() -> None:
 
 @pytest.mark.parametrize("name", ROBUSTNESS)
 def test_a_study_whose_choices_do_not_matter_reproduces_the_claim(name: str) -> None:
-    claim = claims("robustness")[name]
+    claim = claims_of("robustness")[name]
     assert verdict(claim, claim.function, VariedStudy()) is Verdict.REPRODUCED
 
 
 @pytest.mark.parametrize("name", ROBUSTNESS)
 def test_the_controls_do_not_satisfy_the_criterion(name: str) -> None:
-    claim = claims("robustness")[name]
+    claim = claims_of("robustness")[name]
     for control in claim.controls:
         assert verdict(claim, control.function, VariedStudy()) is Verdict.REFUTED, control.function.__name__
 
 
 @pytest.mark.parametrize("name", ["F2-rotation", "F7", "F8"])
 def test_choices_that_lose_half_of_the_universal_neurons_refute_the_claim(name: str) -> None:
-    claim = claims("robustness")[name]
+    claim = claims_of("robustness")[name]
     assert verdict(claim, claim.function, VariedStudy(shift=-0.5)) is Verdict.REFUTED
 
 
 def test_padding_is_compared_with_the_same_rows_without_it() -> None:
-    claim = claims("robustness")["F7-padding"]
+    claim = claims_of("robustness")["F7-padding"]
     # What the padded rows lose beside the suite's own is lost with the padding dropped too.
     assert verdict(claim, claim.function, VariedStudy(shift=-0.5)) is Verdict.REPRODUCED
 
@@ -151,7 +144,7 @@ def test_padding_is_compared_with_the_same_rows_without_it() -> None:
 
 
 def test_halves_that_are_mostly_noise_refute_cross_fitting() -> None:
-    claim = claims("robustness")["F4"]
+    claim = claims_of("robustness")["F4"]
     assert verdict(claim, claim.function, VariedStudy(noise=1.0)) is Verdict.REFUTED
 
 
@@ -163,19 +156,19 @@ def test_a_null_like_the_neurons_themselves_refutes_the_claims_about_it() -> Non
             return self.universality(partner=partner, checkpoint=checkpoint)
 
     for name in ("N23", "F2"):
-        claim = claims("robustness")[name]
+        claim = claims_of("robustness")[name]
         assert verdict(claim, claim.function, Alike()) is Verdict.REFUTED
 
 
 def test_the_tokens_that_are_compared_are_the_most_of_those_that_are_fewer() -> None:
-    study, claim = VariedStudy(), claims("robustness")["F8"]
+    study, claim = VariedStudy(), claims_of("robustness")["F8"]
     verdict(claim, claim.function, study)
     assert set(study.asked) == {"tokens:5000"}
 
 
 @pytest.mark.parametrize("name", ["N1", "N2"])
 def test_every_reading_of_an_ambiguous_choice_is_there(name: str) -> None:
-    readings = claims("emergence")[name].readings
+    readings = claims_of("emergence")[name].readings
     ambiguities = sorted(reading.ambiguity for reading in readings)
     assert ambiguities == ["A1", "A1", "A1", "A2", "A8", "A8", "A9", "F2", "F7", "F7", "F7"]
     assert len({reading.says for reading in readings}) == len(readings)
@@ -184,7 +177,7 @@ def test_every_reading_of_an_ambiguous_choice_is_there(name: str) -> None:
 @pytest.mark.parametrize("shares", [GROWING, CONSTANT])
 @pytest.mark.parametrize("name", ["N1", "N2"])
 def test_readings_that_change_nothing_give_the_claims_own_verdict(name: str, shares: Any) -> None:
-    claim, study = claims("emergence")[name], VariedStudy(shares=shares)
+    claim, study = claims_of("emergence")[name], VariedStudy(shares=shares)
     own = verdict(claim, claim.function, study)
     # Models that do not differ leave an interval without width, which excludes no growth at all.
     assert own is (Verdict.REFUTED if (name, shares) == ("N2", CONSTANT) else Verdict.REPRODUCED)
@@ -194,5 +187,5 @@ def test_readings_that_change_nothing_give_the_claims_own_verdict(name: str, sha
 
 
 def test_readings_that_lose_every_neuron_do_not_reproduce_presence() -> None:
-    claim, study = claims("emergence")["N1"], VariedStudy(shares=dict.fromkeys(GROWING, (0.0,) * LAYERS))
+    claim, study = claims_of("emergence")["N1"], VariedStudy(shares=dict.fromkeys(GROWING, (0.0,) * LAYERS))
     assert all(verdict(claim, reading.function, study) is not Verdict.REPRODUCED for reading in claim.readings)

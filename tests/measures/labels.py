@@ -55,6 +55,13 @@ def table(
     return UniversalityTable("a", partner, step, frame, chosen, moves, draws, resampling)
 
 
+def plain_table(frame: pd.DataFrame, *, reference: str = "a", partner: str = "b", step: int = 400) -> UniversalityTable:
+    """A table with these columns, without candidates: no interval of it is over tokens."""
+    nothing = np.empty((1, 0))
+    resampling = Resampling(10, 0.95, 1)
+    return UniversalityTable(reference, partner, step, frame, np.empty(0, dtype=int), nothing, nothing, resampling)
+
+
 def scored(excess: npt.ArrayLike | str) -> npt.NDArray[np.float32]:
     if isinstance(excess, str):
         return np.array([{"1": 0.75, "0": 0.25, "-": np.nan}[sign] for sign in excess], dtype=np.float32)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.measures.labels import plain_table
 from universal_neurons.measures.agreement import (
     excess_agreement,
     is_mutual,
@@ -17,7 +18,7 @@ from universal_neurons.measures.agreement import (
     with_partners_shuffled,
 )
 from universal_neurons.measures.properties import ranking_of
-from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
 
 N = 300
 LAYER = np.repeat([0, 1, 2], N // 3)
@@ -25,10 +26,7 @@ LAYER = np.repeat([0, 1, 2], N // 3)
 
 def table(reference: str, partner: str, **columns: np.ndarray) -> UniversalityTable:
     frame = pd.DataFrame({"layer": LAYER, "neuron": np.tile(np.arange(N // 3), 3), **columns})
-    nothing = np.empty((1, 0))
-    return UniversalityTable(
-        reference, partner, 1, frame, np.empty(0, dtype=int), nothing, nothing, Resampling(10, 0.95, 1)
-    )
+    return plain_table(frame, reference=reference, partner=partner, step=1)
 
 
 def tables(noise: float, seed: int = 1) -> ReferenceTables:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.measures.labels import plain_table
 from universal_neurons.measurement import Over
 from universal_neurons.measures.distributions import (
     bounded_median,
@@ -17,7 +18,7 @@ from universal_neurons.measures.distributions import (
 )
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.properties import Ranking, percentiles_in_layers
-from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.measures.tables import ReferenceTables
 
 LEVEL = 0.95
 LAYER = np.repeat(np.arange(3), 40)
@@ -79,9 +80,7 @@ def test_partner_layers_are_shares_of_the_matched_neurons_of_a_layer(unmatched: 
     best = np.concatenate([np.repeat([0, 1], 20), np.full(80, 2)])
     best[:unmatched] = -1
     frame = pd.DataFrame({"layer": LAYER, "neuron": np.tile(np.arange(40), 3), "partner_layer": best, "excess": 0.0})
-    nothing = np.empty((1, 0))
-    table = UniversalityTable("a", "b", 1, frame, np.empty(0, dtype=int), nothing, nothing, Resampling(10, LEVEL, 1))
-    cells = partner_layers(ReferenceTables.of([table]), depth=3)
+    cells = partner_layers(ReferenceTables.of([plain_table(frame)]), depth=3)
     assert cells[0, 0].value == pytest.approx((20 - unmatched) / n)
     assert cells[0, 0].n == n
     assert cells[1, 2].value == 1.0

@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, draws, table_of
+from tests.measures.ablations import BLOCKS, Ablated, draws, table_of
+from tests.measures.labels import plain_table
 from universal_neurons.measures.ablation_table import SetKind
 from universal_neurons.measures.extensions import (
     Extensions,
     patching_standing,
     unigram_share_difference,
 )
-from universal_neurons.measures.tables import Definition, ReferenceTables, UniversalityTable
+from universal_neurons.measures.tables import Definition, ReferenceTables
 
 LAYER = np.repeat([0, 1], 50)
 AVERAGED = {"partner": "", "definition": Definition.AVERAGED, "mode": "resample"}
@@ -30,9 +31,7 @@ def tables(*universal: np.ndarray) -> ReferenceTables:
     found = []
     for partner, flags in zip("bc", universal, strict=False):
         frame = pd.DataFrame({"layer": LAYER, "excess": np.where(flags, 0.9, 0.0)})
-        nothing = np.empty((1, 0))
-        empty = np.empty(0, dtype=int)
-        found.append(UniversalityTable("a", partner, 400, frame, empty, nothing, nothing, RESAMPLING))
+        found.append(plain_table(frame, partner=partner))
     return ReferenceTables.of(found)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from tests.measures.labels import plain_table
 from universal_neurons.measurement import Over
 from universal_neurons.measures import properties
 from universal_neurons.measures.intervals import jackknife
@@ -32,7 +33,7 @@ from universal_neurons.measures.properties import (
     ranking,
     spearman_in_layers,
 )
-from universal_neurons.measures.tables import ReferenceTables, Resampling, UniversalityTable
+from universal_neurons.measures.tables import ReferenceTables
 
 LAYERS, WIDTH = 3, 60
 LAYER = np.repeat(np.arange(LAYERS), WIDTH)
@@ -48,17 +49,13 @@ def one(seed: int, shift: float = 0.0, share: float = 0.3) -> Ranking:
 
 
 def tables(excess: list[np.ndarray]) -> ReferenceTables:
-    nothing = np.empty((1, 0))
+    numbers = {"layer": LAYER, "neuron": np.tile(np.arange(WIDTH), LAYERS)}
     return ReferenceTables.of(
         [
-            UniversalityTable(
-                "a", partner, 1,
-                pd.DataFrame({"layer": LAYER, "neuron": np.tile(np.arange(WIDTH), LAYERS), "excess": values}),
-                np.empty(0, dtype=int), nothing, nothing, Resampling(10, 0.95, 1),
-            )
+            plain_table(pd.DataFrame({**numbers, "excess": values}), partner=partner)
             for partner, values in zip("bc", excess, strict=True)
         ]
-    )  # fmt: skip
+    )
 
 
 def frame(**columns: np.ndarray) -> pd.DataFrame:
@@ -193,11 +190,8 @@ def test_the_correlation_with_the_excess_is_spearmans_in_one_layer() -> None:
     layer, neuron = np.zeros(50, dtype=int), np.arange(50)
     values, excess = DICE.normal(size=50), DICE.random(50)
     table = pd.DataFrame({"layer": layer, "neuron": neuron, "pre_mean": values})
-    nothing = np.empty((1, 0))
-    scores = UniversalityTable(
-        "a", "b", 1, table.assign(excess=excess), np.empty(0, dtype=int), nothing, nothing, Resampling(10, 0.95, 1)
-    )
-    found = spearman_in_layers(table, ReferenceTables.of([scores]), "pre_mean")
+    scores = ReferenceTables.of([plain_table(table.assign(excess=excess))])
+    found = spearman_in_layers(table, scores, "pre_mean")
     assert found.value == pytest.approx(stats.spearmanr(values, excess).statistic)
     assert found.low < found.value < found.high
 

@@ -26,11 +26,6 @@ CASE = Case(30, "b")
 
 
 @pytest.fixture(scope="module")
-def work(computed: Miniature) -> Workspace:
-    return computed.workspace()
-
-
-@pytest.fixture(scope="module")
 def tables(computed: Miniature) -> AttentionTables:
     found: AttentionTables = computed.study().table("heads", model="b")
     return found

@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def work(computed: Miniature) -> Workspace:
-    return computed.workspace()
-
-
-@pytest.fixture(scope="module")
 def table(computed: Miniature) -> pd.DataFrame:
     found: pd.DataFrame = computed.study().table("duplicates", model="b")
     return found

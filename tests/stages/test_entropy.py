@@ -27,11 +27,6 @@ CASE, WIDTH, MLP = Case(30, "c"), 16, 24
 
 
 @pytest.fixture(scope="module")
-def work(computed: Miniature) -> Workspace:
-    return computed.workspace()
-
-
-@pytest.fixture(scope="module")
 def tables(computed: Miniature) -> EntropyTables:
     found: EntropyTables = computed.study().table("entropy", model="c")
     return found

@@ -26,11 +26,6 @@ CASE, MLP = Case(30, "c"), 24
 
 
 @pytest.fixture(scope="module")
-def work(computed: Miniature) -> Workspace:
-    return computed.workspace()
-
-
-@pytest.fixture(scope="module")
 def table(computed: Miniature) -> pd.DataFrame:
     found: pd.DataFrame = computed.study().table("entropy-below", model="c").table
     return found

@@ -39,11 +39,6 @@ STORED = 5e-4
 
 
 @pytest.fixture(scope="module")
-def work(computed: Miniature) -> Workspace:
-    return computed.workspace()
-
-
-@pytest.fixture(scope="module")
 def tokens(work: Workspace) -> TokenSet:
     return token_set(work)
 

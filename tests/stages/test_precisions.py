@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def work(computed: Miniature) -> Workspace:
-    return computed.workspace()
-
-
-@pytest.fixture(scope="module")
 def table(computed: Miniature) -> pd.DataFrame:
     found: pd.DataFrame = computed.study().table("precisions", model="a", partner="c").frame
     return by_sums(found)

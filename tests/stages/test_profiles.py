@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     from universal_neurons.stages.workspace import Workspace
 
 
-@pytest.fixture(scope="module")
-def work(computed: Miniature) -> Workspace:
-    return computed.workspace()
-
-
 @pytest.fixture(scope="module", params=["a", "c"])
 def found(computed: Miniature, request: pytest.FixtureRequest) -> NeuronProfiles:
     return computed.study().profiles(model=request.param)

@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 STORED = 2e-5
 
 
-@pytest.fixture(scope="module")
-def work(computed: Miniature) -> Workspace:
-    return computed.workspace()
-
-
 @pytest.fixture(scope="module", params=[("a", 0), ("a", 15), ("c", 30)], ids=str)
 def case(request: pytest.FixtureRequest) -> Case:
     model, step = request.param
