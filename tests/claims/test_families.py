@@ -241,7 +241,7 @@ def test_members_of_a_family_are_counted_as_the_claims_count_them() -> None:
     flags = SyntheticStudy().flags("a")
     about = families.about_their_domain([table], [flags])
     assert families.is_member(table, "domain")[flags].mean() == about.value
-    letters = families.letters_carried(table, flags)
+    letters = families.letter_flags(table, flags)
     assert letters.sum() == families.carried_letters(table, flags).value
     with pytest.raises(ValueError, match="expected one of unigram"):
         families.is_member(table, "topics")

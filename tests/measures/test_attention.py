@@ -14,7 +14,6 @@ from universal_neurons.measures.attention import (
     mean_over_models,
     score_and_effect,
     sink_norm_ratio,
-    sink_table,
     weakest_sign,
 )
 
@@ -81,13 +80,6 @@ def test_scores_and_effects_are_compared_by_rank_within_heads() -> None:
         means.append(np.mean(values))
     assert score_and_effect(TABLES).value == pytest.approx(np.mean(means))
     assert abs(score_and_effect(TABLES, seed=1).value) < 0.2
-
-
-def test_the_table_for_a_report_has_a_row_per_sink_head() -> None:
-    table = sink_table(MODELS)
-    assert table.groupby("model").size().tolist() == [2 * (LAYERS - 1)] * 4
-    assert (table["top_r_activation_attention"] < 0).all()
-    assert (table["bottom_r_activation_attention"] > 0).all()
 
 
 def test_losses_are_percentiles_in_layers_of_each_source_of_a_sink_head_once() -> None:

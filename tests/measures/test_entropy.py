@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.measures.entropic import DIRECTIONS, NEURONS, PLANTED, RANDOM, Entropic
+from tests.measures.entropic import NEURONS, Entropic
 from universal_neurons.measures.entropy import (
     candidate_mediation,
     clamped_share_kept,
-    entropy_table,
     null_space_and_mediation,
     tail_excess,
     typical_mediation,
@@ -76,13 +75,6 @@ def test_ranks_of_null_space_and_mediation_are_compared_within_models() -> None:
         expected.append(stats.spearmanr(rows["null_share"], 1 - rows["direct"] / rows["total"]).statistic)
     assert null_space_and_mediation(TABLES).value == pytest.approx(mean(expected))
     assert abs(null_space_and_mediation(TABLES, seed=1).value) < 0.1
-
-
-def test_the_table_for_a_report_has_the_neurons_and_the_ablated_directions_of_every_model() -> None:
-    table = entropy_table(MODELS)
-    assert table.groupby("model").size().tolist() == [NEURONS + RANDOM + PLANTED] * 4
-    assert DIRECTIONS > 0
-    assert not table["mediated"].isna().any()
 
 
 def test_models_in_which_not_even_a_planted_direction_could_are_left_out() -> None:

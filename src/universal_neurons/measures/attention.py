@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-import pandas as pd
 import scipy
 
 from universal_neurons.errors import NotOnSuite
@@ -33,9 +32,12 @@ from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.intervals import jackknife
 from universal_neurons.measures.properties import percentiles_in_layers
+from universal_neurons.measures.study import models_of, tables_of_models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pandas as pd
 
     from universal_neurons.measures.arrays import Floats
     from universal_neurons.measures.study import HasStep, Study
@@ -72,8 +74,7 @@ class AttentionTables:
 
 def every_model(study: Study, checkpoint: HasStep) -> tuple[AttentionTables, ...]:
     """The tables of every model of the suite, the reference first."""
-    models = (study.reference, *study.partners())
-    return tuple(study.table("heads", model=model, checkpoint=checkpoint) for model in models)
+    return tables_of_models(study, "heads", checkpoint)
 
 
 @cached
@@ -193,7 +194,7 @@ def lone_losses(study: Study) -> tuple[pd.DataFrame, ...]:
     Raises NotOnSuite where the suite ablates no single neurons.
     """
     tables = []
-    for model in (study.reference, *study.partners()):
+    for model in models_of(study):
         profiles = study.profiles(model=model)
         if not profiles.loss_increase.shape[1]:
             raise NotOnSuite("expected profiles with the ablation of every neuron alone, got none")
@@ -233,22 +234,3 @@ def mean_over_models(values: Sequence[float], level: float, **details: float) ->
     known = {name: value for name, value in details.items() if np.isfinite(value)}
     known |= {"lowest": min(values), "highest": max(values)}
     return Measurement(whole, low, high, len(values), Over.MODELS, level, details=known)
-
-
-def sink_table(models: dict[str, AttentionTables]) -> pd.DataFrame:
-    """One row per model and sink head, for a report.
-
-    Columns: model, layer, head, to_first, ratio (of norms), relative_kurtosis, and for each of top and bottom the
-    neuron (source_layer, source_neuron), its relative score and its three correlations.
-    """
-    rows = []
-    for model, one in models.items():
-        for head in one.sinks.to_dict("records"):
-            row = {"model": model, "layer": int(head["layer"]), "head": int(head["head"]), "to_first": head["to_first"]}
-            row |= {"ratio": head["other_norm"] / head["first_norm"], "relative_kurtosis": head["relative_kurtosis"]}
-            for role in ("top", "bottom"):
-                first = one.paths_of(row["layer"], row["head"], role).iloc[0]
-                names = ("source_layer", "source_neuron", "relative", *PATH_CORRELATIONS)
-                row |= {f"{role}_{name}": first[name] for name in names}
-            rows.append(row)
-    return pd.DataFrame(rows)

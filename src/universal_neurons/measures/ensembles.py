@@ -16,6 +16,7 @@ from universal_neurons.measures.attention import mean_over_models
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.predictions import written
 from universal_neurons.measures.properties import DEALINGS, extreme_of
+from universal_neurons.measures.study import models_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -85,7 +86,7 @@ class WritingPairs:
 
 def writing_pairs(study: Study, checkpoint: HasStep) -> tuple[WritingPairs, ...]:
     """The writing neurons of every model of the suite, the reference first."""
-    return tuple(_writing_pairs(study, checkpoint, model) for model in (study.reference, *study.partners()))
+    return tuple(_writing_pairs(study, checkpoint, model) for model in models_of(study))
 
 
 def _writing_pairs(study: Study, checkpoint: HasStep, model: str) -> WritingPairs:

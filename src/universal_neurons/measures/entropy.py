@@ -27,14 +27,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 import scipy
 
 from universal_neurons.measures.attention import mean_over_models
 from universal_neurons.measures.cache import cached
+from universal_neurons.measures.study import tables_of_models
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from universal_neurons.measurement import Measurement
+    from universal_neurons.measures.arrays import Floats
     from universal_neurons.measures.study import HasStep, Study
 
 # The values of Gurnee et al.: the minimum of GELU, and up to far above what neurons reach.
@@ -71,8 +74,7 @@ class EntropyTables:
     @property
     def kept_by_planted(self) -> float:
         """The share of positions that keep their most probable token where the planted direction is set to 6."""
-        rows = self.clamps[self.clamps["role"] == "planted"]
-        return float(rows[np.isclose(rows["value"], HIGHEST)]["first_kept"].iloc[0])
+        return float(_clamped(self.clamps, "planted", HIGHEST)["first_kept"].iloc[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +91,8 @@ class NeuronsBelow:
 
     def rise(self, role: RoleBelow, column: str) -> float:
         """``column`` where a neuron is set to 6 minus where it is set to 0: of the first one, of others the median."""
-        rows = self.table[self.table["role"] == role]
-        highest, nothing = (
-            rows[np.isclose(rows["value"], value)][column].to_numpy(np.float64) for value in (HIGHEST, 0.0)
-        )
-        changes = highest - nothing
-        return float(np.median(changes) if role == "other" else changes[0])
+        highest, nothing = (_clamped(self.table, role, value)[column].to_numpy(np.float64) for value in (HIGHEST, 0.0))
+        return _of_role(highest - nothing, role)
 
     @property
     def opposition(self) -> float:
@@ -104,14 +102,12 @@ class NeuronsBelow:
 
 def every_layer_below(study: Study, checkpoint: HasStep) -> tuple[NeuronsBelow, ...]:
     """The neurons of the layer before the last of every model of the suite, the reference first."""
-    models = (study.reference, *study.partners())
-    return tuple(study.table("entropy-below", model=model, checkpoint=checkpoint) for model in models)
+    return tables_of_models(study, "entropy-below", checkpoint)
 
 
 def every_model(study: Study, checkpoint: HasStep) -> tuple[EntropyTables, ...]:
     """The tables of every model of the suite, the reference first."""
-    models = (study.reference, *study.partners())
-    return tuple(study.table("entropy", model=model, checkpoint=checkpoint) for model in models)
+    return tables_of_models(study, "entropy", checkpoint)
 
 
 @cached
@@ -144,11 +140,8 @@ def clamped_share_kept(models: tuple[EntropyTables, ...], role: ClampedRole, *, 
     for one in models:
         if one.kept_by_planted < possible:
             continue
-        rows = one.clamps[one.clamps["role"] == role]
-        highest = rows[np.isclose(rows["value"], HIGHEST)]
-        nothing = rows[np.isclose(rows["value"], 0.0)]
-        first = highest["first_kept"].median() if role == "other" else highest["first_kept"].iloc[0]
-        kept.append(float(first))
+        highest, nothing = (_clamped(one.clamps, role, value) for value in (HIGHEST, 0.0))
+        kept.append(_of_role(highest["first_kept"].to_numpy(np.float64), role))
         scale.append(float(highest["scale"].iloc[0]) - 1)
         entropy.append(float(highest["entropy"].iloc[0] - nothing["entropy"].iloc[0]))
     if not kept:
@@ -166,9 +159,8 @@ def clamp_curve(
     """
 
     def curve(one: EntropyTables) -> list[float]:
-        rows = one.clamps[one.clamps["role"] == role]
-        groups = [rows[np.isclose(rows["value"], value)][column].to_numpy(np.float64) for value in CLAMPS]
-        found = [float(np.median(group) if role == "other" else group[0]) for group in groups]
+        groups = (_clamped(one.clamps, role, value)[column].to_numpy(np.float64) for value in CLAMPS)
+        found = [_of_role(group, role) for group in groups]
         return [value - found[CLAMPS.index(0.0)] for value in found] if column == "entropy" else found
 
     curves = [curve(one) for one in models]
@@ -230,9 +222,11 @@ def null_space_and_mediation(models: tuple[EntropyTables, ...], *, seed: int | N
     return mean_over_models(found, models[0].level)
 
 
-def entropy_table(models: dict[str, EntropyTables]) -> pd.DataFrame:
-    """One row per last-layer neuron, random and planted direction of every model, with its mediated share."""
-    kinds: tuple[DirectionKind, ...] = ("neuron", "random", "planted")
-    return pd.concat(
-        [one.of(kind).assign(model=model) for model, one in models.items() for kind in kinds], ignore_index=True
-    )
+def _clamped(table: pd.DataFrame, role: str, value: float) -> pd.DataFrame:
+    """The neurons of a role where they are set to ``value``."""
+    return table[(table["role"] == role) & np.isclose(table["value"], value)]
+
+
+def _of_role(values: Floats, role: str) -> float:
+    """Of the first neuron of a role, of others the median."""
+    return float(np.median(values) if role == "other" else values[0])

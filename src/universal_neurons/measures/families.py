@@ -25,6 +25,7 @@ from universal_neurons.measures.agreement import rate_difference
 from universal_neurons.measures.intervals import student_quantile, wilson
 from universal_neurons.measures.labels import PREVIOUS
 from universal_neurons.measures.properties import Ranking, extreme_dealing, extreme_of, median_of, ranking_of
+from universal_neurons.measures.study import models_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -132,7 +133,7 @@ def explanations(study: Study, checkpoint: HasStep, model: str) -> Explanations:
 
 def explanations_of_all(study: Study, checkpoint: HasStep) -> list[Explanations]:
     """The explanations of every model of the suite."""
-    return [explanations(study, checkpoint, name) for name in (study.reference, *study.partners())]
+    return [explanations(study, checkpoint, name) for name in models_of(study)]
 
 
 def labelled(study: Study, values: Floats, checkpoint: HasStep, threshold: float, reference: str) -> Ranking:
@@ -299,11 +300,7 @@ def carried_letters(table: Explanations, universal: Flags, *, others: bool = Fal
     total = len(wanted) if others else len(LETTERS)
     if not len(wanted):
         return Measurement.missing(over=Over.LABELS, unit="letters")
-    carried = table.carried
-    width = np.bincount(table.layer).max()
-    chosen = universal[carried["layer"].to_numpy() * width + carried["number"].to_numpy()]
-    above = (carried["score"].to_numpy() > CARRIED) & chosen
-    found = len(np.intersect1d(wanted, carried["label"].to_numpy()[above]))
+    found = len(np.intersect1d(wanted, _carried_labels(table, universal)))
     low, high = (len(LETTERS) * end for end in wilson(found, total, level=table.level))
     details = {"labels": float(len(wanted))}
     return Measurement(len(LETTERS) * found / total, low, high, total, Over.LABELS, table.level, "letters", details)
@@ -361,15 +358,18 @@ def is_member(table: Explanations, family: str, *, elsewhere: bool = False) -> F
             return np.asarray(score(family) > EXPLAINED)
 
 
-def letters_carried(table: Explanations, chosen: Flags) -> Flags:
-    """Which of the 26 letters (letter,) one of the ``chosen`` neurons carries: its unigram's score is above 0.37."""
-    width = np.bincount(table.layer).max()
-    carried = table.carried
-    neuron = carried["layer"].to_numpy() * width + carried["number"].to_numpy()
-    above = carried["label"].to_numpy()[(carried["score"].to_numpy() > CARRIED) & chosen[neuron]]
-    named = table.labels.iloc[above]
+def letter_flags(table: Explanations, chosen: Flags) -> Flags:
+    """Which of the 26 letters (letter,) one of the ``chosen`` neurons carries, as :func:`carried_letters` counts."""
+    named = table.labels.iloc[_carried_labels(table, chosen)]
     found = set(named["name"][(named["family"] == UNIGRAM).to_numpy()])
     return np.array([letter in found for letter in LETTERS])
+
+
+def _carried_labels(table: Explanations, chosen: Flags) -> Integers:
+    """The rows of the labels that one of the ``chosen`` neurons carries: its score by the label is above 0.37."""
+    carried, width = table.carried, np.bincount(table.layer).max()
+    neuron = carried["layer"].to_numpy() * width + carried["number"].to_numpy()
+    return carried["label"].to_numpy()[(carried["score"].to_numpy() > CARRIED) & chosen[neuron]]
 
 
 def quarters_beyond_tokens(table: Explanations, *, elsewhere: bool = False) -> Measurement:

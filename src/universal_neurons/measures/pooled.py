@@ -21,6 +21,7 @@ from universal_neurons.measures.depth import halves
 from universal_neurons.measures.groups import pair_group, same_neurons
 from universal_neurons.measures.intervals import jackknife
 from universal_neurons.measures.robustness import comparable
+from universal_neurons.measures.study import models_of
 from universal_neurons.measures.universality import SHARE
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ _FEWEST_MODELS = 3
 
 def every_pair(study: Study, *checkpoints: HasStep) -> PairTables:
     """All directed pairs of the study's models at ``checkpoints``."""
-    models = (study.reference, *study.partners())
     return _pairs(
-        models, lambda x, y: [study.universality(reference=x, partner=y, checkpoint=one) for one in checkpoints]
+        models_of(study),
+        lambda x, y: [study.universality(reference=x, partner=y, checkpoint=one) for one in checkpoints],
     )
 
 

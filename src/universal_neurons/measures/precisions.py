@@ -10,6 +10,7 @@ import numpy as np
 
 from universal_neurons.measures.arrays import quotient
 from universal_neurons.measures.pooled import pooled_counts
+from universal_neurons.measures.study import models_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,9 +40,9 @@ def kept_pairs(study: Study, checkpoint: HasStep, sums: str) -> Measurement:
     can be left out.  Details: the mean ``correlation`` of the exact pairs by exact sums and by this kind (``by_sums``);
     the share of this kind's pairs that are ``others``; the largest ``error`` of a correlation.  Missing without any.
     """
-    models = (study.reference, *study.partners())
     tables = {
-        (x, y): study.table("precisions", model=x, partner=y, checkpoint=checkpoint) for x, y in permutations(models, 2)
+        (x, y): study.table("precisions", model=x, partner=y, checkpoint=checkpoint)
+        for x, y in permutations(models_of(study), 2)
     }
     rows = {pair: _row(table, sums) for pair, table in tables.items()}
     described = {

@@ -13,6 +13,7 @@ from universal_neurons.measures.cache import cached
 from universal_neurons.measures.controls import dealt_within_layers
 from universal_neurons.measures.intervals import student_quantile
 from universal_neurons.measures.properties import percentiles_in_layers, property_of, ranking_of
+from universal_neurons.measures.study import models_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def predicted_universality(
     universal neuron; raises NotOnSuite without scikit-learn.
     """
     features, layers, universal = [], [], []
-    for model in (study.reference, *study.partners()):
+    for model in models_of(study):
         table = study.table("properties", model=model, checkpoint=checkpoint)
         layer = table["layer"].to_numpy().astype(np.int64)
         ranks = [percentiles_in_layers(layer, property_of(table, name)) for name in names]

@@ -33,6 +33,7 @@ from universal_neurons.measures.groups import average_group
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.joint import smallest, with_details
 from universal_neurons.measures.properties import DEALINGS, EXTREME, median_of
+from universal_neurons.measures.study import models_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +149,7 @@ def every_model(
     study: Study, checkpoint: HasStep, kind: Vocabulary = "", *, bound: float | None = None
 ) -> tuple[Writing, ...]:
     """The writing of every model of the suite, the reference first."""
-    return tuple(written(study, checkpoint, model, kind, bound=bound) for model in (study.reference, *study.partners()))
+    return tuple(written(study, checkpoint, model, kind, bound=bound) for model in models_of(study))
 
 
 @cached
@@ -197,8 +198,7 @@ def suppression_shift(models: tuple[Writing, ...], *, seed: int | None = None) -
 
 def universal_flags(study: Study, checkpoint: HasStep, threshold: float) -> tuple[Flags, ...]:
     """Which neurons of every model are universal by the mean excess over its partners, the reference first."""
-    models = (study.reference, *study.partners())
-    tables = (study.reference_tables(checkpoint=checkpoint, reference=model) for model in models)
+    tables = (study.reference_tables(checkpoint=checkpoint, reference=model) for model in models_of(study))
     return tuple(average_group(one).universal(threshold) for one in tables)
 
 

@@ -28,6 +28,7 @@ from universal_neurons.measures.controls import dealt_within_layers
 from universal_neurons.measures.groups import average_group, same_neurons
 from universal_neurons.measures.intervals import jackknife, normal_quantile, wilson
 from universal_neurons.measures.joint import largest, weakest
+from universal_neurons.measures.study import models_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -152,8 +153,7 @@ def ranked(
 
 def ranked_models(study: Study, name: str, checkpoint: HasStep, threshold: float) -> dict[str, Ranking]:
     """One property of the neurons of every model of the suite at its last checkpoint."""
-    models = (study.reference, *study.partners())
-    return {model: ranked(study, name, checkpoint, threshold, model=model) for model in models}
+    return {model: ranked(study, name, checkpoint, threshold, model=model) for model in models_of(study)}
 
 
 def median_percentile(models: Sequence[Ranking]) -> Measurement:

@@ -153,10 +153,19 @@ def null_tables(study: Study, *, checkpoint: HasStep, kind: NullKind) -> Referen
     )
 
 
+def models_of(study: Study) -> tuple[str, ...]:
+    """The models of the suite, its reference first."""
+    return (study.reference, *study.partners())
+
+
+def tables_of_models(study: Study, stage: str, checkpoint: HasStep) -> tuple[Any, ...]:
+    """The table of a stage of every model of the suite, the reference first."""
+    return tuple(study.table(stage, model=model, checkpoint=checkpoint) for model in models_of(study))
+
+
 def every_ablation(study: Study, *, checkpoint: HasStep) -> dict[str, AblationTable]:
     """The ablations of every model at one checkpoint, by its name, the suite's reference first."""
-    models = (study.reference, *study.partners())
-    return {model: study.ablation(checkpoint=checkpoint, reference=model) for model in models}
+    return {model: study.ablation(checkpoint=checkpoint, reference=model) for model in models_of(study)}
 
 
 def untrained_ablation(study: Study) -> AblationTable:

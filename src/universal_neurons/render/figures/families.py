@@ -22,7 +22,7 @@ from universal_neurons.measures.families import (
     Explanations,
     explanations,
     is_member,
-    letters_carried,
+    letter_flags,
     universal_neurons,
 )
 from universal_neurons.render.escaping import Markdown, markdown
@@ -228,8 +228,8 @@ def by_layer(found: FamilyNumbers, name: str) -> LineChart:
 
 def alphabet(found: FamilyNumbers) -> Figure:
     """Figure 17 as numbers: in how many of the models a universal neuron carries each letter."""
-    every = np.stack([letters_carried(one, found.universal[name]) for name, one in found.tables.items()])
-    others = np.stack([letters_carried(one, ~found.universal[name]) for name, one in found.tables.items()])
+    every = np.stack([letter_flags(one, found.universal[name]) for name, one in found.tables.items()])
+    others = np.stack([letter_flags(one, ~found.universal[name]) for name, one in found.tables.items()])
     models = np.ones(len(every), dtype=np.bool_)
     rows = tuple(
         ChartRow(

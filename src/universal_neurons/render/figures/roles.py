@@ -23,6 +23,7 @@ from universal_neurons.measures.predictions import (
     median_auc,
     role_share,
 )
+from universal_neurons.measures.study import models_of
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.charts import (
     ChartAxis,
@@ -100,7 +101,7 @@ def roles_of(study: StoredStudy, printed: Mapping[tuple[str, str], float]) -> Ro
     """The numbers behind the figures; raises the study's own errors where an artifact is missing."""
     before, last = len(study.reads), study.checkpoints[-1]
     return Roles(
-        models=(study.reference, *study.partners()),
+        models=models_of(study),
         last=last.label,
         depth=study.suite.layers,
         writing=every_model(study, last),

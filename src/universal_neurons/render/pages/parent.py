@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from universal_neurons.render.escaping import Html
-    from universal_neurons.render.figures.figure import Figure, FigureGroup
+    from universal_neurons.render.figures.figure import FigureGroup
     from universal_neurons.render.results import Results
 
 PAGE = "parent"
@@ -50,11 +50,6 @@ def parent_page(found: Results, groups: Mapping[str, FigureGroup]) -> dict[str, 
             "not_drawn": not_drawn,
         }
     )
-
-
-def figures_of_the_parent(groups: Mapping[str, FigureGroup]) -> list[Figure]:
-    """The figures of the page, in its order."""
-    return [one for name in GROUPS for one in groups[name].figures]
 
 
 def not_drawn() -> Html:
