@@ -654,7 +654,7 @@ def _samples(work: Workspace) -> Iterator[str]:
 @store_app.command("export")
 @selecting
 def store_export(
-    target: Annotated[Path, typer.Argument(help="A folder, or an archive: a name that ends in .zip or .tar.")],
+    target: Annotated[Path, typer.Argument(help="A folder, or an archive: a name that ends in .zip.")],
     suite: SuiteName = "mini",
     store: StorePath = None,
     selection: Selection = WHOLE,

@@ -76,9 +76,8 @@ def test_a_folder_is_read_and_shown_by_its_own_name(tmp_path: Path) -> None:
     assert read_from(put(tmp_path / "evidence"), tmp_path, everything) == (FILES, "folder evidence")
 
 
-@pytest.mark.parametrize("name", ["mini.zip", "mini.tar"])
-def test_an_archive_is_read_and_shown_by_its_own_name(tmp_path: Path, name: str) -> None:
-    assert read_from(archive(tmp_path / name), tmp_path, everything) == (FILES, name)
+def test_an_archive_is_read_and_shown_by_its_own_name(tmp_path: Path) -> None:
+    assert read_from(archive(tmp_path / "mini.zip"), tmp_path, everything) == (FILES, "mini.zip")
 
 
 def test_a_missing_folder_archive_or_file_is_a_one_line_error(tmp_path: Path) -> None:
@@ -87,16 +86,16 @@ def test_a_missing_folder_archive_or_file_is_a_one_line_error(tmp_path: Path) ->
         f"{tmp_path}/nowhere: no folder and no"
     )
     assert refusal(FileAbsent, tmp_path / "evidence", tmp_path, "other").endswith("/evidence: has no other")
-    archive(tmp_path / "mini.tar")
-    assert refusal(FileAbsent, tmp_path / "mini.tar", tmp_path, "other").startswith("mini.tar: has no other; cut short")
+    archive(tmp_path / "mini.zip")
+    assert refusal(FileAbsent, tmp_path / "mini.zip", tmp_path, "other").startswith("mini.zip: has no other; cut short")
 
 
 def test_a_file_of_another_kind_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "evidence.txt").write_text("x")
     assert refusal(SourceUnavailable, tmp_path / "evidence.txt", tmp_path).endswith(
-        "expected a folder or a file that ends in .zip or .tar"
+        "expected a folder or a file that ends in .zip"
     )
-    assert "compressed; expected a folder" in refusal(SharingError, tmp_path / "evidence.tar.gz", tmp_path)
+    assert "another kind of archive; expected a folder" in refusal(SharingError, tmp_path / "evidence.tar.gz", tmp_path)
     os.mkfifo(tmp_path / "pipe.zip")
     assert "no folder and no archive" in refusal(SourceUnavailable, tmp_path / "pipe.zip", tmp_path)
 
@@ -153,7 +152,7 @@ def test_an_archive_of_any_file_system_is_copied_here_read_and_removed(tmp_path:
 @pytest.mark.usefixtures("memory")
 def test_a_file_missing_behind_a_url_is_a_one_line_error(tmp_path: Path) -> None:
     assert refusal(FileAbsent, "memory://evidence", tmp_path, "other") == "memory://evidence: has no other"
-    assert refusal(FileAbsent, "memory://nowhere/mini.tar", tmp_path) == "memory://nowhere/mini.tar: there is nothing"
+    assert refusal(FileAbsent, "memory://nowhere/mini.zip", tmp_path) == "memory://nowhere/mini.zip: there is nothing"
     assert "has more than the 100 bytes" in refusal(
         ExportDamaged, "memory://evidence", tmp_path, "shares/aa/payload.json"
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.miniature import Miniature
     from universal_neurons.artifacts.exchange import Pulled
 
-FORMS = ("folder", "evidence.zip", "evidence.tar")
+FORMS = ("folder", "evidence.zip")
 
 
 @dataclass

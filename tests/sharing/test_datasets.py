@@ -118,7 +118,7 @@ def test_an_address_of_a_hub_without_a_commit_is_one_line(tmp_path: Path, source
 def test_a_file_commit_or_repository_missing_on_a_hub_is_a_one_line_error(hub: LoopbackHub, tmp_path: Path) -> None:
     source = committed(hub, tmp_path)
     assert f"datasets/{DATASET}@" in refusal(FileAbsent, source, tmp_path, "other")
-    assert "has no all/mini.tar" in refusal(FileAbsent, f"{source}/all/mini.tar", tmp_path)
+    assert "has no all/other.zip" in refusal(FileAbsent, f"{source}/all/other.zip", tmp_path)
     refusal(RevisionMissing, f"hf://datasets/{DATASET}@{'0' * 40}", tmp_path)
     refusal(HubError, f"hf://datasets/no/body@{'0' * 40}", tmp_path)
     hub.faults.append(Vanished("evidence-mini.json"))

@@ -146,7 +146,7 @@ def test_an_export_to_a_full_disk_is_one_line(
 
 def test_an_export_of_another_kind_of_archive_is_refused(computed: Miniature, tmp_path: Path) -> None:
     said = refusal(SharingError, lambda: export_suite(computed.workspace(), tmp_path / "evidence.tar.gz"))
-    assert "expected a folder or an archive that ends in .zip or .tar" in said
+    assert "expected a folder or an archive that ends in .zip" in said
 
 
 # --- what is read ----------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_artifacts_that_are_here_are_kept_and_not_imported(exports: Path, reader
 
 def test_the_study_says_that_evidence_was_imported(exports: Path, reader: Reader) -> None:
     lines: list[str] = []
-    open_study("mini", root=reader.project.root, remote=str(exports / "evidence.tar"), warn=lines.append)
+    open_study("mini", root=reader.project.root, remote=str(exports / "evidence.zip"), warn=lines.append)
     assert lines == [
         f"{ARTIFACTS} artifacts of suite mini were imported, and no sample of them was computed again here; run: "
         "universal-neurons store verify --recompute-sample --suite mini"

@@ -1,7 +1,7 @@
 """Exports elsewhere, read file by file: a folder, an archive, a URL, or a commit of a hub's data set.
 
     exported/                                    a folder, as ``store export`` writes it
-    evidence.zip   evidence.tar                  one archive
+    evidence.zip                                 one archive
     s3://bucket/folder   https://host/mini.zip   a URL that fsspec can open
     hf://datasets/OWNER/NAME@COMMIT[/folder]     a data set of a hub, pinned by its commit of forty digits
 
@@ -205,11 +205,11 @@ def _local(path: Path, stack: ExitStack) -> Files:
                 "hf://datasets/OWNER/NAME@COMMIT"
             )
         if not is_archive(shown):
-            raise SourceUnavailable(f"{path}: expected a folder or a file that ends in .zip or .tar")
+            raise SourceUnavailable(f"{path}: expected a folder or a file that ends in .zip")
         file = stack.enter_context(path.open("rb"))
     except OSError as error:
         raise SourceUnavailable(f"{str(path)[:200]}: cannot be read ({error.strerror})") from error
-    return Archive(file, shown, shown=shown)
+    return Archive(file, shown=shown)
 
 
 def _copied(url: _Url, scratch: Path, stack: ExitStack, largest: Callable[[], int]) -> Archive:
@@ -232,7 +232,7 @@ def _copied(url: _Url, scratch: Path, stack: ExitStack, largest: Callable[[], in
 
     url.transfer("", file, check)
     file.seek(0)
-    return Archive(file, url.shown, shown=url.shown)
+    return Archive(file, shown=url.shown)
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def open_dataset(source: str, *, command: str, warn: Warn, largest: Callable[[],
         )
     check_format(path, shown=source)
     files = _DataSet(snapshot, hub, path)
-    return Archive(io.BytesIO(files.read("", largest())), path, shown=files.shown) if is_archive(path) else files
+    return Archive(io.BytesIO(files.read("", largest())), shown=files.shown) if is_archive(path) else files
 
 
 @dataclass(frozen=True)
