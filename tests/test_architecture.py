@@ -51,7 +51,7 @@ DISTRIBUTIONS = {
     "stages": {"numpy", "pandas", "psutil", "submitit", "torch"},
     "zoo_training": {"numpy", "tokenizers"},
     "harness": {"pytest"},
-    "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "pypdf", "typst"},
+    "render": {"jinja2", "matplotlib", "numpy", "pandas", "pypandoc", "pypdf", "typst", "yaml"},
     "compare": set(),
     "matching": {"anywidget", "matplotlib", "numpy", "pandas", "tokenizers", "torch", "traitlets"},
     "reporting": set(),

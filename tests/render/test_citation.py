@@ -52,3 +52,11 @@ def test_a_citation_without_a_field_is_refused(tmp_path: Path, name: str) -> Non
 def test_a_missing_citation_is_named(tmp_path: Path) -> None:
     with pytest.raises(CitationError, match=r"CITATION\.cff: cannot be read"):
         Citation.read(tmp_path / "CITATION.cff")
+
+
+@pytest.mark.parametrize("text", ["title: [", "", "- title", "title: \0", CFF + "authors: Jo"])
+def test_a_file_that_is_no_citation_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "CITATION.cff").write_text(text)
+    with pytest.raises(CitationError, match=r"cannot be read|title is missing|authors: expected") as caught:
+        Citation.read(tmp_path / "CITATION.cff")
+    assert "\n" not in str(caught.value)

@@ -1,13 +1,11 @@
-"""Citation of the project from its ``CITATION.cff``, as a sentence and as BibTeX.
-
-Only the few top-level lines that a citation needs are read; this is no general YAML reader.
-"""
+"""Citation of the project from its ``CITATION.cff``, as a sentence and as BibTeX."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from universal_neurons.errors import UserError
 from universal_neurons.render.escaping import Html, html_text
@@ -16,8 +14,6 @@ from universal_neurons.render.formatting import listed
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FIELD = re.compile(r'^([a-z-]+): *"?(.*?)"? *$')
-_AUTHOR = re.compile(r'^ {2}(?:- | {2})(name|family-names|given-names): *"?(.*?)"? *$')
 FIELDS = ("title", "version", "date-released", "license")
 
 
@@ -39,15 +35,18 @@ class Citation:
     def read(cls, path: Path) -> Citation:
         """The citation in the file at ``path``; raises :class:`CitationError`."""
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError as wrong:
-            raise CitationError(f"{path}: cannot be read ({wrong.strerror or wrong})") from wrong
-        fields = {match[1]: match[2] for line in lines if (match := _FIELD.match(line))}
+            fields: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as wrong:
+            reason = " ".join(str(getattr(wrong, "strerror", None) or wrong).split())
+            raise CitationError(f"{path}: cannot be read ({reason})") from wrong
         for name in FIELDS:
-            if not fields.get(name):
+            if not isinstance(fields, dict) or not fields.get(name):
                 raise CitationError(f"{path}: {name} is missing")
-        title, version, released, licence = (fields[name] for name in FIELDS)
-        return cls(title, version, released, licence, _authors(lines))
+        authors = fields.get("authors") or []
+        if not isinstance(authors, list) or not all(isinstance(author, dict) for author in authors):
+            raise CitationError(f"{path}: authors: expected a list of names")
+        title, version, released, licence = (str(fields[name]) for name in FIELDS)
+        return cls(title, version, released, licence, tuple(map(_named, authors)))
 
     @property
     def sentence(self) -> str:
@@ -74,18 +73,7 @@ def _indented(line: str) -> str:
     return " " * (len(line) - len(line.lstrip())) + html_text(line)
 
 
-def _authors(lines: list[str]) -> tuple[str, ...]:
-    """The names under the top-level key ``authors``, given names first."""
-    found: list[dict[str, str]] = []
-    inside = False
-    for line in lines:
-        if not line.startswith(" "):
-            inside = line.startswith("authors:")
-        elif inside and (match := _AUTHOR.match(line)):
-            if line.startswith("  - "):
-                found.append({})
-            found[-1][match[1]] = match[2]
-    return tuple(
-        " ".join(part for part in (one.get("given-names"), one.get("name") or one.get("family-names")) if part)
-        for one in found
-    )
+def _named(author: dict[str, str]) -> str:
+    """The name of an author, given names first."""
+    parts = (author.get("given-names"), author.get("name") or author.get("family-names"))
+    return " ".join(part for part in parts if part)
