@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -203,6 +204,10 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Conclude the run: write verdicts and ledger, and check that every collected claim left a record."""
     session.exitstatus = harness_of(session.config).finish(session, exitstatus)
+    manager = session.config.pluginmanager
+    if "hypothesis" not in sys.modules and (plugin := manager.get_plugin("hypothesispytest")) is not None:
+        # Its summary would import all of hypothesis, seconds of a run of claims, to say that nothing used it.
+        manager.unregister(plugin)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
