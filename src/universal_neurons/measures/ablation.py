@@ -360,7 +360,7 @@ def _over_references(
 def _layer_values(table: AblationTable, which: SetOf, kind: SetKind, per: Per = "set") -> Floats | None:
     """The KL of each set of a kind (draw,); None where nothing was ablated."""
     rows = table.rows(which, kind)
-    return None if _is_empty(table, rows, per) else _effects(table, rows, Quantity.KL, per=per).values
+    return None if _is_empty(table, rows, per) else _values(table, rows, Quantity.KL, per)[0]
 
 
 def _layer_effect(table: AblationTable, which: SetOf, kind: SetKind, per: Per, draw: int | None) -> float | None:
@@ -439,13 +439,26 @@ class _Effect(NamedTuple):
 
 
 def _effects(table: AblationTable, rows: Integers, quantity: Quantity, *, per: Per = "set") -> _Effects:
+    values, effects = _values(table, rows, quantity, per)
+    predictions = table.predictions.astype(np.float64)
+    blocks = values[:, None] + (effects - values[:, None]) * (predictions / predictions.mean())
+    weights, total = _weights_of_predictions(table)
+    return _Effects(values, blocks, weights @ effects.T / total)
+
+
+def _values(table: AblationTable, rows: Integers, quantity: Quantity, per: Per) -> tuple[Floats, Floats]:
+    """The effects of several sets (row,), and per token block (row, block)."""
     effects = table.blocks(quantity)[rows].astype(np.float64) / _scale(table, rows, per)[:, None]
     predictions = table.predictions.astype(np.float64)
     # The same division of the same sums gives value and replicates: with equal blocks no interval misses its value.
-    values = effects @ predictions / predictions.sum()
-    blocks = values[:, None] + (effects - values[:, None]) * (predictions / predictions.mean())
-    weights = _weights(table) * predictions
-    return _Effects(values, blocks, weights @ effects.T / weights.sum(axis=1, keepdims=True))
+    return effects @ predictions / predictions.sum(), effects
+
+
+@lru_cache(maxsize=8)
+def _weights_of_predictions(table: AblationTable) -> tuple[Floats, Floats]:
+    """The weight of each block in each replicate (resample, block), and their sum (resample, 1)."""
+    weights = _weights(table) * table.predictions.astype(np.float64)
+    return weights, weights.sum(axis=1, keepdims=True)
 
 
 def _weights(table: AblationTable) -> Floats:
@@ -458,9 +471,9 @@ def _scale(table: AblationTable, rows: Integers, per: Per) -> Floats:
         case "set":
             return np.ones(rows.size)
         case "neuron":
-            return table.frame["size"].to_numpy(dtype=np.float64)[rows]
+            return table.column("size")[rows]
         case "norm":
-            return table.frame["norm"].to_numpy(dtype=np.float64)[rows]
+            return table.column("norm")[rows]
         case _:
             assert_never(per)
 
@@ -568,8 +581,8 @@ def _draw_details(values: Floats, kind: AnyKind) -> dict[str, float]:
 
 def _is_empty(table: AblationTable, rows: Integers, per: Per = "set") -> bool:
     """True if nothing was ablated, or if an effect would be divided by 0."""
-    return not table.frame["size"].to_numpy()[rows].any() or not _scale(table, rows, per).all()
+    return not table.column("size")[rows].any() or not _scale(table, rows, per).all()
 
 
 def _mean_of(table: AblationTable, rows: Integers, column: str) -> float:
-    return float(table.frame[column].to_numpy(dtype=np.float64)[rows].mean())
+    return float(table.column(column)[rows].mean())

@@ -16,7 +16,7 @@ from universal_neurons.measures.tables import Definition, Resampling
 if TYPE_CHECKING:
     import pandas as pd
 
-    from universal_neurons.measures.arrays import Integers
+    from universal_neurons.measures.arrays import Floats, Integers
 
 ALL_LAYERS = -1
 _COLUMNS = ("partner", "definition", "threshold", "layer", "neurons", "draw", "mode", "fraction", "size", "norm")
@@ -158,6 +158,12 @@ class AblationTable:
         """Effect of every set on every token block (row, block)."""
         return self.kl if quantity is Quantity.KL else self.loss_increase
 
+    def column(self, name: str) -> Floats:
+        """A column of the frame in float64 (row,); read once, because claims ask for a column thousands of times."""
+        if name not in self._columns:
+            self._columns[name] = self.frame[name].to_numpy(dtype=np.float64)
+        return self._columns[name]
+
     def rows(self, which: SetOf, kind: AnyKind) -> Integers:
         """Row numbers of the sets of ``kind`` in the order of their draws; raises :class:`SetMissing` without any."""
         rows = self._rows.get(_key(which, kind), np.empty(0, dtype=np.int64))
@@ -190,6 +196,10 @@ class AblationTable:
         """The fractions of the universal set that were ablated, ascending."""
         every = sorted({fraction for *_, fraction, _ in self._rows})
         return tuple(part for part in every if _key(replace(which, fraction=part), SetKind.UNIVERSAL) in self._rows)
+
+    @cached_property
+    def _columns(self) -> dict[str, Floats]:
+        return {}
 
     @cached_property
     def _rows(self) -> dict[_Key, Integers]:

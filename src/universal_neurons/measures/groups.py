@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
-    import pandas as pd
 
     from universal_neurons.measures.arrays import Flags, Floats
     from universal_neurons.measures.tables import ReferenceTables
@@ -75,7 +74,7 @@ class Group:
 
     def cut(self, threshold: float) -> float:
         """``threshold`` in the precision of the stored scores: an excess stored as 0.6 is not above 0.6."""
-        return float(self.tables[0].frame["excess"].to_numpy().dtype.type(threshold))
+        return float(self.tables[0].precision.type(threshold))
 
     def universal(self, threshold: float, column: str = "excess") -> Flags:
         """True for each neuron whose score is above the threshold (neuron,); False where it is undefined."""
@@ -140,9 +139,10 @@ def _moves(influence: npt.NDArray[np.floating], resampling: Resampling) -> tuple
     """
     change = block_weights(len(influence), resamples=resampling.resamples, seed=resampling.seed) - 1
     chunks = range(0, influence.shape[1], _PRODUCT)
-    moves = [(change @ influence[:, start : start + _PRODUCT].astype(np.float64)).T for start in chunks]
-    joined = np.concatenate([np.empty((0, len(change))), *moves])
-    return joined, np.stack([joined.min(axis=1), joined.max(axis=1)])
+    moves = np.empty((influence.shape[1], len(change)))
+    for start in chunks:
+        moves[start : start + _PRODUCT] = (change @ influence[:, start : start + _PRODUCT].astype(np.float64)).T
+    return moves, np.stack([moves.min(axis=1), moves.max(axis=1)])
 
 
 def groups_of(tables: StepTables, definition: Definition) -> list[Group]:
@@ -184,13 +184,8 @@ def series_of(
     series = tuple(zip(*(groups_of(tables, definition) for tables in checkpoints), strict=True))
     first, *rest = [table for tables in checkpoints for table in members(tables)]
     for table in rest:
-        if table.reference != first.reference or not same_neurons(table.frame, first.frame):
+        if table.reference != first.reference or not np.array_equal(table.neurons, first.neurons):
             raise ValueError(f"{table} and {first} are not about the same neurons")
         if table.resampling != first.resampling or table.influence.shape[0] != first.influence.shape[0]:
             raise ValueError(f"{table} and {first} are resampled differently: their replicates are not paired")
     return series
-
-
-def same_neurons(x: pd.DataFrame, y: pd.DataFrame) -> bool:
-    """True if two tables have the same neurons in the same order."""
-    return all(np.array_equal(x[column].to_numpy(), y[column].to_numpy()) for column in ("layer", "neuron"))

@@ -18,7 +18,7 @@ from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import CEILING, Measurement, Over
 from universal_neurons.measures.arrays import quotient
 from universal_neurons.measures.depth import halves
-from universal_neurons.measures.groups import pair_group, same_neurons
+from universal_neurons.measures.groups import pair_group
 from universal_neurons.measures.intervals import jackknife
 from universal_neurons.measures.robustness import comparable
 from universal_neurons.measures.study import models_of
@@ -241,13 +241,12 @@ def _states(tables: tuple[UniversalityTable, ...], threshold: float) -> tuple[li
     """Flags of the universal neurons in each table, and their layers, among the neurons that all of them define."""
     first, *others = tables
     for table in others:
-        if (table.reference, table.partner) != (first.reference, first.partner) or not same_neurons(
-            table.frame, first.frame
-        ):
+        same = np.array_equal(table.neurons, first.neurons)
+        if (table.reference, table.partner) != (first.reference, first.partner) or not same:
             raise ValueError(f"{table} and {first} are not about the same neurons")
     states = np.array([pair_group(table).states(threshold) for table in tables])
     defined = ~np.isnan(states).any(axis=0)
-    layer = first.frame["layer"].to_numpy(dtype=np.int64)[defined]
+    layer = first.neurons[0][defined]
     return [np.asarray(one[defined] > 0) for one in states], layer
 
 

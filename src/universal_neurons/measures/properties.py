@@ -24,11 +24,13 @@ import scipy
 
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.cache import cached
 from universal_neurons.measures.controls import dealt_within_layers
-from universal_neurons.measures.groups import average_group, same_neurons
+from universal_neurons.measures.groups import average_group
 from universal_neurons.measures.intervals import jackknife, normal_quantile, wilson
 from universal_neurons.measures.joint import largest, weakest
 from universal_neurons.measures.study import models_of
+from universal_neurons.measures.tables import neurons_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -95,6 +97,7 @@ class Ranking:
         return replace(self, universal=other.universal, without=other.without)
 
 
+@cached
 def percentiles_in_layers(layer: Integers, values: Floats) -> Floats:
     """The mid-rank of each value among its layer's, 100 (rank - 1/2) / n: half are below 50; NaN where undefined."""
     found = np.full(len(values), np.nan)
@@ -114,18 +117,17 @@ def property_of(table: pd.DataFrame, name: str) -> Floats:
 def ranking(table: pd.DataFrame, tables: ReferenceTables, name: str, threshold: float) -> Ranking:
     """One property of a reference's neurons, or :data:`ALL`; raises ValueError for tables of other neurons."""
     first, *_ = tables.tables.values()
-    if not same_neurons(table, first.frame):
+    if not np.array_equal(neurons_of(table), first.neurons):
         raise ValueError(f"properties and {first} are not about the same neurons")
-    layer = table["layer"].to_numpy().astype(np.int64)
     return ranking_of(
-        _on_the_published_side(table, layer) if name == ALL else property_of(table, name), tables, threshold
+        _on_the_published_side(table, first.neurons[0]) if name == ALL else property_of(table, name), tables, threshold
     )
 
 
 def ranking_of(values: Floats, tables: ReferenceTables, threshold: float) -> Ranking:
     """Any ``values`` of a reference's neurons (neuron,)."""
     first, *others = tables.tables.values()
-    layer = first.frame["layer"].to_numpy().astype(np.int64)
+    layer = first.neurons[0]
     without = {name: _universal(tables.without(name), threshold) for name in tables.partners if others}
     universal, level = _universal(tables, threshold), first.resampling.level
     found = Ranking(layer, values, percentiles_in_layers(layer, values), universal, without, level)
@@ -184,9 +186,11 @@ def median_of(sample: Floats, level: float, *, unit: str = "") -> Measurement:
     """The median of a sample of neurons with the interval of order statistics; missing of none."""
     if not sample.size:
         return Measurement.missing(over=Over.NEURONS, unit=unit)
-    ordered, value = np.concatenate([[-np.inf], np.sort(sample), [np.inf]]), float(np.median(sample))
-    low, high = (float(ordered[place]) for place in _median_ranks(sample.size, level))
-    return Measurement(value, low, high, sample.size, Over.NEURONS, level, unit)
+    ordered = np.sort(sample)
+    first, last = _median_ranks(sample.size, level)
+    low = float(ordered[first - 1]) if first else -np.inf
+    high = float(ordered[last - 1]) if last <= sample.size else np.inf
+    return Measurement(median(ordered), low, high, sample.size, Over.NEURONS, level, unit)
 
 
 @lru_cache(maxsize=1024)
@@ -221,7 +225,13 @@ def mean_median_percentile(models: Mapping[str, Ranking]) -> Measurement:
 
 
 def _median_of(chosen: Flags, model: Ranking) -> float:
-    return float(np.median(model.percentile[chosen])) if chosen.any() else float("nan")
+    return median(np.sort(model.percentile[chosen]))
+
+
+def median(ordered: Floats) -> float:
+    """The median of ``ordered`` values, NaN of none: of hundreds of dealings in a tenth of the time of np.median."""
+    places = (ordered.size - 1) // 2, ordered.size // 2
+    return float((ordered[places[0]] + ordered[places[1]]) / 2) if ordered.size else float("nan")
 
 
 def extreme_dealing(

@@ -21,7 +21,7 @@ from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.excess import excess_correlation
-from universal_neurons.measures.groups import pair_group, same_neurons
+from universal_neurons.measures.groups import pair_group
 from universal_neurons.measures.intervals import (
     ConfidenceInterval,
     mcnemar_p,
@@ -70,7 +70,7 @@ def share_change(suite: UniversalityTable, variant: UniversalityTable, threshold
     Missing where no neuron is defined in both.  Raises ValueError for tables of different pairs or neurons.
     """
     pairs = [(table.reference, table.partner, table.step) for table in (suite, variant)]
-    if pairs[0] != pairs[1] or not same_neurons(suite.frame, variant.frame):
+    if pairs[0] != pairs[1] or not np.array_equal(suite.neurons, variant.neurons):
         raise ValueError(f"{suite} and {variant} are not about the same neurons")
     before, after = (pair_group(table).states(threshold) for table in (suite, variant))
     defined = ~np.isnan(before) & ~np.isnan(after)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from universal_neurons.measures.arrays import Floats
+    from universal_neurons.measures.arrays import Floats, Integers
 
 
 class InfluenceMissing(UserError):
@@ -108,6 +108,16 @@ class UniversalityTable:
     def _columns(self) -> dict[str, Floats]:
         return {}
 
+    @cached_property
+    def neurons(self) -> Integers:
+        """Layer and number of every neuron (2, neuron)."""
+        return neurons_of(self.frame)
+
+    @cached_property
+    def precision(self) -> np.dtype[Any]:
+        """The type in which the excess is stored."""
+        return self.frame["excess"].to_numpy().dtype
+
     def _are_rows(self, rows: npt.NDArray[np.integer]) -> bool:
         return int(rows.min()) >= 0 and int(rows.max()) < len(self.frame)
 
@@ -155,6 +165,11 @@ class ReferenceTables:
 
 
 StepTables = UniversalityTable | ReferenceTables
+
+
+def neurons_of(frame: pd.DataFrame) -> Integers:
+    """Layer and number of the neuron of every row (2, neuron)."""
+    return np.stack([frame[name].to_numpy(dtype=np.int64) for name in ("layer", "neuron")])
 
 
 def members(tables: StepTables) -> tuple[UniversalityTable, ...]:
