@@ -5,6 +5,7 @@ A decorator checks everything that the function alone shows, so that a mistake i
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -175,6 +176,7 @@ def claim_of(declared: Declaration) -> ClaimDeclaration:
     return declared if isinstance(declared, ClaimDeclaration) else declared.of
 
 
+@functools.cache
 def arguments_of(function: Measuring) -> tuple[str, ...]:
     """The names of the function's arguments, without those that have a default: pytest leaves these alone."""
     parameters = inspect.signature(function).parameters.values()
