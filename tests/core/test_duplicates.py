@@ -11,6 +11,7 @@ import torch
 from tests.core.oracle import activations
 from universal_neurons.core.activations import ActivationBatch
 from universal_neurons.core.duplicates import nearest_neurons
+from universal_neurons.core.matmul import BOUNDS
 from universal_neurons.core.moments import NonFiniteActivationError
 
 if TYPE_CHECKING:
@@ -60,3 +61,13 @@ def test_an_infinite_activation_is_refused() -> None:
     values[3, 1] = torch.inf
     with pytest.raises(NonFiniteActivationError):
         nearest_neurons(batches(values, 64), WIDTHS, range(3))
+
+
+def test_rounded_operands_give_the_correlations_within_the_bound_of_their_mode() -> None:
+    values = matrix()
+    exact, rounded = (
+        nearest_neurons(batches(values, 64), WIDTHS, range(3), mode=mode).correlation
+        for mode in ("float32", "bfloat16")
+    )
+    error = (rounded - exact).nan_to_num(0).abs().max()
+    assert BOUNDS["float32"] < error < BOUNDS["bfloat16"]

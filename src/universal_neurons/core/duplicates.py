@@ -10,6 +10,7 @@ from torch import Tensor
 
 from universal_neurons.core.activations import ActivationBatch
 from universal_neurons.core.comoments import ComomentSums
+from universal_neurons.core.matmul import PrecisionMode, mode_of_products
 from universal_neurons.core.moments import LayerId, layer_slices
 
 # Elements of a product in float32 that is held before it is added to sums in float64, and rows that are scored at once.
@@ -34,11 +35,13 @@ def nearest_neurons(
     layers: range,
     *,
     chunk_tokens: int = 1024,
+    mode: PrecisionMode = "float32",
     device: torch.device | str = "cpu",
 ) -> NearestNeurons:
     """The nearest neurons of all layers for the neurons of ``layers``, in one pass over activations of all layers.
 
-    The sums take 8 bytes per neuron of ``layers`` and neuron of the model; accuracy as in :class:`ComomentSums`.
+    The sums take 8 bytes per neuron of ``layers`` and neuron of the model; accuracy as in :class:`ComomentSums`, in
+    other modes of the products that of :data:`~universal_neurons.core.matmul.BOUNDS`.
     Raises :class:`~universal_neurons.core.moments.NonFiniteActivationError`.
     """
     columns = layer_slices(widths)
@@ -46,12 +49,14 @@ def nearest_neurons(
     named: dict[LayerId, slice] = {(0, layer): part for layer, part in enumerate(columns)}
     everyone = slice(0, columns[-1].stop)
     scratch = torch.empty(max(_SCRATCH, everyone.stop), dtype=torch.float32, device=device)
-    sums = ComomentSums(named, [(rows, everyone, torch.float64)], chunk_tokens=chunk_tokens, scratch=scratch)
-    for batch in batches:
-        sums.add([batch.values], torch.arange(len(batch), device=device))
-        # A batch that still has a name stays in memory while the next one is computed.
-        del batch
-    sums.finish()
+    wanted = [(rows, everyone, torch.float64)]
+    sums = ComomentSums(named, wanted, chunk_tokens=chunk_tokens, scratch=scratch, mode=mode)
+    with mode_of_products(mode, device=device):
+        for batch in batches:
+            sums.add([batch.values], torch.arange(len(batch), device=device))
+            # A batch that still has a name stays in memory while the next one is computed.
+            del batch
+        sums.finish()
     norm = torch.where(sums.squares > 0, sums.squares.sqrt(), torch.nan)
     (comoment,) = sums.sums
     best: list[Tensor] = []

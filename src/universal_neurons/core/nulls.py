@@ -244,36 +244,41 @@ def _turned(neurons: NeuronMoments, turns: list[Tensor]) -> NeuronMoments:
 
 
 def whitening(neurons: NeuronMoments) -> list[Float[Tensor, "_ _"]]:
-    """(S_l / n)^(-1/2) of every layer; see :func:`whitened`."""
-    return [_inverse_root(spread.double() / max(neurons.count, 1)) for spread in neurons.layers]
+    """The map that whitens each layer; see :func:`whitened`."""
+    return [_whitening(spread.double() / max(neurons.count, 1)) for spread in neurons.layers]
 
 
 def whitened(cross: CrossMoments, *, roots: Sequence[Tensor] | None = None) -> CrossMoments:
     """The moments that ``cross`` would have if every layer of y had been whitened before streaming.
 
-    With S_l the comoment of layer l of y and n tokens, the layer becomes z = (S_l / n)^(-1/2) (y_l - mean), so that
-    its directions have unit variance and no correlation, and
+    With S_l the comoment of layer l of y, n tokens, D_l the diagonal of S_l / n and R_l the correlations of the layer's
+    neurons, the layer becomes z = (y_l - mean) W_l with W_l = D_l^(-1/2) R_l^(-1/2), so that its directions have unit
+    variance and no correlation, and
 
-        comoment of x with z = C_l (S_l / n)^(-1/2),  comoment of z = n I.
+        comoment of x with z = C_l W_l,  comoment of z = n I.
 
     A random direction of y leans towards the neurons with the largest variance; a random direction of z does not, so
     the baseline of :func:`rotated_maxima` on it keeps nothing of the basis but the span of the layer.  Directions that
-    never varied, or whose variance is rounding beside the largest (below width x 2^-52 of it), become 0: dividing by
-    them would turn noise into neurons.  ``roots``: the :func:`whitening` of y, if known.
+    never varied, or whose variance is rounding beside the largest (below 2^-20 of it, 8 times the step of float32),
+    become 0: dividing by them would turn noise into neurons.  ``roots``: the :func:`whitening` of y, if known.
     """
     maps = whitening(cross.y) if roots is None else roots
     parts = layer_slices(cross.y.widths)
     columns = [cross.comoment[:, part].double() @ root for root, part in zip(maps, parts, strict=True)]
-    layers = tuple(root @ spread.double() @ root for root, spread in zip(maps, cross.y.layers, strict=True))
+    layers = tuple(root.T @ spread.double() @ root for root, spread in zip(maps, cross.y.layers, strict=True))
     return CrossMoments(cross.x, NeuronMoments(cross.count, cross.y.mean, layers), torch.cat(columns, dim=1))
 
 
-def _inverse_root(covariance: Float[Tensor, "width width"]) -> Float[Tensor, "width width"]:
-    values, vectors = torch.linalg.eigh(covariance)
-    smallest = values.amax() * len(values) * torch.finfo(values.dtype).eps
+def _whitening(covariance: Float[Tensor, "width width"]) -> Float[Tensor, "width width"]:
+    # Of correlations: neurons that hardly fire span directions of tiny variance, which in a covariance drown in the
+    # rounding of products in float32 (1e-13 of the largest, rounding 1e-7, in a layer of mini).
+    variances = covariance.diagonal()
+    unit = torch.where(variances > 0, variances.rsqrt(), 0.0)
+    values, vectors = torch.linalg.eigh(unit[:, None] * covariance * unit)
+    smallest = values.amax() * 8 * torch.finfo(torch.float32).eps
     scale = torch.where((values > smallest) & (values > 0), values.clamp(min=0).rsqrt(), 0.0)
-    root: Tensor = (vectors * scale) @ vectors.T
-    return root
+    found: Tensor = unit[:, None] * (vectors * scale) @ vectors.T
+    return found
 
 
 def permuted(values: Float[Tensor, "token neuron"], *, seed: int, model: str, batch: int) -> Tensor:

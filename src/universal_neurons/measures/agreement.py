@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy
 
+from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.controls import dealt_within_layers, rescored
 from universal_neurons.measures.groups import average_group
-from universal_neurons.measures.intervals import normal_quantile
+from universal_neurons.measures.intervals import jackknife, normal_quantile
 from universal_neurons.measures.properties import Ranking, median_of, ranking_of
 
 if TYPE_CHECKING:
@@ -77,6 +78,32 @@ def typical_excess(tables: ReferenceTables) -> Measurement:
         "ks": float(scipy.stats.ks_2samp(correlation, baseline).statistic),
     }
     return replace(median_of(excess, _level(tables)), details=details)
+
+
+def lead(tables: ReferenceTables, neuron: tuple[int, int]) -> Measurement:
+    """The mean excess of ``neuron`` (layer, number in it) less the largest of all others, over partners (jackknife).
+
+    Details: both.  Raises NotOnSuite for a neuron that the model does not have.
+    """
+    first, *_ = tables.tables.values()
+    layer, number = neuron
+    rows = np.flatnonzero((first.frame["layer"] == layer) & (first.frame["neuron"] == number))
+    if len(rows) == 0:
+        raise NotOnSuite(f"expected a neuron {number} in layer {layer}, got none of that number")
+    scores = np.stack([table.frame["excess"].to_numpy(dtype=np.float64) for table in tables.tables.values()])
+    own, others = scores[:, rows[0]], np.delete(scores, rows[0], axis=1)
+
+    def ahead(partners: Flags) -> float:
+        return float(own[partners].mean() - np.nanmax(others[partners].mean(axis=0)))
+
+    everyone = np.ones(len(scores), dtype=bool)
+    value = ahead(everyone)
+    if len(scores) < 2 or np.isnan(value):
+        return Measurement.missing(n=len(scores), over=Over.MODELS)
+    without = [ahead(everyone & (np.arange(len(scores)) != out)) for out in range(len(scores))]
+    low, high = jackknife(value, without, level=_level(tables))
+    details = {"neuron": float(own.mean()), "others": float(own.mean() - value)}
+    return Measurement(value, low, high, len(scores), Over.MODELS, _level(tables), details=details)
 
 
 def mutual_matches(study: Study, checkpoint: HasStep, threshold: float, reference: str) -> Ranking:

@@ -49,8 +49,8 @@ class Duplicates(ModelTable):
     name: ClassVar[str] = "duplicates"
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
-        """The model and its step."""
-        return {"model": case.model, "step": case.step, "dtype": "float32"}
+        """The model, its step and the precision of products."""
+        return {"model": case.model, "step": case.step, "dtype": work.suite.universality.precision}
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of a pass per block of layers, against all neurons."""
@@ -63,7 +63,7 @@ class Duplicates(ModelTable):
         one = costs.summed(
             costs.loading(sizes, 1),
             costs.forward(sizes, sizes.positions * len(blocks)),
-            {costs.WorkKind.BASELINE: products, costs.WorkKind.MEMORY: float(32 * shape.neurons**2)},
+            {costs.WorkKind.PRODUCT: products, costs.WorkKind.MEMORY: float(32 * shape.neurons**2)},
         )
         largest = max(len(layers) for layers in blocks) * shape.mlp * nearest_bytes(shape.neurons, shape.row)
         return Cost(
@@ -136,11 +136,12 @@ def duplicates(work: Workspace, case: Case) -> pd.DataFrame:
             work.progress.advance(len(batch))
             del batch
 
+    mode = work.suite.universality.precision
     per_neuron = nearest_bytes(sum(widths), rows.shape[1])
     blocks = layer_blocks(widths, bytes_per_neuron=per_neuron, budget=models.budget - models.weight_bytes)
     work.progress.start(f"step {case.step}: duplicates in {case.model}", len(blocks) * tokens.scored)
     with finite_activations(models.refs[0], widths):
-        found = [nearest_neurons(batches(), widths, layers, device=models.device) for layers in blocks]
+        found = [nearest_neurons(batches(), widths, layers, mode=mode, device=models.device) for layers in blocks]
     work.progress.finish()
     correlation, other = (
         torch.cat([getattr(one, name) for one in found]).cpu().numpy() for name in ("correlation", "other")

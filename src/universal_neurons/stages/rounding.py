@@ -132,30 +132,23 @@ class Excuse:
 
 
 def compare_scores(
-    what: str,
-    stored: Scores,
-    again: Scores,
-    *,
-    ties: float,
-    excuse: Callable[[], Excuse],
-    baselines: float = TOLERANCE,
+    what: str, stored: Scores, again: Scores, *, ties: float, excuse: Callable[[], Excuse]
 ) -> Comparison:
     """Scores (..., neuron) against recomputed ones, without the neurons of which rounding explains the difference.
 
-    ``ties``: the share of best partners that may change; ``baselines``: the tolerance of baselines.  ``excuse`` is
-    called only where something differs in no more neurons than may be excused.  Neurons that rounding cannot move
-    beyond the tolerance are never excused, nor those whose status changed.
+    ``ties``: the share of best partners that may change.  ``excuse`` is called only where something differs in no more
+    neurons than may be excused.  Neurons that rounding cannot move beyond the tolerance are never excused, nor those
+    whose status changed.
     """
     shape = stored["correlation"].shape
     if again["correlation"].shape != shape:
-        nothing = np.zeros(shape, dtype=bool)
-        return _compared(what, dict.fromkeys(_SCORES, np.full(shape, np.inf)), nothing, ties, baselines)
+        return _compared(what, dict.fromkeys(_SCORES, np.full(shape, np.inf)), np.zeros(shape, dtype=bool), ties)
     differences = {name: absolute_differences(stored[name], again[name]) for name in _SCORES}
     partner = np.zeros(shape, dtype=bool)
     for name in ("partner_layer", "partner_neuron"):
         partner |= stored[name] != again[name] if name in stored else False
-    plain = _compared(what, differences, partner, ties, baselines)
-    beyond = (differences["correlation"] > TOLERANCE) | (differences["baseline"] > baselines) | partner
+    plain = _compared(what, differences, partner, ties)
+    beyond = np.any([moved > TOLERANCE for moved in differences.values()], axis=0) | partner
     if plain.agrees or not plain.may_excuse(int(beyond.sum())):
         return plain
     known = excuse()
@@ -166,7 +159,7 @@ def compare_scores(
     moved = np.maximum(*differences.values())
     each = zip(*(np.broadcast_to(one, shape)[excused] for one in (known.names, moved, may["correlation"])), strict=True)
     named = tuple(Excused(str(name), float(far), float(reach)) for name, far, reach in each)
-    return _compared(what, differences, partner, ties, baselines, excused=excused, named=named)
+    return _compared(what, differences, partner, ties, excused=excused, named=named)
 
 
 def _compared(
@@ -174,17 +167,13 @@ def _compared(
     differences: Scores,
     partner: Flags,
     ties: float,
-    baselines: float,
     *,
     excused: Flags | None = None,
     named: tuple[Excused, ...] = (),
 ) -> Comparison:
     """The largest differences and the changed partners, without the ``excused`` neurons."""
     kept = np.ones(partner.shape, dtype=bool) if excused is None else ~excused
-    allowed = {"correlation": TOLERANCE, "baseline": baselines}
-    largest = {
-        name: Difference(float(moved[kept].max(initial=0.0)), allowed[name]) for name, moved in differences.items()
-    }
+    largest = {name: Difference(float(moved[kept].max(initial=0.0)), TOLERANCE) for name, moved in differences.items()}
     changed = Choices("partners changed", int(partner[kept].sum()), partner.size, ties)
     return Comparison(what, "neurons", partner.size, largest, changed, named)
 
