@@ -46,7 +46,7 @@ from universal_neurons.stages.batches import CHUNK_TOKENS
 from universal_neurons.stages.calibration import measured_speed
 from universal_neurons.stages.costs import Cost, Shape, Sizes, WorkKind
 from universal_neurons.stages.passes import ahead
-from universal_neurons.stages.resources import MARGIN, ROTATION_WORKERS, free_bytes
+from universal_neurons.stages.resources import ROTATION_WORKERS, free_bytes, less_margin
 from universal_neurons.stages.universality import moments_cost, scoring_cost
 
 PAPER_TOKENS, PAPER_STEPS = 5_000_000, 4
@@ -162,7 +162,7 @@ def measured(mode: PrecisionMode, device: str, size: Size) -> dict[str, Any]:
         alone = seconds(device, lambda: forward(models, device, size))
     fastest = ceiling(work, mode, device)
     before = peak_memory_bytes() or 0
-    within = round((1 - MARGIN) * free_bytes(torch.device(device)))
+    within = less_margin(free_bytes(torch.device(device)), torch.device(device).type)
     planned = passes(work, within)
     spent, operations, errors = 0.0, 0, []
     found: dict[int, float] = {}

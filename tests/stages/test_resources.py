@@ -64,7 +64,8 @@ def test_the_budget_is_what_is_asked_for_or_what_is_free_less_a_margin(
 ) -> None:
     monkeypatch.setattr(resources, "free_bytes", lambda _: 1000)
     assert budget(asking(work, memory=77), CPU, resident=5) == 77
-    assert budget(work, CPU, resident=5) == 905
+    assert budget(work, CPU, resident=5) == 705
+    assert budget(work, torch.device("cuda"), resident=5) == 905
 
 
 def test_a_control_group_allows_less_than_the_machine_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

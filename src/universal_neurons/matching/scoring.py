@@ -18,7 +18,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.matching.alignment import AlignedText, TextTooShort, aligned_text
 from universal_neurons.measures.excess import with_excess
 from universal_neurons.stages.batches import batch_rows, shape_workload
-from universal_neurons.stages.resources import MARGIN, free_bytes
+from universal_neurons.stages.resources import free_bytes, less_margin
 from universal_neurons.stages.scores import score_table
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def scored(
 ) -> ScoredModels:
     """Score every model against every other on the same text.
 
-    ``memory``: bytes that may be used on ``device``, by default what is free.  Raises :class:`TextTooShort`,
-    :class:`NotFinite`, and UserError where memory does not suffice.
+    ``memory``: bytes that may be used on ``device``, by default what is free less a margin.
+    Raises :class:`TextTooShort`, :class:`NotFinite`, and UserError where memory does not suffice.
     """
     lengths = [min(settings.context, one.context) for one in subjects]
     text = aligned_text(documents, [one.tokenizer for one in subjects], spans=settings.tokens, lengths=lengths)
@@ -217,7 +217,7 @@ class _Run:
     def _planned(self, load: Workload) -> tuple[Pass, ...]:
         memory = self.memory
         if memory is None:
-            memory = load.resident + round((1 - MARGIN) * free_bytes(self.device))
+            memory = load.resident + less_margin(free_bytes(self.device), self.device.type)
         try:
             return passes(load, memory)
         except BudgetTooSmall as error:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from universal_neurons.errors import UserError
 from universal_neurons.files import replace_file, shown
 from universal_neurons.stages.fetching import pin
-from universal_neurons.stages.resources import MARGIN, free_host_bytes
+from universal_neurons.stages.resources import free_host_bytes, less_margin
 from universal_neurons.stages.tasks import longest_first, tasks
 from universal_neurons.stages.workspace import WORK_FOLDER
 
@@ -82,7 +82,8 @@ def engine(
         raise UserError(f"--workers: expected at most {len(devices)}, one per GPU, got {count}")
     if not devices and memory is None:
         # Each would take all that is free.
-        limit = ["--memory", f"{(1 - MARGIN) * free_host_bytes() / count / 2**20:.0f}MiB"]
+        each = less_margin(free_host_bytes(), "cpu") / count
+        limit = ["--memory", f"{each / 2**20:.0f}MiB"]
     return LocalEngine(folder, [*command, *limit], count, devices)
 
 

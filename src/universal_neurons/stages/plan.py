@@ -19,7 +19,7 @@ from universal_neurons.stages.base import absent, read_artifact
 from universal_neurons.stages.costs import Cost, Shape, Sizes
 from universal_neurons.stages.fetching import pin
 from universal_neurons.stages.registry import in_groups, stages, with_needs
-from universal_neurons.stages.resources import MARGIN, check_precision, device, free_host_bytes
+from universal_neurons.stages.resources import check_precision, device, free_host_bytes, less_margin
 from universal_neurons.stages.tokens import ONLY, TOKENS
 from universal_neurons.stages.workspace import WORK_FOLDER, hub_corpus, unpinned
 
@@ -290,6 +290,6 @@ def sizes_of(work: Workspace, speed: DeviceSpeed, *, sampled: bool) -> Sizes:
         evaluated=ceil(ablation.tokens / (spec.row_length - 1)) * spec.row_length,
         device=speed.kind,
         readers=speed.threads if speed.kind == "cpu" else 1,
-        budget=work.resources.memory or resident + round((1 - MARGIN) * free),
+        budget=work.resources.memory or resident + less_margin(free, speed.kind),
         tf32=ablation_mode(work) == "tf32",
     )

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from universal_neurons.stages.workspace import Workspace
 
-# Of what is free: the rest is for what cannot be foreseen to the byte, the workspaces of libraries for example.
-MARGIN = 0.1
+# Share of the free memory that is left, by kind of device: for what cannot be foreseen to the byte (the workspaces of
+# libraries), and on a computer for its other programs, whose needs grow while this one runs.
+MARGINS = {"cuda": 0.1, "cpu": 0.3}
 # Processes of this machine that make random rotations while a GPU works.
 ROTATION_WORKERS = 8
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
@@ -73,7 +74,12 @@ def budget(work: Workspace, place: torch.device, *, resident: int) -> int:
     """
     if work.resources.memory is not None:
         return work.resources.memory
-    return resident + round((1 - MARGIN) * free_bytes(place))
+    return resident + less_margin(free_bytes(place), place.type)
+
+
+def less_margin(free: int, kind: str) -> int:
+    """Of ``free`` bytes of a kind of device those that a pass may use."""
+    return round((1 - MARGINS[kind]) * free)
 
 
 def free_bytes(place: torch.device) -> int:
