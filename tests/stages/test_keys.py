@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (719, "64cfd1a89d95a3aa2d24c59aa826616bef5e8f841b55d19ca196a9828654bab6"),
-    "gurnee_medium": (169, "e6a6200b5e80d955d4f2bb5992435ea57a06c5cb7bfcf703e3160bd7f5670213"),
-    "gurnee_small": (169, "5c67aa467c068256afd5e4cf1e9f387adf2eac9316348f9af59e8b1aec9f6325"),
-    "mini": (319, "66c71b830396d5b82125a7e52c02364e2425e8a23eb4d66155a19fa57c5e39ea"),
-    "paper": (269, "201dbeff87ee6a16f6b454124a2decede18d44a013be1bf4d6d84d9bc6692460"),
-    "paper_published": (269, "3528e5bbb90dd0a2af9cdf77c99174d70d0c800d314f4dff469009c712cd06cc"),
-    "paper_v2": (369, "d7eee9240acb9ec89ee9326b64abf056693ea52d3d19e09dedbdc03186026484"),
-    "pythia_160m": (128, "5ce8b6fc88f075c1e1919f84c3602cd7644d1ead5c09c604b74ebf9377ec902d"),
-    "polypythias_14m": (1162, "6aafbffef84704386a945f13887cf6be8dd0965fca84d1b7805d2353222ef8a9"),
-    "polypythias_410m": (1174, "07b5ab4761c50a62336e0c5d11fe6423099440d1aca48f76fcb6ba6637706f0c"),
+    "emergence": (719, "49dd4ad2c697598ea3ec659e65da38f1d38bf2f19a14f41888a9aee68aee62cf"),
+    "gurnee_medium": (169, "92eec399c8e25b4fd4d86ca71d05d083ffb7de80c62c2445c44769f4d19687ef"),
+    "gurnee_small": (169, "834ec1b27283e541bf97dbf26a4428a07a3eb7960d56988aef8afb5a63cba212"),
+    "mini": (319, "323481f3baae68d39c7451c9678d16f49393d334fe21ba843ac869f08339cebb"),
+    "paper": (269, "295ff277ba819b49e14547989826de3c9875ef716c8c82af37effde15aff2a27"),
+    "paper_published": (269, "f7d57df8a277228152e36a28b7fb7fde224fc4f10e3c311da4cb8f1efe577761"),
+    "paper_v2": (369, "baeb77d32d66674349a5b9b6b592b13f8766d51b20cf4ad7166f9e58bbe4c3f1"),
+    "pythia_160m": (128, "8a468cb100ed92d3534ea33fadf3aeff14af4e65a6360309ddde19d16e36c059"),
+    "polypythias_14m": (1162, "57ec0fc3f02c5bec83c8a78cf6ababc647a9af0ee51a788a4e0779c24135cbe3"),
+    "polypythias_410m": (1174, "eabd453c4a05aab67c3e4e9743c3a726a65346bf22600690eb088d19bc4b8335"),
 }
 
 
