@@ -182,6 +182,14 @@ def wheel_documents(distribution: str) -> Iterator[Document]:
         yield Document(distribution, path, text)
 
 
+def has_version(distribution: str, version: str) -> bool:
+    """True if the distribution is installed in this version."""
+    try:
+        return metadata.version(distribution) == version
+    except metadata.PackageNotFoundError:
+        return False
+
+
 def is_held_out(name: str, *, share: float, seed: int) -> bool:
     """Tell whether the document called ``name`` is held out.
 

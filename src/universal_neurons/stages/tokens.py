@@ -15,7 +15,14 @@ from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import UserError
 from universal_neurons.ids import CorpusRef
-from universal_neurons.inputs.corpus import CorpusManifest, RowFormat, TokenSet, encode_documents, evaluation_set
+from universal_neurons.inputs.corpus import (
+    CorpusManifest,
+    RowFormat,
+    TokenSet,
+    encode_documents,
+    evaluation_set,
+    has_version,
+)
 from universal_neurons.inputs.corpus import token_set as installed_token_set
 from universal_neurons.inputs.streamed_tokens import Taken, streamed_set
 from universal_neurons.inputs.suite import CORPORA
@@ -99,10 +106,13 @@ class Tokens(Stage):
         rows, record = work.store.read(self.key(work, ONLY, self.scratch[0])), work.store.read(self.key(work, ONLY))
         if rows is not None and record is not None:
             return _stored_tokens(rows.arrays, record.document)
-        _check_text(work)
+        # Where the versions are the evidence's, its tokens say whether the text is, without reading all of it twice.
+        if record is None or not _has_its_versions(work):
+            _check_text(work)
         with capture() as run:
             taken = self.sample(work)
         if record is not None and (known := corpus_ref_from(record.document)) != taken.tokens.ref:
+            _check_text(work)
             raise UserError(
                 f"corpus {work.suite.corpus.recipe}: expected the tokens that the evidence is about "
                 f"({known.sha256[:12]}), got {taken.tokens.ref.sha256[:12]} from the same text; "
@@ -240,6 +250,14 @@ def _check_text(work: Workspace) -> None:
             f"corpus {work.suite.corpus.recipe}: the shipped evidence is about another version of the text; "
             f"run: {work.suite.command('universal-neurons compute')}"
         )
+
+
+def _has_its_versions(work: Workspace) -> bool:
+    """Whether the text is of installed distributions, all in the versions of the manifest that is asked for."""
+    if hub_corpus(work) is not None:
+        return False
+    manifest = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
+    return all(has_version(one.name, one.version) for one in manifest.distributions)
 
 
 def _stored_tokens(arrays: Mapping[str, Any], record: Mapping[str, Any]) -> TokenSet:

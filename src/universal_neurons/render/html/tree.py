@@ -121,7 +121,7 @@ class _Builder(HTMLParser):
             self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        while tag in (element.tag for element in self._open[1:]):
+        while self._open[-1].tag == tag or tag in (element.tag for element in self._open[1:]):
             closed, begin = self._open.pop(), self._begins.pop()
             if closed.tag == "svg":
                 closed.markup = self._text[begin : self._text.index(">", self._here()) + 1]
