@@ -740,7 +740,7 @@ LACKING = {
     "N1", "N2", "N3", "N4", "N5", "N6", "N7", "N10", "N11", "N12", "N18",
     "N18-neuron", "N18-random", "N22", "N24", "V3", "V5", "V6",
     # About named neurons, published rows, and heads that five of its neurons deactivate.
-    "G1-ids", "G1-slope", "G35", "G52-loss", "G-weights",
+    "G1-ids", "G1-slope", "G35", "G52-loss", "G-weights", "R3",
     # Of four quarters of the depth three layers lack one.
     "G30a", "G30a-common", "G30a-published", "G31", "G33", "G33-prediction",
 }  # fmt: skip
