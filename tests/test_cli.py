@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from tests.cases import ARTIFACTS, TASKS, corpus_key, keys_at, pairs
+from tests.cases import ARTIFACTS, BRIEF, TASKS, corpus_key, keys_at, pairs, table_parts, table_rows
 from tests.evidence.records import record
 from tests.stages.suites import speed
 from universal_neurons import cli
@@ -415,29 +415,31 @@ def test_a_plan_before_and_after_compute(run: Run, miniature: Miniature, tmp_pat
         ("variants", 30, 1, 0),
         ("ablation", 30, 6, 0),
         ("extensions", 30, 2, 0),
-        ("profiles", 30, 3, 0),
-        ("properties", 30, 3, 0),
-        ("predictions", 30, 9, 0),
-        ("heads", 30, 9, 0),
-        ("labels", None, 2, 0),
-        ("explanations", 30, 9, 0),
-        ("entropy", 30, 6, 0),
-        ("entropy-below", 30, 3, 0),
-        ("duplicates", 30, 3, 0),
-        ("precisions", 30, 3, 0),
+        *((stage, step, count, 0) for stage, step, count in table_rows({30})),
     ]
     # The null models share the passes and the memory of universality.
     assert all(s["seconds"] >= 0 and s["host_bytes"] > 0 for s in before if not s["stage"].startswith("null-"))
     status, out, err = run(miniature, "compute", *arguments)
-    assert (status, out) == (0, "suite brief: 74 artifacts computed, everything is there\n")
+    assert (status, out) == (0, f"suite brief: {BRIEF} artifacts computed, everything is there\n")
     assert ESCAPE not in err
     assert "step 30: moments" in err
     after = json.loads(run(miniature, "plan", *arguments, "--json")[1])
-    assert [s["present"] for s in after["steps"]] == [1, 1, 6, 2, 2, 3, 1, 6, 2, 3, 3, 9, 9, 2, 9, 6, 3, 3, 3]
+    assert [s["present"] for s in after["steps"]] == [
+        1,
+        1,
+        6,
+        2,
+        2,
+        3,
+        1,
+        6,
+        2,
+        *(count for _, _, count in table_rows({30})),
+    ]
     assert {(s["operations"], s["seconds"], s["host_bytes"], s["disk_bytes"]) for s in after["steps"]} == {(0, 0, 0, 0)}
     assert run(miniature, "compute", *arguments)[1] == "suite brief: everything was there\n"
     scratch = json.loads(run(miniature, "plan", *arguments, "--json", "--from-scratch")[1])
-    assert [s["present"] for s in scratch["steps"]] == [0] * 20
+    assert [s["present"] for s in scratch["steps"]] == [0] * len(before)
 
 
 def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
@@ -457,19 +459,7 @@ def test_a_narrow_plan_is_about_less(run: Run, own: Miniature) -> None:
         ("ablation", 0, 2, 0),
         ("ablation", 30, 4, 0),
         ("extensions", 30, 2, 0),
-        ("profiles", 30, 2, 2),
-        ("properties", 0, 1, 1),
-        ("properties", 30, 2, 2),
-        ("predictions", 0, 3, 3),
-        ("predictions", 30, 6, 6),
-        ("heads", 30, 6, 6),
-        ("labels", None, 2, 2),
-        ("explanations", 0, 3, 3),
-        ("explanations", 30, 6, 6),
-        ("entropy", 30, 4, 4),
-        ("entropy-below", 30, 2, 2),
-        ("duplicates", 30, 2, 2),
-        ("precisions", 30, 1, 1),
+        *((stage, step, count, count) for stage, step, count in table_rows({0, 30}, "ab")),
     ]
 
 
@@ -590,24 +580,7 @@ def test_the_store_lists_verifies_and_exports(run: Run, own: Miniature, tmp_path
         "ablation-blocks",
         "extensions",
         "extensions-blocks",
-        "profiles",
-        "properties",
-        "predictions",
-        "predictions-directions",
-        "predictions-planted",
-        "heads",
-        "paths",
-        "path-points",
-        "labels",
-        "labels-bits",
-        "entropy",
-        "entropy-clamps",
-        "entropy-below",
-        "explanations",
-        "explanations-directions",
-        "explanations-carried",
-        "duplicates",
-        "precisions",
+        *table_parts(),
         "variants",
         "universality",
         "baseline-draws",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cases import ARTIFACTS, pairs
+from tests.cases import ARTIFACTS, TABLES, pairs, table_rows
 from tests.stages.suites import shaped, speed, step_costs
 from universal_neurons.errors import UserError
 from universal_neurons.stages import tokens
@@ -62,15 +62,7 @@ def test_a_plan_has_every_stage_of_every_step_in_order(miniature: Miniature, tmp
         ("variants", 15), ("variants", 30),
         ("ablation", 0), ("ablation", 15), ("ablation", 30),
         ("extensions", 15), ("extensions", 30),
-        ("profiles", 30),
-        ("properties", 0), ("properties", 15), ("properties", 30),
-        ("predictions", 0), ("predictions", 15), ("predictions", 30),
-        ("heads", 30),
-        ("labels", None), ("explanations", 0), ("explanations", 30),
-        ("entropy", 30),
-        ("entropy-below", 30),
-        ("duplicates", 30),
-        ("precisions", 30),
+        *((stage, step) for stage, step, _ in table_rows()),
     ]  # fmt: skip
     assert all(row.present == 0 for row in planned.steps)
     # Untrained models have no candidates to weigh.
@@ -82,9 +74,7 @@ def test_a_plan_has_every_stage_of_every_step_in_order(miniature: Miniature, tmp
 
 def test_a_stage_is_the_sum_of_its_steps_and_holds_what_the_largest_holds(miniature: Miniature, tmp_path: Path) -> None:
     planned = plan(miniature.workspace(store=tmp_path), measure=unit_speed)
-    later = ["variants", "ablation", "extensions", "profiles", "properties", "predictions", "heads"]
-    later += ["labels", "explanations", "entropy", "entropy-below", "duplicates", "precisions"]
-    stages = ["corpus", "evaluation", *SCORES, *later]
+    stages = ["corpus", "evaluation", *SCORES, "variants", "ablation", "extensions", *TABLES]
     assert [row.stage for row in planned.stages] == stages
     moments = [row for row in planned.steps if row.stage == "moments"]
     (together,) = (row for row in planned.stages if row.stage == "moments")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from tests.cases import DRAWS, corpus_key, keys_at, null_keys, pairs
+from tests.cases import DRAWS, corpus_key, keys_at, null_keys, pairs, table_parts
 from tests.miniature import folder_zoo
 from universal_neurons.errors import ArtifactMissing
 from universal_neurons.stages.ablation import ABLATIONS, ablated_partners, labels_step
@@ -31,12 +31,7 @@ def test_the_keys_of_a_suite_are_all_different_and_name_every_step(computed: Min
     # Three models have six directed pairs; untrained ones have no nulls, for they are one, and one of them is ablated.
     assert stages == {
         "corpus": 1, "evaluation": 1, "universality": 18, "candidates": 9, "null-rotated": 4, "null-permuted": 4,
-        "variants": 2, "ablation": 7, "ablation-blocks": 7, "extensions": 2, "extensions-blocks": 2, "profiles": 3,
-        "properties": 5, "predictions": 5, "predictions-directions": 5, "predictions-planted": 5,
-        "heads": 3, "paths": 3, "path-points": 3,
-        "labels": 1, "labels-bits": 1, "explanations": 4, "explanations-directions": 4, "explanations-carried": 4,
-        "entropy": 3, "entropy-clamps": 3, "entropy-below": 3,
-        "duplicates": 3, "precisions": 3,
+        "variants": 2, "ablation": 7, "ablation-blocks": 7, "extensions": 2, "extensions-blocks": 2, **table_parts(),
     }  # fmt: skip
 
 
@@ -52,11 +47,7 @@ def test_a_quick_suite_has_neither_variants_nor_extensions_nor_permuted_tokens(c
     stages = pd.Series([key.stage for key in suite_keys(work)]).value_counts().to_dict()
     assert stages == {
         "corpus": 1, "evaluation": 1, "universality": 4, "candidates": 2, "null-rotated": 4, "ablation": 2,
-        "ablation-blocks": 2, "profiles": 3, "properties": 4, "predictions": 4,
-        "predictions-directions": 4, "predictions-planted": 4, "heads": 3, "paths": 3, "path-points": 3,
-        "labels": 1, "labels-bits": 1, "explanations": 3, "explanations-directions": 3, "explanations-carried": 3,
-        "entropy": 3, "entropy-clamps": 3, "entropy-below": 3,
-        "duplicates": 3, "precisions": 3,
+        "ablation-blocks": 2, **table_parts({15, 30}),
     }  # fmt: skip
     assert ABLATIONS.key(work, Case(30, "a")) != ABLATIONS.key(computed.workspace(), Case(30, "a"))
 
