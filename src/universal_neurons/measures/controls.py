@@ -100,12 +100,13 @@ def dealt_within_layers(layer: Integers, seed: int | np.random.Generator) -> Int
     """(neuron,) for each neuron the row of the neuron of its layer whose place it takes; one dealing for one seed."""
     if isinstance(seed, int):
         # Hundreds of dealings of one model are the same for every property of its neurons.
-        return _dealt(np.ascontiguousarray(layer, dtype=np.int64).tobytes(), seed)
+        return dealt_rows(np.ascontiguousarray(layer, dtype=np.int64).tobytes(), seed)
     return _permuted(layer, np.random.default_rng(seed))
 
 
 @lru_cache(maxsize=2048)
-def _dealt(layer: bytes, seed: int) -> Integers:
+def dealt_rows(layer: bytes, seed: int) -> Integers:
+    """:func:`dealt_within_layers` of layers as the bytes of an array of int64, made once for hundreds of seeds."""
     source = _permuted(np.frombuffer(layer, dtype=np.int64), np.random.default_rng(seed))
     # One array for all who ask: nobody may change it.
     source.flags.writeable = False

@@ -15,7 +15,7 @@ Universal is the mean excess over the partners above the threshold, as Gurnee et
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ import scipy
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.cache import cached
-from universal_neurons.measures.controls import dealt_within_layers
+from universal_neurons.measures.controls import dealt_rows, dealt_within_layers
 from universal_neurons.measures.groups import average_group
 from universal_neurons.measures.intervals import jackknife, normal_quantile, wilson
 from universal_neurons.measures.joint import largest, weakest
@@ -88,9 +88,13 @@ class Ranking:
 
     def dealt(self, seed: int) -> Ranking:
         """The labels dealt out anew within each layer."""
-        source = dealt_within_layers(self.layer, seed)
+        source = dealt_rows(self._layers, seed)
         moved = {name: flags[source] for name, flags in self.without.items()}
-        return replace(self, universal=self.universal[source], without=moved)
+        return Ranking(self.layer, self.value, self.percentile, self.universal[source], moved, self.level)
+
+    @cached_property
+    def _layers(self) -> bytes:
+        return np.ascontiguousarray(self.layer, dtype=np.int64).tobytes()
 
     def labelled_by(self, other: Ranking) -> Ranking:
         """The labels of another model's neurons of the same numbers."""

@@ -36,7 +36,8 @@ def schemas(work: Workspace, stage: Stage, case: Case) -> dict[str, Schema]:
         opened = stage.open_lengths(work)
         return {part: _schema(work, example[part], opened.get(part)) for part in stage.parts}
 
-    return work.cached(("schemas", stage.name, case), made)
+    # Of pairs one form is enough for all partners of a model: they are as many for each, and have the same neurons.
+    return work.cached(("schemas", stage.name, case.step, case.model), made)
 
 
 def _schema(work: Workspace, example: Payload, opened: Mapping[int, range] | None) -> Schema:
