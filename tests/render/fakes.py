@@ -41,6 +41,7 @@ from universal_neurons.stages.neuron_sets import NeuronSet, SetPlan
 
 if TYPE_CHECKING:
     from universal_neurons.measures.extensions import Extensions
+    from universal_neurons.measures.predictions import PredictionTables
     from universal_neurons.measures.profiles import NeuronProfiles
     from universal_neurons.measures.study import HasStep, NullKind
 
@@ -152,13 +153,19 @@ def fake_roles(stage: str, model: str, made: MadeUp = ROLES) -> Any:
     model = ascii_lowercase[MODELS.index(model)]
     match stage:
         case "predictions":
-            return written.tables(model, np.zeros(len(LAYER), dtype=np.bool_))
+            return _of_the_width(written.tables(model, np.zeros(len(LAYER), dtype=np.bool_)))
         case "entropy":
             return entropic.tables(model)
         case "heads":
             return attended.tables(model)
         case _:
             return None
+
+
+def _of_the_width(tables: PredictionTables) -> PredictionTables:
+    """The tables with as many neurons in each layer as the profiles have."""
+    first = tables.neurons.groupby("layer").head(WIDTH)
+    return replace(tables, neurons=first.assign(neuron=first.groupby("layer").cumcount()).reset_index(drop=True))
 
 
 # What ablating a set of each kind does, in nats: universal neurons more than random ones, all others very much.

@@ -29,6 +29,7 @@ from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over, independent_difference
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.controls import dealt_within_layers
+from universal_neurons.measures.distributions import bounded_median
 from universal_neurons.measures.groups import average_group
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.joint import smallest, with_details
@@ -117,8 +118,10 @@ class Writing:
         """Prediction and suppression neurons."""
         return self.kurtosis > self.threshold
 
-    def role(self, name: WritingRole) -> Flags:
-        """The neurons of one role."""
+    def role(self, name: WritingRole | None) -> Flags:
+        """The neurons of one role; of None those that have no role."""
+        if name is None:
+            return ~np.logical_or.reduce([self.role(one) for one in get_args(WritingRole)])
         if name == "partition":
             return ~self.is_sharp & (self.variance > self.variance_threshold)
         return self.is_sharp & ((self.skewness > 0) if name == "prediction" else (self.skewness < 0))
@@ -171,6 +174,19 @@ def smallest_rise(neurons: Writing) -> Measurement:
 def role_share(models: tuple[Writing, ...], role: WritingRole, layer: int) -> Measurement:
     """The share of the neurons of a layer that have a role, all models together, over neurons (Wilson's interval)."""
     return _share(np.concatenate([one.role(role)[one.layer == layer] for one in models]), models[0].level)
+
+
+@cached
+def median_cosine(
+    models: tuple[Writing, ...], cosines: tuple[Floats, ...], role: WritingRole | None, rank: int
+) -> Measurement:
+    """The median over the neurons of a role of the cosine of their output weights with their token of one rank.
+
+    ``cosines`` (neuron, rank) of every model are those with the tokens that each neuron promotes or suppresses most.
+    All models together.  Interval: order statistics; missing of so few neurons that it has no end.
+    """
+    found = [values[one.role(role), rank] for one, values in zip(models, cosines, strict=True)]
+    return bounded_median(np.concatenate(found).astype(np.float64), level=models[0].level)
 
 
 @cached

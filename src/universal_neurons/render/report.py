@@ -138,8 +138,7 @@ def build_report(
     one line.  ``both`` is this run beside another, which gets a page.  The folder holds a page for each of ``PAGES``,
     ``neurons.html`` with its shards, ``data/`` and the generated ``source/``, and is replaced as a whole.  ``to`` asks
     for the pages, for ``report.pdf`` (which is set from them), or for both; where nothing can set a PDF, "all" gives
-    the pages and ``say`` gets one line.  ``step`` gets
-    the name of every part of the work when it begins.
+    the pages and ``say`` gets one line.  ``step`` gets the name of every part of the work when it begins.
 
     Raises the study's ArtifactMissing, EvidenceUnusable, TemplateWrong, RenderingFailed, ReportBroken,
     ReportMisplaced: each a UserError, and ``output`` is left as it was; pages that fail a check are put beside it.
@@ -160,7 +159,9 @@ def build_report(
     sweep(output.parent, f"{SCRATCH}*", now=time.time())
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=output.parent) as scratch:
         built = Path(scratch) / "report"
-        texts = page_texts(root, found, judged, groups, provenance) | beside(root / "report", costs, both)
+        texts = page_texts(root, found, judged, groups, provenance, text.vocabulary) | beside(
+            root / "report", costs, both
+        )
         data = data_files(found, groups, provenance) | data_beside(costs, both)
         write_source(built, root / "report", announced(texts, both), data)
         _write_sources(built, root, folder, judged, groups)
@@ -248,6 +249,7 @@ def page_texts(
     judged: Judged,
     groups: Groups,
     provenance: ReportProvenance,
+    vocabulary: Sequence[str],
 ) -> dict[str, str]:
     """The pages as Quarto Markdown, by name; raises TemplateWrong with file and line."""
     folder, claims = root / "report", judged.claims
@@ -260,7 +262,7 @@ def page_texts(
     values = {
         "index": index_page(found, claims, groups, claims_left_out(ledger.parent, claims), printed),
         "paper": paper_page(found, groups, judged.tests),
-        parent.PAGE: parent.parent_page(found, groups),
+        parent.PAGE: parent.parent_page(found, groups, vocabulary),
         mechanisms.PAGE: mechanisms.mechanisms_page(mechanisms.read_mechanisms(root / MECHANISMS), claims),
         "claims": claims_page(claims, read_untested(root / UNTESTED), sentences),
         "readings": readings_page(claims, ambiguities),

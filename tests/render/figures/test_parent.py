@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from universal_neurons.render.results import Results
 
 # Figures of what neurons do are about no universal ones.
-ROLES = {"parent-6", "parent-24", "parent-7-entropy", "parent-7-scale", "parent-7-first-kept", "parent-8"}
+ROLES = {
+    "parent-5-promotes", "parent-5-suppresses", "parent-6", "parent-24", "parent-7-entropy", "parent-7-scale",
+    "parent-7-first-kept", "parent-8",
+}  # fmt: skip
 # The caption of a figure of all neurons names these, every other one the neurons it calls universal.
-ALL_NEURONS = {"parent-2a", "parent-2c"}
+ALL_NEURONS = {"parent-2a", "parent-2c", "parent-11"}
 
 
 def plain(caption: str) -> str:
@@ -68,10 +71,10 @@ def test_percentiles_are_those_of_the_claims_and_published_ones_stand_beside(fou
 
 
 def test_the_control_of_the_correlations_is_in_their_caption(found: Results) -> None:
-    caption = correlations_figure(found.parent).caption
+    caption = correlations_figure(found.parent).figures[0].caption
     assert "partners that read other tokens, has none above 0.0" in plain(caption)
     loud = replace(found.parent, permuted=found.parent.tables["a"])
-    assert correlations_figure(loud).caption != caption
+    assert correlations_figure(loud).figures[0].caption != caption
 
 
 def test_the_correlation_of_figure_9_stands_beside_dealt_and_printed_ones(found: Results) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.measures.attended import Attended
 from tests.measures.entropic import Entropic
 from tests.measures.written import LAYER, Written
+from tests.render.neurons import made_profiles
 from universal_neurons.measures.attention import path_correlation
 from universal_neurons.measures.entropy import clamp_curve
-from universal_neurons.measures.predictions import median_auc, role_share
+from universal_neurons.measures.predictions import WritingRole, median_auc, role_share
 from universal_neurons.render.figures.roles import next_tokens, paths, role_figures
+from universal_neurons.render.figures.writing import role_examples
 from universal_neurons.render.pages.paper import figures_of
 
 if TYPE_CHECKING:
@@ -28,12 +31,39 @@ def data_of(report: Path, name: str) -> list[dict[Any, Any]]:
 
 
 def test_roles_by_layer_are_shares_of_all_models_together(found: Results, report: Path) -> None:
-    text = (report / "data" / "parent-6.csv").read_text(encoding="utf-8")
+    row = next(r for r in reversed(data_of(report, "parent-6")) if r["role"] == "suppression neurons")
     last = role_share(found.roles.writing, "suppression", found.roles.depth - 1)
     flags = [one.role("suppression")[one.layer == one.layer.max()] for one in found.roles.writing]
     assert last.value == pytest.approx(sum(int(one.sum()) for one in flags) / sum(map(len, flags)))
-    assert f"{100 * last.value:.2f}"[:4] in text
+    assert (row["layer"], row["value, %"]) == (found.roles.depth - 1, pytest.approx(100 * last.value))
     assert "random directions" in role_figures(found.roles)["roles_by_layer"].figures[0].caption
+
+
+def test_cosines_of_a_role_are_medians_over_its_neurons_of_all_models(found: Results, report: Path) -> None:
+    rows = {(row["role"], row["rank of the token"]): row for row in data_of(report, "parent-5-promotes")}
+    groups: dict[WritingRole | None, str] = {"suppression": "suppression neurons", None: "without a role"}
+    for role, name in groups.items():
+        chosen = [
+            profiles.promoted_cosine[one.role(role)][:, 2]
+            for one, profiles in zip(found.roles.writing, found.roles.profiles, strict=True)
+        ]
+        cosines = np.concatenate(chosen)
+        assert rows[name, 3]["value"] == pytest.approx(np.median(cosines), abs=1e-6)
+        assert rows[name, 3]["n"] == len(cosines) > 100
+        assert rows[name, 3]["low"] < rows[name, 3]["value"] < rows[name, 3]["high"]
+
+
+def test_the_example_of_a_role_is_the_neuron_that_stands_out_most_by_it() -> None:
+    writing = replace(Written(layers=4).tables("a", LAYER < 0).writing(), variance_threshold=0.9)
+    kurtosis = np.where(LAYER == 7, writing.kurtosis, writing.kurtosis + 0.1)
+    kurtosis[[3999, 42]] = 50.0, 49.0
+    one = replace(writing, kurtosis=kurtosis, skewness=np.where(np.arange(4000) == 3999, -1.0, 1.0))
+    profiles = made_profiles("a", 1, step=0, layers=8, width=500, vocabulary=99)
+    prediction, suppression, partition = role_examples(one, profiles)
+    assert (prediction.role, prediction.neuron, prediction.kurtosis) == ("prediction", 42, 49.0)
+    assert (suppression.role, suppression.neuron, suppression.skewness) == ("suppression", 499, -1.0)
+    assert suppression.suppressed == tuple(profiles.suppressed_token[3999])
+    assert partition.variance == writing.variance[one.role("partition")].max()
 
 
 def test_next_tokens_stand_beside_others_of_their_frequency(found: Results, report: Path) -> None:
@@ -72,6 +102,7 @@ def test_of_what_the_models_do_not_have_the_page_says_so(found: Results) -> None
         writing=tuple(Written(layers=3).tables("a", LAYER < 0).writing() for _ in range(2)),
         entropy=(Entropic().tables("a"), Entropic().tables("b")),
         attention=tuple(Attended(sinks=0).tables(name) for name in "abc"),
+        profiles=(made_profiles("a", 1, step=0, layers=8, width=500, vocabulary=99),) * 2,
     )
     assert "four layers" in next_tokens(roles).absence
     assert "rest on the first position" in paths(roles).absence

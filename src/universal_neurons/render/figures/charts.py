@@ -14,7 +14,7 @@ from universal_neurons.measurement import Over
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.drawing import Drawing, drawing, label_room, thinned
 from universal_neurons.render.figures.figure import HALVES, Figure, LegendEntry, MissingFigure, figure
-from universal_neurons.render.figures.style import NARROW, WIDE, Colour, Mark, Size
+from universal_neurons.render.figures.style import LETTER, NARROW, WIDE, Colour, Mark, Size
 from universal_neurons.render.formatting import EN_DASH, decimal, places_of, scale, span, suffix, with_interval
 from universal_neurons.render.tables import Cell, Column, DataTable
 
@@ -218,9 +218,10 @@ def _rule(canvas: Drawing, chart: LineChart, rule: Rule) -> _End:
 def _line(canvas: Drawing, chart: LineChart, curve: Series, rank: int) -> _End | None:
     factor, mark = scale(chart.unit), curve.mark
     width = (chart.axis.places[-1] - chart.axis.places[0]) or 1.0
-    # Intervals of several series at one place would cover each other.
+    # Intervals of several series at one place would cover each other; none may come near the next place.
     number = len(chart.curves)
-    nudge = (rank - (number - 1) / 2) * min(NUDGE, NUDGED / number) * width
+    most = min(NUDGED * width, _room(chart.axis.places) / 2) / number
+    nudge = (rank - (number - 1) / 2) * min(NUDGE * width, most)
     xs = [x + nudge for x in chart.axis.places]
     ys = [m.value * factor for m in curve.values]
     if curve.band:
@@ -259,8 +260,18 @@ def _bars(canvas: Drawing, chart: LineChart, curve: Series, rank: int) -> _End |
     return None
 
 
-def heat_cell(canvas: Drawing, x: int, y: int, share: Measurement, *, peak: float, places: int) -> None:
-    """A cell of a heat map at column ``x`` and row ``y``: its share as a number, and as a strength against ``peak``."""
+def heat_places(canvas: Drawing, shares: Iterable[Measurement], *, columns: int, places: int) -> int | None:
+    """The decimals of the numbers in a heat map: ``places``, fewer in narrow columns, None where no number has room."""
+    known = [share.value * PERCENT for share in shares if not share.is_missing]
+    room = canvas.plot_width / columns / (LETTER * canvas.size.text)
+    return next((d for d in (places, 0) if all(len(decimal(value, d)) <= room for value in known)), None)
+
+
+def heat_cell(canvas: Drawing, x: int, y: int, share: Measurement, *, peak: float, places: int | None) -> None:
+    """A cell of a heat map at column ``x`` and row ``y``: its share as a number, and as a strength against ``peak``.
+
+    ``places``: the decimals of the number, None for none.
+    """
     from matplotlib.patches import Rectangle
 
     strength = 0.0 if share.is_missing or peak == 0 else share.value / peak
@@ -272,8 +283,9 @@ def heat_cell(canvas: Drawing, x: int, y: int, share: Measurement, *, peak: floa
             (x - 0.485, y - 0.47), 0.97, 0.94, facecolor=Colour.BLUE.value, alpha=HEAT_OPACITY * strength, linewidth=0
         )
     )
-    text = EN_DASH if share.is_missing else decimal(share.value * PERCENT, places)
-    canvas.axes.text(x, y, text, ha="center", va="center")
+    if places is not None:
+        text = EN_DASH if share.is_missing else decimal(share.value * PERCENT, places)
+        canvas.axes.text(x, y, text, ha="center", va="center")
 
 
 # --- words and data --------------------------------------------------------------------------------------------------
@@ -287,16 +299,17 @@ def line_figure(
     note: str = "",
     wide: bool = False,
     height: int = 232,
+    named: bool = True,
 ) -> Figure:
     """The chart as a figure: at half width unless ``wide``; its words are made from its numbers.
 
-    ``note`` is one more sentence of the generated caption.  Raises MissingFigure where nothing was measured.
+    ``note`` is one more sentence of the generated caption.  A wide one has the names of its lines at their ends, unless
+    not ``named``: then it stands under a legend.  Raises MissingFigure where nothing was measured.
     """
     if not chart.measurements:
         raise MissingFigure(chart.name)
-    named = wide and not chart.bars
     return figure(
-        chart.name, drawn(chart, height=height, named=named), label=chart.label, code=code,
+        chart.name, drawn(chart, height=height, named=named and wide and not chart.bars), label=chart.label, code=code,
         caption=Markdown(
             f"{caption if caption is not None else _caption(chart, note)}{notes(chart.measurements)}"
         ),

@@ -20,7 +20,15 @@ from universal_neurons.measures.universality import (
     universal_share,
 )
 from universal_neurons.render.escaping import Markdown, markdown
-from universal_neurons.render.figures.charts import ChartAxis, LineChart, Series, heat_cell, line_figure, shown
+from universal_neurons.render.figures.charts import (
+    ChartAxis,
+    LineChart,
+    Series,
+    heat_cell,
+    heat_places,
+    line_figure,
+    shown,
+)
 from universal_neurons.render.figures.drawing import Drawing, drawing
 from universal_neurons.render.figures.figure import Figure, FigureGroup, figure
 from universal_neurons.render.figures.style import OWN, Colour, Mark, Size, model_marks, time_marks
@@ -155,9 +163,10 @@ def layer_heat_map(found: Emergence) -> Figure:
         row = 46 if len(layers) <= 6 else 30
         left = 74 if not size.is_narrow else 26
         with drawing(size, row * len(layers) + 86, left=left, right=2, top=34, bottom=52) as canvas:
+            digits = heat_places(canvas, shares.values(), columns=len(checkpoints), places=places)
             for y, layer in enumerate(layers):
                 for x, checkpoint in enumerate(checkpoints):
-                    heat_cell(canvas, x, y, shares[layer, checkpoint], peak=peak, places=places)
+                    heat_cell(canvas, x, y, shares[layer, checkpoint], peak=peak, places=digits)
             axes = canvas.axes
             axes.set_xlim(-0.5, len(checkpoints) - 0.5)
             axes.set_ylim(-0.5, len(layers) - 0.5)

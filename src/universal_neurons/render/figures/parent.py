@@ -37,13 +37,15 @@ from universal_neurons.render.figures.charts import (
     Series,
     Tick,
     heat_cell,
+    heat_places,
+    keys,
     line_figure,
     row_figure,
     shown,
 )
-from universal_neurons.render.figures.drawing import Drawing, drawing
+from universal_neurons.render.figures.drawing import Drawing, drawing, thinned
 from universal_neurons.render.figures.figure import Figure, FigureGroup, figure
-from universal_neurons.render.figures.style import OTHERS, OWN, PRINTED, Colour, Mark, Size
+from universal_neurons.render.figures.style import OTHERS, OWN, PRINTED, Colour, Mark, Size, model_marks
 from universal_neurons.render.formatting import decimal, listed, places_of, plural, span, with_interval
 from universal_neurons.render.tables import Column, DataTable
 
@@ -179,7 +181,8 @@ def parent_figures(found: Parent) -> dict[str, FigureGroup]:
     """The figures of prevalence and of the agreement between models."""
     return {
         "prevalence": FigureGroup((prevalence(found),)),
-        "correlations": FigureGroup((correlations(found),)),
+        "correlations": correlations(found),
+        "densities": densities(found),
         "ranges": FigureGroup((ranges(found),)),
         "depths": FigureGroup((depths(found),)),
     }
@@ -230,7 +233,7 @@ def middles(edges: Floats) -> ChartAxis:
     return ChartAxis("", centres, tuple(decimal(c, 2) for c in centres))
 
 
-def correlations(found: Parent) -> Figure:
+def correlations(found: Parent) -> FigureGroup:
     """Figure 2a: distributions of the maximum correlation, its baseline, the excess, and the null model."""
     own, permuted = found.tables[found.reference], found.permuted
     curves = {
@@ -240,7 +243,7 @@ def correlations(found: Parent) -> Figure:
     }
     axis = middles(CORRELATIONS)
     chart = LineChart(
-        "parent-2a", "Figure 2a of the parent paper.",
+        "parent-2a", "Figures 2a, 12a and 13a of the parent paper.",
         "Neurons by their correlation with their best partner", ChartAxis("correlation", axis.places, axis.labels),
         "neurons of the model, %", "quantity",
         tuple(
@@ -256,10 +259,46 @@ def correlations(found: Parent) -> Figure:
             f"mean over {plural(len(own.partners), 'partner')}; by the same with rotated partners (the baseline); and "
             f"by the excess over it. Medians: {medians}. The control, partners that read other tokens, has none above "
             f"{decimal(null, 2)}. Bins of {decimal(float(np.diff(CORRELATIONS)[0]), 2)}; bars are intervals over "
-            f"neurons. The paper’s figures 11 to 13 show the same for three other models and print no number."
+            f"neurons. The paper has one such figure for each of three models and prints no number."
         )
     )
-    return line_figure(chart, code=_CODE + "correlations", caption=caption, wide=True, height=320)
+    return _under_a_legend(chart, _CODE + "correlations", caption)
+
+
+def _under_a_legend(chart: LineChart, code: str, caption: Markdown) -> FigureGroup:
+    """A wide figure of distributions, all of which end near zero, where no name has room beside its line."""
+    return FigureGroup(
+        (line_figure(chart, code=code, caption=caption, wide=True, height=300, named=False),), keys(chart)
+    )
+
+
+def densities(found: Parent) -> FigureGroup:
+    """Figure 11: distributions of the maximum correlation with each partner alone, and of the baseline."""
+    own = found.tables[found.reference]
+    values = {f"with {name}": table.frame["correlation"].to_numpy(np.float64) for name, table in own.tables.items()}
+    marks = (*model_marks(len(values)), OTHERS)
+    values["rotated partners"] = _mean_over_partners(own, "baseline")
+    axis = middles(CORRELATIONS)
+    chart = LineChart(
+        "parent-11", "Figure 11 of the parent paper.", "Neurons by their correlation with each partner’s best neuron",
+        ChartAxis("correlation", axis.places, axis.labels), "neurons of the model, %", "partner",
+        tuple(
+            Series(name, mark, _until_the_last(shares_by_bin(column, CORRELATIONS, level=found.level)))
+            for (name, column), mark in zip(values.items(), marks, strict=True)
+        ),
+    )  # fmt: skip
+    *medians, baseline = (float(np.nanmedian(column)) for column in values.values())
+    lowest, highest = decimal(min(medians), 3), decimal(max(medians), 3)
+    said = lowest if lowest == highest else f"{lowest} to {highest}"
+    caption = Markdown(
+        markdown(
+            f"All neurons of model {found.reference} at {found.last} of the training by their maximum correlation with "
+            f"each of {plural(len(medians), 'partner')} alone, medians {said}, and with rotated partners (the "
+            f"baseline, mean over partners), median {decimal(baseline, 3)}. Bins of "
+            f"{decimal(float(np.diff(CORRELATIONS)[0]), 2)}; bars are intervals over neurons."
+        )
+    )
+    return _under_a_legend(chart, _CODE + "densities", caption)
 
 
 def _until_the_last(shares: tuple[Measurement, ...]) -> tuple[Measurement, ...]:
@@ -280,7 +319,7 @@ def ranges(found: Parent) -> Figure:
         for name, m in measured.items()
     ]  # fmt: skip
     rows += [ChartRow(f"printed: {name}", _number(value), PRINTED) for name, value in found.printed.ranges.items()]
-    label = "Figure 2b of the parent paper."
+    label = "Figures 2b, 12b and 13b of the parent paper."
     if all(m.is_missing for m in measured.values()):
         return Figure.left_out("parent-2b", "it needs universal neurons, and more than one of them.", label=label)
     agreement = excess_agreement(found.tables[found.reference])
@@ -308,20 +347,22 @@ def depths(found: Parent) -> Figure:
     """Figure 2c: the layer of the most correlated partner by the layer of the neuron, as a heat map."""
     cells = partner_layers(found.tables[found.reference], depth=found.depth)
     chance = partner_layers(found.permuted, depth=found.depth)
-    layers = range(found.depth)
+    layers, row = range(found.depth), 40 if found.depth <= 6 else 28 if found.depth <= 12 else 20
     peak = max((m.value for m in cells.values() if not m.is_missing), default=0.0)
 
     def draw(size: Size) -> Drawing:
-        with drawing(size, (40 if found.depth <= 6 else 28) * found.depth + 86, left=40, right=2, top=34) as canvas:
+        with drawing(size, row * found.depth + 86, left=40, right=2, top=34) as canvas:
+            places = heat_places(canvas, cells.values(), columns=found.depth, places=1)
             for (layer, other), m in cells.items():
-                heat_cell(canvas, other, layer, m, peak=peak, places=1)
+                heat_cell(canvas, other, layer, m, peak=peak, places=places)
             axes = canvas.axes
             axes.set_xlim(-0.5, found.depth - 0.5)
             axes.set_ylim(-0.5, found.depth - 0.5)
             axes.grid(visible=False)
             axes.spines["bottom"].set_visible(False)
             axes.tick_params(length=0)
-            axes.set_xticks(layers)
+            centres = [float(axes.transData.transform((layer, 0))[0]) for layer in layers]
+            axes.set_xticks(layers, thinned([str(layer) for layer in layers], centres, size))
             axes.set_yticks(layers)
             canvas.label_y("layer of the neuron; % of its neurons")
             canvas.label_x("layer of its best partner")
@@ -351,8 +392,8 @@ def depths(found: Parent) -> Figure:
     )  # fmt: skip
     alt = f"Heat map of the layer of the best partner by the layer of the neuron, {found.depth} layers. {said}."
     return figure(
-        "parent-2c", draw, label="Figure 2c of the parent paper.", caption=caption, alt=alt, code=_CODE + "depths",
-        data=DataTable("Layer of the best partner by layer", columns, rows, row_headers=2),
+        "parent-2c", draw, label="Figures 2c, 12c and 13c of the parent paper.", caption=caption, alt=alt,
+        code=_CODE + "depths", data=DataTable("Layer of the best partner by layer", columns, rows, row_headers=2),
     )  # fmt: skip
 
 

@@ -18,7 +18,6 @@ from universal_neurons.measures.entropy import every_model as every_last_layer
 from universal_neurons.measures.predictions import (
     CALIBRATION,
     SharpRole,
-    WritingRole,
     every_model,
     median_auc,
     role_share,
@@ -41,6 +40,12 @@ from universal_neurons.render.figures.charts import (
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup
 from universal_neurons.render.figures.style import OTHERS, OWN, PRINTED, Colour, Mark
+from universal_neurons.render.figures.writing import (
+    ROLE_MARKS,
+    RoleExample,
+    own_tokens,
+    role_examples,
+)
 from universal_neurons.render.formatting import count, decimal, listed, plural, with_interval
 
 if TYPE_CHECKING:
@@ -50,12 +55,10 @@ if TYPE_CHECKING:
     from universal_neurons.measures.attention import AttentionTables
     from universal_neurons.measures.entropy import EntropyTables
     from universal_neurons.measures.predictions import Writing
+    from universal_neurons.measures.profiles import NeuronProfiles
     from universal_neurons.stages.study import StoredStudy
 
 _CODE = "render.figures.roles."
-ROLE_MARKS: dict[WritingRole, Mark] = {
-    "prediction": OWN, "suppression": Mark(Colour.VERMILION, "s"), "partition": Mark(Colour.GREEN, "^"),
-}  # fmt: skip
 CLAMP_MARKS: dict[ClampedRole, tuple[str, Mark]] = {
     "candidate": ("candidate", OWN), "other": ("others of large norm", OTHERS),
     "planted": ("planted direction", Mark(Colour.BLUE, "D")),
@@ -74,12 +77,17 @@ FEW_MODELS = "an interval over models takes three of them."
 
 @dataclass(frozen=True)
 class Roles:
-    """The tables of all models at the last checkpoint, the reference first, and printed correlations of paths."""
+    """The tables of all models at the last checkpoint, the reference first, and printed correlations of paths.
+
+    ``examples``: the neuron of the reference that stands out most by each role.
+    """
 
     models: tuple[str, ...]
     last: str
     depth: int
     writing: tuple[Writing, ...]
+    profiles: tuple[NeuronProfiles, ...]
+    examples: tuple[RoleExample, ...]
     entropy: tuple[EntropyTables, ...]
     attention: tuple[AttentionTables, ...]
     printed: Mapping[tuple[str, str], float]
@@ -100,11 +108,15 @@ def printed_paths(root: Path) -> dict[tuple[str, str], float]:
 def roles_of(study: StoredStudy, printed: Mapping[tuple[str, str], float]) -> Roles:
     """The numbers behind the figures; raises the study's own errors where an artifact is missing."""
     before, last = len(study.reads), study.checkpoints[-1]
+    models, writing = models_of(study), every_model(study, last)
+    profiles = tuple(study.profiles(model=model) for model in models)
     return Roles(
-        models=models_of(study),
+        models=models,
         last=last.label,
         depth=study.suite.layers,
-        writing=every_model(study, last),
+        writing=writing,
+        profiles=profiles,
+        examples=role_examples(writing[0], profiles[0]),
         entropy=every_last_layer(study, last),
         attention=every_head(study, last),
         printed=printed,
@@ -116,6 +128,7 @@ def role_figures(found: Roles) -> dict[str, FigureGroup]:
     """All figures of what neurons do."""
     panels = tuple(_clamped(found, column) for column in CLAMPED)
     return {
+        "own_tokens": own_tokens(found.writing, found.profiles, whose=found.said, last=found.last),
         "roles_by_layer": FigureGroup((roles_by_layer(found),)),
         "next_tokens": FigureGroup((next_tokens(found),)),
         "clamps": FigureGroup(tuple(_clamped_figure(found, chart) for chart in panels), keys(panels[0])),
@@ -132,8 +145,8 @@ def roles_by_layer(found: Roles) -> Figure:
         for role, mark in ROLE_MARKS.items()
     )
     chart = LineChart(
-        "parent-6", "Figure 6 of the parent paper.", "Neurons by what they write into the vocabulary, by layer", axis,
-        "neurons of the layer, %", "role", curves, (Rule(1 - CALIBRATION, "random directions"),),
+        "parent-6", "Figures 6 and 22 of the parent paper.", "Neurons by what they write into the vocabulary, by layer",
+        axis, "neurons of the layer, %", "role", curves, (Rule(1 - CALIBRATION, "random directions"),),
     )  # fmt: skip
     last = curves[0].values[-1], curves[1].values[-1]
     caption = Markdown(
@@ -190,9 +203,8 @@ def _clamped(found: Roles, column: ClampedColumn) -> LineChart:
     curves = tuple(
         Series(called, mark, clamp_curve(found.entropy, role, column)) for role, (called, mark) in CLAMP_MARKS.items()
     )
-    return LineChart(
-        f"parent-7-{column.replace('_', '-')}", "Figure 7 of the parent paper.", title, axis, quantity, "neuron", curves
-    )
+    name, label = f"parent-7-{column.replace('_', '-')}", "Figures 7 and 25 of the parent paper."
+    return LineChart(name, label, title, axis, quantity, "neuron", curves)
 
 
 def _clamped_figure(found: Roles, chart: LineChart) -> Figure:
@@ -202,7 +214,7 @@ def _clamped_figure(found: Roles, chart: LineChart) -> Figure:
             f"{chart.title}: mean over the {found.said} at {found.last} of the training, intervals over models. At "
             f"{chart.axis.labels[-1]}: {highest[0]} (the candidate: of large norm the one with the least variance of "
             f"logits), {highest[1]} (the control, other neurons of large norm), {highest[2]} (a direction planted in "
-            f"the null space of the unembedding). Figure 25 of the paper has the same for another model."
+            f"the null space of the unembedding)."
         )
     )
     return line_figure_or_sentence(

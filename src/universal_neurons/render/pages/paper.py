@@ -65,6 +65,7 @@ CLAIMS: Mapping[str, tuple[str, ...]] = {
     # The figures of the parent paper.
     "prevalence": ("G1", "G2", "G3", "G4"),
     "parent-2a": ("G7",),
+    "parent-11": ("G7",),
     "parent-2b": ("G5", "G5-range"),
     "parent-2c": ("G6",),
     "parent-3": tuple(f"G{number}" for number in range(10, 18)),
@@ -82,6 +83,8 @@ CLAIMS: Mapping[str, tuple[str, ...]] = {
     "parent-9": ("G60", "G60-layers", "G61"),
     "parent-10-input": ("G62",),
     "parent-10-output": ("G62-output",),
+    "parent-5-promotes": ("G35",),
+    "parent-5-suppresses": ("G35",),
     "parent-6": ("G30a", "G30b", "G31", "G35"),
     "parent-24": ("G33", "G33-prediction"),
     **{f"parent-7-{name}": ("G40", "G42", "G43") for name in ("entropy", "scale", "first-kept")},
