@@ -583,14 +583,42 @@
     return h("p", null, role ? kinds[role] : "By its weights neither a prediction nor a suppression nor a partition neuron.",
       Number.isNaN(auc) ? "" : ` Before one of its own tokens (${count(neuron.positives[0])} times in the text) it is more active with a probability of ${decimal(auc, 2)}; before other tokens of the same frequency, ${decimal(other, 2)}.`);
   };
-  const clamped = (one, found) => found.clamps.filter((row) => row.neuron === one).map((row) => h("div", null,
-    h("h3", null, "Set to a value"),
-    h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Table of values" }, h("table", null,
-      h("thead", null, h("tr", null, ["activation", "entropy, nats", "scale of the last layer norm", "most probable token kept"].map((title) => h("th", { scope: "col", class: "number wordy" }, title)))),
-      h("tbody", null, found.values.map((value, i) => h("tr", null, h("th", { scope: "row", class: "number" }, decimal(value, 2)), h("td", { class: "number" }, decimal(row.entropy[i], 3)), h("td", { class: "number" }, decimal(row.scale[i], 3)), h("td", { class: "number" }, percent(row.first_kept[i]))))))),
-    h("p", { class: "small" }, row.candidate ? "By its weights it may be an entropy neuron: of large norm, with little variance of logits." : "It was set to values as a control: of large norm, with more variance of logits.")));
+  const nats = (value) => { const small = Math.abs(value) < 1e-3, size = value * (small ? 1e6 : 1e3); return `${amount(size, size)} ${small ? "µnat" : "mnat"}`; };
+  const averaged = (one, found) => {
+    const k = found.meanOf.indexOf(one);
+    if (k < 0) { return null; }
+    const smaller = found.meanSize.subarray(0, found.ofLast).filter((size) => size < found.meanSize[k]).length / found.ofLast;
+    const mediated = score(found.meanMediated[k]);
+    return h("p", null, `Set to its mean everywhere, it changes the entropy of a prediction by ${nats(found.meanSize[k])} in size${k < found.ofLast ? `, more than ${percent(smaller)} of the neurons of its layer` : ""}, and by ${nats(found.meanEntropy[k])} on average. `,
+      Number.isNaN(mediated) ? null : `Of that the scale of the last layer norm mediates a share of ${decimal(mediated, 2)}: what is gone where the scale is frozen.`);
+  };
+  const CLAMPED = {
+    candidate: "By its weights it may be an entropy neuron: of large norm, with little variance of logits.",
+    other: "It was set to values as a control: of large norm, with more variance of logits.",
+  };
+  const curve = (model, row, values) => {
+    // Evenly spaced, as in the report's figure: two of the values lie close to each other.
+    const W = width(640), H = 190, left = 44, right = 12, top = 12, bottom = 40;
+    const low = Math.min(...row.entropy, 0), high = Math.max(...row.entropy, low + 1e-3);
+    const x = (at) => left + 10 + (at / (values.length - 1)) * (W - left - right - 20), y = (value) => H - bottom - ((value - low) / (high - low)) * (H - top - bottom);
+    const chart = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `Change of entropy in nats by activation: ${values.map((value, at) => `${decimal(row.entropy[at], 2)} at ${decimal(value, 2)}`).join(", ")}.` });
+    chart.append(s("line", { class: "axis", x1: left, x2: W - right, y1: y(0), y2: y(0) }));
+    for (const value of new Set([low, 0, high])) { if (value === 0 || Math.abs(y(value) - y(0)) > 14) { chart.append(s("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, decimal(value, value ? 2 : 0))); } }
+    values.forEach((value, at) => chart.append(s("text", { x: x(at), y: H - bottom + 18, "text-anchor": "middle" }, decimal(value, value < 0 ? 2 : 0))));
+    chart.append(s("text", { x: W - right, y: H - 6, "text-anchor": "end" }, "activation that is set"), s("g", { class: `c${model % 6}` },
+      s("polyline", { class: "line", points: row.entropy.map((value, at) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`).join(" ") }), row.entropy.map((value, at) => s("circle", { class: "dot", cx: x(at), cy: y(value), r: 3.5 }))));
+    return chart;
+  };
+  const clamped = (model, one, found) => found.clamps.filter((row) => row.neuron === one).map((row) => {
+    const columns = [["change of entropy, nats", row.entropy, 3], ["scale of the last layer norm", row.scale, 3], ["most probable token kept", row.kept, null], ["mediated share", row.mediated, 2]].filter(([, values]) => values);
+    return h("div", null, h("h3", null, "Entropy where it is set to a value"), h("div", { class: "chart" }, curve(model, row, found.values)),
+      h("p", { class: "small" }, CLAMPED[row.role] || `Its output weights are opposed to those of an entropy neuron of the last layer: their cosine is ${decimal(row.cosine, 2)}.`, " Nats above the entropy at an activation of 0."),
+      h("details", null, h("summary", null, "Its numbers"), h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Table of values" }, h("table", null,
+        h("thead", null, h("tr", null, ["activation", ...columns.map(([title]) => title)].map((title) => h("th", { scope: "col", class: "number wordy" }, title)))),
+        h("tbody", null, found.values.map((value, i) => h("tr", null, h("th", { scope: "row", class: "number" }, decimal(value, 2)), columns.map(([, values, places]) => h("td", { class: "number" }, places === null ? percent(values[i]) : decimal(values[i], places))))))))));
+  });
   const scatter = (model, found, at) => {
-    const W = width(420, beside()), H = 190, left = 56, right = 12, top = 10, bottom = 40;
+    const W = width(640), H = 220, left = 56, right = 12, top = 10, bottom = 40;
     const xs = found.activation.subarray(at * found.points, (at + 1) * found.points), ys = found.attention.subarray(at * found.points, (at + 1) * found.points);
     const span = (values) => { const low = Math.min(...values, 0), high = Math.max(...values, 0); return [low, high > low ? high : low + 1e-6]; };
     const [x0, x1] = span(xs), [y0, y1] = span(ys);
@@ -606,7 +634,7 @@
     h("h3", null, `Head ${row.head} of layer ${row.layer}`),
     h("div", { class: "chart" }, scatter(model, found, at)),
     h("p", { class: "small" }, `Change of the head's attention to the first position where the neuron is taken out of its query. By its weights the neuron turns this head ${row.action === "deactivation" ? "off" : "on"} more than any other. Correlations over tokens: activation and attention ${decimal(row.correlations[0], 2)}, attention and norm of what the head writes ${decimal(row.correlations[1], 2)}, activation and norm ${decimal(row.correlations[2], 2)}.`)));
-  const doing = (model, one, neuron, found) => section("What it does", next(neuron), clamped(one, found), attended(model, one, found));
+  const doing = (model, one, neuron, found) => section("What it does", next(neuron), averaged(one, found), clamped(model, one, found), attended(model, one, found));
 
   const fact = (name, value, ...more) => h("div", null, h("dt", null, name), h("dd", null, value, h("small", null, more)));
   const heading = (model, one, neuron) => {

@@ -53,6 +53,7 @@ class Entropic:
                     {
                         "source_layer": 2, "source_neuron": number, "role": role, "value": np.float32(value),
                         "cosine": -0.8 if number == 1 else -0.1, "entropy_change": change, "scale_change": change / 4,
+                        "total": abs(change), "direct": 0.9 * abs(change), "first_kept": 0.9,
                     }
                 )  # fmt: skip
         return NeuronsBelow(pd.DataFrame(rows), 0.95)
@@ -73,6 +74,7 @@ class Entropic:
         total = np.where(kind == "direction", np.nan, 0.1)
         columns = {"kind": kind, "source": np.where(is_neuron, np.arange(count), 0), "null_share": null}
         columns |= {"frequency_cosine": frequency, "total": total, "direct": total * (1 - mediated)}
+        columns["entropy_change"] = total / 10
         return EntropyTables(pd.DataFrame(columns), self._clamps(dice), 0.95)
 
     def _clamps(self, dice: np.random.Generator) -> pd.DataFrame:

@@ -156,6 +156,8 @@ def fake_roles(stage: str, model: str, made: MadeUp = ROLES) -> Any:
             return _of_the_width(written.tables(model, np.zeros(len(LAYER), dtype=np.bool_)))
         case "entropy":
             return entropic.tables(model)
+        case "entropy-below":
+            return entropic.below(model)
         case "heads":
             return attended.tables(model)
         case _:

@@ -14,7 +14,7 @@ from tests.render.explained import made_duplicates, made_explanations, made_labe
 from universal_neurons.inputs.suite import Checkpoint, Suite, load_suite
 from universal_neurons.inputs.suite_file import ZooSpec
 from universal_neurons.measures.attention import AttentionTables
-from universal_neurons.measures.entropy import CLAMPS, EntropyTables
+from universal_neurons.measures.entropy import CLAMPS, EntropyTables, NeuronsBelow
 from universal_neurons.measures.predictions import PredictionTables
 from universal_neurons.measures.profiles import LEVELS, WINDOW, NeuronProfiles
 from universal_neurons.measures.properties import EIGHT
@@ -163,6 +163,14 @@ class FakeNeurons(AnyStudy):  # type: ignore[misc]
             for role, source in (("candidate", 3), ("other", 4), ("planted", 5))
             for value in CLAMPS
         ]
+        at_mean = {"kind": "neuron", "source": range(self.width), "entropy_change": -0.0005}
+        last = pd.DataFrame(at_mean | {"total": np.linspace(0.01, 0.02, self.width), "direct": 0.005})
+        below = [
+            {"source_layer": self.layers - 2, "source_neuron": 6, "role": "opposed", "value": value, "cosine": -0.7}
+            | {"entropy_change": 0.1 - np.nan_to_num(value) / 10, "total": 0.4, "direct": 0.3}
+            | {"scale_change": -0.02, "first_kept": 0.8}
+            for value in (np.nan, *CLAMPS)
+        ]
         path = {"layer": 1, "head": 0, "source_layer": 0, "r_attention_norm": -0.8}
         path |= {"r_activation_attention": -0.9, "r_activation_norm": 0.7}
         paths = [path | {"role": "top", "source_neuron": 2}, path | {"role": "bottom", "source_neuron": 1}]
@@ -171,7 +179,8 @@ class FakeNeurons(AnyStudy):  # type: ignore[misc]
         points = points.assign(activation=np.linspace(-0.1, 2, 12), attention=np.linspace(0, -0.5, 12))
         return {
             "predictions": PredictionTables(own, drawn, own.head(), 0.95),
-            "entropy": EntropyTables(pd.DataFrame(), pd.DataFrame(clamps), 0.95),
+            "entropy": EntropyTables(last, pd.DataFrame(clamps), 0.95),
+            "entropy-below": NeuronsBelow(pd.DataFrame(below), 0.95),
             "heads": AttentionTables(heads, pd.DataFrame(paths), points, 0.95),
         }
 

@@ -139,8 +139,16 @@ def test_roles_and_what_was_done_to_neurons_are_those_of_the_tables(study: FakeN
     # Roles go by turns, and no neuron of the shard is a partition neuron.
     assert second["role"][:4].tolist() == [(256 + at) % 3 for at in range(4)]
     assert second["auc"][0] == 6100
-    assert [one["neuron"] for one in found["clamps"]] == [243, 244]
-    assert found["clamps"][0]["entropy"][-1] == 2.6
+    assert [(one["neuron"], one["role"]) for one in found["clamps"]] == [
+        (243, "candidate"), (244, "other"), (126, "opposed"),
+    ]  # fmt: skip
+    # Both are above what entropy is at 0, whatever the table counts from.
+    assert (found["clamps"][0]["entropy"][-1], found["clamps"][2]["entropy"][-1]) == (0.6, -0.6)
+    assert (found["clamps"][2]["mediated"][0], found["clamps"][2]["scale"][0]) == (0.25, 0.98)
+    assert (found["clamps"][2]["cosine"], "cosine" in found["clamps"][0]) == (-0.7, False)
+    assert found["meanOf"].tolist() == [*range(240, 360), 126]
+    assert (found["ofLast"], found["meanMediated"][-1]) == (120, 2500)
+    np.testing.assert_allclose(found["meanSize"][[0, 119, 120]], [0.01, 0.02, 0.4], rtol=1e-6)
     assert [(one["neuron"], one["head"], one["action"]) for one in found["heads"]] == [
         (2, 0, "deactivation"), (1, 0, "activation"),
     ]  # fmt: skip
@@ -158,7 +166,18 @@ def test_a_neuron_that_turns_a_head_off_has_its_scatter_and_an_entropy_candidate
     assert dom.count('<circle class="dot" cx=') >= 6
     dom = dom_of(explorer, tmp_path / "entropy", place="#a:L2.3")
     assert "it may be an entropy neuron" in dom
-    assert "2.600" in dom
+    assert "0.600" in dom
+    assert "Set to its mean everywhere, it changes the entropy of a prediction by 10.3 mnat in size, more than" in dom
+    assert "2.50 %" in plain(dom)
+    assert "−500 µnat on average" in plain(dom)
+    dom = dom_of(explorer, tmp_path / "below", place="#a:L1.6")
+    assert "opposed to those of an entropy neuron of the last layer: their cosine is −0.70" in dom
+    assert "mediated share" in dom
+    assert "Change of entropy in nats by activation: 0.02 at −0.17, 0.00 at 0.00" in dom
+
+
+def plain(text: str) -> str:
+    return text.replace("&nbsp;", " ")
 
 
 def test_a_snippet_is_the_text_around_the_top_activation(study: FakeNeurons) -> None:

@@ -200,7 +200,8 @@ def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, 
             f"{place}/index",
             shard(f"{place}/index", _index(profiles, neurons) | {"family": family_numbers(explanations)}),
         )
-        acting = acts(study.table("entropy", model=model), study.table("heads", model=model), starts.tolist())
+        below = study.table("entropy-below", model=model) if len(starts) > 1 else None
+        acting = acts(study.table("entropy", model=model), below, study.table("heads", model=model), starts.tolist())
         yield f"{place}/acts", shard(f"{place}/acts", acting)
         yield f"{place}/tokens", shard(f"{place}/tokens", _findable(profiles, rows, text))
         for number, start in enumerate(range(0, len(profiles), PER_SHARD)):
