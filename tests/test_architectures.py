@@ -43,7 +43,7 @@ PHI = ModelAdapter(
 )  # fmt: skip
 
 
-@pytest.fixture(params=["GPT2LMHeadModel", "GPTNeoXForCausalLM", "PhiForCausalLM"])
+@pytest.fixture(params=["GPT2LMHeadModel", "GPTNeoXForCausalLM", "Starcoder2ForCausalLM", "PhiForCausalLM"])
 def adapter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModelAdapter:
     monkeypatch.setitem(ADAPTERS, PHI.class_name, PHI)
     return adapter_of(request.param)

@@ -31,9 +31,10 @@ class ModelAdapter:
     output matrix reads; otherwise a neuron is the activation itself.
 
     Of attention: ``attention_norm``, the layer norm that it reads; ``attention_input``, the one matrix that makes
-    queries, keys and values; ``attention_output``; ``packing``: the matrix has all queries, then keys, then values, or
-    these three for each head; ``rotary``: the model's rotary embedding, where it has one.  An architecture without
-    these has neurons, but no heads that can be read.
+    queries, keys and values, or the three; ``attention_output``; ``packing``: one matrix has all queries, then keys,
+    then values, or these for each head of keys; ``key_heads``: the option with the number of heads of keys and values,
+    where queries share them; ``rotary``: the model's rotary embedding, where it has one.  An
+    architecture without these has neurons, but no heads that can be read.
 
     ``buffers``: ends of names of tensors that older checkpoints have beside the weights.  ``tied``: ends of the names
     of the embedding and of the output matrix, which repeats it where the configuration ties them.
@@ -54,9 +55,10 @@ class ModelAdapter:
     tied: tuple[str, str]
     gated: bool = False
     attention_norm: str = ""
-    attention_input: str = ""
+    attention_input: tuple[str, ...] = ()
     attention_output: str = ""
     packing: Literal["parts", "heads"] = "parts"
+    key_heads: str = ""
     rotary: str = ""
 
     def configuration(self, **sizes: int) -> dict[str, int]:
@@ -68,15 +70,19 @@ class ModelAdapter:
         return any(re.search(rf"(^|\.){re.escape(end)}$", name) for end in self.buffers)
 
 
+# The names that most configurations have.
+_OPTIONS = {
+    "layers": "num_hidden_layers", "width": "hidden_size", "heads": "num_attention_heads",
+    "mlp": "intermediate_size", "context": "max_position_embeddings", "vocabulary": "vocab_size",
+}  # fmt: skip
+
+
 def _gated(class_name: str, model_type: str, *, mlp_norm: str = "post_attention_layernorm") -> ModelAdapter:
     """A decoder in the shape of Llama: ``down_proj(act_fn(gate_proj(x)) * up_proj(x))`` after attention."""
     return ModelAdapter(
         class_name=class_name,
         model_type=model_type,
-        options={
-            "layers": "num_hidden_layers", "width": "hidden_size", "heads": "num_attention_heads",
-            "mlp": "intermediate_size", "context": "max_position_embeddings", "vocabulary": "vocab_size",
-        },
+        options=_OPTIONS,
         blocks="model.layers",
         final_norm="model.norm",
         attention="self_attn",
@@ -112,17 +118,14 @@ ADAPTERS: dict[str, ModelAdapter] = {
             buffers=("attn.bias", "attn.masked_bias"),
             tied=("wte.weight", "lm_head.weight"),
             attention_norm="ln_1",
-            attention_input="attn.c_attn",
+            attention_input=("attn.c_attn",),
             attention_output="attn.c_proj",
             packing="parts",
         ),
         ModelAdapter(
             class_name="GPTNeoXForCausalLM",
             model_type="gpt_neox",
-            options={
-                "layers": "num_hidden_layers", "width": "hidden_size", "heads": "num_attention_heads",
-                "mlp": "intermediate_size", "context": "max_position_embeddings", "vocabulary": "vocab_size",
-            },
+            options=_OPTIONS,
             blocks="gpt_neox.layers",
             final_norm="gpt_neox.final_layer_norm",
             attention="attention",
@@ -134,10 +137,30 @@ ADAPTERS: dict[str, ModelAdapter] = {
             buffers=("attention.bias", "attention.masked_bias", "rotary_emb.inv_freq"),
             tied=("embed_in.weight", "embed_out.weight"),
             attention_norm="input_layernorm",
-            attention_input="attention.query_key_value",
+            attention_input=("attention.query_key_value",),
             attention_output="attention.dense",
             packing="heads",
             rotary="gpt_neox.rotary_emb",
+        ),
+        ModelAdapter(
+            class_name="Starcoder2ForCausalLM",
+            model_type="starcoder2",
+            options=_OPTIONS,
+            blocks="model.layers",
+            final_norm="model.norm",
+            attention="self_attn",
+            mlp_norm="post_attention_layernorm",
+            mlp_input="mlp.c_fc",
+            mlp_activation="mlp.act",
+            mlp_output="mlp.c_proj",
+            parallel=False,
+            buffers=("rotary_emb.inv_freq",),
+            tied=("embed_tokens.weight", "lm_head.weight"),
+            attention_norm="input_layernorm",
+            attention_input=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+            attention_output="self_attn.o_proj",
+            key_heads="num_key_value_heads",
+            rotary="model.rotary_emb",
         ),
         _gated("LlamaForCausalLM", "llama"),
         _gated("MistralForCausalLM", "mistral"),

@@ -1,7 +1,8 @@
-"""Heads, scores and path ablation against transformers models with eager attention and hooks."""
+"""Heads, scores and path ablation against transformers models with eager attention and hooks, in float64."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,17 +10,20 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from universal_neurons.architectures import UnknownArchitecture, adapter_of
+from universal_neurons.architectures import ADAPTERS, UnknownArchitecture, adapter_of
 from universal_neurons.core.attention import AttentionModel, head_statistics, path_effects
 from universal_neurons.core.moments import NonFiniteActivationError
 from universal_neurons.core.unwrapped import affine_matrix
 from universal_neurons.inputs.bridge import frozen_bridge
 
-LAYERS, WIDTH, HEADS, MLP, POSITIONS = 3, 16, 2, 24, 12
+LAYERS, WIDTH, HEADS, MLP, POSITIONS = 3, 32, 4, 24, 12
 SIZES = {"layers": LAYERS, "width": WIDTH, "heads": HEADS, "mlp": MLP, "context": POSITIONS, "vocabulary": 31}
 ROWS = torch.randint(31, (20, POSITIONS), generator=torch.Generator().manual_seed(1))
 FIRST = 5
-ARCHITECTURES = ["GPT2LMHeadModel", "GPT2LMHeadModel scaled", "GPTNeoXForCausalLM", "GPTNeoXForCausalLM serial"]
+ARCHITECTURES = [
+    "GPT2LMHeadModel", "GPT2LMHeadModel scaled", "GPTNeoXForCausalLM", "GPTNeoXForCausalLM serial",
+    "Starcoder2ForCausalLM grouped", "Starcoder2ForCausalLM single",
+]  # fmt: skip
 
 
 def made(name: str) -> Any:
@@ -29,7 +33,8 @@ def made(name: str) -> Any:
     kinds: dict[str, dict[str, Any]] = {
         "scaled": {"scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True},
         "serial": {"use_parallel_residual": False},
-        "grouped": {"num_key_value_heads": 1},
+        "grouped": {"num_key_value_heads": 2},
+        "single": {"num_key_value_heads": 1},
         "": {},
     }
     options = kinds[kind]
@@ -51,7 +56,10 @@ def name(request: pytest.FixtureRequest) -> str:
 def eager(name: str) -> Any:
     model = made(name)
     model.set_attn_implementation("eager")
-    return model
+    for part in model.modules():
+        # It insists on float32; the order of its products changes nothing else.
+        part.reorder_and_upcast_attn = False
+    return model.double()
 
 
 def blocks(model: Any) -> list[Any]:
@@ -83,12 +91,12 @@ def outputs_of_heads(model: Any, layer: int) -> Tensor:
 def hooked_path(name: str, layer: int, source: int, neuron: int) -> tuple[Tensor, Tensor]:
     """Attention to position 0 (row head query) and |z W_O| (row query head) with the query's input changed by hooks.
 
-    Queries, keys and values are one matrix: its output is made of two, of the changed and of the clean input.
+    Where queries, keys and values are one matrix its output is made of two, of the changed and of the clean input.
     """
     model = eager(name)
     adapter = adapter_of(type(model).__name__)
     chosen = blocks(model)[layer]
-    norm, joint = chosen.get_submodule(adapter.attention_norm), chosen.get_submodule(adapter.attention_input)
+    norm, joint = chosen.get_submodule(adapter.attention_norm), chosen.get_submodule(adapter.attention_input[0])
     writes: Any = blocks(model)[source].get_submodule(adapter.mlp_output)
     seen: dict[str, Tensor] = {}
     w_out = affine_matrix(writes)[neuron]
@@ -99,12 +107,14 @@ def hooked_path(name: str, layer: int, source: int, neuron: int) -> tuple[Tensor
     def change(_: nn.Module, args: tuple[Tensor, ...]) -> None:
         seen["ablated"] = args[0] - seen["activation"][..., None] * w_out
 
-    def replace(module: Any, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def with_new_queries(module: Any, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         if "inside" in seen:
             return output
         seen["inside"] = output
-        changed = joint(nn.functional.layer_norm(seen["ablated"], (WIDTH,), norm.weight, norm.bias, norm.eps))
+        changed: Tensor = joint(nn.functional.layer_norm(seen["ablated"], (WIDTH,), norm.weight, norm.bias, norm.eps))
         del seen["inside"]
+        if len(adapter.attention_input) > 1:
+            return changed
         shape = (3, HEADS) if adapter.packing == "parts" else (HEADS, 3)
         mixed, new = (one.clone().view(*ROWS.shape, *shape, WIDTH // HEADS) for one in (output, changed))
         if adapter.packing == "parts":
@@ -115,7 +125,7 @@ def hooked_path(name: str, layer: int, source: int, neuron: int) -> tuple[Tensor
 
     writes.register_forward_pre_hook(see)
     norm.register_forward_pre_hook(change)
-    joint.register_forward_hook(replace)
+    joint.register_forward_hook(with_new_queries)
     return patterns(model)[layer][..., 0], outputs_of_heads(model, layer)
 
 
@@ -126,10 +136,10 @@ def test_heads_give_the_attention_and_the_norms_of_the_transformers_model(name: 
     for layer, (heads, run) in enumerate(zip(attention.layers, runs, strict=True)):
         normed = heads.norm(run.residual)
         found = heads.attention(heads.queries(normed), heads.keys(normed)).transpose(0, 1)
-        torch.testing.assert_close(found, expected[layer], rtol=0, atol=1e-5)
+        torch.testing.assert_close(found.double(), expected[layer], rtol=0, atol=1e-5)
         statistics = head_statistics(heads, run, first=FIRST)
         torch.testing.assert_close(
-            statistics.to_first, expected[layer][:, :, FIRST:, 0].mean((0, 2)), rtol=0, atol=1e-5
+            statistics.to_first.double(), expected[layer][:, :, FIRST:, 0].mean((0, 2)), rtol=0, atol=1e-5
         )
 
 
@@ -157,9 +167,10 @@ def test_path_ablation_is_that_of_a_hooked_model(name: str, layer: int, source: 
     w_out = attention.model.output_weights(source)[order]
     for head in range(HEADS):
         found = path_effects(heads, runs[layer], head, activations, w_out, first=FIRST)
-        torch.testing.assert_close(found.attention[-1], (after - before)[:, head, FIRST:].flatten(), rtol=0, atol=2e-6)
+        expected = (after - before)[:, head, FIRST:].flatten()
+        torch.testing.assert_close(found.attention[-1].double(), expected, rtol=0, atol=2e-6)
         expected = (changed / size - 1)[:, FIRST:, head].flatten()
-        torch.testing.assert_close(found.norm[-1], expected, rtol=1e-4, atol=3e-6)
+        torch.testing.assert_close(found.norm[-1].double(), expected, rtol=1e-4, atol=3e-6)
 
 
 def test_a_neuron_that_is_put_in_and_taken_out_is_the_ablation_of_the_model_with_it(name: str) -> None:
@@ -205,8 +216,9 @@ def test_small_changes_of_attention_follow_the_relative_score(name: str) -> None
     adapter = adapter_of(type(source).__name__)
     with torch.no_grad():
         for block in blocks(source):
-            block.get_submodule(adapter.attention_input).weight.mul_(0.03)
-            block.get_submodule(adapter.attention_input).bias.mul_(0.03)
+            for path in adapter.attention_input:
+                block.get_submodule(path).weight.mul_(0.03)
+                block.get_submodule(path).bias.mul_(0.03)
     attention = AttentionModel.of(frozen_bridge(source, name="tiny"), positions=POSITIONS)
     runs, heads = attention.run(ROWS), attention.layers[2]
     w_out = attention.model.output_weights(1)
@@ -225,8 +237,19 @@ def test_an_infinite_activation_is_refused_with_its_neuron() -> None:
     assert caught.value.column == MLP + 5
 
 
+def test_keys_that_heads_share_are_refused_in_one_line_where_the_adapter_does_not_name_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    adapter = replace(adapter_of("Starcoder2ForCausalLM"), key_heads="")
+    monkeypatch.setitem(ADAPTERS, adapter.class_name, adapter)
+    bridge = frozen_bridge(made("Starcoder2ForCausalLM grouped"), name="tiny")
+    said = "expected 96 columns of 4 heads of queries and 4 of keys and values, got 64"
+    with pytest.raises(UnknownArchitecture, match=f"^attention of Starcoder2ForCausalLM: {said}$"):
+        AttentionModel.of(bridge, positions=POSITIONS)
+
+
 def test_a_model_whose_heads_are_unknown_is_refused_in_one_line() -> None:
-    # Grouped queries, matrices of their own, norms without a mean: nothing of this is in the formulas.
+    # Norms without a mean are not in the formulas.
     bridge = frozen_bridge(made("LlamaForCausalLM grouped"), name="tiny")
     with pytest.raises(UnknownArchitecture, match=r"^attention of LlamaForCausalLM: expected [^\n]*$"):
         AttentionModel.of(bridge, positions=POSITIONS)

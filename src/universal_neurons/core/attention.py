@@ -24,7 +24,7 @@ last batch only.
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Float32, Float64, Int64
@@ -43,7 +43,7 @@ NEURONS_AT_ONCE, ROWS_AT_ONCE = 8, 16
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """The attention heads of one layer, in float32.
+    """The attention heads of one layer, in float32; keys and values that heads share are repeated for each.
 
     ``scale``: of the products of queries and keys, by the width of a head and, in some models, by the layer's number.
     ``cosine``, ``sine``: of the rotation of each position, without columns where nothing is rotated.
@@ -191,25 +191,45 @@ def _rotations(model: UnwrappedModel, adapter: ModelAdapter, positions: int) -> 
 
 def _heads(block: Any, adapter: ModelAdapter, config: Any, cosine: Tensor, sine: Tensor) -> Heads:
     heads = int(getattr(config, adapter.options["heads"]))
-    joint: Any = block.get_submodule(adapter.attention_input)
+    shared = int(getattr(config, adapter.key_heads)) if adapter.key_heads else heads
+    inputs: list[Any] = [block.get_submodule(path) for path in adapter.attention_input]
     output: Any = block.get_submodule(adapter.attention_output)
-    matrix = affine_matrix(joint).float()
-    width = len(matrix)
-    bias = matrix.new_zeros(3 * width) if joint.bias is None else joint.bias.float()
-    # Both as (part, head, width, dim).
-    order = ("part", "head") if adapter.packing == "parts" else ("head", "part")
-    shape = (*(3 if name == "part" else heads for name in order), width // heads)
-    at, by = order.index("part"), order.index("head")
-    weights = matrix.view(width, *shape).permute(1 + at, 1 + by, 0, 3)
-    biases = bias.view(*shape).permute(at, by, 2)
     attention: Any = block.get_submodule(adapter.attention)
+    matrix = torch.cat([affine_matrix(part) for part in inputs], dim=1).float()
+    written = affine_matrix(output).float()
+    width = written.shape[1]
+    bias = [matrix.new_zeros(affine_matrix(part).shape[1]) if part.bias is None else part.bias for part in inputs]
     output_bias = matrix.new_zeros(width) if output.bias is None else output.bias.float()
+    # One more row: biases are laid out as weights are.
+    joint = torch.cat([matrix, torch.cat(bias).float()[None]])
+    expected = len(written) // heads * (heads + 2 * shared)
+    if joint.shape[1] != expected:
+        raise UnknownArchitecture(
+            f"attention of {adapter.class_name}: expected {expected} columns of {heads} heads of queries and {shared} "
+            f"of keys and values, got {joint.shape[1]}"
+        )
+    query, key, value = (
+        part.permute(1, 0, 2) for part in _split(joint, adapter.packing, heads, shared, len(written) // heads)
+    )
+    # Query head h reads the keys and values of head h // (heads / shared).
+    key, value = (part.repeat_interleave(heads // shared, dim=0) for part in (key, value))
     return Heads(
         norm=block.get_submodule(adapter.attention_norm),
-        query=weights[0], query_bias=biases[0], key=weights[1], key_bias=biases[1], value=weights[2],
-        value_bias=biases[2], output=affine_matrix(output).float().reshape(heads, width // heads, width),
-        output_bias=output_bias, scale=float(attention.scaling), cosine=cosine, sine=sine,
+        query=query[:, :-1], query_bias=query[:, -1], key=key[:, :-1], key_bias=key[:, -1], value=value[:, :-1],
+        value_bias=value[:, -1], output=written.reshape(heads, -1, width), output_bias=output_bias,
+        scale=float(attention.scaling), cosine=cosine, sine=sine,
     )  # fmt: skip
+
+
+def _split(
+    joint: Float[Tensor, "read written"], packing: Literal["parts", "heads"], heads: int, shared: int, dim: int
+) -> tuple[Tensor, ...]:
+    """Queries, keys and values (read head dim) of the joint matrix."""
+    if packing == "parts":
+        parts = torch.split(joint, [heads * dim, shared * dim, shared * dim], dim=1)
+        return tuple(part.reshape(len(joint), -1, dim) for part in parts)
+    groups = joint.view(len(joint), shared, heads // shared + 2, dim)
+    return groups[:, :, :-2].reshape(len(joint), heads, dim), groups[:, :, -2], groups[:, :, -1]
 
 
 @dataclass(frozen=True, eq=False)
