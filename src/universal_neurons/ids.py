@@ -1,10 +1,13 @@
-"""Names of models, corpora and neurons.  Equal names mean equal values, forever."""
+"""Names of models, corpora, neurons and rotations.  Equal names mean equal values, forever."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
+# The kinds of random rotations that a baseline is made of; core.nulls draws them.
+Rotation = Literal["gaussian", "orthogonal"]
 _NEURON = re.compile(r"L(\d+)\.(\d+)")
 
 

@@ -5,8 +5,9 @@ from torch import Tensor
 
 from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.moments import CrossMoments, NeuronMoments, NeuronSpread
-from universal_neurons.core.nulls import Rotation, rotated_maxima
+from universal_neurons.core.nulls import rotated_maxima
 from universal_neurons.core.universality import RotationSettings, RunningScores, UniversalityScores
+from universal_neurons.ids import Rotation
 
 
 def crosses(accumulator: PairwiseAccumulator, i: int, j: int) -> tuple[CrossMoments, ...]:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from universal_neurons.core.moments import layer_slices
-from universal_neurons.core.nulls import Rotation, rotation
+from universal_neurons.core.nulls import rotation
+from universal_neurons.ids import Rotation
 
 X_WIDTHS, Y_WIDTHS = (6, 5), (4, 7, 5)
 

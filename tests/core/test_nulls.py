@@ -11,7 +11,8 @@ from tests.core.oracle import X_WIDTHS, Y_WIDTHS, activations, correlation, rota
 from universal_neurons.core import nulls
 from universal_neurons.core.accumulator import cross_moments
 from universal_neurons.core.moments import CrossMoments, NeuronMoments, layer_slices
-from universal_neurons.core.nulls import Rotation, rotated, rotated_maxima, rotation, whitened
+from universal_neurons.core.nulls import rotated, rotated_maxima, rotation, whitened
+from universal_neurons.ids import Rotation
 
 KINDS = get_args(Rotation)
 

@@ -41,7 +41,7 @@ def nearest_neurons(
     """The nearest neurons of all layers for the neurons of ``layers``, in one pass over activations of all layers.
 
     The sums take 8 bytes per neuron of ``layers`` and neuron of the model; accuracy as in :class:`ComomentSums`, in
-    other modes of the products that of :data:`~universal_neurons.core.matmul.BOUNDS`.
+    other modes of the products the bound of :data:`~universal_neurons.core.matmul.BOUNDS`.
     Raises :class:`~universal_neurons.core.moments.NonFiniteActivationError`.
     """
     columns = layer_slices(widths)

@@ -18,7 +18,7 @@ the covariances of one pass; the spread of the share over single draws is in the
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal, assert_never
+from typing import assert_never
 
 import torch
 from jaxtyping import Float
@@ -26,8 +26,7 @@ from torch import Tensor
 
 from universal_neurons.core.moments import CrossMoments, NeuronMoments, layer_slices
 from universal_neurons.core.tiling import ROTATED_ELEMENTS, STRIP_ELEMENTS
-
-Rotation = Literal["gaussian", "orthogonal"]
+from universal_neurons.ids import Rotation
 
 
 def rotation(

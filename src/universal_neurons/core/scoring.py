@@ -18,11 +18,12 @@ from torch import Tensor
 from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.matmul import mode_of_products
 from universal_neurons.core.moments import CrossMoments, NeuronSpread, merged_comoment
-from universal_neurons.core.nulls import Rotation, Rotations, rotated, rotated_maxima, strips, whitened, whitening
+from universal_neurons.core.nulls import Rotations, rotated, rotated_maxima, strips, whitened, whitening
 from universal_neurons.core.tiling import STRIP_ELEMENTS, LayerRange, Workload, is_cut, scored_elements, scored_parts
 from universal_neurons.core.universality import RotationSettings, RunningScores, best_partners
+from universal_neurons.ids import Rotation
 
-Baseline = Literal["gaussian", "orthogonal", "whitened"]
+Baseline = Literal[Rotation, "whitened"]
 # Models (x, y): the neurons of x look for partners in y.
 Direction = tuple[int, int]
 

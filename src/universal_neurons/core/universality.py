@@ -12,8 +12,9 @@ from jaxtyping import Float, Float32, Int, Int64
 from torch import Tensor
 
 from universal_neurons.core.moments import CrossMoments, NeuronMoments, NeuronSpread
-from universal_neurons.core.nulls import Rotation, strips
+from universal_neurons.core.nulls import strips
 from universal_neurons.core.tiling import STRIP_ELEMENTS
+from universal_neurons.ids import Rotation
 
 NO_PARTNER = -1
 # The whole and its two halves.

@@ -10,7 +10,7 @@ by hand; or as steps, where a share would say nothing ("step 100" of 400,000).
 import json
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from universal_neurons.errors import UserError
+from universal_neurons.ids import Rotation
 from universal_neurons.inputs.corpus import MaskPolicy
 from universal_neurons.inputs.validation import StrictTable, parsed_toml, shown_value
 
@@ -125,7 +126,7 @@ class UniversalitySpec(StrictTable):
 
     threshold: _Share = _described("a number in (0, 1)")
     thresholds: _Distinct[_Share] = _described("different numbers in (0, 1), at least one", min_length=1)
-    rotation: Literal["gaussian", "orthogonal"] = _described("'gaussian' or 'orthogonal'")
+    rotation: Rotation = _described(" or ".join(map(repr, get_args(Rotation))))
     draws: int = _described("an integer, 2 or more", ge=2)
     half_draws: int = _described("an integer, 2 or more", ge=2)
     top_k: int = _described("a positive integer", ge=1)

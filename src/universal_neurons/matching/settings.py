@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from universal_neurons.errors import UserError
+from universal_neurons.ids import Rotation
 
 if TYPE_CHECKING:
-    from universal_neurons.core.nulls import Rotation
     from universal_neurons.core.spans import SpanPooling
 
 # The excess above which a neuron is called universal unless another is asked for: the middle of the papers' three.
@@ -57,7 +57,7 @@ class MatchSettings:
                 raise SettingWrong(f"{name}: expected a whole number from {low} to {high}, got {value!r}")
         if not 0 < self.level < 1:
             raise SettingWrong(f"level: expected a number between 0 and 1, got {self.level!r}")
-        for name, known in (("pooling", ("last", "mean")), ("rotation", ("gaussian", "orthogonal"))):
+        for name, known in (("pooling", ("last", "mean")), ("rotation", get_args(Rotation))):
             if getattr(self, name) not in known:
                 raise SettingWrong(f"{name}: expected {' or '.join(known)}, got {getattr(self, name)!r}")
 
