@@ -121,7 +121,7 @@ class Writing:
     def role(self, name: WritingRole | None) -> Flags:
         """The neurons of one role; of None those that have no role."""
         if name is None:
-            return ~np.logical_or.reduce([self.role(one) for one in get_args(WritingRole)])
+            return np.asarray(~np.logical_or.reduce([self.role(one) for one in get_args(WritingRole)]))
         if name == "partition":
             return ~self.is_sharp & (self.variance > self.variance_threshold)
         return self.is_sharp & ((self.skewness > 0) if name == "prediction" else (self.skewness < 0))
