@@ -8,6 +8,7 @@ nor a verdict itself, because such text would survive a change of the evidence.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -67,6 +68,8 @@ def known(values: Mapping[str, Callable[[], object]]) -> dict[str, Any]:
     return found
 
 
+# A claim's template is compiled once for a hundred pages; one that changed is read again.
+@lru_cache(maxsize=8)
 def environment(folder: Path, finalize: Callable[[object], str] | None = None) -> jinja2.Environment:
     """The templates in ``folder``; values enter a page as ``finalize`` says, by default as :func:`emitted` does."""
     return jinja2.Environment(
