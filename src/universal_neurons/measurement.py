@@ -78,7 +78,7 @@ class Measurement:
         for name, kind, expected in _PARTS:
             if not isinstance(part := getattr(self, name), kind):
                 raise MeasurementError(f"{name}: expected {expected}, got {part!r}")
-            if kind is _REAL or name == "n":
+            if isinstance(part, _REAL):
                 _check_range(name, part)
         details: Mapping[Any, Any] = self.details
         for detail, number in details.items():
@@ -165,7 +165,7 @@ def independent_difference(left: Measurement, right: Measurement) -> Measurement
     return Measurement(value, value - below, value + above, min(left.n, right.n), over, level, left.unit)
 
 
-def _check_range(name: str, number: Real) -> None:
+def _check_range(name: str, number: float | Real) -> None:
     """Refuse an integer or a fraction that no float holds: the record could not be written."""
     try:
         float(number)

@@ -41,7 +41,7 @@ def schemas(work: Workspace, stage: Stage, case: Case) -> dict[str, Schema]:
 
 
 def _schema(work: Workspace, example: Payload, opened: Mapping[int, range] | None) -> Schema:
-    shape, small = work.cached("recipe", work.zoo.recipe), work.suite.layers * EXAMPLE_WIDTH
+    shape, small = work.zoo.recipe(), work.suite.layers * EXAMPLE_WIDTH
     count = shape.layers * shape.mlp
     ranges = _ranges(work, count)
     if opened is not None:
@@ -52,7 +52,7 @@ def _schema(work: Workspace, example: Payload, opened: Mapping[int, range] | Non
 
 def _ranges(work: Workspace, neurons: int) -> dict[str, tuple[float, float]]:
     """The least and the greatest value of every number whose name says what it counts or is a share of."""
-    shape, suite = work.cached("recipe", work.zoo.recipe), work.suite
+    shape, suite = work.zoo.recipe(), work.suite
     tokens, last = max(suite.corpus.tokens, suite.ablation.tokens), suite.corpus.row_length - 1
     return dict.fromkeys(_CORRELATIONS, _CORRELATION) | {
         "layer": (-1, shape.layers - 1),
