@@ -18,7 +18,7 @@ from universal_neurons.inputs.labels.python_source import PYTHON
 from universal_neurons.inputs.labels.source import LabelColumn, Of
 from universal_neurons.inputs.labels.text import document_passages, row_passages
 from universal_neurons.measures.labels import KINDS, PREVIOUS, Labels
-from universal_neurons.stages import explanations as stage
+from universal_neurons.stages import label_scores
 from universal_neurons.stages.base import Case, read_artifact
 from universal_neurons.stages.explanations import EXPLANATIONS
 from universal_neurons.stages.label_scores import groups_of_other_rows, token_groups
@@ -210,8 +210,8 @@ def test_position_zero_has_no_token_before_it(labels: Labels, tokens: TokenSet) 
 def test_layers_one_by_one_give_what_all_together_give(
     work: Workspace, explained: Explanations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "layer_blocks", lambda widths, **_: [range(n, n + 1) for n in range(len(widths))])
-    frame, directions, carried = stage.explanations(work, Case(work.last_step, "b"))
+    monkeypatch.setattr(label_scores, "layer_blocks", lambda widths, **_: [range(n, n + 1) for n in range(len(widths))])
+    frame, directions, carried = label_scores.explanations(work, Case(work.last_step, "b"))
     for mine, theirs in ((frame, explained.frame), (directions, explained.directions), (carried, explained.carried)):
         numbers = [str(name) for name in mine if "label" not in str(name)]
         np.testing.assert_allclose(mine[numbers], theirs[numbers], atol=STORED)

@@ -369,7 +369,8 @@ def _carried_labels(table: Explanations, chosen: Flags) -> Integers:
     """The rows of the labels that one of the ``chosen`` neurons carries: its score by the label is above 0.37."""
     carried, width = table.carried, np.bincount(table.layer).max()
     neuron = carried["layer"].to_numpy() * width + carried["number"].to_numpy()
-    return carried["label"].to_numpy()[(carried["score"].to_numpy() > CARRIED) & chosen[neuron]]
+    above = (carried["score"].to_numpy() > CARRIED) & chosen[neuron]
+    return np.asarray(carried["label"].to_numpy()[above])
 
 
 def quarters_beyond_tokens(table: Explanations, *, elsewhere: bool = False) -> Measurement:
