@@ -49,8 +49,8 @@ class CopiesStudy:
 
     def _table(self, partner: str, correlation: float, baseline: float, kind: str = "") -> UniversalityTable:
         noise = np.random.default_rng(ord(partner)).normal(0, 0.01, (2, NEURONS))
+        noise[0, NAMED] += self.ahead[kind == "permuted"]
         frame = pd.DataFrame({"layer": 0, "neuron": np.arange(NEURONS), "correlation": correlation + noise[0]})
-        frame.loc[NAMED, "correlation"] += self.ahead[kind == "permuted"]
         frame = frame.assign(baseline=baseline + noise[1]).assign(
             excess=lambda one: one["correlation"] - one["baseline"]
         )
