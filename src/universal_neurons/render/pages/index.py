@@ -88,13 +88,13 @@ def index_page(
 def about(found: Results) -> str:
     """What the report is about, and what follows from it for the papers' own model."""
     suite = found.suite
-    models = plural(len(suite.zoo.models), "model")
     if found.is_ours:
         return (
-            f"This report is about {suite.title}; the {models} differ in nothing but their seed. It did not measure "
+            f"This report is about {suite.title}. Its models differ in nothing but their seed. It did not measure "
             f"GPT-2 Small, the model of the papers, and decides nothing about it: what holds or fails here shows "
             f"whether the papers' statements carry over to these models."
         )
+    models = plural(len(suite.zoo.models), "model")
     return (
         f"This report is about {suite.title}: {models} published by others, which differ in nothing but their seed. "
         f"The papers' numbers are for GPT-2 Small; they can be repeated only where these are the same models."
