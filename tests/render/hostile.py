@@ -106,7 +106,9 @@ def rename_what_is_not_tested(root: Path, everything: str) -> None:
     (root / "claims" / "untested.toml").write_text(untested, encoding="utf-8")
     ambiguity = f'[[ambiguity]]\nid = "A1"\nquestion = {text}\ndefault = {text}\n'
     (root / "claims" / "ambiguities.toml").write_text(ambiguity, encoding="utf-8")
-    line = " ".join(everything.split())
+    line = json.dumps(" ".join(everything.split()), ensure_ascii=False)
+    # YAML has what it calls special characters as escapes only.
+    line = re.sub(r"[\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", line)
     cited = (root / "CITATION.cff").read_text(encoding="utf-8")
     for field in ("title", "license"):
         before, found, after = re.split(rf"(?m)^({field}:).*$", cited, maxsplit=1)
