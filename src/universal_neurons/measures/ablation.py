@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
 
 import numpy as np
 import pandas as pd
-import scipy
 
 from universal_neurons.errors import NotOnSuite, TooFewNeurons
 from universal_neurons.measurement import Measurement, Over
@@ -35,6 +34,7 @@ from universal_neurons.measures.cache import cached
 from universal_neurons.measures.controls import rank_beyond_chance
 from universal_neurons.measures.intervals import (
     block_weights,
+    normal_quantile,
     percentile_interval,
     student_quantile,
     studentised_replicates,
@@ -54,7 +54,6 @@ DRAWS = "sd of draws"
 Per = Literal["set", "neuron", "norm"]
 # How often one of 20 normal draws has a standing that is significantly above the 95th percentile of the others.
 ABOVE_PERCENTILE = 0.01
-_PERCENTILE = float(scipy.stats.norm.ppf(0.95))
 
 
 @cached
@@ -510,7 +509,7 @@ def _standing(
         "effect": set_.value,
         "draws_mean": mean,
         "draws_sd": sd,
-        "percentile": mean + _PERCENTILE * sd,
+        "percentile": mean + normal_quantile(0.9) * sd,
         "draws": float(count),
         "rank": float(np.mean(draws.values < set_.value)),
         "ratio": quotient(set_.value, mean),
