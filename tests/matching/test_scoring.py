@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -160,6 +161,22 @@ def test_two_passes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None
         np.testing.assert_allclose(
             cut.directions[direction].frame["excess"], whole.directions[direction].frame["excess"], atol=1e-6
         )
+
+
+def test_the_sums_of_a_pass_are_gone_before_the_next_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = subjects(*((model("GPT2LMHeadModel", seed, layers=4), letters()) for seed in (0, 1)))
+    monkeypatch.setattr(scoring, "passes", lambda load, _: halved(load, load.whole()))
+    honest, made = scoring._Run._accumulated, list[weakref.ref[Any]]()
+
+    def accumulated(*given: Any) -> Any:
+        assert [one() for one in made] == [None] * len(made)
+        found = honest(*given)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(scoring._Run, "_accumulated", accumulated)
+    run(both)
+    assert len(made) == 2
 
 
 def test_too_little_memory_is_one_line() -> None:

@@ -18,7 +18,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.matching.alignment import AlignedText, TextTooShort, aligned_text
 from universal_neurons.measures.excess import with_excess
 from universal_neurons.stages.batches import batch_rows, shape_workload
-from universal_neurons.stages.resources import free_bytes, less_margin
+from universal_neurons.stages.resources import free_bytes, give_back, less_margin
 from universal_neurons.stages.scores import score_table
 
 if TYPE_CHECKING:
@@ -141,27 +141,33 @@ class _Run:
 
     def moments(self) -> TileScores:
         """The scores of all directions, from as few passes over the text as memory allows."""
-        from universal_neurons.core.matmul import BOUNDS, mode_of_products
-        from universal_neurons.core.moments import NonFiniteActivationError
         from universal_neurons.core.scoring import TileScores
 
         load = self._workload()
         running = TileScores(load, self._request())
         for one in self._planned(load):
-            try:
-                with mode_of_products("float32", device=self.device):
-                    accumulator = self._accumulated(load, one)
-            except NonFiniteActivationError as error:
-                raise self._not_finite(error) from None
-            wrong = accumulator.largest_error(running.unions)
-            if not wrong <= BOUNDS["float32"]:
-                raise UserError(
-                    f"correlations: expected within {BOUNDS['float32']:g} of float64 on a sample, got {wrong:.2g}"
-                )
-            self.progress.start("baselines and partners", 1)
-            running.take(accumulator)
-            self.progress.finish()
+            self._add(running, load, one)
+            give_back()
         return running
+
+    def _add(self, running: TileScores, load: Workload, one: Pass) -> None:
+        """Score one pass; its sums end with it, because two passes' would take twice what was asked for."""
+        from universal_neurons.core.matmul import BOUNDS, mode_of_products
+        from universal_neurons.core.moments import NonFiniteActivationError
+
+        try:
+            with mode_of_products("float32", device=self.device):
+                accumulator = self._accumulated(load, one)
+        except NonFiniteActivationError as error:
+            raise self._not_finite(error) from None
+        wrong = accumulator.largest_error(running.unions)
+        if not wrong <= BOUNDS["float32"]:
+            raise UserError(
+                f"correlations: expected within {BOUNDS['float32']:g} of float64 on a sample, got {wrong:.2g}"
+            )
+        self.progress.start("baselines and partners", 1)
+        running.take(accumulator)
+        self.progress.finish()
 
     def _accumulated(self, load: Workload, one: Pass) -> PairwiseAccumulator:
         import torch
