@@ -15,7 +15,7 @@ from tests.matching.tiny import BEGINNING, TEXT, letters, model, pieces, sentenc
 from universal_neurons.architectures import ADAPTERS
 from universal_neurons.core.activations import neuron_reader
 from universal_neurons.core.spans import SpanRows, pooled_stream
-from universal_neurons.core.tiling import halved
+from universal_neurons.core.tiling import Pass, Workload, halved, passes
 from universal_neurons.errors import UserError
 from universal_neurons.matching import scoring
 from universal_neurons.matching.alignment import AlignedText, TextTokenizer, aligned_text
@@ -150,6 +150,24 @@ def test_three_models_at_once_are_three_pairs() -> None:
     np.testing.assert_allclose(
         together.directions[0, 2].frame["excess"], alone.directions[0, 1].frame["excess"], atol=1e-5
     )
+
+
+def test_few_chunks_are_summed_in_half_the_memory_of_many_and_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = subjects(*((model("GPT2LMHeadModel", seed), letters()) for seed in (0, 1)))
+    planned: list[int] = []
+
+    def noted(load: Workload, memory: int | None) -> tuple[Pass, ...]:
+        planned.append(load.sum_bytes)
+        return passes(load, memory)
+
+    monkeypatch.setattr(scoring, "passes", noted)
+    few = run(both)
+    monkeypatch.setattr(scoring, "_FEW_CHUNKS", 0)
+    many = run(both)
+    assert planned == [4, 8]
+    for direction in few.directions:
+        one, other = (found.directions[direction].frame for found in (few, many))
+        np.testing.assert_allclose(one["excess"], other["excess"], atol=1e-6)
 
 
 def test_two_passes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
