@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 from itertools import combinations
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, normalizers
 
 from tests.matching.tiny import BEGINNING, TEXT, letters, pieces, sentences
-from universal_neurons.matching.alignment import AlignedText, TextTokenizer, TextTooShort, aligned_text
+from universal_neurons.matching.alignment import (
+    AlignedText,
+    TextTokenizer,
+    TextTooShort,
+    _character_ends,
+    _tokens_before,
+    aligned_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from tokenizers import Tokenizer
 
 KINDS = {"letters": letters, "pieces": pieces, "sentences": sentences}
 
@@ -78,6 +85,37 @@ def test_rows_begin_with_the_beginning_which_is_in_no_span() -> None:
         assert text.first[place].min() == 1
         assert text.lengths[place].max() <= 16
     assert text.rows > len(TEXT)
+
+
+def test_every_row_of_a_document_but_its_last_is_full() -> None:
+    text = aligned(["the cat " * 40], "letters", "letters", length=16)
+    assert set(text.lengths[0][:-1].tolist()) == {16}
+
+
+def test_tokens_that_do_not_spell_the_text_out_end_where_they_are_said_to() -> None:
+    plain = Tokenizer.from_str(pieces().to_str())
+    plain.normalizer = normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()])
+    ids, ends = TextTokenizer(plain, BEGINNING).encode("naïve café")
+    assert len(ids) == len(ends)
+    assert ends[-1] == len("naïve café".encode())
+
+
+@pytest.mark.parametrize(
+    ("offsets", "ends"),
+    [
+        ([(0, 1), (1, 3)], [1, 3]),
+        # The second begins before the first ends; a normaliser has moved the first behind the second.
+        ([(0, 2), (1, 3)], [-1, 3]),
+        ([(2, 3), (0, 2)], [-1, -1]),
+    ],
+)
+def test_a_token_ends_nowhere_that_the_next_one_shares(offsets: list[tuple[int, int]], ends: list[int]) -> None:
+    encoding: Any = SimpleNamespace(offsets=offsets)
+    assert _character_ends(encoding, "abc").tolist() == ends
+
+
+def test_an_empty_token_lies_before_the_cut_at_which_it_ends() -> None:
+    assert _tokens_before(np.array([1, 1, 3]), np.array([1, 3])).tolist() == [2, 3]
 
 
 def test_a_span_longer_than_a_row_is_left_out_and_the_rest_stays() -> None:
