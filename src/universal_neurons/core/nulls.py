@@ -258,8 +258,8 @@ def whitened(cross: CrossMoments, *, roots: Sequence[Tensor] | None = None) -> C
 
     A random direction of y leans towards the neurons with the largest variance; a random direction of z does not, so
     the baseline of :func:`rotated_maxima` on it keeps nothing of the basis but the span of the layer.  Directions that
-    never varied, or whose variance is rounding beside the largest (below 2^-20 of it, 8 times the step of float32),
-    become 0: dividing by them would turn noise into neurons.  ``roots``: the :func:`whitening` of y, if known.
+    never varied, or whose variance is rounding beside the largest (below 2^-14 of it), become 0: dividing by them would
+    turn noise into neurons.  ``roots``: the :func:`whitening` of y, if known.
     """
     maps = whitening(cross.y) if roots is None else roots
     parts = layer_slices(cross.y.widths)
@@ -268,13 +268,18 @@ def whitened(cross: CrossMoments, *, roots: Sequence[Tensor] | None = None) -> C
     return CrossMoments(cross.x, NeuronMoments(cross.count, cross.y.mean, layers), torch.cat(columns, dim=1))
 
 
+# Least variance of a direction that is whitened, as a share of the largest.  Float32 sums are off by 2e-7 of the
+# largest, so they know this one within half a per cent, and the baseline is the same on every processor.
+_LEAST_VARIANCE = 2.0**-14
+
+
 def _whitening(covariance: Float[Tensor, "width width"]) -> Float[Tensor, "width width"]:
     # Of correlations: neurons that hardly fire span directions of tiny variance, which in a covariance drown in the
     # rounding of products in float32 (1e-13 of the largest, rounding 1e-7, in a layer of mini).
     variances = covariance.diagonal()
     unit = torch.where(variances > 0, variances.rsqrt(), 0.0)
     values, vectors = torch.linalg.eigh(unit[:, None] * covariance * unit)
-    smallest = values.amax() * 8 * torch.finfo(torch.float32).eps
+    smallest = values.amax() * _LEAST_VARIANCE
     scale = torch.where((values > smallest) & (values > 0), values.clamp(min=0).rsqrt(), 0.0)
     found: Tensor = unit[:, None] * (vectors * scale) @ vectors.T
     return found
