@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy
 
-from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.controls import dealt_within_layers, rescored
 from universal_neurons.measures.groups import average_group
 from universal_neurons.measures.intervals import jackknife, normal_quantile
 from universal_neurons.measures.properties import Ranking, median_of, ranking_of
+from universal_neurons.measures.tables import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,12 +86,9 @@ def lead(tables: ReferenceTables, neuron: tuple[int, int]) -> Measurement:
     Details: both.  Raises NotOnSuite for a neuron that the model does not have.
     """
     first, *_ = tables.tables.values()
-    layer, number = neuron
-    rows = np.flatnonzero((first.frame["layer"] == layer) & (first.frame["neuron"] == number))
-    if len(rows) == 0:
-        raise NotOnSuite(f"expected a neuron {number} in layer {layer}, got none of that number")
+    row = row_of(first.neurons[0], *neuron)
     scores = np.stack([table.frame["excess"].to_numpy(dtype=np.float64) for table in tables.tables.values()])
-    own, others = scores[:, rows[0]], np.delete(scores, rows[0], axis=1)
+    own, others = scores[:, row], np.delete(scores, row, axis=1)
 
     def ahead(partners: Flags) -> float:
         return float(own[partners].mean() - np.nanmax(others[partners].mean(axis=0)))

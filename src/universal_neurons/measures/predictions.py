@@ -35,6 +35,7 @@ from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.joint import smallest, with_details
 from universal_neurons.measures.properties import DEALINGS, EXTREME, median_of
 from universal_neurons.measures.study import models_of
+from universal_neurons.measures.tables import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -275,7 +276,7 @@ def named_share(neurons: Writing, named: Sequence[tuple[int, int, WritingRole]])
 
     Interval: Wilson.  Raises NotOnSuite for a neuron that the model does not have.
     """
-    found = [bool(neurons.role(role)[_row(neurons, layer, number)]) for layer, number, role in named]
+    found = [bool(neurons.role(role)[row_of(neurons.layer, layer, number)]) for layer, number, role in named]
     return _share(np.array(found), neurons.level)
 
 
@@ -285,7 +286,7 @@ def unnamed_share(neurons: Writing, named: Sequence[tuple[int, int, WritingRole]
     flags = []
     for layer, number, role in named:
         others = neurons.layer == layer
-        others[_row(neurons, layer, number)] = False
+        others[row_of(neurons.layer, layer, number)] = False
         flags.append(neurons.role(role)[others])
     return _share(np.concatenate(flags), neurons.level)
 
@@ -310,13 +311,6 @@ def neuron_roles(tables: PredictionTables) -> pd.DataFrame:
 
 def _column(table: pd.DataFrame, name: str) -> Floats:
     return table[name].to_numpy(dtype=np.float64)
-
-
-def _row(neurons: Writing, layer: int, number: int) -> int:
-    rows = np.flatnonzero(neurons.layer == layer)
-    if number >= len(rows):
-        raise NotOnSuite(f"expected a neuron {number} in layer {layer}, got {len(rows)} neurons there")
-    return int(rows[number])
 
 
 def _median_auc(models: Sequence[Writing], chosen: Sequence[Flags], *, matched: bool) -> Measurement:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from universal_neurons.errors import UserError
+from universal_neurons.errors import NotOnSuite, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -170,6 +170,14 @@ StepTables = UniversalityTable | ReferenceTables
 def neurons_of(frame: pd.DataFrame) -> Integers:
     """Layer and number of the neuron of every row (2, neuron)."""
     return np.stack([frame[name].to_numpy(dtype=np.int64) for name in ("layer", "neuron")])
+
+
+def row_of(layers: npt.NDArray[np.integer], layer: int, number: int) -> int:
+    """The row of a neuron, ``layers`` (neuron,) being the layer of each; raises NotOnSuite for one that is absent."""
+    rows = np.flatnonzero(layers == layer)
+    if number >= len(rows):
+        raise NotOnSuite(f"expected a neuron {number} in layer {layer}, got {len(rows)} neurons there")
+    return int(rows[number])
 
 
 def members(tables: StepTables) -> tuple[UniversalityTable, ...]:
