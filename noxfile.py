@@ -226,7 +226,7 @@ def compute(session: nox.Session) -> None:
 
 @nox.session
 def train(session: nox.Session) -> None:
-    """Train the five models of the mini suite; an interrupted run resumes; -- --publish ships the weights."""
+    """Train the models of mini, or of -- --suite NAME; an interrupted run resumes; -- --publish ships the weights."""
     run(session, "universal-neurons", "train", *session.posargs)
 
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from universal_neurons.inputs.corpus import CorpusRecipe, encode_documents, token_rows
-from universal_neurons.inputs.recipe import TrainingRecipe
-from universal_neurons.inputs.tokenization import end_of_text_id, train_tokenizer
 from universal_neurons.inputs.zoo import Zoo
+from universal_neurons.progress import NoProgress
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.study import StoredStudy
 from universal_neurons.stages.workspace import Workspace, open_workspace
+from universal_neurons.zoo_training import Training, publish, train_zoo
 
 if TYPE_CHECKING:
     import pytest
@@ -134,7 +133,11 @@ class Miniature:
         (fixtures / "suites" / "brief.toml").write_text(brief)
         (fixtures / "corpora" / "wheels.toml").write_text(CORPUS)
         (fixtures / "zoo" / "mini" / "recipe.toml").write_text(recipe)
-        _train(root, recipe)
+        training = Training.of_suite("mini", root)
+        for model in "abc":
+            train_zoo(training, models=[model], device="cpu", jobs=1, progress=NoProgress())
+        publish(training)
+        shutil.rmtree(training.folder)
         return cls(root)
 
     def copied(self, target: Path) -> Miniature:
@@ -208,23 +211,6 @@ def with_a_neuron_that_is_never_on(monkeypatch: pytest.MonkeyPatch, *models: str
         return bridge
 
     monkeypatch.setattr(Zoo, "load", lowered)
-
-
-def _train(root: Path, recipe_text: str) -> None:
-    from universal_neurons.inputs.training import TrainingPaths, train_seed
-    from universal_neurons.zoo_training import publish
-
-    recipe = TrainingRecipe.parse(recipe_text, where="recipe.toml")
-    corpus = CorpusRecipe.read(root / "fixtures" / "corpora" / "wheels.toml")
-    tokenizer = train_tokenizer(corpus.documents("train"), vocabulary=recipe.vocabulary, seed=0)
-    tokenizer.save(str(root / "fixtures" / "zoo" / "mini" / "tokenizer.json"))
-    stream = encode_documents(corpus.documents("train"), tokenizer)
-    rows = token_rows(stream.tokens, row_length=recipe.context, bos=end_of_text_id(tokenizer))
-    training = root / "training"
-    for name, seed in recipe.seeds.items():
-        list(train_seed(recipe, rows, rows[:8], TrainingPaths(training / name), seed=seed, log_every=10))
-    publish(root, training)
-    shutil.rmtree(training)
 
 
 def _unexpected(line: str) -> None:

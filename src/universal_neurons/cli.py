@@ -759,6 +759,7 @@ def match(
 
 @app.command()
 def train(
+    suite: SuiteName = "mini",
     model: Annotated[str | None, typer.Option(help="Only this seed (a letter); default: one after the other.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Folder of state, logs and checkpoints.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -767,23 +768,21 @@ def train(
         bool, typer.Option("--publish", help="Replace the shipped models by the finished checkpoints.")
     ] = False,
 ) -> None:
-    """Train the models of the mini suite.
+    """Train the models of a suite by the recipe of its zoo.
 
     After an interruption the same command resumes.
     """
     from universal_neurons.inputs.suite import project_root
+    from universal_neurons.zoo_training import Training, train_zoo
     from universal_neurons.zoo_training import publish as publish_zoo
-    from universal_neurons.zoo_training import train_zoo
 
     with Reporter.on_stderr() as reporter:
-        root = project_root()
-        target = folder or root / ".universal-neurons" / "training"
-        train_zoo(
-            root, target, models=None if model is None else names(model), device=device, jobs=jobs, progress=reporter
-        )
+        training = Training.of_suite(suite, project_root(), folder=folder)
+        train_zoo(training, models=None if model is None else names(model), device=device, jobs=jobs, progress=reporter)
         if publish:
-            publish_zoo(root, target)
-            typer.echo("published: fixtures/zoo/mini; run: universal-neurons compute --suite mini")
+            publish_zoo(training)
+            zoo = training.zoo.relative_to(training.root).as_posix()
+            typer.echo(f"published: {zoo}; run: universal-neurons compute --suite {suite}")
 
 
 if __name__ == "__main__":

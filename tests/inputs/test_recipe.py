@@ -25,6 +25,15 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine(recipe: TrainingRecipe) -
     assert recipe.rate(104) == pytest.approx(0.1e-2)
 
 
+def test_the_rate_is_kept_at_its_peak_and_at_its_end(recipe: TrainingRecipe) -> None:
+    schedule = {"warmup_steps": 4, "tokens": 64 * 100, "falls_from": 0.1, "falls_until": 0.3}
+    recipe = recipe.model_copy(update=schedule)
+    assert recipe.rate(0) == pytest.approx(0.25e-2)
+    assert [recipe.rate(step) for step in (4, 10)] == pytest.approx([1e-2, 1e-2])
+    assert recipe.rate(20) == pytest.approx(0.55e-2)
+    assert [recipe.rate(step) for step in (30, 31, 99)] == pytest.approx([0.1e-2] * 3)
+
+
 def test_the_architecture_is_gpt_2_without_dropout(recipe: TrainingRecipe) -> None:
     config = recipe.config()
     assert (config.n_layer, config.n_embd, config.n_head, config.n_inner, config.n_positions) == (1, 16, 2, 32, 16)

@@ -26,8 +26,10 @@ class RecipeError(UserError):
 class TrainingRecipe(Table):
     """Architecture, optimiser and budget of a zoo (``fixtures/zoo/mini/recipe.toml``).
 
-    ``batch`` is in rows of ``context`` tokens; ``learning_rate`` is the peak of a cosine with linear warm-up that ends
-    at ``final_share`` of it.  ``checkpoints`` are shares of the training; ``seeds`` maps a model's letter to its seed.
+    ``batch`` is in rows of ``context`` tokens.  ``learning_rate`` is the peak, reached linearly in ``warmup_steps``;
+    from ``falls_from`` to ``falls_until``, shares of the training, the rate falls as a cosine to ``final_share`` of
+    the peak and stays there.  ``checkpoints`` are shares of the training too; ``seeds`` maps a model's letter to its
+    seed.
     """
 
     layers: int
@@ -41,6 +43,8 @@ class TrainingRecipe(Table):
     learning_rate: float
     final_share: float
     warmup_steps: int
+    falls_from: float = Field(default=0.0, ge=0, le=1)
+    falls_until: float = Field(default=1.0, ge=0, le=1)
     weight_decay: float
     betas: tuple[float, float]
     clip_norm: float
@@ -72,9 +76,10 @@ class TrainingRecipe(Table):
         """Learning rate of (zero-based) ``step``."""
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
-        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        start = max(self.warmup_steps, self.falls_from * self.steps)
+        progress = (step - start) / max(1, self.falls_until * self.steps - start)
         low = self.learning_rate * self.final_share
-        return low + (self.learning_rate - low) * 0.5 * (1 + math.cos(math.pi * progress))
+        return low + (self.learning_rate - low) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
 
     def config(self) -> GPT2Config:
         """The model as Hugging Face describes it; end-of-text is the vocabulary's last token, as in GPT-2."""

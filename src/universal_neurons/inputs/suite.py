@@ -335,17 +335,28 @@ def open_zoo(spec: ZooSpec, root: Path, *, suite: str, fetch: str = "", warn: Wa
 def load_suite(name: str, root: Path) -> Suite:
     """The suite ``name`` of the checkout ``root``, its checkpoints looked up in the zoo.
 
-    Raises :class:`SuiteError` (one line: file, field, expected, got) for an unknown suite or a mistake in its file, and
-    ``ZooError`` if its zoo is missing or damaged.  No hub is asked.
+    Raises as :func:`written_suite` does, and ``ZooError`` if its zoo is missing or damaged.  No hub is asked.
+    """
+    written = written_suite(name, root)
+    return _resolved(name, written, open_zoo(written.zoo, root, suite=name), where=_file(name))
+
+
+def written_suite(name: str, root: Path) -> SuiteFile:
+    """The file of the suite ``name`` as it is written; its zoo need not be there yet.
+
+    Raises :class:`SuiteError` (one line: file, field, expected, got) for an unknown suite or a mistake in its file.
     """
     known = available_suites(root)
     if name not in known:
         there = f"expected one of {', '.join(known)}" if known else f"there is none in {root / SUITES}"
         raise SuiteError(f"unknown suite {name!r}; {there}")
-    file = SUITES / f"{name}.toml"
-    written = parse_suite((root / file).read_bytes(), where=file.as_posix())
-    _check_corpus(written, root, where=file.as_posix())
-    return _resolved(name, written, open_zoo(written.zoo, root, suite=name), where=file.as_posix())
+    written = parse_suite((root / _file(name)).read_bytes(), where=_file(name))
+    _check_corpus(written, root, where=_file(name))
+    return written
+
+
+def _file(name: str) -> str:
+    return (SUITES / f"{name}.toml").as_posix()
 
 
 def _check_corpus(written: SuiteFile, root: Path, *, where: str) -> None:
