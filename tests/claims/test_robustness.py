@@ -15,6 +15,7 @@ from tests.claims.test_emergence import CHECKPOINTS, CONSTANT, GROWING, LAYERS, 
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.axes import Interval
 from universal_neurons.harness.declare import axes_of
+from universal_neurons.measures.controls import rescored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from universal_neurons.measures.tables import UniversalityTable
 
 CLAIMS = Path(__file__).parents[2] / "claims"
+TEXTS = ("F16-identity-english", "F16-identity-python", "F16-share-english", "F16-share-python")
 ROBUSTNESS = ("F2", "F2-rotation", "F4", "F7", "F7-padding", "F8", "N23")
 VARIANTS = (
     *("mask:all", "padding:published", "padding:dropped", "tokens:100", "tokens:5000"),
@@ -103,11 +105,12 @@ def verdict(claim: ClaimDeclaration, function: Callable[..., Any], study: Varied
 
 
 def test_every_claim_of_the_folder_has_one_file_and_its_controls() -> None:
-    assert sorted(claims_of("robustness")) == sorted(ROBUSTNESS)
-    assert len(list((CLAIMS / "robustness").glob("test_*.py"))) == len(ROBUSTNESS)
+    assert sorted(claims_of("robustness")) == sorted((*ROBUSTNESS, *TEXTS))
+    # Each file about texts has the claim for both of them.
+    assert len(list((CLAIMS / "robustness").glob("test_*.py"))) == len(ROBUSTNESS) + len(TEXTS) // 2
     for claim in claims_of("robustness").values():
         # What a null would be without its baseline is no control of F2: the thresholds alone may keep it out.
-        controls = 1 if claim.claim.id == "F2" else 2
+        controls = 1 if claim.claim.id in ("F2", *TEXTS[:2]) else 2
         assert (len(claim.controls), claim.claim.family, claim.claim.correction) == (controls, "robustness", "holm")
 
 
@@ -164,6 +167,78 @@ def test_the_tokens_that_are_compared_are_the_most_of_those_that_are_fewer() -> 
     study, claim = VariedStudy(), claims_of("robustness")["F8"]
     verdict(claim, claim.function, study)
     assert set(study.asked) == {"tokens:5000"}
+
+
+class ReadStudy(VariedStudy):
+    """As the varied study; on some texts ``moved`` neurons further on are universal, or only ``kept`` of them."""
+
+    def __init__(
+        self,
+        texts: tuple[str, ...] = (),
+        *,
+        moved: int = 0,
+        kept: float = 1.0,
+        baseline: float = 0.2,
+        shares: Any = None,
+    ) -> None:
+        super().__init__(shares=shares)
+        self.texts, self.moved, self.kept, self.baseline = texts, moved, kept, baseline
+
+    def table(self, stage: str, *, checkpoint: HasStep, text: str) -> dict[tuple[str, str], UniversalityTable]:
+        assert (stage, checkpoint) == ("texts", CHECKPOINTS[-1])
+        pairs = [(x, y) for x in "abcde" for y in "abcde" if x != y]
+        tables = {(x, y): self.universality(reference=x, partner=y, checkpoint=checkpoint) for x, y in pairs}
+        return {pair: self.read(table) if text in self.texts else table for pair, table in tables.items()}
+
+    def read(self, table: UniversalityTable) -> UniversalityTable:
+        lost = np.random.default_rng(1).random(len(table.frame)) > self.kept
+        names = ("excess", "excess_half_a", "excess_half_b")
+        scores = {name: np.where(lost, 0.1, np.roll(table.frame[name], self.moved)) for name in names}
+        return rescored(table, **scores)
+
+    def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
+        table = super().universality(partner=partner, checkpoint=checkpoint, reference=reference)
+        excess = table.frame["excess"]
+        return table if self.baseline else dataclasses.replace(table, frame=table.frame.assign(correlation=excess))
+
+
+OTHER_TEXTS = ("other_python", "english")
+
+
+@pytest.mark.parametrize(
+    ("study", "share", "identity"),
+    [
+        (ReadStudy(), Verdict.REPRODUCED, Verdict.REFUTED),
+        (ReadStudy(OTHER_TEXTS, moved=5), Verdict.REPRODUCED, Verdict.REPRODUCED),
+        (ReadStudy(OTHER_TEXTS, kept=0.5), Verdict.REFUTED, Verdict.REFUTED),
+        (ReadStudy(OTHER_TEXTS, kept=0.5, moved=5), Verdict.REFUTED, Verdict.REPRODUCED),
+    ],
+    ids=["the same", "others", "fewer", "fewer and others"],
+)
+def test_share_and_identity_are_two_questions_about_a_text(study: ReadStudy, share: Verdict, identity: Verdict) -> None:
+    claims = claims_of("robustness")
+    for name in TEXTS:
+        expected = identity if "identity" in name else share
+        assert verdict(claims[name], claims[name].function, study) is expected, name
+        for control in claims[name].controls:
+            assert verdict(claims[name], control.function, study) is Verdict.REFUTED, control.function.__name__
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_each_claim_is_about_its_own_text(name: str) -> None:
+    claim, text = claims_of("robustness")[name], "english" if "english" in name else "other_python"
+    own = verdict(claim, claim.function, ReadStudy())
+    (other,) = set(OTHER_TEXTS) - {text}
+    assert verdict(claim, claim.function, ReadStudy((other,), kept=0.5, moved=5)) is own
+    assert verdict(claim, claim.function, ReadStudy((text,), kept=0.5, moved=5)) is not own
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_controls_of_the_claims_about_texts_trip(name: str) -> None:
+    claim = claims_of("robustness")[name]
+    spoiled = ReadStudy(("other_rows",), moved=5, baseline=0.0, shares=CONSTANT)
+    for control in claim.controls:
+        assert verdict(claim, control.function, spoiled) is Verdict.REPRODUCED, control.function.__name__
 
 
 @pytest.mark.parametrize("name", ["N1", "N2"])

@@ -132,7 +132,8 @@ def root(tmp_path: Path) -> Path:
     for folder in ("suites", "corpora"):
         (tmp_path / "fixtures" / folder).mkdir()
     (tmp_path / "fixtures" / "suites" / "mini.toml").write_text(MINI)
-    (tmp_path / "fixtures" / "corpora" / "wheels.toml").write_text("")
+    for name in ("wheels", "other_python", "english"):
+        (tmp_path / "fixtures" / "corpora" / f"{name}.toml").write_text("")
     return tmp_path
 
 

@@ -29,6 +29,7 @@ from universal_neurons.inputs.corpus import (
     evaluation_set,
     is_held_out,
     padded_rows,
+    prose,
     score_mask,
     strip_licence_header,
     token_rows,
@@ -37,7 +38,7 @@ from universal_neurons.inputs.corpus import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
 quick = settings(deadline=None, derandomize=True, database=None)
@@ -251,6 +252,47 @@ def test_what_is_no_recipe_is_one_line(tmp_path: Path, content: str, said: str) 
         CorpusRecipe.read(path)
 
 
+# --- descriptions ----------------------------------------------------------------------------------------------------
+
+SENTENCE = "This library reads what other libraries write, and it says in one line what is wrong with it."
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (SENTENCE, SENTENCE),
+        (f"Title\n=====\n\n{SENTENCE.replace(' ', chr(10))}\n  \n* {SENTENCE}\n", f"{SENTENCE}\n\n* {SENTENCE}"),
+        (f"```python\n{SENTENCE}\n\n{SENTENCE}\n```\n", ""),
+        (f"  ~~~\n{SENTENCE}\n  ~~~\n\n{SENTENCE}", SENTENCE),
+        ("Too short to be more than a heading.", ""),
+        ("| 0.1 | 0.2 | 0.3 | 0.4 | 0.5 | 0.6 | 0.7 | 0.8 | 0.9 | words and words and words and words |", ""),
+        ("".join(chr(0x410 + place % 32) for place in range(200)), ""),
+        ("", ""),
+    ],
+)
+def test_the_sentences_of_a_description_are_kept(text: str, kept: str) -> None:
+    assert prose(text) == kept
+
+
+def test_a_recipe_of_descriptions_reads_the_prose_of_each_distribution_and_no_source(
+    install: Callable[..., None], tmp_path: Path
+) -> None:
+    install("wheel-a", {"a/x.py": text("x")})
+    install("wheel-b", {"b/y.py": text("y")})
+    for name, times in (("wheel_a", 5), ("wheel_b", 1)):
+        described = "\n\n".join([SENTENCE] * times)
+        with (tmp_path / f"{name}-1.0.dist-info" / "METADATA").open("a") as file:
+            file.write(f"\n# Title\n\n{described}\n")
+    recipe = CorpusRecipe(distributions=("wheel-a", "wheel-b"), held_out_share=1.0, seed=0, text="descriptions")
+    assert list(recipe.documents("train")) == []
+    # The description of the other one is too short.
+    (document,) = recipe.documents("held-out")
+    assert document == Document("wheel-a", "METADATA", "\n\n".join([SENTENCE] * 5))
+    assert [record.files for record in recipe.manifest().distributions] == [1, 0]
+    source = recipe.model_copy(update={"text": "source"})
+    assert source.manifest().fingerprint != recipe.manifest().fingerprint
+
+
 # --- tokens ----------------------------------------------------------------------------------------------------------
 
 
@@ -330,7 +372,12 @@ FORM = RowFormat("wheels", "r", "t", row_length=9, bos=END, newline=NEWLINE)
 
 
 def tokens_of(
-    length: int = 400, *, tokens: int = 40, policy: MaskPolicy = MaskPolicy.PUBLISHED_FIRST, seed: int = 0
+    length: int = 400,
+    *,
+    tokens: int = 40,
+    policy: MaskPolicy = MaskPolicy.PUBLISHED_FIRST,
+    seed: int = 0,
+    without: Collection[bytes] = (),
 ) -> TokenSet:
     drawn = np.random.default_rng(5).integers(0, 10, length).astype(np.uint16)
     stream = TokenStream(drawn, (np.arange(length) >= length // 2).astype(np.uint8), ("x", "y"))
@@ -340,6 +387,7 @@ def tokens_of(
         policy=policy,
         tokens=tokens,
         seed=seed,
+        without=without,
     )
 
 
@@ -422,6 +470,13 @@ def test_the_mask_is_part_of_a_token_sets_digest() -> None:
 def test_the_first_rows_of_a_larger_set_are_the_smaller_set() -> None:
     small, large = tokens_of(), tokens_of(tokens=100)
     assert np.array_equal(large.rows[: len(small.rows)], small.rows)
+
+
+def test_rows_that_are_left_out_make_room_for_the_next_ones() -> None:
+    own, all_rows = tokens_of(), tokens_of(tokens=200)
+    next_rows = tokens_of(without={row.tobytes() for row in own.rows})
+    assert np.array_equal(next_rows.rows, all_rows.rows[len(own.rows) :][: len(next_rows.rows)])
+    assert np.array_equal(next_rows.domain, all_rows.domain[len(own.rows) :][: len(next_rows.rows)])
 
 
 def test_too_few_tokens_are_one_line() -> None:

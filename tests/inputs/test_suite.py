@@ -311,6 +311,7 @@ QUICK = "quick: few draws and ablations, one reference and threshold, no variant
         ("ablation.extensions", True, False),
         ("ablation.batch_rows", 16, 4),
         ("variants.padded_tokens", 50_000, 0),
+        ("variants.texts", ("other_rows", "other_python", "english"), ()),
         ("variants.draws", 5, 3),
         ("profiles.top", 8, 3),
         ("profiles.ablation_rows", 8, 0),

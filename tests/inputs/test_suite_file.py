@@ -111,7 +111,16 @@ def refusal(root: Path, text: str) -> str:
             "corpus.recipe = '/tmp/pile'",
             "corpus.recipe: expected the name of a recipe in fixtures/corpora, got '/tmp/pile'",
         ),
-        ("corpus.recipe = 'pile'", "corpus.recipe: expected one of wheels, got 'pile'"),
+        ("corpus.recipe = 'pile'", "corpus.recipe: expected one of english, other_python, wheels, got 'pile'"),
+        (
+            "variants.texts = ['other_rows', 'french']",
+            "variants.texts: expected one of english, other_python, wheels, got 'french'",
+        ),
+        ("variants.texts = ['wheels', 'wheels']", "variants.texts: expected every entry once, got 'wheels'"),
+        (
+            "variants.texts = ['../wheels']",
+            "variants.texts: expected names of recipes in fixtures/corpora, or 'other_rows', got '../wheels'",
+        ),
         (
             "variants.masks = ['none']",
             "variants.masks: expected some of 'published', 'published-first', 'special-only', 'all', got 'none'",

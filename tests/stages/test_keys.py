@@ -32,7 +32,7 @@ SUITES = {
     "emergence": (719, "49dd4ad2c697598ea3ec659e65da38f1d38bf2f19a14f41888a9aee68aee62cf"),
     "gurnee_medium": (169, "92eec399c8e25b4fd4d86ca71d05d083ffb7de80c62c2445c44769f4d19687ef"),
     "gurnee_small": (169, "834ec1b27283e541bf97dbf26a4428a07a3eb7960d56988aef8afb5a63cba212"),
-    "mini": (319, "323481f3baae68d39c7451c9678d16f49393d334fe21ba843ac869f08339cebb"),
+    "mini": (325, "a5eff374ae04f694235e1e784be64c4ff72e23e5475b19b1cd09c8372bac946b"),
     "paper": (269, "295ff277ba819b49e14547989826de3c9875ef716c8c82af37effde15aff2a27"),
     "paper_published": (269, "f7d57df8a277228152e36a28b7fb7fde224fc4f10e3c311da4cb8f1efe577761"),
     "paper_v2": (369, "baeb77d32d66674349a5b9b6b592b13f8766d51b20cf4ad7166f9e58bbe4c3f1"),

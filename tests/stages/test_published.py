@@ -738,6 +738,7 @@ def text_of(page: Path) -> str:
 LACKING = {
     "F2-rotation", "F4", "F7", "F7-padding", "F8", "F13-bfloat16", "F13-float32", "F13-operands",
     "N1", "N2", "N3", "N4", "N5", "N6", "N7", "N10", "N11", "N12", "N18",
+    "F16-identity-english", "F16-identity-python", "F16-share-english", "F16-share-python",
     "N18-neuron", "N18-random", "N22", "N24", "V3", "V5", "V6",
     # About named neurons, published rows, and heads that five of its neurons deactivate.
     "G1-ids", "G1-slope", "G35", "G52-loss", "G-weights", "R3",

@@ -25,7 +25,7 @@ from universal_neurons.ids import CorpusRef
 from universal_neurons.inputs.validation import StrictTable, read_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from tokenizers import Tokenizer
 
@@ -35,6 +35,10 @@ MAX_CHARACTERS = 300_000
 MAX_VOCABULARY = 2**16
 # Characters of a text that are encoded at once, and the ends of words between which a text may be cut.
 LONGEST_PART = 1 << 19
+# Paragraphs of a description that are text: not a heading, a list of links or a line of code.
+MIN_PARAGRAPH, LETTERS = 80, 0.9
+_FENCED = re.compile(r"^[ \t]*(```|~~~).*?^[ \t]*\1[^\n]*$", re.MULTILINE | re.DOTALL)
+_BLANK_LINE = re.compile(r"\n\s*\n")
 _WORD_END = re.compile(r"(?<=[A-Za-z]) (?=[A-Za-z])")
 # The mask of rows on which predictions are judged; no policy of MaskPolicy, because none is applied.
 PREDICTING = "predicting"
@@ -45,6 +49,7 @@ TokenRows = npt.NDArray[np.uint16]
 RowMask = npt.NDArray[np.bool_]
 Split = Literal["train", "held-out"]
 Cutting = Literal["documents", "published"]
+TextKind = Literal["source", "descriptions"]
 
 
 class CorpusError(UserError):
@@ -157,17 +162,21 @@ def _text_digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
+def _installed(distribution: str) -> metadata.Distribution:
+    try:
+        return metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        raise CorpusError(
+            f"corpus: distribution {distribution!r} is not installed; run: pip install {distribution}"
+        ) from None
+
+
 def wheel_documents(distribution: str) -> Iterator[Document]:
     """The Python files of one installed distribution, by path; too short, too long and duplicate files are left out.
 
     Raises :class:`CorpusError` if the distribution is not installed.
     """
-    try:
-        installed = metadata.distribution(distribution)
-    except metadata.PackageNotFoundError:
-        raise CorpusError(
-            f"corpus: distribution {distribution!r} is not installed; run: pip install {distribution}"
-        ) from None
+    installed = _installed(distribution)
     paths = {f.as_posix(): f for f in installed.files or () if f.suffix == ".py" and ".." not in f.parts}
     seen: set[bytes] = set()
     for path in sorted(paths):
@@ -180,6 +189,36 @@ def wheel_documents(distribution: str) -> Iterator[Document]:
             continue
         seen.add(digest)
         yield Document(distribution, path, text)
+
+
+def prose(text: str) -> str:
+    """The sentences of a Markdown or reStructuredText file: its paragraphs outside fenced blocks that are mostly words.
+
+    A paragraph of at least :data:`MIN_PARAGRAPH` characters is kept on one line if letters and blanks are at least
+    :data:`LETTERS` of it; paragraphs are parted by a blank line.
+
+    >>> words = "This library reads what other libraries write, and it says in one line what is wrong with it."
+    >>> prose(f"# Title\\n\\n```sh\\n{words}\\n```\\n\\n{words}\\n\\n| a | b | c |\\n") == words
+    True
+    """
+    paragraphs = (" ".join(part.split()) for part in _BLANK_LINE.split(_FENCED.sub("\n", text)))
+    return "\n\n".join(part for part in paragraphs if len(part) >= MIN_PARAGRAPH and _letters(part) >= LETTERS)
+
+
+def _letters(text: str) -> float:
+    """The share of Latin letters and blanks in a text."""
+    return sum(one == " " or (one.isascii() and one.isalpha()) for one in text) / len(text)
+
+
+def description_documents(distribution: str) -> Iterator[Document]:
+    """The prose of the description of one installed distribution, which package indexes show; nothing of a short one.
+
+    Raises :class:`CorpusError` if the distribution is not installed.
+    """
+    about = _installed(distribution).metadata
+    text = prose(about["Description"]) if "Description" in about else ""
+    if len(text) >= MIN_CHARACTERS:
+        yield Document(distribution, "METADATA", text)
 
 
 def has_version(distribution: str, version: str) -> bool:
@@ -200,11 +239,15 @@ def is_held_out(name: str, *, share: float, seed: int) -> bool:
 
 
 class CorpusRecipe(StrictTable):
-    """The distributions of the wheel corpus and the rule for its held-out documents (a TOML file in fixtures)."""
+    """The distributions of a wheel corpus and the rule for its held-out documents (a TOML file in fixtures).
+
+    ``text``: what is read of a distribution, its Python ``source`` or the prose of its description.
+    """
 
     distributions: tuple[str, ...]
     held_out_share: float
     seed: int
+    text: TextKind = "source"
 
     @classmethod
     def read(cls, path: Path) -> CorpusRecipe:
@@ -217,7 +260,7 @@ class CorpusRecipe(StrictTable):
         A held-out document whose text a training document repeats under another name (vendored code) is left out: what
         was trained on is not held out.
         """
-        everything = (document for name in self.distributions for document in wheel_documents(name))
+        everything = (document for name in self.distributions for document in self._documents_of(name))
         if split == "train":
             return (document for document in everything if not self._holds_out(document))
         trained_on: set[bytes] = set()
@@ -234,17 +277,23 @@ class CorpusRecipe(StrictTable):
 
     def manifest(self) -> CorpusManifest:
         """The manifest of the corpus as this machine has it."""
-        return CorpusManifest(
-            tuple(_distribution_record(name) for name in self.distributions), self.held_out_share, self.seed
-        )
+        return CorpusManifest(tuple(self._record(name) for name in self.distributions), self.held_out_share, self.seed)
 
+    def _documents_of(self, name: str) -> Iterator[Document]:
+        match self.text:
+            case "source":
+                return wheel_documents(name)
+            case "descriptions":
+                return description_documents(name)
+            case _:
+                assert_never(self.text)
 
-def _distribution_record(name: str) -> DistributionRecord:
-    digest, files, characters = hashlib.sha256(), 0, 0
-    for document in wheel_documents(name):
-        digest.update(f"{document.path}\0{len(document.text)}\0{document.text}\0".encode())
-        files, characters = files + 1, characters + len(document.text)
-    return DistributionRecord(name, metadata.version(name), files, characters, digest.hexdigest())
+    def _record(self, name: str) -> DistributionRecord:
+        digest, files, characters = hashlib.sha256(), 0, 0
+        for document in self._documents_of(name):
+            digest.update(f"{document.path}\0{len(document.text)}\0{document.text}\0".encode())
+            files, characters = files + 1, characters + len(document.text)
+        return DistributionRecord(name, metadata.version(name), files, characters, digest.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,12 +511,24 @@ class RowFormat:
         return TokenSet(rows, mask, domain, tuple(domains), ref)
 
 
-def token_set(stream: TokenStream, form: RowFormat, *, policy: MaskPolicy, tokens: int, seed: int) -> TokenSet:
+def token_set(
+    stream: TokenStream,
+    form: RowFormat,
+    *,
+    policy: MaskPolicy,
+    tokens: int,
+    seed: int,
+    without: Collection[bytes] = (),
+) -> TokenSet:
     """Seeded sample of whole rows of ``stream`` with just enough rows for ``tokens`` scored tokens.
 
-    Raises :class:`EmptyTokenSet` if nothing is left to score and :class:`CorpusError` if the stream is too short.
+    Rows whose bytes are in ``without`` are left out.  Raises :class:`EmptyTokenSet` if nothing is left to score and
+    :class:`CorpusError` if the stream is too short.
     """
     rows, domain = _shuffled_rows(stream, form, seed=seed)
+    if without:
+        left = [place for place, row in enumerate(rows) if row.tobytes() not in without]
+        rows, domain = rows[left], domain[left]
     kept = np.cumsum(form.mask(rows, policy).sum(axis=1))
     if tokens < 1 or len(kept) == 0 or kept[-1] == 0:
         raise EmptyTokenSet(

@@ -18,6 +18,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import LOCK_SUFFIX
 from universal_neurons.inputs.suite_file import (
+    OTHER_ROWS,
     STEP,
     Precision,
     SuiteError,
@@ -192,7 +193,7 @@ class Suite(SuiteSettings):
             # 16 rows of GPT-2's vocabulary are 10 GB.
             "batch_rows": min(ablation.batch_rows, 4),
         }
-        nothing = {"masks": (), "tokens": (), "rotations": (), "single": (), "padded_tokens": 0}
+        nothing = {"masks": (), "tokens": (), "rotations": (), "single": (), "padded_tokens": 0, "texts": ()}
         examples = {"top": min(self.profiles.top, 3), "ablation_rows": 0}
         changes = {
             "untrained": None,
@@ -361,9 +362,11 @@ def _file(name: str) -> str:
 
 def _check_corpus(written: SuiteFile, root: Path, *, where: str) -> None:
     recipes = sorted(path.stem for path in (root / CORPORA).glob("[!.]*.toml"))
-    if written.corpus.recipe not in recipes:
-        expected = f"one of {', '.join(recipes)}" if recipes else "a file in fixtures/corpora"
-        raise SuiteError(f"{where}: corpus.recipe: expected {expected}, got {shown_value(written.corpus.recipe)}")
+    texts = [("variants.texts", text) for text in written.variants.texts if text != OTHER_ROWS]
+    for field, recipe_name in (("corpus.recipe", written.corpus.recipe), *texts):
+        if recipe_name not in recipes:
+            expected = f"one of {', '.join(recipes)}" if recipes else "a file in fixtures/corpora"
+            raise SuiteError(f"{where}: {field}: expected {expected}, got {shown_value(recipe_name)}")
 
 
 def _resolved(name: str, written: SuiteFile, zoo: AnyZoo, *, where: str) -> Suite:

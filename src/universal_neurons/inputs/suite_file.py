@@ -31,6 +31,9 @@ from universal_neurons.inputs.validation import StrictTable, parsed_toml, shown_
 Precision = Literal["float32", "tf32", "bfloat16"]
 NullName = Literal["rotated", "permuted"]
 
+# The name of the text that is the suite's own, in rows that are not among its tokens.
+OTHER_ROWS = "other_rows"
+
 SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 STEP = re.compile(r"step (\d+)")
 _T = TypeVar("_T")
@@ -81,6 +84,7 @@ def _unexpected(expected: str, got: object, field: str = "") -> PydanticCustomEr
 _Distinct = Annotated[tuple[_T, ...], AfterValidator(_different)]
 _Positive = Annotated[int, Field(ge=1)]
 _Share = Annotated[float, Field(gt=0, lt=1)]
+_Text = Annotated[str, Field(pattern=_INSIDE)]
 _Seed = Annotated[int, _described("an integer, 0 or more", ge=0)]
 
 
@@ -184,6 +188,9 @@ class VariantsSpec(StrictTable):
     published emulation pads; ``padded_tokens`` are counted there, padding included.  ``draws`` rotations estimate the
     baseline under other tokens: the first ones of the suite's, so that differences from it are paired.  Nothing is
     varied where all lists are empty and ``padded_tokens`` is 0.
+
+    ``texts`` are other texts on which all models are compared at the last checkpoint: recipes in fixtures/corpora whose
+    text is installed here, and ``other_rows``, rows of the suite's own text that are not among its tokens.
     """
 
     masks: _Distinct[MaskPolicy] = _described(f"some of {', '.join(repr(policy.value) for policy in MaskPolicy)}")
@@ -193,6 +200,8 @@ class VariantsSpec(StrictTable):
     padding: str = _described("the text of one token, such as '!'", min_length=1)
     padded_tokens: int = _described("a positive integer, or 0 where nothing else is varied", ge=0)
     draws: int = _described("a positive integer", ge=1)
+    # A file need not state these: another text has to be installed here.
+    texts: _Distinct[_Text] = _described("names of recipes in fixtures/corpora, or 'other_rows'", default=())
 
     @model_validator(mode="after")
     def _pads_where_anything_is_varied(self) -> Self:

@@ -99,7 +99,13 @@ class Study(Protocol):
         """
 
     def table(
-        self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None
+        self,
+        stage: str,
+        *,
+        model: str | None = None,
+        partner: str | None = None,
+        checkpoint: HasStep | None = None,
+        text: str | None = None,
     ) -> Any:
         """Any table by the name of its stage, by default of the reference at the last checkpoint."""
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # Neurons per layer of made-up artifacts.  A prime above 7, so that no axis of blocks, draws or tokens is as long as
 # the made-up neurons are many: in a schema such an axis would be one of neurons.
 EXAMPLE_WIDTH = 11
-_NAMING = ("reference", "partner", "model", "step")
+_NAMING = ("reference", "partner", "model", "text", "step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,17 @@ class Case:
     """One unit of a stage, computed and committed whole.  Fields that do not apply keep their defaults.
 
     ``step``: training step.  ``model``: the model that the table is about.  ``partner``: the model it is compared with.
+    ``text``: the text that all models read, where it is not the suite's own tokens.
     """
 
     step: int | None = None
     model: str = ""
     partner: str = ""
+    text: str = ""
 
     def __str__(self) -> str:
         at = "" if self.step is None else f"@{self.step}"
-        return " against ".join(f"{name}{at}" for name in (self.model, self.partner) if name)
+        return " against ".join(f"{name}{at}" for name in (self.model, self.partner, self.text) if name)
 
 
 Need: TypeAlias = "tuple[Stage, Case]"

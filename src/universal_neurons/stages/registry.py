@@ -4,6 +4,7 @@
     -> universality and nulls (the same passes over the tokens of a checkpoint)
     -> candidates (of all references at a checkpoint)
     -> variants (other masks, paddings, rotations: the suite's reference only)
+    -> texts (every model against all others on other texts, at the last checkpoint)
     -> ablation (of the universal neurons and of what they are compared with)
     -> extensions (families and patches: the suite's reference only)
     -> profiles (of every single neuron at the last checkpoint)
@@ -36,6 +37,7 @@ from universal_neurons.stages.precisions import PRECISIONS
 from universal_neurons.stages.predictions import PREDICTIONS
 from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.properties import PROPERTIES
+from universal_neurons.stages.texts import TEXTS
 from universal_neurons.stages.tokens import EVALUATION, TOKENS
 from universal_neurons.stages.universality import CANDIDATES, SCORES, CandidateGroup
 from universal_neurons.stages.variants import VARIANTS
@@ -52,6 +54,7 @@ GROUPS: tuple[StageGroup, ...] = (
     SCORES,
     CandidateGroup(CANDIDATES),
     StageGroup(VARIANTS),
+    StageGroup(TEXTS),
     StageGroup(ABLATIONS),
     StageGroup(EXTENSIONS),
     StageGroup(PROFILES),

@@ -77,8 +77,8 @@ class StepScores:
         return replace(self.provenance, wall_seconds=seconds, shared=(self.shared,), precision=self.passes.precision)
 
 
-def step_scores(models: LoadedModels, requested: RequestedScores) -> StepScores:
-    """Stream the tokens past all models and compute the requested scores.
+def step_scores(models: LoadedModels, requested: RequestedScores, *, title: str = "moments") -> StepScores:
+    """Stream the tokens past all models and compute the requested scores; ``title`` names them for the progress.
 
     For the permuted null the suite's reference joins the stream once more, as its last model, with the tokens shuffled
     inside every batch, so that nothing is shared.
@@ -87,7 +87,7 @@ def step_scores(models: LoadedModels, requested: RequestedScores) -> StepScores:
 
     wanted = _wanted(models, requested)
     reading = Reading(
-        title=f"step {models.refs[0].step}: moments",
+        title=f"step {models.refs[0].step}: {title}",
         rows=models.tokens.rows,
         mask=models.tokens.mask,
         label=models.blocks(),

@@ -109,7 +109,13 @@ class StoredStudy:
         return self.work.model(name, checkpoint.step)
 
     def table(
-        self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None
+        self,
+        stage: str,
+        *,
+        model: str | None = None,
+        partner: str | None = None,
+        checkpoint: HasStep | None = None,
+        text: str | None = None,
     ) -> Any:
         """The table of a stage by its name: ``table("profiles", model="a")``.
 
@@ -118,7 +124,7 @@ class StoredStudy:
         """
         source = stage_named(stage)
         step = self.work.last_step if checkpoint is None else checkpoint.step
-        return self.read(source, source.case(self.work, Case(step, model or self.reference, partner or "")))
+        return self.read(source, source.case(self.work, Case(step, model or self.reference, partner or "", text or "")))
 
     def read(self, stage: Stage, case: Case) -> Any:
         """The table of one case; made once, because claims ask for the same table many times."""

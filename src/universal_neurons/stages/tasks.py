@@ -82,9 +82,10 @@ def tasks(work: Workspace, only: Iterable[Need] | None = None) -> tuple[Task, ..
 
 
 def _name(work: Workspace, step: int | None, share: Mapping[str, Sequence[Case]]) -> str:
-    """``universality@100000:a+b``: the first stage, the step, the models."""
+    """``universality@100000:a+b``: the first stage, the step, the models or the text."""
     involved = {name for own in share.values() for case in own for name in (case.model, case.partner)}
-    models = "+".join(name for name in work.suite.zoo.models if name in involved)
+    texts = {case.text for own in share.values() for case in own if case.text}
+    models = "+".join([*(name for name in work.suite.zoo.models if name in involved), *sorted(texts)])
     return f"{next(iter(share))}{'' if step is None else f'@{step}'}{f':{models}' if models else ''}"
 
 

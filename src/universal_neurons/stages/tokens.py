@@ -16,7 +16,6 @@ from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import UserError
 from universal_neurons.ids import CorpusRef
 from universal_neurons.inputs.corpus import (
-    CorpusManifest,
     RowFormat,
     TokenSet,
     encode_documents,
@@ -25,11 +24,17 @@ from universal_neurons.inputs.corpus import (
 )
 from universal_neurons.inputs.corpus import token_set as installed_token_set
 from universal_neurons.inputs.streamed_tokens import Taken, streamed_set
-from universal_neurons.inputs.suite import CORPORA
+from universal_neurons.inputs.suite_file import OTHER_ROWS
 from universal_neurons.stages.base import Case, Need, Reader, Stage, read_artifact
 from universal_neurons.stages.costs import READ_CHARACTERS, Cost, WorkKind
 from universal_neurons.stages.schemas import check
-from universal_neurons.stages.workspace import Workspace, corpus_fingerprint, corpus_recipe, hub_corpus
+from universal_neurons.stages.workspace import (
+    Workspace,
+    corpus_fingerprint,
+    corpus_manifest,
+    corpus_recipe,
+    hub_corpus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -81,9 +86,7 @@ class Tokens(Stage):
         spec = work.suite.corpus
         if (text := hub_corpus(work)) is not None:
             return _streamed(work, text, "identification", policy=spec.mask, tokens=spec.tokens)
-        form = _row_format(work)
-        rows = installed_token_set(_held_out(work), form, policy=spec.mask, tokens=spec.tokens, seed=spec.seed)
-        return Taken(rows, {})
+        return Taken(_installed_tokens(work, spec.recipe), {})
 
     def produce(self, work: Workspace, case: Case) -> None:
         """Sample and commit the tokens."""
@@ -108,11 +111,11 @@ class Tokens(Stage):
             return _stored_tokens(rows.arrays, record.document)
         # Where the versions are the evidence's, its tokens say whether the text is, without reading all of it twice.
         if record is None or not _has_its_versions(work):
-            _check_text(work)
+            check_text(work)
         with capture() as run:
             taken = self.sample(work)
         if record is not None and (known := corpus_ref_from(record.document)) != taken.tokens.ref:
-            _check_text(work)
+            check_text(work)
             raise UserError(
                 f"corpus {work.suite.corpus.recipe}: expected the tokens that the evidence is about "
                 f"({known.sha256[:12]}), got {taken.tokens.ref.sha256[:12]} from the same text; "
@@ -128,13 +131,7 @@ class Tokens(Stage):
         disk = 3 * positions + positions // sizes.shape.row
         if hub_corpus(work) is not None:
             return Cost({}, disk_bytes=disk)
-        manifest = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
-        characters = sum(distribution.characters for distribution in manifest.distributions)
-        # Of the text that is read, held-out documents are encoded.
-        encoded = characters * corpus_recipe(work).held_out_share
-        # The documents, and their tokens as Python's integers before they are an array.
-        text = {WorkKind.TEXT: encoded + characters / READ_CHARACTERS}
-        return Cost(text, host_bytes=int(encoded) * 4, disk_bytes=disk)
+        return replace(reading_cost(work, work.suite.corpus.recipe), disk_bytes=disk)
 
     def positions(self, sizes: Sizes) -> int:
         """Positions of all rows."""
@@ -187,7 +184,7 @@ class EvaluationRows(Tokens):
             own = {row.tobytes() for row in token_set(work).rows}
             return _streamed(work, text, "evaluation", policy=None, tokens=predictions, without=own)
         rows = evaluation_set(
-            _held_out(work),
+            _held_out(work, work.suite.corpus.recipe),
             _row_format(work),
             identified=token_set(work),
             predictions=predictions,
@@ -242,12 +239,44 @@ def evaluation_tokens(work: Workspace) -> TokenSet:
     return EVALUATION.token_set(work)
 
 
-def _check_text(work: Workspace) -> None:
-    """Raise UserError where the evidence that is asked for is about another text than this machine's."""
-    installed = hub_corpus(work) is None
-    if installed and not work.local and corpus_recipe(work).manifest().fingerprint != corpus_fingerprint(work):
+def text_tokens(work: Workspace, text: str) -> TokenSet:
+    """The tokens of another text: as many as the suite's own, in the same rows and under the same mask.
+
+    ``other_rows`` are rows of the suite's own text that are not among its tokens.  Raises as :func:`token_set`.
+    """
+    if text != OTHER_ROWS:
+        check_text(work, text)
+        return _installed_tokens(work, text)
+    return _installed_tokens(work, work.suite.corpus.recipe, {row.tobytes() for row in token_set(work).rows})
+
+
+def text_recipe(work: Workspace, text: str) -> str:
+    """The name of the recipe of a text."""
+    return work.suite.corpus.recipe if text == OTHER_ROWS else text
+
+
+def reading_cost(work: Workspace, recipe: str) -> Cost:
+    """The cost of reading the text of installed distributions and of encoding its held-out documents."""
+    characters = sum(distribution.characters for distribution in corpus_manifest(work, recipe).distributions)
+    encoded = characters * corpus_recipe(work, recipe).held_out_share
+    # The documents, and their tokens as Python's integers before they are an array.
+    return Cost({WorkKind.TEXT: encoded + characters / READ_CHARACTERS}, host_bytes=int(encoded) * 4)
+
+
+def check_text(work: Workspace, recipe: str = "") -> None:
+    """Raise UserError where the evidence that is asked for is about another text than this machine's.
+
+    ``recipe``: of installed distributions, by default the suite's own.
+    """
+    name = recipe or work.suite.corpus.recipe
+    installed = bool(recipe) or hub_corpus(work) is None
+    if (
+        installed
+        and not work.local
+        and corpus_recipe(work, name).manifest().fingerprint != corpus_fingerprint(work, recipe)
+    ):
         raise UserError(
-            f"corpus {work.suite.corpus.recipe}: the shipped evidence is about another version of the text; "
+            f"corpus {name}: the shipped evidence is about another version of the text; "
             f"run: {work.suite.command('universal-neurons compute')}"
         )
 
@@ -256,7 +285,7 @@ def _has_its_versions(work: Workspace) -> bool:
     """Whether the text is of installed distributions, all in the versions of the manifest that is asked for."""
     if hub_corpus(work) is not None:
         return False
-    manifest = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
+    manifest = corpus_manifest(work, work.suite.corpus.recipe)
     return all(has_version(one.name, one.version) for one in manifest.distributions)
 
 
@@ -266,15 +295,23 @@ def _stored_tokens(arrays: Mapping[str, Any], record: Mapping[str, Any]) -> Toke
     return TokenSet(arrays["rows"], mask, arrays["domain"], domains, corpus_ref_from(record))
 
 
-def _held_out(work: Workspace) -> TokenStream:
-    return encode_documents(corpus_recipe(work).documents("held-out"), work.zoo.tokenizer())
+def _installed_tokens(work: Workspace, recipe: str, without: Collection[bytes] = ()) -> TokenSet:
+    """A sample of the held-out documents of a recipe, chosen as the suite says."""
+    spec, form = work.suite.corpus, _row_format(work, recipe)
+    return installed_token_set(
+        _held_out(work, recipe), form, policy=spec.mask, tokens=spec.tokens, seed=spec.seed, without=without
+    )
 
 
-def _row_format(work: Workspace) -> RowFormat:
-    text = hub_corpus(work)
+def _held_out(work: Workspace, recipe: str) -> TokenStream:
+    return encode_documents(corpus_recipe(work, recipe).documents("held-out"), work.zoo.tokenizer())
+
+
+def _row_format(work: Workspace, recipe: str = "") -> RowFormat:
+    text = None if recipe else hub_corpus(work)
     return RowFormat(
-        name=work.suite.corpus.recipe,
-        revision=corpus_fingerprint(work),
+        name=recipe or work.suite.corpus.recipe,
+        revision=corpus_fingerprint(work, recipe),
         tokenizer_digest=work.zoo.tokenizer_digest,
         row_length=work.suite.corpus.row_length,
         bos=work.zoo.end_of_text,

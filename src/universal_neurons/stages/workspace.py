@@ -124,31 +124,39 @@ def unpinned(work: Workspace) -> Workspace:
     return replace(work, cache=refs)
 
 
-def corpus_fingerprint(work: Workspace) -> str:
-    """The fingerprint of the corpus for keys; warns in one line if this machine's text is not the shipped one.
+def corpus_fingerprint(work: Workspace, recipe: str = "") -> str:
+    """The fingerprint of the suite's corpus, or of another ``recipe``, for keys.
+
+    Warns in one line if this machine's text is not the shipped one.
 
     Raises CorpusError if the pinned manifest is missing or damaged, or, where the workspace is local, a distribution is
     not installed.
     """
-    if (text := hub_corpus(work)) is not None:
+    if not recipe and (text := hub_corpus(work)) is not None:
         return text.fingerprint
-    shipped = CorpusManifest.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.json")
+    name = recipe or work.suite.corpus.recipe
+    shipped = corpus_manifest(work, name)
     if not work.local:
         return shipped.fingerprint
 
     def of_this_machine() -> str:
-        here = corpus_recipe(work).manifest()
+        here = corpus_recipe(work, name).manifest()
         difference = shipped.difference(here)
         if difference is not None:
             work.warn(f"{difference}; results get keys of their own and are not compared with the shipped ones")
         return here.fingerprint
 
-    return work.cached("fingerprint", of_this_machine)
+    return work.cached(("fingerprint", name), of_this_machine)
 
 
-def corpus_recipe(work: Workspace) -> CorpusRecipe:
-    """The recipe of the suite's corpus where it is text of installed distributions."""
-    return CorpusRecipe.read(work.root / CORPORA / f"{work.suite.corpus.recipe}.toml")
+def corpus_manifest(work: Workspace, recipe: str) -> CorpusManifest:
+    """The pinned manifest of a text of installed distributions; raises CorpusError where it is missing or damaged."""
+    return CorpusManifest.read(work.root / CORPORA / f"{recipe}.json")
+
+
+def corpus_recipe(work: Workspace, name: str = "") -> CorpusRecipe:
+    """The recipe of a text of installed distributions, by default the suite's; raises CorpusError where it is none."""
+    return CorpusRecipe.read(work.root / CORPORA / f"{name or work.suite.corpus.recipe}.toml")
 
 
 def hub_corpus(work: Workspace) -> HubCorpus | None:
