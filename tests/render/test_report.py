@@ -242,7 +242,7 @@ def change(root: Path, name: str, old: str, new: str) -> None:
         ("Five claims are refuted.", TemplateWrong, r"paper\.qmd\.j2:LINE: Five .* refuted\.: .*states a verdict"),
         ("<< numbers.nothing >>", TemplateWrong, r"paper\.qmd\.j2:LINE: .*no attribute 'nothing'"),
         ("See @fig-nothing.", RenderingFailed, r"paper\.qmd .*citation fig-nothing not found"),
-        ("![A picture](nothing.svg)", RenderingFailed, r"paper\.qmd .*resource nothing\.svg"),
+        ("![A picture](nothing.svg)", ReportBroken, r"paper\.html:\d+: src of <img> makes a request .*: nothing\.svg"),
         ("As @nobody2020 says.", RenderingFailed, r"paper\.qmd .*citation nobody2020 not found"),
         ("[x](nothing.html)", ReportBroken, r"paper\.html:\d+: link to a file that is not there: nothing\.html"),
         (

@@ -43,7 +43,6 @@ def test_citations_are_resolved(tmp_path: Path) -> None:
     [
         ("See @fig-nothing.", "citation fig-nothing not found"),
         ("As @nobody2020 says.", "citation nobody2020 not found"),
-        ("![alt](nothing.svg)", "Could not fetch resource nothing.svg"),
     ],
 )
 def test_what_does_not_resolve_stops_the_build(tmp_path: Path, text: str, fault: str) -> None:
@@ -60,7 +59,6 @@ def test_pandoc_is_asked_for_what_the_quarto_project_asks_for() -> None:
         "bibliography: references.bib": "--bibliography=references.bib",
         "toc-depth: 2": "--toc-depth=2",
         "html-math-method: mathml": "--mathml",
-        "embed-resources: true": "--embed-resources",
         "lang: en-GB": "--metadata=lang:en-GB",
     }.items():
         assert line in settings

@@ -190,6 +190,7 @@ _FONT = re.compile(r"font(?:-family)?: ([^;\"]*?)'?DejaVu Sans'?[^;\"]*")
 # A coordinate stands inside a tag; the number 0.005 beside a tick must not become 0.01.
 _TAG = re.compile(r"<[^>]+>")
 _NUMBER = re.compile(r"(?<![\w#])(-?\d+\.\d{3,})")
+_THEME = tuple((colour.value, colour.css) for colour in Colour)
 
 
 def inline_svg(svg: str, *, name: str, size: Size, alt: str) -> Html:
@@ -220,6 +221,6 @@ def _themed(tag: str, prefix: str, used: Collection[str]) -> str:
     tag = _REFERENCE.sub(lambda m: m[0].replace(f"#{m[1]}", f"#{prefix}{m[1]}"), tag).replace("xlink:href", "href")
     tag = _FONT.sub(lambda m: f"font-size: {m[1].split()[-1]}" if m[1].strip() else "font-style: normal", tag)
     tag = _NUMBER.sub(lambda m: f"{float(m[1]):.2f}".rstrip("0").rstrip("."), tag)
-    for colour in Colour:
-        tag = tag.replace(colour.value, colour.css)
+    for value, css in _THEME:
+        tag = tag.replace(value, css)
     return tag

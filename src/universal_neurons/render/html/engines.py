@@ -45,7 +45,10 @@ def render(source: Path, pages: Sequence[str], output: Path, *, engine: HtmlEngi
 
 
 def pandoc_command(page: str, target: Path, *, pdf: bool = False) -> list[str]:
-    """The pandoc command equivalent to ``_quarto.yml``."""
+    """The pandoc command equivalent to ``_quarto.yml``.
+
+    Only Quarto is asked to embed resources, its own: a page has none, and looking for them takes most of the time.
+    """
     import pypandoc
 
     command = [
@@ -55,13 +58,10 @@ def pandoc_command(page: str, target: Path, *, pdf: bool = False) -> list[str]:
         # Not the user's folder: a citation style of their own there would be used for ours.
         "--data-dir=.",
     ]  # fmt: skip
-    # Pages in a folder are made in numbers and cite and embed nothing: asking for it would double their time.
+    # Pages in a folder are made in numbers and cite nothing: asking for it would double their time.
     if "/" in page:
         return command
-    return [
-        *command, "--citeproc", "--bibliography=references.bib", "--metadata=link-citations", "--mathml",
-        "--embed-resources",
-    ]  # fmt: skip
+    return [*command, "--citeproc", "--bibliography=references.bib", "--metadata=link-citations", "--mathml"]
 
 
 def _with_pandoc(source: Path, pages: Sequence[str], output: Path, *, pdf: bool) -> None:
