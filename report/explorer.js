@@ -138,6 +138,16 @@
       threshold: above >= 0.1 && above <= 0.9 ? Math.round(above * 20) / 20 : about.threshold,
     };
   };
+  // What a link asks for in vain, in words; empty where the report has it.
+  const inVain = () => {
+    const asked = requested();
+    if (!asked) { return asksFor() && !target() ? `This report has no neuron “${asksFor()}”. A neuron is called by model, layer and number, such as ${label(about.reference, 0)}.` : ""; }
+    const words = new URLSearchParams(location.hash.slice(2));
+    const had = { model: (models[asked.model] || {}).name, layer: asked.layer, least: asked.least };
+    const lost = Object.keys(had).filter((name) => words.has(name) && words.get(name) !== String(had[name]));
+    const said = { model: "model", layer: "layer", least: "number of partners" };
+    return lost.length ? `This report has no ${lost.map((name) => `${said[name]} “${words.get(name)}”`).join(" and no ")}; the list shows all.` : "";
+  };
   const adopt = (wanted) => { Object.assign(chosen, wanted); at("search").value = chosen.query; paintControls(); paintSorting(); };
 
   // --- finding -------------------------------------------------------------------------------------------------------
@@ -715,10 +725,8 @@
       on: { input: (event) => { adopt({ threshold: Math.round(Number(event.target.value) * 20) / 20 }); at("share-said").textContent = shareText(); find(true); } } }));
   const paintOverview = () => {
     const number = Math.max(...models.map((one) => one.partners.length));
-    const wrong = location.hash.startsWith("#?") ? "" : asksFor();
     at("panel").replaceChildren(
       h("h1", { class: "title" }, "Neuron explorer"),
-      wrong ? h("p", { class: "note", role: "alert" }, `This report has no neuron “${wrong}”. A neuron is called by model, layer and number, such as ${label(about.reference, 0)}.`) : "",
       h("p", { class: "verdictline" }, about.suite, h("span", { class: "quiet" }, `. ${plural(models.reduce((sum, one) => sum + one.neurons, 0), "neuron")} of ${plural(models.length, "model")}: who their partners in the other seeds are, what activates them, what they write, and what the model loses without them.`)),
       h("ul", { class: "starts", "aria-label": "Where to begin" },
         start("Shared by every seed", { least: number, sort: "mean" }), start("In no other seed", { exactly: 0, sort: about.ablated ? "effect" : "name" }), about.ablated ? start("Missed most when removed", { sort: "effect" }) : null),
@@ -735,6 +743,8 @@
     const one = target();
     shown = one;
     at("halves").dataset.view = one ? "neuron" : "list";
+    at("wrong").textContent = inVain();
+    at("wrong").hidden = !at("wrong").textContent;
     document.title = `${one ? label(one.model, one.neuron) : "Neurons"} – universal neurons`;
     if (one && active >= 0 && found.order.length && !isShown(foundAt(active))) {
       const index = found.order.findIndex((i) => found.model[i] === one.model && found.neuron[i] === one.neuron);
@@ -771,6 +781,8 @@
     at("list").addEventListener("scroll", () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; paintList(); }); } });
     window.addEventListener("resize", () => { rowHeight = 0; paintList(); });
     window.addEventListener("hashchange", () => { const wanted = requested(); if (wanted) { adopt(wanted); find().then(follow); } else { follow(); } });
+    // Not by their address, as it names what is shown.
+    for (const link of document.querySelectorAll("a.skip")) { link.addEventListener("click", (event) => { event.preventDefault(); at(link.hash.slice(1)).focus(); }); }
     at("list").addEventListener("keydown", (event) => {
       const page = Math.max(1, Math.floor(at("list").clientHeight / height()) - 1);
       const to = { ArrowDown: active + 1, ArrowUp: active - 1, PageDown: active + page, PageUp: active - page, Home: 0, End: found.order.length - 1 }[event.key];

@@ -310,7 +310,7 @@ def test_every_command_of_a_suite_has_the_same_options_as_pytest(run: Run, minia
     ("command", "left"),
     [
         ("compute", "finished work is kept, and the same command resumes"),
-        ("report --to pdf", "the report of before stays as it is"),
+        ("report --to pdf", "the previous report stays as it is"),
         ("store import x", "tables that came and were verified are kept; run the same command again"),
         ("store ls", "nothing changed"),
     ],

@@ -69,7 +69,7 @@ _LEFT = {
     "train": "finished work is kept, and the same command resumes",
     "fetch": "what came and was verified is kept, and the same command goes on",
     "verify": "no verdict was recorded; tables that were computed are kept",
-    "report": "the report of before stays as it is",
+    "report": "the previous report stays as it is",
     "store import": "tables that came and were verified are kept; run the same command again",
     "store export": "what was written of the export is not complete; run the same command again",
 }
@@ -540,7 +540,7 @@ def status(
 ) -> None:
     """Show where the artifacts of a suite are.
 
-    After a line about the tasks that were submitted.
+    The first line says how far submitted tasks are.
     """
     from universal_neurons.listing import show
     from universal_neurons.stages.registry import suite_artifacts, where

@@ -38,10 +38,10 @@ class TooFewNeurons(NotOnSuite):
     """Universal neurons too few for a statement about a part of the model; the message says how many would do."""
 
     def __init__(self, where: str, neurons: int, fewest: int) -> None:
+        found = f"{neurons} universal neuron{'' if neurons == 1 else 's'}"
         more = f", {fewest / neurons:.2g} times as many," if neurons else ""
         super().__init__(
-            f"{where}: {neurons} universal neurons; expected at least {fewest}{more} from a wider, deeper or "
-            "longer trained model"
+            f"{where}: {found}; expected at least {fewest}{more} from a wider, deeper or longer trained model"
         )
 
 

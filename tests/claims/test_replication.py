@@ -13,9 +13,12 @@ from tests.claims.declared import claims_of
 from tests.claims.test_properties import LAST
 from tests.claims.test_properties import SyntheticStudy as PropertiesStudy
 from tests.measures.labels import plain_table
+from universal_neurons.evidence.criteria import GreaterThan
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.declare import arguments_of
+from universal_neurons.measures.properties import weakest_contrast
 from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
+from universal_neurons.render.wording import criterion_phrase
 
 if TYPE_CHECKING:
     from universal_neurons.harness.declare import ClaimDeclaration
@@ -99,6 +102,11 @@ def test_what_was_planted_is_found_its_opposite_refuted_and_the_control_trips_wh
     assert verdict(claim, claim.function, OPPOSITE[name]) is Verdict.REFUTED
     assert verdict(claim, control.function, TRUE[name]) is not Verdict.REPRODUCED
     assert verdict(claim, control.function, TRIPS[name]) is Verdict.REPRODUCED
+
+
+def test_a_distance_from_the_median_is_no_percentile() -> None:
+    measured = weakest_contrast(TRUE["R2"], LAST, 0.5)
+    assert criterion_phrase(GreaterThan(0.0), measured.unit) == "above 0 percentiles"
 
 
 def test_a_copy_correlates_with_its_original_by_what_noise_leaves() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,7 @@ from universal_neurons.evidence.criteria import (
     Published,
 )
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measurement import CEILING, Measurement, Over
 
 TABLE_1 = Published("nandan2025.table1", threshold=0.5, step=100_000)
 
@@ -122,7 +123,15 @@ def test_nothing_measured_is_never_a_judgement(criterion: Criterion) -> None:
 def test_not_judged_is_no_judgement_whatever_was_measured() -> None:
     judgement = NotJudged("about another model").judge(measured(0.1, 0.2, 0.3))
     assert judgement.verdict is Verdict.NOT_EVALUATED
-    assert judgement.reason == "0.2 [0.1, 0.3] is not judged: about another model"
+    assert judgement.reason == "not judged: about another model"
+
+
+def test_a_case_that_is_not_evaluated_says_why_and_repeats_neither_number_nor_criterion() -> None:
+    seen = replace(measured(0.2, 0.3, 0.4), unit="share", details={CEILING: 0.7716})
+    assert AtLeast(0.8).judge(seen).reason == (
+        "not evaluable here: at most 77.2 % can be seen, the agreement of two halves of the tokens"
+    )
+    assert AtLeast(0.8).judge(Measurement.missing(n=14)).reason == "nothing to measure (n = 14)"
 
 
 def test_texts_are_phrases() -> None:

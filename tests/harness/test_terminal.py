@@ -73,6 +73,24 @@ def test_a_reading_that_the_terminal_cannot_spell_is_shown_all_the_same(encoding
     ]
 
 
+def test_the_counts_of_checks_stand_before_the_last_line_and_reasons_are_counted_only(tmp_path: Path) -> None:
+    late = {"registration": "registered on 2026-01-02, after measuring: it said more than it could"}
+    run = Run(suite="mini", folder=tmp_path, ledger=Ledger(), ledger_path=tmp_path / "mini.toml")
+    run.add(record("a-b", **late))
+    run.add(
+        record("a-b", claim="N2", test="two.py::test[a-b]", registration="not as registered on 2026-01-02: criterion")
+    )
+    run.add(record("a-b", claim="F2", test="three.py::test[a-b]", kind="method"))
+    terminal = Lines()
+    print_verdicts(terminal, run, width=80, encoding="utf-8")
+    assert terminal.lines[-4:] == [
+        "N2: not as registered on 2026-01-02: criterion",
+        "1 claim has a rule registered after measuring: the report says why",
+        "checks of the method: 1 reproduced",
+        "2 reproduced · not as accepted: F2, N1, N2",
+    ]
+
+
 class Lines:
     """A terminal that remembers its lines."""
 

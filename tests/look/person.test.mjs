@@ -258,6 +258,19 @@ describe("the explorer", { skip: pagesOf().includes("neurons") ? false : "the re
     assert.match(await words(page.getByRole("alert")), /no neuron “nobody:L99\.1”/);
   });
 
+  visit("says on a telephone too that a link leads nowhere", "neurons", async (page) => {
+    assert.ok(await page.getByRole("alert").isVisible());
+  }, { width: 360, hash: "#nobody:L99.1" });
+
+  visit("keeps the neuron when the search is skipped by keyboard", "neurons", async (page) => {
+    await opens(page, () => page.locator("#rows .row").first().click());
+    const name = await title(page);
+    await page.getByRole("link", { name: "Skip to the neuron" }).focus();
+    await page.keyboard.press("Enter");
+    assert.equal(await title(page), name);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+  });
+
   visit("moves the share with the threshold", "neurons", async (page) => {
     const share = async () => Number(/, ([\d.]+)\s%/.exec(await words(page.locator("#share-said")))[1]);
     const slider = page.getByRole("slider", { name: /Threshold/ });

@@ -60,6 +60,12 @@ def test_a_contrast_is_the_mean_of_the_layers_of_one_band_minus_that_of_another(
     )
 
 
+def test_one_neuron_is_one_neuron() -> None:
+    assert str(TooFewNeurons("layer 0", 1, 10)).startswith(
+        "layer 0: 1 universal neuron; expected at least 10, 10 times"
+    )
+
+
 def test_a_contrast_with_a_layer_of_too_few_universal_neurons_is_refused_with_their_number() -> None:
     layer = np.repeat([0, 1, 2, 3], 10)
     states = "1" * 10 + "1" * 9 + "0" + "1" * 20

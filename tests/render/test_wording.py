@@ -57,11 +57,10 @@ def test_a_claim_without_cases_is_not_evaluated() -> None:
     assert verdict_sentence([]).startswith("Not evaluated:")
 
 
-def test_the_summary_names_every_claim_once_under_its_verdict() -> None:
-    claims = [(f"N{i}", verdict) for i, verdict in enumerate((*Verdict, Verdict.REPRODUCED))]
-    sentence = summary_sentence(claims)
-    assert sentence.startswith("Of 8 claims, 2 are reproduced (N0 and N7), 1 is refuted (N1), 1 is left open (N2)")
-    assert all(sentence.count(name) == 1 for name, _ in claims)
+def test_the_summary_counts_every_verdict_and_names_no_claim() -> None:
+    sentence = summary_sentence([*Verdict, Verdict.REPRODUCED])
+    assert sentence.startswith("Of 8 claims, 2 are reproduced, 1 is refuted, 1 is left open, ")
+    assert sentence.count("1 is") == len(Verdict) - 1
 
 
 def test_no_claim_gives_a_sentence_that_says_so() -> None:

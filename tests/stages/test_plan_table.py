@@ -30,6 +30,11 @@ def test_the_table_has_a_row_per_stage_and_one_for_all() -> None:
     ]
 
 
+def test_a_long_name_of_a_suite_fits_the_columns() -> None:
+    narrowed = replace(PLAN, suite=f"mini (quick: {', '.join(['few draws'] * 12)})")
+    assert max(map(len, table(narrowed).splitlines())) <= 80
+
+
 def test_by_step_it_has_a_row_per_stage_and_step() -> None:
     _, _, heading, *lines = table(PLAN, by_step=True).splitlines()
     assert heading.split() == ["stage", "step", "time", "device", "host", "disk", "passes", "there", "to", "do"]

@@ -161,16 +161,12 @@ class Criterion:
     def judge(self, measurement: Measurement) -> Judgement:
         """Judge ``measurement`` by the criterion; a missing one is not evaluated."""
         if measurement.is_missing:
-            return Judgement(
-                Verdict.NOT_EVALUATED, f"nothing to measure (n = {measurement.n}); criterion: {self.text()}"
-            )
+            return Judgement(Verdict.NOT_EVALUATED, f"nothing to measure (n = {measurement.n})")
         ceiling = measurement.details.get(CEILING, math.inf)
         if self._lies_above(ceiling):
-            return Judgement(
-                Verdict.NOT_EVALUATED,
-                f"{shown(measurement)}; not evaluable here: at most {ceiling:.3g} can be seen, the agreement of two "
-                f"halves of the tokens; criterion: {self.text()}",
-            )
+            most = f"{ceiling * 100:.3g} %" if measurement.unit == "share" else f"{ceiling:.3g}"
+            reason = f"not evaluable here: at most {most} can be seen, the agreement of two halves of the tokens"
+            return Judgement(Verdict.NOT_EVALUATED, reason)
         verdict = self._verdict(measurement)
         return Judgement(verdict, f"{shown(measurement)} {_RELATIONS[verdict]}: {self.text()}")
 
@@ -439,7 +435,8 @@ class NotJudged(Criterion):
 
     def judge(self, measurement: Measurement) -> Judgement:
         """Never a judgement, whatever was measured."""
-        return Judgement(Verdict.NOT_EVALUATED, f"{shown(measurement)} is {self.text()}")
+        del measurement
+        return Judgement(Verdict.NOT_EVALUATED, self.text())
 
     def _text(self) -> str:
         return f"not judged: {self.reason}"

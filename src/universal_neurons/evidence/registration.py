@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FILE = "registered.toml"
 _TABLE = "registered"
+# How a note begins that is about a rule as registered.
+_LATE = "registered on"
 _REQUIRED = {"suite", "claim", "date", "commit", "parts"}
 _HEAD = """\
 # The rules of each claim as they were registered on each suite, oldest first: a digest of its criterion, of each
@@ -60,6 +62,11 @@ class Registration:
         return "\n".join(["", f"[[{_TABLE}]]", *lines, f"[{_TABLE}.parts]", *parts, ""])
 
 
+def is_explained(note: str) -> bool:
+    """True for a :meth:`Register.note` on rules that are as registered, after measuring and with the reason why."""
+    return note.startswith(_LATE)
+
+
 @dataclass(frozen=True)
 class Register:
     """All registrations, oldest first."""
@@ -85,7 +92,7 @@ class Register:
             return f"not registered on suite {suite} before it was measured" if self.has(suite) else ""
         if changed := entry.changed_from(parts):
             return f"not as registered on {entry.date}: {', '.join(changed)}"
-        return f"registered on {entry.date}, after measuring: {entry.reason}" if entry.reason else ""
+        return f"{_LATE} {entry.date}, after measuring: {entry.reason}" if entry.reason else ""
 
     def with_claims(self, new: Iterable[Registration]) -> Register:
         """This register with every entry of ``new`` that differs from the registration in force."""

@@ -7,12 +7,13 @@ import textwrap
 from typing import TYPE_CHECKING, Protocol
 
 from universal_neurons.characters import visible
+from universal_neurons.evidence.registration import is_explained
 from universal_neurons.evidence.summary import by_kind
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.table import WIDE, counted, verdict_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from universal_neurons.evidence.summary import ClaimSummary
@@ -57,11 +58,19 @@ def print_verdicts(terminal: Terminal, run: Run, *, width: int, encoding: str | 
     for line in (*registrations(run.claims), *other_readings(run.claims), *run.collection.warnings, *run.notes):
         for part in _parts(_printable(line, encoding), width):
             terminal.write_line(part, yellow=True)
-    counts = (
-        counted(claims) if kind == "finding" else f"checks of method: {counted(claims)}"
-        for kind, claims in by_kind(run.claims).items()
-    )
-    terminal.write_line(_encodable(" · ".join([*counts, run.acceptance]), encoding), bold=True)
+    for line in counts(run.claims, run.acceptance):
+        for part in _parts(line, width):
+            terminal.write_line(_encodable(part, encoding), bold=True)
+
+
+def counts(claims: Sequence[ClaimSummary], acceptance: str) -> list[str]:
+    """The checks of the method with each verdict, and the findings; the last line says what is accepted."""
+    lines = [
+        counted(own) if kind == "finding" else f"checks of the method: {counted(own)}"
+        for kind, own in by_kind(claims).items()
+    ]
+    *before, last = lines[::-1] or [""]
+    return [*before, " · ".join(filter(None, [last, acceptance]))]
 
 
 def _parts(line: str, width: int) -> list[str]:
@@ -70,13 +79,21 @@ def _parts(line: str, width: int) -> list[str]:
 
 
 def registrations(claims: Iterable[ClaimSummary]) -> Iterator[str]:
-    """One line for each thing that is to be known of the rules of some claims, with their names."""
+    """One line for each difference from the registered rules, with the claims' names, and one that counts the rest.
+
+    The reasons of rules that were registered after measuring fill pages; they are on the pages of their claims.
+    """
     notes: dict[str, list[str]] = {}
     for claim in claims:
         if claim.first.registration:
             notes.setdefault(claim.first.registration, []).append(claim.claim)
+    late = sum(len(names) for note, names in notes.items() if is_explained(note))
     for note, names in notes.items():
-        yield f"{', '.join(names)}: {note}"
+        if not is_explained(note):
+            yield f"{', '.join(names)}: {note}"
+    if late:
+        said = "1 claim has a rule" if late == 1 else f"{late} claims have rules"
+        yield f"{said} registered after measuring: the report says why"
 
 
 def other_readings(claims: Iterable[ClaimSummary]) -> Iterator[str]:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from universal_neurons.measures.tables import ReferenceTables
 
 PERCENTILE = "percentile"
+# A distance of two percentiles: "above 0 percentiles", not "above the 0th percentile".
+PERCENTILES = "percentiles"
 # The eight properties of figure 3 of Gurnee et al. 2024, and on which side of the layer's median universal neurons are.
 EIGHT: dict[str, int] = {
     "published_frequency": -1,
@@ -319,7 +321,7 @@ def gained(study: Study, checkpoint: HasStep, threshold: float) -> Measurement:
     Details: their median percentiles ``before`` and ``now``, for :data:`ALL` and now for each of the eight.
     """
     moved = since_untrained(study, ALL, checkpoint, threshold)
-    found = median_percentile([moved])
+    found = replace(median_percentile([moved]), unit=PERCENTILES)
     if found.is_missing:
         return found
     before = ranked(study, ALL, checkpoint, threshold, properties_at=study.untrained)
@@ -368,7 +370,7 @@ def weakest_contrast(study: Study, checkpoint: HasStep, threshold: float, *, bor
         models = ranked_models(study, name, checkpoint, threshold)
         if borrowed:
             models = _labelled_by_the_next(models)
-        found = mean_median_percentile(models)
+        found = replace(mean_median_percentile(models), unit=PERCENTILES)
         if found.is_missing:
             return found
         low, high = sorted(side * (end - 50) for end in (found.low, found.high))

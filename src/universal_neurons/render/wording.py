@@ -101,25 +101,28 @@ def verdict_sentence(verdicts: Sequence[Verdict]) -> str:
     return f"{sentence}. Its {count(len(verdicts))} cases: {counted(verdicts)}."
 
 
-def summary_sentence(claims: Sequence[tuple[str, Verdict]], kind: ClaimKind = "finding") -> str:
-    """A sentence about all claims: "Of 8 claims, 3 are reproduced (N1, N2 and V5) and 1 is refuted (N6)."."""
-    if not claims:
+def summary_sentence(verdicts: Sequence[Verdict], kind: ClaimKind = "finding") -> str:
+    """A sentence that counts all claims; their names are in the table beside it.
+
+    >>> summary_sentence([Verdict.REPRODUCED, Verdict.REFUTED, Verdict.REPRODUCED])
+    'Of 3 claims, 2 are reproduced and 1 is refuted.'
+    """
+    if not verdicts:
         return "No claim was judged."
-    parts = []
-    for verdict in (Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE, *PRECEDENCE):
-        names = [name for name, found in claims if found is verdict]
-        part = (
-            f"{count(len(names))} {'is' if len(names) == 1 else 'are'} {WORDING[verdict].predicate} ({listed(names)})"
-        )
-        if names and part not in parts:
-            parts.append(part)
-    return f"Of {plural(len(claims), *NOUNS[kind])}, {listed(parts)}."
+    counts = tally(verdicts)
+    order = dict.fromkeys((Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE, *PRECEDENCE))
+    parts = [
+        f"{count(counts[verdict])} {'is' if counts[verdict] == 1 else 'are'} {WORDING[verdict].predicate}"
+        for verdict in order
+        if verdict in counts
+    ]
+    return f"Of {plural(len(verdicts), *NOUNS[kind])}, {listed(parts)}."
 
 
 def summary_sentences(claims: Sequence[ClaimSummary]) -> str:
     """:func:`summary_sentence` of the findings, and one of the checks of method apart from them."""
     kinds = by_kind(claims).items()
-    sentences = [summary_sentence([(c.claim, c.verdict) for c in own], kind) for kind, own in kinds]
+    sentences = [summary_sentence([claim.verdict for claim in own], kind) for kind, own in kinds]
     return " ".join(sentences) or summary_sentence([])
 
 

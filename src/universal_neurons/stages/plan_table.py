@@ -30,9 +30,8 @@ def table(plan: Plan, *, by_step: bool = False) -> str:
         )
         for line in cells
     ]
-    return "\n".join(
-        [visible(f"suite {plan.suite}: time, memory of device and host, disk"), "", *lines, "", sentence(plan)]
-    )
+    title = _filled(f"suite {plan.suite}: time, memory of device and host, disk")
+    return "\n".join([title, "", *lines, "", sentence(plan)])
 
 
 def sentence(plan: Plan) -> str:
@@ -45,7 +44,7 @@ def sentence(plan: Plan) -> str:
         else ""
     )
     said = f"On {plan.device} within {spoken_bytes(plan.budget)} of memory{without}; {plan.source}."
-    return fill(visible(said), COLUMNS, break_long_words=False, break_on_hyphens=False)
+    return _filled(said)
 
 
 def simulation_sentence(run: Simulated) -> str:
@@ -57,7 +56,11 @@ def simulation_sentence(run: Simulated) -> str:
         f"{spoken_time(run.work)} of work in all ({run.efficiency:.0%} of the devices' time); the longest chain of "
         f"tasks that need each other takes {spoken_time(run.critical)}. Every task counts {TASK_SECONDS:g} s to start."
     )
-    return fill(said, COLUMNS, break_long_words=False, break_on_hyphens=False)
+    return _filled(said)
+
+
+def _filled(text: str) -> str:
+    return fill(visible(text), COLUMNS, break_long_words=False, break_on_hyphens=False)
 
 
 def spoken_time(seconds: float | None) -> str:

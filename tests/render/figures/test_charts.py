@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,7 @@ from universal_neurons.render.figures.charts import (
     keys,
     line_figure,
     lowest_to_highest,
+    nudge,
     row_figure,
 )
 from universal_neurons.render.figures.figure import FigureGroup, legend
@@ -78,6 +80,12 @@ def test_over_an_axis_without_direction_the_two_ends_are_said() -> None:
     assert said.startswith("from 0.40 nats [0.30, 0.50] (with 1, layer 0) to 2.00 nats")
     assert said.endswith("(with 0, layer 1)")
     assert lowest_to_highest(chart((MISSING, MISSING), axis=LAYERS)) == "nothing to measure"
+
+
+def test_bars_at_one_place_are_moved_apart_and_bands_are_where_they_belong() -> None:
+    panel = chart((nats(1.0), nats(2.0)), (nats(1.0), nats(2.0)))
+    assert nudge(panel, 0) == -nudge(panel, 1) < 0
+    assert nudge(replace(panel, logarithmic=True), 1) == 0
 
 
 def test_panels_made_alike_share_limits_that_hold_every_interval() -> None:

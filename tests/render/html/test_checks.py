@@ -41,6 +41,7 @@ def test_a_sound_page_passes(tmp_path: Path) -> None:
         ("<p>see ?@fig-x</p>", "unresolved reference"),
         ("<p>see @tbl-x</p>", "unresolved reference"),
         ("<p>says ???</p>", "unresolved reference"),
+        ("<p>says. ## Models {#sec-models}</p>", "unresolved reference: {#sec-models"),
         ('<a href="#nowhere">x</a>', "link to a place that is not there: #nowhere"),
         ('<a href="index.html#nowhere">x</a>', "link to a place that is not there"),
         ('<a href="nothing.csv">x</a>', "link to a file that is not there: nothing.csv"),

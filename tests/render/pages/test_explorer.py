@@ -290,6 +290,31 @@ def test_a_list_that_another_page_asks_for_is_there_from_the_start(
 
 
 @needs_chromium
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("#b:L9.0", "This report has no neuron “b:L9.0”."),
+        ("#?model=q&layer=1", "This report has no model “q”; the list shows all."),
+        ("#?model=a&layer=9", "This report has no layer “9”; the list shows all."),
+    ],
+)
+def test_a_link_in_vain_is_said_above_the_list_where_a_telephone_shows_it_too(
+    explorer: Path, tmp_path: Path, place: str, said: str
+) -> None:
+    dom = dom_of(explorer, tmp_path, place=place)
+    finder = dom[dom.index('class="finder"') : dom.index('id="list"')]
+    assert said in finder
+    assert 'role="alert" hidden' not in finder
+
+
+@needs_chromium
+def test_a_link_past_the_search_keeps_the_neuron(explorer: Path, tmp_path: Path) -> None:
+    press = 'addEventListener("load", () => setTimeout(() => document.querySelector("a.skip").click(), 3000));'
+    dom = dom_of(driven(explorer, press), tmp_path, place="#a:L1.0")
+    assert "a:L1.0</span></h1>" in dom
+
+
+@needs_chromium
 def test_the_list_holds_what_the_tables_say(explorer: Path, study: FakeNeurons, tmp_path: Path) -> None:
     seen = seen_in(explorer, tmp_path)
     means = {}

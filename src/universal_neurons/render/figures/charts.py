@@ -215,14 +215,22 @@ def _rule(canvas: Drawing, chart: LineChart, rule: Rule) -> _End:
     return high, y, rule.text, Colour.MUTED
 
 
-def _line(canvas: Drawing, chart: LineChart, curve: Series, rank: int) -> _End | None:
-    factor, mark = scale(chart.unit), curve.mark
+def nudge(chart: LineChart, rank: int) -> float:
+    """How far the series of a ``rank`` is moved sideways, as bars at one place would cover each other.
+
+    None comes near the next place.  Bands are not moved: on a steep curve a reader takes the place for the value.
+    """
+    if chart.logarithmic:
+        return 0.0
     width = (chart.axis.places[-1] - chart.axis.places[0]) or 1.0
-    # Intervals of several series at one place would cover each other; none may come near the next place.
     number = len(chart.curves)
     most = min(NUDGED * width, _room(chart.axis.places) / 2) / number
-    nudge = (rank - (number - 1) / 2) * min(NUDGE * width, most)
-    xs = [x + nudge for x in chart.axis.places]
+    return (rank - (number - 1) / 2) * min(NUDGE * width, most)
+
+
+def _line(canvas: Drawing, chart: LineChart, curve: Series, rank: int) -> _End | None:
+    factor, mark = scale(chart.unit), curve.mark
+    xs = [x + nudge(chart, rank) for x in chart.axis.places]
     ys = [m.value * factor for m in curve.values]
     if curve.band:
         lows, highs = ([band[end] * factor for band in curve.band] for end in (0, 1))

@@ -35,7 +35,7 @@ _FORBIDDEN = {
 # Sources with which a content security policy would allow a request, or a script that nobody listed.
 _UNSAFE = re.compile(r"\*|'unsafe-[\w-]+'|(?:https?|wss?|blob|filesystem):.*")
 _UNSAFE_IN_STYLE = {"'unsafe-inline'"}
-_UNRESOLVED = re.compile(r"\?@[\w-]*|\?\?\?|@(?:fig|tbl|sec)-[\w-]+")
+_UNRESOLVED = re.compile(r"\?@[\w-]*|\?\?\?|@(?:fig|tbl|sec)-[\w-]+|\{#[\w-]+")
 _CSS_REQUEST = re.compile(r"@import|url\(\s*['\"]?(?!#|data:)", re.IGNORECASE)
 # Elements in which the report quotes evidence: a reference is never written there, but a claim may look like one.
 _QUOTING = {"code", "pre", "table", "dl", "svg"}
