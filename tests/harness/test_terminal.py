@@ -8,7 +8,7 @@ from tests.evidence.records import record
 from tests.harness.worlds import STATEMENT, claim_file
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.harness.run import Run
+from universal_neurons.harness.run import ACCEPTED, Run
 from universal_neurons.harness.terminal import print_verdicts
 
 if TYPE_CHECKING:
@@ -89,6 +89,17 @@ def test_the_counts_of_checks_stand_before_the_last_line_and_reasons_are_counted
         "checks of the method: 1 reproduced",
         "2 reproduced · not as accepted: F2, N1, N2",
     ]
+
+
+def test_a_narrow_terminal_breaks_the_counts_before_what_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "acceptance", ACCEPTED)
+    run = Run(suite="mini", folder=tmp_path, ledger=Ledger(), ledger_path=tmp_path / "mini.toml")
+    run.add(record("a-b"))
+    terminal = Lines()
+    print_verdicts(terminal, run, width=24, encoding="utf-8")
+    assert terminal.lines[-2:] == ["1 reproduced ·", "  all as accepted"]
 
 
 class Lines:

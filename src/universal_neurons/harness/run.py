@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from universal_neurons.evidence.record import EvidenceRecord, ItemRole
 
 LOST = 3
+ACCEPTED = "all as accepted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Run:
             return "nothing is accepted of a narrowed suite"
         failed = {r.claim for r in self.records.values() if outcome(r, self.ledger).kind is OutcomeKind.FAILED}
         names = sorted(failed | self.recorrected, key=natural_order)
-        return f"not as accepted: {', '.join(names)}" if names else "all as accepted"
+        return f"not as accepted: {', '.join(names)}" if names else ACCEPTED
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from universal_neurons.characters import visible
 from universal_neurons.evidence.registration import is_explained
 from universal_neurons.evidence.summary import by_kind
 from universal_neurons.evidence.verdict import Verdict
+from universal_neurons.harness.run import ACCEPTED
 from universal_neurons.harness.table import WIDE, counted, verdict_lines
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # Width of a pipe or a file: wide enough for whole statements.
 UNBOUNDED = 240
+# Lines break at no space of this kind.
+GLUE = "\u00a0"
 
 JUDGED = (Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE)
 COLOURS = {
@@ -59,8 +62,8 @@ def print_verdicts(terminal: Terminal, run: Run, *, width: int, encoding: str | 
         for part in _parts(_printable(line, encoding), width):
             terminal.write_line(part, yellow=True)
     for line in counts(run.claims, run.acceptance):
-        for part in _parts(line, width):
-            terminal.write_line(_encodable(part, encoding), bold=True)
+        for part in _parts(line.replace(ACCEPTED, ACCEPTED.replace(" ", GLUE)), width):
+            terminal.write_line(_encodable(part.replace(GLUE, " "), encoding), bold=True)
 
 
 def counts(claims: Sequence[ClaimSummary], acceptance: str) -> list[str]:
