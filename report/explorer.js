@@ -146,7 +146,7 @@
     const had = { model: (models[asked.model] || {}).name, layer: asked.layer, least: asked.least };
     const lost = Object.keys(had).filter((name) => words.has(name) && words.get(name) !== String(had[name]));
     const said = { model: "model", layer: "layer", least: "number of partners" };
-    return lost.length ? `This report has no ${lost.map((name) => `${said[name]} “${words.get(name)}”`).join(" and no ")}; the list shows all.` : "";
+    return lost.length ? `This report has no ${lost.map((name) => `${said[name]} “${words.get(name)}”`).join(" and no ")}. The rest of the link is followed.` : "";
   };
   const adopt = (wanted) => { Object.assign(chosen, wanted); at("search").value = chosen.query; paintControls(); paintSorting(); };
 

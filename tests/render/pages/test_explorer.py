@@ -294,8 +294,8 @@ def test_a_list_that_another_page_asks_for_is_there_from_the_start(
     ("place", "said"),
     [
         ("#b:L9.0", "This report has no neuron “b:L9.0”."),
-        ("#?model=q&layer=1", "This report has no model “q”; the list shows all."),
-        ("#?model=a&layer=9", "This report has no layer “9”; the list shows all."),
+        ("#?model=q&layer=1", "This report has no model “q”. The rest of the link is followed."),
+        ("#?model=a&layer=9", "This report has no layer “9”. The rest of the link is followed."),
     ],
 )
 def test_a_link_in_vain_is_said_above_the_list_where_a_telephone_shows_it_too(
