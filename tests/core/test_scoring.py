@@ -10,7 +10,7 @@ from tests.core.direct import crosses, scores_against
 from tests.core.oracle import activations
 from universal_neurons.core import nulls
 from universal_neurons.core.accumulator import PairwiseAccumulator
-from universal_neurons.core.nulls import Rotations, rotation, strips
+from universal_neurons.core.nulls import Rotations, rotated, rotation, strips
 from universal_neurons.core.scoring import ScoringRequest, TileScores
 from universal_neurons.core.tiling import Tile, Workload
 from universal_neurons.core.universality import RotationSettings, UniversalityScores
@@ -99,6 +99,20 @@ def test_the_number_of_elements_scored_at_once_does_not_matter(monkeypatch: pyte
         assert_close(pieces.scores(x, y).scores(), whole.scores(x, y).scores())
 
 
+def test_variances_of_rotated_directions_are_computed_once_for_all_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest, widths = nulls._direction_variances, list[int]()
+
+    def noted(turn: Tensor, covariance: Tensor) -> Tensor:
+        widths.append(len(turn))
+        return honest(turn, covariance)
+
+    monkeypatch.setattr(nulls, "_direction_variances", noted)
+    monkeypatch.setattr("universal_neurons.core.scoring.scored_elements", lambda **_: 20)
+    taken([list(workload().whole())])
+    # Four draws of the whole and two of each half, of every layer that varied; six layers, of several parts each.
+    assert sorted(widths) == sorted(width for width in (6, 5, 4, 7, 5, 3) for _ in range(4 + 2 + 2))
+
+
 def test_rotated_pairs_equal_the_whole_and_are_timed_each() -> None:
     whole = taken([list(workload().whole())], rotated=((0, 1), (2, 1)))
     tiles = taken([blocks()], rotated=((0, 1), (2, 1)))
@@ -106,6 +120,14 @@ def test_rotated_pairs_equal_the_whole_and_are_timed_each() -> None:
         assert_close(tiles.rotated_scores(*which).scores(), whole.rotated_scores(*which).scores())
     assert set(whole.seconds) == {"0", "1", "2", "0 1", "2 1"}
     assert min(whole.seconds.values()) > 0
+
+
+def test_rotated_pairs_equal_the_scores_of_their_rotated_moments() -> None:
+    found = taken([blocks()], rotated=((0, 1),)).rotated_scores(0, 1).scores()
+    halves = crosses(accumulated(list(workload().whole())), 0, 1)
+    names = (NAMES[0], NAMES[1])
+    turned = [rotated(half, kind=BASELINE.kind, seed=BASELINE.seed, draw=0, models=names) for half in halves]
+    assert_close(found, scores_against(turned[0], turned[1], model=NAMES[1], baseline=BASELINE, top_k=3))
 
 
 def test_spreads_are_known_for_every_accumulated_neuron() -> None:

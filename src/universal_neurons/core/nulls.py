@@ -105,6 +105,10 @@ class Rotations:
         return rotation(self._kind, width, seed=self._seed, draw=draw, model=self._model, layer=layer)
 
 
+# Variances of rotated directions by layer and draw.
+DirectionVariances = dict[tuple[int, int], Tensor]
+
+
 def rotated_maxima(
     crosses: Sequence[CrossMoments],
     *,
@@ -114,6 +118,7 @@ def rotated_maxima(
     model: str,
     first_layer: int = 0,
     rotations: Rotations | None = None,
+    variances: DirectionVariances | None = None,
 ) -> tuple[Float[Tensor, "draw _"], ...]:
     """Each neuron's largest correlation with any direction of any rotated layer of y, per draw.
 
@@ -124,23 +129,28 @@ def rotated_maxima(
 
     If y has only some consecutive layers of a model, ``first_layer`` is the index of the first; the maxima over all
     layers are the maxima (:func:`torch.fmax`) over the parts.  ``rotations``: kept rotations of the same ``kind``,
-    ``seed`` and ``model``.
+    ``seed`` and ``model``.  ``variances``: kept variances of rotated directions, of earlier parts of x against the
+    same moments of y; new ones are added.
 
     Raises ValueError if there is no cross or the moments of y are not the same in all of them.
     """
     y = _shared_y(crosses)
     turns = rotations or Rotations(kind, seed=seed, model=model, draws=draws)
+    known: DirectionVariances = {} if variances is None else variances
     neurons = sum(len(cross.x.mean) for cross in crosses)
     best = torch.full((draws, neurons), -torch.inf, device=y.mean.device)
-    for layer, (columns, spread) in enumerate(zip(layer_slices(y.widths), y.layers, strict=True)):
+    for layer, (columns, spread) in enumerate(zip(layer_slices(y.widths), y.layers, strict=True), start=first_layer):
         scale = float(spread.double().trace() / max(len(spread), 1)) ** 0.5
         if scale == 0:
             continue
         scaled = _scaled(crosses, columns, scale)
-        variance = spread.double() / scale**2
+        missing = [draw for draw in range(draws) if (layer, draw) not in known]
+        covariance = spread.double() / scale**2 if missing else None
         for draw in range(draws):
-            turn = turns(first_layer + layer, len(spread), draw).to(variance.device)
-            for largest in _largest(scaled, turn, variance):
+            turn = turns(layer, len(spread), draw).to(spread.device)
+            if covariance is not None and draw in missing:
+                known[layer, draw] = _direction_variances(turn, covariance)
+            for largest in _largest(scaled, turn, known[layer, draw]):
                 best[draw] = torch.maximum(best[draw], largest)
     # A neuron that never varied has brought NaN with it; minus infinity is where no direction of y varied.
     maxima = torch.where(best == -torch.inf, torch.nan, best).clamp_(-1, 1)
@@ -164,12 +174,20 @@ def _scaled(crosses: Sequence[CrossMoments], columns: slice, scale: float) -> Te
     return whole
 
 
+def _direction_variances(
+    turn: Float[Tensor, "rotated width"], covariance: Float[Tensor, "width width"]
+) -> Float[Tensor, " rotated"]:
+    """The variance of every rotated direction, in float64: as much work as a product with a whole layer."""
+    parts = (turn[rows].double() for rows in strips(*turn.shape, STRIP_ELEMENTS))
+    return torch.cat([torch.einsum("rw,rw->r", part @ covariance, part) for part in parts])
+
+
 def _largest(
-    scaled: Float[Tensor, "x width"], turn: Float[Tensor, "rotated width"], variance: Float[Tensor, "width width"]
+    scaled: Float[Tensor, "x width"], turn: Float[Tensor, "rotated width"], variance: Float[Tensor, " rotated"]
 ) -> Iterator[Float[Tensor, " x"]]:
     """Yield each row's largest correlation with the rotated directions, some directions at a time."""
-    for rows in strips(len(turn), len(variance), STRIP_ELEMENTS):
-        directions = _unit_variance(turn[rows], variance).to(scaled.dtype)
+    for rows in strips(*turn.shape, STRIP_ELEMENTS):
+        directions = _unit_variance(turn[rows], variance[rows]).to(scaled.dtype)
         if len(directions):
             parts = strips(len(scaled), len(directions), ROTATED_ELEMENTS)
             yield torch.cat([(scaled[part] @ directions.T).amax(1) for part in parts])
@@ -193,13 +211,11 @@ def _shared_y(crosses: Sequence[CrossMoments]) -> NeuronMoments:
 
 
 def _unit_variance(
-    turn: Float[Tensor, "rotated width"], variance: Float[Tensor, "width width"]
+    turn: Float[Tensor, "rotated width"], variance: Float[Tensor, " rotated"]
 ) -> Float[Tensor, "varied width"]:
     # The rows of the rotation scaled to directions of unit variance, without those that never varied.
-    precise = turn.double()
-    spread = torch.einsum("rw,rw->r", precise @ variance, precise)
-    varied = spread > 0
-    return precise[varied] * spread[varied].rsqrt()[:, None]
+    varied = variance > 0
+    return turn.double()[varied] * variance[varied].rsqrt()[:, None]
 
 
 def rotated(

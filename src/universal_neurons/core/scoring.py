@@ -18,7 +18,15 @@ from torch import Tensor
 from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.matmul import mode_of_products
 from universal_neurons.core.moments import CrossMoments, NeuronSpread, merged_comoment
-from universal_neurons.core.nulls import Rotations, rotated, rotated_maxima, strips, whitened, whitening
+from universal_neurons.core.nulls import (
+    DirectionVariances,
+    Rotations,
+    rotated,
+    rotated_maxima,
+    strips,
+    whitened,
+    whitening,
+)
 from universal_neurons.core.tiling import STRIP_ELEMENTS, LayerRange, Workload, is_cut, scored_elements, scored_parts
 from universal_neurons.core.universality import RotationSettings, RunningScores, best_partners
 from universal_neurons.ids import Rotation
@@ -307,14 +315,17 @@ class _PassScorer:
             kept_bytes=_KEPT_BESIDE_GPU if on_gpu else _KEPT_ON_CPU,
             workers=self._request.workers,
         )
+        # In a pass the moments of a layer of y are the same for all parts of x.
+        plain: list[DirectionVariances] = [{} for _ in _WHOLE_AND_HALVES]
+        turned: list[DirectionVariances] = [{} for _ in _WHOLE_AND_HALVES]
         try:
             for rows, columns in self._parts(y, self._request.directions):
                 with self._timed(f"{y}"):
-                    self._score_part(rows, columns, rotations)
+                    self._score_part(rows, columns, rotations, plain)
             for rows, columns in self._parts(y, self._request.rotated):
                 for x in rows:
                     with self._timed(f"{x[0]} {y}"):
-                        self._score_rotated(x, columns, rotations)
+                        self._score_rotated(x, columns, rotations, turned)
         finally:
             rotations.close()
 
@@ -344,24 +355,34 @@ class _PassScorer:
             if tile.x == y and (tile.y, y) in directions:
                 yield tile.x_layers, (tile.y, tile.y_layers)
 
-    def _score_part(self, rows: Sequence[LayerRange], columns: LayerRange, rotations: Rotations) -> None:
+    def _score_part(
+        self,
+        rows: Sequence[LayerRange],
+        columns: LayerRange,
+        rotations: Rotations,
+        variances: Sequence[DirectionVariances],
+    ) -> None:
         by_union = list(zip(*self._crosses(rows, columns), strict=True))
-        draws_by_union = self._draws(by_union, columns, rotations)
+        draws_by_union = self._draws(by_union, columns, rotations, variances)
         per_model = zip(rows, zip(*by_union, strict=True), zip(*draws_by_union, strict=True), strict=True)
         for x, crosses, draws in per_model:
             self._scores.scores(x[0], columns[0]).take(*self._where(x, columns), crosses, draws)
 
     def _draws(
-        self, by_union: Sequence[Sequence[CrossMoments]], columns: LayerRange, rotations: Rotations
+        self,
+        by_union: Sequence[Sequence[CrossMoments]],
+        columns: LayerRange,
+        rotations: Rotations,
+        variances: Sequence[DirectionVariances],
     ) -> list[tuple[Tensor, ...]]:
-        """The rotated maxima of the whole and of each half, of every model."""
+        """The rotated maxima of the whole and of each half, of every model; ``variances`` of each of the three."""
         baseline = self._request.baseline
         return [
             rotated_maxima(
                 crosses, draws=count, kind=baseline.kind, seed=baseline.seed, model=self._request.names[columns[0]],
-                first_layer=columns[1].start, rotations=rotations,
+                first_layer=columns[1].start, rotations=rotations, variances=known,
             )
-            for crosses, count in zip(by_union, baseline.counts, strict=True)
+            for crosses, count, known in zip(by_union, baseline.counts, variances, strict=True)
         ]  # fmt: skip
 
     def _where(self, x: LayerRange, columns: LayerRange) -> tuple[slice, int]:
@@ -378,7 +399,9 @@ class _PassScorer:
             a, b = (CrossMoments(*half) for half in zip(xs[1:], ys[1:], comoments, strict=True))
             yield CrossMoments(xs[0], ys[0], merged_comoment(a, b)), a, b
 
-    def _score_rotated(self, x: LayerRange, columns: LayerRange, rotations: Rotations) -> None:
+    def _score_rotated(
+        self, x: LayerRange, columns: LayerRange, rotations: Rotations, variances: Sequence[DirectionVariances]
+    ) -> None:
         """Score a pair after rotating every layer of both models, which leaves no neuron in it."""
         baseline, accumulator = self._request.baseline, self._accumulator
         names = (self._request.names[x[0]], self._request.names[columns[0]])
@@ -395,5 +418,5 @@ class _PassScorer:
             for group in (0, 1)
         )  # fmt: skip
         crosses = (a + b, a, b)
-        draws = [drawn for (drawn,) in self._draws([[cross] for cross in crosses], columns, rotations)]
+        draws = [drawn for (drawn,) in self._draws([[cross] for cross in crosses], columns, rotations, variances)]
         self._scores.rotated_scores(x[0], columns[0]).take(*self._where(x, columns), crosses, draws)

@@ -169,7 +169,8 @@ class _Run:
                 f"correlations: expected within {BOUNDS['float32']:g} of float64 on a sample, got {wrong:.2g}"
             )
         self.progress.start("baselines and partners", 1)
-        running.take(accumulator)
+        with mode_of_products("float32", device=self.device):
+            running.take(accumulator)
         self.progress.finish()
 
     def _accumulated(self, load: Workload, one: Pass) -> PairwiseAccumulator:
