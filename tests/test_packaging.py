@@ -138,9 +138,11 @@ def test_outside_of_a_clone_mini_is_judged_from_imported_evidence(installed: Ins
     assert made.returncode == 0, made.stderr
     archive = tmp_path / "mini.zip"
     export_suite(open_workspace("mini", root=ROOT), archive)
-    judged = installed.run("verify", "--claims", "N1,F2", "--remote", str(archive), cwd=installed.study)
+    judged = installed.run("verify", "--claims", "N1,F2,R7", "--remote", str(archive), cwd=installed.study)
     assert judged.returncode == 0, judged.stdout[-2000:] + judged.stderr[-2000:]
-    assert "N1" in judged.stdout
+    assert "all as accepted" in judged.stdout
+    made_claim = installed.run("new-claim", "X1", "Some statement.", cwd=installed.study)
+    assert made_claim.stdout.endswith("then run: universal-neurons verify --claims X1\n")
     again = installed.run("init", str(installed.study))
     assert (again.returncode, again.stdout) == (4, "")
     assert "expected a new or empty folder" in again.stderr

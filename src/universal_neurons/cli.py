@@ -702,9 +702,8 @@ def new_claim(
 
     root = project_root()
     path = scaffold_claim(root / "claims" / section, claim_id, statement)
-    typer.echo(
-        f"{path.relative_to(root)}: fill in measure and criterion, then run: nox -s claims -- --claims {claim_id}"
-    )
+    command = f"universal-neurons verify --claims {claim_id}"
+    typer.echo(f"{path.relative_to(root)}: fill in measure and criterion, then run: {command}")
 
 
 @app.command()

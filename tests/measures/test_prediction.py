@@ -1,8 +1,7 @@
-"""Prediction of universality finds what is planted, nothing else, and says what it lacks."""
+"""Prediction of universality finds what is planted, and nothing else."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +10,7 @@ from scipy import stats
 
 from tests.claims.declared import declared_in
 from tests.claims.test_properties import LAST, SyntheticStudy
-from tests.refusals import refusal
 from tests.sources import ROOT
-from universal_neurons.errors import NotOnSuite
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Over
 from universal_neurons.measures.prediction import WEIGHTS, auc_in_layers, predicted_universality
@@ -72,9 +69,3 @@ def test_the_interval_is_students_over_models() -> None:
     assert found.details["lowest"] <= found.value <= found.details["highest"]
     reach = (found.high - found.low) / 2 / stats.t.ppf(0.975, 2) * np.sqrt(3)
     assert reach <= found.details["highest"] - found.details["lowest"]
-
-
-def test_without_scikit_learn_the_claim_is_not_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
-    said = refusal(NotOnSuite, lambda: predicted_universality(STUDY, LAST, 0.5, WEIGHTS))
-    assert said == "needs scikit-learn, which is not installed; run: pip install 'universal-neurons[prediction]'"

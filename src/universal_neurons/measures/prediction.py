@@ -1,4 +1,4 @@
-"""Prediction of universality from the properties of neurons of other models (the extra ``prediction``)."""
+"""Prediction of universality from the properties of neurons of other models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy
 
-from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.controls import dealt_within_layers
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 # Of the eight properties the ones that need no text.
 WEIGHTS = ("input_bias", "cos_in_out", "weight_norm", "vocabulary_kurtosis")
-INSTALL = "pip install 'universal-neurons[prediction]'"
 
 
 def predicted_universality(
@@ -43,7 +41,7 @@ def predicted_universality(
     their universal neurons.  Value: the mean over models with Student's t interval; details: the lowest and the highest
     of them.  With a seed ``trained_on``, who is universal is dealt out within the layers of the models that are fitted;
     with ``judged_on``, of the model that is judged.  Missing for fewer than three models, or for one without a
-    universal neuron; raises NotOnSuite without scikit-learn.
+    universal neuron.
     """
     features, layers, universal = [], [], []
     for model in models_of(study):
@@ -99,10 +97,8 @@ def _with_squares(percentiles: Floats) -> Floats:
 
 
 def _fitted(features: Floats, universal: Flags) -> Any:
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError:
-        raise NotOnSuite(f"needs scikit-learn, which is not installed; run: {INSTALL}") from None
+    from sklearn.linear_model import LogisticRegression
+
     return LogisticRegression(max_iter=1000).fit(features, universal)
 
 
