@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import doctest
+import hashlib
 import importlib
 import json
 import re
+import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -19,10 +23,14 @@ import universal_neurons as un
 from tests import tiny_models
 from tests.hub import LoopbackHub
 from tests.matching.tiny import TEXT, letters, model, pieces
+from tests.render.browser import dataset, dom_of, driven, needs_chromium
 from universal_neurons.cli import main
 from universal_neurons.errors import UserError
 from universal_neurons.matching import result as result_module
+from universal_neurons.matching.directions import kept_partners, resampling
 from universal_neurons.matching.result import ResultUnreadable
+from universal_neurons.matching.settings import MatchSettings
+from universal_neurons.measures.tables import Resampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,8 +66,72 @@ def test_a_table_per_direction_with_an_interval_around_every_excess(result: un.M
     assert set(result.shares()) == {str(result.forward), str(result.backward)}
 
 
-def test_saved_and_loaded_it_is_the_same(result: un.MatchResult, tmp_path: Path) -> None:
+def test_the_columns_of_a_table_are_in_the_order_that_is_documented(result: un.MatchResult) -> None:
+    first = "layer neuron partner_layer partner_neuron correlation baseline baseline_sd excess excess_low excess_high"
+    further = [f"{what.replace('*', str(rank))}" for rank in (2, 3) for what in (
+        "partner_*_layer", "partner_*_neuron", "correlation_*",
+    )]  # fmt: skip
+    assert list(result.forward.table) == [*first.split(), *further]
+
+
+def test_the_interval_of_an_excess_is_normal_over_the_blocks_of_its_best_partner(result: un.MatchResult) -> None:
+    for direction in (result.forward, result.backward):
+        influence = direction.influence[:, :, 0].astype(np.float64)
+        reach = 1.959964 * np.sqrt(((influence - influence.mean(axis=0)) ** 2).sum(axis=0))
+        table, defined = direction.table, direction.frame["excess"].notna()
+        for end, sign in (("excess_low", -1), ("excess_high", 1)):
+            expected = (table["excess"] + sign * reach)[defined]
+            np.testing.assert_allclose(table[end][defined], expected, rtol=1e-6)
+            assert table[end][~defined].isna().all()
+        universality = direction.universality
+        assert universality.candidates.tolist() == np.flatnonzero(defined).tolist()
+        assert np.array_equal(universality.draws, direction.draws[:, defined])
+        assert (universality.reference, universality.partner) == (direction.model.name, direction.partner.name)
+
+
+def test_a_share_is_of_the_threshold_that_is_asked_for(result: un.MatchResult) -> None:
+    for threshold in (0.05, 0.1, 0.5):
+        for direction, share in zip((result.forward, result.backward), result.shares(threshold).values(), strict=True):
+            excess = direction.table["excess"].dropna()
+            assert share.value == direction.share(threshold).value == (excess > threshold).mean()
+
+
+def test_its_text_says_what_was_read_and_every_share_with_its_interval(result: un.MatchResult) -> None:
+    lines = [f"{result.models[0].name} and {result.models[1].name}: 300 spans of text in {result.rows} rows"]
+    for one, other, share in zip(result.models, result.models[::-1], result.shares().values(), strict=True):
+        lines.append(
+            f"{one.name} -> {other.name}: {share.value:.1%} of {share.n} neurons above an excess of 0.5 "
+            f"[{share.low:.1%}, {share.high:.1%}]"
+        )
+    assert str(result).splitlines() == lines
+    assert [one.name for one in result.models] == ["GPT2LMHeadModel", "LlamaForCausalLM"]
+    assert (len(result.models[0].widths), len(result.models[1].widths)) == (2, 3)
+
+
+def test_kept_partners_are_ranked_correlations_and_both_halves() -> None:
+    frame = pd.DataFrame({"correlation": [0.9], "correlation_2": [0.5], "baseline": [0.1]})
+    partner, halves, null = np.array([[4, 2]]), np.array([[[4, 1]], [[3, 2]]]), np.array([[7, 8]])
+    kept = kept_partners(frame, np.zeros((2, 1, 2)), partner, halves, null)
+    assert kept.correlation.tolist() == [[0.9, 0.5]]
+    assert (kept.half_a.tolist(), kept.half_b.tolist()) == ([[4, 1]], [[3, 2]])
+    assert kept.null is not None
+    assert kept.null.tolist() == [[7, 8]]
+
+
+def test_the_bootstrap_is_as_the_settings_say() -> None:
+    assert resampling(MatchSettings(resamples=7, level=0.9, seed=3)) == Resampling(7, 0.9, 3)
+
+
+@pytest.mark.parametrize("null", [False, True])
+def test_saved_and_loaded_it_is_the_same(result: un.MatchResult, tmp_path: Path, null: bool) -> None:
+    if null:
+        kept = replace(result.forward.kept, null=result.forward.kept.half_b + 1)
+        result = replace(result, forward=replace(result.forward, kept=kept))
     again = un.MatchResult.load(result.save(tmp_path / "new" / "result"))
+    for one, other in ((again.forward, result.forward), (again.backward, result.backward)):
+        assert (one.model, one.partner) == (other.model, other.partner)
+        for part in ("partner", "correlation", "half_a", "half_b", "influence", "null"):
+            np.testing.assert_array_equal(getattr(one.kept, part), getattr(other.kept, part), err_msg=part)
     assert again.forward.table.equals(result.forward.table)
     assert again.backward.table.equals(result.backward.table)
     assert (again.models, again.settings, again.shares()) == (result.models, result.settings, result.shares())
@@ -76,6 +148,24 @@ def test_a_damaged_file_is_one_line(
     with pytest.raises(ResultUnreadable, match="damaged") as raised:
         un.MatchResult.load(tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_a_table_that_is_whole_but_another_is_damage(result: un.MatchResult, tmp_path: Path) -> None:
+    result.save(tmp_path)
+    (tmp_path / "forward-table.parquet").write_bytes((tmp_path / "backward-table.parquet").read_bytes())
+    with pytest.raises(ResultUnreadable, match=r"forward-table\.parquet: damaged: sha256 \w{12} expected, got \w{12}$"):
+        un.MatchResult.load(tmp_path)
+
+
+def test_a_manifest_reads_no_file_outside_of_its_folder(result: un.MatchResult, tmp_path: Path) -> None:
+    path = result.save(tmp_path / "inside") / result_module.MANIFEST
+    outside = tmp_path / "outside.json"
+    outside.write_bytes(b"{}\n")
+    document = json.loads(path.read_text())
+    document["files"]["../outside.json"] = hashlib.sha256(outside.read_bytes()).hexdigest()
+    path.write_text(json.dumps(document, sort_keys=True, indent=2) + "\n")
+    with pytest.raises(ResultUnreadable, match="expected the result of a match"):
+        un.MatchResult.load(path.parent)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +206,31 @@ def test_the_page_holds_every_neuron_and_no_name_becomes_markup(result: un.Match
     assert data["directions"][0]["partner_neuron"][0] == named.forward.table["partner_neuron"].tolist()
     assert not re.search(r"https?://(?!www\.w3\.org)", page)
     assert "<script" not in named._repr_html_()
+
+
+_WIDTHS = """addEventListener("load", () => {
+  const width = (what) => document.querySelector(what).getBoundingClientRect().width;
+  const { scrollWidth, clientWidth } = document.documentElement;
+  const seen = [width("td.name"), width(".wide > svg"), scrollWidth - clientWidth];
+  document.documentElement.dataset.seen = JSON.stringify(seen);
+});"""
+
+
+@needs_chromium
+def test_on_a_phone_names_are_not_broken_and_the_figure_is_not_shrunk(result: un.MatchResult, tmp_path: Path) -> None:
+    page = driven(result.to_html(tmp_path / "page.html"), _WIDTHS)
+    dom = dom_of(page, tmp_path / "profile", seconds=3, more=("--window-size=390,900",))
+    name, figure, beyond = json.loads(dataset(dom, "seen"))
+    assert name >= 144
+    assert figure >= 640
+    assert beyond == 0
+
+
+def test_a_notebook_shows_the_figure_though_nothing_imports_pyplot(result: un.MatchResult) -> None:
+    assert "matplotlib.pyplot" not in sys.modules
+    shown = result.plot()._repr_png_()  # type: ignore[attr-defined]
+    assert shown.startswith(b"\x89PNG")
+    assert struct.unpack(">II", shown[16:24]) == (900, 640)
 
 
 def test_equal_results_draw_equal_pages(result: un.MatchResult, tmp_path: Path) -> None:

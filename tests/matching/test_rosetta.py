@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,10 @@ import universal_neurons as un
 from tests import tiny_models
 from tests.matching.tiny import TEXT, letters, model, pieces
 from universal_neurons.errors import UserError
+from universal_neurons.matching.directions import resampling
+from universal_neurons.matching.rosetta_result import RosettaResult
 from universal_neurons.measurement import CEILING
+from universal_neurons.measures.mutual import class_share, mutual_share
 
 SETTINGS: dict[str, Any] = {"tokens": 400, "context": 48, "blocks": 10, "draws": 3, "half_draws": 2, "resamples": 20}
 
@@ -54,6 +59,69 @@ def test_a_pair_is_mutual_in_the_tables_of_both_directions(found: Any) -> None:
         backward["partner_neuron"][partner] == neuron for neuron, partner in enumerate(forward["partner_neuron"])
     )
     assert len(first) == mutual
+
+
+def test_a_pair_has_the_numbers_of_both_tables(found: Any) -> None:
+    assert [one.name for one in found.models] == [f"GPT2LMHeadModel ({number})" for number in (1, 2, 3)]
+    expected = []
+    for (x, y), result in found.matches.items():
+        ours, theirs = result.forward.table, result.backward.table
+        for neuron, partner in enumerate(ours["partner_neuron"]):
+            if partner >= 0 and theirs["partner_neuron"][partner] == neuron:
+                names = [found.models[place].name for place in (x, y)]
+                numbers = [ours["correlation"][neuron], ours["excess"][neuron], theirs["excess"][partner]]
+                expected.append([names[0], 0, neuron, names[1], 0, partner, *numbers])
+    assert found.pairs.to_numpy().tolist() == expected
+    columns = "model layer neuron partner_model partner_layer partner_neuron correlation excess partner_excess"
+    assert list(found.pairs) == columns.split()
+
+
+def test_a_class_has_the_smallest_correlation_of_its_pairs(found: Any) -> None:
+    for row in found.classes.itertuples():
+        members = dict(zip((one.name for one in found.models), (row.neuron_1, row.neuron_2, row.neuron_3), strict=True))
+        inside = [
+            pair.correlation
+            for pair in found.pairs.itertuples()
+            if (members[pair.model], members[pair.partner_model]) == (pair.neuron, pair.partner_neuron)
+        ]
+        assert len(inside) >= 2
+        assert row.correlation == min(inside)
+    assert list(found.classes) == [f"{what}_{n}" for n in (1, 2, 3) for what in ("layer", "neuron")] + ["correlation"]
+
+
+def test_measurements_are_the_measures_of_the_kept_partners(found: Any) -> None:
+    how, measured = resampling(found.settings), found.measurements
+    for pair, direction in found.directions():
+        assert measured[f"mutual best: {direction}"] == mutual_share(found.kept, pair, how)
+        assert measured[f"mutual of rank 2: {direction}"] == mutual_share(found.kept, pair, how, rank=2)
+    assert measured["classes over 3 models"] == class_share(found.kept, 3, how)
+
+
+def test_every_measurement_is_shown_with_interval_null_and_ceiling(found: Any) -> None:
+    lines, cells = str(found).splitlines(), found._repr_html_().split("<tr>")[2:]
+    for (name, share), row, line, cell in zip(
+        found.measurements.items(), found.summary.itertuples(index=False), lines, cells, strict=True
+    ):
+        null, ceiling = share.details["null"], share.details[CEILING]
+        assert tuple(row) == (name, share.value, share.low, share.high, null, ceiling)
+        assert line == (
+            f"{name}: {share.value:.1%} [{share.low:.1%}, {share.high:.1%}]; rotated models {null:.1%}; "
+            f"halves agree in {ceiling:.1%}"
+        )
+        shown = [f"{share.value:.1%}", f"{share.low:.1%} to {share.high:.1%}", f"{null:.1%}", f"{ceiling:.1%}"]
+        assert re.findall("<td>(.*?)</td>", cell)[1:] == shown
+    assert list(found.summary) == ["quantity", "value", "low", "high", "null", "ceiling"]
+    headings = re.findall("<th scope='col'>(.*?)</th>", found._repr_html_())
+    assert headings == ["share", "value", "interval", "rotated", "ceiling"]
+
+
+def test_two_models_with_two_partners_each_have_best_pairs_and_no_classes(found: Any) -> None:
+    forward, backward = found.matches[0, 1].forward, found.matches[0, 1].backward
+    named = replace(forward, model=replace(forward.model, name="<script>"))
+    settings = replace(found.settings, top_k=2)
+    two = RosettaResult({(0, 1): replace(found.matches[0, 1], forward=named, backward=backward, settings=settings)})
+    assert [name.partition(":")[0] for name in two.measurements] == ["mutual best"] * 2
+    assert "<script>" not in two._repr_html_()
 
 
 def test_every_share_stands_beside_its_null_and_its_ceiling(found: Any) -> None:

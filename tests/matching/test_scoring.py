@@ -13,6 +13,7 @@ from tests.core.oracle import rotated_activations
 from tests.matching import oracle
 from tests.matching.tiny import BEGINNING, TEXT, letters, model, pieces, sentences
 from universal_neurons.architectures import ADAPTERS
+from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.activations import neuron_reader
 from universal_neurons.core.spans import SpanRows, pooled_stream
 from universal_neurons.core.tiling import Pass, Workload, halved, passes
@@ -23,9 +24,14 @@ from universal_neurons.matching.models import OpenedModel, opened_model
 from universal_neurons.matching.scoring import NotFinite, ScoredModels, scored
 from universal_neurons.matching.settings import MatchSettings
 from universal_neurons.progress import NoProgress
+from universal_neurons.stages.batches import batch_rows
+from universal_neurons.stages.resources import less_margin
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from tests.matching.oracle import Floats
+    from universal_neurons.ids import Rotation
 
 SETTINGS = MatchSettings(tokens=400, context=48, blocks=10, draws=3, half_draws=2, top_k=3)
 GATED = [name for name, adapter in ADAPTERS.items() if adapter.gated]
@@ -81,20 +87,54 @@ def test_partners_and_correlations_equal_the_dense_oracle(pair: str, pooling: An
     assert found.spans == len(x)
 
 
-def test_baselines_equal_explicitly_rotated_activations() -> None:
+def rotated_maxima(x: Floats, y: Floats, other: OpenedModel, *, draws: int, kind: Rotation, seed: int) -> Floats:
+    """(draw, x) the largest correlation with explicitly rotated activations."""
+    found = []
+    for draw in range(draws):
+        values = torch.from_numpy(y)
+        turned = rotated_activations(values, other.widths, kind=kind, seed=seed, draw=draw, model=other.digest)
+        found.append(oracle.correlation(x, turned.numpy()).max(axis=1))
+    return np.array(found)
+
+
+@pytest.mark.parametrize(("kind", "seed"), [("gaussian", 0), ("orthogonal", 7)])
+def test_baselines_equal_explicitly_rotated_activations(kind: Rotation, seed: int) -> None:
     both = subjects((model("GPT2LMHeadModel", 0), letters()), (model("LlamaForCausalLM", 1), pieces()))
+    found, text = run(both, changed(rotation=kind, seed=seed)), text_of(both)
+    x, y = (oracle.span_values(one.model, text, place) for place, one in enumerate(both))
+    expected = rotated_maxima(x, y, both[1], draws=3, kind=kind, seed=seed)
+    np.testing.assert_allclose(found.directions[0, 1].draws, expected, atol=2e-5)
+
+
+def test_halves_equal_the_dense_oracle_on_their_blocks() -> None:
+    both = subjects(*((model("GPT2LMHeadModel", seed), letters()) for seed in (0, 1)))
     found, text = run(both), text_of(both)
-    x, y = (torch.from_numpy(oracle.span_values(one.model, text, place)) for place, one in enumerate(both))
-    draws = []
-    for draw in range(3):
-        turned = rotated_activations(y, both[1].widths, kind="gaussian", seed=0, draw=draw, model=both[1].digest)
-        draws.append(oracle.correlation(x.numpy(), turned.numpy()).max(axis=1))
-    np.testing.assert_allclose(found.directions[0, 1].draws, draws, atol=2e-5)
+    x, y = (oracle.span_values(one.model, text, place) for place, one in enumerate(both))
+    direction, block = found.directions[0, 1], text.row * found.blocks // text.rows
+    for half, name in enumerate("ab"):
+        ours, theirs = (values[block % 2 == half] for values in (x, y))
+        exact, frame = oracle.correlation(ours, theirs), direction.frame
+        best = -np.sort(-exact, axis=1)[:, :3]
+        np.testing.assert_allclose(frame[f"correlation_half_{name}"], best[:, 0], atol=2e-5)
+        chosen = np.take_along_axis(exact, direction.half_partner[half].astype(np.int64), axis=1)
+        np.testing.assert_allclose(chosen, best, atol=2e-5)
+        baseline = rotated_maxima(ours, theirs, both[1], draws=2, kind="gaussian", seed=0).mean(axis=0)
+        np.testing.assert_allclose(frame[f"baseline_half_{name}"], baseline, atol=2e-5)
 
 
-def test_the_influence_of_a_block_is_what_leaving_it_out_changes() -> None:
+def test_halves_have_no_more_draws_than_the_whole() -> None:
+    both = subjects(*((model("GPT2LMHeadModel", seed), letters()) for seed in (0, 1)))
+    many, few = (run(both, changed(draws=1, half_draws=half)).directions[0, 1].frame for half in (5, 1))
+    assert many.equals(few)
+
+
+@pytest.mark.parametrize("context", [48, 8])
+def test_the_influence_of_a_block_is_what_leaving_it_out_changes(context: int) -> None:
+    # With short rows there are several batches of them.
+    settings = changed(context=context)
     both = subjects((model("GPT2LMHeadModel", 0), letters()), (model("GPT2LMHeadModel", 1), pieces()))
-    found, text = run(both), text_of(both)
+    found, text = run(both, settings), text_of(both, settings)
+    assert (text.rows > batch_rows(context)) == (context == 8)
     x, y = (oracle.span_values(one.model, text, place) for place, one in enumerate(both))
     direction = found.directions[0, 1]
     partner = np.cumsum([0, *both[1].widths])[direction.frame["partner_layer"]] + direction.frame["partner_neuron"]
@@ -106,6 +146,27 @@ def test_the_influence_of_a_block_is_what_leaving_it_out_changes() -> None:
         # First order: a weight of 0 instead of 1, whose mean over blocks is then below 1.
         predicted = -direction.influence[gone, :, 0] * found.blocks / (found.blocks - 1)
         assert np.corrcoef(change, predicted)[0, 1] > 0.9
+
+
+def test_influences_do_not_depend_on_the_pairs_that_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = subjects((model("GPT2LMHeadModel", 0), letters()), (model("LlamaForCausalLM", 1, layers=3), letters()))
+    whole = run(both)
+    monkeypatch.setattr(scoring, "_PAIRS_AT_ONCE", 50)
+    parts = run(both)
+    for direction in whole.directions:
+        np.testing.assert_array_equal(parts.directions[direction].influence, whole.directions[direction].influence)
+
+
+def test_blocks_are_as_many_in_both_halves() -> None:
+    both = subjects(*((model("GPT2LMHeadModel", seed), letters()) for seed in (0, 1)))
+    assert run(both, changed(blocks=9)).blocks == 8
+
+
+def test_sums_that_are_off_from_float64_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = subjects(*((model("GPT2LMHeadModel", seed), letters()) for seed in (0, 1)))
+    monkeypatch.setattr(PairwiseAccumulator, "largest_error", lambda *_: 6e-6)
+    with pytest.raises(UserError, match=r"correlations: expected within 5e-06 of float64 on a sample, got 6e-06"):
+        run(both)
 
 
 def test_with_one_tokenizer_last_and_mean_are_the_same_numbers_to_the_last_bit() -> None:
@@ -152,19 +213,36 @@ def test_three_models_at_once_are_three_pairs() -> None:
     )
 
 
-def test_few_chunks_are_summed_in_half_the_memory_of_many_and_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    both = subjects(*((model("GPT2LMHeadModel", seed), letters()) for seed in (0, 1)))
-    planned: list[int] = []
+def workloads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Workload, int | None]]:
+    """What passes are planned for from now on, and within how many bytes."""
+    planned: list[tuple[Workload, int | None]] = []
 
     def noted(load: Workload, memory: int | None) -> tuple[Pass, ...]:
-        planned.append(load.sum_bytes)
+        planned.append((load, memory))
         return passes(load, memory)
 
     monkeypatch.setattr(scoring, "passes", noted)
+    return planned
+
+
+def test_without_a_limit_a_pass_may_use_the_free_memory_beside_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = subjects(*((model("GPT2LMHeadModel", seed), letters()) for seed in (0, 1)))
+    monkeypatch.setattr(scoring, "free_bytes", lambda _: 2**30)
+    planned = workloads(monkeypatch)
+    run(both)
+    ((load, memory),) = planned
+    assert load.resident > 0
+    assert memory == load.resident + less_margin(2**30, "cpu")
+
+
+def test_few_chunks_are_summed_in_half_the_memory_of_many_and_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = subjects(*((model("GPT2LMHeadModel", seed), letters()) for seed in (0, 1)))
+    planned = workloads(monkeypatch)
     few = run(both)
-    monkeypatch.setattr(scoring, "_FEW_CHUNKS", 0)
-    many = run(both)
-    assert planned == [4, 8]
+    # 400 spans are more than a tenth of a chunk of 1024, and the rows that they are in are fewer.
+    monkeypatch.setattr(scoring, "_FEW_CHUNKS", 0.1)
+    many = run(both, changed(null=False))
+    assert [(load.sum_bytes, load.rotated_null) for load, _ in planned] == [(4, True), (8, False)]
     for direction in few.directions:
         one, other = (found.directions[direction].frame for found in (few, many))
         np.testing.assert_allclose(one["excess"], other["excess"], atol=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,14 +25,27 @@ _BINS = np.linspace(-0.2, 1.0, 61)
 def figure(result: MatchedPair) -> Figure:
     """Two rows, one per direction: a histogram, and a map of layers against layers of the best partners."""
     load_matplotlib()
-    from matplotlib.figure import Figure as MatplotlibFigure
-
-    drawn = MatplotlibFigure(figsize=(9, 6.4), layout="constrained")
+    drawn = _figure_class()(figsize=(9, 6.4), layout="constrained")
     axes = drawn.subplots(2, 2, width_ratios=(3, 2))
     for row, direction in zip(axes, (result.forward, result.backward), strict=True):
         _histogram(row[0], direction)
         _layers(row[1], direction)
     return drawn
+
+
+@cache
+def _figure_class() -> type[Figure]:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+    class ShownFigure(MatplotlibFigure):
+        """Shows itself in a notebook; matplotlib's own figure does so only where something has imported pyplot."""
+
+        def _repr_png_(self) -> bytes:
+            stream = io.BytesIO()
+            self.savefig(stream, format="png")
+            return stream.getvalue()
+
+    return ShownFigure
 
 
 def _histogram(axes: Any, direction: MatchedDirection) -> None:

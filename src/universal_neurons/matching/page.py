@@ -83,10 +83,12 @@ def summary(result: MatchedPair) -> str:
         f"<p class='note'>{models}.  {result.spans:,} spans of text in {result.rows:,} rows; {pooled}; "
         f"{result.settings.draws} rotations ({html_text(result.settings.rotation)}); intervals of {level} over "
         f"{result.blocks} blocks of text.</p>"
-        "<div class='wide'><table><thead><tr><th class='name' scope='col'>direction</th><th scope='col'>share above an "
-        f"excess of {THRESHOLD:g}</th><th scope='col'>interval</th><th scope='col'>on each half</th>"
+        "<div class='wide' tabindex='0' role='region' aria-label='Shares'><table><thead><tr>"
+        f"<th class='name' scope='col'>direction</th><th scope='col'>share above an excess of {THRESHOLD:g}</th>"
+        "<th scope='col'>interval</th><th scope='col'>on each half</th>"
         "<th scope='col'>neurons</th>"
-        f"</tr></thead><tbody>{rows}</tbody></table></div><div class='wide'>{svg(result)}</div>"
+        f"</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<div class='wide' tabindex='0' role='region' aria-label='Correlations and layers'>{svg(result)}</div>"
     )
 
 
