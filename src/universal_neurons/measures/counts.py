@@ -128,7 +128,8 @@ def _counts(
     return _Counts(
         measured=counts,
         replicates=states[NOISE.index(1.0)].astype(np.float64) @ membership + fixed,
-        noisy=states.mean(axis=1) @ membership + fixed,
+        # As numpy's mean of flags, which takes twice as long for it.
+        noisy=states.sum(axis=1, dtype=np.int32) / states.shape[1] @ membership + fixed,
         draws=draws,
     )
 

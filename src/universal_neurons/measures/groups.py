@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from universal_neurons.measures.arrays import Flags, Floats
     from universal_neurons.measures.tables import ReferenceTables
 
-# Candidates per product, and candidates whose replicates are combined together: of 4 partners and 2,000 resamples a
-# megabyte, which stays in a processor's cache.
-_PRODUCT, _CHUNK = 512, 16
+# Candidates whose replicates are combined together: of 4 partners and 2,000 resamples a megabyte, which stays in a
+# processor's cache.
+_CHUNK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +138,7 @@ def _moves(influence: npt.NDArray[np.floating], resampling: Resampling) -> tuple
     And the least and the largest of each candidate (2, candidate).
     """
     change = block_weights(len(influence), resamples=resampling.resamples, seed=resampling.seed) - 1
-    chunks = range(0, influence.shape[1], _PRODUCT)
-    moves = np.empty((influence.shape[1], len(change)))
-    for start in chunks:
-        moves[start : start + _PRODUCT] = (change @ influence[:, start : start + _PRODUCT].astype(np.float64)).T
+    moves = influence.T.astype(np.float64) @ change.T
     return moves, np.stack([moves.min(axis=1), moves.max(axis=1)])
 
 

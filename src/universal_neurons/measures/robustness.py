@@ -19,7 +19,6 @@ import pandas as pd
 
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.cache import cached
 from universal_neurons.measures.excess import excess_correlation
 from universal_neurons.measures.groups import pair_group
 from universal_neurons.measures.intervals import (
@@ -61,7 +60,6 @@ def share_over_neurons(table: UniversalityTable, threshold: float) -> Measuremen
     return _over_neurons(value, wilson(universal, defined.size, level=level), defined.size, level, details)
 
 
-@cached
 def share_change(suite: UniversalityTable, variant: UniversalityTable, threshold: float) -> Measurement:
     """share(variant) - share(suite) over the neurons defined in both, each a pair of yes and no.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -368,7 +368,7 @@ def set_table(
     ``effects``: kl and loss_increase (set, block), predictions (block,).
     """
     names = [field.name for field in fields(NeuronSet)]
-    columns = dict(zip(names, zip(*(astuple(one) for one in sets), strict=True), strict=True))
+    columns = {name: [getattr(one, name) for one in sets] for name in names}
     # Plain text: a StrEnum would go through pandas as an object that only looks like its text.
     text = {name: [str(value) for value in columns[name]] for name in ("partner", "definition", "neurons", "mode")}
     numbers = {name: np.array(columns[name], dtype=dtype) for name, dtype in _TYPES.items()}

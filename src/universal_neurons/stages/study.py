@@ -260,7 +260,7 @@ class StoredStudy:
                 "shared": artifact.provenance.shared,
             }
             for key in suite_keys(self.work)
-            if (artifact := self.work.store.read(key)) is not None
+            if (artifact := self.work.cache.get(key.digest) or self.work.store.read(key)) is not None
         ]
         return pd.DataFrame(rows)
 
