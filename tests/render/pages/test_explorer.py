@@ -315,6 +315,13 @@ def test_a_link_past_the_search_keeps_the_neuron(explorer: Path, tmp_path: Path)
 
 
 @needs_chromium
+def test_a_telephone_has_the_threshold_that_moves_the_share_below_the_list(explorer: Path, tmp_path: Path) -> None:
+    look = "document.documentElement.dataset.seen = document.getElementById('slider').checkVisibility();"
+    page = driven(explorer, f'addEventListener("load", () => setTimeout(() => {{ {look} }}, 3000));')
+    assert dataset(dom_of(page, tmp_path, more=("--window-size=500,800",)), "seen") == "true"
+
+
+@needs_chromium
 def test_the_list_holds_what_the_tables_say(explorer: Path, study: FakeNeurons, tmp_path: Path) -> None:
     seen = seen_in(explorer, tmp_path)
     means = {}
