@@ -69,7 +69,7 @@ def fake_suite(**changes: Any) -> Suite:
         "ablation": AblationSpec(tokens=3_048, blocks=BLOCKS, draws=DRAWS, dose=DOSE, orders=3, seed=1),
         "variants": VariantsSpec(
             masks=(MaskPolicy.PUBLISHED, MaskPolicy.ALL), tokens=(10_000, 50_000), rotations=("orthogonal",),
-            single=(1,), padding="!", padded_tokens=50_000, draws=DRAWS,
+            single=(1,), padding="!", padded_tokens=50_000, draws=DRAWS, texts=("other_rows", "english"),
         ),
         "resampling": ResamplingSpec(resamples=200, level=0.95, seed=1),
         "checkpoints": CHECKPOINTS,
@@ -239,9 +239,21 @@ class FakeStudy(AnyStudy):  # type: ignore[misc]
         return replace(table, frame=table.frame.assign(correlation=noise, partner_layer=layers))
 
     def table(
-        self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None
+        self,
+        stage: str,
+        *,
+        model: str | None = None,
+        partner: str | None = None,
+        checkpoint: HasStep | None = None,
+        text: str | None = None,
     ) -> Any:
         self.reads.append(ARTIFACTS[0])
+        if stage == "texts":
+            assert text in self.suite.variants.texts
+            # The text of an earlier checkpoint: fewer universal neurons, most of them the same.
+            there = self.checkpoints[0 if text == "english" else -1]
+            pairs = ((x, y) for x in self.suite.zoo.models for y in self.partners(x))
+            return {(x, y): self.universality(reference=x, partner=y, checkpoint=there) for x, y in pairs}
         step, name = (checkpoint or self.checkpoints[-1]).step, model or self.reference
         roles = fake_roles(stage, name)
         if roles is not None:

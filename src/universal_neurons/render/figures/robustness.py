@@ -26,6 +26,7 @@ from universal_neurons.render.figures.charts import (
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup
 from universal_neurons.render.figures.style import OWN
+from universal_neurons.render.figures.texts import OnText, on_texts, text_figures
 from universal_neurons.render.formatting import count, decimal, listed, plural
 from universal_neurons.render.tables import Column, DataTable
 
@@ -37,11 +38,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Table 1 under every variant and the convergence with tokens, in the columns of ``measures.robustness``."""
+    """Table 1 under every variant and the convergence with tokens, in the columns of ``measures.robustness``.
+
+    ``texts``: the numbers of every other text, each of as many ``tokens``.
+    """
 
     reference: str
     table: pd.DataFrame
     convergence: pd.DataFrame
+    texts: tuple[OnText, ...]
+    tokens: int
     threshold: float
     last: str
     neurons: int
@@ -60,6 +66,8 @@ def robustness_results(study: StoredStudy) -> Robustness:
         reference=study.reference,
         table=table,
         convergence=convergence,
+        texts=on_texts(study),
+        tokens=study.suite.corpus.tokens,
         threshold=spec.threshold,
         last=last.label,
         neurons=len(first.frame),
@@ -86,7 +94,11 @@ _NAMES = {
 
 def robustness_figures(found: Robustness) -> dict[str, FigureGroup]:
     """All figures about robustness."""
-    return {"variants": FigureGroup((variants(found),)), "tokens": FigureGroup((tokens(found),))}
+    return {
+        "variants": FigureGroup((variants(found),)),
+        "tokens": FigureGroup((tokens(found),)),
+        **text_figures(found.texts, tokens=found.tokens, threshold=found.threshold, last=found.last),
+    }
 
 
 def variant_name(variant: str) -> str:

@@ -61,6 +61,8 @@ CLAIMS: Mapping[str, tuple[str, ...]] = {
     **{f"paper-{number}": ("N16",) for number in range(13, 21)},
     "variants": ("F2", "F2-rotation", "F7", "F7-padding"),
     "tokens": ("F8",),
+    "texts-share": ("F16-share-english", "F16-share-python"),
+    "texts-overlap": ("F16-identity-english", "F16-identity-python"),
     "training": ("N24",),
     # The figures of the parent paper.
     "prevalence": ("G1", "G2", "G3", "G4"),
