@@ -178,7 +178,7 @@ def _direction_variances(
     turn: Float[Tensor, "rotated width"], covariance: Float[Tensor, "width width"]
 ) -> Float[Tensor, " rotated"]:
     """The variance of every rotated direction, in float64: as much work as a product with a whole layer."""
-    parts = (turn[rows].double() for rows in strips(*turn.shape, STRIP_ELEMENTS))
+    parts = (turn[rows].double() for rows in strips(len(turn), turn.shape[1], STRIP_ELEMENTS))
     return torch.cat([torch.einsum("rw,rw->r", part @ covariance, part) for part in parts])
 
 
@@ -186,7 +186,7 @@ def _largest(
     scaled: Float[Tensor, "x width"], turn: Float[Tensor, "rotated width"], variance: Float[Tensor, " rotated"]
 ) -> Iterator[Float[Tensor, " x"]]:
     """Yield each row's largest correlation with the rotated directions, some directions at a time."""
-    for rows in strips(*turn.shape, STRIP_ELEMENTS):
+    for rows in strips(len(turn), turn.shape[1], STRIP_ELEMENTS):
         directions = _unit_variance(turn[rows], variance[rows]).to(scaled.dtype)
         if len(directions):
             parts = strips(len(scaled), len(directions), ROTATED_ELEMENTS)
