@@ -39,6 +39,22 @@ def test_on_a_narrow_terminal_the_verdict_comes_first_and_the_statement_whole_be
     assert "threshold." in text_of(RECORDS, 10)[-1]
 
 
+def test_what_has_no_room_beside_a_verdict_stands_below_it() -> None:
+    corrected = record(claim="N9", family="f", correction="holm", measurement=measured(-9, -10, -8).as_dict())
+    (wide,) = text_of([corrected], 80)[:1]
+    first, second = text_of([corrected], len(wide) - 1)[:2]
+    assert wide == f"{first}  {second.strip()}"
+    assert second == "    p <0.001"
+
+
+def test_a_long_name_moves_nothing_but_its_own_verdict() -> None:
+    named = record("a-b", claim="N3-a-name-of-some-length", verdict=Verdict.INCONCLUSIVE)
+    short = text_of(RECORDS, 80)
+    with_it = text_of([*RECORDS, named], 80)
+    assert with_it[:4] == short
+    assert with_it[4] == "N3-a-name-of-some-length  open  0.05 [0.04, 0.05]"
+
+
 def test_on_a_wide_terminal_criterion_and_statement_are_on_the_same_line() -> None:
     long = record("a-b", claim="N3", statement="word " * 30)
     first, second, third = text_of([*RECORDS, long], 140)

@@ -22,6 +22,8 @@ WIDE = 130
 # Fewest characters of a line of a statement, however narrow the terminal.
 _NARROWEST = 40
 _MAX_CRITERION = 36
+# With it a line fits 80 columns, whatever the verdict.
+_LONGEST_NAME = 14
 _MIN_STATEMENT = 24
 # On a wider one the eye loses the line.
 _MAX_STATEMENT = 100
@@ -44,38 +46,57 @@ class VerdictLines:
 def verdict_lines(claims: Iterable[ClaimSummary], *, width: int) -> list[VerdictLines]:
     """The lines about every claim, aligned; a statement is wrapped below its verdict, or shortened beside it."""
     summaries = list(claims)
-    cells = [list(column) for column in zip(*map(_cells, summaries), strict=True)]
     if not summaries:
         return []
-    # There is no column of p values where no claim was corrected.
-    names, verdicts, *rest = ([text.ljust(max(map(len, column))) for text in column] for column in cells if any(column))
-    indent = " " * (len(names[0]) + _GAP)
-    statements = [visible(summary.first.statement) for summary in summaries]
-    breaks = [where_it_breaks(summary.items, summary.corrected, word=word) for summary in summaries]
-    beside = statements if width >= WIDE else [""] * len(summaries)
-    if width >= WIDE:
-        rest.append(_criteria(summaries))
-        room = width - sum(len(column[0]) + _GAP for column in (names, verdicts, *rest))
-        beside = [
-            textwrap.shorten(text, min(_MAX_STATEMENT, max(_MIN_STATEMENT, room)), placeholder="...")
-            for text in statements
-        ]
-    wrapped = [
-        [*_wrapped(where, width - len(indent)), *([] if width >= WIDE else _wrapped(text, width - len(indent)))]
-        for where, text in zip(breaks, statements, strict=True)
-    ]
+    ids, said, *cells = (list(column) for column in zip(*map(_cells, summaries), strict=True))
+    # A longer name takes of the room beside its verdict: a column as wide as it would not fit a narrow terminal.
+    longest = max((len(one) for one in ids if len(one) <= _LONGEST_NAME), default=_LONGEST_NAME)
+    names = [one.ljust(longest) for one in ids]
+    room = max(map(len, said)) + longest
+    verdicts = [text.ljust(room - len(name)) for name, text in zip(names, said, strict=True)]
+    taken = max(len(name) + len(text) for name, text in zip(names, verdicts, strict=True)) + 2 * _GAP
+    lines = _in_columns(summaries, cells, width - taken) if width >= WIDE else _in_lines(cells, width - taken)
+    indent = " " * (longest + _GAP)
     return [
         VerdictLines(
             name,
-            said,
-            (" " * _GAP).join([*texts, statement]).rstrip(),
-            tuple(indent + line for line in below),
-            summary.verdict,
+            verdict,
+            rest[0],
+            tuple(
+                indent + part
+                for text in (*rest[1:], *_texts(one, width))
+                for part in _wrapped(text, width - len(indent))
+            ),
+            one.verdict,
         )
-        for name, said, texts, statement, below, summary in zip(
-            names, verdicts, zip(*rest, strict=True), beside, wrapped, summaries, strict=True
-        )
+        for name, verdict, rest, one in zip(names, verdicts, lines, summaries, strict=True)
     ]
+
+
+def _texts(summary: ClaimSummary, width: int) -> list[str]:
+    """What stands below a verdict: where it changes, and the statement if that is not beside it."""
+    where = where_it_breaks(summary.items, summary.corrected, word=word)
+    return [where] if width >= WIDE else [where, visible(summary.first.statement)]
+
+
+def _in_columns(summaries: Sequence[ClaimSummary], cells: Sequence[Sequence[str]], room: int) -> list[list[str]]:
+    """One line each: the cells, criterion and statement in columns, the last shortened to the ``room`` left."""
+    # There is no column of p values where no claim was corrected.
+    columns = [[text.ljust(max(map(len, column))) for text in column] for column in cells if any(column)]
+    columns.append(_criteria(summaries))
+    left = min(_MAX_STATEMENT, max(_MIN_STATEMENT, room - sum(len(column[0]) + _GAP for column in columns)))
+    columns.append([textwrap.shorten(visible(one.first.statement), left, placeholder="...") for one in summaries])
+    return [[(" " * _GAP).join(texts).rstrip()] for texts in zip(*columns, strict=True)]
+
+
+def _in_lines(cells: Sequence[Sequence[str]], room: int) -> list[list[str]]:
+    """The cells of each in one line if there is ``room`` for it, else in a line each: columns would take more."""
+    return [_together([text for text in texts if text], room) for texts in zip(*cells, strict=True)]
+
+
+def _together(texts: list[str], room: int) -> list[str]:
+    line = (" " * _GAP).join(texts)
+    return [line] if len(line) <= room else texts
 
 
 def counted(claims: Iterable[ClaimSummary]) -> str:
