@@ -100,12 +100,18 @@ class Otherwise(FakeStudy):
         return super().ablation(checkpoint=_moved(checkpoint, self.suite), reference=reference)
 
     def table(
-        self, stage: str, *, model: str | None = None, partner: str | None = None, checkpoint: HasStep | None = None
+        self,
+        stage: str,
+        *,
+        model: str | None = None,
+        partner: str | None = None,
+        checkpoint: HasStep | None = None,
+        text: str | None = None,
     ) -> Any:
         roles = fake_roles(stage, model or self.reference, OTHERWISE)
         if roles is not None:
             return roles
-        table = super().table(stage, model=model, partner=partner, checkpoint=checkpoint)
+        table = super().table(stage, model=model, partner=partner, checkpoint=checkpoint, text=text)
         if not isinstance(table, pd.DataFrame):
             return table
         names = [str(name) for name in table if name not in ("layer", "neuron")]

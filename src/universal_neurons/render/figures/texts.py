@@ -73,7 +73,7 @@ def texts_share(found: tuple[OnText, ...], where: str) -> Figure:
 
 
 def texts_overlap(found: tuple[OnText, ...], where: str) -> Figure:
-    """The overlap of the universal neurons of the suite's text and of every other, beyond the overlap of halves of one."""
+    """The overlap of universal neurons of two texts minus the overlap of the halves of one, for every other text."""
     if not found:
         return Figure.left_out("texts-overlap", _WHY)
     names = ("overlap", "first", "second", "chance")
