@@ -27,21 +27,26 @@ from tests.render.browser import dataset, dom_of, driven, needs_chromium
 from universal_neurons.cli import main
 from universal_neurons.errors import UserError
 from universal_neurons.matching import result as result_module
-from universal_neurons.matching.directions import kept_partners, resampling
+from universal_neurons.matching.directions import MatchedDirection, kept_partners, resampling
 from universal_neurons.matching.result import ResultUnreadable
 from universal_neurons.matching.settings import MatchSettings
+from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.tables import Resampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# A neuron of the first model.
+NEVER_VARIES = 5
 SETTINGS: dict[str, Any] = {"tokens": 300, "context": 48, "blocks": 10, "draws": 3, "top_k": 3, "resamples": 50}
 
 
 @pytest.fixture(scope="module")
 def result() -> un.MatchResult:
-    one, other = (model("GPT2LMHeadModel", 0), letters()), (model("LlamaForCausalLM", 1, layers=3), pieces())
-    return un.match(one, other, text=TEXT, quick=True, **SETTINGS)
+    one, other = model("GPT2LMHeadModel", 0), model("LlamaForCausalLM", 1, layers=3)
+    with torch.no_grad():
+        one.transformer.h[0].mlp.c_fc.weight[:, NEVER_VARIES] = 0
+    return un.match((one, letters()), (other, pieces()), text=TEXT, quick=True, **SETTINGS)
 
 
 def saved_model(folder: Path, architecture: str, seed: int, tokenizer: Any) -> Path:
@@ -79,6 +84,7 @@ def test_the_interval_of_an_excess_is_normal_over_the_blocks_of_its_best_partner
         influence = direction.influence[:, :, 0].astype(np.float64)
         reach = 1.959964 * np.sqrt(((influence - influence.mean(axis=0)) ** 2).sum(axis=0))
         table, defined = direction.table, direction.frame["excess"].notna()
+        assert np.flatnonzero(~defined).tolist() == ([NEVER_VARIES] if direction is result.forward else [])
         for end, sign in (("excess_low", -1), ("excess_high", 1)):
             expected = (table["excess"] + sign * reach)[defined]
             np.testing.assert_allclose(table[end][defined], expected, rtol=1e-6)
@@ -96,16 +102,18 @@ def test_a_share_is_of_the_threshold_that_is_asked_for(result: un.MatchResult) -
             assert share.value == direction.share(threshold).value == (excess > threshold).mean()
 
 
-def test_its_text_says_what_was_read_and_every_share_with_its_interval(result: un.MatchResult) -> None:
-    lines = [f"{result.models[0].name} and {result.models[1].name}: 300 spans of text in {result.rows} rows"]
-    for one, other, share in zip(result.models, result.models[::-1], result.shares().values(), strict=True):
-        lines.append(
-            f"{one.name} -> {other.name}: {share.value:.1%} of {share.n} neurons above an excess of 0.5 "
-            f"[{share.low:.1%}, {share.high:.1%}]"
-        )
-    assert str(result).splitlines() == lines
-    assert [one.name for one in result.models] == ["GPT2LMHeadModel", "LlamaForCausalLM"]
-    assert (len(result.models[0].widths), len(result.models[1].widths)) == (2, 3)
+def test_its_text_says_what_was_read_and_every_share_with_its_interval(
+    result: un.MatchResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = Measurement(0.3, 0.1, 0.4, 48, Over.TOKEN_BLOCKS, 0.95, "share")
+    monkeypatch.setattr(MatchedDirection, "share", lambda *_: share)
+    there, back = "GPT2LMHeadModel -> LlamaForCausalLM", "LlamaForCausalLM -> GPT2LMHeadModel"
+    assert str(result).splitlines() == [
+        f"GPT2LMHeadModel and LlamaForCausalLM: 300 spans of text in {result.rows} rows",
+        f"{there}: 30.0% of 48 neurons above an excess of 0.5 [10.0%, 40.0%]",
+        f"{back}: 30.0% of 48 neurons above an excess of 0.5 [10.0%, 40.0%]",
+    ]
+    assert [len(one.widths) for one in result.models] == [2, 3]
 
 
 def test_kept_partners_are_ranked_correlations_and_both_halves() -> None:

@@ -17,7 +17,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.matching.directions import resampling
 from universal_neurons.matching.rosetta_result import RosettaResult
 from universal_neurons.measurement import CEILING
-from universal_neurons.measures.mutual import class_share, mutual_share
+from universal_neurons.measures.mutual import KeptPartners, class_share, mutual_share
 
 SETTINGS: dict[str, Any] = {"tokens": 400, "context": 48, "blocks": 10, "draws": 3, "half_draws": 2, "resamples": 20}
 
@@ -87,6 +87,32 @@ def test_a_class_has_the_smallest_correlation_of_its_pairs(found: Any) -> None:
         assert len(inside) >= 2
         assert row.correlation == min(inside)
     assert list(found.classes) == [f"{what}_{n}" for n in (1, 2, 3) for what in ("layer", "neuron")] + ["correlation"]
+
+
+def test_a_partner_that_does_not_look_back_is_no_pair_of_a_class(found: Any) -> None:
+    partners = {
+        (0, 1): (0, 0.9),
+        (1, 0): (0, 0.9),
+        (1, 2): (0, 0.8),
+        (2, 1): (0, 0.8),
+        (0, 2): (0, 0.1),
+        (2, 0): (-1, np.nan),
+    }
+
+    def one_neuron(pair: tuple[int, int], given: Any) -> Any:
+        partner, correlation = (np.array([[value]]) for value in partners[pair])
+        kept = KeptPartners(partner, correlation, np.zeros((2, 1, 1)), partner, partner)
+        return replace(given, frame=given.frame.iloc[:1], kept=kept)
+
+    small = RosettaResult({
+        pair: replace(
+            result,
+            forward=one_neuron(pair, result.forward),
+            backward=one_neuron((pair[1], pair[0]), result.backward),
+        )
+        for pair, result in found.matches.items()
+    })  # fmt: skip
+    assert small.classes["correlation"].tolist() == [0.8]
 
 
 def test_measurements_are_the_measures_of_the_kept_partners(found: Any) -> None:
