@@ -49,6 +49,10 @@ def test_each_text_has_the_overlap_beside_the_one_of_halves(drawn: dict[str, Fig
     assert f"{overlap} % with English where halves of one text share {within} %" in said
 
 
+def test_captions_say_what_the_bars_are_over(drawn: dict[str, Figure]) -> None:
+    assert all(str(figure.caption).endswith("Bars are intervals over models.") for figure in drawn.values())
+
+
 def test_two_models_or_one_text_leave_the_figures_out() -> None:
     two = FakeStudy(suite=fake_suite().narrowed(models=["a", "b"]))
     assert all(one.absence.startswith("it compares texts") for one in figures(two).values())

@@ -63,7 +63,10 @@ def texts_share(found: tuple[OnText, ...], where: str) -> Figure:
         return Figure.left_out("texts-share", _WHY)
     rows = tuple(ChartRow(_named(one), one.change, OWN, columns=(("share", one.share.value),)) for one in found)
     shares = listed(f"{percent(one.share.value, 2)} on {_named(one)}" for one in found)
-    caption = f"Share of universal neurons on other texts minus the share on the suite's text ({where}): {shares}."
+    caption = (
+        f"Share of universal neurons on other texts minus the share on the suite's text ({where}): {shares}. Bars are "
+        "intervals over models."
+    )
     return row_figure(
         RowChart(
             "texts-share", "", "Share of universal neurons on other texts", "difference, percentage points", rows, 0.0
@@ -94,7 +97,8 @@ def texts_overlap(found: tuple[OnText, ...], where: str) -> Figure:
     )
     caption = (
         f"Overlap of the universal neurons of the suite's text and of another, minus the overlap of the two halves of "
-        f"one text ({where}; half of the tokens in each set, share of the smaller set): {said}."
+        f"one text ({where}; half of the tokens in each set, share of the smaller set): {said}. Bars are "
+        "intervals over models."
     )
     return row_figure(
         RowChart(
