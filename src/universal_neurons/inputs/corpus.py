@@ -525,10 +525,7 @@ def token_set(
     Rows whose bytes are in ``without`` are left out.  Raises :class:`EmptyTokenSet` if nothing is left to score and
     :class:`CorpusError` if the stream is too short.
     """
-    rows, domain = _shuffled_rows(stream, form, seed=seed)
-    if without:
-        left = [place for place, row in enumerate(rows) if row.tobytes() not in without]
-        rows, domain = rows[left], domain[left]
+    rows, domain = _shuffled_rows(stream, form, seed=seed, without=without)
     kept = np.cumsum(form.mask(rows, policy).sum(axis=1))
     if tokens < 1 or len(kept) == 0 or kept[-1] == 0:
         raise EmptyTokenSet(
@@ -554,25 +551,27 @@ def evaluation_set(
 
     Raises :class:`CorpusError` if the stream is too short.
     """
-    rows, domain = _shuffled_rows(stream, form, seed=seed)
-    own = {row.tobytes() for row in identified.rows}
-    left = [i for i in range(len(identified.rows), len(rows)) if rows[i].tobytes() not in own]
+    rows, domain = _shuffled_rows(stream, form, seed=seed, without={row.tobytes() for row in identified.rows})
     scored = form.row_length - 1
     count = -(-predictions // scored)
-    if len(left) < count:
+    if len(rows) < count:
         raise CorpusError(
             f"corpus {form.name}: {predictions} predictions wanted beyond the suite's own tokens, "
-            f"{len(left) * scored} there; ask for fewer (suite: corpus.tokens, ablation.tokens)"
+            f"{len(rows) * scored} there; ask for fewer (suite: corpus.tokens, ablation.tokens)"
         )
-    return form.token_set(rows[left[:count]], domain[left[:count]], identified.domains, None)
+    return form.token_set(rows[:count].copy(), domain[:count].copy(), identified.domains, None)
 
 
-def _shuffled_rows(stream: TokenStream, form: RowFormat, *, seed: int) -> tuple[TokenRows, npt.NDArray[np.uint8]]:
-    """All whole rows of ``stream`` in a seeded order, and the domain of each position."""
+def _shuffled_rows(
+    stream: TokenStream, form: RowFormat, *, seed: int, without: Collection[bytes]
+) -> tuple[TokenRows, npt.NDArray[np.uint8]]:
+    """The whole rows of ``stream`` whose bytes are not in ``without``, in a seeded order; the domain at each place."""
     rows = token_rows(stream.tokens, row_length=form.row_length, bos=form.bos)
     domain = token_rows(stream.domain.astype(np.uint16), row_length=form.row_length, bos=0).astype(np.uint8)
     domain[:, 0] = domain[:, 1]
     order = _row_order(len(rows), seed)
+    if without:
+        order = order[[row.tobytes() not in without for row in rows[order]]]
     return rows[order], domain[order]
 
 

@@ -111,11 +111,11 @@ class Tokens(Stage):
             return _stored_tokens(rows.arrays, record.document)
         # Where the versions are the evidence's, its tokens say whether the text is, without reading all of it twice.
         if record is None or not _has_its_versions(work):
-            check_text(work)
+            _check_text(work)
         with capture() as run:
             taken = self.sample(work)
         if record is not None and (known := corpus_ref_from(record.document)) != taken.tokens.ref:
-            check_text(work)
+            _check_text(work)
             raise UserError(
                 f"corpus {work.suite.corpus.recipe}: expected the tokens that the evidence is about "
                 f"({known.sha256[:12]}), got {taken.tokens.ref.sha256[:12]} from the same text; "
@@ -245,7 +245,7 @@ def text_tokens(work: Workspace, text: str) -> TokenSet:
     ``other_rows`` are rows of the suite's own text that are not among its tokens.  Raises as :func:`token_set`.
     """
     if text != OTHER_ROWS:
-        check_text(work, text)
+        _check_text(work, text)
         return _installed_tokens(work, text)
     return _installed_tokens(work, work.suite.corpus.recipe, {row.tobytes() for row in token_set(work).rows})
 
@@ -263,7 +263,7 @@ def reading_cost(work: Workspace, recipe: str) -> Cost:
     return Cost({WorkKind.TEXT: encoded + characters / READ_CHARACTERS}, host_bytes=int(encoded) * 4)
 
 
-def check_text(work: Workspace, recipe: str = "") -> None:
+def _check_text(work: Workspace, recipe: str = "") -> None:
     """Raise UserError where the evidence that is asked for is about another text than this machine's.
 
     ``recipe``: of installed distributions, by default the suite's own.

@@ -229,8 +229,8 @@ def nudge(chart: LineChart, rank: int) -> float:
 
 
 def _line(canvas: Drawing, chart: LineChart, curve: Series, rank: int) -> _End | None:
-    factor, mark = scale(chart.unit), curve.mark
-    xs = [x + nudge(chart, rank) for x in chart.axis.places]
+    factor, mark, aside = scale(chart.unit), curve.mark, nudge(chart, rank)
+    xs = [x + aside for x in chart.axis.places]
     ys = [m.value * factor for m in curve.values]
     if curve.band:
         lows, highs = ([band[end] * factor for band in curve.band] for end in (0, 1))
