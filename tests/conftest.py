@@ -39,6 +39,14 @@ def _nothing_remembered(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         monkeypatch.setattr(cache, "_active", [])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _impatient_disk() -> Iterator[None]:
+    """No waiting for the disk: only a loss of power could tell, and no test can cause one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def _offline_on_one_thread() -> Iterator[None]:
     import torch
@@ -65,6 +73,19 @@ def computed(tmp_path_factory: pytest.TempPathFactory, miniature: Miniature) -> 
 
     project = miniature.copied(tmp_path_factory.mktemp("computed") / "project")
     compute(project.workspace(local=True))
+    return project
+
+
+@pytest.fixture(scope="session")
+def brief(tmp_path_factory: pytest.TempPathFactory, miniature: Miniature) -> Miniature:
+    """The project with the suite of one checkpoint computed, and nothing else; do not change it."""
+    from tests.cases import BRIEF
+    from universal_neurons.stages.registry import suite_keys
+    from universal_neurons.stages.runner import compute
+
+    project = miniature.copied(tmp_path_factory.mktemp("brief") / "project")
+    work = project.workspace("brief", local=True)
+    assert compute(work) == len(suite_keys(work)) == BRIEF
     return project
 
 

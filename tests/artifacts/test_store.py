@@ -70,12 +70,6 @@ class Lines(list[str]):
         self.append(line)
 
 
-@pytest.fixture(autouse=True)
-def _impatient_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No waiting for the disk: only a loss of power could tell, and no test can cause one."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 @pytest.fixture
 def said() -> Lines:
     return Lines()

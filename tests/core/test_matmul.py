@@ -46,7 +46,7 @@ def test_a_kernel_that_rounds_too_much_is_passed_over(
         return errors[precision]
 
     monkeypatch.setattr(matmul, "product_error", measured)
-    assert checked_precision() == chosen
+    assert checked_precision.__wrapped__() == chosen
 
 
 def test_the_error_of_rounding_to_bfloat16_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

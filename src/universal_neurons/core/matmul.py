@@ -136,10 +136,12 @@ def _correlation_units(
     return scaled
 
 
+@cache
 def checked_precision(*, device: torch.device | str = "cpu") -> KernelPrecision:
     """The first of medium, high, highest with a :func:`product_error` of at most ``CORRELATION_TOLERANCE``, or highest.
 
     The order is fixed and nothing is timed: two runs on one machine choose the same kernel and give the same bits.
+    Measured once per process and device.
     """
     for precision in get_args(KernelPrecision):
         if product_error(precision, device=device) <= CORRELATION_TOLERANCE:
