@@ -28,7 +28,6 @@ from universal_neurons.stages.base import read_artifact
 from universal_neurons.stages.plan import local_speed
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.resume import STATES
-from universal_neurons.stages.runner import compute
 from universal_neurons.stages.study import imported_evidence
 from universal_neurons.stages.universality import UNIVERSALITY
 
@@ -175,8 +174,10 @@ def test_damage_in_shipped_evidence_is_one_line_and_not_computed_again(run: Run,
     assert not (own.working / key.stage).exists()
 
 
-def test_damage_in_the_working_store_is_computed_again_with_one_warning(run: Run, own: Miniature) -> None:
-    assert run(own, "compute", "--suite", "brief")[0] == 0
+def test_damage_in_the_working_store_is_computed_again_with_one_warning(
+    run: Run, brief: Miniature, tmp_path: Path
+) -> None:
+    own = brief.copied(tmp_path / "project")
     work = own.workspace("brief")
     table = UNIVERSALITY.key(work, pairs(work, 30)[0])
     _damaged(own.working / table.stage / table.digest / "payload.parquet")
@@ -831,10 +832,10 @@ cli.main()
 
 
 def test_as_a_program_ctrl_c_is_status_130_and_the_same_command_ends_with_the_same_tables(
-    computed: Miniature, tmp_path: Path
+    run: Run, brief: Miniature, tmp_path: Path
 ) -> None:
     command = ["compute", "--suite", "brief", "--store", str(tmp_path / "store"), "--device", "cpu"]
-    variables = {**os.environ, "UNIVERSAL_NEURONS_ROOT": str(computed.root)}
+    variables = {**os.environ, "UNIVERSAL_NEURONS_ROOT": str(brief.root)}
     stopped = subprocess.run(
         [sys.executable, "-c", CTRL_C, *command], capture_output=True, text=True, check=False, env=variables
     )
@@ -842,12 +843,10 @@ def test_as_a_program_ctrl_c_is_status_130_and_the_same_command_ends_with_the_sa
     assert stopped.stderr.splitlines()[-1].startswith("interrupted; finished work is kept")
     (state,) = (tmp_path / "store" / STATES / "brief").iterdir()
     assert (state / "current").is_dir()
-    done = _script(computed, *command)
-    assert done.returncode == 0, done.stderr
+    status, _, err = run(brief, *command)
+    assert status == 0, err
     assert not list((tmp_path / "store" / STATES).iterdir())
-    undisturbed = computed.workspace("brief", store=tmp_path / "undisturbed", local=True)
-    compute(undisturbed)
-    found = computed.workspace("brief", store=tmp_path / "store", local=True)
+    undisturbed, found = brief.workspace("brief"), brief.workspace("brief", store=tmp_path / "store")
     for key in keys_at(found, UNIVERSALITY, found.steps[-1]).values():
         pd.testing.assert_frame_equal(
             read_artifact(found, key).table, read_artifact(undisturbed, key).table, check_exact=True
