@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,11 +12,12 @@ from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, write_log
 from tests.render.neurons import local_text
 from universal_neurons.measures.cache import caching
 from universal_neurons.render import build_report
+from universal_neurons.render.html.engines import render
 from universal_neurons.render.pages.paper import Groups, drawn_figures
 from universal_neurons.render.results import Results, printed_numbers, results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -52,6 +53,16 @@ def computed_once(found: Results, drawn: Groups) -> Iterator[None]:
         patch.setattr("universal_neurons.render.report.results", lambda *_: found)
         patch.setattr("universal_neurons.render.report.drawn_figures", lambda _: drawn)
         yield
+
+
+def rendering_only(wanted: Callable[[Sequence[str]], Sequence[str]], patch: pytest.MonkeyPatch) -> None:
+    """Let builds render the ``wanted`` of their pages alone; as links to the others are dead, no page is checked."""
+
+    def fewer(source: Path, pages: Sequence[str], output: Path, **options: Any) -> None:
+        render(source, wanted(pages), output, **options)
+
+    patch.setattr("universal_neurons.render.report.render", fewer)
+    patch.setattr("universal_neurons.render.report.check_pages", lambda *_, **__: None)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
@@ -86,8 +87,16 @@ def fake_tables(step: int, reference: str = "a") -> ReferenceTables:
 
     A neuron that is universal once tends to stay so, as it has the same talent at every step.
     """
-    talents = np.random.default_rng(MODELS.index(reference))
-    rng = np.random.default_rng([step, MODELS.index(reference)])
+    return _tables(step, reference, MODELS)
+
+
+# Made anew for every question, tables would take more time than the report that is made of them.  The names are an
+# argument, as hostile tests call the models otherwise.
+@cache
+def _tables(step: int, reference: str, models: tuple[str, ...]) -> ReferenceTables:
+    place = models.index(reference)
+    talents = np.random.default_rng(place)
+    rng = np.random.default_rng([step, place])
     neurons = LAYERS * WIDTH
     layer = np.repeat(np.arange(LAYERS), WIDTH)
     chance = (0.01 + 0.012 * step / 1000) * np.array([1.8, 0.7, 0.6, 1.2])[layer]
@@ -96,10 +105,10 @@ def fake_tables(step: int, reference: str = "a") -> ReferenceTables:
         partner: np.clip(
             rng.beta(1.3, 10, neurons) + np.where(shared, talents.normal(0.5, 0.12, neurons), 0), -0.1, 0.95
         )
-        for partner in MODELS
+        for partner in models
         if partner != reference
     }
-    near = np.random.default_rng([step, MODELS.index(reference), 5]).random(neurons) < 0.7
+    near = np.random.default_rng([step, place, 5]).random(neurons) < 0.7
     rows = np.flatnonzero(np.max(list(excesses.values()), axis=0) > 0.2)
     tables = {
         partner: UniversalityTable(
@@ -123,11 +132,49 @@ def fake_tables(step: int, reference: str = "a") -> ReferenceTables:
     return ReferenceTables(reference=reference, step=step, tables=tables)
 
 
-def fake_properties(step: int, model: str) -> pd.DataFrame:
-    """Made-up properties of one model, with heavier tails where neurons are universal."""
-    tables = fake_tables(step, model).tables.values()
+@cache
+def _variant(table: UniversalityTable, name: str) -> UniversalityTable:
+    """The table measured in another way: no interval, every excess a little different."""
+    rng = np.random.default_rng(len(name))
+    change = rng.normal(0.002 * (len(name) - 14), 0.01, len(table.frame))
+    nothing = np.empty(0, dtype=np.int64)
+    return replace(
+        table, frame=table.frame.assign(excess=table.frame["excess"] + change), candidates=nothing,
+        influence=np.empty((BLOCKS, 0)), draws=np.empty((DRAWS, 0)),
+    )  # fmt: skip
+
+
+@cache
+def _null(table: UniversalityTable, kind: NullKind) -> UniversalityTable:
+    """Partners that read other tokens: correlations of a hundredth, partners anywhere."""
+    dice = np.random.default_rng(len(kind))
+    noise = np.abs(dice.normal(0, 0.01, len(table.frame)))
+    layers = dice.integers(0, LAYERS, len(table.frame))
+    return replace(table, frame=table.frame.assign(correlation=noise, partner_layer=layers))
+
+
+@cache
+def _of_neurons(stage: str, step: int, model: str, models: tuple[str, ...]) -> Any:
+    """Made-up properties of one model, with heavier tails where neurons are universal, and what explains them."""
+    properties = _properties(step, model, models)
+    if stage == "properties":
+        return properties
+    layer, neuron = (properties[column].to_numpy() for column in ("layer", "neuron"))
+    if stage == "duplicates":
+        return made_duplicates(layer, neuron)
+    explained = properties["pre_kurtosis"].to_numpy() > 5
+    table = made_explanations(model, layer, neuron, explained, seed=[step, models.index(model), 11])
+    if stage == "labels":
+        return made_labels(table, len(VOCABULARY))
+    assert stage == "explanations"
+    return table
+
+
+@cache
+def _properties(step: int, model: str, models: tuple[str, ...]) -> pd.DataFrame:
+    tables = _tables(step, model, models).tables.values()
     excess = np.mean([table.frame["excess"].to_numpy() for table in tables], axis=0)
-    dice = np.random.default_rng([step, MODELS.index(model), 9])
+    dice = np.random.default_rng([step, models.index(model), 9])
     names = ("pre_mean", "pre_skewness", "input_bias", "w_in_norm", "w_out_norm", "vocabulary_kurtosis")
     cosine = dice.normal(0, 0.3, excess.size)
     return next(iter(tables)).frame[["layer", "neuron"]].assign(
@@ -148,9 +195,13 @@ ROLES: MadeUp = (Written(layers=LAYERS), Entropic(), Attended())
 
 def fake_roles(stage: str, model: str, made: MadeUp = ROLES) -> Any:
     """Made-up tables of what the neurons of a model do; None for another stage."""
-    written, entropic, attended = made
     # Made-up numbers are drawn for a letter, whatever a model is called.
-    model = ascii_lowercase[MODELS.index(model)]
+    return _roles(stage, ascii_lowercase[MODELS.index(model)], made)
+
+
+@cache
+def _roles(stage: str, model: str, made: MadeUp) -> Any:
+    written, entropic, attended = made
     match stage:
         case "predictions":
             return _of_the_width(written.tables(model, np.zeros(len(LAYER), dtype=np.bool_)))
@@ -179,11 +230,15 @@ _EFFECTS = {
 
 def fake_ablation(checkpoint: Checkpoint, reference: str = "a") -> AblationTable:
     """Made-up ablations: the sets that the suite's plan has, effects that grow over the training."""
-    rng = np.random.default_rng([7, checkpoint.step, MODELS.index(reference)])
-    partners = tuple(name for name in MODELS if name != reference) if reference == "a" else ()
-    last = checkpoint == CHECKPOINTS[-1]
+    return _ablation(checkpoint, reference, MODELS, is_last=checkpoint == CHECKPOINTS[-1])
+
+
+@cache
+def _ablation(checkpoint: Checkpoint, reference: str, models: tuple[str, ...], *, is_last: bool) -> AblationTable:
+    rng = np.random.default_rng([7, checkpoint.step, models.index(reference)])
+    partners = tuple(name for name in models if name != reference) if reference == "a" else ()
     plan = SetPlan(
-        role="last" if last else "trained", partners=partners, thresholds=(0.4, 0.5, 0.6), threshold=0.5,
+        role="last" if is_last else "trained", partners=partners, thresholds=(0.4, 0.5, 0.6), threshold=0.5,
         layers=LAYERS, draws=DRAWS, dose=DOSE, orders=3,
     )  # fmt: skip
     sets = [_ablated(one, checkpoint.share, rng) for one in plan.sets()]
@@ -231,12 +286,7 @@ class FakeStudy(AnyStudy):  # type: ignore[misc]
     def null(
         self, *, partner: str, checkpoint: HasStep, kind: NullKind, reference: str | None = None
     ) -> UniversalityTable:
-        """Partners that read other tokens: correlations of a hundredth, partners anywhere."""
-        table = self.universality(partner=partner, checkpoint=checkpoint, reference=reference)
-        dice = np.random.default_rng(len(kind))
-        noise = np.abs(dice.normal(0, 0.01, len(table.frame)))
-        layers = dice.integers(0, LAYERS, len(table.frame))
-        return replace(table, frame=table.frame.assign(correlation=noise, partner_layer=layers))
+        return _null(self.universality(partner=partner, checkpoint=checkpoint, reference=reference), kind)
 
     def table(
         self,
@@ -256,20 +306,7 @@ class FakeStudy(AnyStudy):  # type: ignore[misc]
             return {(x, y): self.universality(reference=x, partner=y, checkpoint=there) for x, y in pairs}
         step, name = (checkpoint or self.checkpoints[-1]).step, model or self.reference
         roles = fake_roles(stage, name)
-        if roles is not None:
-            return roles
-        properties = fake_properties(step, name)
-        if stage == "properties":
-            return properties
-        layer, neuron = (properties[column].to_numpy() for column in ("layer", "neuron"))
-        if stage == "duplicates":
-            return made_duplicates(layer, neuron)
-        explained = properties["pre_kurtosis"].to_numpy() > 5
-        table = made_explanations(name, layer, neuron, explained, seed=[step, MODELS.index(name), 11])
-        if stage == "labels":
-            return made_labels(table, len(VOCABULARY))
-        assert stage == "explanations"
-        return table
+        return _of_neurons(stage, step, name, MODELS) if roles is None else roles
 
     def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
         self.reads.append(ARTIFACTS[0])
@@ -280,14 +317,7 @@ class FakeStudy(AnyStudy):  # type: ignore[misc]
         return self.suite.variants.names
 
     def variant(self, name: str, *, partner: str, checkpoint: HasStep) -> UniversalityTable:
-        table = self.universality(partner=partner, checkpoint=checkpoint)
-        rng = np.random.default_rng(len(name))
-        change = rng.normal(0.002 * (len(name) - 14), 0.01, len(table.frame))
-        nothing = np.empty(0, dtype=np.int64)
-        return replace(
-            table, frame=table.frame.assign(excess=table.frame["excess"] + change), candidates=nothing,
-            influence=np.empty((BLOCKS, 0)), draws=np.empty((DRAWS, 0)),
-        )  # fmt: skip
+        return _variant(self.universality(partner=partner, checkpoint=checkpoint), name)
 
     def variant_settings(self, checkpoint: HasStep) -> pd.DataFrame:
         tokens = [

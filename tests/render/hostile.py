@@ -63,7 +63,7 @@ def hostile_log(texts: Sequence[str]) -> list[EvidenceRecord]:
 
 def hostile_report(folder: Path, root: Path, texts: Sequence[str], patch: pytest.MonkeyPatch) -> Path:
     """The report in ``folder`` whose claims, suite, models, checkpoints, tokens and provenance are called ``texts``."""
-    models = ("a", *(" ".join(texts[place::4]) + f" {place}" for place in range(4)))
+    models = ("a", *(" ".join(texts[place::2]) + f" {place}" for place in range(2)))
     labels = [" ".join(texts[place::4])[:300] + f" {place}" for place in range(4)]
     checkpoints = tuple(replace(c, label=label) for c, label in zip(fakes.CHECKPOINTS, labels, strict=True))
     patch.setattr(fakes, "MODELS", models)

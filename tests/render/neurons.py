@@ -192,6 +192,7 @@ class FakeNeurons(AnyStudy):  # type: ignore[misc]
         )  # fmt: skip
 
 
+@cache
 def made_profiles(model: str, seed: int, *, step: int, layers: int, width: int, vocabulary: int) -> NeuronProfiles:
     """Profiles of random numbers."""
     rng = np.random.default_rng([7, seed])

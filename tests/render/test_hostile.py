@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.render.browser import dataset, dom_of, needs_chromium
-from tests.render.conftest import copied_checkout
+from tests.render.conftest import copied_checkout, rendering_only
 from tests.render.hostile import TAME, hostile_report
 from tests.render.payloads import PAYLOADS
 from tests.render.read import attributes, elements
@@ -25,20 +25,28 @@ PAGES = ("index", "paper", "parent", "mechanisms", "claims", "readings", "method
 WATCH = Path(__file__).with_name("watch.js").read_text(encoding="utf-8")
 
 
-def built(texts: Sequence[str], factory: pytest.TempPathFactory) -> Iterator[Path]:
+def built(texts: Sequence[str], factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -> Path:
     folder = factory.mktemp("hostile")
-    with pytest.MonkeyPatch.context() as patch:
-        yield hostile_report(folder, copied_checkout(folder / "checkout"), texts, patch)
+    return hostile_report(folder, copied_checkout(folder / "checkout"), texts, patch)
 
 
 @pytest.fixture(scope="module")
 def wild(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield from built(PAYLOADS, tmp_path_factory)
+    with pytest.MonkeyPatch.context() as patch:
+        yield built(PAYLOADS, tmp_path_factory, patch)
 
 
 @pytest.fixture(scope="module")
 def tame(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield from built(TAME, tmp_path_factory)
+    """Of the pages of its claims the first two and the last: all others are like the second."""
+    with pytest.MonkeyPatch.context() as patch:
+        rendering_only(with_some_claims, patch)
+        yield built(TAME, tmp_path_factory, patch)
+
+
+def with_some_claims(pages: Sequence[str]) -> list[str]:
+    claims = [page for page in pages if page.startswith("claims/")]
+    return [page for page in pages if page not in claims[2:-1]]
 
 
 def structure(page: Path) -> tuple[frozenset[tuple[str, int]], frozenset[tuple[str, int]]]:
@@ -55,8 +63,9 @@ def test_a_page_has_no_element_and_no_attribute_that_it_would_not_have_anyway(
 
 def test_neither_has_the_page_of_any_claim(wild: Path, tame: Path) -> None:
     pages = [Counter(structure(page) for page in (folder / "claims").iterdir()) for folder in (wild, tame)]
-    assert pages[0].total() == len(PAYLOADS)
-    assert pages[0] == pages[1]
+    assert [found.total() for found in pages] == [len(PAYLOADS), 3]
+    assert pages[0].keys() == pages[1].keys()
+    assert max(pages[0].values()) == len(PAYLOADS) - 2
 
 
 def test_what_was_written_can_be_read(wild: Path) -> None:

@@ -19,8 +19,8 @@ from tests.render.fakes import FakeStudy, fake_records, write_log
 from tests.render.neurons import local_text
 from universal_neurons.render import build_report
 
-root, output, days, processors = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
-now, real = time.time() + days * 86_400, datetime.datetime
+root, output = map(Path, sys.argv[1:])
+now, real = time.time() + 40.5 * 86_400, datetime.datetime
 
 class Then(real):
     @classmethod
@@ -31,12 +31,11 @@ for module in list(sys.modules.values()):
     if vars(module).get("datetime") is real:
         module.datetime = Then
 time.time = lambda: now
-os.cpu_count = lambda: processors
+os.cpu_count = lambda: 5
 log = write_log(output.parent / "log", fake_records())
 build_report(FakeStudy(), root=root, text=local_text(), output=output, verdicts=log, engine="pandoc")
 """
-# What a machine, a user or a day may have of their own.
-ONE = {"PYTHONHASHSEED": "1", "TZ": "Pacific/Kiritimati", "LC_ALL": "C.UTF-8", "COLUMNS": "80"}
+# What a machine or a user may have of their own.
 OTHER = {
     "PYTHONHASHSEED": "2",
     "TZ": "America/Los_Angeles",
@@ -49,31 +48,30 @@ STYLE = """<style xmlns="http://purl.org/net/xbiblio/csl" class="in-text" versio
 <bibliography><layout><text value="another style"/></layout></bibliography></style>"""
 
 
-def built(folder: Path, *, days: float, processors: int, variables: dict[str, str]) -> dict[str, bytes]:
-    """The files of a report that a process of its own built in ``folder``."""
-    folder.mkdir(parents=True)
-    root = copied_checkout(folder / "checkout")
-    # The style and the defaults of the user, which another user does not have.
+def built_elsewhere(folder: Path) -> Path:
+    """The report that a process of its own built in ``folder`` on another day."""
+    root, report = copied_checkout(folder / "checkout"), folder / "out" / "report"
+    report.parent.mkdir()
+    # The style of the user, which another user does not have.
     home = folder / "home" / ".local" / "share" / "pandoc"
     home.mkdir(parents=True)
-    if days:
-        (home / "default.csl").write_text(STYLE, encoding="utf-8")
+    (home / "default.csl").write_text(STYLE, encoding="utf-8")
     known = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "PYTHON", "XDG_"))}
-    environment = {**known, "HOME": str(folder / "home"), "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'src'}", **variables}
-    arguments = (root, folder / "out" / "report", days, processors)
-    command = [sys.executable, "-X", "utf8", "-c", BUILD, *map(str, arguments)]
-    (folder / "out").mkdir()
+    environment = {**known, "HOME": str(folder / "home"), "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'src'}", **OTHER}
+    command = [sys.executable, "-X", "utf8", "-c", BUILD, str(root), str(report)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    report = folder / "out" / "report"
+    return report
+
+
+def files_of(report: Path) -> dict[str, bytes]:
     return {path.relative_to(report).as_posix(): path.read_bytes() for path in report.rglob("*") if path.is_file()}
 
 
 @pytest.mark.timeout(600)
-def test_two_builds_are_the_same_bytes(tmp_path: Path) -> None:
+def test_two_builds_are_the_same_bytes(report: Path, tmp_path: Path) -> None:
     """Another folder, day, time zone, locale, hash seed, number of processors and user."""
-    one = built(tmp_path / "one", days=0, processors=1, variables=ONE)
-    other = built(tmp_path / "another longer folder", days=40.5, processors=5, variables=OTHER)
+    one, other = files_of(report), files_of(built_elsewhere(tmp_path))
     assert one.keys() == other.keys()
     assert len(one) > 60
     assert [name for name in one if one[name] != other[name]] == []

@@ -17,7 +17,7 @@ import pytest
 import typst
 from pypdf.generic import DictionaryObject, IndirectObject
 
-from tests.render.conftest import computed_once, copied_checkout
+from tests.render.conftest import computed_once, copied_checkout, rendering_only
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_records, fake_suite, write_log
 from tests.render.hostile import hostile_log
 from tests.render.neurons import local_text
@@ -501,7 +501,11 @@ def test_a_checkout_without_the_look_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("once")
-def test_a_pdf_alone_of_hostile_claims_and_titles_says_them_as_they_are(tmp_path: Path) -> None:
+def test_a_pdf_alone_of_hostile_claims_and_titles_says_them_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The pages of the claims, which are not printed, are what test_hostile.py is about.
+    rendering_only(lambda _: PRINTED, monkeypatch)
     title = '#panic("x") $y$ <b> " ] \\'
     study = FakeStudy(fake_suite(title=title, description=" ".join(PAYLOADS)))
     folder = build(tmp_path, "pdf", study, records=hostile_log(PAYLOADS))
