@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zstandard
 
-from tests.tiny_models import CATALOGUED, WORDS, in_bin, in_safetensors, relative, tiny
+from tests.tiny_models import CATALOGUED, WORDS, A, B, in_bin, in_safetensors, relative, tiny
 from universal_neurons.inputs.corpus import Document
 from universal_neurons.inputs.hub import Folders, Hub
 from universal_neurons.inputs.hub_corpus import HubCorpus
@@ -112,9 +113,20 @@ def words(number: int = 160) -> list[Document]:
     ]
 
 
+@cache
 def tokenizer() -> Tokenizer:
     """A tokenizer of 300 tokens."""
     return train_tokenizer(words(), vocabulary=300, seed=0)
+
+
+@cache
+def checkpoints() -> dict[tuple[str, str], dict[str, bytes]]:
+    """The files of every checkpoint, by repository and branch."""
+    found = {}
+    for step in (0, 10, 20):
+        found[A, f"checkpoint-{step}"] = in_bin(tiny(step))
+        found[B, f"checkpoint-{step}"] = in_safetensors(relative(tiny(step), 100 + step))
+    return found
 
 
 def packed(documents: Sequence[Document]) -> bytes:
@@ -141,9 +153,8 @@ class Published:
         (fixtures / "models.toml").write_text(CATALOGUED)
         (fixtures / "suites" / "tiny.toml").write_text(SUITE)
         (fixtures / "corpora" / "text.toml").write_text(RECIPE)
-        for step in (0, 10, 20):
-            hub.commit("someone/tiny-a", f"checkpoint-{step}", in_bin(tiny(step)))
-            hub.commit("someone/tiny-b", f"checkpoint-{step}", in_safetensors(relative(tiny(step), 100 + step)))
+        for (repository, branch), files in checkpoints().items():
+            hub.commit(repository, branch, files)
         hub.commit(WORDS, "main", {"tokenizer.json": tokenizer().to_str().encode()})
         found = cls(root, hub)
         found.publish(packed(words()))

@@ -18,7 +18,9 @@ from universal_neurons.evidence.log import PARTIAL, RECORDS, EvidenceLog
 from universal_neurons.evidence.record import RecordError
 from universal_neurons.render.evidence_log import EvidenceUnusable
 from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.runner import compute
 from universal_neurons.stages.study import open_evidence
+from universal_neurons.stages.tokens import ONLY, TOKENS
 from universal_neurons.stages.universality import UNIVERSALITY
 
 if TYPE_CHECKING:
@@ -154,13 +156,11 @@ def test_a_run_beside_itself_differs_in_nothing(own: Miniature) -> None:
 
 
 def test_the_settings_in_which_two_suites_differ_are_named_once(own: Miniature) -> None:
-    from universal_neurons.stages.runner import compute
-
     suite = own.root / "fixtures" / "suites" / "brief.toml"
     text = suite.read_text()
     assert "draws = 4\n" in text
     suite.write_text(text.replace("draws = 4\n", "draws = 5\n"))
-    compute(own.workspace("brief", local=True))
+    compute(own.workspace("brief", local=True), [(TOKENS, ONLY)])
     latest(own)
     log(own.root / ".universal-neurons" / "evidence" / "brief", record(suite="brief", artifacts=()))
     found = {s.name: (s.left, s.right) for s in differing_settings(opened(own, "mini"), opened(own, "brief"))}

@@ -67,11 +67,10 @@ def test_stored_rows_are_the_ones_that_were_sampled(computed: Miniature, miniatu
     assert stored.ref == sampled.ref
 
 
-def test_shipped_evidence_knows_the_rows_by_name_only(own: Miniature) -> None:
-    own.ship()
-    work = own.workspace()
+def test_shipped_evidence_knows_the_rows_by_name_only(shipped: Miniature) -> None:
+    work = shipped.workspace()
     assert corpus_ref_from(read_artifact(work, EVALUATION.key(work, ONLY)).document).tokens == 310
-    stages_shipped = {path.name for path in (own.root / "fixtures" / "evidence").iterdir()}
+    stages_shipped = {path.name for path in (shipped.root / "fixtures" / "evidence").iterdir()}
     assert not stages_shipped & {"tokens", "evaluation-tokens"}
     assert {"evaluation", "ablation", "ablation-blocks"} <= stages_shipped
 
@@ -246,14 +245,14 @@ def test_without_its_tables_an_ablation_says_what_to_run(computed: Miniature, tm
         ABLATIONS.produce(work, Case(30, "a"))
 
 
-def test_a_new_spec_computes_ablations_and_nothing_else(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
-    own.replace("fixtures/suites/brief.toml", "dose = [0.5]", "dose = [0.25]")
-    work = own.workspace("brief", local=True)
-    compute(work)
-    own.replace("fixtures/suites/brief.toml", "orders = 2", "orders = 3")
+def test_a_new_spec_computes_ablations_and_nothing_else(
+    brief: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = brief.copied(tmp_path / "project")
+    project.replace("fixtures/suites/brief.toml", "orders = 2", "orders = 3")
     writes = Writes(monkeypatch)
     # Three models, a table and blocks each.
-    assert compute(own.workspace("brief", local=True)) == 6
+    assert compute(project.workspace("brief", local=True)) == 6
     assert set(writes.stages) == {"ablation", "ablation-blocks"}
 
 

@@ -102,11 +102,11 @@ def test_a_model_moves_in_place_and_its_tied_weights_stay_tied(gpu: Noted) -> No
 
 
 def test_a_suite_on_a_gpu_has_the_numbers_of_the_cpu(
-    computed: Miniature, tmp_path: Path, gpu: Noted, capsys: pytest.CaptureFixture[str]
+    brief: Miniature, tmp_path: Path, gpu: Noted, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every table of one model at one checkpoint: passes, nulls, candidates, variants, ablations, patches, profiles."""
-    expected = computed.workspace(local=True)
-    work = computed.workspace(store=tmp_path / "gpu", local=True, resources=Resources(device="cuda"))
+    expected = brief.workspace("brief", local=True)
+    work = brief.workspace("brief", store=tmp_path / "gpu", local=True, resources=Resources(device="cuda"))
     case = Case(STEP, MODEL)
     wanted: list[Need] = [(stage, case) for stage in (VARIANTS, ABLATIONS, EXTENSIONS, PROFILES)]
     pairs = [Case(STEP, MODEL, partner) for partner in work.partners(MODEL)]

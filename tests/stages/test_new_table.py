@@ -39,7 +39,7 @@ from universal_neurons.stages.sharing import export_suite, pull
 from universal_neurons.stages.study import StoredStudy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -100,17 +100,20 @@ CASES = [Case(step, name) for step in (15, 30) for name in "abc"]
 MINE = [(ACTIVITY, case) for case in CASES]
 
 
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one line in the registry that a new table takes."""
-    monkeypatch.setattr(registry, "GROUPS", (*registry.GROUPS, StageGroup(ACTIVITY)))
+@pytest.fixture(scope="module", autouse=True)
+def _registered(computed: Miniature) -> Iterator[None]:
+    """The one line in the registry that a new table takes; ``computed`` is computed without it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "GROUPS", (*registry.GROUPS, StageGroup(ACTIVITY)))
+        yield
 
 
-@pytest.fixture
-def project(own: Miniature) -> Miniature:
+@pytest.fixture(scope="module")
+def project(computed: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Miniature:
     """A project whose suite is computed, the new table among it."""
-    assert compute(own.workspace(local=True)) == len(CASES)
-    return own
+    found = computed.copied(tmp_path_factory.mktemp("new") / "project")
+    assert compute(found.workspace(local=True)) == len(CASES)
+    return found
 
 
 def claimed(study: StoredStudy) -> Measurement:
@@ -157,19 +160,20 @@ def test_it_is_listed_exported_and_imported(project: Miniature, miniature: Minia
     assert claimed(StoredStudy(work)) == claimed(StoredStudy(project.workspace()))
 
 
-def test_an_altered_number_is_found(project: Miniature) -> None:
-    work = project.workspace(local=True)
+def test_an_altered_number_is_found(project: Miniature, tmp_path: Path) -> None:
+    altered = project.copied(tmp_path / "project")
+    work = altered.workspace(local=True)
     work.store.export([key for case in CASES for key in ACTIVITY.keys(work, case)], work.root / "fixtures" / "evidence")
-    (compared,) = recheck.check_recomputation(project.workspace())
+    (compared,) = recheck.check_recomputation(altered.workspace())
     assert compared.agrees
     key = ACTIVITY.key(work, CASES[0])
     found = work.store.read(key)
     assert found is not None
     shutil.rmtree(work.store.working / key.stage / key.digest)
-    altered = found.table.assign(share_positive=found.table["share_positive"] + 0.01)
-    Store(work.store.working, warn=print).write(key, altered, found.provenance)
+    table = found.table.assign(share_positive=found.table["share_positive"] + 0.01)
+    Store(work.store.working, warn=print).write(key, table, found.provenance)
     with pytest.raises(EvidenceDiffers, match=r"activity, 48 rows computed again: .*1\.0e-02 in share_positive"):
-        recheck.check_recomputation(project.workspace())
+        recheck.check_recomputation(altered.workspace())
 
 
 def test_a_claim_reads_it_and_needs_nothing_else(own: Miniature) -> None:

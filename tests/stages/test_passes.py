@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from dataclasses import replace
 from itertools import count
@@ -25,7 +26,7 @@ from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.resume import STATES, deferred_interruption
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.scores import RequestedScores, step_scores
-from universal_neurons.stages.tokens import token_set
+from universal_neurons.stages.tokens import TOKENS
 from universal_neurons.stages.universality import CANDIDATES, PERMUTED_NULL, ROTATED_NULL, UNIVERSALITY
 from universal_neurons.stages.workspace import Resources
 
@@ -50,13 +51,18 @@ class Killed(BaseException):
 
 @pytest.fixture
 def workspace(computed: Miniature, tmp_path: Path) -> Callable[..., Workspace]:
-    """Workspaces with an empty store of their own, in which the tokens lie."""
+    """Workspaces with a store of their own, in which the tokens lie and nothing else."""
 
     def opened(folder: str = "store", **resources: Any) -> Workspace:
-        work = computed.workspace(store=tmp_path / folder, local=True)
-        return replace(work, resources=Resources(**resources))
+        return with_tokens(computed, tmp_path / folder, Resources(**resources))
 
     return opened
+
+
+def with_tokens(computed: Miniature, store: Path, resources: Resources) -> Workspace:
+    for part in (*TOKENS.parts, *TOKENS.scratch):
+        shutil.copytree(computed.working / part, store / part, dirs_exist_ok=True)
+    return computed.workspace(store=store, local=True, resources=resources)
 
 
 def requested(work: Workspace) -> RequestedScores:
@@ -94,9 +100,9 @@ def reading(models: LoadedModels) -> passes.Reading:
     return passes.Reading("test", models.tokens.rows, models.tokens.mask, models.blocks())
 
 
-@pytest.fixture
-def undisturbed(workspace: Callable[..., Workspace]) -> StepScores:
-    return scores(workspace("undisturbed"))
+@pytest.fixture(scope="module")
+def undisturbed(computed: Miniature, tmp_path_factory: pytest.TempPathFactory) -> StepScores:
+    return scores(with_tokens(computed, tmp_path_factory.mktemp("undisturbed"), Resources()))
 
 
 class Batches:
@@ -236,7 +242,6 @@ def test_a_damaged_state_is_not_used_and_costs_only_time(
 
 def test_a_state_is_forgotten_when_its_results_are_committed(workspace: Callable[..., Workspace]) -> None:
     work = workspace(state_seconds=0.0)
-    token_set(work)
     compute(work, [(CANDIDATES, case) for case in CANDIDATES.cases(work) if case.step == STEP])
     assert not list((work.store.working / STATES).rglob("*.safetensors"))
     assert all(work.store.has(key) for key in keys_at(work, UNIVERSALITY, STEP).values())
@@ -244,15 +249,17 @@ def test_a_state_is_forgotten_when_its_results_are_committed(workspace: Callable
 
 
 def test_a_state_that_a_kill_left_behind_is_forgotten_once_the_suite_is_whole(
-    workspace: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
+    own: Miniature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = workspace(state_seconds=0.0)
+    work = own.workspace(local=True, resources=Resources(state_seconds=0.0))
+    pair = pairs(work, STEP)[0]
+    shutil.rmtree(own.working / UNIVERSALITY.name / UNIVERSALITY.key(work, pair).digest)
     with monkeypatch.context() as patch:
         patch.setattr(passes.Streamed, "forget", lambda _: None)
-        compute(work, [(CANDIDATES, case) for case in CANDIDATES.cases(work) if case.step == STEP])
-    assert list((work.store.working / STATES).rglob("*.safetensors"))
-    compute(work)
-    assert not list((work.store.working / STATES).rglob("*"))
+        assert compute(work, [(UNIVERSALITY, pair)]) == 1
+    assert list((own.working / STATES).rglob("*.safetensors"))
+    assert compute(own.workspace(local=True)) == 0
+    assert not list((own.working / STATES).rglob("*"))
 
 
 def test_a_disk_that_is_full_costs_the_state_and_not_the_run(
@@ -436,9 +443,9 @@ def test_a_model_whose_activations_are_not_finite_is_named(
 
 
 def test_bfloat16_is_less_exact_says_so_and_has_keys_of_its_own(
-    computed: Miniature, tmp_path: Path, undisturbed: StepScores
+    workspace: Callable[..., Workspace], undisturbed: StepScores
 ) -> None:
-    own = computed.workspace(store=tmp_path / "rounded", local=True)
+    own = workspace()
     work = replace(own, suite=own.suite.narrowed(precision="bfloat16"), cache={})
     found = scores(work)
     assert found.passes.mode == "bfloat16"
@@ -446,13 +453,12 @@ def test_bfloat16_is_less_exact_says_so_and_has_keys_of_its_own(
     pair = pairs(work, STEP)[0]
     difference = (found.table(pair).correlation - undisturbed.table(pair).correlation).abs().max()
     assert 1e-5 < float(difference) < 4e-3
-    token_set(own)
     assert keys_at(work, UNIVERSALITY, STEP)[pair] != keys_at(own, UNIVERSALITY, STEP)[pair]
     assert work.suite.narrowing == "precision bfloat16"
 
 
-def test_tf32_without_a_gpu_is_one_line(computed: Miniature, tmp_path: Path) -> None:
-    own = computed.workspace(store=tmp_path / "tf32", local=True)
+def test_tf32_without_a_gpu_is_one_line(workspace: Callable[..., Workspace]) -> None:
+    own = workspace()
     with pytest.raises(UserError, match="tf32 is a format of NVIDIA's GPUs, and the device is cpu; choose float32"):
         scores(replace(own, suite=own.suite.narrowed(precision="tf32")))
 

@@ -10,7 +10,6 @@ import torch
 from scipy import stats
 
 from tests.refusals import refusal
-from tests.stages.test_runner import Writes
 from universal_neurons.core.activations import mlp_activations
 from universal_neurons.core.weights import folded_weights
 from universal_neurons.errors import UserError
@@ -20,7 +19,6 @@ from universal_neurons.stages.base import Case
 from universal_neurons.stages.models import ModelNotFinite
 from universal_neurons.stages.profiles import PROFILES, compare_profiles, profiles
 from universal_neurons.stages.runner import compute
-from universal_neurons.stages.study import StoredStudy
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
 
 if TYPE_CHECKING:
@@ -148,17 +146,6 @@ def test_a_model_of_another_suite_has_no_profile(computed: Miniature) -> None:
     assert computed.study().profiles().model == "a"
 
 
-def test_profiles_are_computed_at_the_last_checkpoint_once(
-    miniature: Miniature, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    brief = miniature.workspace("brief", store=tmp_path)
-    compute(brief)
-    writes = Writes(monkeypatch)
-    compute(brief)
-    assert writes.stages == []
-    assert sum(path.is_dir() for path in (tmp_path / "profiles").iterdir()) == 3
-
-
 def test_a_model_whose_activations_are_not_finite_has_no_profile(
     work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,16 +158,11 @@ def test_a_model_whose_activations_are_not_finite_has_no_profile(
     assert said.startswith("model b at step 30, layer 1: activations are not finite")
 
 
-def test_without_rows_no_neuron_is_ablated_alone_and_everything_else_is_there(
-    miniature: Miniature, tmp_path: Path
-) -> None:
-    project = miniature.copied(tmp_path / "project")
+def test_without_rows_no_neuron_is_ablated_alone_and_everything_else_is_there(brief: Miniature, tmp_path: Path) -> None:
+    project = brief.copied(tmp_path / "project")
     project.replace("fixtures/suites/brief.toml", "ablation_rows = 3", "ablation_rows = 0")
-    whole, without = miniature.workspace("brief", store=tmp_path / "whole"), project.workspace("brief")
-    found = []
-    for work in (whole, without):
-        compute(work, [(PROFILES, case) for case in PROFILES.cases(work)])
-        found.append(StoredStudy(work).profiles(model="b"))
+    assert compute(project.workspace("brief"), [(PROFILES, Case(30, "b"))]) == 1
+    found = [one.study("brief").profiles(model="b") for one in (brief, project)]
     assert found[1].kl.shape == found[1].loss_increase.shape == (48, 0)
     assert found[0].kl.shape == (48, 3)
     assert found[1].effect(Quantity.KL).isna().all(axis=None)

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ from universal_neurons.stages.fetching import fetch, pin
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.runner import compute
-from universal_neurons.stages.study import StoredStudy
+from universal_neurons.stages.study import StoredStudy, open_study
 from universal_neurons.stages.token_masks import published_padding
 from universal_neurons.stages.tokens import evaluation_tokens, token_set
 
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from universal_neurons.evidence.record import EvidenceRecord
     from universal_neurons.inputs.hub import Source
     from universal_neurons.inputs.hub_corpus import HubCorpus
 
@@ -86,35 +85,6 @@ def everything(world: Published) -> list[str]:
 
 
 # --- from the hub to the verdict -------------------------------------------------------------------------------------
-
-
-def test_a_suite_is_computed_from_the_hub_and_read_without_it(world: Published, offline: Callable[[], None]) -> None:
-    work = world.workspace(local=True)
-    assert compute(work) == len(suite_keys(work)) > 20
-    offline()
-    asked = len(world.hub.seen)
-    study = StoredStudy(world.workspace())
-    (_, last) = study.checkpoints
-    assert [c.label for c in study.checkpoints] == ["step 10", "100 %"]
-    frame = study.universality(partner="b", checkpoint=last).frame
-    assert len(frame) == 3 * 64
-    assert frame["excess"].notna().all()
-    assert len(study.ablation(checkpoint=last).frame) > 0
-    assert study.corpus().name == "text"
-    assert compute(world.workspace(local=True)) == 0
-    assert len(world.hub.seen) == asked
-
-
-def test_what_was_fetched_is_computed_without_asking(world: Published, offline: Callable[[], None]) -> None:
-    lines: list[str] = []
-    count = fetch(world.workspace(local=True), accept=False, done=lines.append)
-    assert count == len(lines) == 2 * 3 * 2 + 1 + 2
-    assert [line.partition(":")[0] for line in lines[-3:]] == ["tokenizer", "tokens", "held-out tokens"]
-    offline()
-    asked = len(world.hub.seen)
-    work = world.workspace(local=True, narrowing={"checkpoints": ["100 %"]})
-    assert compute(work) > 0
-    assert len(world.hub.seen) == asked
 
 
 def test_a_suite_that_is_not_pinned_names_the_command_before_there_are_keys(world: Published) -> None:
@@ -702,16 +672,22 @@ def test_what_reads_a_suite_that_nobody_pinned_is_one_line_and_asks_nobody(
     assert world.hub.seen == []
 
 
-def test_the_claims_of_a_suite_that_nobody_pinned_are_one_line_and_not_a_thousand_skips(world: Published) -> None:
+def test_the_claims_of_a_suite_that_nobody_pinned_are_one_line_and_not_a_thousand_skips(
+    world: Published, offline: Callable[[], None]
+) -> None:
     world.complete()
-    for options, said in (((), "not pinned in"), (("--recompute",), "not in the cache, and HF_HUB_OFFLINE is set")):
-        status, out = judged(world, *options)
-        assert status == 4
-        (line,) = [line for line in out.splitlines() if "error: " in line]
-        assert said in line
-        assert line.rstrip(" !").endswith(f"run: {FETCH}") or FETCH in line
-        assert "Traceback" not in out
-        assert "verdicts of suite" not in out
+    status, out = judged(world)
+    assert status == 4
+    (line,) = [line for line in out.splitlines() if "error: " in line]
+    assert "not pinned in" in line
+    assert line.rstrip(" !").endswith(f"run: {FETCH}")
+    assert "Traceback" not in out
+    assert "verdicts of suite" not in out
+    offline()
+    # What --recompute opens.
+    said = refusal(NotInCache, lambda: open_study("tiny", root=world.root, recompute=True))
+    assert "HF_HUB_OFFLINE is set" in said
+    assert FETCH in said
 
 
 def judged(world: Published, *options: str) -> tuple[int, str]:
@@ -725,8 +701,8 @@ def judged(world: Published, *options: str) -> tuple[int, str]:
     return ended.returncode, ended.stdout + ended.stderr
 
 
-def records(world: Published, folder: str) -> list[EvidenceRecord]:
-    return list(EvidenceLog.read(world.root / ".universal-neurons" / "evidence" / folder / RECORDS).records)
+def log(world: Published, folder: str) -> EvidenceLog:
+    return EvidenceLog.read(world.root / ".universal-neurons" / "evidence" / folder / RECORDS)
 
 
 def text_of(page: Path) -> str:
@@ -752,38 +728,66 @@ ALONE = (
 )
 
 
+NARROWED = "tiny-references-a-checkpoints-100-tokens-500"
+OPTIONS = ("--checkpoints", "100 %", "--references", "a", "--tokens", "500")
+
+
 def test_a_published_suite_goes_from_the_hub_to_its_report_and_a_narrowed_one_too(
     world: Published, run: Callable[..., tuple[int, str, str]], offline: Callable[[], None]
 ) -> None:
     world.complete()
-    assert run("fetch", "--suite", "tiny")[0] == 0
+    status, out, _ = run("fetch", "--suite", "tiny")
+    assert (status, len(out.splitlines())) == (0, 2 * 3 * 2 + 1 + 2 + 1)
     asked = len(world.hub.seen)
     offline()
-    for narrowing, folder, lacking in (
-        ((), "tiny", LACKING),
-        (("--checkpoints", "100 %", "--references", "a", "--tokens", "500"), NARROWED, ALONE),
-    ):
-        status, _, err = run("compute", "--suite", "tiny", *narrowing)
-        assert status == 0, err
-        # Nobody accepted a verdict of the whole suite yet; of a narrowed one nobody ever will.
-        status, out = judged(world, *narrowing)
-        assert status == (0 if narrowing else 1), out
-        found = records(world, folder)
-        broken = [(one.test, one.reason) for one in found if one.verdict is Verdict.ERROR]
-        assert broken == []
-        assert [one.test for one in found if one.command is not None] == []
-        claims = [one for one in found if one.role == "claim"]
-        unanswered = {one.claim for one in claims if one.measurement is None}
-        assert unanswered == lacking
-        assert all("not evaluated on this suite: " in one.reason for one in claims if one.measurement is None)
-        assert {one.verdict for one in claims} > {Verdict.NOT_EVALUATED, Verdict.REFUTED}
-        status, out, err = run("report", "--suite", "tiny", *narrowing)
-        assert (status, out) == (0, "report: report/_build/index.html, report/_build/report.pdf\n"), err
-        check_report(world.root / "report" / "_build", is_narrowed=bool(narrowing))
+    compute_and_judge(world, run)
+    check_study(StoredStudy(world.workspace()))
+    assert compute(world.workspace(local=True)) == 0
+    status, out, err = run("report", "--suite", "tiny")
+    assert (status, out) == (0, "report: report/_build/index.html, report/_build/report.pdf\n"), err
+    check_report(world.root / "report" / "_build", is_narrowed=False)
+    compute_and_judge(world, run, *OPTIONS)
+    evidence = a_claim_of_every_family(world)
+    status, out, err = run("report", "--suite", "tiny", *OPTIONS, "--to", "html", "--evidence", evidence)
+    assert (status, out) == (0, "report: report/_build/index.html\n"), err
+    check_report(world.root / "report" / "_build", is_narrowed=True)
     assert len(world.hub.seen) == asked
 
 
-NARROWED = "tiny-references-a-checkpoints-100-tokens-500"
+def compute_and_judge(world: Published, run: Callable[..., tuple[int, str, str]], *narrowing: str) -> None:
+    status, _, err = run("compute", "--suite", "tiny", *narrowing)
+    assert status == 0, err
+    # Nobody accepted a verdict of the whole suite yet; of a narrowed one nobody ever will.
+    status, out = judged(world, *narrowing)
+    assert status == (0 if narrowing else 1), out
+    found = log(world, NARROWED if narrowing else "tiny").records
+    broken = [(one.test, one.reason) for one in found if one.verdict is Verdict.ERROR]
+    assert broken == []
+    assert [one.test for one in found if one.command is not None] == []
+    claims = [one for one in found if one.role == "claim"]
+    unanswered = {one.claim for one in claims if one.measurement is None}
+    assert unanswered == (ALONE if narrowing else LACKING)
+    assert all("not evaluated on this suite: " in one.reason for one in claims if one.measurement is None)
+    assert {one.verdict for one in claims} > {Verdict.NOT_EVALUATED, Verdict.REFUTED}
+
+
+def a_claim_of_every_family(world: Published) -> str:
+    """The folder of a log with the first claim of every folder of claims: a report has a page for each."""
+    whole = log(world, NARROWED)
+    first = {one.test.rpartition("/")[0]: one.claim for one in reversed(whole.records)}
+    few = tuple(one for one in whole.records if one.claim in first.values())
+    replace(whole, records=few).write(world.root / "few" / RECORDS)
+    return str(world.root / "few")
+
+
+def check_study(study: StoredStudy) -> None:
+    (_, last) = study.checkpoints
+    assert [c.label for c in study.checkpoints] == ["step 10", "100 %"]
+    frame = study.universality(partner="b", checkpoint=last).frame
+    assert len(frame) == 3 * 64
+    assert frame["excess"].notna().all()
+    assert len(study.ablation(checkpoint=last).frame) > 0
+    assert study.corpus().name == "text"
 
 
 def check_report(built: Path, *, is_narrowed: bool) -> None:

@@ -18,11 +18,10 @@ from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.measures.excess import with_excess
 from universal_neurons.stages import comparison, recheck, rounding
 from universal_neurons.stages.ablation import ABLATIONS
-from universal_neurons.stages.base import Case, read_artifact
+from universal_neurons.stages.base import Case, Stage, read_artifact
 from universal_neurons.stages.comparison import Comparison, EvidenceDiffers, Excused, column_differences
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.profiles import PROFILES
-from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.scores import RequestedScores, score_table, step_scores
 from universal_neurons.stages.sharing import export_suite, pull
 from universal_neurons.stages.study import imported_evidence, open_study
@@ -40,9 +39,8 @@ if TYPE_CHECKING:
     from universal_neurons.stages.workspace import Workspace
 
 
-def test_the_spot_check_agrees_with_sound_evidence(own: Miniature) -> None:
-    own.ship()
-    found = recheck.spotcheck(own.workspace())
+def test_the_spot_check_agrees_with_sound_evidence(shipped: Miniature) -> None:
+    found = recheck.spotcheck(shipped.workspace())
     assert found.agrees
     assert found.differences["correlation"].largest < 1e-6
     assert found.choices is not None
@@ -53,19 +51,17 @@ def test_the_spot_check_agrees_with_sound_evidence(own: Miniature) -> None:
 @pytest.mark.parametrize(
     ("column", "change"), [("correlation", 0.001), ("baseline", -0.001), ("partner_neuron", 1), ("correlation", np.nan)]
 )
-def test_the_spot_check_finds_one_altered_number(own: Miniature, column: str, change: float) -> None:
-    own.ship()
-    alter(own, column, change)
+def test_the_spot_check_finds_one_altered_number(shipped: Miniature, column: str, change: float) -> None:
+    alter(shipped, column, change)
     with pytest.raises(EvidenceDiffers, match=r"^evidence of suite mini: a@30 against b@30.*run: universal"):
-        recheck.spotcheck(own.workspace())
+        recheck.spotcheck(shipped.workspace())
 
 
-def test_the_spot_check_looks_at_what_is_shipped_not_at_what_was_computed_here(own: Miniature, tmp_path: Path) -> None:
-    kept = shutil.copytree(own.working, tmp_path / "kept")
-    own.ship()
+def test_the_spot_check_looks_at_what_is_shipped_not_at_what_was_computed_here(own: Miniature) -> None:
+    ship(own, UNIVERSALITY)
     alter(own, "correlation", 0.001)
     with pytest.raises(EvidenceDiffers):
-        recheck.spotcheck(own.workspace(store=kept))
+        recheck.spotcheck(own.workspace())
 
 
 def test_the_spot_check_refuses_to_compare_where_the_text_is_another(own: Miniature) -> None:
@@ -86,10 +82,9 @@ def test_the_spot_check_without_evidence_names_the_command(miniature: Miniature,
         recheck.spotcheck(miniature.workspace(store=tmp_path))
 
 
-def test_a_recomputation_is_compared_with_every_shipped_table(own: Miniature) -> None:
-    own.ship()
+def test_a_recomputation_is_compared_with_every_shipped_table(shipped: Miniature) -> None:
     lines: list[str] = []
-    study = open_study("mini", root=own.root, recompute=True, warn=lines.append)
+    study = open_study("mini", root=shipped.root, recompute=True, warn=lines.append)
     assert [line.split(":")[0] for line in lines] == ["recomputed"]
     # 3 steps x 6 directed pairs x 48 neurons, and at 2 steps 9 variants of 2 pairs
     assert f"all of universality, {3 * 6 * 48} neurons computed again" in lines[0]
@@ -102,18 +97,17 @@ def test_a_recomputation_is_compared_with_every_shipped_table(own: Miniature) ->
     assert study.work.store.shipped == ()
 
 
-def test_a_recomputation_that_differs_from_the_evidence_is_refused(own: Miniature) -> None:
-    own.ship()
-    alter(own, "baseline", 0.001)
+def test_a_recomputation_that_differs_from_the_evidence_is_refused(shipped: Miniature) -> None:
+    alter(shipped, "baseline", 0.001)
     with pytest.raises(EvidenceDiffers, match="evidence of suite mini"):
-        open_study("mini", root=own.root, recompute=True, warn=lambda _: None)
+        open_study("mini", root=shipped.root, recompute=True, only=lambda work: [(UNIVERSALITY, pairs(work, 30)[0])])
 
 
 @pytest.mark.parametrize(
     ("column", "change", "rows"), [("kl", 0.001, 1), ("loss_increase", -0.001, 1), ("norm", 0.01, 60), ("draw", 1, 1)]
 )
 def test_altered_ablations_are_found(own: Miniature, column: str, change: float, rows: int) -> None:
-    alter_ablation(own, column, change, rows)
+    alter_table(own, ABLATIONS, column, change, rows)
     with pytest.raises(EvidenceDiffers, match=r"^evidence of suite mini: ablations.*run: universal"):
         recheck.check_recomputation(own.workspace())
 
@@ -123,14 +117,14 @@ def test_an_altered_block_is_found(own: Miniature) -> None:
     _, key = ABLATIONS.keys(work, Case(30, "a"))
     found = read_artifact(work, key)
     changed = {**found.arrays, "kl": found.arrays["kl"] + np.where(np.arange(5) == 2, 0.001, 0).astype(np.float32)}
-    ship_ablations(own)
+    ship(own, ABLATIONS)
     reship(own, key, changed, found.provenance)
     with pytest.raises(EvidenceDiffers):
         recheck.check_recomputation(own.workspace())
 
 
 def test_a_set_of_other_neurons_is_an_accident_of_rounding_where_it_is_rare(own: Miniature) -> None:
-    alter_ablation(own, "norm", 0.01, 3)
+    alter_table(own, ABLATIONS, "norm", 0.01, 3)
     found = checked(own.workspace(), "ablation")
     assert found.choices is not None
     assert (found.count, found.choices.changed) == (230, 3)
@@ -153,13 +147,13 @@ def test_without_shipped_evidence_there_is_nothing_to_compare(computed: Miniatur
     ],
 )
 def test_altered_profiles_are_found(own: Miniature, column: str, change: float, rows: int) -> None:
-    alter_profile(own, column, change, rows)
+    alter_table(own, PROFILES, column, change, rows)
     with pytest.raises(EvidenceDiffers, match=r"^evidence of suite mini: profiles, 48 neurons.*run: univ"):
         recheck.check_recomputation(own.workspace())
 
 
 def test_sound_profiles_agree_and_a_single_other_place_is_a_tie(own: Miniature) -> None:
-    alter_profile(own, "top_row_0", 1, 1)
+    alter_table(own, PROFILES, "top_row_0", 1, 1)
     found = checked(own.workspace(), "profiles")
     assert found.choices is not None
     assert (found.count, found.choices.total, found.choices.changed) == (144, 144 * (4 + 4 + 3 + 3 + 5 + 5), 1)
@@ -168,20 +162,14 @@ def test_sound_profiles_agree_and_a_single_other_place_is_a_tie(own: Miniature) 
 
 @pytest.mark.parametrize(("name", "change"), [("correlation", 0.001), ("excess", 0.001), ("excess", np.nan)])
 def test_a_recomputation_finds_one_altered_number_of_a_variant(own: Miniature, name: str, change: float) -> None:
-    own.ship()
     work = own.workspace()
+    assert compared_variants(work) is None
     key = VARIANTS.key(work, Case(30, "a"))
     found = read_artifact(work, key)
     arrays = {column: array.copy() for column, array in found.arrays.items()}
     arrays[name][4, 1, 7] += change
-    evidence = own.root / "fixtures" / "evidence"
-    shutil.rmtree(evidence / key.stage / key.digest)
-    again = Store(own.root / "again", warn=print)
-    again.write(key, found.arrays, found.provenance)
-    altered = own.workspace(store=own.root / "again")
-    assert compared_variants(altered) is None
-    Store(evidence, warn=print).write(key, arrays, found.provenance)
-    compared = compared_variants(altered)
+    Store(own.root / "fixtures" / "evidence", warn=print).write(key, arrays, found.provenance)
+    compared = compared_variants(own.workspace())
     assert compared is not None
     assert not compared.agrees
     with pytest.raises(EvidenceDiffers, match="evidence of suite mini: variants at step 30"):
@@ -221,39 +209,26 @@ def alter(own: Miniature, column: str, change: float, *, row: int = NEVER_ON) ->
     table = read_artifact(work, key)
     frame = table.table.copy()
     frame[column] += np.where(np.arange(48) == row, change, 0).astype(frame[column].to_numpy().dtype)
-    evidence = own.root / "fixtures" / "evidence"
-    shutil.rmtree(evidence / key.stage / key.digest)
-    Store(evidence, warn=print).write(key, frame, table.provenance)
+    reship(own, key, frame, table.provenance)
 
 
-def alter_ablation(own: Miniature, column: str, change: float, rows: int) -> None:
-    """Ship other numbers in the first ``rows`` rows of the reference's last ablations."""
+def alter_table(own: Miniature, stage: Stage, column: str, change: float, rows: int) -> None:
+    """Ship a stage, with other numbers in the first ``rows`` rows of the reference's last table."""
     work = own.workspace()
-    key, _ = ABLATIONS.keys(work, Case(30, "a"))
+    key = stage.key(work, Case(30, "a"))
     found = read_artifact(work, key)
     frame = found.table.copy()
     numbers = frame[column].to_numpy()
     frame[column] = numbers + np.where(np.arange(len(frame)) < rows, change, 0).astype(numbers.dtype)
-    ship_ablations(own)
+    ship(own, stage)
     reship(own, key, frame, found.provenance)
 
 
-def alter_profile(own: Miniature, column: str, change: float, rows: int) -> None:
-    """Ship other numbers of the first ``rows`` neurons of the reference."""
+def ship(own: Miniature, stage: Stage) -> None:
+    """Ship the evidence of one stage, and leave the working store as it is."""
     work = own.workspace()
-    key = PROFILES.key(work, Case(30, "a"))
-    found = read_artifact(work, key)
-    frame = found.table.copy()
-    numbers = frame[column].to_numpy()
-    frame[column] = numbers + np.where(np.arange(len(frame)) < rows, change, 0).astype(numbers.dtype)
-    ship_ablations(own)
-    reship(own, key, frame, found.provenance)
-
-
-def ship_ablations(own: Miniature) -> None:
-    """Ship the evidence, and leave the working store as it is."""
-    work = own.workspace()
-    work.store.export(suite_keys(work), own.root / "fixtures" / "evidence")
+    keys = [key for case in stage.cases(work) for key in stage.keys(work, case)]
+    work.store.export(keys, own.root / "fixtures" / "evidence")
 
 
 def reship(own: Miniature, key: Key, value: Any, provenance: Any) -> None:
@@ -271,14 +246,21 @@ SOME = 0.1
 NORMAL = 8
 
 
+@pytest.fixture(scope="module")
+def _rounded(_shipped: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Miniature:
+    project = _shipped.copied(tmp_path_factory.mktemp("rounded") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        with_a_neuron_that_is_never_on(patch, "a")
+        ship_the_first_table(project)
+    return project
+
+
 @pytest.fixture
-def rounded(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> Miniature:
+def rounded(_rounded: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Miniature:
     """A project whose reference has a neuron that is never on, with the table of the first pair shipped."""
-    own.ship()
     with_a_neuron_that_is_never_on(monkeypatch, "a")
     monkeypatch.setattr(comparison, "EXCUSED", SOME)
-    ship_the_first_table(own)
-    return own
+    return _rounded.copied(tmp_path / "project")
 
 
 def test_a_neuron_that_is_never_on_may_move_and_is_reported(rounded: Miniature) -> None:
@@ -356,25 +338,24 @@ def test_nor_is_one_whose_mean_over_the_partners_does(rounded: Miniature) -> Non
 
 
 def test_a_normal_neuron_may_move_with_a_partner_that_is_never_on(
-    own: Miniature, monkeypatch: pytest.MonkeyPatch
+    shipped: Miniature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own.ship()
     with_a_neuron_that_is_never_on(monkeypatch, "b")
     monkeypatch.setattr(comparison, "EXCUSED", SOME)
-    ship_the_first_table(own)
-    alter(own, "correlation", 9e-4, row=NORMAL)
+    ship_the_first_table(shipped)
+    alter(shipped, "correlation", 9e-4, row=NORMAL)
     with pytest.raises(EvidenceDiffers):
-        recheck.spotcheck(own.workspace())
-    work = own.workspace()
+        recheck.spotcheck(shipped.workspace())
+    work = shipped.workspace()
     table = read_artifact(work, UNIVERSALITY.key(work, pairs(work, 30)[0])).table
-    alter(own, "partner_layer", -int(table["partner_layer"][NORMAL]), row=NORMAL)
-    alter(own, "partner_neuron", NEVER_ON - int(table["partner_neuron"][NORMAL]), row=NORMAL)
-    found = recheck.spotcheck(own.workspace())
+    alter(shipped, "partner_layer", -int(table["partner_layer"][NORMAL]), row=NORMAL)
+    alter(shipped, "partner_neuron", NEVER_ON - int(table["partner_neuron"][NORMAL]), row=NORMAL)
+    found = recheck.spotcheck(shipped.workspace())
     assert [one.neuron for one in found.excused] == [f"a L0.{NORMAL}"]
     # What is rotated is a whole layer, of which one neuron is nearly nothing.
-    alter(own, "baseline", 2e-4, row=NORMAL)
+    alter(shipped, "baseline", 2e-4, row=NORMAL)
     with pytest.raises(EvidenceDiffers):
-        recheck.spotcheck(own.workspace())
+        recheck.spotcheck(shipped.workspace())
 
 
 def test_a_table_of_another_size_is_refused(rounded: Miniature) -> None:
@@ -404,7 +385,7 @@ def test_the_excused_of_several_tables_are_counted_together_and_the_furthest_nam
 def test_a_variant_may_move_with_a_neuron_or_a_partner_that_is_never_on(
     own: Miniature, monkeypatch: pytest.MonkeyPatch, never_on: str
 ) -> None:
-    own.ship()
+    ship(own, VARIANTS)
     with_a_neuron_that_is_never_on(monkeypatch, never_on)
     neuron = NEVER_ON if never_on == "a" else NORMAL
     again = own.workspace(recompute=True)
@@ -461,13 +442,19 @@ def ship_the_first_table(own: Miniature) -> None:
 # --- imported evidence
 
 
+@pytest.fixture(scope="module")
+def _imported(computed: Miniature, miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Miniature:
+    folder = tmp_path_factory.mktemp("imported")
+    project = miniature.copied(folder / "project")
+    export_suite(computed.workspace(), folder / "evidence.zip")
+    pull("mini", str(folder / "evidence.zip"), root=project.root, warn=print)
+    return project
+
+
 @pytest.fixture
-def imported(own: Miniature, tmp_path: Path) -> Miniature:
-    """A project whose evidence was imported, with its own tokens but nothing else of its own."""
-    export_suite(own.workspace(), tmp_path / "evidence.zip")
-    shutil.rmtree(own.root / ".universal-neurons")
-    pull("mini", str(tmp_path / "evidence.zip"), root=own.root, warn=print)
-    return own
+def imported(_imported: Miniature, tmp_path: Path) -> Miniature:
+    """A project whose evidence was imported, with nothing of its own."""
+    return _imported.copied(tmp_path / "project")
 
 
 def test_a_sample_of_an_import_that_agrees_takes_its_mark_away(imported: Miniature) -> None:

@@ -10,17 +10,18 @@ import pytest
 import torch
 from pandas.testing import assert_frame_equal
 
-from tests.cases import BRIEF, DRAWS, TABLES, keys_at, null_keys, pairs
+from tests.cases import BRIEF, DRAWS, TABLES, keys_at, null_keys, pairs, table_parts
 from tests.miniature import folder_zoo
 from tests.refusals import refusal
 from universal_neurons.artifacts.store import Store
 from universal_neurons.measures.excess import with_excess
+from universal_neurons.stages.ablation import ABLATIONS
 from universal_neurons.stages.base import Case, read_artifact
 from universal_neurons.stages.models import LoadedModels
-from universal_neurons.stages.registry import suite_keys
+from universal_neurons.stages.registry import suite_cases, suite_keys
 from universal_neurons.stages.resources import OutOfMemory
 from universal_neurons.stages.runner import compute, recompute
-from universal_neurons.stages.tokens import TOKENS, token_set
+from universal_neurons.stages.tokens import ONLY, TOKENS, token_set
 from universal_neurons.stages.universality import CANDIDATES, UNIVERSALITY
 
 if TYPE_CHECKING:
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
 
     from tests.miniature import Miniature
     from universal_neurons.artifacts.store import Artifact
+    from universal_neurons.stages.base import Need
     from universal_neurons.stages.workspace import Workspace
 
 STEPS = (0, 15, 30)
+# Artifacts of the smaller suite but TABLES, whose cases are all computed and committed alike.
+FEWER = BRIEF - sum(table_parts({30}).values())
 # What is written for these: besides them the rows of both token sets, and the draws and spreads of six tables.
-WRITTEN = BRIEF + 2 + 6 * 2
+WRITTEN = FEWER + 2 + 6 * 2
 # Of a correlation of activations that two kernels compute in float32.
 ROUNDING = 5e-6
 
@@ -76,11 +80,6 @@ def test_the_pass_that_feeds_all_pairs_is_named_by_everything_that_rests_on_it(c
     assert len(passes) == len(STEPS)
 
 
-def test_compute_counts_what_it_computed(miniature: Miniature, tmp_path: Path) -> None:
-    work = miniature.workspace("brief", store=tmp_path, local=True)
-    assert compute(work) == len(suite_keys(work)) == BRIEF
-
-
 def test_a_second_compute_computes_nothing(computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
     writes = Writes(monkeypatch)
     monkeypatch.setattr(LoadedModels, "of", _must_not_be_called)
@@ -88,28 +87,25 @@ def test_a_second_compute_computes_nothing(computed: Miniature, monkeypatch: pyt
     assert writes.stages == []
 
 
-def test_shipped_evidence_makes_compute_read_no_text(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
-    own.ship()
+def test_shipped_evidence_makes_compute_read_no_text(shipped: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
     writes = Writes(monkeypatch)
     monkeypatch.setattr(TOKENS, "token_set", _must_not_be_called)
-    assert compute(own.workspace(local=True)) == 0
+    assert compute(shipped.workspace(local=True)) == 0
     assert writes.stages == []
 
 
-@pytest.fixture(scope="module")
-def undisturbed(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A suite of one checkpoint, computed in one go."""
-    work = miniature.workspace("brief", store=tmp_path_factory.mktemp("undisturbed"), local=True)
-    compute(work)
-    return work
+def without_tables(work: Workspace) -> list[Need]:
+    """The cases of the :data:`FEWER` artifacts."""
+    return [(stage, case) for stage, case in suite_cases(work) if stage.name not in TABLES]
 
 
 # Rows and record of two token sets, then draws, spreads and table of each pair, nulls, candidates, variants, and
 # blocks and table of each ablated model.
-@pytest.mark.parametrize("kill_at", [1, 2, 4, 9, 10, 27, 34])
+@pytest.mark.parametrize("kill_at", [2, 4, 10, 27, 34])
 def test_a_killed_compute_goes_on_and_ends_with_the_same_tables(
-    miniature: Miniature, undisturbed: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
+    miniature: Miniature, brief: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
 ) -> None:
+    undisturbed = brief.workspace("brief", local=True)
     with monkeypatch.context() as patch:
         Writes(patch, kill_at=kill_at)
         with pytest.raises(KeyboardInterrupt):
@@ -117,30 +113,29 @@ def test_a_killed_compute_goes_on_and_ends_with_the_same_tables(
     work = miniature.workspace("brief", store=tmp_path, local=True)
     present = sum(work.store.has(key) for key in suite_keys(undisturbed))
     writes = Writes(monkeypatch)
-    assert compute(work) == BRIEF - present
+    assert compute(work, without_tables(work)) == FEWER - present
     # What was committed is not written again, but for a part of what belongs together: tokens and their record, draws
     # and spreads and their table, blocks and their table.
     assert len(writes.stages) <= (WRITTEN - kill_at + 1) + 2
     assert suite_keys(work) == suite_keys(undisturbed)
-    for key in suite_keys(work):
+    for key in (key for stage, case in without_tables(work) for key in stage.keys(work, case)):
         _assert_same(read_artifact(work, key), read_artifact(undisturbed, key))
 
 
 def test_a_lack_of_memory_in_any_stage_is_one_line_and_loses_nothing(
-    miniature: Miniature, undisturbed: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    miniature: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
     work = miniature.workspace("brief", store=tmp_path, local=True)
+    ablations: list[Need] = [(ABLATIONS, case) for case in ABLATIONS.cases(work)]
     with monkeypatch.context() as patch:
         patch.setattr("universal_neurons.core.ablation.ablation_effects", full)
-        said = refusal(OutOfMemory, lambda: compute(work))
+        said = refusal(OutOfMemory, lambda: compute(work, ablations))
     assert re.match(r"step \d+: ablation: out of memory on cpu; ", said)
-    tables = [key for key in suite_keys(undisturbed) if key.stage == "universality"]
-    assert all(work.store.has(key) for key in tables)
-    assert compute(work) < BRIEF
-    assert all(work.store.has(key) for key in suite_keys(undisturbed))
+    # Everything that they need is there; what is left are three of them, a table and blocks each.
+    assert compute(work, ablations) == 3 * 2
 
 
 def test_the_best_partners_are_those_of_a_dense_correlation_in_float64(computed: Miniature) -> None:
@@ -276,30 +271,31 @@ def test_a_recomputation_that_was_finished_begins_anew_and_one_that_was_killed_g
     with monkeypatch.context() as patch:
         Writes(patch, kill_at=16)
         with pytest.raises(KeyboardInterrupt):
-            recompute(work())
+            recompute(work(), without_tables(work()))
     with monkeypatch.context() as patch:
         writes = Writes(patch)
-        recompute(work())
+        recompute(work(), without_tables(work()))
     # A case is written whole: draws and spreads of the table that was not written come again with it.
     assert len(writes.stages) == WRITTEN - 13
     with monkeypatch.context() as patch:
         writes = Writes(patch, kill_at=WRITTEN - 1)
         with pytest.raises(KeyboardInterrupt):
-            recompute(work())
+            recompute(work(), without_tables(work()))
     # Begun anew, or nothing would have been left to write; and now this one goes on with the last case.
     writes = Writes(monkeypatch)
-    recompute(work())
-    assert writes.stages == [[*TABLES][-1]] * 2
+    recompute(work(), without_tables(work()))
+    assert writes.stages == ["extensions-blocks", "extensions"]
 
 
 def test_two_that_compute_at_once_share_the_work(miniature: Miniature, tmp_path: Path) -> None:
     lines: list[str] = []
 
     def computed(_: int) -> int:
-        return compute(miniature.workspace("brief", store=tmp_path, local=True, warn=lines.append))
+        work = miniature.workspace("brief", store=tmp_path, local=True, warn=lines.append)
+        return compute(work, without_tables(work))
 
     with ThreadPoolExecutor(2) as pool:
-        assert sum(pool.map(computed, range(2))) == BRIEF
+        assert sum(pool.map(computed, range(2))) == FEWER
     assert lines
     assert all("another process is at it; waiting" in line for line in lines)
 
@@ -308,7 +304,7 @@ def test_a_finished_store_that_is_only_half_removed_is_not_taken_for_an_unfinish
     miniature: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = miniature.workspace("brief", store=tmp_path, recompute=True, local=True)
-    recompute(work)
+    recompute(work, [(TOKENS, ONLY)])
 
     def killed(path: Path) -> None:
         raise KeyboardInterrupt

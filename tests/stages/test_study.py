@@ -198,14 +198,14 @@ print(measured.value, loaded, sep=";")
 """
 
 
-def test_shipped_evidence_is_judged_without_torch_and_without_writing(own: Miniature, study: StoredStudy) -> None:
-    own.ship()
-    for path in [own.root, *own.root.rglob("*")]:
+def test_shipped_evidence_is_judged_without_torch_and_without_writing(shipped: Miniature, study: StoredStudy) -> None:
+    root = shipped.root
+    for path in [root, *root.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    before = sorted(own.root.rglob("*"))
-    done = subprocess.run([sys.executable, "-c", JUDGE, str(own.root)], capture_output=True, text=True, check=False)
-    after = sorted(own.root.rglob("*"))
-    for path in [own.root, *own.root.rglob("*")]:
+    before = sorted(root.rglob("*"))
+    done = subprocess.run([sys.executable, "-c", JUDGE, str(root)], capture_output=True, text=True, check=False)
+    after = sorted(root.rglob("*"))
+    for path in [root, *root.rglob("*")]:
         path.chmod(0o755)
     assert done.stderr == ""
     value, loaded = done.stdout.strip().split(";")
@@ -215,10 +215,12 @@ def test_shipped_evidence_is_judged_without_torch_and_without_writing(own: Minia
     assert after == before
 
 
-def test_a_recomputed_study_reads_only_what_it_computed(own: Miniature, study: StoredStudy) -> None:
-    own.ship()
-    again = open_study("brief", root=own.root, recompute=True)
+def test_a_recomputed_study_reads_only_what_it_computed(shipped: Miniature) -> None:
+    again = open_study(
+        "mini", root=shipped.root, recompute=True, only=lambda work: [(UNIVERSALITY, pair) for pair in pairs(work, 30)]
+    )
+    assert set(again.provenance()["stage"]) == {"corpus", "universality"}
     assert set(again.provenance()["origin"]) == {"working"}
-    assert (own.root / ".universal-neurons" / "recomputed" / "finished").exists()
+    assert (shipped.root / ".universal-neurons" / "recomputed" / "finished").exists()
     keys = keys_at(again.work, UNIVERSALITY, 30)
     assert all(again.work.store.has(key) for key in keys.values())

@@ -211,11 +211,10 @@ def test_other_untrained_weights_get_keys_of_their_own_and_one_warning_each(own:
     assert "b@0" in lines[0]
 
 
-def test_a_recomputation_reads_nothing_that_was_computed_before(own: Miniature) -> None:
-    own.ship()
-    work = own.workspace(recompute=True)
+def test_a_recomputation_reads_nothing_that_was_computed_before(computed: Miniature) -> None:
+    work = computed.workspace(recompute=True)
     assert (work.store.shipped, work.store.imported) == ((), None)
-    assert work.store.working == own.root / ".universal-neurons" / "recomputed"
+    assert work.store.working == computed.root / ".universal-neurons" / "recomputed"
 
 
 def test_the_working_store_can_be_named(miniature: Miniature, tmp_path: Path) -> None:
