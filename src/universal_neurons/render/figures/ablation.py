@@ -358,12 +358,10 @@ def exceeding(found: AblationNumbers) -> Figure:
     )  # fmt: skip
     ends = [m for curve in curves if not (m := curve.values[-1]).is_missing]
     above, below = sum(m.low > AboveDraws().bound for m in ends), sum(m.high < 0 for m in ends)
-    caption = Markdown(
-        markdown(
-            "The loss increase without the universal neurons of each model, in standard deviations above the mean "
-            f"of as many others of the same layers: {at_the_end(chart)}. The interval lies above the others' 95th "
-            f"percentile for {above} of {len(ends)} models there, and below their mean for {below}."
-        )
+    caption = markdown(
+        "The loss increase without the universal neurons of each model, in standard deviations above the mean "
+        f"of as many others of the same layers: {at_the_end(chart)}. The interval lies above the others' 95th "
+        f"percentile for {above} of {len(ends)} models there, and below their mean for {below}."
     )
     return line_figure_or_sentence(chart, _NONE, partial(line_figure, chart, code=_CODE + "exceeding", caption=caption))
 
@@ -387,13 +385,11 @@ def dose(found: AblationNumbers) -> Figure:
     half = min(range(len(fractions)), key=lambda i: abs(fractions[i] - 0.5))
     values, whole = curves[0].values[half], curves[0].values[-1]
     ratio = f", {percent(values.value / whole.value, 0)} of the whole effect" if whole.value > 0 else ""
-    caption = Markdown(
-        markdown(
-            f"KL divergence after ablating a growing share of the neurons universal on average, chosen in "
-            f"{int(own['orders'].max())} random orders (band: their range, model {found.reference}), at "
-            f"{found.last} of the training. "
-            f"{axis.labels[half]} % of the neurons of model {found.reference} give {with_interval(values)}{ratio}."
-        )
+    caption = markdown(
+        f"KL divergence after ablating a growing share of the neurons universal on average, chosen in "
+        f"{int(own['orders'].max())} random orders (band: their range, model {found.reference}), at "
+        f"{found.last} of the training. "
+        f"{axis.labels[half]} % of the neurons of model {found.reference} give {with_interval(values)}{ratio}."
     )
     return line_figure(chart, code=_CODE + "dose", caption=caption, wide=True, height=340)
 
@@ -430,15 +426,13 @@ def readings(found: AblationNumbers) -> Figure:
         for kind, m in effects.items()
         if kind is not SetKind.UNIVERSAL and m.value > 0
     ]
-    caption = Markdown(
-        markdown(
-            f"KL divergence after ablating the neurons universal on average and every set that “non-universal” may "
-            f"mean, "
-            f"in model {found.reference} at {found.last} of the training, on a "
-            "logarithmic "
-            f"scale (number of neurons in brackets; bars: range of the draws). The effect of the universal neurons, "
-            f"{with_interval(own)}, is {listed(ratios)}."
-        )
+    caption = markdown(
+        f"KL divergence after ablating the neurons universal on average and every set that “non-universal” may "
+        f"mean, "
+        f"in model {found.reference} at {found.last} of the training, on a "
+        "logarithmic "
+        f"scale (number of neurons in brackets; bars: range of the draws). The effect of the universal neurons, "
+        f"{with_interval(own)}, is {listed(ratios)}."
     )
     return row_figure(
         RowChart(

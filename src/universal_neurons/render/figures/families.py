@@ -25,7 +25,7 @@ from universal_neurons.measures.families import (
     letter_flags,
     universal_neurons,
 )
-from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.escaping import markdown
 from universal_neurons.render.figures.charts import (
     ChartAxis,
     ChartRow,
@@ -155,14 +155,12 @@ def explained(found: FamilyNumbers) -> Figure:
         )  # fmt: skip
     if rows[0].value.is_missing:
         return Figure.left_out("parent-4", NONE, label=_label("parent-4"))
-    caption = Markdown(
-        markdown(
-            f"Share of the neurons universal on average (mean excess above {decimal(found.threshold, 1)}) of which the "
-            f"best label of a family explains more than half of the variance, on tokens that did not choose it; "
-            f"{found.models} at {found.last} of the training. Any label explains {with_interval(rows[0].value)}. Grey "
-            "squares: all other neurons. Blue triangles: universal neurons with the labels of other rows, as a "
-            "control. Bars are intervals over neurons."
-        )
+    caption = markdown(
+        f"Share of the neurons universal on average (mean excess above {decimal(found.threshold, 1)}) of which the "
+        f"best label of a family explains more than half of the variance, on tokens that did not choose it; "
+        f"{found.models} at {found.last} of the training. Any label explains {with_interval(rows[0].value)}. Grey "
+        "squares: all other neurons. Blue triangles: universal neurons with the labels of other rows, as a "
+        "control. Bars are intervals over neurons."
     )
     return row_figure(
         RowChart("parent-4", _label("parent-4"), "Universal neurons explained by each family of labels",
@@ -187,12 +185,10 @@ def duplicated(found: FamilyNumbers) -> Figure:
     near = [
         shares_by_bin(values[chosen], np.array([NEAR, 1.0]), level=found.level)[0] for chosen in (universal, ~universal)
     ]
-    caption = Markdown(
-        markdown(
-            f"{chart.title}, {found.models} at {found.last}. Above {decimal(NEAR, 1)} are {with_interval(near[0])} of "
-            f"the neurons universal on average, and {with_interval(near[1])} of all others. Bars are intervals over "
-            "neurons."
-        )
+    caption = markdown(
+        f"{chart.title}, {found.models} at {found.last}. Above {decimal(NEAR, 1)} are {with_interval(near[0])} of "
+        f"the neurons universal on average, and {with_interval(near[1])} of all others. Bars are intervals over "
+        "neurons."
     )
     return line_figure_or_sentence(
         chart, NONE, partial(line_figure, chart, code=_CODE + "duplicated", caption=caption, wide=True, height=280)
@@ -240,13 +236,11 @@ def alphabet(found: FamilyNumbers) -> Figure:
         for at, letter in enumerate(LETTERS)
     )  # fmt: skip
     counts = listed(f"{one.sum()} ({name})" for name, one in zip(found.tables, every, strict=True))
-    caption = Markdown(
-        markdown(
-            f"Share of the models in which a neuron that is universal on average carries a letter (its unigram "
-            f"explains more than {percent(CARRIED, 0)} of its variance); {found.models} at {found.last}. Letters "
-            f"by model: {counts} of {len(LETTERS)}. Grey squares: a neuron that is not universal does. Bars "
-            "are intervals over models."
-        )
+    caption = markdown(
+        f"Share of the models in which a neuron that is universal on average carries a letter (its unigram "
+        f"explains more than {percent(CARRIED, 0)} of its variance); {found.models} at {found.last}. Letters "
+        f"by model: {counts} of {len(LETTERS)}. Grey squares: a neuron that is not universal does. Bars "
+        "are intervals over models."
     )
     return row_figure(
         RowChart("parent-17", _label("parent-17"), "Letters that a universal neuron carries", "models, %", rows),

@@ -202,11 +202,9 @@ def prevalence(found: Parent) -> Figure:
     ]
     values = list(measured.values())
     said = span([m.value for m in values], "share", places_of(values))
-    caption = Markdown(
-        markdown(
-            f"Share of the neurons of each model that are {found.set_of} over all other models, at {found.last} of "
-            f"the training: {said}. Intervals over {values[0].over.value}. Diamonds: printed for other models."
-        )
+    caption = markdown(
+        f"Share of the neurons of each model that are {found.set_of} over all other models, at {found.last} of "
+        f"the training: {said}. Intervals over {values[0].over.value}. Diamonds: printed for other models."
     )
     return row_figure(
         RowChart("prevalence", "", "Share of universal neurons by model", "universal neurons, % of all", tuple(rows)),
@@ -253,14 +251,12 @@ def correlations(found: Parent) -> FigureGroup:
     )  # fmt: skip
     medians = listed(f"{decimal(float(np.nanmedian(values)), 3)} ({name})" for name, (_, values) in curves.items())
     null = float(np.nanmax(_mean_over_partners(permuted, "correlation")))
-    caption = Markdown(
-        markdown(
-            f"All neurons of model {found.reference} at {found.last} of the training by their maximum correlation, "
-            f"mean over {plural(len(own.partners), 'partner')}; by the same with rotated partners (the baseline); and "
-            f"by the excess over it. Medians: {medians}. The control, partners that read other tokens, has none above "
-            f"{decimal(null, 2)}. Bins of {decimal(float(np.diff(CORRELATIONS)[0]), 2)}; bars are intervals over "
-            f"neurons. The paper has one such figure for each of three models and prints no number."
-        )
+    caption = markdown(
+        f"All neurons of model {found.reference} at {found.last} of the training by their maximum correlation, "
+        f"mean over {plural(len(own.partners), 'partner')}; by the same with rotated partners (the baseline); and "
+        f"by the excess over it. Medians: {medians}. The control, partners that read other tokens, has none above "
+        f"{decimal(null, 2)}. Bins of {decimal(float(np.diff(CORRELATIONS)[0]), 2)}; bars are intervals over "
+        f"neurons. The paper has one such figure for each of three models and prints no number."
     )
     return _under_a_legend(chart, _CODE + "correlations", caption)
 
@@ -290,13 +286,11 @@ def densities(found: Parent) -> FigureGroup:
     *medians, baseline = (float(np.nanmedian(column)) for column in values.values())
     lowest, highest = decimal(min(medians), 3), decimal(max(medians), 3)
     said = lowest if lowest == highest else f"{lowest} to {highest}"
-    caption = Markdown(
-        markdown(
-            f"All neurons of model {found.reference} at {found.last} of the training by their maximum correlation with "
-            f"each of {plural(len(medians), 'partner')} alone, medians {said}, and with rotated partners (the "
-            f"baseline, mean over partners), median {decimal(baseline, 3)}. Bins of "
-            f"{decimal(float(np.diff(CORRELATIONS)[0]), 2)}; bars are intervals over neurons."
-        )
+    caption = markdown(
+        f"All neurons of model {found.reference} at {found.last} of the training by their maximum correlation with "
+        f"each of {plural(len(medians), 'partner')} alone, medians {said}, and with rotated partners (the "
+        f"baseline, mean over partners), median {decimal(baseline, 3)}. Bins of "
+        f"{decimal(float(np.diff(CORRELATIONS)[0]), 2)}; bars are intervals over neurons."
     )
     return _under_a_legend(chart, _CODE + "densities", caption)
 
@@ -329,12 +323,10 @@ def ranges(found: Parent) -> Figure:
         if not agreement.is_missing
         else ""
     )
-    caption = Markdown(
-        markdown(
-            f"Range over partners of a neuron’s maximum correlation, mean over the neurons {found.set_of}, at "
-            f"{found.last} of the training; grey squares: over all neurons. Intervals over neurons.{between} Diamonds: "
-            "published for other models."
-        )
+    caption = markdown(
+        f"Range over partners of a neuron’s maximum correlation, mean over the neurons {found.set_of}, at "
+        f"{found.last} of the training; grey squares: over all neurons. Intervals over neurons.{between} Diamonds: "
+        "published for other models."
     )
     return row_figure(
         RowChart("parent-2b", label, "Range of the correlation over partners",
@@ -373,13 +365,11 @@ def depths(found: Parent) -> Figure:
         f"On the diagonal are {decimal(own * 100, 1)} % of the neurons, mean over layers; where partners read other "
         f"tokens, {decimal(null * 100, 1)} %"
     )
-    caption = Markdown(
-        markdown(
-            f"Where the most correlated partner of a neuron lies: of all neurons of each layer of model "
-            f"{found.reference} (upwards) the share whose best partner is in each layer of the other models, mean "
-            f"over {plural(len(found.tables[found.reference].partners), 'partner')}, at {found.last} of the training. "
-            f"{said}. Intervals, over neurons, are in the data."
-        )
+    caption = markdown(
+        f"Where the most correlated partner of a neuron lies: of all neurons of each layer of model "
+        f"{found.reference} (upwards) the share whose best partner is in each layer of the other models, mean "
+        f"over {plural(len(found.tables[found.reference].partners), 'partner')}, at {found.last} of the training. "
+        f"{said}. Intervals, over neurons, are in the data."
     )
     rows = tuple(
         (f"layer {layer}", f"layer {other}", *shown(cells[layer, other]), shown(chance[layer, other])[0])

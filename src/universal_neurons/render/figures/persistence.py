@@ -283,7 +283,7 @@ def by_interval(found: Persistence) -> Figure:
         f"{span([c.values[at].value for c in curves], 'share', 1)} from {in_words(one)}"
         for at, one in enumerate(found.spans)
     ]
-    caption = Markdown(markdown(f"{chart.title}: {listed(ranges)}."))
+    caption = markdown(f"{chart.title}: {listed(ranges)}.")
     code = "render.figures.persistence.by_interval"
     return line_figure_or_sentence(chart, _NONE, lambda: line_figure(chart, code=code, caption=caption))
 

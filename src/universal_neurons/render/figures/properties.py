@@ -23,7 +23,7 @@ from universal_neurons.measures.properties import (
     mean_median_percentile,
     median_percentile,
 )
-from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.escaping import markdown
 from universal_neurons.render.figures.charts import (
     ChartAxis,
     ChartRow,
@@ -91,13 +91,11 @@ def properties(found: Parent) -> Figure:
     number = sum(int(one.universal.sum()) for one in counted)
     whose = f"mean over the {found.models}" if over_models else f"model {found.reference}"
     bands = "bands reach from the lowest model to the highest, " if over_models else ""
-    caption = Markdown(
-        markdown(
-            f"Where neurons {found.set_of} rank in their layers, by each of eight properties: the median percentile, "
-            f"{whose} ({count(number)} neurons), at {found.last} of the training. Bars are intervals over "
-            f"{known[0].value.over.value}, {bands}diamonds are published for GPT-2 Small. The control: labels dealt "
-            f"out within layers {count(DEALINGS)} times give {decimal(min(dealt), 0)} to {decimal(max(dealt), 0)}."
-        )
+    caption = markdown(
+        f"Where neurons {found.set_of} rank in their layers, by each of eight properties: the median percentile, "
+        f"{whose} ({count(number)} neurons), at {found.last} of the training. Bars are intervals over "
+        f"{known[0].value.over.value}, {bands}diamonds are published for GPT-2 Small. The control: labels dealt "
+        f"out within layers {count(DEALINGS)} times give {decimal(min(dealt), 0)} to {decimal(max(dealt), 0)}."
     )
     return row_figure(
         RowChart("parent-3", label, "Median percentile of universal neurons in their layers",
@@ -138,13 +136,11 @@ def appearing(found: Parent) -> Figure:
     )  # fmt: skip
     first, last = curves[0].values[0], curves[0].values[-1]
     same = " Grey: the same neurons before the training, as a control." if found.before else ""
-    caption = Markdown(
-        markdown(
-            f"How far the neurons of model {found.reference} that are {found.set_of} at each checkpoint lie on the "
-            f"published side of their layers, median over neurons of the mean over eight properties, as a percentile: "
-            f"{with_interval(first)} at {labels[0]}, {with_interval(last)} at {labels[-1]}. Bars are intervals over "
-            f"neurons.{same}"
-        )
+    caption = markdown(
+        f"How far the neurons of model {found.reference} that are {found.set_of} at each checkpoint lie on the "
+        f"published side of their layers, median over neurons of the mean over eight properties, as a percentile: "
+        f"{with_interval(first)} at {labels[0]}, {with_interval(last)} at {labels[-1]}. Bars are intervals over "
+        f"neurons.{same}"
     )
     why = "no neuron is universal on average at any checkpoint."
     return line_figure_or_sentence(
@@ -203,16 +199,14 @@ def alignment(found: Parent) -> Figure:
         else ""
     )
     printed = listed(f"{decimal(value, 2)} ({name})" for name, value in found.printed.correlations.items())
-    caption = Markdown(
-        markdown(
-            f"Share of tokens at which a neuron is active (pre-activation above 0) by the cosine of its input and "
-            f"output weights, median over the neurons of each bin, {found.models} at {found.last} of the training. "
-            f"Bars are intervals over neurons. Pearson’s correlation over all neurons: "
-            f"{span([m.value for m in values], '', 2)} by model (model {found.reference}: "
-            f"{with_interval(values[0], 2)}); with cosines dealt out within layers, {span(dealt, '', 2)}; read off "
-            f"the paper’s figure: {printed}."
-            f"{frequent}"
-        )
+    caption = markdown(
+        f"Share of tokens at which a neuron is active (pre-activation above 0) by the cosine of its input and "
+        f"output weights, median over the neurons of each bin, {found.models} at {found.last} of the training. "
+        f"Bars are intervals over neurons. Pearson’s correlation over all neurons: "
+        f"{span([m.value for m in values], '', 2)} by model (model {found.reference}: "
+        f"{with_interval(values[0], 2)}); with cosines dealt out within layers, {span(dealt, '', 2)}; read off "
+        f"the paper’s figure: {printed}."
+        f"{frequent}"
     )
     return line_figure(chart, code=_CODE + "alignment", caption=caption, wide=True, height=320)
 
@@ -243,12 +237,10 @@ def _twin_figure(found: Parent, name: str, chart: LineChart) -> Figure:
         shares_by_bin(_values(found, name, universal=universal), np.array([NEAR, 1.0]), level=found.level)[0]
         for universal in (True, False)
     ]
-    caption = Markdown(
-        markdown(
-            f"{chart.title} of the same model, {found.models} at {found.last}: share of the neurons that are universal "
-            f"on average, and of all others. Above {decimal(NEAR, 1)} are {with_interval(near[0])} and "
-            f"{with_interval(near[1])} of them. Bars are intervals over neurons."
-        )
+    caption = markdown(
+        f"{chart.title} of the same model, {found.models} at {found.last}: share of the neurons that are universal "
+        f"on average, and of all others. Above {decimal(NEAR, 1)} are {with_interval(near[0])} and "
+        f"{with_interval(near[1])} of them. Bars are intervals over neurons."
     )
     return line_figure_or_sentence(
         chart, NONE, partial(line_figure, chart, code=_CODE + "twins_in_model", caption=caption)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.robustness import SUITE, table_one_under, token_convergence
-from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.escaping import markdown
 from universal_neurons.render.figures.charts import (
     ChartAxis,
     ChartRow,
@@ -169,14 +169,12 @@ def variants(found: Robustness) -> Figure:
         f"({variant_name(str(r['variant']))})"
         for r in biggest
     ]
-    caption = Markdown(
-        markdown(
-            f"Change of table 1 under choices that the paper does not justify: difference from our share "
-            f"({percent(own['share'], 2)}) at {found.last} of the training and threshold "
-            f"{decimal(found.threshold, 1)}, intervals over neurons. The largest changes: {listed(said)}. The table "
-            "has "
-            "every threshold and checkpoint."
-        )
+    caption = markdown(
+        f"Change of table 1 under choices that the paper does not justify: difference from our share "
+        f"({percent(own['share'], 2)}) at {found.last} of the training and threshold "
+        f"{decimal(found.threshold, 1)}, intervals over neurons. The largest changes: {listed(said)}. The table "
+        "has "
+        "every threshold and checkpoint."
     )
     figure = row_figure(
         RowChart(
@@ -212,14 +210,12 @@ def tokens(found: Robustness) -> Figure:
         (Rule(whole, "all our tokens"),),
     )  # fmt: skip
     fewest = rows[0]
-    caption = Markdown(
-        markdown(
-            f"Share of universal neurons by the number of scored tokens (logarithmic axis; {found.last} of the "
-            f"training, threshold {decimal(found.threshold, 1)}): {percent(fewest['share'], 2)} from {axis.labels[0]} "
-            f"tokens, {percent(whole, 2)} from {axis.labels[-1]}. Intervals are of the difference from all tokens, "
-            f"over neurons. With {axis.labels[0]} tokens the excess of a neuron is off by "
-            f"{decimal(fewest['excess_error'], 3)} (root mean square){_common(fewest['jaccard'])}."
-        )
+    caption = markdown(
+        f"Share of universal neurons by the number of scored tokens (logarithmic axis; {found.last} of the "
+        f"training, threshold {decimal(found.threshold, 1)}): {percent(fewest['share'], 2)} from {axis.labels[0]} "
+        f"tokens, {percent(whole, 2)} from {axis.labels[-1]}. Intervals are of the difference from all tokens, "
+        f"over neurons. With {axis.labels[0]} tokens the excess of a neuron is off by "
+        f"{decimal(fewest['excess_error'], 3)} (root mean square){_common(fewest['jaccard'])}."
     )
     return line_figure(chart, code=_CODE + "tokens", caption=caption, wide=True, height=280)
 

@@ -23,7 +23,7 @@ from universal_neurons.measures.predictions import (
     role_share,
 )
 from universal_neurons.measures.study import models_of
-from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.escaping import markdown
 from universal_neurons.render.figures.charts import (
     ChartAxis,
     ChartRow,
@@ -149,14 +149,12 @@ def roles_by_layer(found: Roles) -> Figure:
         axis, "neurons of the layer, %", "role", curves, (Rule(1 - CALIBRATION, "random directions"),),
     )  # fmt: skip
     last = curves[0].values[-1], curves[1].values[-1]
-    caption = Markdown(
-        markdown(
-            f"Share of the neurons of each layer that are prediction, suppression or partition neurons, "
-            f"{found.said} together at {found.last} of the training; in the last layer {with_interval(last[0])} "
-            f"predict and {with_interval(last[1])} suppress. Bars are intervals over neurons. Thresholds are the "
-            f"{decimal(100 * CALIBRATION, 1)}th percentiles of random directions, of which {percent(1 - CALIBRATION)} "
-            f"are above (dashed). The paper draws percentiles of kurtosis and skewness."
-        )
+    caption = markdown(
+        f"Share of the neurons of each layer that are prediction, suppression or partition neurons, "
+        f"{found.said} together at {found.last} of the training; in the last layer {with_interval(last[0])} "
+        f"predict and {with_interval(last[1])} suppress. Bars are intervals over neurons. Thresholds are the "
+        f"{decimal(100 * CALIBRATION, 1)}th percentiles of random directions, of which {percent(1 - CALIBRATION)} "
+        f"are above (dashed). The paper draws percentiles of kurtosis and skewness."
     )
     return line_figure(chart, code=_CODE + "roles_by_layer", caption=caption, wide=True, height=300)
 
@@ -180,13 +178,11 @@ def next_tokens(found: Roles) -> Figure:
     if not rows:
         return Figure.left_out("parent-24", "no neuron of the last quarter of the layers predicts.", label=label)
     counted = listed(f"{count(m.n)} {role} neurons" for role, m in measured.items())
-    caption = Markdown(
-        markdown(
-            f"Whether a neuron is more active where the next token is one that it promotes or suppresses most: "
-            f"area under the ROC curve, median over {counted} of the last quarter of the layers, {found.said} at "
-            f"{found.last} of the training. Bars are intervals over neurons; grey squares: other tokens of the same "
-            f"frequencies, the control. The paper shows five suppression neurons."
-        )
+    caption = markdown(
+        f"Whether a neuron is more active where the next token is one that it promotes or suppresses most: "
+        f"area under the ROC curve, median over {counted} of the last quarter of the layers, {found.said} at "
+        f"{found.last} of the training. Bars are intervals over neurons; grey squares: other tokens of the same "
+        f"frequencies, the control. The paper shows five suppression neurons."
     )
     return row_figure(
         RowChart("parent-24", label, "Activation before a neuron’s own tokens", "area under the curve", rows, 0.5),
@@ -209,13 +205,11 @@ def _clamped(found: Roles, column: ClampedColumn) -> LineChart:
 
 def _clamped_figure(found: Roles, chart: LineChart) -> Figure:
     highest = [with_interval(curve.values[-1]) for curve in chart.curves]
-    caption = Markdown(
-        markdown(
-            f"{chart.title}: mean over the {found.said} at {found.last} of the training, intervals over models. At "
-            f"{chart.axis.labels[-1]}: {highest[0]} (the candidate: of large norm the one with the least variance of "
-            f"logits), {highest[1]} (the control, other neurons of large norm), {highest[2]} (a direction planted in "
-            f"the null space of the unembedding)."
-        )
+    caption = markdown(
+        f"{chart.title}: mean over the {found.said} at {found.last} of the training, intervals over models. At "
+        f"{chart.axis.labels[-1]}: {highest[0]} (the candidate: of large norm the one with the least variance of "
+        f"logits), {highest[1]} (the control, other neurons of large norm), {highest[2]} (a direction planted in "
+        f"the null space of the unembedding)."
     )
     return line_figure_or_sentence(
         chart, FEW_MODELS, partial(line_figure, chart, code=_CODE + "role_figures", caption=caption)
@@ -230,16 +224,14 @@ def paths(found: Roles) -> Figure:
         return Figure.left_out(
             "parent-8", "it needs three models with heads that rest on the first position.", label=label
         )
-    caption = Markdown(
-        markdown(
-            f"A neuron is taken out of a head’s query alone: correlations over tokens of its activation, the change of "
-            f"the head’s attention to the first position, and the change of the norm of what the head writes. Of the "
-            f"neuron with the largest score for each head that rests on the first position (off), and with "
-            f"the smallest (on); mean over heads and over the {found.said} at {found.last} of the training: "
-            f"activation and attention {listed(with_interval(row.value) for row in rows[:: len(PAIRS)])}. "
-            f"Intervals over models; grey squares: a random neuron of the same layer, the control; diamonds: the "
-            f"examples of the paper, in GPT-2 Medium."
-        )
+    caption = markdown(
+        f"A neuron is taken out of a head’s query alone: correlations over tokens of its activation, the change of "
+        f"the head’s attention to the first position, and the change of the norm of what the head writes. Of the "
+        f"neuron with the largest score for each head that rests on the first position (off), and with "
+        f"the smallest (on); mean over heads and over the {found.said} at {found.last} of the training: "
+        f"activation and attention {listed(with_interval(row.value) for row in rows[:: len(PAIRS)])}. "
+        f"Intervals over models; grey squares: a random neuron of the same layer, the control; diamonds: the "
+        f"examples of the paper, in GPT-2 Medium."
     )
     return row_figure(
         RowChart("parent-8", label, "Neurons that turn heads off and on", "correlation over tokens", rows, 0.0),

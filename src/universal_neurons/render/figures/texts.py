@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measures.pooled import pooled_growth, pooled_share
 from universal_neurons.measures.texts import overlap_beyond_ceiling, text_pairs
-from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.escaping import markdown
 from universal_neurons.render.figures.charts import ChartRow, RowChart, percent, row_figure
 from universal_neurons.render.figures.figure import Figure, FigureGroup
 from universal_neurons.render.figures.style import OWN
@@ -71,7 +71,7 @@ def texts_share(found: tuple[OnText, ...], where: str) -> Figure:
         RowChart(
             "texts-share", "", "Share of universal neurons on other texts", "difference, percentage points", rows, 0.0
         ),
-        code=_CODE + "texts_share", caption=Markdown(markdown(caption)),
+        code=_CODE + "texts_share", caption=markdown(caption),
     )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def texts_overlap(found: tuple[OnText, ...], where: str) -> Figure:
             "texts-overlap", "", "Overlap of the universal neurons of two texts", "difference, percentage points", rows,
             0.0,
         ),
-        code=_CODE + "texts_overlap", caption=Markdown(markdown(caption)),
+        code=_CODE + "texts_overlap", caption=markdown(caption),
     )  # fmt: skip
 
 

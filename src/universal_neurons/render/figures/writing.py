@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from universal_neurons.measures.predictions import WritingRole, median_cosine
-from universal_neurons.render.escaping import Markdown, markdown
+from universal_neurons.render.escaping import markdown
 from universal_neurons.render.figures.charts import (
     ChartAxis,
     LineChart,
@@ -112,14 +112,12 @@ def _tokens_figure(models: tuple[Writing, ...], chart: LineChart, whose: str) ->
     first = [(name, curve.values[0]) for name, curve in zip(named.values(), chart.curves, strict=False)]
     said = listed(f"{with_interval(m)} ({name})" for name, m in first if not m.is_missing)
     tails = listed(f"{decimal(float(np.median(kurtosis[role])), 1)}" for role in GROUPS if kurtosis[role].size)
-    caption = Markdown(
-        markdown(
-            f"{chart.title}: cosine with its output weights, median over "
-            f"{listed(f'{count(len(kurtosis[role]))} {name}' for role, name in named.items())} of the {whose}. At rank "
-            f"{chart.axis.labels[0]}: {said}. Bars are intervals over neurons; grey: the "
-            f"{count(len(kurtosis[None]))} neurons without a role, the control. Over all tokens the median kurtosis is "
-            f"{tails}, in this order; a Gaussian has {GAUSSIAN_KURTOSIS}. The paper draws single neurons."
-        )
+    caption = markdown(
+        f"{chart.title}: cosine with its output weights, median over "
+        f"{listed(f'{count(len(kurtosis[role]))} {name}' for role, name in named.items())} of the {whose}. At rank "
+        f"{chart.axis.labels[0]}: {said}. Bars are intervals over neurons; grey: the "
+        f"{count(len(kurtosis[None]))} neurons without a role, the control. Over all tokens the median kurtosis is "
+        f"{tails}, in this order; a Gaussian has {GAUSSIAN_KURTOSIS}. The paper draws single neurons."
     )
     draw = partial(line_figure, chart, code=_CODE + "own_tokens", caption=caption)
     return line_figure_or_sentence(chart, "too few neurons have a role.", draw)
