@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from universal_neurons.evidence.criteria import AboveDraws
@@ -29,7 +28,6 @@ from universal_neurons.render.figures.charts import (
     at_the_end,
     keys,
     line_figure,
-    line_figure_or_sentence,
     percent,
     row_figure,
 )
@@ -202,9 +200,7 @@ def ablation_figures(found: AblationNumbers) -> dict[str, FigureGroup]:
 
 
 def _figures(charts: Sequence[LineChart], code: str, why: str = _ONE_MODEL) -> tuple[Figure, ...]:
-    return tuple(
-        line_figure_or_sentence(chart, why, partial(line_figure, chart, code=_CODE + code)) for chart in charts
-    )
+    return tuple(line_figure(chart, code=_CODE + code, otherwise=why) for chart in charts)
 
 
 def _training(found: AblationNumbers) -> ChartAxis:
@@ -363,7 +359,7 @@ def exceeding(found: AblationNumbers) -> Figure:
         f"of as many others of the same layers: {at_the_end(chart)}. The interval lies above the others' 95th "
         f"percentile for {above} of {len(ends)} models there, and below their mean for {below}."
     )
-    return line_figure_or_sentence(chart, _NONE, partial(line_figure, chart, code=_CODE + "exceeding", caption=caption))
+    return line_figure(chart, code=_CODE + "exceeding", caption=caption, otherwise=_NONE)
 
 
 def _models(found: AblationNumbers) -> dict[str, Mark]:
@@ -428,11 +424,9 @@ def readings(found: AblationNumbers) -> Figure:
     ]
     caption = markdown(
         f"KL divergence after ablating the neurons universal on average and every set that “non-universal” may "
-        f"mean, "
-        f"in model {found.reference} at {found.last} of the training, on a "
-        "logarithmic "
-        f"scale (number of neurons in brackets; bars: range of the draws). The effect of the universal neurons, "
-        f"{with_interval(own)}, is {listed(ratios)}."
+        f"mean, in model {found.reference} at {found.last} of the training, on a logarithmic scale (number of neurons "
+        f"in brackets; bars: range of the draws). The effect of the universal neurons, {with_interval(own)}, is "
+        f"{listed(ratios)}."
     )
     return row_figure(
         RowChart(

@@ -310,14 +310,18 @@ def line_figure(
     wide: bool = False,
     height: int = 232,
     named: bool = True,
+    otherwise: str = "",
 ) -> Figure:
     """The chart as a figure: at half width unless ``wide``; its words are made from its numbers.
 
     ``note`` is one more sentence of the generated caption.  A wide one has the names of its lines at their ends, unless
-    not ``named``: then it stands under a legend.  Raises MissingFigure where nothing was measured.
+    not ``named``: then it stands under a legend.  Where nothing was measured the figure is left out with the reason
+    ``otherwise``; without a reason that raises MissingFigure.
     """
     if not chart.measurements:
-        raise MissingFigure(chart.name)
+        if not otherwise:
+            raise MissingFigure(chart.name)
+        return Figure.left_out(chart.name, otherwise, label=chart.label)
     return figure(
         chart.name, drawn(chart, height=height, named=named and wide and not chart.bars), label=chart.label, code=code,
         caption=Markdown(
@@ -326,11 +330,6 @@ def line_figure(
         alt=_alt(chart), data=_data(chart),
         sizes=(WIDE, NARROW) if wide else HALVES,
     )  # fmt: skip
-
-
-def line_figure_or_sentence(chart: LineChart, why: str, draw: Callable[[], Figure]) -> Figure:
-    """The result of ``draw``, or the reason ``why`` the figure is left out if nothing was measured."""
-    return draw() if chart.measurements else Figure.left_out(chart.name, why, label=chart.label)
 
 
 def at_the_end(chart: LineChart) -> str:

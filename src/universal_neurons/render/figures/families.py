@@ -7,7 +7,6 @@ other rows.  Who is of a family is what the claim about it says (measures.famili
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +34,6 @@ from universal_neurons.render.figures.charts import (
     Tick,
     keys,
     line_figure,
-    line_figure_or_sentence,
     percent,
     row_figure,
 )
@@ -120,7 +118,7 @@ def families_figures(found: FamilyNumbers) -> dict[str, FigureGroup]:
         for name, (family, _) in BY_LAYER.items()
         if family not in found.families
     ]
-    drawn = [line_figure_or_sentence(one, NONE, partial(line_figure, one, code=_CODE + "by_layer")) for one in charts]
+    drawn = [line_figure(one, code=_CODE + "by_layer", otherwise=NONE) for one in charts]
     return {
         "families": FigureGroup((explained(found),)),
         "duplicated": FigureGroup((duplicated(found),)),
@@ -190,9 +188,7 @@ def duplicated(found: FamilyNumbers) -> Figure:
         f"the neurons universal on average, and {with_interval(near[1])} of all others. Bars are intervals over "
         "neurons."
     )
-    return line_figure_or_sentence(
-        chart, NONE, partial(line_figure, chart, code=_CODE + "duplicated", caption=caption, wide=True, height=280)
-    )
+    return line_figure(chart, code=_CODE + "duplicated", caption=caption, wide=True, height=280, otherwise=NONE)
 
 
 def by_layer(found: FamilyNumbers, name: str) -> LineChart:

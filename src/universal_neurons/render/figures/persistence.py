@@ -32,7 +32,6 @@ from universal_neurons.render.figures.charts import (
     Tick,
     keys,
     line_figure,
-    line_figure_or_sentence,
     percent,
     row_figure,
 )
@@ -41,7 +40,7 @@ from universal_neurons.render.figures.style import OWN, Colour, Mark, model_mark
 from universal_neurons.render.formatting import decimal, listed, places_of, plural, span, with_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from universal_neurons.measures.study import TrainedCheckpoint
@@ -182,9 +181,10 @@ def persistence_figures(found: Persistence) -> dict[str, FigureGroup]:
             "ceiling": FigureGroup((Figure.left_out("ceiling", _ALONE),)),
         }
     layered = [layer_chart(found, number, one) for number, one in zip(LAYERED, found.spans, strict=False)]
+    code = "render.figures.persistence.layer_chart"
     by_layer = (
         by_interval(found),
-        *(line_figure_or_sentence(chart, _NONE, _layer_figure(chart)) for chart in layered),
+        *(line_figure(chart, code=code, note=_small(chart), otherwise=_NONE) for chart in layered),
         *(_left_out(number, _FEW) for number in LAYERED[len(layered) :]),
     )
     return {
@@ -196,10 +196,6 @@ def persistence_figures(found: Persistence) -> dict[str, FigureGroup]:
 
 def _left_out(number: int, why: str) -> Figure:
     return Figure.left_out(f"paper-{number}", why, label=f"Figure {number} of the paper.")
-
-
-def _layer_figure(chart: LineChart) -> Callable[[], Figure]:
-    return lambda: line_figure(chart, code="render.figures.persistence.layer_chart", note=_small(chart))
 
 
 def _printed_rule(found: Persistence) -> Rule:
@@ -285,7 +281,7 @@ def by_interval(found: Persistence) -> Figure:
     ]
     caption = markdown(f"{chart.title}: {listed(ranges)}.")
     code = "render.figures.persistence.by_interval"
-    return line_figure_or_sentence(chart, _NONE, lambda: line_figure(chart, code=code, caption=caption))
+    return line_figure(chart, code=code, caption=caption, otherwise=_NONE)
 
 
 def layer_chart(found: Persistence, number: int, one: TrainingSpan) -> LineChart:
@@ -302,9 +298,9 @@ def layer_chart(found: Persistence, number: int, one: TrainingSpan) -> LineChart
 
 
 def _small(chart: LineChart) -> str:
-    """The smallest and largest number of neurons behind a point; few neurons give wide intervals."""
+    """The smallest and largest number of neurons behind a point, if there is one; few neurons give wide intervals."""
     counts = [m.n for curve in chart.curves for m in curve.values]
-    return f"A point rests on {min(counts)} to {max(counts)} neurons."
+    return f"A point rests on {min(counts)} to {max(counts)} neurons." if counts else ""
 
 
 def beside_ceiling(found: Persistence) -> Figure:

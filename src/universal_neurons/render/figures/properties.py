@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +33,6 @@ from universal_neurons.render.figures.charts import (
     Tick,
     keys,
     line_figure,
-    line_figure_or_sentence,
     row_figure,
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup
@@ -61,10 +59,7 @@ def property_figures(found: Parent) -> dict[str, FigureGroup]:
         "properties": FigureGroup((properties(found),)),
         "appearing": FigureGroup((appearing(found),)),
         "properties_by_layer": FigureGroup(
-            tuple(
-                line_figure_or_sentence(c, NONE, partial(line_figure, c, code=_CODE + "properties_by_layer"))
-                for c in layers
-            ),
+            tuple(line_figure(c, code=_CODE + "properties_by_layer", otherwise=NONE) for c in layers),
             keys(layers[0]),
         ),
         "alignment": FigureGroup((alignment(found),)),
@@ -143,9 +138,7 @@ def appearing(found: Parent) -> Figure:
         f"neurons.{same}"
     )
     why = "no neuron is universal on average at any checkpoint."
-    return line_figure_or_sentence(
-        chart, why, partial(line_figure, chart, code=_CODE + "appearing", caption=caption, wide=True, height=280)
-    )
+    return line_figure(chart, code=_CODE + "appearing", caption=caption, wide=True, height=280, otherwise=why)
 
 
 def _median(one: Ranking) -> Measurement:
@@ -242,9 +235,7 @@ def _twin_figure(found: Parent, name: str, chart: LineChart) -> Figure:
         f"on average, and of all others. Above {decimal(NEAR, 1)} are {with_interval(near[0])} and "
         f"{with_interval(near[1])} of them. Bars are intervals over neurons."
     )
-    return line_figure_or_sentence(
-        chart, NONE, partial(line_figure, chart, code=_CODE + "twins_in_model", caption=caption)
-    )
+    return line_figure(chart, code=_CODE + "twins_in_model", caption=caption, otherwise=NONE)
 
 
 def properties_by_layer(found: Parent) -> tuple[LineChart, ...]:

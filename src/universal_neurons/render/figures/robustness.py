@@ -173,8 +173,7 @@ def variants(found: Robustness) -> Figure:
         f"Change of table 1 under choices that the paper does not justify: difference from our share "
         f"({percent(own['share'], 2)}) at {found.last} of the training and threshold "
         f"{decimal(found.threshold, 1)}, intervals over neurons. The largest changes: {listed(said)}. The table "
-        "has "
-        "every threshold and checkpoint."
+        "has every threshold and checkpoint."
     )
     figure = row_figure(
         RowChart(

@@ -6,7 +6,6 @@ All models of a suite at its last checkpoint; the numbers come from ``measures``
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 from universal_neurons.errors import NotOnSuite
@@ -34,7 +33,6 @@ from universal_neurons.render.figures.charts import (
     Tick,
     keys,
     line_figure,
-    line_figure_or_sentence,
     percent,
     row_figure,
 )
@@ -211,9 +209,7 @@ def _clamped_figure(found: Roles, chart: LineChart) -> Figure:
         f"logits), {highest[1]} (the control, other neurons of large norm), {highest[2]} (a direction planted in "
         f"the null space of the unembedding)."
     )
-    return line_figure_or_sentence(
-        chart, FEW_MODELS, partial(line_figure, chart, code=_CODE + "role_figures", caption=caption)
-    )
+    return line_figure(chart, code=_CODE + "role_figures", caption=caption, otherwise=FEW_MODELS)
 
 
 def paths(found: Roles) -> Figure:

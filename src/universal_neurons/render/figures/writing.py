@@ -7,7 +7,6 @@ and its two ends.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -20,7 +19,6 @@ from universal_neurons.render.figures.charts import (
     Series,
     keys,
     line_figure,
-    line_figure_or_sentence,
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup
 from universal_neurons.render.figures.style import OTHERS, OWN, Colour, Mark
@@ -119,5 +117,4 @@ def _tokens_figure(models: tuple[Writing, ...], chart: LineChart, whose: str) ->
         f"{count(len(kurtosis[None]))} neurons without a role, the control. Over all tokens the median kurtosis is "
         f"{tails}, in this order; a Gaussian has {GAUSSIAN_KURTOSIS}. The paper draws single neurons."
     )
-    draw = partial(line_figure, chart, code=_CODE + "own_tokens", caption=caption)
-    return line_figure_or_sentence(chart, "too few neurons have a role.", draw)
+    return line_figure(chart, code=_CODE + "own_tokens", caption=caption, otherwise="too few neurons have a role.")
