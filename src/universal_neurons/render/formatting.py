@@ -20,6 +20,7 @@ NARROW_SPACE = "\u202f"
 NO_BREAK = "\u00a0"
 EN_DASH = "\u2013"
 INFINITY = "\u221e"
+PERCENT = 100.0
 # From here on a number is written with a power of ten, and is beyond every axis.
 LARGEST = 1e15
 UNDEFINED = "undefined"
@@ -83,7 +84,7 @@ def is_share(unit: str) -> bool:
 
 def scale(unit: str) -> float:
     """The factor from a quantity of ``unit`` to the number shown."""
-    return 100.0 if is_share(unit) else 1.0
+    return PERCENT if is_share(unit) else 1.0
 
 
 def suffix(unit: str) -> str:
@@ -97,7 +98,7 @@ def suffix(unit: str) -> str:
     return f" {unit}" if unit not in ("", "ratio", "percentile") else ""
 
 
-def places_for(widths: Iterable[float], *, fallback: int = 2, most: int = 4) -> int:
+def places_for(widths: Iterable[float]) -> int:
     """The decimals that a column needs: two significant digits of its median interval width.
 
     >>> places_for([0.4, 0.5, 0.6]), places_for([12.0]), places_for([])
@@ -105,8 +106,8 @@ def places_for(widths: Iterable[float], *, fallback: int = 2, most: int = 4) -> 
     """
     finite = sorted(width for width in widths if math.isfinite(width) and width > 0)
     if not finite:
-        return fallback
-    return min(most, max(0, 1 - math.floor(math.log10(finite[len(finite) // 2]))))
+        return 2
+    return min(4, max(0, 1 - math.floor(math.log10(finite[len(finite) // 2]))))
 
 
 def places_of(measurements: Iterable[Measurement]) -> int:

@@ -15,7 +15,7 @@ from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.drawing import Drawing, drawing, label_room, thinned
 from universal_neurons.render.figures.figure import HALVES, Figure, LegendEntry, MissingFigure, figure
 from universal_neurons.render.figures.style import LETTER, NARROW, WIDE, Colour, Mark, Size
-from universal_neurons.render.formatting import EN_DASH, decimal, places_of, scale, span, suffix, with_interval
+from universal_neurons.render.formatting import EN_DASH, PERCENT, decimal, places_of, scale, span, suffix, with_interval
 from universal_neurons.render.tables import Cell, Column, DataTable
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from universal_neurons.measurement import Measurement
 
 Limits = tuple[float, float]
-PERCENT = 100.0
 # The part of the distance between two places of the axis that their bars take.
 BAR_ROOM = 0.74
 # Fewer neurons than this are few; an interval is lopsided when one side is so many times as long as the other.
@@ -470,12 +469,12 @@ class RowChart:
         return self.rows[0].value.unit
 
 
-def row_figure(shown_rows: RowChart, *, code: str, caption: Markdown, alt: str = "") -> Figure:
-    """The rows as a figure; ``alt`` replaces the generated text where numbers have no intervals."""
+def row_figure(shown_rows: RowChart, *, code: str, caption: Markdown) -> Figure:
+    """The rows as a figure."""
     return figure(
         shown_rows.name, _drawn_rows(shown_rows), label=shown_rows.label, code=code,
         caption=Markdown(f"{caption}{notes(row.value for row in shown_rows.rows)}"),
-        alt=alt or _rows_alt(shown_rows), data=_rows_data(shown_rows),
+        alt=_rows_alt(shown_rows), data=_rows_data(shown_rows),
     )  # fmt: skip
 
 

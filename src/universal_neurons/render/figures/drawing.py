@@ -56,12 +56,11 @@ class Drawing:
     def __init__(self, size: Size, height: int, *, left: int, right: int, top: int, bottom: int) -> None:
         from matplotlib.figure import Figure
 
-        self.size, self.height = size, height
+        self.size = size
         self.figure = Figure(figsize=(size.width / DOTS_PER_INCH, height / DOTS_PER_INCH))
-        self.plot_height = height - top - bottom
         self.plot_width = size.width - left - right
         self.axes: Any = self.figure.add_axes(
-            (left / size.width, bottom / height, self.plot_width / size.width, self.plot_height / height)
+            (left / size.width, bottom / height, self.plot_width / size.width, (height - top - bottom) / height)
         )
 
     def label_y(self, text: str) -> None:

@@ -32,12 +32,7 @@ from universal_neurons.render.figures.charts import (
 from universal_neurons.render.figures.drawing import Drawing, drawing
 from universal_neurons.render.figures.figure import Figure, FigureGroup, figure
 from universal_neurons.render.figures.style import OWN, Colour, Mark, Size, model_marks, time_marks
-from universal_neurons.render.formatting import (
-    decimal,
-    listed,
-    places_of,
-    with_interval,
-)
+from universal_neurons.render.formatting import PERCENT, decimal, listed, places_of, with_interval
 from universal_neurons.render.tables import Column, DataTable
 
 if TYPE_CHECKING:
@@ -49,7 +44,6 @@ if TYPE_CHECKING:
     from universal_neurons.stages.study import StoredStudy
 
 
-PERCENT = 100.0
 PUBLISHED = "published"
 NO_SHARE = Measurement.missing(over=Over.TOKEN_BLOCKS, unit=SHARE)
 MEAN = "mean"

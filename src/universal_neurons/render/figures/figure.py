@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown, raw_html
 from universal_neurons.render.figures.drawing import Drawing, inline_svg
-from universal_neurons.render.figures.style import HALF, NARROW, WIDE, Colour, Mark, Size
+from universal_neurons.render.figures.style import HALF, NARROW, WIDE, Mark, Size
 from universal_neurons.render.formatting import MissingNumber, listed, plural
 from universal_neurons.render.links import page_of
 from universal_neurons.render.listings import drawing
@@ -72,7 +72,6 @@ class Figure:
 
     name: str
     caption: Markdown
-    alt: str
     drawings: tuple[Html, ...]
     data: DataTable
     code: str
@@ -83,7 +82,7 @@ class Figure:
     @classmethod
     def left_out(cls, name: str, why: str, *, label: str = "") -> Figure:
         """A figure for which the suite lacks checkpoints, models or tokens."""
-        return cls(name, Markdown(""), "", (), DataTable(name, (), ()), "", label, absence=why)
+        return cls(name, Markdown(""), (), DataTable(name, (), ()), "", label, absence=why)
 
     @property
     def anchor(self) -> str:
@@ -147,7 +146,7 @@ def figure(
     if not data.rows:
         raise MissingFigure(name)
     drawings = tuple(inline_svg(draw(size).svg(), name=name, size=size, alt=alt) for size in sizes)
-    return Figure(name=name, caption=caption, alt=alt, drawings=drawings, data=data, code=code, label=label)
+    return Figure(name=name, caption=caption, drawings=drawings, data=data, code=code, label=label)
 
 
 HALVES = (HALF,)
@@ -190,8 +189,7 @@ _SIGNS = {
 def _sign(mark: Mark) -> str:
     if not mark.marker:
         return ""
-    fill = Colour.PAPER.css if mark.hollow else mark.colour.css
-    return f'<path d="{_SIGNS[mark.marker]}" fill="{fill}" stroke="{mark.colour.css}" stroke-width="1.4"/>'
+    return f'<path d="{_SIGNS[mark.marker]}" fill="{mark.colour.css}" stroke="{mark.colour.css}" stroke-width="1.4"/>'
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from universal_neurons.render.figures.charts import (
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup, LegendEntry
 from universal_neurons.render.figures.style import OWN, Colour, Mark, model_marks, time_marks
-from universal_neurons.render.formatting import decimal, listed, places_of, plural, span, with_interval
+from universal_neurons.render.formatting import PERCENT, decimal, listed, places_of, plural, span, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -161,7 +161,6 @@ def measured(row: Mapping[Any, Any], *, over: Over, unit: str, level: float) -> 
 
 
 ALL = (0.0, 1.05)
-PERCENT = 100.0
 CHANCE = Mark(Colour.MUTED, "v", hollow=True)
 CEILING = Mark(Colour.MUTED, "D", hollow=True)
 _QUANTITY = "still universal, %"
@@ -265,7 +264,7 @@ def by_interval(found: Persistence) -> Figure:
     """Figure 3: the persistence of all layers together, one bar per partner."""
     curves = tuple(
         Series(f"with {partner}", mark, values, columns=_counted(values))
-        for partner, mark in zip(found.partners, model_marks(len(found.partners), bars=True), strict=True)
+        for partner, mark in zip(found.partners, model_marks(len(found.partners)), strict=True)
         if (values := tuple(found.over(one, partner) for one in found.spans))
     )
     axis = ChartAxis(

@@ -27,7 +27,7 @@ from universal_neurons.render.figures.charts import (
 from universal_neurons.render.figures.figure import Figure, FigureGroup
 from universal_neurons.render.figures.style import OWN
 from universal_neurons.render.figures.texts import OnText, on_texts, text_figures
-from universal_neurons.render.formatting import count, decimal, listed, plural
+from universal_neurons.render.formatting import PERCENT, count, decimal, listed, plural
 from universal_neurons.render.tables import Column, DataTable
 
 if TYPE_CHECKING:
@@ -76,7 +76,6 @@ def robustness_results(study: StoredStudy) -> Robustness:
     )
 
 
-PERCENT = 100.0
 POINTS = "points"
 _CODE = "render.figures.robustness."
 _CHOICES = ("mask", "padding", "rotation", "draws")

@@ -71,7 +71,7 @@ HALF = Size("half", 340, 12.0)
 class Mark:
     """The appearance of a series, which never differs from another by colour alone.
 
-    A hollow mark rests on few neurons.  ``strength`` is the opacity, by which marks of one colour form a ramp.
+    Only the mark of a tick is ``hollow``.  ``strength`` is the opacity, by which marks of one colour form a ramp.
     """
 
     colour: Colour

@@ -22,6 +22,7 @@ from universal_neurons.render.formatting import (
 )
 from universal_neurons.render.links import page_of
 from universal_neurons.render.pages.scoreboard import badge, scoreboard
+from universal_neurons.render.pages.table_one import PERCENT_PLACES
 from universal_neurons.render.templates import known
 from universal_neurons.render.wording import summary_sentences
 
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from universal_neurons.render.figures.persistence import Persistence
     from universal_neurons.render.pages.paper import Groups
     from universal_neurons.render.results import Results
-
-
-PERCENT_PLACES = 2
 
 
 @dataclass(frozen=True, slots=True)
