@@ -53,7 +53,7 @@ from universal_neurons.render.pages.provenance import ReportProvenance
 from universal_neurons.render.pages.scoreboard import in_sections, section_of
 from universal_neurons.render.pages.sentences import read_sentences
 from universal_neurons.render.pages.table_one import LABEL, PAIRS_CSV, TABLE_CSV, pairs_data, table_one_data
-from universal_neurons.render.pdf.document import LOOK, PDF, Imprint, Program, newest, typesetter, write_pdf
+from universal_neurons.render.pdf.document import LOOK, PDF, Imprint, newest, write_pdf
 from universal_neurons.render.results import Results, printed_numbers, results
 from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, stray_digits, stray_verdicts
 
@@ -108,15 +108,6 @@ class Judged:
         return cls(claims, tests, {claim.claim: about(claim, study, provenance.stages) for claim in claims})
 
 
-@dataclass(frozen=True)
-class Printing:
-    """Settings of the PDF: program, layout and imprint."""
-
-    program: Program
-    look: Path
-    imprint: Imprint
-
-
 def build_report(
     study: StoredStudy,
     *,
@@ -137,8 +128,8 @@ def build_report(
     file in it.  ``engine`` is Quarto where installed; if its pages fail a check, pandoc builds them and ``say`` gets
     one line.  ``both`` is this run beside another, which gets a page.  The folder holds a page for each of ``PAGES``,
     ``neurons.html`` with its shards, ``data/`` and the generated ``source/``, and is replaced as a whole.  ``to`` asks
-    for the pages, for ``report.pdf`` (which is set from them), or for both; where nothing can set a PDF, "all" gives
-    the pages and ``say`` gets one line.  ``step`` gets the name of every part of the work when it begins.
+    for the pages, for ``report.pdf`` (which is set from them), or for both.  ``step`` gets the name of every part of
+    the work when it begins.
 
     Raises the study's ArtifactMissing, EvidenceUnusable, TemplateWrong, RenderingFailed, ReportBroken,
     ReportMisplaced: each a UserError, and ``output`` is left as it was; pages that fail a check are put beside it.
@@ -167,10 +158,10 @@ def build_report(
         _write_sources(built, root, folder, judged, groups)
         step("neurons of the explorer")
         write_explorer(built, root / "report", study, text, conditions=() if both is None else (COMPARED,))
-        printing = _printing(to, root, study, provenance, say)
+        imprint = None if to == "html" else _imprint(root, study, provenance)
         try:
             facts = _facts(built, study.suite, claims, groups, both)
-            _render(built, tuple(texts), claims, facts, engine=engine, printing=printing, say=say, step=step)
+            _render(built, root, tuple(texts), claims, facts, engine=engine, imprint=imprint, say=say, step=step)
         except (RenderingFailed, ReportBroken) as wrong:
             raise _pointing_at(wrong, built, _kept(built, output)) from wrong
         if to == "pdf":
@@ -354,22 +345,9 @@ def page_head(templates: Path) -> str:
     )
 
 
-def _printing(
-    to: Output, root: Path, study: StoredStudy, provenance: ReportProvenance, say: Callable[[str], None]
-) -> Printing | None:
-    """Settings of the PDF; None if none is requested or no program can make one."""
-    if to == "html":
-        return None
-    program = typesetter()
-    if program is None:
-        line = "no PDF: the Python package typst is missing here; run: pip install typst"
-        if to == "pdf":
-            raise RenderingFailed(line)
-        say(line)
-        return None
+def _imprint(root: Path, study: StoredStudy, provenance: ReportProvenance) -> Imprint:
     written = newest(str(created) for created in provenance.artifacts["created"])
-    suite = study.suite
-    return Printing(program, root / "report", Imprint(suite.name, suite.title, Citation.read(root / CITATION), written))
+    return Imprint(study.suite.name, study.suite.title, Citation.read(root / CITATION), written)
 
 
 def _drop_pages(built: Path) -> None:
@@ -381,12 +359,13 @@ def _drop_pages(built: Path) -> None:
 
 def _render(
     built: Path,
+    root: Path,
     names: Sequence[str],
     claims: Sequence[ClaimSummary],
     facts: Stated,
     *,
     engine: HtmlEngine | None,
-    printing: Printing | None,
+    imprint: Imprint | None,
     say: Callable[[str], None],
     step: Callable[[str], None],
 ) -> None:
@@ -394,10 +373,10 @@ def _render(
 
     def build(program: HtmlEngine) -> None:
         step(f"{len(names)} pages by {program}")
-        render(built / SOURCE, names, built, engine=program, pdf=printing is not None)
-        if printing is not None:
+        render(built / SOURCE, names, built, engine=program, pdf=imprint is not None)
+        if imprint is not None:
             step("PDF")
-            write_pdf(built, PRINTED, printing.look, printing.imprint, program=printing.program)
+            write_pdf(built, PRINTED, root / "report", imprint)
             check_print(built / PDF, {name: facts.listed[name] for name in PRINTED})
         step("checks")
         check_pages(built, verdicts, {"paper.html": REQUIRED, f"{parent.PAGE}.html": parent.REQUIRED}, stated=facts)

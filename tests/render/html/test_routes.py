@@ -61,7 +61,7 @@ def printed(folder: Path, pages: Path) -> Path:
     shutil.copytree(pages, folder / "built", ignore=shutil.ignore_patterns("source"))
     (folder / "built" / "source").mkdir()
     imprint = Imprint("mini", "Mini", Citation("t", "1", "d", "MIT", ("A",)), newest(()))
-    return write_pdf(folder / "built", ["index"], CHECKOUT / "report", imprint, program="typst")
+    return write_pdf(folder / "built", ["index"], CHECKOUT / "report", imprint)
 
 
 def test_the_pdf_of_either_route_has_every_row_and_the_same_words(by_pandoc: Path, tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
-import sys
 import unicodedata
 from collections import Counter
 from datetime import UTC, datetime
@@ -39,7 +37,6 @@ from universal_neurons.render.pdf.document import (
     formulas,
     legible,
     newest,
-    typesetter,
 )
 from universal_neurons.render.pdf.markup import is_printed
 from universal_neurons.render.report import PAGES, PRINTED, ReportMisplaced
@@ -307,38 +304,6 @@ def test_pages_alone_do_not_lead_to_a_pdf(tmp_path: Path, monkeypatch: pytest.Mo
     assert "report.pdf" not in (folder / "index.html").read_text(encoding="utf-8")
 
 
-def without_typesetters(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "typst" else find(name, *rest))
-    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-
-
-@pytest.mark.usefixtures("once")
-def test_where_nothing_can_set_a_pdf_there_are_pages_and_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_typesetters(monkeypatch)
-    lines: list[str] = []
-    evidence = write_log(tmp_path / "log", fake_records())
-    page = build_report(
-        FakeStudy(), root=CHECKOUT, text=local_text(), output=tmp_path / "built", verdicts=evidence, engine="pandoc",
-        to="all", say=lines.append,
-    )  # fmt: skip
-    assert lines == ["no PDF: the Python package typst is missing here; run: pip install typst"]
-    assert not (page.parent / "report.pdf").exists()
-    assert "report.pdf" not in page.read_text(encoding="utf-8")
-    with pytest.raises(RenderingFailed, match="no PDF: the Python package typst is missing here"):
-        build(tmp_path / "other", "pdf")
-
-
-def test_the_package_comes_before_the_typst_inside_quarto(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert typesetter() == "typst"
-    without_typesetters(monkeypatch)
-    assert typesetter() is None
-    monkeypatch.setattr("shutil.which", lambda name, **_: f"/bin/{name}")
-    assert typesetter() == "quarto"
-
-
 def source_of(folder: Path, text: str) -> Path:
     source = folder / "source"
     shutil.copytree(CHECKOUT / "report" / FONTS, source / FONTS)
@@ -351,7 +316,7 @@ def source_of(folder: Path, text: str) -> Path:
 
 
 def set_text(folder: Path, text: str) -> str:
-    compile_pdf(source_of(folder, text), folder / "out.pdf", WRITTEN, program="typst")
+    compile_pdf(source_of(folder, text), folder / "out.pdf", WRITTEN)
     return " ".join(page.extract_text() for page in pypdf.PdfReader(folder / "out.pdf").pages)
 
 
@@ -405,28 +370,6 @@ def test_what_no_font_has_is_spelled_out_and_everything_else_can_be_set(tmp_path
 def test_what_typst_does_not_take_stops_the_build(tmp_path: Path, text: str, fault: str) -> None:
     with pytest.raises(RenderingFailed, match=fault):
         set_text(tmp_path, text)
-
-
-def test_the_typst_inside_quarto_sets_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = source_of(tmp_path, "#prose[text]")
-    compile_pdf(source, tmp_path / "by-package.pdf", WRITTEN, program="typst")
-    program = tmp_path / "bin" / "quarto"
-    program.parent.mkdir()
-    program.write_text(
-        f"#!{sys.executable}\nimport os, sys, typst\n"
-        "assert sys.argv[1:4] == ['typst', 'compile', 'report.typ'], sys.argv\n"
-        "assert '--ignore-system-fonts' in sys.argv and '--pdf-standard=ua-1' in sys.argv, sys.argv\n"
-        "typst.compile('report.typ', output=sys.argv[4], root='.', font_paths=['fonts'], ignore_system_fonts=True,\n"
-        "              pdf_standards=['ua-1'], timestamp=int(os.environ['SOURCE_DATE_EPOCH']))\n",
-        encoding="utf-8",
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    compile_pdf(source, tmp_path / "by-quarto.pdf", WRITTEN, program="quarto")
-    assert (tmp_path / "by-quarto.pdf").read_bytes() == (tmp_path / "by-package.pdf").read_bytes()
-    program.write_text("#!/bin/sh\necho 'error: unknown standard'\nexit 1\n", encoding="utf-8")
-    with pytest.raises(RenderingFailed, match=r"quarto typst stopped with status 1 .*unknown standard"):
-        compile_pdf(source, tmp_path / "by-quarto.pdf", WRITTEN, program="quarto")
 
 
 def of_html(*html: str) -> list[PageContent]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from universal_neurons.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 HtmlEngine = Literal["quarto", "pandoc"]
 # For one page; Quarto renders all of them in one run.
@@ -89,21 +89,12 @@ def _with_quarto(source: Path, pages: Sequence[str], output: Path, *, pdf: bool)
         shutil.copyfile(built, target)
 
 
-def run(
-    command: Sequence[str],
-    folder: Path,
-    variables: Mapping[str, str] | None = None,
-    *,
-    limit: float = TIME_LIMIT_SECONDS,
-) -> str:
-    """Run a program in ``folder``, with additional environment ``variables``, and return its output.
-
-    Raises RenderingFailed, also after ``limit`` seconds.
-    """
+def run(command: Sequence[str], folder: Path, *, limit: float = TIME_LIMIT_SECONDS) -> str:
+    """Run a program in ``folder`` and return its output; raises RenderingFailed, also after ``limit`` seconds."""
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, encoding="utf-8", errors="replace",
-            timeout=limit, check=False, env={**os.environ, **(variables or {})},
+            timeout=limit, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as wrong:
         raise RenderingFailed(f"{Path(command[0]).name} could not run: {wrong}") from wrong

@@ -6,16 +6,15 @@ differ from them.  The layout is ``report/pdf.typ``.
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, assert_never
+from typing import TYPE_CHECKING, Final
 
 from universal_neurons.render.escaping import Typst, typst_string, typst_text
 from universal_neurons.render.figures.drawing import load_matplotlib
-from universal_neurons.render.html.engines import RenderingFailed, run
+from universal_neurons.render.html.engines import RenderingFailed
 from universal_neurons.render.html.tree import Element, PageContent, read_page
 from universal_neurons.render.pdf.markup import (
     DRAWINGS,
@@ -41,7 +40,6 @@ BESIDE = (
     "neurons, and the data of every figure; data/figures.csv lists the artifacts behind each figure."
 )
 UNITS = ("year", "month", "day", "hour", "minute", "second")
-Program = Literal["typst", "quarto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +55,7 @@ class Imprint:
     written: datetime
 
 
-def typesetter() -> Program | None:
-    """The program that sets the PDF: the Python package typst, else the one inside Quarto, or none.
-
-    The package comes first although Quarto may be installed: its version is pinned, and gives the same bytes anywhere.
-    """
-    if importlib.util.find_spec("typst") is not None:
-        return "typst"
-    return "quarto" if shutil.which("quarto") else None
-
-
-def write_pdf(built: Path, names: Sequence[str], look: Path, imprint: Imprint, *, program: Program) -> Path:
+def write_pdf(built: Path, names: Sequence[str], look: Path, imprint: Imprint) -> Path:
     """Set the pages ``names`` of the report in ``built`` as ``report.pdf`` there; its source goes to ``source/``.
 
     ``look`` is the folder with ``pdf.typ`` and the fonts.  Raises PageUnusable, PageUnprintable, RenderingFailed.
@@ -89,7 +77,7 @@ def write_pdf(built: Path, names: Sequence[str], look: Path, imprint: Imprint, *
     for name, drawing in drawings.items():
         (source / DRAWINGS / name).write_text(drawing, encoding="utf-8", newline="\n")
     (source / BOOK).write_text(text, encoding="utf-8", newline="\n")
-    compile_pdf(source, built / PDF, imprint.written, program=program)
+    compile_pdf(source, built / PDF, imprint.written)
     return built / PDF
 
 
@@ -219,22 +207,13 @@ def _references(setting: Typesetting, found: Mapping[str, tuple[PageContent, Ele
     return [_chapter(REFERENCES.capitalize(), REFERENCES), *entries]
 
 
-def compile_pdf(source: Path, target: Path, written: datetime, *, program: Program) -> None:
+def compile_pdf(source: Path, target: Path, written: datetime) -> None:
     """Set ``report.typ`` of the folder ``source`` as the PDF ``target``; raises RenderingFailed.
 
     The fonts are those beside it and those inside Typst, never the machine's; the PDF is tagged and checked against
-    PDF/UA-1.
+    PDF/UA-1.  Typst is the Python package even where Quarto has one inside: its version is pinned, and gives the same
+    bytes anywhere.
     """
-    match program:
-        case "typst":
-            _with_package(source, target, written)
-        case "quarto":
-            _with_quarto(source, target, written)
-        case _:
-            assert_never(program)
-
-
-def _with_package(source: Path, target: Path, written: datetime) -> None:
     import typst
 
     try:
@@ -247,14 +226,6 @@ def _with_package(source: Path, target: Path, written: datetime) -> None:
         raise RenderingFailed(f"typst refused {source / BOOK}: {wrong.message}{hints}") from wrong
     if warnings:
         raise RenderingFailed(f"typst warned about {source / BOOK}: {warnings[0].message}")
-
-
-def _with_quarto(source: Path, target: Path, written: datetime) -> None:
-    command = [
-        "quarto", "typst", "compile", BOOK, str(target.absolute()), "--root=.", f"--font-path={FONTS}",
-        "--ignore-system-fonts", f"--pdf-standard={STANDARD}",
-    ]  # fmt: skip
-    run(command, source, {"SOURCE_DATE_EPOCH": str(int(written.timestamp()))})
 
 
 def newest(created: Iterable[str]) -> datetime:
