@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from universal_neurons.evidence.untested import Untested, UntestedError, read_untested
+from universal_neurons.evidence.entries import EntryError
+from universal_neurons.evidence.untested import Untested, read_untested
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,26 +44,26 @@ def test_the_entries_are_read_in_their_order(tmp_path: Path) -> None:
         ("untested = [1]", "entry 1: expected id, statement, source, kind, reason, see; got 1"),
         (entry(reason=None), "entry 1: expected id, .*; got id, statement, source, kind, see"),
         (entry() + entry(note='"x"'), "entry 2: expected .*; got .*, note"),
-        (entry(statement='" "'), r"entry 1 \(N25\): statement must be a text, got ' '"),
+        (entry(statement='" "'), "entry 1: statement must be a text, got ' '"),
         (entry(source="1"), "source must be a text, got 1"),
-        (entry(kind='"vague"'), "kind is 'vague', expected interpretive or untestable or open"),
-        (entry(kind="[]"), r"kind is \[\], expected interpretive or untestable or open"),
-        (entry(id='"N 25"'), "must be ids of claims such as N7, got 'N 25'"),
-        (entry(see='"N1"'), "must be ids of claims such as N7, got 'N25' and 'N1'"),
-        (entry(see="[1]"), "must be ids of claims"),
-        (entry(see='["N25"]'), "points to itself"),
-        (entry() + entry(), "N25 is listed twice"),
+        (entry(kind='"vague"'), "kind must be interpretive or untestable or open, got 'vague'"),
+        (entry(kind="[]"), r"kind must be interpretive or untestable or open, got \[\]"),
+        (entry(id='"N 25"'), "id must be an id such as N7, got 'N 25'"),
+        (entry(see='"N1"'), "see must be a list of ids such as N7, got 'N1'"),
+        (entry(see="[1]"), "see must be a list of ids"),
+        (entry(see='["N25"]'), "N25 points to itself"),
+        (entry() + entry(), "listed twice: N25"),
     ],
 )
 def test_a_list_written_wrongly_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "untested.toml"
     path.write_text(text)
-    with pytest.raises(UntestedError, match=message) as caught:
+    with pytest.raises(EntryError, match=message) as caught:
         read_untested(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_list_that_is_not_there_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UntestedError, match=r"untested\.toml: cannot be read \(No such file"):
+    with pytest.raises(EntryError, match=r"untested\.toml: cannot be read \(No such file"):
         read_untested(tmp_path / "untested.toml")

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from universal_neurons.errors import UserError
-from universal_neurons.evidence.entries import entries
+from universal_neurons.evidence.entries import EntryError, read_entries
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 UntestedKind = Literal["interpretive", "untestable", "open"]
-_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-
-
-class UntestedError(UserError):
-    """A list of untested statements that cannot be read; the message names file, entry and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,42 +26,13 @@ class Untested:
     source: str
     kind: UntestedKind
     reason: str
-    see: tuple[str, ...]
+    see: tuple[str, ...] = ()
 
 
 def read_untested(path: Path) -> tuple[Untested, ...]:
-    """The entries of the file at ``path``, in its order.
-
-    Raises :class:`UntestedError` if the file is missing or no TOML, holds anything but tables ``untested``, or an entry
-    lacks a field, has one too many, has an empty text, an unknown kind, an id that is no plain word or comes twice, or
-    points to itself.
-    """
-    read = tuple(_entry(where, entry) for where, entry in entries(path, "untested", UntestedError))
-    for number, entry in enumerate(read):
-        if entry.id in (other.id for other in read[:number]):
-            raise UntestedError(f"{path}: {entry.id} is listed twice")
+    """The entries of the file at ``path``, in its order; raises EntryError, also for one that points to itself."""
+    read = read_entries(path, "untested", Untested, unique="id")
+    for one in read:
+        if one.id in one.see:
+            raise EntryError(f"{path}: {one.id} points to itself")
     return read
-
-
-def _entry(where: str, raw: object) -> Untested:
-    names = tuple(field.name for field in fields(Untested))
-    if not isinstance(raw, dict) or raw.keys() != set(names):
-        got = ", ".join(raw) if isinstance(raw, dict) else repr(raw)
-        raise UntestedError(f"{where}: expected {', '.join(names)}; got {got}")
-    where = f"{where} ({raw['id']})"
-    for name in ("id", "statement", "source", "reason"):
-        if not isinstance(raw[name], str) or not raw[name].strip():
-            raise UntestedError(f"{where}: {name} must be a text, got {raw[name]!r}")
-    if raw["kind"] not in get_args(UntestedKind):
-        raise UntestedError(f"{where}: kind is {raw['kind']!r}, expected {' or '.join(get_args(UntestedKind))}")
-    return Untested(raw["id"], raw["statement"], raw["source"], raw["kind"], raw["reason"], _see(where, raw))
-
-
-def _see(where: str, raw: dict[str, Any]) -> tuple[str, ...]:
-    see = raw["see"]
-    ids = [raw["id"], *see] if isinstance(see, list) else []
-    if not ids or not all(isinstance(name, str) and _ID.fullmatch(name) for name in ids):
-        raise UntestedError(f"{where}: id and see must be ids of claims such as N7, got {raw['id']!r} and {see!r}")
-    if raw["id"] in see:
-        raise UntestedError(f"{where}: points to itself")
-    return tuple(see)

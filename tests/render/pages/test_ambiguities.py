@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.render.fakes import CHECKOUT
-from universal_neurons.render.pages.ambiguities import AmbiguityError, read_ambiguities
+from universal_neurons.evidence.entries import EntryError
+from universal_neurons.render.pages.ambiguities import read_ambiguities
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,17 +33,17 @@ def test_every_ambiguity_that_a_reading_names_is_explained() -> None:
     [
         ("x = [", "not a TOML file"),
         ("x = 1", "expected tables"),
-        (ENTRY + "more = 1\n", "expected a text for each of default, id, question"),
-        (ENTRY.replace("This.", " "), "expected a text for each of"),
-        (ENTRY + ENTRY, "A1 is listed twice"),
+        (ENTRY + "more = 1\n", "expected id, question, default; got"),
+        (ENTRY.replace("This.", " "), "default must be a text, got ' '"),
+        (ENTRY + ENTRY, "listed twice: A1"),
     ],
 )
 def test_a_wrong_list_is_refused_with_its_place(tmp_path: Path, text: str, fault: str) -> None:
     (tmp_path / "a.toml").write_text(text)
-    with pytest.raises(AmbiguityError, match=fault):
+    with pytest.raises(EntryError, match=fault):
         read_ambiguities(tmp_path / "a.toml")
 
 
 def test_a_missing_list_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AmbiguityError, match=r"a\.toml: cannot be read"):
+    with pytest.raises(EntryError, match=r"a\.toml: cannot be read"):
         read_ambiguities(tmp_path / "a.toml")

@@ -7,9 +7,10 @@ import pytest
 
 from tests.render.fakes import CHECKOUT, record, share
 from universal_neurons.evidence.criteria import AtMost, Published
+from universal_neurons.evidence.entries import EntryError
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.summary import summaries
-from universal_neurons.render.pages.beside import BesideError, numbers_beside
+from universal_neurons.render.pages.beside import numbers_beside
 from universal_neurons.render.pages.claim import facts
 from universal_neurons.render.pages.scoreboard import published_numbers, scoreboard
 
@@ -51,6 +52,7 @@ def test_the_list_and_the_page_of_a_claim_show_it() -> None:
     [
         ("x = 1", "expected tables"),
         (ENTRY + "more = 1\n", "expected claims, table, where, of"),
+        (ENTRY.replace("{ threshold = 0.5 }", '"0.5"'), "where must be a table, got '0.5'"),
         (ENTRY.replace("0.5", "0.55"), "no row of nandan2025.table1 has"),
     ],
 )
@@ -58,5 +60,5 @@ def test_a_wrong_list_is_refused_with_its_place(tmp_path: Path, text: str, fault
     shutil.copytree(CHECKOUT / "fixtures" / "published", tmp_path / "fixtures" / "published")
     (tmp_path / "claims").mkdir()
     (tmp_path / "claims" / "published.toml").write_text(text)
-    with pytest.raises(BesideError, match=fault):
+    with pytest.raises(EntryError, match=fault):
         numbers_beside(tmp_path)

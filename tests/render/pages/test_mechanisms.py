@@ -6,10 +6,10 @@ import pytest
 
 from tests.render.fakes import CHECKOUT, record, share
 from universal_neurons.evidence.criteria import GreaterThan
+from universal_neurons.evidence.entries import EntryError
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.render.pages.mechanisms import (
     Mechanism,
-    MechanismError,
     mechanisms_page,
     missing,
     read_mechanisms,
@@ -65,12 +65,12 @@ def test_every_verdict_on_the_page_is_marked_with_its_claim() -> None:
         ("x = 1", "expected tables"),
         (ENTRY + "more = 1\n", "expected kind, title, text, where, bears, claims; got"),
         (ENTRY.replace('"X"', '" "'), "text must be a text"),
-        (ENTRY.replace('= "mechanism"', '= "guess"'), "kind is 'guess', expected mechanism or question"),
-        (ENTRY.replace('["N1"]', "[]"), "claims must be ids"),
-        (ENTRY.replace('["N1"]', '["N 1"]'), "claims must be ids"),
+        (ENTRY.replace('= "mechanism"', '= "guess"'), "kind must be mechanism or question, got 'guess'"),
+        (ENTRY.replace('["N1"]', "[]"), "claims must be a list of ids"),
+        (ENTRY.replace('["N1"]', '["N 1"]'), "claims must be a list of ids"),
     ],
 )
 def test_a_wrong_list_is_refused_with_its_place(tmp_path: Path, text: str, fault: str) -> None:
     (tmp_path / "m.toml").write_text(text)
-    with pytest.raises(MechanismError, match=fault):
+    with pytest.raises(EntryError, match=fault):
         read_mechanisms(tmp_path / "m.toml")

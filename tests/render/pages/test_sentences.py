@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.render.fakes import CHECKOUT, record
+from universal_neurons.evidence.entries import EntryError
 from universal_neurons.evidence.ledger import Ledger
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.evidence.untested import read_untested
 from universal_neurons.render.pages.claim import Background, Neighbours, claim_page
 from universal_neurons.render.pages.sentences import (
     Sentence,
-    SentenceError,
     in_the_papers_words,
     read_sentences,
     sentences_of,
@@ -62,14 +62,14 @@ def test_the_page_of_a_claim_quotes_the_sentence_with_its_place() -> None:
     [
         ("x = [", "not a TOML file"),
         ("x = 1", "expected tables"),
-        (ENTRY + "more = 1\n", r"expected claims, text, where; got claims, where, text, more"),
-        (ENTRY.replace('["N1"]', "[]"), "claims must be ids of claims"),
-        (ENTRY.replace('["N1"]', '"N1"'), "claims must be ids of claims"),
-        (ENTRY.replace("Few are.", " "), "where and text must be texts"),
+        (ENTRY + "more = 1\n", "expected claims, where, text; got claims, where, text, more"),
+        (ENTRY.replace('["N1"]', "[]"), r"claims must be a list of ids such as N7, got \[\]"),
+        (ENTRY.replace('["N1"]', '"N1"'), "claims must be a list of ids"),
+        (ENTRY.replace("Few are.", " "), "text must be a text"),
         (ENTRY + ENTRY, "listed twice: Few are"),
     ],
 )
 def test_a_wrong_list_is_refused_with_its_place(tmp_path: Path, text: str, fault: str) -> None:
     (tmp_path / "s.toml").write_text(text)
-    with pytest.raises(SentenceError, match=fault):
+    with pytest.raises(EntryError, match=fault):
         read_sentences(tmp_path / "s.toml")

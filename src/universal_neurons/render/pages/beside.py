@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from universal_neurons.errors import UserError
-from universal_neurons.evidence.entries import entries
+from universal_neurons.evidence.entries import EntryError, read_entries
 from universal_neurons.inputs.published import published_table
 from universal_neurons.render.formatting import MINUS, listed
 
@@ -16,31 +16,33 @@ if TYPE_CHECKING:
     from universal_neurons.inputs.published import PublishedValue
 
 FILE = "published.toml"
-FIELDS = ("claims", "table", "where", "of")
 # More numbers than these say nothing in a row of a list.
 SPELLED = 3
 
 
-class BesideError(UserError):
-    """The list of printed numbers cannot be read, or names a number that is not there."""
+@dataclass(frozen=True, slots=True)
+class PrintedNumbers:
+    """The rows of a printed ``table`` that have the labels ``where``, of the models ``of``, for some claims."""
+
+    claims: tuple[str, ...]
+    table: str
+    where: dict[str, Any]
+    of: str
 
 
 def numbers_beside(root: Path) -> dict[str, str]:
     """What the papers print for each claim, in words, by its id: "4.16 % (GPT-2 Small)"; ``root`` is the checkout.
 
-    Raises :class:`BesideError` for a malformed entry or one that selects no number, PublishedError for an unknown
-    table.
+    Raises EntryError for a malformed entry or one that selects no number, PublishedError for an unknown table.
     """
+    path = root / "claims" / FILE
     found: dict[str, list[str]] = {}
-    for where, raw in entries(root / "claims" / FILE, "published", BesideError):
-        if not isinstance(raw, dict) or raw.keys() != set(FIELDS):
-            raise BesideError(f"{where}: expected {', '.join(FIELDS)}; got {raw!r}")
-        table = published_table(str(raw["table"]), root=root)
-        rows = [row for row in table.rows if _is_meant(row, raw["where"])]
+    for one in read_entries(path, "published", PrintedNumbers):
+        rows = [row for row in published_table(one.table, root=root).rows if _is_meant(row, one.where)]
         if not rows:
-            raise BesideError(f"{where}: no row of {raw['table']} has {raw['where']}")
-        for claim in raw["claims"]:
-            found.setdefault(claim, []).append(f"{_spelled(rows)} ({raw['of']})")
+            raise EntryError(f"{path}: no row of {one.table} has {one.where}")
+        for claim in one.claims:
+            found.setdefault(claim, []).append(f"{_spelled(rows)} ({one.of})")
     return {claim: "; ".join(parts) for claim, parts in found.items()}
 
 

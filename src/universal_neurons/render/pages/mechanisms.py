@@ -5,12 +5,10 @@ They are listed in ``claims/mechanisms.toml``; what the claims say is taken from
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from universal_neurons.errors import UserError
-from universal_neurons.evidence.entries import entries
+from universal_neurons.evidence.entries import read_entries
 from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
 from universal_neurons.render.formatting import listed
 from universal_neurons.render.links import page_of
@@ -28,11 +26,6 @@ if TYPE_CHECKING:
 PAGE = "mechanisms"
 MechanismKind = Literal["mechanism", "question"]
 HEADINGS: dict[MechanismKind, str] = {"mechanism": "Mechanisms", "question": "Open questions"}
-_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-
-
-class MechanismError(UserError):
-    """The list of mechanisms cannot be read; the message names it, the entry and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +61,8 @@ def is_part(claim: str, of: str) -> bool:
 
 
 def read_mechanisms(path: Path) -> tuple[Mechanism, ...]:
-    """The entries of the file at ``path``, in its order.
-
-    Raises :class:`MechanismError` if the file is missing or no TOML, or if an entry lacks a field, has one too many, an
-    empty text, an unknown kind, or no claim.
-    """
-    return tuple(_mechanism(where, raw) for where, raw in entries(path, "mechanism", MechanismError))
-
-
-def _mechanism(where: str, raw: object) -> Mechanism:
-    names = tuple(field.name for field in fields(Mechanism))
-    if not isinstance(raw, dict) or raw.keys() != set(names):
-        got = ", ".join(raw) if isinstance(raw, dict) else repr(raw)
-        raise MechanismError(f"{where}: expected {', '.join(names)}; got {got}")
-    for name in names[:-1]:
-        if not isinstance(raw[name], str) or not raw[name].strip():
-            raise MechanismError(f"{where}: {name} must be a text, got {raw[name]!r}")
-    if raw["kind"] not in HEADINGS:
-        raise MechanismError(f"{where}: kind is {raw['kind']!r}, expected {' or '.join(get_args(MechanismKind))}")
-    ids = raw["claims"]
-    if not isinstance(ids, list) or not ids or not all(isinstance(i, str) and _ID.fullmatch(i) for i in ids):
-        raise MechanismError(f"{where}: claims must be ids of claims such as N7, got {ids!r}")
-    return Mechanism(**{**raw, "claims": tuple(ids)})
+    """The entries of the file at ``path``, in its order; raises EntryError."""
+    return read_entries(path, "mechanism", Mechanism)
 
 
 def mechanisms_page(mechanisms: Sequence[Mechanism], claims: Sequence[ClaimSummary]) -> dict[str, Any]:

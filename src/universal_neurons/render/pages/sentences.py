@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from universal_neurons.errors import UserError
-from universal_neurons.evidence.entries import entries
+from universal_neurons.evidence.entries import read_entries
 from universal_neurons.render.escaping import Html, html_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-
-class SentenceError(UserError):
-    """The list of sentences cannot be read; the message names it, the entry and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +23,8 @@ class Sentence:
 
 
 def read_sentences(path: Path) -> tuple[Sentence, ...]:
-    """The entries of the file at ``path``, in its order.
-
-    Raises :class:`SentenceError` if the file is missing or no TOML, or if an entry has no claim, lacks a text, has a
-    field too many or comes twice.
-    """
-    found: list[Sentence] = []
-    for where, raw in entries(path, "sentence", SentenceError):
-        one = _sentence(where, raw)
-        if one.text in (other.text for other in found):
-            raise SentenceError(f"{where}: this sentence is listed twice: {one.text}")
-        found.append(one)
-    return tuple(found)
-
-
-def _sentence(where: str, raw: object) -> Sentence:
-    names = {field.name for field in fields(Sentence)}
-    expected = f"{where}: expected {', '.join(sorted(names))}"
-    if not isinstance(raw, dict) or raw.keys() != names:
-        raise SentenceError(f"{expected}; got {', '.join(raw) if isinstance(raw, dict) else repr(raw)}")
-    claims, texts = raw["claims"], (raw["where"], raw["text"])
-    if not isinstance(claims, list) or not claims or not all(isinstance(t, str) and t.strip() for t in claims):
-        raise SentenceError(f"{expected}; claims must be ids of claims such as N7, got {claims!r}")
-    if not all(isinstance(text, str) and text.strip() for text in texts):
-        raise SentenceError(f"{expected}; where and text must be texts, got {texts!r}")
-    return Sentence(tuple(claims), *texts)
+    """The entries of the file at ``path``, in its order; raises EntryError."""
+    return read_entries(path, "sentence", Sentence, unique="text")
 
 
 def sentences_of(claim: str, sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
