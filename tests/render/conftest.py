@@ -14,7 +14,7 @@ from universal_neurons.measures.cache import caching
 from universal_neurons.render import build_report
 from universal_neurons.render.html.engines import render
 from universal_neurons.render.pages.paper import Groups, drawn_figures
-from universal_neurons.render.results import Results, printed_numbers, results
+from universal_neurons.render.results import Results, results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def found() -> Results:
     """The numbers of the made-up study."""
-    return results(FakeStudy(), printed_numbers(CHECKOUT))
+    return results(FakeStudy(), CHECKOUT)
 
 
 @pytest.fixture(scope="session")

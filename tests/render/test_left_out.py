@@ -13,7 +13,7 @@ from universal_neurons.inputs.suite_file import ZooSpec
 from universal_neurons.render.evidence_log import EvidenceUnusable
 from universal_neurons.render.figures.figure import Figure
 from universal_neurons.render.pages.paper import REQUIRED, Groups, drawn_figures, figures_of
-from universal_neurons.render.results import printed_numbers, results
+from universal_neurons.render.results import results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ PERSISTENCE = {"ceiling", *(f"paper-{number}" for number in (1, 3, 4, 5, 6))}
 
 
 def found_on(suite: Suite) -> Results:
-    return results(FakeStudy(suite), printed_numbers(CHECKOUT))
+    return results(FakeStudy(suite), CHECKOUT)
 
 
 @pytest.fixture(scope="module")

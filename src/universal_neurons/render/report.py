@@ -54,7 +54,7 @@ from universal_neurons.render.pages.scoreboard import in_sections, section_of
 from universal_neurons.render.pages.sentences import read_sentences
 from universal_neurons.render.pages.table_one import LABEL, PAIRS_CSV, TABLE_CSV, pairs_data, table_one_data
 from universal_neurons.render.pdf.document import LOOK, PDF, Imprint, newest, write_pdf
-from universal_neurons.render.results import Results, printed_numbers, results
+from universal_neurons.render.results import Results, results
 from universal_neurons.render.templates import SUFFIX, TemplateWrong, filled, stray_digits, stray_verdicts
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def build_report(
     folder = verdicts or default_evidence(root, study.suite.folder)
     claims = read_claims(folder, suite=study.suite.name, narrowed_by=study.suite.narrowed_by)
     step(f"tables behind {len(claims)} claims")
-    found = results(study, printed_numbers(root))
+    found = results(study, root)
     provenance = ReportProvenance.of(study)
     costs = performance.performance(root, study.suite, provenance.artifacts, claims)
     check_artifacts(claims, set(provenance.artifacts["digest"]))

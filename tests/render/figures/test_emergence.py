@@ -16,7 +16,7 @@ from tests.render.fakes import CHECKOUT, LAYERS, FakeStudy, fake_records, fake_r
 from universal_neurons.evidence.summary import summaries
 from universal_neurons.render.listings import Listing, ListingMissing, drawing, judging
 from universal_neurons.render.pages.paper import REQUIRED, drawn_figures, figures_of
-from universal_neurons.render.results import printed_numbers, results
+from universal_neurons.render.results import results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,7 +130,7 @@ def _moved(checkpoint: HasStep, suite: Suite) -> HasStep:
 
 def test_every_caption_every_alternative_text_and_every_table_follows_its_numbers(drawn: Groups) -> None:
     """Words that stay when the numbers change were written by hand."""
-    changed = figures_of(drawn_figures(results(Otherwise(), printed_numbers(CHECKOUT))))
+    changed = figures_of(drawn_figures(results(Otherwise(), CHECKOUT)))
     same = [
         f"{name}: {what}"
         for name, one in figures_of(drawn).items()

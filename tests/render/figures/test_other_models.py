@@ -12,9 +12,8 @@ import pytest
 
 from tests.render.fakes import CHECKOUT, FakeStudy, fake_suite
 from universal_neurons.measures.predictions import PredictionTables
-from universal_neurons.render.figures.parent import parent_figures, parent_of
-from universal_neurons.render.figures.roles import role_figures, roles_of
-from universal_neurons.render.results import printed_numbers
+from universal_neurons.render.figures.parent import parent_figures, parent_of, printed_by_parent
+from universal_neurons.render.figures.roles import printed_paths, role_figures, roles_of
 
 if TYPE_CHECKING:
     from universal_neurons.measures.study import HasStep
@@ -52,8 +51,9 @@ class Deep(FakeStudy):
 
 @pytest.fixture(scope="module")
 def groups() -> dict[str, FigureGroup]:
-    study, printed = Deep(suite=fake_suite(layers=DEPTH)), printed_numbers(CHECKOUT)
-    return parent_figures(parent_of(study, printed.parent)) | role_figures(roles_of(study, printed.paths))
+    study = Deep(suite=fake_suite(layers=DEPTH))
+    parent, roles = parent_of(study, printed_by_parent(CHECKOUT)), roles_of(study, printed_paths(CHECKOUT))
+    return parent_figures(parent) | role_figures(roles)
 
 
 def test_every_figure_says_of_which_of_the_papers_models_it_is(groups: dict[str, FigureGroup]) -> None:

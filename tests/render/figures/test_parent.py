@@ -91,7 +91,9 @@ def test_of_no_universal_neuron_the_page_says_so_instead_of_drawing(found: Resul
     empty = replace(
         found.parent,
         rankings=none,
-        training={c: replace(one, universal=one.universal & False) for c, one in found.parent.training.items()},
+        over_training={
+            c: replace(one, universal=one.universal & False) for c, one in found.parent.over_training.items()
+        },
     )
     absent = {one.name for one in figures_of(property_figures(empty)).values() if one.absence}
     assert absent == {"properties-training", "parent-3"}

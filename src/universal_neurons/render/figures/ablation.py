@@ -32,6 +32,7 @@ from universal_neurons.render.figures.charts import (
     row_figure,
 )
 from universal_neurons.render.figures.figure import FigureGroup, LegendEntry
+from universal_neurons.render.figures.numbers import Numbers, references_of, settings_of
 from universal_neurons.render.figures.style import OWN, Colour, Mark, model_marks, time_marks
 from universal_neurons.render.formatting import listed, places_of, span, with_interval
 
@@ -49,28 +50,13 @@ BANDS = (SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED)
 
 
 @dataclass(frozen=True)
-class AblationNumbers:
+class AblationNumbers(Numbers):
     """The ablations of every model taken as the reference, by model and label of the checkpoint.
 
-    Effects are in nats per prediction.  ``by_layer`` says whether the suite ablates layers alone.
+    Effects are in nats per prediction.
     """
 
     tables: Mapping[tuple[str, str], AblationTable]
-    reference: str
-    models: tuple[str, ...]
-    partners: tuple[str, ...]
-    checkpoints: tuple[str, ...]
-    shares: tuple[float, ...]
-    thresholds: tuple[float, ...]
-    threshold: float
-    depth: int
-    by_layer: bool
-    artifacts: tuple[str, ...]
-
-    @property
-    def last(self) -> str:
-        """The last checkpoint."""
-        return self.checkpoints[-1]
 
     @property
     def on_average(self) -> SetOf:
@@ -81,7 +67,7 @@ class AblationNumbers:
         """The effect in the reference of what is universal with a partner, at every checkpoint."""
         which = SetOf(threshold, partner)
         return tuple(
-            effect(self.tables[self.reference, label], which, kind, quantity=quantity) for label in self.checkpoints
+            effect(self.tables[self.reference, label], which, kind, quantity=quantity) for label in self.labels
         )
 
     def twin(self, kind: SetKind, threshold: float, label: str) -> Measurement:
@@ -91,11 +77,11 @@ class AblationNumbers:
 
     def in_layer(self, kind: SetKind, quantity: Quantity, label: str, layer: int) -> Measurement:
         """The effect of one layer alone, mean over models; missing where the suite ablates none."""
-        if not self.by_layer:
+        if not self.suite.ablation.by_layer:
             return Measurement.missing(n=0, over=Over.MODELS, unit=NATS)
         which = self.on_average.in_layer(layer)
         return over_models(
-            [effect(self.tables[model, label], which, kind, quantity=quantity) for model in self.models],
+            [effect(self.tables[model, label], which, kind, quantity=quantity) for model in self.suite.references],
             least=0.0 if quantity is Quantity.KL else -math.inf,
         )
 
@@ -111,21 +97,9 @@ class AblationNumbers:
 
 def ablations(study: StoredStudy) -> AblationNumbers:
     """The ablations of a study; raises its ArtifactMissing where they were not computed."""
-    before = len(study.reads)
-    suite, models = study.suite, study.suite.references
-    return AblationNumbers(
-        tables={(m, c.label): study.ablation(checkpoint=c, reference=m) for c in study.checkpoints for m in models},
-        reference=study.reference,
-        models=models,
-        partners=study.partners(),
-        checkpoints=tuple(c.label for c in study.checkpoints),
-        shares=tuple(c.share for c in study.checkpoints),
-        thresholds=suite.universality.thresholds,
-        threshold=suite.universality.threshold,
-        depth=suite.layers,
-        by_layer=suite.ablation.by_layer,
-        artifacts=tuple(dict.fromkeys(study.reads[before:])),
-    )
+    models = study.suite.references
+    tables = {(m, c.label): study.ablation(checkpoint=c, reference=m) for c in study.checkpoints for m in models}
+    return AblationNumbers(*settings_of(study), tables)
 
 
 def over_models(effects: Sequence[Measurement], *, least: float = -math.inf) -> Measurement:
@@ -174,6 +148,7 @@ READINGS = {
 
 def ablation_figures(found: AblationNumbers) -> dict[str, FigureGroup]:
     """All figures about ablation; figures 13 to 20 are at the lowest and the highest threshold."""
+    thresholds = found.suite.universality.thresholds
     losses = alike(
         [
             _pair_chart(found, number, kind, found.threshold, Quantity.LOSS, bars=True)
@@ -181,11 +156,11 @@ def ablation_figures(found: AblationNumbers) -> dict[str, FigureGroup]:
         ]
     )
     layers = layer_charts(found)
-    twins = alike([twin_chart(found, threshold) for threshold in found.thresholds])
+    twins = alike([twin_chart(found, threshold) for threshold in thresholds])
     partners = tuple(
         LegendEntry(f"with {p}", m) for p, m in zip(found.partners, model_marks(len(found.partners)), strict=True)
     )
-    why = _ONE_MODEL if found.by_layer else _NO_LAYERS
+    why = _ONE_MODEL if found.suite.ablation.by_layer else _NO_LAYERS
     return {
         "paper_2": FigureGroup((outputs(found),)),
         "losses": FigureGroup(_figures(losses, "ablation_figures"), keys(losses[0])),
@@ -194,17 +169,13 @@ def ablation_figures(found: AblationNumbers) -> dict[str, FigureGroup]:
         "sets": FigureGroup((readings(found),)),
         "dose": FigureGroup((dose(found),)),
         "layers_alone": FigureGroup(_figures(layers, "layer_charts", why), keys(layers[0])),
-        "lower": FigureGroup(_at_threshold(found, 13, min(found.thresholds)), partners),
-        "higher": FigureGroup(_at_threshold(found, 17, max(found.thresholds)), partners),
+        "lower": FigureGroup(_at_threshold(found, 13, min(thresholds)), partners),
+        "higher": FigureGroup(_at_threshold(found, 17, max(thresholds)), partners),
     }
 
 
 def _figures(charts: Sequence[LineChart], code: str, why: str = _ONE_MODEL) -> tuple[Figure, ...]:
     return tuple(line_figure(chart, code=_CODE + code, otherwise=why) for chart in charts)
-
-
-def _training(found: AblationNumbers) -> ChartAxis:
-    return ChartAxis("share of training", found.shares, found.checkpoints)
 
 
 def _sizes(values: Sequence[Measurement]) -> tuple[tuple[str, tuple[float, ...]], ...]:
@@ -227,7 +198,7 @@ def _pair_chart(
     )
     title = f"{_WORDS[quantity]} without {_NEURONS[kind]}, threshold {threshold:g}"
     return LineChart(
-        f"paper-{number}", f"Figure {number} of the paper.", title, _training(found), _QUANTITIES[quantity], "partner",
+        f"paper-{number}", f"Figure {number} of the paper.", title, found.training, _QUANTITIES[quantity], "partner",
         curves, bars=bars,
     )  # fmt: skip
 
@@ -255,7 +226,7 @@ def outputs(found: AblationNumbers) -> Figure:
         if (values := found.of_pair(kind, found.threshold, Quantity.KL, partner))
     ]  # fmt: skip
     chart = LineChart(
-        "paper-2", "Figure 2 of the paper.", "KL divergence after ablation", _training(found),
+        "paper-2", "Figure 2 of the paper.", "KL divergence after ablation", found.training,
         _QUANTITIES[Quantity.KL], "set", tuple(curves),
     )  # fmt: skip
     number = len(found.partners)
@@ -281,7 +252,7 @@ def layer_charts(found: AblationNumbers) -> tuple[LineChart, ...]:
             number = 9 + 2 * at + side
             curves = tuple(
                 Series(label, mark, values, columns=_sizes(values))
-                for label, mark in zip(found.checkpoints, time_marks(len(found.checkpoints)), strict=True)
+                for label, mark in zip(found.labels, time_marks(len(found.labels)), strict=True)
                 if (values := tuple(found.in_layer(kind, quantity, label, layer) for layer in range(found.depth)))
             )
             title = f"{_WORDS[quantity]} without {_ON_AVERAGE[kind]}, one layer at a time, mean over models"
@@ -321,12 +292,12 @@ def twin_chart(found: AblationNumbers, threshold: float) -> LineChart:
     """The loss increase of the reference beside every draw of two random controls, at one threshold."""
     curves = []
     for kind in (SetKind.UNIVERSAL, *BANDS):
-        values = tuple(found.twin(kind, threshold, label) for label in found.checkpoints)
+        values = tuple(found.twin(kind, threshold, label) for label in found.labels)
         band = tuple((m.details["draws_low"], m.details["draws_high"]) for m in values) if kind.is_random else ()
         curves.append(Series(_BAND_NAMES[kind], _BAND_MARKS[kind], values, band, _sizes(values)))
     return LineChart(
         twin_name(threshold), "",
-        f"Loss increase without the neurons universal on average, threshold {threshold:g}", _training(found),
+        f"Loss increase without the neurons universal on average, threshold {threshold:g}", found.training,
         _QUANTITIES[Quantity.LOSS], "set", tuple(curves),
     )  # fmt: skip
 
@@ -345,11 +316,11 @@ def _twin(chart: LineChart, *, wide: bool = False) -> Figure:
 def exceeding(found: AblationNumbers) -> Figure:
     """The standing of the loss increase of every model among its matched draws."""
     curves = tuple(
-        Series(f"model {model}", mark, tuple(found.exceeding(model, label) for label in found.checkpoints))
+        Series(f"model {model}", mark, tuple(found.exceeding(model, label) for label in found.labels))
         for model, mark in _models(found).items()
     )
     chart = LineChart(
-        "twin-models", "", "Loss increase beyond the draws, every model", _training(found),
+        "twin-models", "", "Loss increase beyond the draws, every model", found.training,
         "standard deviations above the mean of the draws", "model", curves,
     )  # fmt: skip
     ends = [m for curve in curves if not (m := curve.values[-1]).is_missing]
@@ -364,8 +335,8 @@ def exceeding(found: AblationNumbers) -> Figure:
 
 def _models(found: AblationNumbers) -> dict[str, Mark]:
     """The mark of every model, the reference first."""
-    others = [model for model in found.models if model != found.reference]
-    return {found.reference: OWN, **dict(zip(others, model_marks(len(others)), strict=True))}
+    models = references_of(found.suite, found.reference)
+    return dict(zip(models, (OWN, *model_marks(len(models) - 1)), strict=True))
 
 
 def dose(found: AblationNumbers) -> Figure:

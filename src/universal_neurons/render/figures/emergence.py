@@ -31,6 +31,7 @@ from universal_neurons.render.figures.charts import (
 )
 from universal_neurons.render.figures.drawing import Drawing, drawing
 from universal_neurons.render.figures.figure import Figure, FigureGroup, figure
+from universal_neurons.render.figures.numbers import Numbers, settings_of
 from universal_neurons.render.figures.style import OWN, Colour, Mark, Size, model_marks, time_marks
 from universal_neurons.render.formatting import PERCENT, decimal, listed, places_of, with_interval
 from universal_neurons.render.tables import Column, DataTable
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from universal_neurons.inputs.suite import Checkpoint
     from universal_neurons.measures.tables import ReferenceTables
     from universal_neurons.stages.study import StoredStudy
 
@@ -85,16 +85,11 @@ def published_table_one(root: Path) -> tuple[PublishedCell, ...]:
 
 
 @dataclass(frozen=True)
-class Emergence:
+class Emergence(Numbers):
     """The tables of the reference by the label of the checkpoint, and what was printed."""
 
     tables: Mapping[str, ReferenceTables]
-    partners: tuple[str, ...]
-    checkpoints: tuple[Checkpoint, ...]
     published: tuple[PublishedCell, ...]
-    threshold: float
-    level: float
-    artifacts: tuple[str, ...]
 
     def share(self, threshold: float, label: str, definition: Definition = Definition.PAIR) -> Measurement:
         """The share of universal neurons at a checkpoint, by default the mean over partners."""
@@ -105,28 +100,20 @@ class Emergence:
         return tuple(self.share(self.threshold, label, definition) for label in self.tables)
 
     @property
-    def first(self) -> Measurement:
+    def first_share(self) -> Measurement:
         """The share at the first checkpoint, mean over partners."""
-        return self.share(self.threshold, self.checkpoints[0].label)
+        return self.share(self.threshold, self.labels[0])
 
     @property
-    def last(self) -> Measurement:
+    def last_share(self) -> Measurement:
         """The share at the last checkpoint, mean over partners."""
-        return self.share(self.threshold, self.checkpoints[-1].label)
+        return self.share(self.threshold, self.last)
 
 
 def emergence_of(study: StoredStudy, printed: tuple[PublishedCell, ...]) -> Emergence:
     """The tables of the reference; raises the study's own errors where an artifact is missing."""
-    before = len(study.reads)
-    return Emergence(
-        tables={c.label: study.reference_tables(checkpoint=c) for c in study.checkpoints},
-        partners=study.partners(),
-        checkpoints=study.checkpoints,
-        published=printed,
-        threshold=study.suite.universality.threshold,
-        level=study.suite.resampling.level,
-        artifacts=tuple(dict.fromkeys(study.reads[before:])),
-    )
+    tables = {c.label: study.reference_tables(checkpoint=c) for c in study.checkpoints}
+    return Emergence(*settings_of(study), tables, printed)
 
 
 def emergence_figures(found: Emergence) -> dict[str, FigureGroup]:
@@ -231,7 +218,7 @@ def reading_lines(found: Emergence) -> Figure:
     ends = listed([f"{with_interval(values[-1], places)} ({name})" for name, values in lines.items()])
     caption = Markdown(
         f"The share depends on the meaning of “universal”: {len(lines)} readings over the training, excess "
-        f"correlation above {markdown(decimal(found.threshold, 1))}. At {markdown(found.checkpoints[-1].label)}: "
+        f"correlation above {markdown(decimal(found.threshold, 1))}. At {markdown(found.last)}: "
         f"{markdown(ends)}."
     )
     return _lines_figure(found, "readings", lines, caption=caption, series="reading", code=_CODE + "reading_lines")
@@ -248,10 +235,9 @@ def _lines_figure(
 ) -> Figure:
     """The lines as a chart; the mean over all of them is drawn in ink."""
     styles = dict(zip((line for line in lines if line != MEAN), model_marks(len(lines)), strict=False))
-    places = tuple(checkpoint.share for checkpoint in found.checkpoints)
     chart = LineChart(
         name, "", f"Share of universal neurons per {series} and checkpoint",
-        ChartAxis("share of training", places, tuple(found.tables)), "universal neurons, % of all",
+        found.training, "universal neurons, % of all",
         series, tuple(Series(line, styles.get(line, OWN), values) for line, values in lines.items()),
     )  # fmt: skip
     return line_figure(chart, code=code, caption=caption, wide=True, height=330)
@@ -280,12 +266,11 @@ def threshold_curves(found: Emergence) -> Figure:
         "thresholds", "", "Share of neurons above each threshold", axis, "neurons above the threshold, % of all",
         "checkpoint", tuple(curves), logarithmic=True,
     )  # fmt: skip
-    last = found.share(found.threshold, found.checkpoints[-1].label)
     published = " Diamonds are the published numbers, for GPT-2 Small." if printed else ""
     caption = Markdown(
         "Share of neurons whose excess correlation exceeds each threshold, mean over partners, one curve per "
-        f"checkpoint, on a logarithmic scale. At {markdown(found.checkpoints[-1].label)} of the training "
-        f"{markdown(with_interval(last, 2))} of the neurons are above "
+        f"checkpoint, on a logarithmic scale. At {markdown(found.last)} of the training "
+        f"{markdown(with_interval(found.last_share, 2))} of the neurons are above "
         f"{markdown(decimal(found.threshold, 1))}.{published}"
     )
     return line_figure(chart, code=_CODE + "threshold_curves", caption=caption, wide=True, height=360)

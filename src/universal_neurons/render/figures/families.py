@@ -38,9 +38,10 @@ from universal_neurons.render.figures.charts import (
     row_figure,
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup
+from universal_neurons.render.figures.numbers import Numbers, references_of, settings_of
 from universal_neurons.render.figures.properties import NEAR, NONE
 from universal_neurons.render.figures.style import OTHERS, OWN, Colour, Mark
-from universal_neurons.render.formatting import decimal, listed, plural, with_interval
+from universal_neurons.render.formatting import decimal, listed, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,29 +64,15 @@ BY_LAYER: dict[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class FamilyNumbers:
+class FamilyNumbers(Numbers):
     """The explanations of all neurons of every model at the last checkpoint, and who of them is universal.
 
     ``nearest`` is the largest correlation of a neuron (neuron,) with another one of its model.
     """
 
-    last: str
-    threshold: float
-    level: float
     tables: Mapping[str, Explanations]
     universal: Mapping[str, Flags]
     nearest: Mapping[str, Floats]
-    artifacts: tuple[str, ...]
-
-    @property
-    def models(self) -> str:
-        """The models in words."""
-        return f"{plural(len(self.tables), 'model')} {listed(self.tables)}"
-
-    @property
-    def depth(self) -> int:
-        """The number of layers."""
-        return next(iter(self.tables.values())).layers
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -95,18 +82,14 @@ class FamilyNumbers:
 
 def families_of(study: StoredStudy) -> FamilyNumbers:
     """The numbers behind the figures; raises the study's own errors where an artifact is missing."""
-    before = len(study.reads)
     last, threshold = study.checkpoints[-1], study.suite.universality.threshold
-    models = (study.reference, *(name for name in study.suite.references if name != study.reference))
+    models = references_of(study.suite, study.reference)
     nearest = {name: study.table("duplicates", model=name, checkpoint=last)["correlation"] for name in models}
     return FamilyNumbers(
-        last=last.label,
-        threshold=threshold,
-        level=study.suite.resampling.level,
+        *settings_of(study),
         tables={name: explanations(study, last, name) for name in models},
         universal={name: universal_neurons(study, last, threshold, name) for name in models},
         nearest={name: column.to_numpy(dtype=np.float64) for name, column in nearest.items()},
-        artifacts=tuple(dict.fromkeys(study.reads[before:])),
     )
 
 

@@ -45,6 +45,7 @@ from universal_neurons.render.figures.charts import (
 )
 from universal_neurons.render.figures.drawing import Drawing, drawing, thinned
 from universal_neurons.render.figures.figure import Figure, FigureGroup, figure
+from universal_neurons.render.figures.numbers import Numbers, references_of, settings_of
 from universal_neurons.render.figures.style import OTHERS, OWN, PRINTED, Colour, Mark, Size, model_marks
 from universal_neurons.render.formatting import decimal, listed, places_of, plural, span, with_interval
 from universal_neurons.render.tables import Column, DataTable
@@ -114,32 +115,21 @@ def _called(model: object) -> str:
 
 
 @dataclass(frozen=True)
-class Parent:
+class Parent(Numbers):
     """The tables of all models at the last checkpoint, every property as a ranking, and the reference's over training.
 
-    ``permuted`` is the null model of partners that read other tokens.  ``training`` are the rankings by the mean of the
-    eight properties at each checkpoint, ``before`` the same neurons before training (empty if the suite has none).
+    ``permuted`` is the null model of partners that read other tokens.  ``over_training`` are the rankings by the mean
+    of the eight properties at each checkpoint, ``before`` the same neurons before training (empty if the suite has
+    none).
     """
 
-    reference: str
-    last: str
-    depth: int
-    threshold: float
-    level: float
     tables: Mapping[str, ReferenceTables]
     permuted: ReferenceTables
     properties: Mapping[str, pd.DataFrame]
     rankings: Mapping[str, Mapping[str, Ranking]]
-    training: Mapping[str, Ranking]
+    over_training: Mapping[str, Ranking]
     before: Mapping[str, Ranking]
-    shares: tuple[float, ...]
     printed: PrintedByParent
-    artifacts: tuple[str, ...]
-
-    @property
-    def models(self) -> str:
-        """The models in words."""
-        return f"{plural(len(self.tables), 'model')} {listed(self.tables)}"
 
     @property
     def set_of(self) -> str:
@@ -149,17 +139,11 @@ class Parent:
 
 def parent_of(study: StoredStudy, printed: PrintedByParent) -> Parent:
     """The numbers behind the figures; raises the study's own errors where an artifact is missing."""
-    before = len(study.reads)
     last, threshold = study.checkpoints[-1], study.suite.universality.threshold
-    references = study.suite.references
-    models = (study.reference, *(name for name in references if name != study.reference))
+    models = references_of(study.suite, study.reference)
     untrained = study.untrained
     return Parent(
-        reference=study.reference,
-        last=last.label,
-        depth=study.suite.layers,
-        threshold=threshold,
-        level=study.suite.resampling.level,
+        *settings_of(study),
         tables={name: study.reference_tables(checkpoint=last, reference=name) for name in models},
         permuted=null_tables(study, checkpoint=last, kind="permuted"),
         properties={name: study.table("properties", model=name, checkpoint=last) for name in models},
@@ -167,13 +151,11 @@ def parent_of(study: StoredStudy, printed: PrintedByParent) -> Parent:
             name: {model: ranked(study, name, last, threshold, model=model) for model in models}
             for name in (*EIGHT, *ALSO_BY_LAYER, *TWINS)
         },
-        training={c.label: ranked(study, ALL, c, threshold) for c in study.checkpoints},
+        over_training={c.label: ranked(study, ALL, c, threshold) for c in study.checkpoints},
         before={}
         if untrained is None
         else {c.label: ranked(study, ALL, c, threshold, properties_at=untrained) for c in study.checkpoints},
-        shares=tuple(c.share for c in study.checkpoints),
         printed=printed,
-        artifacts=tuple(dict.fromkeys(study.reads[before:])),
     )
 
 

@@ -36,6 +36,7 @@ from universal_neurons.render.figures.charts import (
     row_figure,
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup, LegendEntry
+from universal_neurons.render.figures.numbers import Numbers, settings_of
 from universal_neurons.render.figures.style import OWN, Colour, Mark, model_marks, time_marks
 from universal_neurons.render.formatting import PERCENT, decimal, listed, places_of, plural, span, with_interval
 
@@ -60,7 +61,7 @@ class PrintedPersistence:
 
 
 @dataclass(frozen=True)
-class Persistence:
+class Persistence(Numbers):
     """Persistence between checkpoints, named by their labels, from the tables of the reference.
 
     ``spans`` are those that the paper looks at: three, one of two checkpoints, none of one.
@@ -68,12 +69,7 @@ class Persistence:
 
     tables: Mapping[str, ReferenceTables]
     spans: tuple[TrainingSpan, ...]
-    depth: int
-    partners: tuple[str, ...]
     printed: PrintedPersistence
-    deepest: tuple[int, ...]
-    threshold: float
-    artifacts: tuple[str, ...]
 
     @property
     def longest(self) -> TrainingSpan:
@@ -96,9 +92,8 @@ class Persistence:
     def by_layer(self, span: TrainingSpan, partner: str | None = None) -> tuple[Measurement, ...]:
         """The same of every layer."""
         found = persistence_by_layer(*self._ends(span, partner), self.threshold)
-        level = next(iter(self.tables[span[0]].tables.values())).resampling.level
         rows = found.to_dict("records")
-        return tuple(measured(row, over=Over.NEURONS, unit=SHARE, level=level) for row in rows)
+        return tuple(measured(row, over=Over.NEURONS, unit=SHARE, level=self.level) for row in rows)
 
     def ceiling(self, label: str) -> Measurement:
         """The agreement of the two halves of the tokens at one checkpoint."""
@@ -119,18 +114,9 @@ def printed_persistence(root: Path) -> PrintedPersistence:
 
 def persistence_of(study: StoredStudy, printed: PrintedPersistence) -> Persistence:
     """The tables from which persistence is measured; raises the study's own errors where an artifact is missing."""
-    before = len(study.reads)
     tables = {c.label: study.reference_tables(checkpoint=c) for c in study.checkpoints}
-    return Persistence(
-        tables=tables,
-        spans=_in_the_papers_order([str(c) for c in _shown(paper_checkpoints(study))]),
-        depth=study.suite.layers,
-        partners=study.partners(),
-        printed=printed,
-        deepest=DEEPEST.layers(study.suite.layers),
-        threshold=study.suite.universality.threshold,
-        artifacts=tuple(dict.fromkeys(study.reads[before:])),
-    )
+    spans = _in_the_papers_order([str(c) for c in _shown(paper_checkpoints(study))])
+    return Persistence(*settings_of(study), tables, spans, printed)
 
 
 def _shown(stages: Sequence[TrainedCheckpoint]) -> tuple[TrainedCheckpoint, ...]:
@@ -225,7 +211,7 @@ def _aggregated_chart(found: Persistence) -> LineChart:
         for one, mark in zip(found.spans, time_marks(len(found.spans)), strict=True)
         if (values := found.by_layer(one))
     )
-    deepest = found.deepest
+    deepest = DEEPEST.layers(found.depth)
     between = (deepest[0] - 0.4, deepest[-1] + 0.4) if deepest else None
     rules = [_printed_rule(found)]
     if between is not None:

@@ -120,13 +120,13 @@ def _range(m: Measurement) -> tuple[float, float] | None:
 
 def appearing(found: Parent) -> Figure:
     """When the properties appear: the mean of the eight over the training, and of the same neurons before it."""
-    labels = tuple(found.training)
-    curves = [Series("now", OWN, tuple(_median(found.training[label]) for label in labels))]
+    labels = found.labels
+    curves = [Series("now", OWN, tuple(_median(found.over_training[label]) for label in labels))]
     if found.before:
         curves.append(Series("before training", OTHERS, tuple(_median(found.before[label]) for label in labels)))
     chart = LineChart(
         "properties-training", "", "The eight properties over the training",
-        ChartAxis("share of training", found.shares, labels), "percentile in the layer", "time", tuple(curves),
+        found.training, "percentile in the layer", "time", tuple(curves),
         (Rule(50.0, "no difference"),),
     )  # fmt: skip
     first, last = curves[0].values[0], curves[0].values[-1]

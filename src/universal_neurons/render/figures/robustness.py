@@ -25,6 +25,7 @@ from universal_neurons.render.figures.charts import (
     row_figure,
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup
+from universal_neurons.render.figures.numbers import Numbers, settings_of
 from universal_neurons.render.figures.style import OWN
 from universal_neurons.render.figures.texts import OnText, on_texts, text_figures
 from universal_neurons.render.formatting import PERCENT, count, decimal, listed, plural
@@ -37,43 +38,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Robustness:
+class Robustness(Numbers):
     """Table 1 under every variant and the convergence with tokens, in the columns of ``measures.robustness``.
 
-    ``texts``: the numbers of every other text, each of as many ``tokens``.
+    ``neurons``: the number of neurons of a model.  ``texts``: the numbers of every other text.
     """
 
-    reference: str
     table: pd.DataFrame
     convergence: pd.DataFrame
-    texts: tuple[OnText, ...]
-    tokens: int
-    threshold: float
-    last: str
     neurons: int
-    level: float
-    artifacts: tuple[str, ...]
+    texts: tuple[OnText, ...]
 
 
 def robustness_results(study: StoredStudy) -> Robustness:
     """All numbers about robustness; raises the study's ArtifactMissing where the variants were not computed."""
-    before = len(study.reads)
     spec, last = study.suite.universality, study.checkpoints[-1]
     table = table_one_under(study, spec.thresholds, study.checkpoints)
     convergence = token_convergence(study, checkpoint=last, threshold=spec.threshold)
-    first = study.universality(partner=study.partners()[0], checkpoint=last)
-    return Robustness(
-        reference=study.reference,
-        table=table,
-        convergence=convergence,
-        texts=on_texts(study),
-        tokens=study.suite.corpus.tokens,
-        threshold=spec.threshold,
-        last=last.label,
-        neurons=len(first.frame),
-        level=first.resampling.level,
-        artifacts=tuple(dict.fromkeys(study.reads[before:])),
-    )
+    neurons = len(study.universality(partner=study.partners()[0], checkpoint=last).frame)
+    return Robustness(*settings_of(study), table, convergence, neurons, on_texts(study))
 
 
 POINTS = "points"
@@ -96,7 +79,7 @@ def robustness_figures(found: Robustness) -> dict[str, FigureGroup]:
     return {
         "variants": FigureGroup((variants(found),)),
         "tokens": FigureGroup((tokens(found),)),
-        **text_figures(found.texts, tokens=found.tokens, threshold=found.threshold, last=found.last),
+        **text_figures(found.texts, tokens=found.suite.corpus.tokens, threshold=found.threshold, last=found.last),
     }
 
 

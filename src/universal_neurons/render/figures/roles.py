@@ -37,6 +37,7 @@ from universal_neurons.render.figures.charts import (
     row_figure,
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup
+from universal_neurons.render.figures.numbers import Numbers, settings_of
 from universal_neurons.render.figures.style import OTHERS, OWN, PRINTED, Colour, Mark
 from universal_neurons.render.figures.writing import (
     ROLE_MARKS,
@@ -74,27 +75,24 @@ FEW_MODELS = "an interval over models takes three of them."
 
 
 @dataclass(frozen=True)
-class Roles:
+class Roles(Numbers):
     """The tables of all models at the last checkpoint, the reference first, and printed correlations of paths.
 
     ``examples``: the neuron of the reference that stands out most by each role.
     """
 
-    models: tuple[str, ...]
-    last: str
-    depth: int
     writing: tuple[Writing, ...]
     profiles: tuple[NeuronProfiles, ...]
     examples: tuple[RoleExample, ...]
     entropy: tuple[EntropyTables, ...]
     attention: tuple[AttentionTables, ...]
     printed: Mapping[tuple[str, str], float]
-    artifacts: tuple[str, ...]
 
     @property
     def said(self) -> str:
-        """The models in words."""
-        return f"{plural(len(self.models), 'model')} {listed(self.models)}"
+        """The models in words: all of the suite, whether or not they are taken as the reference."""
+        names = (self.reference, *self.partners)
+        return f"{plural(len(names), 'model')} {listed(names)}"
 
 
 def printed_paths(root: Path) -> dict[tuple[str, str], float]:
@@ -105,20 +103,17 @@ def printed_paths(root: Path) -> dict[tuple[str, str], float]:
 
 def roles_of(study: StoredStudy, printed: Mapping[tuple[str, str], float]) -> Roles:
     """The numbers behind the figures; raises the study's own errors where an artifact is missing."""
-    before, last = len(study.reads), study.checkpoints[-1]
-    models, writing = models_of(study), every_model(study, last)
-    profiles = tuple(study.profiles(model=model) for model in models)
+    last = study.checkpoints[-1]
+    writing = every_model(study, last)
+    profiles = tuple(study.profiles(model=model) for model in models_of(study))
     return Roles(
-        models=models,
-        last=last.label,
-        depth=study.suite.layers,
+        *settings_of(study),
         writing=writing,
         profiles=profiles,
         examples=role_examples(writing[0], profiles[0]),
         entropy=every_last_layer(study, last),
         attention=every_head(study, last),
         printed=printed,
-        artifacts=tuple(dict.fromkeys(study.reads[before:])),
     )
 
 

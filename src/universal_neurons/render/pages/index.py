@@ -115,9 +115,9 @@ def findings(found: Results) -> tuple[Finding, Finding, Finding]:
 
 def _emergence(found: Results) -> str:
     first, last = found.checkpoints[0], found.checkpoints[-1]
-    later = f" and {with_interval(found.emergence.last, PERCENT_PLACES)} at {last.label}" if last != first else ""
+    later = f" and {with_interval(found.emergence.last_share, PERCENT_PLACES)} at {last.label}" if last != first else ""
     return (
-        f"Of the neurons of model {found.reference}, {with_interval(found.emergence.first, PERCENT_PLACES)} are "
+        f"Of the neurons of model {found.reference}, {with_interval(found.emergence.first_share, PERCENT_PLACES)} are "
         f"universal at {first.label} of the training{later}, on average over {plural(len(found.partners), 'partner')}."
     )
 

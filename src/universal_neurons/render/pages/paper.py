@@ -112,7 +112,7 @@ def drawn_figures(found: Results) -> Groups:
         (persistence_figures(found.persistence), found.persistence.artifacts),
         (ablation_figures(found.ablation), found.ablation.artifacts),
         (robustness_figures(found.robustness), found.robustness.artifacts),
-        (training_figures(found.training, found.checkpoint_tokens), (found.training_digest,)),
+        (training_figures(found.curves, found.checkpoint_tokens), (found.training_digest,)),
         (parent_figures(found.parent), found.parent.artifacts),
         (families_figures(found.families), found.families.artifacts),
         (property_figures(found.parent), found.parent.artifacts),
@@ -157,7 +157,7 @@ def paper_page(found: Results, groups: Groups, tests: Mapping[str, Listing]) -> 
             "figures": lambda: known({name: group.block for name, group in groups.items()}),
             "ref": lambda: {name.replace("-", "_"): link(one) for name, one in figures_of(groups).items()},
             "table_one": lambda: table_one(found, Sources(TABLE_ONE_CLAIMS).among(tests), TABLE_ONE, TABLE_ONE_CODE),
-            "models": lambda: plural(len(found.ablation.models), "model"),
+            "models": lambda: plural(len(found.suite.references), "model"),
             "is_ours": lambda: found.is_ours,
             "reference": lambda: found.reference,
             "partners": lambda: listed(found.partners),
@@ -181,8 +181,8 @@ def _numbers(found: Results) -> dict[str, Any]:
     effects = [m for kind in COMPARED for m in ablation.of_pair(kind, found.threshold, Quantity.KL, found.partners[0])]
     return known(
         {
-            "first": lambda: with_interval(found.emergence.first, 2),
-            "last": lambda: with_interval(found.emergence.last, 2),
+            "first": lambda: with_interval(found.emergence.first_share, 2),
+            "last": lambda: with_interval(found.emergence.last_share, 2),
             "first_label": lambda: found.checkpoints[0].label,
             "last_label": lambda: found.checkpoints[-1].label,
             "persistence": lambda: kept.said(kept.longest) if kept.spans else "",
