@@ -14,14 +14,15 @@ from universal_neurons.measurement import Over
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.drawing import Drawing, drawing, label_room, thinned
 from universal_neurons.render.figures.figure import HALVES, Figure, LegendEntry, MissingFigure, figure
-from universal_neurons.render.figures.style import LETTER, NARROW, WIDE, Colour, Mark, Size
+from universal_neurons.render.figures.style import LETTER, NARROW, OTHERS, OWN, WIDE, Colour, Mark, Size
 from universal_neurons.render.formatting import EN_DASH, PERCENT, decimal, places_of, scale, span, suffix, with_interval
 from universal_neurons.render.tables import Cell, Column, DataTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from universal_neurons.measurement import Measurement
+    from universal_neurons.measures.arrays import Floats
 
 Limits = tuple[float, float]
 # The part of the distance between two places of the axis that their bars take.
@@ -50,6 +51,12 @@ class ChartAxis:
         """The axis of ``depth`` layers."""
         return cls("layer", tuple(map(float, range(depth))), tuple(map(str, range(depth))), "in layer")
 
+    @classmethod
+    def of_bins(cls, title: str, edges: Floats) -> ChartAxis:
+        """The axis of bins between ``edges``: a place in the middle of each."""
+        centres = tuple(float(c) for c in (edges[:-1] + edges[1:]) / 2)
+        return cls(title, centres, tuple(decimal(c, 2) for c in centres))
+
     def said(self, place: int) -> str:
         """A place of the axis in words."""
         return f"{self.at} {self.labels[place]}"
@@ -67,6 +74,11 @@ class Series:
     values: tuple[Measurement, ...]
     band: tuple[Limits, ...] = ()
     columns: tuple[tuple[str, tuple[float, ...]], ...] = ()
+
+
+def universal_and_others(universal: tuple[Measurement, ...], others: tuple[Measurement, ...]) -> tuple[Series, Series]:
+    """The series of the neurons that are universal on average, and of all others beside them."""
+    return Series("universal on average", OWN, universal), Series("all others", OTHERS, others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,14 +281,38 @@ def _bars(canvas: Drawing, chart: LineChart, curve: Series, rank: int) -> _End |
     return None
 
 
-def heat_places(canvas: Drawing, shares: Iterable[Measurement], *, columns: int, places: int) -> int | None:
+def heat_map(
+    canvas: Drawing,
+    cells: Mapping[tuple[int, int], Measurement],
+    *,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    places: int,
+) -> None:
+    """A share at every (column, row), the rows upwards, as a number of ``places`` and as a strength of colour."""
+    peak = max((m.value for m in cells.values() if not m.is_missing), default=0.0)
+    digits = _heat_places(canvas, cells.values(), columns=len(columns), places=places)
+    for (x, y), share in cells.items():
+        _heat_cell(canvas, x, y, share, peak=peak, places=digits)
+    axes = canvas.axes
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(-0.5, len(rows) - 0.5)
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(length=0)
+    centres = [float(axes.transData.transform((x, 0))[0]) for x in range(len(columns))]
+    axes.set_xticks(range(len(columns)), thinned(columns, centres, canvas.size))
+    axes.set_yticks(range(len(rows)), rows)
+
+
+def _heat_places(canvas: Drawing, shares: Iterable[Measurement], *, columns: int, places: int) -> int | None:
     """The decimals of the numbers in a heat map: ``places``, fewer in narrow columns, None where no number has room."""
     known = [share.value * PERCENT for share in shares if not share.is_missing]
     room = canvas.plot_width / columns / (LETTER * canvas.size.text)
     return next((d for d in (places, 0) if all(len(decimal(value, d)) <= room for value in known)), None)
 
 
-def heat_cell(canvas: Drawing, x: int, y: int, share: Measurement, *, peak: float, places: int | None) -> None:
+def _heat_cell(canvas: Drawing, x: int, y: int, share: Measurement, *, peak: float, places: int | None) -> None:
     """A cell of a heat map at column ``x`` and row ``y``: its share as a number, and as a strength against ``peak``.
 
     ``places``: the decimals of the number, None for none.

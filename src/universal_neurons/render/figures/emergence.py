@@ -24,8 +24,7 @@ from universal_neurons.render.figures.charts import (
     ChartAxis,
     LineChart,
     Series,
-    heat_cell,
-    heat_places,
+    heat_map,
     line_figure,
     shown,
 )
@@ -137,25 +136,15 @@ def layer_heat_map(found: Emergence) -> Figure:
         for row in share_by_layer(tables, found.threshold).to_dict("records")
     }
     layers, checkpoints = sorted({layer for layer, _ in shares}), tuple(found.tables)
-    peak = max((m.value for m in shares.values() if not m.is_missing), default=0.0)
     places = places_of(shares.values())
+    cells = {(x, y): shares[layer, label] for y, layer in enumerate(layers) for x, label in enumerate(checkpoints)}
 
     def draw(size: Size) -> Drawing:
         row = 46 if len(layers) <= 6 else 30
         left = 74 if not size.is_narrow else 26
         with drawing(size, row * len(layers) + 86, left=left, right=2, top=34, bottom=52) as canvas:
-            digits = heat_places(canvas, shares.values(), columns=len(checkpoints), places=places)
-            for y, layer in enumerate(layers):
-                for x, checkpoint in enumerate(checkpoints):
-                    heat_cell(canvas, x, y, shares[layer, checkpoint], peak=peak, places=digits)
-            axes = canvas.axes
-            axes.set_xlim(-0.5, len(checkpoints) - 0.5)
-            axes.set_ylim(-0.5, len(layers) - 0.5)
-            axes.grid(visible=False)
-            axes.spines["bottom"].set_visible(False)
-            axes.tick_params(length=0)
-            axes.set_xticks(range(len(checkpoints)), checkpoints)
-            axes.set_yticks(range(len(layers)), [_layer(layer, size) for layer in layers])
+            rows = [str(layer) if size.is_narrow else f"layer {layer}" for layer in layers]
+            heat_map(canvas, cells, columns=checkpoints, rows=rows, places=places)
             canvas.label_y("universal neurons, % of the layer" if not size.is_narrow else "layer; % universal")
             canvas.label_x("share of training")
         return canvas
@@ -183,10 +172,6 @@ def layer_heat_map(found: Emergence) -> Figure:
         "layers", draw, caption=caption, alt=alt, code=_CODE + "layer_heat_map",
         data=DataTable("Share of universal neurons per layer and checkpoint, in per cent", titles, rows, row_headers=2),
     )  # fmt: skip
-
-
-def _layer(layer: int, size: Size) -> str:
-    return str(layer) if size.is_narrow else f"layer {layer}"
 
 
 # --- lines over the checkpoints --------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from universal_neurons.render.figures.charts import (
     line_figure,
     percent,
     row_figure,
+    universal_and_others,
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup
 from universal_neurons.render.figures.numbers import Numbers, references_of, settings_of
@@ -46,7 +47,8 @@ from universal_neurons.render.formatting import decimal, listed, with_interval
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from universal_neurons.measures.arrays import Flags, Floats, Integers
+    from universal_neurons.measurement import Measurement
+    from universal_neurons.measures.arrays import Flags, Floats
     from universal_neurons.stages.study import StoredStudy
 
 _CODE = "render.figures.families."
@@ -153,15 +155,11 @@ def explained(found: FamilyNumbers) -> Figure:
 def duplicated(found: FamilyNumbers) -> Figure:
     """Figure 15 as numbers: neurons by their largest correlation with another neuron of their model."""
     values, universal = np.concatenate([*found.nearest.values()]), np.concatenate([*found.universal.values()])
-    curves = tuple(
-        Series(name, mark, shares_by_bin(values[chosen], CORRELATIONS, level=found.level))
-        for name, mark, chosen in (("universal on average", OWN, universal), ("all others", OTHERS, ~universal))
-    )
-    places = tuple(float(place) for place in (CORRELATIONS[1:] + CORRELATIONS[:-1]) / 2)
-    axis = ChartAxis("largest correlation", places, tuple(decimal(place, 2) for place in places))
+    shares = (shares_by_bin(values[chosen], CORRELATIONS, level=found.level) for chosen in (universal, ~universal))
     chart = LineChart(
-        "parent-15", _label("parent-15"), "Neurons by their correlation with another neuron of their model", axis,
-        "neurons of the set, %", "set", curves,
+        "parent-15", _label("parent-15"), "Neurons by their correlation with another neuron of their model",
+        ChartAxis.of_bins("largest correlation", CORRELATIONS), "neurons of the set, %", "set",
+        universal_and_others(*shares),
     )  # fmt: skip
     near = [
         shares_by_bin(values[chosen], np.array([NEAR, 1.0]), level=found.level)[0] for chosen in (universal, ~universal)
@@ -178,23 +176,20 @@ def by_layer(found: FamilyNumbers, name: str) -> LineChart:
     """The share of each layer's neurons that are of a family: universal ones, all others, and by other rows' labels."""
     family, what = BY_LAYER[name]
 
-    def curve(*, universal: bool | None, elsewhere: bool = False) -> list[tuple[Integers, Flags, Flags]]:
+    def shares(*, universal: bool | None, elsewhere: bool = False) -> tuple[Measurement, ...]:
         among = {
             model: np.ones(len(flags), dtype=np.bool_) if universal is None else flags == universal
             for model, flags in found.universal.items()
         }
-        return [
+        models = [
             (one.layer, is_member(one, family, elsewhere=elsewhere), among[model])
             for model, one in found.tables.items()
         ]
+        return shares_by_layer(models, depth=found.depth, level=found.level)
 
-    curves = tuple(
-        Series(title, mark, shares_by_layer(models, depth=found.depth, level=found.level))
-        for title, mark, models in (
-            ("universal on average", OWN, curve(universal=True)),
-            ("all others", OTHERS, curve(universal=False)),
-            ("all neurons, labels of other rows", ELSEWHERE, curve(universal=None, elsewhere=True)),
-        )
+    curves = (
+        *universal_and_others(shares(universal=True), shares(universal=False)),
+        Series("all neurons, labels of other rows", ELSEWHERE, shares(universal=None, elsewhere=True)),
     )
     layers = ChartAxis.of_layers(found.depth)
     title = f"{what[0].upper()}{what[1:]}, {found.models} at {found.last}"

@@ -36,14 +36,13 @@ from universal_neurons.render.figures.charts import (
     RowChart,
     Series,
     Tick,
-    heat_cell,
-    heat_places,
+    heat_map,
     keys,
     line_figure,
     row_figure,
     shown,
 )
-from universal_neurons.render.figures.drawing import Drawing, drawing, thinned
+from universal_neurons.render.figures.drawing import Drawing, drawing
 from universal_neurons.render.figures.figure import Figure, FigureGroup, figure
 from universal_neurons.render.figures.numbers import Numbers, references_of, settings_of
 from universal_neurons.render.figures.style import OTHERS, OWN, PRINTED, Colour, Mark, Size, model_marks
@@ -207,10 +206,12 @@ def _mean_over_partners(tables: ReferenceTables, column: str) -> Floats:
     return np.asarray(np.mean(frames, axis=0))
 
 
-def middles(edges: Floats) -> ChartAxis:
-    """The axis of bins between ``edges``: a place in the middle of each."""
-    centres = tuple(float(c) for c in (edges[:-1] + edges[1:]) / 2)
-    return ChartAxis("", centres, tuple(decimal(c, 2) for c in centres))
+def _distributions(found: Parent, curves: Mapping[str, tuple[Mark, Floats]]) -> tuple[Series, ...]:
+    """Neurons by their values, a curve each, which ends at the last bin that holds a neuron."""
+    return tuple(
+        Series(name, mark, _until_the_last(shares_by_bin(values, CORRELATIONS, level=found.level)))
+        for name, (mark, values) in curves.items()
+    )
 
 
 def correlations(found: Parent) -> FigureGroup:
@@ -221,15 +222,10 @@ def correlations(found: Parent) -> FigureGroup:
         "rotated partners": (OTHERS, _mean_over_partners(own, "baseline")),
         "excess": (Mark(Colour.BLUE, "o"), _mean_over_partners(own, "excess")),
     }
-    axis = middles(CORRELATIONS)
     chart = LineChart(
         "parent-2a", "Figures 2a, 12a and 13a of the parent paper.",
-        "Neurons by their correlation with their best partner", ChartAxis("correlation", axis.places, axis.labels),
-        "neurons of the model, %", "quantity",
-        tuple(
-            Series(name, mark, _until_the_last(shares_by_bin(values, CORRELATIONS, level=found.level)))
-            for name, (mark, values) in curves.items()
-        ),
+        "Neurons by their correlation with their best partner", ChartAxis.of_bins("correlation", CORRELATIONS),
+        "neurons of the model, %", "quantity", _distributions(found, curves),
     )  # fmt: skip
     medians = listed(f"{decimal(float(np.nanmedian(values)), 3)} ({name})" for name, (_, values) in curves.items())
     null = float(np.nanmax(_mean_over_partners(permuted, "correlation")))
@@ -253,19 +249,17 @@ def _under_a_legend(chart: LineChart, code: str, caption: Markdown) -> FigureGro
 def densities(found: Parent) -> FigureGroup:
     """Figure 11: distributions of the maximum correlation with each partner alone, and of the baseline."""
     own = found.tables[found.reference]
-    values = {f"with {name}": table.frame["correlation"].to_numpy(np.float64) for name, table in own.tables.items()}
-    marks = (*model_marks(len(values)), OTHERS)
-    values["rotated partners"] = _mean_over_partners(own, "baseline")
-    axis = middles(CORRELATIONS)
+    curves = {
+        f"with {name}": (mark, table.frame["correlation"].to_numpy(np.float64))
+        for (name, table), mark in zip(own.tables.items(), model_marks(len(own.tables)), strict=True)
+    }
+    curves["rotated partners"] = (OTHERS, _mean_over_partners(own, "baseline"))
     chart = LineChart(
         "parent-11", "Figure 11 of the parent paper.", "Neurons by their correlation with each partner’s best neuron",
-        ChartAxis("correlation", axis.places, axis.labels), "neurons of the model, %", "partner",
-        tuple(
-            Series(name, mark, _until_the_last(shares_by_bin(column, CORRELATIONS, level=found.level)))
-            for (name, column), mark in zip(values.items(), marks, strict=True)
-        ),
+        ChartAxis.of_bins("correlation", CORRELATIONS), "neurons of the model, %", "partner",
+        _distributions(found, curves),
     )  # fmt: skip
-    *medians, baseline = (float(np.nanmedian(column)) for column in values.values())
+    *medians, baseline = (float(np.nanmedian(values)) for _, values in curves.values())
     lowest, highest = decimal(min(medians), 3), decimal(max(medians), 3)
     said = lowest if lowest == highest else f"{lowest} to {highest}"
     caption = markdown(
@@ -322,22 +316,12 @@ def depths(found: Parent) -> Figure:
     cells = partner_layers(found.tables[found.reference], depth=found.depth)
     chance = partner_layers(found.permuted, depth=found.depth)
     layers, row = range(found.depth), 40 if found.depth <= 6 else 28 if found.depth <= 12 else 20
-    peak = max((m.value for m in cells.values() if not m.is_missing), default=0.0)
+    names = [str(layer) for layer in layers]
 
     def draw(size: Size) -> Drawing:
         with drawing(size, row * found.depth + 86, left=40, right=2, top=34) as canvas:
-            places = heat_places(canvas, cells.values(), columns=found.depth, places=1)
-            for (layer, other), m in cells.items():
-                heat_cell(canvas, other, layer, m, peak=peak, places=places)
-            axes = canvas.axes
-            axes.set_xlim(-0.5, found.depth - 0.5)
-            axes.set_ylim(-0.5, found.depth - 0.5)
-            axes.grid(visible=False)
-            axes.spines["bottom"].set_visible(False)
-            axes.tick_params(length=0)
-            centres = [float(axes.transData.transform((layer, 0))[0]) for layer in layers]
-            axes.set_xticks(layers, thinned([str(layer) for layer in layers], centres, size))
-            axes.set_yticks(layers)
+            upwards = {(other, layer): m for (layer, other), m in cells.items()}
+            heat_map(canvas, upwards, columns=names, rows=names, places=1)
             canvas.label_y("layer of the neuron; % of its neurons")
             canvas.label_x("layer of its best partner")
         return canvas

@@ -34,9 +34,10 @@ from universal_neurons.render.figures.charts import (
     keys,
     line_figure,
     row_figure,
+    universal_and_others,
 )
 from universal_neurons.render.figures.figure import Figure, FigureGroup
-from universal_neurons.render.figures.parent import ALSO_BY_LAYER, NAMES, TWINS, middles
+from universal_neurons.render.figures.parent import ALSO_BY_LAYER, NAMES, TWINS
 from universal_neurons.render.figures.style import OTHERS, OWN, PRINTED
 from universal_neurons.render.formatting import count, decimal, listed, span, with_interval
 
@@ -150,14 +151,11 @@ def _by_layer(found: Parent, name: str) -> LineChart:
     models = list(found.rankings[name].values())
     called = NAMES[name][1] if name in NAMES else ALSO_BY_LAYER[name]
     layers = ChartAxis.of_layers(found.depth)
-    curves = tuple(
-        Series(title, mark, medians_by_layer(models, universal=universal, depth=found.depth))
-        for title, mark, universal in (("universal on average", OWN, True), ("all others", OTHERS, False))
-    )
+    medians = (medians_by_layer(models, universal=universal, depth=found.depth) for universal in (True, False))
     return LineChart(
         f"parent-14-{name.replace('_', '-')}", "Figure 14 of the parent paper.",
         f"{called[0].upper()}{called[1:]}, median over the neurons of {found.models} at {found.last}", layers, called,
-        "set", curves,
+        "set", universal_and_others(*medians),
     )  # fmt: skip
 
 
@@ -173,15 +171,14 @@ def alignment(found: Parent) -> Figure:
         for name in ("cos_in_out", "frequency")
     )
     universal = np.concatenate([one.universal for one in found.rankings["cos_in_out"].values()])
-    axis = middles(COSINES)
-    curves = tuple(
-        Series(title, mark, medians_by_bin(frequency[chosen], cosine[chosen], COSINES, level=found.level))
-        for title, mark, chosen in (("universal on average", OWN, universal), ("all others", OTHERS, ~universal))
+    medians = (
+        medians_by_bin(frequency[chosen], cosine[chosen], COSINES, level=found.level)
+        for chosen in (universal, ~universal)
     )
     chart = LineChart(
         "parent-9", "Figure 9 of the parent paper.", "Activation frequency by the cosine of input and output weights",
-        ChartAxis("input-output cosine", axis.places, axis.labels), "median share of active tokens",
-        "set", curves,
+        ChartAxis.of_bins("input-output cosine", COSINES), "median share of active tokens",
+        "set", universal_and_others(*medians),
     )  # fmt: skip
     values = list(every.values())
     early = early_share_of_frequent(list(found.properties.values()), level=found.level)
@@ -207,16 +204,15 @@ def alignment(found: Parent) -> Figure:
 def _twins(found: Parent, name: str) -> LineChart:
     """One panel of figure 10: neurons by the largest cosine of their weights with another neuron's of the model."""
     edges = np.linspace(0.0, 1.0, 11)
-    axis = middles(edges)
     side = TWINS[name]
-    curves = tuple(
-        Series(title, mark, shares_by_bin(_values(found, name, universal=universal), edges, level=found.level))
-        for title, mark, universal in (("universal on average", OWN, True), ("all others", OTHERS, False))
+    shares = (
+        shares_by_bin(_values(found, name, universal=universal), edges, level=found.level)
+        for universal in (True, False)
     )
     return LineChart(
         f"parent-10-{side}", "Figure 10 of the parent paper.",
         f"Largest cosine of the {side} weights with another neuron’s",
-        ChartAxis("largest cosine", axis.places, axis.labels), "neurons of the set, %", "set", curves,
+        ChartAxis.of_bins("largest cosine", edges), "neurons of the set, %", "set", universal_and_others(*shares),
     )  # fmt: skip
 
 
