@@ -11,7 +11,7 @@ import numpy as np
 from universal_neurons.matching.figure import svg
 from universal_neurons.matching.settings import THRESHOLD
 from universal_neurons.render.escaping import Html, html_text
-from universal_neurons.render.html.checks import script_hash
+from universal_neurons.render.html.checks import content_policy
 from universal_neurons.render.templates import filled_html
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ def page(result: MatchedPair) -> str:
     directions = (result.forward, result.backward)
     data = {"shown": _SHOWN, "places": _PLACES, "directions": [_columns(direction) for direction in directions]}
     values: dict[str, Any] = {
-        "policy": Html(
-            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
-            f"script-src {script_hash(script)}"
-        ),
+        "policy": content_policy(script),
         "title": " and ".join(model.name for model in result.models),
         "summary": Html(summary(result)),
         "directions": [str(direction) for direction in directions],

@@ -24,7 +24,7 @@ from universal_neurons.inputs.benchmarks import read_benchmarks
 from universal_neurons.render.citation import Citation
 from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
 from universal_neurons.render.figures.figure import FIGURES_CSV
-from universal_neurons.render.html.checks import ReportBroken, check_pages, check_print, script_hash
+from universal_neurons.render.html.checks import ReportBroken, check_pages, check_print, content_policy
 from universal_neurons.render.html.engines import HtmlEngine, RenderingFailed, available_engine, render
 from universal_neurons.render.links import page_of
 from universal_neurons.render.listings import PACKAGE, drawing, judging, write_listings
@@ -335,12 +335,8 @@ def page_head(templates: Path) -> str:
     """Style, script and the policy under which a page makes no request and runs no script but this one."""
     style = (templates / "theme.css").read_text(encoding="utf-8")
     script = "\n" + "".join((templates / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    policy = (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"script-src {script_hash(script)}"
-    )
     return (
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{content_policy(script)}">\n'
         f"<style>\n{style}</style>\n<script>{script}</script>\n"
     )
 

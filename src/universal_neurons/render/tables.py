@@ -53,10 +53,10 @@ class DataTable:
             for place, row in enumerate(self.rows)
         )
         style = f' class="{css}"' if css else ""
-        return Html(
-            f'<div class="scroll" role="region" tabindex="0" aria-label="{html_text(self.caption)}">'
+        return scrolling(
+            self.caption,
             f"<table{style}><caption>{html_text(self.caption)}</caption>\n"
-            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>",
         )
 
     def _row(self, row: Sequence[Cell], *, labelled: bool) -> str:
@@ -77,6 +77,11 @@ class DataTable:
         for row in self.rows:
             writer.writerow([_csv_cell(cell) for cell in row])
         return stream.getvalue()
+
+
+def scrolling(name: str, table: str) -> Html:
+    """A ``table`` in HTML that scrolls by itself where it is wider than the page, under its ``name``."""
+    return Html(f'<div class="scroll" role="region" tabindex="0" aria-label="{html_text(name)}">{table}</div>')
 
 
 def cell_html(cell: Cell, places: int | None) -> Html:

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from universal_neurons.errors import UserError
 from universal_neurons.ids import NeuronId
-from universal_neurons.render.escaping import html_text
+from universal_neurons.render.escaping import Html, html_text
 from universal_neurons.render.html.tree import Element, tree_of
 from universal_neurons.render.wording import WORDING
 
@@ -325,6 +325,14 @@ def _unlisted_scripts(page: CheckedPage) -> Iterator[str]:
     for script in page.scripts:
         if script_hash(script.text) not in policy:
             yield f"{script.line}: script that the page's policy does not name: {script.text[:40]!r}"
+
+
+def content_policy(script: str, *, beside: str = "") -> Html:
+    """The policy under which a page makes no request and runs no script but ``script`` and the sources ``beside``."""
+    return Html(
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"script-src {script_hash(script)}{beside}"
+    )
 
 
 def script_hash(script: str) -> str:

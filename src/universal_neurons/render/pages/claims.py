@@ -13,7 +13,7 @@ from universal_neurons.evidence.summary import by_kind
 from universal_neurons.render.escaping import Html, Markdown, fragment, html_text, markdown
 from universal_neurons.render.formatting import count, listed, plural
 from universal_neurons.render.html.checks import Stated
-from universal_neurons.render.links import entry_id, page_of
+from universal_neurons.render.links import claim_link, entry_id, page_of
 from universal_neurons.render.pages.claim import CORRECTIONS, UNJUDGED, changes
 from universal_neurons.render.pages.scoreboard import (
     badge,
@@ -23,7 +23,7 @@ from universal_neurons.render.pages.scoreboard import (
 )
 from universal_neurons.render.pages.sections import PageSection
 from universal_neurons.render.pages.sentences import in_the_papers_words, sentences_of
-from universal_neurons.render.tables import Cell, Column, DataTable
+from universal_neurons.render.tables import Cell, Column, DataTable, scrolling
 from universal_neurons.render.wording import NOUNS, WORDING, counted, summary_sentences, verdict_sentence
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def claims_page(
 
 def _section(name: str, claims: Sequence[ClaimSummary]) -> PageSection:
     links = "".join(
-        f'<li id="{entry_id(claim.claim)}"><a href="{page_of(claim.claim)}">{html_text(claim.claim)}</a> '
-        f"{badge(claim.verdict, claim=claim.claim)}</li>"
+        f'<li id="{entry_id(claim.claim)}">{claim_link(claim.claim)} {badge(claim.verdict, claim=claim.claim)}</li>'
         for claim in claims
     )
     return PageSection(
@@ -74,9 +73,7 @@ def untested_list(untested: Sequence[Untested], judged: Collection[str], sentenc
 
 
 def _untested(one: Untested, judged: Collection[str], sentences: Sequence[Sentence]) -> str:
-    links = ", ".join(
-        f'<a href="{page_of(name)}">{html_text(name)}</a>' if name in judged else html_text(name) for name in one.see
-    )
+    links = ", ".join(claim_link(name) if name in judged else html_text(name) for name in one.see)
     see = f'<p class="origin">See {links}.</p>' if links else ""
     return (
         f'<article class="entry quoted" id="untested-{fragment(one.id)}"><h3>{html_text(one.id)}</h3>'
@@ -144,16 +141,16 @@ def matrix(claims: Sequence[ClaimSummary], ambiguities: Sequence[str]) -> Html:
     ordered = [c for section in in_sections(claims).values() for c in section if c.readings]
     head = "".join(f'<th scope="col"><a href="#{fragment(name)}">{html_text(name)}</a></th>' for name in ambiguities)
     rows = "\n".join(
-        f'<tr><th scope="row"><a href="{page_of(claim.claim)}">{html_text(claim.claim)}</a></th>'
+        f'<tr><th scope="row">{claim_link(claim.claim)}</th>'
         f"<td>{badge(claim.verdict, claim=claim.claim)}</td>"
         + "".join(f"<td>{_signs(claim, name)}</td>" for name in ambiguities)
         + "</tr>"
         for claim in ordered
     )
-    return Html(
-        '<div class="scroll" role="region" tabindex="0" aria-label="Claims against ambiguities">'
+    return scrolling(
+        "Claims against ambiguities",
         '<table class="matrix"><thead><tr><th scope="col">claim</th><th scope="col">by default</th>'
-        f"{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
+        f"{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>",
     )
 
 
@@ -171,7 +168,7 @@ def _signs(claim: ClaimSummary, ambiguity: str) -> str:
 def _ambiguity(ambiguity: Ambiguity, found: Sequence[tuple[ClaimSummary, ReadingSummary]]) -> PageSection:
     rows: list[tuple[Cell, ...]] = [
         (
-            Html(f'<a href="{page_of(claim.claim)}">{html_text(claim.claim)}</a>'),
+            claim_link(claim.claim),
             reading.says,
             badge(claim.verdict, claim=claim.claim),
             badge(reading.verdict, reading=f"{claim.claim}/{reading.name}"),

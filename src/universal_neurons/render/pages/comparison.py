@@ -24,7 +24,7 @@ from universal_neurons.render.formatting import (
     span,
     with_interval,
 )
-from universal_neurons.render.links import page_of
+from universal_neurons.render.links import claim_link
 from universal_neurons.render.pages.scoreboard import badge, case_name, measured_line, unit_of, words_of
 from universal_neurons.render.tables import Cell, Column, DataTable
 from universal_neurons.render.wording import criterion_phrase
@@ -253,9 +253,7 @@ def claims_table(comparison: RunComparison) -> DataTable:
 
 def _claim_link(pair: ClaimPair) -> Cell:
     """The claim's page, which only the report's own claims have."""
-    if pair.left is None:
-        return pair.claim
-    return Html(f'<a href="{page_of(pair.claim)}">{html_text(pair.claim)}</a>')
+    return pair.claim if pair.left is None else claim_link(pair.claim)
 
 
 def _side(claim: ClaimSummary | None, *, other: bool) -> Html:

@@ -25,7 +25,7 @@ from universal_neurons.measures.profiles import LEVELS, WINDOW
 from universal_neurons.measures.properties import EIGHT, percentiles_in_layers, property_of
 from universal_neurons.render.escaping import Html, token_text
 from universal_neurons.render.figures.parent import NAMES
-from universal_neurons.render.html.checks import script_hash
+from universal_neurons.render.html.checks import content_policy
 from universal_neurons.render.pages.explorer_data import PARTS, UNDEFINED, percentiles, scores, shard, token_ids
 from universal_neurons.render.pages.explorer_families import explained_neurons, family_numbers, named_labels
 from universal_neurons.render.pages.explorer_roles import ROLES, acts, role_arrays
@@ -53,6 +53,9 @@ STATISTICS = (
 )  # fmt: skip
 STYLES = ("theme.css", "explorer.css")
 SCRIPTS = ("theme.js", "explorer.js")
+# Scripts beside the page: 'self' is its own server, or its own disk in browsers that see a file as an origin; file: is
+# for the others.  Neither reaches a network.
+BESIDE = " 'self' file:"
 SOURCES = (f"{PAGE}.html{SUFFIX}", *STYLES, *SCRIPTS)
 
 _Array = npt.NDArray[Any]
@@ -128,7 +131,7 @@ def explorer_page(templates: Path, study: StoredStudy, conditions: Collection[st
     script = "\n" + "".join((templates / name).read_text(encoding="utf-8") for name in SCRIPTS)
     header, footer = frame((templates / "page.html").read_text(encoding="utf-8"), conditions)
     values = {
-        "policy": Html(policy(script)),
+        "policy": content_policy(script, beside=BESIDE),
         "style": Html(style),
         "script": Html(script),
         "header": header,
@@ -136,18 +139,6 @@ def explorer_page(templates: Path, study: StoredStudy, conditions: Collection[st
         "suite": study.suite.title,
     }
     return filled_html(templates, f"{PAGE}.html{SUFFIX}", values)
-
-
-def policy(script: str) -> str:
-    """The content security policy of the page: no request but for scripts that lie beside it, none written into it.
-
-    ``'self'`` is the page's own server, or its own disk in browsers that see a file as an origin; ``file:`` is for the
-    others.  It reaches no network.
-    """
-    return (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"script-src {script_hash(script)} 'self' file:"
-    )
 
 
 _CONDITION = re.compile(r"\$if\(([\w-]+)\)\$((?:(?!\$if\().)*?)\$endif\$", re.DOTALL)

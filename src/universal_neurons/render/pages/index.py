@@ -20,7 +20,7 @@ from universal_neurons.render.formatting import (
     span,
     with_interval,
 )
-from universal_neurons.render.links import page_of
+from universal_neurons.render.links import claim_link
 from universal_neurons.render.pages.scoreboard import badge, scoreboard
 from universal_neurons.render.pages.table_one import PERCENT_PLACES
 from universal_neurons.render.templates import known
@@ -172,9 +172,7 @@ def _impact(found: Results) -> str:
 def _beside(one: Finding, judged: Mapping[str, ClaimSummary]) -> Html:
     """What the papers print, and the verdicts on the claims about it."""
     verdicts = ", ".join(
-        f'<a href="{page_of(name)}">{html_text(name)}</a> {badge(judged[name].verdict, claim=name)}'
-        for name in one.claims
-        if name in judged
+        f"{claim_link(name)} {badge(judged[name].verdict, claim=name)}" for name in one.claims if name in judged
     )
     rows = {"Published for GPT-2 Small": html_text(one.published), "Judged by": verdicts}
     inside = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows.items() if value)

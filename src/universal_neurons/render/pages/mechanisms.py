@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from universal_neurons.evidence.entries import read_entries
-from universal_neurons.render.escaping import Html, Markdown, html_text, markdown
+from universal_neurons.render.escaping import Html, Markdown, markdown
 from universal_neurons.render.formatting import listed
-from universal_neurons.render.links import page_of
-from universal_neurons.render.pages.scoreboard import badge, ours, tallied
+from universal_neurons.render.links import claim_link
+from universal_neurons.render.pages.scoreboard import badge, ours, tally
 from universal_neurons.render.pages.sentences import Sentence, in_the_papers_words
 from universal_neurons.render.tables import Cell, Column, DataTable
 from universal_neurons.render.wording import summary_sentences
@@ -111,16 +111,12 @@ def _table(title: str, claims: Sequence[ClaimSummary]) -> Html:
         return Html("")
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (
-            Html(f'<a href="{page_of(claim.claim)}">{html_text(claim.claim)}</a>'),
+            claim_link(claim.claim),
             claim.first.statement,
             ours(claim),
-            Html(f"{badge(claim.verdict, claim=claim.claim)}{_tally(claim)}"),
+            Html(f"{badge(claim.verdict, claim=claim.claim)}{tally(claim)}"),
         )
         for claim in claims
     )
     columns = tuple(map(Column, ("claim", "statement", "ours", "verdict")))
     return DataTable(f"Claims that bear on “{title}”", columns, rows).html(css="stack")
-
-
-def _tally(claim: ClaimSummary) -> str:
-    return f'<span class="tally">{html_text(tallied(claim))}</span>' if len(set(claim.corrected)) > 1 else ""

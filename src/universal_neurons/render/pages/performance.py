@@ -21,7 +21,7 @@ from universal_neurons.measurement import Over
 from universal_neurons.render.escaping import Html, Markdown, html_text
 from universal_neurons.render.figures.charts import finite
 from universal_neurons.render.formatting import count, decimal, duration, listed, plural, rounded_up
-from universal_neurons.render.links import page_of
+from universal_neurons.render.links import claim_link
 from universal_neurons.render.pages.provenance import own_seconds, shared_runs, shared_seconds
 from universal_neurons.render.pages.sections import PageSection
 from universal_neurons.render.tables import Cell, Column, DataTable
@@ -333,7 +333,7 @@ def undecided_table(found: Performance, *, numbers: bool = False) -> DataTable:
     rows: list[tuple[Cell, ...]] = []
     for one in found.undecided:
         factors = [finite(f) if numbers else _times(f) for f in (one.neurons, one.blocks)]
-        name = one.claim if numbers else Html(f'<a href="{page_of(one.claim)}">{html_text(one.claim)}</a>')
+        name = one.claim if numbers else claim_link(one.claim)
         rows.append((name, f"{count(one.cases)} of {count(one.of)}", *factors))
     columns = ("claim", "open cases", "times the neurons", "times the token blocks")
     return DataTable("What would decide the open claims", tuple(map(Column, columns)), tuple(rows))

@@ -29,8 +29,8 @@ from universal_neurons.render.formatting import (
     span,
     with_interval,
 )
-from universal_neurons.render.links import page_of
-from universal_neurons.render.tables import Column, DataTable
+from universal_neurons.render.links import claim_link
+from universal_neurons.render.tables import Column, DataTable, scrolling
 from universal_neurons.render.wording import WORDING, counted, criterion_phrase, quantity
 
 if TYPE_CHECKING:
@@ -143,36 +143,35 @@ def scoreboard(claims: Sequence[ClaimSummary], beside: Mapping[str, str] | None 
     names = sorted(claims, key=lambda claim: natural_order(claim.claim))
     places = {claim.claim: place for place, claim in enumerate(names)}
     rows = "\n".join(_score(claim, places[claim.claim], (beside or {}).get(claim.claim, "")) for claim in ordered)
-    return Html(
-        f'<div class="wide">{filters(claims)}'
-        '<div class="scroll" role="region" tabindex="0" aria-label="The claims and their verdicts">'
-        f'<table class="stack score" id="scoreboard"><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n'
-        "</tbody></table></div></div>"
+    table = (
+        f'<table class="stack score" id="scoreboard"><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>'
     )
+    return Html(f'<div class="wide">{filters(claims)}{scrolling("The claims and their verdicts", table)}</div>')
+
+
+def tally(claim: ClaimSummary) -> Html:
+    """Where the verdicts on the cases of a claim change, or how many have each; empty where all have the same."""
+    if len(set(claim.corrected)) <= 1:
+        return Html("")
+    said = where_it_breaks(claim.items, claim.corrected) or counted(claim.corrected)
+    return Html(f'<span class="tally">{html_text(said)}</span>')
 
 
 def _score(claim: ClaimSummary, place: int, beside: str) -> str:
-    first, verdict = claim.first, claim.verdict
-    tally = f'<span class="tally">{html_text(tallied(claim))}</span>' if len(set(claim.corrected)) > 1 else ""
-    name = f'<a href="{page_of(claim.claim)}">{html_text(claim.claim)}</a>'
+    first, verdict, section = claim.first, claim.verdict, html_text(section_of(claim))
     keys = (
-        f'data-outcome="{verdict.value}" data-section="{html_text(section_of(claim))}" '
+        f'data-outcome="{verdict.value}" data-section="{section}" '
         f'data-place="{place}" data-rank="{list(WORDING).index(verdict)}"'
     )
     return (
-        f'<tr {keys}><th scope="row">{name}<span class="origin">{html_text(section_of(claim))}</span></th>'
+        f'<tr {keys}><th scope="row">{claim_link(claim.claim)}<span class="origin">{section}</span></th>'
         f'<td><span class="statement">{html_text(first.statement)}</span>'
         f'<span class="origin">{html_text(first.source)}</span></td>'
         f'<td data-label="Published:">{html_text(published_numbers(claim.items, beside))}</td>'
         f'<td data-label="Criterion:">{html_text(criteria_line(claim.items))}</td>'
         f'<td data-label="Ours:">{drawn(claim)}{html_text(ours(claim))}</td>'
-        f"<td>{badge(verdict, claim=claim.claim)}{tally}</td></tr>"
+        f"<td>{badge(verdict, claim=claim.claim)}{tally(claim)}</td></tr>"
     )
-
-
-def tallied(claim: ClaimSummary) -> str:
-    """Where the verdicts on the cases of a claim change, or how many cases have each verdict."""
-    return where_it_breaks(claim.items, claim.corrected) or counted(claim.corrected)
 
 
 def criteria_line(records: Sequence[EvidenceRecord]) -> str:

@@ -11,7 +11,7 @@ from universal_neurons.render.figures.charts import shown
 from universal_neurons.render.figures.figure import judged_links
 from universal_neurons.render.formatting import decimal, interval, plural
 from universal_neurons.render.listings import drawing
-from universal_neurons.render.tables import Cell, Column, DataTable
+from universal_neurons.render.tables import Cell, Column, DataTable, scrolling
 
 if TYPE_CHECKING:
     from universal_neurons.inputs.suite import Checkpoint
@@ -48,10 +48,10 @@ def _table(found: Results) -> Html:
     labels = [checkpoint.label for checkpoint in found.checkpoints]
     head = "".join(f'<th scope="col" class="number">{html_text(label)}</th>' for label in labels)
     rows = "\n".join(_rows(found, threshold) for threshold in found.suite.universality.thresholds)
-    return Html(
-        '<div class="scroll" role="region" tabindex="0" aria-label="Table of shares, ours beside the published">'
+    return scrolling(
+        "Table of shares, ours beside the published",
         f'<table><thead><tr><th scope="col">threshold</th><th scope="col">models</th>{head}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody></table></div>"
+        f"<tbody>\n{rows}\n</tbody></table>",
     )
 
 
