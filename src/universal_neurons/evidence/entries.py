@@ -73,7 +73,7 @@ def _entry(where: str, raw: object, kind: type[_Entry]) -> _Entry:
 
 
 def _expected(field: Field[Any], hint: object, value: object) -> str:
-    """What ``value`` must be instead; empty if it may stand in the field of this type."""
+    """The expected kind of value in words; empty if ``value`` may stand in the field of this type."""
     if get_origin(hint) is Literal:
         return "" if value in get_args(hint) else " or ".join(get_args(hint))
     if get_origin(hint) is tuple:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,13 +31,17 @@ def deepened(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(layer=layer, **(partners if "partner_layer" in frame else {}))
 
 
+@cache
+def deep_tables(found: ReferenceTables) -> ReferenceTables:
+    tables = {name: replace(one, frame=deepened(one.frame)) for name, one in found.tables.items()}
+    return replace(found, tables=tables)
+
+
 class Deep(FakeStudy):
     """The made-up study, its neurons in as many layers as GPT-2 Medium has."""
 
     def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
-        found = super().reference_tables(checkpoint=checkpoint, reference=reference)
-        deep = {name: replace(one, frame=deepened(one.frame)) for name, one in found.tables.items()}
-        return replace(found, tables=deep)
+        return deep_tables(super().reference_tables(checkpoint=checkpoint, reference=reference))
 
     def null(self, **which: Any) -> UniversalityTable:
         found = super().null(**which)

@@ -63,7 +63,7 @@ class Numbers:
 
 
 def settings_of(study: StoredStudy) -> Settings:
-    """What numbers of any kind begin with."""
+    """The first fields of numbers of any kind."""
     return study.suite, study.reference, study.partners(), study.checkpoints
 
 

@@ -150,7 +150,7 @@ def scoreboard(claims: Sequence[ClaimSummary], beside: Mapping[str, str] | None 
 
 
 def tally(claim: ClaimSummary) -> Html:
-    """Where the verdicts on the cases of a claim change, or how many have each; empty where all have the same."""
+    """The parameter along which the verdicts on a claim change, or how many each has; empty where all are alike."""
     if len(set(claim.corrected)) <= 1:
         return Html("")
     said = where_it_breaks(claim.items, claim.corrected) or counted(claim.corrected)
