@@ -89,6 +89,24 @@ def test_the_whole_interval_is_judged(criterion: Criterion, interval: tuple[floa
     assert criterion.text() in judgement.reason
 
 
+@pytest.mark.parametrize(
+    ("criterion", "ends"),
+    [
+        (AtMost(0.05), (None, 0.05)),
+        (AtLeast(0.05), (0.05, None)),
+        (Between(0.1, 0.2), (0.1, 0.2)),
+        (Near(0.5, absolute=0.1, relative=0.1), (0.4, 0.6)),
+        (Equivalent(1.0, 0.25), (0.75, 1.25)),
+        (AboveDraws(0.975), (pytest.approx(1.96, abs=0.001), None)),
+        (NotJudged("other models"), (None, None)),
+    ],
+)
+def test_the_region_of_a_criterion_has_the_ends_that_it_names(
+    criterion: Criterion, ends: tuple[float | None, float | None]
+) -> None:
+    assert criterion.region.ends == ends
+
+
 ALL = [
     AtMost(0.05),
     LessThan(1),

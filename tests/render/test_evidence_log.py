@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.render.fakes import ARTIFACTS, fake_records, record, write_log
-from universal_neurons.evidence.criteria import AtLeast, AtMost, Between, Criterion, Equivalent, Near, NotJudged
 from universal_neurons.evidence.log import PARTIAL, RECORDS
 from universal_neurons.evidence.verdict import Verdict
-from universal_neurons.render.evidence_log import EvidenceUnusable, accepted_interval, check_artifacts, read_claims
+from universal_neurons.render.evidence_log import EvidenceUnusable, check_artifacts, read_claims
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,20 +57,3 @@ def test_a_verdict_on_artifacts_that_are_not_here_is_refused(tmp_path: Path) -> 
     check_artifacts(claims, ARTIFACTS)
     with pytest.raises(EvidenceUnusable, match="was judged from artifact"):
         check_artifacts(claims, ARTIFACTS[:1])
-
-
-@pytest.mark.parametrize(
-    ("criterion", "expected"),
-    [
-        (AtMost(0.05), (None, 0.05)),
-        (AtLeast(0.05), (0.05, None)),
-        (Between(0.1, 0.2), (0.1, 0.2)),
-        (Near(0.5, absolute=0.1, relative=0.1), (0.4, 0.6)),
-        (Equivalent(1.0, 0.25), (0.75, 1.25)),
-        (NotJudged("other models"), None),
-    ],
-)
-def test_the_accepted_interval_is_the_criterions(
-    criterion: Criterion, expected: tuple[float | None, float | None] | None
-) -> None:
-    assert accepted_interval(criterion) == expected

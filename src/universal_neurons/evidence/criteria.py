@@ -11,8 +11,9 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import le, lt
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.verdict import Judgement, Verdict
@@ -94,6 +95,30 @@ def _phrase(bound: Bound) -> str:
     return bound.text() if bound.value is None else f"{bound.value:.6g} ({bound.text()})"
 
 
+class Region(NamedTuple):
+    """The values from ``lower`` to ``upper``, None where there is no such end; with the ends themselves if closed."""
+
+    lower: float | None
+    upper: float | None
+    is_closed: bool
+
+    def contains(self, low: float, high: float) -> bool:
+        """True if all values from ``low`` to ``high`` lie in the region."""
+        before = le if self.is_closed else lt
+        return (self.lower is None or before(self.lower, low)) and (self.upper is None or before(high, self.upper))
+
+    def excludes(self, low: float, high: float) -> bool:
+        """True if all values from ``low`` to ``high`` lie beyond one end of the region."""
+        before = lt if self.is_closed else le
+        is_below = self.lower is not None and before(high, self.lower)
+        return is_below or (self.upper is not None and before(self.upper, low))
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """Both ends, for drawing."""
+        return self.lower, self.upper
+
+
 @dataclass(frozen=True)
 class Criterion:
     """A region of values in which a claim counts as reproduced; the base of all criteria.
@@ -106,7 +131,8 @@ class Criterion:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Criterion.kinds[cls.kind] = cls
+        if hasattr(cls, "kind"):
+            Criterion.kinds[cls.kind] = cls
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -133,30 +159,28 @@ class Criterion:
 
     def placed(self, cell: Mapping[str, CellLabel]) -> Self:
         """This criterion with every published bound in the ``cell`` of one item; see :meth:`Published.placed`."""
-        found = {
-            field.name: value.placed(cell)
-            for field in dataclasses.fields(self)
-            if isinstance(value := getattr(self, field.name), Published)
-        }
-        return dataclasses.replace(self, **found) if found else self
+        return self._with(lambda bound: bound.placed(cell))
 
     def resolved(self, resolver: Resolver) -> Self:
         """This criterion with every published bound looked up by ``resolver``."""
-        found = {
-            field.name: value.at(resolver(value))
-            for field in dataclasses.fields(self)
-            if isinstance(value := getattr(self, field.name), Published)
-        }
-        return dataclasses.replace(self, **found) if found else self
+        return self._with(lambda bound: bound.at(resolver(bound)))
 
     def without_sources(self) -> Self:
         """This criterion with every published bound that is known as a plain number, for short texts."""
-        plain = {
-            field.name: value.value
-            for field in dataclasses.fields(self)
-            if isinstance(value := getattr(self, field.name), Published) and value.value is not None
-        }
-        return dataclasses.replace(self, **plain) if plain else self
+        return self._with(lambda bound: bound if bound.value is None else bound.value)
+
+    def _with(self, change: Callable[[Published], Bound]) -> Self:
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        changed = {name: change(value) for name, value in values.items() if isinstance(value, Published)}
+        return dataclasses.replace(self, **changed) if changed else self
+
+    @property
+    def region(self) -> Region:
+        """The values that the criterion accepts; a region without ends where nothing is concluded from any value."""
+        return self._region()
+
+    def _region(self) -> Region:
+        raise CriterionError(f"{type(self).__name__}: no region of values")
 
     def judge(self, measurement: Measurement) -> Judgement:
         """Judge ``measurement`` by the criterion; a missing one is not evaluated."""
@@ -176,7 +200,15 @@ class Criterion:
         return False
 
     def _verdict(self, measurement: Measurement) -> Verdict:
-        raise NotImplementedError
+        if self._is_inside(measurement):
+            return Verdict.REPRODUCED
+        return Verdict.REFUTED if self._is_outside(measurement) else Verdict.INCONCLUSIVE
+
+    def _is_inside(self, measurement: Measurement) -> bool:
+        return self.region.contains(measurement.low, measurement.high)
+
+    def _is_outside(self, measurement: Measurement) -> bool:
+        return self.region.excludes(measurement.low, measurement.high)
 
     def text(self) -> str:
         """One readable phrase, such as ``at most 0.05``."""
@@ -221,77 +253,57 @@ def shown(measurement: Measurement) -> str:
     return f"{measurement.value:.3g} [{measurement.low:.3g}, {measurement.high:.3g}]{unit}"
 
 
-def _sided(*, inside: bool, outside: bool) -> Verdict:
-    """The verdict from whether the whole interval lies in the region, or wholly out of it."""
-    if inside:
-        return Verdict.REPRODUCED
-    return Verdict.REFUTED if outside else Verdict.INCONCLUSIVE
+@dataclass(frozen=True)
+class _OneSided(Criterion):
+    """A region with one end."""
+
+    bound: Bound
+
+    def _lies_above(self, ceiling: float) -> bool:
+        return self.region.excludes(-math.inf, ceiling)
+
+    def _text(self) -> str:
+        return f"{self.kind.replace('_', ' ')} {_phrase(self.bound)}"
 
 
 @dataclass(frozen=True)
-class AtMost(Criterion):
+class AtMost(_OneSided):
     """The value is at most ``bound``: reproduced if high <= bound, refuted if low > bound."""
 
     kind: ClassVar[str] = "at_most"
-    bound: Bound
 
-    def _verdict(self, measurement: Measurement) -> Verdict:
-        bound = number(self.bound)
-        return _sided(inside=measurement.high <= bound, outside=measurement.low > bound)
-
-    def _text(self) -> str:
-        return f"at most {_phrase(self.bound)}"
+    def _region(self) -> Region:
+        return Region(None, number(self.bound), is_closed=True)
 
 
 @dataclass(frozen=True)
-class LessThan(Criterion):
+class LessThan(_OneSided):
     """The value is below ``bound``: reproduced if high < bound, refuted if low >= bound."""
 
     kind: ClassVar[str] = "less_than"
-    bound: Bound
 
-    def _verdict(self, measurement: Measurement) -> Verdict:
-        bound = number(self.bound)
-        return _sided(inside=measurement.high < bound, outside=measurement.low >= bound)
-
-    def _text(self) -> str:
-        return f"less than {_phrase(self.bound)}"
+    def _region(self) -> Region:
+        return Region(None, number(self.bound), is_closed=False)
 
 
 @dataclass(frozen=True)
-class AtLeast(Criterion):
+class AtLeast(_OneSided):
     """The value is at least ``bound``: reproduced if low >= bound, refuted if high < bound."""
 
     kind: ClassVar[str] = "at_least"
-    bound: Bound
 
-    def _lies_above(self, ceiling: float) -> bool:
-        return number(self.bound) > ceiling
-
-    def _verdict(self, measurement: Measurement) -> Verdict:
-        bound = number(self.bound)
-        return _sided(inside=measurement.low >= bound, outside=measurement.high < bound)
-
-    def _text(self) -> str:
-        return f"at least {_phrase(self.bound)}"
+    def _region(self) -> Region:
+        return Region(number(self.bound), None, is_closed=True)
 
 
 @dataclass(frozen=True)
-class GreaterThan(Criterion):
+class GreaterThan(_OneSided):
     """The value is above ``bound``: reproduced if low > bound, refuted if high <= bound."""
 
     kind: ClassVar[str] = "greater_than"
-    bound: Bound
 
-    def _lies_above(self, ceiling: float) -> bool:
-        return number(self.bound) >= ceiling
-
-    def _verdict(self, measurement: Measurement) -> Verdict:
-        bound = number(self.bound)
-        return _sided(inside=measurement.low > bound, outside=measurement.high <= bound)
-
-    def _text(self) -> str:
-        return f"greater than {_phrase(self.bound)}"
+    def _region(self) -> Region:
+        return Region(number(self.bound), None, is_closed=False)
 
 
 @dataclass(frozen=True)
@@ -311,12 +323,8 @@ class Between(Criterion):
         if is_known and number(self.lower) > number(self.upper):
             raise CriterionError(f"Between: lower {_phrase(self.lower)} exceeds upper {_phrase(self.upper)}")
 
-    def _verdict(self, measurement: Measurement) -> Verdict:
-        lower, upper = number(self.lower), number(self.upper)
-        return _sided(
-            inside=lower <= measurement.low and measurement.high <= upper,
-            outside=measurement.high < lower or measurement.low > upper,
-        )
+    def _region(self) -> Region:
+        return Region(number(self.lower), number(self.upper), is_closed=True)
 
     def _text(self) -> str:
         return f"between {_phrase(self.lower)} and {_phrase(self.upper)}"
@@ -341,19 +349,14 @@ class Near(Criterion):
         if self.absolute < 0 or self.relative < 0:
             raise CriterionError(f"Near: tolerances must not be negative, got {self.absolute} and {self.relative}")
 
-    @property
-    def band(self) -> tuple[float, float]:
-        """The values within the tolerance of the target."""
+    def _region(self) -> Region:
         target = number(self.target)
         tolerance = max(self.absolute, self.relative * abs(target))
-        return target - tolerance, target + tolerance
+        return Region(target - tolerance, target + tolerance, is_closed=True)
 
-    def _verdict(self, measurement: Measurement) -> Verdict:
-        lower, upper = self.band
-        return _sided(
-            inside=measurement.low <= number(self.target) <= measurement.high or lower <= measurement.value <= upper,
-            outside=measurement.high < lower or measurement.low > upper,
-        )
+    def _is_inside(self, measurement: Measurement) -> bool:
+        is_covered = measurement.low <= number(self.target) <= measurement.high
+        return is_covered or self.region.contains(measurement.value, measurement.value)
 
     def _text(self) -> str:
         return f"near {_phrase(self.target)} within max({self.absolute:.6g}, {self.relative * 100:.6g} %)"
@@ -376,12 +379,8 @@ class Equivalent(Criterion):
         if self.margin <= 0:
             raise CriterionError(f"Equivalent: margin must be positive, got {self.margin}")
 
-    def _verdict(self, measurement: Measurement) -> Verdict:
-        lower, upper = number(self.to) - self.margin, number(self.to) + self.margin
-        return _sided(
-            inside=lower < measurement.low and measurement.high < upper,
-            outside=measurement.high <= lower or measurement.low >= upper,
-        )
+    def _region(self) -> Region:
+        return Region(number(self.to) - self.margin, number(self.to) + self.margin, is_closed=False)
 
     def _text(self) -> str:
         return f"equivalent to {_phrase(self.to)} within {self.margin:.6g}"
@@ -411,8 +410,11 @@ class AboveDraws(Criterion):
         """The percentile in standard deviations above the mean."""
         return NormalDist().inv_cdf(self.percentile)
 
-    def _verdict(self, measurement: Measurement) -> Verdict:
-        return _sided(inside=measurement.low > self.bound, outside=measurement.high < 0)
+    def _region(self) -> Region:
+        return Region(self.bound, None, is_closed=False)
+
+    def _is_outside(self, measurement: Measurement) -> bool:
+        return measurement.high < 0
 
     def _text(self) -> str:
         return f"above the {100 * self.percentile:g}th percentile of the draws, refuted below their mean"
@@ -437,6 +439,9 @@ class NotJudged(Criterion):
         """Never a judgement, whatever was measured."""
         del measurement
         return Judgement(Verdict.NOT_EVALUATED, self.text())
+
+    def _region(self) -> Region:
+        return Region(None, None, is_closed=False)
 
     def _text(self) -> str:
         return f"not judged: {self.reason}"

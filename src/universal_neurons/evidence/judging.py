@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from universal_neurons.evidence.criteria import AboveDraws, AtLeast, AtMost, GreaterThan, LessThan
+from universal_neurons.evidence.criteria import Region
 from universal_neurons.evidence.multiplicity import adjusted, needed_to_decide
 from universal_neurons.evidence.verdict import Judgement, Verdict
 from universal_neurons.measurement import Over
@@ -55,11 +55,11 @@ def voided_by(criterion: Criterion, own: Measurement, controls: Mapping[str, Mea
 
 
 def _is_beyond(criterion: Criterion, own: Measurement, control: Measurement) -> bool:
-    match criterion:
-        case GreaterThan() | AtLeast() | AboveDraws():
+    match criterion.region:
+        case Region(upper=None):
             reach = math.hypot(own.value - own.low, control.high - control.value)
             return own.value - control.value > reach
-        case LessThan() | AtMost():
+        case Region(lower=None):
             reach = math.hypot(own.high - own.value, control.value - control.low)
             return control.value - own.value > reach
         case _:

@@ -13,20 +13,7 @@ from itertools import accumulate
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
 
-from universal_neurons.evidence.criteria import (
-    AboveDraws,
-    AtLeast,
-    AtMost,
-    Between,
-    Criterion,
-    CriterionError,
-    Equivalent,
-    GreaterThan,
-    LessThan,
-    Near,
-    NotJudged,
-    number,
-)
+from universal_neurons.evidence.criteria import AboveDraws, Criterion, Near, Region
 from universal_neurons.evidence.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -94,39 +81,19 @@ def p_values_of(criterion: Criterion, measurement: Measurement) -> PValues:
     ``fails`` is the larger of two one-sided p values (Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics
     15, 657-680: TOST; Berger 1982, Technometrics 24, 295-300, in general), and ``holds`` is the p value at the bound
     that the measurement is beyond.  *Near* is refuted by the same rule over its whole band; its match is no test, so
-    ``fails`` is NaN.  Raises :class:`CriterionError` for a kind of criterion without a rule here, or a published bound
-    that was not looked up.
+    ``fails`` is NaN.  Raises :class:`CriterionError` for a criterion without a region, or a published bound that was
+    not looked up.
     """
     if measurement.is_missing:
         return PValues(math.nan, math.nan)
+    p_values = _p_values_of(criterion.region, measurement)
     match criterion:
-        case AtMost(bound) | LessThan(bound):
-            is_closed = isinstance(criterion, AtMost)
-            return PValues(
-                fails=p_above(measurement, number(bound), including=not is_closed),
-                holds=p_below(measurement, number(bound), including=is_closed),
-            )
-        case AtLeast(bound) | GreaterThan(bound):
-            is_closed = isinstance(criterion, AtLeast)
-            return PValues(
-                fails=p_below(measurement, number(bound), including=not is_closed),
-                holds=p_above(measurement, number(bound), including=is_closed),
-            )
-        case AboveDraws():
-            return PValues(
-                fails=p_below(measurement, criterion.bound, including=True),
-                holds=p_above(measurement, 0.0, including=True),
-            )
-        case Between(lower, upper):
-            return _within(measurement, number(lower), number(upper), is_closed=True)
-        case Equivalent(to, margin):
-            return _within(measurement, number(to) - margin, number(to) + margin, is_closed=False)
         case Near():
-            return PValues(math.nan, _within(measurement, *criterion.band, is_closed=True).holds)
-        case NotJudged():
-            return PValues(math.nan, math.nan)
+            return p_values._replace(fails=math.nan)
+        case AboveDraws():
+            return p_values._replace(holds=p_above(measurement, 0.0, including=True))
         case _:
-            raise CriterionError(f"{type(criterion).__name__}: no rule for its p value; add one to p_values_of")
+            return p_values
 
 
 def p_below(measurement: Measurement, bound: float, *, including: bool) -> float:
@@ -183,28 +150,17 @@ def needed_to_decide(criterion: Criterion, measurement: Measurement) -> float:
     without.  NaN where nothing is tested; for :class:`Near` it is the factor for a refutation, NaN where the value
     matches.
     """
-    if measurement.is_missing or isinstance(criterion, NotJudged):
+    if measurement.is_missing:
         return math.nan
-    match criterion:
-        case AtMost(bound) | LessThan(bound) | AtLeast(bound) | GreaterThan(bound):
-            return needed(measurement, number(bound))
-        case AboveDraws():
-            # Between the bounds the claim is neither reproduced nor refuted, however much is measured.
-            is_between = 0 <= measurement.value <= criterion.bound
-            return math.inf if is_between else needed(measurement, criterion.bound if measurement.value > 0 else 0.0)
-        case Between(lower, upper):
-            ends = (number(lower), number(upper))
-        case Equivalent(to, margin):
-            ends = (number(to) - margin, number(to) + margin)
-        case Near():
-            ends = criterion.band
-        case _:
-            raise CriterionError(f"{type(criterion).__name__}: no rule for what would decide it")
-    is_inside = ends[0] <= measurement.value <= ends[1]
-    if is_inside and isinstance(criterion, Near):
+    if isinstance(criterion, AboveDraws):
+        # Between the bounds the claim is neither reproduced nor refuted, however much is measured.
+        is_between = 0 <= measurement.value <= criterion.bound
+        return math.inf if is_between else needed(measurement, criterion.bound if measurement.value > 0 else 0.0)
+    region = criterion.region
+    if isinstance(criterion, Near) and region.contains(measurement.value, measurement.value):
         return math.nan
     # From without, the nearer bound is the harder to exclude: both lie on one side of the value.
-    return max(needed(measurement, end) for end in ends)
+    return max((needed(measurement, end) for end in region.ends if end is not None), default=math.nan)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -252,14 +208,16 @@ def _corrected_verdict(criterion: Criterion, measurement: Measurement, adjusted_
     return Verdict.INCONCLUSIVE if is_test and not is_held else raw
 
 
-def _within(measurement: Measurement, lower: float, upper: float, *, is_closed: bool) -> PValues:
-    """The p values of lying in the region from ``lower`` to ``upper``, its ends included if ``is_closed``."""
-    outside = (
-        p_below(measurement, lower, including=not is_closed),
-        p_above(measurement, upper, including=not is_closed),
-    )
-    inside = (p_above(measurement, lower, including=is_closed), p_below(measurement, upper, including=is_closed))
-    return PValues(fails=max(outside), holds=min(inside))
+def _p_values_of(region: Region, measurement: Measurement) -> PValues:
+    """The p values of lying in ``region``: of lying beyond one of its ends, and on the inner side of every end."""
+    fails, holds = [], []
+    if region.lower is not None:
+        fails.append(p_below(measurement, region.lower, including=not region.is_closed))
+        holds.append(p_above(measurement, region.lower, including=region.is_closed))
+    if region.upper is not None:
+        fails.append(p_above(measurement, region.upper, including=not region.is_closed))
+        holds.append(p_below(measurement, region.upper, including=region.is_closed))
+    return PValues(max(fails, default=math.nan), min(holds, default=math.nan))
 
 
 def _p_beyond(distance: float, *, towards: float, away: float, level: float, including: bool) -> float:

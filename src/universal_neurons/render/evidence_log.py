@@ -9,18 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from universal_neurons.errors import UserError
-from universal_neurons.evidence.criteria import (
-    AboveDraws,
-    AtLeast,
-    AtMost,
-    Between,
-    Criterion,
-    Equivalent,
-    GreaterThan,
-    LessThan,
-    Near,
-    number,
-)
 from universal_neurons.evidence.log import PARTIAL, RECORDS, EvidenceLog
 from universal_neurons.evidence.summary import ClaimSummary, summaries
 
@@ -71,22 +59,3 @@ def check_artifacts(claims: Sequence[ClaimSummary], present: Collection[str]) ->
                 f"{record.test} was judged from artifact {foreign[0][:12]}, which is not here in suite "
                 f"{record.suite}; run: pytest claims --suite {record.suite} {record.narrowed_by}".rstrip()
             )
-
-
-def accepted_interval(criterion: Criterion) -> tuple[float | None, float | None] | None:
-    """The interval of values that ``criterion`` accepts; None where it is not an interval of numbers."""
-    match criterion:
-        case AtMost(bound) | LessThan(bound):
-            return None, number(bound)
-        case AtLeast(bound) | GreaterThan(bound):
-            return number(bound), None
-        case Between(lower, upper):
-            return number(lower), number(upper)
-        case Near():
-            return criterion.band
-        case Equivalent(to, margin):
-            return number(to) - margin, number(to) + margin
-        case AboveDraws():
-            return criterion.bound, None
-        case _:
-            return None

@@ -14,7 +14,6 @@ from universal_neurons.evidence.split import spelled, where_it_breaks
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.render.escaping import Html, Markdown, fragment, html_text, markdown
-from universal_neurons.render.evidence_log import accepted_interval
 from universal_neurons.render.figures.strips import MARK_WIDTH, StripAxis, mark
 from universal_neurons.render.figures.style import Colour
 from universal_neurons.render.formatting import (
@@ -156,7 +155,7 @@ def measurements(claim: ClaimSummary) -> Html:
     numbers = [m for m, _ in numbers_of(claim.items)]
     alike = len({m.unit for m in numbers}) == 1
     spelling = _Spelling.of(numbers)
-    bounds = {place: accepted_interval(Criterion.from_dict(record.criterion)) for place, record in found}
+    bounds = {place: Criterion.from_dict(record.criterion).region.ends for place, record in found}
     axis = StripAxis.over(numbers, bounds.values(), MARK_WIDTH) if alike else None
     names, common = _split(claim.items)
     kinds = list(dict.fromkeys(_over(m) for m in numbers))

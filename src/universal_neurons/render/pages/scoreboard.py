@@ -14,7 +14,6 @@ from universal_neurons.evidence.record import natural_order
 from universal_neurons.evidence.split import spelled, where_it_breaks
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.render.escaping import Html, html_text
-from universal_neurons.render.evidence_log import accepted_interval
 from universal_neurons.render.figures.strips import strip
 from universal_neurons.render.figures.style import Colour
 from universal_neurons.render.formatting import (
@@ -217,7 +216,7 @@ def drawn(claim: ClaimSummary) -> Html:
     if not found or len({m.unit for m, _ in found}) > 1:
         return Html("")
     criteria = {record.criterion_text for _, record in found}
-    bounds = accepted_interval(Criterion.from_dict(found[0][1].criterion)) if len(criteria) == 1 else None
+    bounds = Criterion.from_dict(found[0][1].criterion).region.ends if len(criteria) == 1 else None
     colours = [COLOURS.get(record.verdict, Colour.MUTED) for _, record in found]
     return strip([m for m, _ in found], colours, bounds, f"Measurements of claim {claim.claim}: {ours(claim)}.")
 
