@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +35,7 @@ from universal_neurons.evidence.multiplicity import (
 )
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.intervals import block_weights, newcombe_paired, percentile_interval, wilson
+from universal_neurons.measures.intervals import block_weights, percentile_interval, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -265,14 +264,12 @@ DRAWS = 1000
 
 
 def correlated_families(*, effect: float = 0.0, real: int = 0) -> Iterator[list[Measurement]]:
-    """Families of paired differences over the same neurons and blocks, all truly 0 but the first ``real`` of them.
+    """Families of differences over the same neurons and blocks, all truly 0 but the first ``real`` of them.
 
-    A third each by Newcombe's interval over neurons, by Wilson's of a proportion against one half, and by the bootstrap
-    of a mean over blocks; what a family shares makes its tests positively dependent.
+    Half of them by Wilson's interval of a proportion against one half, the others by the bootstrap of a mean over
+    blocks; what a family shares makes its tests positively dependent.
     """
     generator = np.random.default_rng(20251109)
-    normal = NormalDist()
-    cut = np.array([normal.inv_cdf(0.7), normal.inv_cdf(0.7)])
     change = block_weights(50, resamples=300, seed=1) / 50
     for _ in range(DRAWS):
         shared = generator.standard_normal(NEURONS)
@@ -280,15 +277,7 @@ def correlated_families(*, effect: float = 0.0, real: int = 0) -> Iterator[list[
         for place in range(FAMILY):
             own = effect if place < real else 0.0
             noise = math.sqrt(0.5) * (shared + generator.standard_normal(NEURONS))
-            if place % 3 == 0:
-                earlier = 0.7 * noise + math.sqrt(0.51) * generator.standard_normal(NEURONS) > cut[0]
-                later = 0.7 * noise + math.sqrt(0.51) * generator.standard_normal(NEURONS) + own > cut[1]
-                both, gained, lost = (int(x.sum()) for x in (earlier & later, later & ~earlier, earlier & ~later))
-                low, high = newcombe_paired(
-                    both=both, first=lost, second=gained, neither=NEURONS - both - gained - lost, level=0.95
-                )
-                value = (gained - lost) / NEURONS
-            elif place % 3 == 1:
+            if place % 2:
                 above = int((noise + own > 0).sum())
                 low, high = (end - 0.5 for end in wilson(above, NEURONS, level=0.95))
                 value = above / NEURONS - 0.5

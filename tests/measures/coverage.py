@@ -23,7 +23,7 @@ from tests.measures.related import NEURONS, all_kept, population, sampled, true_
 from universal_neurons.measures.ablation import contrast, effect, effect_ratio, first_layer_ratio, standing
 from universal_neurons.measures.ablation_table import SetKind, SetOf
 from universal_neurons.measures.histories import combined, rate_of
-from universal_neurons.measures.intervals import ConfidenceInterval, jackknife, newcombe_paired
+from universal_neurons.measures.intervals import ConfidenceInterval, jackknife
 from universal_neurons.measures.mutual import mutual_pairs, mutual_share
 from universal_neurons.measures.tables import Definition, ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.measures.universality import definition_share, share_difference
@@ -185,17 +185,6 @@ class Persisting:
         return interval, second - first
 
 
-def paired_change(generator: np.random.Generator, neurons: int = 2048) -> tuple[ConfidenceInterval, float]:
-    """The change of a share of 4 %, of the same neurons under another choice."""
-    shared, own = generator.standard_normal(neurons), generator.standard_normal((2, neurons))
-    first, second = math.sqrt(0.97) * shared + math.sqrt(0.03) * own > np.array([[1.75], [1.7]])
-    cells = [int(np.count_nonzero(cell)) for cell in (first & second, first & ~second, ~first & second)]
-    both, lost, gained = cells
-    found = newcombe_paired(both=both, first=lost, second=gained, neither=neurons - sum(cells), level=0.95)
-    tail = [0.5 * math.erfc(bound / math.sqrt(2)) for bound in (1.75, 1.7)]
-    return found, tail[1] - tail[0]
-
-
 # Pooled over models: every directed pair of five models, of which each has a part as reference and one as partner.
 
 
@@ -328,7 +317,6 @@ KINDS: dict[str, IntervalKind] = {
     "mutual": IntervalKind("share of neurons with a mutual partner", "token blocks", mutual_pairs_of_two),
     "persistence": IntervalKind("persistence", "neurons", Persisting().rate),
     "persistence_gain": IntervalKind("difference of persistence", "neurons", Persisting().gain),
-    "paired_change": IntervalKind("paired change of a share", "neurons", paired_change),
     "pooled": IntervalKind("mean over directed pairs, jackknife over five models", "models", pooled_over_pairs),
     "effect": IntervalKind("effect of an ablation", "token blocks", Ablating().effect),
     "effect_pairs": IntervalKind("effect of a patch, 50 blocks", "token blocks", Ablating(blocks=50).effect),

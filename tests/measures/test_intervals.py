@@ -15,8 +15,6 @@ from universal_neurons.measures.intervals import (
     extrapolated_interval,
     jackknife,
     jackknife_details,
-    mcnemar_p,
-    newcombe_paired,
     percentile_interval,
     wilson,
 )
@@ -133,46 +131,6 @@ def test_wilson_at_none_and_all_includes_the_ends_exactly(n: int) -> None:
 def test_wilson_refuses_impossible_counts(successes: int, n: int) -> None:
     with pytest.raises(ValueError, match="a proportion needs"):
         wilson(successes, n, level=0.95)
-
-
-def test_newcombe_gives_the_published_interval_of_a_paired_difference() -> None:
-    # Airway hyper-responsiveness before and after: 1, 1, 7, 12 of 21 (Fagerland, Lydersen & Laake 2014, Statistics in
-    # Medicine 33, 2850-2875: square-and-add -0.507 to -0.026 for before minus after).
-    assert newcombe_paired(both=1, first=1, second=7, neither=12, level=0.95) == pytest.approx((0.026, 0.507), abs=5e-4)
-    assert mcnemar_p(first=1, second=7) == pytest.approx(0.0703, abs=5e-5)
-
-
-def test_newcombe_changes_sign_when_time_is_reversed() -> None:
-    low, high = newcombe_paired(both=30, first=4, second=11, neither=55, level=0.95)
-    assert newcombe_paired(both=30, first=11, second=4, neither=55, level=0.95) == pytest.approx((-high, -low))
-
-
-def test_newcombe_is_narrower_the_more_the_two_observations_agree() -> None:
-    agreeing = newcombe_paired(both=100, first=5, second=10, neither=885, level=0.95)
-    independent = newcombe_paired(both=12, first=93, second=98, neither=797, level=0.95)
-    assert agreeing.high - agreeing.low < (independent.high - independent.low) / 2
-
-
-@pytest.mark.parametrize("cells", [(0, 0, 0, 50), (50, 0, 0, 0), (10, 0, 0, 40)])
-def test_newcombe_without_any_change_contains_0_and_has_width(cells: tuple[int, int, int, int]) -> None:
-    both, first, second, neither = cells
-    low, high = newcombe_paired(both=both, first=first, second=second, neither=neither, level=0.95)
-    assert low <= 0 <= high
-    assert high > low
-
-
-@pytest.mark.parametrize("cells", [(0, 0, 0, 0), (5, -1, 3, 3)])
-def test_newcombe_refuses_impossible_cells(cells: tuple[int, int, int, int]) -> None:
-    both, first, second, neither = cells
-    with pytest.raises(ValueError, match="a paired difference needs"):
-        newcombe_paired(both=both, first=first, second=second, neither=neither, level=0.95)
-
-
-def test_mcnemar_is_the_binomial_tail_of_the_changed_units() -> None:
-    assert mcnemar_p(first=0, second=5) == pytest.approx(2 / 2**5)
-    assert mcnemar_p(first=0, second=0) == 1.0
-    with pytest.raises(ValueError, match="negative"):
-        mcnemar_p(first=-1, second=2)
 
 
 def test_the_jackknife_of_a_mean_is_the_textbook_interval() -> None:

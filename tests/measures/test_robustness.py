@@ -13,11 +13,11 @@ import pytest
 from tests.measures.tables import RESAMPLING, table
 from universal_neurons.errors import UserError
 from universal_neurons.measurement import Over
-from universal_neurons.measures.intervals import newcombe_paired, wilson
+from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.robustness import (
     longest_prefix,
     mean_excess,
-    share_change,
+    share_and_overlap,
     share_over_neurons,
     table_one_under,
     token_convergence,
@@ -41,35 +41,21 @@ def test_a_share_over_neurons_is_a_proportion_with_wilsons_interval() -> None:
     assert share_over_neurons(table([NAN, NAN]), T).is_missing
 
 
-def test_a_change_counts_who_gained_and_who_lost_among_those_defined_in_both() -> None:
+def test_a_variant_is_compared_among_the_neurons_defined_in_both() -> None:
     before = table([0.6, 0.6, 0.6, 0.1, 0.1, NAN, 0.9])
     after = table([0.6, 0.1, 0.1, 0.9, 0.1, 0.9, NAN])
-    found = share_change(before, after, T)
-    assert found.value == pytest.approx(-0.2)
-    assert (found.n, found.over) == (5, Over.NEURONS)
-    assert (found.low, found.high) == newcombe_paired(both=1, first=2, second=1, neither=1, level=0.95)
-    assert found.details["suite"] == pytest.approx(0.6)
-    assert found.details["variant"] == pytest.approx(0.4)
-    assert (found.details["gained"], found.details["lost"], found.details["undefined"]) == (1, 2, 2)
-    assert found.details["jaccard"] == pytest.approx(1 / 4)
-    assert found.details["mcnemar_p"] == pytest.approx(1.0)
+    assert share_and_overlap(before, after, T) == pytest.approx((0.4, 1 / 4))
+    assert share_and_overlap(before, before, T) == pytest.approx((4 / 6, 1))
 
 
-def test_a_table_against_itself_does_not_change_and_the_interval_has_width() -> None:
-    own = table([0.6, 0.1, 0.1, 0.7])
-    found = share_change(own, own, T)
-    assert (found.value, found.details["jaccard"]) == (0, 1)
-    assert found.low < 0 < found.high
-
-
-def test_nothing_defined_in_both_is_nothing_to_measure() -> None:
-    assert share_change(table([0.6, NAN]), table([NAN, 0.6]), T).is_missing
+def test_nothing_defined_in_both_is_nothing_to_compare() -> None:
+    assert np.isnan(share_and_overlap(table([0.6, NAN]), table([NAN, 0.6]), T)).all()
 
 
 @pytest.mark.parametrize("other", [{"partner": "c"}, {"step": 2}, {"layer": [0, 1]}])
 def test_other_neurons_are_not_compared(other: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not about the same neurons"):
-        share_change(table([0.6, 0.1]), table([0.6, 0.1], **other), T)
+        share_and_overlap(table([0.6, 0.1]), table([0.6, 0.1], **other), T)
 
 
 def test_fewer_draws_are_the_first_ones_and_of_candidates_only() -> None:

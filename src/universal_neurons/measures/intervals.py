@@ -187,47 +187,6 @@ def wilson(successes: int, n: int, *, level: float) -> ConfidenceInterval:
     return ConfidenceInterval(0.0 if successes == 0 else low, 1.0 if successes == n else high)
 
 
-def newcombe_paired(*, both: int, first: int, second: int, neither: int, level: float) -> ConfidenceInterval:
-    """The interval of P(second) - P(first) for one set of units observed twice.
-
-    ``both``, ``first`` (only), ``second`` (only) and ``neither`` are the four cells.  The Wilson limits of the two
-    proportions are combined by "square and add" with the correlation phi of the 2 x 2 table, its numerator
-    continuity-corrected: method 10 of Newcombe 1998, Statistics in Medicine 17, 2635-2650.
-
-    Edge cases: phi is 0 where a margin is empty.  Without any discordant unit the interval contains 0 and has width,
-    unlike Wald's.  Raises ValueError without units or with a negative cell.
-    """
-    cells = (both, first, second, neither)
-    n = sum(cells)
-    if n < 1 or min(cells) < 0:
-        raise ValueError(f"a paired difference needs units and no negative cell; got {cells}")
-    once, twice = both + first, both + second
-    margins = once * (n - once) * twice * (n - twice)
-    association = both * neither - first * second
-    corrected = max(association - n / 2, 0.0) if association > 0 else float(association)
-    phi = corrected / math.sqrt(margins) if margins else 0.0
-    p1, p2 = once / n, twice / n
-    low1, high1 = wilson(once, n, level=level)
-    low2, high2 = wilson(twice, n, level=level)
-    difference = (second - first) / n
-    below = _square_and_add(p2 - low2, high1 - p1, phi)
-    above = _square_and_add(high2 - p2, p1 - low1, phi)
-    return ConfidenceInterval(max(difference - below, -1.0), min(difference + above, 1.0))
-
-
-def mcnemar_p(*, first: int, second: int) -> float:
-    """The exact two-sided p value that units change in either direction equally often.
-
-    Binomial(first + second, 1/2) on the discordant units (McNemar 1947, Psychometrika 12, 153-157; the exact form:
-    Fagerland, Lydersen & Laake 2013, BMC Medical Research Methodology 13:91).  1 without discordant units.
-    """
-    if min(first, second) < 0:
-        raise ValueError(f"counts of changed units cannot be negative; got {first} and {second}")
-    if first + second == 0:
-        return 1.0
-    return float(scipy.stats.binomtest(second, first + second, 0.5).pvalue)
-
-
 def jackknife(value: float, leave_one_out: Sequence[float], *, level: float) -> ConfidenceInterval:
     """value -+ t SE from the values with each unit left out once; SE^2 = (m-1)/m sum (v_i - mean)^2.
 
@@ -284,7 +243,3 @@ def student_quantile(level: float, units: int) -> float:
 
 def _containing(value: float, low: float, high: float) -> ConfidenceInterval:
     return ConfidenceInterval(min(low, value), max(high, value))
-
-
-def _square_and_add(a: float, b: float, phi: float) -> float:
-    return math.sqrt(max(a**2 - 2 * phi * a * b + b**2, 0.0))

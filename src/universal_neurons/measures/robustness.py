@@ -19,17 +19,11 @@ import pandas as pd
 
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.arrays import quotient
 from universal_neurons.measures.excess import excess_correlation
 from universal_neurons.measures.groups import pair_group
-from universal_neurons.measures.intervals import (
-    ConfidenceInterval,
-    mcnemar_p,
-    newcombe_paired,
-    percentile_interval,
-    student_quantile,
-    wilson,
-)
-from universal_neurons.measures.universality import SHARE
+from universal_neurons.measures.intervals import ConfidenceInterval, percentile_interval, student_quantile
+from universal_neurons.measures.shares import neuron_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,45 +45,26 @@ def share_over_neurons(table: UniversalityTable, threshold: float) -> Measuremen
     """
     states = pair_group(table).states(threshold)
     defined = states[~np.isnan(states)]
-    if not defined.size:
-        return Measurement.missing(over=Over.NEURONS, unit=SHARE)
     universal, level = int(defined.sum()), table.resampling.level
     details = {"universal": float(universal), "undefined": float(states.size - defined.size)}
     details["draws"] = float(len(table.draws))
-    value = universal / defined.size
-    return _over_neurons(value, wilson(universal, defined.size, level=level), defined.size, level, details)
+    return neuron_share(universal, defined.size, level=level, details=details)
 
 
-def share_change(suite: UniversalityTable, variant: UniversalityTable, threshold: float) -> Measurement:
-    """share(variant) - share(suite) over the neurons defined in both, each a pair of yes and no.
+def share_and_overlap(suite: UniversalityTable, variant: UniversalityTable, threshold: float) -> tuple[float, float]:
+    """The share of universal neurons in ``variant``, and the Jaccard index of the sets of universal neurons in both.
 
-    (gained - lost) / n; interval: Newcombe's for paired proportions.  Details: ``suite`` and ``variant`` (the shares),
-    ``gained``, ``lost``, the exact ``mcnemar_p``, ``jaccard`` (of the two sets of universal neurons), ``undefined``.
-    Missing where no neuron is defined in both.  Raises ValueError for tables of different pairs or neurons.
+    Of the neurons defined in both; NaN without any, and the index without a universal one.  Raises ValueError for
+    tables of different pairs or neurons.
     """
     pairs = [(table.reference, table.partner, table.step) for table in (suite, variant)]
     if pairs[0] != pairs[1] or not np.array_equal(suite.neurons, variant.neurons):
         raise ValueError(f"{suite} and {variant} are not about the same neurons")
     before, after = (pair_group(table).states(threshold) for table in (suite, variant))
     defined = ~np.isnan(before) & ~np.isnan(after)
-    n = int(np.count_nonzero(defined))
-    if not n:
-        return Measurement.missing(over=Over.NEURONS, unit=SHARE)
     first, second = before[defined] > 0, after[defined] > 0
-    both, lost, gained = (int(np.count_nonzero(s)) for s in (first & second, first & ~second, ~first & second))
-    level = suite.resampling.level
-    neither = n - both - lost - gained
-    interval = newcombe_paired(both=both, first=lost, second=gained, neither=neither, level=level)
-    details = {
-        "suite": float(first.mean()),
-        "variant": float(second.mean()),
-        "gained": float(gained),
-        "lost": float(lost),
-        "mcnemar_p": mcnemar_p(first=lost, second=gained),
-        "jaccard": _jaccard(both, lost + gained),
-        "undefined": float(before.size - n),
-    }
-    return _over_neurons((gained - lost) / n, interval, n, level, details)
+    both, either, universal = (int(np.count_nonzero(flags)) for flags in (first & second, first | second, second))
+    return quotient(universal, second.size), quotient(both, either)
 
 
 def longest_prefix(study: Study) -> str:
@@ -198,23 +173,24 @@ def _changed_row(
     name: str,
     threshold: float,
 ) -> dict[str, float]:
-    changes, measured, errors = [], [], []
+    changes, compared, errors = [], [], []
     for partner, table in own.items():
         variant = study.variant(name, partner=partner, checkpoint=checkpoint)
         suite = comparable(table, variant, name)
-        measured.append(share_change(suite, variant, threshold))
+        compared.append(share_and_overlap(suite, variant, threshold))
         changes.append(pair_group(variant).states(threshold) - pair_group(suite).states(threshold))
         errors.append(variant.frame["excess"].to_numpy(dtype=np.float64) - suite.frame["excess"].to_numpy())
     change = np.mean(changes, axis=0)
     low, high = _mean_over_neurons(change, next(iter(own.values())))
+    share, jaccard = (float(np.mean(values)) for values in zip(*compared, strict=True))
     return {
         "tokens": float(settings[name][0]),
         "draws": float(settings[name][1]),
-        "share": float(np.mean([pair.details["variant"] for pair in measured])),
+        "share": share,
         "difference": float(np.nanmean(change)),
         "low": low,
         "high": high,
-        "jaccard": float(np.mean([pair.details["jaccard"] for pair in measured])),
+        "jaccard": jaccard,
         "excess_error": float(np.sqrt(np.nanmean(np.square(errors)))),
     }
 
@@ -230,15 +206,3 @@ def _mean_over_neurons(change: Floats, table: UniversalityTable) -> ConfidenceIn
 def comparable(suite: UniversalityTable, variant: UniversalityTable, name: str) -> UniversalityTable:
     """The suite's own table with as many draws as ``variant``, unless this is a variant of the draws themselves."""
     return suite if name.startswith("draws:") else with_draws(suite, len(variant.draws))
-
-
-def _jaccard(both: int, either_only: int) -> float:
-    return both / (both + either_only) if both + either_only else float("nan")
-
-
-def _over_neurons(
-    value: float, interval: ConfidenceInterval, n: int, level: float, details: Mapping[str, float]
-) -> Measurement:
-    """A share with its interval over neurons, widened where rounding left the value outside."""
-    low, high = min(interval.low, value), max(interval.high, value)
-    return Measurement(value, low, high, n, Over.NEURONS, level, SHARE, details)
