@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from tests.measures.ablations import BLOCKS, RESAMPLING, Ablated, draws, table_o
 from universal_neurons.errors import NotOnSuite, TooFewNeurons
 from universal_neurons.measurement import Over
 from universal_neurons.measures.ablation import (
+    Per,
     contrast,
     dose_curve,
     effect,
@@ -345,13 +346,11 @@ def test_a_contrast_with_draws_has_the_interval_of_one_more_draw() -> None:
     assert (found.low, found.high) == pytest.approx((found.value - reach, found.value + reach), abs=0.003)
 
 
-def test_a_ratio_divides_effects_or_effects_per_neuron_or_per_norm() -> None:
-    table = table_of(
-        [Ablated(SetKind.UNIVERSAL, 1.0, size=10, norm=4.0), Ablated(SetKind.OTHERS, 2.0, size=100, norm=16.0)]
-    )
-    assert effect_ratio(table, PAIR, SetKind.OTHERS).value == pytest.approx(0.5)
-    assert effect_ratio(table, PAIR, SetKind.OTHERS, per="neuron").value == pytest.approx(5.0)
-    assert effect_ratio(table, PAIR, SetKind.OTHERS, per="norm").value == pytest.approx(2.0)
+def test_a_standing_is_of_effects_or_of_effects_per_neuron_or_per_norm() -> None:
+    drawn = draws(SetKind.LAYER_MATCHED, [0.2, 0.3, 0.1])
+    own = Ablated(SetKind.UNIVERSAL, 1.0, size=5, norm=4.0)
+    found = [standing(table_of([own, *drawn]), PAIR, per=per).details["effect"] for per in get_args(Per)]
+    assert found == pytest.approx([1.0, 1 / 5, 1 / 4])
 
 
 def test_a_ratio_turned_around_is_its_inverse() -> None:
@@ -391,9 +390,9 @@ def test_a_ratio_to_no_effect_or_a_negative_one_is_missing(worst: float) -> None
     assert effect_ratio(table_of(rows), PAIR, SetKind.RANDOM_OTHERS).is_missing
 
 
-def test_a_ratio_per_norm_of_neurons_that_write_nothing_is_missing() -> None:
-    table = table_of([Ablated(SetKind.UNIVERSAL, 1.0), Ablated(SetKind.OTHERS, 2.0, norm=0.0)])
-    assert effect_ratio(table, PAIR, SetKind.OTHERS, per="norm").is_missing
+def test_a_standing_per_norm_of_neurons_that_write_nothing_is_missing() -> None:
+    rows = [Ablated(SetKind.UNIVERSAL, 2.0, norm=0.0), *draws(SetKind.LAYER_MATCHED, [0.2, 0.3, 0.1])]
+    assert standing(table_of(rows), PAIR, per="norm").is_missing
 
 
 # Layers.

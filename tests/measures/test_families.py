@@ -67,15 +67,6 @@ def test_a_neuron_without_a_label_is_of_no_family() -> None:
     assert table(any_label=labels).family().tolist() == ["" if n == 0 else "predicate" for n in NEURON]
 
 
-def test_the_best_labels_of_a_neuron_are_listed_with_their_scores() -> None:
-    found = table(unigram_label=2, unigram_first=0.3, unigram_second=0.5, predicate_label=-1, domain_label=6)
-    best = found.best(1, 3)
-    assert best["family"].tolist()[0] == "unigram"
-    assert best.loc[0, "name"] == ";"
-    assert best.loc[0, "score"] == pytest.approx(0.4)
-    assert sorted(best["family"]) == sorted(set(FAMILIES) - {"predicate"})
-
-
 def test_the_difference_of_shares_is_matched_by_layer() -> None:
     dice = np.random.default_rng(0)
     universal = dice.random(len(LAYER)) < 0.2

@@ -12,7 +12,6 @@ from scipy import stats
 from universal_neurons.artifacts.codec import decode, encode
 from universal_neurons.measures.ablation_table import Quantity
 from universal_neurons.measures.profiles import (
-    GELU_MINIMUM,
     LEVELS,
     WINDOW,
     NeuronProfiles,
@@ -123,14 +122,6 @@ def test_a_share_of_nothing_stays_nothing_and_a_single_token_does_not_vanish() -
 def test_rounding_keeps_the_leading_bits() -> None:
     assert rounded(np.array([0b1011011, -0b1011011, 0, 0.375]), bits=4).tolist() == [0b1011000, -0b1011000, 0, 0.375]
     assert np.isnan(rounded(np.array([np.nan]), bits=4)).all()
-
-
-def test_bins_are_equally_wide_and_end_at_the_maximum() -> None:
-    found = profiles()
-    edges = found.edges(4)
-    assert len(edges) == BINS + 1
-    assert (edges[0], edges[-1]) == (GELU_MINIMUM, pytest.approx(found.frame["maximum"].iloc[4]))
-    np.testing.assert_allclose(np.diff(edges), np.diff(edges)[0])
 
 
 @pytest.mark.parametrize("quantity", list(Quantity))

@@ -22,7 +22,6 @@ from universal_neurons.measures.universality import (
     definition_share,
     share_by_layer,
     share_difference,
-    table_one,
     threshold_curve,
     universal_share,
 )
@@ -290,18 +289,6 @@ def test_the_threshold_curve_falls_and_has_no_interval_where_influence_is_missin
     assert curve["value"].iloc[0] > curve["value"].iloc[-1]
     assert curve["low"].isna().tolist() == [True] + [False] * 8
     assert (curve["half_a"] == curve["value"]).all()
-
-
-def test_table_1_lists_every_threshold_and_checkpoint_beside_the_published_value() -> None:
-    early = ReferenceTables.of([table([0.7, 0.45, 0.1, 0.1]), table([0.1, 0.1, 0.1, 0.1], partner="c")])
-    late = ReferenceTables.of([table([0.7, 0.7, 0.1, 0.1], step=2), table([0.7, 0.1, 0.1, 0.1], partner="c", step=2)])
-    rows = table_one({"25 %": early, "50 %": late}, [0.4, 0.5], published={(0.5, "50 %"): 0.0556})
-    assert rows["value"].tolist() == pytest.approx([0.25, 0.375, 0.125, 0.375])
-    assert rows["sd"].tolist() == pytest.approx(
-        [np.std([0.5, 0], ddof=1), 0.25 / math.sqrt(2)] * 1 + [0.25 / math.sqrt(2)] * 2
-    )
-    assert rows["step"].tolist() == [1, 2, 1, 2]
-    assert rows["published"].isna().tolist() == [True, True, True, False]
 
 
 # Depth specialisation.

@@ -122,14 +122,13 @@ def weakest_standing(
     which: SetOf,
     against: AnyKind = SetKind.LAYER_MATCHED,
     *,
-    of: AnyKind = SetKind.UNIVERSAL,
     quantities: Iterable[Quantity] = (Quantity.KL,),
     per: Iterable[Per] = ("set",),
 ) -> Measurement:
     """The smallest :func:`standing` over several quantities and scales: the set stands out by all of them."""
     return weakest(
         {
-            f"{quantity.value}_per_{scale}": standing(table, which, against, of=of, quantity=quantity, per=scale)
+            f"{quantity.value}_per_{scale}": standing(table, which, against, quantity=quantity, per=scale)
             for quantity, scale in product(quantities, per)
         }
     )
@@ -165,14 +164,12 @@ def single_draws(
 
 
 @cached
-def single_draw_contrast(
-    table: AblationTable, which: SetOf, kind: SetKind, *, quantities: Sequence[Quantity] = tuple(Quantity)
-) -> Measurement:
-    """The weakest :func:`contrast` over ``quantities`` of a single draw with the others, of a rank as single_draws'."""
+def single_draw_contrast(table: AblationTable, which: SetOf, kind: SetKind) -> Measurement:
+    """The weakest :func:`contrast` over all quantities of a single draw with the others, of a rank as single_draws'."""
     rows, level = table.rows(which, kind), table.resampling.level
     if _is_empty(table, rows):
         return _missing(table)
-    parts = {quantity.value: _effects(table, rows, quantity) for quantity in quantities}
+    parts = {quantity.value: _effects(table, rows, quantity) for quantity in Quantity}
     draw, rest = _left_out(table, parts, rank_beyond_chance(rows.size, (1 - level) / 2, level=level))
     return weakest(
         {
@@ -213,17 +210,16 @@ def contrast(
     which: SetOf,
     against: AnyKind,
     *,
-    of: AnyKind = SetKind.UNIVERSAL,
     quantity: Quantity = Quantity.KL,
 ) -> Measurement:
-    """The effect of one kind of set minus the effect of another, paired over tokens.
+    """The effect of the universal neurons minus the effect of another kind of set, paired over tokens.
 
     The effect of a random kind is the mean of its draws, its interval the interval of one further draw: mean_r + sd_r
     sqrt((n-1)/chi2_r) (Z_r/sqrt(n) + Z'_r).  So the interval excludes 0 only where the set differs from what any single
     draw could have been; half of all sets exceed the mean of draws.  Details: ``effect``, ``other``, ``size``,
     ``other_size``.
     """
-    rows = table.rows(which, of), table.rows(which, against)
+    rows = table.rows(which, SetKind.UNIVERSAL), table.rows(which, against)
     if any(_is_empty(table, row) for row in rows):
         return _missing(table)
     own, other = (_further(_effects(table, row, quantity), table.resampling, stream) for stream, row in enumerate(rows))
@@ -238,24 +234,18 @@ def contrast(
 
 @cached
 def effect_ratio(
-    table: AblationTable,
-    which: SetOf,
-    against: SetKind,
-    *,
-    of: SetKind = SetKind.UNIVERSAL,
-    per: Per = "set",
-    quantity: Quantity = Quantity.KL,
+    table: AblationTable, which: SetOf, against: SetKind, *, of: SetKind = SetKind.UNIVERSAL
 ) -> Measurement:
-    """The effect of one kind of set over the effect of another: as it is, per neuron, or per unit of norm removed.
+    """The effect of one kind of set over the effect of another, by the KL divergence.
 
     As :func:`contrast`, on the logarithms: a random kind enters with the mean of its draws and with the interval of
     one further draw, whose logarithm is taken as normal.  Missing also where an effect, of any draw or in any
     replicate, is not positive: a ratio to nothing is not a number.  Details: ``effect``, ``other``.
     """
     rows = table.rows(which, of), table.rows(which, against)
-    if any(_is_empty(table, row, per) for row in rows):
+    if any(_is_empty(table, row) for row in rows):
         return _missing(table, RATIO)
-    return _ratio(table, *(_effects(table, row, quantity, per=per) for row in rows))
+    return _ratio(table, *(_effects(table, row, Quantity.KL) for row in rows))
 
 
 def _ratio(table: AblationTable, *effects: _Effects) -> Measurement:
@@ -391,15 +381,15 @@ def perplexity_ratio(table: AblationTable, which: SetOf, kind: SetKind = SetKind
 
 
 @cached
-def dose_curve(table: AblationTable, which: SetOf, *, quantity: Quantity = Quantity.KL) -> pd.DataFrame:
-    """The effect of ablating a growing fraction of the universal neurons, in several random orders (F6).
+def dose_curve(table: AblationTable, which: SetOf) -> pd.DataFrame:
+    """The KL divergence of ablating a growing fraction of the universal neurons, in several random orders (F6).
 
     Columns: fraction, orders, size, value (mean over orders), low, high (over tokens), orders_low, orders_high.
     """
     rows = []
     for fraction in table.fractions(which):
         orders = table.rows(replace(which, fraction=fraction), SetKind.UNIVERSAL)
-        effects = _effects(table, orders, quantity)
+        effects = _effects(table, orders, Quantity.KL)
         mean = _measured(table, _mean(effects))
         ends = {"value": mean.value, "low": mean.low, "high": mean.high}
         ends |= {"orders_low": float(effects.values.min()), "orders_high": float(effects.values.max())}
@@ -553,10 +543,8 @@ def _replicates(table: AblationTable, effect: _Effect) -> Floats:
     return studentised_replicates(effect.blocks, _weights(table)) + effect.noise
 
 
-def _measured(
-    table: AblationTable, effect: _Effect, unit: str = NATS, details: Mapping[str, float] | None = None
-) -> Measurement:
-    return _of_replicates(table, effect.value, _replicates(table, effect), unit, details)
+def _measured(table: AblationTable, effect: _Effect, details: Mapping[str, float] | None = None) -> Measurement:
+    return _of_replicates(table, effect.value, _replicates(table, effect), NATS, details)
 
 
 def _of_replicates(

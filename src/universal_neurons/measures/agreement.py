@@ -45,7 +45,7 @@ def excess_agreement(tables: ReferenceTables) -> Measurement:
     steps = np.diag(1e-6 * np.maximum(np.abs(centre), 1e-6))
     slopes = [(agreement(centre + step) - agreement(centre - step)) / (2 * step.max()) for step in steps]
     error = float(np.sqrt(slopes @ np.cov(sums) @ slopes / n))
-    return _normal(agreement(centre), error, n, _level(tables))
+    return _normal(agreement(centre), error, n, tables.first.resampling.level)
 
 
 def range_over_partners(tables: ReferenceTables, threshold: float) -> Measurement:
@@ -59,7 +59,7 @@ def range_over_partners(tables: ReferenceTables, threshold: float) -> Measuremen
     if len(chosen) < 2:
         return Measurement.missing(n=len(chosen), over=Over.NEURONS)
     error = float(chosen.std(ddof=1) / np.sqrt(len(chosen)))
-    found = _normal(float(chosen.mean()), error, len(chosen), _level(tables))
+    found = _normal(float(chosen.mean()), error, len(chosen), tables.first.resampling.level)
     return replace(found, details={"all_neurons": float(spread.mean())})
 
 
@@ -77,7 +77,7 @@ def typical_excess(tables: ReferenceTables) -> Measurement:
         "baseline": float(np.median(baseline)),
         "ks": float(scipy.stats.ks_2samp(correlation, baseline).statistic),
     }
-    return replace(median_of(excess, _level(tables)), details=details)
+    return replace(median_of(excess, tables.first.resampling.level), details=details)
 
 
 def lead(tables: ReferenceTables, neuron: tuple[int, int]) -> Measurement:
@@ -85,8 +85,7 @@ def lead(tables: ReferenceTables, neuron: tuple[int, int]) -> Measurement:
 
     Details: both.  Raises NotOnSuite for a neuron that the model does not have.
     """
-    first, *_ = tables.tables.values()
-    row = row_of(first.neurons[0], *neuron)
+    row = row_of(tables.first.neurons[0], *neuron)
     scores = np.stack([table.frame["excess"].to_numpy(dtype=np.float64) for table in tables.tables.values()])
     own, others = scores[:, row], np.delete(scores, row, axis=1)
 
@@ -98,9 +97,9 @@ def lead(tables: ReferenceTables, neuron: tuple[int, int]) -> Measurement:
     if len(scores) < 2 or np.isnan(value):
         return Measurement.missing(n=len(scores), over=Over.MODELS)
     without = [ahead(everyone & (np.arange(len(scores)) != out)) for out in range(len(scores))]
-    low, high = jackknife(value, without, level=_level(tables))
+    low, high = jackknife(value, without, level=tables.first.resampling.level)
     details = {"neuron": float(own.mean()), "others": float(own.mean() - value)}
-    return Measurement(value, low, high, len(scores), Over.MODELS, _level(tables), details=details)
+    return Measurement(value, low, high, len(scores), Over.MODELS, tables.first.resampling.level, details=details)
 
 
 def mutual_matches(study: Study, checkpoint: HasStep, threshold: float, reference: str) -> Ranking:
@@ -166,11 +165,6 @@ def _columns(tables: ReferenceTables, name: str) -> Floats:
     group = average_group(tables)
     stack = np.stack([table.frame[name].to_numpy(dtype=np.float64) for table in group.tables])
     return np.asarray(stack[:, ~np.isnan(group.scores())])
-
-
-def _level(tables: ReferenceTables) -> float:
-    first, *_ = tables.tables.values()
-    return first.resampling.level
 
 
 def _normal(value: float, error: float, n: int, level: float) -> Measurement:

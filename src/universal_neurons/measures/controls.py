@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy
 
-from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.shares import missing_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from universal_neurons.measurement import Measurement
     from universal_neurons.measures.arrays import Floats, Integers
     from universal_neurons.measures.tables import UniversalityTable
 
@@ -73,19 +74,20 @@ def without_baseline(table: UniversalityTable) -> UniversalityTable:
     return rescored(table, excess=table.frame["correlation"].to_numpy())
 
 
-def typical(dealt: Callable[[int], Measurement], *, dealings: int = 5) -> Measurement:
-    """Of ``dealings`` controls that differ in their seed, the one with the median value; missing if any is.
+# Odd, so that one of them is the median.
+_DEALINGS = 5
+
+
+def typical(dealt: Callable[[int], Measurement]) -> Measurement:
+    """Of five controls that differ in their seed, the one with the median value; missing if any is.
 
     A control dealt at random satisfies a criterion by chance in one of forty cases, and would then call a claim vacuous
     that is not.  The median of five does so in one of some thousands, yet always where chance satisfies it as a rule.
-    Raises ValueError for an even number, which has no median among them.
     """
-    if dealings % 2 == 0:
-        raise ValueError(f"a median of dealings needs an odd number of them; got {dealings}")
-    controls = [dealt(seed) for seed in range(dealings)]
+    controls = [dealt(seed) for seed in range(_DEALINGS)]
     if any(control.is_missing for control in controls):
-        return Measurement.missing(over=Over.NEURONS, unit="share")
-    return sorted(controls, key=lambda control: control.value)[dealings // 2]
+        return missing_share()
+    return sorted(controls, key=lambda control: control.value)[_DEALINGS // 2]
 
 
 def rank_beyond_chance(draws: int, error: float, *, level: float) -> int:
@@ -100,13 +102,12 @@ def dealt_within_layers(layer: Integers, seed: int | np.random.Generator) -> Int
     """(neuron,) for each neuron the row of the neuron of its layer whose place it takes; one dealing for one seed."""
     if isinstance(seed, int):
         # Hundreds of dealings of one model are the same for every property of its neurons.
-        return dealt_rows(np.ascontiguousarray(layer, dtype=np.int64).tobytes(), seed)
+        return _dealt_rows(np.ascontiguousarray(layer, dtype=np.int64).tobytes(), seed)
     return _permuted(layer, np.random.default_rng(seed))
 
 
 @lru_cache(maxsize=2048)
-def dealt_rows(layer: bytes, seed: int) -> Integers:
-    """:func:`dealt_within_layers` of layers as the bytes of an array of int64, made once for hundreds of seeds."""
+def _dealt_rows(layer: bytes, seed: int) -> Integers:
     source = _permuted(np.frombuffer(layer, dtype=np.int64), np.random.default_rng(seed))
     # One array for all who ask: nobody may change it.
     source.flags.writeable = False

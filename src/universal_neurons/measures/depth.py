@@ -11,7 +11,7 @@ from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.arrays import ratio_or_nan
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.intervals import percentile_interval
-from universal_neurons.measures.universality import SHARE
+from universal_neurons.measures.shares import SHARE, missing_share
 
 if TYPE_CHECKING:
     from universal_neurons.measures.arrays import Floats
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 @cached
-def same_depth_mass(table: UniversalityTable, *, within: int = 1) -> Measurement:
-    """The share of neurons whose best partner lies at most ``within`` layers away, minus its expectation by chance.
+def same_depth_mass(table: UniversalityTable) -> Measurement:
+    """The share of neurons whose best partner lies at most one layer away, minus its expectation by chance.
 
     With the cell shares p(l, m) of neurons in layer l whose best partner lies in layer m (Gurnee et al. 2024, figure
-    2c): sum over |l - m| <= within of p(l, m) - p(l .) p(. m).  The second term is the exact mean over all permutations
+    2c): sum over |l - m| <= 1 of p(l, m) - p(l .) p(. m).  The second term is the exact mean over all permutations
     of the partner layers among the neurons; it keeps how often each layer is anyone's best partner, so that one layer
     that attracts everything is no specialisation.  Interval: percentile bootstrap over neurons, the expectation
     recomputed in every replicate.  Details: ``mass``, ``expected``, ``expected_uniform`` (the expectation when the
@@ -35,14 +35,14 @@ def same_depth_mass(table: UniversalityTable, *, within: int = 1) -> Measurement
     cells = _layer_cells(table)
     n = int(cells.sum())
     if n == 0:
-        return Measurement.missing(over=Over.NEURONS, unit=SHARE)
+        return missing_share()
     generator = np.random.default_rng(table.resampling.seed)
     resampled = generator.multinomial(n, (cells / n).ravel(), size=table.resampling.resamples)
-    mass, expected = _depth_terms(cells / n, within)
-    replicate_mass, replicate_expected = _depth_terms(resampled.reshape(-1, *cells.shape) / n, within)
+    mass, expected = _depth_terms(cells / n)
+    replicate_mass, replicate_expected = _depth_terms(resampled.reshape(-1, *cells.shape) / n)
     value = float(mass - expected)
     low, high = percentile_interval(value, replicate_mass - replicate_expected, level=table.resampling.level)
-    near = _near(cells.shape[0], cells.shape[1], within)
+    near = _near(len(cells))
     details = {
         "mass": float(mass),
         "expected": float(expected),
@@ -79,14 +79,15 @@ def _layer_cells(table: UniversalityTable) -> Floats:
     return cells.reshape(layers, layers).astype(np.float64)
 
 
-def _depth_terms(shares: Floats, within: int) -> tuple[Floats, Floats]:
+def _depth_terms(shares: Floats) -> tuple[Floats, Floats]:
     """Mass near the diagonal of (..., layer, partner layer), and its mean over permutations of the partner layers."""
-    near = _near(shares.shape[-2], shares.shape[-1], within)
+    near = _near(shares.shape[-1])
     mass = np.einsum("...xy,xy->...", shares, near)
     expected = np.einsum("...x,...y,xy->...", shares.sum(axis=-1), shares.sum(axis=-2), near)
     return mass, expected
 
 
-def _near(layers: int, partner_layers: int, within: int) -> Floats:
-    distance = np.abs(np.arange(layers)[:, None] - np.arange(partner_layers)[None, :])
-    return np.asarray(distance <= within, dtype=np.float64)
+def _near(layers: int) -> Floats:
+    """1 where two layers are the same or next to each other (layer, partner layer), else 0."""
+    depth = np.arange(layers)
+    return np.asarray(np.abs(depth[:, None] - depth) <= 1, dtype=np.float64)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.properties import median_of
+from universal_neurons.measures.shares import neuron_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from universal_neurons.measures.arrays import Flags, Floats, Integers
     from universal_neurons.measures.properties import Ranking
     from universal_neurons.measures.tables import ReferenceTables
-
-SHARE = "share"
 
 
 def shares_by_bin(values: Floats, edges: Floats, *, level: float) -> tuple[Measurement, ...]:
@@ -29,13 +27,12 @@ def shares_by_bin(values: Floats, edges: Floats, *, level: float) -> tuple[Measu
     """
     known = values[~np.isnan(values)]
     counts, _ = np.histogram(known, edges)
-    return tuple(_share(int(count), len(known), level) for count in counts)
+    return tuple(neuron_share(int(count), len(known), level=level) for count in counts)
 
 
 def share_among(chosen: Flags, among: Flags, *, level: float, over: Over = Over.NEURONS) -> Measurement:
     """The share of ``chosen`` ``among`` some (Wilson's interval); missing of none."""
-    found = _share(int((chosen & among).sum()), int(among.sum()), level)
-    return replace(found, over=over)
+    return replace(neuron_share(int((chosen & among).sum()), int(among.sum()), level=level), over=over)
 
 
 def shares_by_layer(
@@ -44,13 +41,6 @@ def shares_by_layer(
     """The share of neurons chosen in each layer of all ``models``, each its layers, chosen neurons and among which."""
     layer, chosen, among = (np.concatenate(parts) for parts in zip(*models, strict=True))
     return tuple(share_among(chosen, among & (layer == at), level=level) for at in range(depth))
-
-
-def _share(successes: int, n: int, level: float) -> Measurement:
-    if n == 0:
-        return Measurement.missing(over=Over.NEURONS, unit=SHARE)
-    low, high = wilson(successes, n, level=level)
-    return Measurement(successes / n, low, high, n, Over.NEURONS, level, SHARE)
 
 
 def bounded_median(values: Floats, *, level: float, unit: str = "") -> Measurement:
@@ -99,7 +89,6 @@ def partner_layers(tables: ReferenceTables, *, depth: int) -> dict[tuple[int, in
     partners in different models are not independent of each other.
     """
     frames = [table.frame for table in tables.tables.values()]
-    level = next(iter(tables.tables.values())).resampling.level
     found: dict[tuple[int, int], Measurement] = {}
     for layer in range(depth):
         best = [frame["partner_layer"].to_numpy()[frame["layer"].to_numpy() == layer] for frame in frames]
@@ -107,5 +96,6 @@ def partner_layers(tables: ReferenceTables, *, depth: int) -> dict[tuple[int, in
         n = round(float(np.mean([len(one) for one in matched])))
         for other in range(depth):
             hits = float(np.mean([np.mean(one == other) if len(one) else np.nan for one in matched]))
-            found[layer, other] = _share(round(hits * n), n, level) if n else _share(0, 0, level)
+            successes = round(hits * n) if n else 0
+            found[layer, other] = neuron_share(successes, n, level=tables.first.resampling.level)
     return found

@@ -13,12 +13,13 @@ from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.ablation import standing
 from universal_neurons.measures.ablation_table import AblationTable, SetOf
 from universal_neurons.measures.cache import cached
+from universal_neurons.measures.controls import dealt_within_layers
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.joint import with_details
+from universal_neurons.measures.shares import SHARE, missing_share
 from universal_neurons.measures.tables import Definition, universal_flags
 
 if TYPE_CHECKING:
-    from universal_neurons.measures.arrays import Flags
     from universal_neurons.measures.tables import ReferenceTables
 
 # The score from which Gurnee et al. 2024 (section 4.3) count a neuron among a family.
@@ -82,7 +83,7 @@ def unigram_share_difference(
     if len(universal) != len(extensions.layer):
         raise ValueError(f"{len(universal)} labels for {len(extensions.layer)} neurons")
     if dealt:
-        universal = _dealt(universal, extensions.layer)
+        universal = universal[dealt_within_layers(extensions.layer, _DEALING)]
     family = np.nan_to_num(extensions.score, nan=-math.inf) >= score
     level = extensions.families.resampling.level
     layers = [
@@ -92,7 +93,7 @@ def unigram_share_difference(
     ]
     total = sum(int(universal[extensions.layer == at].sum()) for at in layers)
     if not total:
-        return Measurement.missing(n=0, over=Over.NEURONS, unit="share")
+        return missing_share()
     shares, below, above = np.zeros(2), 0.0, 0.0
     for at in layers:
         own, others = (family[(extensions.layer == at) & flags] for flags in (universal, ~universal))
@@ -111,7 +112,7 @@ def unigram_share_difference(
         "unigram": float(family.sum()),
     }
     low, high = value - math.sqrt(below), value + math.sqrt(above)
-    return Measurement(value, low, high, total, Over.NEURONS, level, "share", details)
+    return Measurement(value, low, high, total, Over.NEURONS, level, SHARE, details)
 
 
 @cached
@@ -132,10 +133,3 @@ def patching_standing(extensions: Extensions, threshold: float) -> Measurement:
 def patched(threshold: float) -> SetOf:
     """The sets whose activations are patched: universal on average, their values from another row."""
     return SetOf(threshold, definition=Definition.AVERAGED, mode="resample")
-
-
-def _dealt(labels: Flags, layer: npt.NDArray[np.integer]) -> Flags:
-    generator, dealt = np.random.default_rng(_DEALING), labels.copy()
-    for at in np.unique(layer):
-        dealt[layer == at] = generator.permutation(labels[layer == at])
-    return dealt

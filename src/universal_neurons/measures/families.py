@@ -24,7 +24,15 @@ from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.agreement import rate_difference
 from universal_neurons.measures.intervals import student_quantile, wilson
 from universal_neurons.measures.labels import PREVIOUS
-from universal_neurons.measures.properties import Ranking, extreme_dealing, extreme_of, median_of, ranking_of
+from universal_neurons.measures.properties import (
+    Ranking,
+    extreme_dealing,
+    extreme_of,
+    median_of,
+    ranking_of,
+    share_before,
+)
+from universal_neurons.measures.shares import SHARE, missing_share, neuron_share
 from universal_neurons.measures.study import models_of
 
 if TYPE_CHECKING:
@@ -106,20 +114,6 @@ class Explanations:
         label = self.frame[f"{ANY}_label{f'_{ELSEWHERE}' if elsewhere else ''}"].to_numpy()
         return np.where(label >= 0, self.labels["family"].to_numpy(dtype=object)[label], "")
 
-    def best(self, layer: int, neuron: int) -> pd.DataFrame:
-        """One row per family of a neuron: family, of, name, score, first, second."""
-        row = self.frame[(self.frame["layer"] == layer) & (self.frame["neuron"] == neuron)].iloc[0]
-        kept = [name for name in self.families if row[f"{name}_label"] >= 0]
-        chosen = self.labels.iloc[[int(row[f"{name}_label"]) for name in kept]]
-        scores = {half: [float(row[f"{name}_{half}"]) for name in kept] for half in ("first", "second")}
-        mean = np.mean([scores["first"], scores["second"]], axis=0)
-        return (
-            chosen[["of", "name"]]
-            .reset_index(drop=True)
-            .assign(family=kept, score=mean, **scores)
-            .sort_values("score", ascending=False, ignore_index=True)
-        )
-
 
 def _score(frame: pd.DataFrame, family: str) -> Floats:
     return np.asarray(frame[[f"{family}_first", f"{family}_second"]].to_numpy(dtype=np.float64).mean(axis=1))
@@ -155,19 +149,19 @@ def share_difference(models: Mapping[str, Ranking]) -> Measurement:
         for layer in np.unique(one.layer[one.universal]):
             here = one.value[(one.layer == layer) & ~one.universal]
             if not here.size:
-                return Measurement.missing(n=len(chosen), over=Over.NEURONS, unit="share")
+                return missing_share(n=len(chosen))
             weight = np.count_nonzero(one.universal & (one.layer == layer)) / len(chosen)
             share, (low, high) = float(here.mean()), wilson(int(here.sum()), here.size, level=level)
             others += weight * share
             below += (weight * (share - low)) ** 2
             above += (weight * (high - share)) ** 2
     if not chosen.size:
-        return Measurement.missing(over=Over.NEURONS, unit="share")
+        return missing_share()
     share, (low, high) = float(chosen.mean()), wilson(int(chosen.sum()), chosen.size, level=level)
     value, ends = share - others, (np.hypot(share - low, above**0.5), np.hypot(high - share, below**0.5))
     details = {"universal": share, "others": others}
     return Measurement(
-        value, value - float(ends[0]), value + float(ends[1]), chosen.size, Over.NEURONS, level, "share", details
+        value, value - float(ends[0]), value + float(ends[1]), chosen.size, Over.NEURONS, level, SHARE, details
     )
 
 
@@ -245,16 +239,16 @@ def lead_of_unigrams(table: Explanations, *, elsewhere: bool = False) -> Measure
     """
     chosen = table.family(elsewhere=elsewhere)[table.score() > EXPLAINED]
     if not chosen.size:
-        return Measurement.missing(over=Over.NEURONS, unit="share")
+        return missing_share()
     counts = {name: int((chosen == name).sum()) for name in table.families}
     mine, next_one = counts[UNIGRAM], max(count for name, count in counts.items() if name != UNIGRAM)
     details = {name: count / chosen.size for name, count in counts.items()} | {"explained": float(chosen.size)}
     both = (mine + next_one) / chosen.size
     if not both:
-        return Measurement.missing(n=chosen.size, over=Over.NEURONS, unit="share")
+        return missing_share(n=chosen.size)
     low, high = (both * (2 * end - 1) for end in wilson(mine, mine + next_one, level=table.level))
     return Measurement(
-        (mine - next_one) / chosen.size, low, high, chosen.size, Over.NEURONS, table.level, "share", details
+        (mine - next_one) / chosen.size, low, high, chosen.size, Over.NEURONS, table.level, SHARE, details
     )
 
 
@@ -326,15 +320,8 @@ def early_share(
     Those whose depth is below ``early``; pooled over ``tables``, Wilson's interval over neurons.  Missing where there
     is none.
     """
-    dice = None if seed is None else np.random.default_rng(seed)
-    found: list[bool] = []
-    for table in tables:
-        depth = table.depth if dice is None else dice.permutation(table.depth)
-        found.extend(depth[table.share(by, elsewhere=elsewhere) > EXPLAINED] < early)
-    if not found:
-        return Measurement.missing(over=Over.NEURONS, unit="share")
-    low, high = wilson(sum(found), len(found), level=tables[0].level)
-    return Measurement(sum(found) / len(found), low, high, len(found), Over.NEURONS, tables[0].level, "share")
+    models = ((table.depth, table.share(by, elsewhere=elsewhere) > EXPLAINED) for table in tables)
+    return share_before(early, models, level=tables[0].level, seed=seed)
 
 
 def is_member(table: Explanations, family: str, *, elsewhere: bool = False) -> Flags:
@@ -381,14 +368,13 @@ def quarters_beyond_tokens(table: Explanations, *, elsewhere: bool = False) -> M
     quarter.  Missing for a model of fewer than four layers, or where syntax is not labelled.
     """
     if table.layers < _QUARTERS or SYNTAX not in table.families:
-        return Measurement.missing(over=Over.NEURONS, unit="share")
+        return missing_share()
     beyond = is_member(table, SYNTAX, elsewhere=elsewhere)
     quarter = np.minimum((table.depth * _QUARTERS).astype(np.int64), _QUARTERS - 1)
     counts = [(int(beyond[quarter == at].sum()), int((quarter == at).sum())) for at in range(_QUARTERS)]
     found, total = sorted(counts, key=lambda one: one[0] / one[1], reverse=True)[2]
-    low, high = wilson(found, total, level=table.level)
     details = {f"quarter_{at + 1}": float(count) for at, (count, _) in enumerate(counts)}
-    return Measurement(found / total, low, high, total, Over.NEURONS, table.level, "share", details)
+    return neuron_share(found, total, level=table.level, details=details)
 
 
 def about_their_domain(
@@ -400,18 +386,17 @@ def about_their_domain(
     Missing where domains are not labelled, or without a universal neuron.
     """
     if "domain" not in tables[0].families:
-        return Measurement.missing(over=Over.NEURONS, unit="share")
+        return missing_share()
     score = np.concatenate([one.elsewhere("domain") if elsewhere else one.score("domain") for one in tables])
     flags = np.concatenate(universal)
     if not flags.any():
-        return Measurement.missing(over=Over.NEURONS, unit="share")
+        return missing_share()
     chosen, others = score[flags] > DOMAIN, score[~flags] > DOMAIN
-    low, high = wilson(int(chosen.sum()), chosen.size, level=tables[0].level)
     details = {
         "others": float(others.mean()) if others.size else float("nan"),
         "largest": float(np.nanmax(score[flags])),
     }
-    return Measurement(float(chosen.mean()), low, high, chosen.size, Over.NEURONS, tables[0].level, "share", details)
+    return neuron_share(int(chosen.sum()), chosen.size, level=tables[0].level, details=details)
 
 
 def universal_neurons(

@@ -11,10 +11,12 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.shares import missing_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from universal_neurons.measurement import Measurement
 
 
 def smallest(measurements: Sequence[Measurement]) -> Measurement:
@@ -71,7 +73,7 @@ def needed_neurons(measurement: Measurement, bound: float) -> float:
 
 def _extreme(measurements: Sequence[Measurement], choose: Callable[..., float]) -> Measurement:
     if not measurements or any(part.is_missing for part in measurements):
-        return Measurement.missing(over=Over.NEURONS, unit="share")
+        return missing_share()
     value = choose(part.value for part in measurements)
     kept = next(part for part in measurements if part.value == value)
     low, high = choose(part.low for part in measurements), choose(part.high for part in measurements)

@@ -24,13 +24,13 @@ from universal_neurons.measures.cache import cached
 from universal_neurons.measures.histories import History, Rate, SpanIndices, Term, combined, rate_of
 from universal_neurons.measures.intervals import jackknife_details, percentile_interval
 from universal_neurons.measures.joint import needed_neurons, with_details
+from universal_neurons.measures.shares import SHARE, missing_share
 from universal_neurons.measures.tables import Definition, StepTables
 
 if TYPE_CHECKING:
     from universal_neurons.measures.arrays import Floats, Integers
     from universal_neurons.measures.spans import TablesSpan
 
-SHARE = "share"
 # The terms of a contrast, given the groups (partners) that it is over.
 Terms = Callable[[tuple[int, ...]], list[Term]]
 _HALVES = ("excess_half_a", "excess_half_b")
@@ -71,15 +71,13 @@ def persistence(
 
 
 @cached
-def cross_fitted_persistence(
-    given: StepTables, then: StepTables, threshold: float, *, definition: Definition = Definition.PAIR
-) -> Measurement:
+def cross_fitted_persistence(given: StepTables, then: StepTables, threshold: float) -> Measurement:
     """P(universal at ``then`` by one half of the tokens | universal at ``given`` by the other), both directions pooled.
 
     Noise that both checkpoints share, because they read the same tokens, cannot make a neuron persist here.  A neuron
     without an excess on a half is not universal by it.  Interval over neurons; missing as :func:`persistence`.
     """
-    history = History.of([given, then], threshold, definition)
+    history = History.of([given, then], threshold, Definition.PAIR)
     halves = [history.column_states(column) for column in _HALVES]
     rate = rate_of(
         np.concatenate([half[:, 0] for half in halves]), np.concatenate([half[:, 1] for half in halves[::-1]])
@@ -88,26 +86,24 @@ def cross_fitted_persistence(
 
 
 @cached
-def recruitment(
-    given: StepTables, then: StepTables, threshold: float, *, definition: Definition = Definition.PAIR
-) -> Measurement:
+def recruitment(given: StepTables, then: StepTables, threshold: float) -> Measurement:
     """P(universal at ``then`` | defined but not universal at ``given``): the rate of the other neurons.
 
     Interval over neurons; missing where every neuron is universal at ``given``.
     """
-    history = History.of([given, then], threshold, definition)
+    history = History.of([given, then], threshold, Definition.PAIR)
     return _of_rate(rate_of(history.defined & ~history.states[:, 0], history.states[:, 1]), history.level)
 
 
 @cached
-def ceiling(tables: StepTables, threshold: float, *, definition: Definition = Definition.PAIR) -> Measurement:
+def ceiling(tables: StepTables, threshold: float) -> Measurement:
     """P(universal by one half of the tokens | universal by the other) at one checkpoint, both directions pooled.
 
     A neuron that never changes seems to persist about this often (catalogue, F3).  It is measured on half of the tokens
     and so lies below what all of them allow: persistence may exceed it.  Interval over neurons; missing where no neuron
     is universal by either half.
     """
-    history = History.of([tables], threshold, definition)
+    history = History.of([tables], threshold, Definition.PAIR)
     return _of_rate(_ceiling_rate(history, [0], None), history.level)
 
 
@@ -201,7 +197,7 @@ def _measurement(history: History, terms: Terms) -> Measurement:
     summed = terms(tuple(range(history.groups)))
     rates = [rate for term in summed if (rate := history.rate(term)) is not None]
     if len(rates) < len(summed):
-        return _missing()
+        return missing_share()
     value, (low, high) = combined(rates, [term.coefficient for term in summed], level=history.level)
     neurons = int(np.count_nonzero(np.any([rate.given for rate in rates], axis=0)))
     details = token_ends(value, history.value(summed, history.joint_replicates), history.level)
@@ -246,15 +242,11 @@ def _ceiling_rate(history: History, checkpoints: Iterable[int], layers: tuple[in
 
 def _of_rate(rate: Rate | None, level: float) -> Measurement:
     if rate is None:
-        return _missing()
+        return missing_share()
     low, high = rate.limits(level)
     details = {"pairs": float(rate.count), "effective": rate.effective}
     n = int(np.count_nonzero(rate.given))
     return Measurement(rate.value, low, high, n, Over.NEURONS, level, SHARE, details)
-
-
-def _missing() -> Measurement:
-    return Measurement.missing(over=Over.NEURONS, unit=SHARE)
 
 
 def _differences(plus: SpanIndices, minus: SpanIndices) -> Terms:

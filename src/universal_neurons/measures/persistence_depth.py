@@ -17,13 +17,13 @@ from universal_neurons.measures.histories import History, Rate, SpanIndices, Ter
 from universal_neurons.measures.intervals import percentile_interval
 from universal_neurons.measures.joint import smallest, with_details
 from universal_neurons.measures.persistence import (
-    SHARE,
     Pooling,
     contrast_with_0,
     history_over,
     persistence_in,
     token_ends,
 )
+from universal_neurons.measures.shares import missing_share
 from universal_neurons.measures.tables import Definition
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def persistence_rank_correlation(
         _check_layer(history, indices, layer)
     rates = [rate for term in terms if (rate := history.rate(term)) is not None]
     if len(rates) < max(len(terms), 3):
-        return _missing()
+        return missing_share()
     values = np.array([rate.value for rate in rates])
     value = float(_rank_correlation(values))
     resampling = history.first.resampling
@@ -163,7 +163,7 @@ def _band_contrast(
     others = tuple(layer for layer in range(history.layers) if layer not in layers)
     rest = others if minus is None else _layers_of(minus, history.layers)
     if not layers or not rest:
-        return _missing()
+        return missing_share()
     # Every layer's rate counts once, so each must be one of enough neurons.
     for layer in (*layers, *rest):
         _check_layer(history, spans, layer)
@@ -286,7 +286,3 @@ def _two_sided(z: float) -> float:
 
 def _error(rate: Rate) -> float:
     return float(np.sqrt(np.sum(rate.influence**2)))
-
-
-def _missing() -> Measurement:
-    return Measurement.missing(over=Over.NEURONS, unit=SHARE)

@@ -21,8 +21,8 @@ from universal_neurons.measures.depth import halves
 from universal_neurons.measures.groups import pair_group
 from universal_neurons.measures.intervals import jackknife
 from universal_neurons.measures.robustness import comparable
+from universal_neurons.measures.shares import SHARE
 from universal_neurons.measures.study import models_of
-from universal_neurons.measures.universality import SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -87,22 +87,22 @@ def altered(pairs: PairTables, change: Callable[[UniversalityTable], Universalit
 
 def pooled_share(pairs: PairTables, threshold: float) -> Measurement:
     """The universal share, #{excess > T} / #{defined}, mean over pairs of models with equally many neurons."""
-    return _pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[0], c[-1]))
+    return pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[0], c[-1]))
 
 
 def pooled_growth(pairs: PairTables, threshold: float) -> Measurement:
     """The share at the second table minus the share at the first, among the neurons defined in both."""
-    return _pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[1] - c[0], c[-1]))
+    return pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[1] - c[0], c[-1]))
 
 
 def pooled_acceleration(pairs: PairTables, threshold: float) -> Measurement:
     """The second step of growth minus the first, (s3 - s2) - (s2 - s1): negative where growth slows."""
-    return _pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[2] - 2 * c[1] + c[0], c[-1]))
+    return pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[2] - 2 * c[1] + c[0], c[-1]))
 
 
 def pooled_ratio(pairs: PairTables, threshold: float) -> Measurement:
     """The share at the first table over the share at the second; missing where the latter is 0."""
-    return _pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[0], c[1]), unit="")
+    return pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[0], c[1]), unit="")
 
 
 def pooled_depth_contrast(pairs: PairTables, threshold: float) -> Measurement:
@@ -121,7 +121,7 @@ def pooled_depth_contrast(pairs: PairTables, threshold: float) -> Measurement:
         shallow, deep = (quotient((c[1] - c[0])[part].sum(), c[2][part].sum()) for part in halves(c.shape[1]))
         return deep - shallow
 
-    return _pooled(pairs, counts, contrast)
+    return pooled(pairs, counts, contrast)
 
 
 def pooled_persistence(pairs: PairTables, threshold: float) -> Measurement:
@@ -131,7 +131,7 @@ def pooled_persistence(pairs: PairTables, threshold: float) -> Measurement:
     ceiling: P(universal by one half of the tokens | universal by the other) in both tables, both directions pooled,
     above which no neuron that never changed could be seen to persist.
     """
-    return _pooled(
+    return pooled(
         pairs,
         lambda one: _joint_counts(one, threshold),
         lambda c: quotient(c[0], c[1]),
@@ -160,7 +160,7 @@ def pooled_long_span(pairs: PairTables, threshold: float) -> Measurement:
         first, second, long = rates(c).values()
         return long - min(first, second)
 
-    return _pooled(pairs, counts, excess, details=rates)
+    return pooled(pairs, counts, excess, details=rates)
 
 
 def pooled_agreement(pairs: PairTables, threshold: float) -> Measurement:
@@ -175,7 +175,7 @@ def pooled_agreement(pairs: PairTables, threshold: float) -> Measurement:
         a, b, defined = _half_states(tables[0], threshold)
         return np.array([(a & b).sum(), a.sum(), b.sum(), defined.sum()], dtype=np.float64)
 
-    return _pooled(
+    return pooled(
         pairs,
         counts,
         lambda c: quotient(c[0], c[1]),
@@ -188,7 +188,7 @@ def _pairs(models: Iterable[str], tables: Callable[[str, str], Iterable[Universa
     return {(x, y): tuple(tables(x, y)) for x in names for y in names if x != y}
 
 
-def _pooled(
+def pooled(
     pairs: PairTables,
     counts: Callable[[tuple[UniversalityTable, ...]], Floats],
     statistic: Callable[[Floats], float],

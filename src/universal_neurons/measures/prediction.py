@@ -49,7 +49,7 @@ def predicted_universality(
         layer = table["layer"].to_numpy().astype(np.int64)
         ranks = [percentiles_in_layers(layer, property_of(table, name)) for name in names]
         tables = study.reference_tables(checkpoint=checkpoint, reference=model)
-        level = next(iter(tables.tables.values())).resampling.level
+        level = tables.first.resampling.level
         # A property that is undefined says nothing: the middle of the ranks.
         features.append(np.nan_to_num(np.stack(ranks, axis=1), nan=50.0))
         layers.append(layer)

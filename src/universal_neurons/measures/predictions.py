@@ -26,14 +26,14 @@ import numpy as np
 import pandas as pd
 
 from universal_neurons.errors import NotOnSuite
-from universal_neurons.measurement import Measurement, Over, independent_difference
+from universal_neurons.measurement import Measurement, independent_difference
 from universal_neurons.measures.cache import cached
 from universal_neurons.measures.controls import dealt_within_layers
 from universal_neurons.measures.distributions import bounded_median
 from universal_neurons.measures.groups import average_group
-from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.joint import smallest, with_details
 from universal_neurons.measures.properties import DEALINGS, EXTREME, median_of
+from universal_neurons.measures.shares import neuron_share
 from universal_neurons.measures.study import models_of
 from universal_neurons.measures.tables import row_of
 
@@ -321,8 +321,4 @@ def _median_auc(models: Sequence[Writing], chosen: Sequence[Flags], *, matched: 
 
 
 def _share(flags: Flags, level: float) -> Measurement:
-    count, successes = len(flags), int(flags.sum())
-    if not count:
-        return Measurement.missing(over=Over.NEURONS, unit="share")
-    low, high = wilson(successes, count, level=level)
-    return Measurement(successes / count, low, high, count, Over.NEURONS, level, "share")
+    return neuron_share(int(flags.sum()), len(flags), level=level)

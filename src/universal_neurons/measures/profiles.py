@@ -58,7 +58,8 @@ class NeuronProfiles:
     second after, as shares of the top one, from 0 (not positive, not scored, or no such token) to 1.
     ``below_row``, ``below_position``, ``below_value``, ``below_window`` (neuron level ...): the same of the activations
     that are nearest to :data:`LEVELS` of the neuron's maximum; their windows are shares of that maximum.
-    ``histogram`` (neuron bin): share of the scored tokens; the bins are equally wide, see :meth:`edges`.
+    ``histogram`` (neuron bin): share of the scored tokens; the bins are equally wide, from :data:`GELU_MINIMUM` to the
+    neuron's maximum, and the first one also holds what rounding leaves below its edge.
     ``promoted_token`` and ``suppressed_token`` (neuron shown): the tokens with the largest and the smallest cosine,
     the most extreme first; ``promoted_cosine`` and ``suppressed_cosine`` are these cosines.
     ``kl``, ``loss_increase`` (neuron block): effect of setting this neuron alone to zero, in nats per prediction, in
@@ -104,16 +105,6 @@ class NeuronProfiles:
 
     def __len__(self) -> int:
         return len(self.frame)
-
-    def edges(self, neuron: int) -> Floats:
-        """(bin + 1,) edges of a neuron's histogram: equal steps from :data:`GELU_MINIMUM` to the neuron's maximum.
-
-        ``neuron`` is its number over the whole model.  The first bin also holds what rounding leaves below its edge.
-        """
-        edges: Floats = np.linspace(
-            GELU_MINIMUM, float(self.frame["maximum"].iloc[neuron]), self.histogram.shape[1] + 1
-        )
-        return edges
 
     def effect(self, quantity: Quantity) -> pd.DataFrame:
         """One row per neuron: ``value``, ``low``, ``high`` of the effect of its ablation, in nats per prediction.

@@ -15,7 +15,7 @@ Universal is the mean excess over the partners above the threshold, as Gurnee et
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,15 +25,16 @@ import scipy
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.cache import cached
-from universal_neurons.measures.controls import dealt_rows, dealt_within_layers
+from universal_neurons.measures.controls import dealt_within_layers
 from universal_neurons.measures.groups import average_group
-from universal_neurons.measures.intervals import jackknife, normal_quantile, wilson
+from universal_neurons.measures.intervals import jackknife, normal_quantile
 from universal_neurons.measures.joint import largest, weakest
+from universal_neurons.measures.shares import neuron_share
 from universal_neurons.measures.study import models_of
 from universal_neurons.measures.tables import neurons_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from universal_neurons.measures.arrays import Flags, Floats, Integers
     from universal_neurons.measures.study import HasStep, Study
@@ -90,13 +91,9 @@ class Ranking:
 
     def dealt(self, seed: int) -> Ranking:
         """The labels dealt out anew within each layer."""
-        source = dealt_rows(self._layers, seed)
+        source = dealt_within_layers(self.layer, seed)
         moved = {name: flags[source] for name, flags in self.without.items()}
         return Ranking(self.layer, self.value, self.percentile, self.universal[source], moved, self.level)
-
-    @cached_property
-    def _layers(self) -> bytes:
-        return np.ascontiguousarray(self.layer, dtype=np.int64).tobytes()
 
     def labelled_by(self, other: Ranking) -> Ranking:
         """The labels of another model's neurons of the same numbers."""
@@ -122,7 +119,7 @@ def property_of(table: pd.DataFrame, name: str) -> Floats:
 
 def ranking(table: pd.DataFrame, tables: ReferenceTables, name: str, threshold: float) -> Ranking:
     """One property of a reference's neurons, or :data:`ALL`; raises ValueError for tables of other neurons."""
-    first, *_ = tables.tables.values()
+    first = tables.first
     if not np.array_equal(neurons_of(table), first.neurons):
         raise ValueError(f"properties and {first} are not about the same neurons")
     return ranking_of(
@@ -132,10 +129,9 @@ def ranking(table: pd.DataFrame, tables: ReferenceTables, name: str, threshold: 
 
 def ranking_of(values: Floats, tables: ReferenceTables, threshold: float) -> Ranking:
     """Any ``values`` of a reference's neurons (neuron,)."""
-    first, *others = tables.tables.values()
-    layer = first.neurons[0]
-    without = {name: _universal(tables.without(name), threshold) for name in tables.partners if others}
-    universal, level = _universal(tables, threshold), first.resampling.level
+    layer, partners = tables.first.neurons[0], tables.partners
+    without = {name: _universal(tables.without(name), threshold) for name in partners if len(partners) > 1}
+    universal, level = _universal(tables, threshold), tables.first.resampling.level
     found = Ranking(layer, values, percentiles_in_layers(layer, values), universal, without, level)
     return found.kept(~np.isnan(values))
 
@@ -481,14 +477,22 @@ def early_share_of_frequent(tables: Sequence[pd.DataFrame], *, level: float, see
     Pooled over the ``tables`` of several models; Wilson's interval over neurons; missing where there is none.  With a
     ``seed`` the layers of each model are dealt out anew.
     """
-    dice = None if seed is None else np.random.default_rng(seed)
-    early: list[bool] = []
+    models = []
     for table in tables:
         layer = table["layer"].to_numpy()
-        depth = (layer + 0.5) / (int(layer.max()) + 1)
-        depth = depth if dice is None else dice.permutation(depth)
-        early.extend(depth[table["frequency"].to_numpy() > FREQUENT] < EARLY)
-    if not early:
-        return Measurement.missing(over=Over.NEURONS, unit="share")
-    low, high = wilson(sum(early), len(early), level=level)
-    return Measurement(sum(early) / len(early), low, high, len(early), Over.NEURONS, level, "share")
+        models.append(((layer + 0.5) / (int(layer.max()) + 1), table["frequency"].to_numpy() > FREQUENT))
+    return share_before(EARLY, models, level=level, seed=seed)
+
+
+def share_before(
+    early: float, models: Iterable[tuple[Floats, Flags]], *, level: float, seed: int | None = None
+) -> Measurement:
+    """Of the chosen neurons of all ``models`` the share whose depth is below ``early``, over neurons.
+
+    ``models``: the depth and the choice of each neuron (neuron,) of every one.  With a ``seed`` the depths of each
+    model are dealt out anew.  Missing where no neuron is chosen.
+    """
+    dice = None if seed is None else np.random.default_rng(seed)
+    chosen = [(depth if dice is None else dice.permutation(depth))[flags] for depth, flags in models]
+    depths = np.concatenate(chosen)
+    return neuron_share(int((depths < early).sum()), depths.size, level=level)

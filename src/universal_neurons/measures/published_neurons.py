@@ -11,9 +11,10 @@ import scipy
 from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.controls import dealt_within_layers
 from universal_neurons.measures.groups import average_group
-from universal_neurons.measures.intervals import student_quantile, wilson
+from universal_neurons.measures.intervals import student_quantile
 from universal_neurons.measures.joint import smallest, with_details
 from universal_neurons.measures.properties import property_of
+from universal_neurons.measures.shares import neuron_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,10 +58,8 @@ def agreeing_weights(
         size = np.maximum(np.abs(value), np.sqrt(np.mean(value**2)))
         differences[mine] = np.abs(property_of(ours, mine)[rows] - value) / size
     equal = np.all([difference <= EQUAL for difference in differences.values()], axis=0)
-    found, total = int(equal.sum()), len(equal)
-    low, high = wilson(found, total, level=level)
     details = {name: float(difference.max()) for name, difference in differences.items()}
-    return Measurement(found / total, low, high, total, Over.NEURONS, level, "share", details)
+    return neuron_share(int(equal.sum()), len(equal), level=level, details=details)
 
 
 def same_universal_neurons(
@@ -78,13 +77,8 @@ def same_universal_neurons(
         ours = ours[dealt_within_layers(layer, seed)]
     level, both = group.resampling.level, int((ours & theirs).sum())
     totals = {"recall": int(theirs.sum()), "precision": int(ours.sum())}
-    if not all(totals.values()):
-        return Measurement.missing(over=Over.NEURONS, unit="share")
-    parts = [
-        Measurement(both / total, *wilson(both, total, level=level), total, Over.NEURONS, level, "share")
-        for total in totals.values()
-    ]
-    return with_details(smallest(parts), **{name: both / total for name, total in totals.items()})
+    parts = {name: neuron_share(both, total, level=level) for name, total in totals.items()}
+    return with_details(smallest(list(parts.values())), **{name: part.value for name, part in parts.items()})
 
 
 def slope_on_published_excess(

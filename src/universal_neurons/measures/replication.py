@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from universal_neurons.measurement import Measurement, Over
 from universal_neurons.measures.excess import excess_correlation
 from universal_neurons.measures.groups import average_group
-from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.properties import median_of
+from universal_neurons.measures.shares import missing_share, neuron_share
 
 if TYPE_CHECKING:
+    from universal_neurons.measurement import Measurement
     from universal_neurons.measures.tables import ReferenceTables
 
 
@@ -29,14 +29,13 @@ def universal_against_a_noisy_copy(tables: ReferenceTables, threshold: float, *,
     """
     group = average_group(tables)
     baseline = group.scores("baseline")
-    baseline, level = baseline[~np.isnan(baseline)], group.resampling.level
+    baseline = baseline[~np.isnan(baseline)]
     if not baseline.size:
-        return Measurement.missing(over=Over.NEURONS, unit="share")
+        return missing_share()
     correlation = float(1 / np.sqrt(1 + noise**2))
     found = int((excess_correlation(np.full(baseline.size, correlation), baseline) > threshold).sum())
-    low, high = wilson(found, baseline.size, level=level)
     details = {"correlation": correlation, "baseline": float(np.median(baseline))}
-    return Measurement(found / baseline.size, low, high, baseline.size, Over.NEURONS, level, "share", details)
+    return neuron_share(found, baseline.size, level=group.resampling.level, details=details)
 
 
 def typical_correlation(tables: ReferenceTables, *, of_directions: bool = False) -> Measurement:

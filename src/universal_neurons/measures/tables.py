@@ -155,6 +155,11 @@ class ReferenceTables:
         """The partners' names, in the order of the tables."""
         return tuple(self.tables)
 
+    @property
+    def first(self) -> UniversalityTable:
+        """The table of the first partner, for what all of them share: neurons and resampling."""
+        return next(iter(self.tables.values()))
+
     def without(self, partner: str) -> ReferenceTables:
         """The same tables, one partner left out."""
         return ReferenceTables.of([table for name, table in self.tables.items() if name != partner])

@@ -14,7 +14,7 @@ import numpy as np
 
 from universal_neurons.measures.arrays import quotient
 from universal_neurons.measures.groups import pair_group
-from universal_neurons.measures.pooled import every_pair, pooled_counts
+from universal_neurons.measures.pooled import every_pair, pooled
 
 if TYPE_CHECKING:
     from universal_neurons.measurement import Measurement
@@ -42,7 +42,7 @@ def overlap_beyond_ceiling(pairs: PairTables, threshold: float) -> Measurement:
     a text with more noise does not seem to be about other neurons.  Negative where other neurons are universal on the
     other text than on other tokens of the same.  Counts are summed over directed pairs, over all four pairs of a half
     of one text with a half of the other, and over neurons defined in all four.  Interval over models
-    (:func:`universal_neurons.measures.pooled.pooled_counts`).
+    (:func:`universal_neurons.measures.pooled.pooled`).
 
     Details: ``overlap``; ``first`` and ``second``, the overlaps within each text, and ``within``, the smaller of
     them; ``chance``, the overlap of sets that were dealt out among all neurons: the larger share.  Missing where a
@@ -59,9 +59,7 @@ def overlap_beyond_ceiling(pairs: PairTables, threshold: float) -> Measurement:
         found = details(c)
         return found["overlap"] - found["within"]
 
-    counted = {pair: _counts(tables, threshold) for pair, tables in pairs.items()}
-    level = next(iter(pairs.values()))[0].resampling.level
-    return pooled_counts(counted, beyond, level=level, details=details)
+    return pooled(pairs, lambda tables: _counts(tables, threshold), beyond, details=details)
 
 
 def _counts(tables: tuple[UniversalityTable, ...], threshold: float) -> Floats:

@@ -23,7 +23,6 @@ from universal_neurons.measures.counts import (
     Statistic,
     layer_counts,
     layer_shares,
-    sample_sd,
     share_contrast,
     share_of,
 )
@@ -34,6 +33,7 @@ from universal_neurons.measures.intervals import (
     jackknife_details,
 )
 from universal_neurons.measures.joint import with_details
+from universal_neurons.measures.shares import SHARE
 from universal_neurons.measures.tables import (
     Definition,
     InfluenceMissing,
@@ -44,8 +44,6 @@ from universal_neurons.measures.tables import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-SHARE = "share"
 
 
 @cached
@@ -79,12 +77,12 @@ def definition_share(tables: ReferenceTables, definition: Definition, threshold:
 
 
 @cached
-def share_by_layer(tables: StepTables, threshold: float, *, definition: Definition = Definition.PAIR) -> pd.DataFrame:
+def share_by_layer(tables: StepTables, threshold: float) -> pd.DataFrame:
     """The universal share of each layer: columns layer, neurons (defined), value, low, high (block bootstrap).
 
-    NaN in a layer without defined neurons.  Of several partners: the mean share, under PAIR.
+    NaN in a layer without defined neurons.  Of several partners: the mean share.
     """
-    counts = layer_counts([tables], threshold, definition)
+    counts = layer_counts([tables], threshold, Definition.PAIR)
     values, centres = (
         layer_shares(layers, counts.neurons)[..., 0, :] for layers in (counts.counts, counts.extrapolated)
     )
@@ -123,58 +121,34 @@ def share_difference(
 
 
 @cached
-def threshold_curve(
-    tables: StepTables, thresholds: Sequence[float], *, definition: Definition = Definition.PAIR
-) -> pd.DataFrame:
+def threshold_curve(tables: StepTables, thresholds: Sequence[float]) -> pd.DataFrame:
     """The universal share at each threshold: columns threshold, value, low, high, half_a, half_b, draws_sd.
 
     It falls with the threshold.  low, high and draws_sd are NaN where the threshold lies in the reach of neurons
     without influence (module groups); the value is exact there too.
     """
-    return pd.DataFrame([_curve_point(tables, threshold, definition) for threshold in thresholds])
-
-
-@cached
-def table_one(
-    checkpoints: Mapping[str, ReferenceTables],
-    thresholds: Sequence[float],
-    *,
-    definition: Definition = Definition.PAIR,
-    published: Mapping[tuple[float, str], float] | None = None,
-) -> pd.DataFrame:
-    """Table 1 of Nandan et al. 2025, long: one row per threshold and checkpoint label.
-
-    Columns: threshold, checkpoint, step, value (the share; under PAIR the mean over pairs), low, high (token blocks),
-    models_low, models_high (jackknife over partners, NaN for one partner), sd (ddof 1, of the per-pair shares),
-    draws_sd, and published (NaN where ``published`` has no entry for this threshold and label).
-    """
-    rows = []
-    for threshold in thresholds:
-        for label, tables in checkpoints.items():
-            share = definition_share(tables, definition, threshold)
-            pairs = np.array([share_of(table, threshold) for table in tables.tables.values()])
-            row = {"threshold": threshold, "checkpoint": label, "step": tables.step, "value": share.value}
-            row |= {"low": share.low, "high": share.high}
-            row |= {name: share.details.get(name, np.nan) for name in ("models_low", "models_high", "draws_sd")}
-            rows.append(row | {"sd": sample_sd(pairs), "published": (published or {}).get((threshold, label), np.nan)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_curve_point(tables, threshold) for threshold in thresholds])
 
 
 def _share_measurement(tables: StepTables, threshold: float, definition: Definition) -> Measurement:
-    details = {half: share_of(tables, threshold, definition, f"excess_{half}") for half in ("half_a", "half_b")}
+    details = _half_shares(tables, threshold, definition)
     measured = _measurement([tables], threshold, share_contrast(1), definition, within=(0.0, 1.0), details=details)
     # Under PAIR with several partners the count is a mean over partners, as in the counts beside table 1.
     return with_details(measured, universal=measured.value * measured.n)
 
 
-def _curve_point(tables: StepTables, threshold: float, definition: Definition) -> dict[str, float]:
+def _half_shares(tables: StepTables, threshold: float, definition: Definition) -> dict[str, float]:
+    return {half: share_of(tables, threshold, definition, f"excess_{half}") for half in ("half_a", "half_b")}
+
+
+def _curve_point(tables: StepTables, threshold: float) -> dict[str, float]:
     names = ("half_a", "half_b", "draws_sd")
     try:
-        share = _share_measurement(tables, threshold, definition)
+        share = _share_measurement(tables, threshold, Definition.PAIR)
     except InfluenceMissing:
-        halves = [share_of(tables, threshold, definition, f"excess_{half}") for half in ("half_a", "half_b")]
-        ends = {"value": share_of(tables, threshold, definition), "low": np.nan, "high": np.nan}
-        return {"threshold": threshold, **ends, **dict(zip(names, (*halves, np.nan), strict=True))}
+        halves = _half_shares(tables, threshold, Definition.PAIR)
+        ends = {"value": share_of(tables, threshold), "low": np.nan, "high": np.nan}
+        return {"threshold": threshold, **ends, **halves, "draws_sd": np.nan}
     ends = {"value": share.value, "low": share.low, "high": share.high}
     return {"threshold": threshold, **ends, **{name: share.details.get(name, np.nan) for name in names}}
 
@@ -186,7 +160,6 @@ def _measurement(
     definition: Definition,
     *,
     within: tuple[float, float],
-    unit: str = SHARE,
     details: Mapping[str, float] | None = None,
 ) -> Measurement:
     """``statistic`` of the counts at ``checkpoints`` with its interval over token blocks and its details.
@@ -197,7 +170,7 @@ def _measurement(
     value = float(counts.value(statistic))
     low, high = counts.token_interval(statistic, within) if np.isfinite(value) else (value, value)
     if not np.isfinite([value, low, high]).all():
-        return Measurement.missing(n=counts.n, over=Over.TOKEN_BLOCKS, unit=unit)
+        return Measurement.missing(n=counts.n, over=Over.TOKEN_BLOCKS, unit=SHARE)
     found = {
         **(details or {}),
         "draws_sd": counts.draws_sd(statistic),
@@ -206,7 +179,7 @@ def _measurement(
         "extrapolated": float(statistic(counts.extrapolated, counts.neurons)),
         **jackknife_details(value, _without_each(checkpoints, threshold, statistic, definition), level=counts.level),
     }
-    return Measurement(value, low, high, counts.n, Over.TOKEN_BLOCKS, counts.level, unit, found)
+    return Measurement(value, low, high, counts.n, Over.TOKEN_BLOCKS, counts.level, SHARE, found)
 
 
 def _without_each(
