@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -175,20 +175,14 @@ def test_without_tree_sitter_one_line_says_what_to_install(monkeypatch: pytest.M
     assert said == "labels.sources: 'python' needs tree-sitter; run: pip install 'universal-neurons[labels]'"
 
 
-class Shouting(LabelSource):
-    """A source of labels as a user writes one, in a file of its own."""
-
-    name: ClassVar[str] = "shouting"
-    families: ClassVar[tuple[str, ...]] = ("mood",)
-
-    def columns(self, text: LabelledText) -> Iterator[LabelColumn]:
-        """Tokens that shout."""
-        yield LabelColumn("loud", "mood", Of.TOKEN, np.array(["!" in spelled for spelled in text.spelling]))
+def shouting(text: LabelledText) -> Iterator[LabelColumn]:
+    """A source of labels as a user writes one, in a file of its own: tokens that shout."""
+    yield LabelColumn("loud", "mood", Of.TOKEN, np.array(["!" in spelled for spelled in text.spelling]))
 
 
 def test_a_source_is_added_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
     known: Any = inputs.labels
-    monkeypatch.setattr(known, "SOURCES", (*known.SOURCES, Shouting()))
+    monkeypatch.setattr(known, "SOURCES", (*known.SOURCES, LabelSource("shouting", ("mood",), shouting)))
     (source,) = label_sources(["shouting"])
     assert families([source, VOCABULARY]) == ("mood", "unigram", "predicate")
     assert labelled(source, text_of(ENGLISH, [1], 2))["mood:loud"].flags.sum() == 1

@@ -1,7 +1,7 @@
 """Sources of labels: what may be true of a token, as columns of true and false.
 
-To add a source, write a subclass of :class:`~universal_neurons.inputs.labels.source.LabelSource` in a module of its own
-and add it to :data:`SOURCES`; a suite then names it in ``labels.sources``.
+To add a source, make a :class:`~universal_neurons.inputs.labels.source.LabelSource` in a module of its own and add it
+to :data:`SOURCES`; a suite then names it in ``labels.sources``.
 """
 
 from __future__ import annotations

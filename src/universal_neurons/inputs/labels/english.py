@@ -10,7 +10,8 @@ published code keeps one of each (claims/README.md, Published code).
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,46 +28,36 @@ if TYPE_CHECKING:
 LONGEST = 50_000
 
 
-class EnglishLabels(LabelSource):
-    """Part of speech, dependency, morphology and kind of entity of each word; stop words; ends of sentences."""
+def english_columns(text: LabelledText, *, name: str, pipeline: str) -> Iterator[LabelColumn]:
+    """Part of speech, dependency, morphology and kind of entity of each word; stop words; ends of sentences.
 
-    name: ClassVar[str] = "english"
-    families: ClassVar[tuple[str, ...]] = ("syntax",)
-    pipeline: ClassVar[str] = "en_core_web_trf"
-
-    def columns(self, text: LabelledText) -> Iterator[LabelColumn]:
-        """One column per label that a word of the text has; raises UserError without spaCy or its pipeline."""
-        parse = self._parser()
-        rows = text.tokens.rows
-        flags: dict[str, TokenFlags] = {}
-        for passage in text.passages():
-            here = passage.place >= 0
-            place, start = passage.place[here], passage.start[here]
-            for label, characters in character_labels(parse, passage.text).items():
-                found = flags.setdefault(label, np.zeros(rows.size, dtype=np.bool_))
-                found[place] = characters[start]
-        for label in sorted(flags):
-            yield LabelColumn(label, "syntax", Of.PLACE, flags[label].reshape(rows.shape))
-
-    def _parser(self) -> Any:
-        try:
-            import spacy
-        except ImportError:
-            raise UserError(f"labels.sources: {self.name!r} needs spaCy; run: {INSTALL}") from None
-        try:
-            return spacy.load(self.pipeline)
-        except OSError:
-            raise UserError(
-                f"labels.sources: {self.name!r} needs spaCy's {self.pipeline}; run: python -m spacy download "
-                f"{self.pipeline}"
-            ) from None
+    One column per label that a word of the text has by a ``pipeline`` of spaCy; raises UserError without spaCy or
+    without it, for the source called ``name``.
+    """
+    parse = _parser(name, pipeline)
+    rows = text.tokens.rows
+    flags: dict[str, TokenFlags] = {}
+    for passage in text.passages():
+        here = passage.place >= 0
+        place, start = passage.place[here], passage.start[here]
+        for label, characters in character_labels(parse, passage.text).items():
+            found = flags.setdefault(label, np.zeros(rows.size, dtype=np.bool_))
+            found[place] = characters[start]
+    for label in sorted(flags):
+        yield LabelColumn(label, "syntax", Of.PLACE, flags[label].reshape(rows.shape))
 
 
-class SmallEnglishLabels(EnglishLabels):
-    """The same labels by a pipeline that needs no GPU."""
-
-    name: ClassVar[str] = "english_small"
-    pipeline: ClassVar[str] = "en_core_web_sm"
+def _parser(name: str, pipeline: str) -> Any:
+    try:
+        import spacy
+    except ImportError:
+        raise UserError(f"labels.sources: {name!r} needs spaCy; run: {INSTALL}") from None
+    try:
+        return spacy.load(pipeline)
+    except OSError:
+        raise UserError(
+            f"labels.sources: {name!r} needs spaCy's {pipeline}; run: python -m spacy download {pipeline}"
+        ) from None
 
 
 def character_labels(parse: Any, text: str) -> dict[str, TokenFlags]:
@@ -106,4 +97,9 @@ def _pieces(text: str) -> tuple[Places, Places]:
     return np.array(ends[:-1], dtype=np.int64), np.array(ends[1:], dtype=np.int64)
 
 
-ENGLISH, ENGLISH_SMALL = EnglishLabels(), SmallEnglishLabels()
+def _english(name: str, pipeline: str) -> LabelSource:
+    return LabelSource(name, ("syntax",), partial(english_columns, name=name, pipeline=pipeline))
+
+
+# The small pipeline needs no GPU.
+ENGLISH, ENGLISH_SMALL = _english("english", "en_core_web_trf"), _english("english_small", "en_core_web_sm")

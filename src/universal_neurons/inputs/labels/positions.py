@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,38 +17,30 @@ if TYPE_CHECKING:
 PARTS = 8
 
 
-class PositionLabels(LabelSource):
-    """Bins of positions: eighths of the row and powers of two, each alone and together with all before it."""
+def position_columns(text: LabelledText) -> Iterator[LabelColumn]:
+    """Bins of positions: eighths of the row and powers of two, each alone and together with all before it.
 
-    name: ClassVar[str] = "position"
-    families: ClassVar[tuple[str, ...]] = ("position",)
-
-    def columns(self, text: LabelledText) -> Iterator[LabelColumn]:
-        """One column per bin; position 0 is the beginning of the row."""
-        length = text.tokens.rows.shape[1]
-        position = np.arange(length)
-        ends = sorted({length * part // PARTS for part in range(1, PARTS)} | {2**k for k in range(length.bit_length())})
-        for end in ends:
-            if end < length:
-                yield LabelColumn(f"before_{end}", "position", Of.POSITION, position < end)
-        for low, high in zip([1, *ends], [*ends, length], strict=True):
-            if low < high <= length:
-                yield LabelColumn(
-                    f"from_{low}_before_{high}", "position", Of.POSITION, (position >= low) & (position < high)
-                )
+    Position 0 is the beginning of the row.
+    """
+    length = text.tokens.rows.shape[1]
+    position = np.arange(length)
+    ends = sorted({length * part // PARTS for part in range(1, PARTS)} | {2**k for k in range(length.bit_length())})
+    for end in ends:
+        if end < length:
+            yield LabelColumn(f"before_{end}", "position", Of.POSITION, position < end)
+    for low, high in zip([1, *ends], [*ends, length], strict=True):
+        if low < high <= length:
+            yield LabelColumn(
+                f"from_{low}_before_{high}", "position", Of.POSITION, (position >= low) & (position < high)
+            )
 
 
-class DomainLabels(LabelSource):
-    """The domain of the text: the distribution that source code is of, or the subset of the Pile."""
-
-    name: ClassVar[str] = "domain"
-    families: ClassVar[tuple[str, ...]] = ("domain",)
-
-    def columns(self, text: LabelledText) -> Iterator[LabelColumn]:
-        """One column per domain."""
-        names = text.tokens.domains
-        for number, name in enumerate(names):
-            yield LabelColumn(name, "domain", Of.DOMAIN, np.arange(len(names)) == number)
+def domain_columns(text: LabelledText) -> Iterator[LabelColumn]:
+    """The domains of the text: the distributions that source code is of, or the subsets of the Pile."""
+    names = text.tokens.domains
+    for number, name in enumerate(names):
+        yield LabelColumn(name, "domain", Of.DOMAIN, np.arange(len(names)) == number)
 
 
-POSITION, DOMAIN = PositionLabels(), DomainLabels()
+POSITION = LabelSource("position", ("position",), position_columns)
+DOMAIN = LabelSource("domain", ("domain",), domain_columns)

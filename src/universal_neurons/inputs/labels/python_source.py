@@ -7,7 +7,7 @@ with an error.  A token has the label of its first character that is no blank.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -154,22 +154,16 @@ _PARAMETERS = frozenset(
 )
 
 
-class PythonLabels(LabelSource):
-    """What each token is in the syntax of Python source."""
-
-    name: ClassVar[str] = "python"
-    families: ClassVar[tuple[str, ...]] = ("syntax",)
-
-    def columns(self, text: LabelledText) -> Iterator[LabelColumn]:
-        """One column per label; raises UserError without tree-sitter."""
-        parser = _parser()
-        rows = text.tokens.rows
-        flags = np.zeros((len(NAMES), rows.size), dtype=np.bool_)
-        for passage in text.passages():
-            here = passage.place >= 0
-            flags[:, passage.place[here]] = character_labels(parser, passage.text)[:, passage.start[here]]
-        for name, column in zip(NAMES, flags, strict=True):
-            yield LabelColumn(name, "syntax", Of.PLACE, column.reshape(rows.shape))
+def python_columns(text: LabelledText) -> Iterator[LabelColumn]:
+    """One column per label of Python's syntax; raises UserError without tree-sitter."""
+    parser = _parser()
+    rows = text.tokens.rows
+    flags = np.zeros((len(NAMES), rows.size), dtype=np.bool_)
+    for passage in text.passages():
+        here = passage.place >= 0
+        flags[:, passage.place[here]] = character_labels(parser, passage.text)[:, passage.start[here]]
+    for name, column in zip(NAMES, flags, strict=True):
+        yield LabelColumn(name, "syntax", Of.PLACE, column.reshape(rows.shape))
 
 
 def _parser() -> Any:
@@ -266,4 +260,4 @@ def _mark_words(flags: TokenFlags, text: str) -> None:
     flags[_ROW["first_in_line"], shown[np.concatenate([[0], changes + 1])] if shown.size else shown] = True
 
 
-PYTHON = PythonLabels()
+PYTHON = LabelSource("python", ("syntax",), python_columns)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -68,20 +67,19 @@ class LabelledText:
     passages: Callable[[], Iterable[Passage]]
 
 
-class LabelSource(ABC):
+@dataclass(frozen=True)
+class LabelSource:
     """A source of labels.
 
     ``name`` and ``version`` are in the key of the labels: bump the version when labels change.  ``families``: the
-    families of its labels, which explanations are compared by.
+    families of its labels, which explanations are compared by.  ``columns`` gives the labels of a text; it raises
+    UserError where a library is missing.
     """
 
-    name: ClassVar[str]
-    version: ClassVar[int] = 1
-    families: ClassVar[tuple[str, ...]]
-
-    @abstractmethod
-    def columns(self, text: LabelledText) -> Iterator[LabelColumn]:
-        """The labels of a text; raises UserError where a library is missing."""
+    name: str
+    families: tuple[str, ...]
+    columns: Callable[[LabelledText], Iterator[LabelColumn]]
+    version: int = 1
 
 
 def listed(text: str) -> tuple[str, ...]:

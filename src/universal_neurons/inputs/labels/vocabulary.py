@@ -11,7 +11,7 @@ which hardly any word of a small vocabulary has; a token of blanks alone is a un
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -198,26 +198,20 @@ CODE: dict[str, Predicate] = {
 }
 
 
-class VocabularyLabels(LabelSource):
-    """Unigrams, the lower-cased words that tokens spell, and predicates of spellings."""
-
-    name: ClassVar[str] = "vocabulary"
-    families: ClassVar[tuple[str, ...]] = ("unigram", "predicate")
-
-    def columns(self, text: LabelledText) -> Iterator[LabelColumn]:
-        """Unigrams first; predicates that are true of some spellings and not of all."""
-        spelling = text.spelling
-        groups: dict[str, list[int]] = {}
-        for token, spelled in enumerate(spelling):
-            # Part of a character decodes to this mark, which is the same for all of them.
-            if spelled and "\ufffd" not in spelled:
-                groups.setdefault(word(spelled).lower() or spelled, []).append(token)
-        for name, tokens in groups.items():
-            yield LabelColumn(name, "unigram", Of.TOKEN, np.isin(np.arange(len(spelling)), tokens))
-        for name, predicate in (PUBLISHED | CODE).items():
-            flags = np.array([bool(spelled) and predicate(spelled) for spelled in spelling])
-            if flags.any() and not flags.all():
-                yield LabelColumn(name, "predicate", Of.TOKEN, flags)
+def vocabulary_columns(text: LabelledText) -> Iterator[LabelColumn]:
+    """Unigrams, the lower-cased words that tokens spell, then predicates that some spellings have and others not."""
+    spelling = text.spelling
+    groups: dict[str, list[int]] = {}
+    for token, spelled in enumerate(spelling):
+        # Part of a character decodes to this mark, which is the same for all of them.
+        if spelled and "\ufffd" not in spelled:
+            groups.setdefault(word(spelled).lower() or spelled, []).append(token)
+    for name, tokens in groups.items():
+        yield LabelColumn(name, "unigram", Of.TOKEN, np.isin(np.arange(len(spelling)), tokens))
+    for name, predicate in (PUBLISHED | CODE).items():
+        flags = np.array([bool(spelled) and predicate(spelled) for spelled in spelling])
+        if flags.any() and not flags.all():
+            yield LabelColumn(name, "predicate", Of.TOKEN, flags)
 
 
-VOCABULARY = VocabularyLabels()
+VOCABULARY = LabelSource("vocabulary", ("unigram", "predicate"), vocabulary_columns)
