@@ -118,13 +118,11 @@ def _train_one(
     device: str,
     progress: Progress,
 ) -> None:
-    from universal_neurons.inputs.training import TrainingPaths, train_seed
+    from universal_neurons.inputs.training import train_seed
 
     progress.start(f"training {name}", recipe.steps)
     done = 0
-    for record in train_seed(
-        recipe, rows, held_out, TrainingPaths(folder / name), seed=recipe.seeds[name], device=device
-    ):
+    for record in train_seed(recipe, rows, held_out, folder / name, seed=recipe.seeds[name], device=device):
         step = int(record["step"])
         progress.advance(step - done)
         done = step

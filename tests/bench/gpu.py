@@ -30,7 +30,7 @@ from universal_neurons.core.ablation import Ablation, AblationEffects, ablation_
 from universal_neurons.core.matmul import PrecisionMode
 from universal_neurons.inputs.bridge import random_bridge
 from universal_neurons.inputs.recipe import TrainingRecipe
-from universal_neurons.inputs.training import TrainingPaths, train_seed
+from universal_neurons.inputs.training import train_seed
 from universal_neurons.stages.calibration import device_name
 from universal_neurons.stages.costs import Shape
 from universal_neurons.stages.models import placed
@@ -84,7 +84,7 @@ def training(device: torch.device) -> Figures:
     rows = np.random.default_rng(0).integers(recipe.vocabulary, size=(1024, recipe.context)).astype(np.uint16)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        for _ in train_seed(short, rows, rows[:8], TrainingPaths(Path(folder)), seed=0, device=device.type):
+        for _ in train_seed(short, rows, rows[:8], Path(folder), seed=0, device=device.type):
             pass
     return {"steps": steps, "tokens_per_second": short.tokens / (time.perf_counter() - start)}
 

@@ -98,11 +98,11 @@ def trained(
     _one_thread: None,
 ) -> Path:
     """The output of a training of both seeds, with recipe.toml and tokenizer.json beside it."""
-    from universal_neurons.inputs.training import TrainingPaths, train_seed
+    from universal_neurons.inputs.training import train_seed
 
     folder = tmp_path_factory.mktemp("training")
     for name, seed in recipe.seeds.items():
-        list(train_seed(recipe, rows, rows[:8], TrainingPaths(folder / name), seed=seed, log_every=2))
+        list(train_seed(recipe, rows, rows[:8], folder / name, seed=seed, log_every=2))
     (folder / "recipe.toml").write_text(RECIPE)
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from universal_neurons.inputs.training import (
-    TrainingPaths,
+    LOG,
+    STATE,
     batch_rows,
     data_order,
     held_out_loss,
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("_one_thread")
 
 def train(recipe: TrainingRecipe, rows: TokenRows, folder: Path, *, records: int | None = None) -> list[dict[str, Any]]:
     """Train, saving the state as often as possible; stop after ``records`` as a kill would."""
-    run = train_seed(recipe, rows, rows[:8], TrainingPaths(folder), seed=1, save_seconds=0.0, log_every=2)
+    run = train_seed(recipe, rows, rows[:8], folder, seed=1, save_seconds=0.0, log_every=2)
     return list(islice(run, records))
 
 
@@ -40,12 +41,12 @@ def without_seconds(log: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in record.items() if key != "seconds"} for record in records]
 
 
-def assert_equal_runs(first: TrainingPaths, second: TrainingPaths) -> None:
-    assert without_seconds(first.log) == without_seconds(second.log)
+def assert_equal_runs(first: Path, second: Path) -> None:
+    assert without_seconds(first / LOG) == without_seconds(second / LOG)
     for step in (4, 8):
-        files = [paths.checkpoint(step) / "model.safetensors" for paths in (first, second)]
+        files = [folder / f"step-{step}" / "model.safetensors" for folder in (first, second)]
         assert files[0].read_bytes() == files[1].read_bytes()
-    states = [load_file(paths.state) for paths in (first, second)]
+    states = [load_file(folder / STATE) for folder in (first, second)]
     assert states[0].keys() == states[1].keys()
     for name, tensor in states[0].items():
         assert torch.equal(tensor, states[1][name]), name
@@ -55,31 +56,31 @@ def assert_equal_runs(first: TrainingPaths, second: TrainingPaths) -> None:
 def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(
     recipe: TrainingRecipe, rows: TokenRows, tmp_path: Path, records: int
 ) -> None:
-    undisturbed, killed = TrainingPaths(tmp_path / "undisturbed"), TrainingPaths(tmp_path / "killed")
-    train(recipe, rows, undisturbed.folder)
-    train(recipe, rows, killed.folder, records=records)
-    assert killed.state.exists() == (records > 1)
-    train(recipe, rows, killed.folder)
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    train(recipe, rows, undisturbed)
+    train(recipe, rows, killed, records=records)
+    assert (killed / STATE).exists() == (records > 1)
+    train(recipe, rows, killed)
     assert_equal_runs(undisturbed, killed)
 
 
 def test_a_kill_in_the_middle_of_a_log_line_is_survived(
     recipe: TrainingRecipe, rows: TokenRows, tmp_path: Path
 ) -> None:
-    undisturbed, killed = TrainingPaths(tmp_path / "undisturbed"), TrainingPaths(tmp_path / "killed")
-    train(recipe, rows, undisturbed.folder)
-    train(recipe, rows, killed.folder, records=2)
-    with killed.log.open("a") as log:
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    train(recipe, rows, undisturbed)
+    train(recipe, rows, killed, records=2)
+    with (killed / LOG).open("a") as log:
         log.write('{"step": 6, "lo')
-    train(recipe, rows, killed.folder)
+    train(recipe, rows, killed)
     assert_equal_runs(undisturbed, killed)
 
 
 def test_a_finished_run_has_nothing_left_to_do(recipe: TrainingRecipe, rows: TokenRows, tmp_path: Path) -> None:
     train(recipe, rows, tmp_path)
-    before = TrainingPaths(tmp_path).log.read_text()
+    before = (tmp_path / LOG).read_text()
     assert train(recipe, rows, tmp_path) == []
-    assert TrainingPaths(tmp_path).log.read_text() == before
+    assert (tmp_path / LOG).read_text() == before
 
 
 def test_training_learns(recipe: TrainingRecipe, rows: TokenRows, tmp_path: Path) -> None:
@@ -94,8 +95,8 @@ def test_training_learns(recipe: TrainingRecipe, rows: TokenRows, tmp_path: Path
 def test_the_loss_is_a_mean_over_the_steps_since_the_last_record(
     recipe: TrainingRecipe, rows: TokenRows, tmp_path: Path
 ) -> None:
-    every = list(train_seed(recipe, rows, rows[:8], TrainingPaths(tmp_path / "1"), seed=1, log_every=1))
-    thirds = list(train_seed(recipe, rows, rows[:8], TrainingPaths(tmp_path / "3"), seed=1, log_every=3))
+    every = list(train_seed(recipe, rows, rows[:8], tmp_path / "1", seed=1, log_every=1))
+    thirds = list(train_seed(recipe, rows, rows[:8], tmp_path / "3", seed=1, log_every=3))
     losses = [float(record["loss"]) for record in every]
     # A checkpoint at step 4 cuts the second group of three short and the steps after it are two.
     expected = [sum(losses[:3]) / 3, losses[3], sum(losses[4:6]) / 2, sum(losses[6:]) / 2]

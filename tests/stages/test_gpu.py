@@ -19,7 +19,7 @@ from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.activations import stream
 from universal_neurons.core.matmul import BOUNDS, PrecisionMode, mode_of_products
 from universal_neurons.inputs.recipe import TrainingRecipe
-from universal_neurons.inputs.training import TrainingPaths, train_seed
+from universal_neurons.inputs.training import train_seed
 from universal_neurons.stages.ablation import ABLATIONS
 from universal_neurons.stages.base import Case, Need
 from universal_neurons.stages.extensions import EXTENSIONS
@@ -203,7 +203,7 @@ def losses(folder: Path, device: str) -> list[float]:
     """The loss of every step of a short training."""
     recipe = TrainingRecipe.parse(RECIPE.replace("tokens = 7680", "tokens = 1024"), where="a recipe")
     tokens = np.random.default_rng(0).integers(recipe.vocabulary, size=(64, recipe.context)).astype(np.uint16)
-    records = train_seed(recipe, tokens, tokens[:8], TrainingPaths(folder), seed=1, log_every=1, device=device)
+    records = train_seed(recipe, tokens, tokens[:8], folder, seed=1, log_every=1, device=device)
     return [float(record["loss"]) for record in records]
 
 

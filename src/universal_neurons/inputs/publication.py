@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def publish_zoo(training: Path, target: Path, *, recipe: Path, tokenizer: Path, corpus: str) -> Zoo:
-    """Make the zoo ``target`` of the checkpoints and logs in ``training/<model>/`` (see ``training.TrainingPaths``).
+    """Make the zoo ``target`` of the checkpoints and logs in ``training/<model>/`` (see ``training.train_seed``).
 
     ``recipe`` and ``tokenizer`` are the files that the training used (they may lie in ``target`` already); ``corpus``
     is the fingerprint of its text.  The same input gives the same bytes.  The manifest is written last: a target

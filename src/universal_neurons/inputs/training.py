@@ -11,7 +11,6 @@ import json
 import math
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -71,32 +70,16 @@ def next_token_loss(model: nn.Module, rows: torch.Tensor) -> torch.Tensor:
     return nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), rows[:, 1:].reshape(-1))
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingPaths:
-    """The files of one seed's run: state, log and checkpoints."""
-
-    folder: Path
-
-    @property
-    def state(self) -> Path:
-        """Weights, both moments of the optimiser, and the step they belong to."""
-        return self.folder / "state.safetensors"
-
-    @property
-    def log(self) -> Path:
-        """One JSON record per line: step, tokens, loss (nats), learning rate, seconds, device."""
-        return self.folder / "log.jsonl"
-
-    def checkpoint(self, step: int) -> Path:
-        """The Hugging Face folder with the weights after ``step``."""
-        return self.folder / f"step-{step}"
+# Of one seed's run, in its folder: weights, both moments of the optimiser and the step they belong to; and one JSON
+# record per line: step, tokens, loss (nats), learning rate, seconds, device.
+STATE, LOG = "state.safetensors", "log.jsonl"
 
 
 def train_seed(
     recipe: TrainingRecipe,
     rows: TokenRows,
     held_out: TokenRows,
-    paths: TrainingPaths,
+    folder: Path,
     *,
     seed: int,
     device: str = "cpu",
@@ -105,15 +88,16 @@ def train_seed(
 ) -> Iterator[dict[str, float | int | str]]:
     """Train one seed to the end, yielding one log record every ``log_every`` steps; resumes from a saved state.
 
-    ``rows`` and ``held_out`` are (row position) token ids.  Checkpoints are written as float16 Hugging Face folders.
+    ``rows`` and ``held_out`` are (row position) token ids.  State, log and checkpoints are written to ``folder``, these
+    as float16 Hugging Face folders ``step-...``.
     """
     target = torch.device(device)
-    paths.folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     model = initial_model(recipe, seed=seed).train()
     # transformers' own signature of ``to`` rejects what it accepts; torch's is right.
     nn.Module.to(model, target)
     optimiser = _optimiser(model, recipe)
-    start, spent = _restore(paths, model, optimiser)
+    start, spent = _restore(folder, model, optimiser)
     began = saved = time.monotonic()
     total, counted = torch.zeros((), device=target), 0
     for step in range(start, recipe.steps):
@@ -128,15 +112,15 @@ def train_seed(
             record = _record(recipe, done, float(total) / counted, spent + now - began, target)
             if is_checkpoint:
                 record["held_out_loss"] = held_out_loss(model, held_out)
-                save_checkpoint(model, recipe, paths.checkpoint(done))
+                save_checkpoint(model, recipe, folder / f"step-{done}")
             total, counted = torch.zeros((), device=target), 0
-            with paths.log.open("a", encoding="utf-8") as log:
+            with (folder / LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(record) + "\n")
             yield record
         if now - saved > save_seconds and done % log_every == 0:
-            _save(paths, model, optimiser, done, spent + now - began)
+            _save(folder, model, optimiser, done, spent + now - began)
             saved = now
-    _save(paths, model, optimiser, recipe.steps, spent + time.monotonic() - began)
+    _save(folder, model, optimiser, recipe.steps, spent + time.monotonic() - began)
 
 
 def _optimiser(model: nn.Module, recipe: TrainingRecipe) -> torch.optim.AdamW:
@@ -193,24 +177,24 @@ def save_checkpoint(model: GPT2LMHeadModel, recipe: TrainingRecipe, folder: Path
     fresh.save_pretrained(folder)
 
 
-def _save(paths: TrainingPaths, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, seconds: float) -> None:
+def _save(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, seconds: float) -> None:
     tensors = {f"model.{name}": p.detach().contiguous() for name, p in model.named_parameters()}
     for name, p in model.named_parameters():
         state = optimiser.state[p]
         tensors |= {f"{moment}.{name}": state[moment] for moment in ("exp_avg", "exp_avg_sq")}
-    with replacing(paths.state) as temporary:
+    with replacing(folder / STATE) as temporary:
         save_file(tensors, temporary, metadata={"step": str(step), "seconds": str(seconds)})
 
 
-def _restore(paths: TrainingPaths, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
-    if not paths.state.exists():
-        paths.log.unlink(missing_ok=True)
+def _restore(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
+    if not (folder / STATE).exists():
+        (folder / LOG).unlink(missing_ok=True)
         return 0, 0.0
     from safetensors import safe_open
 
-    with safe_open(paths.state, framework="pt") as file:
+    with safe_open(folder / STATE, framework="pt") as file:
         described = file.metadata()
-    tensors = load_file(paths.state)
+    tensors = load_file(folder / STATE)
     step = int(described["step"])
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -221,7 +205,7 @@ def _restore(paths: TrainingPaths, model: nn.Module, optimiser: torch.optim.Opti
                 "exp_avg": tensors[f"exp_avg.{name}"].to(p.device),
                 "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(p.device),
             }
-    _trim_log(paths.log, step)
+    _trim_log(folder / LOG, step)
     return step, float(described["seconds"])
 
 
