@@ -16,6 +16,7 @@ from tests.tiny_models import CATALOGUED, WORDS, A, B, in_bin, in_safetensors, r
 from universal_neurons.inputs.corpus import Document
 from universal_neurons.inputs.hub import Folders, Hub
 from universal_neurons.inputs.hub_corpus import HubCorpus
+from universal_neurons.inputs.pinning import Pins
 from universal_neurons.inputs.tokenization import train_tokenizer
 from universal_neurons.stages.workspace import open_workspace
 
@@ -186,7 +187,7 @@ class Published:
         """The text, asked for through a client that does not really wait."""
         hub = Hub("universal-neurons fetch --suite tiny", wait=self.waits.append, **options)
         source = Folders(folders, hub) if folders else hub
-        return HubCorpus.open(self.root, "text", suite="tiny", source=source)
+        return HubCorpus.open("text", Pins.open(self.root, "tiny", source=source))
 
     def workspace(self, **options: Any) -> Workspace:
         """The workspace of the suite."""

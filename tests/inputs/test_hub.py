@@ -52,7 +52,7 @@ from universal_neurons.inputs.hub import (
 )
 from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import EqualWeights, Lock, LockedCheckpoint, LockError
-from universal_neurons.inputs.pinning import NotPinned, RepositoryChanged
+from universal_neurons.inputs.pinning import NotPinned, Pins, RepositoryChanged
 from universal_neurons.inputs.tokenization import TokenizerUnfit
 from universal_neurons.inputs.weights import INDEX, UnsafeWeights, WeightsUnfit
 from universal_neurons.inputs.zoo import ZooError
@@ -83,7 +83,7 @@ class World:
     def zoo(self, family: str = "tiny", **options: Any) -> HubZoo:
         hub = Hub(FETCH, wait=self.waits.append, **options)
         source = Folders(self.folders, hub) if self.folders else hub
-        return HubZoo.open(self.root, family, suite="tiny", source=source)
+        return HubZoo.open(family, Pins.open(self.root, "tiny", source=source))
 
     def pinned(self, *names: str, steps: tuple[int, ...] = (10,)) -> HubZoo:
         zoo = self.zoo()
@@ -298,8 +298,9 @@ def test_asking_for_a_reference_in_order_to_compute_pins_it(world: World) -> Non
 def test_opening_and_naming_import_neither_torch_nor_a_client(world: World) -> None:
     world.pinned()
     program = (
-        "import sys; from pathlib import Path; from universal_neurons.inputs.hub_zoo import HubZoo\n"
-        f"zoo = HubZoo.open(Path({str(world.root)!r}), 'tiny', suite='tiny'); zoo.ref('a', 10); zoo.tokenizer_digest\n"
+        "import sys; from pathlib import Path; from universal_neurons.inputs.hub_zoo import HubZoo, Pins\n"
+        f"zoo = HubZoo.open('tiny', Pins.open(Path({str(world.root)!r}), 'tiny'))\n"
+        "zoo.ref('a', 10); zoo.tokenizer_digest\n"
         "sys.exit(', '.join({'torch', 'transformers', 'huggingface_hub', 'datasets'} & sys.modules.keys()) or 0)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True).stderr == ""
@@ -309,8 +310,8 @@ def test_the_environment_is_what_the_clients_make_of_it(world: World) -> None:
     """HF_ENDPOINT, HF_HOME and HF_TOKEN are read when the clients are imported, so this needs a process of its own."""
     world.hub.model(A).token = "secret"
     program = (
-        "import sys; from pathlib import Path; from universal_neurons.inputs.hub_zoo import HubZoo\n"
-        f"zoo = HubZoo.open(Path({str(world.root)!r}), 'tiny', suite='tiny'); zoo.fetch(['a'], [10])\n"
+        "import sys; from pathlib import Path; from universal_neurons.inputs.hub_zoo import HubZoo, Pins\n"
+        f"zoo = HubZoo.open('tiny', Pins.open(Path({str(world.root)!r}), 'tiny')); zoo.fetch(['a'], [10])\n"
         "print(zoo.ref('a', 10))"
     )
     home = world.root / "home"
@@ -912,7 +913,7 @@ def test_the_environment_says_where_the_folders_are(
     world: World, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNIVERSAL_NEURONS_MODELS", str(world.folders))
-    zoo = HubZoo.open(world.root, "tiny", suite="tiny")
+    zoo = HubZoo.open("tiny", Pins.open(world.root, "tiny"))
     zoo.fetch(["a"], [10])
     assert world.hub.asked("api", path=A) == world.hub.asked("cdn") == []
 
@@ -920,7 +921,7 @@ def test_the_environment_says_where_the_folders_are(
 def test_folders_may_lie_in_the_home_of_the_user(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(world.root))
     monkeypatch.setenv("UNIVERSAL_NEURONS_MODELS", "~/models")
-    HubZoo.open(world.root, "tiny", suite="tiny").fetch(["a"], [10])
+    HubZoo.open("tiny", Pins.open(world.root, "tiny")).fetch(["a"], [10])
     assert world.hub.asked("api", path=A) == []
 
 
@@ -930,7 +931,7 @@ def test_folders_that_are_missing_are_said_to_be_missing(
 ) -> None:
     monkeypatch.setenv("HOME", str(world.root))
     monkeypatch.setenv("UNIVERSAL_NEURONS_MODELS", missing)
-    zoo = HubZoo.open(world.root, "tiny", suite="tiny")
+    zoo = HubZoo.open("tiny", Pins.open(world.root, "tiny"))
     assert "UNIVERSAL_NEURONS_MODELS: expected a folder, got " in refusal(FileMissing, lambda: zoo.pin(["a"], [10]))
     assert world.hub.seen == []
 
@@ -1073,7 +1074,7 @@ def test_a_lock_of_something_else_than_the_catalogue_means_is_refused(
 
 def test_a_lock_with_the_same_weights_twice_is_refused_when_it_is_read(world: World) -> None:
     zoo = world.pinned()
-    twice = zoo.lock.with_checkpoint("b", 20, zoo.lock.checkpoints["a"][10])
+    twice = zoo.lock.with_entry("b@20", zoo.lock.checkpoints["a"][10])
     twice.write(world.lock, command=FETCH)
     assert "a@10" in refusal(EqualWeights, world.zoo)
 
@@ -1095,7 +1096,7 @@ def test_a_lock_is_replaced_in_one_step(world: World, monkeypatch: pytest.Monkey
 
 def test_a_name_that_would_break_the_lock_is_refused() -> None:
     entry = LockedCheckpoint(repository='x"/y', revision="main", commit="", files={BIN: "0" * 64}, weights=BIN)
-    lock = Lock().with_checkpoint("a", 1, entry)
+    lock = Lock().with_entry("a@1", entry)
     assert "without quotes" in refusal(LockError, lambda: lock.text(command=FETCH))
 
 

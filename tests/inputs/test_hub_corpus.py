@@ -10,6 +10,7 @@ from tests.published import FILE, RECIPE, TEXT
 from universal_neurons.inputs.corpus import CorpusError
 from universal_neurons.inputs.hub import Folders
 from universal_neurons.inputs.hub_corpus import HubCorpus
+from universal_neurons.inputs.pinning import Pins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ def documents(tmp_path: Path) -> Callable[[bytes], list[Document]]:
 
     def read(content: bytes) -> list[Document]:
         (folder / "00.jsonl").write_bytes(content)
-        corpus = HubCorpus.open(tmp_path, "text", suite="tiny", source=Folders(tmp_path))
+        corpus = HubCorpus.open("text", Pins.open(tmp_path, "tiny", source=Folders(tmp_path)))
         corpus.pin()
         return sorted(corpus.documents("identification", seed=1), key=lambda document: document.path)
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
-from universal_neurons.inputs.corpus import END_OF_TEXT, CorpusError, Document, EmptyTokenSet, token_id
+from universal_neurons.inputs.corpus import END_OF_TEXT, CorpusError, Document, token_id
 from universal_neurons.inputs.tokenization import NEWLINE, end_of_text_id, train_tokenizer
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_a_vocabulary_that_the_text_cannot_fill_is_refused() -> None:
 
 
 def test_no_text_is_refused() -> None:
-    with pytest.raises(EmptyTokenSet, match="no document to train on"):
+    with pytest.raises(CorpusError, match="no document to train on"):
         train_tokenizer([], vocabulary=300, seed=0)
 
 

@@ -52,7 +52,7 @@ def test_names_steps_and_shares_come_from_the_manifest(zoo: Zoo) -> None:
 def test_opening_and_naming_import_no_torch(zoo: Zoo) -> None:
     program = (
         "import sys; from pathlib import Path; from universal_neurons.inputs.zoo import Zoo\n"
-        f"zoo = Zoo.open(Path({str(zoo.folder)!r})); zoo.ref('a', 0); zoo.ref('a', 8); zoo.recipe(); zoo.verify()\n"
+        f"zoo = Zoo.open(Path({str(zoo.folder)!r})); zoo.ref('a', 0); zoo.ref('a', 8); zoo.recipe()\n"
         "sys.exit(', '.join({'torch', 'transformers', 'transformer_lens'} & sys.modules.keys()) or 0)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True).stderr == ""
@@ -159,13 +159,10 @@ def test_a_damaged_file_is_named_with_the_command_that_restores_it(zoo: Zoo, mon
     assert line.startswith("tiny/a/step-8/model.safetensors: damaged: sha256 ")
     assert line.endswith("run: git checkout -- tiny/a/step-8/model.safetensors")
     assert "\n" not in line
-    with pytest.raises(ZooError, match="damaged"):
-        zoo.verify()
     assert zoo.load(zoo.ref("a", 4)) is not None
 
 
 def test_a_missing_file_is_named_with_the_command_that_restores_it(zoo: Zoo) -> None:
-    zoo.verify()
     path = zoo.folder / "a" / "step-8" / "model.safetensors"
     path.unlink()
     with pytest.raises(ZooError, match=rf"^{path}: missing; run: git checkout -- {path}$"):

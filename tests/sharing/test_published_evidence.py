@@ -166,7 +166,7 @@ def test_evidence_about_other_weights_than_are_pinned_here_is_refused(
     mine = Lock.read(world.lock)
     entry = mine.checkpoints["a"][10]
     other = entry.model_copy(update={"files": {**entry.files, entry.weights: "0" * 64}, "commit": "1" * 40})
-    mine.with_checkpoint("a", 10, other).write(lock_of(fresh), command="test")
+    mine.with_entry("a@10", other).write(lock_of(fresh), command="test")
     before = lock_of(fresh).read_bytes()
     said = refusal(LockUnfit, lambda: pulled(fresh, export))
     assert "its evidence is about other files of a@10 (" in said
@@ -206,9 +206,7 @@ def test_a_damaged_lock_and_one_with_equal_weights_are_one_line(export: Path, fr
     same = lock.checkpoints["b"][10]
     relocked(
         export,
-        lambda _: lock.with_checkpoint("b", 20, same.model_copy(update={"revision": "checkpoint-20"})).text(
-            command="x"
-        ),
+        lambda _: lock.with_entry("b@20", same.model_copy(update={"revision": "checkpoint-20"})).text(command="x"),
     )
     assert "have the same weights" in refusal(EqualWeights, lambda: pulled(fresh, export))
     assert not lock_of(fresh).exists()

@@ -89,7 +89,7 @@ def made_up_lock(suite: Suite, root: Path) -> Lock:
         for checkpoint in (*([] if suite.untrained is None else [suite.untrained]), *suite.checkpoints):
             weights = f"{model}{checkpoint.step}.safetensors"
             of = files(weights, family.models[model].repository, family.branch(checkpoint.step), CONFIG)
-            lock = lock.with_checkpoint(model, checkpoint.step, LockedCheckpoint(**of, weights=weights))
+            lock = lock.with_entry(f"{model}@{checkpoint.step}", LockedCheckpoint(**of, weights=weights))
     return lock
 
 

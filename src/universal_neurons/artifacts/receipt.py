@@ -98,11 +98,6 @@ class Imported:
         sources = tuple(r for r in receipts if any(r.covers(d, sha256) for d, sha256 in artifacts.items()))
         return cls(sources, checked, frozenset(artifacts) - checked)
 
-    @property
-    def total(self) -> int:
-        """The number of imported artifacts."""
-        return len(self.checked) + len(self.unchecked)
-
 
 def receipts_of(imported: Path, suite: str) -> tuple[Receipt, ...]:
     """The readable receipts of ``suite`` in the imported store, by file name."""

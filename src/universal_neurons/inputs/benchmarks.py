@@ -81,22 +81,15 @@ class Benchmark(StrictTable):
         """The name of its file: another device of the same kind replaces it."""
         return f"{self.bench}-{self.kind}.json"
 
-    def value(self, name: str) -> float:
-        """The number called ``name``; raises :class:`BenchmarkError`."""
-        if name not in self.figures:
-            raise self._lacks(f"figures.{name}", "nothing")
-        return self.figures[name].value
-
     def size(self, name: str) -> float:
         """The setting called ``name`` as a number; raises :class:`BenchmarkError`."""
         setting = self.settings.get(name)
         if setting is None or isinstance(setting, str):
-            raise self._lacks(f"settings.{name}", repr(setting))
+            where = (BENCHMARKS / self.file).as_posix()
+            raise BenchmarkError(
+                f"{where}: settings.{name}: expected a number, got {setting!r}; run: nox -s bench -- --publish"
+            )
         return float(setting)
-
-    def _lacks(self, field: str, got: str) -> BenchmarkError:
-        where = (BENCHMARKS / self.file).as_posix()
-        return BenchmarkError(f"{where}: {field}: expected a number, got {got}; run: nox -s bench -- --publish")
 
     def write(self, root: Path) -> Path:
         """Write the file in the checkout ``root``, whole or not at all, and return its path."""

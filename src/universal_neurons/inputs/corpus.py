@@ -56,10 +56,6 @@ class CorpusError(UserError):
     """The corpus cannot be built or is not the expected one; the message says what to do."""
 
 
-class EmptyTokenSet(CorpusError):
-    """No token is left to score."""
-
-
 @dataclass(frozen=True, slots=True)
 class Document:
     """One source file: its distribution (the domain label), its path inside it, its text without licence header."""
@@ -311,8 +307,8 @@ class TokenStream:
 def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer, *, chunk: int = 64) -> TokenStream:
     """The token stream of ``documents``; every document ends with the end-of-text token.
 
-    Raises :class:`EmptyTokenSet` if there is no document, and :class:`CorpusError` if the tokenizer has no end-of-text
-    token or more ids than 16 bits hold: both would go on as other tokens.
+    Raises :class:`CorpusError` if there is no document, and if the tokenizer has no end-of-text token or more ids than
+    16 bits hold: both would go on as other tokens.
     """
     end = token_id(tokenizer, END_OF_TEXT)
     if (size := tokenizer.get_vocab_size()) > MAX_VOCABULARY:
@@ -332,7 +328,7 @@ def encode_documents(documents: Iterable[Document], tokenizer: Tokenizer, *, chu
             tokens.append(ids)
             labels.append(np.full(len(ids), label, dtype=np.uint8))
     if not tokens:
-        raise EmptyTokenSet("corpus: no document is left after the split; check distributions and held_out_share")
+        raise CorpusError("corpus: no document is left after the split; check distributions and held_out_share")
     return TokenStream(np.concatenate(tokens), np.concatenate(labels), tuple(domains))
 
 
@@ -522,15 +518,13 @@ def token_set(
 ) -> TokenSet:
     """Seeded sample of whole rows of ``stream`` with just enough rows for ``tokens`` scored tokens.
 
-    Rows whose bytes are in ``without`` are left out.  Raises :class:`EmptyTokenSet` if nothing is left to score and
-    :class:`CorpusError` if the stream is too short.
+    Rows whose bytes are in ``without`` are left out.  Raises :class:`CorpusError` if nothing is left to score or the
+    stream is too short.
     """
     rows, domain = _shuffled_rows(stream, form, seed=seed, without=without)
     kept = np.cumsum(form.mask(rows, policy).sum(axis=1))
     if tokens < 1 or len(kept) == 0 or kept[-1] == 0:
-        raise EmptyTokenSet(
-            f"corpus {form.name}: no token is left to score (asked for {tokens}, policy {policy.value})"
-        )
+        raise CorpusError(f"corpus {form.name}: no token is left to score (asked for {tokens}, policy {policy.value})")
     if kept[-1] < tokens:
         raise CorpusError(
             f"corpus {form.name}: {tokens} scored tokens wanted, {int(kept[-1])} there; ask for fewer "

@@ -36,8 +36,7 @@ from universal_neurons.progress import discard
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from universal_neurons.inputs.hub import Revision, Snapshot, Source
-    from universal_neurons.progress import Warn
+    from universal_neurons.inputs.hub import Revision, Snapshot
 
 DOWNLOADS = Path(".universal-neurons") / "downloads"
 PIECE = 8 << 20
@@ -116,22 +115,9 @@ class HubCorpus:
     read: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def open(
-        cls,
-        root: Path,
-        name: str,
-        *,
-        suite: str,
-        source: Source | None = None,
-        command: str = "",
-        warn: Warn = discard,
-    ) -> HubCorpus:
-        """The corpus ``name`` of the checkout ``root``, locked for ``suite``; ``command`` fetches less of it.
-
-        Raises :class:`CorpusError`.
-        """
-        recipe = HubCorpusRecipe.read(root / "fixtures" / "corpora" / f"{name}.toml")
-        return cls(recipe, Pins.open(root, suite, source=source, command=command, warn=warn))
+    def open(cls, name: str, pins: Pins) -> HubCorpus:
+        """The corpus ``name`` of the checkout of ``pins``; raises :class:`CorpusError`."""
+        return cls(HubCorpusRecipe.read(pins.root / "fixtures" / "corpora" / f"{name}.toml"), pins)
 
     @property
     def locked(self) -> LockedCorpus:

@@ -28,13 +28,12 @@ from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from tokenizers import Tokenizer
 
     from universal_neurons.inputs.bridge import Bridge
     from universal_neurons.inputs.catalogue import Architecture, ModelFamily
-    from universal_neurons.inputs.hub import Snapshot, Source
+    from universal_neurons.inputs.hub import Snapshot
     from universal_neurons.progress import Warn
 
 
@@ -52,24 +51,13 @@ class HubZoo(Tokenized):
     _loaded: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(
-        cls,
-        root: Path,
-        family: str,
-        *,
-        suite: str,
-        source: Source | None = None,
-        command: str = "",
-        warn: Warn = discard,
-    ) -> HubZoo:
-        """The ``family`` of the catalogue in the checkout ``root``, locked for ``suite`` and fetched by ``command``.
+    def open(cls, family: str, pins: Pins) -> HubZoo:
+        """The ``family`` of the catalogue in the checkout of ``pins``, as these lock it.
 
         Raises :class:`CatalogueError` for an unknown family, :class:`LockError` for a damaged lock and
         :class:`EqualWeights` for one that has the same weights twice.
         """
-        catalogued = Catalogue.read(root / CATALOGUE).family(family)
-        pins = Pins.open(root, suite, source=source, command=command, warn=warn)
-        return cls(family, catalogued, pins, Lock.read(pins.path))
+        return cls(family, Catalogue.read(pins.root / CATALOGUE).family(family), pins, Lock.read(pins.path))
 
     @property
     def source(self) -> str:

@@ -132,11 +132,7 @@ class Lock(Table):
         if what in _FIELDS:
             return self.model_copy(update={_FIELDS[what]: entry})
         model, _, step = what.rpartition("@")
-        return self.with_checkpoint(model, int(step), entry)
-
-    def with_checkpoint(self, model: str, step: int, entry: LockedFiles) -> Lock:
-        """This lock with other files of ``model`` at ``step``."""
-        steps = {**self.checkpoints.get(model, {}), step: entry}
+        steps = {**self.checkpoints.get(model, {}), int(step): entry}
         return self.model_copy(update={"checkpoints": {**self.checkpoints, model: steps}})
 
     def check(self, *, where: str) -> None:

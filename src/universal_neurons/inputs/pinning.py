@@ -9,6 +9,7 @@ from universal_neurons.errors import SuiteNotFetched
 from universal_neurons.files import shown
 from universal_neurons.inputs.hub import HubError, NotInCache, RepositoryKind, Revision, Source, source_from_environment
 from universal_neurons.inputs.lock import LOCK_SUFFIX, Lock, LockedFiles, turn
+from universal_neurons.progress import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,9 @@ class Pins:
     warn: Warn
 
     @classmethod
-    def open(cls, root: Path, suite: str, *, source: Source | None, command: str, warn: Warn) -> Pins:
+    def open(
+        cls, root: Path, suite: str, *, source: Source | None = None, command: str = "", warn: Warn = discard
+    ) -> Pins:
         """The pins of ``suite``; without a ``source`` it is the one of the environment."""
         fetch = command or fetch_command(suite)
         return cls(root, suite, source or source_from_environment(fetch, warn=warn), fetch, warn)

@@ -17,6 +17,7 @@ from typing import Any, NoReturn, assert_never, get_args
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.hub_zoo import HubZoo
 from universal_neurons.inputs.lock import LOCK_SUFFIX
+from universal_neurons.inputs.pinning import Pins
 from universal_neurons.inputs.suite_file import (
     OTHER_ROWS,
     STEP,
@@ -328,7 +329,7 @@ def open_zoo(spec: ZooSpec, root: Path, *, suite: str, fetch: str = "", warn: Wa
         case "fixtures":
             return Zoo.open(root / "fixtures" / spec.path)
         case "hub":
-            return HubZoo.open(root, spec.path, suite=suite, command=fetch, warn=warn)
+            return HubZoo.open(spec.path, Pins.open(root, suite, command=fetch, warn=warn))
         case _:
             assert_never(spec.kind)
 

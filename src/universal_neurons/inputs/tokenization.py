@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from universal_neurons.characters import visible
-from universal_neurons.inputs.corpus import END_OF_TEXT, CorpusError, Document, EmptyTokenSet, token_id
+from universal_neurons.inputs.corpus import END_OF_TEXT, CorpusError, Document, token_id
 from universal_neurons.inputs.validation import first_line
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def train_tokenizer(
     front until ``characters`` is reached.  As in GPT-2, id 0 is ``!``, the last id is end-of-text, and a text that
     spells end-of-text out is encoded as it.  A vocabulary that the sample cannot fill is an error, not a smaller one.
 
-    Raises :class:`CorpusError` if ``vocabulary`` cannot hold the 256 bytes and end-of-text or cannot be filled, and
-    :class:`EmptyTokenSet` if there is no document.
+    Raises :class:`CorpusError` if ``vocabulary`` cannot hold the 256 bytes and end-of-text or cannot be filled, and if
+    there is no document.
     """
     if vocabulary <= BYTES:
         raise CorpusError(
@@ -44,7 +44,7 @@ def train_tokenizer(
         )
     texts = [document.text for document in documents]
     if not texts:
-        raise EmptyTokenSet("tokenizer: no document to train on; check distributions and held_out_share")
+        raise CorpusError("tokenizer: no document to train on; check distributions and held_out_share")
     random.Random(seed).shuffle(texts)  # noqa: S311  a sample, not a secret
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

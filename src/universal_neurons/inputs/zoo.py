@@ -287,11 +287,6 @@ class Zoo(Tokenized):
         """sha256 of the training log's file, without reading it."""
         return self.manifest.files[TRAINING_LOG]
 
-    def verify(self) -> None:
-        """Read every file of the zoo; raises :class:`ZooError` for the first that is missing or damaged."""
-        for relative in self.manifest.files:
-            self.content(relative)
-
     def content(self, relative: str) -> bytes:
         """The bytes of a file of the zoo; raises :class:`ZooError` unless they are the ones in the manifest."""
         path = self.folder / relative

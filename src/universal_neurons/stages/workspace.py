@@ -15,6 +15,7 @@ from universal_neurons.ids import ModelRef
 from universal_neurons.inputs.corpus import CorpusManifest, CorpusRecipe
 from universal_neurons.inputs.hub_corpus import HubCorpus, is_on_hub
 from universal_neurons.inputs.hub_zoo import HubZoo
+from universal_neurons.inputs.pinning import Pins
 from universal_neurons.inputs.suite import CORPORA, AnyZoo, Suite, load_suite, project_root
 from universal_neurons.progress import NoProgress
 from universal_neurons.stages.resume import STATES
@@ -167,7 +168,7 @@ def hub_corpus(work: Workspace) -> HubCorpus | None:
         if not is_on_hub(work.root / CORPORA / f"{name}.toml"):
             return None
         fetch = work.suite.command("universal-neurons fetch")
-        return HubCorpus.open(work.root, name, suite=work.suite.name, command=fetch, warn=work.warn)
+        return HubCorpus.open(name, Pins.open(work.root, work.suite.name, command=fetch, warn=work.warn))
 
     return work.cached("hub corpus", opened)
 
