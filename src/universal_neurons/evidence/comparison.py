@@ -7,7 +7,6 @@ Cases of two runs are the same question where their parameters are the same; a c
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +18,6 @@ from universal_neurons.measurement import Incomparable, Measurement, independent
 if TYPE_CHECKING:
     from universal_neurons.evidence.record import EvidenceRecord
     from universal_neurons.evidence.summary import ClaimSummary
-    from universal_neurons.evidence.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -122,11 +120,6 @@ class ClaimPair:
         return self.left is None or self.right is None or self.left.verdict is not self.right.verdict
 
     @property
-    def shared(self) -> tuple[CasePair, ...]:
-        """The cases that both runs have."""
-        return tuple(case for case in self.cases if case.left is not None and case.right is not None)
-
-    @property
     def differences(self) -> tuple[Measurement, ...]:
         """The differences of all cases that have one."""
         return tuple(case.difference for case in self.cases if case.difference is not None)
@@ -160,12 +153,6 @@ class RunComparison:
     def changed(self) -> tuple[ClaimPair, ...]:
         """The claims with another verdict."""
         return tuple(pair for pair in self.claims if pair.has_other_verdict)
-
-    @property
-    def transitions(self) -> Counter[tuple[Verdict, Verdict]]:
-        """The number of claims with each pair of verdicts, among the claims that both runs judged."""
-        both = ((pair.left, pair.right) for pair in self.claims)
-        return Counter((left.verdict, right.verdict) for left, right in both if left and right)
 
     def as_dict(self) -> dict[str, Any]:
         """Builtin types only."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec
 
 from universal_neurons.evidence.claim import Claim, ClaimError, ClaimKind, Promise
 from universal_neurons.measurement import Measurement
@@ -20,6 +20,7 @@ from universal_neurons.measurement import Measurement
 if TYPE_CHECKING:
     from universal_neurons.evidence.criteria import Criterion
     from universal_neurons.evidence.multiplicity import Correction
+    from universal_neurons.evidence.record import ItemRole
 
 P = ParamSpec("P")
 Measuring = Callable[..., Measurement]
@@ -37,6 +38,7 @@ _AMBIGUITY = re.compile(r"A([1-9]|1\d|2[01])|F([1-9]|1\d|2[0-2])")
 class ClaimDeclaration:
     """A claim with the function that measures it, its selections of axes, its controls and its readings."""
 
+    role: ClassVar[ItemRole] = "claim"
     claim: Claim
     function: Measuring
     axes: Mapping[AxisName, AxisSelection]
@@ -48,6 +50,7 @@ class ClaimDeclaration:
 class ControlDeclaration:
     """A function that measures, in the same way, something that must not satisfy the criterion of the claim ``of``."""
 
+    role: ClassVar[ItemRole] = "control"
     of: ClaimDeclaration
     function: Measuring
 
@@ -56,6 +59,7 @@ class ControlDeclaration:
 class ReadingDeclaration:
     """A function that measures the claim ``of`` under another reading of ``ambiguity``, in words: ``says``."""
 
+    role: ClassVar[ItemRole] = "reading"
     of: ClaimDeclaration
     function: Measuring
     ambiguity: str
@@ -130,11 +134,9 @@ def reading(
     def declare(function: Callable[P, Measurement]) -> Callable[P, Measurement]:
         name = _name("reading", function)
         if not _AMBIGUITY.fullmatch(ambiguity):
-            raise ClaimError(
-                f"{name} ({locator(function)}): ambiguity is {ambiguity!r}; expected A1 to A21 or F1 to F22"
-            )
+            raise _wrong(name, function, f"ambiguity is {ambiguity!r}; expected A1 to A21 or F1 to F22")
         if not says.strip():
-            raise ClaimError(f"{name} ({locator(function)}): says is empty; expected how {ambiguity} is read here")
+            raise _wrong(name, function, f"says is empty; expected how {ambiguity} is read here")
         read = _claim_beside(function, of, name)
         declaration = ReadingDeclaration(read, function, ambiguity, says)
         _attach(function, declaration, name)
@@ -158,7 +160,7 @@ def readings(
         module = function.__globals__
         for name, (ambiguity, says, constant) in table.items():
             if name in module:
-                raise ClaimError(f"reading {name} ({locator(function)}): the module has this name already; rename one")
+                raise _wrong(f"reading {name}", function, "the module has this name already; rename one")
             module[name] = reading(of=of, ambiguity=ambiguity, says=says)(_with_last(function, constant, name))
         return function
 
@@ -189,10 +191,11 @@ def axes_of(function: Measuring) -> tuple[AxisName, ...]:
     return tuple(axis for axis in AXES if axis in arguments)
 
 
-def locator(function: Any) -> str:
-    """``file:line`` of a function, for messages."""
+def _wrong(name: str, function: Any, problem: str) -> ClaimError:
+    """The error of a declaration: its ``name``, the ``file:line`` of its function, and what is wrong with it."""
     code = getattr(function, "__code__", None)
-    return "?" if code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+    where = "?" if code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+    return ClaimError(f"{name} ({where}): {problem}")
 
 
 def _with_last(function: Measuring, constant: object, name: str) -> Measuring:
@@ -210,40 +213,35 @@ def _claim_beside(function: Measuring, of: Measuring, name: str) -> ClaimDeclara
     """The claim of a control or reading, which is a test function of its own and takes no axis that the claim lacks."""
     found = declaration_of(of)
     if not isinstance(found, ClaimDeclaration):
-        raise ClaimError(f"{name} ({locator(function)}): of={getattr(of, '__name__', of)!r} is not a claim")
+        raise _wrong(name, function, f"of={getattr(of, '__name__', of)!r} is not a claim")
     _check_function(function, name)
     extra = [axis for axis in axes_of(function) if axis not in axes_of(of)]
     if extra:
-        taken = f"takes {', '.join(extra)}, which its claim {found.claim.id} does not take"
-        raise ClaimError(f"{name} ({locator(function)}): {taken}")
+        raise _wrong(name, function, f"takes {', '.join(extra)}, which its claim {found.claim.id} does not take")
     return found
 
 
 def _attach(function: Measuring, declared: Declaration, name: str) -> None:
     if declaration_of(function) is not None:
-        raise ClaimError(
-            f"{name} ({locator(function)}): the function is declared twice; one function, one claim, control or reading"
-        )
+        raise _wrong(name, function, "the function is declared twice; one function, one claim, control or reading")
     setattr(function, _DECLARATION, declared)
 
 
 def _check_function(function: Measuring, name: str) -> None:
     # pytest would not collect it, and a claim that is never run is never missed.
     if not function.__name__.startswith("test_"):
-        raise ClaimError(f"{name} ({locator(function)}): rename {function.__name__} to test_...; pytest runs no other")
+        raise _wrong(name, function, f"rename {function.__name__} to test_...; pytest runs no other")
     if "." in function.__qualname__.rpartition("<locals>.")[2]:
-        raise ClaimError(f"{name} ({locator(function)}): {function.__qualname__} is a method; a claim is a function")
+        raise _wrong(name, function, f"{function.__qualname__} is a method; a claim is a function")
 
 
 def _check_axes(function: Measuring, narrowed: Mapping[AxisName, AxisSelection], name: str) -> None:
     for axis, selection in narrowed.items():
         if axis not in AXES:
-            raise ClaimError(f"{name} ({locator(function)}): unknown axis {axis!r}; there are {', '.join(AXES)}")
+            raise _wrong(name, function, f"unknown axis {axis!r}; there are {', '.join(AXES)}")
         if axis not in axes_of(function):
-            raise ClaimError(f"{name} ({locator(function)}): narrows {axis}, which {function.__name__} does not take")
+            raise _wrong(name, function, f"narrows {axis}, which {function.__name__} does not take")
         # A string is a sequence of its letters: "fisrt" would be five unknown values, "b" would look right by accident.
         if not selection or (isinstance(selection, str) and selection not in ("first", "last")):
-            raise ClaimError(
-                f"{name} ({locator(function)}): {axis} is narrowed to {selection!r}; "
-                'expected "first", "last" or a sequence of values'
-            )
+            expected = 'expected "first", "last" or a sequence of values'
+            raise _wrong(name, function, f"{axis} is narrowed to {selection!r}; {expected}")

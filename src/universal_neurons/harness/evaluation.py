@@ -64,10 +64,7 @@ def evaluate(
         measurement = _measurement(function(**arguments), function)
         judgement = judged(criterion, measurement)
     except ArtifactMissing as missing:
-        command, judgement = (
-            missing.command,
-            Judgement(Verdict.NOT_EVALUATED, f"evidence missing; run: {missing.command}"),
-        )
+        command, judgement = missing.command, evidence_missing(missing)
     except NotOnSuite as lack:
         absent, judgement = True, not_on_suite(str(lack))
     except MeasurementError as wrong:
@@ -82,6 +79,11 @@ def evaluate(
 def not_on_suite(why: str) -> Judgement:
     """The judgement of a question that the suite cannot answer."""
     return Judgement(Verdict.NOT_EVALUATED, f"not evaluated on this suite: {' '.join(why.split())}")
+
+
+def evidence_missing(missing: ArtifactMissing) -> Judgement:
+    """The judgement where something was not computed yet."""
+    return Judgement(Verdict.NOT_EVALUATED, f"evidence missing; run: {missing.command}")
 
 
 def broken_by(error: BaseException) -> Evaluation:

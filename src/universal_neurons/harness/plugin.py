@@ -41,11 +41,18 @@ from universal_neurons.harness.declare import (
     claim_of,
     declaration_of,
 )
-from universal_neurons.harness.evaluation import Evaluation, broken_by, evaluate, guarded, needs_controls
+from universal_neurons.harness.evaluation import (
+    Evaluation,
+    broken_by,
+    evaluate,
+    evidence_missing,
+    guarded,
+    needs_controls,
+)
 from universal_neurons.harness.outcome import Outcome, OutcomeKind, outcome
 from universal_neurons.harness.provider import DEFAULT_FACTORY, StudyProvider
 from universal_neurons.harness.readme import README_SUITE
-from universal_neurons.harness.recording import Subject, role_of
+from universal_neurons.harness.recording import Subject
 from universal_neurons.harness.register import registrations
 from universal_neurons.harness.run import Collected, Collection, Run, RunScope
 from universal_neurons.harness.terminal import UNBOUNDED, TerminalStream, print_verdicts
@@ -106,7 +113,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     declared = declared_by(item)
     if declared is not None:
         name = claim_of(declared).claim.id
-        item.add_marker(getattr(pytest.mark, role_of(declared))(id=name))
+        item.add_marker(getattr(pytest.mark, declared.role)(id=name))
         item.extra_keyword_matches.add(name)
         if isinstance(declared, ReadingDeclaration):
             item.extra_keyword_matches.add(declared.ambiguity)
@@ -223,9 +230,14 @@ def declared_by(item: pytest.Item) -> Declaration | None:
 def subject_of(item: pytest.Item, declared: Declaration) -> Subject:
     """The item as its record describes it."""
     path, line, _ = item.location
-    callspec = getattr(item, "callspec", None)
-    name, values = ("", {}) if callspec is None else (callspec.id, callspec.params)
+    name, values = called_with(item)
     return Subject(declared, item.nodeid, name, values, locator=f"{Path(path).as_posix()}:{(line or 0) + 1}")
+
+
+def called_with(item: pytest.Item) -> tuple[str, dict[str, Any]]:
+    """The item's id in brackets and the values of its parameters; neither for one without parameters."""
+    callspec = getattr(item, "callspec", None)
+    return ("", {}) if callspec is None else (callspec.id, callspec.params)
 
 
 def claim_id_of(item: pytest.Item) -> str | None:
@@ -482,9 +494,7 @@ class Harness:
         for item in items:
             declared = declared_by(item)
             if declared is not None:
-                self.collection.items[item.nodeid] = Collected(
-                    item.nodeid, claim_of(declared).claim.id, role_of(declared)
-                )
+                self.collection.items[item.nodeid] = Collected(item.nodeid, claim_of(declared).claim.id, declared.role)
 
     def judge(self, item: pytest.Function, declared: Declaration) -> bool:
         """Run an item and write its record; then end the test as the ledger expects."""
@@ -561,7 +571,7 @@ class Harness:
         """Record an item whose setup failed or skipped; missing evidence becomes a skip there too."""
         failure = excinfo.value
         if isinstance(failure, ArtifactMissing):
-            evaluation = _missing(failure)
+            evaluation = Evaluation(evidence_missing(failure), command=failure.command)
             report.outcome = "skipped"
             report.longrepr = (str(item.path), 0, f"Skipped: {evaluation.judgement.reason}")
         elif isinstance(failure, pytest.skip.Exception):
@@ -584,9 +594,7 @@ class Harness:
         try:
             return placed(criterion, item).resolved(self.provider.published)
         except UserError:
-            callspec = getattr(item, "callspec", None)
-            values = {} if callspec is None else callspec.params
-            absent = [name for name, value in values.items() if value is None]
+            absent = [name for name, value in called_with(item)[1].items() if value is None]
             # The mistake in an item that has its values is reported when it, or another of its claim, is called.
             return NotJudged(f"this suite has no {' and no '.join(absent)} that it is about") if absent else criterion
 
@@ -666,21 +674,13 @@ def placed(criterion: Criterion, item: pytest.Item) -> Criterion:
 
     Raises :class:`ClaimError` for a control without an axis that the criterion of its claim looks up.
     """
-    callspec = getattr(item, "callspec", None)
-    values = {} if callspec is None else callspec.params
-    cell = {name: getattr(value, "step", value) for name, value in values.items() if name in AXES}
+    cell = {name: getattr(value, "step", value) for name, value in called_with(item)[1].items() if name in AXES}
     placed_criterion = criterion.placed(cell)
     for reference in placed_criterion.published:
         for label, axis in reference.where:
             if axis in AXES:
                 raise ClaimError(f"{item.name}: {reference.text()} needs the axis {axis} for {label}; take it")
     return placed_criterion
-
-
-def _missing(error: ArtifactMissing) -> Evaluation:
-    return Evaluation(
-        Judgement(Verdict.NOT_EVALUATED, f"evidence missing; run: {error.command}"), command=error.command
-    )
 
 
 def _not_run(skipped: BaseException) -> Evaluation:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
-from universal_neurons.evidence.record import EvidenceRecord, ItemRole
+from universal_neurons.evidence.record import EvidenceRecord
 from universal_neurons.evidence.registration import Register
 from universal_neurons.harness.axes import recorded
-from universal_neurons.harness.declare import (
-    ClaimDeclaration,
-    ControlDeclaration,
-    ReadingDeclaration,
-    axes_of,
-    claim_of,
-)
+from universal_neurons.harness.declare import ReadingDeclaration, axes_of, claim_of
 from universal_neurons.harness.evaluation import control_result
 from universal_neurons.harness.register import parts_of
 
@@ -64,7 +58,7 @@ class Subject:
         read = self.declared if isinstance(self.declared, ReadingDeclaration) else None
         return EvidenceRecord(
             claim=claim.id,
-            role=role_of(self.declared),
+            role=self.declared.role,
             test=self.test,
             item=self.item,
             statement=claim.statement,
@@ -90,16 +84,3 @@ class Subject:
             kind=claim.kind,
             registration=register.note(suite.name, claim.id, parts_of(claim_of(self.declared), suite.name)),
         )
-
-
-def role_of(declared: Declaration) -> ItemRole:
-    """The role of a declaration: claim, control or reading."""
-    match declared:
-        case ClaimDeclaration():
-            return "claim"
-        case ControlDeclaration():
-            return "control"
-        case ReadingDeclaration():
-            return "reading"
-        case _:
-            assert_never(declared)
