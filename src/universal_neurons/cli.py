@@ -569,9 +569,8 @@ def status(
         columns = {"stage": "stage", "step": "step", "what": "what", "digest": "digest", "where": "where"}
         show(rows, columns, as_json=as_json, title=title)
         return
-    there = Counter((row["stage"], row["where"]) for row in rows)
-    summed = [{"stage": stage, "where": store, "artifacts": number} for (stage, store), number in there.items()]
-    show(summed, {"stage": "stage", "where": "where", "artifacts": "artifacts"}, as_json=False, title=title)
+    columns = {"stage": "stage", "where": "where", "artifacts": "artifacts"}
+    show(_summed(rows, "where"), columns, as_json=False, title=title)
 
 
 @store_app.command("ls")
@@ -592,10 +591,8 @@ def store_ls(suite: SuiteName = "mini", store: StorePath = None, every: Every = 
         columns = {"stage": "stage", "digest": "digest", "origin": "origin", "size": "bytes"}
         show(rows, columns, as_json=as_json, title=title)
         return
-    names = dict.fromkeys((row["stage"], row["origin"]) for row in rows)
-    summed = [_sum(stage, origin, rows) for stage, origin in names]
     columns = {"stage": "stage", "origin": "origin", "artifacts": "artifacts", "size": "bytes"}
-    show(summed, columns, as_json=False, title=title)
+    show(_summed(rows, "origin"), columns, as_json=False, title=title)
 
 
 def _counted(stores: Iterable[str]) -> str:
@@ -604,10 +601,15 @@ def _counted(stores: Iterable[str]) -> str:
     return f"{counts.total()} artifacts" + "".join(f", {number} {store}" for store, number in counts.items())
 
 
-def _sum(stage: object, origin: object, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One row for all artifacts of a stage in one store."""
-    sizes = [row["size"] for row in rows if (row["stage"], row["origin"]) == (stage, origin)]
-    return {"stage": stage, "origin": origin, "artifacts": len(sizes), "size": sum(sizes)}
+def _summed(rows: Iterable[Mapping[str, Any]], store: str) -> list[dict[str, Any]]:
+    """One row for all artifacts of a stage in one store, which the column ``store`` names."""
+    sizes: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        sizes.setdefault((row["stage"], row[store]), []).append(row.get("size", 0))
+    return [
+        {"stage": stage, store: name, "artifacts": len(found), "size": sum(found)}
+        for (stage, name), found in sizes.items()
+    ]
 
 
 @store_app.command("verify")

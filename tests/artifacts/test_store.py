@@ -24,6 +24,7 @@ import pytest
 import universal_neurons
 from universal_neurons.artifacts.bundle import Bundle, ExportDamaged, FileAbsent, Listed
 from universal_neurons.artifacts.codec import Payload, encode, json_bytes
+from universal_neurons.artifacts.exchange import export_artifacts
 from universal_neurons.artifacts.folder import Contents, Folder
 from universal_neurons.artifacts.key import Key
 from universal_neurons.artifacts.manifest import DamageError, Manifest
@@ -563,11 +564,12 @@ def test_other_bytes_do_not_replace_shipped_ones(tmp_path: Path, said: Lines) ->
     assert tree(tmp_path / "shipped") == before
 
 
-def test_an_export_of_something_absent_changes_nothing(tmp_path: Path, store: Store) -> None:
+@pytest.mark.parametrize("target", ["folder", "archive.zip"])
+def test_an_export_of_something_absent_changes_nothing(tmp_path: Path, store: Store, target: str) -> None:
     store.write(key(0), VALUES["json"], PROVENANCE)
     with pytest.raises(StoreError, match=r"is absent; in the nearest one.*compute it first"):
-        store.export([key(0), key(1)], tmp_path / "target")
-    assert not (tmp_path / "target").exists()
+        export_artifacts(store, [key(0), key(1)], tmp_path / target, suite="mini", narrowing="", lock=None)
+    assert not (tmp_path / target).exists()
 
 
 def test_no_file_names_a_user_or_a_path(tmp_path: Path, store: Store) -> None:

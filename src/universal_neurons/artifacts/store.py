@@ -303,13 +303,10 @@ class Store:
         """Copy the artifacts of ``keys``, byte by byte, into the shipped store ``target``; returns their folders.
 
         An artifact that is there with the same payload stays as it is, its provenance included.  Raises
-        :class:`StoreError` before anything is copied if one is in no store, and at the first one that ``target`` has
-        with other bytes or damaged: the same key must not come to mean something else.
+        :class:`StoreError` at the first one that is in no store, and at the first one that ``target`` has with other
+        bytes or damaged: the same key must not come to mean something else.
         """
         ordered = sorted(set(keys), key=lambda key: (key.stage, key.digest))
-        for key in ordered:
-            if not self.has(key):
-                raise StoreError(f"export: {self.why(key)}; compute it first")
         return tuple(_exported(self.contents(key), target.absolute()) for key in ordered)
 
     def _find(self, key: Key) -> tuple[Contents, Payload, Origin] | None:
