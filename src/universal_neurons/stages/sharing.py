@@ -17,7 +17,7 @@ from universal_neurons.artifacts.bundle import LARGEST_LIST, ExportDamaged, File
 from universal_neurons.artifacts.exchange import ImportBatch, export_artifacts, import_artifacts
 from universal_neurons.artifacts.remote import RemoteExport, check_size, opened
 from universal_neurons.inputs.hub import FileMissing, HubError, source_from_environment
-from universal_neurons.inputs.lock_adoption import SuiteLock
+from universal_neurons.inputs.lock_adoption import adopt_lock, lock_text
 from universal_neurons.inputs.suite import load_suite
 from universal_neurons.progress import NoProgress
 from universal_neurons.stages.registry import stages, suite_keys
@@ -50,7 +50,7 @@ def export_suite(work: Workspace, target: Path) -> Exported:
 
     The text itself is never included.  Raises as :func:`~universal_neurons.artifacts.exchange.export_artifacts` does.
     """
-    suite, lock = work.suite, _lock(work).text()
+    suite, lock = work.suite, lock_text(work.zoo, hub_corpus(work))
     return export_artifacts(
         work.store, suite_keys(work), target, suite=suite.name, narrowing=suite.narrowing, lock=lock
     )
@@ -80,7 +80,7 @@ def pull(
     with opened(source, scratch=work.root / WORK_FOLDER, dataset=dataset, largest=largest) as files:
         remote = RemoteExport.of(files, suite)
         lock = remote.bundle.lock
-        if lock is not None and (news := _lock(work).adopt(lock, source=remote.shown)):
+        if lock is not None and (news := _adopted(work, lock, source=remote.shown)):
             warn(f"the lock of suite {suite} has {news} new entries: what the evidence is about")
             work = open_workspace(suite, **options)
         pulled = import_artifacts(
@@ -109,9 +109,9 @@ def largest_export(work: Workspace) -> int:
     return LARGEST_LIST + sum(form.limits.size + MANIFEST_BYTES for form in forms)
 
 
-def _lock(work: Workspace) -> SuiteLock:
+def _adopted(work: Workspace, lock: str, *, source: str) -> int:
     checkpoints = [(model, step) for step in work.steps for model in work.suite.zoo.models]
-    return SuiteLock(work.root, work.suite.name, work.zoo, hub_corpus(work), checkpoints)
+    return adopt_lock(lock, work.zoo, hub_corpus(work), checkpoints, source=source)
 
 
 def open_dataset(source: str, *, command: str, warn: Warn, largest: Callable[[], int]) -> Files:
