@@ -37,7 +37,7 @@ def rules() -> Any:
 @pytest.fixture
 def labelled(rules: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """The pieces of the text that have each label."""
-    monkeypatch.setattr(type(ENGLISH), "_parser", lambda _: rules)
+    monkeypatch.setattr(english, "_parser", lambda *_: rules)
     spelling = ["", *dict.fromkeys(PIECES)]
     text = text_of(spelling, [spelling.index(piece) for piece in PIECES], len(PIECES) + 1)
     found: dict[str, list[str]] = {}
