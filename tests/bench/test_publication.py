@@ -47,7 +47,7 @@ def test_what_the_bench_of_the_engine_measured_is_a_file(publication: Publicatio
     assert path.name == bench.file == "engine-cpu.json"
     assert bench.device == f"{cpu_name()}, 2 threads, float32"
     assert (bench.note, bench.bench) == ("alone on the machine", "engine")
-    assert (bench.value("pass_seconds"), bench.value("scores_seconds")) == pytest.approx((100.0, 20.0))
+    assert (bench.figures["pass_seconds"].value, bench.figures["scores_seconds"].value) == pytest.approx((100.0, 20.0))
 
 
 def test_ratios_are_those_of_the_times_beside_them(engine: Any) -> None:
@@ -92,7 +92,7 @@ def test_what_the_shape_found_is_a_file_too_and_a_failed_precision_a_note(public
     (bench,) = read_benchmarks(publication.root)
     assert (bench.file, bench.device) == ("shape-cuda.json", "NVIDIA H200, bfloat16")
     assert bench.size("residual") == 768
-    assert (bench.value("bfloat16_ceiling"), bench.value("bfloat16_peak_memory")) == (700.0, 8.0)
+    assert (bench.figures["bfloat16_ceiling"].value, bench.figures["bfloat16_peak_memory"].value) == (700.0, 8.0)
     assert bench.figures["bfloat16_forward_share"].unit == "%"
     assert bench.note == "alone on the machine Failed: tf32: RuntimeError: no such mode."
     assert bench.command.startswith("nox -s shape")
@@ -116,8 +116,12 @@ def test_what_the_plan_said_is_published_over_what_it_took(publication: Publicat
     plan.publish(publication, found)
     (bench,) = publication.benches
     assert (bench.file, bench.device) == ("plan-cpu.json", f"{cpu_name()}, 2 threads")
-    assert (bench.value("moments_ratio"), bench.value("moments_seconds"), bench.value("calibration")) == (0.9, 100, 4.5)
-    assert bench.value("gpt2_small_moments_ratio") == 0.8
+    assert (
+        bench.figures["moments_ratio"].value,
+        bench.figures["moments_seconds"].value,
+        bench.figures["calibration"].value,
+    ) == (0.9, 100, 4.5)
+    assert bench.figures["gpt2_small_moments_ratio"].value == 0.8
     plan.publish(publication, found | {"device": "NVIDIA H200"})
     assert publication.benches[1].device == "NVIDIA H200, float32"
     assert publication.benches[1].kind == "cuda"

@@ -69,7 +69,7 @@ def test_harm_is_always_harm() -> None:
 def test_counts_are_published_for_the_report(tmp_path: Path) -> None:
     publish(dict.fromkeys(KINDS, (20, 1)), minutes=15, seed=1, root=tmp_path)
     (bench,) = read_benchmarks(tmp_path)
-    assert (bench.value("kills_made"), bench.value("kills_wrong")) == (20, 1)
+    assert (bench.figures["kills_made"].value, bench.figures["kills_wrong"].value) == (20, 1)
     # Counts, unlike measured numbers, are whole.
     body = performance._bench(bench).body
     assert "20 faults" in body

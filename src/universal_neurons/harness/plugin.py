@@ -674,7 +674,8 @@ def placed(criterion: Criterion, item: pytest.Item) -> Criterion:
 
     Raises :class:`ClaimError` for a control without an axis that the criterion of its claim looks up.
     """
-    cell = {name: getattr(value, "step", value) for name, value in called_with(item)[1].items() if name in AXES}
+    values = called_with(item)[1].items()
+    cell: dict[str, Any] = {name: getattr(value, "step", value) for name, value in values if name in AXES}
     placed_criterion = criterion.placed(cell)
     for reference in placed_criterion.published:
         for label, axis in reference.where:

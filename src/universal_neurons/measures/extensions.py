@@ -83,7 +83,7 @@ def unigram_share_difference(
     if len(universal) != len(extensions.layer):
         raise ValueError(f"{len(universal)} labels for {len(extensions.layer)} neurons")
     if dealt:
-        universal = universal[dealt_within_layers(extensions.layer, _DEALING)]
+        universal = universal[dealt_within_layers(extensions.layer.astype(np.int64), _DEALING)]
     family = np.nan_to_num(extensions.score, nan=-math.inf) >= score
     level = extensions.families.resampling.level
     layers = [

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from universal_neurons.inputs.published import published, published_table
 from universal_neurons.measurement import Measurement, Over
+from universal_neurons.measures.shares import SHARE
 from universal_neurons.measures.tables import Definition
 from universal_neurons.measures.universality import (
-    SHARE,
     definition_share,
     share_by_layer,
     threshold_curve,

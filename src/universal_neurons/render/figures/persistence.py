@@ -13,13 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from universal_neurons.inputs.published import published
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.persistence import (
-    SHARE,
-    ceiling,
-    persistence,
-    persistence_by_layer,
-)
+from universal_neurons.measures.persistence import ceiling, persistence, persistence_by_layer
 from universal_neurons.measures.persistence_depth import DEEPEST
+from universal_neurons.measures.shares import SHARE
 from universal_neurons.measures.study import paper_checkpoints
 from universal_neurons.render.escaping import Markdown, markdown
 from universal_neurons.render.figures.charts import (
