@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
 
 from universal_neurons.errors import UserError
 from universal_neurons.evidence.criteria import Criterion
+from universal_neurons.evidence.entries import ID
 from universal_neurons.evidence.multiplicity import Correction
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 Promise = Literal["bit-exact", "protocol-exact"]
 ClaimKind = Literal["finding", "method"]
-_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 class ClaimError(UserError):
@@ -48,7 +47,7 @@ class Claim:
     kind: ClaimKind = "finding"
 
     def __post_init__(self) -> None:
-        if not _ID.fullmatch(self.id):
+        if not ID.fullmatch(self.id):
             raise ClaimError(f"claim {self.id!r}: an id is a letter followed by letters, digits, _ or -, such as N1")
         for name, text in (("statement", self.statement), ("source", self.source)):
             if not text.strip():

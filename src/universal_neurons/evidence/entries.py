@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from dataclasses import Field, fields
@@ -18,7 +19,7 @@ class _Dataclass(Protocol):
 
 
 _Entry = TypeVar("_Entry", bound=_Dataclass)
-_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 class EntryError(UserError):
@@ -36,6 +37,24 @@ def table(path: Path, error: type[UserError]) -> dict[str, Any] | None:
     # Also what is nested too deeply.
     except (ValueError, RecursionError) as wrong:
         raise error(f"{path}: not a TOML file ({wrong}); restore it from version control") from None
+
+
+def quoted(text: str) -> str:
+    """``text`` as a TOML string: a backslash or a quote in an id would otherwise end or change the key."""
+    # JSON's strings are TOML's, but for the character DEL.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def tables(path: Path, name: str, error: type[UserError]) -> list[tuple[str, Any]]:
+    """The tables ``[[name]]`` of the file at ``path``, in its order, each with its location for messages.
+
+    Empty where there is no file.  Raises ``error`` if it is no TOML, or holds anything else.
+    """
+    raw = table(path, error) or {}
+    found = raw.get(name, [])
+    if raw.keys() - {name} or not isinstance(found, list):
+        raise error(f"{path}: expected tables [[{name}]] and nothing else, got {', '.join(raw)}")
+    return [(f"{path}: entry {number}", one) for number, one in enumerate(found, start=1)]
 
 
 def read_entries(path: Path, name: str, kind: type[_Entry], *, unique: str = "") -> tuple[_Entry, ...]:
@@ -77,10 +96,10 @@ def _expected(field: Field[Any], hint: object, value: object) -> str:
     if get_origin(hint) is Literal:
         return "" if value in get_args(hint) else " or ".join(get_args(hint))
     if get_origin(hint) is tuple:
-        are_ids = isinstance(value, list) and all(isinstance(one, str) and _ID.fullmatch(one) for one in value)
+        are_ids = isinstance(value, list) and all(isinstance(one, str) and ID.fullmatch(one) for one in value)
         return "" if are_ids and (value or field.default == ()) else "a list of ids such as N7"
     if get_origin(hint) is dict:
         return "" if isinstance(value, dict) else "a table"
     if not isinstance(value, str) or not value.strip():
         return "a text"
-    return "" if field.name != "id" or _ID.fullmatch(value) else "an id such as N7"
+    return "" if field.name != "id" or ID.fullmatch(value) else "an id such as N7"

@@ -7,14 +7,13 @@ TOML file under version control, one table for each acceptance of one claim, old
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import UserError
-from universal_neurons.evidence.entries import table
+from universal_neurons.evidence.entries import quoted, tables
 from universal_neurons.evidence.record import replace_text
 from universal_neurons.evidence.verdict import Verdict
 
@@ -77,11 +76,7 @@ def read_history(path: Path) -> tuple[Accepted, ...]:
 
     Raises :class:`HistoryError` for a file that is damaged or not in order of time.
     """
-    raw = table(path, HistoryError) or {}
-    entries = raw.get(_TABLE, [])
-    if raw.keys() - {_TABLE} or not isinstance(entries, list):
-        raise HistoryError(f"{path}: expected tables [[{_TABLE}]] and nothing else, got {', '.join(raw)}")
-    found = tuple(_entry(f"{path}: entry {number}", entry) for number, entry in enumerate(entries, start=1))
+    found = tuple(_entry(where, entry) for where, entry in tables(path, _TABLE, HistoryError))
     for number, (earlier, later) in enumerate(pairwise(found), start=2):
         if later.date < earlier.date:
             raise HistoryError(f"{path}: entry {number}: expected no date before {earlier.date}, got {later.date}")
@@ -141,10 +136,5 @@ def write_history(path: Path, entries: Sequence[Accepted], suite: str) -> None:
 
 def _toml(entry: Accepted) -> str:
     texts = {"verdict": entry.verdict.value, "criterion": entry.criterion, "evidence": entry.evidence}
-    lines = [f"{name} = {_quoted(text)}" for name, text in texts.items() if text]
-    return "\n".join(["", f"[[{_TABLE}]]", f"claim = {_quoted(entry.claim)}", f"date = {entry.date}", *lines, ""])
-
-
-def _quoted(text: str) -> str:
-    # JSON's strings are TOML's, but for the character DEL.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+    lines = [f"{name} = {quoted(text)}" for name, text in texts.items() if text]
+    return "\n".join(["", f"[[{_TABLE}]]", f"claim = {quoted(entry.claim)}", f"date = {entry.date}", *lines, ""])

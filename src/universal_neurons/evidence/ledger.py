@@ -6,14 +6,13 @@ verdict is a readable line of a diff.  ``harness.outcome`` compares a run with i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from universal_neurons.errors import UserError
-from universal_neurons.evidence.entries import table
+from universal_neurons.evidence.entries import quoted, table
 from universal_neurons.evidence.multiplicity import Correction
 from universal_neurons.evidence.record import EvidenceRecord, natural_order, replace_text
 from universal_neurons.evidence.summary import summaries
@@ -211,7 +210,7 @@ def _possible(items: Items, correction: Correction | None) -> tuple[Verdict, ...
 
 
 def _table(name: str, items: Items) -> str:
-    lines = (f'{_quoted(item)} = "{items[item]}"\n' for item in sorted(items, key=natural_order))
+    lines = (f'{quoted(item)} = "{items[item]}"\n' for item in sorted(items, key=natural_order))
     return f"\n[{name}]\n{''.join(lines)}"
 
 
@@ -236,9 +235,3 @@ def _verdict(path: Path, where: str, word: object) -> Verdict:
     if not isinstance(word, str) or word not in acceptable:
         raise LedgerError(f"{path}: [{where}] has verdict {word!r}, expected one of {', '.join(acceptable)}")
     return acceptable[word]
-
-
-def _quoted(text: str) -> str:
-    """``text`` as a TOML basic string: a backslash or a quote in an id would otherwise end or change the key."""
-    # JSON's strings are TOML's, but for the character DEL.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -6,13 +6,12 @@ first.  It holds digests, so that a rule that was changed afterwards differs fro
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import UserError
-from universal_neurons.evidence.entries import table
+from universal_neurons.evidence.entries import quoted, tables
 from universal_neurons.evidence.record import replace_text
 
 if TYPE_CHECKING:
@@ -55,10 +54,10 @@ class Registration:
     def to_toml(self) -> str:
         """The entry as a table of the file."""
         texts = {"suite": self.suite, "claim": self.claim}
-        lines = [f"{name} = {_quoted(text)}" for name, text in texts.items()]
-        lines += [f"date = {self.date}", f"commit = {_quoted(self.commit)}"]
-        lines += [f"reason = {_quoted(self.reason)}"] if self.reason else []
-        parts = [f"{_quoted(name)} = {_quoted(digest)}" for name, digest in self.parts.items()]
+        lines = [f"{name} = {quoted(text)}" for name, text in texts.items()]
+        lines += [f"date = {self.date}", f"commit = {quoted(self.commit)}"]
+        lines += [f"reason = {quoted(self.reason)}"] if self.reason else []
+        parts = [f"{quoted(name)} = {quoted(digest)}" for name, digest in self.parts.items()]
         return "\n".join(["", f"[[{_TABLE}]]", *lines, f"[{_TABLE}.parts]", *parts, ""])
 
 
@@ -110,11 +109,7 @@ class Register:
     @classmethod
     def read(cls, path: Path) -> Register:
         """The register at ``path``, empty where there is no file; raises :class:`RegistrationError` if damaged."""
-        raw = table(path, RegistrationError) or {}
-        entries = raw.get(_TABLE, [])
-        if raw.keys() - {_TABLE} or not isinstance(entries, list):
-            raise RegistrationError(f"{path}: expected tables [[{_TABLE}]] and nothing else, got {', '.join(raw)}")
-        return cls(tuple(_entry(f"{path}: entry {number}", one) for number, one in enumerate(entries, start=1)))
+        return cls(tuple(_entry(where, one) for where, one in tables(path, _TABLE, RegistrationError)))
 
 
 def _entry(where: str, raw: Any) -> Registration:
@@ -126,8 +121,3 @@ def _entry(where: str, raw: Any) -> Registration:
     if not are_texts or type(raw["date"]) is not date:
         raise RegistrationError(f"{where}: expected texts, a date and a table of digests, got {raw!r}")
     return Registration(**raw)
-
-
-def _quoted(text: str) -> str:
-    # JSON's strings are TOML's, but for the character DEL.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
