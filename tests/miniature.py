@@ -174,9 +174,9 @@ class Miniature:
         assert text.count(old) == 1, (relative, old)
         path.write_text(text.replace(old, new))
 
-    def ship(self) -> tuple[Key, ...]:
-        """Move the computed evidence of ``mini`` to fixtures/evidence, so that no working store is left."""
-        work = self.workspace()
+    def ship(self, suite: str = "mini") -> tuple[Key, ...]:
+        """Move the computed evidence of a suite to fixtures/evidence, so that no working store is left."""
+        work = self.workspace(suite)
         keys = suite_keys(work)
         work.store.export(keys, self.root / "fixtures" / "evidence")
         shutil.rmtree(self.root / ".universal-neurons")

@@ -121,8 +121,8 @@ def claimed(study: StoredStudy) -> Measurement:
     return share_of_active_neurons(study.table("activity", model="b"), 0.1)
 
 
-def test_it_is_planned(own: Miniature) -> None:
-    planned = plan(own.workspace(), measure=lambda _: speed())
+def test_it_is_planned(computed: Miniature) -> None:
+    planned = plan(computed.workspace(), measure=lambda _: speed())
     rows = {row.stage: row for row in planned.stages}
     assert (rows["activity"].artifacts, rows["activity"].present) == (6, 0)
     assert (rows["activity"].seconds or 0) > 0
@@ -189,9 +189,9 @@ def test_a_claim_reads_it_and_needs_nothing_else(own: Miniature) -> None:
     assert study.reads == [ACTIVITY.key(study.work, Case(30, "b")).digest]
 
 
-def test_a_model_that_the_suite_does_not_have_is_one_line(own: Miniature) -> None:
+def test_a_model_that_the_suite_does_not_have_is_one_line(computed: Miniature) -> None:
     with pytest.raises(UserError, match=r"^suite mini: activity: expected one of a@15, .*, got z@30$"):
-        StoredStudy(own.workspace()).table("activity", model="z")
+        StoredStudy(computed.workspace()).table("activity", model="z")
 
 
 def test_nothing_else_of_the_project_names_it() -> None:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from tests.miniature import Miniature
 
 
-def test_a_neuron_that_is_never_on_stands_out(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_neuron_that_is_never_on_stands_out(computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
     with_a_neuron_that_is_never_on(monkeypatch, "a")
-    work = own.workspace()
+    work = computed.workspace()
     found = distances(work, work.model("a", 30))
     assert found.shape == (48,)
     assert found[NEVER_ON] > 0.01
@@ -26,9 +26,9 @@ def test_a_neuron_that_is_never_on_stands_out(own: Miniature, monkeypatch: pytes
     assert distances(work, work.model("b", 30)).max() < 5e-5
 
 
-def test_every_variant_is_measured_on_its_own_tokens(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_variant_is_measured_on_its_own_tokens(computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
     with_a_neuron_that_is_never_on(monkeypatch, "a")
-    work = own.workspace()
+    work = computed.workspace()
     model, wanted = work.model("a", 30), settings(work)
     found = distances_under_variants(work, model)
     assert found.shape == (len(wanted), 48)
@@ -41,8 +41,8 @@ def test_every_variant_is_measured_on_its_own_tokens(own: Miniature, monkeypatch
     assert np.delete(found, NEVER_ON, axis=1).max() < 5e-5
 
 
-def test_a_model_is_measured_once(own: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
-    work = own.workspace()
+def test_a_model_is_measured_once(computed: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = computed.workspace()
     first = distances(work, work.model("a", 30)), distances_under_variants(work, work.model("a", 30))
     monkeypatch.setattr("universal_neurons.stages.rounding.loaded", None)
     again = distances(work, work.model("a", 30)), distances_under_variants(work, work.model("a", 30))
