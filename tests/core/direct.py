@@ -5,7 +5,7 @@ from torch import Tensor
 
 from universal_neurons.core.accumulator import PairwiseAccumulator
 from universal_neurons.core.moments import CrossMoments, NeuronMoments, NeuronSpread
-from universal_neurons.core.nulls import rotated_maxima
+from universal_neurons.core.nulls import Rotations, rotated_maxima
 from universal_neurons.core.universality import RotationSettings, RunningScores, UniversalityScores
 from universal_neurons.ids import Rotation
 
@@ -63,8 +63,9 @@ def scores_against(
 ) -> UniversalityScores:
     """The scores of x against y, called ``model``."""
     unions = (half_a + half_b, half_a, half_b)
+    rotations = Rotations(baseline.kind, seed=baseline.seed, model=model, draws=baseline.draws)
     draws = [
-        rotated_maxima([cross], draws=count, kind=baseline.kind, seed=baseline.seed, model=model)[0]
+        rotated_maxima([cross], draws=count, rotations=rotations)[0]
         for cross, count in zip(unions, baseline.counts, strict=True)
     ]
     running = RunningScores(half_a.x_moments.widths, half_a.y.widths, baseline=baseline, top_k=top_k)

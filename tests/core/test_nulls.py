@@ -11,7 +11,7 @@ from tests.core.oracle import X_WIDTHS, Y_WIDTHS, activations, correlation, rota
 from universal_neurons.core import nulls
 from universal_neurons.core.accumulator import cross_moments
 from universal_neurons.core.moments import CrossMoments, NeuronMoments, layer_slices
-from universal_neurons.core.nulls import rotated, rotated_maxima, rotation, whitened
+from universal_neurons.core.nulls import Rotations, rotated, rotated_maxima, rotation, whitened
 from universal_neurons.ids import Rotation
 
 KINDS = get_args(Rotation)
@@ -26,7 +26,7 @@ def moments(x: Tensor, y: Tensor) -> CrossMoments:
 
 
 def maxima(cross: CrossMoments, *, draws: int, kind: Rotation, seed: int, model: str) -> Tensor:
-    (found,) = rotated_maxima([cross], draws=draws, kind=kind, seed=seed, model=model)
+    (found,) = rotated_maxima([cross], draws=draws, rotations=Rotations(kind, seed=seed, model=model, draws=draws))
     return found
 
 
@@ -78,17 +78,10 @@ def test_constants_inside_a_layer_contribute_nothing_and_a_constant_layer_is_ski
 def test_several_models_against_one_equal_each_alone() -> None:
     x, y = data()
     other = cross_moments(x[:, :3] + 1, y, x_widths=(3,), y_widths=Y_WIDTHS)
-    both = rotated_maxima([moments(x, y), other], draws=2, kind="gaussian", seed=5, model="b")
+    rotations = Rotations("gaussian", seed=5, model="b", draws=2)
+    both = rotated_maxima([moments(x, y), other], draws=2, rotations=rotations)
     torch.testing.assert_close(both[0], maxima(moments(x, y), draws=2, kind="gaussian", seed=5, model="b"))
     torch.testing.assert_close(both[1], maxima(other, draws=2, kind="gaussian", seed=5, model="b"))
-
-
-def test_only_one_model_is_rotated_at_a_time() -> None:
-    x, y = data()
-    with pytest.raises(ValueError, match="different models y"):
-        rotated_maxima([moments(x, y), moments(x, y + 1)], draws=1, kind="gaussian", seed=5, model="b")
-    with pytest.raises(ValueError, match="no cross moments"):
-        rotated_maxima([], draws=1, kind="gaussian", seed=5, model="b")
 
 
 def test_a_rotated_direction_without_variance_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +154,9 @@ def test_drawing_leaves_the_global_generator_alone() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_rotated_models_have_the_moments_of_rotated_activations(kind: Rotation) -> None:
     x, y = data(10.0)
-    found = rotated(moments(x, y), kind=kind, seed=5, draw=1, models=("a", "b"))
-    turned_x = rotated_activations(x, X_WIDTHS, kind=kind, seed=5, draw=1, model="a rotated")
-    turned_y = rotated_activations(y, Y_WIDTHS, kind=kind, seed=5, draw=1, model="b rotated")
+    found = rotated(moments(x, y), kind=kind, seed=5, models=("a", "b"))
+    turned_x = rotated_activations(x, X_WIDTHS, kind=kind, seed=5, draw=0, model="a rotated")
+    turned_y = rotated_activations(y, Y_WIDTHS, kind=kind, seed=5, draw=0, model="b rotated")
     torch.testing.assert_close(found.correlation(), correlation(turned_x, turned_y), rtol=0, atol=2e-6)
     torch.testing.assert_close(found.y.mean, turned_y.mean(0), rtol=1e-6, atol=1e-5)
     torch.testing.assert_close(standard_deviation(found.y), turned_y.std(0, correction=0), rtol=1e-5, atol=0)
@@ -172,7 +165,7 @@ def test_rotated_models_have_the_moments_of_rotated_activations(kind: Rotation) 
 def test_rotating_the_halves_is_rotating_the_whole() -> None:
     x, y = data()
     a, b = moments(x[:250], y[:250]), moments(x[250:], y[250:])
-    turned = [rotated(m, kind="gaussian", seed=5, draw=0, models=("a", "b")) for m in (a, b, a + b)]
+    turned = [rotated(m, kind="gaussian", seed=5, models=("a", "b")) for m in (a, b, a + b)]
     torch.testing.assert_close((turned[0] + turned[1]).correlation(), turned[2].correlation(), rtol=0, atol=1e-9)
 
 

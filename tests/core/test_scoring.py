@@ -65,7 +65,6 @@ def blocks() -> list[Tile]:
 
 def assert_close(found: UniversalityScores, expected: UniversalityScores) -> None:
     assert torch.equal(found.partner, expected.partner)
-    assert found.tokens == expected.tokens
     for name in ("correlation", "baseline_draws", "correlation_crossfit"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=0, atol=2e-6, equal_nan=True)
     for half in ("half_a", "half_b"):
@@ -126,7 +125,7 @@ def test_rotated_pairs_equal_the_scores_of_their_rotated_moments() -> None:
     found = taken([blocks()], rotated=((0, 1),)).rotated_scores(0, 1).scores()
     halves = crosses(accumulated(list(workload().whole())), 0, 1)
     names = (NAMES[0], NAMES[1])
-    turned = [rotated(half, kind=BASELINE.kind, seed=BASELINE.seed, draw=0, models=names) for half in halves]
+    turned = [rotated(half, kind=BASELINE.kind, seed=BASELINE.seed, models=names) for half in halves]
     assert_close(found, scores_against(turned[0], turned[1], model=NAMES[1], baseline=BASELINE, top_k=3))
 
 
@@ -144,7 +143,8 @@ def test_restored_scores_resume_to_the_last_bit() -> None:
     every = blocks()
     undisturbed, first = taken([every[:6], every[6:]]), taken([every[:6]])
     second = TileScores(workload(), first.request)
-    second.restore({name: tensor.clone() for name, tensor in first.state()})
+    for (_, tensor), (_, kept) in zip(second.state(), first.state(), strict=True):
+        tensor.copy_(kept)
     second.take(accumulated(every[6:]))
     for (name, mine), (_, theirs) in zip(second.state(), undisturbed.state(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0, equal_nan=True, msg=name)

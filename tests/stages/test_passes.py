@@ -128,7 +128,7 @@ def in_tiles(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
     plan = tiling.passes
 
     def cut(work: Any, within: Any, *, tiles: Any = None) -> Any:
-        (whole,) = plan(work, None, tiles=tiles)
+        (whole,) = plan(work, 2**60, tiles=tiles)
         blocks = [
             replace(tile, x_layers=range(x, x + 1), y_layers=range(y, y + 1))
             for tile in whole.tiles

@@ -147,24 +147,23 @@ class PairwiseAccumulator:
         for kind, groups in (("group", self._groups), ("sample", self._audit.groups)):
             yield from ((f"{kind} {number} ", group) for number, group in enumerate(groups))
 
-    def largest_error(self, unions: Sequence[Sequence[int]] | None = None) -> float:
+    def largest_error(self, unions: Sequence[Sequence[int]]) -> float:
         """Largest difference of a sampled correlation from one of float64 activations and products.
 
-        Taken over the tokens of each of ``unions`` of groups, by default of each group.  ``unions`` should be those
-        that are scored: tokens that hardly differ, such as the first ones of all rows, have few digits left in a
-        float32 product, which says nothing about a union in which they hardly weigh.  Infinite where only one of the
-        two correlations is defined.  It ends the current chunk, so it is asked for after the last token.
+        Taken over the tokens of each of ``unions`` of groups, which should be those that are scored: tokens that hardly
+        differ, such as the first ones of all rows, have few digits left in a float32 product, which says nothing about
+        a union in which they hardly weigh.  Infinite where only one of the two correlations is defined.  It ends the
+        current chunk, so it is asked for after the last token.
         """
         for sums in (*self._groups, *self._audit.groups):
             sums.settle()
-        chosen = [(number,) for number in range(len(self._groups))] if unions is None else unions
         errors = [0.0]
         for tile in self.tiles:
             x = [(tile.x, layer) for layer in tile.x_layers]
             y = [(tile.y, layer) for layer in tile.y_layers]
             summed = [self._sampled(group, x, y) for group in self._groups]
             exact = [self._audit.moments(group, x, y) for group in self._audit.groups]
-            for union in chosen:
+            for union in unions:
                 ours, theirs = (reduce(add, (parts[group] for group in union)) for parts in (summed, exact))
                 errors.append(ours.largest_difference(theirs))
         return max(errors)

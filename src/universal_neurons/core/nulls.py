@@ -113,29 +113,22 @@ def rotated_maxima(
     crosses: Sequence[CrossMoments],
     *,
     draws: int,
-    kind: Rotation,
-    seed: int,
-    model: str,
+    rotations: Rotations,
     first_layer: int = 0,
-    rotations: Rotations | None = None,
     variances: DirectionVariances | None = None,
 ) -> tuple[Float[Tensor, "draw _"], ...]:
     """Each neuron's largest correlation with any direction of any rotated layer of y, per draw.
 
-    ``crosses``: of any number of models x with one y, called ``model``, whose layers are rotated once for all of them.
-    One result (draw, neurons of x) per cross.  The variance of a rotated direction is computed in float64, because it
-    can be far below the variance of its layer.  A rotated direction that never varied is skipped; NaN for a neuron of
-    x that never varied, and for all of them if no direction of y varied.
+    ``crosses``: of any number of models x with one y and over the same tokens; its layers are rotated once for all of
+    them, by ``rotations``.  One result (draw, neurons of x) per cross.  The variance of a rotated direction is computed
+    in float64, because it can be far below the variance of its layer.  A rotated direction that never varied is
+    skipped; NaN for a neuron of x that never varied, and for all of them if no direction of y varied.
 
     If y has only some consecutive layers of a model, ``first_layer`` is the index of the first; the maxima over all
-    layers are the maxima (:func:`torch.fmax`) over the parts.  ``rotations``: kept rotations of the same ``kind``,
-    ``seed`` and ``model``.  ``variances``: kept variances of rotated directions, of earlier parts of x against the
-    same moments of y; new ones are added.
-
-    Raises ValueError if there is no cross or the moments of y are not the same in all of them.
+    layers are the maxima (:func:`torch.fmax`) over the parts.  ``variances``: kept variances of rotated directions, of
+    earlier parts of x against the same moments of y; new ones are added.
     """
-    y = _shared_y(crosses)
-    turns = rotations or Rotations(kind, seed=seed, model=model, draws=draws)
+    y = crosses[0].y
     known: DirectionVariances = {} if variances is None else variances
     neurons = sum(len(cross.x.mean) for cross in crosses)
     best = torch.full((draws, neurons), -torch.inf, device=y.mean.device)
@@ -147,7 +140,7 @@ def rotated_maxima(
         missing = [draw for draw in range(draws) if (layer, draw) not in known]
         covariance = spread.double() / scale**2 if missing else None
         for draw in range(draws):
-            turn = turns(layer, len(spread), draw).to(spread.device)
+            turn = rotations(layer, len(spread), draw).to(spread.device)
             if covariance is not None and draw in missing:
                 known[layer, draw] = _direction_variances(turn, covariance)
             for largest in _largest(scaled, turn, known[layer, draw]):
@@ -200,16 +193,6 @@ def strips(rows: int, columns: int, elements: int) -> Iterator[slice]:
         yield slice(start, min(rows, start + step))
 
 
-def _shared_y(crosses: Sequence[CrossMoments]) -> NeuronMoments:
-    if not crosses:
-        raise ValueError("no cross moments to compare with rotated layers")
-    y = crosses[0].y
-    for cross in crosses:
-        if cross.y.widths != y.widths or cross.count != crosses[0].count or not torch.equal(cross.y.mean, y.mean):
-            raise ValueError("the cross moments have different models y; only one can be rotated at a time")
-    return y
-
-
 def _unit_variance(
     turn: Float[Tensor, "rotated width"], variance: Float[Tensor, " rotated"]
 ) -> Float[Tensor, "varied width"]:
@@ -223,7 +206,6 @@ def rotated(
     *,
     kind: Rotation,
     seed: int,
-    draw: int,
     models: tuple[str, str],
     first_layers: tuple[int, int] = (0, 0),
 ) -> CrossMoments:
@@ -235,18 +217,18 @@ def rotated(
     it is compared with.  ``first_layers``: indices of the first layers of x and y in ``cross``.
     """
     x = cross.x_moments
-    turns_x = _turns(x, kind=kind, seed=seed, draw=draw, model=f"{models[0]} rotated", first=first_layers[0])
-    turns_y = _turns(cross.y, kind=kind, seed=seed, draw=draw, model=f"{models[1]} rotated", first=first_layers[1])
+    turns_x = _turns(x, kind=kind, seed=seed, model=f"{models[0]} rotated", first=first_layers[0])
+    turns_y = _turns(cross.y, kind=kind, seed=seed, model=f"{models[1]} rotated", first=first_layers[1])
     rows = [turn @ cross.comoment[part].double() for turn, part in zip(turns_x, layer_slices(x.widths), strict=True)]
     half = torch.cat(rows)
     columns = [half[:, part] @ turn.T for turn, part in zip(turns_y, layer_slices(cross.y.widths), strict=True)]
     return CrossMoments(_turned(x, turns_x), _turned(cross.y, turns_y), torch.cat(columns, dim=1))
 
 
-def _turns(neurons: NeuronMoments, *, kind: Rotation, seed: int, draw: int, model: str, first: int) -> list[Tensor]:
+def _turns(neurons: NeuronMoments, *, kind: Rotation, seed: int, model: str, first: int) -> list[Tensor]:
     device = neurons.mean.device
     return [
-        rotation(kind, width, seed=seed, draw=draw, model=model, layer=layer, dtype=torch.float64).to(device)
+        rotation(kind, width, seed=seed, draw=0, model=model, layer=layer, dtype=torch.float64).to(device)
         for layer, width in enumerate(neurons.widths, start=first)
     ]
 

@@ -131,11 +131,6 @@ class TileScores:
                 yield from ((f"{kind} {x} {y} {name}", tensor) for name, tensor in running.state())
         yield from ((f"spread {model}", values) for model, values in enumerate(self._spreads))
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Resume from :meth:`state`; raises KeyError or RuntimeError if it belongs to another request."""
-        for name, tensor in self.state():
-            tensor.copy_(state[name])
-
 
 @dataclass(frozen=True, eq=False)
 class PartnerMaxima:
@@ -257,22 +252,14 @@ class GroupScores:
             draws: dict[Baseline, Tensor] = {}
             for baseline, count in baselines.items():
                 basis = whitened(cross, roots=roots) if baseline == "whitened" else cross
-                kind = self._drawn_as(baseline)
-                (draws[baseline],) = rotated_maxima(
-                    [basis], draws=count, kind=kind, seed=self._seed, model=self._names[columns[0]],
-                    first_layer=columns[1].start, rotations=rotations[kind],
-                )  # fmt: skip
+                turns = rotations[self._drawn_as(baseline)]
+                (draws[baseline],) = rotated_maxima([basis], draws=count, rotations=turns, first_layer=columns[1].start)
             self._maxima[columns[0], union].take(neurons_of(self._workload, (0, layers)), cross, draws)
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
         """The tensors from which the scores resume, by name; views, not copies."""
         for (partner, union), maxima in self._maxima.items():
             yield from ((f"{partner} {union} {name}", tensor) for name, tensor in maxima.state())
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Resume from :meth:`state`; raises KeyError or RuntimeError if it belongs to another request."""
-        for name, tensor in self.state():
-            tensor.copy_(state[name])
 
 
 def _group_cross(accumulator: PairwiseAccumulator, group: int, layers: range, columns: LayerRange) -> CrossMoments:
@@ -376,14 +363,11 @@ class _PassScorer:
         variances: Sequence[DirectionVariances],
     ) -> list[tuple[Tensor, ...]]:
         """The rotated maxima of the whole and of each half, of every model; ``variances`` of each of the three."""
-        baseline = self._request.baseline
+        counts, first = self._request.baseline.counts, columns[1].start
         return [
-            rotated_maxima(
-                crosses, draws=count, kind=baseline.kind, seed=baseline.seed, model=self._request.names[columns[0]],
-                first_layer=columns[1].start, rotations=rotations, variances=known,
-            )
-            for crosses, count, known in zip(by_union, baseline.counts, variances, strict=True)
-        ]  # fmt: skip
+            rotated_maxima(crosses, draws=count, rotations=rotations, first_layer=first, variances=known)
+            for crosses, count, known in zip(by_union, counts, variances, strict=True)
+        ]
 
     def _where(self, x: LayerRange, columns: LayerRange) -> tuple[slice, int]:
         return neurons_of(self._workload, x), neurons_of(self._workload, columns).start
@@ -412,11 +396,13 @@ class _PassScorer:
                     accumulator.moments((group,), *columns),
                     accumulator.comoment(group, x, columns),
                 ),
-                kind=baseline.kind, seed=baseline.seed, draw=0, models=names,
+                kind=baseline.kind,
+                seed=baseline.seed,
+                models=names,
                 first_layers=(x[1].start, columns[1].start),
             )
             for group in (0, 1)
-        )  # fmt: skip
+        )
         crosses = (a + b, a, b)
         draws = [drawn for (drawn,) in self._draws([[cross] for cross in crosses], columns, rotations, variances)]
         self._scores.rotated_scores(x[0], columns[0]).take(*self._where(x, columns), crosses, draws)

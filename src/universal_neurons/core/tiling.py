@@ -57,10 +57,6 @@ class Tile:
     x_layers: range
     y_layers: range
 
-    def __str__(self) -> str:
-        blocks = ((self.x, self.x_layers), (self.y, self.y_layers))
-        return " x ".join(f"{model}:{layers.start}-{layers.stop - 1}" for model, layers in blocks)
-
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -160,8 +156,8 @@ def layers_of(tiles: Sequence[Tile], model: int) -> tuple[int, ...]:
     return tuple(sorted(layers.union(*(tile.y_layers for tile in tiles if tile.y == model))))
 
 
-def passes(workload: Workload, budget: int | None, *, tiles: Sequence[Tile] | None = None) -> tuple[Pass, ...]:
-    """The fewest passes that stay below ``budget`` bytes each; one if there is no budget or everything fits.
+def passes(workload: Workload, budget: int, *, tiles: Sequence[Tile] | None = None) -> tuple[Pass, ...]:
+    """The fewest passes that stay below ``budget`` bytes each; one if everything fits.
 
     ``tiles``: the tiles that are left, by default all pairs whole.  Every element of them lies in exactly one tile of
     one pass.  Among equally many passes those with the fewest tiles are taken, so that products stay large.  Raises
@@ -169,7 +165,7 @@ def passes(workload: Workload, budget: int | None, *, tiles: Sequence[Tile] | No
     """
     whole = workload.whole() if tiles is None else tuple(tiles)
     together = Pass(whole, memory_estimate(workload, whole))
-    if budget is None or together.memory.total <= budget:
+    if together.memory.total <= budget:
         return (together,)
     smallest = max(memory_estimate(workload, (_widest_block(workload, tile),)).total for tile in whole)
     if smallest > budget:
@@ -298,12 +294,12 @@ def operations_per_token(workload: Workload, tiles: Sequence[Tile]) -> int:
     return 2 * (crosses + within)
 
 
-def layer_blocks(widths: Sequence[int], *, bytes_per_neuron: int, budget: int | None) -> tuple[range, ...]:
+def layer_blocks(widths: Sequence[int], *, bytes_per_neuron: int, budget: int) -> tuple[range, ...]:
     """Split the layers of a model into consecutive blocks below ``budget`` bytes each, at least one layer per block."""
     blocks: list[range] = []
     start, held = 0, 0
     for layer, width in enumerate(widths):
-        if budget is not None and layer > start and (held + width) * bytes_per_neuron > budget:
+        if layer > start and (held + width) * bytes_per_neuron > budget:
             blocks.append(range(start, layer))
             start, held = layer, 0
         held += width

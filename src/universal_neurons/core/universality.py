@@ -4,7 +4,7 @@
 Thresholds on these scores are applied by the measures.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +43,6 @@ class UniversalityScores:
     NaN where a neuron never varied, or never within the half concerned.
     """
 
-    tokens: int
     x_widths: tuple[int, ...]
     y_widths: tuple[int, ...]
     partner: Int64[Tensor, "neuron rank"]
@@ -52,11 +51,6 @@ class UniversalityScores:
     half_a: HalfScores
     half_b: HalfScores
     correlation_crossfit: Float32[Tensor, " neuron"]
-
-    @property
-    def best_partner(self) -> Int64[Tensor, " neuron"]:
-        """Flat index of the best partner, -1 where undefined."""
-        return self.partner[:, 0]
 
     @property
     def best_correlation(self) -> Float32[Tensor, " neuron"]:
@@ -153,7 +147,6 @@ class RunningScores:
             raise ValueError(f"top_k {top_k} and half_top_k {half_top_k} must be at least 1")
         self._x_widths, self._y_widths = tuple(x_widths), tuple(y_widths)
         neurons = sum(x_widths)
-        self._tokens = torch.zeros(1, dtype=torch.int64)
         self._best = tuple(_Best.none(neurons, ranks) for ranks in (top_k, half_top_k, half_top_k))
         # The correlation on the other half with the partner chosen on each half.
         self._elsewhere = tuple(torch.full((neurons,), torch.nan, dtype=torch.float64) for _ in (HALF_A, HALF_B))
@@ -171,7 +164,6 @@ class RunningScores:
         ``crosses``: the moments of the whole, of half A and of half B; ``draws`` (draw row): the largest correlation
         of each row with a rotated direction of these layers of y, per draw, in the whole and in the halves.
         """
-        self._tokens.fill_(crosses[WHOLE].count)
         for known, drawn in zip(self._draws, draws, strict=True):
             known[:, rows] = torch.fmax(known[:, rows], drawn.float().cpu())
         height, width = crosses[WHOLE].comoment.shape
@@ -193,7 +185,6 @@ class RunningScores:
         """The scores over all blocks so far."""
         whole, a, b = self._best
         return UniversalityScores(
-            tokens=int(self._tokens),
             x_widths=self._x_widths,
             y_widths=self._y_widths,
             partner=whole.column,
@@ -206,16 +197,10 @@ class RunningScores:
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
         """The tensors from which the scores resume, by name; views, not copies."""
-        yield "tokens", self._tokens
         for kind, best in enumerate(self._best):
             yield from ((f"value {kind}", best.value), (f"column {kind}", best.column))
             yield f"draws {kind}", self._draws[kind]
         yield from ((f"elsewhere {half}", values) for half, values in enumerate(self._elsewhere))
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Resume from :meth:`state`; raises KeyError or RuntimeError if it belongs to other models."""
-        for name, tensor in self.state():
-            tensor.copy_(state[name])
 
 
 def best_partners(

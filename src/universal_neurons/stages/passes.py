@@ -4,7 +4,8 @@ A pass is a *shard* of the work.  Its sums are written to disk every few minutes
 scores of each finished pass.  A resumed run reads them back, verifies them, and skips the tokens that they cover.  On
 a CPU, with as many threads, its result equals the result of an uninterrupted run to the last bit; other numbers of
 threads sum in other orders, which changes last bits and stays within the tolerances of a recheck.  When memory runs
-out, the layers that are left are spread over more passes.  A :class:`Scorer` computes the scores of a finished pass.
+out, the layers that are left are spread over more passes.  Scores are computed of finished passes
+(:mod:`universal_neurons.core.scoring`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -44,33 +45,17 @@ if TYPE_CHECKING:
     from universal_neurons.core.accumulator import PairwiseAccumulator
     from universal_neurons.core.matmul import PrecisionMode
     from universal_neurons.core.moments import NonFiniteActivationError
+    from universal_neurons.core.scoring import GroupScores, TileScores
     from universal_neurons.inputs.corpus import RowMask, TokenRows
     from universal_neurons.stages.models import LoadedModels
+
+    Scorer: TypeAlias = TileScores | GroupScores
 
 STATE_VERSION = 1
 
 
 class PrecisionError(UserError):
     """Correlations that differ from float64 by more than their mode promises."""
-
-
-class Scorer(Protocol):
-    """Computes scores from finished passes; its state can be saved between two of them."""
-
-    seconds: dict[str, float]
-
-    @property
-    def unions(self) -> tuple[tuple[int, ...], ...]:
-        """Of groups of tokens, those that are scored."""
-
-    def take(self, accumulator: PairwiseAccumulator) -> None:
-        """Score what a finished pass has accumulated."""
-
-    def state(self) -> Iterator[tuple[str, Tensor]]:
-        """The scores so far, by name; :meth:`restore` takes copies of them."""
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from a saved :meth:`state`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,7 +318,7 @@ class _Run:
         try:
             self.scorer.take(accumulator)
         except BaseException:
-            self.scorer.restore(before)
+            _restore(self.scorer, before)
             self.scorer.seconds = seconds
             raise
 
@@ -343,7 +328,7 @@ class _Run:
             self.left = list(_planned(self.work, within))
             return None
         document = found.document
-        self.scorer.restore(found.tensors)
+        _restore(self.scorer, found.tensors)
         self.scorer.seconds = dict(document["scoring_seconds"])
         self.done, self.error, self.seconds = document["done"], document["error"], document["seconds"]
         tiles = [tuple(_tile(raw) for raw in one) for one in document["left"]]
@@ -434,6 +419,12 @@ def _planned(work: Workload, within: int, *, tiles: Sequence[Tile] | None = None
         return passes(work, within, tiles=tiles)
     except BudgetTooSmall as error:
         raise UserError(f"{error}; run again with more (--memory), or with what is free") from None
+
+
+def _restore(scorer: Scorer, state: Mapping[str, Tensor]) -> None:
+    """Resume from a saved ``state``; raises KeyError or RuntimeError if it belongs to another request."""
+    for name, tensor in scorer.state():
+        tensor.copy_(state[name])
 
 
 def _raw(tile: Tile) -> list[list[int]]:

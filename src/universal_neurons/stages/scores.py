@@ -134,7 +134,7 @@ def score_table(scores: UniversalityScores) -> pd.DataFrame:
 
     from universal_neurons.core.universality import neuron_locations
 
-    flat = torch.arange(len(scores.best_partner))
+    flat = torch.arange(len(scores.partner))
     layer, neuron = neuron_locations(flat, scores.x_widths)
     partner_layer, partner_neuron = neuron_locations(scores.partner, scores.y_widths)
     columns: dict[str, Any] = {
