@@ -19,7 +19,7 @@ from universal_neurons.core.ablation import (
     AblationEffects,
     AblationMode,
     AblationSums,
-    NonFiniteEffectError,
+    NonFiniteLogitsError,
     ablation_effects,
     activation_norms,
 )
@@ -351,7 +351,7 @@ def test_a_model_that_overflows_is_refused(rows: Tensor) -> None:
     with torch.no_grad():
         model.transformer.h[1].mlp.c_fc.weight.mul_(1e30)
         model.transformer.h[1].mlp.c_proj.weight.mul_(1e30)
-    with pytest.raises((NonFiniteEffectError, ValueError)):
+    with pytest.raises((NonFiniteLogitsError, ValueError)):
         effects(bridged(model), rows, ablation([1]))
 
 

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from tests.core.test_attention import MLP, ROWS, WIDTH, blocks, made
 from universal_neurons.architectures import UnknownArchitecture, adapter_of
-from universal_neurons.core.ablation import AblationEngine
+from universal_neurons.core.ablation import AblationEngine, NonFiniteLogitsError
 from universal_neurons.core.entropy import (
-    NonFiniteLogitsError,
     NullSpace,
     changed_predictions,
     final_state,

@@ -43,7 +43,7 @@ _KEPT_EVERY = 256
 _NOT_FINITE = "the logits of the clean or of an ablated model are infinite or not a number"
 
 
-class NonFiniteEffectError(ValueError):
+class NonFiniteLogitsError(ValueError):
     """A clean or ablated model gave logits that are infinite or not a number."""
 
 
@@ -145,11 +145,11 @@ class AblationEngine:
     def check_against(self, bridge: TransformerBridge, rows: Int64[Tensor, "row position"]) -> None:
         """Raise ValueError if the bridge predicts something else, because of hooks or processed weights.
 
-        Raises :class:`NonFiniteEffectError` if the model's own logits are infinite or not a number.
+        Raises :class:`NonFiniteLogitsError` if the model's own logits are infinite or not a number.
         """
         unwrapped = self.model.model(rows, use_cache=False).logits.log_softmax(-1)
         if not bool(unwrapped.isfinite().all()):
-            raise NonFiniteEffectError(_NOT_FINITE)
+            raise NonFiniteLogitsError(_NOT_FINITE)
         difference = float((bridge(rows).log_softmax(-1) - unwrapped).abs().max())
         if not difference <= AGREEMENT:
             raise ValueError(
@@ -271,7 +271,7 @@ class AblationEngine:
         effect is not the difference of two large numbers, and is exactly 0 without a change.  m and d_y need no pass
         over the vocabulary: they are products of the change with vectors that all ablations share.  Where an
         exponential overflows, another formula is taken.  Without ``checked`` it is not, so that a GPU need not be
-        waited for, and such an effect is not finite.  Raises :class:`NonFiniteEffectError`.
+        waited for, and such an effect is not finite.  Raises :class:`NonFiniteLogitsError`.
         """
         mean = (change * clean.expected).sum(-1)
         tiles = (slice(start, start + TILE_PREDICTIONS) for start in range(0, len(change), TILE_PREDICTIONS))
@@ -291,7 +291,7 @@ class AblationEngine:
         clean_logits = clean_logits if bias is None else clean_logits + bias
         divergence = (clean_logits.log_softmax(-1) + centred).logsumexp(-1)
         if not bool(divergence.isfinite().all()):
-            raise NonFiniteEffectError(_NOT_FINITE)
+            raise NonFiniteLogitsError(_NOT_FINITE)
         return divergence
 
 
@@ -330,7 +330,7 @@ def ablation_effects(
     of rows finished, ``len(ablations) * len(rows)`` in all.  ``sums``: what ``keep``, called every so many ablations,
     got from the same call that was interrupted; the result is the same.
 
-    Raises :class:`UnsuitableAttentionError` unless the model's attention is sdpa, :class:`NonFiniteEffectError` if a
+    Raises :class:`UnsuitableAttentionError` unless the model's attention is sdpa, :class:`NonFiniteLogitsError` if a
     logit is not finite, and ValueError if a neuron does not exist, if rows have fewer than two positions or cannot be
     cut into ``blocks``, if a batch has no rows, or if the bridge and the model that it wraps predict differently.
     """

@@ -27,17 +27,13 @@ from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 
 from universal_neurons.architectures import UnknownArchitecture
-from universal_neurons.core.ablation import AblationEngine, CleanPass
+from universal_neurons.core.ablation import AblationEngine, CleanPass, NonFiniteLogitsError
 from universal_neurons.core.unwrapped import UnwrappedModel, affine_matrix
 
 # Accepted difference between log-probabilities here and of the model.
 AGREEMENT = 1e-3
 # Logits that are held at a time, beside the clean ones.
 LOGITS_AT_ONCE = 1 << 24
-
-
-class NonFiniteLogitsError(ValueError):
-    """The model's logits are infinite or not numbers."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ activations of neurons of the layer.  Some neurons are set to fixed values.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from universal_neurons.stages.base import Artifacts, Case, Need, Reader, example
 from universal_neurons.stages.comparison import Comparison, relative_difference
 from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.model_table import ModelTable
-from universal_neurons.stages.models import ModelNotFinite, loaded
+from universal_neurons.stages.models import finite_logits, loaded
 from universal_neurons.stages.neuron_sets import named_generator
 from universal_neurons.stages.tokens import EVALUATION, ONLY, evaluation_digest, evaluation_tokens, token_set
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.core.entropy import FinalState, Prediction
     from universal_neurons.core.weights import NeuronWeights
-    from universal_neurons.ids import ModelRef
     from universal_neurons.measures.arrays import Integers
     from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.workspace import Workspace
@@ -116,13 +115,15 @@ class Entropy(ModelTable):
         """The effects of one model's last layer."""
         import torch
 
+        from universal_neurons.core.entropy import final_state
         from universal_neurons.core.weights import folded_weights, raw_weights
 
         ref = work.model(case.model, step_of(case))
         bridge = loaded(work, ref)
         device = next(bridge.parameters()).device
         rows = torch.from_numpy(evaluation_tokens(work).rows[:ROWS].astype(np.int64)).to(device)
-        state = clean_end(ref, bridge, rows)
+        with finite_logits(ref):
+            state = final_state(bridge, rows)
         count = state.activations.shape[1]
         layer = _Layer(work, case, folded_weights(bridge), raw_weights(bridge).w_out[-count:], state)
         work.progress.start(f"step {ref.step}: entropy neurons of {ref.name}", layer.kind.index("direction"))
@@ -173,16 +174,6 @@ def _kinds(neurons: int) -> list[str]:
 
 def _clamped() -> list[str]:
     return ["candidate"] * CANDIDATES + ["other"] * OTHERS + ["planted"]
-
-
-def clean_end(ref: ModelRef, bridge: Any, rows: Tensor) -> FinalState:
-    """The end of a clean run of one model; raises :class:`ModelNotFinite`."""
-    from universal_neurons.core.entropy import NonFiniteLogitsError, final_state
-
-    try:
-        return final_state(bridge, rows)
-    except NonFiniteLogitsError:
-        raise ModelNotFinite.of(ref, "logits") from None
 
 
 def candidates_and_others(neurons: pd.DataFrame) -> tuple[Integers, Integers]:
@@ -242,7 +233,7 @@ class _Layer:
             activation = state.activations[:, source]
             direction, change = self.directions[number].float(), activation.mean() - activation
             total, direct = (changed_predictions(state, direction, change, frozen=frozen) for frozen in (False, True))
-            rows.append(_mean_changes(clean, total, direct))
+            rows.append(mean_changes(clean, total, direct))
             work.progress.advance(1)
         effects = {name: np.array([row[name] for row in rows]) for name in COLUMNS[len(self.weights) :]}
         weights = {name: column.cpu().numpy() for name, column in self.weights.items()}
@@ -272,7 +263,8 @@ class _Layer:
         return changed_predictions(self.state, self.directions[number].float(), change)
 
 
-def _mean_changes(clean: Prediction, total: Prediction, direct: Prediction) -> dict[str, float]:
+def mean_changes(clean: Prediction, total: Prediction, direct: Prediction) -> dict[str, float]:
+    """The means over the tokens of what a total effect changes, and of the size of the direct one."""
     change = (total.entropy - clean.entropy).double()
     return {
         "total": float(change.abs().mean()),

@@ -18,14 +18,20 @@ from universal_neurons.stages import costs
 from universal_neurons.stages.base import Artifacts, Case, Need, Reader, Stage, example_dice, step_of
 from universal_neurons.stages.comparison import Choices, Comparison, Difference, largest_relative_difference
 from universal_neurons.stages.costs import Cost
-from universal_neurons.stages.entropy import BITS, CANDIDATES, OTHERS, ROWS, TOLERANCE, candidates_and_others, clean_end
-from universal_neurons.stages.models import loaded
+from universal_neurons.stages.entropy import (
+    BITS,
+    CANDIDATES,
+    OTHERS,
+    ROWS,
+    TOLERANCE,
+    candidates_and_others,
+    mean_changes,
+)
+from universal_neurons.stages.models import finite_logits, loaded
 from universal_neurons.stages.tokens import EVALUATION, ONLY, evaluation_digest, evaluation_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from torch import Tensor
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
@@ -109,14 +115,16 @@ class EntropyBelow(Stage):
         import torch
 
         from universal_neurons.core.ablation import AblationEngine
-        from universal_neurons.core.entropy import rerun_predictions
+        from universal_neurons.core.entropy import final_state, rerun_predictions
 
         ref = work.model(case.model, step_of(case))
         bridge = loaded(work, ref)
         rows = torch.from_numpy(evaluation_tokens(work).rows[:ROWS].astype(np.int64))
         rows = rows.to(next(bridge.parameters()).device)
         chosen = _chosen(bridge, work.zoo.recipe().layers)
-        state, engine = clean_end(ref, bridge, rows), AblationEngine(bridge)
+        with finite_logits(ref):
+            state = final_state(bridge, rows)
+        engine = AblationEngine(bridge)
         with torch.no_grad():
             clean = engine.clean(rows, seed=0)
         before, _ = rerun_predictions(state, state.deviation)
@@ -204,19 +212,9 @@ def _effects(
         deviation = set_deviation(engine, clean, layer, neuron, None if np.isnan(value) else value)
         total, divergence = rerun_predictions(state, deviation)
         direct, _ = rerun_predictions(state, deviation, frozen=True)
-        rows.append(_changes(before, total, direct, divergence))
+        ranks = (total.reciprocal_rank - before.reciprocal_rank).double().mean()
+        rows.append(
+            mean_changes(before, total, direct)
+            | {"divergence": float(divergence.double().mean()), "reciprocal_rank_change": float(ranks)}
+        )
     return rows
-
-
-def _changes(clean: Prediction, total: Prediction, direct: Prediction, divergence: Tensor) -> dict[str, float]:
-    change = (total.entropy - clean.entropy).double()
-    return {
-        "entropy_change": float(change.mean()),
-        "total": float(change.abs().mean()),
-        "direct": float((direct.entropy - clean.entropy).double().abs().mean()),
-        "loss_change": float((total.loss - clean.loss).double().mean()),
-        "divergence": float(divergence.double().mean()),
-        "scale_change": float((total.scale / clean.scale).double().mean() - 1),
-        "reciprocal_rank_change": float((total.reciprocal_rank - clean.reciprocal_rank).double().mean()),
-        "first_kept": float((total.first == clean.first).double().mean()),
-    }

@@ -41,12 +41,12 @@ class ModelNotFinite(UserError):
 
 @contextmanager
 def finite_logits(ref: ModelRef) -> Iterator[None]:
-    """Name the model whose ablations find logits that are not finite."""
-    from universal_neurons.core.ablation import NonFiniteEffectError
+    """Name the model whose logits, its own or those where it is ablated, are not finite."""
+    from universal_neurons.core.ablation import NonFiniteLogitsError
 
     try:
         yield
-    except NonFiniteEffectError:
+    except NonFiniteLogitsError:
         raise ModelNotFinite.of(ref, "logits") from None
 
 
