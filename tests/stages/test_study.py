@@ -35,7 +35,6 @@ def test_a_study_knows_its_suite(study: StoredStudy, computed: Miniature) -> Non
     assert [c.step for c in study.checkpoints] == [15, 30]
     assert study.untrained is not None
     assert study.untrained.step == 0
-    assert study.root == computed.root
     assert study.corpus() == corpus_ref(study.work)
 
 
@@ -118,7 +117,7 @@ def test_ablations_have_a_row_per_set_and_a_column_per_block(
     table = study.ablation(checkpoint=study.checkpoints[-1], reference=reference)
     assert (table.reference, table.step, len(table.frame)) == (reference or "a", 30, sets)
     assert table.kl.shape == table.loss_increase.shape == (sets, 5)
-    assert table.predictions.sum() == study.evaluation().tokens == 310
+    assert table.predictions.sum() == study.table("evaluation").tokens == 310
     np.testing.assert_allclose(table.kl.mean(axis=1), table.frame["kl"], rtol=0, atol=1e-7)
     assert table.resampling.resamples == 100
 

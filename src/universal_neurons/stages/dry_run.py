@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -24,18 +25,9 @@ if TYPE_CHECKING:
     from universal_neurons.stages.base import Artifacts, Case, Need, Stage
 
 
-@dataclass(frozen=True, slots=True)
-class MadeUpArtifact:
-    """A made-up payload, read as an artifact is: as a table, as arrays or as a record."""
-
-    table: Any
-    arrays: Any
-    document: Any
-
-
 @dataclass
 class DryRunStudy(StoredStudy):
-    """A study of made-up tables; ``needs`` are the cases that were read, in order."""
+    """A study of made-up tables; ``needs`` are the cases that were read, in order, each when it was first."""
 
     needs: list[Need] = field(default_factory=list)
 
@@ -47,14 +39,12 @@ class DryRunStudy(StoredStudy):
         dry.cache["corpus"] = corpus_ref_from(cast("Any", record))
         return cls(dry)
 
-    @property
-    def _noted(self) -> list[Any]:
-        return self.needs
-
     def _artifacts(self, stage: Stage, case: Case) -> Artifacts:
         self.needs.append((stage, case))
         payloads = self.work.cached(("example", stage.name, case), lambda: stage.example(self.work, case))
-        return cast("Artifacts", tuple(MadeUpArtifact(*[payloads[part]] * 3) for part in stage.parts))
+        # A payload is read as an artifact is: as a table, as arrays or as a record.
+        made = (dict.fromkeys(("table", "arrays", "document"), payloads[part]) for part in stage.parts)
+        return cast("Artifacts", tuple(SimpleNamespace(**names) for names in made))
 
 
 def needs_of(work: Workspace, calls: Iterable[Callable[[StoredStudy], object]]) -> tuple[Need, ...]:

@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from universal_neurons.errors import UserError
 from universal_neurons.files import replace_file, shown
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from universal_neurons.stages.tasks import Task
     from universal_neurons.stages.workspace import Workspace
 
+    Engine: TypeAlias = "LocalEngine | SlurmEngine"
+
 # How often a task that failed is submitted again.
 RETRIES = 2
 JOBS = "jobs"
@@ -41,21 +43,6 @@ CLI = "universal_neurons.cli"
 # States of Slurm in which a job comes to an end by itself or with the help of an operator.
 _RUNNING = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESIZING"})
-
-
-class Engine(Protocol):
-    """Starts tasks somewhere."""
-
-    poll_seconds: float
-
-    def submit(self, tasks: Sequence[Task]) -> None:
-        """Start ``tasks``, each after its needs that are under way."""
-
-    def under_way(self) -> Mapping[str, bool]:
-        """The tasks that have not ended, by name, and whether they run (True) or wait (False)."""
-
-    def log(self, task: str) -> Path:
-        """The file with what the last process of a task has written."""
 
 
 def engine(

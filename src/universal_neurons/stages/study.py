@@ -76,11 +76,6 @@ class StoredStudy:
         return self.work.suite
 
     @property
-    def root(self) -> Path:
-        """The project's root folder."""
-        return self.work.root
-
-    @property
     def reference(self) -> str:
         """The suite's reference model."""
         return self.work.reference
@@ -128,20 +123,15 @@ class StoredStudy:
 
     def read(self, stage: Stage, case: Case) -> Any:
         """The table of one case; made once, because claims ask for the same table many times."""
-        name, noted = ("table", stage.name, case), self._noted
+        name = ("table", stage.name, case)
         if name in self.work.cache:
             table, again = self.work.cache[name]
-            noted.extend(again)
+            self.reads.extend(again)
             return table
-        before = len(noted)
+        before = len(self.reads)
         table = stage.read(self._artifacts, self.work, case)
-        self.work.cache[name] = table, tuple(noted[before:])
+        self.work.cache[name] = table, tuple(self.reads[before:])
         return table
-
-    @property
-    def _noted(self) -> list[Any]:
-        """The list in which reading a table leaves what it read."""
-        return self.reads
 
     def _artifacts(self, stage: Stage, case: Case) -> Artifacts:
         """The artifacts of a case, noted in ``reads``."""
@@ -160,10 +150,6 @@ class StoredStudy:
     def corpus(self) -> CorpusRef:
         """The identity of the scored tokens."""
         return cast("CorpusRef", self.table("corpus"))
-
-    def evaluation(self) -> CorpusRef:
-        """The identity of the rows on which ablations are judged; its tokens are predictions."""
-        return cast("CorpusRef", self.table("evaluation"))
 
     def universality(self, *, partner: str, checkpoint: HasStep, reference: str | None = None) -> UniversalityTable:
         """The universality table of one directed pair at one checkpoint."""
@@ -236,7 +222,7 @@ class StoredStudy:
         none was published or its folder is not named, and PublishedNeuronsError for another file.
         """
         zoo = self.suite.zoo
-        return published_neurons(self.root, family=zoo.path, model=zoo.reference, step=checkpoint.step)
+        return published_neurons(self.work.root, family=zoo.path, model=zoo.reference, step=checkpoint.step)
 
     def training_log(self) -> pd.DataFrame:
         """One row per logged training step of each model: model, step, tokens, loss, held_out_loss, seconds, device."""
