@@ -13,6 +13,7 @@ from universal_neurons.errors import UserError
 from universal_neurons.stages import duplicates as stage
 from universal_neurons.stages.base import Case, read_artifact
 from universal_neurons.stages.duplicates import DUPLICATES
+from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.tokens import token_set
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def test_the_nearest_neuron_is_the_one_of_all_activations(work: Workspace, table
 def test_layers_one_by_one_give_what_all_together_give(
     work: Workspace, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "layer_blocks", lambda widths, **_: [range(n, n + 1) for n in range(len(widths))])
+    monkeypatch.setattr(LoadedModels, "layer_blocks", lambda *_: (range(1), range(1, 2)))
     again = stage.duplicates(work, Case(work.last_step, "b"))
     np.testing.assert_allclose(again["correlation"], table["correlation"], atol=1e-5)
     assert again[["layer", "neuron", "other_layer", "other_neuron"]].equals(

@@ -23,6 +23,7 @@ from universal_neurons.stages.base import Case, read_artifact
 from universal_neurons.stages.explanations import EXPLANATIONS
 from universal_neurons.stages.label_scores import groups_of_other_rows, token_groups
 from universal_neurons.stages.labels import LABELS, MOST_OF_PLACES, families_of, labels_of, stored_labels
+from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.tokens import ONLY, token_set
 from universal_neurons.stages.workspace import corpus_recipe
 
@@ -210,7 +211,7 @@ def test_position_zero_has_no_token_before_it(labels: Labels, tokens: TokenSet) 
 def test_layers_one_by_one_give_what_all_together_give(
     work: Workspace, explained: Explanations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_scores, "layer_blocks", lambda widths, **_: [range(n, n + 1) for n in range(len(widths))])
+    monkeypatch.setattr(LoadedModels, "layer_blocks", lambda *_: (range(1), range(1, 2)))
     frame, directions, carried = label_scores.explanations(work, Case(work.last_step, "b"))
     for mine, theirs in ((frame, explained.frame), (directions, explained.directions), (carried, explained.carried)):
         numbers = [str(name) for name in mine if "label" not in str(name)]

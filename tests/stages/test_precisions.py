@@ -81,7 +81,7 @@ def test_of_a_large_suite_the_first_tokens_are_read(work: Workspace, monkeypatch
 def test_layers_one_by_one_give_what_all_together_give(
     work: Workspace, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "layer_blocks", lambda widths, **_: [range(n, n + 1) for n in range(len(widths))])
+    monkeypatch.setattr(LoadedModels, "layer_blocks", lambda *_: (range(1), range(1, 2)))
     payload: Any = PRECISIONS.compute(work, Case(work.last_step, "a", "c"))["precisions"]
     again = by_sums(payload)
     assert again[["pairs", "found", "kept"]].equals(table[["pairs", "found", "kept"]])

@@ -18,7 +18,6 @@ from universal_neurons.measures.profiles import rounded_columns
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import Artifacts, Case, Reader, example_dice, step_of
 from universal_neurons.stages.comparison import Comparison, Difference, relative_difference
-from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.model_table import ModelTable
 from universal_neurons.stages.models import finite_activations, loaded
 from universal_neurons.stages.neuron_sets import named_generator
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.core.attention import AttentionModel, Heads, HeadStatistics, LayerRun
-    from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.costs import Cost, Sizes
     from universal_neurons.stages.workspace import Workspace
 
 # Rows that are read, and points of a scatter that are kept.
@@ -80,19 +79,16 @@ class Attention(ModelTable):
         positions = ROWS * shape.row
         heads, dim = (shape.layers - 1) * shape.heads, shape.width // shape.heads
         patterns = float(heads * len(ROLES) * positions // 2 * shape.row)
-        one = costs.summed(
-            costs.loading(sizes, 1),
-            costs.forward(sizes, positions),
-            {costs.WorkKind.BASELINE: 4 * dim * patterns, costs.WorkKind.MEMORY: 24 * patterns},
-        )
         kept = costs.SINGLE * positions * shape.layers * (2 * shape.width + shape.mlp)
         stored = heads * len(ROLES) * (16 + 4 * len(PATH_COLUMNS)) + 2 * heads * POINTS * 12
-        return Cost(
-            costs.summed(one, times=len(cases)),
-            passes=1,
-            device_bytes=shape.loaded_bytes + 2 * kept + 8 * costs.SINGLE * 8 * positions * shape.row // 2,
-            host_bytes=sizes.token_bytes + stored,
-            disk_bytes=len(cases) * stored,
+        return costs.per_case(
+            sizes,
+            cases,
+            costs.forward(sizes, positions),
+            {costs.WorkKind.BASELINE: 4 * dim * patterns, costs.WorkKind.MEMORY: 24 * patterns},
+            device=2 * kept + 8 * costs.SINGLE * 8 * positions * shape.row // 2,
+            host=stored,
+            disk=stored,
         )
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:

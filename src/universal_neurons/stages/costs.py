@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from universal_neurons.core.tiling import Pass, Workload, operations_per_token, passes
+from universal_neurons.core.tiling import Pass, Workload, layer_blocks, operations_per_token, passes
 from universal_neurons.stages.batches import FORWARD_COPIES, batch_rows, shape_workload
 
 if TYPE_CHECKING:
@@ -94,6 +94,30 @@ class Cost:
     def operations(self) -> float:
         """Operations of matrix products of every kind, multiplication and addition counted apart."""
         return float(sum(self.work.get(kind, 0.0) for kind in OPERATIONS))
+
+
+def per_case(
+    sizes: Sizes,
+    cases: Sequence[object],
+    *parts: Mapping[WorkKind, float],
+    device: int,
+    host: int,
+    disk: int,
+    models: int = 1,
+    passes: int = 1,
+) -> Cost:
+    """The cost of ``cases`` one after the other, each of loading ``models`` and of the work of ``parts``.
+
+    ``device``: bytes held beside the models; ``host``: beside the tokens; ``disk``: written of each case.
+    """
+    one = summed(loading(sizes, models), *parts)
+    return Cost(
+        summed(one, times=len(cases)),
+        passes=passes,
+        device_bytes=models * sizes.shape.loaded_bytes + device,
+        host_bytes=sizes.token_bytes + host,
+        disk_bytes=len(cases) * disk,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +210,12 @@ class Sizes:
     def activations(self, tokens: int, models: int = 1) -> int:
         """Bytes of the activations of ``models`` at ``tokens``."""
         return SINGLE * tokens * self.shape.neurons * models
+
+    def layer_blocks(self, bytes_per_neuron: int) -> tuple[tuple[range, ...], int]:
+        """The layers of a model by how many fit beside the weights of all, and the bytes of the largest block."""
+        shape, free = self.shape, self.budget - self.shape.loaded_bytes * self.models
+        blocks = layer_blocks((shape.mlp,) * shape.layers, bytes_per_neuron=bytes_per_neuron, budget=free)
+        return blocks, max(map(len, blocks)) * shape.mlp * bytes_per_neuron
 
     def workload(self, models: int, pairs: Sequence[tuple[int, int]], *, groups: int, row: int) -> Workload:
         """The sums of passes over rows of ``row`` positions of so many ``models``, the shuffled one among them."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from universal_neurons.core.tiling import layer_blocks
 from universal_neurons.measures.profiles import rounded
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
@@ -21,7 +20,6 @@ from universal_neurons.stages.base import (
 )
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.comparison import Choices, Comparison, Difference
-from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.model_table import ModelTable
 from universal_neurons.stages.models import LoadedModels, finite_activations
 
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.core.activations import ActivationBatch
-    from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.costs import Cost, Sizes
     from universal_neurons.stages.workspace import Workspace
 
 # Significant bits of a correlation, by how much a recomputed one may differ, and the share of neurons with two others
@@ -55,23 +53,17 @@ class Duplicates(ModelTable):
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of a pass per block of layers, against all neurons."""
         shape = sizes.shape
-        within = sizes.budget - shape.loaded_bytes * sizes.models
-        blocks = layer_blocks(
-            (shape.mlp,) * shape.layers, bytes_per_neuron=nearest_bytes(shape.neurons, shape.row), budget=within
-        )
+        blocks, largest = sizes.layer_blocks(nearest_bytes(shape.neurons, shape.row))
         products = 2.0 * sizes.tokens * shape.neurons**2
-        one = costs.summed(
-            costs.loading(sizes, 1),
+        return costs.per_case(
+            sizes,
+            cases,
             costs.forward(sizes, sizes.positions * len(blocks)),
             {costs.WorkKind.PRODUCT: products, costs.WorkKind.MEMORY: float(32 * shape.neurons**2)},
-        )
-        largest = max(len(layers) for layers in blocks) * shape.mlp * nearest_bytes(shape.neurons, shape.row)
-        return Cost(
-            costs.summed(one, times=len(cases)),
             passes=len(blocks),
-            device_bytes=shape.loaded_bytes + largest + costs.batch_bytes(sizes, 1),
-            host_bytes=sizes.token_bytes + shape.neurons * 16,
-            disk_bytes=len(cases) * shape.neurons * 16,
+            device=largest + costs.batch_bytes(sizes, 1),
+            host=shape.neurons * 16,
+            disk=shape.neurons * 16,
         )
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
@@ -137,8 +129,7 @@ def duplicates(work: Workspace, case: Case) -> pd.DataFrame:
             del batch
 
     mode = work.suite.universality.precision
-    per_neuron = nearest_bytes(sum(widths), rows.shape[1])
-    blocks = layer_blocks(widths, bytes_per_neuron=per_neuron, budget=models.budget - models.weight_bytes)
+    blocks = models.layer_blocks(nearest_bytes(sum(widths), rows.shape[1]))
     work.progress.start(f"step {case.step}: duplicates in {case.model}", len(blocks) * tokens.scored)
     with finite_activations(models.refs[0], widths):
         found = [nearest_neurons(batches(), widths, layers, mode=mode, device=models.device) for layers in blocks]

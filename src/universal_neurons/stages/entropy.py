@@ -18,7 +18,6 @@ from universal_neurons.measures.profiles import rounded_columns
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import Artifacts, Case, Need, Reader, example_dice, step_of
 from universal_neurons.stages.comparison import Comparison, relative_difference
-from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.model_table import ModelTable
 from universal_neurons.stages.models import finite_logits, loaded
 from universal_neurons.stages.neuron_sets import named_generator
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from universal_neurons.core.entropy import FinalState, Prediction
     from universal_neurons.core.weights import NeuronWeights
     from universal_neurons.measures.arrays import Integers
-    from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.costs import Cost, Sizes
     from universal_neurons.stages.workspace import Workspace
 
 ROWS = 8
@@ -91,24 +90,20 @@ class Entropy(ModelTable):
         positions = ROWS * shape.row
         logits = float(positions * shape.vocabulary)
         passes = 2 * (shape.mlp + RANDOM + PLANTED) + (CANDIDATES + OTHERS + 1) * len(CLAMPS)
-        one = costs.summed(
-            costs.loading(sizes, 1),
+        stored = (shape.mlp + RANDOM + PLANTED + DIRECTIONS) * (8 + 4 * len(COLUMNS))
+        return costs.per_case(
+            sizes,
+            cases,
             # In float32 on every device.
             costs.clean(replace(sizes, tf32=False), positions),
             {
                 costs.WorkKind.MEMORY: 40 * passes * logits,
                 costs.WorkKind.DOUBLE: 20.0 * shape.vocabulary * shape.width**2,
             },
-        )
-        stored = (shape.mlp + RANDOM + PLANTED + DIRECTIONS) * (8 + 4 * len(COLUMNS))
-        return Cost(
-            costs.summed(one, times=len(cases)),
-            passes=1,
-            device_bytes=shape.loaded_bytes
-            + costs.SINGLE * positions * (4 * shape.vocabulary + 2 * shape.mlp)
+            device=costs.SINGLE * positions * (4 * shape.vocabulary + 2 * shape.mlp)
             + 4 * costs.DOUBLE * shape.vocabulary * shape.width,
-            host_bytes=sizes.token_bytes + stored,
-            disk_bytes=len(cases) * stored,
+            host=stored,
+            disk=stored,
         )
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:

@@ -17,7 +17,6 @@ from universal_neurons.measures.profiles import rounded_columns
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import Artifacts, Case, Need, Reader, Stage, example_dice, step_of
 from universal_neurons.stages.comparison import Choices, Comparison, Difference, largest_relative_difference
-from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.entropy import (
     BITS,
     CANDIDATES,
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from universal_neurons.core.ablation import AblationEngine, CleanPass
     from universal_neurons.core.entropy import FinalState, Prediction
     from universal_neurons.measures.arrays import Integers
-    from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.costs import Cost, Sizes
     from universal_neurons.stages.workspace import Workspace
 
 # Neurons that are most opposed to the candidate of the last layer.
@@ -92,22 +91,19 @@ class EntropyBelow(Stage):
         shape = sizes.shape
         positions, runs = ROWS * shape.row, len(ROLES) * len(VALUES)
         exact = replace(sizes, tf32=False)
-        one = costs.summed(
-            costs.loading(sizes, 1),
+        rows = len(ROLES) * len(VALUES) * (16 + 4 * len(COLUMNS))
+        vectors = 4 * costs.DOUBLE * shape.vocabulary * (shape.width + shape.mlp)
+        kept = costs.clean_bytes(sizes, ROWS) + 5 * costs.SINGLE * positions * shape.vocabulary
+        return costs.per_case(
+            sizes,
+            cases,
             costs.clean(exact, 2 * positions),
             costs.reruns(exact, [shape.layers - 2] * runs, positions),
             costs.reruns(exact, [shape.layers - 1] * runs, positions),
             {costs.WorkKind.DOUBLE: 4.0 * shape.vocabulary * shape.width * shape.mlp},
-        )
-        rows = len(ROLES) * len(VALUES) * (16 + 4 * len(COLUMNS))
-        vectors = 4 * costs.DOUBLE * shape.vocabulary * (shape.width + shape.mlp)
-        kept = costs.clean_bytes(sizes, ROWS) + 5 * costs.SINGLE * positions * shape.vocabulary
-        return Cost(
-            costs.summed(one, times=len(cases)),
-            passes=1,
-            device_bytes=shape.loaded_bytes + max(vectors, kept),
-            host_bytes=sizes.token_bytes + rows,
-            disk_bytes=len(cases) * rows,
+            device=max(vectors, kept),
+            host=rows,
+            disk=rows,
         )
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from universal_neurons.core.tiling import layer_blocks
 from universal_neurons.measures.families import ANY, ELSEWHERE, EXPLAINED_BY, LEAST_CARRIED, Explanations
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
@@ -26,7 +25,6 @@ from universal_neurons.stages.base import (
     step_of,
 )
 from universal_neurons.stages.comparison import Choices, Comparison, Difference
-from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.label_scores import DIRECTIONS, MOST_CARRIED, explained_bytes, explanations
 from universal_neurons.stages.labels import LABELS, families_of
 from universal_neurons.stages.model_table import ModelTable
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.measures.labels import Labels
-    from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.costs import Cost, Sizes
     from universal_neurons.stages.workspace import Workspace
 
     Columns = dict[str, npt.NDArray[Any]]
@@ -95,25 +93,20 @@ class ExplanationsOfNeurons(ModelTable):
         """The cost of one pass per block of layers, of its sums and of the scores of all labels."""
         shape = sizes.shape
         per_neuron = explained_bytes(shape.vocabulary, shape.row, labels=2 * shape.vocabulary, of_places=256)
-        within = sizes.budget - shape.loaded_bytes * sizes.models
-        blocks = layer_blocks((shape.mlp,) * shape.layers, bytes_per_neuron=per_neuron, budget=within)
-        read = [costs.reading(sizes, sizes.positions, list(layers)) for layers in blocks]
-        one = costs.summed(
-            costs.loading(sizes, 1),
-            *read,
+        blocks, largest = sizes.layer_blocks(per_neuron)
+        row = 8 + 4 * 4 * (len(families_of(work)) + 2)
+        return costs.per_case(
+            sizes,
+            cases,
+            *(costs.reading(sizes, sizes.positions, list(layers)) for layers in blocks),
             {
                 costs.WorkKind.MEMORY: float(sizes.tokens * shape.neurons * _SUMMED_BYTES),
                 costs.WorkKind.DOUBLE: 8.0 * shape.vocabulary**2 * shape.neurons,
             },
-        )
-        largest = max(len(layers) for layers in blocks) * shape.mlp * per_neuron
-        row = 8 + 4 * 4 * (len(families_of(work)) + 2)
-        return Cost(
-            costs.summed(one, times=len(cases)),
             passes=len(blocks),
-            device_bytes=shape.loaded_bytes + largest,
-            host_bytes=sizes.token_bytes + 4 * sizes.positions * 64,
-            disk_bytes=len(cases) * shape.neurons * 2 * row,
+            device=largest,
+            host=4 * sizes.positions * 64,
+            disk=shape.neurons * 2 * row,
         )
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from universal_neurons.core.tiling import layer_blocks
 from universal_neurons.errors import NotOnSuite
 from universal_neurons.measures.ablation_table import (
     ALL_LAYERS,
@@ -127,10 +126,7 @@ class FamiliesAndPatches(Stage):
         """The cost of a pass over the tokens, and of every set ablated or patched."""
         evaluated, shape = sizes.evaluated, sizes.shape
         sets = sum(map(len, extension_sets(work)))
-        per_neuron = unigram_bytes(expected_labels(shape.vocabulary), shape.row)
-        widths, within = (shape.mlp,) * shape.layers, sizes.budget - sizes.shape.loaded_bytes * sizes.models
-        at_once = layer_blocks(widths, bytes_per_neuron=per_neuron, budget=within)
-        sums = max(len(layers) for layers in at_once) * shape.mlp * per_neuron
+        _, sums = sizes.layer_blocks(unigram_bytes(expected_labels(shape.vocabulary), shape.row))
         # Sums lie on the host.  Without a GPU the models run there too, but only when the sums are gone.
         beside = sizes.device == "cuda"
         return Cost(
@@ -281,8 +277,7 @@ def unigram_scores(work: Workspace, case: Case) -> tuple[npt.NDArray[np.float64]
     count = torch.bincount(ids, minlength=work.zoo.recipe().vocabulary)
     occurrences = max(round(UNIGRAM_RATE * len(ids)), 2)
     labels = int((count >= occurrences).sum()) + 1
-    per_neuron, within = unigram_bytes(labels, rows.shape[1]), models.budget - models.weight_bytes
-    blocks = layer_blocks(widths, bytes_per_neuron=per_neuron, budget=within)
+    blocks = models.layer_blocks(unigram_bytes(labels, rows.shape[1]))
     work.progress.start(f"step {case.step}: unigrams of {case.model}", len(blocks) * len(ids))
     found = []
     for layers in blocks:

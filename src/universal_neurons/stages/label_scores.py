@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from universal_neurons.core.tiling import layer_blocks
 from universal_neurons.measures.families import ANY, ELSEWHERE, EXPLAINED_BY, LEAST_CARRIED
 from universal_neurons.measures.labels import BEFORE, KINDS
 from universal_neurons.measures.profiles import rounded
@@ -54,7 +53,6 @@ def explanations(work: Workspace, case: Case) -> tuple[pd.DataFrame, pd.DataFram
     """The tables of neurons, of random directions, and of labels that carry a neuron."""
     labels = labels_of(work, tuple(read_artifact(work, key) for key in LABELS.keys(work, ONLY)))
     models = LoadedModels.of(work, step_of(case), (case.model,))
-    (widths,) = models.widths
     tokens, vocabulary = models.tokens, work.zoo.recipe().vocabulary
     own = token_groups(tokens, labels, vocabulary)
     other = groups_of_other_rows(tokens, labels, vocabulary, seed=work.suite.universality.seed)
@@ -62,7 +60,7 @@ def explanations(work: Workspace, case: Case) -> tuple[pd.DataFrame, pd.DataFram
     per_neuron = explained_bytes(
         vocabulary, tokens.rows.shape[1], labels=len(labels), of_places=len(labels.flags("place"))
     )
-    blocks = layer_blocks(widths, bytes_per_neuron=per_neuron, budget=models.budget - models.weight_bytes)
+    blocks = models.layer_blocks(per_neuron)
     work.progress.start(f"step {case.step}: explanations of {case.model}", len(blocks) * tokens.scored)
     found = [_block(work, models, layers, own, other, members, labels) for layers in blocks]
     work.progress.finish()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from universal_neurons.core.tiling import layer_blocks
 from universal_neurons.errors import UserError
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.resources import budget, device
@@ -116,6 +117,11 @@ class LoadedModels:
     def budget(self) -> int:
         """Bytes that a pass may use on the device, the weights among them."""
         return budget(self.work, self.device, resident=self.weight_bytes)
+
+    def layer_blocks(self, bytes_per_neuron: int) -> tuple[range, ...]:
+        """The layers of the first model by how many fit beside the weights of all, a pass over the tokens for each."""
+        free = self.budget - self.weight_bytes
+        return layer_blocks(self.widths[0], bytes_per_neuron=bytes_per_neuron, budget=free)
 
     def blocks(self) -> Tensor:
         """The block of rows that each scored token belongs to (token,)."""

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from universal_neurons.core.tiling import layer_blocks
 from universal_neurons.measures.precisions import PairsBySums
 from universal_neurons.measures.profiles import rounded_columns
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import Case, Need, Reader, Stage, example_dice, step_of
 from universal_neurons.stages.comparison import Comparison, column_differences
-from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.models import LoadedModels, ModelNotFinite
 from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
 
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.stages.base import Artifacts
-    from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.costs import Cost, Sizes
     from universal_neurons.stages.workspace import Workspace
 
 # Positions of a batch, after which sums are rounded: four rows of 256, as avdravid/rosetta-neuron-scaling reads them.
@@ -86,26 +84,22 @@ class Precisions(Stage):
         tokens = min(sizes.tokens, MOST_TOKENS)
         sizes = replace(sizes, tokens=tokens, positions=ceil(sizes.positions * tokens / sizes.tokens))
         shape = sizes.shape
-        per_neuron = shape.neurons * PAIR_BYTES
-        within = sizes.budget - shape.loaded_bytes * sizes.models
-        blocks = layer_blocks((shape.mlp,) * shape.layers, bytes_per_neuron=per_neuron, budget=within)
+        blocks, largest = sizes.layer_blocks(shape.neurons * PAIR_BYTES)
         batches = -(-sizes.positions // BATCH_POSITIONS)
-        one = costs.summed(
-            costs.loading(sizes, 2),
+        stored = len(KINDS) * 8 * (1 + len(COUNTS) + len(CORRELATIONS))
+        return costs.per_case(
+            sizes,
+            cases,
             costs.forward(sizes, sizes.positions * (1 + len(blocks)), models=2),
             {
                 costs.WorkKind.BASELINE: 2 * 2.0 * sizes.tokens * shape.neurons**2,
                 costs.WorkKind.MEMORY: float(2 * PAIR_BYTES * batches * shape.neurons**2),
             },
-        )
-        largest = max(len(layers) for layers in blocks) * shape.mlp * per_neuron
-        stored = len(KINDS) * 8 * (1 + len(COUNTS) + len(CORRELATIONS))
-        return Cost(
-            costs.summed(one, times=len(cases)),
+            models=2,
             passes=1 + len(blocks),
-            device_bytes=2 * shape.loaded_bytes + largest + costs.batch_bytes(sizes, 2),
-            host_bytes=sizes.token_bytes + stored,
-            disk_bytes=len(cases) * stored,
+            device=largest + costs.batch_bytes(sizes, 2),
+            host=stored,
+            disk=stored,
         )
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
@@ -155,9 +149,7 @@ def _pairs(work: Workspace, case: Case) -> pd.DataFrame:
     models = LoadedModels.of(work, step_of(case), (case.model, case.partner))
     models = replace(models, tokens=models.tokens.first(MOST_TOKENS))
     widths, rows_at_once = models.widths, max(1, BATCH_POSITIONS // models.tokens.rows.shape[1])
-    blocks = layer_blocks(
-        widths[0], bytes_per_neuron=sum(widths[1]) * PAIR_BYTES, budget=models.budget - models.weight_bytes
-    )
+    blocks = models.layer_blocks(sum(widths[1]) * PAIR_BYTES)
 
     def passes() -> Iterator[tuple[Tensor, Tensor]]:
         title = f"step {case.step}: precisions of {case.model} and {case.partner}"

@@ -27,7 +27,6 @@ from universal_neurons.stages.base import (
 )
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.comparison import Comparison, relative_difference
-from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.model_table import ModelTable, reference_at_every_step
 from universal_neurons.stages.models import finite_activations, loaded
 from universal_neurons.stages.neuron_sets import named_generator
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from universal_neurons.artifacts.key import JSON
     from universal_neurons.core.predictions import NextTokenTest, PlantedNeurons, VocabularyWriting
     from universal_neurons.ids import ModelRef
-    from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.costs import Cost, Sizes
     from universal_neurons.stages.workspace import Workspace
 
 # Random directions, whose 99.9th percentile is a threshold, and planted neurons: half of them suppress.
@@ -97,21 +96,18 @@ class Predictions(ModelTable):
         """The cost of one pass with ranks, and of cosines of neurons, thrice, and directions with the vocabulary."""
         shape = sizes.shape
         cosines = float((3 * shape.neurons + DIRECTIONS + PLANTED) * shape.vocabulary)
-        one = costs.summed(
-            costs.loading(sizes, 1),
-            costs.forward(sizes, sizes.positions),
-            {costs.WorkKind.DOUBLE: 2 * shape.width * cosines},
-            {costs.WorkKind.MEMORY: sizes.tokens * shape.neurons * RANKED_BYTES + cosines * COSINE_BYTES},
-        )
         vectors = 3 * costs.DOUBLE * shape.width * (shape.vocabulary + 2 * shape.neurons)
         ranks = 2 * sizes.batch * shape.neurons
         row = 6 + 4 * len(COLUMNS)
-        return Cost(
-            costs.summed(one, times=len(cases)),
-            passes=1,
-            device_bytes=shape.loaded_bytes + max(vectors, costs.batch_bytes(sizes, 1) + ranks),
-            host_bytes=sizes.token_bytes + shape.neurons * row,
-            disk_bytes=len(cases) * (shape.neurons * row + DIRECTIONS * 24),
+        return costs.per_case(
+            sizes,
+            cases,
+            costs.forward(sizes, sizes.positions),
+            {costs.WorkKind.DOUBLE: 2 * shape.width * cosines},
+            {costs.WorkKind.MEMORY: sizes.tokens * shape.neurons * RANKED_BYTES + cosines * COSINE_BYTES},
+            device=max(vectors, costs.batch_bytes(sizes, 1) + ranks),
+            host=shape.neurons * row,
+            disk=shape.neurons * row + DIRECTIONS * 24,
         )
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:

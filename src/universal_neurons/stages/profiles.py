@@ -34,7 +34,6 @@ from universal_neurons.stages.comparison import (
     largest_relative_difference,
     relative_difference,
 )
-from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.model_table import ModelTable
 from universal_neurons.stages.models import finite_activations, loaded
 from universal_neurons.stages.tokens import (
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
         WeightProfiles,
     )
     from universal_neurons.ids import ModelRef
-    from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.costs import Cost, Sizes
     from universal_neurons.stages.workspace import Workspace
 
     Arrays = dict[str, npt.NDArray[Any]]
@@ -119,26 +118,24 @@ class Profiles(ModelTable):
         shape, spec = sizes.shape, work.suite.profiles
         positions, cosines = spec.ablation_rows * shape.row, float(shape.neurons * shape.vocabulary)
         alone = [layer for layer in range(shape.layers) for _ in range(shape.mlp)] if positions else []
-        one = costs.summed(
-            costs.loading(sizes, 1),
-            costs.forward(sizes, 2 * sizes.positions),
-            {costs.WorkKind.DOUBLE: 2 * shape.width * cosines},
-            {costs.WorkKind.MEMORY: sizes.tokens * shape.neurons * PROFILED_BYTES + cosines * COSINE_BYTES},
-            costs.clean(sizes, positions),
-            costs.reruns(sizes, alone, positions),
-        )
         places = spec.top + len(LEVELS)
         row = 80 + places * (10 + sum(WINDOW)) + 2 * spec.bins + 16 * spec.shown + 4 * spec.ablation_rows
         # Weights of neurons and tokens in float64, as they are and as unit vectors.
         vectors = 2 * costs.DOUBLE * shape.width * (shape.vocabulary + 2 * shape.neurons)
         seen = shape.neurons * (spec.bins * costs.INDEX + places * (sum(WINDOW) + 6) * costs.SINGLE)
         ablated = costs.clean_bytes(sizes, spec.ablation_rows)
-        return Cost(
-            costs.summed(one, times=len(cases)),
+        return costs.per_case(
+            sizes,
+            cases,
+            costs.forward(sizes, 2 * sizes.positions),
+            {costs.WorkKind.DOUBLE: 2 * shape.width * cosines},
+            {costs.WorkKind.MEMORY: sizes.tokens * shape.neurons * PROFILED_BYTES + cosines * COSINE_BYTES},
+            costs.clean(sizes, positions),
+            costs.reruns(sizes, alone, positions),
             passes=2,
-            device_bytes=sizes.shape.loaded_bytes + max(vectors, seen + costs.batch_bytes(sizes, 1), ablated),
-            host_bytes=sizes.token_bytes + shape.neurons * row,
-            disk_bytes=len(cases) * shape.neurons * row,
+            device=max(vectors, seen + costs.batch_bytes(sizes, 1), ablated),
+            host=shape.neurons * row,
+            disk=shape.neurons * row,
         )
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:

@@ -23,7 +23,6 @@ from universal_neurons.stages.base import (
 )
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.comparison import Comparison, relative_difference
-from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.model_table import ModelTable, reference_at_every_step
 from universal_neurons.stages.models import finite_activations, loaded
 from universal_neurons.stages.tokens import token_set
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from universal_neurons.core.properties import PreActivations
     from universal_neurons.core.weights import NeuronWeights
     from universal_neurons.ids import ModelRef
-    from universal_neurons.stages.costs import Sizes
+    from universal_neurons.stages.costs import Cost, Sizes
     from universal_neurons.stages.workspace import Workspace
 
 # Where the published code begins to count a neuron as active: the upper edge of the bin below 0, of 256 edges from -10
@@ -77,21 +76,18 @@ class Properties(ModelTable):
         """The cost of one pass, of cosines of all neurons with the vocabulary, and with each other."""
         shape = sizes.shape
         cosines = 2.0 * shape.neurons * (shape.vocabulary + shape.neurons)
-        one = costs.summed(
-            costs.loading(sizes, 1),
-            costs.forward(sizes, sizes.positions),
-            {costs.WorkKind.DOUBLE: 2 * shape.width * cosines},
-            {costs.WorkKind.MEMORY: sizes.tokens * shape.neurons * STREAMED_BYTES + cosines * COSINE_BYTES},
-        )
         # Weights of neurons and tokens in float64: raw, folded and as unit vectors.
         vectors = 3 * costs.DOUBLE * shape.width * (shape.vocabulary + 2 * shape.neurons)
         row = 6 + 4 * len(COLUMNS)
-        return Cost(
-            costs.summed(one, times=len(cases)),
-            passes=1,
-            device_bytes=shape.loaded_bytes + max(vectors, costs.batch_bytes(sizes, 1)),
-            host_bytes=sizes.token_bytes + shape.neurons * row,
-            disk_bytes=len(cases) * shape.neurons * row,
+        return costs.per_case(
+            sizes,
+            cases,
+            costs.forward(sizes, sizes.positions),
+            {costs.WorkKind.DOUBLE: 2 * shape.width * cosines},
+            {costs.WorkKind.MEMORY: sizes.tokens * shape.neurons * STREAMED_BYTES + cosines * COSINE_BYTES},
+            device=max(vectors, costs.batch_bytes(sizes, 1)),
+            host=shape.neurons * row,
+            disk=shape.neurons * row,
         )
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
