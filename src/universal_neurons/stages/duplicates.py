@@ -21,14 +21,13 @@ from universal_neurons.stages.base import (
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.comparison import Choices, Comparison, Difference
 from universal_neurons.stages.model_table import ModelTable
-from universal_neurons.stages.models import LoadedModels, finite_activations
+from universal_neurons.stages.models import LoadedModels, finite_activations, read_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
-    from universal_neurons.core.activations import ActivationBatch
     from universal_neurons.stages.costs import Cost, Sizes
     from universal_neurons.stages.workspace import Workspace
 
@@ -115,24 +114,19 @@ def duplicates(work: Workspace, case: Case) -> pd.DataFrame:
     """The table of one model, as many layers at a time as the memory allows."""
     import torch
 
-    from universal_neurons.core.activations import stream
     from universal_neurons.core.duplicates import nearest_neurons
 
     models = LoadedModels.of(work, step_of(case), (case.model,))
-    (widths,), tokens = models.widths, models.tokens
-    rows, mask = tokens.rows.astype(np.int64), torch.from_numpy(tokens.mask)
-
-    def batches() -> Iterator[ActivationBatch]:
-        for batch in stream(models.bridges[0], rows, mask, batch_rows=batch_rows(rows.shape[1])):
-            yield batch
-            work.progress.advance(len(batch))
-            del batch
-
-    mode = work.suite.universality.precision
-    blocks = models.layer_blocks(nearest_bytes(sum(widths), rows.shape[1]))
+    (bridge,), (widths,), tokens, mode = models.bridges, models.widths, models.tokens, work.suite.universality.precision
+    blocks = models.layer_blocks(nearest_bytes(sum(widths), tokens.rows.shape[1]))
     work.progress.start(f"step {case.step}: duplicates in {case.model}", len(blocks) * tokens.scored)
     with finite_activations(models.refs[0], widths):
-        found = [nearest_neurons(batches(), widths, layers, mode=mode, device=models.device) for layers in blocks]
+        found = [
+            nearest_neurons(
+                read_batches(work, bridge, tokens.rows, tokens.mask), widths, layers, mode=mode, device=models.device
+            )
+            for layers in blocks
+        ]
     work.progress.finish()
     correlation, other = (
         torch.cat([getattr(one, name) for one in found]).cpu().numpy() for name in ("correlation", "other")

@@ -16,9 +16,8 @@ import pandas as pd
 from universal_neurons.measures.entropy import CLAMPS, EntropyTables
 from universal_neurons.measures.profiles import rounded_columns
 from universal_neurons.stages import costs
-from universal_neurons.stages.base import Artifacts, Case, Need, Reader, example_dice, step_of
-from universal_neurons.stages.comparison import Comparison, relative_difference
-from universal_neurons.stages.model_table import ModelTable
+from universal_neurons.stages.base import Case, Need, Reader, example_dice, step_of
+from universal_neurons.stages.model_table import RelativeTable
 from universal_neurons.stages.models import finite_logits, loaded
 from universal_neurons.stages.neuron_sets import named_generator
 from universal_neurons.stages.tokens import EVALUATION, ONLY, evaluation_digest, evaluation_tokens, token_set
@@ -51,12 +50,14 @@ CLAMPED = ("entropy", "loss", "scale", "reciprocal_rank", "first_kept")
 BITS, TOLERANCE = 16, 2e-2
 
 
-class Entropy(ModelTable):
+class Entropy(RelativeTable):
     """The neurons of one model's last layer, directions beside them, and some neurons at fixed values."""
 
     name: ClassVar[str] = "entropy"
     parts: ClassVar[tuple[str, ...]] = ("entropy", "entropy-clamps")
     subject: ClassVar[str] = "last-layer neurons of {case.model}"
+    named: ClassVar[tuple[str, ...]] = ("kind", "source", "role", "value")
+    tolerance: ClassVar[float] = TOLERANCE
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The model, the rows, and what is drawn and set."""
@@ -150,14 +151,6 @@ class Entropy(ModelTable):
                 {**place, **rounded_columns({name: dice.uniform(0.1, 1.0, len(roles)) for name in CLAMPED}, bits=BITS)}
             ),
         }
-
-    def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
-        """The stored effects against recomputed ones, relative to each or to the median of its column."""
-        names = [list(COLUMNS), list(CLAMPED)]
-        differences = {}
-        for part, columns, mine, theirs in zip(self.parts, names, stored, again, strict=True):
-            differences[part] = relative_difference(mine.table[columns], theirs.table[columns], TOLERANCE)
-        return Comparison(self.name, "neurons", len(stored[0].table), differences)
 
 
 ENTROPY = Entropy()

@@ -15,10 +15,10 @@ from universal_neurons.inputs.labels import families, label_sources
 from universal_neurons.inputs.labels.source import LabelledText, Of
 from universal_neurons.inputs.labels.text import document_passages, row_passages, spellings
 from universal_neurons.measures.labels import BEFORE, KINDS, PREVIOUS, Labels, packed
-from universal_neurons.stages.base import Case, Need, Reader, Stage, example_dice
+from universal_neurons.stages.base import Case, Reader, example_dice
 from universal_neurons.stages.comparison import Choices, Comparison
 from universal_neurons.stages.costs import Cost
-from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref, token_set
+from universal_neurons.stages.tokens import ONLY, TOKENS, TokenTable, corpus_ref, token_set
 from universal_neurons.stages.workspace import corpus_recipe, hub_corpus
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def families_of(work: Workspace) -> tuple[str, ...]:
     return (*families(label_sources(work.suite.labels.sources)), PREVIOUS)
 
 
-class LabelsOfTokens(Stage):
+class LabelsOfTokens(TokenTable):
     """The labels of the suite's scored tokens."""
 
     name: ClassVar[str] = "labels"
@@ -66,10 +66,6 @@ class LabelsOfTokens(Stage):
     def inputs(self, work: Workspace, case: Case) -> dict[str, str]:
         """The tokens, which name their text, and the tokenizer."""
         return {"tokens": corpus_ref(work).sha256, "tokenizer": work.zoo.tokenizer_digest}
-
-    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
-        """The tokens."""
-        return ((TOKENS, ONLY),)
 
     def describe(self, work: Workspace, case: Case) -> str:
         """The subject of a case in a few words."""

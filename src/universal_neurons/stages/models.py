@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from universal_neurons.core.activations import ActivationBatch
+    from universal_neurons.core.activations import ActivationBatch, Place
     from universal_neurons.ids import ModelRef
     from universal_neurons.inputs.corpus import RowMask, TokenRows, TokenSet
     from universal_neurons.stages.base import Case
@@ -61,6 +61,19 @@ def finite_activations(ref: ModelRef, widths: tuple[int, ...]) -> Iterator[None]
     except NonFiniteActivationError as error:
         layer = next(layer for layer, part in enumerate(layer_slices(widths)) if error.column < part.stop)
         raise ModelNotFinite.of(ref, f"layer {layer}: activations") from None
+
+
+def read_batches(
+    work: Workspace, bridge: Any, rows: TokenRows, mask: RowMask, *, place: Place = "hook_post"
+) -> Iterator[ActivationBatch]:
+    """The activations of a model at the tokens of ``rows`` where ``mask`` is true, batch by batch, with progress."""
+    from universal_neurons.core.activations import stream
+
+    for batch in stream(bridge, rows.astype(np.int64), mask, batch_rows=batch_rows(rows.shape[1]), place=place):
+        yield batch
+        work.progress.advance(len(batch))
+        # A batch that still has a name lies beside the next one while that is computed.
+        del batch
 
 
 def loaded(work: Workspace, ref: ModelRef) -> Any:

@@ -13,10 +13,10 @@ import pandas as pd
 from universal_neurons.measures.precisions import PairsBySums
 from universal_neurons.measures.profiles import rounded_columns
 from universal_neurons.stages import costs
-from universal_neurons.stages.base import Case, Need, Reader, Stage, example_dice, step_of
+from universal_neurons.stages.base import Case, Reader, example_dice, step_of
 from universal_neurons.stages.comparison import Comparison, column_differences
 from universal_neurons.stages.models import LoadedModels, ModelNotFinite
-from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
+from universal_neurons.stages.tokens import TokenTable, corpus_ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ COUNTS, CORRELATIONS = ("pairs", "found", "kept"), ("correlation", "error")
 BITS, TOLERANCE, MOVED = 16, 5e-3, 0.01
 
 
-class Precisions(Stage):
+class Precisions(TokenTable):
     """The pairs of every two models at the last checkpoint."""
 
     name: ClassVar[str] = "precisions"
@@ -74,10 +74,6 @@ class Precisions(Stage):
             "partner": work.model(case.partner, step_of(case)).digest,
             "tokens": corpus_ref(work).sha256,
         }
-
-    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
-        """The tokens."""
-        return ((TOKENS, ONLY),)
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of a pass for means and spreads, and of one with two products per block of layers."""

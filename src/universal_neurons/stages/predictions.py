@@ -16,7 +16,6 @@ from universal_neurons.measures.predictions import PredictionTables
 from universal_neurons.measures.profiles import rounded
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
-    Artifacts,
     Case,
     Reader,
     example_count,
@@ -25,10 +24,8 @@ from universal_neurons.stages.base import (
     neuron_columns,
     step_of,
 )
-from universal_neurons.stages.batches import batch_rows
-from universal_neurons.stages.comparison import Comparison, relative_difference
-from universal_neurons.stages.model_table import ModelTable, reference_at_every_step
-from universal_neurons.stages.models import finite_activations, loaded
+from universal_neurons.stages.model_table import RelativeTable, reference_at_every_step
+from universal_neurons.stages.models import finite_activations, loaded, read_batches
 from universal_neurons.stages.neuron_sets import named_generator
 from universal_neurons.stages.tokens import token_set
 
@@ -60,16 +57,16 @@ COMMON, PERMUTED = (tuple(f"{kind}_{name}" for name in MOMENTS) for kind in ("co
 TESTED = ("members", "positives", "auc", "matched_auc")
 COLUMNS = (*MOMENTS, *COMMON, *PERMUTED, *TESTED)
 BITS = 16
-TOLERANCE = 1e-3
 # Bytes moved per activation in the time of its ranks and of looking its next token up in two sets.
 RANKED_BYTES, COSINE_BYTES = 400, 240
 
 
-class Predictions(ModelTable):
+class Predictions(RelativeTable):
     """The writing of all neurons of a model: the reference's at every step, every other model's at the last."""
 
     name: ClassVar[str] = "predictions"
     parts: ClassVar[tuple[str, ...]] = ("predictions", "predictions-directions", "predictions-planted")
+    tolerance: ClassVar[float] = 1e-3
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """The reference at every step, untrained too; every model at the last."""
@@ -151,14 +148,6 @@ class Predictions(ModelTable):
             self.parts[2]: pd.DataFrame(columns((*MOMENTS, *TESTED), PLANTED)),
         }
 
-    def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
-        """The stored numbers against recomputed ones, relative to each or to the median of its column."""
-        differences = {}
-        for part, mine, theirs in zip(self.parts, stored, again, strict=True):
-            names = [name for name in mine.table if name not in ("layer", "neuron")]
-            differences[part] = relative_difference(mine.table[names], theirs.table[names], TOLERANCE)
-        return Comparison(self.name, "neurons", len(stored[0].table), differences)
-
 
 PREDICTIONS = Predictions()
 
@@ -231,7 +220,7 @@ def _tested(
     work: Workspace, ref: ModelRef, bridge: Any, text: _Text, drawn: _Drawn, written: Sequence[VocabularyWriting]
 ) -> list[dict[str, Any]]:
     """The columns :data:`TESTED` of the model's neurons and of the planted ones."""
-    from universal_neurons.core.activations import layer_widths, stream
+    from universal_neurons.core.activations import layer_widths
     from universal_neurons.core.predictions import NextTokenTest, equally_frequent, membership, next_token_tests
 
     device, counts = next(bridge.parameters()).device, text.counts
@@ -242,14 +231,13 @@ def _tested(
     noise, start = drawn.generator("activations"), 0
     work.progress.start(f"step {ref.step}: next tokens of {ref.name}", len(text.following))
     with finite_activations(ref, layer_widths(bridge)):
-        for batch in stream(bridge, text.rows, text.mask, batch_rows=batch_rows(text.rows.shape[1])):
+        for batch in read_batches(work, bridge, text.rows, text.mask):
             following = text.following[start : start + len(batch)].to(device)
             start += len(batch)
             made = drawn.planted.activations(following, shift=SHIFT, generator=noise)
             for place, values in enumerate((batch.values, made)):
                 tests = next_token_tests(values, [table[following] for table in tables[place]])
                 found[place] = [one + more for one, more in zip(found[place], tests, strict=True)]
-            work.progress.advance(len(following))
             del batch, values
     work.progress.finish()
     return [_test_columns(members, *tests) for members, tests in zip(sets, found, strict=True)]

@@ -6,6 +6,7 @@ A profile names positions in the suite's rows of tokens and ids of tokens, and h
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -26,7 +27,6 @@ from universal_neurons.stages.base import (
     neuron_columns,
     step_of,
 )
-from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.comparison import (
     Choices,
     Comparison,
@@ -35,7 +35,7 @@ from universal_neurons.stages.comparison import (
     relative_difference,
 )
 from universal_neurons.stages.model_table import ModelTable
-from universal_neurons.stages.models import finite_activations, loaded
+from universal_neurons.stages.models import finite_activations, loaded, read_batches
 from universal_neurons.stages.tokens import (
     EVALUATION,
     ONLY,
@@ -46,14 +46,13 @@ from universal_neurons.stages.tokens import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
     from torch import Tensor
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
-    from universal_neurons.core.activations import ActivationBatch
     from universal_neurons.core.profiles import (
         ActivationProfiles,
         NearestActivations,
@@ -234,24 +233,16 @@ def profiles(work: Workspace, case: Case) -> pd.DataFrame:
 def _activations(work: Workspace, ref: ModelRef, bridge: Any) -> ActivationProfiles:
     import torch
 
-    from universal_neurons.core.activations import layer_widths, stream
+    from universal_neurons.core.activations import layer_widths
     from universal_neurons.core.profiles import activation_profiles
 
     spec, tokens = work.suite.profiles, token_set(work)
-    rows, mask = torch.from_numpy(tokens.rows.astype(np.int64)), torch.from_numpy(tokens.mask)
-
-    def one_pass() -> Iterator[ActivationBatch]:
-        for batch in stream(bridge, rows, mask, batch_rows=batch_rows(rows.shape[1])):
-            yield batch
-            work.progress.advance(len(batch))
-            del batch
-
     widths = layer_widths(bridge)
     work.progress.start(f"step {ref.step}: activations of {ref.name}", 2 * tokens.scored)
     with finite_activations(ref, widths):
         found = activation_profiles(
-            one_pass,
-            mask.nonzero()[:, 1].to(next(bridge.parameters()).device),
+            partial(read_batches, work, bridge, tokens.rows, tokens.mask),
+            torch.from_numpy(np.nonzero(tokens.mask)[1]).to(next(bridge.parameters()).device),
             neurons=sum(widths),
             top=spec.top,
             bins=spec.bins,

@@ -13,7 +13,6 @@ import pandas as pd
 from universal_neurons.measures.profiles import rounded
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
-    Artifacts,
     Case,
     example_count,
     example_dice,
@@ -21,20 +20,17 @@ from universal_neurons.stages.base import (
     neuron_columns,
     step_of,
 )
-from universal_neurons.stages.batches import batch_rows
-from universal_neurons.stages.comparison import Comparison, relative_difference
-from universal_neurons.stages.model_table import ModelTable, reference_at_every_step
-from universal_neurons.stages.models import finite_activations, loaded
+from universal_neurons.stages.model_table import RelativeTable, reference_at_every_step
+from universal_neurons.stages.models import finite_activations, loaded, read_batches
 from universal_neurons.stages.tokens import token_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
-    from universal_neurons.core.activations import ActivationBatch
     from universal_neurons.core.properties import PreActivations
     from universal_neurons.core.weights import NeuronWeights
     from universal_neurons.ids import ModelRef
@@ -53,16 +49,15 @@ TWINS = ("twin_in", "twin_out")
 COLUMNS = (*PRE_ACTIVATIONS, *WEIGHTS, *TWINS, *(f"raw_{name}" for name in WEIGHTS))
 # Significant bits that are stored: one part in 65536.
 BITS = 16
-# The largest accepted relative difference of a recomputed number.
-TOLERANCE = 1e-3
 # Bytes moved in the time of an activation (deviations and their powers), and of a cosine of two vectors.
 STREAMED_BYTES, COSINE_BYTES = 100, 240
 
 
-class Properties(ModelTable):
+class Properties(RelativeTable):
     """The properties of all neurons of a model: the reference's at every step, every other model's at the last."""
 
     name: ClassVar[str] = "properties"
+    tolerance: ClassVar[float] = 1e-3
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """The reference at every step, untrained too; every model at the last."""
@@ -112,12 +107,6 @@ class Properties(ModelTable):
         made = {name: dice.uniform(0.1, 1.0, count) for name in COLUMNS}
         return {self.name: _frame(example_neurons(work), made)}
 
-    def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
-        """The stored properties against recomputed ones, relative to each or to the median of its column."""
-        mine, theirs = (one[0].table[list(COLUMNS)] for one in (stored, again))
-        difference = relative_difference(mine, theirs, TOLERANCE)
-        return Comparison(self.name, "neurons", len(mine), {"properties": difference})
-
 
 PROPERTIES = Properties()
 
@@ -127,24 +116,15 @@ def _frame(neurons: Mapping[str, Any], columns: Mapping[str, Any]) -> pd.DataFra
 
 
 def _streamed(work: Workspace, ref: ModelRef, bridge: Any) -> PreActivations:
-    import torch
-
-    from universal_neurons.core.activations import layer_widths, stream
+    from universal_neurons.core.activations import layer_widths
     from universal_neurons.core.properties import pre_activations
 
     tokens, widths = token_set(work), layer_widths(bridge)
-    rows, mask = tokens.rows.astype(np.int64), torch.from_numpy(tokens.mask)
-
-    def batches() -> Iterator[ActivationBatch]:
-        for batch in stream(bridge, rows, mask, batch_rows=batch_rows(rows.shape[1]), place="hook_pre"):
-            yield batch
-            work.progress.advance(len(batch))
-            del batch
-
+    batches = read_batches(work, bridge, tokens.rows, tokens.mask, place="hook_pre")
     work.progress.start(f"step {ref.step}: pre-activations of {ref.name}", tokens.scored)
     device = next(bridge.parameters()).device
     with finite_activations(ref, widths):
-        found = pre_activations(batches(), (0.0, PUBLISHED_BOUND), neurons=sum(widths), device=device)
+        found = pre_activations(batches, (0.0, PUBLISHED_BOUND), neurons=sum(widths), device=device)
     work.progress.finish()
     return found
 

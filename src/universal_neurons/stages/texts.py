@@ -6,7 +6,7 @@ the same mask.  The tokens are sampled anew whenever they are needed; evidence h
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,15 +15,12 @@ import pandas as pd
 
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.errors import NotOnSuite
-from universal_neurons.ids import CorpusRef
 from universal_neurons.measures.excess import with_excess
 from universal_neurons.measures.profiles import rounded_columns
 from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
     Case,
-    Need,
     Reader,
-    Stage,
     example_count,
     example_dice,
     example_neurons,
@@ -43,7 +40,16 @@ from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.resources import device
 from universal_neurons.stages.rounding import FURTHEST
 from universal_neurons.stages.scores import RequestedScores, score_table, step_scores
-from universal_neurons.stages.tokens import ONLY, TOKENS, reading_cost, text_recipe, text_tokens
+from universal_neurons.stages.tokens import (
+    ONLY,
+    TOKENS,
+    TokenTable,
+    example_record,
+    reading_cost,
+    text_recipe,
+    text_tokens,
+    token_record,
+)
 from universal_neurons.stages.universality import moments_cost, no_candidates, scoring_cost, universality_table
 from universal_neurons.stages.workspace import corpus_fingerprint
 
@@ -68,7 +74,7 @@ BITS = 12
 MOVED = TOLERANCE + 2.0**-BITS
 
 
-class Texts(Stage):
+class Texts(TokenTable):
     """The excess of every neuron of every model against every other model on one text, with its halves."""
 
     name: ClassVar[str] = "texts"
@@ -107,10 +113,6 @@ class Texts(Stage):
             "tokenizer": work.zoo.tokenizer_digest,
         }
 
-    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
-        """The suite's own tokens."""
-        return ((TOKENS, ONLY),)
-
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of reading each text, of the passes over its tokens and of scoring all pairs."""
         every = range(sizes.models)
@@ -144,7 +146,7 @@ class Texts(Stage):
         columns = {f"{score} {pair}": frame[score].to_numpy() for pair, frame in scored.items() for score in SCORES}
         return {
             "texts": pd.DataFrame(neuron_columns(work) | rounded_columns(columns, bits=BITS)),
-            "texts-tokens": {"ref": asdict(tokens.ref), "domains": list(tokens.domains), "rows": len(tokens.rows)},
+            "texts-tokens": token_record(tokens),
         }
 
     def case(self, work: Workspace, asked: Case) -> Case:
@@ -165,14 +167,11 @@ class Texts(Stage):
 
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Scores of which about half are universal, and the record of made-up tokens."""
-        dice, count, spec = example_dice(case), example_count(work), work.suite.corpus
+        dice, count = example_dice(case), example_count(work)
         names = [f"{score} {_name(pair)}" for pair in _pairs(work, case) for score in SCORES]
         scores = {name: dice.uniform(0.3, 1.0, count).astype(np.float32) for name in names}
-        ref = CorpusRef(case.text, "made up", "0" * 64, spec.row_length, spec.mask, spec.tokens, "0" * 64)
-        return {
-            "texts": pd.DataFrame(example_neurons(work) | scores),
-            "texts-tokens": {"ref": asdict(ref), "domains": ["made up"], "rows": 1},
-        }
+        frame = pd.DataFrame(example_neurons(work) | scores)
+        return {"texts": frame, "texts-tokens": example_record(work, case.text)}
 
     def comparison(self, work: Workspace, case: Case, stored: Artifacts, again: Artifacts) -> Comparison:
         """The stored scores against recomputed ones, and the identity of the tokens.

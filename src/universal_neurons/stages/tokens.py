@@ -95,14 +95,8 @@ class Tokens(Stage):
     def payloads(self, taken: Taken) -> dict[str, Payload]:
         """The record of a token set and its rows, by part."""
         sampled = taken.tokens
-        record: dict[str, JSON] = {
-            "ref": asdict(sampled.ref),
-            "domains": list(sampled.domains),
-            "rows": len(sampled.rows),
-            **taken.manifest,
-        }
         rows: dict[str, Any] = {"rows": sampled.rows, "mask": sampled.mask.astype(np.uint8), "domain": sampled.domain}
-        return {self.parts[0]: record, self.scratch[0]: rows}
+        return {self.parts[0]: {**token_record(sampled), **taken.manifest}, self.scratch[0]: rows}
 
     def token_set(self, work: Workspace) -> TokenSet:
         """The token set from the working store, or sampled and committed; raises as :func:`token_set`."""
@@ -147,9 +141,7 @@ class Tokens(Stage):
 
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """The record of made-up tokens."""
-        spec = work.suite.corpus
-        ref = CorpusRef(spec.recipe, "made up", "0" * 64, spec.row_length, spec.mask, spec.tokens, "0" * 64)
-        return {self.parts[0]: {"ref": asdict(ref), "domains": ["made up"], "rows": 1}}
+        return {self.parts[0]: example_record(work, work.suite.corpus.recipe)}
 
 
 class EvaluationRows(Tokens):
@@ -196,6 +188,14 @@ class EvaluationRows(Tokens):
 TOKENS, EVALUATION = Tokens(), EvaluationRows()
 
 
+class TokenTable(Stage):
+    """A table that is computed from the suite's scored tokens."""
+
+    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
+        """The tokens."""
+        return ((TOKENS, ONLY),)
+
+
 def corpus_ref(work: Workspace) -> CorpusRef:
     """The identity of the suite's scored tokens, which is all that evidence has of the text; raises ArtifactMissing."""
 
@@ -218,6 +218,18 @@ def evaluation_digest(work: Workspace, *, rows: int | None = None) -> str:
     predictions = rows * (work.suite.corpus.row_length - 1)
     parameters = {**EVALUATION.parameters(work, ONLY), "predictions": predictions}
     return Key(EVALUATION.name, EVALUATION.version, parameters, EVALUATION.inputs(work, ONLY)).digest
+
+
+def token_record(tokens: TokenSet) -> dict[str, JSON]:
+    """The identity of a token set, as it is stored."""
+    return {"ref": asdict(tokens.ref), "domains": list(tokens.domains), "rows": len(tokens.rows)}
+
+
+def example_record(work: Workspace, text: str) -> dict[str, JSON]:
+    """The record of made-up tokens of a text."""
+    spec = work.suite.corpus
+    ref = CorpusRef(text, "made up", "0" * 64, spec.row_length, spec.mask, spec.tokens, "0" * 64)
+    return {"ref": asdict(ref), "domains": ["made up"], "rows": 1}
 
 
 def corpus_ref_from(record: Mapping[str, Any]) -> CorpusRef:

@@ -38,7 +38,7 @@ from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.rounding import Excuse, compare_scores, distances, neuron_names, threshold_crossings
 from universal_neurons.stages.schemas import check
 from universal_neurons.stages.scores import RequestedScores, StepScores, score_table, step_scores
-from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
+from universal_neurons.stages.tokens import TokenTable, corpus_ref
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -67,7 +67,7 @@ TIES = 0.002
 DRAWS, SPREADS = "baseline-draws", "spreads"
 
 
-class Universality(Stage):
+class Universality(TokenTable):
     """The scores of every neuron of one model against another: partners, correlations, rotation baseline, halves."""
 
     name: ClassVar[str] = "universality"
@@ -102,10 +102,6 @@ class Universality(Stage):
             "partner": work.model(case.partner, step_of(case)).digest,
             "tokens": corpus_ref(work).sha256,
         }
-
-    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
-        """The tokens."""
-        return ((TOKENS, ONLY),)
 
     def case(self, work: Workspace, asked: Case) -> Case:
         """The case of a reference against a partner at a checkpoint."""

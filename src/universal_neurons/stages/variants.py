@@ -20,9 +20,7 @@ from universal_neurons.stages import costs
 from universal_neurons.stages.base import (
     Artifacts,
     Case,
-    Need,
     Reader,
-    Stage,
     check_trained,
     example_count,
     example_dice,
@@ -47,7 +45,7 @@ from universal_neurons.stages.token_masks import (
     suite_masks,
     token_classes,
 )
-from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref
+from universal_neurons.stages.tokens import TokenTable, corpus_ref
 from universal_neurons.stages.universality import no_candidates, universality_table
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ class VariantTables:
     settings: pd.DataFrame
 
 
-class Variants(Stage):
+class Variants(TokenTable):
     """The suite's reference against all its partners under every variant of the suite."""
 
     name: ClassVar[str] = "variants"
@@ -108,10 +106,6 @@ class Variants(Stage):
             "tokens": corpus_ref(work).sha256,
             "tokenizer": work.zoo.tokenizer_digest,
         }
-
-    def needs(self, work: Workspace, case: Case) -> tuple[Need, ...]:
-        """The tokens."""
-        return ((TOKENS, ONLY),)
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of two passes, and of rotations for each variant.
