@@ -21,7 +21,8 @@ from universal_neurons.errors import UserError
 from universal_neurons.matching import scoring
 from universal_neurons.matching.alignment import AlignedText, TextTokenizer, aligned_text
 from universal_neurons.matching.models import OpenedModel, opened_model
-from universal_neurons.matching.scoring import NotFinite, ScoredModels, scored
+from universal_neurons.matching.rosetta_result import RosettaResult
+from universal_neurons.matching.scoring import NotFinite, scored
 from universal_neurons.matching.settings import MatchSettings
 from universal_neurons.progress import NoProgress
 from universal_neurons.stages.batches import batch_rows
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from tests.matching.oracle import Floats
     from universal_neurons.ids import Rotation
+    from universal_neurons.matching.directions import MatchedDirection
+    from universal_neurons.matching.result import MatchResult
 
 SETTINGS = MatchSettings(tokens=400, context=48, blocks=10, draws=3, half_draws=2, top_k=3)
 GATED = [name for name, adapter in ADAPTERS.items() if adapter.gated]
@@ -41,8 +44,12 @@ def subjects(*given: tuple[Any, Tokenizer]) -> list[OpenedModel]:
     return [opened_model(one, tokenizer=None) for one in given]
 
 
-def run(found: list[OpenedModel], settings: MatchSettings = SETTINGS) -> ScoredModels:
+def matches(found: list[OpenedModel], settings: MatchSettings = SETTINGS) -> dict[tuple[int, int], MatchResult]:
     return scored(found, TEXT, settings, device=torch.device("cpu"), progress=NoProgress())
+
+
+def run(found: list[OpenedModel], settings: MatchSettings = SETTINGS) -> dict[tuple[int, int], MatchedDirection]:
+    return dict(RosettaResult(matches(found, settings)).directions())
 
 
 def text_of(found: list[OpenedModel], settings: MatchSettings = SETTINGS) -> AlignedText:
@@ -72,11 +79,11 @@ PAIRS = {
 def test_partners_and_correlations_equal_the_dense_oracle(pair: str, pooling: Any) -> None:
     both = subjects(*((model(name, place, **sizes), kind()) for place, (name, kind, sizes) in enumerate(PAIRS[pair])))
     settings = changed(pooling=pooling)
-    found, text = run(both, settings), text_of(both, settings)
+    found, text = matches(both, settings)[0, 1], text_of(both, settings)
     x, y = (oracle.span_values(one.model, text, place, pooling) for place, one in enumerate(both))
     exact = oracle.correlation(x, y)
-    for direction, expected in (((0, 1), exact), ((1, 0), exact.T)):
-        frame, widths = found.directions[direction].frame, both[direction[1]].widths
+    for direction, expected in ((found.forward, exact), (found.backward, exact.T)):
+        frame, widths = direction.frame, direction.partner.widths
         best = -np.sort(-expected, axis=1)[:, :3]
         ranks = ("", "_2", "_3")
         np.testing.assert_allclose(frame[[f"correlation{rank}" for rank in ranks]].to_numpy(), best, atol=2e-5)
@@ -103,20 +110,20 @@ def test_baselines_equal_explicitly_rotated_activations(kind: Rotation, seed: in
     found, text = run(both, changed(rotation=kind, seed=seed)), text_of(both)
     x, y = (oracle.span_values(one.model, text, place) for place, one in enumerate(both))
     expected = rotated_maxima(x, y, both[1], draws=3, kind=kind, seed=seed)
-    np.testing.assert_allclose(found.directions[0, 1].draws, expected, atol=2e-5)
+    np.testing.assert_allclose(found[0, 1].draws, expected, atol=2e-5)
 
 
 def test_halves_equal_the_dense_oracle_on_their_blocks() -> None:
     both = subjects(*((model("GPT2LMHeadModel", seed), letters()) for seed in (0, 1)))
     found, text = run(both), text_of(both)
     x, y = (oracle.span_values(one.model, text, place) for place, one in enumerate(both))
-    direction, block = found.directions[0, 1], text.row * found.blocks // text.rows
+    direction, block = found[0, 1], text.row * len(found[0, 1].influence) // text.rows
     for half, name in enumerate("ab"):
         ours, theirs = (values[block % 2 == half] for values in (x, y))
         exact, frame = oracle.correlation(ours, theirs), direction.frame
         best = -np.sort(-exact, axis=1)[:, :3]
         np.testing.assert_allclose(frame[f"correlation_half_{name}"], best[:, 0], atol=2e-5)
-        chosen = np.take_along_axis(exact, direction.half_partner[half].astype(np.int64), axis=1)
+        chosen = np.take_along_axis(exact, (direction.kept.half_a, direction.kept.half_b)[half], axis=1)
         np.testing.assert_allclose(chosen, best, atol=2e-5)
         baseline = rotated_maxima(ours, theirs, both[1], draws=2, kind="gaussian", seed=0).mean(axis=0)
         np.testing.assert_allclose(frame[f"baseline_half_{name}"], baseline, atol=2e-5)
@@ -124,7 +131,7 @@ def test_halves_equal_the_dense_oracle_on_their_blocks() -> None:
 
 def test_halves_have_no_more_draws_than_the_whole() -> None:
     both = subjects(*((model("GPT2LMHeadModel", seed), letters()) for seed in (0, 1)))
-    many, few = (run(both, changed(draws=1, half_draws=half)).directions[0, 1].frame for half in (5, 1))
+    many, few = (run(both, changed(draws=1, half_draws=half))[0, 1].frame for half in (5, 1))
     assert many.equals(few)
 
 
@@ -136,15 +143,16 @@ def test_the_influence_of_a_block_is_what_leaving_it_out_changes(context: int) -
     found, text = run(both, settings), text_of(both, settings)
     assert (text.rows > batch_rows(context)) == (context == 8)
     x, y = (oracle.span_values(one.model, text, place) for place, one in enumerate(both))
-    direction = found.directions[0, 1]
+    direction = found[0, 1]
     partner = np.cumsum([0, *both[1].widths])[direction.frame["partner_layer"]] + direction.frame["partner_neuron"]
-    block = text.row * found.blocks // text.rows
-    for gone in range(found.blocks):
+    blocks = len(direction.influence)
+    block = text.row * blocks // text.rows
+    for gone in range(blocks):
         left = block != gone
         without = oracle.correlation(x[left], y[left])[np.arange(len(partner)), partner]
         change = without - direction.frame["correlation"].to_numpy()
         # First order: a weight of 0 instead of 1, whose mean over blocks is then below 1.
-        predicted = -direction.influence[gone, :, 0] * found.blocks / (found.blocks - 1)
+        predicted = -direction.influence[gone, :, 0] * blocks / (blocks - 1)
         assert np.corrcoef(change, predicted)[0, 1] > 0.9
 
 
@@ -153,13 +161,13 @@ def test_influences_do_not_depend_on_the_pairs_that_are_held_at_once(monkeypatch
     whole = run(both)
     monkeypatch.setattr(scoring, "_PAIRS_AT_ONCE", 50)
     parts = run(both)
-    for direction in whole.directions:
-        np.testing.assert_array_equal(parts.directions[direction].influence, whole.directions[direction].influence)
+    for direction in whole:
+        np.testing.assert_array_equal(parts[direction].influence, whole[direction].influence)
 
 
 def test_blocks_are_as_many_in_both_halves() -> None:
     both = subjects(*((model("GPT2LMHeadModel", seed), letters()) for seed in (0, 1)))
-    assert run(both, changed(blocks=9)).blocks == 8
+    assert matches(both, changed(blocks=9))[0, 1].blocks == 8
 
 
 def test_sums_that_are_off_from_float64_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,28 +180,28 @@ def test_sums_that_are_off_from_float64_are_refused(monkeypatch: pytest.MonkeyPa
 def test_with_one_tokenizer_last_and_mean_are_the_same_numbers_to_the_last_bit() -> None:
     both = subjects((model("GPT2LMHeadModel", 0), pieces()), (model("GPTNeoXForCausalLM", 1), pieces()))
     last, mean = (run(both, changed(pooling=pooling)) for pooling in ("last", "mean"))
-    for direction in last.directions:
-        assert last.directions[direction].frame.equals(mean.directions[direction].frame)
-    assert last.tokens == (last.spans, last.spans)
+    for direction in last:
+        assert last[direction].frame.equals(mean[direction].frame)
+    assert last[0, 1].model.tokens == last[1, 0].model.tokens == text_of(both).spans
 
 
 def test_with_two_tokenizers_last_and_mean_differ() -> None:
     both = subjects((model("GPT2LMHeadModel", 0), letters()), (model("GPT2LMHeadModel", 1), pieces()))
     last, mean = (run(both, changed(pooling=pooling)) for pooling in ("last", "mean"))
-    assert not np.allclose(last.directions[0, 1].frame["correlation"], mean.directions[0, 1].frame["correlation"])
+    assert not np.allclose(last[0, 1].frame["correlation"], mean[0, 1].frame["correlation"])
 
 
 def test_the_order_of_two_models_does_not_matter() -> None:
     one, other = (model("GPT2LMHeadModel", 0), letters()), (model("LlamaForCausalLM", 1), pieces())
     there, back = run(subjects(one, other)), run(subjects(other, one))
     for direction, mirrored in (((0, 1), (1, 0)), ((1, 0), (0, 1))):
-        ours, theirs = there.directions[direction].frame, back.directions[mirrored].frame
+        ours, theirs = there[direction].frame, back[mirrored].frame
         np.testing.assert_allclose(ours["excess"], theirs["excess"], atol=1e-5)
 
 
 def test_a_model_is_its_own_partner() -> None:
     one = (model("LlamaForCausalLM", 0), pieces())
-    frame = run(subjects(one, one)).directions[0, 1].frame
+    frame = run(subjects(one, one))[0, 1].frame
     varied = frame["correlation"].notna()
     np.testing.assert_allclose(frame["correlation"][varied], 1, atol=1e-6)
     assert (frame["partner_neuron"] == frame["neuron"]).mean() > 0.9
@@ -206,18 +214,16 @@ def test_three_models_at_once_are_three_pairs() -> None:
         (model("GPTNeoXForCausalLM", 2), pieces()),
     ]
     together = run(subjects(*three))
-    assert len(together.directions) == 6
+    assert len(together) == 6
     alone = run(subjects(three[0], three[2]))
-    np.testing.assert_allclose(
-        together.directions[0, 2].frame["excess"], alone.directions[0, 1].frame["excess"], atol=1e-5
-    )
+    np.testing.assert_allclose(together[0, 2].frame["excess"], alone[0, 1].frame["excess"], atol=1e-5)
 
 
-def workloads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Workload, int | None]]:
+def workloads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Workload, int]]:
     """What passes are planned for from now on, and within how many bytes."""
-    planned: list[tuple[Workload, int | None]] = []
+    planned: list[tuple[Workload, int]] = []
 
-    def noted(load: Workload, memory: int | None) -> tuple[Pass, ...]:
+    def noted(load: Workload, memory: int) -> tuple[Pass, ...]:
         planned.append((load, memory))
         return passes(load, memory)
 
@@ -243,8 +249,8 @@ def test_few_chunks_are_summed_in_half_the_memory_of_many_and_give_the_same(monk
     monkeypatch.setattr(scoring, "_FEW_CHUNKS", 0.1)
     many = run(both, changed(null=False))
     assert [(load.sum_bytes, load.rotated_null) for load, _ in planned] == [(4, True), (8, False)]
-    for direction in few.directions:
-        one, other = (found.directions[direction].frame for found in (few, many))
+    for direction in few:
+        one, other = (found[direction].frame for found in (few, many))
         np.testing.assert_allclose(one["excess"], other["excess"], atol=1e-6)
 
 
@@ -253,10 +259,8 @@ def test_two_passes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None
     whole = run(both)
     monkeypatch.setattr(scoring, "passes", lambda load, _: halved(load, load.whole()))
     cut = run(both)
-    for direction in whole.directions:
-        np.testing.assert_allclose(
-            cut.directions[direction].frame["excess"], whole.directions[direction].frame["excess"], atol=1e-6
-        )
+    for direction in whole:
+        np.testing.assert_allclose(cut[direction].frame["excess"], whole[direction].frame["excess"], atol=1e-6)
 
 
 def test_the_sums_of_a_pass_are_gone_before_the_next_begins(monkeypatch: pytest.MonkeyPatch) -> None:

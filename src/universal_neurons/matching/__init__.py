@@ -27,11 +27,10 @@ Two random models that read the same letters:
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from universal_neurons.errors import UserError, check_extra
-from universal_neurons.matching.directions import MatchedDirection, MatchedModel, resampling
+from universal_neurons.matching.directions import MatchedDirection, MatchedModel
 from universal_neurons.matching.result import MatchResult
 from universal_neurons.matching.settings import QUICK, THOROUGH, MatchSettings
 from universal_neurons.matching.text import documents
@@ -126,12 +125,6 @@ def _opened(given: Sequence[ModelSource], tokenizer: TokenizerSource | None) -> 
     return [opened_model(one, tokenizer=tokenizer, command=COMMAND) for one in given]
 
 
-def _names(opened: Sequence[OpenedModel]) -> list[str]:
-    """Names that differ: a model that was given twice, or two loaded ones of a class, get numbers."""
-    names = [one.name for one in opened]
-    return [f"{name} ({place + 1})" if names.count(name) > 1 else name for place, name in enumerate(names)]
-
-
 def _matched(
     given: Sequence[ModelSource],
     text: Iterable[str],
@@ -148,17 +141,4 @@ def _matched(
     from universal_neurons.stages.resources import device_named
 
     place = device_named(device)
-    found = scored(opened, text, settings, device=place, memory=memory, progress=progress or NoProgress())
-    models = [
-        MatchedModel(name, one.digest, one.widths, count)
-        for name, one, count in zip(_names(opened), opened, found.tokens, strict=True)
-    ]
-    how = resampling(settings)
-
-    def direction(x: int, y: int) -> MatchedDirection:
-        return MatchedDirection.of(found.directions[x, y], models[x], models[y], how)
-
-    return {
-        (x, y): MatchResult(direction(x, y), direction(y, x), settings, found.spans, found.rows, found.blocks)
-        for x, y in combinations(range(len(models)), 2)
-    }
+    return scored(opened, text, settings, device=place, memory=memory, progress=progress or NoProgress())

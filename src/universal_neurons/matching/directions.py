@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from universal_neurons.matching.settings import THRESHOLD, MatchSettings
-from universal_neurons.measures.influence import read_influence, stored_influence
 from universal_neurons.measures.mutual import KeptPartners
 from universal_neurons.measures.neurons import excess_reach
 from universal_neurons.measures.tables import Resampling, UniversalityTable
@@ -19,7 +18,6 @@ from universal_neurons.measures.universality import universal_share
 if TYPE_CHECKING:
     import pandas as pd
 
-    from universal_neurons.matching.scoring import ScoredDirection
     from universal_neurons.measurement import Measurement
 
 
@@ -50,15 +48,6 @@ class MatchedDirection:
     draws: npt.NDArray[np.float32]
     resampling: Resampling
     kept: KeptPartners
-
-    @classmethod
-    def of(
-        cls, scored: ScoredDirection, model: MatchedModel, partner: MatchedModel, resampling: Resampling
-    ) -> MatchedDirection:
-        """The direction as it was scored; influences as precise as they are stored."""
-        influence = read_influence(stored_influence(scored.influence))
-        kept = kept_partners(scored.frame, influence, scored.partner, scored.half_partner, scored.null_partner)
-        return cls(model, partner, scored.frame, influence, scored.draws, resampling, kept)
 
     @cached_property
     def universality(self) -> UniversalityTable:

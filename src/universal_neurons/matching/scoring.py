@@ -16,7 +16,10 @@ import numpy.typing as npt
 from universal_neurons.core.tiling import BudgetTooSmall, Workload, passes
 from universal_neurons.errors import UserError
 from universal_neurons.matching.alignment import AlignedText, TextTooShort, aligned_text
+from universal_neurons.matching.directions import MatchedDirection, MatchedModel, kept_partners, resampling
+from universal_neurons.matching.result import MatchResult
 from universal_neurons.measures.excess import with_excess
+from universal_neurons.measures.influence import read_influence, stored_influence
 from universal_neurons.stages.batches import batch_rows, shape_workload
 from universal_neurons.stages.resources import free_bytes, give_back, less_margin
 from universal_neurons.stages.scores import score_table
@@ -24,7 +27,6 @@ from universal_neurons.stages.scores import score_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    import pandas as pd
     import torch
     from torch import Tensor
 
@@ -50,35 +52,6 @@ class NotFinite(UserError):
     """A model has activations that are infinite or not numbers."""
 
 
-@dataclass(frozen=True, eq=False)
-class ScoredDirection:
-    """Every neuron of model ``x`` and its best partners among the neurons of model ``y``.
-
-    ``frame``: one row per neuron, as a suite's universality tables with their excess.  ``influence`` (block, neuron,
-    rank) of each block of text on the correlations with the kept partners; ``draws`` (draw, neuron) of the baseline.
-    ``partner`` (neuron, rank), ``half_partner`` (half, neuron, rank) and ``null_partner`` (neuron, rank; of the rotated
-    models, None unless asked for) are flat numbers, -1 for none.
-    """
-
-    frame: pd.DataFrame
-    influence: npt.NDArray[np.float64]
-    draws: npt.NDArray[np.float32]
-    partner: npt.NDArray[np.int32]
-    half_partner: npt.NDArray[np.int32]
-    null_partner: npt.NDArray[np.int32] | None
-
-
-@dataclass(frozen=True, eq=False)
-class ScoredModels:
-    """The directions between all models, and what was read."""
-
-    directions: dict[tuple[int, int], ScoredDirection]
-    spans: int
-    rows: int
-    tokens: tuple[int, ...]
-    blocks: int
-
-
 def scored(
     subjects: Sequence[OpenedModel],
     documents: Iterable[str],
@@ -87,8 +60,8 @@ def scored(
     device: torch.device,
     progress: Progress,
     memory: int | None = None,
-) -> ScoredModels:
-    """Score every model against every other on the same text.
+) -> dict[tuple[int, int], MatchResult]:
+    """The results of all pairs of models on the same text, by position.
 
     ``memory``: bytes that may be used on ``device``, by default what is free less a margin.
     Raises :class:`TextTooShort`, :class:`NotFinite`, and UserError where memory does not suffice.
@@ -100,8 +73,24 @@ def scored(
     run = _Run(subjects, text, settings, device, progress, memory)
     running = run.moments()
     influences = run.influences(running)
-    directions = {pair: run.direction(pair, running, influences) for pair in permutations(range(len(subjects)), 2)}
-    return ScoredModels(directions, text.spans, text.rows, text.token_counts(), run.blocks)
+    models = [
+        MatchedModel(name, one.digest, one.widths, count)
+        for name, one, count in zip(_names(subjects), subjects, text.token_counts(), strict=True)
+    ]
+    directions = {
+        (x, y): run.direction(models[x], models[y], running, (x, y), influences[x, y])
+        for x, y in permutations(range(len(models)), 2)
+    }
+    return {
+        (x, y): MatchResult(directions[x, y], directions[y, x], settings, text.spans, text.rows, run.blocks)
+        for x, y in combinations(range(len(models)), 2)
+    }
+
+
+def _names(opened: Sequence[OpenedModel]) -> list[str]:
+    """Names that differ: a model that was given twice, or two loaded ones of a class, get numbers."""
+    names = [one.name for one in opened]
+    return [f"{name} ({place + 1})" if names.count(name) > 1 else name for place, name in enumerate(names)]
 
 
 @dataclass(eq=False)
@@ -300,20 +289,24 @@ class _Run:
                 yield (x, y), SelectedPairs(x, y, part, flat)
 
     def direction(
-        self, pair: tuple[int, int], running: TileScores, influences: dict[tuple[int, int], npt.NDArray[np.float64]]
-    ) -> ScoredDirection:
-        """The results of one direction."""
+        self,
+        model: MatchedModel,
+        partner: MatchedModel,
+        running: TileScores,
+        pair: tuple[int, int],
+        influence: npt.NDArray[np.float64],
+    ) -> MatchedDirection:
+        """The direction of a ``pair`` as it was scored; influences as precise as they are stored."""
         scores = running.scores(*pair).scores()
-        null = running.rotated_scores(*pair).scores().partner if self.settings.null else None
-        return ScoredDirection(
-            frame=with_excess(score_table(scores)),
-            influence=influences[pair],
+        frame, stored = with_excess(score_table(scores)), read_influence(stored_influence(influence))
+        halves = np.stack([half.partner.numpy() for half in (scores.half_a, scores.half_b)])
+        null = running.rotated_scores(*pair).scores().partner.numpy() if self.settings.null else None
+        return MatchedDirection(
+            model=model,
+            partner=partner,
+            frame=frame,
+            influence=stored,
             draws=scores.baseline_draws.numpy(),
-            partner=_numbers(scores.partner),
-            half_partner=np.stack([_numbers(half.partner) for half in (scores.half_a, scores.half_b)]),
-            null_partner=None if null is None else _numbers(null),
+            resampling=resampling(self.settings),
+            kept=kept_partners(frame, stored, scores.partner.numpy(), halves, null),
         )
-
-
-def _numbers(flat: Tensor) -> npt.NDArray[np.int32]:
-    return flat.numpy().astype(np.int32)
