@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from universal_neurons.stages.base import Need
-    from universal_neurons.stages.simulation import Simulated
+    from universal_neurons.stages.tasks import Simulated
     from universal_neurons.stages.workspace import Workspace
 
 CHANGED = 1

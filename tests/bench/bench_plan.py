@@ -183,10 +183,7 @@ class ShapeRuns:
 
     def _accumulated(self, models: list[Any]) -> PairwiseAccumulator:
         rows, step = self._tokens(), batch_rows(self.shape.row)
-        accumulator = PairwiseAccumulator(
-            self.workload.widths, chunk_tokens=self.workload.chunk_tokens, groups=2, device=self.place,
-            accumulate=torch.float64 if self.workload.sum_bytes == 8 else torch.float32,
-        )  # fmt: skip
+        accumulator = PairwiseAccumulator.of(self.workload, self.workload.whole(), device=self.place)
         streams = (stream(bridge, rows, torch.ones_like(rows, dtype=torch.bool), batch_rows=step) for bridge in models)
         for batches in zip(*streams, strict=True):
             accumulator.add([batch.values for batch in batches], batches[0].row.cpu() % 2)

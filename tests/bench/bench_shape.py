@@ -46,7 +46,7 @@ from universal_neurons.stages.batches import CHUNK_TOKENS
 from universal_neurons.stages.calibration import measured_speed
 from universal_neurons.stages.costs import Cost, Shape, Sizes, WorkKind
 from universal_neurons.stages.passes import ahead
-from universal_neurons.stages.resources import ROTATION_WORKERS, free_bytes, less_margin
+from universal_neurons.stages.resources import free_bytes, less_margin, rotation_workers
 from universal_neurons.stages.universality import moments_cost, scoring_cost
 
 PAPER_TOKENS, PAPER_STEPS = 5_000_000, 4
@@ -129,10 +129,7 @@ def batches(models: list[Any], rows: Tensor, mask: Tensor, device: str) -> Any:
 def one_pass(
     one: Pass, work: Workload, models: list[Any], mode: PrecisionMode, device: str, size: Size
 ) -> PairwiseAccumulator:
-    sums = torch.float64 if work.sum_bytes == 8 else torch.float32
-    accumulator = PairwiseAccumulator(
-        work.widths, tiles=one.tiles, chunk_tokens=work.chunk_tokens, mode=mode, accumulate=sums, device=device
-    )
+    accumulator = PairwiseAccumulator.of(work, one.tiles, mode=mode, device=device)
     rows, mask = tokens_of(size)
     with mode_of_products(mode, device=device):
         for values, block in batches(models, rows, mask, device):
@@ -256,7 +253,7 @@ def scores(work: Workload, draws: int, device: str) -> TileScores:
     baseline = RotationSettings("gaussian", seed=0, draws=draws, half_draws=half_draws(draws))
     directions = tuple((x, y) for i, j in work.pairs for x, y in ((i, j), (j, i)))
     names = tuple("abcdefgh"[place] for place in range(len(work.widths)))
-    workers = ROTATION_WORKERS if device == "cuda" else 0
+    workers = rotation_workers(torch.device(device))
     return TileScores(work, ScoringRequest(directions, (), names, baseline, top_k=3, workers=workers))
 
 

@@ -8,9 +8,8 @@ from platform import python_version
 
 from universal_neurons.inputs.benchmarks import FORMAT, BenchFigure, Benchmark
 from universal_neurons.inputs.suite import project_root
-from universal_neurons.stages.simulation import TASK_SECONDS
 from universal_neurons.stages.speeds import published_speed
-from universal_neurons.stages.tasks import simulated, tasks
+from universal_neurons.stages.tasks import TASK_SECONDS, simulated, tasks
 from universal_neurons.stages.workspace import open_workspace, unpinned
 
 SUITES = ("paper", "gurnee_medium")

@@ -15,7 +15,7 @@ from tests.matching.tiny import TEXT, letters, model
 from tests.render.browser import dom_of, needs_chromium
 from tests.sources import ROOT
 from universal_neurons.errors import ExtraMissing
-from universal_neurons.matching import widget as module
+from universal_neurons.matching import page as module
 from universal_neurons.matching.page import page
 
 if TYPE_CHECKING:

@@ -18,10 +18,8 @@ from universal_neurons.inputs.labels.python_source import PYTHON
 from universal_neurons.inputs.labels.source import LabelColumn, Of
 from universal_neurons.inputs.labels.text import document_passages, row_passages
 from universal_neurons.measures.labels import KINDS, PREVIOUS, Labels
-from universal_neurons.stages import label_scores
 from universal_neurons.stages.base import Case, read_artifact
-from universal_neurons.stages.explanations import EXPLANATIONS
-from universal_neurons.stages.label_scores import groups_of_other_rows, token_groups
+from universal_neurons.stages.explanations import EXPLANATIONS, explanations, groups_of_other_rows, token_groups
 from universal_neurons.stages.labels import LABELS, MOST_OF_PLACES, families_of, labels_of, stored_labels
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.tokens import ONLY, token_set
@@ -212,7 +210,7 @@ def test_layers_one_by_one_give_what_all_together_give(
     work: Workspace, explained: Explanations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LoadedModels, "layer_blocks", lambda *_: (range(1), range(1, 2)))
-    frame, directions, carried = label_scores.explanations(work, Case(work.last_step, "b"))
+    frame, directions, carried = explanations(work, Case(work.last_step, "b"))
     for mine, theirs in ((frame, explained.frame), (directions, explained.directions), (carried, explained.carried)):
         numbers = [str(name) for name in mine if "label" not in str(name)]
         np.testing.assert_allclose(mine[numbers], theirs[numbers], atol=STORED)

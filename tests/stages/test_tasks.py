@@ -13,14 +13,16 @@ from tests.stages.suites import speed
 from universal_neurons.artifacts.store import Store
 from universal_neurons.errors import UserError
 from universal_neurons.stages.registry import suite_cases, suite_keys
-from universal_neurons.stages.simulation import TASK_SECONDS, chain_seconds, simulate
 from universal_neurons.stages.tasks import (
+    TASK_SECONDS,
     Task,
+    chain_seconds,
     chosen,
     compute_tasks,
     longest_first,
     named,
     planned,
+    simulate,
     simulated,
     tasks,
 )

@@ -19,7 +19,7 @@ from universal_neurons.core.comoments import ComomentSums, product_shape
 from universal_neurons.core.matmul import PrecisionMode
 from universal_neurons.core.moments import CrossMoments, LayerId, NeuronMoments, NeuronSpread, NonFiniteActivationError
 from universal_neurons.core.precision_audit import PrecisionAudit, SampledMoments
-from universal_neurons.core.tiling import SCRATCH_ELEMENTS, LayerRange, Tile, layers_of
+from universal_neurons.core.tiling import SCRATCH_ELEMENTS, LayerRange, Tile, Workload, layers_of
 
 
 class PairwiseAccumulator:
@@ -76,6 +76,26 @@ class PairwiseAccumulator:
             ComomentSums(own, plan, chunk_tokens=chunk_tokens, scratch=scratch, mode=mode) for _ in range(groups)
         )
         self._audit = PrecisionAudit(self._columns, groups=groups, device=scratch.device)
+
+    @classmethod
+    def of(
+        cls,
+        workload: Workload,
+        tiles: Sequence[Tile],
+        *,
+        mode: PrecisionMode = "float32",
+        device: torch.device | str = "cpu",
+    ) -> "PairwiseAccumulator":
+        """The accumulator of some ``tiles`` of a workload."""
+        return cls(
+            workload.widths,
+            tiles=tiles,
+            chunk_tokens=workload.chunk_tokens,
+            mode=mode,
+            accumulate=torch.float64 if workload.sum_bytes == 8 else torch.float32,
+            groups=workload.groups,
+            device=device,
+        )
 
     def _joined(self) -> list[tuple[slice, slice]]:
         """The products of all tiles; products of the same rows with adjacent columns are joined."""

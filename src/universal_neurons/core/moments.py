@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate as running_sums
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -180,7 +181,8 @@ class CrossMoments:
 
     def __add__(self, other: "CrossMoments") -> "CrossMoments":
         """The moments over the tokens of both; raises ValueError if the models are not the same."""
-        return CrossMoments(_added(self.x, other.x), self.y + other.y, merged_comoment(self, other))
+        x: Any = self.x
+        return CrossMoments(x + other.x, self.y + other.y, merged_comoment(self, other))
 
     def correlation(self, rows: slice = slice(None)) -> Float[Tensor, "_ y"]:
         """Pearson correlations C_ij / sqrt(m2_i m2_j) in float64, clipped to [-1, 1]; NaN where a neuron never varied.
@@ -198,16 +200,6 @@ def merged_comoment(a: CrossMoments, b: CrossMoments) -> Float[Tensor, "x y"]:
     delta_x, delta_y = b.x.mean - a.x.mean, b.y.mean - a.y.mean
     comoment = a.comoment + b.comoment
     return comoment.addr_(delta_x.to(comoment.dtype), delta_y.to(comoment.dtype), alpha=weight)
-
-
-def _added(a: NeuronMoments | NeuronSpread, b: NeuronMoments | NeuronSpread) -> NeuronMoments | NeuronSpread:
-    if isinstance(a, NeuronMoments) and isinstance(b, NeuronMoments):
-        return a + b
-    return _spread(a) + _spread(b)
-
-
-def _spread(neurons: NeuronMoments | NeuronSpread) -> NeuronSpread:
-    return neurons.spread if isinstance(neurons, NeuronMoments) else neurons
 
 
 def merged_count(a: int, b: int) -> tuple[int, float]:

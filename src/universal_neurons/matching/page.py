@@ -1,13 +1,19 @@
-"""The page of a match: one file without any request, in which every neuron of both models can be found."""
+"""The page of a match: one file without any request, in which every neuron of both models can be found.
+
+And the same as a widget of a notebook, whose search Python can read and set (anywidget).
+"""
 
 from __future__ import annotations
 
 import json
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from universal_neurons.errors import ExtraMissing
 from universal_neurons.matching.figure import svg
 from universal_neurons.matching.settings import THRESHOLD
 from universal_neurons.render.escaping import Html, html_text
@@ -94,3 +100,26 @@ def _share(share: Measurement) -> str:
     return (
         f"<td>{share.value:.1%}</td><td>{share.low:.1%} to {share.high:.1%}</td><td>{halves}</td><td>{share.n:,}</td>"
     )
+
+
+def explorer(result: MatchedPair, *, height: int) -> Any:
+    """The widget; the page in it is the one that ``to_html`` writes, in a frame of its own."""
+    if find_spec("anywidget") is None:
+        raise ExtraMissing("the widget of a match", "anywidget", extra="notebook")
+    return _widget_class()(page=page(result), height=height)
+
+
+@cache
+def _widget_class() -> Any:
+    """The class, made where it is first used: the base installation has no anywidget."""
+    import anywidget
+    import traitlets
+
+    class PairExplorer(anywidget.AnyWidget):
+        _esm = (_FOLDER / "widget.js").read_text(encoding="utf-8")
+        page = traitlets.Unicode("").tag(sync=True)
+        height = traitlets.Int(600).tag(sync=True)
+        search = traitlets.Unicode("").tag(sync=True)
+        found = traitlets.Int(-1).tag(sync=True)
+
+    return PairExplorer

@@ -54,7 +54,7 @@ class MatchResult(MatchedPair):
         Its ``search`` is what the page searches for, such as ``L3``, and ``found`` how many neurons that finds.  Raises
         ExtraMissing without anywidget.
         """
-        from universal_neurons.matching.widget import explorer
+        from universal_neurons.matching.page import explorer
 
         return explorer(self, height=height)
 

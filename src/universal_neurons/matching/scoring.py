@@ -21,7 +21,7 @@ from universal_neurons.matching.result import MatchResult
 from universal_neurons.measures.excess import with_excess
 from universal_neurons.measures.influence import read_influence, stored_influence
 from universal_neurons.stages.batches import batch_rows, shape_workload
-from universal_neurons.stages.resources import free_bytes, give_back, less_margin
+from universal_neurons.stages.resources import free_bytes, give_back, less_margin, rotation_workers
 from universal_neurons.stages.scores import score_table
 
 if TYPE_CHECKING:
@@ -163,17 +163,9 @@ class _Run:
         self.progress.finish()
 
     def _accumulated(self, load: Workload, one: Pass) -> PairwiseAccumulator:
-        import torch
-
         from universal_neurons.core.accumulator import PairwiseAccumulator
 
-        accumulator = PairwiseAccumulator(
-            load.widths,
-            tiles=one.tiles,
-            chunk_tokens=load.chunk_tokens,
-            accumulate=torch.float64 if load.sum_bytes == 8 else torch.float32,
-            device=self.device,
-        )
+        accumulator = PairwiseAccumulator.of(load, one.tiles, device=self.device)
         for values, label in self._stream("moments", [one.layers(place) for place in range(len(self.subjects))]):
             accumulator.add(values, label)
             del values
@@ -199,7 +191,6 @@ class _Run:
     def _request(self) -> ScoringRequest:
         from universal_neurons.core.scoring import ScoringRequest
         from universal_neurons.core.universality import RotationSettings
-        from universal_neurons.stages.resources import ROTATION_WORKERS
 
         settings, directions = self.settings, tuple(permutations(range(len(self.subjects)), 2))
         return ScoringRequest(
@@ -212,7 +203,7 @@ class _Run:
             ),
             top_k=settings.top_k,
             half_top_k=settings.top_k,
-            workers=ROTATION_WORKERS if self.device.type == "cuda" else 0,
+            workers=rotation_workers(self.device),
         )  # fmt: skip
 
     def _planned(self, load: Workload) -> tuple[Pass, ...]:

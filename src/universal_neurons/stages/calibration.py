@@ -23,7 +23,7 @@ from universal_neurons.inputs.tokenization import train_tokenizer
 from universal_neurons.stages.batches import CHUNK_TOKENS
 from universal_neurons.stages.costs import Shape, WorkKind
 from universal_neurons.stages.models import placed
-from universal_neurons.stages.resources import ROTATION_WORKERS, held
+from universal_neurons.stages.resources import ROTATION_WORKERS, held, rotation_workers
 from universal_neurons.stages.speeds import KEPT, DeviceSpeed, available_threads, measured_where
 from universal_neurons.stages.workspace import WORK_FOLDER
 
@@ -176,7 +176,7 @@ class Bench:
         from universal_neurons.core.nulls import Rotations
 
         width, draws = LAYER["cpu"], 2 * ROTATION_WORKERS
-        workers = ROTATION_WORKERS if self.device.type == "cuda" else 0
+        workers = rotation_workers(self.device)
         rotations = Rotations("gaussian", seed=0, model="y", draws=draws, kept_bytes=0, workers=workers)
         seconds = self._seconds(lambda: [rotations(0, width, draw) for draw in range(draws)])
         rotations.close()

@@ -226,19 +226,9 @@ class _Run:
         return False
 
     def _accumulated(self, one: Pass, state: State | None, asked: Interruption) -> PairwiseAccumulator:
-        import torch
-
         from universal_neurons.core.accumulator import PairwiseAccumulator
 
-        accumulator = PairwiseAccumulator(
-            self.work.widths,
-            tiles=one.tiles,
-            chunk_tokens=self.work.chunk_tokens,
-            mode=self.mode,
-            accumulate=torch.float64 if self.work.sum_bytes == 8 else torch.float32,
-            groups=self.work.groups,
-            device=self.place,
-        )
+        accumulator = PairwiseAccumulator.of(self.work, one.tiles, mode=self.mode, device=self.place)
         batch = 0
         if state is not None:
             batch = int(state.document["batches"])

@@ -157,10 +157,7 @@ def plan(
         return Plan(str(work.suite), "", "everything is there, so no speed is needed", 0, present)
     speed = elsewhere or local_speed(work, measure)
     sizes = sizes_of(work, speed, sampled=sampled)
-    try:
-        rows = tuple(row for step in steps for row in _rows(work, sizes, speed, step))
-    except BudgetTooSmall as error:
-        raise UserError(f"suite {work.suite.name}: {error}") from error
+    rows = tuple(row for step in steps for row in _rows(work, sizes, speed, step))
     return Plan(str(work.suite), speed.device, speed.source, sizes.budget, rows)
 
 
@@ -174,10 +171,7 @@ def rows(
     by_name: dict[str, list[Case]] = {stage.name: [] for stage in group.stages}
     for stage, case in cases:
         by_name[stage.name].append(case)
-    try:
-        return tuple(_rows(work, sizes, speed, _Step(group, cases[0][1].step, by_name, by_name)))
-    except BudgetTooSmall as error:
-        raise UserError(f"suite {work.suite.name}: {error}") from error
+    return tuple(_rows(work, sizes, speed, _Step(group, cases[0][1].step, by_name, by_name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +198,11 @@ class _Step:
 
 
 def _rows(work: Workspace, sizes: Sizes, speed: DeviceSpeed, step: _Step) -> Iterator[PlannedStage]:
-    """The stages of a group at one step, what they share before them."""
-    costs = step.group.costs(work, sizes, step.requested, step.lacking) if step.is_lacking else {}
+    """The stages of a group at one step, what they share before them; raises as :func:`rows`."""
+    try:
+        costs = step.group.costs(work, sizes, step.requested, step.lacking) if step.is_lacking else {}
+    except BudgetTooSmall as error:
+        raise UserError(f"suite {work.suite.name}: {error}") from error
     is_gpu, precision = speed.kind == "cuda", work.suite.universality.precision
     # Text of a hub comes over a network, whose speed is not known.
     is_timed = step.step is not None or hub_corpus(work) is None

@@ -6,11 +6,11 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from universal_neurons.characters import visible
-from universal_neurons.stages.simulation import TASK_SECONDS
+from universal_neurons.stages.tasks import TASK_SECONDS
 
 if TYPE_CHECKING:
     from universal_neurons.stages.plan import Plan, PlannedStage
-    from universal_neurons.stages.simulation import Simulated
+    from universal_neurons.stages.tasks import Simulated
 
 COLUMNS = 80
 NOTHING = "-"

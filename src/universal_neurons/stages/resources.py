@@ -40,6 +40,11 @@ def device(work: Workspace) -> torch.device:
     return device_named(work.resources.device)
 
 
+def rotation_workers(place: torch.device) -> int:
+    """Threads that make random rotations ahead: none on a CPU, which has other work."""
+    return ROTATION_WORKERS if place.type == "cuda" else 0
+
+
 def device_named(wanted: str | None) -> torch.device:
     """The device of a name, by default a GPU where there is one; raises UserError for one that is not here."""
     import torch

@@ -10,7 +10,7 @@ import pandas as pd
 
 from universal_neurons.artifacts.provenance import capture
 from universal_neurons.stages.passes import Reading, streamed, workload
-from universal_neurons.stages.resources import ROTATION_WORKERS
+from universal_neurons.stages.resources import rotation_workers
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -121,7 +121,7 @@ def _wanted(models: LoadedModels, requested: RequestedScores) -> ScoringRequest:
         names=tuple(ref.name for ref in models.refs),
         baseline=RotationSettings(kind=spec.rotation, seed=spec.seed, draws=spec.draws, half_draws=spec.half_draws),
         top_k=spec.top_k,
-        workers=ROTATION_WORKERS if models.device.type == "cuda" else 0,
+        workers=rotation_workers(models.device),
     )
 
 

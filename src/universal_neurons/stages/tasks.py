@@ -1,11 +1,13 @@
 """Tasks of a suite: parts that separate processes and machines compute, connected by the store alone.
 
 A task is some cases of one group of stages at one step (:meth:`StageGroup.shares`).  The list is the same wherever it
-is made.  A task whose artifacts are in a store is done; one whose needs are not there yet is left for later.
+is made.  A task whose artifacts are in a store is done; one whose needs are not there yet is left for later.  A run on
+several workers can be simulated, from planned durations.
 """
 
 from __future__ import annotations
 
+import heapq
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +16,6 @@ from universal_neurons.errors import ArtifactMissing, UserError
 from universal_neurons.stages.plan import PlannedStage, rows, sizes_of
 from universal_neurons.stages.registry import in_groups, with_needs
 from universal_neurons.stages.runner import compute
-from universal_neurons.stages.simulation import TASK_SECONDS, Simulated, chain_seconds, simulate
 from universal_neurons.stages.speeds import published_speed
 from universal_neurons.stages.tokens import ONLY, TOKENS
 from universal_neurons.stages.workspace import Resources
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # The device for which tasks are put in order: lengths matter here only beside each other.
 _ORDERED_FOR = "h200"
+# Seconds between a task's start and its first work: a process starts, and its models are loaded.
+TASK_SECONDS = 15.0
 _SHARE = re.compile(r"([0-9]+)/([0-9]+)")
 
 
@@ -156,6 +159,72 @@ def longest_first(work: Workspace, listed: Sequence[Task]) -> tuple[Task, ...]:
 def durations(rows: Iterable[PlannedStage]) -> dict[str, float]:
     """The seconds of each planned task, by name, with the start of its process; text of a hub counts nothing."""
     return {row.stage: (row.seconds or 0.0) + TASK_SECONDS for row in rows}
+
+
+def chain_seconds(listed: Sequence[Task], seconds: Mapping[str, float]) -> dict[str, float]:
+    """The length of the longest chain that begins with each task, itself included."""
+    chains = dict(seconds)
+    for task in reversed(listed):
+        for need in task.needs:
+            chains[need] = max(chains[need], seconds[need] + chains[task.name])
+    return chains
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """A simulated run: ``makespan`` and ``work`` in seconds, ``work`` summed over all workers.
+
+    ``critical``: the longest chain of tasks that need each other, which no number of workers shortens.
+    """
+
+    tasks: int
+    workers: int
+    makespan: float
+    work: float
+    critical: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Builtin types only: seconds, with their unit in the name of the field."""
+        return {
+            "tasks": self.tasks,
+            "workers": self.workers,
+            "makespan_seconds": self.makespan,
+            "work_seconds": self.work,
+            "longest_chain_seconds": self.critical,
+            "efficiency": self.efficiency,
+        }
+
+    @property
+    def efficiency(self) -> float:
+        """The share of the workers' time in which they work."""
+        return self.work / (self.workers * self.makespan) if self.makespan else 1.0
+
+
+def simulate(listed: Sequence[Task], seconds: Mapping[str, float], *, workers: int) -> Simulated:
+    """Run the ``listed`` tasks in their order, each as soon as a worker is free and what it needs is done.
+
+    ``seconds``: the duration of each, overhead included.
+    """
+    left = {task.name: len(task.needs) for task in listed}
+    order = {task.name: number for number, task in enumerate(listed)}
+    users: dict[str, list[str]] = {}
+    for task in listed:
+        for need in task.needs:
+            users.setdefault(need, []).append(task.name)
+    ready = [order[name] for name, count in left.items() if not count]
+    running: list[tuple[float, int]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < workers:
+            number = heapq.heappop(ready)
+            heapq.heappush(running, (now + seconds[listed[number].name], number))
+        now, ended = heapq.heappop(running)
+        for user in users.get(listed[ended].name, ()):
+            left[user] -= 1
+            if not left[user]:
+                heapq.heappush(ready, order[user])
+    chains = chain_seconds(listed, seconds)
+    return Simulated(len(listed), workers, now, sum(seconds.values()), max(chains.values(), default=0.0))
 
 
 def simulated(work: Workspace, listed: Sequence[Task], speed: DeviceSpeed, *, workers: int) -> Simulated:

@@ -29,7 +29,7 @@ from universal_neurons.stages.base import (
 from universal_neurons.stages.costs import Cost
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.passes import Reading, Streamed, streamed, workload
-from universal_neurons.stages.resources import ROTATION_WORKERS, device
+from universal_neurons.stages.resources import device, rotation_workers
 from universal_neurons.stages.rounding import (
     Excuse,
     compare_scores,
@@ -312,7 +312,7 @@ def _scores(
         names=tuple(ref.name for ref in models.refs),
         kind=spec.rotation,
         seed=spec.seed,
-        workers=ROTATION_WORKERS if models.device.type == "cuda" else 0,
+        workers=rotation_workers(models.device),
     )
     counts: list[JSON] = [[list(one), [[*of] for of in baselines.items()]] for one, baselines in asked.items()]
     name: dict[str, JSON] = {"asked": counts, "rotation": spec.rotation}
