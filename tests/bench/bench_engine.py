@@ -117,7 +117,7 @@ def measure_bare(pool: list[Tensor], tokens: int) -> Figures:
 
 def measure_engine(pool: list[Tensor], tokens: int) -> Figures:
     workload = Workload((WIDTHS,) * MODELS, tuple(combinations(range(MODELS), 2)), chunk_tokens=CHUNK_TOKENS)
-    accumulator = PairwiseAccumulator(workload.widths, tiles=workload.whole(), chunk_tokens=CHUNK_TOKENS)
+    accumulator = PairwiseAccumulator.of(workload, workload.whole())
 
     def consume() -> None:
         done = 0

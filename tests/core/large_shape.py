@@ -34,7 +34,7 @@ def bridge(seed: int) -> Any:
 
 
 def accumulated(work: Workload, one: Pass, models: list[Any], rows: Tensor) -> PairwiseAccumulator:
-    accumulator = PairwiseAccumulator(work.widths, tiles=one.tiles, chunk_tokens=work.chunk_tokens)
+    accumulator = PairwiseAccumulator.of(work, one.tiles)
     mask = torch.ones_like(rows, dtype=torch.bool)
     streams = [stream(model, rows, mask, batch_rows=4, layers=one.layers(place)) for place, model in enumerate(models)]
     for parts in zip(*streams, strict=True):

@@ -1,9 +1,9 @@
 """Explanations of every neuron of a model by labels of the tokens, of random directions, and by labels of other rows.
 
 Scores come from sums over the groups of tokens that labels are unions of, in one pass over the tokens, or in one per
-block of layers where the sums of all would not fit.  Alternate rows are the two
-halves of the tokens.  Labels of other rows stand at the same position of the next row; positions are dealt out anew
-within each row, because another row has the same.
+block of layers where the sums of all would not fit.  Alternate rows are the two halves of the tokens.  Labels of other
+rows stand at the same position of the next row; positions are dealt out anew within each row, because another row has
+the same.
 """
 
 from __future__ import annotations
