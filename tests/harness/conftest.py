@@ -3,9 +3,10 @@ from __future__ import annotations
 import os
 import sys
 
+# Imported here once: pytester forgets what an inner run imports.  numpy.fft cannot be loaded twice, rich takes a while.
+import numpy.fft  # noqa: F401
 import pytest
 
-# Imported here once; pytester forgets what an inner run imports, and rich takes a while.
 import universal_neurons.progress  # noqa: F401
 from tests.harness.projects import Project
 
