@@ -37,6 +37,7 @@ from universal_neurons.artifacts.receipt import receipts_of
 from universal_neurons.artifacts.store import Store, StoreError
 from universal_neurons.errors import UserError
 from universal_neurons.stages import sharing
+from universal_neurons.stages.base import read_artifact
 from universal_neurons.stages.registry import suite_keys, where
 from universal_neurons.stages.sharing import export_suite
 from universal_neurons.stages.study import imported_evidence, open_study
@@ -114,6 +115,18 @@ def test_two_suites_fit_into_one_folder(own_export: Path, reader: Reader, comput
     assert reader.pull(own_export).present == ARTIFACTS
     assert [len(receipts_of(reader.imported, suite)) for suite in ("mini", "other")] == [1, 1]
     assert reader.said == []
+
+
+def test_an_export_where_the_same_numbers_of_another_run_lie_is_whole(
+    own_export: Path, own: Miniature, reader: Reader
+) -> None:
+    work = own.workspace()
+    key = UNIVERSALITY.key(work, pairs(work, 30)[0])
+    found = read_artifact(work, key)
+    shutil.rmtree(own.working / key.stage / key.digest)
+    work.store.write(key, found.table, replace(found.provenance, wall_seconds=1e6))
+    export_suite(own.workspace(), own_export)
+    assert reader.pull(own_export).new == ARTIFACTS
 
 
 def test_an_export_of_something_absent_writes_nothing(miniature: Miniature, tmp_path: Path) -> None:

@@ -101,7 +101,8 @@ def export_artifacts(
             except FileExistsError as error:
                 raise SharingError(f"{target}: exists, with other bytes; remove it, or name another file") from error
     else:
-        store.export(ordered, target)
+        # Of an artifact that is there already from another run, the list must name the manifest that stays.
+        bundle = Bundle.of(suite, narrowing, lock, store.export(ordered, target))
         with in_one_line("exporting to", target):
             replace_file(target / bundle.name, bundle.encode())
     return Exported(bundle, target)

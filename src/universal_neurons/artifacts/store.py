@@ -299,8 +299,8 @@ class Store:
                 lines.append(f"{key} is damaged in the {origin} store ({sound}) and will go to quarantine")
         return lines[0] if lines else self._why_absent(key)
 
-    def export(self, keys: Iterable[Key], target: Path) -> tuple[Path, ...]:
-        """Copy the artifacts of ``keys``, byte by byte, into the shipped store ``target``; returns their folders.
+    def export(self, keys: Iterable[Key], target: Path) -> tuple[Manifest, ...]:
+        """Copy the artifacts of ``keys``, byte by byte, into the shipped store ``target``; returns what lies there.
 
         An artifact that is there with the same payload stays as it is, its provenance included.  Raises
         :class:`StoreError` at the first one that is in no store, and at the first one that ``target`` has with other
@@ -415,16 +415,18 @@ def _sound_or_raised(folder: Folder, explain: Callable[[Folder, DamageError], St
         raise explain(folder, damage) from damage
 
 
-def _exported(contents: Contents, target: Path) -> Path:
-    """Copy an artifact into the shipped store ``target``; returns its folder."""
+def _exported(contents: Contents, target: Path) -> Manifest:
+    """Copy an artifact into the shipped store ``target``; returns the manifest that lies there."""
     present = _settled("exporting", target, contents, partial(_sound_or_raised, explain=_exported_damage))
-    folder = Folder.of(target, contents.manifest.key)
-    if present is not None and present[0].manifest.sha256 != contents.manifest.sha256:
+    if present is None:
+        return contents.manifest
+    found = present[0].manifest
+    if found.sha256 != contents.manifest.sha256:
         raise StoreError(
-            f"export: {shown(folder.path)} holds other bytes ({present[0].manifest.sha256[:12]}) than "
+            f"export: {shown(Folder.of(target, found.key).path)} holds other bytes ({found.sha256[:12]}) than "
             f"{contents.manifest.sha256[:12]}; raise the stage's version, or remove it first"
         )
-    return folder.path
+    return found
 
 
 def _shipped_damage(folder: Folder, damage: DamageError) -> StoreError:
