@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 # Replicates of one amount of noise: each chooses all partners again, and their spread is known to a few per cent.
 RESAMPLES = 200
-# Kept partners of all directions whose order is found at the same time.
-AT_ONCE = 1_000_000
 # Models (x, y) by position: the neurons of x and their partners in y.
 ModelPair = tuple[int, int]
 # The partners (neuron, rank) of every direction, best first, flat numbers, -1 where there is none.
@@ -60,13 +58,10 @@ class KeptPartners:
     null: Integers | None = None
 
     def moved(self, change: Floats) -> Integers:
-        """The partners (resample, neuron, rank) in the order of their correlations, with weights of blocks 1 + change.
-
-        ``change`` (resample, block).
-        """
+        """The partners (neuron, rank) in the order of their correlations in a replicate with weights 1 + ``change``."""
         scores = self.correlation + np.tensordot(change, self.influence, axes=1)
-        order = np.argsort(-np.where(np.isnan(scores), -np.inf, scores), axis=-1, kind="stable")
-        return np.take_along_axis(np.broadcast_to(self.partner, order.shape), order, axis=-1)
+        order = np.argsort(-np.where(np.isnan(scores), -np.inf, scores), axis=1, kind="stable")
+        return np.take_along_axis(self.partner, order, axis=1)
 
 
 def mutual_pairs(forward: Integers, backward: Integers, *, rank: int = 1) -> Integers:
@@ -179,15 +174,12 @@ def _replicates(kept: Mapping[ModelPair, KeptPartners], share: PartnerStatistic,
     """The share in replicates (noise, resample) with more and more noise."""
     blocks = len(next(iter(kept.values())).influence)
     change = block_weights(blocks, resamples=resampling.resamples, seed=resampling.seed) - 1
-    # Of two models with the neurons of GPT-2 Medium, all replicates at once would take gigabytes.
-    at_once = max(1, AT_ONCE // sum(one.partner.size for one in kept.values()))
-    shares: list[float] = []
-    for noise in NOISE:
-        for start in range(0, len(change), at_once):
-            part = math.sqrt(noise) * change[start : start + at_once]
-            moved = {pair: one.moved(part) for pair, one in kept.items()}
-            shares += [share({pair: found[at] for pair, found in moved.items()}) for at in range(len(part))]
-    return np.reshape(shares, (len(NOISE), len(change)))
+    return np.array(
+        [
+            [share({pair: one.moved(math.sqrt(noise) * row) for pair, one in kept.items()}) for row in change]
+            for noise in NOISE
+        ]
+    )
 
 
 def _agreement(one: set[tuple[int, ...]], other: set[tuple[int, ...]]) -> float:
