@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+# Before any test: what is imported while a test patches what it imports would keep the patch.
+import universal_neurons.stages.tasks  # noqa: F401
 from tests.cases import ARTIFACTS, BRIEF, TASKS, corpus_key, keys_at, pairs, table_parts, table_rows
 from tests.evidence.records import record
 from tests.stages.suites import speed
