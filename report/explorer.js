@@ -569,6 +569,8 @@
       h("p", { class: "small" }, `Percentile among the ${count(layerSize(model, place(model, one).layer))} neurons of its layer. Shaded: the side of the median on which the parent paper finds universal neurons.`));
   };
 
+  // A first look has no tables of labels and of what neurons do.
+  const told = () => about.families.length > 0;
   const explanation = (model, neuron, words, labels) => {
     // The best label of every family, the best family first, with the score in both halves and the tokens that have it.
     const each = labels.having.length / labels.names.length;
@@ -671,11 +673,11 @@
     const panel = at("panel");
     panel.setAttribute("aria-busy", "true");
     try {
-      const [neuron, words, labels, found] = await Promise.all([detailsOf(one.model, one.neuron), load("vocabulary"), load("labels"), load(`${one.model}/acts`), ready[one.model], ...models[one.model].partners.map((other) => ready[other])]);
+      const [neuron, words, labels, found] = await Promise.all([detailsOf(one.model, one.neuron), load("vocabulary"), told() && load("labels"), told() && load(`${one.model}/acts`), ready[one.model], ...models[one.model].partners.map((other) => ready[other])]);
       const partners = await partnersOf(one.model, neuron);
       if (mine !== wantedPanel) { return; }
-      panel.replaceChildren(...heading(one.model, one.neuron, neuron), partnersTable(one.model, neuron), life(one.model, neuron), activating(neuron, words.tokens), ...[sideBySide(one.model, one.neuron, neuron, partners, words.tokens)].filter(Boolean),
-        h("div", { class: "columns" }, histogram(neuron), ablation(one.model, one.neuron, neuron)), explanation(one.model, neuron, words.tokens, labels), ranks(one.model, one.neuron, neuron), vocabulary(neuron, words.tokens), doing(one.model, one.neuron, neuron, found));
+      panel.replaceChildren(...[...heading(one.model, one.neuron, neuron), partnersTable(one.model, neuron), life(one.model, neuron), activating(neuron, words.tokens), sideBySide(one.model, one.neuron, neuron, partners, words.tokens),
+        h("div", { class: "columns" }, histogram(neuron), ablation(one.model, one.neuron, neuron)), told() && explanation(one.model, neuron, words.tokens, labels), ranks(one.model, one.neuron, neuron), vocabulary(neuron, words.tokens), told() && doing(one.model, one.neuron, neuron, found)].filter(Boolean));
     } catch (wrong) {
       if (mine !== wantedPanel) { return; }
       panel.replaceChildren(h("h1", { class: "title" }, label(one.model, one.neuron)), h("p", null, `This neuron cannot be shown: ${wrong.message}.`));
@@ -769,6 +771,7 @@
     options("partners", [["0", "any number"], ["none", "none"], ...counts, [`${number}`, `all ${number}`]], chosen.exactly === 0 ? "none" : chosen.least);
     options("threshold", Array.from({ length: 17 }, (_, i) => (i + 2) / 20).concat([about.threshold]).filter((one, i, all) => all.indexOf(one) === i).sort().map((one) => [one, decimal(one, 2)]), chosen.threshold);
     options("family", [[-1, "anything"], ...about.families.map((one, k) => [k + 1, one]), [0, "nothing"]], chosen.family);
+    at("family").parentElement.hidden = !told();
     options("effect", [["", "any"], ["top10", "largest 10 %"], ["top1", "largest 1 %"], ["bottom", "smaller half"]], chosen.effect);
   };
   const listen = () => {

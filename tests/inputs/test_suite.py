@@ -289,7 +289,10 @@ def test_a_narrowed_suite_names_its_folder_and_its_commands(mini: Suite) -> None
     assert folders[0][:100] == folders[1][:100]
 
 
-QUICK = "quick: few draws and ablations, one reference and threshold, no variants, layers, families or untrained models"
+QUICK = (
+    "quick: few draws and ablations, one reference and threshold, no variants, layers, families or untrained models, "
+    "and of single neurons only profiles and properties"
+)
 
 
 @pytest.mark.parametrize(

@@ -42,12 +42,12 @@ def test_settings_with_defaults_are_not_named_by_keys_that_are_older_than_they_a
     assert parameters["batch_rows"] == 16
 
 
-def test_a_quick_suite_has_neither_variants_nor_extensions_nor_permuted_tokens(computed: Miniature) -> None:
+def test_a_quick_suite_does_without_much_of_the_whole_one(computed: Miniature) -> None:
     work = computed.workspace(narrowing={"quick": True})
     stages = pd.Series([key.stage for key in suite_keys(work)]).value_counts().to_dict()
     assert stages == {
         "corpus": 1, "evaluation": 1, "universality": 4, "candidates": 2, "null-rotated": 4, "ablation": 2,
-        "ablation-blocks": 2, **table_parts({15, 30}),
+        "ablation-blocks": 2, "profiles": 3, "properties": 4,
     }  # fmt: skip
     assert ABLATIONS.key(work, Case(30, "a")) != ABLATIONS.key(computed.workspace(), Case(30, "a"))
 

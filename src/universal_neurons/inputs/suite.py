@@ -64,7 +64,10 @@ class Checkpoint:
 
 
 # The narrowing of a suite for a first look.
-QUICK = "quick: few draws and ablations, one reference and threshold, no variants, layers, families or untrained models"
+QUICK = (
+    "quick: few draws and ablations, one reference and threshold, no variants, layers, families or untrained models, "
+    "and of single neurons only profiles and properties"
+)
 
 
 class Suite(SuiteSettings):
@@ -171,7 +174,8 @@ class Suite(SuiteSettings):
         """This suite at a small size: one reference and threshold, few draws, no variants.
 
         Ablations are judged on as many rows as have an interval, :data:`FEWEST_ABLATION_BLOCKS`; there are none by
-        layer, of families, of single neurons or of untrained models.
+        layer, of families, of single neurons or of untrained models.  Stages that are not ``in_first_look`` are left
+        out.
         """
         universality, ablation, variants = self.universality, self.ablation, self.variants
         draws = min(universality.draws, 3)

@@ -31,7 +31,8 @@ _Part = TypeVar("_Part", bound=Numbers)
 class Results(Numbers):
     """What the pages say of one suite.
 
-    ``curves`` and ``checkpoint_tokens`` are empty for published models, of whose training there is no log.
+    ``curves`` and ``checkpoint_tokens`` are empty for published models, of whose training there is no log;
+    ``families`` and ``roles`` are None in a first look.
     """
 
     curves: tuple[TrainingCurve, ...]
@@ -42,8 +43,8 @@ class Results(Numbers):
     ablation: AblationNumbers
     robustness: Robustness
     parent: Parent
-    families: FamilyNumbers
-    roles: Roles
+    families: FamilyNumbers | None
+    roles: Roles | None
 
     @property
     def is_ours(self) -> bool:
@@ -67,8 +68,8 @@ def results(study: StoredStudy, root: Path) -> Results:
         ablation=_part(study, ablations),
         robustness=_part(study, robustness_results),
         parent=_part(study, parent_of, printed_by_parent(root)),
-        families=_part(study, families_of),
-        roles=_part(study, roles_of, printed_paths(root)),
+        families=None if study.suite.quick else _part(study, families_of),
+        roles=None if study.suite.quick else _part(study, roles_of, printed_paths(root)),
     )
 
 

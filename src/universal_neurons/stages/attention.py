@@ -56,6 +56,7 @@ class Attention(ModelTable):
     """The heads of one model, and path ablations of neurons from their queries."""
 
     name: ClassVar[str] = "heads"
+    in_first_look: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ("heads", "paths", "path-points")
     subject: ClassVar[str] = "heads of {case.model}"
 

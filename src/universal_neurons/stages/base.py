@@ -71,7 +71,8 @@ class Stage(ABC):
     a case, the table itself first; ``scratch`` are artifacts that only the computation needs, which stay in the working
     store.  ``tolerances`` say by how much a recomputed column may differ
     (:func:`universal_neurons.stages.comparison.column_differences`); without ``is_compared`` nothing is compared.
-    ``subject``: what a case is about, with ``{case.model}`` in its place.
+    ``subject``: what a case is about, with ``{case.model}`` in its place.  Without ``in_first_look`` a suite that was
+    reduced for a first look (``--quick``) does without the table.
     """
 
     name: ClassVar[str]
@@ -81,6 +82,7 @@ class Stage(ABC):
     tolerances: ClassVar[Mapping[str, float]] = {}
     is_compared: ClassVar[bool] = True
     subject: ClassVar[str] = "neurons of {case.model}"
+    in_first_look: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         """Name the only part of a stage after the stage, unless it says otherwise."""
@@ -93,7 +95,11 @@ class Stage(ABC):
 
     @abstractmethod
     def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """Every case of the suite, in the order of ``work.steps``."""
+        """Every case of the suite, in the order of ``work.steps``, first look or not."""
+
+    def taken(self, work: Workspace) -> tuple[Case, ...]:
+        """The cases that the suite has, whole or reduced for a first look."""
+        return self.cases(work) if self.in_first_look or not work.suite.quick else ()
 
     @abstractmethod
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
@@ -158,6 +164,8 @@ class Stage(ABC):
 
         Raises UserError for one that the suite does not have, and NotOnSuite for one that a narrowed suite left out.
         """
+        if not self.in_first_look and work.suite.quick:
+            raise NotOnSuite(f"suite {work.suite.name}: a first look does without {self.name}")
         if asked not in self.cases(work):
             known = ", ".join(map(str, self.cases(work)))
             raise UserError(f"suite {work.suite.name}: {self.name}: expected one of {known}, got {asked}")

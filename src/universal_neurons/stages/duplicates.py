@@ -44,6 +44,7 @@ class Duplicates(ModelTable):
     """
 
     name: ClassVar[str] = "duplicates"
+    in_first_look: ClassVar[bool] = False
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The model, its step and the precision of products."""

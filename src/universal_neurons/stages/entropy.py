@@ -54,6 +54,7 @@ class Entropy(RelativeTable):
     """The neurons of one model's last layer, directions beside them, and some neurons at fixed values."""
 
     name: ClassVar[str] = "entropy"
+    in_first_look: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ("entropy", "entropy-clamps")
     subject: ClassVar[str] = "last-layer neurons of {case.model}"
     named: ClassVar[tuple[str, ...]] = ("kind", "source", "role", "value")

@@ -55,6 +55,7 @@ class EntropyBelow(Stage):
     """Some neurons of one model's layer before the last at their mean and at fixed values."""
 
     name: ClassVar[str] = "entropy-below"
+    in_first_look: ClassVar[bool] = False
     subject: ClassVar[str] = "neurons below the last layer of {case.model}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:

@@ -74,6 +74,7 @@ class ExplanationsOfNeurons(ModelTable):
     """The best label of every family for all neurons of a model at the last checkpoint, and for the untrained one."""
 
     name: ClassVar[str] = "explanations"
+    in_first_look: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ("explanations", "explanations-directions", "explanations-carried")
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:

@@ -52,6 +52,7 @@ class LabelsOfTokens(TokenTable):
     """The labels of the suite's scored tokens."""
 
     name: ClassVar[str] = "labels"
+    in_first_look: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ("labels", "labels-bits")
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:

@@ -49,6 +49,7 @@ class Precisions(TokenTable):
     """The pairs of every two models at the last checkpoint."""
 
     name: ClassVar[str] = "precisions"
+    in_first_look: ClassVar[bool] = False
     subject: ClassVar[str] = "{case.model} and {case.partner}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:

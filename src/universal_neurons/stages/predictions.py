@@ -65,6 +65,7 @@ class Predictions(RelativeTable):
     """The writing of all neurons of a model: the reference's at every step, every other model's at the last."""
 
     name: ClassVar[str] = "predictions"
+    in_first_look: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ("predictions", "predictions-directions", "predictions-planted")
     tolerance: ClassVar[float] = 1e-3
 

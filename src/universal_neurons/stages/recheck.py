@@ -41,7 +41,7 @@ def check_recomputation(work: Workspace) -> list[Comparison]:
 
 
 def _compared(work: Workspace, stage: Stage, shipped: Lookup) -> Iterator[Comparison]:
-    for case in stage.cases(work):
+    for case in stage.taken(work):
         compared = stage.compare(work, case, shipped, stored_artifacts(work, work.store))
         if compared is not None:
             yield compared.checked(work.suite.name)

@@ -116,8 +116,8 @@ def where(work: Workspace, key: Key) -> str:
 
 
 def suite_cases(work: Workspace) -> tuple[Need, ...]:
-    """Every case of every stage, in the order of the stages."""
-    return tuple((stage, case) for stage in stages() for case in stage.cases(work))
+    """Every case of every stage that the suite has, in the order of the stages."""
+    return tuple((stage, case) for stage in stages() for case in stage.taken(work))
 
 
 def with_needs(work: Workspace, only: Iterable[Need] | None) -> tuple[Need, ...]:

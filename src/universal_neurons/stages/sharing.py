@@ -94,7 +94,7 @@ def pull(
 def _needs(work: Workspace) -> Iterator[ImportBatch]:
     """The keys of every stage in their order; an export without token sets or universality tables is of no use."""
     for stage in stages():
-        parts = {stage.key(work, case, part): (stage, case, part) for case in stage.cases(work) for part in stage.parts}
+        parts = {stage.key(work, case, part): (stage, case, part) for case in stage.taken(work) for part in stage.parts}
 
         def form(key: Key, parts: Mapping[Key, tuple[Stage, Case, str]] = parts) -> Schema:
             stage, case, part = parts[key]
@@ -105,7 +105,7 @@ def _needs(work: Workspace) -> Iterator[ImportBatch]:
 
 def largest_export(work: Workspace) -> int:
     """Bytes that no export of the suite exceeds: its list, and for every artifact its manifest and its payload."""
-    forms = (form for stage in stages() for case in stage.cases(work) for form in schemas(work, stage, case).values())
+    forms = (form for stage in stages() for case in stage.taken(work) for form in schemas(work, stage, case).values())
     return LARGEST_LIST + sum(form.limits.size + MANIFEST_BYTES for form in forms)
 
 

@@ -23,29 +23,36 @@ from universal_neurons.render.pages.paper import figures_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from universal_neurons.render.figures.roles import Roles
     from universal_neurons.render.results import Results
+
+
+@pytest.fixture(scope="module")
+def numbers(found: Results) -> Roles:
+    assert found.roles is not None
+    return found.roles
 
 
 def data_of(report: Path, name: str) -> list[dict[Any, Any]]:
     return pd.read_csv(report / "data" / f"{name}.csv").to_dict("records")
 
 
-def test_roles_by_layer_are_shares_of_all_models_together(found: Results, report: Path) -> None:
+def test_roles_by_layer_are_shares_of_all_models_together(numbers: Roles, report: Path) -> None:
     row = next(r for r in reversed(data_of(report, "parent-6")) if r["role"] == "suppression neurons")
-    last = role_share(found.roles.writing, "suppression", found.roles.depth - 1)
-    flags = [one.role("suppression")[one.layer == one.layer.max()] for one in found.roles.writing]
+    last = role_share(numbers.writing, "suppression", numbers.depth - 1)
+    flags = [one.role("suppression")[one.layer == one.layer.max()] for one in numbers.writing]
     assert last.value == pytest.approx(sum(int(one.sum()) for one in flags) / sum(map(len, flags)))
-    assert (row["layer"], row["value, %"]) == (found.roles.depth - 1, pytest.approx(100 * last.value))
-    assert "random directions" in role_figures(found.roles)["roles_by_layer"].figures[0].caption
+    assert (row["layer"], row["value, %"]) == (numbers.depth - 1, pytest.approx(100 * last.value))
+    assert "random directions" in role_figures(numbers)["roles_by_layer"].figures[0].caption
 
 
-def test_cosines_of_a_role_are_medians_over_its_neurons_of_all_models(found: Results, report: Path) -> None:
+def test_cosines_of_a_role_are_medians_over_its_neurons_of_all_models(numbers: Roles, report: Path) -> None:
     rows = {(row["role"], row["rank of the token"]): row for row in data_of(report, "parent-5-promotes")}
     groups: dict[WritingRole | None, str] = {"suppression": "suppression neurons", None: "without a role"}
     for role, name in groups.items():
         chosen = [
             profiles.promoted_cosine[one.role(role)][:, 2]
-            for one, profiles in zip(found.roles.writing, found.roles.profiles, strict=True)
+            for one, profiles in zip(numbers.writing, numbers.profiles, strict=True)
         ]
         cosines = np.concatenate(chosen)
         assert rows[name, 3]["value"] == pytest.approx(np.median(cosines), abs=1e-6)
@@ -66,39 +73,37 @@ def test_the_example_of_a_role_is_the_neuron_that_stands_out_most_by_it() -> Non
     assert partition.variance == writing.variance[one.role("partition")].max()
 
 
-def test_next_tokens_stand_beside_others_of_their_frequency(found: Results, report: Path) -> None:
+def test_next_tokens_stand_beside_others_of_their_frequency(numbers: Roles, report: Path) -> None:
     rows = {row["what"]: row for row in data_of(report, "parent-24")}
     for role in ("prediction", "suppression"):
         row = rows[f"{role} neurons"]
-        assert row["value"] == pytest.approx(median_auc(found.roles.writing, role).value, abs=1e-4)
+        assert row["value"] == pytest.approx(median_auc(numbers.writing, role).value, abs=1e-4)
         assert row["other tokens of the same frequency"] == pytest.approx(
-            median_auc(found.roles.writing, role, matched=True).value,
+            median_auc(numbers.writing, role, matched=True).value,
             abs=1e-4,
         )
 
 
-def test_clamps_are_curves_of_the_candidate_and_of_what_it_is_compared_with(found: Results) -> None:
-    entropy, _, kept = (
-        clamp_curve(found.roles.entropy, "candidate", name) for name in ("entropy", "scale", "first_kept")
-    )
+def test_clamps_are_curves_of_the_candidate_and_of_what_it_is_compared_with(numbers: Roles) -> None:
+    entropy, _, kept = (clamp_curve(numbers.entropy, "candidate", name) for name in ("entropy", "scale", "first_kept"))
     assert entropy[1].value == 0
     assert entropy[-1].value == pytest.approx(0.6)
     assert kept[-1].value == pytest.approx(0.98, abs=0.01)
-    other = clamp_curve(found.roles.entropy, "other", "first_kept")
+    other = clamp_curve(numbers.entropy, "other", "first_kept")
     assert other[-1].value == pytest.approx(0.6, abs=0.01)
 
 
-def test_paths_stand_beside_a_random_neuron_and_the_examples_of_the_paper(found: Results, report: Path) -> None:
+def test_paths_stand_beside_a_random_neuron_and_the_examples_of_the_paper(numbers: Roles, report: Path) -> None:
     row = {one["what"]: one for one in data_of(report, "parent-8")}["off: activation and attention"]
-    own = path_correlation(found.roles.attention, "deactivation", "scored", "r_activation_attention")
+    own = path_correlation(numbers.attention, "deactivation", "scored", "r_activation_attention")
     assert row["value"] == pytest.approx(own.value, abs=1e-4)
     assert row["printed example"] == -0.93
     assert abs(row["random neuron of the layer"]) < 0.3
 
 
-def test_of_what_the_models_do_not_have_the_page_says_so(found: Results) -> None:
+def test_of_what_the_models_do_not_have_the_page_says_so(numbers: Roles) -> None:
     roles = replace(
-        found.roles,
+        numbers,
         writing=tuple(Written(layers=3).tables("a", LAYER < 0).writing() for _ in range(2)),
         entropy=(Entropic().tables("a"), Entropic().tables("b")),
         attention=tuple(Attended(sinks=0).tables(name) for name in "abc"),
@@ -110,8 +115,18 @@ def test_of_what_the_models_do_not_have_the_page_says_so(found: Results) -> None
     assert absent == {"parent-24", "parent-8", "parent-7-entropy", "parent-7-scale", "parent-7-first-kept"}
 
 
-def test_a_layer_without_prediction_neurons_has_a_share_of_nothing(found: Results) -> None:
+def test_a_layer_without_prediction_neurons_has_a_share_of_nothing(numbers: Roles) -> None:
     none = tuple(Written(base=0.0, rise=0.0, universal=0.0, layers=4).tables("a", LAYER < 0).writing() for _ in "ab")
     assert role_share(none, "prediction", 0).value == 0
     assert role_share(none, "prediction", 0).high > 0
-    assert next_tokens(replace(found.roles, writing=none)).absence
+    assert next_tokens(replace(numbers, writing=none)).absence
+
+
+def test_a_first_look_leaves_out_these_figures_and_no_others(numbers: Roles) -> None:
+    absent = role_figures(None)
+    named = {group: [(one.name, one.label) for one in figures.figures] for group, figures in absent.items()}
+    drawn = role_figures(numbers)
+    assert {group: sorted(names) for group, names in named.items()} == {
+        group: sorted((one.name, one.label) for one in figures.figures) for group, figures in drawn.items()
+    }
+    assert all(one.absence for figures in absent.values() for one in figures.figures)

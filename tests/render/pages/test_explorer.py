@@ -124,6 +124,29 @@ def test_a_neuron_has_the_best_label_of_every_family_its_tokens_and_its_twin(stu
     assert set(having[names.index("syntax")]) == {len(VOCABULARY)}
 
 
+def first_look() -> FakeNeurons:
+    found = FakeNeurons(layers=2, width=8)
+    found.suite = found.suite.model_copy(update={"quick": True})
+    return found
+
+
+def test_a_first_look_has_neither_labels_nor_roles() -> None:
+    shards = {name: values(script) for name, script in explorer_shards(first_look(), local_text())}
+    assert sorted(name for name in shards if not name[0].isdigit()) == ["about", "vocabulary"]
+    assert sorted(name for name in shards if name.startswith("1/")) == ["1/0", "1/index", "1/tokens"]
+    assert {"label", "explained", "twin", "role", "auc"} & set(shards["1/0"]) == set()
+    assert (shards["about"]["families"], set(shards["1/index"]["family"])) == ([], {0})
+
+
+@needs_chromium
+def test_a_neuron_of_a_first_look_is_shown_without_them(tmp_path: Path) -> None:
+    dom = dom_of(write_explorer(tmp_path, TEMPLATES, first_look(), local_text()), tmp_path / "profile", place="#a:L1.3")
+    assert re.findall(r"<h2[^>]*>([^<]+)", dom)[-3:] == [
+        "What the model loses without it", "Among the neurons of its layer", "What it writes",
+    ]  # fmt: skip
+    assert re.search(r'<label hidden="">Explained by', dom)
+
+
 def test_the_index_has_the_family_that_explains_more_than_half(study: FakeNeurons) -> None:
     shards = {name: values(script) for name, script in explorer_shards(study, local_text())}
     table, families = study.table("explanations", model="a"), ["", *shards["about"]["families"]]

@@ -38,7 +38,7 @@ from universal_neurons.render.figures.charts import (
     row_figure,
     universal_and_others,
 )
-from universal_neurons.render.figures.figure import Figure, FigureGroup
+from universal_neurons.render.figures.figure import Figure, FigureGroup, without_tables
 from universal_neurons.render.figures.numbers import Numbers, references_of, settings_of
 from universal_neurons.render.figures.properties import NEAR, NONE
 from universal_neurons.render.figures.style import OTHERS, OWN, Colour, Mark
@@ -95,8 +95,17 @@ def families_of(study: StoredStudy) -> FamilyNumbers:
     )
 
 
-def families_figures(found: FamilyNumbers) -> dict[str, FigureGroup]:
-    """All figures of families."""
+# The figures of each group.
+GROUPS = {
+    "families": ("parent-4",), "duplicated": ("parent-15",), "families_by_layer": tuple(BY_LAYER),
+    "alphabet": ("parent-17",),
+}  # fmt: skip
+
+
+def families_figures(found: FamilyNumbers | None) -> dict[str, FigureGroup]:
+    """All figures of families; left out in a first look."""
+    if found is None:
+        return without_tables({group: {name: _label(name) for name in names} for group, names in GROUPS.items()})
     charts = [by_layer(found, name) for name in BY_LAYER if BY_LAYER[name][0] in found.families]
     absent = [
         Figure.left_out(name, f"the labels of the suite have no {family}.", label=_label(name))

@@ -149,6 +149,15 @@ def figure(
     return Figure(name=name, caption=caption, drawings=drawings, data=data, code=code, label=label)
 
 
+def without_tables(groups: Mapping[str, Mapping[str, str]]) -> dict[str, FigureGroup]:
+    """The ``groups`` of figures, each with the names and labels of its figures, of a first look, which has none."""
+    why = "a first look does without the tables that it needs."
+    return {
+        group: FigureGroup(tuple(Figure.left_out(name, why, label=label) for name, label in labels.items()))
+        for group, labels in groups.items()
+    }
+
+
 HALVES = (HALF,)
 
 

@@ -117,13 +117,13 @@ def _called(model: object) -> str:
 class Parent(Numbers):
     """The tables of all models at the last checkpoint, every property as a ranking, and the reference's over training.
 
-    ``permuted`` is the null model of partners that read other tokens.  ``over_training`` are the rankings by the mean
-    of the eight properties at each checkpoint, ``before`` the same neurons before training (empty if the suite has
-    none).
+    ``permuted`` is the null model of partners that read other tokens, None where the suite has none.  ``over_training``
+    are the rankings by the mean of the eight properties at each checkpoint, ``before`` the same neurons before training
+    (empty if the suite has none).
     """
 
     tables: Mapping[str, ReferenceTables]
-    permuted: ReferenceTables
+    permuted: ReferenceTables | None
     properties: Mapping[str, pd.DataFrame]
     rankings: Mapping[str, Mapping[str, Ranking]]
     over_training: Mapping[str, Ranking]
@@ -138,13 +138,13 @@ class Parent(Numbers):
 
 def parent_of(study: StoredStudy, printed: PrintedByParent) -> Parent:
     """The numbers behind the figures; raises the study's own errors where an artifact is missing."""
-    last, threshold = study.checkpoints[-1], study.suite.universality.threshold
+    last, threshold, nulls = study.checkpoints[-1], study.suite.universality.threshold, study.suite.universality.nulls
     models = references_of(study.suite, study.reference)
     untrained = study.untrained
     return Parent(
         *settings_of(study),
         tables={name: study.reference_tables(checkpoint=last, reference=name) for name in models},
-        permuted=null_tables(study, checkpoint=last, kind="permuted"),
+        permuted=null_tables(study, checkpoint=last, kind="permuted") if "permuted" in nulls else None,
         properties={name: study.table("properties", model=name, checkpoint=last) for name in models},
         rankings={
             name: {model: ranked(study, name, last, threshold, model=model) for model in models}
@@ -216,7 +216,10 @@ def _distributions(found: Parent, curves: Mapping[str, tuple[Mark, Floats]]) -> 
 
 def correlations(found: Parent) -> FigureGroup:
     """Figure 2a: distributions of the maximum correlation, its baseline, the excess, and the null model."""
-    own, permuted = found.tables[found.reference], found.permuted
+    own, null = found.tables[found.reference], ""
+    if found.permuted is not None:
+        largest = float(np.nanmax(_mean_over_partners(found.permuted, "correlation")))
+        null = f"The control, partners that read other tokens, has none above {decimal(largest, 2)}. "
     curves = {
         "maximum correlation": (OWN, _mean_over_partners(own, "correlation")),
         "rotated partners": (OTHERS, _mean_over_partners(own, "baseline")),
@@ -228,12 +231,11 @@ def correlations(found: Parent) -> FigureGroup:
         "neurons of the model, %", "quantity", _distributions(found, curves),
     )  # fmt: skip
     medians = listed(f"{decimal(float(np.nanmedian(values)), 3)} ({name})" for name, (_, values) in curves.items())
-    null = float(np.nanmax(_mean_over_partners(permuted, "correlation")))
     caption = markdown(
         f"All neurons of model {found.reference} at {found.last} of the training by their maximum correlation, "
         f"mean over {plural(len(own.partners), 'partner')}; by the same with rotated partners (the baseline); and "
-        f"by the excess over it. Medians: {medians}. The control, partners that read other tokens, has none above "
-        f"{decimal(null, 2)}. Bins of {decimal(float(np.diff(CORRELATIONS)[0]), 2)}; bars are intervals over "
+        f"by the excess over it. Medians: {medians}. {null}"
+        f"Bins of {decimal(float(np.diff(CORRELATIONS)[0]), 2)}; bars are intervals over "
         f"neurons. The paper has one such figure for each of three models and prints no number."
     )
     return _under_a_legend(chart, _CODE + "correlations", caption)
@@ -313,6 +315,9 @@ def ranges(found: Parent) -> Figure:
 
 def depths(found: Parent) -> Figure:
     """Figure 2c: the layer of the most correlated partner by the layer of the neuron, as a heat map."""
+    label = "Figures 2c, 12c and 13c of the parent paper."
+    if found.permuted is None:
+        return Figure.left_out("parent-2c", "it needs partners that read other tokens.", label=label)
     cells = partner_layers(found.tables[found.reference], depth=found.depth)
     chance = partner_layers(found.permuted, depth=found.depth)
     layers, row = range(found.depth), 40 if found.depth <= 6 else 28 if found.depth <= 12 else 20
@@ -348,7 +353,7 @@ def depths(found: Parent) -> Figure:
     )  # fmt: skip
     alt = f"Heat map of the layer of the best partner by the layer of the neuron, {found.depth} layers. {said}."
     return figure(
-        "parent-2c", draw, label="Figures 2c, 12c and 13c of the parent paper.", caption=caption, alt=alt,
+        "parent-2c", draw, label=label, caption=caption, alt=alt,
         code=_CODE + "depths", data=DataTable("Layer of the best partner by layer", columns, rows, row_headers=2),
     )  # fmt: skip
 

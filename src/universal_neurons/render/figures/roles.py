@@ -36,7 +36,7 @@ from universal_neurons.render.figures.charts import (
     percent,
     row_figure,
 )
-from universal_neurons.render.figures.figure import Figure, FigureGroup
+from universal_neurons.render.figures.figure import Figure, FigureGroup, without_tables
 from universal_neurons.render.figures.numbers import Numbers, settings_of
 from universal_neurons.render.figures.style import OTHERS, OWN, PRINTED, Colour, Mark
 from universal_neurons.render.figures.writing import (
@@ -117,8 +117,20 @@ def roles_of(study: StoredStudy, printed: Mapping[tuple[str, str], float]) -> Ro
     )
 
 
-def role_figures(found: Roles) -> dict[str, FigureGroup]:
-    """All figures of what neurons do."""
+# The figures of each group and what they are called.
+GROUPS = {
+    "own_tokens": dict.fromkeys(("parent-5-promotes", "parent-5-suppresses"), "Figures 5 and 23 of the parent paper."),
+    "roles_by_layer": {"parent-6": "Figures 6 and 22 of the parent paper."},
+    "next_tokens": {"parent-24": "Figure 24 of the parent paper."},
+    "clamps": {f"parent-7-{column.replace('_', '-')}": "Figures 7 and 25 of the parent paper." for column in CLAMPED},
+    "paths": {"parent-8": "Figures 8 and 26 of the parent paper."},
+}
+
+
+def role_figures(found: Roles | None) -> dict[str, FigureGroup]:
+    """All figures of what neurons do; left out in a first look."""
+    if found is None:
+        return without_tables(GROUPS)
     panels = tuple(_clamped(found, column) for column in CLAMPED)
     return {
         "own_tokens": own_tokens(found.writing, found.profiles, whose=found.said, last=found.last),

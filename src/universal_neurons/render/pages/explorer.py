@@ -164,8 +164,11 @@ def frame(page: str, conditions: Collection[str] = ()) -> tuple[Html, Html]:
 
 
 def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, str]]:
-    """Every shard as its file's name without suffix and its content; raises the study's ArtifactMissing."""
-    models = study.suite.zoo.models
+    """Every shard as its file's name without suffix and its content; raises the study's ArtifactMissing.
+
+    A first look has no tables of what explains a neuron and of what it does; ``families`` is empty then.
+    """
+    models, families = study.suite.zoo.models, tuple[str, ...]()
     entries = []
     for place, model in enumerate(models):
         profiles = study.profiles(model=model)
@@ -174,9 +177,14 @@ def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, 
         layers = profiles.frame["layer"].to_numpy()
         partners = [models.index(partner) for partner in study.partners(model)]
         starts = _starts(layers)
-        explanations = study.table("explanations", model=model)
-        whole = role_arrays(study.table("predictions", model=model)) | _ranks(study.table("properties", model=model))
-        whole |= explained_neurons(explanations, study.table("duplicates", model=model), starts)
+        whole = _ranks(study.table("properties", model=model))
+        family = np.zeros(len(profiles), dtype=np.uint8)
+        if not study.suite.quick:
+            explanations = study.table("explanations", model=model)
+            family, families = family_numbers(explanations), explanations.families
+            whole |= explained_neurons(explanations, study.table("duplicates", model=model), starts)
+            whole |= role_arrays(study.table("predictions", model=model))
+            yield f"{place}/acts", shard(f"{place}/acts", _acts(study, model, starts.tolist()))
         entries.append(
             {
                 "name": model,
@@ -187,13 +195,7 @@ def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, 
                 "compared": model in study.suite.references,
             }
         )
-        yield (
-            f"{place}/index",
-            shard(f"{place}/index", _index(profiles, neurons) | {"family": family_numbers(explanations)}),
-        )
-        below = study.table("entropy-below", model=model) if len(starts) > 1 else None
-        acting = acts(study.table("entropy", model=model), below, study.table("heads", model=model), starts.tolist())
-        yield f"{place}/acts", shard(f"{place}/acts", acting)
+        yield f"{place}/index", shard(f"{place}/index", _index(profiles, neurons) | {"family": family})
         yield f"{place}/tokens", shard(f"{place}/tokens", _findable(profiles, rows, text))
         for number, start in enumerate(range(0, len(profiles), PER_SHARD)):
             chosen = slice(start, start + PER_SHARD)
@@ -206,8 +208,15 @@ def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, 
                 ),
             )
     yield "vocabulary", shard("vocabulary", {"tokens": [token_text(token) for token in text.vocabulary]})
-    yield "labels", shard("labels", named_labels(study.table("labels"), len(text.vocabulary)))
-    yield "about", shard("about", {**_about(study, text), "families": list(explanations.families), "models": entries})
+    if families:
+        yield "labels", shard("labels", named_labels(study.table("labels"), len(text.vocabulary)))
+    yield "about", shard("about", {**_about(study, text), "families": list(families), "models": entries})
+
+
+def _acts(study: StoredStudy, model: str, starts: list[int]) -> dict[str, Any]:
+    """What setting neurons of ``model`` to values does, and those that turn its heads off and on."""
+    below = study.table("entropy-below", model=model) if len(starts) > 1 else None
+    return acts(study.table("entropy", model=model), below, study.table("heads", model=model), starts)
 
 
 def scores_of(study: StoredStudy, model: str) -> NeuronScores:

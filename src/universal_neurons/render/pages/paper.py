@@ -114,9 +114,9 @@ def drawn_figures(found: Results) -> Groups:
         (robustness_figures(found.robustness), found.robustness.artifacts),
         (training_figures(found.curves, found.checkpoint_tokens), (found.training_digest,)),
         (parent_figures(found.parent), found.parent.artifacts),
-        (families_figures(found.families), found.families.artifacts),
+        (families_figures(found.families), found.families.artifacts if found.families else ()),
         (property_figures(found.parent), found.parent.artifacts),
-        (role_figures(found.roles), found.roles.artifacts),
+        (role_figures(found.roles), found.roles.artifacts if found.roles else ()),
     )
     return {name: _resting_on(artifacts, group) for groups, artifacts in parts for name, group in groups.items()}
 

@@ -62,7 +62,12 @@ def parent_page(found: Results, groups: Mapping[str, FigureGroup], vocabulary: S
 
 
 def examples(found: Results, vocabulary: Sequence[str]) -> Html:
-    """The neuron of each role that stands out most in the reference, with a link to the explorer and its tokens."""
+    """The neuron of each role that stands out most in the reference, with a link to the explorer and its tokens.
+
+    Nothing in a first look.
+    """
+    if found.roles is None:
+        return Html("")
     columns = (
         Column("role"), Column("neuron"), Column("kurtosis", 1), Column("skewness", 1), Column("variance", 4),
         Column("promotes most"), Column("suppresses most"),
