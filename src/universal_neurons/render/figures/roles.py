@@ -41,6 +41,7 @@ from universal_neurons.render.figures.numbers import Numbers, settings_of
 from universal_neurons.render.figures.style import OTHERS, OWN, PRINTED, Colour, Mark
 from universal_neurons.render.figures.writing import (
     ROLE_MARKS,
+    TOKENS_LABEL,
     RoleExample,
     own_tokens,
     role_examples,
@@ -118,12 +119,16 @@ def roles_of(study: StoredStudy, printed: Mapping[tuple[str, str], float]) -> Ro
 
 
 # The figures of each group and what they are called.
+LAYERS_LABEL = "Figures 6 and 22 of the parent paper."
+NEXT_LABEL = "Figure 24 of the parent paper."
+CLAMPS_LABEL = "Figures 7 and 25 of the parent paper."
+PATHS_LABEL = "Figures 8 and 26 of the parent paper."
 GROUPS = {
-    "own_tokens": dict.fromkeys(("parent-5-promotes", "parent-5-suppresses"), "Figures 5 and 23 of the parent paper."),
-    "roles_by_layer": {"parent-6": "Figures 6 and 22 of the parent paper."},
-    "next_tokens": {"parent-24": "Figure 24 of the parent paper."},
-    "clamps": {f"parent-7-{column.replace('_', '-')}": "Figures 7 and 25 of the parent paper." for column in CLAMPED},
-    "paths": {"parent-8": "Figures 8 and 26 of the parent paper."},
+    "own_tokens": dict.fromkeys(("parent-5-promotes", "parent-5-suppresses"), TOKENS_LABEL),
+    "roles_by_layer": {"parent-6": LAYERS_LABEL},
+    "next_tokens": {"parent-24": NEXT_LABEL},
+    "clamps": {f"parent-7-{column.replace('_', '-')}": CLAMPS_LABEL for column in CLAMPED},
+    "paths": {"parent-8": PATHS_LABEL},
 }
 
 
@@ -150,7 +155,7 @@ def roles_by_layer(found: Roles) -> Figure:
         for role, mark in ROLE_MARKS.items()
     )
     chart = LineChart(
-        "parent-6", "Figures 6 and 22 of the parent paper.", "Neurons by what they write into the vocabulary, by layer",
+        "parent-6", LAYERS_LABEL, "Neurons by what they write into the vocabulary, by layer",
         axis, "neurons of the layer, %", "role", curves, (Rule(1 - CALIBRATION, "random directions"),),
     )  # fmt: skip
     last = curves[0].values[-1], curves[1].values[-1]
@@ -166,7 +171,7 @@ def roles_by_layer(found: Roles) -> Figure:
 
 def next_tokens(found: Roles) -> Figure:
     """Figure 24 as numbers: whether neurons are more active before the tokens that they promote or suppress."""
-    label = "Figure 24 of the parent paper."
+    label = NEXT_LABEL
     try:
         measured = {role: median_auc(found.writing, role) for role in get_args(SharpRole)}
         others = {role: median_auc(found.writing, role, matched=True) for role in get_args(SharpRole)}
@@ -204,7 +209,7 @@ def _clamped(found: Roles, column: ClampedColumn) -> LineChart:
     curves = tuple(
         Series(called, mark, clamp_curve(found.entropy, role, column)) for role, (called, mark) in CLAMP_MARKS.items()
     )
-    name, label = f"parent-7-{column.replace('_', '-')}", "Figures 7 and 25 of the parent paper."
+    name, label = f"parent-7-{column.replace('_', '-')}", CLAMPS_LABEL
     return LineChart(name, label, title, axis, quantity, "neuron", curves)
 
 
@@ -221,7 +226,7 @@ def _clamped_figure(found: Roles, chart: LineChart) -> Figure:
 
 def paths(found: Roles) -> Figure:
     """Figures 8 and 26 as numbers: three correlations of taking a neuron out of a head's query."""
-    label = "Figures 8 and 26 of the parent paper."
+    label = PATHS_LABEL
     rows = tuple(_path_row(found, action, pair) for action in get_args(Action) for pair in PAIRS)
     if all(row.value.is_missing for row in rows):
         return Figure.left_out(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from universal_neurons.measures.profiles import NeuronProfiles
 
 _CODE = "render.figures.writing."
+TOKENS_LABEL = "Figures 5 and 23 of the parent paper."
 ROLE_MARKS: dict[WritingRole, Mark] = {
     "prediction": OWN, "suppression": Mark(Colour.VERMILION, "s"), "partition": Mark(Colour.GREEN, "^"),
 }  # fmt: skip
@@ -97,7 +98,7 @@ def _tokens_chart(models: tuple[Writing, ...], profiles: Sequence[NeuronProfiles
         for role, (name, mark) in GROUPS.items()
     )
     return LineChart(
-        f"parent-5-{end}", "Figures 5 and 23 of the parent paper.", f"Tokens that a neuron {end} most", axis,
+        f"parent-5-{end}", TOKENS_LABEL, f"Tokens that a neuron {end} most", axis,
         "cosine with the token", "role", curves,
     )  # fmt: skip
 
