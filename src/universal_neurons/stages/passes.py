@@ -196,7 +196,7 @@ class _Run:
                     self._halve()
         progress.finish()
         give_back()
-        return Streamed(self.mode, self.error, BOUNDS[self.mode], self.done, round(self.seconds, 3), self.folder)
+        return Streamed(self.mode, self.error, BOUNDS[self.mode], self.done, round(self.seconds, 6), self.folder)
 
     def _one(self, state: State | None, asked: Interruption) -> bool:
         """The next pass, from ``state`` on where it was under way; whether there was too little memory for it."""
