@@ -26,6 +26,8 @@ CLAIMS = claims_of("prevalence")
 LAYERS, WIDTH = 4, 500
 LAYER, NEURON = np.repeat(np.arange(LAYERS), WIDTH), np.tile(np.arange(WIDTH), LAYERS)
 SUITES = {"G1": "gurnee_small", "G2": "gurnee_medium", "G3": "pythia_160m", "G5-range": "gurnee_small"}
+# Their studies are in test_across_suites.py.
+ACROSS = ["G7b", "G8"]
 SHARES = {"G1": 0.0416, "G2": 0.0123, "G3": 0.0126}
 NAMES = ["G1", "G1-ids", "G1-slope", "G2", "G3", "G4", "G5", "G5-range", "G6-mutual", "G7", "G9", "G9-half"]
 
@@ -133,7 +135,7 @@ def controls(name: str) -> list[Any]:
 
 
 def test_the_claims_are_these_and_each_has_a_control_and_is_corrected() -> None:
-    assert sorted(CLAIMS) == NAMES
+    assert sorted(CLAIMS) == sorted([*NAMES, *ACROSS])
     for claim in CLAIMS.values():
         assert claim.controls
         assert (claim.claim.family, claim.claim.correction) == ("prevalence", "holm")

@@ -188,7 +188,10 @@ def test_the_suite_of_emergence_is_spaced_by_the_logarithm_of_the_step() -> None
     assert steps == [m * 10**e for e in (2, 3, 4) for m in (1, 2, 5)] + [100_000, 200_000, 400_000]
 
 
-@pytest.mark.parametrize(("size", "neurons"), [("14m", (6, 512)), ("410m", (24, 4096))])
+@pytest.mark.parametrize(
+    ("size", "neurons"),
+    [("14m", (6, 512)), ("31m", (6, 1024)), ("70m", (6, 2048)), ("160m", (12, 3072)), ("410m", (24, 4096))],
+)
 def test_the_suites_of_polypythias_have_ten_seeds_and_the_shape_of_the_model_card(
     size: str, neurons: tuple[int, int]
 ) -> None:

@@ -23,7 +23,7 @@ from tests.measures.related import NEURONS, all_kept, population, sampled, true_
 from universal_neurons.measures.ablation import contrast, effect, effect_ratio, first_layer_ratio, standing
 from universal_neurons.measures.ablation_table import SetKind, SetOf
 from universal_neurons.measures.histories import combined, rate_of
-from universal_neurons.measures.intervals import ConfidenceInterval, jackknife
+from universal_neurons.measures.intervals import ConfidenceInterval, jackknife, jackknife_of_samples
 from universal_neurons.measures.mutual import mutual_pairs, mutual_share
 from universal_neurons.measures.tables import Definition, ReferenceTables, Resampling, UniversalityTable
 from universal_neurons.measures.universality import definition_share, share_difference
@@ -198,6 +198,21 @@ def pooled_over_pairs(generator: np.random.Generator, models: int = 5) -> tuple[
     return jackknife(value, [float(np.nanmean(part)) for part in rest], level=0.95), 0.0
 
 
+def slope_over_sizes(generator: np.random.Generator) -> tuple[ConfidenceInterval, float]:
+    """The slope over three suites of four to ten models, whose shares rise by one for each; models vary by a half."""
+    suites = [place + 0.5 * generator.standard_normal(models) for place, models in enumerate((10, 5, 4))]
+
+    def slope(means: list[float]) -> float:
+        return (means[2] - means[0]) / 2
+
+    means = [float(values.mean()) for values in suites]
+    rest = [
+        [slope([*means[:at], float(np.delete(values, i).mean()), *means[at + 1 :]]) for i in range(len(values))]
+        for at, values in enumerate(suites)
+    ]
+    return jackknife_of_samples(slope(means), rest, level=0.95), 1.0
+
+
 # Ablation: effects per row of tokens are lognormal, as skewed as mini's, and partly common to all sets.
 
 
@@ -318,6 +333,7 @@ KINDS: dict[str, IntervalKind] = {
     "persistence": IntervalKind("persistence", "neurons", Persisting().rate),
     "persistence_gain": IntervalKind("difference of persistence", "neurons", Persisting().gain),
     "pooled": IntervalKind("mean over directed pairs, jackknife over five models", "models", pooled_over_pairs),
+    "slope": IntervalKind("slope over suites of three sizes, jackknife over the models of each", "models", slope_over_sizes),
     "effect": IntervalKind("effect of an ablation", "token blocks", Ablating().effect),
     "effect_pairs": IntervalKind("effect of a patch, 50 blocks", "token blocks", Ablating(blocks=50).effect),
     "standing_percentile": IntervalKind(

@@ -15,6 +15,7 @@ from universal_neurons.measures.intervals import (
     extrapolated_interval,
     jackknife,
     jackknife_details,
+    jackknife_of_samples,
     percentile_interval,
     wilson,
 )
@@ -145,6 +146,20 @@ def test_the_jackknife_of_a_mean_is_the_textbook_interval() -> None:
 def test_a_jackknife_refuses_less_than_two_values(values: list[float]) -> None:
     with pytest.raises(ValueError, match="at least two"):
         jackknife(0.1, values, level=0.95)
+
+
+def test_the_jackknife_of_the_difference_of_two_means_is_welchs_interval() -> None:
+    first, second = np.array([4.1, 5.0, 4.6, 5.3]), np.array([3.0, 3.9, 2.2, 4.4, 3.1, 2.8])
+    value = float(first.mean() - second.mean())
+    samples = [
+        [float(np.delete(first, i).mean() - second.mean()) for i in range(4)],
+        [float(first.mean() - np.delete(second, i).mean()) for i in range(6)],
+    ]
+    welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert jackknife_of_samples(value, samples, level=0.95) == pytest.approx((welch.low, welch.high))
+    assert jackknife_of_samples(0.5, [[0.5, 0.5], [0.5, 0.5, 0.5]], level=0.95) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="at least two"):
+        jackknife_of_samples(0.5, [[0.5, 0.4], [0.5]], level=0.95)
 
 
 def test_the_jackknife_as_details_needs_two_defined_values() -> None:

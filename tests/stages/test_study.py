@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -8,10 +10,11 @@ import numpy as np
 import pytest
 
 from tests.cases import keys_at, null_keys, pairs
-from universal_neurons.errors import ArtifactMissing, UserError
+from universal_neurons.errors import ArtifactMissing, NotOnSuite, UserError
 from universal_neurons.measures.universality import universal_share
 from universal_neurons.stages.ablation import ABLATIONS
 from universal_neurons.stages.base import Case
+from universal_neurons.stages.dry_run import DryRunStudy
 from universal_neurons.stages.registry import suite_keys
 from universal_neurons.stages.study import open_study
 from universal_neurons.stages.tokens import corpus_ref
@@ -93,6 +96,38 @@ def test_reads_lists_what_was_read_in_order_and_nothing_else(study: StoredStudy)
     study.null(partner="b", checkpoint=first, kind="rotated")
     null = {(p.partner, kind): key.digest for (p, kind), key in null_keys(study.work, 15).items()}
     assert study.reads[4:] == [null["b", "rotated"]]
+
+
+def test_several_suites_are_read_over_the_same_stores(own: Miniature) -> None:
+    study = own.study()
+    name, suites = study.suite.name, own.root / "fixtures" / "suites"
+    for other in ("twin", "longer"):
+        shutil.copy(suites / f"{name}.toml", suites / f"{other}.toml")
+    text = (suites / "longer.toml").read_text("utf-8")
+    (suites / "longer.toml").write_text(re.sub(r"(?m)^row_length = .*", "row_length = 16", text), "utf-8")
+    studies = study.beside("twin", "longer", name)
+    assert (list(studies), studies[name]) == (["twin", "longer", name], study)
+    last = study.checkpoints[-1]
+    mine, theirs = (studies[one].universality(partner="b", checkpoint=last) for one in (name, "twin"))
+    assert theirs.frame.equals(mine.frame)
+    # What another suite reads is in no record of this one.
+    assert len(study.reads) == len(studies["twin"].reads) == 2
+    with pytest.raises(ArtifactMissing) as caught:
+        studies["longer"].universality(partner="b", checkpoint=last)
+    assert "--suite longer" in caught.value.command
+    with pytest.raises(NotOnSuite, match=f"it compares the suites twin, longer, and this is {name}"):
+        study.beside("twin", "longer")
+
+
+def test_the_evidence_of_other_suites_is_no_need_of_a_suite(computed: Miniature) -> None:
+    dry = DryRunStudy.of(computed.workspace())
+    studies = dry.beside("larger", dry.suite.name)
+    assert list(studies) == ["larger", dry.suite.name]
+    for study in studies.values():
+        study.universality(partner="b", checkpoint=study.checkpoints[-1])
+    assert set(dry.needs) == {(UNIVERSALITY, Case(30, "a", "b")), (CANDIDATES, Case(30, "a"))}
+    with pytest.raises(NotOnSuite):
+        dry.beside("larger")
 
 
 @pytest.mark.parametrize("kind", ["rotated", "permuted"])

@@ -87,22 +87,22 @@ def altered(pairs: PairTables, change: Callable[[UniversalityTable], Universalit
 
 def pooled_share(pairs: PairTables, threshold: float) -> Measurement:
     """The universal share, #{excess > T} / #{defined}, mean over pairs of models with equally many neurons."""
-    return pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[0], c[-1]))
+    return pooled(pairs, lambda one: share_counts(one, threshold), lambda c: quotient(c[0], c[-1]))
 
 
 def pooled_growth(pairs: PairTables, threshold: float) -> Measurement:
     """The share at the second table minus the share at the first, among the neurons defined in both."""
-    return pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[1] - c[0], c[-1]))
+    return pooled(pairs, lambda one: share_counts(one, threshold), lambda c: quotient(c[1] - c[0], c[-1]))
 
 
 def pooled_acceleration(pairs: PairTables, threshold: float) -> Measurement:
     """The second step of growth minus the first, (s3 - s2) - (s2 - s1): negative where growth slows."""
-    return pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[2] - 2 * c[1] + c[0], c[-1]))
+    return pooled(pairs, lambda one: share_counts(one, threshold), lambda c: quotient(c[2] - 2 * c[1] + c[0], c[-1]))
 
 
 def pooled_ratio(pairs: PairTables, threshold: float) -> Measurement:
     """The share at the first table over the share at the second; missing where the latter is 0."""
-    return pooled(pairs, lambda one: _counts(one, threshold), lambda c: quotient(c[0], c[1]), unit="")
+    return pooled(pairs, lambda one: share_counts(one, threshold), lambda c: quotient(c[0], c[1]), unit="")
 
 
 def pooled_depth_contrast(pairs: PairTables, threshold: float) -> Measurement:
@@ -216,24 +216,34 @@ def pooled_counts(
     of the pairs of one reference.  Missing where the statistic is, without end where it is so with a model left out.
     Raises NotOnSuite with fewer than three models to leave out.
     """
-    models = tuple(dict.fromkeys(model for pair in counted for model in pair))
-    rest = {model: [c for pair, c in counted.items() if model not in pair] for model in models}
-    left_out = [statistic(_summed(others)) for others in rest.values() if others]
-    if len(left_out) < _FEWEST_MODELS:
-        raise NotOnSuite(f"expected at least {_FEWEST_MODELS} models to leave out in turn, got {len(left_out)}")
-    total = _summed(counted.values())
+    left_out = [statistic(counts) for counts in models_left_out(counted)]
+    total = summed(counted.values())
     value = statistic(total)
     if math.isnan(value):
         return Measurement.missing(n=len(left_out), over=Over.MODELS, unit=unit)
     references = dict.fromkeys(reference for reference, _ in counted)
-    own = [statistic(_summed(c for (reference, _), c in counted.items() if reference == one)) for one in references]
+    own = [statistic(summed(c for (reference, _), c in counted.items() if reference == one)) for one in references]
     found = {"pairs": float(len(counted)), "lowest": min(own), "highest": max(own)}
     found |= {} if details is None else details(total)
     ends = (-math.inf, math.inf) if np.isnan(left_out).any() else jackknife(value, left_out, level=level)
     return Measurement(value, *ends, len(left_out), Over.MODELS, level, unit, found)
 
 
-def _summed(counts: Iterable[Floats]) -> Floats:
+def models_left_out(counted: Mapping[Pair, Floats]) -> tuple[Floats, ...]:
+    """What was counted of all pairs without one model, for each model in turn.
+
+    Of the pairs of one reference its partners are left out.  Raises NotOnSuite with fewer than three models.
+    """
+    models = dict.fromkeys(model for pair in counted for model in pair)
+    rest = ([counts for pair, counts in counted.items() if model not in pair] for model in models)
+    found = tuple(summed(others) for others in rest if others)
+    if len(found) < _FEWEST_MODELS:
+        raise NotOnSuite(f"expected at least {_FEWEST_MODELS} models to leave out in turn, got {len(found)}")
+    return found
+
+
+def summed(counts: Iterable[Floats]) -> Floats:
+    """The sum of what was counted of some pairs."""
     return np.asarray(np.sum(list(counts), axis=0))
 
 
@@ -250,7 +260,7 @@ def _states(tables: tuple[UniversalityTable, ...], threshold: float) -> tuple[li
     return [np.asarray(one[defined] > 0) for one in states], layer
 
 
-def _counts(tables: tuple[UniversalityTable, ...], threshold: float) -> Floats:
+def share_counts(tables: tuple[UniversalityTable, ...], threshold: float) -> Floats:
     """The number of universal neurons in each table, and of the neurons (table + 1,)."""
     states, layer = _states(tables, threshold)
     return np.array([*(one.sum() for one in states), layer.size], dtype=np.float64)

@@ -122,6 +122,12 @@ class Study(Protocol):
     def variant_settings(self, checkpoint: HasStep) -> pd.DataFrame:
         """One row per variant: variant, tokens, draws (rotation draws of its baseline)."""
 
+    def beside(self, *suites: str) -> Mapping[str, Study]:
+        """The studies of several suites by name, this one's among them, for statements about more than one.
+
+        Raises NotOnSuite where this suite is none of them.
+        """
+
 
 def paper_checkpoints(study: Study) -> tuple[TrainedCheckpoint, ...]:
     """The checkpoints at 25, 50 and 75 % of training; all trained ones where a suite lacks one of the three."""

@@ -200,6 +200,23 @@ class StoredStudy:
     def _variants(self, checkpoint: HasStep) -> VariantTables:
         return cast("VariantTables", self.table("variants", checkpoint=checkpoint))
 
+    def beside(self, *suites: str) -> Mapping[str, StoredStudy]:
+        """The studies of several suites by name, this one's among them, over the same stores.
+
+        What is read of another suite is not among ``reads``, which are artifacts of this one.  Raises NotOnSuite where
+        this suite is none of them.
+        """
+        if self.suite.name not in suites:
+            raise NotOnSuite(f"it compares the suites {', '.join(suites)}, and this is {self.suite.name}")
+        return {name: self if name == self.suite.name else self._another(name) for name in suites}
+
+    def _another(self, suite: str) -> StoredStudy:
+        def opened() -> StoredStudy:
+            work = open_workspace(suite, root=self.work.root, warn=self.work.warn, progress=self.work.progress)
+            return StoredStudy(replace(work, store=self.work.store))
+
+        return self.work.cached(("beside", suite), opened)
+
     def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:
         """The effects of every ablated set of neurons of one model at one checkpoint.
 
