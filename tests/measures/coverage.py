@@ -333,7 +333,7 @@ KINDS: dict[str, IntervalKind] = {
     "persistence": IntervalKind("persistence", "neurons", Persisting().rate),
     "persistence_gain": IntervalKind("difference of persistence", "neurons", Persisting().gain),
     "pooled": IntervalKind("mean over directed pairs, jackknife over five models", "models", pooled_over_pairs),
-    "slope": IntervalKind("slope over suites of three sizes, jackknife over the models of each", "models", slope_over_sizes),
+    "slope": IntervalKind("slope over three suites, jackknife over the models of each", "models", slope_over_sizes),
     "effect": IntervalKind("effect of an ablation", "token blocks", Ablating().effect),
     "effect_pairs": IntervalKind("effect of a patch, 50 blocks", "token blocks", Ablating(blocks=50).effect),
     "standing_percentile": IntervalKind(
