@@ -32,7 +32,7 @@ from universal_neurons.render.figures.drawing import Drawing, drawing
 from universal_neurons.render.figures.figure import Figure, FigureGroup, figure
 from universal_neurons.render.figures.numbers import Numbers, settings_of
 from universal_neurons.render.figures.style import OWN, Colour, Mark, Size, model_marks, time_marks
-from universal_neurons.render.formatting import PERCENT, decimal, listed, places_of, with_interval
+from universal_neurons.render.formatting import PERCENT, decimal, listed, places_of, plural, with_interval
 from universal_neurons.render.tables import Column, DataTable
 
 if TYPE_CHECKING:
@@ -186,11 +186,13 @@ def partner_lines(found: Emergence) -> Figure:
     mean = found.shares(Definition.PAIR)
     places = places_of(mean)
     labels = list(found.tables)
+    said = " and ".join(
+        f"{with_interval(mean[at], places)} at {labels[at]}" for at in ((0, -1) if len(labels) > 1 else (0,))
+    )
     caption = Markdown(
-        f"Share of neurons that are universal with each of {len(lines)} partners, and the mean over them; "
+        f"Share of neurons that are universal with each of {plural(len(lines), 'partner')}, and the mean over them; "
         f"excess correlation above {markdown(decimal(found.threshold, 1))}. Bars are {mean[-1].level * PERCENT:.0f} % "
-        f"intervals over {markdown(mean[-1].over.value)}. The mean is {markdown(with_interval(mean[0], places))} at "
-        f"{markdown(labels[0])} and {markdown(with_interval(mean[-1], places))} at {markdown(labels[-1])}."
+        f"intervals over {markdown(mean[-1].over.value)}. The mean is {markdown(said)}."
     )
     lines[MEAN] = mean
     return _lines_figure(found, "partners", lines, caption=caption, series="partner", code=_CODE + "partner_lines")

@@ -232,7 +232,8 @@ def aggregated(found: Persistence) -> Figure:
     )
     caption = Markdown(
         f"Share of the neurons of each layer universal with a partner that still are at a later checkpoint, pooled "
-        f"over {len(found.partners)} partners; excess correlation above {markdown(decimal(found.threshold, 1))}. "
+        f"over {plural(len(found.partners), 'partner')}; "
+        f"excess correlation above {markdown(decimal(found.threshold, 1))}. "
         f"From {markdown(in_words(found.longest))} of the training: {markdown(said)}. Bars are intervals over neurons. "
         f"The dashed lines are what the paper printed of all neurons "
         f"({markdown(f'over {percent(found.printed.overall, 0)}')}) and of its two deepest layers "
