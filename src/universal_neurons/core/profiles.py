@@ -332,10 +332,11 @@ def weight_profiles(weights: NeuronWeights, *, shown: int) -> WeightProfiles:
     moments: list[CentralMoments] = []
     ends: list[tuple[Tensor, ...]] = []
     for start in range(0, len(writes), NEURONS_PER_TILE):
-        cosine = tokens @ writes[start : start + NEURONS_PER_TILE].T
-        moments.append(CentralMoments.of(cosine))
-        ends.append((*cosine.topk(shown, dim=0), *cosine.topk(shown, dim=0, largest=False)))
-    highest, promoted, lowest, suppressed = (torch.cat(parts, dim=1).T for parts in zip(*ends, strict=True))
+        # A row per neuron: on a CPU the largest entries of rows are found ten times as fast as those of columns.
+        cosine = writes[start : start + NEURONS_PER_TILE] @ tokens.T
+        moments.append(CentralMoments.of(cosine.T))
+        ends.append((*cosine.topk(shown), *cosine.topk(shown, largest=False)))
+    highest, promoted, lowest, suppressed = (torch.cat(parts) for parts in zip(*ends, strict=True))
     directed = torch.where(output_norm > 0, 1.0, torch.nan)
     return WeightProfiles(
         input_bias=weights.b_in,

@@ -20,7 +20,7 @@ from universal_neurons.stages.tokens import ONLY, TOKENS, corpus_ref_from
 from universal_neurons.stages.workspace import Workspace, unpinned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from universal_neurons.stages.base import Artifacts, Case, Need, Stage
 
@@ -39,9 +39,9 @@ class DryRunStudy(StoredStudy):
         dry.cache["corpus"] = corpus_ref_from(cast("Any", record))
         return cls(dry)
 
-    def beside(self, *suites: str) -> Mapping[str, StoredStudy]:
-        """This suite in place of every other, whose evidence is no need of this one."""
-        return dict.fromkeys(super().beside(*suites), self)
+    def _another(self, suite: str) -> StoredStudy:  # noqa: ARG002 - called like the method of a stored study
+        # This suite in place of every other, whose evidence is no need of this one.
+        return self
 
     def _artifacts(self, stage: Stage, case: Case) -> Artifacts:
         self.needs.append((stage, case))

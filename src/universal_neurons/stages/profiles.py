@@ -73,7 +73,7 @@ STATISTICS, EFFECTS, SMALLEST_EFFECT, HISTOGRAM = 1e-3, 0.02, 1e-4, 0.05
 TIES = 0.002
 # Bytes moved in the time of an activation in both passes (histogram, largest values, windows), and of a cosine of a
 # neuron with a token (moments, both ends).
-PROFILED_BYTES, COSINE_BYTES = 270, 240
+PROFILED_BYTES, COSINE_BYTES = 270, 60
 _STATISTICS = (
     "share_positive", "mean", "sd", "skewness", "kurtosis", "maximum",
     "input_bias", "w_in_norm", "w_out_norm", "cos_in_out",

@@ -50,7 +50,7 @@ COLUMNS = (*PRE_ACTIVATIONS, *WEIGHTS, *TWINS, *(f"raw_{name}" for name in WEIGH
 # Significant bits that are stored: one part in 65536.
 BITS = 16
 # Bytes moved in the time of an activation (deviations and their powers), and of a cosine of two vectors.
-STREAMED_BYTES, COSINE_BYTES = 100, 240
+STREAMED_BYTES, COSINE_BYTES = 100, 60
 
 
 class Properties(RelativeTable):
@@ -138,7 +138,7 @@ def _pre_activations(found: PreActivations) -> dict[str, Tensor]:
 def _weights(weights: NeuronWeights) -> dict[str, Tensor]:
     from universal_neurons.core.profiles import weight_profiles
 
-    found = weight_profiles(weights, shown=1)
+    found = weight_profiles(weights, shown=0)
     tokens = found.vocabulary
     statistics = (
         found.input_bias, found.input_norm, found.output_norm, found.alignment,
