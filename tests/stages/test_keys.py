@@ -38,6 +38,9 @@ SUITES = {
     "paper_v2": (369, "baeb77d32d66674349a5b9b6b592b13f8766d51b20cf4ad7166f9e58bbe4c3f1"),
     "pythia_160m": (128, "8a468cb100ed92d3534ea33fadf3aeff14af4e65a6360309ddde19d16e36c059"),
     "polypythias_14m": (1162, "57ec0fc3f02c5bec83c8a78cf6ababc647a9af0ee51a788a4e0779c24135cbe3"),
+    "polypythias_31m": (1162, "138a54ed9aa7ed3fa5db49ea513478d74d38b5e1e0898e622aa14d17c3848f60"),
+    "polypythias_70m": (1162, "29e889d0caff3e5fce1059e71a7ce58d515eeb0f161fd90cc51496408f570bea"),
+    "polypythias_160m": (1174, "b0d9b22eb993a70e34be2b126699d657c931c3fde5d6af9e09541184ab41f087"),
     "polypythias_410m": (1174, "eabd453c4a05aab67c3e4e9743c3a726a65346bf22600690eb088d19bc4b8335"),
 }
 

@@ -39,7 +39,7 @@ class DryRunStudy(StoredStudy):
         dry.cache["corpus"] = corpus_ref_from(cast("Any", record))
         return cls(dry)
 
-    def _another(self, suite: str) -> StoredStudy:  # noqa: ARG002 - called like the method of a stored study
+    def _another(self, suite: str) -> StoredStudy:
         # This suite in place of every other, whose evidence is no need of this one.
         return self
 
