@@ -15,7 +15,7 @@ from tests.stages.suites import shaped, speed, step_costs
 from universal_neurons.errors import UserError
 from universal_neurons.stages import tokens
 from universal_neurons.stages.base import Case
-from universal_neurons.stages.plan import Plan, local_speed, plan, sizes_of
+from universal_neurons.stages.plan import Plan, PlannedStage, local_speed, plan, sizes_of
 from universal_neurons.stages.profiles import PROFILES
 from universal_neurons.stages.runner import compute
 from universal_neurons.stages.speeds import KeptSpeed, measured_where
@@ -268,3 +268,9 @@ def test_with_a_kept_speed_and_on_another_device_a_plan_imports_no_torch(tmp_pat
         )  # fmt: skip
         assert done.stdout.splitlines()[-1] == "[]"
         assert done.stdout.startswith("suite tiny: ")
+
+
+def test_a_plan_of_nothing_has_no_stage_and_takes_no_memory() -> None:
+    # The claims that were chosen are about other suites.
+    nothing = PlannedStage.of("all", ())
+    assert (nothing.artifacts, nothing.device_bytes, nothing.host_bytes) == (0, 0, 0)

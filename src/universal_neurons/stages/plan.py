@@ -71,7 +71,7 @@ class PlannedStage:
             step=None,
             seconds=sum(known) if known else None,
             **{name: sum(columns[name]) for name in sums},
-            **{name: max(columns[name]) for name in ("device_bytes", "host_bytes")},
+            **{name: max(columns[name], default=0) for name in ("device_bytes", "host_bytes")},
         )
 
 
