@@ -579,7 +579,7 @@ for line in sys.stdin:
 """
 
     def __init__(self) -> None:
-        source = str(Path(sharing.__file__).parents[1])
+        source = str(Path(sharing.__file__).parents[2])
         self.process = subprocess.Popen(
             [sys.executable, "-c", self.script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"},
