@@ -16,20 +16,28 @@ from tests.measures.labels import plain_table
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.declare import arguments_of
 from universal_neurons.inputs.published import published
+from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
 
 if TYPE_CHECKING:
     from universal_neurons.evidence.criteria import Criterion
+    from universal_neurons.measurement import Measurement
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = claims_of("prevalence")
 LAYERS, WIDTH = 4, 500
 LAYER, NEURON = np.repeat(np.arange(LAYERS), WIDTH), np.tile(np.arange(WIDTH), LAYERS)
-SUITES = {"G1": "gurnee_small", "G2": "gurnee_medium", "G3": "pythia_160m", "G5-range": "gurnee_small"}
+SUITES = {
+    "G1": "gurnee_small", "G2": "gurnee_medium", "G3": "pythia_160m", "G5-range": "gurnee_small",
+    "G9b": "gurnee_medium",
+}  # fmt: skip
 # Their studies are in test_across_suites.py.
 ACROSS = ["G7b", "G8"]
 SHARES = {"G1": 0.0416, "G2": 0.0123, "G3": 0.0126}
-NAMES = ["G1", "G1-ids", "G1-slope", "G2", "G3", "G4", "G5", "G5-range", "G6-mutual", "G7", "G9", "G9-half"]
+NAMES = [
+    "G1", "G1-ids", "G1-slope", "G2", "G3", "G4", "G5", "G5-range", "G6-mutual", "G7",
+    "G9", "G9-half", "G9b", "G9b-share",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,8 +47,9 @@ class SyntheticStudy:
     ``mutual``: the share of best matches of universal neurons that lead back, beside 0.3 of the others.  ``nulls``:
     the share and the excess of the null models.  ``layered``: the excess rises with the layer.
     ``spread``: of the scores over neurons.  ``duplicated``: the shares of universal neurons and of others that
-    have a near duplicate in their model.  ``off``: the published neurons are as many others of each layer, and their
-    excess has nothing to do with ours.
+    have a near duplicate in their model.  ``responding``: the shares of near duplicates and of others that respond to
+    the first token; with ``anywhere`` they respond to another one as well.  ``off``: the published neurons are as many
+    others of each layer, and their excess has nothing to do with ours.
     """
 
     share: float = 0.03
@@ -51,6 +60,8 @@ class SyntheticStudy:
     layered: float = 0.0
     spread: float = 0.06
     duplicated: tuple[float, float] = (0.5, 0.05)
+    responding: tuple[float, float] = (0.8, 0.01)
+    anywhere: bool = False
     off: bool = False
     reference: str = "a"
 
@@ -73,6 +84,10 @@ class SyntheticStudy:
         return self._table(name, partner, self.share, self.excess, best)
 
     def table(self, stage: str, *, model: str | None = None, checkpoint: Any = LAST) -> pd.DataFrame:
+        if stage == "properties":
+            return pd.DataFrame({"pre_mean": np.full(len(LAYER), -1.0), "pre_variance": np.full(len(LAYER), 4.0)})
+        if stage == "positions":
+            return self._positions(model or self.reference)
         assert stage == "duplicates"
         chances = np.random.default_rng(ord(model or self.reference)).random(len(LAYER))
         is_duplicated = chances < np.where(self.share * WIDTH > NEURON, *self.duplicated)
@@ -83,6 +98,13 @@ class SyntheticStudy:
                 "correlation": np.where(is_duplicated, 0.9, np.where(NEURON, 0.3, np.nan)),
             }
         )
+
+    def _positions(self, model: str) -> pd.DataFrame:
+        """Nine or eleven units above a mean of -1, where five standard deviations are ten."""
+        is_near = self.table("duplicates", model=model)["correlation"].to_numpy() > 0.8
+        chances = np.random.default_rng(ord(model) + 1).random(len(LAYER))
+        at = np.where(chances < np.where(is_near, *self.responding), 10.0, 8.0)
+        return pd.DataFrame({"first": at, "elsewhere": at if self.anywhere else np.full(len(LAYER), 8.0)})
 
     def published_neurons(self, *, checkpoint: Any) -> dict[str, Any]:
         tables = self.reference_tables(checkpoint=checkpoint)
@@ -112,10 +134,14 @@ class SyntheticStudy:
         return plain_table(frame, reference=name, partner=partner)
 
 
-def verdict(name: str, function: Any, study: SyntheticStudy) -> Verdict:
+def measured(function: Any, study: SyntheticStudy) -> Measurement:
     values = {"study": study, "reference": "a", "checkpoint": LAST, "threshold": 0.5}
-    measured = function(**{argument: values[argument] for argument in arguments_of(function)})
-    return criterion(name).judge(measured).verdict
+    found: Measurement = function(**{argument: values[argument] for argument in arguments_of(function)})
+    return found
+
+
+def verdict(name: str, function: Any, study: SyntheticStudy) -> Verdict:
+    return criterion(name).judge(measured(function, study)).verdict
 
 
 def criterion(name: str) -> Criterion:
@@ -151,8 +177,7 @@ def test_what_was_planted_is_found_and_no_control_satisfies_the_claim(name: str)
 @pytest.mark.parametrize("name", SUITES)
 def test_what_is_printed_about_other_models_is_not_judged_on_mini(name: str) -> None:
     claim = CLAIMS[name]
-    measured = claim.function(truth(name), checkpoint=LAST, threshold=0.5)
-    judged = claim.claim.expect.judge(measured)
+    judged = claim.claim.expect.judge(measured(claim.function, truth(name)))
     assert judged.verdict is Verdict.NOT_EVALUATED
     assert "printed" in judged.reason
 
@@ -172,6 +197,8 @@ def test_what_is_printed_about_other_models_is_not_judged_on_mini(name: str) -> 
         ("G7", SyntheticStudy(excess=0.0)),
         ("G9", SyntheticStudy(duplicated=(0.0, 0.5))),
         ("G9-half", SyntheticStudy(duplicated=(0.0, 0.5))),
+        ("G9b", SyntheticStudy(responding=(0.1, 0.5))),
+        ("G9b-share", SyntheticStudy(responding=(0.0, 0.5))),
     ],
 )
 def test_the_opposite_is_refuted(name: str, study: SyntheticStudy) -> None:
@@ -210,7 +237,24 @@ def test_published_neurons_that_their_layer_makes_universal_are_noticed(name: st
     assert verdict(name, dealt, study) is Verdict.REPRODUCED
 
 
-@pytest.mark.parametrize("name", ["G9", "G9-half"])
+def test_the_neurons_that_respond_to_the_first_token_are_counted_with_their_interval_and_beside_all() -> None:
+    counted = measured(CLAIMS["G9b"].function, truth("G9b"))
+    is_near = truth("G9b").table("duplicates")["correlation"] > 0.8
+    responding = truth("G9b").table("positions")["first"] == 10
+    assert counted.value == (is_near & responding).sum()
+    assert counted.details == {"with_or_without": responding.sum(), "duplicates": is_near.sum()}
+    assert (counted.low, counted.high) == pytest.approx(
+        [len(LAYER) * end for end in wilson(int(counted.value), len(LAYER), level=0.95)]
+    )
+
+
+@pytest.mark.parametrize("name", ["G9b", "G9b-share"])
+def test_neurons_that_respond_to_any_token_are_noticed(name: str) -> None:
+    elsewhere, *_ = controls(name)
+    assert verdict(name, elsewhere, replace(truth(name), anywhere=True)) is Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize("name", ["G9", "G9-half", "G9b-share"])
 def test_dealt_labels_notice_an_interval_of_shares_that_is_too_narrow(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +267,7 @@ def test_dealt_labels_notice_an_interval_of_shares_that_is_too_narrow(
         return replace(found, low=found.value, high=found.value)
 
     monkeypatch.setattr(families, "share_difference", certain)
-    (dealt,) = controls(name)
+    *_, dealt = controls(name)
     assert verdict(name, dealt, truth(name)) is Verdict.REPRODUCED
 
 

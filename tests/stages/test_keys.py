@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (719, "49dd4ad2c697598ea3ec659e65da38f1d38bf2f19a14f41888a9aee68aee62cf"),
-    "gurnee_medium": (169, "92eec399c8e25b4fd4d86ca71d05d083ffb7de80c62c2445c44769f4d19687ef"),
-    "gurnee_small": (169, "834ec1b27283e541bf97dbf26a4428a07a3eb7960d56988aef8afb5a63cba212"),
-    "mini": (325, "a5eff374ae04f694235e1e784be64c4ff72e23e5475b19b1cd09c8372bac946b"),
-    "paper": (269, "295ff277ba819b49e14547989826de3c9875ef716c8c82af37effde15aff2a27"),
+    "emergence": (724, "8d41c82298e7aeb26f47a710482cba22553899a134b5ac6539335324e50e229b"),
+    "gurnee_medium": (174, "fe98ea6629bad421d8567e07efb8f57991b8fb53f305a8d1f69c7d47ef4234cf"),
+    "gurnee_small": (174, "6d23592f7528eb5c1dd55426b84276700b2b2729a1690fc7dadbe4e0d00dc215"),
+    "mini": (330, "8bf16d7fe770e0edad8a5f221d1d66046771d184f1374e62485c3f2c258a2bed"),
+    "paper": (274, "43f86d3d4073ad0cb8345ae8098cc747eb7bb73bb1ef51a5294d284dfac8b4e2"),
     "paper_published": (269, "f7d57df8a277228152e36a28b7fb7fde224fc4f10e3c311da4cb8f1efe577761"),
-    "paper_v2": (369, "baeb77d32d66674349a5b9b6b592b13f8766d51b20cf4ad7166f9e58bbe4c3f1"),
-    "pythia_160m": (128, "8a468cb100ed92d3534ea33fadf3aeff14af4e65a6360309ddde19d16e36c059"),
-    "polypythias_14m": (1162, "57ec0fc3f02c5bec83c8a78cf6ababc647a9af0ee51a788a4e0779c24135cbe3"),
-    "polypythias_31m": (1162, "138a54ed9aa7ed3fa5db49ea513478d74d38b5e1e0898e622aa14d17c3848f60"),
-    "polypythias_70m": (1162, "29e889d0caff3e5fce1059e71a7ce58d515eeb0f161fd90cc51496408f570bea"),
-    "polypythias_160m": (1174, "b0d9b22eb993a70e34be2b126699d657c931c3fde5d6af9e09541184ab41f087"),
-    "polypythias_410m": (1174, "eabd453c4a05aab67c3e4e9743c3a726a65346bf22600690eb088d19bc4b8335"),
+    "paper_v2": (374, "fd0fbaeb362bb3e697dc620076da9a75f114cd36dc6bbfa5f5363333365cbdaa"),
+    "pythia_160m": (132, "f4242e9580c026b9c2f09c296315b5904aa9fe6251e37b5fd8a68c762ebb3607"),
+    "polypythias_14m": (1172, "c3493930342a92d1e2aeda8d2c1c2746aa342049996ed9d105c2608179577a7e"),
+    "polypythias_31m": (1172, "aa4ad6fca8964de2e9b4afc5d465817ee7cc1babf39bb2a1023b7b8d19fbdc81"),
+    "polypythias_70m": (1172, "4b7a8c26e7eef75ed7bbe0921e0be0d64b13dae82444e0d6f84ac386726daf90"),
+    "polypythias_160m": (1184, "9fa4e91ded792ae07a6f02f056781e5accf4896428034da330ab1abb6b27b513"),
+    "polypythias_410m": (1184, "01d698f187e43370a013ac03a942ce084d8383c53426b568e1ed4523c851f6dc"),
 }
 
 

@@ -14,6 +14,7 @@
     -> labels of the tokens -> explanations of every single neuron by them
     -> entropy (neurons of the last layer of every model at the last checkpoint) -> the same of some neurons below it
     -> duplicates (the nearest other neuron of the same model)
+    -> positions (every single neuron at the first position of a row, where rows begin with beginning-of-text)
     -> precisions (mutual best pairs of every two models at the last checkpoint, from sums in fewer bits)
 
 To add a table, write its stage in a module of its own and add it here.
@@ -33,6 +34,7 @@ from universal_neurons.stages.entropy_below import ENTROPY_BELOW
 from universal_neurons.stages.explanations import EXPLANATIONS
 from universal_neurons.stages.extensions import EXTENSIONS
 from universal_neurons.stages.labels import LABELS
+from universal_neurons.stages.positions import POSITIONS
 from universal_neurons.stages.precisions import PRECISIONS
 from universal_neurons.stages.predictions import PREDICTIONS
 from universal_neurons.stages.profiles import PROFILES
@@ -66,6 +68,7 @@ GROUPS: tuple[StageGroup, ...] = (
     StageGroup(ENTROPY),
     StageGroup(ENTROPY_BELOW),
     StageGroup(DUPLICATES),
+    StageGroup(POSITIONS),
     StageGroup(PRECISIONS),
 )
 

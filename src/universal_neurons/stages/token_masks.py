@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from universal_neurons.errors import UserError
 from universal_neurons.inputs.corpus import MaskPolicy, RowMask, TokenRows, padded_rows, score_mask
-from universal_neurons.stages.workspace import Workspace, hub_corpus
+from universal_neurons.stages.workspace import Workspace, row_cutting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,8 +92,7 @@ def published_padding(models: LoadedModels) -> tuple[TokenRows, dict[str, RowMas
     padding = work.zoo.tokenizer().token_to_id(spec.padding)
     if padding is None:
         raise UserError(f"suite {work.suite.name}: variants.padding: expected a token of the zoo, got {spec.padding!r}")
-    context, text = work.zoo.recipe().context, hub_corpus(work)
-    begun = text is None or text.recipe.cutting == "documents"
+    context, begun = work.zoo.recipe().context, row_cutting(work) == "documents"
     rows, is_text = padded_rows(models.tokens.rows, length=context // 2, context=context, padding=padding, begun=begun)
     special, newline = (work.zoo.end_of_text,), work.zoo.newline
     counted = score_mask(rows, MaskPolicy.PUBLISHED, special=special, newline=newline)

@@ -34,6 +34,7 @@ from universal_neurons.stages.workspace import (
     corpus_manifest,
     corpus_recipe,
     hub_corpus,
+    row_cutting,
 )
 
 if TYPE_CHECKING:
@@ -320,7 +321,6 @@ def _held_out(work: Workspace, recipe: str) -> TokenStream:
 
 
 def _row_format(work: Workspace, recipe: str = "") -> RowFormat:
-    text = None if recipe else hub_corpus(work)
     return RowFormat(
         name=recipe or work.suite.corpus.recipe,
         revision=corpus_fingerprint(work, recipe),
@@ -328,7 +328,7 @@ def _row_format(work: Workspace, recipe: str = "") -> RowFormat:
         row_length=work.suite.corpus.row_length,
         bos=work.zoo.end_of_text,
         newline=work.zoo.newline,
-        cutting="documents" if text is None else text.recipe.cutting,
+        cutting="documents" if recipe else row_cutting(work),
     )
 
 

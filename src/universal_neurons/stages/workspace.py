@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
     from pathlib import Path
 
+    from universal_neurons.inputs.corpus import Cutting
     from universal_neurons.progress import Progress, Warn
 
 WORK_FOLDER = ".universal-neurons"
@@ -171,6 +172,12 @@ def hub_corpus(work: Workspace) -> HubCorpus | None:
         return HubCorpus.open(name, Pins.open(work.root, work.suite.name, command=fetch, warn=work.warn))
 
     return work.cached("hub corpus", opened)
+
+
+def row_cutting(work: Workspace) -> Cutting:
+    """The rule by which rows are cut from the suite's text; by ``documents`` they begin with beginning-of-text."""
+    text = hub_corpus(work)
+    return "documents" if text is None else text.recipe.cutting
 
 
 def check_pinned(work: Workspace) -> None:

@@ -75,7 +75,7 @@ CLAIMS: Mapping[str, tuple[str, ...]] = {
     **{f"parent-14-{name.replace('_', '-')}": ("G10-layers", claim) for name, (claim, _) in NAMES.items()},
     "parent-14-vocabulary-skewness": ("G10-layers",),
     "parent-4": ("G20", "G26"),
-    "parent-15": ("G9", "G9-half"),
+    "parent-15": ("G9", "G9-half", "G9b", "G9b-share"),
     "parent-16": ("G20-early",),
     "parent-17": ("G21",),
     "parent-18": ("G22",),
