@@ -16,6 +16,7 @@ from tests.measures.labels import plain_table
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.harness.declare import arguments_of
 from universal_neurons.inputs.published import published
+from universal_neurons.measures.duplicates import duplicated
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
 
@@ -252,6 +253,12 @@ def test_the_neurons_that_respond_to_the_first_token_are_counted_with_their_inte
 def test_neurons_that_respond_to_any_token_are_noticed(name: str) -> None:
     elsewhere, *_ = controls(name)
     assert verdict(name, elsewhere, replace(truth(name), anywhere=True)) is Verdict.REPRODUCED
+
+
+def test_near_duplicates_are_of_the_reference_that_is_named() -> None:
+    studies: Any = SyntheticStudy(), SyntheticStudy(reference="b")
+    named, own = (duplicated(study, LAST, 0.5, "b", above=0.5).value for study in studies)
+    np.testing.assert_array_equal(named, own)
 
 
 @pytest.mark.parametrize("name", ["G9", "G9-half", "G9b-share"])

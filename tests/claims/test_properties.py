@@ -170,6 +170,13 @@ def test_dealt_labels_notice_a_jackknife_that_is_too_narrow(name: str, monkeypat
     assert verdict(CLAIMS[name], dealt, TRUE) is Verdict.REPRODUCED
 
 
+def test_labels_dealt_out_are_of_the_reference_that_is_named() -> None:
+    universal = [int((TRUE.excess(name) > 0.5).sum()) for name in "ab"]
+    study: Any = TRUE
+    assert [properties.dealt_contrast(study, "pre_mean", LAST, 0.5, name).n for name in "ab"] == universal
+    assert universal[0] != universal[1]
+
+
 @pytest.mark.parametrize("name", CONTRASTS)
 def test_labels_of_other_models_notice_numbers_that_mean_something(name: str) -> None:
     (borrowed,) = controls(name, "labels_of_other_models")

@@ -357,7 +357,7 @@ def test_a_model_that_overflows_is_refused(rows: Tensor) -> None:
 
 def test_neurons_named_twice_or_outside_the_model_are_refused(bridge: Any, rows: Tensor) -> None:
     with pytest.raises(ValueError, match="names neuron 4 twice"):
-        ablation([4, 7, 4])
+        ablation([4, 7, 2, 4])
     for outside in (-1, NEURONS):
         with pytest.raises(ValueError, match=f"ablation 1 names neuron {outside}; the model has {NEURONS}"):
             effects(bridge, rows, ablation([1]), ablation([0, outside]))

@@ -11,7 +11,7 @@ from tests.core.direct import constant_count, transposed
 from tests.core.oracle import X_WIDTHS, Y_WIDTHS, correlation
 from tests.core.pairs import TOKENS, assert_same, moments, pair
 from universal_neurons.core.accumulator import cross_moments
-from universal_neurons.core.moments import CrossMoments, NeuronMoments, column_means, layer_slices
+from universal_neurons.core.moments import CrossMoments, NeuronMoments, NeuronSpread, column_means, layer_slices
 
 
 @settings(max_examples=25, deadline=None)
@@ -25,6 +25,19 @@ def test_any_split_merged_in_any_order_is_the_whole(cuts: set[int], order: list[
     for k in order:
         total = total + parts[k] if k < len(parts) else total
     assert_same(total, moments(x, y))
+
+
+def test_spreads_of_parts_add_up_to_the_spread_of_the_whole() -> None:
+    values = pair(1e3)[0].double()
+    values[250:] += 5
+
+    def spread(part: torch.Tensor) -> NeuronSpread:
+        return NeuronSpread(len(part), part.mean(0), (part - part.mean(0)).square().sum(0))
+
+    total, whole = spread(values[:250]) + spread(values[250:]), spread(values)
+    assert total.count == whole.count
+    torch.testing.assert_close(total.mean, whole.mean)
+    torch.testing.assert_close(total.squares, whole.squares)
 
 
 def test_swapped_models_are_the_transpose() -> None:

@@ -100,6 +100,10 @@ def test_every_row_is_the_donor_of_another_row_of_its_block(size: int, blocks: i
     assert torch.equal(given * blocks // size, torch.arange(size) * blocks // size)
 
 
+def test_the_donor_is_the_next_row_of_the_block() -> None:
+    assert donors(7, blocks=2).tolist() == [1, 2, 3, 0, 5, 6, 4]
+
+
 def test_a_row_without_a_donor_and_eager_attention_are_refused(rows: Tensor) -> None:
     with pytest.raises(ValueError, match="alone in its block"):
         donors(3, blocks=2)

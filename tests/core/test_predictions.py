@@ -82,6 +82,8 @@ def test_without_a_token_of_each_kind_there_is_no_area() -> None:
     (found,) = next_token_tests(drawn(5, 2), [nothing])
     assert found.auc.isnan().all()
     assert found.positives.tolist() == [0, 5]
+    (one_pair,) = next_token_tests(torch.tensor([[1.0], [2.0]]), [torch.tensor([[False], [True]])])
+    assert one_pair.auc.tolist() == [1.0]
 
 
 def test_an_infinite_activation_is_refused() -> None:
@@ -140,5 +142,6 @@ def test_sets_larger_than_their_candidates_are_refused() -> None:
 
 def test_random_directions_are_unit_vectors_without_a_mean() -> None:
     found = random_directions(50, drawn(9, WIDTH), generator=dice())
+    assert torch.equal(found, random_directions(50, drawn(9, WIDTH), generator=dice()))
     torch.testing.assert_close(torch.linalg.vector_norm(found, dim=1), torch.ones(50, dtype=torch.float64))
     torch.testing.assert_close(found.mean(1), torch.zeros(50, dtype=torch.float64))

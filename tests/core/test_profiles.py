@@ -111,6 +111,7 @@ def test_profiles_do_not_depend_on_batches(batch_rows: int) -> None:
     assert_moments(found.moments, matrix)
     assert found.positive.tolist() == (matrix > 0).sum(0).tolist()
     assert torch.equal(found.maximum, matrix.max(0).values)
+    assert torch.equal(found.histogram, bin_counts(matrix, matrix.max(0).values, bins=5, floor=FLOOR))
     assert found.histogram.sum(1).tolist() == [14] * NEURONS
 
 
@@ -213,6 +214,7 @@ def test_weights_of_zero_have_no_cosine_and_tokens_of_zero_are_left_out() -> Non
     given.w_out[1] = 0
     given.w_in[4] = 0
     given.unembedding[7] = 0
+    given.unembedding[8, 0] = 0
     found = weight_profiles(given, shown=39)
     assert found.alignment.isnan().tolist() == [False, True, False, False, True, False]
     assert found.promoted_cosine.isnan().any(1).nonzero().flatten().tolist() == [1]

@@ -86,6 +86,12 @@ def test_both_directions_equal_the_dense_oracle() -> None:
     assert (backward.x_widths, backward.y_widths) == (Y_WIDTHS, X_WIDTHS)
 
 
+def test_two_draws_have_a_standard_deviation_and_one_has_none() -> None:
+    two, one = (scores(*halves(*data()), draws=draws, half_draws=1)[0] for draws in (2, 1))
+    assert_close(two.baseline_sd, two.baseline_draws.std(0))
+    assert one.baseline_sd.isnan().all()
+
+
 def test_planted_neurons_are_found_and_only_they_stand_out() -> None:
     forward, backward = scores(*halves(*data()))
     for found in (forward, backward):

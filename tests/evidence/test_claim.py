@@ -31,6 +31,9 @@ def test_the_criteria_cannot_be_changed_afterwards() -> None:
         ({"expect": 0.05}, r"claim N1: expect must be a criterion such as AtMost\(0\.05\), got 0\.05"),
         ({"on": {"mini": None}}, r"claim N1: on\['mini'\] must be a criterion"),
         ({"promise": "exact"}, "claim N1: promise is 'exact', expected bit-exact or protocol-exact"),
+        ({"kind": "rule"}, "claim N1: kind is 'rule', expected finding or method"),
+        ({"correction": "none", "family": "f"}, "claim N1: correction is 'none', expected holm or"),
+        ({"correction": "holm"}, "claim N1: correction holm needs the family that is corrected"),
     ],
 )
 def test_a_claim_declared_wrongly_is_refused_in_one_line(wrong: dict[str, Any], message: str) -> None:

@@ -134,6 +134,7 @@ def test_a_claim_that_one_run_did_not_judge_has_another_verdict_there() -> None:
         (measured(0.03, unit="nats"), "units differ: none and nats"),
         (Measurement(0.03, -math.inf, math.inf, 9, Over.TOKEN_BLOCKS), "an interval has no end"),
         (measured(0.03, over=Over.NEURONS), "intervals are over token blocks and over neurons"),
+        (Measurement(math.inf, 0.0, math.inf, 9, Over.TOKEN_BLOCKS), ""),
         (Measurement.missing(), ""),
         (None, ""),
     ],
@@ -150,6 +151,27 @@ def test_the_same_endless_interval_twice_is_no_difference() -> None:
     found = subtracted(endless, endless).difference
     assert found is not None
     assert (found.low, found.high) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("other", "given", "is_same"),
+    [
+        (judged(0.03), {}, True),
+        (judged(0.031), {}, False),
+        (judged(0.09), {}, False),
+        (judged(0.03), {"settings": (DifferingSetting("universality: draws", "20", "5"),)}, False),
+        (judged(0.03), {"absences": ("then: no artifacts",)}, False),
+        (
+            judged(0.03),
+            {"key_figures": (KeyFigurePair("share", "", 0.5, "25 %", measured(0.03), measured(0.04)),)},
+            False,
+        ),
+    ],
+)
+def test_two_runs_are_the_same_if_nothing_differs_and_all_was_compared(
+    other: EvidenceRecord, given: dict[str, Any], is_same: bool
+) -> None:
+    assert SideBySide(compared(run(judged(0.03)), run(other)), **given).is_same is is_same
 
 
 def test_everything_about_two_sides_is_data_without_nan_and_infinity() -> None:

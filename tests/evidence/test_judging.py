@@ -15,7 +15,7 @@ from universal_neurons.evidence.criteria import (
     LessThan,
     Near,
 )
-from universal_neurons.evidence.judging import judged, voided_by
+from universal_neurons.evidence.judging import _student, judged, voided_by
 from universal_neurons.measurement import Measurement, Over
 
 
@@ -76,12 +76,19 @@ def two_sources(tokens: float, draws: float) -> Measurement:
     [
         (1.0, 0.1, "; about 413 token blocks instead of 100 would decide"),
         (0.1, 1.0, "; about 83 draws instead of 20 would decide"),
+        (3.0, 0.3, "; about 413 token blocks instead of 100 would decide"),
         # Either alone leaves more than what would decide: 4 times of both.
         (1.0, 1.0, "; no single one of token blocks and draws would decide: about 4 times as many of each would"),
     ],
 )
 def test_the_resource_that_would_decide_is_named(tokens: float, draws: float, tail: str) -> None:
     assert judged(GreaterThan(0), two_sources(tokens, draws)).reason.endswith(tail)
+
+
+def test_of_two_resources_that_would_decide_alone_the_one_that_needs_less_of_it_is_named() -> None:
+    details = {"error_tokens": 1.0, "error_draws": 0.9, "draws": 20.0}
+    reason = judged(GreaterThan(0), Measurement(1.0, -0.1, 2.1, 100, Over.TOKEN_BLOCKS, details=details)).reason
+    assert reason.endswith("; about 146 token blocks instead of 100 would decide")
 
 
 def test_between_the_bounds_of_draws_nothing_would_decide() -> None:
@@ -97,6 +104,11 @@ def test_the_number_of_seeds_knows_that_students_quantile_falls_with_it(value: f
     needed = next(models for models in range(6, 100) if reach(models) < value)
     reason = judged(GreaterThan(0), Measurement(value, value - reach(5), value + reach(5), 5, Over.MODELS)).reason
     assert reason.endswith(f"about {needed} seeds instead of 5 would decide")
+
+
+@pytest.mark.parametrize("degrees", [4, 5, 8, 20, 1000])
+def test_students_quantile_is_known_within_1_per_cent(degrees: int) -> None:
+    assert _student(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=0.01)
 
 
 OWN = Measurement(0.5, 0.4, 0.6, 50, Over.NEURONS)

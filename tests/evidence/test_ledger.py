@@ -92,6 +92,11 @@ def test_a_claim_without_its_family_keeps_its_accepted_verdict_while_that_can_be
     assert old.updated([record()]).corrected == {}
 
 
+def test_a_claim_that_is_gone_leaves_nothing_behind() -> None:
+    old = Ledger({"N1": {"": REFUTED}}, {"N1": {"test_mean": REFUTED}}, {"N1": Corrected("holm", REFUTED)})
+    assert old.updated([], complete={"N1"}) == Ledger()
+
+
 def test_any_name_of_an_item_survives(tmp_path: Path) -> None:
     ledger = Ledger({"N1": {'a"b\\c\n\t\x7f[é]': REFUTED, "": REPRODUCED}})
     ledger.write(tmp_path / "mini.toml", "mini")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +61,15 @@ def test_a_log_that_no_reader_can_use_is_refused_in_one_line(
 ) -> None:
     replace(WHOLE, records=records).write(tmp_path / RECORDS)
     with pytest.raises(RecordError, match=f"{RECORDS}: {message}"):
+        EvidenceLog.read(tmp_path / RECORDS)
+
+
+def test_a_file_of_another_program_with_a_seal_that_fits_is_no_log(tmp_path: Path) -> None:
+    WHOLE.write(tmp_path / RECORDS)
+    data = (tmp_path / RECORDS).read_bytes()
+    sealed, end = data[:-67].replace(b'"complete"', b'"finished"'), data[-3:]
+    (tmp_path / RECORDS).write_bytes(sealed + sha256(sealed).hexdigest().encode() + end)
+    with pytest.raises(RecordError, match=f"{RECORDS}: not the log of a run"):
         EvidenceLog.read(tmp_path / RECORDS)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from universal_neurons.evidence.registration import Register, Registration, RegistrationError
+from universal_neurons.evidence.registration import Register, Registration, RegistrationError, is_explained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +23,8 @@ def test_a_rule_that_is_as_registered_beforehand_needs_no_word() -> None:
 def test_a_rule_registered_after_measuring_says_so_with_its_reason() -> None:
     note = Register((AFTER,)).note("mini", "N1", PARTS)
     assert note == 'registered on 2026-01-02, after measuring: it said "more" than it could'
+    assert is_explained(note)
+    assert not is_explained(Register((AFTER,)).note("mini", "N2", PARTS))
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,19 @@ def test_a_strong_refutation_survives_among_many_items() -> None:
     assert claim.adjusted_p < 0.025
 
 
+def test_the_p_value_of_a_refuted_claim_is_its_strongest_refutations() -> None:
+    (claim,) = summaries([item_at(-2.5, "a"), item_at(-1.5, "b")])
+    strong, weak = claim.tested.values()
+    assert claim.adjusted_p == strong.adjusted < weak.adjusted
+
+
+def test_an_undecided_claim_and_one_without_correction_have_no_p_value() -> None:
+    (undecided,) = summaries([item_at(0.1)])
+    (uncorrected,) = summaries([item_at(1.05, correction=None)])
+    assert (undecided.verdict, undecided.adjusted_p) == (Verdict.INCONCLUSIVE, None)
+    assert (uncorrected.verdict, uncorrected.adjusted_p) == (Verdict.REPRODUCED, None)
+
+
 def test_reproduced_items_stay_reproduced_however_many_there_are() -> None:
     (claim,) = summaries([item_at(1.05, f"b{n}") for n in range(20)])
     assert claim.verdict is Verdict.REPRODUCED
@@ -99,6 +112,12 @@ def test_readings_with_items_are_gathered_by_their_function() -> None:
     (claim,) = summaries([record(), *read])
     assert [(reading.name, len(reading.items)) for reading in claim.readings] == [("test_mean", 2), ("test_union", 2)]
     assert summaries(read) == ()
+
+
+def test_controls_stand_beside_the_items_of_their_claim() -> None:
+    controls = record("x", role="control"), record("y", role="control")
+    claim, other = summaries([record(), *controls, record(claim="N2")])
+    assert (claim.items, claim.controls, other.controls) == ((record(),), controls, ())
 
 
 def test_a_match_with_a_published_number_has_no_p_value() -> None:

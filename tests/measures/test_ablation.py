@@ -285,6 +285,8 @@ def test_of_single_draws_judged_by_the_others_the_one_of_a_rank_beyond_chance_is
     expected = (0.4 - effects[~second].mean()) / effects[~second].std(ddof=1)
     assert found.value == pytest.approx(expected, rel=1e-5)
     assert found.details["satisfying_rank"] == 2
+    silent = table_of(draws(SetKind.RANDOM_OTHERS, list(effects), norm=0.0))
+    assert single_draws(silent, PAIR, SetKind.RANDOM_OTHERS, per=("set", "norm")).is_missing
     with pytest.raises(SetMissing, match="at least 3, to leave one out"):
         single_draws(table_of(draws(SetKind.RANDOM_OTHERS, [1.0, 0.1])), PAIR, SetKind.RANDOM_OTHERS)
 
@@ -317,6 +319,8 @@ def test_an_empty_set_is_compared_with_nothing(measure: Any) -> None:
         *draws(SetKind.RANDOM_OTHERS, [0.0, 0.0], size=0, norm=0.0),
     ]
     assert measure(table_of(rows), PAIR, SetKind.RANDOM_OTHERS).is_missing
+    rows = [Ablated(SetKind.UNIVERSAL, 0.0, size=0, norm=0.0), *draws(SetKind.RANDOM_OTHERS, [0.1, 0.2])]
+    assert measure(table_of(rows), PAIR, SetKind.RANDOM_OTHERS).is_missing
 
 
 def test_one_draw_is_no_random_kind() -> None:
@@ -347,10 +351,11 @@ def test_a_contrast_with_draws_has_the_interval_of_one_more_draw() -> None:
 
 
 def test_a_standing_is_of_effects_or_of_effects_per_neuron_or_per_norm() -> None:
-    drawn = draws(SetKind.LAYER_MATCHED, [0.2, 0.3, 0.1])
+    drawn = draws(SetKind.LAYER_MATCHED, [0.2, 0.3, 0.1], size=2, norm=8.0)
     own = Ablated(SetKind.UNIVERSAL, 1.0, size=5, norm=4.0)
-    found = [standing(table_of([own, *drawn]), PAIR, per=per).details["effect"] for per in get_args(Per)]
-    assert found == pytest.approx([1.0, 1 / 5, 1 / 4])
+    found = [standing(table_of([own, *drawn]), PAIR, per=per).details for per in get_args(Per)]
+    assert [one["effect"] for one in found] == pytest.approx([1.0, 1 / 5, 1 / 4])
+    assert [one["draws_mean"] for one in found] == pytest.approx([0.2, 0.2 / 2, 0.2 / 8])
 
 
 def test_a_ratio_turned_around_is_its_inverse() -> None:
@@ -452,6 +457,7 @@ def test_the_perplexity_ratio_is_the_exponential_of_the_loss_increase() -> None:
     assert (found.value, found.low, found.high) == pytest.approx(
         tuple(np.exp([increase.value, increase.low, increase.high]))
     )
+    assert found.unit == "ratio"
     assert found.details["share"] == pytest.approx(0.05)
     assert found.details["clean_loss"] == pytest.approx(3.0)
 

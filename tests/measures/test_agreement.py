@@ -12,11 +12,13 @@ from tests.measures.labels import plain_table
 from universal_neurons.measures.agreement import (
     excess_agreement,
     is_mutual,
+    lead,
     range_over_partners,
     rate_difference,
     typical_excess,
     with_partners_shuffled,
 )
+from universal_neurons.measures.intervals import jackknife
 from universal_neurons.measures.properties import ranking_of
 from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
 
@@ -87,6 +89,20 @@ def test_the_typical_excess_is_the_median_of_means() -> None:
     assert found.details["baseline"] == pytest.approx(0.1)
 
 
+def test_the_lead_of_a_neuron_is_over_the_next_best_and_needs_two_partners() -> None:
+    excess = np.stack([one.frame["excess"] for one in tables(0.05).tables.values()])
+
+    def ahead(scores: np.ndarray) -> float:
+        mean = scores.mean(axis=0)
+        return float(mean[105] - np.delete(mean, 105).max())
+
+    found = lead(tables(0.05), (1, 5))
+    ends = jackknife(ahead(excess), [ahead(np.delete(excess, out, axis=0)) for out in range(3)], level=0.95)
+    assert (found.value, found.low, found.high) == pytest.approx((ahead(excess), *ends))
+    (first, *_) = tables(0.05).tables.values()
+    assert lead(ReferenceTables.of([first]), (1, 5)).is_missing
+
+
 def test_a_match_is_mutual_where_it_leads_back() -> None:
     there = np.arange(N)
     there[0], there[5] = 150, -1
@@ -111,5 +127,9 @@ def test_the_difference_of_rates_is_within_layers() -> None:
     found = rate_difference({"a": one})
     assert found.value == pytest.approx(0.2, abs=0.005)
     assert found.low < 0.2 < found.high
+    groups = [value[universal == 1], *(value[(layer == LAYER) & (universal == 0)] for layer in range(3))]
+    weights = [1.0, *(np.count_nonzero(universal[layer == LAYER]) / len(groups[0]) for layer in range(3))]
+    error = np.sqrt(sum(w**2 * part.var(ddof=1) / len(part) for w, part in zip(weights, groups, strict=True)))
+    assert (found.low, found.high) == pytest.approx((found.value - 1.959964 * error, found.value + 1.959964 * error))
     alone = replace(one, universal=np.arange(N) == 0)
     assert rate_difference({"a": alone}).is_missing

@@ -193,4 +193,6 @@ def test_a_measure_is_the_same_to_the_bit_cached_or_not(tmp_path: Path) -> None:
 def test_a_digest_depends_on_shape_and_type() -> None:
     values = [np.zeros(4), np.zeros((2, 2)), np.zeros(4, dtype=np.float32), np.zeros(4, dtype=np.int64), [0.0] * 4]
     values += [["ab", "c"], ["a", "bc"], [["a"], "bc"], Resampling(1, 0.5, 2), Resampling(1, 0.5, 3)]
+    # The same bytes in the same order, cut elsewhere.
+    values += [[b"a", b"bbytesc"], [b"abytesb", b"c"]]
     assert len({digest(value) for value in values}) == len(values)

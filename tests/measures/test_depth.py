@@ -4,9 +4,10 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.measures.tables import table
-from universal_neurons.measures.depth import halves, same_depth_mass
+from universal_neurons.measures.depth import halves, rank_correlation, same_depth_mass
 
 LAYERS = [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
 
@@ -14,6 +15,13 @@ LAYERS = [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
 def test_the_halves_of_the_layers_leave_the_middle_one_out() -> None:
     assert halves(4) == (slice(0, 2), slice(2, 4))
     assert halves(3) == (slice(0, 1), slice(2, 3))
+
+
+def test_the_rank_correlation_with_depth_is_spearmans_row_by_row() -> None:
+    rows = np.array([[0.2, 0.4, 0.4, 0.9, 0.8], [0.9, 0.5, 0.1, 0.3, 0.2], [0.3] * 5, [0.1, np.nan, 0.2, 0.3, 0.4]])
+    found = rank_correlation(rows)
+    assert found[:2] == pytest.approx([stats.spearmanr(range(5), row).statistic for row in rows[:2]])
+    assert np.isnan(found[2:]).all()
 
 
 def test_the_expected_mass_is_the_mean_over_all_permutations_of_the_partner_layers() -> None:

@@ -14,7 +14,9 @@ from universal_neurons.measures.distributions import (
     medians_by_bin,
     medians_by_layer,
     partner_layers,
+    share_among,
     shares_by_bin,
+    shares_by_layer,
 )
 from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.properties import Ranking, percentiles_in_layers
@@ -39,6 +41,15 @@ def test_shares_by_bin_are_counts_over_all_known_neurons() -> None:
 def test_of_no_neuron_every_share_is_missing() -> None:
     found = shares_by_bin(np.array([np.nan]), np.array([0.0, 0.5, 1.0]), level=LEVEL)
     assert [m.is_missing for m in found] == [True, True]
+
+
+def test_shares_by_layer_are_of_all_models_and_among_some_neurons_only() -> None:
+    one = (np.array([0, 0, 0, 1]), np.array([True, True, False, True]), np.array([True, False, True, True]))
+    other = (np.array([0, 1]), np.array([True, False]), np.array([True, True]))
+    first, second, third = shares_by_layer([one, other], depth=3, level=LEVEL)
+    assert (first.value, first.n, second.value, second.n) == (2 / 3, 3, 1 / 2, 2)
+    assert third.is_missing
+    assert share_among(*one[1:], level=LEVEL, over=Over.MODELS).over is Over.MODELS
 
 
 def test_a_median_without_a_finite_interval_is_missing_and_keeps_its_number() -> None:
@@ -85,3 +96,12 @@ def test_partner_layers_are_shares_of_the_matched_neurons_of_a_layer(unmatched: 
     assert cells[0, 0].n == n
     assert cells[1, 2].value == 1.0
     assert sum(cells[2, other].value for other in range(3)) == pytest.approx(1.0)
+
+
+def test_partner_layers_are_means_over_partners() -> None:
+    frame = pd.DataFrame({"layer": LAYER, "neuron": np.tile(np.arange(40), 3), "partner_layer": LAYER, "excess": 0.0})
+    every = [plain_table(frame), plain_table(frame.assign(partner_layer=2), partner="c")]
+    cells = partner_layers(ReferenceTables.of(every), depth=3)
+    assert [cells[0, other].value for other in range(3)] == [0.5, 0.0, 0.5]
+    assert cells[2, 2].value == 1.0
+    assert cells[0, 0].n == 40

@@ -42,6 +42,9 @@ def test_pairs_are_neurons_that_both_write_and_each_pair_counts_once() -> None:
     }
     assert {tuple(pair) for pair in one.pairs.tolist()} == expected
     assert len(one.pairs) == len(expected)
+    first = neurons(9)
+    first.sign[:], first.nearest[:], first.nearest[1] = 1, -1, 0
+    assert first.pairs.tolist() == [[0, 1]]
 
 
 def test_what_is_in_common_is_compared_with_all_pairs_of_the_layer() -> None:

@@ -14,6 +14,7 @@ from universal_neurons.measures.extensions import (
     patching_standing,
     unigram_share_difference,
 )
+from universal_neurons.measures.intervals import wilson
 from universal_neurons.measures.tables import Definition, ReferenceTables
 
 LAYER = np.repeat([0, 1], 50)
@@ -41,7 +42,14 @@ def test_the_difference_of_shares_is_that_within_layers() -> None:
     found = unigram_share_difference(extensions(unigram), tables(universal), 0.5)
     expected = 20 / 21 * (10 / 20 - 6 / 30) + 1 / 21 * (0 - 1 / 49)
     assert found.value == pytest.approx(expected)
-    assert found.low < found.value < found.high
+    assert found.details["universal_share"] == pytest.approx(20 / 21 * 10 / 20)
+    ends, counts = np.zeros(2), [(20 / 21, (10, 20), (6, 30)), (1 / 21, (0, 1), (1, 49))]
+    for weight, own, others in counts:
+        p, q = own[0] / own[1], others[0] / others[1]
+        (low_p, high_p), (low_q, high_q) = wilson(*own, level=0.95), wilson(*others, level=0.95)
+        ends += weight**2 * np.array([(p - low_p) ** 2 + (high_q - q) ** 2, (high_p - p) ** 2 + (q - low_q) ** 2])
+    below, above = np.sqrt(ends)
+    assert (found.low, found.high) == pytest.approx((expected - below, expected + above))
     assert (found.details["universal"], found.details["unigram"]) == (21, 17)
 
 

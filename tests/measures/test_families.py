@@ -172,6 +172,9 @@ def test_syntax_beyond_tokens_is_that_of_the_third_best_quarter() -> None:
     # The first neuron of each layer is explained by its token nearly as well.
     assert found.value == 3 / WIDTH
     assert found.details == {"quarter_1": 8.0, "quarter_2": 0.0, "quarter_3": 3.0, "quarter_4": 6.0}
+    # Quarters are compared by their shares: of 10 neurons 3 are more than 6 of 50.
+    few = made.frame[(made.frame["layer"] != 2) | (np.arange(LAYERS * WIDTH) % WIDTH < 10)]
+    assert quarters_beyond_tokens(replace(made, frame=few)).value == 6 / WIDTH
     assert quarters_beyond_tokens(replace(made, families=("unigram", "predicate"))).is_missing
     assert quarters_beyond_tokens(replace(made, frame=made.frame[made.frame["layer"] < 3])).is_missing
 
@@ -183,13 +186,14 @@ def test_neurons_about_their_domain_are_counted_among_universal_ones() -> None:
     assert (found.value, found.n) == (0.4, 80)
     assert found.details == pytest.approx({"others": 0.0, "largest": 0.3})
     assert about_their_domain([made], [NEURON < 0]).is_missing
+    assert about_their_domain([replace(made, families=("unigram",))], [universal]).is_missing
 
 
 def test_labels_name_the_token_before_and_unpack_their_bits() -> None:
     flags = np.random.default_rng(2).random((3, 13)) < 0.5
     frame = LABELS.assign(row=[0, 1, 2, 0, 1, 0, 0, 2])
     labels = Labels(frame, {"token": packed(flags), "place": packed(flags)}, {"token": 13, "place": 13})
-    assert [labels.name(number) for number in (-1, 2, 7)] == ["", ";", "prev_a"]
+    assert [labels.name(number) for number in (-1, 0, 2, 7)] == ["", "a", ";", "prev_a"]
     np.testing.assert_array_equal(labels.flags("token"), flags[[0, 1, 2, 0, 1]])
     np.testing.assert_array_equal(labels.flags("previous token"), flags[[2]])
     assert len(labels) == 8

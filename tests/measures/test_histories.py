@@ -81,8 +81,9 @@ def test_the_interval_of_a_pooled_rate_contains_the_truth_as_often_as_it_says(al
     assert 0.925 <= hits / 1000 <= 0.975
 
 
-def test_one_rate_with_weight_1_keeps_its_interval_and_with_weight_minus_1_mirrors_it() -> None:
-    found = rate(np.ones((1, 20), dtype=bool), np.arange(20)[None, :] < 15)
+@pytest.mark.parametrize("n", [20, 20_000])
+def test_one_rate_with_weight_1_keeps_its_interval_and_with_weight_minus_1_mirrors_it(n: int) -> None:
+    found = rate(np.ones((1, n), dtype=bool), np.arange(n)[None, :] < n * 3 // 4)
     low, high = found.limits(LEVEL)
     value, ends = combined([found], [1.0], level=LEVEL)
     assert (value, *ends) == pytest.approx((0.75, low, high))

@@ -40,6 +40,10 @@ def test_shared_block_weights_cannot_be_written() -> None:
         block_weights(5, resamples=5, seed=1)[0, 0] = 7
 
 
+def test_one_block_has_weight_1_in_the_one_replicate() -> None:
+    assert block_weights(1, resamples=1, seed=1).tolist() == [[1.0]]
+
+
 @pytest.mark.parametrize(("blocks", "resamples"), [(0, 10), (10, 0)])
 def test_block_weights_need_blocks_and_resamples(blocks: int, resamples: int) -> None:
     with pytest.raises(ValueError, match="needs blocks and resamples"):

@@ -10,8 +10,8 @@ from universal_neurons.measures.joint import largest, needed_neurons, smallest, 
 from universal_neurons.measures.persistence import persistence
 
 
-def measured(value: float, low: float, high: float, *, unit: str = "share") -> Measurement:
-    return Measurement(value, low, high, 50, Over.NEURONS, unit=unit)
+def measured(value: float, low: float, high: float, *, n: int = 50, unit: str = "share") -> Measurement:
+    return Measurement(value, low, high, n, Over.NEURONS, unit=unit)
 
 
 def test_an_extreme_has_the_extreme_of_each_end_and_is_missing_where_one_is() -> None:
@@ -38,8 +38,8 @@ def test_needed_neurons_shrink_the_interval_to_the_bound() -> None:
 
 
 def test_the_weakest_is_above_a_bound_exactly_where_all_are() -> None:
-    found = weakest({"x": measured(1.0, 0.1, 1.5), "y": measured(0.8, 0.5, 0.9)})
-    assert (found.value, found.low, found.high) == (0.8, 0.1, 0.9)
+    found = weakest({"x": measured(1.0, 0.1, 1.5, n=30), "y": measured(0.8, 0.5, 0.9)})
+    assert (found.value, found.low, found.high, found.n) == (0.8, 0.1, 0.9, 30)
     assert (found.details["x"], found.details["missing_parts"]) == (1.0, 0.0)
 
 

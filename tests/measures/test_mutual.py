@@ -18,6 +18,7 @@ from tests.measures.related import (
     true_partners,
 )
 from universal_neurons.measurement import CEILING
+from universal_neurons.measures.intervals import NOISE, block_weights, extrapolated, extrapolated_interval
 from universal_neurons.measures.mutual import (
     KeptPartners,
     class_share,
@@ -102,10 +103,24 @@ def test_shares_have_an_interval_a_null_and_a_ceiling(rank: int) -> None:
     assert share.n == 30
 
 
+def test_the_interval_is_that_of_the_share_recomputed_replicate_by_replicate() -> None:
+    partners = all_kept(models(2, 800))
+    found = mutual_share(partners, (0, 1), RESAMPLING)
+    change = block_weights(BLOCKS, resamples=RESAMPLING.resamples, seed=RESAMPLING.seed) - 1
+    shares = []
+    for amount in np.sqrt(NOISE):
+        moved = [[partners[pair].moved(amount * row) for pair in ((0, 1), (1, 0))] for row in change]
+        shares.append([len(mutual_pairs(forward, backward)) / 30 for forward, backward in moved])
+    centre = float(extrapolated(np.mean(shares, axis=1)))
+    ends = extrapolated_interval(found.value, shares[0], centre, level=RESAMPLING.level)
+    # A count is a whole number: half a pair more to each side.
+    assert (found.low, found.high) == pytest.approx((ends.low - 0.5 / 30, ends.high + 0.5 / 30))
+
+
 def test_identical_models_share_everything_and_halves_agree() -> None:
     x = models(1, 400, noise=0.1)[0]
     share = mutual_share({(0, 1): kept(x, x), (1, 0): kept(x, x)}, (0, 1), RESAMPLING)
-    assert (share.value, share.details[CEILING]) == (1.0, 1.0)
+    assert (share.value, share.high, share.details[CEILING]) == (1.0, 1.0, 1.0)
     assert np.isnan(share.details["null"])
 
 

@@ -121,6 +121,12 @@ def test_the_interval_over_token_blocks_is_that_of_persistence_recomputed_replic
     assert found.details["tokens_low"] < found.value
 
 
+def test_a_null_without_any_candidate_persists_as_it_does_in_every_replicate() -> None:
+    earlier, later = (table(one, step=step, candidates=[]) for step, one in enumerate(("00111", "00110")))
+    found = persistence(earlier, later, 0.5)
+    assert (found.details["tokens_low"], found.details["tokens_high"]) == pytest.approx((2 / 3, 2 / 3))
+
+
 def test_a_universal_neuron_without_influence_is_refused() -> None:
     with pytest.raises(InfluenceMissing, match="1 neurons exceed the threshold"):
         persistence(table("11", candidates=[0]), table("11", step=2), 0.5)

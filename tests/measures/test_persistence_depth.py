@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.measures.labels import layered, table
 from universal_neurons.errors import TooFewNeurons
@@ -51,7 +52,9 @@ def close(measured: Measurement, other: Measurement) -> bool:
 
 def test_a_contrast_is_the_mean_of_the_layers_of_one_band_minus_that_of_another() -> None:
     spans = layered([0.9, 0.5, 0.7, 0.8])
-    assert persistence_contrast(spans, 0.5, [EARLY, LATE], [MIDDLE]).value == pytest.approx(0.85 - 0.5)
+    found = persistence_contrast(spans, 0.5, [EARLY, LATE], [MIDDLE])
+    assert found.value == pytest.approx(0.85 - 0.5)
+    assert found.n == 3 * 40
     assert persistence_contrast(spans, 0.5, [MIDDLE]).value == pytest.approx(0.5 - 0.8)
     mirrored = persistence_contrast(spans, 0.5, [MIDDLE], [EARLY, LATE])
     assert close(
@@ -99,7 +102,8 @@ def test_two_lines_find_a_u_and_neither_a_slope_nor_a_hat() -> None:
     found = lines(0.9, 0.6, 0.3, 0.3, 0.6, 0.9)
     assert is_u(found)
     assert found["first_slope"] == pytest.approx(-0.3, abs=0.1)
-    assert 2 <= found["breakpoint"] <= 3
+    # Of the two lowest layers the first is tried as the break: the line behind it is the surer one and has to give.
+    assert found["breakpoint"] == 3
     assert not is_u(lines(0.2, 0.3, 0.5, 0.6, 0.8, 0.9))
     assert not is_u(lines(0.3, 0.6, 0.9, 0.9, 0.6, 0.3))
     assert not is_u(lines(1.0, 1.0, 1.0, 1.0))
@@ -111,6 +115,15 @@ def test_the_slopes_of_two_lines_are_least_squares_on_both_sides_of_the_break() 
     assert found["breakpoint"] == 2
     assert found["first_slope"] == pytest.approx(np.polyfit([0, 1, 2], [0.9, 0.5, 0.2], 1)[0])
     assert found["second_slope"] == pytest.approx(0.5)
+
+
+def test_the_errors_of_the_slopes_are_of_neurons_however_often_one_counts() -> None:
+    # Behind the break 20 and 70 of 100 neurons persist, half a layer from the middle.
+    error = np.sqrt(0.25 * (16 + 21) * 200 / 199) / (0.25 * 200)
+    spans = layered([0.9, 0.5, 0.2, 0.7], neurons=100)
+    once, twice = (two_lines(*history_over(given, 0.5)) for given in (spans, spans * 2))
+    assert once["two_lines_second_p"] == pytest.approx(2 * stats.norm.sf(0.5 / error))
+    assert twice == pytest.approx(once)
 
 
 def test_the_rank_correlation_is_1_in_order_and_has_width_where_every_neuron_stayed() -> None:

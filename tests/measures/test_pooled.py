@@ -77,6 +77,7 @@ def test_of_one_reference_the_partners_are_left_out() -> None:
 def test_shares_of_neurons_defined_throughout_are_compared() -> None:
     assert pooled_share(same("110-"), 0.5).value == pytest.approx(2 / 3)
     assert pooled_growth(same("1000-", "1110-"), 0.5).value == pytest.approx(2 / 4)
+    assert pooled_growth(same("10-1", "111-"), 0.5).value == pytest.approx(1 / 2)
     assert pooled_acceleration(same("1000", "1110", "1111"), 0.5).value == pytest.approx((1 - 2) / 4)
     assert pooled_ratio(same("1000", "1110"), 0.5).value == pytest.approx(1 / 3)
     assert pooled_ratio(same("1000", "0000"), 0.5).is_missing

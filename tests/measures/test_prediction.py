@@ -14,6 +14,7 @@ from tests.sources import ROOT
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Over
 from universal_neurons.measures.prediction import WEIGHTS, auc_in_layers, predicted_universality
+from universal_neurons.measures.properties import percentiles_in_layers
 
 if TYPE_CHECKING:
     from universal_neurons.harness.declare import ClaimDeclaration
@@ -69,3 +70,17 @@ def test_the_interval_is_students_over_models() -> None:
     assert found.details["lowest"] <= found.value <= found.details["highest"]
     reach = (found.high - found.low) / 2 / stats.t.ppf(0.975, 2) * np.sqrt(3)
     assert reach <= found.details["highest"] - found.details["lowest"]
+
+
+def test_an_undefined_property_counts_as_the_middle_of_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from universal_neurons.measures import prediction
+
+    found = []
+    for instead in (np.nan, 50.0):
+
+        def known(layer: Any, values: Any, instead: float = instead) -> Any:
+            return np.where(np.arange(len(layer)) % 3 == 0, instead, percentiles_in_layers(layer, values))
+
+        monkeypatch.setattr(prediction, "percentiles_in_layers", known)
+        found.append(predicted_universality(STUDY, LAST, 0.5, WEIGHTS))
+    assert found[0] == found[1]

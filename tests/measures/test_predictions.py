@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.measures.written import LAYER, Written
+from universal_neurons.errors import NotOnSuite
 from universal_neurons.measures.predictions import (
     dealt_last_layer_contrast,
     last_layer_contrast,
@@ -36,6 +39,12 @@ def test_the_smallest_rise_is_that_of_quarters_counted_one_by_one() -> None:
     assert found.value == pytest.approx(min(shares[2] - shares[1], shares[3] - shares[2]))
     assert [found.details[f"quarter_{number}"] for number in (1, 2, 3, 4)] == pytest.approx(shares)
     assert found.low < found.value < found.high
+
+
+def test_four_layers_are_a_quarter_each_and_fewer_have_none() -> None:
+    assert (replace(OWN, layer=LAYER // 2).quarter == LAYER // 2).all()
+    with pytest.raises(NotOnSuite, match="at least 4 layers"):
+        _ = replace(OWN, layer=np.minimum(LAYER, 2)).quarter
 
 
 def test_the_shift_is_a_difference_of_shares_of_all_models_together() -> None:

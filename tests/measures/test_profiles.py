@@ -113,7 +113,7 @@ def test_a_share_of_nothing_stays_nothing_and_a_single_token_does_not_vanish() -
     codes = share_codes(shares)
     assert (codes == np.round(codes)).all()
     assert codes.min() == 0
-    assert codes.max() == 255
+    assert codes[-2:].tolist() == [247, 255]
     np.testing.assert_allclose(coded_shares(codes)[2:], shares[2:], rtol=0.0443)
     assert coded_shares(codes)[0] == 0
     assert coded_shares(codes)[1] > 0

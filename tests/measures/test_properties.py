@@ -27,6 +27,7 @@ from universal_neurons.measures.properties import (
     farthest_from_none,
     in_layer,
     mean_median_percentile,
+    median_of,
     median_percentile,
     percentiles_in_layers,
     property_of,
@@ -87,6 +88,10 @@ def test_the_median_of_universal_neurons_has_the_interval_of_order_statistics() 
     assert (found.value, found.low, found.high) == (np.median(sample), ends.low, ends.high)
     assert (found.n, found.over) == (len(sample), Over.NEURONS)
     assert found.low > 50 > found.details["others"]
+    # Percentiles of several models tie; without ties each end is one value of its own.
+    distinct: Any = stats.quantile_test(np.arange(60.0), q=30, p=0.5)
+    middle, ends = median_of(np.arange(60.0), 0.95), distinct.confidence_interval(0.95)
+    assert (middle.low, middle.high) == (ends.low, ends.high)
 
 
 def test_too_few_neurons_have_an_infinite_interval_and_none_have_no_median() -> None:
@@ -118,6 +123,8 @@ def test_all_models_together_leave_each_out_as_reference_and_as_partner() -> Non
     assert found.value == mean({name: models[name].universal for name in "abc"})
     assert (found.low, found.high) == jackknife(found.value, rest, level=0.95)
     assert (found.n, found.over) == (3, Over.MODELS)
+    medians = [mean({name: models[name].universal}) for name in "abc"]
+    assert found.details == {"lowest": min(medians), "highest": max(medians)}
     assert mean_median_percentile({name: models[name] for name in "ab"}).is_missing
 
 
@@ -201,6 +208,13 @@ def test_pearsons_correlation_has_the_interval_of_scipy() -> None:
     ends = stats.pearsonr(x, y).confidence_interval(0.95)
     found = properties.correlation(x, y, level=0.95)
     assert (found.low, found.high) == pytest.approx((ends.low, ends.high))
+
+
+def test_the_interval_of_a_rank_correlation_is_wider_by_bonett_and_wright() -> None:
+    x, y = np.random.default_rng(4).normal(size=(2, 80))
+    plain, ranked = (properties.correlation(x, 2 * x + y, level=0.95, rank=rank) for rank in (False, True))
+    reach = [np.arctanh(found.high) - np.arctanh(found.value) for found in (plain, ranked)]
+    assert reach[1] / reach[0] == pytest.approx(np.sqrt(1 + plain.value**2 / 2))
 
 
 def test_the_farthest_from_none_has_an_interval_over_all() -> None:

@@ -44,3 +44,8 @@ def test_a_checkpoint_lies_where_its_share_says_or_some_way_off() -> None:
     assert distance_from_share(study, Checkpoint(210, 0.0), named=Checkpoint(210, 0.0)).value == pytest.approx(0.025)
     assert distance_from_share(study, Checkpoint(400, 0.0), named=Checkpoint(100, 0.0)).value == 0.75
     assert distance_from_share(study, Checkpoint(100, 0.0), named=Checkpoint(7, 0.0)).is_missing
+    # Where the last checkpoint is not the end of training, the steps of the whole are more than its own.
+    unfinished: Any = Study((Checkpoint(100, 0.25), Checkpoint(400, 0.8)))
+    found = distance_from_share(unfinished, Checkpoint(100, 0.0), named=Checkpoint(100, 0.0))
+    assert found.value == pytest.approx(100 / 500 - 0.25)
+    assert found.n == 500

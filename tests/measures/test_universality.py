@@ -171,6 +171,14 @@ def test_a_checkpoint_compared_with_itself_has_not_grown_in_any_replicate() -> N
     assert (growth.low, growth.value, growth.high) == (0, 0, 0)
 
 
+def test_growth_ends_where_every_neuron_is_universal() -> None:
+    earlier, later = (noisy(np.full(60, true), seed=step, step=step) for true, step in ((0.3, 1), (0.55, 2)))
+    growth = share_difference(earlier, later, 0.5)
+    assert growth.details["extrapolated"] > 1
+    assert growth.high == 1
+    assert share_difference(later, earlier, 0.5).low == -1
+
+
 def test_growth_changes_sign_when_time_is_reversed() -> None:
     earlier, later = noisy(tail(400), seed=1), noisy(tail(400) + 0.03, seed=2, step=2)
     forwards, backwards = share_difference(earlier, later, 0.5), share_difference(later, earlier, 0.5)
@@ -224,6 +232,7 @@ def test_each_reading_of_universal_gives_its_own_share(definition: Definition, e
     assert share.value == pytest.approx(expected)
     assert share.n == n
     assert share.details["undefined"] == 1
+    assert share.details["half_a"] == pytest.approx(expected)
 
 
 def test_the_jackknife_leaves_each_partner_out() -> None:
