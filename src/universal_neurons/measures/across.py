@@ -1,8 +1,8 @@
 """Statements about several suites: models of other sizes, or of another family, each with seeds of its own.
 
 A statistic is a function of what was counted in all directed pairs of each suite.  Models are what would differ if the
-statement were tried again, and those of one suite do not depend on those of another: the interval is the jackknife of
-independent samples, in which each model of each suite is left out once.
+statement were tried again, and no suite's models depend on another's: the interval is the jackknife of independent
+samples, in which each model of each suite is left out once.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def share_by_size(
 
 
 def apart(study: Study, alone: str, together: tuple[str, str], *, null: NullKind | None = None) -> Measurement:
-    """How much farther the excess correlations of one suite lie from those of two others than these from each other.
+    """How much farther one suite's excess correlations lie from two other suites' than these from each other.
 
     min(D(alone, x), D(alone, y)) - D(x, y), D the distance of Kolmogorov and Smirnov between the distributions of the
     excess over neurons and directed pairs at the last checkpoint; or of the ``null`` models of one kind.  Details: the
