@@ -15,10 +15,9 @@ from tests.measures.labels import plain_table
 from universal_neurons.errors import ArtifactMissing, NotOnSuite
 from universal_neurons.evidence.verdict import Verdict
 from universal_neurons.measurement import Measurement, Over
-from universal_neurons.measures.tables import ReferenceTables, UniversalityTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from universal_neurons.measures.tables import UniversalityTable
 
 CLAIMS = {name: claim for name, claim in claims_of("prevalence").items() if name in {"G7b", "G8"}}
 POLYPYTHIAS = ("polypythias_14m", "polypythias_31m", "polypythias_70m", "polypythias_160m", "polypythias_410m")
@@ -66,11 +65,6 @@ class StudyOfSuites:
     def null(self, *, partner: str, checkpoint: Any, kind: str) -> UniversalityTable:
         own = self._own()
         return self._table(own.neurons, *own.nulls, self.reference, partner)
-
-    def reference_tables(self, *, checkpoint: Any) -> ReferenceTables:
-        return ReferenceTables.of(
-            [self.universality(partner=one, checkpoint=checkpoint, reference="a") for one in self.partners()]
-        )
 
     def _own(self) -> Seeds:
         own = self.suites[self.name]
@@ -121,13 +115,9 @@ def verdict(name: str, found: Measurement) -> Verdict:
     return CLAIMS[name].claim.expect.judge(found).verdict
 
 
-def suites_of(name: str) -> Iterator[str]:
-    yield from TRUTH[name]
-
-
 @pytest.mark.parametrize("name", CLAIMS)
 def test_what_was_planted_is_found_on_every_suite_alike_and_its_control_is_not(name: str) -> None:
-    found = [measured(name, TRUTH[name], on=suite) for suite in suites_of(name)]
+    found = [measured(name, TRUTH[name], on=suite) for suite in TRUTH[name]]
     assert {verdict(name, one) for one in found} == {Verdict.REPRODUCED}
     assert len({(one.value, one.low, one.high) for one in found}) == 1
     assert found[0].over is Over.MODELS
