@@ -296,3 +296,12 @@ def test_more_memory_than_the_budget_means_more_passes(tmp_path: Path) -> None:
     assert 1 < planned[2].work[WorkKind.FORWARD] / planned[0].work[WorkKind.FORWARD] < passes[2]
     with pytest.raises(BudgetTooSmall):
         moments(0.01)
+
+
+def test_labels_of_gpt2_small_fit_a_card_of_24_gb(tmp_path: Path) -> None:
+    """A vocabulary of 50,257 is no reason for as many labels: only frequent tokens have one."""
+    work = shaped(tmp_path, layers=12, width=768, mlp=3072, vocabulary=50_257, tokens=5_000_000)
+    budget = 23 * 10**9
+    device = replace(sizes_of(work, speed(), sampled=False), device="cuda", budget=budget)
+    planned = step_costs(work, device, work.last_step)["explanations"]
+    assert budget / 4 < planned.device_bytes < budget

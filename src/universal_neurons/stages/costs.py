@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from math import log
 from typing import TYPE_CHECKING, Literal
 
 from universal_neurons.core.tiling import Pass, Workload, layer_blocks, operations_per_token, passes
@@ -311,6 +312,14 @@ def rotations(shape: Shape, kind: str, layers: int, draws: int) -> Work:
     squares = float(layers * draws * shape.mlp**2)
     per_entry = shape.mlp * (2 + (QR_OPERATIONS if kind == "orthogonal" else 0))
     return {WorkKind.RANDOM: squares, WorkKind.DOUBLE: squares * per_entry}
+
+
+def frequent_tokens(vocabulary: int, rate: float) -> int:
+    """About how many tokens make up at least ``rate`` of a text each.
+
+    By Zipf's law the word of rank k is 1 / (k ln V) of a text.
+    """
+    return min(vocabulary, round(1 / (rate * log(vocabulary))))
 
 
 def batch_bytes(sizes: Sizes, models: int) -> int:

@@ -30,7 +30,7 @@ from universal_neurons.stages.base import (
 )
 from universal_neurons.stages.batches import batch_rows
 from universal_neurons.stages.comparison import Choices, Comparison, Difference
-from universal_neurons.stages.labels import LABELS, families_of, labels_of
+from universal_neurons.stages.labels import LABELS, LEAST_SHARE, families_of, labels_of
 from universal_neurons.stages.model_table import ModelTable
 from universal_neurons.stages.models import LoadedModels
 from universal_neurons.stages.tokens import ONLY
@@ -60,8 +60,12 @@ MOST_CARRIED = 64
 BITS = 12
 # Copies of scores that are held to choose the best of them.
 _SCORE_COPIES = 8
-# Own labels and those of another row, in two halves.
-_SETS = 4
+# Sums over own labels and those of another row in two halves, then over both halves, and their means as they are made.
+_SETS = 7
+# Of the labels of own and of other rows, products with the sums over each half and over all.
+_PRODUCTS = 6
+# Labels besides unigrams, about as many as English and Python have: predicates, parts of speech or of syntax.
+_OTHER_LABELS = 250
 # By how much a recomputed score may differ, and the share of best labels that are ties within that.
 TOLERANCE, TIES = 1e-3, 0.01
 # A made-up length of its own (EXAMPLE_WIDTH).
@@ -112,7 +116,9 @@ class ExplanationsOfNeurons(ModelTable):
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
         """The cost of one pass per block of layers, of its sums and of the scores of all labels."""
         shape = sizes.shape
-        per_neuron = explained_bytes(shape.vocabulary, shape.row, labels=2 * shape.vocabulary, of_places=256)
+        # Of the token and of the one before.
+        labels = 2 * (costs.frequent_tokens(shape.vocabulary, LEAST_SHARE) + _OTHER_LABELS)
+        per_neuron = explained_bytes(shape.vocabulary, shape.row, labels=labels, of_places=256)
         blocks, largest = sizes.layer_blocks(per_neuron)
         row = 8 + 4 * 4 * (len(families_of(work)) + 2)
         return costs.per_case(
@@ -121,7 +127,7 @@ class ExplanationsOfNeurons(ModelTable):
             *(costs.reading(sizes, sizes.positions, list(layers)) for layers in blocks),
             {
                 costs.WorkKind.MEMORY: float(sizes.tokens * shape.neurons * _SUMMED_BYTES),
-                costs.WorkKind.DOUBLE: 8.0 * shape.vocabulary**2 * shape.neurons,
+                costs.WorkKind.DOUBLE: 2.0 * _PRODUCTS * labels * shape.vocabulary * shape.neurons,
             },
             passes=len(blocks),
             device=largest,

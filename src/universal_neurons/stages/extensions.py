@@ -8,7 +8,6 @@ are patched into each other.
 from __future__ import annotations
 
 from itertools import chain
-from math import log
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -126,7 +125,8 @@ class FamiliesAndPatches(Stage):
         """The cost of a pass over the tokens, and of every set ablated or patched."""
         evaluated, shape = sizes.evaluated, sizes.shape
         sets = sum(map(len, extension_sets(work)))
-        _, sums = sizes.layer_blocks(unigram_bytes(expected_labels(shape.vocabulary), shape.row))
+        labels = costs.frequent_tokens(shape.vocabulary, UNIGRAM_RATE) + 1
+        _, sums = sizes.layer_blocks(unigram_bytes(labels, shape.row))
         # Sums lie on the host.  Without a GPU the models run there too, but only when the sums are gone.
         beside = sizes.device == "cuda"
         return Cost(
@@ -297,14 +297,6 @@ def unigram_bytes(labels: int, row_length: int) -> int:
     Scores are made of some copies of the sums, and a batch of activations passes by.
     """
     return 8 * _LABEL_COPIES * labels + 4 * _ACTIVATION_COPIES * batch_rows(row_length) * row_length
-
-
-def expected_labels(vocabulary: int) -> int:
-    """Tokens that are frequent enough for a label, and the rest as one.
-
-    By Zipf's law the word of rank k is 1 / (k ln V) of a text.
-    """
-    return min(vocabulary, round(1 / (UNIGRAM_RATE * log(vocabulary)))) + 1
 
 
 def shuffled_rows(work: Workspace) -> npt.NDArray[np.int64]:
