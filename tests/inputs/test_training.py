@@ -18,11 +18,14 @@ from universal_neurons.inputs.training import (
     data_order,
     held_out_loss,
     initial_model,
+    next_token_loss,
     train_seed,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import nn
 
     from universal_neurons.inputs.corpus import TokenRows
     from universal_neurons.inputs.recipe import TrainingRecipe
@@ -90,6 +93,21 @@ def test_training_learns(recipe: TrainingRecipe, rows: TokenRows, tmp_path: Path
     assert records[0]["loss"] == pytest.approx(np.log(300), abs=0.1)
     assert records[-1]["loss"] < records[0]["loss"] - 0.5
     assert records[3]["held_out_loss"] < records[1]["held_out_loss"]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_forward_passes_have_the_precision_of_the_recipe(
+    recipe: TrainingRecipe, rows: TokenRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    rounded: list[bool] = []
+
+    def loss(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        rounded.append(torch.is_autocast_enabled("cpu"))
+        return next_token_loss(model, batch)
+
+    monkeypatch.setattr("universal_neurons.inputs.training.next_token_loss", loss)
+    train(recipe.model_copy(update={"precision": precision}), rows, tmp_path, records=1)
+    assert set(rounded) == {precision == "bfloat16"}
 
 
 def test_the_loss_is_a_mean_over_the_steps_since_the_last_record(

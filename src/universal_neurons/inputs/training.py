@@ -108,7 +108,7 @@ def train_seed(
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate(step)
         batch = torch.from_numpy(batch_rows(rows, recipe, seed=seed, step=step).astype(np.int64)).to(target)
-        total += _step(model, optimiser, batch, recipe.clip_norm)
+        total += _step(model, optimiser, batch, recipe)
         done, counted = step + 1, counted + 1
         now = time.monotonic()
         is_checkpoint = done in recipe.checkpoint_steps
@@ -134,13 +134,15 @@ def _optimiser(model: nn.Module, recipe: TrainingRecipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
 
 
-def _step(model: nn.Module, optimiser: torch.optim.Optimizer, batch: torch.Tensor, clip_norm: float) -> torch.Tensor:
+def _step(
+    model: nn.Module, optimiser: torch.optim.Optimizer, batch: torch.Tensor, recipe: TrainingRecipe
+) -> torch.Tensor:
     # With rows as short as these the flash kernel takes a third of a step on a CPU, plain products a tenth.
     plain = sdpa_kernel(SDPBackend.MATH) if batch.device.type == "cpu" else nullcontext()
-    with plain, torch.autocast(batch.device.type, dtype=torch.bfloat16):
+    with plain, torch.autocast(batch.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
         loss = next_token_loss(model, batch)
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
     optimiser.step()
     optimiser.zero_grad()
     return loss.detach()
