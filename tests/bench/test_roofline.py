@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.bench.roofline import bytes_per_activation, report, roofline
+from universal_neurons.stages.costs import STREAMED_BYTES
 
 if TYPE_CHECKING:
     from universal_neurons.core.matmul import PrecisionMode
@@ -25,6 +26,10 @@ BY_HAND = {
 def test_bytes_are_those_that_one_counts_by_hand(mode: PrecisionMode, more: dict[str, int]) -> None:
     found = {place: size for place, size in bytes_per_activation(mode).items() if size > 0.05}
     assert found == pytest.approx(BY_HAND | more, rel=0.06)
+
+
+def test_a_plan_for_a_gpu_takes_the_bytes_that_are_counted() -> None:
+    assert STREAMED_BYTES["cuda"] == pytest.approx(sum(bytes_per_activation("bfloat16").values()), rel=0.03)
 
 
 def test_the_faster_the_products_the_less_of_their_peak_is_left() -> None:

@@ -26,8 +26,9 @@ SET_BYTES = 64
 SINGLE, DOUBLE, INDEX = 4, 8, 8
 
 # Bytes that elementwise work moves, in the time that it takes, measured at the mini suite's shape on two cores:
-# per activation that a pass brings, from its layer into the batch of all layers;
-STREAMED_BYTES = 80
+# per activation that a pass brings, from its layer into the batch of all layers and into the sums, on a GPU as counted
+# by tests/bench/roofline.py in bfloat16;
+STREAMED_BYTES = {"cpu": 80, "cuda": 55}
 # per entry of a correlation matrix, from its moments to the best partners of its row (about twelve float64);
 SCORED_BYTES = 96
 # per activation that is ablated in a layer above the first, in place;
@@ -250,7 +251,7 @@ def reading(sizes: Sizes, positions: int, layers: Sequence[int]) -> Work:
     above = (shape.layers - 1 - layers[-1]) * shape.block_operations
     return {
         WorkKind.FORWARD: count * (shape.forward_operations - above),
-        WorkKind.MEMORY: count * len(layers) * shape.mlp * STREAMED_BYTES,
+        WorkKind.MEMORY: count * len(layers) * shape.mlp * STREAMED_BYTES[sizes.device],
     }
 
 
