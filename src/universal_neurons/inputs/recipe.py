@@ -28,8 +28,8 @@ class TrainingRecipe(Table):
 
     ``batch`` is in rows of ``context`` tokens.  ``learning_rate`` is the peak, reached linearly in ``warmup_steps``;
     from ``falls_from`` to ``falls_until``, shares of the training, the rate falls as a cosine to ``final_share`` of
-    the peak and stays there.  ``precision`` is that of the forward pass: bfloat16 is the faster one where the processor
-    multiplies it (AVX-512 BF16, AMX) and takes eight times as long as float32 where it does not.  ``checkpoints`` are
+    the peak and stays there.  Forward passes are computed in ``precision``: bfloat16 is the faster one where the
+    processor multiplies it (AVX-512 BF16, AMX), and takes eight times as long as float32 where it does not.  ``checkpoints`` are
     shares of the training too; ``seeds`` maps a model's letter to its seed.
     """
 
