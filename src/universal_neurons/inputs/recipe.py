@@ -27,9 +27,9 @@ class TrainingRecipe(Table):
     """Architecture, optimiser and budget of a zoo (``fixtures/zoo/mini/recipe.toml``).
 
     ``batch`` is in rows of ``context`` tokens.  ``learning_rate`` is the peak, reached linearly in ``warmup_steps``;
-    from ``falls_from`` to ``falls_until``, shares of the training, the rate falls as a cosine to ``final_share`` of
-    the peak and stays there.  Forward passes are computed in ``precision``: bfloat16 is the faster one where the
-    processor multiplies it (AVX-512 BF16, AMX), and takes eight times as long as float32 where it does not.  ``checkpoints`` are
+    from ``falls_from`` to ``falls_until``, shares of the training, the rate falls as a cosine to ``final_share`` of the
+    peak and stays there.  Forward passes are computed in ``precision``: bfloat16 is the faster one where the processor
+    multiplies it (AVX-512 BF16, AMX), and takes eight times as long as float32 where it does not.  ``checkpoints`` are
     shares of the training too; ``seeds`` maps a model's letter to its seed.
     """
 
