@@ -1,4 +1,4 @@
-"""Sessions of nox: ``nox`` verifies the mini suite's claims and builds the report, ``nox -l`` lists the sessions."""
+"""Sessions of nox: ``nox`` verifies the claims on the shipped suites and builds the report, ``nox -l`` lists all."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ ENVIRONMENT = Path(os.environ.get("UNIVERSAL_NEURONS_VENV") or ROOT / ".nox" / "
 # Marks an environment that this file made, from the start of the installation; no folder without it is removed.
 STAMP = ".installed"
 LOCKS = ("pyproject.toml", "constraints.txt")
+# The suites whose evidence is shipped; the report is about the last one, and compares it with the one before.
+SHIPPED = ("midi", "mini")
 REPORT = ROOT / "report" / "_build"
 LOOK = ROOT / ".nox" / "look"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -85,13 +87,14 @@ def run(session: nox.Session, *command: str) -> None:
 @nox.session
 def claims(session: nox.Session) -> None:
     """Verify the claims from the shipped evidence; -- --claims N1,N7, -- --suite NAME, or -- --recompute first."""
-    run(session, "pytest", "claims", *session.posargs)
+    for options in [session.posargs] if session.posargs else [["--suite", suite] for suite in SHIPPED]:
+        run(session, "pytest", "claims", *options)
 
 
 @nox.session
 def report(session: nox.Session) -> None:
     """Build the report of the last run of the claims, as pages and PDF; -- --to html or -- --to pdf for one of them."""
-    run(session, "universal-neurons", "report", *session.posargs)
+    run(session, "universal-neurons", "report", *(session.posargs or ["--compare", SHIPPED[0]]))
 
 
 @nox.session

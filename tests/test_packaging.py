@@ -83,7 +83,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("installed")
     # A copy, because a build writes beside the sources; without evidence and weights, which are no part of a wheel.
     sources = folder / "sources"
-    large = {str(ROOT / "fixtures"): ["evidence"], str(ROOT / "fixtures/zoo/mini"): list("abcde")}
+    zoos = (ROOT / "fixtures" / "zoo").iterdir()
+    large = {str(ROOT / "fixtures"): ["evidence"]} | {str(zoo): list("abcde") for zoo in zoos}
     for name in ("src", ".packaging", "claims", "report", "fixtures"):
         shutil.copytree(ROOT / name, sources / name, ignore=lambda where, _: large.get(where, []))
     for name in ("pyproject.toml", "conftest.py", "README.md", "LICENSE", "CITATION.cff"):

@@ -107,6 +107,19 @@ def test_the_criterion_of_what_the_suite_has_no_value_for_can_be_read(
     assert said in record.criterion_text
 
 
+def test_a_checkpoint_about_which_nothing_is_printed_is_measured_and_not_judged(project: Project) -> None:
+    expect = "Near(Published('table1', step='checkpoint'), absolute=0.05)"
+    project.write(
+        claim_file(takes="study, checkpoint", expect=expect, options=', axes={"checkpoint": ("25 %", "50 %")}')
+    )
+    assert project.run("claims", "--update-verdicts").ret == 1
+    assert project.run("claims").ret == 0
+    judged, shown = (one for one in EvidenceLog.read(project.evidence / RECORDS).records if one.role == "claim")
+    assert judged.verdict is Verdict.REPRODUCED
+    assert (shown.verdict, shown.reason) == (Verdict.NOT_EVALUATED, "not judged: table1 has no step 2")
+    assert shown.measurement is not None
+
+
 def test_a_suite_that_nobody_fetched_is_one_line_and_not_a_thousand_skips(project: Project) -> None:
     project.write(claim_file(takes="study, partner, checkpoint"))
     (project.root / "unfetched").touch()

@@ -5,7 +5,7 @@ from __future__ import annotations
 WORLD = """
 from dataclasses import dataclass, field, replace
 
-from universal_neurons.errors import ArtifactMissing, SuiteNotFetched, UserError
+from universal_neurons.errors import ArtifactMissing, NotOnSuite, SuiteNotFetched, UserError
 from universal_neurons.measurement import Measurement, Over
 
 
@@ -107,8 +107,9 @@ class World:
         return tuple(SUITES)
 
     def published(self, table, *, root, **where):
-        if where.get("step", 1) in (3, None):
-            raise UserError(f"{table} has no step 3")
+        step = where.get("step", 1)
+        if step in (2, 3, None):
+            raise NotOnSuite(f"{table} has no step {step}")
         return 0.0474
 
 

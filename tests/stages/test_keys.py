@@ -32,6 +32,7 @@ SUITES = {
     "emergence": (724, "8d41c82298e7aeb26f47a710482cba22553899a134b5ac6539335324e50e229b"),
     "gurnee_medium": (174, "fe98ea6629bad421d8567e07efb8f57991b8fb53f305a8d1f69c7d47ef4234cf"),
     "gurnee_small": (174, "6d23592f7528eb5c1dd55426b84276700b2b2729a1690fc7dadbe4e0d00dc215"),
+    "midi": (312, "0efb03eddfde19677aafdc51c966d58af023f61a920a692498c507c4668fbf91"),
     "mini": (330, "8bf16d7fe770e0edad8a5f221d1d66046771d184f1374e62485c3f2c258a2bed"),
     "paper": (274, "43f86d3d4073ad0cb8345ae8098cc747eb7bb73bb1ef51a5294d284dfac8b4e2"),
     "paper_published": (269, "f7d57df8a277228152e36a28b7fb7fde224fc4f10e3c311da4cb8f1efe577761"),
@@ -125,5 +126,9 @@ def test_the_keys_of_a_suite_are_the_ones_that_evidence_has(name: str, checkout:
 def test_the_keys_of_mini_are_the_shipped_ones() -> None:
     listed = Path(__file__).with_name("mini_keys.txt").read_text("utf-8").splitlines()
     assert lines(suite_keys(open_workspace("mini", root=ROOT))) == listed
+
+
+def test_the_evidence_of_mini_and_midi_is_shipped_and_nothing_else() -> None:
     shipped = ROOT / "fixtures" / "evidence"
-    assert sorted(" ".join(path.parent.parts[-2:]) for path in shipped.glob("*/*/manifest.json")) == listed
+    keys = {key for name in ("mini", "midi") for key in suite_keys(open_workspace(name, root=ROOT))}
+    assert sorted(" ".join(path.parent.parts[-2:]) for path in shipped.glob("*/*/manifest.json")) == lines(tuple(keys))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from universal_neurons.artifacts.provenance import git_commit
-from universal_neurons.errors import ArtifactMissing, SuiteNotFetched, UserError
+from universal_neurons.errors import ArtifactMissing, NotOnSuite, SuiteNotFetched, UserError
 from universal_neurons.evidence.claim import ClaimError
 from universal_neurons.evidence.criteria import Criterion, NotJudged
 from universal_neurons.evidence.history import path_of, read_history
@@ -499,8 +499,7 @@ class Harness:
     def judge(self, item: pytest.Function, declared: Declaration) -> bool:
         """Run an item and write its record; then end the test as the ledger expects."""
         with self.refusing():
-            criterion = claim_of(declared).claim.criterion_for(self.suite.name)
-            criterion = placed(criterion, item).resolved(self.provider.published)
+            criterion = self._criterion(item, declared)
             ledger, register = self.ledger, self.register
         try:
             own, controls = self._evaluated(item, declared, criterion)
@@ -585,17 +584,33 @@ class Harness:
         self._deliver(item, subject_of(item, declared).record(self.suite, criterion, evaluation, {}, self.register))
         report.user_properties = list(item.user_properties)
 
+    def _criterion(self, item: pytest.Item, declared: Declaration) -> Criterion:
+        """The criterion of an item with its published numbers looked up.
+
+        A number that is not printed about the item's own values, such as its checkpoint, judges nothing.
+        """
+        general = claim_of(declared).claim.criterion_for(self.suite.name)
+        criterion = placed(general, item)
+        try:
+            return criterion.resolved(self.provider.published)
+        except NotOnSuite as lack:
+            labels = [label for one in criterion.published for _, label in one.where]
+            # Without a label from the item the cell is the same on every suite: a mistake in the claim.
+            if criterion == general or None in labels:
+                raise
+            return NotJudged(str(lack))
+
     def _criterion_beforehand(self, item: pytest.Item, declared: Declaration) -> Criterion:
         """The criterion of an item that was not called, with its published numbers looked up.
 
         An item without a value on the suite has no cell in a published table either, and is not judged.
         """
-        criterion = claim_of(declared).claim.criterion_for(self.suite.name)
         try:
-            return placed(criterion, item).resolved(self.provider.published)
+            return self._criterion(item, declared)
         except UserError:
             absent = [name for name, value in called_with(item)[1].items() if value is None]
             # The mistake in an item that has its values is reported when it, or another of its claim, is called.
+            criterion = claim_of(declared).claim.criterion_for(self.suite.name)
             return NotJudged(f"this suite has no {' and no '.join(absent)} that it is about") if absent else criterion
 
     def _deliver(self, item: pytest.Item, record: EvidenceRecord) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from universal_neurons.errors import UserError
+from universal_neurons.errors import NotOnSuite, UserError
 from universal_neurons.inputs.suite import project_root
 from universal_neurons.inputs.validation import Table, first_problem, read_toml
 
@@ -24,6 +24,10 @@ NumberKind = Literal["printed", "data", "calculated", "figure"]
 
 class PublishedError(UserError):
     """A published number is missing, or a file of them is malformed."""
+
+
+class NotPublished(PublishedError, NotOnSuite):
+    """A table has no number with these labels; one of them may be a checkpoint that the paper does not look at."""
 
 
 class _Source(Table):
@@ -104,7 +108,8 @@ def published(name: str, *, root: Path | None = None, **keys: RowLabel) -> float
     """The published number in table ``name`` whose labels are exactly ``keys``, as a share if printed in per cent.
 
     ``published("nandan2025.table1", threshold=0.5, step=100000)`` is 0.0474.  ``root`` is the project's root.
-    Raises :class:`PublishedError` if there is no such table or row, or a key is missing or unknown.
+    Raises :class:`PublishedError` if there is no such table or a key is missing or unknown, :class:`NotPublished` if
+    there is no such row.
     """
     table = published_table(name, root=root)
     if set(keys) != set(table.keys):
@@ -115,9 +120,9 @@ def published(name: str, *, root: Path | None = None, **keys: RowLabel) -> float
     labels = {key: sorted({row.keys[key] for row in table.rows}, key=str) for key in table.keys}
     unknown = next((key for key in table.keys if keys[key] not in labels[key]), None)
     if unknown is None:
-        raise PublishedError(f"{name}: no row has {_spelled(keys)} together")
+        raise NotPublished(f"{name}: no row has {_spelled(keys)} together")
     known = ", ".join(str(label) for label in labels[unknown])
-    raise PublishedError(f"{name}: no row has {_spelled({unknown: keys[unknown]})}; it has {known}")
+    raise NotPublished(f"{name}: no row has {_spelled({unknown: keys[unknown]})}; it has {known}")
 
 
 def published_table(name: str, *, root: Path | None = None) -> PublishedTable:
