@@ -122,9 +122,13 @@ def test_what_else_differs_is_named_with_both_values() -> None:
         record(parameters={"partner": p}, suite="paper", correction="holm", narrowed_by="--tokens 50k") for p in "cde"
     ]
     (pair,) = side_by_side(left, right).comparison.claims
-    assert other_differences(pair) == [
-        ("suite", "mini", "paper --tokens 50k"), ("correction", "none", "holm"), ("cases", "3", "3, 2 in common"),
-    ]  # fmt: skip
+    assert other_differences(pair) == [("correction", "none", "holm"), ("cases", "3", "3, 2 in common")]
+
+
+def test_a_criterion_is_the_same_where_only_one_run_could_measure() -> None:
+    nothing = record(measurement=None, verdict=Verdict.NOT_EVALUATED, reason="not evaluated on this suite: no text")
+    (pair,) = side_by_side([record()], [nothing]).comparison.claims
+    assert other_differences(pair) == []
 
 
 def test_two_runs_of_one_name_are_told_apart() -> None:

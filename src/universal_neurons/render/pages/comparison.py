@@ -186,18 +186,19 @@ def other_differences(pair: ClaimPair) -> list[tuple[str, str, str]]:
     """What differs between two runs of a claim besides verdict and value, as rows of name, left and right.
 
     Empty where nothing does, and where one run did not judge the claim.  The evidence is compared within one suite
-    only: another suite always has other evidence.
+    only: another suite, which the table of the runs names, always has other evidence.
     """
     if pair.left is None or pair.right is None:
         return []
     both = (pair.left, pair.right)
-    left, right = map(_suite, both)
+    same_suite = _suite(pair.left) == _suite(pair.right)
+    # Of both: where a suite cannot answer, nothing was measured that has a unit.
+    unit = unit_of([*pair.left.items, *pair.right.items])
     rows = [
-        ("suite", left, right),
-        ("criterion", *map(_criteria, both)),
+        ("criterion", *(_criteria(claim, unit) for claim in both)),
         ("correction", *(claim.first.correction or NONE for claim in both)),
         ("cases", *_counted(*({case_name(record) for record in claim.items} for claim in both))),
-        ("artifacts", *(_counted(*map(_artifacts, both)) if left == right else ("", ""))),
+        ("artifacts", *(_counted(*map(_artifacts, both)) if same_suite else ("", ""))),
         ("controls that satisfy the criterion", *map(_satisfied, both)),
     ]
     return [(name, one, two) for name, one, two in rows if one != two]
@@ -227,8 +228,7 @@ def other_differences_line(pair: ClaimPair) -> str:
     return "; ".join(f"{name}: {left}, then {right}" for name, left, right in other_differences(pair))
 
 
-def _criteria(claim: ClaimSummary) -> str:
-    unit = unit_of(claim.items)
+def _criteria(claim: ClaimSummary, unit: str) -> str:
     phrases = dict.fromkeys(criterion_phrase(Criterion.from_dict(r.criterion), unit) for r in claim.items)
     return next(iter(phrases)) if len(phrases) == 1 else plural(len(phrases), "criterion", "criteria")
 
