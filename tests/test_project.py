@@ -239,7 +239,7 @@ def test_every_suite_loads(name: str) -> None:
     assert load_suite(name, ROOT).name == name
 
 
-@pytest.mark.parametrize("name", ["mini", "midi"])
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "fixtures" / "zoo").iterdir()))
 def test_a_zoo_is_small_enough_to_be_cloned(name: str) -> None:
     size = sum(file.stat().st_size for file in (ROOT / "fixtures" / "zoo" / name).rglob("*") if file.is_file())
     assert 0 < size <= 60 * MEGABYTE
