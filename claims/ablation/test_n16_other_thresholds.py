@@ -44,10 +44,10 @@ def test_random_neurons_in_their_place_do_not_matter_at_other_thresholds(
     says="against others of like layer and norm",
 )
 def test_other_thresholds_against_others_of_like_norm(
-    study: Study, partner: str, checkpoint: Checkpoint, threshold: float
+    study: Study, checkpoint: Checkpoint, threshold: float
 ) -> Measurement:
-    table, which = study.ablation(checkpoint=checkpoint), SetOf(threshold, partner)
-    return weakest_standing(table, which, SetKind.NORM_MATCHED, quantities=BOTH)
+    which = SetOf(threshold, definition=Definition.AVERAGED)
+    return weakest_standing(study.ablation(checkpoint=checkpoint), which, SetKind.NORM_MATCHED, quantities=BOTH)
 
 
 @reading(

@@ -22,6 +22,7 @@ from universal_neurons.stages.base import (
     check_reference,
     example_dice,
     own_pairs,
+    reference_cases,
     step_of,
 )
 from universal_neurons.stages.comparison import TOLERANCE, Choices, Comparison, Difference, absolute_differences
@@ -63,19 +64,14 @@ class Ablations(Stage):
     """
 
     name: ClassVar[str] = "ablation"
-    # 2: without sets that nothing reads.
-    version: ClassVar[int] = 2
+    # 2 and 3: without sets that nothing reads.
+    version: ClassVar[int] = 3
     parts: ClassVar[tuple[str, ...]] = ("ablation", "ablation-blocks")
     subject: ClassVar[str] = "sets of neurons of {case.model}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """Every reference at every trained step, and untrained the suite's reference."""
-        return tuple(
-            Case(step, name)
-            for step in work.steps
-            for name in work.suite.references
-            if step in work.trained_steps or name == work.reference
-        )
+        return reference_cases(work)
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The sets of neurons, the blocks of rows, and what decides the last bits."""

@@ -237,9 +237,14 @@ def absent(work: Workspace, stage: Stage, cases: Mapping[str, Sequence[Case]]) -
     return [case for case in cases.get(stage.name, ()) if not stage.is_present(work, case)]
 
 
-def partner_cases(work: Workspace, steps: Iterable[int], models: Sequence[str]) -> tuple[Case, ...]:
-    """Every one of ``models`` against each of its partners, step by step."""
-    return tuple(Case(step, model, other) for step in steps for model in models for other in work.partners(model))
+def reference_cases(work: Workspace) -> tuple[Case, ...]:
+    """Every reference at every trained step; untrained the suite's reference alone, as in all that is a null."""
+    return tuple(
+        Case(step, name)
+        for step in work.steps
+        for name in work.suite.references
+        if step in work.trained_steps or name == work.reference
+    )
 
 
 def own_pairs(work: Workspace, case: Case) -> tuple[Case, ...]:

@@ -75,16 +75,11 @@ _SUMMED_BYTES = 400
 
 
 class ExplanationsOfNeurons(ModelTable):
-    """The best label of every family for all neurons of a model at the last checkpoint, and for the untrained one."""
+    """The best label of every family for all neurons of a model at the last checkpoint."""
 
     name: ClassVar[str] = "explanations"
     in_first_look: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ("explanations", "explanations-directions", "explanations-carried")
-
-    def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """Every model at the last step, and the reference before training."""
-        untrained = () if work.suite.untrained is None else (Case(work.suite.untrained.step, work.reference),)
-        return (*untrained, *super().cases(work))
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The model, the directions and their seed."""

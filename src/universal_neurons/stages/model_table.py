@@ -44,9 +44,3 @@ class RelativeTable(ModelTable):
             names = [name for name in mine.table if name not in self.named]
             differences[part] = relative_difference(mine.table[names], theirs.table[names], self.tolerance)
         return Comparison(self.name, "neurons", len(stored[0].table), differences)
-
-
-def reference_at_every_step(work: Workspace) -> tuple[Case, ...]:
-    """The reference at every step, untrained too, and every model at the last."""
-    last = (Case(work.last_step, name) for name in work.suite.zoo.models)
-    return tuple(dict.fromkeys((*(Case(step, work.reference) for step in work.steps), *last)))

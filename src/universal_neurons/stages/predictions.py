@@ -24,7 +24,7 @@ from universal_neurons.stages.base import (
     neuron_columns,
     step_of,
 )
-from universal_neurons.stages.model_table import RelativeTable, reference_at_every_step
+from universal_neurons.stages.model_table import RelativeTable
 from universal_neurons.stages.models import finite_activations, loaded, read_batches
 from universal_neurons.stages.neuron_sets import named_generator
 from universal_neurons.stages.tokens import token_set
@@ -68,10 +68,6 @@ class Predictions(RelativeTable):
     in_first_look: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ("predictions", "predictions-directions", "predictions-planted")
     tolerance: ClassVar[float] = 1e-3
-
-    def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """The reference at every step, untrained too; every model at the last."""
-        return reference_at_every_step(work)
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The model, and what is drawn."""

@@ -20,7 +20,7 @@ from universal_neurons.stages.base import (
     neuron_columns,
     step_of,
 )
-from universal_neurons.stages.model_table import RelativeTable, reference_at_every_step
+from universal_neurons.stages.model_table import RelativeTable
 from universal_neurons.stages.models import finite_activations, loaded, read_batches
 from universal_neurons.stages.tokens import token_set
 
@@ -61,7 +61,8 @@ class Properties(RelativeTable):
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """The reference at every step, untrained too; every model at the last."""
-        return reference_at_every_step(work)
+        last = (Case(work.last_step, name) for name in work.suite.zoo.models)
+        return tuple(dict.fromkeys((*(Case(step, work.reference) for step in work.steps), *last)))
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The model and the bound of the published frequency."""

@@ -28,8 +28,8 @@ from universal_neurons.stages.base import (
     example_dice,
     example_neurons,
     own_pairs,
-    partner_cases,
     read_artifact,
+    reference_cases,
     step_of,
 )
 from universal_neurons.stages.costs import Cost
@@ -77,8 +77,8 @@ class Universality(TokenTable):
     subject: ClassVar[str] = "{case.model} against {case.partner}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """Every reference against every partner, at every step."""
-        return partner_cases(work, work.steps, work.suite.references)
+        """Every reference against every partner at every trained step, and untrained the suite's reference."""
+        return tuple(pair for case in reference_cases(work) for pair in own_pairs(work, case))
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The pair, and how its correlations and baselines are estimated."""
@@ -106,7 +106,8 @@ class Universality(TokenTable):
     def case(self, work: Workspace, asked: Case) -> Case:
         """The case of a reference against a partner at a checkpoint."""
         check_reference(work, asked.model)
-        check_one_of(work, asked.model, work.suite.references)
+        known = tuple(case.model for case in reference_cases(work) if case.step == asked.step)
+        check_one_of(work, asked.model, known, what=f"tables at step {asked.step}")
         check_one_of(work, asked.partner, work.partners(asked.model))
         return asked
 
@@ -175,7 +176,7 @@ class Universality(TokenTable):
 class Null(Universality):
     """The table of the suite's reference against a partner where nothing can be shared.
 
-    Untrained models are a null themselves, so these exist for trained checkpoints only.
+    Untrained models are a null themselves, so these exist for trained checkpoints only: ``steps``.
     """
 
     scratch: ClassVar[tuple[str, ...]] = ()
@@ -184,19 +185,26 @@ class Null(Universality):
     kind: ClassVar[NullKind]
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """The suite's reference against every partner, at every trained step, where the suite has this null."""
-        has_nulls = self.kind in work.suite.universality.nulls
-        return partner_cases(work, work.trained_steps, (work.reference,) if has_nulls else ())
+        """The suite's reference against every partner, at every one of the null's steps, where the suite has it."""
+        steps = self.steps(work) if self.kind in work.suite.universality.nulls else ()
+        return tuple(pair for step in steps for pair in own_pairs(work, Case(step, work.reference)))
+
+    def steps(self, work: Workspace) -> tuple[int, ...]:
+        """Every trained step."""
+        return work.trained_steps
 
     def case(self, work: Workspace, asked: Case) -> Case:
         """The case of the suite's reference against a partner at a checkpoint."""
         if self.kind not in work.suite.universality.nulls:
             raise NotOnSuite(f"suite {work.suite.name}: there is no null of the kind {self.kind}")
-        case = super().case(work, asked)
-        if case.model != work.reference:
+        if asked.model != work.reference:
             raise UserError(
-                f"suite {work.suite.name}: {self.kind} null: expected reference {work.reference}, got {case.model}"
+                f"suite {work.suite.name}: {self.kind} null: expected reference {work.reference}, got {asked.model}"
             )
+        case = super().case(work, asked)
+        if case.step not in self.steps(work):
+            known = ", ".join(map(str, self.steps(work)))
+            raise UserError(f"suite {work.suite.name}: {self.kind} null: expected step {known}, got {case.step}")
         return case
 
     def read(self, reader: Reader, work: Workspace, case: Case) -> UniversalityTable:
@@ -213,10 +221,17 @@ class RotatedNull(Null):
 
 
 class PermutedNull(Null):
-    """The reference with its tokens permuted within every batch."""
+    """The reference with its tokens permuted within every batch, at the last checkpoint.
+
+    It takes the products of its pairs once more, and which tokens go with which is no question of training.
+    """
 
     name: ClassVar[str] = "null-permuted"
     kind: ClassVar[NullKind] = "permuted"
+
+    def steps(self, work: Workspace) -> tuple[int, ...]:
+        """The last step."""
+        return (work.last_step,)
 
 
 class Candidates(Stage):
@@ -228,8 +243,8 @@ class Candidates(Stage):
     subject: ClassVar[str] = "candidates of {case.model}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """Every reference at every step."""
-        return tuple(Case(step, name) for step in work.steps for name in work.suite.references)
+        """Every reference at every trained step, and untrained the suite's reference."""
+        return reference_cases(work)
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The excess from which a neuron is a candidate."""

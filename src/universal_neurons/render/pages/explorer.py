@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +172,8 @@ def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, 
     entries = []
     for place, model in enumerate(models):
         profiles = study.profiles(model=model)
-        neurons = scores_of(study, model) if model in study.suite.references else _no_scores(study, len(profiles))
+        is_scored, steps = model in study.suite.references, len(_checkpoints(study))
+        neurons = scores_of(study, model) if is_scored else _no_scores(study, len(profiles), checkpoints=steps)
         rows = text.rows_of(profiles)
         layers = profiles.frame["layer"].to_numpy()
         partners = [models.index(partner) for partner in study.partners(model)]
@@ -220,9 +221,12 @@ def _acts(study: StoredStudy, model: str, starts: list[int]) -> dict[str, Any]:
 
 
 def scores_of(study: StoredStudy, model: str) -> NeuronScores:
-    """The scores of the neurons of ``model`` at every checkpoint, the untrained one first."""
-    checkpoints = _checkpoints(study)
-    every = [study.reference_tables(checkpoint=checkpoint, reference=model) for checkpoint in checkpoints]
+    """The scores of the neurons of ``model`` at every checkpoint, the untrained one first.
+
+    Untrained only the suite's reference is scored; the scores of another model are undefined there.
+    """
+    scored = _checkpoints(study) if model == study.reference else study.checkpoints
+    every = [study.reference_tables(checkpoint=checkpoint, reference=model) for checkpoint in scored]
     starts = {table.partner: _starts(table.frame["layer"].to_numpy()) for table in every[-1].tables.values()}
     columns: dict[str, list[list[_Array]]] = {name: [] for name in ("excess", "reach", "own", "correlation", "partner")}
     for tables in every:
@@ -234,12 +238,15 @@ def scores_of(study: StoredStudy, model: str) -> NeuronScores:
         columns["own"].append([reach.is_own for reach in reaches])
         columns["partner"].append([_flat(table.frame, starts[table.partner]) for table in of_partners])
     # (checkpoint, partner, neuron) as gathered; a neuron's own values lie together in its shard.
-    return NeuronScores(*(np.transpose(np.array(part), (2, 0, 1)) for part in columns.values()))
+    found = NeuronScores(*(np.transpose(np.array(part), (2, 0, 1)) for part in columns.values()))
+    before = _no_scores(study, len(found.excess), checkpoints=len(_checkpoints(study)) - len(scored))
+    names = (field.name for field in fields(NeuronScores))
+    return NeuronScores(*(np.concatenate([getattr(before, name), getattr(found, name)], axis=1) for name in names))
 
 
-def _no_scores(study: StoredStudy, neurons: int) -> NeuronScores:
-    """Undefined scores, for a model that is no reference in a narrowed suite."""
-    shape = (neurons, len(_checkpoints(study)), len(study.suite.zoo.models) - 1)
+def _no_scores(study: StoredStudy, neurons: int, *, checkpoints: int) -> NeuronScores:
+    """Undefined scores, of what is no reference: another model before training, or one of a narrowed suite."""
+    shape = (neurons, checkpoints, len(study.suite.zoo.models) - 1)
     unknown = np.full(shape, np.nan)
     return NeuronScores(unknown, unknown, np.zeros(shape, dtype=np.bool_), unknown, np.full(shape, -1, dtype=np.int64))
 
