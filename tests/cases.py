@@ -46,13 +46,10 @@ def corpus_key(work: Workspace) -> Key:
 TABLES: dict[str, tuple[tuple[str, ...], dict[int | None, Sequence[str]]]] = {
     "profiles": (("profiles",), {30: "abc"}),
     "properties": (("properties",), {0: "a", 15: "a", 30: "abc"}),
-    "predictions": (
-        ("predictions", "predictions-directions", "predictions-planted"),
-        {0: "a", 15: "a", 30: "abc"},
-    ),
+    "predictions": (("predictions", "predictions-directions", "predictions-planted"), {30: "abc"}),
     "heads": (("heads", "paths", "path-points"), {30: "abc"}),
     "labels": (("labels", "labels-bits"), {None: ("",)}),
-    "explanations": (("explanations", "explanations-directions", "explanations-carried"), {0: "a", 30: "abc"}),
+    "explanations": (("explanations", "explanations-directions", "explanations-carried"), {30: "abc"}),
     "entropy": (("entropy", "entropy-clamps"), {30: "abc"}),
     "entropy-below": (("entropy-below",), {30: "abc"}),
     "duplicates": (("duplicates",), {30: "abc"}),
@@ -82,7 +79,7 @@ def table_parts(steps: Collection[int] = (0, 15, 30)) -> dict[str, int]:
 
 
 # Artifacts of the larger suite: token sets, tables and nulls, candidates, variants, ablations, extensions; then TABLES.
-ARTIFACTS = 2 + 26 + 9 + 2 + 14 + 4 + sum(table_parts().values())
+ARTIFACTS = 2 + 20 + 7 + 2 + 14 + 4 + sum(table_parts().values())
 # The same of the smaller suite, which has the last step alone, and its tasks.
 BRIEF = 2 + 10 + 3 + 1 + 6 + 2 + sum(table_parts({30}).values())
 TASKS = 11 + sum(len(cases) for _, by_step in TABLES.values() for step, cases in by_step.items() if step in (None, 30))

@@ -41,7 +41,7 @@ def test_random_neurons_in_their_place_do_not_matter_at_other_thresholds(
 @reading(
     of=test_universal_neurons_matter_at_other_thresholds,
     ambiguity="F5",
-    says="against others of like layer and norm",
+    says="universal on average, against others of like layer and norm",
 )
 def test_other_thresholds_against_others_of_like_norm(
     study: Study, checkpoint: Checkpoint, threshold: float

@@ -258,5 +258,5 @@ def test_without_the_library_of_a_source_one_line_says_what_to_install(
 
 
 def test_a_model_that_is_not_explained_is_one_line(computed: Miniature) -> None:
-    with pytest.raises(UserError, match=r"^suite mini: explanations: expected one of a@0, .*, got b@15$"):
+    with pytest.raises(UserError, match=r"^suite mini: explanations: expected one of a@30, .*, got b@15$"):
         computed.study().table("explanations", model="b", checkpoint=type("C", (), {"step": 15})())

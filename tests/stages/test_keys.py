@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (724, "8d41c82298e7aeb26f47a710482cba22553899a134b5ac6539335324e50e229b"),
-    "gurnee_medium": (174, "fe98ea6629bad421d8567e07efb8f57991b8fb53f305a8d1f69c7d47ef4234cf"),
-    "gurnee_small": (174, "6d23592f7528eb5c1dd55426b84276700b2b2729a1690fc7dadbe4e0d00dc215"),
-    "midi": (312, "0efb03eddfde19677aafdc51c966d58af023f61a920a692498c507c4668fbf91"),
-    "mini": (330, "8bf16d7fe770e0edad8a5f221d1d66046771d184f1374e62485c3f2c258a2bed"),
-    "paper": (274, "43f86d3d4073ad0cb8345ae8098cc747eb7bb73bb1ef51a5294d284dfac8b4e2"),
-    "paper_published": (269, "f7d57df8a277228152e36a28b7fb7fde224fc4f10e3c311da4cb8f1efe577761"),
-    "paper_v2": (374, "fd0fbaeb362bb3e697dc620076da9a75f114cd36dc6bbfa5f5363333365cbdaa"),
-    "pythia_160m": (132, "f4242e9580c026b9c2f09c296315b5904aa9fe6251e37b5fd8a68c762ebb3607"),
-    "polypythias_14m": (1172, "c3493930342a92d1e2aeda8d2c1c2746aa342049996ed9d105c2608179577a7e"),
-    "polypythias_31m": (1172, "aa4ad6fca8964de2e9b4afc5d465817ee7cc1babf39bb2a1023b7b8d19fbdc81"),
-    "polypythias_70m": (1172, "4b7a8c26e7eef75ed7bbe0921e0be0d64b13dae82444e0d6f84ac386726daf90"),
-    "polypythias_160m": (1184, "9fa4e91ded792ae07a6f02f056781e5accf4896428034da330ab1abb6b27b513"),
-    "polypythias_410m": (1184, "01d698f187e43370a013ac03a942ce084d8383c53426b568e1ed4523c851f6dc"),
+    "emergence": (621, "430342b61414bf02bd034c34ac563beacbbfcd862a312167ff0777c1b754ead1"),
+    "gurnee_medium": (148, "aa81a1b95711d3218b42c621ab4c606b5822e164a920b9ff3d76af4cdbae29f7"),
+    "gurnee_small": (148, "dd45d6bc59a6a905c45d4a22961ead36d0da2ffbd640b104cd5c6250d07ce97f"),
+    "midi": (265, "3bb6ddcb7da9fe2e09713d66893c693df77cf7c89dec06d8ec6912206debd54d"),
+    "mini": (283, "7b4f2a85dfcf18f84154ec327d806bf3b52b9ca8c0c8c5a508626784f3ed19f3"),
+    "paper": (234, "c3cc7478a2a2fdc9e216bf855561650a87b8cc102d08bd9485938ea33d45e32d"),
+    "paper_published": (229, "7c7e0f91b82f2cad51726f0547c866aa8b10a97910ba27d4e057c3ecdcc65c14"),
+    "paper_v2": (320, "919f63d5765df1a452813faca5dcb2c052835d7b3c47cb5410525b59e732916c"),
+    "pythia_160m": (114, "19acce202662404164a4e660d6511aabaa878de5bc3d9fb7d1ed39e845ae9e2f"),
+    "polypythias_14m": (1016, "a265d25169f1267414e7993fa28f834375d482a231f2567ea4915ac9ed5ab729"),
+    "polypythias_31m": (1016, "cb9aa6d9cfde83ed4fb220c42e020125d0744d97248958c10a30d8f98e0357c7"),
+    "polypythias_70m": (1016, "53e24de3a452b6ccd88759db326fcd12d92f9dd435acc8b81ebd5a33ce308c9e"),
+    "polypythias_160m": (1028, "ec53d534d984bcc701ce4176d2a5e8cdae3ae5c6ef3031c1d0a4bdc9f6eb31de"),
+    "polypythias_410m": (1028, "62ff4f179290091d8e3785a9e3dabd38b8743859470ad716ef6485db3b184964"),
 }
 
 

@@ -23,7 +23,7 @@ PLAN = SetPlan(
     dose=(0.2, 0.5),
     orders=2,
 )
-MATCHED = {SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED}
+FIXED = {SetKind.UNIVERSAL: 1, SetKind.OTHERS: 1}
 AMONG_OTHERS = [SetKind.RANDOM_OTHERS, SetKind.LAYER_MATCHED, SetKind.NORM_MATCHED]
 SIZED = [*AMONG_OTHERS, SetKind.TOP_NORM]
 
@@ -59,37 +59,37 @@ def kinds(sets: list[NeuronSet]) -> dict[SetKind, int]:
     return dict(Counter(SetKind(one.neurons) for one in sets))
 
 
-def test_every_model_has_the_averaged_sets_of_every_kind() -> None:
+def test_every_model_has_averaged_sets() -> None:
     sets = replace(PLAN, role="trained", partners=()).sets()
     assert {(one.partner, one.definition, one.threshold) for one in sets} == {("", Definition.AVERAGED, 0.5)}
-    everywhere = [one for one in sets if one.layer == ALL_LAYERS]
-    assert kinds(everywhere) == {kind: 4 if kind.is_random else 1 for kind in SetKind}
+    assert kinds([one for one in sets if one.layer == ALL_LAYERS]) == FIXED | {SetKind.LAYER_MATCHED: 4}
     for layer in range(LAYERS):
         single = [one for one in sets if one.layer == layer]
         assert kinds(single) == {SetKind.UNIVERSAL: 1, SetKind.LAYER_MATCHED: 4}
 
 
+def test_the_reference_has_averaged_sets_of_every_kind_at_the_last_checkpoint() -> None:
+    sets = [one for one in PLAN.sets() if one == averaged(SetKind(one.neurons), draw=one.draw)]
+    assert kinds(sets) == {kind: 4 if kind.is_random else 1 for kind in SetKind}
+
+
 def test_pairs_have_sets_of_their_own_at_every_threshold_and_in_every_layer() -> None:
     sets = [one for one in PLAN.sets() if one.partner == "c"]
     assert {one.definition for one in sets} == {Definition.PAIR}
-    fixed = {SetKind.UNIVERSAL: 1, SetKind.OTHERS: 1}
     everywhere = {t: kinds([one for one in sets if (one.threshold, one.layer) == (t, ALL_LAYERS)]) for t in (0.4, 0.5)}
-    assert everywhere[0.4] == fixed | dict.fromkeys(MATCHED, 4)
-    assert everywhere[0.5] == fixed | dict.fromkeys(AMONG_OTHERS, 4)
+    assert everywhere[0.4] == {SetKind.UNIVERSAL: 1, SetKind.LAYER_MATCHED: 4}
+    assert everywhere[0.5] == FIXED | {SetKind.RANDOM_OTHERS: 4, SetKind.LAYER_MATCHED: 4}
     for layer in range(LAYERS):
         single = [one for one in sets if one.layer == layer]
-        assert kinds(single) == fixed | {SetKind.LAYER_MATCHED: 4}
+        assert kinds(single) == FIXED | {SetKind.LAYER_MATCHED: 4}
         assert {one.threshold for one in single} == {0.5}
 
 
 def test_the_reference_also_has_averaged_sets_at_the_other_thresholds_and_of_like_norm_in_a_layer() -> None:
     sets = [one for one in replace(PLAN, role="trained").sets() if not one.partner]
-    assert kinds([one for one in sets if one.threshold == 0.4]) == dict.fromkeys(MATCHED, 4) | {
-        SetKind.UNIVERSAL: 1,
-        SetKind.OTHERS: 1,
-    }
-    single = [one for one in sets if one.layer == 0]
-    assert kinds(single) == {SetKind.UNIVERSAL: 1} | dict.fromkeys(MATCHED, 4)
+    matched = {SetKind.UNIVERSAL: 1, SetKind.LAYER_MATCHED: 4, SetKind.NORM_MATCHED: 4}
+    assert kinds([one for one in sets if one.threshold == 0.4]) == matched
+    assert kinds([one for one in sets if one.layer == 0]) == matched
 
 
 @pytest.mark.parametrize("role", ["last", "trained", "untrained"])
@@ -107,7 +107,7 @@ def test_only_the_last_checkpoint_has_other_modes_doses_and_definitions() -> Non
     assert Counter((one.fraction, one.draw) for one in more if one.fraction < 1) == dict.fromkeys(
         [(0.2, 0), (0.2, 1), (0.5, 0), (0.5, 1)], 1
     )
-    assert Counter(one.definition for one in more) == {"averaged": 14, "union": 5, "intersection": 5}
+    assert Counter(one.definition for one in more) == {"averaged": 19, "union": 5, "intersection": 5}
     assert all(one.mode == "zero" and one.fraction == 1 for one in before)
     another = replace(PLAN, partners=()).sets()
     assert Counter(one.fraction < 1 for one in another[len(replace(PLAN, role="trained", partners=()).sets()) :]) == {
@@ -118,7 +118,8 @@ def test_only_the_last_checkpoint_has_other_modes_doses_and_definitions() -> Non
 def test_untrained_models_have_the_averaged_sets_at_the_default_threshold_alone() -> None:
     sets = replace(PLAN, role="untrained", partners=()).sets()
     assert {(one.partner, one.threshold) for one in sets} == {("", 0.5)}
-    assert Counter(one.layer for one in sets) == {ALL_LAYERS: 2 + 3 * 4, 0: 1 + 4, 1: 1 + 4, 2: 1 + 4}
+    assert Counter(one.layer for one in sets) == dict.fromkeys((ALL_LAYERS, 0, 1, 2), 1 + 4)
+    assert kinds(sets) == {SetKind.UNIVERSAL: 4, SetKind.LAYER_MATCHED: 16}
 
 
 # --- the neurons ------------------------------------------------------------------------------------------------------

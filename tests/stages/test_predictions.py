@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STORED = 2e-5
 
 
-@pytest.fixture(scope="module", params=[("a", 0), ("c", 30)], ids=str)
+@pytest.fixture(scope="module", params=[("a", 30), ("c", 30)], ids=str)
 def case(request: pytest.FixtureRequest) -> Case:
     model, step = request.param
     return Case(step, model)

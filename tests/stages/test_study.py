@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.miniature import Miniature
+    from universal_neurons.measures.study import NullKind
     from universal_neurons.measures.study import Study as StudyOfMeasures
     from universal_neurons.stages.study import StoredStudy
 
@@ -130,9 +131,9 @@ def test_the_evidence_of_other_suites_is_no_need_of_a_suite(computed: Miniature)
         dry.beside("larger")
 
 
-@pytest.mark.parametrize("kind", ["rotated", "permuted"])
-def test_a_null_table_has_no_candidates_and_hardly_any_excess(study: StoredStudy, kind: str) -> None:
-    table = study.null(partner="c", checkpoint=study.checkpoints[0], kind=kind)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("kind", "at"), [("rotated", 0), ("permuted", -1)])
+def test_a_null_table_has_no_candidates_and_hardly_any_excess(study: StoredStudy, kind: NullKind, at: int) -> None:
+    table = study.null(partner="c", checkpoint=study.checkpoints[at], kind=kind)
     assert len(table.candidates) == 0
     measured = universal_share(table, 0.2)
     assert (measured.value, measured.low, measured.high) == (0, 0, 0)
@@ -145,7 +146,7 @@ def test_the_untrained_null_is_the_table_of_the_untrained_models(study: StoredSt
     assert null.frame.equals(study.universality(partner="b", checkpoint=study.untrained).frame)
 
 
-@pytest.mark.parametrize(("reference", "sets"), [(None, 83), ("b", 17)])
+@pytest.mark.parametrize(("reference", "sets"), [(None, 73), ("b", 12)])
 def test_ablations_have_a_row_per_set_and_a_column_per_block(
     study: StoredStudy, reference: str | None, sets: int
 ) -> None:
@@ -182,7 +183,7 @@ def test_a_suite_without_untrained_models_says_so(computed: Miniature) -> None:
 def test_a_model_that_the_suite_does_not_have_is_a_mistake_of_the_user(
     study: StoredStudy, partner: str, reference: str | None
 ) -> None:
-    with pytest.raises(UserError, match=r"suite mini: expected one of .*, got '[abz]'"):
+    with pytest.raises(UserError, match=r"suite mini: (universality at step 15: )?expected one of .*, got '[abz]'"):
         study.universality(partner=partner, checkpoint=study.checkpoints[0], reference=reference)
 
 
@@ -190,6 +191,10 @@ def test_nulls_that_are_never_computed_are_not_promised(study: StoredStudy) -> N
     with pytest.raises(UserError, match="suite mini: rotated null: expected reference a, got b") as caught:
         study.null(partner="c", checkpoint=study.checkpoints[0], kind="rotated", reference="b")
     assert not isinstance(caught.value, ArtifactMissing)
+    with pytest.raises(UserError, match="suite mini: permuted null: expected step 30, got 15"):
+        study.null(partner="c", checkpoint=study.checkpoints[0], kind="permuted")
+    with pytest.raises(UserError, match="suite mini: universality at step 0: expected one of a, got 'b'"):
+        study.null(partner="c", checkpoint=study.checkpoints[0], kind="untrained", reference="b")
 
 
 def test_missing_evidence_names_the_command(miniature: Miniature, tmp_path: Path) -> None:

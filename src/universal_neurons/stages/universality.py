@@ -107,7 +107,7 @@ class Universality(TokenTable):
         """The case of a reference against a partner at a checkpoint."""
         check_reference(work, asked.model)
         known = tuple(case.model for case in reference_cases(work) if case.step == asked.step)
-        check_one_of(work, asked.model, known, what=f"tables at step {asked.step}")
+        check_one_of(work, asked.model, known, what=f"universality at step {asked.step}")
         check_one_of(work, asked.partner, work.partners(asked.model))
         return asked
 
