@@ -25,7 +25,7 @@ def test_shares_are_those_of_table_1_by_threshold_and_label(study: FakeStudy) ->
     assert figures[KeyFigure("share", "universal", 0.5, "100 %")] == definition_share(last, Definition.PAIR, 0.5)
 
 
-def test_ablations_are_the_universal_neurons_and_their_two_controls(study: FakeStudy) -> None:
+def test_ablations_are_the_universal_neurons_and_their_control(study: FakeStudy) -> None:
     figures = ablation_key_figures(study, 0.5)
     assert len(figures) == 2 * len(Quantity) * len(COMPARED)
     table = fake_ablation(study.checkpoints[-1])

@@ -90,11 +90,17 @@ class FakeNeurons(AnyStudy):  # type: ignore[misc]
     def untrained(self) -> Checkpoint | None:
         return Checkpoint(step=0, share=0.0, label="untrained")
 
+    @property
+    def reference(self) -> str:
+        return self.models[0]
+
     def partners(self, reference: str | None = None) -> tuple[str, ...]:
-        return tuple(name for name in self.models if name != (reference or self.models[0]))
+        return tuple(name for name in self.models if name != (reference or self.reference))
 
     def reference_tables(self, *, checkpoint: HasStep, reference: str | None = None) -> ReferenceTables:
-        return self._tables(checkpoint.step, reference or self.models[0])
+        name = reference or self.reference
+        assert checkpoint.step or name == self.reference, "untrained the reference alone is scored"
+        return self._tables(checkpoint.step, name)
 
     def _made_tables(self, step: int, reference: str) -> ReferenceTables:
         place = self.models.index(reference)

@@ -69,7 +69,7 @@ def test_the_pass_that_feeds_all_pairs_is_named_by_everything_that_rests_on_it(c
     work = computed.workspace()
     for step in STEPS:
         keys = [*keys_at(work, UNIVERSALITY, step).values(), *null_keys(work, step).values()]
-        keys += [CANDIDATES.key(work, Case(ref.step, ref.name)) for ref in work.models(step)]
+        keys += keys_at(work, CANDIDATES, step).values()
         runs = {read_artifact(work, key).provenance.shared for key in keys}
         # One pass for the whole step, and its time is in no artifact's own.
         ((run,),) = runs
@@ -196,11 +196,11 @@ def test_every_table_has_a_row_per_neuron_in_layer_order(computed: Miniature) ->
 @pytest.mark.parametrize("step", STEPS)
 def test_candidates_are_the_neurons_above_the_floor_against_some_partner(computed: Miniature, step: int) -> None:
     work = computed.workspace()
-    for ref in work.models(step):
-        own = [pair for pair in pairs(work, step) if pair.model == ref.name]
+    for case, key in keys_at(work, CANDIDATES, step).items():
+        own = [pair for pair in pairs(work, step) if pair.model == case.model]
         frames = [with_excess(read_artifact(work, UNIVERSALITY.key(work, pair)).table) for pair in own]
         above = np.any([frame["excess"] > 0.02 for frame in frames], axis=0)
-        arrays = read_artifact(work, CANDIDATES.key(work, Case(ref.step, ref.name))).arrays
+        arrays = read_artifact(work, key).arrays
         np.testing.assert_array_equal(arrays["neuron"], np.flatnonzero(above))
         assert 0 < len(arrays["neuron"]) < 48
         assert arrays["influence"].shape == (2, 10, len(arrays["neuron"]))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from universal_neurons.measures.study import Study
 
 # The universal neurons, and the two controls that differ in nothing but which neurons they are.
-COMPARED = (SetKind.UNIVERSAL, SetKind.LAYER_MATCHED, SetKind.RANDOM_OTHERS)
+COMPARED = (SetKind.UNIVERSAL, SetKind.LAYER_MATCHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def share_key_figures(study: Study, thresholds: Sequence[float]) -> dict[KeyFigu
 
 
 def ablation_key_figures(study: Study, threshold: float) -> dict[KeyFigure, Measurement]:
-    """The effects of ablating the reference's universal neurons (averaged definition) and the sets of its controls.
+    """The effects of ablating the reference's universal neurons (averaged definition) and the sets of its control.
 
     In nats per prediction, all layers at once, as divergence of the output (``kl``) and as increase of the loss
     (``loss_increase``).  A kind of set that the study did not ablate is left out.  Raises the study's ArtifactMissing.

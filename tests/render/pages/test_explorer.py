@@ -16,7 +16,14 @@ from tests.render.read import attributes, elements, read
 from universal_neurons.measures.profiles import LEVELS
 from universal_neurons.measures.properties import EIGHT, percentiles_in_layers
 from universal_neurons.render.html.checks import CheckedPage, check_pages
-from universal_neurons.render.pages.explorer import LocalText, explorer_page, explorer_shards, frame, write_explorer
+from universal_neurons.render.pages.explorer import (
+    LocalText,
+    explorer_page,
+    explorer_shards,
+    frame,
+    scores_of,
+    write_explorer,
+)
 from universal_neurons.render.pages.explorer_data import PARTS
 from universal_neurons.render.pages.explorer_families import NAMED
 from universal_neurons.render.templates import TemplateWrong
@@ -96,6 +103,17 @@ def test_the_index_has_the_excess_of_the_last_checkpoint(study: FakeNeurons) -> 
         expected = table.frame["excess"].to_numpy()
         np.testing.assert_allclose(np.delete(excess[place], 3) / PARTS, np.delete(expected, 3), atol=0.51 / PARTS)
     assert (excess[:, 3] == -(2**15)).all()
+
+
+def test_untrained_the_scores_of_another_model_than_the_reference_are_undefined(study: FakeNeurons) -> None:
+    own, other = (scores_of(study, model) for model in "ab")
+    assert own.excess.shape == other.excess.shape == (360, len(study.checkpoints) + 1, 4)
+    assert np.isfinite(own.excess[4:, 0]).all()
+    assert np.isnan(other.excess[:, 0]).all()
+    assert (other.partner[:, 0] == -1).all()
+    tables = study.reference_tables(checkpoint=study.checkpoints[0], reference="b").tables
+    for place, table in enumerate(tables.values()):
+        np.testing.assert_array_equal(other.excess[:, 1, place], table.frame["excess"])
 
 
 def test_the_percentiles_of_a_shard_are_those_in_the_layer(study: FakeNeurons) -> None:

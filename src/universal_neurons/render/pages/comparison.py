@@ -54,7 +54,6 @@ _WHAT = {"share": "share", "kl": "divergence of the output", "loss_increase": "i
 _OF = {
     "universal": "universal neurons",
     "layer_matched": "as many others of each layer",
-    "random_others": "as many others",
 }
 
 
