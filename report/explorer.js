@@ -449,7 +449,8 @@
     }).flat()));
     return section("Its life during training",
       h("div", { class: "chart" }, lifeChart(model, neuron)),
-      h("p", { class: "small" }, "Excess against each partner model; dashed: the threshold chosen at the list."),
+      h("p", { class: "small" }, "Excess against each partner model; dashed: the threshold chosen at the list.",
+        model !== about.reference && about.checkpoints[0].share === 0 ? ` Of the untrained models ${models[about.reference].name} alone is scored.` : null),
       h("details", null, h("summary", null, "Its numbers, and who the partner was"), h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Table of excess by checkpoint" },
         h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "checkpoint"), partners.map((other) => h("th", { scope: "colgroup", colspan: 2 }, `against ${models[other].name}`)))), h("tbody", null, rows)))));
   };

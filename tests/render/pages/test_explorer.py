@@ -197,6 +197,13 @@ def test_roles_and_what_was_done_to_neurons_are_those_of_the_tables(study: FakeN
 
 
 @needs_chromium
+def test_a_model_that_is_not_scored_before_training_says_so(explorer: Path, tmp_path: Path) -> None:
+    said = "Of the untrained models a alone is scored."
+    found = {name: dom_of(explorer, tmp_path / name, place=f"#{name}:L1.5") for name in "ab"}
+    assert {name: said in dom for name, dom in found.items()} == {"a": False, "b": True}
+
+
+@needs_chromium
 def test_a_neuron_that_turns_a_head_off_has_its_scatter_and_an_entropy_candidate_its_values(
     explorer: Path, tmp_path: Path
 ) -> None:
