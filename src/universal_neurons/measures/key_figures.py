@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from universal_neurons.measurement import Measurement
     from universal_neurons.measures.study import Study
 
-# The universal neurons, and the two controls that differ in nothing but which neurons they are.
+# The universal neurons, and the control that differs in nothing but which neurons they are.
 COMPARED = (SetKind.UNIVERSAL, SetKind.LAYER_MATCHED)
 
 

@@ -77,7 +77,7 @@ class Study(Protocol):
         """A null model of :meth:`universality`, without candidates.
 
         ``untrained``: both models before training; ``rotated``: the activations of both rotated; ``permuted``: the
-        partner reads other tokens.
+        partner reads other tokens, at the last checkpoint alone.
         """
 
     def ablation(self, *, checkpoint: HasStep, reference: str | None = None) -> AblationTable:

@@ -113,8 +113,8 @@ class SetPlan:
             yield from self._compared(partner, self.threshold, ALL_LAYERS, _FIXED, random)
             for layer in self._single_layers:
                 yield from self._compared(partner, self.threshold, layer, _FIXED, _LAYER_MATCHED)
-        others = [threshold for threshold in self.thresholds if threshold != self.threshold and self.partners]
-        for threshold in others:
+        others = [threshold for threshold in self.thresholds if threshold != self.threshold]
+        for threshold in others if self.partners else ():
             yield from self._compared("", threshold, ALL_LAYERS, _UNIVERSAL, matched)
             for partner in self.partners:
                 yield from self._compared(partner, threshold, ALL_LAYERS, _UNIVERSAL, _LAYER_MATCHED)

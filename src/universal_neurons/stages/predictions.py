@@ -62,7 +62,7 @@ RANKED_BYTES, COSINE_BYTES = 400, 60
 
 
 class Predictions(RelativeTable):
-    """The writing of all neurons of a model: the reference's at every step, every other model's at the last."""
+    """The writing of all neurons of a model at the last checkpoint."""
 
     name: ClassVar[str] = "predictions"
     in_first_look: ClassVar[bool] = False

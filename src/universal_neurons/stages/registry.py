@@ -1,7 +1,7 @@
 """The stages of a suite in the order in which data flows, and the artifacts that they make.
 
     tokens, rows for ablations
-    -> universality and nulls (the same passes over the tokens of a checkpoint)
+    -> universality and nulls (the same passes over the tokens of a checkpoint; untrained of the suite's reference only)
     -> candidates (of all references at a checkpoint)
     -> variants (other masks, paddings, rotations: the suite's reference only)
     -> texts (every model against all others on other texts, at the last checkpoint)
@@ -9,7 +9,7 @@
     -> extensions (families and patches: the suite's reference only)
     -> profiles (of every single neuron at the last checkpoint)
     -> properties (of every single neuron: the suite's reference at every step, the others at the last)
-    -> predictions (what every neuron writes into the vocabulary, at the same steps)
+    -> predictions (what every neuron writes into the vocabulary, at the last checkpoint)
     -> heads (attention heads of every model at the last checkpoint, and the neurons that act on them)
     -> labels of the tokens -> explanations of every single neuron by them
     -> entropy (neurons of the last layer of every model at the last checkpoint) -> the same of some neurons below it
@@ -17,7 +17,8 @@
     -> positions (every single neuron at the first position of a row, where rows begin with beginning-of-text)
     -> precisions (mutual best pairs of every two models at the last checkpoint, from sums in fewer bits)
 
-To add a table, write its stage in a module of its own and add it here.
+To add a table, write its stage in a module of its own and add it here, with a claim that reads it: what nothing reads is
+not computed.
 """
 
 from __future__ import annotations

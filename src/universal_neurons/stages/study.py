@@ -170,9 +170,9 @@ class StoredStudy:
     ) -> UniversalityTable:
         """The table of a pair that shares nothing.
 
-        ``untrained`` models, ``rotated`` against rotated activations, or ``permuted`` tokens.  Raises NotOnSuite where
-        the suite has no untrained checkpoint, and UserError where ``reference`` is not the suite's, for which alone the
-        others are computed.
+        ``untrained`` models, ``rotated`` against rotated activations, or ``permuted`` tokens (at the last checkpoint
+        alone).  Raises NotOnSuite where the suite has no untrained checkpoint, and UserError where ``reference`` is not
+        the suite's, for which alone they are computed.
         """
         if kind == "untrained":
             if self.untrained is None:
