@@ -17,8 +17,8 @@
     -> positions (every single neuron at the first position of a row, where rows begin with beginning-of-text)
     -> precisions (mutual best pairs of every two models at the last checkpoint, from sums in fewer bits)
 
-To add a table, write its stage in a module of its own and add it here, with a claim that reads it: what nothing reads is
-not computed.
+To add a table, write its stage in a module of its own and add it here, with a claim that reads it: what nothing reads
+is not computed.
 """
 
 from __future__ import annotations
