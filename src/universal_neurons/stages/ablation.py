@@ -18,8 +18,7 @@ from universal_neurons.stages.base import (
     Need,
     Reader,
     Stage,
-    check_one_of,
-    check_reference,
+    check_reference_at,
     example_dice,
     own_pairs,
     reference_cases,
@@ -123,9 +122,7 @@ class Ablations(Stage):
 
     def case(self, work: Workspace, asked: Case) -> Case:
         """The case of a model at a checkpoint."""
-        check_reference(work, asked.model)
-        known = tuple(case.model for case in self.cases(work) if case.step == asked.step)
-        check_one_of(work, asked.model, known, what=f"ablations at step {asked.step}")
+        check_reference_at(work, asked, what="ablations")
         return asked
 
     def read(self, reader: Reader, work: Workspace, case: Case) -> AblationTable:

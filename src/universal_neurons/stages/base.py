@@ -237,14 +237,16 @@ def absent(work: Workspace, stage: Stage, cases: Mapping[str, Sequence[Case]]) -
     return [case for case in cases.get(stage.name, ()) if not stage.is_present(work, case)]
 
 
+def references_at(work: Workspace, step: int | None) -> tuple[str, ...]:
+    """The references at a step of the suite: untrained the suite's own alone, as in all that is a null."""
+    if step in work.trained_steps:
+        return work.suite.references
+    return tuple(name for name in work.suite.references if name == work.reference and step in work.steps)
+
+
 def reference_cases(work: Workspace) -> tuple[Case, ...]:
-    """Every reference at every trained step; untrained the suite's reference alone, as in all that is a null."""
-    return tuple(
-        Case(step, name)
-        for step in work.steps
-        for name in work.suite.references
-        if step in work.trained_steps or name == work.reference
-    )
+    """The references at every step."""
+    return tuple(Case(step, name) for step in work.steps for name in references_at(work, step))
 
 
 def own_pairs(work: Workspace, case: Case) -> tuple[Case, ...]:
@@ -267,6 +269,12 @@ def check_reference(work: Workspace, name: str) -> None:
     if name in work.suite.zoo.models and name not in work.suite.references:
         known = ", ".join(work.suite.references)
         raise NotOnSuite(f"suite {work.suite.name}: references: expected one of {known}, got {name!r}")
+
+
+def check_reference_at(work: Workspace, case: Case, *, what: str) -> None:
+    """Raise as :func:`check_reference` does, and UserError for a model that is no reference at the step of ``case``."""
+    check_reference(work, case.model)
+    check_one_of(work, case.model, references_at(work, case.step), what=f"{what} at step {case.step}")
 
 
 def check_trained(work: Workspace, case: Case, *, what: str) -> None:

@@ -41,7 +41,7 @@ NOT_RANDOM = -1
 NEAREST = 5
 
 _UNIVERSAL, _LAYER_MATCHED = (SetKind.UNIVERSAL,), (SetKind.LAYER_MATCHED,)
-_FIXED = (*_UNIVERSAL, SetKind.OTHERS)
+_FIXED, _AS_MANY = (*_UNIVERSAL, SetKind.OTHERS), (SetKind.RANDOM_OTHERS, *_LAYER_MATCHED)
 
 
 def named_generator(name: tuple[Any, ...]) -> np.random.Generator:
@@ -109,8 +109,7 @@ class SetPlan:
         for layer in self._single_layers:
             yield from self._compared("", self.threshold, layer, _UNIVERSAL, matched)
         for partner in self.partners:
-            random = (SetKind.RANDOM_OTHERS, *_LAYER_MATCHED)
-            yield from self._compared(partner, self.threshold, ALL_LAYERS, _FIXED, random)
+            yield from self._compared(partner, self.threshold, ALL_LAYERS, _FIXED, _AS_MANY)
             for layer in self._single_layers:
                 yield from self._compared(partner, self.threshold, layer, _FIXED, _LAYER_MATCHED)
         others = [threshold for threshold in self.thresholds if threshold != self.threshold]

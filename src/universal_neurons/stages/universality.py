@@ -23,7 +23,7 @@ from universal_neurons.stages.base import (
     StageGroup,
     absent,
     check_one_of,
-    check_reference,
+    check_reference_at,
     example_count,
     example_dice,
     example_neurons,
@@ -105,9 +105,7 @@ class Universality(TokenTable):
 
     def case(self, work: Workspace, asked: Case) -> Case:
         """The case of a reference against a partner at a checkpoint."""
-        check_reference(work, asked.model)
-        known = tuple(case.model for case in reference_cases(work) if case.step == asked.step)
-        check_one_of(work, asked.model, known, what=f"universality at step {asked.step}")
+        check_reference_at(work, asked, what=self.name)
         check_one_of(work, asked.partner, work.partners(asked.model))
         return asked
 
@@ -223,7 +221,7 @@ class RotatedNull(Null):
 class PermutedNull(Null):
     """The reference with its tokens permuted within every batch, at the last checkpoint.
 
-    It takes the products of its pairs once more, and which tokens go with which is no question of training.
+    It takes the products of its pairs once more, and no claim asks for it at another checkpoint.
     """
 
     name: ClassVar[str] = "null-permuted"

@@ -172,8 +172,10 @@ def explorer_shards(study: StoredStudy, text: LocalText) -> Iterator[tuple[str, 
     entries = []
     for place, model in enumerate(models):
         profiles = study.profiles(model=model)
-        is_scored, steps = model in study.suite.references, len(_checkpoints(study))
-        neurons = scores_of(study, model) if is_scored else _no_scores(study, len(profiles), checkpoints=steps)
+        if model in study.suite.references:
+            neurons = scores_of(study, model)
+        else:
+            neurons = _no_scores(study, len(profiles), checkpoints=len(_checkpoints(study)))
         rows = text.rows_of(profiles)
         layers = profiles.frame["layer"].to_numpy()
         partners = [models.index(partner) for partner in study.partners(model)]
