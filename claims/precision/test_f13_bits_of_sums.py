@@ -2,12 +2,12 @@
 
 Rule (ours): of the mutual best pairs of neurons that exact sums find, a way to keep sums finds all but half a per cent,
 the tolerance within which a share matches a printed one (claims/README.md, Decision rules); equivalence, so that it is
-refuted where the whole interval lies below 99.5 %. All pairs of models pooled, with the interval of the jackknife over
-models, at the last checkpoint. Published code (avdravid/rosetta-neuron-scaling, arXiv 2606.03990) standardises
-activations, rounds them to bfloat16, and adds the products of batches of up to 1,024 tokens to a matrix in bfloat16,
-over ten million tokens; here over the tokens of the suite, of which more would lose more. F13-operands rounds the
-activations alone, F13-float32 nothing but the sums: what they keep is not lost to the rounding of activations, nor to
-sums that are short of float64.
+refuted where the whole interval lies below 99.5 %. Pooled over the pairs of the reference, with the interval of the
+jackknife over its partners, at the last checkpoint. Published code (avdravid/rosetta-neuron-scaling, arXiv 2606.03990)
+standardises activations, rounds them to bfloat16, and adds the products of batches of up to 1,024 tokens to a matrix in
+bfloat16, over ten million tokens; here over the tokens of the suite, of which more would lose more. F13-operands rounds
+the activations alone, F13-float32 nothing but the sums: what they keep is not lost to the rounding of activations, nor
+to sums that are short of float64.
 
 Half of the tokens by exact sums is the control: where that kept all pairs, that a sum keeps them would say nothing.
 """

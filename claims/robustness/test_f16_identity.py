@@ -3,9 +3,10 @@
 Rule (ours): the universal neurons of half of the suite's tokens and of half of as many tokens of another text overlap
 less than those of the two halves of one text do. Overlap is the share of the smaller set that lies in the larger, so a
 text with fewer universal neurons could still have the same ones; of the two texts the one whose halves overlap less is
-the ceiling. Pooled over all directed pairs of models with the interval of the jackknife over models. Other Python is
-source that no model was trained on, English the prose of descriptions. At the last checkpoint, threshold 0.5. An
-exploratory look at the same models came before the rule: 71 % were the same on other Python, 32 % on English.
+the ceiling. Pooled over the pairs of the reference, the only one that reads other texts, with the interval of the
+jackknife over its partners. Other Python is source that no model was trained on, English the prose of descriptions. At
+the last checkpoint, threshold 0.5. An exploratory look at the same models came before the rule: 71 % were the same on
+other Python, 32 % on English.
 """
 
 from universal_neurons.harness import LessThan, Measurement, claim, control

@@ -2,10 +2,10 @@
 
 Rule (ours): on as many tokens of another text, in the same rows under the same mask, the share is within 0.5 percentage
 points of the share on the suite's tokens, the tolerance within which a share matches a printed one (claims/README.md,
-Decision rules), pooled over all directed pairs of models with the interval of the jackknife over models. Other Python
-is source that no model was trained on, English the prose of descriptions. At the last checkpoint, threshold 0.5. An
-exploratory look at the same models came before the rule: shares of 4.8 to 4.9 % on other Python, 2.0 to 2.3 % on
-English.
+Decision rules), pooled over the pairs of the reference, the only one that reads other texts, with the interval of the
+jackknife over its partners. Other Python is source that no model was trained on, English the prose of descriptions. At
+the last checkpoint, threshold 0.5. An exploratory look at the same models came before the rule: shares of 4.8 to 4.9 %
+on other Python, 2.0 to 2.3 % on English.
 """
 
 from universal_neurons.harness import Equivalent, Measurement, claim, control

@@ -184,11 +184,10 @@ class ReadStudy(VariedStudy):
         super().__init__(shares=shares)
         self.texts, self.moved, self.kept, self.baseline = texts, moved, kept, baseline
 
-    def table(self, stage: str, *, checkpoint: HasStep, text: str) -> dict[tuple[str, str], UniversalityTable]:
+    def table(self, stage: str, *, checkpoint: HasStep, text: str) -> dict[str, UniversalityTable]:
         assert (stage, checkpoint) == ("texts", CHECKPOINTS[-1])
-        pairs = [(x, y) for x in "abcde" for y in "abcde" if x != y]
-        tables = {(x, y): self.universality(reference=x, partner=y, checkpoint=checkpoint) for x, y in pairs}
-        return {pair: self.read(table) if text in self.texts else table for pair, table in tables.items()}
+        tables = {partner: self.universality(partner=partner, checkpoint=checkpoint) for partner in self.partners()}
+        return {partner: self.read(table) if text in self.texts else table for partner, table in tables.items()}
 
     def read(self, table: UniversalityTable) -> UniversalityTable:
         lost = np.random.default_rng(1).random(len(table.frame)) > self.kept

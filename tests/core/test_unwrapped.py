@@ -51,6 +51,19 @@ def test_an_affine_map_with_its_gelu_equals_float64(kind: str, precision: str, v
 
 
 @needs_kernel
+@torch.no_grad()
+def test_a_quick_gelu_is_exact_far_below_0_and_in_all_of_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unwrapped, "_ELEMENTS", 7)
+    fused = FusedAffine(nn.Linear(16, 16))
+    fused.weight, fused.bias, fused.gelu, fused.by_sigmoid = torch.eye(16), None, True, True
+    values = torch.linspace(-6, 6, 160).view(2, 5, 16)
+    gelu: nn.Module = NewGELUActivation()
+    torch.testing.assert_close(fused(values).double(), gelu(values.double()), rtol=1e-5, atol=0)
+    assert (gelu(values) / gelu(values.double()) - 1).abs().max() > 0.1
+    assert fused(torch.tensor([[-(2.0**100), 2.0**100] * 8])).tolist() == [[0.0, 2.0**100] * 8]
+
+
+@needs_kernel
 @pytest.mark.parametrize("kind", ["Conv1D", "Linear"])
 def test_the_weights_are_shared(kind: str) -> None:
     given: Any = affine(kind)

@@ -302,8 +302,7 @@ class FakeStudy(AnyStudy):  # type: ignore[misc]
             assert text in self.suite.variants.texts
             # The text of an earlier checkpoint: fewer universal neurons, most of them the same.
             there = self.checkpoints[0 if text == "english" else -1]
-            pairs = ((x, y) for x in self.suite.zoo.models for y in self.partners(x))
-            return {(x, y): self.universality(reference=x, partner=y, checkpoint=there) for x, y in pairs}
+            return {partner: self.universality(partner=partner, checkpoint=there) for partner in self.partners()}
         step, name = (checkpoint or self.checkpoints[-1]).step, model or self.reference
         roles = fake_roles(stage, name)
         return _of_neurons(stage, step, name, MODELS) if roles is None else roles

@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 # Number of keys, and sha256 of their sorted lines "<stage> <digest>", with the weights and the text of made_up_lock.
 SUITES = {
-    "emergence": (621, "430342b61414bf02bd034c34ac563beacbbfcd862a312167ff0777c1b754ead1"),
-    "gurnee_medium": (148, "aa81a1b95711d3218b42c621ab4c606b5822e164a920b9ff3d76af4cdbae29f7"),
-    "gurnee_small": (148, "dd45d6bc59a6a905c45d4a22961ead36d0da2ffbd640b104cd5c6250d07ce97f"),
-    "midi": (265, "3bb6ddcb7da9fe2e09713d66893c693df77cf7c89dec06d8ec6912206debd54d"),
-    "mini": (283, "7b4f2a85dfcf18f84154ec327d806bf3b52b9ca8c0c8c5a508626784f3ed19f3"),
-    "paper": (234, "c3cc7478a2a2fdc9e216bf855561650a87b8cc102d08bd9485938ea33d45e32d"),
-    "paper_published": (229, "7c7e0f91b82f2cad51726f0547c866aa8b10a97910ba27d4e057c3ecdcc65c14"),
-    "paper_v2": (320, "919f63d5765df1a452813faca5dcb2c052835d7b3c47cb5410525b59e732916c"),
-    "pythia_160m": (114, "19acce202662404164a4e660d6511aabaa878de5bc3d9fb7d1ed39e845ae9e2f"),
-    "polypythias_14m": (1016, "a265d25169f1267414e7993fa28f834375d482a231f2567ea4915ac9ed5ab729"),
-    "polypythias_31m": (1016, "cb9aa6d9cfde83ed4fb220c42e020125d0744d97248958c10a30d8f98e0357c7"),
-    "polypythias_70m": (1016, "53e24de3a452b6ccd88759db326fcd12d92f9dd435acc8b81ebd5a33ce308c9e"),
-    "polypythias_160m": (1028, "ec53d534d984bcc701ce4176d2a5e8cdae3ae5c6ef3031c1d0a4bdc9f6eb31de"),
-    "polypythias_410m": (1028, "62ff4f179290091d8e3785a9e3dabd38b8743859470ad716ef6485db3b184964"),
+    "emergence": (615, "b0eccde875d1f3129468fabdebeeb4f5da130e4ab1f09324d038f8ab642b79c7"),
+    "gurnee_medium": (142, "4afd537fb72a2827a518e4e0981bf418d60338697c9b54322ece46dfba3bb466"),
+    "gurnee_small": (142, "48cb848bc03fdc1f497fd4619cfa8a52e28ab964c2a33d1e389e1f6257621c45"),
+    "midi": (259, "967e9b20a3a44c02a4820aaf81f392ca55b3ddf5c96091193dccc8199a86f4b5"),
+    "mini": (277, "2d0a44da7ae0a214a8a91f6f3539a805f83337249d94878191c1f11fb5fbdc59"),
+    "paper": (228, "dd5a1378d1ed83d94a2de44578e7be649c7f4a73094211b3690df94e14d489b4"),
+    "paper_published": (223, "86ee8923a5a592a769ddad36a78b0b706388a61e12e6589588de52c7e5146e4a"),
+    "paper_v2": (314, "943bd24ba3ae6508902edf590850f8b3fca969df8259f5d60b2ec4042b9af57e"),
+    "pythia_160m": (111, "ed64006953f9165cdee7e3d4131c7742f24fa96648eca503194ce9fff4c2cb79"),
+    "polypythias_14m": (980, "eba6d1551df5e95fa6e7d3212582e33aba5c6b7ac730bd2aa97c76f7cdac886a"),
+    "polypythias_31m": (980, "4f5058771decc1adc783cb5fef5339b8f65810b2e93495b2bde19b9c57a4dfa2"),
+    "polypythias_70m": (980, "1cc147635fb399c266c9fb44041eb82d590ff29954867992ae09c76de1b27242"),
+    "polypythias_160m": (992, "e842ed7767e7e9e3769aa18a10571258600fe109abef6884553037ddb10e24a6"),
+    "polypythias_410m": (992, "9120d08e506f7400b4e69f030ada6aa5f151ea001d0b24a5ca678ae96d234d3c"),
 }
 
 

@@ -124,7 +124,7 @@ MALFORMED: list[tuple[str, Change, str]] = [
     ("candidates", with_("influence", lambda one: one[:2]), "values, got 2 x 100 x "),
     ("candidates", with_("neuron", one(2048)), "'neuron': expected 0 to 2047, got 2048"),
     ("variants", with_("excess", lambda one: one[..., :7]), "expected 11 x 4 x 2048 values, got 11 x 4 x 7"),
-    ("texts", without("excess_half_b e d"), "'excess_half_b e d': expected numbers or text, got no such column"),
+    ("texts", without("excess_half_b e"), "'excess_half_b e': expected numbers or text, got no such column"),
     ("texts", with_("neuron", one(0)), "'neuron': expected 3 in row 3, got 0"),
     ("texts-tokens", of_ref(row_length=64), "'ref.row_length': expected 128 to 128, got 64"),
     ("ablation", lambda frame: frame.iloc[:9], "values, got 9"),

@@ -63,7 +63,7 @@ def test_the_list_is_the_same_everywhere_and_holds_every_case_once(computed: Min
     assert len({task.name for task in listed}) == len(listed)
     # Two token sets, three pairs (untrained those of the reference), candidates at three steps, and single cases.
     assert [task.name for task in listed[:4]] == ["corpus", "evaluation", "universality@0:a+b", "universality@0:a+c"]
-    assert len(listed) == 2 + (2 + 3 + 3) + 3 + 2 + 7 + 2 + 3 + 5 + 3 + 3 + 1 + 3 + 3 + 3 + 3 + 3 + 3
+    assert len(listed) == 2 + (2 + 3 + 3) + 3 + 2 + 7 + 2 + 3 + 5 + 3 + 3 + 1 + 3 + 3 + 3 + 3 + 3 + 2
 
 
 def test_a_task_needs_only_tasks_before_it(computed: Miniature) -> None:

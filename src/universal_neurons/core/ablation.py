@@ -135,7 +135,7 @@ class AblationEngine:
     """
 
     def __init__(self, bridge: TransformerBridge) -> None:
-        self.model = UnwrappedModel.runnable(bridge)
+        self.model = UnwrappedModel.runnable(bridge).with_quick_gelu()
         self.layers = layer_slices(layer_widths(bridge))
         self.means = torch.zeros(self.layers[-1].stop, dtype=torch.float64)
         head = affine_matrix(self.model.unembedding).T

@@ -29,6 +29,8 @@ EXACT = "exact"
 SUMS = ("float32", "operands", "bfloat16", "half")
 # The activations of both models at the same tokens, batch by batch.
 PairedBatches = Iterable[tuple[Tensor, Tensor]]
+# The mean and the spread of every neuron of both models over all tokens.
+Spreads = tuple[NeuronSpread, NeuronSpread]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +51,13 @@ class PairCounts:
 
 @torch.no_grad()
 def pairs_by_sums(
-    passes: Callable[[], PairedBatches], widths: Sequence[Sequence[int]], blocks: Sequence[range]
+    passes: Callable[[], PairedBatches], spreads: Spreads, widths: Sequence[int], blocks: Sequence[range]
 ) -> dict[str, PairCounts]:
-    """The pairs by every kind of sums, ``exact`` first; ``widths``: neurons per layer of x and of y.
+    """The pairs by every kind of sums, ``exact`` first; ``widths``: neurons per layer of x.
 
-    ``passes`` begins a pass over the same batches: one for means and spreads, then one per block of layers of x.
-    Raises :class:`NonFiniteActivationError`, whose ``layer`` has model 0 for x and 1 for y.
+    ``passes`` begins a pass over the same batches for each of ``blocks``, some layers of x; ``spreads`` are over them.
     """
-    spreads = _spreads(passes(), widths)
-    device, columns = spreads[0].mean.device, layer_slices(widths[0])
+    device, columns = spreads[0].mean.device, layer_slices(widths)
     best = {kind: _Best(*(len(one.mean) for one in spreads), device=device) for kind in (EXACT, *SUMS)}
     for layers in blocks:
         rows = slice(columns[layers[0]].start, columns[layers[-1]].stop)
@@ -78,14 +78,14 @@ class RoundedSums:
     """The sums of every kind over batches of two models; ``x`` and ``y`` are means and spreads over all of them."""
 
     def __init__(self, x: NeuronSpread, y: NeuronSpread) -> None:
-        self._sides = (x, y)
+        self._sides: Spreads = (x, y)
         shape, device = (len(x.mean), len(y.mean)), x.mean.device
         types = {EXACT: torch.float64, "half": torch.float64, "bfloat16": torch.bfloat16}
         self._sums = {
             kind: torch.zeros(shape, dtype=types.get(kind, torch.float32), device=device) for kind in (EXACT, *SUMS)
         }
         self._batches = 0
-        self._half: tuple[NeuronSpread, NeuronSpread] | None = None
+        self._half: Spreads | None = None
 
     def add(self, x: Float[Tensor, "token x"], y: Float[Tensor, "token y"]) -> None:
         """Add a batch of activations."""
@@ -95,7 +95,7 @@ class RoundedSums:
         self._sums["float32"].add_(product)
         if self._batches % 2 == 0:
             add_to(self._sums["half"], product)
-            spreads = (_spread(u), _spread(v))
+            spreads = (_spread_of(u), _spread_of(v))
             old = self._half
             self._half = spreads if old is None else (old[0] + spreads[0], old[1] + spreads[1])
         del product
@@ -171,24 +171,22 @@ class _Best:
         )
 
 
-def _spreads(batches: PairedBatches, widths: Sequence[Sequence[int]]) -> tuple[NeuronSpread, NeuronSpread]:
-    """Means and spreads of the neurons of both models over all tokens."""
-    found: list[NeuronSpread] = []
+@torch.no_grad()
+def spread_over(batches: Iterable[Float[Tensor, "token neuron"]]) -> NeuronSpread:
+    """The mean and the spread of every neuron over all tokens; raises :class:`NonFiniteActivationError`."""
+    found: NeuronSpread | None = None
     for values in batches:
-        ones = [_spread(side) for side in values]
-        for model, one in enumerate(ones):
-            if not bool(one.mean.isfinite().all()):
-                column = int((~one.mean.isfinite()).nonzero()[0])
-                layer = next(n for n, part in enumerate(layer_slices(widths[model])) if column < part.stop)
-                raise NonFiniteActivationError(column, (model, layer))
-        found = [old + one for old, one in zip(found, ones, strict=True)] if found else ones
+        one = _spread_of(values)
+        if not bool(one.mean.isfinite().all()):
+            raise NonFiniteActivationError(int((~one.mean.isfinite()).nonzero()[0]))
+        found = one if found is None else found + one
         del values
-    if not found:
+    if found is None:
         raise ValueError("expected at least one batch of tokens, got none")
-    return found[0], found[1]
+    return found
 
 
-def _spread(values: Float[Tensor, "token neuron"]) -> NeuronSpread:
+def _spread_of(values: Float[Tensor, "token neuron"]) -> NeuronSpread:
     mean = column_means(values)
     return NeuronSpread(len(values), mean, (values - mean).square().sum(0, dtype=torch.float64))
 

@@ -7,6 +7,7 @@ Hooks or processed weights may have changed the bridge's own numbers: callers co
 """
 
 import copy
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,12 @@ from transformer_lens.model_bridge.generalized_components.base import Generalize
 
 from universal_neurons.architectures import ModelAdapter, adapter_of
 
+# GELU by the tanh formula (Hendrycks & Gimpel 2016): u = sqrt(2 / pi) (x + 0.044715 x^3), here 2u = x (a + b x^2).
+_LINEAR = 2 * math.sqrt(2 / math.pi)
+_CUBIC = 0.044715 * _LINEAR
+# Activations that stay in a core's cache.
+_ELEMENTS = 2**17
+
 
 class UnsuitableAttentionError(ValueError):
     """The model's attention is not sdpa: a block that is run on its own under eager attention sees the future."""
@@ -30,6 +37,8 @@ class FusedAffine(nn.Module):
 
     torch's own product takes a tenth longer, and GELU afterwards reads and writes everything once more.  It is the
     kernel of compiled models, without the compiler.  The weights are shared, not copied.
+
+    ``by_sigmoid``: GELU is taken in place afterwards, in a third of the time.
     """
 
     def __init__(self, affine: nn.Module) -> None:
@@ -38,12 +47,21 @@ class FusedAffine(nn.Module):
         self.weight: Tensor = affine_matrix(given)
         self.bias: Tensor | None = given.bias
         self.gelu = False
+        self.by_sigmoid = False
 
     def forward(self, values: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape neuron"]:
         """Apply the map; products are float32 whatever precision torch is set to."""
-        after: tuple[Any, ...] = ("gelu", [], "tanh") if self.gelu else ("none", [], "")
+        after: tuple[Any, ...] = ("gelu", [], "tanh") if self.gelu and not self.by_sigmoid else ("none", [], "")
         output: Tensor = torch.ops.mkldnn._linear_pointwise(values, self.weight.T, self.bias, *after)
+        for part in torch.split(output.view(-1), _ELEMENTS) if self.gelu and self.by_sigmoid else ():
+            _gelu_in_place(part)
         return output
+
+
+def _gelu_in_place(values: Tensor) -> None:
+    # x / 2 (1 + tanh u) is x sigmoid 2u, and a sigmoid takes a third of the time of a hyperbolic tangent.
+    doubled = (values * values).mul_(_CUBIC).add_(_LINEAR).mul_(values)
+    values.mul_(doubled.sigmoid_())
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +84,17 @@ class UnwrappedModel:
         """Copy the modules behind a bridge; see :meth:`copied`."""
         source: Any = bridge.original_model
         return cls.copied(source, fused=fused)
+
+    def with_quick_gelu(self) -> "UnwrappedModel":
+        """Take GELU in a third of the time where it is fused; it is exact far below 0, where the model's own is not.
+
+        Effects of ablations do not depend on activations as small as that, but correlations of a neuron do that is
+        never on: evidence has them by the formula of the model.
+        """
+        for affine in self.mlp_inputs:
+            if isinstance(affine, FusedAffine):
+                affine.by_sigmoid = True
+        return self
 
     @classmethod
     def copied(cls, source: nn.Module, *, fused: bool = True) -> "UnwrappedModel":

@@ -189,8 +189,8 @@ class VariantsSpec(StrictTable):
     baseline under other tokens: the first ones of the suite's, so that differences from it are paired.  Nothing is
     varied where all lists are empty and ``padded_tokens`` is 0.
 
-    ``texts`` are other texts on which all models are compared at the last checkpoint: recipes in fixtures/corpora whose
-    text is installed here, and ``other_rows``, rows of the suite's own text that are not among its tokens.
+    ``texts`` are other texts on which the reference is scored too, at the last checkpoint: recipes in fixtures/corpora
+    whose text is installed here, and ``other_rows``, rows of the suite's own text that are not among its tokens.
     """
 
     masks: _Distinct[MaskPolicy] = _described(f"some of {', '.join(repr(policy.value) for policy in MaskPolicy)}")

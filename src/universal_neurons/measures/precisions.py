@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from universal_neurons.measures.arrays import quotient
 from universal_neurons.measures.pooled import pooled_counts
-from universal_neurons.measures.study import models_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,15 +32,15 @@ class PairsBySums:
 
 
 def kept_pairs(study: Study, checkpoint: HasStep, sums: str) -> Measurement:
-    """The share of the exact mutual best pairs that one kind of ``sums`` finds too, over models.
+    """The share of the exact mutual best pairs of the reference and its partners that one kind of ``sums`` finds too.
 
-    Mutual pairs of two models have no direction; both directions of each are counted, so that the pairs of every model
-    can be left out.  Details: the mean ``correlation`` of the exact pairs by exact sums and by this kind (``by_sums``);
-    the share of this kind's pairs that are ``others``; the largest ``error`` of a correlation.  Missing without any.
+    Over models: partners are left out in turn.  Details: the mean ``correlation`` of the exact pairs by exact sums and
+    by this kind (``by_sums``); the share of this kind's pairs that are ``others``; the largest ``error`` of a
+    correlation.  Missing without any.
     """
     tables = {
-        (x, y): study.table("precisions", model=x, partner=y, checkpoint=checkpoint)
-        for x, y in permutations(models_of(study), 2)
+        (study.reference, partner): study.table("precisions", partner=partner, checkpoint=checkpoint)
+        for partner in study.partners()
     }
     rows = {pair: _row(table, sums) for pair, table in tables.items()}
     described = {

@@ -1,6 +1,6 @@
 """Dependence of the universal neurons on the text: their share, and which neurons they are, on another text.
 
-Every directed pair of models is scored on the suite's tokens and on as many tokens of another text.  Two sets of
+The reference is scored against its partners on the suite's tokens and on as many tokens of another text.  Two sets of
 universal neurons *overlap* as far as the smaller of them lies in the larger, |A and B| / min(|A|, |B|): a text that has
 fewer universal neurons could still have the same ones.  Sets are taken of halves of the tokens, so that the overlap of
 two texts and the overlap of the two halves of one text are about equally many tokens, none of them in both sets.
@@ -14,7 +14,7 @@ import numpy as np
 
 from universal_neurons.measures.arrays import quotient
 from universal_neurons.measures.groups import pair_group
-from universal_neurons.measures.pooled import every_pair, pooled
+from universal_neurons.measures.pooled import own_pairs, pooled
 
 if TYPE_CHECKING:
     from universal_neurons.measurement import Measurement
@@ -27,12 +27,13 @@ _HALVES = ("excess_half_a", "excess_half_b")
 
 
 def text_pairs(study: Study, text: str, checkpoint: HasStep) -> PairTables:
-    """All directed pairs at a checkpoint on the suite's own tokens, and on ``text``.
+    """The pairs of the reference at a checkpoint on the suite's own tokens, and on ``text``.
 
-    Raises NotOnSuite for a text that the suite does not have, and UserError for any checkpoint but the last.
+    Other references have no other texts.  Raises NotOnSuite for a text that the suite does not have, and UserError for
+    any checkpoint but the last.
     """
     tables = study.table("texts", checkpoint=checkpoint, text=text)
-    return {pair: (own, tables[pair]) for pair, (own,) in every_pair(study, checkpoint).items()}
+    return {pair: (own, tables[pair[1]]) for pair, (own,) in own_pairs(study, checkpoint).items()}
 
 
 def overlap_beyond_ceiling(pairs: PairTables, threshold: float) -> Measurement:

@@ -1,9 +1,8 @@
-"""Precisions: the mutual best pairs of two models where sums of products are kept in fewer bits."""
+"""Precisions: the mutual best pairs of the reference and a partner where sums of products are kept in fewer bits."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations
 from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,9 +12,9 @@ import pandas as pd
 from universal_neurons.measures.precisions import PairsBySums
 from universal_neurons.measures.profiles import rounded_columns
 from universal_neurons.stages import costs
-from universal_neurons.stages.base import Case, Reader, example_dice, step_of
+from universal_neurons.stages.base import Case, Reader, example_dice, own_pairs, step_of
 from universal_neurons.stages.comparison import Comparison, column_differences
-from universal_neurons.stages.models import LoadedModels, ModelNotFinite
+from universal_neurons.stages.models import LoadedModels, finite_activations
 from universal_neurons.stages.tokens import TokenTable, corpus_ref
 
 if TYPE_CHECKING:
@@ -25,14 +24,15 @@ if TYPE_CHECKING:
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
+    from universal_neurons.core.moments import NeuronSpread
     from universal_neurons.stages.base import Artifacts
     from universal_neurons.stages.costs import Cost, Sizes
     from universal_neurons.stages.workspace import Workspace
 
 # Positions of a batch, after which sums are rounded: four rows of 256, as avdravid/rosetta-neuron-scaling reads them.
 BATCH_POSITIONS = 1024
-# Of a larger suite the first tokens alone are read: on all of GPT-2 Medium's the pairs would take two weeks of an H200,
-# and sums in bfloat16 only become worse with more.
+# Of a larger suite the first tokens alone are read: sums in bfloat16 only become worse with more, and on all of GPT-2
+# Medium's the pairs would take two weeks of an H200.
 MOST_TOKENS = 200_000
 # Bytes per pair of neurons: the sums of every kind, two products, and the correlations of two kinds while they are
 # compared.
@@ -46,15 +46,15 @@ BITS, TOLERANCE, MOVED = 16, 5e-3, 0.01
 
 
 class Precisions(TokenTable):
-    """The pairs of every two models at the last checkpoint."""
+    """The mutual best pairs of the suite's reference and every partner at the last checkpoint."""
 
     name: ClassVar[str] = "precisions"
     in_first_look: ClassVar[bool] = False
     subject: ClassVar[str] = "{case.model} and {case.partner}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
-        """Every two models, in the order of the suite, at the last step."""
-        return tuple(Case(work.last_step, x, y) for x, y in combinations(work.suite.zoo.models, 2))
+        """The suite's reference and every partner, at the last step."""
+        return own_pairs(work, Case(work.last_step, work.reference))
 
     def parameters(self, work: Workspace, case: Case) -> dict[str, JSON]:
         """The models, their step, after how many positions sums are rounded, and how many tokens if not all."""
@@ -77,17 +77,18 @@ class Precisions(TokenTable):
         }
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
-        """The cost of a pass for means and spreads, and of one with two products per block of layers."""
+        """The cost of a pass of every model for its spread, and per pair and block of layers one with two products."""
         tokens = min(sizes.tokens, MOST_TOKENS)
         sizes = replace(sizes, tokens=tokens, positions=ceil(sizes.positions * tokens / sizes.tokens))
         shape = sizes.shape
         blocks, largest = sizes.layer_blocks(shape.neurons * PAIR_BYTES)
         batches = -(-sizes.positions // BATCH_POSITIONS)
         stored = len(KINDS) * 8 * (1 + len(COUNTS) + len(CORRELATIONS))
-        return costs.per_case(
+        models = {name for case in cases for name in (case.model, case.partner)}
+        pairs = costs.per_case(
             sizes,
             cases,
-            costs.forward(sizes, sizes.positions * (1 + len(blocks)), models=2),
+            costs.forward(sizes, sizes.positions * len(blocks), models=2),
             {
                 costs.WorkKind.BASELINE: 2 * 2.0 * sizes.tokens * shape.neurons**2,
                 costs.WorkKind.MEMORY: float(2 * PAIR_BYTES * batches * shape.neurons**2),
@@ -98,15 +99,11 @@ class Precisions(TokenTable):
             host=stored,
             disk=stored,
         )
+        return replace(pairs, work=costs.summed(pairs.work, costs.forward(sizes, sizes.positions, models=len(models))))
 
     def compute(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """The pairs of two models."""
         return {self.name: _pairs(work, case)}
-
-    def case(self, work: Workspace, asked: Case) -> Case:
-        """The case of two models in either order: mutual pairs have none."""
-        turned = Case(asked.step, asked.partner, asked.model)
-        return super().case(work, turned if turned in self.cases(work) else asked)
 
     def read(self, reader: Reader, work: Workspace, case: Case) -> PairsBySums:
         """One row per kind of sums."""
@@ -140,13 +137,12 @@ def _frame(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
 def _pairs(work: Workspace, case: Case) -> pd.DataFrame:
     """The table of two models, as many layers of the first at a time as the memory allows."""
     from universal_neurons.core.matmul import mode_of_products
-    from universal_neurons.core.moments import NonFiniteActivationError
     from universal_neurons.core.precisions import pairs_by_sums
 
     models = LoadedModels.of(work, step_of(case), (case.model, case.partner))
     models = replace(models, tokens=models.tokens.first(MOST_TOKENS))
-    widths, rows_at_once = models.widths, max(1, BATCH_POSITIONS // models.tokens.rows.shape[1])
-    blocks = models.layer_blocks(sum(widths[1]) * PAIR_BYTES)
+    blocks = models.layer_blocks(sum(models.widths[1]) * PAIR_BYTES)
+    rows_at_once = max(1, BATCH_POSITIONS // models.tokens.rows.shape[1])
 
     def passes() -> Iterator[tuple[Tensor, Tensor]]:
         title = f"step {case.step}: precisions of {case.model} and {case.partner}"
@@ -154,13 +150,22 @@ def _pairs(work: Workspace, case: Case) -> pd.DataFrame:
             yield x, y
             del x, y
 
-    try:
-        with mode_of_products("float32", device=models.device):
-            found = pairs_by_sums(passes, widths, blocks)
-    except NonFiniteActivationError as error:
-        if error.layer is None:
-            raise
-        model, layer = error.layer
-        raise ModelNotFinite.of(models.refs[model], f"layer {layer}: activations") from None
+    with mode_of_products("float32", device=models.device):
+        found = pairs_by_sums(passes, (_spread(models, 0), _spread(models, 1)), models.widths[0], blocks)
     names = (*COUNTS, *CORRELATIONS)
     return _frame({name: np.array([getattr(found[kind], name) for kind in KINDS]) for name in names})
+
+
+def _spread(models: LoadedModels, place: int) -> NeuronSpread:
+    """The spread of the neurons of one of the models over the tokens: one pass for all pairs that it is part of."""
+    from universal_neurons.core.precisions import spread_over
+
+    ref = models.refs[place]
+    alone = replace(models, refs=(ref,), bridges=(models.bridges[place],))
+
+    def spread() -> NeuronSpread:
+        stream = alone.stream(f"step {ref.step}: spreads of {ref.name}")
+        with finite_activations(ref, models.widths[place]):
+            return spread_over(values for (values,), _ in stream)
+
+    return models.work.cached(("spread", ref, models.tokens.scored), spread)

@@ -4,7 +4,7 @@
     -> universality and nulls (the same passes over the tokens of a checkpoint; untrained of the suite's reference only)
     -> candidates (of all references at a checkpoint)
     -> variants (other masks, paddings, rotations: the suite's reference only)
-    -> texts (every model against all others on other texts, at the last checkpoint)
+    -> texts (other texts, at the last checkpoint: the suite's reference only)
     -> ablation (of the universal neurons and of what they are compared with)
     -> extensions (families and patches: the suite's reference only)
     -> profiles (of every single neuron at the last checkpoint)
@@ -15,7 +15,7 @@
     -> entropy (neurons of the last layer of every model at the last checkpoint) -> the same of some neurons below it
     -> duplicates (the nearest other neuron of the same model)
     -> positions (every single neuron at the first position of a row, where rows begin with beginning-of-text)
-    -> precisions (mutual best pairs of every two models at the last checkpoint, from sums in fewer bits)
+    -> precisions (mutual best pairs from sums in fewer bits, at the last checkpoint: the suite's reference only)
 
 To add a table, write its stage in a module of its own and add it here, with a claim that reads it: what nothing reads
 is not computed.

@@ -1,4 +1,4 @@
-"""Texts: every model against all others on other texts, at the last checkpoint.
+"""Texts: the reference against all its partners on other texts, at the last checkpoint.
 
 The same passes and scores as the universality tables, over as many tokens of another text, in the same rows and under
 the same mask.  The tokens are sampled anew whenever they are needed; evidence has their identity.
@@ -7,7 +7,6 @@ the same mask.  The tokens are sampled anew whenever they are needed; evidence h
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -25,6 +24,7 @@ from universal_neurons.stages.base import (
     example_dice,
     example_neurons,
     neuron_columns,
+    own_pairs,
     step_of,
 )
 from universal_neurons.stages.comparison import (
@@ -54,7 +54,7 @@ from universal_neurons.stages.universality import moments_cost, no_candidates, s
 from universal_neurons.stages.workspace import corpus_fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from universal_neurons.artifacts.codec import Payload
     from universal_neurons.artifacts.key import JSON
@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from universal_neurons.stages.costs import Sizes
     from universal_neurons.stages.workspace import Workspace
 
-    # By reference and partner.
-    TextTables = dict[tuple[str, str], "UniversalityTable"]
+    # By partner.
+    TextTables = dict[str, "UniversalityTable"]
 
 SCORES = ("excess", "excess_half_a", "excess_half_b")
 # Significant bits of an excess: steps of 0.0001 between a half and one, so that few neurons change sides.
@@ -75,11 +75,12 @@ MOVED = TOLERANCE + 2.0**-BITS
 
 
 class Texts(TokenTable):
-    """The excess of every neuron of every model against every other model on one text, with its halves."""
+    """The excess of every neuron of the suite's reference against every partner on one text, with its halves."""
 
     name: ClassVar[str] = "texts"
+    version: ClassVar[int] = 2  # 2: of the suite's reference alone
     parts: ClassVar[tuple[str, ...]] = ("texts", "texts-tokens")
-    subject: ClassVar[str] = "all models on {case.text}"
+    subject: ClassVar[str] = "the reference on {case.text}"
 
     def cases(self, work: Workspace) -> tuple[Case, ...]:
         """Every text of the suite at the last step."""
@@ -91,7 +92,8 @@ class Texts(TokenTable):
         return {
             "text": case.text,
             "step": case.step,
-            "models": list(work.suite.zoo.models),
+            "reference": work.reference,
+            "partners": list(work.partners(work.reference)),
             "rows": TOKENS.parameters(work, ONLY),
             "rotation": spec.rotation,
             "draws": spec.draws,
@@ -114,10 +116,9 @@ class Texts(TokenTable):
         }
 
     def cost(self, work: Workspace, sizes: Sizes, cases: Sequence[Case]) -> Cost:
-        """The cost of reading each text, of the passes over its tokens and of scoring all pairs."""
-        every = range(sizes.models)
-        load = sizes.workload(sizes.models, list(combinations(every, 2)), groups=2, row=sizes.shape.row)
-        pairs = list(permutations(every, 2))
+        """The cost of reading each text, of the passes over its tokens and of scoring the pairs."""
+        pairs = [(0, other) for other in range(1, sizes.models)]
+        load = sizes.workload(sizes.models, pairs, groups=2, row=sizes.shape.row)
         passes = moments_cost(sizes, load)
         scored = scoring_cost(sizes, load, work.suite.universality, pairs, tables=0, nulls=0)
         read = [reading_cost(work, text_recipe(work, case.text)) for case in cases]
@@ -131,19 +132,21 @@ class Texts(TokenTable):
         )
 
     def produce(self, work: Workspace, case: Case) -> None:
-        """Compute and commit all pairs on one text; then forget the state of the passes."""
+        """Compute and commit the pairs on one text; then forget the state of the passes."""
         with capture(device=str(device(work))) as run:
             tokens = text_tokens(work, case.text)
-            models = replace(LoadedModels.of(work, step_of(case), work.suite.zoo.models), tokens=tokens)
-            scores = step_scores(models, RequestedScores(tuple(_pairs(work, case))), title=case.text)
-            columns = {pair: with_excess(score_table(scores.table(pair))) for pair in _pairs(work, case)}
-        payloads = self.payloads(work, {_name(pair): frame for pair, frame in columns.items()}, tokens)
+            pairs = _pairs(work, case)
+            names = (work.reference, *(pair.partner for pair in pairs))
+            models = replace(LoadedModels.of(work, step_of(case), names), tokens=tokens)
+            scores = step_scores(models, RequestedScores(pairs), title=case.text)
+            columns = {pair.partner: with_excess(score_table(scores.table(pair))) for pair in pairs}
+        payloads = self.payloads(work, columns, tokens)
         self.commit(work, case, payloads, replace(run.provenance, precision=scores.passes.precision))
         scores.passes.forget()
 
     def payloads(self, work: Workspace, scored: Mapping[str, Any], tokens: TokenSet) -> dict[str, Payload]:
-        """The artifacts: a row per neuron with the scores of every pair, and the record of the tokens."""
-        columns = {f"{score} {pair}": frame[score].to_numpy() for pair, frame in scored.items() for score in SCORES}
+        """The artifacts: a row per neuron with the scores against every partner, and the record of the tokens."""
+        columns = {f"{score} {name}": frame[score].to_numpy() for name, frame in scored.items() for score in SCORES}
         return {
             "texts": pd.DataFrame(neuron_columns(work) | rounded_columns(columns, bits=BITS)),
             "texts-tokens": token_record(tokens),
@@ -157,18 +160,18 @@ class Texts(TokenTable):
         return super().case(work, Case(asked.step, text=asked.text))
 
     def read(self, reader: Reader, work: Workspace, case: Case) -> TextTables:
-        """The tables by reference and partner; without candidates, so that shares have no interval over tokens."""
+        """The tables by partner; without candidates, so that shares have no interval over tokens."""
         frame = reader(self, case)[0].table
         nothing = no_candidates(work, draws=work.suite.universality.draws)
         return {
-            (pair.model, pair.partner): universality_table(work, pair, _of_pair(frame, pair), **nothing)
+            pair.partner: universality_table(work, pair, _against(frame, pair.partner), **nothing)
             for pair in _pairs(work, case)
         }
 
     def example(self, work: Workspace, case: Case) -> Mapping[str, Payload]:
         """Scores of which about half are universal, and the record of made-up tokens."""
         dice, count = example_dice(case), example_count(work)
-        names = [f"{score} {_name(pair)}" for pair in _pairs(work, case) for score in SCORES]
+        names = [f"{score} {pair.partner}" for pair in _pairs(work, case) for score in SCORES]
         scores = {name: dice.uniform(0.3, 1.0, count).astype(np.float32) for name in names}
         frame = pd.DataFrame(example_neurons(work) | scores)
         return {"texts": frame, "texts-tokens": example_record(work, case.text)}
@@ -194,18 +197,13 @@ class Texts(TokenTable):
 TEXTS = Texts()
 
 
-def _pairs(work: Workspace, case: Case) -> Iterator[Case]:
-    """Every model against every other at the step of a case."""
-    yield from (Case(case.step, x, y) for x, y in permutations(work.suite.zoo.models, 2))
+def _pairs(work: Workspace, case: Case) -> tuple[Case, ...]:
+    """The suite's reference against every partner at the step of a case."""
+    return own_pairs(work, Case(case.step, work.reference))
 
 
-def _name(pair: Case) -> str:
-    """The name of a pair in the columns of the table."""
-    return f"{pair.model} {pair.partner}"
-
-
-def _of_pair(frame: pd.DataFrame, pair: Case) -> pd.DataFrame:
-    """The columns of one pair under the names that universality tables give them; partners are not kept."""
-    scores = {score: frame[f"{score} {_name(pair)}"] for score in SCORES}
+def _against(frame: pd.DataFrame, partner: str) -> pd.DataFrame:
+    """The columns of one partner under the names that universality tables give them; best partners are not kept."""
+    scores = {score: frame[f"{score} {partner}"] for score in SCORES}
     known = frame[["layer", "neuron"]].assign(**scores)
     return known.assign(partner_layer=np.int16(-1), correlation=np.float32(np.nan))

@@ -317,7 +317,9 @@ def _installed_tokens(work: Workspace, recipe: str, without: Collection[bytes] =
 
 
 def _held_out(work: Workspace, recipe: str) -> TokenStream:
-    return encode_documents(corpus_recipe(work, recipe).documents("held-out"), work.zoo.tokenizer())
+    """The tokens of the held-out documents of a recipe, encoded once for all rows that are sampled of them."""
+    documents = corpus_recipe(work, recipe).documents("held-out")
+    return work.cached(("held out", recipe), lambda: encode_documents(documents, work.zoo.tokenizer()))
 
 
 def _row_format(work: Workspace, recipe: str = "") -> RowFormat:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.render.fakes import FakeStudy, fake_suite
-from universal_neurons.measures.pooled import every_pair, pooled_share
+from universal_neurons.measures.pooled import own_pairs, pooled_share
 from universal_neurons.measures.texts import overlap_beyond_ceiling, text_pairs
 from universal_neurons.render.figures.texts import on_texts, text_figures
 from universal_neurons.render.formatting import NO_BREAK, decimal
@@ -29,7 +29,7 @@ def drawn() -> dict[str, Figure]:
 def test_each_text_has_its_share_and_how_far_it_is_from_the_suites(drawn: dict[str, Figure]) -> None:
     study, figure = FakeStudy(), drawn["texts_share"]
     assert [row[0] for row in figure.data.rows] == ["other rows of the same text", "English"]
-    own, there = (pooled_share(every_pair(study, study.checkpoints[at]), 0.5).value for at in (-1, 0))
+    own, there = (pooled_share(own_pairs(study, study.checkpoints[at]), 0.5).value for at in (-1, 0))
     same, english = figure.data.rows
     assert (same[1], english[1]) == pytest.approx((0, 100 * (there - own)))
     assert (same[-1], english[-1]) == pytest.approx((own, there))

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from universal_neurons.errors import UserError
-from universal_neurons.inputs.labels.source import LabelColumn, LabelSource, Of, listed
+from universal_neurons.inputs.labels.source import LabelColumn, LabelSource, Of, characters_that, code_points, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from universal_neurons.inputs.labels.source import LabelledText, TokenFlags
+    from universal_neurons.inputs.labels.source import LabelledText, Places, TokenFlags
 
 INSTALL = "pip install 'universal-neurons[labels]'"
 _KEYWORDS = frozenset(
@@ -161,7 +161,7 @@ def python_columns(text: LabelledText) -> Iterator[LabelColumn]:
     flags = np.zeros((len(NAMES), rows.size), dtype=np.bool_)
     for passage in text.passages():
         here = passage.place >= 0
-        flags[:, passage.place[here]] = character_labels(parser, passage.text)[:, passage.start[here]]
+        flags[:, passage.place[here]] = labels_at(parser, passage.text, passage.start[here])
     for name, column in zip(NAMES, flags, strict=True):
         yield LabelColumn(name, "syntax", Of.PLACE, column.reshape(rows.shape))
 
@@ -175,27 +175,36 @@ def _parser() -> Any:
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_python.language()))
 
 
-def character_labels(parser: Any, text: str) -> TokenFlags:
-    """The labels of every character of Python source (label character), in the order of :data:`NAMES`."""
+def labels_at(parser: Any, text: str, places: Places) -> TokenFlags:
+    """The labels of some characters of Python source (label place), in the order of :data:`NAMES`.
+
+    ``places`` (place,): the characters, in ascending order.
+    """
     source = text.encode("utf-8", "surrogatepass")
-    by_byte = _byte_labels(parser.parse(source).root_node, source)
-    widths = np.array([len(character.encode("utf-8", "surrogatepass")) for character in text], dtype=np.int64)
-    flags = by_byte[:, np.cumsum(widths) - widths]
-    _mark_words(flags, text)
+    code = code_points(text)
+    # Bytes of a character in UTF-8.
+    width = 1 + (code >= 0x80).astype(np.int64) + (code >= 0x800) + (code >= 0x10000)
+    flags = _node_labels(parser.parse(source).root_node, source, (np.cumsum(width) - width)[places])
+    _mark_words(flags, text, places)
     return flags
 
 
-def _byte_labels(root: Any, source: bytes) -> TokenFlags:
-    flags = np.zeros((len(NAMES), len(source)), dtype=np.bool_)
+def _node_labels(root: Any, source: bytes, places: Places) -> TokenFlags:
+    """The labels that nodes of the grammar have, at the bytes ``places``; parts without any are not looked at."""
+    flags = np.zeros((len(NAMES), len(places)), dtype=np.bool_)
+    # How many of the places lie before each byte.
+    before = np.searchsorted(places, np.arange(len(source) + 1)).tolist()
 
     def mark(label: str, start: int, stop: int) -> None:
-        flags[_ROW[label], start:stop] = True
+        flags[_ROW[label], before[start] : before[stop]] = True
 
     # Without recursion, because source may be nested more deeply than Python's stack.
     left: list[tuple[Any, Any, str | None, int, int]] = [(root, None, None, 0, 0)]
     while left:
         node, above, role, blocks, brackets = left.pop()
         start, stop, kind = node.start_byte, node.end_byte, node.type
+        if before[start] == before[stop]:
+            continue
         for label in _labels(node, above, role, source):
             mark(label, start, stop)
         if kind in _HEADERS and (body := node.child_by_field_name("body")) is not None:
@@ -245,19 +254,18 @@ def _name_labels(name: str) -> Iterator[str]:
     yield from (label for label, pattern in _NAMES.items() if pattern.fullmatch(name))
 
 
-def _mark_words(flags: TokenFlags, text: str) -> None:
+def _mark_words(flags: TokenFlags, text: str, places: Places) -> None:
     """Labels that need no grammar: where words begin and go on, and where lines begin."""
-    if not text:
-        return
-    is_word = np.array([character.isalnum() or character == "_" for character in text])
-    is_blank = np.array([character.isspace() for character in text])
-    line = np.cumsum([character == "\n" for character in text]) - np.array([character == "\n" for character in text])
-    before: npt.NDArray[np.bool_] = np.concatenate([[False], is_word[:-1]])
-    flags[_ROW["word_start"]] = is_word & ~before
-    flags[_ROW["word_continuation"]] = is_word & before
-    shown = np.flatnonzero(~is_blank)
-    changes = np.flatnonzero(np.diff(line[shown]))
-    flags[_ROW["first_in_line"], shown[np.concatenate([[0], changes + 1])] if shown.size else shown] = True
+    is_word = characters_that(lambda character: character.isalnum() or character == "_", text)
+    is_shown = ~characters_that(str.isspace, text)
+    ends = characters_that("\n".__eq__, text).astype(np.int64)
+    before: npt.NDArray[np.bool_] = np.concatenate([[False], is_word])[:-1]
+    flags[_ROW["word_start"]] = (is_word & ~before)[places]
+    flags[_ROW["word_continuation"]] = (is_word & before)[places]
+    first = np.zeros(len(text), dtype=np.bool_)
+    shown, line = np.flatnonzero(is_shown), np.cumsum(ends) - ends
+    first[shown[np.diff(line[shown], prepend=-1) > 0]] = True
+    flags[_ROW["first_in_line"]] = first[places]
 
 
 PYTHON = LabelSource("python", ("syntax",), python_columns)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from universal_neurons.inputs.corpus import TokenSet
 
@@ -87,11 +87,23 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def first_characters(spans: Iterable[Sequence[int]], text: str) -> Places:
-    """The first character of each span of ``text`` that is no blank, or the first of all; see :class:`Passage`."""
-    found: list[int] = []
-    for start, stop in spans:
-        part = text[start:stop]
-        blanks = len(part) - len(part.lstrip())
-        found.append(start + blanks if blanks < len(part) else start)
-    return np.array(found, dtype=np.int64)
+def code_points(text: str) -> npt.NDArray[np.uint32]:
+    """The code point of every character of a text (character,)."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+
+def characters_that(satisfy: Callable[[str], bool], text: str) -> TokenFlags:
+    """Whether each character of a text does (character,): asked once of every character that is in it."""
+    known, place = np.unique(code_points(text), return_inverse=True)
+    return np.array([satisfy(chr(code)) for code in known.tolist()], dtype=np.bool_)[place]
+
+
+def first_characters(spans: npt.NDArray[np.integer], text: str) -> Places:
+    """The first character of each span of ``text`` that is no blank, or the first of all; see :class:`Passage`.
+
+    ``spans`` (span, 2): where each begins and ends.
+    """
+    start, stop = spans.astype(np.int64).T
+    shown = np.flatnonzero(~characters_that(str.isspace, text))
+    following = np.append(shown, len(text))[np.searchsorted(shown, start)]
+    return np.asarray(np.where(following < stop, following, start))

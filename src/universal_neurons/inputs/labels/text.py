@@ -53,7 +53,7 @@ def document_passages(
             continue
         if not np.array_equal(tokens.rows.ravel()[place[here]], ids[here]):
             raise CorpusError("labels: the tokens of the documents are not the ones of the rows; the text has changed")
-        yield Passage(text, first_characters(spans.tolist(), text), place)
+        yield Passage(text, first_characters(spans, text), place)
 
 
 def row_passages(tokens: TokenSet, spelling: Sequence[str]) -> Iterator[Passage]:
@@ -64,8 +64,9 @@ def row_passages(tokens: TokenSet, spelling: Sequence[str]) -> Iterator[Passage]
     length = tokens.rows.shape[1]
     for number, row in enumerate(tokens.rows.tolist()):
         parts = [spelling[token] for token in row]
-        ends = np.cumsum([len(part) for part in parts])
-        spans = [(int(end) - len(part), int(end)) for part, end in zip(parts, ends, strict=True)]
+        lengths = np.array([len(part) for part in parts])
+        ends = np.cumsum(lengths)
+        spans = np.stack([ends - lengths, ends], axis=1)
         text = "".join(parts)
         # A special token has no text, so it has no first character.
         place = np.where([bool(part) for part in parts], number * length + np.arange(length), -1)
