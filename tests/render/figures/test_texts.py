@@ -51,7 +51,7 @@ def test_each_text_has_the_overlap_beside_the_one_of_halves(drawn: dict[str, Fig
 
 def test_captions_say_what_the_bars_are_over(drawn: dict[str, Figure]) -> None:
     captions = [str(figure.caption).replace("\\", "") for figure in drawn.values()]
-    assert [one for one in captions if not one.endswith("Bars are intervals over models.")] == []
+    assert [one for one in captions if not one.endswith("bars are intervals over its partners.")] == []
 
 
 def test_two_models_or_one_text_leave_the_figures_out() -> None:
