@@ -203,7 +203,7 @@ def influence(x: Tensor, y: Tensor, neuron: list[int], partner: list[int], step:
     accumulator = BlockInfluence([whole.x, whole.y], [pairs, swapped], blocks=BLOCKS)
     for start in range(0, TOKENS, step):
         part = slice(start, start + step)
-        accumulator.add([x[part].clone(), y[part].clone()], BLOCK[part])
+        accumulator.add([x[part], y[part]], BLOCK[part])
     one, other = accumulator.influence()
     torch.testing.assert_close(one, other, equal_nan=True)
     return one

@@ -250,45 +250,35 @@ class BlockInfluence:
     def __init__(
         self, moments: Sequence[NeuronMoments | NeuronSpread], selected: Sequence[SelectedPairs], *, blocks: int
     ) -> None:
+        self._moments = tuple(moments)
         self._selected = tuple(selected)
-        self._counts = {own.count for own in moments}
         self._seen = 0
-        self._models = [_Standardisation.of(own) for own in moments]
-        devices = [own.mean.device for own in moments]
-        self._sides = [
-            ((s.x, _columns_of(s.neuron).to(devices[s.x])), (s.y, _columns_of(s.partner).to(devices[s.y])))
-            for s in selected
+        self._paired = [
+            (_paired_neurons(moments, s.x, s.neuron), _paired_neurons(moments, s.y, s.partner)) for s in selected
         ]
         self._products = [torch.zeros(blocks, len(s.neuron), dtype=torch.float64) for s in selected]
-        self._squares = [torch.zeros(blocks, len(own.mean), dtype=torch.float64) for own in moments]
+        self._squares = [torch.zeros_like(product) for product in self._products]
 
     def add(self, values: Sequence[Float[Tensor, "token _"]], block: Int[Tensor, " token"]) -> None:
-        """Add the activations of every model at the same tokens, which are standardised in place.
-
-        ``block`` is the token block of each.
-        """
+        """Add the activations of every model at the same tokens; ``block`` is the token block of each."""
         self._seen += len(block)
         runs = _runs(block)
-        for standardise, own, squares in zip(self._models, values, self._squares, strict=True):
-            standardise(own)
+        for number, pairs in enumerate(self._selected):
+            paired_x, paired_y = self._paired[number]
+            u, v = paired_x.standardised(values[pairs.x]), paired_y.standardised(values[pairs.y])
+            products, squares = u * v, (u * u).add_(v * v)
             for b, run in runs:
-                squares[b] += own[run].square().sum(0, dtype=torch.float64).cpu()
-        for sides, products in zip(self._sides, self._products, strict=True):
-            u, v = (values[model].index_select(1, columns) for model, columns in sides)
-            u.mul_(v)
-            for b, run in runs:
-                products[b] += u[run].sum(0, dtype=torch.float64).cpu()
+                self._products[number][b] += products[run].sum(0, dtype=torch.float64).cpu()
+                self._squares[number][b] += squares[run].sum(0, dtype=torch.float64).cpu()
 
     def influence(self) -> tuple[Float[Tensor, "block _"], ...]:
         """The influences (block candidate) per selection; raises ValueError after another number of tokens."""
-        if self._counts != {self._seen}:
-            raise ValueError(f"influence over {self._seen} tokens; the moments are over {sorted(self._counts)}")
+        expected = {moments.count for moments in self._moments}
+        if expected != {self._seen}:
+            raise ValueError(f"influence over {self._seen} tokens; the moments are over {sorted(expected)}")
         result = []
-        for pairs, products in zip(self._selected, self._products, strict=True):
-            x, y = self._squares[pairs.x], self._squares[pairs.y]
-            squares = x[:, _columns_of(pairs.neuron)] + y[:, _columns_of(pairs.partner)]
-            absent = (pairs.neuron == NO_PARTNER) | (pairs.partner == NO_PARTNER)
-            correlation = (products.sum(0) / self._seen).masked_fill(absent, torch.nan)
+        for products, squares in zip(self._products, self._squares, strict=True):
+            correlation = products.sum(0) / self._seen
             result.append((products - correlation * squares / 2) / self._seen)
         return tuple(result)
 
@@ -301,24 +291,27 @@ def _runs(block: Int[Tensor, " token"]) -> list[tuple[int, slice]]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Standardisation:
-    """The standardisation of the neurons of one model over all tokens; NaN for one that never varied."""
+class _PairedNeurons:
+    """The neurons of one model in selected pairs, and their standardisation."""
 
-    centre: Float32[Tensor, " neuron"]
-    rest: Float32[Tensor, " neuron"]
-    inverse_sd: Float32[Tensor, " neuron"]
+    column: Int64[Tensor, " candidate"]
+    centre: Float32[Tensor, " candidate"]
+    rest: Float32[Tensor, " candidate"]
+    inverse_sd: Float32[Tensor, " candidate"]
 
-    @classmethod
-    def of(cls, own: NeuronMoments | NeuronSpread) -> "_Standardisation":
+    def standardised(self, values: Float[Tensor, "token neuron"]) -> Float[Tensor, "token candidate"]:
         # A float32 centre alone would leave its rounding error in the mean, so ``rest`` is subtracted after it.
-        centre = own.mean.float()
-        return cls(centre, (own.mean - centre.double()).float(), (own.inverse_norm * own.count**0.5).float())
-
-    def __call__(self, values: Float[Tensor, "token neuron"]) -> None:
-        """Standardise in place."""
-        values.sub_(self.centre).sub_(self.rest).mul_(self.inverse_sd)
+        chosen = values.index_select(1, self.column)
+        return chosen.sub_(self.centre).sub_(self.rest).mul_(self.inverse_sd)
 
 
-def _columns_of(neurons: Int64[Tensor, " candidate"]) -> Int64[Tensor, " candidate"]:
-    """The columns of some neurons, the first one in the place of one that there is not."""
-    return neurons.clamp(min=0)
+def _paired_neurons(
+    moments: Sequence[NeuronMoments | NeuronSpread], model: int, neuron: Int64[Tensor, " candidate"]
+) -> _PairedNeurons:
+    own = moments[model]
+    column = neuron.to(own.mean.device).clamp(min=0)
+    mean = own.mean[column]
+    centre = mean.float()
+    inverse_sd = own.inverse_norm[column] * own.count**0.5
+    inverse_sd = inverse_sd.masked_fill(neuron.to(column.device) == NO_PARTNER, torch.nan)
+    return _PairedNeurons(column, centre, (mean - centre.double()).float(), inverse_sd.float())
