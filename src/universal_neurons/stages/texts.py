@@ -136,7 +136,7 @@ class Texts(TokenTable):
         with capture(device=str(device(work))) as run:
             tokens = text_tokens(work, case.text)
             pairs = _pairs(work, case)
-            names = (work.reference, *(pair.partner for pair in pairs))
+            names = (work.reference, *work.partners(work.reference))
             models = replace(LoadedModels.of(work, step_of(case), names), tokens=tokens)
             scores = step_scores(models, RequestedScores(pairs), title=case.text)
             columns = {pair.partner: with_excess(score_table(scores.table(pair))) for pair in pairs}

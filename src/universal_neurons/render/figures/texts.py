@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _CODE = "render.figures.texts."
 _NAMES = {"other_rows": "other rows of the same text", "other_python": "other Python", "english": "English"}
+_OVER = "Pairs of the reference; bars are intervals over its partners."
 _WHY = "it compares texts, and this suite has only one, or too few models."
 
 
@@ -64,8 +65,7 @@ def texts_share(found: tuple[OnText, ...], where: str) -> Figure:
     rows = tuple(ChartRow(_named(one), one.change, OWN, columns=(("share", one.share.value),)) for one in found)
     shares = listed(f"{percent(one.share.value, 2)} on {_named(one)}" for one in found)
     caption = (
-        f"Share of universal neurons on other texts minus the share on the suite's text ({where}): {shares}. Pairs "
-        "of the reference; bars are intervals over its partners."
+        f"Share of universal neurons on other texts minus the share on the suite's text ({where}): {shares}. {_OVER}"
     )
     return row_figure(
         RowChart(
@@ -97,8 +97,8 @@ def texts_overlap(found: tuple[OnText, ...], where: str) -> Figure:
     )
     caption = (
         f"Overlap of the universal neurons of the suite's text and of another, minus the overlap of the two halves of "
-        f"one text ({where}; half of the tokens in each set, share of the smaller set): {said}. Pairs "
-        "of the reference; bars are intervals over its partners."
+        f"one text ({where}; half of the tokens in each set, share of the smaller set): {said}. "
+        f"{_OVER}"
     )
     return row_figure(
         RowChart(
