@@ -291,9 +291,9 @@ def test_the_state_of_other_tiles_is_refused() -> None:
         PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], tiles=TILES).restore(state)
 
 
-def test_products_larger_than_the_scratch_are_made_strip_by_strip(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_products_are_made_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = pair(1e3)
-    monkeypatch.setattr("universal_neurons.core.accumulator.SCRATCH_ELEMENTS", 40)
+    monkeypatch.setattr("universal_neurons.core.comoments.PRODUCT_WIDTH", 5)
     accumulator = PairwiseAccumulator([X_WIDTHS, Y_WIDTHS], chunk_tokens=64)
     streamed(accumulator, x, y)
     a, b = crosses(accumulator, 0, 1)

@@ -266,8 +266,8 @@ def test_fewer_tokens_than_blocks_need_are_fewer_blocks(mini: Suite) -> None:
 
 def test_fewer_tokens_are_fewer_rows_of_everything_else_down_to_what_an_interval_needs(mini: Suite) -> None:
     half = mini.narrowed(tokens=TOKENS // 2)
-    assert (mini.ablation.tokens, mini.ablation.blocks, mini.profiles.ablation_rows) == (12_700, 100, 8)
-    assert (half.ablation.tokens, half.ablation.blocks, half.profiles.ablation_rows) == (6_350, 50, 4)
+    assert (mini.ablation.tokens, mini.ablation.blocks, mini.profiles.ablation_rows) == (8_128, 64, 8)
+    assert (half.ablation.tokens, half.ablation.blocks, half.profiles.ablation_rows) == (4_064, 32, 4)
     assert half.variants.padded_tokens == mini.variants.padded_tokens // 2
     fewest = mini.narrowed(tokens=50 * 127)
     assert (fewest.ablation.tokens, fewest.ablation.blocks, fewest.profiles.ablation_rows) == (2_540, 20, 2)

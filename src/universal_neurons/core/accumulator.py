@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from universal_neurons.core.comoments import ComomentSums, product_shape
+from universal_neurons.core.comoments import ComomentSums
 from universal_neurons.core.matmul import PrecisionMode
 from universal_neurons.core.moments import CrossMoments, LayerId, NeuronMoments, NeuronSpread, NonFiniteActivationError
 from universal_neurons.core.precision_audit import PrecisionAudit, SampledMoments
-from universal_neurons.core.tiling import SCRATCH_ELEMENTS, LayerRange, Tile, Workload, layers_of
+from universal_neurons.core.tiling import LayerRange, Tile, Workload, layers_of
 
 
 class PairwiseAccumulator:
@@ -67,15 +67,11 @@ class PairwiseAccumulator:
         self._own = {which: number for number, which in enumerate(own, start=len(self._products))}
         within = [(cols, cols) for cols in own.values()]
         plan = [(*both, accumulate) for both in self._products] + [(*both, torch.float64) for both in within]
-        through_scratch = within if accumulate == torch.float32 else [*self._products, *within]
-        shapes = [product_shape(*both) for both in through_scratch]
-        size = max(min(SCRATCH_ELEMENTS, rows * cols) for rows, cols in shapes)
-        widest = max(product_shape(*both)[1] for both in (*self._products, *within))
-        scratch = torch.empty(max(size, widest), dtype=torch.float32, device=torch.device(device))
+        device = torch.device(device)
         self._groups = tuple(
-            ComomentSums(own, plan, chunk_tokens=chunk_tokens, scratch=scratch, mode=mode) for _ in range(groups)
+            ComomentSums(own, plan, chunk_tokens=chunk_tokens, device=device, mode=mode) for _ in range(groups)
         )
-        self._audit = PrecisionAudit(self._columns, groups=groups, device=scratch.device)
+        self._audit = PrecisionAudit(self._columns, groups=groups, device=device)
 
     @classmethod
     def of(

@@ -9,7 +9,8 @@ for correlations near 1 and 2e-7 for small ones, two hundred chunks a tenth of t
 deviations of exactly 0 and is told apart exactly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 
 import torch
 from jaxtyping import Float, Int
@@ -17,15 +18,19 @@ from torch import Tensor
 
 from universal_neurons.core.matmul import PrecisionMode, add_product, adds_in_place, operands, put_product
 from universal_neurons.core.moments import ROWS_IN_CACHE, LayerId, NeuronSpread, NonFiniteActivationError, column_means
-from universal_neurons.core.tiling import FOLD_EVERY
+from universal_neurons.core.tiling import FOLD_EVERY, PRODUCT_ELEMENTS, PRODUCT_WIDTH
+
+# Rows of a chunk that lie a multiple of 4,096 bytes apart share the same few places of a CPU's caches, and a product
+# of them takes twice as long.  So they lie a cache line further apart: in units of 4 bytes.
+_PAGE, _LINE = 1024, 16
 
 
 class ComomentSums:
     """Running comoments of chosen column ranges of one joint activation matrix (token, neurons of all models).
 
     ``layers``: the columns of each layer.  ``products``: (rows of the result, columns of the result, type of the sums)
-    of every product; nothing else is computed.  ``scratch`` holds one product before it is added to sums of another
-    type.
+    of every product; nothing else is computed.  ``dtype``: of the activations and of their products, which are added to
+    sums of another type block by block.
     """
 
     def __init__(
@@ -34,10 +39,11 @@ class ComomentSums:
         products: Sequence[tuple[slice, slice, torch.dtype]],
         *,
         chunk_tokens: int,
-        scratch: Tensor,
+        device: torch.device | str,
+        dtype: torch.dtype = torch.float32,
         mode: PrecisionMode = "float32",
     ) -> None:
-        device, columns = scratch.device, max((part.stop for part in layers.values()), default=0)
+        columns = max((part.stop for part in layers.values()), default=0)
         self._layers = dict(layers)
         self.products = tuple((rows, cols) for rows, cols, _ in products)
         self.mode: PrecisionMode = mode
@@ -47,10 +53,11 @@ class ComomentSums:
         self.sums = [
             torch.zeros(product_shape(rows, cols), dtype=dtype, device=device) for rows, cols, dtype in products
         ]
-        self._buffer = torch.empty(chunk_tokens, columns, dtype=scratch.dtype, device=device)
+        apart = columns + (_LINE if columns % _PAGE == 0 else 0)
+        self._buffer = torch.empty(chunk_tokens, apart, dtype=dtype, device=device)[:, :columns]
         self._filled = 0
         self._pending: list[tuple[int, Tensor, Tensor]] = []
-        self._scratch = scratch
+        self._scratch = self._buffer.new_empty(PRODUCT_ELEMENTS)
 
     def add(self, values: Sequence[Float[Tensor, "token _"]], tokens: Int[Tensor, " chosen"]) -> None:
         """Add the values at ``tokens``; at most one chunk of them is copied at a time."""
@@ -95,12 +102,11 @@ class ComomentSums:
         if total.dtype == self._scratch.dtype and (x.dtype == total.dtype or adds_in_place(x.dtype, x.device)):
             add_product(total, x, y)
             return
-        rows = max(1, len(self._scratch) // total.shape[1])
-        for start in range(0, len(total), rows):
-            part = total[start : start + rows]
-            product = self._scratch[: part.numel()].view(part.shape)
-            put_product(product, x[:, start : start + rows], y)
-            add_to(part, product)
+        for rows, cols in _blocks(total.shape):
+            part = total[rows, cols]
+            block = self._scratch[: part.numel()].view(part.shape)
+            put_product(block, x[:, rows], y[:, cols])
+            add_to(part, block)
 
     def fold(self) -> None:
         """Merge the pending chunks: the differences of their means and the rounding of their centres, as one product.
@@ -168,6 +174,12 @@ class ComomentSums:
         self._pending = list(zip(pending, means.unbind(), rests.unbind(), strict=True))
         self._filled = len(state["waiting"])
         self._buffer[: self._filled].copy_(state["waiting"])
+
+
+def _blocks(shape: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """The blocks of a matrix that are multiplied at a time: a block stays in a CPU's cache until it is added."""
+    rows, columns = ([slice(at, at + PRODUCT_WIDTH) for at in range(0, size, PRODUCT_WIDTH)] for size in shape)
+    return product(rows, columns)
 
 
 def product_shape(rows: slice, columns: slice) -> tuple[int, int]:

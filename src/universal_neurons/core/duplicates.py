@@ -13,8 +13,8 @@ from universal_neurons.core.comoments import ComomentSums
 from universal_neurons.core.matmul import PrecisionMode, mode_of_products
 from universal_neurons.core.moments import LayerId, layer_slices
 
-# Elements of a product in float32 that is held before it is added to sums in float64, and rows that are scored at once.
-_SCRATCH, _ROWS = 2**22, 256
+# Rows that are scored at once.
+_ROWS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +48,8 @@ def nearest_neurons(
     rows = slice(columns[layers[0]].start, columns[layers[-1]].stop)
     named: dict[LayerId, slice] = {(0, layer): part for layer, part in enumerate(columns)}
     everyone = slice(0, columns[-1].stop)
-    scratch = torch.empty(max(_SCRATCH, everyone.stop), dtype=torch.float32, device=device)
     wanted = [(rows, everyone, torch.float64)]
-    sums = ComomentSums(named, wanted, chunk_tokens=chunk_tokens, scratch=scratch, mode=mode)
+    sums = ComomentSums(named, wanted, chunk_tokens=chunk_tokens, device=device, mode=mode)
     with mode_of_products(mode, device=device):
         for batch in batches:
             sums.add([batch.values], torch.arange(len(batch), device=device))

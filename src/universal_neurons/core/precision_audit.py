@@ -69,9 +69,9 @@ class PrecisionAudit:
             nothing = torch.empty(0, dtype=torch.int64, device=device)
             self._chosen.append(torch.cat([nothing, *chosen]) - first)
         everything = (slice(0, count), slice(0, count), torch.float64)
-        scratch = torch.empty(0, dtype=torch.float64, device=device)
         self.groups = tuple(
-            ComomentSums(sampled, [everything], chunk_tokens=1024, scratch=scratch) for _ in range(groups)
+            ComomentSums(sampled, [everything], chunk_tokens=1024, device=device, dtype=torch.float64)
+            for _ in range(groups)
         )
 
     def sampled(self, values: Sequence[Float[Tensor, "token _"]]) -> list[Float[Tensor, "token _"]]:

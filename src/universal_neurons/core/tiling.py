@@ -13,8 +13,10 @@ from math import ceil
 
 # Number of chunks of tokens whose means are merged into the moments at once.
 FOLD_EVERY = 64
-# Elements of a product that is held before it is added to sums of another type.
-SCRATCH_ELEMENTS = 2**25
+# Rows and columns of a product that is held before it is added to sums of another type: large enough for the fastest
+# kernels, small enough for a CPU's cache.
+PRODUCT_WIDTH = 1024
+PRODUCT_ELEMENTS = PRODUCT_WIDTH**2
 # Elements of comoments that are scored at once, unless a layer against a layer has more; half of them if pairs are cut
 # into tiles, because memory is short then.
 SCORED_ELEMENTS = 2**25
@@ -242,8 +244,6 @@ class _TileTotals:
 
     def memory(self) -> MemoryEstimate:
         workload, columns, most = self.workload, sum(self.columns), max(self.columns)
-        # Products of one block of layers with several models are one product.
-        product = min(SCRATCH_ELEMENTS, most * columns) if workload.sum_bytes != workload.value_bytes else 0
         pending = FOLD_EVERY * columns * _WIDE * 2
         return MemoryEstimate(
             resident=workload.resident,
@@ -252,7 +252,7 @@ class _TileTotals:
             buffers=(workload.chunk_tokens * columns * workload.value_bytes + pending) * workload.groups + 2 * pending,
             # All layers of a model are captured before its scored tokens are copied out of them.
             batch=workload.batch_tokens * (columns + 2 * most * workload.abreast) * _VALUE,
-            scratch=max(product, self.widest**2) * workload.value_bytes,
+            scratch=PRODUCT_ELEMENTS * workload.value_bytes * workload.groups,
             scores=self._score_bytes(columns),
         )
 
