@@ -316,6 +316,12 @@ def test_the_activation_function_in_one_kernel_is_the_same_function() -> None:
     assert isinstance(unwrapped._twin(unfused, {}), nn.GELU)
 
 
+@pytest.mark.skipif(not unwrapped._has_kernel(), reason="this build of torch has no such kernel")
+def test_ablated_models_alone_take_a_quick_gelu(bridge: Any) -> None:
+    ablated, read = engine.AblationEngine(bridge).model, unwrapped.UnwrappedModel.runnable(bridge)
+    assert [{part.gelu for part in model.mlp_inputs} for model in (ablated, read)] == [{"quick"}, {"fused"}]
+
+
 def test_norms_are_mean_sizes_of_the_outputs_of_neurons(bridge: Any, rows: Tensor) -> None:
     weights = torch.cat([block.mlp.c_proj.weight for block in language_model().transformer.h]).detach()
     expected = mlp_activations(bridge, rows).abs().mean((0, 1)) * weights.square().sum(1).sqrt()

@@ -44,7 +44,7 @@ def test_an_affine_map_with_its_gelu_equals_float64(kind: str, precision: str, v
     torch.set_float32_matmul_precision(precision)
     try:
         torch.testing.assert_close(fused(values).double(), expected, rtol=0, atol=2e-5)
-        fused.gelu = True
+        fused.gelu = "fused"
         torch.testing.assert_close(fused(values).double(), gelu(expected), rtol=0, atol=2e-5)
     finally:
         torch.set_float32_matmul_precision(before)
@@ -55,7 +55,7 @@ def test_an_affine_map_with_its_gelu_equals_float64(kind: str, precision: str, v
 def test_a_quick_gelu_is_exact_far_below_0_and_in_all_of_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unwrapped, "_ELEMENTS", 7)
     fused = FusedAffine(nn.Linear(16, 16))
-    fused.weight, fused.bias, fused.gelu, fused.by_sigmoid = torch.eye(16), None, True, True
+    fused.weight, fused.bias, fused.gelu = torch.eye(16), None, "quick"
     values = torch.linspace(-6, 6, 160).view(2, 5, 16)
     gelu: nn.Module = NewGELUActivation()
     torch.testing.assert_close(fused(values).double(), gelu(values.double()), rtol=1e-5, atol=0)
@@ -78,8 +78,9 @@ def test_every_affine_map_of_a_gpt2_is_fused_and_gelu_with_the_mlp_input() -> No
     bridge = bridged(language_model())
     found: list[Any] = list(UnwrappedModel.of(bridge).blocks)
     assert [type(block.mlp.c_fc) for block in found] == [FusedAffine] * LAYERS
-    assert [(block.mlp.c_fc.gelu, type(block.mlp.act)) for block in found] == [(True, nn.Identity)] * LAYERS
-    assert not any(part.gelu for block in found for part in (block.attn.c_attn, block.attn.c_proj, block.mlp.c_proj))
+    assert [(block.mlp.c_fc.gelu, type(block.mlp.act)) for block in found] == [("fused", nn.Identity)] * LAYERS
+    others = [part for block in found for part in (block.attn.c_attn, block.attn.c_proj, block.mlp.c_proj)]
+    assert {part.gelu for part in others} == {"none"}
     assert not [part for part in bridge.original_model.modules() if isinstance(part, FusedAffine | nn.Identity)]
 
 

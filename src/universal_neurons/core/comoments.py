@@ -20,9 +20,8 @@ from universal_neurons.core.matmul import PrecisionMode, add_product, adds_in_pl
 from universal_neurons.core.moments import ROWS_IN_CACHE, LayerId, NeuronSpread, NonFiniteActivationError, column_means
 from universal_neurons.core.tiling import FOLD_EVERY, PRODUCT_ELEMENTS, PRODUCT_WIDTH
 
-# Rows of a chunk that lie a multiple of 4,096 bytes apart share the same few places of a CPU's caches, and a product
-# of them takes twice as long.  So they lie a cache line further apart: in units of 4 bytes.
-_PAGE, _LINE = 1024, 16
+# Numbers in float32 of a line of a CPU's cache.
+_LINE = 16
 
 
 class ComomentSums:
@@ -53,8 +52,7 @@ class ComomentSums:
         self.sums = [
             torch.zeros(product_shape(rows, cols), dtype=dtype, device=device) for rows, cols, dtype in products
         ]
-        apart = columns + (_LINE if columns % _PAGE == 0 else 0)
-        self._buffer = torch.empty(chunk_tokens, apart, dtype=dtype, device=device)[:, :columns]
+        self._buffer = torch.empty(chunk_tokens, row_distance(columns), dtype=dtype, device=device)[:, :columns]
         self._filled = 0
         self._pending: list[tuple[int, Tensor, Tensor]] = []
         self._scratch = self._buffer.new_empty(PRODUCT_ELEMENTS)
@@ -174,6 +172,19 @@ class ComomentSums:
         self._pending = list(zip(pending, means.unbind(), rests.unbind(), strict=True))
         self._filled = len(state["waiting"])
         self._buffer[: self._filled].copy_(state["waiting"])
+
+
+def row_distance(columns: int) -> int:
+    """Numbers from the beginning of a row of a chunk to the next, an odd number of cache lines.
+
+    By a multiple of a page, the same column of all rows would share a few places of the cache, and a product of the
+    chunk would take twice the time.
+
+    >>> row_distance(5 * 2048), row_distance(100)
+    (10256, 112)
+    """
+    lines = -(-columns // _LINE)
+    return (lines + 1 - lines % 2) * _LINE
 
 
 def _blocks(shape: Sequence[int]) -> Iterator[tuple[slice, slice]]:
