@@ -50,7 +50,7 @@ class ComomentSums:
         self.mean = torch.zeros(columns, dtype=torch.float64, device=device)
         self.squares = torch.zeros_like(self.mean)
         self.sums = [
-            torch.zeros(product_shape(rows, cols), dtype=dtype, device=device) for rows, cols, dtype in products
+            torch.zeros(product_shape(rows, cols), dtype=summed, device=device) for rows, cols, summed in products
         ]
         self._buffer = torch.empty(chunk_tokens, row_distance(columns), dtype=dtype, device=device)[:, :columns]
         self._filled = 0

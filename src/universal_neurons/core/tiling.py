@@ -107,8 +107,9 @@ class MemoryEstimate:
     """Bytes of one pass.
 
     ``resident``: throughout; ``sums``: comoments of the tiles; ``layers``: of the layers with themselves; ``buffers``:
-    chunks of tokens and means not merged yet; ``batch``: activations of one forward pass; ``scratch``: one product
-    before it is added; ``scores``: held while scoring, after buffers, batch and scratch are released.
+    chunks of tokens and means not merged yet; ``batch``: activations of one forward pass; ``scratch``: one block
+    of a product per group, before it is added; ``scores``: held while scoring, after buffers, batch and scratch are
+    released.
     """
 
     resident: int

@@ -97,8 +97,7 @@ def texts_overlap(found: tuple[OnText, ...], where: str) -> Figure:
     )
     caption = (
         f"Overlap of the universal neurons of the suite's text and of another, minus the overlap of the two halves of "
-        f"one text ({where}; half of the tokens in each set, share of the smaller set): {said}. "
-        f"{_OVER}"
+        f"one text ({where}; half of the tokens in each set, share of the smaller set): {said}. {_OVER}"
     )
     return row_figure(
         RowChart(
